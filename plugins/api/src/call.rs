@@ -1,0 +1,111 @@
+//! The body of a call to a model, with the facts read from it. Does not read it itself, and knows no transport.
+
+mod edit;
+mod facts;
+
+use bytes::Bytes;
+
+use crate::{Dialect, Endpoint};
+
+pub use edit::Edit;
+pub use facts::{Asked, Call, TokenField, TokenLimit};
+
+/// A call (or a batch of calls) whose whole body has been read.
+///
+/// The body is kept as the client sent it. Where it came encoded (`content-encoding: gzip`), the facts and the
+/// edits speak of the decoded text; an edited call is sent decoded.
+#[derive(Debug)]
+pub struct ModelCall {
+    endpoint: Endpoint,
+    // as the client sent it; none once it was edited
+    sent: Option<Bytes>,
+    text: Bytes,
+    reading: Reading,
+}
+
+/// What the body turned out to be.
+#[derive(Debug)]
+pub enum Reading {
+    /// A JSON object, read to its last byte. One call, or as many as a batch holds.
+    Calls(Vec<Call>),
+    /// Nothing that any server could take for a JSON object. The upstream may say so itself.
+    NotACall,
+    /// It may hold a call that a more lenient reader would understand, but not one that can be read with
+    /// certainty here; why, in words for the caller.
+    Unreadable(String),
+}
+
+impl ModelCall {
+    /// A call as it was read. `decoded` is the body without its content-encoding, where it had one.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: Reading) -> Self {
+        let text = decoded.unwrap_or_else(|| sent.clone());
+        Self { endpoint, sent: Some(sent), text, reading }
+    }
+
+    /// The endpoint it was sent to.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The dialect it speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.endpoint.dialect()
+    }
+
+    /// What the body turned out to be.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The calls it makes: one, or those of a batch; none where the body could not be read.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        match &self.reading {
+            Reading::Calls(calls) => calls,
+            Reading::NotACall | Reading::Unreadable(_) => &[],
+        }
+    }
+
+    /// The one call it makes; none for a batch, and where the body could not be read.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call> {
+        match (self.endpoint, self.calls()) {
+            (Endpoint::MessageBatches, _) => None,
+            (_, calls) => calls.first(),
+        }
+    }
+
+    /// The body as text: without its content-encoding, with the edits made so far.
+    #[must_use]
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// Makes these changes to the text, and to no other byte of it. The facts follow, so that what reads
+    /// the call next sees it as it will be sent. Of two edits of the same bytes the first is made.
+    ///
+    /// The text is copied once, however many the edits.
+    pub fn edit(&mut self, edits: Vec<Edit>) {
+        let Reading::Calls(calls) = &mut self.reading else { return };
+        if let Some(text) = edit::apply(&self.text, calls, edits) {
+            self.text = text;
+            self.sent = None;
+        }
+    }
+
+    /// Whether anything was changed. If so, the body to send is no longer encoded.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        self.sent.is_none()
+    }
+
+    /// The body to send: as it came, or, if it was edited, the edited text without content-encoding.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        self.sent.unwrap_or(self.text)
+    }
+}

@@ -1,0 +1,189 @@
+//! Changes to the text of a call: the bytes they name and no others, and the facts along with them.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{Asked, Call, TokenField, TokenLimit};
+use crate::Endpoint;
+
+/// One change to the text of a call.
+#[derive(Debug)]
+pub struct Edit {
+    at: Range<usize>,
+    // a key to put in front, where the change adds a member
+    field: Option<TokenField>,
+    comma: bool,
+    tokens: u64,
+}
+
+impl Edit {
+    /// Puts `tokens` in the place of a limit's value.
+    #[must_use]
+    pub fn replace(limit: &TokenLimit, tokens: u64) -> Self {
+        Self { at: limit.at.clone(), field: None, comma: false, tokens }
+    }
+
+    /// Gives a call a limit as its first member, under the name of its endpoint's API; none where that
+    /// generates nothing.
+    #[must_use]
+    pub fn add(endpoint: Endpoint, call: &Call, tokens: u64) -> Option<Self> {
+        let field = TokenField::of(endpoint)?;
+        let at = call.members_at..call.members_at;
+        Some(Self { at, field: Some(field), comma: call.has_members, tokens })
+    }
+
+    /// The bytes to put in, and where in them the number stands.
+    fn text(&self) -> (String, Range<usize>) {
+        let number = self.tokens.to_string();
+        let Some(field) = self.field else { return (number.clone(), 0..number.len()) };
+        let from = field.as_str().len() + 3;
+        let comma = if self.comma { "," } else { "" };
+        (format!("\"{}\":{number}{comma}", field.as_str()), from..from + number.len())
+    }
+}
+
+/// An edit that was made: what it replaced in the old text, and where its number stands in the new one.
+struct Made {
+    old: Range<usize>,
+    new_end: usize,
+    number: Range<usize>,
+    edit: Edit,
+}
+
+/// The edited text, with the facts brought up to it; `None` if there is nothing to edit.
+pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Option<Bytes> {
+    edits.sort_by_key(|edit| edit.at.start);
+    let mut new = Vec::new();
+    let mut made: Vec<Made> = Vec::with_capacity(edits.len());
+    let mut copied = 0;
+    for edit in edits {
+        let again = made.last().is_some_and(|last| last.old == edit.at);
+        let (Some(kept), false) = (old.get(copied..edit.at.start), again) else { continue };
+        if edit.at.end > old.len() {
+            continue;
+        }
+        if made.is_empty() {
+            new.reserve_exact(old.len() + 64);
+        }
+        new.extend_from_slice(kept);
+        let (text, number) = edit.text();
+        let number = new.len() + number.start..new.len() + number.end;
+        new.extend_from_slice(text.as_bytes());
+        copied = edit.at.end;
+        made.push(Made { old: edit.at.clone(), new_end: new.len(), number, edit });
+    }
+    if made.is_empty() {
+        return None;
+    }
+    new.extend_from_slice(&old[copied..]);
+    for call in calls {
+        follow(call, &made);
+    }
+    Some(new.into())
+}
+
+/// Brings the facts of one call up to the new text.
+fn follow(call: &mut Call, made: &[Made]) {
+    for limit in &mut call.token_limits {
+        match made.binary_search_by_key(&limit.at.start, |made| made.old.start) {
+            Ok(at) if made[at].old == limit.at => {
+                limit.at = made[at].number.clone();
+                limit.asked = Asked::Tokens(made[at].edit.tokens);
+            }
+            _ => limit.at = moved(limit.at.start, made)..moved(limit.at.end, made),
+        }
+    }
+    // an insertion stands behind the `{`, so the place itself moves only by the edits before it
+    let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start);
+    if let Ok(at) = insertion
+        && let Some(field) = made[at].edit.field
+    {
+        let Made { number, edit, .. } = &made[at];
+        let limit = TokenLimit { field, exact: true, asked: Asked::Tokens(edit.tokens), at: number.clone() };
+        call.token_limits.insert(0, limit);
+        call.has_members = true;
+        call.members_at = number.start - field.as_str().len() - 3;
+    } else {
+        call.members_at = moved(call.members_at, made);
+    }
+}
+
+/// Where a place of the old text stands in the new one.
+fn moved(place: usize, made: &[Made]) -> usize {
+    let before = made.partition_point(|made| made.old.end <= place);
+    match before.checked_sub(1).map(|last| &made[last]) {
+        Some(last) => last.new_end + (place - last.old.end),
+        None => place,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ModelCall, Reading};
+
+    fn limit(text: &str, value: &str) -> TokenLimit {
+        let start = text.find(value).unwrap();
+        let at = start..start + value.len();
+        TokenLimit { field: TokenField::MaxTokens, exact: true, asked: Asked::Tokens(9), at }
+    }
+
+    fn call_with(text: &'static str, values: &[&str]) -> ModelCall {
+        let token_limits = values.iter().map(|value| limit(text, value)).collect();
+        let call = Call { token_limits, members_at: 1, has_members: text.len() > 2, ..Call::default() };
+        ModelCall::new(Endpoint::Messages, Bytes::from_static(text.as_bytes()), None, Reading::Calls(vec![call]))
+    }
+
+    fn number(call: &ModelCall, limit: usize) -> &str {
+        let at = call.calls()[0].token_limits[limit].at.clone();
+        std::str::from_utf8(&call.text()[at]).unwrap()
+    }
+
+    #[test]
+    fn an_untouched_body_is_the_very_one_that_came() {
+        let mut call = call_with(r#"{ "max_tokens" : 9 }"#, &["9"]);
+        let sent = call.text().as_ptr();
+        call.edit(Vec::new());
+        assert!(!call.is_edited());
+        assert_eq!(call.into_body().as_ptr(), sent);
+    }
+
+    #[test]
+    fn a_limit_is_replaced_and_no_other_byte() {
+        let mut call = call_with(r#"{ "max_tokens" : 9, "x":1e400, "max_tokens":88 }"#, &["9", "88"]);
+        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[0], 4000)]);
+        assert!(call.is_edited());
+        assert_eq!((number(&call, 0), number(&call, 1)), ("4000", "88"));
+        assert_eq!(call.calls()[0].token_limits[0].asked, Asked::Tokens(4000));
+        assert_eq!(call.into_body(), r#"{ "max_tokens" : 4000, "x":1e400, "max_tokens":88 }"#);
+    }
+
+    #[test]
+    fn a_limit_is_added_first_with_a_comma_only_where_one_belongs() {
+        for (text, edited) in [("{}", r#"{"max_tokens":7}"#), (r#"{"a":1}"#, r#"{"max_tokens":7,"a":1}"#)] {
+            let mut call = call_with(text, &[]);
+            call.edit(Edit::add(Endpoint::Messages, &call.calls()[0], 7).into_iter().collect());
+            assert_eq!((number(&call, 0), call.calls()[0].members_at), ("7", 1));
+            assert_eq!(call.into_body(), edited);
+        }
+    }
+
+    #[test]
+    fn the_facts_follow_one_edit_after_another() {
+        let mut call = call_with(r#"{"max_tokens":12345,"max_tokens":67890}"#, &["12345", "67890"]);
+        let add = Edit::add(Endpoint::Messages, &call.calls()[0], 1).unwrap();
+        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[1], 8), add]);
+        assert_eq!((number(&call, 0), number(&call, 1), number(&call, 2)), ("1", "12345", "8"));
+        call.edit(call.calls()[0].token_limits.iter().map(|limit| Edit::replace(limit, 4000)).collect());
+        assert_eq!(call.into_body(), r#"{"max_tokens":4000,"max_tokens":4000,"max_tokens":4000}"#);
+    }
+
+    #[test]
+    fn of_two_edits_of_the_same_bytes_the_first_is_made() {
+        let mut call = call_with(r#"{"max_tokens":9}"#, &["9"]);
+        let limit = call.calls()[0].token_limits[0].clone();
+        call.edit(vec![Edit::replace(&limit, 1), Edit::replace(&limit, 2)]);
+        assert_eq!(call.into_body(), r#"{"max_tokens":1}"#);
+    }
+}

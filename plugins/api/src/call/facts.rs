@@ -1,0 +1,107 @@
+//! What is known of one call to a model. Only facts; whose rules they break is for plugins to say.
+
+use std::ops::Range;
+
+use crate::Endpoint;
+
+/// The facts of one call.
+///
+/// Of a key that stands twice the last value counts, as most JSON parsers have it. Servers differ, though, and some
+/// take keys in any letter case (`MAX_TOKENS`), so all that any of them might read is kept where a
+/// limit depends on it: in [`token_limits`](Call::token_limits) and [`other_models`](Call::other_models).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Its place in a batch, from 0; none outside of one.
+    pub place: Option<usize>,
+    /// `model`, if it is a string of at most [`Call::LONGEST_MODEL`] bytes.
+    pub model: Option<String>,
+    /// What else a server might take for its model: earlier values of a key that stands twice, and keys in other
+    /// letter case. `None` for one that is no such string.
+    pub other_models: Vec<Option<String>>,
+    /// `stream`, if it is a boolean; `false` where it is absent.
+    pub stream: bool,
+    /// Whether `tools` is a list with something in it.
+    pub tools: bool,
+    /// How many `messages` there are (for responses, of `input`); 0 if it is not a list.
+    pub messages: usize,
+    /// Every token limit it names, in the order of the text.
+    pub token_limits: Vec<TokenLimit>,
+    /// Whether a key stands twice at the top level, or there are too many keys to tell.
+    pub duplicate_keys: bool,
+    /// Where the object's members begin in the text: just behind its `{`.
+    pub members_at: usize,
+    /// Whether the object has any member.
+    pub has_members: bool,
+}
+
+impl Call {
+    /// The longest name of a model that is read as one, in bytes.
+    pub const LONGEST_MODEL: usize = 512;
+}
+
+/// One `max_tokens` or its like, where it stands in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLimit {
+    /// Under which name.
+    pub field: TokenField,
+    /// Whether the key is written in the API's own letters, and not in another case that only some servers take.
+    pub exact: bool,
+    /// What it asks for.
+    pub asked: Asked,
+    /// The bytes of the value.
+    pub at: Range<usize>,
+}
+
+/// The names under which a call limits the tokens it may generate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenField {
+    /// `max_tokens`: Anthropic, `OpenAI` completions, older chat.
+    MaxTokens,
+    /// `max_completion_tokens`: `OpenAI` chat.
+    MaxCompletionTokens,
+    /// `max_output_tokens`: `OpenAI` responses.
+    MaxOutputTokens,
+}
+
+impl TokenField {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::MaxTokens, Self::MaxCompletionTokens, Self::MaxOutputTokens];
+
+    /// The key in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
+        }
+    }
+
+    /// The name that an endpoint's API uses today; none where it generates nothing.
+    #[must_use]
+    pub fn of(endpoint: Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Messages | Endpoint::MessageBatches | Endpoint::Completions => Some(Self::MaxTokens),
+            Endpoint::ChatCompletions => Some(Self::MaxCompletionTokens),
+            Endpoint::Responses => Some(Self::MaxOutputTokens),
+            Endpoint::CountTokens | Endpoint::Embeddings => None,
+        }
+    }
+
+    /// Whether an endpoint's API limits itself by this name, today or of old.
+    #[must_use]
+    pub fn is_read_at(self, endpoint: Endpoint) -> bool {
+        Self::of(endpoint) == Some(self) || (self == Self::MaxTokens && endpoint == Endpoint::ChatCompletions)
+    }
+}
+
+/// The value of a token limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A whole number that is not negative, however written (`5e3` is 5000); beyond 64 bits it is `u64::MAX`.
+    Tokens(u64),
+    /// `null`.
+    Null,
+    /// Anything else.
+    NotANumber,
+}

@@ -1,0 +1,81 @@
+//! The contract between the gateway and its plugins: [`Plugin`], and the types its phases see.
+//! It knows no server, no socket and no configuration file, so a plugin's test needs none.
+
+mod call;
+mod dialect;
+mod headers;
+mod outcome;
+mod reply;
+mod request;
+mod response;
+mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+pub use call::{Asked, Call, Edit, ModelCall, Reading, TokenField, TokenLimit};
+pub use dialect::{Dialect, Endpoint};
+pub use headers::{HeaderEdit, HeaderEdits};
+pub use http;
+pub use outcome::{End, Outcome};
+pub use reply::{ErrorKind, Reply};
+pub use request::RequestHead;
+pub use response::{Chunk, ResponseHead};
+pub use settings::{ByteSize, Period};
+pub use uuid::Uuid;
+
+/// One concern of the gateway: a limit, a cache, a log.
+///
+/// A plugin is made once for the routes that name it and shared by all their requests. Each exchange
+/// (one request and its response) gives it a fresh [`State`](Plugin::State). The phases run in the order
+/// in which they stand here: the request's from the top of the YAML list to its bottom, the response's
+/// from bottom to top.
+///
+/// A plugin owns its failures: there is no error to return. A cache that cannot read says
+/// [`Flow::Continue`]; a limit that cannot decide answers. One that panics costs its own request a 500.
+#[async_trait]
+pub trait Plugin: Send + Sync + 'static {
+    /// Its key in the YAML, and its name in logs.
+    const NAME: &'static str;
+
+    /// Whether [`request_body`](Plugin::request_body) is to run. A route none of whose plugins reads the body
+    /// streams it, so only those who say so pay for the reading.
+    const READS_BODY: bool = false;
+
+    /// What it remembers from one phase to the next; `()` if nothing.
+    /// Dropped when the exchange ends, however it ends.
+    type State: Default + Send + Sync + 'static;
+
+    /// The request's headers have arrived; its body has not.
+    async fn request_head(&self, _: &mut Self::State, _: &mut RequestHead<'_>) -> Flow {
+        Flow::Continue
+    }
+
+    /// The whole body of a call to a model has arrived. Runs only with [`READS_BODY`](Plugin::READS_BODY), and only
+    /// for the endpoints of [`Endpoint`].
+    async fn request_body(&self, _: &mut Self::State, _: &mut ModelCall) -> Flow {
+        Flow::Continue
+    }
+
+    /// The response's status and headers have arrived, from an upstream or from a plugin below this one.
+    async fn response_head(&self, _: &mut Self::State, _: &mut ResponseHead<'_>) {}
+
+    /// Bytes are passing to the client, in line with the stream: be quick, never block.
+    fn response_chunk(&self, _: &mut Self::State, _: &Chunk<'_>) {}
+
+    /// The exchange is over. Runs exactly once for every accepted request, whatever became of it,
+    /// in the worst case from a destructor: hence not async.
+    fn log(&self, _: &mut Self::State, _: &Outcome) {}
+}
+
+/// What happens after a request phase.
+#[must_use]
+#[derive(Debug)]
+pub enum Flow {
+    /// On to the next plugin, in the end to the upstream.
+    Continue,
+    /// Answer now. Plugins below and the upstream are skipped; the response phases of this plugin and of
+    /// those above it still run.
+    Answer(Reply),
+}

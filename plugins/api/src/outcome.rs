@@ -1,0 +1,85 @@
+//! What became of an exchange, as `log` sees it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, StatusCode};
+use uuid::Uuid;
+
+use crate::Endpoint;
+
+/// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exchange's own id, a `UUIDv7`.
+    pub id: Uuid,
+    /// When its head had been read.
+    pub started: SystemTime,
+    /// The method.
+    pub method: Method,
+    /// The path, without the query (which may hold secrets).
+    pub path: String,
+    /// The host asked for, as the client wrote it, without the port.
+    pub host: String,
+    /// The peer's address.
+    pub client: Option<IpAddr>,
+    /// The endpoint, where it was a call to a model.
+    pub endpoint: Option<Endpoint>,
+    /// The model asked for, where the body was read and named one.
+    pub model: Option<String>,
+    /// Whether a stream was asked for, where the body was read.
+    pub streaming: Option<bool>,
+    /// The upstream's name in the YAML.
+    pub upstream: Option<Arc<str>>,
+    /// The server of the last attempt, as the YAML writes its address.
+    pub server: Option<Arc<str>>,
+    /// Attempts made upstream; 0 where none was.
+    pub attempts: u32,
+    /// The status sent to the client; `None` where nothing was sent.
+    pub status: Option<StatusCode>,
+    /// How it ended.
+    pub end: End,
+    /// What went wrong, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing did.
+    pub error: Option<&'static str>,
+    /// Bytes of the request's body read from the client.
+    pub request_bytes: u64,
+    /// Bytes of the response's body passed to the client.
+    pub response_bytes: u64,
+    /// From the head of the request to the head of the upstream's response.
+    pub first_byte: Option<Duration>,
+    /// From the head of the request to the end.
+    pub total: Duration,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client has the upstream's whole answer, whatever its status.
+    Completed,
+    /// The gateway or a plugin refused it.
+    Refused,
+    /// A plugin answered it in the upstream's place.
+    Cached,
+    /// No upstream gave a whole answer.
+    UpstreamFailed,
+    /// The client left first.
+    ClientGone,
+    /// Cut short here: a panic, or a forced stop.
+    Aborted,
+}
+
+impl End {
+    /// The word for it in logs and in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+            Self::Cached => "cached",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::ClientGone => "client_gone",
+            Self::Aborted => "aborted",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! An answer made here instead of upstream, and the error objects of both dialects.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{Dialect, End};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// An answer made here. The gateway adds `content-length` and `x-request-id`.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// What the exchange's record will call it: [`End::Refused`], or [`End::Cached`] from a cache.
+    pub end: End,
+}
+
+impl Reply {
+    /// A JSON answer that refuses the request, with this very body.
+    #[must_use]
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers, body: body.into(), end: End::Refused }
+    }
+
+    /// An error as the caller's SDK expects it.
+    ///
+    /// Anthropic's object is `{"type":"error","error":{"type","message"},"request_id"}`, `OpenAI`'s
+    /// `{"error":{"message","type","param","code"}}`. Where trying again cannot help,
+    /// `x-should-retry: false` tells the SDKs of both.
+    #[must_use]
+    pub fn error(dialect: Dialect, kind: ErrorKind, message: &str, id: Uuid) -> Self {
+        let id = id.to_string();
+        let body = match dialect {
+            Dialect::Anthropic => json!({
+                "type": "error",
+                "error": { "type": kind.anthropic_type(), "message": message },
+                "request_id": id,
+            }),
+            Dialect::OpenAi => json!({
+                "error": { "message": message, "type": kind.openai_type(), "param": null, "code": kind.openai_code() },
+            }),
+        };
+        let mut reply = Self::json(kind.status(), body.to_string());
+        if let Ok(id) = HeaderValue::try_from(id) {
+            if dialect == Dialect::Anthropic {
+                reply.headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+            }
+            reply.headers.insert(REQUEST_ID, id);
+        }
+        if !kind.retry_can_help() {
+            reply = reply.not_to_be_retried();
+        }
+        reply
+    }
+
+    /// The same, saying that the client must not try again.
+    #[must_use]
+    pub fn not_to_be_retried(mut self) -> Self {
+        self.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        self
+    }
+
+    /// The same, asking the client to wait so many seconds before it tries again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        self
+    }
+}
+
+/// The kinds of error that the gateway itself answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// 400: the request itself is wrong.
+    InvalidRequest,
+    /// 404: no route leads anywhere.
+    NotFound,
+    /// 408: the client did not send its request in time.
+    RequestTimeout,
+    /// 413: the body is larger than allowed.
+    TooLarge,
+    /// 500: a fault of the gateway or of one of its plugins.
+    Internal,
+    /// 502: the upstream could not be reached or broke its answer.
+    BadGateway,
+    /// 503: no server can take the request.
+    NoServer,
+    /// 504: the upstream did not answer in time.
+    GatewayTimeout,
+}
+
+impl ErrorKind {
+    /// Its status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn anthropic_type(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request_error",
+            Self::NotFound => "not_found_error",
+            Self::TooLarge => "request_too_large",
+            Self::RequestTimeout | Self::GatewayTimeout => "timeout_error",
+            Self::Internal | Self::BadGateway | Self::NoServer => "api_error",
+        }
+    }
+
+    fn openai_type(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::NotFound | Self::RequestTimeout | Self::TooLarge => "invalid_request_error",
+            Self::Internal | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => "server_error",
+        }
+    }
+
+    fn openai_code(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidRequest | Self::Internal => None,
+            Self::NotFound => Some("not_found"),
+            Self::RequestTimeout => Some("request_timeout"),
+            Self::TooLarge => Some("request_too_large"),
+            Self::BadGateway => Some("bad_gateway"),
+            Self::NoServer => Some("service_unavailable"),
+            Self::GatewayTimeout => Some("gateway_timeout"),
+        }
+    }
+
+    fn retry_can_help(self) -> bool {
+        match self {
+            Self::InvalidRequest | Self::NotFound | Self::TooLarge | Self::Internal => false,
+            Self::RequestTimeout | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => true,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What a plugin sees of a response: its head, then its bytes as they pass.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::HeaderEdits;
+
+/// The head of the response that is about to be sent.
+#[derive(Debug)]
+pub struct ResponseHead<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// Changes to the headers on their way to the client. Plugins above still see the upstream's.
+    pub edits: HeaderEdits,
+}
+
+/// Bytes of the response's body, as they came: cut anywhere, encoded as the `content-encoding` says.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    /// The bytes, which may be none at the end.
+    pub bytes: &'a Bytes,
+    /// Whether the body is complete with them. A broken body never says so.
+    pub last: bool,
+}

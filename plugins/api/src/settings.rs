@@ -1,0 +1,197 @@
+//! Types of settings that the gateway and its plugins share: spans of time and sizes, parsed once.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// A span of time as the YAML writes it: `30s`, `10m`, `1h 30m`, `250ms`. `0s` is legal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Period(Duration);
+
+impl Period {
+    /// So many seconds.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn from_millis(milliseconds: u64) -> Self {
+        Self(Duration::from_millis(milliseconds))
+    }
+
+    /// As the standard library's type.
+    #[must_use]
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| format!("`{text}` is not a span of time; write it like `30s`, `10m` or `250ms`"))
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&humantime::format_duration(self.0), f)
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.to_string()
+    }
+}
+
+impl JsonSchema for Period {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["30s", "10m", "250ms"] })
+    }
+}
+
+/// A number of bytes as the YAML writes it: `512`, `64KiB`, `32MiB`, `1GiB`, or decimal `10MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ByteSize(u64);
+
+const UNITS: [(&str, u64); 9] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TiB", 1 << 40),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl ByteSize {
+    /// So many mebibytes.
+    #[must_use]
+    pub const fn mebibytes(n: u64) -> Self {
+        Self(n << 20)
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// In bytes, as an index; the largest where the machine's is smaller.
+    #[must_use]
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a size; write it like `32MiB`, `64KiB` or `512`");
+        let (digits, unit) = UNITS
+            .iter()
+            .find_map(|(unit, bytes)| text.strip_suffix(unit).map(|digits| (digits, *bytes)))
+            .unwrap_or((text, 1));
+        let digits = digits.trim_end();
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for ByteSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().take(3).find(|(_, bytes)| self.0 > 0 && self.0.is_multiple_of(*bytes)) {
+            Some((unit, bytes)) => write!(f, "{}{unit}", self.0 / bytes),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl From<ByteSize> for String {
+    fn from(size: ByteSize) -> Self {
+        size.to_string()
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "examples": ["32MiB", "64KiB", 512] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time_read_as_people_write_them() {
+        for (text, milliseconds) in [("30s", 30_000), ("10m", 600_000), ("250ms", 250), ("1h 30m", 5_400_000), ("0s", 0)] {
+            assert_eq!(text.parse::<Period>().unwrap().get(), Duration::from_millis(milliseconds), "{text}");
+        }
+        assert!("30".parse::<Period>().unwrap_err().contains("`30` is not a span of time"));
+        assert!("-1s".parse::<Period>().is_err());
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them_and_print_again() {
+        for (text, bytes) in [("512", 512), ("64KiB", 65_536), ("32MiB", 33_554_432), ("1 GiB", 1 << 30), ("10MB", 10_000_000)] {
+            assert_eq!(text.parse::<ByteSize>().unwrap().get(), bytes, "{text}");
+        }
+        assert_eq!(ByteSize::mebibytes(32).to_string(), "32MiB");
+        for text in ["", "MiB", "1.5MiB", "-1", "99999999999GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the tests of plugins are built from: requests, and calls made of facts instead of read from a body.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use uuid::Uuid;
+
+use crate::{Asked, Call, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, TokenField, TokenLimit};
+
+/// The id of every [`TestRequest`].
+pub const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
+
+/// What a [`RequestHead`] is borrowed from: a POST to an endpoint, with the id [`ID`].
+#[derive(Debug)]
+pub struct TestRequest {
+    endpoint: Endpoint,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl TestRequest {
+    /// A request to an endpoint, without headers.
+    #[must_use]
+    pub fn to(endpoint: Endpoint) -> Self {
+        let path = match endpoint {
+            Endpoint::Messages => "/v1/messages",
+            Endpoint::CountTokens => "/v1/messages/count_tokens",
+            Endpoint::MessageBatches => "/v1/messages/batches",
+            Endpoint::ChatCompletions => "/v1/chat/completions",
+            Endpoint::Completions => "/v1/completions",
+            Endpoint::Responses => "/v1/responses",
+            Endpoint::Embeddings => "/v1/embeddings",
+        };
+        Self { endpoint, method: Method::POST, uri: Uri::from_static(path), headers: HeaderMap::new() }
+    }
+
+    /// With this header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self
+    }
+
+    /// Its head, as a plugin sees it.
+    #[must_use]
+    pub fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            id: ID,
+            method: &self.method,
+            uri: &self.uri,
+            headers: &self.headers,
+            client: None,
+            endpoint: Some(self.endpoint),
+            dialect: self.endpoint.dialect(),
+            edits: HeaderEdits::default(),
+        }
+    }
+}
+
+/// A body that could not be read for certain, for this reason.
+#[must_use]
+pub fn unreadable(endpoint: Endpoint, reason: &str) -> ModelCall {
+    ModelCall::new(endpoint, Bytes::from_static(b"{"), None, Reading::Unreadable(reason.to_owned()))
+}
+
+/// A body that is no JSON object.
+#[must_use]
+pub fn not_a_call(endpoint: Endpoint, body: &'static str) -> ModelCall {
+    ModelCall::new(endpoint, Bytes::from_static(body.as_bytes()), None, Reading::NotACall)
+}
+
+/// A batch of these calls.
+#[must_use]
+pub fn batch(calls: Vec<TestCall>) -> ModelCall {
+    let mut text = String::from(r#"{"requests":["#);
+    let mut facts = Vec::with_capacity(calls.len());
+    for (place, call) in calls.into_iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        let _ = write!(text, r#"{comma}{{"custom_id":"c{place}","params":"#);
+        facts.push(Call { place: Some(place), ..call.write(&mut text) });
+        text.push('}');
+    }
+    text.push_str("]}");
+    ModelCall::new(Endpoint::MessageBatches, text.into(), None, Reading::Calls(facts))
+}
+
+/// One call, put together member by member; text and facts agree.
+///
+/// ```
+/// # use plugin_api::{Endpoint, testing::TestCall};
+/// let call = TestCall::new().model("claude-opus-5").max_tokens(4001).to(Endpoint::Messages);
+/// assert_eq!(call.text(), r#"{"model":"claude-opus-5","max_tokens":4001}"#);
+/// ```
+#[derive(Debug, Default)]
+pub struct TestCall {
+    members: String,
+    // spans count from the first member
+    facts: Call,
+}
+
+impl TestCall {
+    /// A call without members.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With this model. Named again, the last counts, and the earlier ones stay known.
+    #[must_use]
+    pub fn model(mut self, name: &str) -> Self {
+        self.member("model", &serde_json::Value::from(name).to_string());
+        if let Some(earlier) = self.facts.model.replace(name.to_owned()) {
+            self.facts.other_models.push(Some(earlier));
+            self.facts.duplicate_keys = true;
+        }
+        self
+    }
+
+    /// With this `max_tokens`.
+    #[must_use]
+    pub fn max_tokens(self, tokens: u64) -> Self {
+        self.limit(TokenField::MaxTokens, &tokens.to_string(), Asked::Tokens(tokens))
+    }
+
+    /// With a token limit under this name and in this spelling, which a reader takes for `asked`.
+    #[must_use]
+    pub fn limit(mut self, field: TokenField, spelling: &str, asked: Asked) -> Self {
+        self.facts.duplicate_keys |= self.facts.token_limits.iter().any(|limit| limit.field == field);
+        self.member(field.as_str(), spelling);
+        let at = self.members.len() - spelling.len()..self.members.len();
+        self.facts.token_limits.push(TokenLimit { field, exact: true, asked, at });
+        self
+    }
+
+    /// With any other member, which no fact tells of.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.member(key, value);
+        self
+    }
+
+    /// As it arrives at an endpoint; [`batch`] is for those of many calls.
+    #[must_use]
+    pub fn to(self, endpoint: Endpoint) -> ModelCall {
+        let mut text = String::new();
+        let facts = self.write(&mut text);
+        ModelCall::new(endpoint, text.into(), None, Reading::Calls(vec![facts]))
+    }
+
+    fn member(&mut self, key: &str, value: &str) {
+        let comma = if self.members.is_empty() { "" } else { "," };
+        let _ = write!(self.members, "{comma}\"{key}\":{value}");
+    }
+
+    /// Appends it to a text; its facts, with their places in that text.
+    fn write(self, text: &mut String) -> Call {
+        text.push('{');
+        let mut facts = self.facts;
+        facts.members_at = text.len();
+        facts.has_members = !self.members.is_empty();
+        for limit in &mut facts.token_limits {
+            limit.at = limit.at.start + text.len()..limit.at.end + text.len();
+        }
+        text.push_str(&self.members);
+        text.push('}');
+        facts
+    }
+}
