@@ -1,0 +1,104 @@
+//! A pattern for names of models: `*` for any text, `?` for any one character, letter case aside.
+
+use std::str::Chars;
+
+/// A pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Glob(String);
+
+impl Glob {
+    pub(crate) fn new(pattern: &str) -> Self {
+        Self(pattern.to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the whole name fits. Takes time in proportion to pattern times name at worst.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        let mut pattern = self.0.chars();
+        let mut rest = name.chars();
+        // where to go on if the text that the last `*` stands for has to be longer
+        let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
+        loop {
+            let ahead = rest.clone();
+            let fits = match (pattern.next(), rest.next()) {
+                (None, None) => return true,
+                (Some('*'), _) => {
+                    retry = Some((pattern.clone(), ahead.clone()));
+                    rest = ahead;
+                    continue;
+                }
+                (Some('?'), Some(_)) => true,
+                (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(&found),
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !fits {
+                let Some((behind_star, from)) = &mut retry else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                pattern = behind_star.clone();
+                rest = from.clone();
+            }
+        }
+    }
+
+    /// Whether every name that `other` matches fits this pattern too; `false` also where that is hard to tell.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        // what a `*` of the other stands for can only be swallowed by one of this pattern's
+        !self.0.contains('?') && self.matches(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_text_and_a_question_mark_any_character() {
+        for (pattern, name, fits) in [
+            ("claude-opus-*", "claude-opus-5", true),
+            ("claude-opus-*", "claude-opus-", true),
+            ("claude-opus-*", "claude-opus", false),
+            ("claude-opus-*", "anthropic/claude-opus-5", false),
+            ("*claude-opus-*", "anthropic/Claude-Opus-5", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("gpt-?", "gpt-5", true),
+            ("gpt-?", "gpt-", false),
+            ("gpt-?", "gpt-ö", true),
+            ("gpt-?", "gpt-55", false),
+            ("*b*b", "abab", true),
+            ("*b*b", "aba", false),
+            ("a*bc", "abcbc", true),
+            ("a*bc", "abcb", false),
+            ("**", "x", true),
+            ("a.c", "abc", false),
+        ] {
+            assert_eq!(Glob::new(pattern).matches(name), fits, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_takes_no_more_than_pattern_times_name() {
+        let pattern = Glob::new(&format!("{}b", "a*".repeat(100)));
+        assert!(!pattern.matches(&"a".repeat(512)));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches_with_every_expansion() {
+        for (wide, narrow, covers) in [
+            ("*", "claude-*", true),
+            ("claude-*", "claude-opus-*", true),
+            ("claude-*", "Claude-Opus-5", true),
+            ("claude-opus-*", "claude-*", false),
+            ("claude-?", "claude-*", false),
+            ("*-5", "claude-*-5", true),
+        ] {
+            assert_eq!(Glob::new(wide).covers(&Glob::new(narrow)), covers, "{wide} over {narrow}");
+        }
+    }
+}

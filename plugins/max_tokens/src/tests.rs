@@ -1,0 +1,242 @@
+//! Calls against settings, as a gateway would hand them to the plugin.
+
+use plugin_api::http::StatusCode;
+use plugin_api::http::header::CONTENT_TYPE;
+use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call, unreadable};
+use plugin_api::{Asked, Endpoint, Flow, ModelCall, Plugin, Reply, TokenField, Uuid};
+
+use super::{Config, ErrorFormat, MaxTokens, Mode};
+
+const PLAIN: &str = r#"{"error":"max_tokens too high","message":"Maximum allowed tokens is 4000"}"#;
+
+fn plugin(change: impl FnOnce(&mut Config)) -> MaxTokens {
+    let mut config = Config { limit: Some(4000), ..Config::default() };
+    change(&mut config);
+    config.build().unwrap()
+}
+
+/// Runs the phases of a request; the refusal, if there is one.
+async fn run(plugin: &MaxTokens, call: &mut ModelCall) -> Option<Reply> {
+    let mut state = Uuid::default();
+    let request = TestRequest::to(call.endpoint());
+    assert!(matches!(plugin.request_head(&mut state, &mut request.head()).await, Flow::Continue));
+    match plugin.request_body(&mut state, call).await {
+        Flow::Continue => None,
+        Flow::Answer(reply) => Some(reply),
+    }
+}
+
+async fn refused(plugin: &MaxTokens, mut call: ModelCall) -> String {
+    let reply = run(plugin, &mut call).await.expect("refused");
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
+    assert_eq!(reply.headers["x-should-retry"], "false");
+    assert!(!call.is_edited());
+    String::from_utf8(reply.body.to_vec()).unwrap()
+}
+
+async fn passed(plugin: &MaxTokens, mut call: ModelCall) -> String {
+    assert!(run(plugin, &mut call).await.is_none(), "refused");
+    String::from_utf8(call.into_body().to_vec()).unwrap()
+}
+
+fn asks(tokens: u64) -> TestCall {
+    TestCall::new().model("claude-opus-5").max_tokens(tokens)
+}
+
+fn odd(spelling: &str, asked: Asked) -> TestCall {
+    TestCall::new().limit(TokenField::MaxTokens, spelling, asked)
+}
+
+#[tokio::test]
+async fn only_more_than_the_limit_is_refused() {
+    let plugin = plugin(|_| {});
+    for tokens in [0, 1, 3999, 4000] {
+        passed(&plugin, asks(tokens).to(Endpoint::Messages)).await;
+    }
+    for tokens in [4001, 128_000, u64::MAX] {
+        refused(&plugin, asks(tokens).to(Endpoint::Messages)).await;
+    }
+    passed(&plugin, TestCall::new().to(Endpoint::Messages)).await;
+}
+
+#[tokio::test]
+async fn a_refusal_speaks_the_callers_dialect() {
+    let plugin = plugin(|_| {});
+    let anthropic = refused(&plugin, asks(5000).to(Endpoint::Messages)).await;
+    let message = "max_tokens too high: 5000. Maximum allowed tokens is 4000";
+    assert_eq!(
+        anthropic,
+        format!(
+            r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}},"request_id":"{ID}"}}"#
+        )
+    );
+    let openai = TestCall::new().limit(TokenField::MaxCompletionTokens, "5e3", Asked::Tokens(5000));
+    let openai = refused(&plugin, openai.to(Endpoint::ChatCompletions)).await;
+    let message = "max_tokens too high: 5e3 in max_completion_tokens. Maximum allowed tokens is 4000";
+    assert!(openai.starts_with(&format!(r#"{{"error":{{"message":"{message}","type":"#)), "{openai}");
+}
+
+#[tokio::test]
+async fn a_plain_refusal_is_the_same_to_the_byte_for_everyone() {
+    let plugin = plugin(|config| config.error_format = ErrorFormat::Plain);
+    for endpoint in [Endpoint::Messages, Endpoint::ChatCompletions, Endpoint::Responses] {
+        assert_eq!(refused(&plugin, asks(4001).to(endpoint)).await, PLAIN);
+    }
+    assert_eq!(refused(&plugin, batch(vec![asks(4001)])).await, PLAIN);
+    let invalid = refused(&plugin, odd("-1", Asked::NotANumber).to(Endpoint::Messages)).await;
+    assert_eq!(
+        invalid,
+        r#"{"error":"max_tokens invalid","message":"max_tokens: must be a whole number of tokens, 0 or more"}"#
+    );
+    assert!(refused(&plugin, unreadable(Endpoint::Messages, "a \"quote\"")).await.contains(r#"a \"quote\""}"#));
+}
+
+#[tokio::test]
+async fn every_name_of_a_limit_counts_at_every_endpoint() {
+    let plugin = plugin(|_| {});
+    for field in TokenField::ALL {
+        for endpoint in [Endpoint::Messages, Endpoint::CountTokens, Endpoint::Responses, Endpoint::Embeddings] {
+            let call = TestCall::new().limit(field, "4001", Asked::Tokens(4001));
+            refused(&plugin, call.to(endpoint)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_of_several_limits_is_enough_to_refuse() {
+    let plugin = plugin(|_| {});
+    for (first, second) in [(5, 4001), (4001, 5)] {
+        refused(&plugin, asks(first).max_tokens(second).to(Endpoint::Messages)).await;
+        let both = asks(first).limit(TokenField::MaxOutputTokens, &second.to_string(), Asked::Tokens(second));
+        refused(&plugin, both.to(Endpoint::ChatCompletions)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_number_of_tokens_is_refused_in_either_mode() {
+    for mode in [Mode::Reject, Mode::Clamp] {
+        let plugin = plugin(|config| config.mode = mode);
+        for spelling in ["-1", "0.5", "\"4\"", "true", "{}"] {
+            let body = refused(&plugin, odd(spelling, Asked::NotANumber).to(Endpoint::Messages)).await;
+            assert!(body.contains("max_tokens: must be a whole number of tokens, 0 or more"), "{body}");
+        }
+        refused(&plugin, odd("null", Asked::Null).to(Endpoint::Messages)).await;
+        passed(&plugin, odd("null", Asked::Null).to(Endpoint::ChatCompletions)).await;
+        let body = refused(&plugin, unreadable(Endpoint::Responses, "it is not UTF-8")).await;
+        assert!(body.contains("its max_tokens is not known: it is not UTF-8"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_left_to_the_upstream() {
+    assert_eq!(passed(&plugin(|_| {}), not_a_call(Endpoint::Messages, "[1]")).await, "[1]");
+}
+
+#[tokio::test]
+async fn a_batch_is_refused_for_any_of_its_calls_and_says_for_which() {
+    let plugin = plugin(|_| {});
+    let body = refused(&plugin, batch(vec![asks(1), asks(4000), asks(4001)])).await;
+    assert!(body.contains("max_tokens too high: 4001 in requests.2.params.max_tokens. Maximum allowed tokens is 4000"));
+    let body = refused(&plugin, batch(vec![asks(1), odd("-1", Asked::NotANumber)])).await;
+    assert!(body.contains("requests.1.params.max_tokens: must be"), "{body}");
+    passed(&plugin, batch(vec![asks(1), asks(4000)])).await;
+    passed(&plugin, batch(Vec::new())).await;
+}
+
+#[tokio::test]
+async fn a_number_of_very_many_digits_is_not_quoted() {
+    let call = odd(&"9".repeat(100_000), Asked::Tokens(u64::MAX)).to(Endpoint::Messages);
+    let body = refused(&plugin(|_| {}), call).await;
+    assert!(body.contains("max_tokens too high: a number of many digits. Maximum") && body.len() < 300);
+}
+
+#[tokio::test]
+async fn clamping_lowers_each_number_above_the_limit_and_changes_no_other_byte() {
+    let plugin = plugin(|config| config.mode = Mode::Clamp);
+    let call = TestCall::new()
+        .with("a", r#"[1e400, "max_tokens" ]"#)
+        .limit(TokenField::MaxTokens, "5e3", Asked::Tokens(5000))
+        .limit(TokenField::MaxOutputTokens, "39", Asked::Tokens(39))
+        .limit(TokenField::MaxTokens, "128000.0", Asked::Tokens(128_000))
+        .with("z", "{}");
+    assert_eq!(
+        passed(&plugin, call.to(Endpoint::Messages)).await,
+        r#"{"a":[1e400, "max_tokens" ],"max_tokens":4000,"max_output_tokens":39,"max_tokens":4000,"z":{}}"#
+    );
+    let body = passed(&plugin, batch(vec![asks(1), asks(9999), asks(4000), asks(10_000)])).await;
+    assert_eq!(body.replace("\"max_tokens\":4000", "X").matches("X}").count(), 3, "{body}");
+}
+
+#[tokio::test]
+async fn the_default_is_filled_in_where_the_endpoint_reads_no_number() {
+    let plugin = plugin(|config| config.default = Some(1000));
+    for (endpoint, call, body) in [
+        (Endpoint::Messages, TestCall::new(), r#"{"max_tokens":1000}"#),
+        (Endpoint::Messages, TestCall::new().model("m"), r#"{"max_tokens":1000,"model":"m"}"#),
+        (Endpoint::Messages, asks(5), r#"{"model":"claude-opus-5","max_tokens":5}"#),
+        (Endpoint::Messages, asks(0), r#"{"model":"claude-opus-5","max_tokens":0}"#),
+        (Endpoint::Completions, TestCall::new(), r#"{"max_tokens":1000}"#),
+        (Endpoint::ChatCompletions, TestCall::new(), r#"{"max_completion_tokens":1000}"#),
+        (Endpoint::ChatCompletions, TestCall::new().max_tokens(5), r#"{"max_tokens":5}"#),
+        (Endpoint::ChatCompletions, odd("null", Asked::Null), r#"{"max_tokens":1000}"#),
+        (Endpoint::ChatCompletions, odd("null", Asked::Null).max_tokens(5), r#"{"max_tokens":1000,"max_tokens":5}"#),
+        (
+            Endpoint::ChatCompletions,
+            odd("null", Asked::Null).limit(TokenField::MaxCompletionTokens, "5", Asked::Tokens(5)),
+            r#"{"max_tokens":null,"max_completion_tokens":5}"#,
+        ),
+        (
+            Endpoint::ChatCompletions,
+            TestCall::new().limit(TokenField::MaxOutputTokens, "5", Asked::Tokens(5)),
+            r#"{"max_completion_tokens":1000,"max_output_tokens":5}"#,
+        ),
+        (Endpoint::Responses, TestCall::new(), r#"{"max_output_tokens":1000}"#),
+        (Endpoint::CountTokens, TestCall::new(), "{}"),
+        (Endpoint::Embeddings, TestCall::new(), "{}"),
+    ] {
+        assert_eq!(passed(&plugin, call.to(endpoint)).await, body, "{endpoint:?}");
+    }
+    let body = passed(&plugin, batch(vec![TestCall::new(), TestCall::new().max_tokens(5)])).await;
+    let requests = r#"{"custom_id":"c0","params":{"max_tokens":1000}},{"custom_id":"c1","params":{"max_tokens":5}}"#;
+    assert_eq!(body, format!(r#"{{"requests":[{requests}]}}"#));
+}
+
+#[tokio::test]
+async fn a_model_has_its_own_limit_and_a_second_model_does_not_raise_it() {
+    let plugin = plugin(|config| {
+        config.models = [("claude-opus-*".to_owned(), 100), ("gpt-*".to_owned(), 9000)].into();
+        config.default = Some(2000);
+    });
+    passed(&plugin, asks(100).to(Endpoint::Messages)).await;
+    assert!(refused(&plugin, asks(101).to(Endpoint::Messages)).await.contains("allowed tokens is 100\""));
+    passed(&plugin, TestCall::new().model("gpt-5").max_tokens(9000).to(Endpoint::ChatCompletions)).await;
+    refused(&plugin, TestCall::new().model("gpt-5").model("claude-opus-5").max_tokens(101).to(Endpoint::Messages))
+        .await;
+    refused(&plugin, asks(101).model("gpt-5").to(Endpoint::Messages)).await;
+    refused(&plugin, TestCall::new().max_tokens(101).to(Endpoint::Messages)).await;
+    let filled = passed(&plugin, TestCall::new().model("claude-opus-5").to(Endpoint::Messages)).await;
+    assert_eq!(filled, r#"{"max_tokens":100,"model":"claude-opus-5"}"#, "the default is lowered to the model's limit");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_errors() {
+    let error = Config::default().build().unwrap_err();
+    assert!(error.contains("`limit`, `models` and `default`"), "{error}");
+    let error = Config { limit: Some(4000), default: Some(5000), ..Config::default() }.build().unwrap_err();
+    assert_eq!(error, "`default` is 5000, above `limit`, which is 4000");
+    let models = [("*".to_owned(), 1), ("gpt-*".to_owned(), 2)].into();
+    assert!(Config { models, ..Config::default() }.build().is_err());
+    assert!(Config { limit: Some(0), default: Some(0), ..Config::default() }.build().is_ok());
+}
+
+#[test]
+fn settings_read_as_they_are_written() {
+    let text =
+        r#"{"limit":4000,"models":{"claude-opus-*":64000},"mode":"clamp","default":1000,"error_format":"plain"}"#;
+    let config: Config = serde_json::from_str(text).unwrap();
+    assert_eq!((config.mode, config.error_format), (Mode::Clamp, ErrorFormat::Plain));
+    assert_eq!(serde_json::to_string(&config).unwrap(), text);
+    assert!(serde_json::from_str::<Config>(r#"{"limits":4000}"#).unwrap_err().to_string().contains("limits"));
+    assert!(serde_json::from_str::<Config>(r#"{"limit":-1}"#).is_err());
+}
