@@ -1,0 +1,65 @@
+//! Reads a call to a model from a copy of its body: what it asks for, and where in the text it says so.
+//! Never changes a byte, and never guesses: what cannot be read for certain is said to be so.
+
+mod charset;
+mod encoding;
+mod json;
+mod number;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use plugin_api::{Endpoint, ModelCall, Reading};
+
+/// The call that a body makes.
+///
+/// The body is decoded by its `content-encoding` into at most `max_decoded` bytes, then read once, without
+/// building a tree of it. A body that is no JSON object is [`Reading::NotACall`]. One that begins like an
+/// object but is not strict JSON in UTF-8 is [`Reading::Unreadable`], since a more lenient server might find a
+/// call in it; so is one whose encoding or charset is unknown, broken or ambiguous.
+///
+/// Takes time in proportion to the body; of a large one, too much for a thread that serves other requests meanwhile.
+#[must_use]
+pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: usize) -> ModelCall {
+    if body.is_empty() {
+        return ModelCall::new(endpoint, body, None, Reading::NotACall);
+    }
+    match encoding::decoded(headers, &body, max_decoded) {
+        Ok(decoded) => {
+            let reading = reading(endpoint, headers, decoded.as_ref().unwrap_or(&body));
+            ModelCall::new(endpoint, body, decoded, reading)
+        }
+        Err(reason) => ModelCall::new(endpoint, body, None, Reading::Unreadable(reason)),
+    }
+}
+
+fn reading(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Reading {
+    if body.is_empty() {
+        return Reading::NotACall;
+    }
+    if let Some(charset) = charset::unreadable(headers) {
+        return Reading::Unreadable(format!("its charset is {charset}, not UTF-8"));
+    }
+    if !may_be_an_object(body) {
+        return Reading::NotACall;
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => json::calls(endpoint, text).map_or_else(Reading::Unreadable, Reading::Calls),
+        Err(error) => Reading::Unreadable(format!("it is not UTF-8 at byte {}", error.valid_up_to())),
+    }
+}
+
+/// Whether any reader could take the bytes for a JSON object: in UTF-8, UTF-16 or UTF-32, with or without a byte
+/// order mark, behind white space, or behind a comment as JSON5 has it.
+fn may_be_an_object(body: &[u8]) -> bool {
+    // the zero bytes of the wide encodings, white space, and every byte of the three byte order marks
+    let fills = |byte: &u8| matches!(byte, 0 | 9..=13 | b' ' | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF);
+    let mut significant = body.iter().filter(|byte| !fills(byte));
+    match significant.next() {
+        Some(b'{') => true,
+        Some(b'/') => matches!(significant.next(), Some(b'/' | b'*')),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

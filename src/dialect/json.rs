@@ -1,0 +1,169 @@
+//! The facts of a call in the JSON text of its body: one pass over it, no tree, and the places of what may be edited.
+
+mod batch;
+mod key;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use plugin_api::{Call, Endpoint, TokenField, TokenLimit};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::number;
+use batch::Batch;
+use key::{Key, Match, Place};
+
+/// How often a call may name a model, or a token limit.
+const MOST_REPEATS: usize = 16;
+/// How many keys of an object are compared with each other.
+const MOST_KEYS: usize = 256;
+
+/// The calls in the text of a body: one, or those of a batch.
+///
+/// # Errors
+/// Why it cannot be read, in words for the caller.
+pub(super) fn calls(endpoint: Endpoint, text: &str) -> Result<Vec<Call>, String> {
+    // Python's reader drops the mark; what is sent keeps it
+    let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let place = Place { text, at: text.len() - json.len() };
+    let read = if endpoint == Endpoint::MessageBatches {
+        let mut calls = Vec::new();
+        (&mut reader).deserialize_map(Batch { place, calls: &mut calls }).map(|()| calls)
+    } else {
+        CallAt { endpoint, place }.deserialize(&mut reader).map(|call| vec![call])
+    };
+    read.and_then(|calls| reader.end().map(|()| calls)).map_err(|error| match error.classify() {
+        // it may quote a whole value
+        Category::Data => error.to_string().chars().take(200).collect(),
+        Category::Syntax | Category::Eof | Category::Io => format!("it is not strict JSON: {error}"),
+    })
+}
+
+/// A call that begins at this place.
+struct CallAt<'de> {
+    endpoint: Endpoint,
+    place: Place<'de>,
+}
+
+impl<'de> DeserializeSeed<'de> for CallAt<'de> {
+    type Value = Call;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Call, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CallAt<'de> {
+    type Value = Call;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Call, A::Error> {
+        let Self { endpoint, place } = self;
+        let mut call = Call { members_at: place.next_token().1.at + 1, ..Call::default() };
+        let list = if endpoint == Endpoint::Responses { "input" } else { "messages" };
+        let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
+        let mut models = 0;
+        let mut model_named = false;
+        while let Some(key) = Key::next(&mut map, place)? {
+            call.has_members = true;
+            let limit = TokenField::ALL.into_iter().find_map(|field| key.is(field.as_str()).map(|how| (field, how)));
+            if let Some((field, how)) = limit {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                let start = place.of(value).at;
+                call.token_limits.push(TokenLimit {
+                    field,
+                    exact: how == Match::Exact,
+                    asked: number::asked(value),
+                    at: start..start + value.len(),
+                });
+                bounded::<A::Error>(call.token_limits.len(), "token limits")?;
+            } else if let Some(how) = key.is("model") {
+                let named = model(map.next_value::<&'de RawValue>()?.get());
+                models += 1;
+                bounded::<A::Error>(models, "models")?;
+                match how {
+                    Match::Folded => call.other_models.push(named),
+                    Match::Exact => {
+                        let earlier = std::mem::replace(&mut call.model, named);
+                        if std::mem::replace(&mut model_named, true) {
+                            call.other_models.push(earlier);
+                        }
+                    }
+                }
+            } else if *key.name == *b"stream" {
+                call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
+            } else if *key.name == *b"tools" {
+                call.tools = length(&mut map, &key)? > 0;
+            } else if *key.name == *list.as_bytes() {
+                call.messages = length(&mut map, &key)?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            if names.len() < MOST_KEYS {
+                names.push(key.name);
+            } else {
+                call.duplicate_keys = true;
+            }
+        }
+        names.sort_unstable();
+        call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
+        Ok(call)
+    }
+}
+
+/// A model's name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
+fn model(value: &str) -> Option<String> {
+    let longest = Call::LONGEST_MODEL;
+    // every byte may be written as an escape of six
+    if !value.starts_with('"') || value.len() > longest * 6 + 2 {
+        return None;
+    }
+    serde_json::from_str::<String>(value).ok().filter(|name| name.len() <= longest)
+}
+
+fn bounded<E: Error>(number: usize, of: &str) -> Result<(), E> {
+    if number <= MOST_REPEATS {
+        return Ok(());
+    }
+    Err(E::custom(format!("it names more than {MOST_REPEATS} {of} in one call")))
+}
+
+/// The length of a value that should be a list; 0 if it is none.
+fn length<'de, A: MapAccess<'de>>(map: &mut A, key: &Key<'de>) -> Result<usize, A::Error> {
+    match key.end.next_token() {
+        (Some(b'['), _) => map.next_value_seed(Length),
+        _ => map.next_value::<IgnoredAny>().map(|_| 0),
+    }
+}
+
+struct Length;
+
+impl<'de> DeserializeSeed<'de> for Length {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<usize, D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Length {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+        let mut length = 0;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(length)
+    }
+}

@@ -1,0 +1,112 @@
+//! The calls of a batch: one under `params` of each of its `requests`.
+
+use std::fmt;
+
+use plugin_api::{Call, Endpoint};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::CallAt;
+use super::key::{Key, Place};
+
+/// How many calls a batch may hold; Anthropic's own bound.
+const MOST_CALLS: usize = 100_000;
+
+/// A batch, with the calls found in it so far.
+pub(super) struct Batch<'de, 'c> {
+    pub(super) place: Place<'de>,
+    pub(super) calls: &'c mut Vec<Call>,
+}
+
+impl<'de> Visitor<'de> for Batch<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a batch")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = Key::next(&mut map, self.place)? {
+            match key.end.next_token() {
+                (Some(b'['), place) if key.is("requests").is_some() => {
+                    map.next_value_seed(Requests { place, calls: &mut *self.calls })?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The list of a batch's requests.
+struct Requests<'de, 'c> {
+    place: Place<'de>,
+    calls: &'c mut Vec<Call>,
+}
+
+impl<'de> DeserializeSeed<'de> for Requests<'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Requests<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the requests of a batch")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self { place, calls } = self;
+        let mut number = 0;
+        while list.next_element_seed(Request { place, number, calls: &mut *calls })?.is_some() {
+            number += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One request of a batch, which holds its call under `params`.
+struct Request<'de, 'c> {
+    place: Place<'de>,
+    number: usize,
+    calls: &'c mut Vec<Call>,
+}
+
+impl<'de> DeserializeSeed<'de> for Request<'de, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Request<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {} of the batch to be an object", self.number)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = Key::next(&mut map, self.place)? {
+            match key.end.next_token() {
+                (Some(b'{'), place) if key.is("params").is_some() => {
+                    if self.calls.len() == MOST_CALLS {
+                        return Err(A::Error::custom(format!("its batch holds more than {MOST_CALLS} calls")));
+                    }
+                    let call = map.next_value_seed(CallAt { endpoint: Endpoint::MessageBatches, place })?;
+                    self.calls.push(Call { place: Some(self.number), ..call });
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

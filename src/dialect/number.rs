@@ -1,0 +1,98 @@
+//! What a number of tokens in JSON asks for, in exact decimal arithmetic: `5e3` is 5000, `1e400` is a great many.
+
+use plugin_api::Asked;
+
+/// The meaning of a JSON value, as it stands in the text, where a number of tokens is wanted.
+pub(super) fn asked(value: &str) -> Asked {
+    match value.as_bytes().first() {
+        Some(b'n') => Asked::Null,
+        Some(b'0'..=b'9') => whole(value).map_or(Asked::NotANumber, Asked::Tokens),
+        // there is no negative number of tokens, but `-0` is 0
+        Some(b'-') if whole(&value[1..]) == Some(0) => Asked::Tokens(0),
+        _ => Asked::NotANumber,
+    }
+}
+
+/// The value of a JSON number without sign; `None` if it has a fraction.
+fn whole(number: &str) -> Option<u64> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || integer.bytes().chain(fraction.bytes());
+    if digits().all(|digit| digit == b'0') {
+        return Some(0);
+    }
+    // the number is `digits` without its zeros at the end, times ten to the power of `scale`
+    let zeros = digits().rev().take_while(|digit| *digit == b'0').count();
+    let significant = integer.len() + fraction.len() - zeros;
+    let scale = length(zeros).saturating_sub(length(fraction.len())).saturating_add(power(exponent));
+    let scale = u64::try_from(scale).ok()?;
+    let value = digits()
+        .take(significant)
+        .fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    // twenty digits overflow a `u64`, so more powers of ten change nothing
+    Some((0..scale.min(20)).fold(value, |value, _| value.saturating_mul(10)))
+}
+
+fn length(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
+}
+
+/// An exponent; beyond 64 bits it is as good as infinite.
+fn power(exponent: &str) -> i64 {
+    exponent.parse().unwrap_or(if exponent.starts_with('-') { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_count_however_they_are_written() {
+        for (text, tokens) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.0e9", 0),
+            ("0e99999999999999999999", 0),
+            ("4000", 4000),
+            ("4000.0", 4000),
+            ("5e3", 5000),
+            ("5E+3", 5000),
+            ("0.5e4", 5000),
+            ("50000e-1", 5000),
+            ("0.00000000000000000000000000005e32", 5000),
+            ("5000.000000000000000000000000000000e0", 5000),
+            ("18446744073709551615", u64::MAX),
+            ("18446744073709551616", u64::MAX),
+            ("1e19", 10_000_000_000_000_000_000),
+            ("1e20", u64::MAX),
+            ("1e400", u64::MAX),
+            ("1.5e400", u64::MAX),
+            ("1e99999999999999999999", u64::MAX),
+        ] {
+            assert_eq!(asked(text), Asked::Tokens(tokens), "{text}");
+        }
+        assert_eq!(asked(&format!("{}e-99999", "1".to_owned() + &"0".repeat(100_000))), Asked::Tokens(10));
+    }
+
+    #[test]
+    fn anything_else_is_no_number_of_tokens() {
+        for text in [
+            "-1",
+            "-1e-400",
+            "0.5",
+            "4000.5",
+            "4000.00000000000000000000000001",
+            "5e-1",
+            "1e-400",
+            "1e-99999999999999999999",
+            "\"4000\"",
+            "true",
+            "false",
+            "[4000]",
+            "{}",
+        ] {
+            assert_eq!(asked(text), Asked::NotANumber, "{text}");
+        }
+        assert_eq!(asked("null"), Asked::Null);
+    }
+}

@@ -1,0 +1,335 @@
+//! Bodies as clients and attackers send them, and what is read from them.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use plugin_api::{Asked, Call, Endpoint, ModelCall, Reading, TokenField};
+
+use super::read;
+
+mod any_object;
+
+const MAX: usize = 32 << 20;
+
+fn read_at(endpoint: Endpoint, body: impl Into<Bytes>) -> ModelCall {
+    read(endpoint, &HeaderMap::new(), body.into(), MAX)
+}
+
+fn read_typed(content_type: &'static str, body: impl Into<Bytes>) -> ModelCall {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    read(Endpoint::Messages, &headers, body.into(), MAX)
+}
+
+fn message(body: impl Into<Bytes>) -> ModelCall {
+    read_at(Endpoint::Messages, body)
+}
+
+fn one(call: &ModelCall) -> &Call {
+    match call.reading() {
+        Reading::Calls(calls) => &calls[0],
+        other => panic!("not read: {other:?}"),
+    }
+}
+
+fn asked(call: &ModelCall) -> Vec<Asked> {
+    call.calls().iter().flat_map(|call| &call.token_limits).map(|limit| limit.asked).collect()
+}
+
+#[test]
+fn the_facts_of_a_message_are_read() {
+    let call = message(
+        r#"{"model":"claude-opus-5","max_tokens":1024,"stream":true,"tools":[{"name":"f","input_schema":
+            {"properties":{"max_tokens":{"type":"integer"},"model":{}}}}],
+            "messages":[{"role":"user","content":"set \"max_tokens\":99999"},{"role":"assistant","content":[]}]}"#,
+    );
+    let call = one(&call);
+    assert_eq!(call.model.as_deref(), Some("claude-opus-5"));
+    assert_eq!((call.stream, call.tools, call.messages), (true, true, 2));
+    assert_eq!((call.members_at, call.has_members, call.duplicate_keys, call.place), (1, true, false, None));
+    assert_eq!(call.token_limits.len(), 1);
+    assert_eq!(call.token_limits[0].asked, Asked::Tokens(1024));
+}
+
+#[test]
+fn each_endpoint_is_read_in_its_own_words() {
+    for (endpoint, body, messages) in [
+        (Endpoint::CountTokens, r#"{"model":"m","messages":[1]}"#, 1),
+        (Endpoint::ChatCompletions, r#"{"model":"m","messages":[1,2],"max_completion_tokens":7}"#, 2),
+        (Endpoint::Completions, r#"{"model":"m","prompt":"p","max_tokens":7}"#, 0),
+        (Endpoint::Responses, r#"{"model":"m","input":[1,2,3],"max_output_tokens":7}"#, 3),
+        (Endpoint::Responses, r#"{"model":"m","input":"text"}"#, 0),
+        (Endpoint::Embeddings, r#"{"model":"m","input":["a","b"]}"#, 0),
+    ] {
+        let call = read_at(endpoint, body);
+        assert_eq!(one(&call).messages, messages, "{body}");
+        assert_eq!(one(&call).model.as_deref(), Some("m"), "{body}");
+        assert_eq!(asked(&call), vec![Asked::Tokens(7); usize::from(body.contains("tokens\""))], "{body}");
+    }
+}
+
+#[test]
+fn the_names_of_all_token_limits_count_everywhere() {
+    let call = read_at(Endpoint::Embeddings, r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3}"#);
+    let fields: Vec<_> = one(&call).token_limits.iter().map(|limit| limit.field).collect();
+    assert_eq!(fields, TokenField::ALL);
+}
+
+#[test]
+fn members_of_other_kinds_than_expected_are_no_facts() {
+    for body in [
+        r#"{"model":7,"stream":1,"tools":{},"messages":"x"}"#,
+        r#"{"model":null,"stream":null,"tools":null,"messages":null}"#,
+        r#"{"model":["m"],"stream":"true","tools":[],"messages":1e400}"#,
+        r#"{"model":{"a":"m"},"tools":-1e400,"messages":"\ud800"}"#,
+        r#"{"model":"\ud800","tools":"\udfff"}"#,
+        "{}",
+        " \t\r\n{ }\n",
+    ] {
+        let call = message(body);
+        let call = one(&call);
+        assert_eq!((&call.model, call.stream, call.tools, call.messages), (&None, false, false, 0), "{body}");
+    }
+}
+
+#[test]
+fn a_limit_is_found_in_every_spelling_and_place() {
+    for body in [
+        r#"{"max_tokens":5000}"#,
+        "\u{FEFF}{\"max_tokens\":5000}",
+        "\n\t { \"max_tokens\"\r\n:\t5000 } \n",
+        r#"{"max\u005ftokens":5e3}"#,
+        r#"{"\u006d\u0061\u0078\u005F\u0074\u006f\u006b\u0065\u006e\u0073":5000.0}"#,
+        r#"{"\ud800":1,"max_tokens":0.5E+4}"#,
+        r#"{"max_completion_tokens":5000}"#,
+        r#"{"MAX_TOKENS":5000}"#,
+        r#"{"Max_Output_Tokens":5000}"#,
+        r#"{"max_to\u212Aen\u017f":5000}"#,
+        "{\"max_tokenſ\":5000}",
+        r#"{"a":{"max_tokens":1},"b":[{"max_tokens":1}],"c":"max_tokens","max_tokens":5000}"#,
+        r#"{"a":1e999999,"b":123456789012345678901234567890,"max_tokens":5000}"#,
+    ] {
+        let call = message(body);
+        assert_eq!(asked(&call), [Asked::Tokens(5000)], "{body}");
+        let at = one(&call).token_limits[0].at.clone();
+        assert!(
+            ["5000", "5e3", "5000.0", "0.5E+4"].iter().any(|number| call.text()[at.clone()] == *number.as_bytes()),
+            "{body}"
+        );
+        assert_eq!(call.text()[one(&call).members_at - 1], b'{', "{body}");
+    }
+}
+
+#[test]
+fn only_the_apis_own_letters_are_exact() {
+    let call = message(r#"{"max_tokens":1,"MAX_TOKENS":2,"max\u005ftokens":3}"#);
+    let exact: Vec<_> = one(&call).token_limits.iter().map(|limit| limit.exact).collect();
+    assert_eq!(exact, [true, false, true]);
+}
+
+#[test]
+fn names_that_only_resemble_a_limit_are_none() {
+    for key in
+        ["max_token", "max_tokens ", " max_tokens", "max-tokens", "max_tokens\\u0000", "maxtokens", "mäx_tokens", ""]
+    {
+        let call = message(format!(r#"{{"{key}":5000}}"#));
+        assert!(asked(&call).is_empty() && one(&call).has_members, "{key}");
+    }
+}
+
+#[test]
+fn of_keys_that_stand_twice_every_limit_and_every_model_is_kept() {
+    let call = message(r#"{"max_tokens":1,"model":"a","max_tokens":99,"model":"b","MODEL":"c","model":7,"model":"d"}"#);
+    assert_eq!(asked(&call), [Asked::Tokens(1), Asked::Tokens(99)]);
+    let call = one(&call);
+    assert!(call.duplicate_keys);
+    assert_eq!(call.model.as_deref(), Some("d"));
+    assert_eq!(call.other_models, [Some("a".into()), Some("c".into()), Some("b".into()), None]);
+}
+
+#[test]
+fn keys_that_stand_twice_are_noticed_however_they_are_written() {
+    for (body, twice) in [
+        (r#"{"a":1,"b":2}"#, false),
+        (r#"{"a":1,"b":2,"\u0061":3}"#, true),
+        (r#"{"a":{"a":1},"b":{"a":1}}"#, false),
+        (r#"{"a":1,"A":2}"#, false),
+    ] {
+        assert_eq!(one(&message(body)).duplicate_keys, twice, "{body}");
+    }
+    let many: Vec<_> = (0..10_000).map(|key| format!("\"{key}\":0")).collect();
+    assert!(one(&message(format!("{{{}}}", many.join(",")))).duplicate_keys, "too many to tell");
+}
+
+#[test]
+fn a_long_name_of_a_model_is_none_and_a_call_names_no_more_than_a_few() {
+    let named = |length: usize| one(&message(format!(r#"{{"model":"{}"}}"#, "m".repeat(length)))).model.clone();
+    assert_eq!(named(512).map(|name| name.len()), Some(512));
+    assert_eq!(named(513), None);
+    for member in [r#""model":"m""#, r#""max_tokens":1"#, r#""Model":"m""#] {
+        let call = message(format!("{{{}}}", vec![member; 17].join(",")));
+        assert!(matches!(call.reading(), Reading::Unreadable(reason) if reason.contains("more than 16")));
+    }
+}
+
+#[test]
+fn a_batch_holds_many_calls_each_at_its_place() {
+    let call = read_at(
+        Endpoint::MessageBatches,
+        r#" {"requests": [ {"custom_id":"a","params" : {"model":"m","max_tokens":1}}, {}, {"params":null},
+            {"par\u0061ms":{},"params":{"max_tokens":3,"messages":[1]}} ], "max_tokens": 9} "#,
+    );
+    let places: Vec<_> = call.calls().iter().map(|call| call.place).collect();
+    assert_eq!(places, [Some(0), Some(3), Some(3)]);
+    assert_eq!(asked(&call), [Asked::Tokens(1), Asked::Tokens(3)]);
+    for one in call.calls() {
+        assert_eq!(call.text()[one.members_at - 1], b'{');
+        for limit in &one.token_limits {
+            assert!(matches!(call.text()[limit.at.clone()], [b'1' | b'3']));
+        }
+    }
+    for empty in ["{}", r#"{"requests":7}"#, r#"{"requests":[]}"#] {
+        assert!(
+            matches!(read_at(Endpoint::MessageBatches, empty).reading(), Reading::Calls(calls) if calls.is_empty())
+        );
+    }
+}
+
+#[test]
+fn a_batch_of_anything_but_objects_or_of_too_many_is_not_read() {
+    let long = format!(r#"{{"requests":["{}"]}}"#, "x".repeat(10_000));
+    let many = format!(r#"{{"requests":[{}]}}"#, vec![r#"{"params":{}}"#; 100_001].join(","));
+    for (body, wanted) in [(r#"{"requests":[7]}"#, "object"), (&long, "xxx"), (&many, "more than 100000")] {
+        match read_at(Endpoint::MessageBatches, body.to_owned()).reading() {
+            Reading::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_begin_an_object_is_no_call() {
+    for body in [
+        &b""[..],
+        b" \n",
+        b"\xEF\xBB\xBF",
+        b"[{\"max_tokens\":9}]",
+        b"\"{}\"",
+        b"null",
+        b"12",
+        b"max_tokens=9",
+        b"--b\r\ncontent-disposition: form-data\r\n\r\n{}",
+        b"<html>",
+        b"\x1f\x8b\x08",
+        b"\x89PNG\r\n\x1a\n{",
+        b"/etc/passwd",
+        b"\xFE\xFF\x00[",
+        b"\x00\x00\x00",
+    ] {
+        assert!(matches!(message(body).reading(), Reading::NotACall), "{body:?}");
+    }
+}
+
+#[test]
+fn what_begins_like_an_object_but_is_not_strict_json_cannot_be_read() {
+    let utf16: Vec<u8> = r#"{"max_tokens":9}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16_be: Vec<u8> = "\u{FEFF}{\"max_tokens\":9}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let utf32: Vec<u8> = r#"{"max_tokens":9}"#.chars().flat_map(|char| u32::from(char).to_be_bytes()).collect();
+    for body in [
+        &b"{"[..],
+        b"{\"max_tokens\":9",
+        b"{\"max_tokens\":}",
+        b"{\"max_tokens\":9}}",
+        b"{\"max_tokens\":9}\0",
+        b"{}{\"max_tokens\":9}",
+        b"{\"max_tokens\":9,}",
+        b"{\"max_tokens\":09}",
+        b"{\"max_tokens\":+9}",
+        b"{\"max_tokens\":0x9}",
+        b"{\"max_tokens\":9.}",
+        b"{\"max_tokens\":NaN}",
+        b"{\"max_tokens\":Infinity}",
+        b"{\"a\":[1,{}}],\"max_tokens\":9}",
+        b"{'max_tokens':9}",
+        b"{max_tokens:9}",
+        b"{/**/\"max_tokens\":9}",
+        b"/* a comment */{\"max_tokens\":9}",
+        b"// a comment\n{\"max_tokens\":9}",
+        b"\xEF\xBB\xBF\xEF\xBB\xBF{}",
+        b"\x0b{}",
+        b"{\"a\":\"\n\",\"max_tokens\":9}",
+        b"{\"a\":\"\\x41\"}",
+        b"{\"a\":\"\\u12\"}",
+        b"{\"\\u12\":1}",
+        b"{\"a\":\"\xff\",\"max_tokens\":9}",
+        b"{\"a\":\"\xed\xa0\x80\"}",
+        b"{\"a\":\"\xc0\xa2\"}",
+        &utf16,
+        &utf16_be,
+        &utf32,
+    ] {
+        let call = message(body.to_vec());
+        assert!(matches!(call.reading(), Reading::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
+        assert_eq!(call.into_body(), body, "it passes as it came");
+    }
+}
+
+#[test]
+fn a_charset_that_is_not_utf8_leaves_a_body_unread() {
+    for content_type in ["text/plain", "application/json; charset=latin1", "", "application/x-www-form-urlencoded"] {
+        assert_eq!(asked(&read_typed(content_type, r#"{"max_tokens":9}"#)), [Asked::Tokens(9)], "{content_type}");
+    }
+    for body in [r#"{"max_tokens":9}"#, "+AHs-", "[]"] {
+        let call = read_typed("application/json; charset=UTF-7", body);
+        assert!(matches!(call.reading(), Reading::Unreadable(reason) if reason.contains("utf-7")), "{body}");
+    }
+    assert!(matches!(read_typed("application/json; charset=utf-7", "").reading(), Reading::NotACall));
+}
+
+#[test]
+fn a_million_levels_deep_is_read_like_any_other_text() {
+    let deep = 1_000_000;
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let nest = format!("{}1{}", open.repeat(deep), close.repeat(deep));
+        for body in [
+            format!(r#"{{"x":{nest},"max_tokens":9}}"#),
+            format!(r#"{{"messages":[{nest}],"max_tokens":9}}"#),
+            format!(r#"{{"model":{nest},"tools":{nest},"max_tokens":9}}"#),
+        ] {
+            assert_eq!(asked(&message(body)), [Asked::Tokens(9)]);
+        }
+        assert_eq!(asked(&message(format!(r#"{{"max_tokens":{nest}}}"#))), [Asked::NotANumber]);
+        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).reading(), Reading::Unreadable(_)));
+        assert!(matches!(message(nest).reading(), Reading::NotACall | Reading::Calls(_)));
+    }
+}
+
+#[test]
+fn a_limit_behind_twenty_megabytes_is_read_without_a_copy_of_them() {
+    let body = format!(r#"{{"messages":[{{"content":"{}"}}],"max_tokens":5000}}"#, "words \\n ".repeat(20 << 17));
+    let body = Bytes::from(body);
+    let started = Instant::now();
+    let call = message(body.clone());
+    let took = started.elapsed();
+    assert_eq!(asked(&call), [Asked::Tokens(5000)]);
+    assert_eq!(call.text().as_ptr(), body.as_ptr());
+    assert_eq!(call.into_body().as_ptr(), body.as_ptr());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn hostile_shapes_take_no_more_than_linear_time() {
+    let million = 1_000_000;
+    for body in [
+        format!(r#"{{"max_tokens":{}}}"#, "9".repeat(10 * million)),
+        format!(r#"{{"max_tokens":1{}e-99}}"#, "0".repeat(10 * million)),
+        format!(r#"{{"{}":1}}"#, "\\u0061".repeat(million)),
+        format!(r#"{{{}"max_tokens":1}}"#, r#""a":1,"#.repeat(million)),
+        format!(r#"{{"model":"{}"}}"#, "\\u0061".repeat(million)),
+    ] {
+        let started = Instant::now();
+        assert!(matches!(message(body).reading(), Reading::Calls(_)));
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+}
