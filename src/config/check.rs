@@ -1,0 +1,125 @@
+//! What only shows when the parts of a configuration are held against each other, or against the files they name.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::node::{Kind, Node};
+use super::report::{Report, discreet, unknown};
+use super::{Config, Dates};
+use crate::located::{Located, Location};
+use crate::plugins::PluginEntry;
+use crate::tls::{self, Certificates};
+
+/// Tells everything that makes no sense. The configuration may lack what is wrong by itself; the report has been told
+/// of that, and no error is told that follows from it.
+pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
+    listeners(config, base, dates, report);
+    upstreams(config, base, report);
+    routes(config, report);
+    plugins(config, report);
+}
+
+fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
+    let list = report.root().get("listeners");
+    wants_one(list, "listener", report);
+    for item in list.map_or(&[][..], Node::items) {
+        wants_one(item.get("tls").and_then(|tls| tls.get("certificates")), "certificate", report);
+    }
+    let mut known: Vec<&Located<SocketAddr>> = Vec::new();
+    let listeners = config.listeners.iter().map(|listener| &listener.address);
+    for address in listeners.chain(config.admin.as_ref().map(|admin| &admin.address)) {
+        let taken = known.iter().find(|other| other.value == address.value && address.port() != 0);
+        if let Some(other) = taken {
+            let message = format!("`{}` is the address of the listener on line {}, too", address.value, other.at.line);
+            tell(address.at, message, report);
+        }
+        known.push(address);
+    }
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let faults = match dates {
+            Dates::Checked => tls::check(tls, base),
+            Dates::Ignored => Certificates::load(tls, base).err().unwrap_or_default(),
+        };
+        for (at, message) in faults {
+            tell(at, message, report);
+        }
+    }
+}
+
+fn upstreams(config: &Config, base: &Path, report: &mut Report<'_>) {
+    for entry in report.root().get("upstreams").map_or(&[][..], Node::entries) {
+        wants_one(entry.value.get("servers"), "server", report);
+    }
+    for authorities in config.upstreams.values().filter_map(|upstream| upstream.tls.ca.as_ref()) {
+        if let Err(message) = tls::load_ca(&base.join(&authorities.value)) {
+            tell(authorities.at, message, report);
+        }
+    }
+}
+
+fn wants_one(list: Option<&Node>, noun: &str, report: &mut Report<'_>) {
+    let Some(list) = list else { return };
+    let is_empty = list.is_nothing() || matches!(&list.kind, Kind::List(items) if items.is_empty());
+    if is_empty {
+        report.add_at(list, format!("the list is empty, wanted at least one {noun}"));
+    }
+}
+
+fn routes(config: &Config, report: &mut Report<'_>) {
+    // by the tree's names: an upstream with errors of its own is known nevertheless
+    let Some(upstreams) = report.root().get("upstreams").filter(|node| is_mapping(node)) else { return };
+    let known: Vec<&str> = upstreams.entries().iter().map(|entry| entry.key.text.as_str()).collect();
+    for upstream in config.routes.iter().map(|route| &route.upstream) {
+        if known.contains(&upstream.as_str()) {
+            continue;
+        }
+        let Some(node) = report.node_at(upstream.at) else { continue };
+        let written = node.scalar().and_then(|scalar| scalar.written.as_deref()).unwrap_or(upstream);
+        report.add_at(node, unknown("upstream", upstream, written, &known));
+    }
+}
+
+fn is_mapping(node: &Node) -> bool {
+    matches!(node.kind, Kind::Mapping(_)) || node.is_nothing()
+}
+
+fn plugins(config: &Config, report: &mut Report<'_>) {
+    let named =
+        report.root().get("plugins").map_or(&[][..], Node::items).iter().filter_map(|item| item.entries().first());
+    let global: Vec<&str> = named.map(|entry| entry.key.text.as_str()).collect();
+    list(&config.plugins, report);
+    for entry in config.plugins.iter().filter(|entry| entry.is_off()) {
+        let message = format!("`{}` is off for every route; leave it out, or turn it off on a route", entry.name());
+        tell(entry.at, message, report);
+    }
+    for route in &config.routes {
+        list(&route.plugins, report);
+        for entry in route.plugins.iter().filter(|entry| entry.is_off() && !global.contains(&entry.name())) {
+            let message =
+                format!("`{}` is not among the plugins of every route, so it cannot be turned off", entry.name());
+            tell(entry.at, message, report);
+        }
+    }
+}
+
+/// One list of plugins by itself.
+fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
+    for (at, entry) in entries.iter().enumerate() {
+        if let Err(message) = entry.install()
+            && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
+        {
+            tell(entry.at, message, report);
+        }
+        if let Some(first) = entries[..at].iter().find(|other| other.name() == entry.name()) {
+            let line = first.at.line;
+            let message = format!("`{}` stands in this list a second time; the first is on line {line}", entry.name());
+            tell(entry.at, message, report);
+        }
+    }
+}
+
+/// Tells of a value by its place.
+fn tell(at: Location, message: String, report: &mut Report<'_>) {
+    let Some(node) = report.node_at(at) else { return };
+    report.add_at(node, discreet(message, node));
+}
