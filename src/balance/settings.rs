@@ -1,0 +1,411 @@
+//! The settings of an upstream: its servers, and how to reach them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use plugin_api::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::located::Located;
+
+/// A group of servers that answer alike.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// How a server is chosen.
+    #[serde(default)]
+    pub balance: Algorithm,
+    /// The servers.
+    pub servers: Vec<Located<ServerSettings>>,
+    /// The `Host` sent upstream. Absent: the client's own for `host:port` servers, the server's name for URLs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostHeader>,
+    /// TLS towards `https://` servers.
+    #[serde(default)]
+    pub tls: UpstreamTls,
+    /// Idle connections kept for the next request.
+    #[serde(default)]
+    pub keepalive: Keepalive,
+    /// How long to wait, each with its own error.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// When another server is tried.
+    #[serde(default)]
+    pub retry: Retry,
+}
+
+/// How a server is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// The fewest requests in flight per weight, counted to the last byte of the answer; among equals by turns
+    /// (nginx's `least_conn`).
+    #[default]
+    LeastConn,
+    /// By turns, in proportion to the weights and as evenly spread as they allow (nginx's default).
+    RoundRobin,
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// `host:port`, `http://host[:port]` or `https://host[:port]`.
+    #[schemars(with = "String")]
+    pub address: ServerAddress,
+    /// Its share of the requests, against the weights of the others.
+    #[serde(default)]
+    pub weight: Weight,
+}
+
+/// A weight of 1 to 65,535, as nginx has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u64")]
+#[schemars(extend("minimum" = 1, "maximum" = 65535))]
+pub struct Weight(u16);
+
+impl Weight {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<u64> for Weight {
+    type Error = String;
+
+    fn try_from(weight: u64) -> Result<Self, String> {
+        match u16::try_from(weight) {
+            Ok(0) => Err("weight is 0; it must be at least 1 (to take a server out, remove it)".into()),
+            Ok(weight) => Ok(Self(weight)),
+            Err(_) => Err(format!("weight is {weight}; it must be at most 65535")),
+        }
+    }
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerAddress {
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Its name or IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// As the YAML writes it.
+    written: String,
+}
+
+impl ServerAddress {
+    /// Whether it was written as a URL, and so has a name of its own to send as `Host`.
+    #[must_use]
+    pub fn is_url(&self) -> bool {
+        self.written.contains("://")
+    }
+
+    /// The authority for `Host`: the port only where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for ServerAddress {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let wrong = |why: &str| format!("`{written}` is not a server's address: {why}; write `host:port`, `http://host` or `https://host`");
+        let (tls, rest, default_port) = match written.split_once("://") {
+            Some(("https", rest)) => (true, rest, Some(443)),
+            Some(("http", rest)) => (false, rest, Some(80)),
+            Some((scheme, _)) => return Err(wrong(&format!("the scheme `{scheme}` is unknown"))),
+            None => (false, written, None),
+        };
+        let rest = if default_port.is_some() { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
+        if rest.contains(['/', '?', '#', '@']) || rest.contains(char::is_whitespace) {
+            return Err(wrong("it holds more than a host and a port"));
+        }
+        let (host, port) = match rest.strip_prefix('[').map(|rest| rest.split_once(']')) {
+            Some(Some((host, port))) => (host, port.strip_prefix(':')),
+            Some(None) => return Err(wrong("the bracket is not closed")),
+            None => match rest.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => return Err(wrong("an IPv6 address belongs in brackets")),
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, None),
+            },
+        };
+        if host.is_empty() {
+            return Err(wrong("the host is missing"));
+        }
+        if host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(wrong("what stands in the brackets is not an IPv6 address"));
+        }
+        let port = match (port, default_port) {
+            (Some(port), _) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| wrong("the port is not one of 1 to 65535"))?,
+            (None, Some(port)) => port,
+            (None, None) => return Err(wrong("the port is missing")),
+        };
+        Ok(Self { tls, host: host.to_owned(), port, written: written.to_owned() })
+    }
+}
+
+impl TryFrom<String> for ServerAddress {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        written.parse()
+    }
+}
+
+impl From<ServerAddress> for String {
+    fn from(address: ServerAddress) -> Self {
+        address.written
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+/// A value fit for the `Host` header.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct HostHeader(String);
+
+impl HostHeader {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for HostHeader {
+    type Error = String;
+
+    fn try_from(host: String) -> Result<Self, String> {
+        match host.parse::<http::uri::Authority>() {
+            Ok(authority) if !host.contains('@') && !authority.host().is_empty() => Ok(Self(host)),
+            _ => Err(format!("`{host}` cannot be sent as Host; write `name` or `name:port`")),
+        }
+    }
+}
+
+impl From<HostHeader> for String {
+    fn from(host: HostHeader) -> Self {
+        host.0
+    }
+}
+
+/// TLS towards the servers. Certificates are always verified.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// A PEM file with the authorities to trust, in place of the system's. Relative paths are relative to the YAML file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Located<PathBuf>>,
+    /// The name to ask for (SNI) and to verify. Absent: the server's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<TlsName>,
+}
+
+/// A name that a certificate can be verified for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct TlsName(String);
+
+impl TlsName {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for TlsName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match rustls_pki_types::ServerName::try_from(name.as_str()) {
+            Ok(_) => Ok(Self(name)),
+            Err(_) => Err(format!("`{name}` is not a name that TLS can verify; write a host name or an IP address")),
+        }
+    }
+}
+
+impl From<TlsName> for String {
+    fn from(name: TlsName) -> Self {
+        name.0
+    }
+}
+
+/// Idle connections kept to the servers.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keepalive {
+    /// How many idle connections are kept. Upstreams share one pool of the sum of them; its size is read at start only.
+    pub connections: usize,
+    /// How long one is kept. Providers close theirs after 15 s; shorter is safe.
+    pub idle_timeout: Period,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { connections: 128, idle_timeout: Period::from_secs(10) }
+    }
+}
+
+/// How long to wait for a server.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// For the connection, TLS included.
+    pub connect: Period,
+    /// From the request's last byte to the head of the answer. Non-streaming calls take as long as the model does.
+    pub first_byte: Period,
+    /// Between two pieces of the answer. Where it is longer than `first_byte`, the servers are spoken to in HTTP/1.1.
+    pub idle: Period,
+    /// For the whole exchange, all attempts included. Upgraded connections (WebSocket) are exempt.
+    pub total: Period,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Period::from_secs(5),
+            first_byte: Period::from_secs(600),
+            idle: Period::from_secs(300),
+            total: Period::from_secs(1800),
+        }
+    }
+}
+
+/// When another server is tried. Only while nothing has reached the client.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts in all, the first included; 1 is a single try.
+    pub attempts: Attempts,
+    /// What makes an attempt worth another.
+    pub on: Vec<RetryOn>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: Attempts(2),
+            on: vec![RetryOn::Connect, RetryOn::Http429, RetryOn::Http502, RetryOn::Http503, RetryOn::Http529],
+        }
+    }
+}
+
+/// A number of attempts, 1 to 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u64")]
+#[schemars(extend("minimum" = 1, "maximum" = 10))]
+pub struct Attempts(u8);
+
+impl Attempts {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl TryFrom<u64> for Attempts {
+    type Error = String;
+
+    fn try_from(attempts: u64) -> Result<Self, String> {
+        match u8::try_from(attempts) {
+            Ok(attempts @ 1..=10) => Ok(Self(attempts)),
+            _ => Err(format!("attempts is {attempts}; it must be 1 (a single try) to 10")),
+        }
+    }
+}
+
+/// What makes an attempt worth another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// No connection came about: nothing was sent.
+    Connect,
+    /// The connection broke, or what came was not HTTP, before the head of an answer.
+    Error,
+    /// No answer began within `first_byte`.
+    Timeout,
+    /// The answer 429.
+    #[serde(rename = "http_429")]
+    Http429,
+    /// The answer 500.
+    #[serde(rename = "http_500")]
+    Http500,
+    /// The answer 502.
+    #[serde(rename = "http_502")]
+    Http502,
+    /// The answer 503.
+    #[serde(rename = "http_503")]
+    Http503,
+    /// The answer 504.
+    #[serde(rename = "http_504")]
+    Http504,
+    /// The answer 529 (Anthropic's "overloaded").
+    #[serde(rename = "http_529")]
+    Http529,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_or_a_url() {
+        for (written, tls, host, port, authority) in [
+            ("proxy1:3000", false, "proxy1", 3000, "proxy1:3000"),
+            ("127.0.0.1:80", false, "127.0.0.1", 80, "127.0.0.1"),
+            ("[::1]:3000", false, "::1", 3000, "[::1]:3000"),
+            ("http://x", false, "x", 80, "x"),
+            ("https://api.anthropic.com", true, "api.anthropic.com", 443, "api.anthropic.com"),
+            ("https://api.anthropic.com/", true, "api.anthropic.com", 443, "api.anthropic.com"),
+            ("https://x:8443", true, "x", 8443, "x:8443"),
+        ] {
+            let address: ServerAddress = written.parse().unwrap();
+            assert_eq!((address.tls, address.host.as_str(), address.port), (tls, host, port), "{written}");
+            assert_eq!(address.authority(), authority);
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_is_wrong_with_it() {
+        for (written, why) in [
+            ("proxy1", "the port is missing"),
+            (":3000", "the host is missing"),
+            ("proxy1:0", "the port is not one of"),
+            ("ftp://x", "the scheme `ftp` is unknown"),
+            ("https://x/v1", "more than a host and a port"),
+            ("::1:3000", "belongs in brackets"),
+            ("https://", "the host is missing"),
+        ] {
+            let error = written.parse::<ServerAddress>().unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Runs the plugins of a route: their order, their early answers, their panics. Knows none of them by name.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use log::error;
+use plugin_api::{Chunk, Flow, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
+
+/// The plugins of a route, top to bottom.
+#[derive(Clone, Default)]
+pub struct Chain {
+    plugins: Arc<[Installed]>,
+    reads_body: bool,
+}
+
+impl Chain {
+    /// A chain of these, top to bottom.
+    #[must_use]
+    pub fn new(plugins: Vec<Installed>) -> Self {
+        Self { reads_body: plugins.iter().any(|plugin| plugin.reads_body), plugins: plugins.into() }
+    }
+
+    /// Whether there is no plugin in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.plugins.is_empty()
+    }
+
+    /// Whether any plugin wants the request's body read.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.reads_body
+    }
+
+    /// Fresh seats for one exchange; they cost nothing if there are no plugins.
+    #[must_use]
+    pub fn seat(&self) -> Seats {
+        Seats { seats: self.plugins.iter().map(|plugin| (plugin.seat)()).collect(), joined: 0 }
+    }
+}
+
+/// A plugin ready to take part in any number of exchanges.
+#[derive(Clone)]
+pub struct Installed {
+    seat: Arc<dyn Fn() -> Box<dyn Seat> + Send + Sync>,
+    reads_body: bool,
+}
+
+impl Installed {
+    /// Installs a plugin.
+    #[must_use]
+    pub fn new<P: Plugin>(plugin: P) -> Self {
+        let plugin = Arc::new(plugin);
+        let seat = move || -> Box<dyn Seat> { Box::new(Seated { plugin: plugin.clone(), state: P::State::default() }) };
+        Self { seat: Arc::new(seat), reads_body: P::READS_BODY }
+    }
+}
+
+/// What stops a chain before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// A plugin answered.
+    Answer(Box<Reply>),
+    /// A plugin panicked; its name.
+    Panic(&'static str),
+}
+
+/// The plugins of one exchange, each with its state.
+#[derive(Default)]
+pub struct Seats {
+    seats: Vec<Box<dyn Seat>>,
+    // how many have seen the request; only those see the response
+    joined: usize,
+}
+
+impl Seats {
+    /// Runs `request_head`, top to bottom, to the first that answers.
+    ///
+    /// # Errors
+    /// The early answer, or the panic.
+    pub async fn request_head(&mut self, head: &mut RequestHead<'_>) -> Result<(), Stop> {
+        for seat in &mut self.seats {
+            self.joined += 1;
+            proceed(seat.name(), guarded(seat.name(), seat.request_head(head)).await)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `request_body` of those that read bodies, top to bottom, to the first that answers.
+    ///
+    /// # Errors
+    /// The early answer, or the panic.
+    pub async fn request_body(&mut self, call: &mut ModelCall) -> Result<(), Stop> {
+        for at in 0..self.seats.len() {
+            let seat = &mut self.seats[at];
+            if seat.reads_body() {
+                let flow = guarded(seat.name(), seat.request_body(call)).await;
+                if let Err(stop) = proceed(seat.name(), flow) {
+                    self.joined = at + 1;
+                    return Err(stop);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `response_head` of those that joined, bottom to top.
+    ///
+    /// # Errors
+    /// The name of the plugin that panicked.
+    pub async fn response_head(&mut self, head: &mut ResponseHead<'_>) -> Result<(), &'static str> {
+        for seat in self.seats[..self.joined].iter_mut().rev() {
+            guarded(seat.name(), seat.response_head(head)).await.ok_or(seat.name())?;
+        }
+        Ok(())
+    }
+
+    /// Runs `response_chunk` of those that joined, bottom to top.
+    ///
+    /// # Errors
+    /// The name of the plugin that panicked.
+    pub fn response_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        for seat in self.seats[..self.joined].iter_mut().rev() {
+            let ran = catch_unwind(AssertUnwindSafe(|| seat.response_chunk(chunk)));
+            ran.map_err(|_| told_of_panic(seat.name()))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `log` of all, top to bottom; one that panics keeps none of the others from it.
+    pub fn log(&mut self, outcome: &Outcome) {
+        for seat in &mut self.seats {
+            if catch_unwind(AssertUnwindSafe(|| seat.log(outcome))).is_err() {
+                told_of_panic(seat.name());
+            }
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+}
+
+/// A plugin's seat in one exchange: the shared plugin and its state, seen without their types.
+#[async_trait]
+trait Seat: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn reads_body(&self) -> bool;
+    async fn request_head(&mut self, head: &mut RequestHead<'_>) -> Flow;
+    async fn request_body(&mut self, call: &mut ModelCall) -> Flow;
+    async fn response_head(&mut self, head: &mut ResponseHead<'_>);
+    fn response_chunk(&mut self, chunk: &Chunk<'_>);
+    fn log(&mut self, outcome: &Outcome);
+}
+
+struct Seated<P: Plugin> {
+    plugin: Arc<P>,
+    state: P::State,
+}
+
+#[async_trait]
+impl<P: Plugin> Seat for Seated<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn reads_body(&self) -> bool {
+        P::READS_BODY
+    }
+
+    async fn request_head(&mut self, head: &mut RequestHead<'_>) -> Flow {
+        self.plugin.request_head(&mut self.state, head).await
+    }
+
+    async fn request_body(&mut self, call: &mut ModelCall) -> Flow {
+        self.plugin.request_body(&mut self.state, call).await
+    }
+
+    async fn response_head(&mut self, head: &mut ResponseHead<'_>) {
+        self.plugin.response_head(&mut self.state, head).await;
+    }
+
+    fn response_chunk(&mut self, chunk: &Chunk<'_>) {
+        self.plugin.response_chunk(&mut self.state, chunk);
+    }
+
+    fn log(&mut self, outcome: &Outcome) {
+        self.plugin.log(&mut self.state, outcome);
+    }
+}
+
+/// The phase's result; `None` if it panicked.
+async fn guarded<T>(plugin: &'static str, phase: impl Future<Output = T>) -> Option<T> {
+    match AssertUnwindSafe(phase).catch_unwind().await {
+        Ok(result) => Some(result),
+        Err(_) => {
+            told_of_panic(plugin);
+            None
+        }
+    }
+}
+
+fn proceed(plugin: &'static str, flow: Option<Flow>) -> Result<(), Stop> {
+    match flow {
+        Some(Flow::Continue) => Ok(()),
+        Some(Flow::Answer(reply)) => Err(Stop::Answer(Box::new(reply))),
+        None => Err(Stop::Panic(plugin)),
+    }
+}
+
+fn told_of_panic(plugin: &'static str) -> &'static str {
+    error!(plugin; "plugin panicked; its request fails, the others go on");
+    plugin
+}

@@ -1,0 +1,124 @@
+//! The plugins this build has: the only file that names them.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::chain::Installed;
+
+/// One entry of `plugins:`. The key is the plugin, the value its settings, or `off` on a route.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename = "plugin", rename_all = "snake_case")]
+pub enum PluginEntry {
+    /// Refuses or clamps calls that ask for more tokens than allowed.
+    MaxTokens(Switch<max_tokens::Config>),
+}
+
+impl PluginEntry {
+    /// Its key in the YAML.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MaxTokens(_) => <max_tokens::MaxTokens as plugin_api::Plugin>::NAME,
+        }
+    }
+
+    /// Whether it says `off`.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        match self {
+            Self::MaxTokens(switch) => matches!(switch, Switch::Off),
+        }
+    }
+
+    /// The plugin, ready to serve; `None` if it is off.
+    ///
+    /// # Errors
+    /// What is wrong with its settings as a whole.
+    pub fn install(&self) -> Result<Option<Installed>, String> {
+        Ok(match self {
+            Self::MaxTokens(Switch::On(config)) => Some(Installed::new(config.build()?)),
+            Self::MaxTokens(Switch::Off) => None,
+        })
+    }
+}
+
+/// What stands in the place of settings to take a plugin out of a route.
+const OFF: &str = "off";
+
+/// The settings of a plugin, or `off`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Switch<T> {
+    /// Not on this route.
+    #[serde(serialize_with = "off")]
+    #[schemars(with = "OffWord")]
+    Off,
+    /// With these settings.
+    On(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SwitchVisitor(PhantomData))
+    }
+}
+
+struct SwitchVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for SwitchVisitor<T> {
+    type Value = Switch<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its settings, or `{OFF}`")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Switch<T>, E> {
+        if word == OFF { Ok(Switch::Off) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+    }
+
+    /// Nothing beneath the name: no setting at all.
+    fn visit_unit<E: Error>(self) -> Result<Switch<T>, E> {
+        self.visit_map(MapDeserializer::new(std::iter::empty::<(&str, &str)>()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, settings: A) -> Result<Switch<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(settings)).map(Switch::On)
+    }
+}
+
+fn off<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(OFF)
+}
+
+/// The word `off`, for the schema.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+enum OffWord {
+    /// Not on this route.
+    #[schemars(rename = "off")]
+    #[expect(dead_code, reason = "only its name in the schema is of use")]
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_its_settings_or_off_and_writes_itself_the_same() {
+        for text in
+            [r#"{"max_tokens":"off"}"#, r#"{"max_tokens":{"limit":4000,"mode":"reject","error_format":"dialect"}}"#]
+        {
+            let entry: PluginEntry = serde_json::from_str(text).unwrap();
+            assert_eq!((entry.name(), entry.is_off()), ("max_tokens", text.contains("off")));
+            assert_eq!(serde_json::to_string(&entry).unwrap(), text);
+        }
+        let error = serde_json::from_str::<PluginEntry>(r#"{"max_tokens":"on"}"#).unwrap_err().to_string();
+        assert!(error.contains("its settings, or `off`"), "{error}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Finds the route of a request by its host and path. Does not know where a route leads.
+
+mod settings;
+
+use std::sync::Arc;
+
+pub use settings::{HostPattern, OnClientGone, PathPrefix, RouteSettings};
+
+/// The host of a request that no route names, in metrics: whatever a client writes must not become a label.
+pub const OTHER_HOST: &str = "other";
+
+/// The routes in the order of the YAML.
+#[derive(Debug)]
+pub struct Router {
+    routes: Vec<Pattern>,
+    other: Arc<str>,
+}
+
+/// What a route takes.
+#[derive(Debug)]
+struct Pattern {
+    hosts: Vec<(HostPattern, Arc<str>)>,
+    paths: Vec<PathPrefix>,
+}
+
+/// A route that takes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its place in the YAML's list.
+    pub index: usize,
+    /// The host as the YAML names it, or [`OTHER_HOST`].
+    pub domain: Arc<str>,
+}
+
+impl Router {
+    /// A router over these routes.
+    #[must_use]
+    pub fn new<'a>(routes: impl Iterator<Item = &'a RouteSettings>) -> Self {
+        let pattern = |route: &RouteSettings| Pattern {
+            hosts: route.hosts.iter().map(|host| (host.clone(), String::from(host.clone()).into())).collect(),
+            paths: route.paths.clone(),
+        };
+        Self { routes: routes.map(pattern).collect(), other: OTHER_HOST.into() }
+    }
+
+    /// The first route that takes this host (without port, in any case) and path.
+    #[must_use]
+    pub fn find(&self, host: &str, path: &str) -> Option<Found> {
+        self.routes.iter().enumerate().find_map(|(index, route)| {
+            let domain = route.domain(host, &self.other)?;
+            let takes_path = route.paths.is_empty() || route.paths.iter().any(|prefix| path.starts_with(prefix.as_str()));
+            takes_path.then(|| Found { index, domain: domain.clone() })
+        })
+    }
+
+    /// The label for a request that no route takes.
+    #[must_use]
+    pub fn other(&self) -> &Arc<str> {
+        &self.other
+    }
+}
+
+impl Pattern {
+    fn domain<'a>(&'a self, host: &str, other: &'a Arc<str>) -> Option<&'a Arc<str>> {
+        if self.hosts.is_empty() {
+            return Some(other);
+        }
+        self.hosts.iter().find(|(pattern, _)| takes(pattern, host)).map(|(_, domain)| domain)
+    }
+}
+
+fn takes(pattern: &HostPattern, host: &str) -> bool {
+    match pattern {
+        HostPattern::Exact(name) => host.eq_ignore_ascii_case(name),
+        HostPattern::Below(suffix) => host
+            .len()
+            .checked_sub(suffix.len())
+            .is_some_and(|at| at > 0 && host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(suffix)),
+    }
+}
+
+/// The host of an authority: without its port, and without the dot at the end of an absolute name.
+#[must_use]
+pub fn host_of(authority: &str) -> &str {
+    let host = match authority.rfind(']') {
+        Some(end) => &authority[..=end],
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(routes: serde_json::Value) -> Router {
+        let routes: Vec<RouteSettings> = serde_json::from_value(routes).unwrap();
+        Router::new(routes.iter())
+    }
+
+    #[test]
+    fn the_first_route_that_matches_wins() {
+        let router = router(serde_json::json!([
+            { "hosts": ["a.example"], "paths": ["/v1/messages"], "upstream": "x" },
+            { "hosts": ["a.example", "*.b.example"], "upstream": "x" },
+            { "paths": ["/health"], "upstream": "x" },
+        ]));
+        for (host, path, index, domain) in [
+            ("a.example", "/v1/messages", 0, "a.example"),
+            ("A.Example", "/v1/messages/batches", 0, "a.example"),
+            ("a.example", "/v1/models", 1, "a.example"),
+            ("x.y.b.example", "/", 1, "*.b.example"),
+            ("elsewhere", "/health", 2, "other"),
+        ] {
+            let found = router.find(host, path).unwrap();
+            assert_eq!((found.index, &*found.domain), (index, domain), "{host}{path}");
+        }
+        for (host, path) in [("b.example", "/"), ("evilb.example", "/"), ("", "/"), ("a.example.evil", "/v1/")] {
+            assert_eq!(router.find(host, path), None, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_authority_without_its_port() {
+        for (authority, host) in [("a:1", "a"), ("a", "a"), ("a.:80", "a"), ("[::1]:80", "[::1]"), ("", "")] {
+            assert_eq!(host_of(authority), host);
+        }
+    }
+}
