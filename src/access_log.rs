@@ -1,0 +1,259 @@
+//! One line per request, off its way: a request leaves its line in a buffer, a thread of its own writes it.
+
+mod line;
+mod settings;
+mod sink;
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use plugin_api::Outcome;
+
+use sink::{Output, Sink};
+
+pub use settings::{AccessLogFormat, AccessLogPath, AccessLogSettings};
+
+/// The log of requests. Dropping it writes what is left, and waits for that at most two seconds.
+#[derive(Debug)]
+pub struct AccessLog {
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    sink: Sink,
+    format: AccessLogFormat,
+}
+
+impl AccessLog {
+    /// Opens it; files are relative to `base`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending, or no thread can be started.
+    pub fn open(settings: &AccessLogSettings, base: &Path) -> io::Result<Self> {
+        Self::open_counting(settings, base, Arc::default())
+    }
+
+    /// Opens it as [`open`](AccessLog::open) does, and counts lost lines in `lost`, which may have a longer life.
+    ///
+    /// # Errors
+    /// As those of [`open`](AccessLog::open).
+    pub fn open_counting(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
+        let output = match &settings.path {
+            AccessLogPath::Off => return Ok(Self { open: None }),
+            AccessLogPath::Stdout => Output::Stdout,
+            AccessLogPath::Stderr => Output::Stderr,
+            AccessLogPath::File(path) => append(&base.join(path))?,
+        };
+        Ok(Self { open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format }) })
+    }
+
+    /// Logs a request. Never waits for the output: where that is too slow, the line is lost and counted.
+    pub fn record(&self, outcome: &Outcome) {
+        let Some(Open { sink, format }) = &self.open else { return };
+        sink.line(|out| match format {
+            AccessLogFormat::Json => line::json(out, outcome),
+            AccessLogFormat::Combined => line::combined(out, outcome),
+        });
+    }
+
+    /// How many lines were lost: the output was too slow for too long, or failed.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.sink.lost())
+    }
+}
+
+fn append(path: &Path) -> io::Result<Output> {
+    let mut options = OpenOptions::new();
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        // opened for writing alone, a pipe would wait for somebody to read it
+        options.read(true).write(true);
+    } else {
+        options.append(true).create(true);
+    }
+    let file = options.open(path);
+    let file =
+        file.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))?;
+    Ok(Output::File(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::{Duration, Instant, SystemTime};
+
+    use plugin_api::http::{Method, StatusCode};
+    use plugin_api::{End, Uuid};
+
+    use super::*;
+
+    /// A file of its own, gone with the test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("tollgate-access-log-{}-{name}", std::process::id()));
+            let _ = fs::remove_file(&path);
+            Self(path)
+        }
+
+        fn settings(&self) -> AccessLogSettings {
+            AccessLogSettings { path: AccessLogPath::File(self.0.clone()), format: AccessLogFormat::Json }
+        }
+
+        fn lines(&self) -> Vec<serde_json::Value> {
+            let text = fs::read_to_string(&self.0).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'));
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn outcome(path: String) -> Outcome {
+        Outcome {
+            id: Uuid::nil(),
+            started: SystemTime::UNIX_EPOCH,
+            method: Method::GET,
+            path,
+            host: "host".into(),
+            client: Some([127, 0, 0, 1].into()),
+            endpoint: None,
+            model: None,
+            streaming: None,
+            upstream: Some("up".into()),
+            server: Some("server:1".into()),
+            attempts: 1,
+            status: Some(StatusCode::OK),
+            end: End::Completed,
+            error: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte: None,
+            total: Duration::ZERO,
+        }
+    }
+
+    #[track_caller]
+    fn eventually(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what} did not happen");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn lines_of_many_threads_are_whole_and_all_there() {
+        const THREADS: usize = 8;
+        const LINES: usize = 2000;
+        let file = Scratch::new("threads");
+        // an old and a new configuration write to the same file for a while
+        let logs = [(); 2].map(|()| AccessLog::open(&file.settings(), Path::new("")).unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let log = &logs[thread % 2];
+                scope.spawn(move || {
+                    for line in 0..LINES {
+                        log.record(&outcome(format!("/{thread}/{line}/{}", "x".repeat(line % 300))));
+                    }
+                });
+            }
+        });
+        assert!(logs.iter().all(|log| log.lost() == 0));
+        drop(logs);
+        let mut next = [0; THREADS];
+        for line in file.lines() {
+            let path = line["path"].as_str().unwrap();
+            let numbers: Vec<usize> = path.split('/').skip(1).take(2).map(|number| number.parse().unwrap()).collect();
+            assert_eq!(numbers[1], next[numbers[0]], "a thread's lines keep their order");
+            next[numbers[0]] += 1;
+        }
+        assert_eq!(next, [LINES; THREADS]);
+    }
+
+    #[test]
+    fn a_line_is_written_though_no_other_follows() {
+        let file = Scratch::new("single");
+        let log = AccessLog::open(&file.settings(), Path::new("")).unwrap();
+        for lines in 1..=3 {
+            log.record(&outcome("/".into()));
+            eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == lines));
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_stuck_costs_lines_and_nothing_else() {
+        let pipe = Scratch::new("stuck");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+        let lost = Arc::new(AtomicU64::new(0));
+        let log = AccessLog::open_counting(&pipe.settings(), Path::new(""), lost).unwrap();
+        let mut written = 0_u64;
+        let one = outcome("/".repeat(4000));
+        let mut slowest = Duration::ZERO;
+        while log.lost() < 100 {
+            let began = Instant::now();
+            log.record(&one);
+            slowest = slowest.max(began.elapsed());
+            written += 1;
+            assert!(written < 10_000, "the buffer is bounded");
+        }
+        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+        assert!(written * 4000 > 4 << 20, "{written} lines; the buffer is of use");
+        let began = Instant::now();
+        drop(log);
+        assert!(began.elapsed() < Duration::from_secs(10), "the end does not wait for ever");
+    }
+
+    #[test]
+    fn a_pipe_that_is_read_again_gets_the_lines_that_waited() {
+        use std::io::BufRead as _;
+
+        let pipe = Scratch::new("read-again");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+        let log = AccessLog::open(&pipe.settings(), Path::new("")).unwrap();
+        for line in 0..1000 {
+            log.record(&outcome(format!("/{line}/{}", "x".repeat(1000))));
+        }
+        let read = std::io::BufReader::new(fs::File::open(&pipe.0).unwrap());
+        for (line, text) in read.lines().take(1000).enumerate() {
+            let value: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+            assert!(value["path"].as_str().unwrap().starts_with(&format!("/{line}/")));
+        }
+        assert_eq!(log.lost(), 0);
+    }
+
+    #[test]
+    fn an_output_that_fails_loses_lines_and_counts_them() {
+        let settings = AccessLogSettings { path: AccessLogPath::File("/dev/full".into()), ..Default::default() };
+        let log = AccessLog::open(&settings, Path::new("")).unwrap();
+        for lines in 1..=2 {
+            log.record(&outcome("/".into()));
+            eventually("the loss", || log.lost() == lines);
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_off_makes_nothing() {
+        let settings = AccessLogSettings { path: AccessLogPath::Off, ..Default::default() };
+        let log = AccessLog::open(&settings, Path::new("")).unwrap();
+        log.record(&outcome("/".into()));
+        assert_eq!(log.lost(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
+        let settings = AccessLogSettings { path: AccessLogPath::File("no/such/folder".into()), ..Default::default() };
+        let error = AccessLog::open(&settings, Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/no/such/folder"), "{error}");
+    }
+}

@@ -1,0 +1,258 @@
+//! One request as one line: JSON, or nginx's `combined`. Does not know where it goes.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use plugin_api::{End, Outcome};
+
+use crate::logging::field;
+
+/// Appends the request as a JSON object. Every key is always there, in the same order; what is not known is null.
+pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
+    out.extend_from_slice(b"{\"time\":\"");
+    out.extend_from_slice(&field::rfc3339(outcome.started));
+    out.extend_from_slice(b"\",\"id\":\"");
+    out.extend_from_slice(outcome.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
+    out.push(b'"');
+    text(out, b",\"method\":", Some(outcome.method.as_str()));
+    text(out, b",\"host\":", Some(&*outcome.host).filter(|host| !host.is_empty()));
+    text(out, b",\"path\":", Some(&*outcome.path).filter(|path| !path.is_empty()));
+    number(out, b",\"status\":", outcome.status.map(|status| status.as_u16().into()));
+    text(out, b",\"outcome\":", Some(outcome.end.as_str()));
+    text(out, b",\"error\":", outcome.error);
+    text(out, b",\"endpoint\":", outcome.endpoint.map(|endpoint| endpoint.as_str()));
+    text(out, b",\"model\":", outcome.model.as_deref());
+    out.extend_from_slice(match outcome.streaming {
+        Some(true) => b",\"streaming\":true",
+        Some(false) => b",\"streaming\":false",
+        None => b",\"streaming\":null",
+    });
+    text(out, b",\"upstream\":", outcome.upstream.as_deref());
+    text(out, b",\"server\":", outcome.server.as_deref());
+    number(out, b",\"attempts\":", Some(outcome.attempts.into()));
+    number(out, b",\"request_bytes\":", Some(outcome.request_bytes));
+    number(out, b",\"response_bytes\":", Some(outcome.response_bytes));
+    milliseconds(out, b",\"first_byte_ms\":", outcome.first_byte);
+    milliseconds(out, b",\"duration_ms\":", Some(outcome.total));
+    out.extend_from_slice(b",\"client\":");
+    match outcome.client {
+        Some(address) => field::displayed(out, address),
+        None => out.extend_from_slice(NULL),
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends the request as nginx's `combined` does, stamped with its end, in UTC. The query, the protocol's version, the
+/// referrer and the user agent are not known here; without an answer the status is 499 where the client left, else 000.
+pub(super) fn combined(out: &mut Vec<u8>, outcome: &Outcome) {
+    match outcome.client {
+        // writing to memory does not fail
+        Some(address) => drop(write!(out, "{address}")),
+        None => out.push(b'-'),
+    }
+    let ended = outcome.started.checked_add(outcome.total).unwrap_or(outcome.started);
+    let ended = field::rfc3339(ended);
+    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(&ended[8..10]);
+    out.push(b'/');
+    out.extend_from_slice(month(&ended[5..7]));
+    out.push(b'/');
+    out.extend_from_slice(&ended[..4]);
+    out.push(b':');
+    out.extend_from_slice(&ended[11..19]);
+    out.extend_from_slice(b" +0000] \"");
+    guarded(out, outcome.method.as_str());
+    out.push(b' ');
+    guarded(out, &outcome.path);
+    out.extend_from_slice(b"\" ");
+    match outcome.status {
+        Some(status) => out.extend_from_slice(status.as_str().as_bytes()),
+        None if outcome.end == End::ClientGone => out.extend_from_slice(b"499"),
+        None => out.extend_from_slice(b"000"),
+    }
+    out.push(b' ');
+    field::number(out, outcome.response_bytes);
+    out.extend_from_slice(b" \"-\" \"-\"\n");
+}
+
+const NULL: &[u8] = b"null";
+
+fn text(out: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
+    out.extend_from_slice(key);
+    match value {
+        Some(value) => field::string(out, value),
+        None => out.extend_from_slice(NULL),
+    }
+}
+
+fn number(out: &mut Vec<u8>, key: &[u8], value: Option<u64>) {
+    out.extend_from_slice(key);
+    match value {
+        Some(value) => field::number(out, value),
+        None => out.extend_from_slice(NULL),
+    }
+}
+
+/// To the microsecond: what the gateway itself takes is less than a millisecond.
+fn milliseconds(out: &mut Vec<u8>, key: &[u8], value: Option<Duration>) {
+    number(out, key, value.map(|value| u64::try_from(value.as_millis()).unwrap_or(u64::MAX)));
+    if let Some(value) = value {
+        let micros = value.subsec_micros() % 1000;
+        let digit = |unit: u32| b'0' + (micros / unit % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
+}
+
+/// Escapes as nginx does: quotes, backslashes and what is not printable ASCII.
+fn guarded(out: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(b"\\x");
+            field::hex(out, byte, b"0123456789ABCDEF");
+        }
+    }
+}
+
+fn month(number: &[u8]) -> &'static [u8] {
+    match number {
+        b"01" => b"Jan",
+        b"02" => b"Feb",
+        b"03" => b"Mar",
+        b"04" => b"Apr",
+        b"05" => b"May",
+        b"06" => b"Jun",
+        b"07" => b"Jul",
+        b"08" => b"Aug",
+        b"09" => b"Sep",
+        b"10" => b"Oct",
+        b"11" => b"Nov",
+        _ => b"Dec",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use plugin_api::http::{Method, StatusCode};
+    use plugin_api::{Endpoint, Uuid};
+
+    use super::*;
+
+    fn outcome() -> Outcome {
+        Outcome {
+            id: Uuid::nil(),
+            started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_007),
+            method: Method::POST,
+            path: "/v1/messages".into(),
+            host: "api.example.com".into(),
+            client: Some([127, 0, 0, 1].into()),
+            endpoint: Some(Endpoint::Messages),
+            model: Some("claude-x".into()),
+            streaming: Some(true),
+            upstream: Some("claude".into()),
+            server: Some("proxy1:3000".into()),
+            attempts: 2,
+            status: Some(StatusCode::OK),
+            end: End::Completed,
+            error: None,
+            request_bytes: 12,
+            response_bytes: 3456,
+            first_byte: Some(Duration::from_micros(1_000_020)),
+            total: Duration::from_micros(2_000_500),
+        }
+    }
+
+    fn written(write: fn(&mut Vec<u8>, &Outcome), outcome: &Outcome) -> String {
+        let mut out = Vec::new();
+        write(&mut out, outcome);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_one_json_line_with_its_keys_in_a_fixed_order() {
+        assert_eq!(
+            written(json, &outcome()),
+            concat!(
+                r#"{"time":"2023-11-14T22:13:20.007Z","id":"00000000-0000-0000-0000-000000000000","method":"POST","#,
+                r#""host":"api.example.com","path":"/v1/messages","status":200,"outcome":"completed","error":null,"#,
+                r#""endpoint":"messages","model":"claude-x","streaming":true,"upstream":"claude","#,
+                r#""server":"proxy1:3000","attempts":2,"request_bytes":12,"response_bytes":3456,"#,
+                r#""first_byte_ms":1000.020,"duration_ms":2000.500,"client":"127.0.0.1"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let blank = Outcome {
+            path: String::new(),
+            host: String::new(),
+            client: None,
+            endpoint: None,
+            model: None,
+            streaming: None,
+            upstream: None,
+            server: None,
+            attempts: 0,
+            status: None,
+            end: End::Aborted,
+            first_byte: None,
+            ..outcome()
+        };
+        let read: serde_json::Value = serde_json::from_str(&written(json, &blank)).unwrap();
+        let nulls = read.as_object().unwrap().iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.as_str());
+        let mut nulls: Vec<_> = nulls.collect();
+        nulls.sort_unstable();
+        assert_eq!(
+            nulls,
+            [
+                "client",
+                "endpoint",
+                "error",
+                "first_byte_ms",
+                "host",
+                "model",
+                "path",
+                "server",
+                "status",
+                "streaming",
+                "upstream"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_cannot_write_lines_of_its_own() {
+        let mean = "x\",\"status\":200}\n{\"a\\\u{0}\u{1b}[2J\u{7f}é";
+        let outcome = Outcome { path: mean.into(), host: mean.into(), model: Some(mean.into()), ..outcome() };
+        let line = written(json, &outcome);
+        assert_eq!(line.matches('\n').count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        for key in ["path", "host", "model"] {
+            assert_eq!(read[key], mean);
+        }
+        let line = written(combined, &outcome);
+        assert!(
+            line.contains(r#""POST x\x22,\x22status\x22:200}\x0A{\x22a\x5C\x00\x1B[2J\x7F\xC3\xA9" 200"#),
+            "{line}"
+        );
+        assert_eq!(line.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn combined_is_what_nginx_writes() {
+        assert_eq!(
+            written(combined, &outcome()),
+            "127.0.0.1 - - [14/Nov/2023:22:13:22 +0000] \"POST /v1/messages\" 200 3456 \"-\" \"-\"\n"
+        );
+        let gone = Outcome { status: None, client: None, end: End::ClientGone, ..outcome() };
+        assert!(written(combined, &gone).starts_with("- - - [14/Nov/2023"));
+        assert!(written(combined, &gone).contains("\" 499 3456 "));
+        let aborted = Outcome { status: None, end: End::Aborted, ..outcome() };
+        assert!(written(combined, &aborted).contains("\" 000 3456 "));
+    }
+}

@@ -1,0 +1,115 @@
+//! The operator's listener: health, metrics, reload. Plain HTTP/1.1, without authentication, apart from the clients'
+//! listeners; it answers until the gateway is gone.
+
+mod answer;
+mod readiness;
+mod requests;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use log::{debug, error};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::config::ConfigErrors;
+use crate::metrics::Metrics;
+
+pub use readiness::Readiness;
+
+/// What connections may take at most.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// How many may be open at once; more wait in the system's queue.
+    connections: usize,
+    /// How long the head of a request may take, and a connection be idle before it.
+    head: Duration,
+    /// How long a connection may live before it is asked to end.
+    lifetime: Duration,
+    /// How long a request that runs then may still take.
+    last_answer: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    connections: 256,
+    head: Duration::from_secs(10),
+    lifetime: Duration::from_secs(60),
+    last_answer: Duration::from_secs(30),
+};
+
+/// The longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// How long to wait after an accept that failed, for descriptors above all.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks for a reload; told how it went.
+pub type ReloadRequest = oneshot::Sender<Result<(), ConfigErrors>>;
+
+/// What the admin listener tells, and whom it asks.
+pub struct Admin {
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz` tells.
+    pub readiness: Arc<Readiness>,
+    /// Where `/reload` asks.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// Brings gauges up to date that are read from elsewhere; called before each scrape.
+    pub observe: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Serves on a bound socket for as long as the future is polled.
+pub async fn serve(socket: TcpListener, admin: Arc<Admin>) {
+    serve_within(LIMITS, socket, admin).await;
+}
+
+async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    // never closed, so there is always a slot to come
+    while let Ok(slot) = slots.clone().acquire_owned().await {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                let admin = admin.clone();
+                tokio::spawn(async move {
+                    connection(stream, admin, limits).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                error!(error:%; "cannot accept a connection to the admin listener");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits) {
+    let service = service_fn(|request| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(requests::answer(&request, &admin).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = tokio::time::sleep(limits.lifetime) => {
+            serving.as_mut().graceful_shutdown();
+            // one that does not read its answer is cut
+            tokio::time::timeout(limits.last_answer, serving).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = served {
+        debug!(error:%; "a connection to the admin listener broke");
+    }
+}
+
+#[cfg(test)]
+mod tests;

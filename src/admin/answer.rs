@@ -1,0 +1,47 @@
+//! Answers of the admin listener, in the forms they take: text, JSON, Prometheus.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// An answer, whole in memory.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
+    answer(status, "application/json", format!("{value}\n").into())
+}
+
+/// Metrics in Prometheus' text format, version 0.0.4.
+pub(super) fn prometheus(metrics: Vec<u8>) -> Answer {
+    answer(StatusCode::OK, "text/plain; version=0.0.4", metrics.into())
+}
+
+pub(super) fn error(status: StatusCode, kind: &str, message: &str) -> Answer {
+    json(status, &json!({ "error": kind, "message": message }))
+}
+
+pub(super) fn not_found(path: &str) -> Answer {
+    error(StatusCode::NOT_FOUND, "not_found", &format!("there is nothing at `{path}`"))
+}
+
+pub(super) fn not_allowed(method: &Method, allowed: &'static str) -> Answer {
+    let message = format!("found the method {method}, wanted {allowed}");
+    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

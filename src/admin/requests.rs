@@ -1,0 +1,73 @@
+//! What the admin listener answers: which path is whose, and the work behind each.
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::config::{ConfigError, ConfigErrors};
+
+use super::Admin;
+use super::answer::{self, Answer};
+use super::readiness::State;
+
+/// Answers a request. A further endpoint is one more line here.
+pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer {
+    let method = request.method();
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match request.uri().path() {
+        "/healthz" if reads => answer::text(StatusCode::OK, "ok"),
+        "/readyz" if reads => readyz(admin),
+        "/metrics" if reads => metrics(admin),
+        "/reload" if *method == Method::POST => reload(admin).await,
+        "/healthz" | "/readyz" | "/metrics" => answer::not_allowed(method, "GET, HEAD"),
+        "/reload" => answer::not_allowed(method, "POST"),
+        path => answer::not_found(path),
+    }
+}
+
+fn readyz(admin: &Admin) -> Answer {
+    match admin.readiness.state() {
+        State::Starting => answer::text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        State::Ready => answer::text(StatusCode::OK, "ready"),
+        State::Draining => answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    }
+}
+
+fn metrics(admin: &Admin) -> Answer {
+    (admin.observe)();
+    answer::prometheus(admin.metrics.render())
+}
+
+async fn reload(admin: &Admin) -> Answer {
+    let asked = async {
+        let (request, told) = oneshot::channel();
+        admin.reload.send(request).await.ok()?;
+        told.await.ok()
+    };
+    // a gateway that stops no longer listens to requests for a reload
+    let told = tokio::select! {
+        biased;
+        told = asked => told,
+        () = admin.readiness.draining() => None,
+    };
+    match told {
+        Some(Ok(())) => answer::json(StatusCode::OK, &json!({ "reloaded": true })),
+        Some(Err(errors)) => answer::json(StatusCode::BAD_REQUEST, &not_reloaded(&errors)),
+        None => answer::error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is stopping"),
+    }
+}
+
+fn not_reloaded(errors: &ConfigErrors) -> Value {
+    json!({ "reloaded": false, "errors": errors.iter().map(config_error).collect::<Vec<_>>() })
+}
+
+fn config_error(error: &ConfigError) -> Value {
+    json!({
+        "line": error.location.line,
+        "column": error.location.column,
+        "path": error.path,
+        "message": error.message,
+        "text": error.to_string(),
+    })
+}

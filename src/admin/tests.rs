@@ -1,0 +1,234 @@
+//! The admin listener over a real socket, with a test in the gateway's place.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+
+use crate::located::Location;
+
+use super::*;
+
+#[tokio::test]
+async fn health_is_told_whatever_the_gateway_does() {
+    let gateway = Gateway::start();
+    for _ in 0..2 {
+        let answer = gateway.get("/healthz").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+        gateway.readiness.set_draining();
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_gateway_from_start_to_stop() {
+    let gateway = Gateway::start();
+    let readyz = async || {
+        let answer = gateway.get("/readyz?verbose").await;
+        (answer.status, answer.body)
+    };
+    assert_eq!(readyz().await, (503, "starting".to_owned()));
+    gateway.readiness.set_ready();
+    assert_eq!(readyz().await, (200, "ready".to_owned()));
+    gateway.readiness.set_draining();
+    assert_eq!(readyz().await, (503, "draining".to_owned()));
+}
+
+#[tokio::test]
+async fn metrics_are_brought_up_to_date_and_told_as_prometheus_reads_them() {
+    let gateway = Gateway::start();
+    for scrape in 1..3 {
+        let answer = gateway.get("/metrics").await;
+        assert_eq!((answer.status, answer.body.contains("# TYPE ")), (200, true));
+        assert!(answer.head.contains("content-type: text/plain; version=0.0.4\r\n"), "{}", answer.head);
+        assert_eq!(gateway.observed.load(Ordering::Relaxed), scrape);
+    }
+}
+
+#[tokio::test]
+async fn head_gets_the_head_alone() {
+    let gateway = Gateway::start();
+    let answer = gateway.ask("HEAD /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert!(answer.head.contains("content-length: 2\r\n"), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_allowed_is_told_in_json() {
+    let gateway = Gateway::start();
+    for (request, status, kind) in [
+        ("GET / HTTP/1.1", 404, "not_found"),
+        ("GET /healthz/ HTTP/1.1", 404, "not_found"),
+        ("POST /healthz HTTP/1.1", 405, "method_not_allowed"),
+        ("GET /reload HTTP/1.1", 405, "method_not_allowed"),
+    ] {
+        let answer = gateway.ask(&format!("{request}\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.json()["error"], kind, "{request}");
+        assert_eq!(answer.head.contains("allow: "), status == 405, "{}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_for_and_its_outcome_told() {
+    let mut gateway = Gateway::start();
+    let faults = vec![(Location { line: 2, column: 3 }, "a.b".to_owned(), "wrong \"thing\"".to_owned())];
+    let outcomes = [Ok(()), Err(ConfigErrors::of("f.yaml", "a:\n  b: x", faults))];
+    let address = gateway.address;
+    let mut answers = Vec::new();
+    for outcome in outcomes {
+        let asking = tokio::spawn(ask(address, POST_RELOAD.to_owned()));
+        gateway.reloads.recv().await.unwrap().send(outcome).unwrap();
+        answers.push(asking.await.unwrap());
+    }
+    assert_eq!(answers[0].status, 200);
+    assert_eq!(answers[0].body, "{\"reloaded\":true}\n");
+    assert_eq!(answers[1].status, 400);
+    assert_eq!(
+        answers[1].json(),
+        serde_json::json!({ "reloaded": false, "errors": [{
+            "line": 2, "column": 3, "path": "a.b", "message": "wrong \"thing\"",
+            "text": "f.yaml:2:3: a.b: wrong \"thing\"",
+        }]})
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_takes_no_reload() {
+    let mut gateway = Gateway::start();
+    // one that waits already
+    let waiting = tokio::spawn(ask(gateway.address, POST_RELOAD.to_owned()));
+    let request = gateway.reloads.recv().await.unwrap();
+    gateway.readiness.set_draining();
+    assert_eq!(waiting.await.unwrap().status, 503);
+    drop(request);
+    // and one that comes later
+    let answer = ask(gateway.address, POST_RELOAD.to_owned()).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (503, &Value::from("stopping")));
+    gateway.reloads.close();
+    assert_eq!(ask(gateway.address, POST_RELOAD.to_owned()).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_another() {
+    let gateway = Gateway::start();
+    let answer = gateway
+        .ask("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\nGET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.body.starts_with("okHTTP/1.1 503 ") && answer.body.ends_with("starting"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn one_who_says_nothing_or_half_a_head_is_left() {
+    let gateway = Gateway::within(Limits { head: Duration::from_millis(20), ..LIMITS });
+    for said in ["", "GET /healthz HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut told = Vec::new();
+        // it may be told with a reset
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut told)).await.expect("an end");
+        assert!(!told.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&told));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_after_its_lifetime_and_a_request_that_takes_longer_is_cut() {
+    let short = Duration::from_millis(20);
+    let gateway = Gateway::within(Limits { lifetime: short, last_answer: short, ..LIMITS });
+    // the first is idle, the second waits for a reload that never ends
+    for said in ["", POST_RELOAD] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut told = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut told)).await.expect("an end");
+        assert!(told.is_empty(), "{}", String::from_utf8_lossy(&told));
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_may_be_open_wait_for_their_turn() {
+    let gateway = Gateway::within(Limits { connections: 2, ..LIMITS });
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut one = [0];
+        stream.read_exact(&mut one).await.unwrap();
+        open.push(stream);
+    }
+    let mut waiting = tokio::spawn(ask(gateway.address, GET_HEALTHZ.to_owned()));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+    open.pop();
+    assert_eq!(waiting.await.unwrap().status, 200);
+}
+
+/// How long a test waits for what ought to come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+const GET_HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+const POST_RELOAD: &str = "POST /reload HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// What the admin listener talks to, in the test's hands.
+struct Gateway {
+    address: SocketAddr,
+    readiness: Arc<Readiness>,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    observed: Arc<AtomicUsize>,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        Self::within(LIMITS)
+    }
+
+    fn within(limits: Limits) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let socket = socket.listen(1024).unwrap();
+        let address = socket.local_addr().unwrap();
+        let readiness = Arc::new(Readiness::default());
+        let (reload, reloads) = mpsc::channel(1);
+        let observed = Arc::new(AtomicUsize::new(0));
+        let observe = {
+            let observed = observed.clone();
+            Box::new(move || {
+                observed.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let metrics = Arc::new(Metrics::new());
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, observe };
+        tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
+        Self { address, readiness, reloads, observed }
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask(&format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await
+    }
+
+    async fn ask(&self, request: &str) -> Answer {
+        ask(self.address, request.to_owned()).await
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Sends these bytes and reads until the connection ends.
+async fn ask(address: SocketAddr, request: String) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).await.unwrap();
+    let (head, body) = told.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: format!("{head}\r\n"), body: body.to_owned() }
+}

@@ -1,0 +1,150 @@
+//! What the gateway says of itself, on standard error: one line per record of the `log` facade.
+//! Requests are logged elsewhere, in [`crate::access_log`].
+
+pub(crate) mod field;
+mod line;
+
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The log of what the gateway itself does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// The least weighty records that are written. With `debug` and `trace`, the libraries beneath speak too.
+    pub level: LogLevel,
+    /// How a record is written.
+    pub format: LogFormat,
+}
+
+/// How weighty a record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something is broken and wants a hand.
+    Error,
+    /// Something failed, and the gateway goes on.
+    Warn,
+    /// What an operator wants to have read: starts, reloads, stops.
+    #[default]
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A JSON object per line: `time`, `level`, `target`, `message`, then the record's own fields.
+    #[default]
+    Json,
+    /// For eyes: `TIME LEVEL message key=value`.
+    Text,
+}
+
+/// Makes the gateway's logger the process's. Where there is one already (called twice, or in a test), only the settings
+/// are taken.
+pub fn init(settings: &LogSettings) {
+    // an error only says that there is one already
+    let _ = log::set_logger(&LOGGER);
+    set(settings);
+}
+
+/// Puts other settings to work, from the next record on.
+pub fn set(settings: &LogSettings) {
+    let level = settings.level.filter();
+    LOGGER.text.store(settings.format == LogFormat::Text, Ordering::Relaxed);
+    LOGGER.libraries.store(level >= LevelFilter::Debug, Ordering::Relaxed);
+    log::set_max_level(level);
+}
+
+impl LogLevel {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::Error,
+            Self::Warn => LevelFilter::Warn,
+            Self::Info => LevelFilter::Info,
+            Self::Debug => LevelFilter::Debug,
+            Self::Trace => LevelFilter::Trace,
+        }
+    }
+}
+
+/// The process's logger. The facade wants one that lives as long as the process.
+static LOGGER: Logger = Logger { text: AtomicBool::new(false), libraries: AtomicBool::new(false) };
+
+struct Logger {
+    text: AtomicBool,
+    /// Whether libraries may speak below `error`.
+    libraries: AtomicBool,
+}
+
+impl Log for Logger {
+    fn enabled(&self, record: &Metadata<'_>) -> bool {
+        record.level() <= log::max_level()
+            && (record.level() == Level::Error
+                || self.libraries.load(Ordering::Relaxed)
+                || !is_chatty_library(record.target()))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let write = if self.text.load(Ordering::Relaxed) { line::text } else { line::json };
+        let mut line = Vec::with_capacity(256);
+        write(&mut line, record, SystemTime::now());
+        // whole and at once, so that lines of several threads do not mix; where it fails there is nobody left to tell
+        let _ = io::stderr().lock().write_all(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+/// Whether a target belongs to a library that warns of what is a client's everyday, such as a connection that broke.
+fn is_chatty_library(target: &str) -> bool {
+    let name = target.split("::").next().unwrap_or(target);
+    name.starts_with("pingora") || matches!(name, "h2" | "hyper" | "hyper_util" | "rustls" | "tokio_rustls")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test, for the settings are the process's.
+    #[test]
+    fn libraries_speak_of_errors_only_until_the_level_asks_for_more() {
+        let enabled = |target: &str, level| LOGGER.enabled(&Metadata::builder().target(target).level(level).build());
+        init(&LogSettings::default());
+        init(&LogSettings::default());
+        assert!(enabled("tollgate::server", Level::Info) && enabled("max_tokens", Level::Warn));
+        assert!(!enabled("tollgate::server", Level::Debug));
+        for library in ["pingora_core::listeners", "pingora_proxy", "h2", "hyper::proto", "rustls::conn"] {
+            assert!(enabled(library, Level::Error) && !enabled(library, Level::Warn), "{library}");
+        }
+        set(&LogSettings { level: LogLevel::Debug, format: LogFormat::Text });
+        assert!(enabled("pingora_proxy", Level::Debug) && !enabled("pingora_proxy", Level::Trace));
+        assert!(LOGGER.text.load(Ordering::Relaxed));
+        set(&LogSettings { level: LogLevel::Error, format: LogFormat::Json });
+        assert!(!enabled("tollgate::server", Level::Warn) && enabled("tollgate::server", Level::Error));
+        set(&LogSettings::default());
+    }
+
+    #[test]
+    fn settings_are_strict_and_may_be_left_out() {
+        assert_eq!(serde_json::from_str::<LogSettings>("{}").unwrap(), LogSettings::default());
+        let settings: LogSettings = serde_json::from_str(r#"{"level":"trace","format":"text"}"#).unwrap();
+        assert_eq!(settings, LogSettings { level: LogLevel::Trace, format: LogFormat::Text });
+        for wrong in [r#"{"level":"verbose"}"#, r#"{"levels":"info"}"#, r#"{"format":"xml"}"#] {
+            assert!(serde_json::from_str::<LogSettings>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

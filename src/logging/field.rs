@@ -1,0 +1,131 @@
+//! The pieces of a log line: JSON strings, numbers, points in time. Knows no line as a whole.
+
+use std::fmt;
+use std::io::Write as _;
+use std::time::SystemTime;
+
+/// Writes a JSON string, quotes included.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escaped(out, text);
+    out.push(b'"');
+}
+
+/// Writes what something displays as a JSON string, quotes included.
+pub(crate) fn displayed(out: &mut Vec<u8>, value: impl fmt::Display) {
+    out.push(b'"');
+    // a value that fails to display itself is cut where it failed; the quotes still close
+    let _ = fmt::Write::write_fmt(&mut Escaping(out), format_args!("{value}"));
+    out.push(b'"');
+}
+
+/// Writes a whole number.
+pub(crate) fn number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20]; // as many as the largest has
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The length of a point in time as text.
+pub(crate) const TIME_LENGTH: usize = 24;
+
+/// A point in time as RFC 3339 has it, in UTC, to the millisecond: `2026-01-31T23:59:59.999Z`. What lies before 1970 is
+/// shown as its first moment, what lies after 9999 too: such a clock is wrong anyhow.
+pub(crate) fn rfc3339(time: SystemTime) -> [u8; TIME_LENGTH] {
+    let mut text = *b"1970-01-01T00:00:00.000Z";
+    if time >= SystemTime::UNIX_EPOCH {
+        let mut written = [0_u8; TIME_LENGTH];
+        if write!(&mut written[..], "{}", humantime::format_rfc3339_millis(time)).is_ok() {
+            text = written;
+        }
+    }
+    text
+}
+
+/// Writes the inside of a JSON string (RFC 8259, section 7).
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut plain_from = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..0x20 => b'u',
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain_from..at]);
+        out.extend_from_slice(&[b'\\', short]);
+        if short == b'u' {
+            out.extend_from_slice(b"00");
+            hex(out, *byte, b"0123456789abcdef");
+        }
+        plain_from = at + 1;
+    }
+    out.extend_from_slice(&bytes[plain_from..]);
+}
+
+/// Writes a byte as two digits.
+pub(crate) fn hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
+    out.push(digits[usize::from(byte >> 4)]);
+    out.push(digits[usize::from(byte & 15)]);
+}
+
+/// Escapes what is written to it as the inside of a JSON string.
+struct Escaping<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escaped(self.0, text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn any_text_survives_as_a_json_string() {
+        let all: String = (0..0x300).filter_map(char::from_u32).chain("\u{2028}\u{feff}😀".chars()).collect();
+        for text in ["", "plain", "\"\\\"", "\r\n\t\0", "end\u{1b}", &all] {
+            let json = written(|out| string(out, text));
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text, "{json}");
+            assert!(!json.contains('\n'), "{json}");
+            assert_eq!(written(|out| displayed(out, text)), json);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for n in [0, 1, 9, 10, 99, 100, 12_345, u64::MAX] {
+            assert_eq!(written(|out| number(out, n)), n.to_string());
+        }
+    }
+
+    #[test]
+    fn a_point_in_time_is_written_in_utc_and_a_wrong_clock_does_no_harm() {
+        let at = |offset: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(offset);
+        assert_eq!(&rfc3339(at(1_700_000_000_007)), b"2023-11-14T22:13:20.007Z");
+        assert_eq!(&rfc3339(at(0) - Duration::from_secs(1)), b"1970-01-01T00:00:00.000Z");
+        assert_eq!(&rfc3339(at(300_000_000_000_000)), b"1970-01-01T00:00:00.000Z");
+    }
+}

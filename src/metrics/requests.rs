@@ -1,0 +1,137 @@
+//! Finished requests: how many, how they ended, how long they took. Made to be cheap: nothing is allocated or joined for
+//! a request whose like was seen before.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use plugin_api::http::Method;
+use plugin_api::{End, Outcome};
+use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
+
+/// Upper bounds of the histogram, in seconds: from a refusal here to the longest answer of a model.
+const BUCKETS: [f64; 17] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+/// The label of what there was none of.
+const NONE: &str = "none";
+
+/// The requests of all domains.
+#[derive(Debug)]
+pub(super) struct Requests {
+    registry: Registry,
+    domains: RwLock<HashMap<Box<str>, Domain>>,
+}
+
+/// Those of one domain.
+#[derive(Debug, Default)]
+struct Domain {
+    durations: HashMap<(MethodLabel, Option<u16>), Histogram>,
+    upstreams: HashMap<Box<str>, Ends>,
+}
+
+/// A counter for each [`End`], once one has been seen.
+type Ends = [Option<IntCounter>; 6];
+
+impl Requests {
+    pub(super) fn new(registry: Registry) -> Self {
+        Self { registry, domains: RwLock::default() }
+    }
+
+    pub(super) fn finished(&self, domain: &str, outcome: &Outcome) {
+        let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
+        if domains.get(domain).is_some_and(|known| known.count(outcome)) {
+            return;
+        }
+        drop(domains);
+        if let Err(error) = self.count_first(domain, outcome) {
+            log::error!(domain, error:%; "a metric cannot be made");
+        }
+    }
+
+    fn count_first(&self, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
+        let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
+        if !domains.contains_key(domain) {
+            domains.insert(domain.into(), Domain::default());
+        }
+        let Some(known) = domains.get_mut(domain) else { return Ok(()) };
+        known.learn(&self.registry, domain, outcome)?;
+        known.count(outcome);
+        Ok(())
+    }
+}
+
+impl Domain {
+    /// Counts a request if its like was seen before.
+    fn count(&self, outcome: &Outcome) -> bool {
+        let ends = self.upstreams.get(upstream(outcome));
+        let count = ends.and_then(|ends| ends[place(outcome.end)].as_ref());
+        let (Some(count), Some(duration)) = (count, self.durations.get(&key(outcome))) else { return false };
+        count.inc();
+        duration.observe(outcome.total.as_secs_f64());
+        true
+    }
+
+    /// Makes what is missing to count such a request.
+    fn learn(&mut self, registry: &Registry, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
+        let key @ (MethodLabel(method), status) = key(outcome);
+        if !self.durations.contains_key(&key) {
+            let options = HistogramOpts::new("http_request_duration_seconds", "From a request's head to its last byte")
+                .buckets(BUCKETS.to_vec())
+                .const_label("domain", domain)
+                .const_label("method", method)
+                .const_label("status", status.map_or_else(|| NONE.into(), |status| status.to_string()));
+            let duration = Histogram::with_opts(options)?;
+            registry.register(Box::new(duration.clone()))?;
+            self.durations.insert(key, duration);
+        }
+        let ends = self.upstreams.entry(upstream(outcome).into()).or_default();
+        let count = &mut ends[place(outcome.end)];
+        if count.is_none() {
+            let options = Opts::new("tollgate_requests_total", "Requests that ended, and how")
+                .const_label("domain", domain)
+                .const_label("upstream", upstream(outcome))
+                .const_label("outcome", outcome.end.as_str());
+            // a metric of its own for each: a vector tells its children apart by the joined text of their labels
+            let made = IntCounter::with_opts(options)?;
+            registry.register(Box::new(made.clone()))?;
+            *count = Some(made);
+        }
+        Ok(())
+    }
+}
+
+fn upstream(outcome: &Outcome) -> &str {
+    outcome.upstream.as_deref().unwrap_or(NONE)
+}
+
+/// A method as a label: clients may make up others, and would make up labels with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct MethodLabel(&'static str);
+
+fn key(outcome: &Outcome) -> (MethodLabel, Option<u16>) {
+    let method = match outcome.method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "OTHER",
+    };
+    (MethodLabel(method), outcome.status.map(|status| status.as_u16()))
+}
+
+/// Where an end has its place among [`Ends`].
+fn place(end: End) -> usize {
+    match end {
+        End::Completed => 0,
+        End::Refused => 1,
+        End::Cached => 2,
+        End::UpstreamFailed => 3,
+        End::ClientGone => 4,
+        End::Aborted => 5,
+    }
+}

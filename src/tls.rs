@@ -1,0 +1,101 @@
+//! Certificates of TLS listeners: read together, checked, and chosen by the name a client asks for. Knows nothing of
+//! connections.
+
+mod by_name;
+mod pair;
+mod pem;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{Error, ServerConfig};
+
+use crate::located::Location;
+use crate::server::TlsSettings;
+
+use by_name::ByName;
+use pair::Pair;
+
+/// The certificates of a listener, each with its key.
+#[derive(Debug)]
+pub struct Certificates {
+    config: Arc<ServerConfig>,
+    warnings: Vec<(Location, String)>,
+}
+
+impl Certificates {
+    /// Reads certificates and keys; relative paths start from `base`.
+    ///
+    /// # Errors
+    /// Every file that is missing, cannot be read or holds nothing of use, and every key that belongs to another
+    /// certificate, each at its own place.
+    pub fn load(settings: &TlsSettings, base: &Path) -> Result<Self, Vec<(Location, String)>> {
+        let mut pairs = Vec::with_capacity(settings.certificates.len());
+        let mut faults = Vec::new();
+        for settings in &settings.certificates {
+            match Pair::load(settings, base) {
+                Ok(pair) => pairs.push(pair),
+                Err(wrong) => faults.extend(wrong),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let at = settings.certificates.first().map(|first| first.at).unwrap_or_default();
+        let warnings = pairs.iter().flat_map(|pair| pair.dates.iter().cloned()).collect();
+        let Some(by_name) = ByName::new(pairs) else {
+            return Err(vec![(at, "found no certificates, wanted at least one".to_owned())]);
+        };
+        match configure(by_name) {
+            Ok(config) => Ok(Self { config: Arc::new(config), warnings }),
+            Err(error) => Err(vec![(at, error.to_string())]),
+        }
+    }
+
+    /// Certificates that have expired or are not valid yet. They are served nevertheless, so that a restart after the
+    /// last day is no worse than having gone on.
+    #[must_use]
+    pub fn warnings(&self) -> &[(Location, String)] {
+        &self.warnings
+    }
+}
+
+/// Everything that is wrong with certificates and keys, including certificates that are not valid today.
+#[must_use]
+pub fn check(settings: &TlsSettings, base: &Path) -> Vec<(Location, String)> {
+    match Certificates::load(settings, base) {
+        Ok(certificates) => certificates.warnings,
+        Err(faults) => faults,
+    }
+}
+
+/// How a listener with these certificates speaks TLS: 1.2 and 1.3, then HTTP/2 or HTTP/1.1 as the client chooses.
+#[must_use]
+pub fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
+    certificates.config.clone()
+}
+
+/// Reads the certificates of authorities, for verifying an upstream.
+///
+/// # Errors
+/// That the file cannot be read, holds no certificate, or holds one that is none.
+pub fn load_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    pem::certificates(path)
+}
+
+fn configure(by_name: ByName) -> Result<ServerConfig, Error> {
+    // named here, so that nothing depends on which provider the process happens to prefer
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(by_name));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // clients resume from a ticket that they keep; the gateway remembers nobody, and a reload forgets the ticket's key
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;
