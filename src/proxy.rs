@@ -1,0 +1,133 @@
+//! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
+
+mod body;
+mod drain;
+mod exchange;
+mod failure;
+mod head;
+mod request;
+mod response;
+mod snapshot;
+mod upstream;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use exchange::Exchange;
+
+pub use snapshot::{Lasting, Snapshot};
+pub use watch::{Watch, guarded};
+
+/// The gateway as Pingora drives it.
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Gateway {
+    /// A gateway that serves whatever snapshot is current when a request begins.
+    #[must_use]
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshot }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    // boxed: Pingora moves it several times
+    type CTX = Box<Exchange>;
+
+    fn new_ctx(&self) -> Box<Exchange> {
+        Exchange::new(self.snapshot.load_full())
+    }
+
+    // Pingora would add a compression module, which buffers event streams
+    fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
+
+    fn allow_spawning_subrequest(&self, _: &Session, x: &Box<Exchange>) -> bool {
+        x.snapshot.drains
+    }
+
+    async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
+        request::handle(session, x).await
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
+        request::choose_server(x)
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
+        failure::on_connect(x, peer, e)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _reused: bool,
+        _: &HttpPeer,
+        fd: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        x: &mut Box<Exchange>,
+    ) -> Result<()> {
+        x.attempts.connection = fd;
+        Ok(())
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, x: &mut Box<Exchange>) -> Result<()> {
+        request::write_head(session, head, x)
+    }
+
+    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, x: &mut Box<Exchange>) -> Result<()> {
+        request::on_body(body, end, x);
+        Ok(())
+    }
+
+    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+        response::on_head(head, x)
+    }
+
+    async fn response_filter(&self, _: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+        response::on_head_to_client(head, x).await
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        x: &mut Box<Exchange>,
+    ) -> Result<Option<Duration>> {
+        response::on_chunk(body.as_ref(), end, x)?;
+        Ok(None)
+    }
+
+    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, e: Box<Error>, x: &mut Box<Exchange>, reused: bool) -> Box<Error> {
+        failure::on_attempt(x, session, e, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, x: &mut Box<Exchange>) -> FailToProxy {
+        failure::on_exchange(x, session, e).await
+    }
+
+    // the gateway tells of failures itself, once and with advice
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Box<Exchange>, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, x: &mut Box<Exchange>) {
+        x.finish(session, e.is_some());
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads a request's whole body before its server is chosen, and leaves the session in the one state in which Pingora
+//! sends it again on every attempt.
+//!
+//! Stock Pingora keeps at most 64 KiB of a body that was read early, and sends nothing at all if it was longer. Its
+//! body filter is called exactly once per attempt, with the end of the body, if the body has been read to its end and
+//! the retry buffer holds something and is not truncated. So that state is brought about here, and the filter puts the
+//! real body in the place of what the buffer holds.
+
+use std::future::poll_fn;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use pingora_core::protocols::http::ServerSession;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+/// What Pingora keeps of a body for a second attempt.
+const RETRY_BUFFER: usize = 64 * 1024;
+/// Where a body of unknown length begins.
+const FIRST_CAPACITY: usize = 8 * 1024;
+
+/// What came of reading.
+pub enum Read {
+    /// The whole body.
+    Whole(Bytes),
+    /// It is longer than allowed; the rest was not read.
+    TooLarge,
+}
+
+/// Reads the body up to `max` bytes. The caller keeps the time.
+///
+/// # Errors
+/// What the client's connection did; the source is always downstream.
+pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
+    let length = session.req_header().headers.get(CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+    if length.is_some_and(|length| length > max) {
+        return Ok(Read::TooLarge);
+    }
+    invite(session).await?;
+    // only what is written to takes memory, so a length that is claimed costs nothing yet
+    let mut body = BytesMut::with_capacity(length.unwrap_or(FIRST_CAPACITY));
+    while let Some(piece) = next(session, length, body.len()).await? {
+        if piece.len() > max - body.len() {
+            return Ok(Read::TooLarge);
+        }
+        body.extend_from_slice(&piece);
+    }
+    if session.retry_buffer_truncated() {
+        rewind(session).await?;
+    }
+    Ok(Read::Whole(body.freeze()))
+}
+
+/// Answers `Expect: 100-continue` (RFC 9110 §10.1.1), for which the client waits before it sends its body.
+///
+/// # Errors
+/// That the client is gone.
+pub async fn invite(session: &mut Session) -> Result<()> {
+    let expect = session.req_header().headers.get(EXPECT);
+    if expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        session.write_continue_response().await.map_err(|e| e.into_down())?;
+    }
+    Ok(())
+}
+
+async fn next(session: &mut Session, length: Option<usize>, read: usize) -> Result<Option<Bytes>> {
+    // of a known length only the tail is buffered, which always fits; of an unknown one the beginning
+    if length.is_none_or(|length| length - read.min(length) <= RETRY_BUFFER) {
+        session.enable_retry_buffering();
+    }
+    match &mut *session.downstream_session {
+        // without a length, frames behind the first are read past the retry buffer, so that it is never truncated
+        ServerSession::H2(h2) if length.is_none() && read > 0 => {
+            let piece = poll_fn(|cx| h2.poll_read_body_bytes(cx)).await.transpose();
+            piece.map_err(|e| Error::because(ErrorType::ReadError, "while reading an h2 body", e).into_down())
+        }
+        session => session.read_request_body().await.map_err(|e| e.into_down()),
+    }
+}
+
+/// Brings a session whose retry buffer was truncated (HTTP/1.1, chunked, longer than the buffer) back to the wanted
+/// state: it reads a request of one byte from nowhere, which resets its body reader and its retry buffer.
+async fn rewind(session: &mut Session) -> Result<()> {
+    const ONE_BYTE: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx";
+    let head = session.req_header().clone();
+    session.set_pipelined_prefix(BytesMut::from(ONE_BYTE));
+    session.downstream_session.read_request().await.map_err(|e| e.into_down())?;
+    session.enable_retry_buffering();
+    while session.read_request_body().await.map_err(|e| e.into_down())?.is_some() {}
+    // only now: the reader was set up from the head of that one byte
+    *session.req_header_mut() = head;
+    // bytes behind the real body are lost with it, so the connection cannot be used again
+    session.set_keepalive(None);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `on_client_gone: drain`: the call runs on a task of its own, as a subrequest, and this request only passes its answer
+//! on. So it ends by itself when the client leaves. A slow client still makes it wait: few pieces fit between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use log::debug;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use pingora_proxy::subrequest::{BodyMode, Ctx};
+
+use crate::routes::OnClientGone;
+
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::watch::{Watch, guarded};
+
+/// A subrequest has its head from the start.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// The exchange on its way to the subrequest that carries it on.
+struct HandedOver(Option<Box<Exchange>>);
+
+/// Whether the exchange is one that a client's leaving must not end. Its body has been read.
+pub fn wanted(x: &Exchange) -> bool {
+    x.body.is_some() && x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain)
+}
+
+/// Takes over an exchange that was handed to this subrequest; `false` if this is none.
+pub fn adopt(session: &mut Session, x: &mut Box<Exchange>) -> bool {
+    let Some(context) = session.subrequest_ctx.as_mut().and_then(|context| context.user_ctx_mut()) else { return false };
+    let Some(exchange) = context.downcast_mut::<HandedOver>().and_then(|handed| handed.0.take()) else { return false };
+    let watch = x.watch.clone();
+    std::mem::replace(x, exchange).forget();
+    if let Some(end) = x.attempts.end {
+        watch.ends_at(end);
+    }
+    x.watch = watch;
+    true
+}
+
+/// Lets a subrequest carry the exchange on, and passes its answer to the client as long as there is one.
+///
+/// # Errors
+/// That the client left, or that the answer broke: its connection must break too.
+pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
+    let Some(spawner) = session.subrequest_spawner.take() else {
+        return Error::e_explain(ErrorType::InternalError, "no subrequest can be made");
+    };
+    let client_left = Arc::new(AtomicBool::new(false));
+    x.client_left = Some(client_left.clone());
+    let spent = Exchange::spent(x.snapshot.clone());
+    let handed = HandedOver(Some(std::mem::replace(x, spent)));
+    let context = Ctx::builder().body_mode(BodyMode::NoBody).user_ctx(Box::new(handed)).build();
+    let (subrequest, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
+    tokio::spawn(guarded(Watch::new(HEAD), subrequest.run()));
+
+    let passed = pass(session, &mut handle).await;
+    if let Err(Broken::Client(error)) = passed {
+        client_left.store(true, Ordering::Relaxed);
+        debug!(error:%; "client left; its call is read to the end");
+        handle.drain_tasks();
+        x.failure = Some(Failure::ClientGone);
+        return Err(error.into_down());
+    }
+    passed.map_err(|_| {
+        x.failure = Some(Failure::BrokenAnswer);
+        Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up()
+    })
+}
+
+enum Broken {
+    Client(Box<Error>),
+    Answer,
+}
+
+async fn pass(session: &mut Session, handle: &mut SubrequestHandle) -> Result<(), Broken> {
+    loop {
+        let task = tokio::select! {
+            task = handle.rx.recv() => task,
+            gone = session.downstream_session.read_body_or_idle(true) => {
+                let error = gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
+                return Err(Broken::Client(error));
+            }
+        };
+        match task {
+            None | Some(HttpTask::Failed(_)) => return Err(Broken::Answer),
+            Some(task) => {
+                if session.write_response_tasks(vec![task]).await.map_err(Broken::Client)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One request and its response: everything remembered between the hooks, and the one place where it ends.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{Method, StatusCode};
+use log::error;
+use pingora_proxy::Session;
+use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Uuid};
+use tokio::time::Instant;
+
+use crate::balance::Lease;
+use crate::chain::Seats;
+use crate::metrics::InFlight;
+use crate::routes::host_of;
+
+use super::failure::Failure;
+use super::head::Present;
+use super::snapshot::{Route, Snapshot};
+use super::watch::{Expired, Watch};
+
+/// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
+pub struct Exchange {
+    /// The configuration it began with.
+    pub snapshot: Arc<Snapshot>,
+    /// Its deadlines.
+    pub watch: Arc<Watch>,
+    /// When its head had been read.
+    pub began: Instant,
+    /// What is known of it.
+    pub outcome: Outcome,
+    /// Its host as metrics name it.
+    pub domain: Arc<str>,
+    /// The dialect in which errors are answered.
+    pub dialect: Dialect,
+    /// The headers of the request that matter here.
+    pub present: Present,
+    /// Its route, once one was found.
+    pub route: Option<Arc<Route>>,
+    /// Its plugins.
+    pub seats: Seats,
+    /// Changes that plugins want made to the request's headers.
+    pub request_edits: HeaderEdits,
+    /// The body to send, if it was read here.
+    pub body: Option<ReadBody>,
+    /// The attempts upstream.
+    pub attempts: Attempts,
+    /// What went wrong last.
+    pub failure: Option<Failure>,
+    /// Whether the client has left an exchange that goes on without it.
+    pub client_left: Option<Arc<AtomicBool>>,
+    _in_flight: InFlight,
+    recorded: bool,
+}
+
+/// A body that was read here in full.
+pub struct ReadBody {
+    /// The bytes to send.
+    pub bytes: Bytes,
+    /// Whether a plugin changed it, so that it goes out without its content-encoding.
+    pub edited: bool,
+}
+
+/// The attempts upstream.
+#[derive(Default)]
+pub struct Attempts {
+    /// When the last of them must be over.
+    pub end: Option<Instant>,
+    /// The server of the present attempt.
+    pub lease: Option<Lease>,
+    /// The servers that failed.
+    pub tried: Vec<usize>,
+    /// The next attempt is for the same server: only its connection failed, or one of its addresses.
+    pub same_server: bool,
+    /// Addresses of the present server that failed, or stale connections to it.
+    pub spared: usize,
+    /// The connection of the present attempt.
+    pub connection: RawFd,
+}
+
+impl Exchange {
+    /// An exchange whose request has not been looked at yet.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
+        let watch = Watch::current().unwrap_or_else(|| Watch::new(Duration::from_secs(3600)));
+        watch.request_came();
+        Box::new(Self {
+            watch,
+            began: Instant::now(),
+            outcome: Outcome {
+                id: Uuid::now_v7(),
+                started: SystemTime::now(),
+                method: Method::GET,
+                path: String::new(),
+                host: String::new(),
+                client: None,
+                endpoint: None,
+                model: None,
+                streaming: None,
+                upstream: None,
+                server: None,
+                attempts: 0,
+                status: None,
+                end: End::Aborted,
+                error: None,
+                request_bytes: 0,
+                response_bytes: 0,
+                first_byte: None,
+                total: Duration::ZERO,
+            },
+            domain: snapshot.router.other().clone(),
+            dialect: Dialect::OpenAi,
+            present: Present::default(),
+            route: None,
+            seats: Seats::default(),
+            request_edits: HeaderEdits::default(),
+            body: None,
+            attempts: Attempts::default(),
+            failure: None,
+            client_left: None,
+            _in_flight: snapshot.metrics.request_in_flight(),
+            recorded: false,
+            snapshot,
+        })
+    }
+
+    /// What stays behind when an exchange is carried on elsewhere: it is not recorded.
+    #[must_use]
+    pub fn spent(snapshot: Arc<Snapshot>) -> Box<Self> {
+        let mut exchange = Self::new(snapshot);
+        exchange.recorded = true;
+        exchange
+    }
+
+    /// Drops an exchange in whose place another has come: it is not recorded.
+    pub fn forget(mut self: Box<Self>) {
+        self.recorded = true;
+    }
+
+    /// Notes what the head of the request says.
+    pub fn note_request(&mut self, session: &Session) {
+        let head = session.req_header();
+        let path = head.uri.path();
+        self.present = Present::of(&head.headers);
+        self.outcome.method = head.method.clone();
+        path.clone_into(&mut self.outcome.path);
+        let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
+        host_of(authority.unwrap_or_default()).clone_into(&mut self.outcome.host);
+        self.outcome.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        let endpoint = Endpoint::of(path);
+        self.dialect = match endpoint {
+            Some(endpoint) => endpoint.dialect(),
+            None if self.present.anthropic_version => Dialect::Anthropic,
+            None => Dialect::OpenAi,
+        };
+        self.outcome.endpoint = endpoint.filter(|_| head.method == Method::POST);
+    }
+
+    /// Notes what is known when the client has all it gets, and records the exchange.
+    pub fn finish(&mut self, session: &Session, broken: bool) {
+        self.watch.over();
+        if self.recorded {
+            return;
+        }
+        self.attempts.lease = None;
+        self.outcome.status = written(session);
+        if self.body.is_none() {
+            self.outcome.request_bytes = session.body_bytes_read() as u64;
+        }
+        self.outcome.response_bytes = session.body_bytes_sent() as u64;
+        if let Some(failure) = self.failure.as_ref().filter(|_| broken || self.outcome.end == End::Aborted) {
+            self.outcome.end = failure.end();
+            self.outcome.error = Some(failure.word());
+        } else if self.outcome.end == End::Aborted && !broken {
+            self.outcome.end = End::Completed;
+        }
+        if self.client_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)) {
+            self.outcome.end = End::ClientGone;
+            self.outcome.error = Some(Failure::ClientGone.word());
+        }
+        self.record();
+    }
+
+    fn record(&mut self) {
+        if std::mem::replace(&mut self.recorded, true) {
+            return;
+        }
+        self.outcome.total = self.began.elapsed();
+        self.seats.log(&self.outcome);
+        self.snapshot.access_log.record(&self.outcome);
+        self.snapshot.metrics.request_finished(&self.domain, &self.outcome);
+    }
+}
+
+impl Drop for Exchange {
+    /// The end of an exchange that nobody saw end: a deadline, a forced stop, a panic.
+    fn drop(&mut self) {
+        if self.recorded {
+            return;
+        }
+        self.attempts.lease = None;
+        if let Some(expired) = self.watch.expired() {
+            let failure = match expired {
+                Expired::Idle => Failure::IdleTimeout,
+                Expired::FirstByte => Failure::FirstByteTimeout,
+                Expired::RequestHead | Expired::Total => Failure::TotalTimeout,
+            };
+            self.outcome.end = failure.end();
+            self.outcome.error = Some(failure.word());
+            failure.tell(&self.outcome);
+        } else {
+            self.outcome.end = End::Aborted;
+            self.outcome.error = Some("aborted");
+            error!(id:% = self.outcome.id, path = self.outcome.path; "exchange cut short by a stop or a fault");
+        }
+        self.record();
+    }
+}
+
+/// The status that was sent, if a final one was.
+#[must_use]
+pub fn written(session: &Session) -> Option<StatusCode> {
+    session.response_written().map(|head| head.status).filter(|status| !status.is_informational())
+}

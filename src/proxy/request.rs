@@ -1,0 +1,327 @@
+//! The way in: admission, route, plugins, body, choice of a server, and the head that goes upstream.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Version};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use plugin_api::{ErrorKind, HeaderEdit, Reply, RequestHead};
+use tokio::time::Instant;
+
+use crate::chain::Stop;
+use crate::dialect;
+use crate::routes::OnClientGone;
+
+use super::body::{self, Read};
+use super::drain;
+use super::exchange::{Exchange, ReadBody};
+use super::failure::{self, Failure};
+use super::head::Present;
+use super::response;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Of an IPv6 address with an embedded IPv4 address.
+const LONGEST_ADDRESS: usize = 45;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A body up to this size is read in less than a millisecond; whatever is larger, or encoded, may take longer.
+const READ_IN_LINE: usize = 1024 * 1024;
+
+/// Decides what becomes of a request; `true` if it has been answered here.
+pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
+    if drain::adopt(session, x) {
+        return Ok(false);
+    }
+    match prepare(session, x).await {
+        Ok(()) if drain::wanted(x) => drain::carry(session, x).await.map(|()| true),
+        Ok(()) => Ok(false),
+        Err(Halt::Answer(reply)) => response::send(session, x, *reply).await.map(|()| true),
+        Err(Halt::Fail(failure, error)) => {
+            x.failure = Some(failure);
+            Err(error)
+        }
+    }
+}
+
+/// What keeps a request from its upstream.
+enum Halt {
+    Answer(Box<Reply>),
+    Fail(Failure, Box<Error>),
+}
+
+async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
+    x.note_request(session);
+    session.set_keepalive((x.snapshot.limits.keepalive > 0).then_some(x.snapshot.limits.keepalive));
+    // RFC 9112 §9.3.2: a client may send its next request before this answer; it waits its turn
+    session.downstream_session.set_pipelining_enabled(true);
+    if let Err(fault) = admit(session, x.present) {
+        return Err(refuse(x, ErrorKind::InvalidRequest, fault));
+    }
+    let snapshot = x.snapshot.clone();
+    let Some(found) = snapshot.router.find(&x.outcome.host, &x.outcome.path) else {
+        return Err(refuse(x, ErrorKind::NotFound, "No route leads anywhere for this host and path"));
+    };
+    let route = snapshot.routes[found.index].clone();
+    x.domain = found.domain;
+    x.outcome.upstream = Some(route.upstream.name.clone());
+    let end = x.began + route.upstream.timeouts.total;
+    x.attempts.end = Some(end);
+    x.watch.ends_at(end);
+    x.seats = route.chain.seat();
+    x.route = Some(route.clone());
+    if !x.seats.is_empty() {
+        run_request_head(session, x).await?;
+    }
+    let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
+    if drains || route.chain.reads_body() && x.outcome.endpoint.is_some() {
+        read_body(session, x).await?;
+    } else if x.present.expect {
+        body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
+    }
+    Ok(())
+}
+
+/// Refuses what two parsers could understand in two ways (RFC 9112 §3.2 and §6.3).
+fn admit(session: &Session, present: Present) -> Result<(), &'static str> {
+    let head = session.req_header();
+    if head.version == Version::HTTP_2 {
+        return Ok(());
+    }
+    if present.hosts == 0 && head.version == Version::HTTP_11 {
+        return Err("The Host header is missing");
+    }
+    if present.hosts > 1 {
+        return Err("There is more than one Host header");
+    }
+    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if present.content_lengths > 1 || head.headers.get(CONTENT_LENGTH).is_some_and(|length| !is_number(length)) {
+        return Err("The Content-Length is not one number");
+    }
+    // by now Pingora has dropped the content-length that stood beside a transfer-encoding
+    if present.transfer_encoding && raw_has_content_length(session) {
+        return Err("Content-Length and Transfer-Encoding exclude each other");
+    }
+    Ok(())
+}
+
+fn raw_has_content_length(session: &Session) -> bool {
+    let raw = session.downstream_session.to_h1_raw();
+    raw.split(|byte| *byte == b'\n').any(|line| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
+    })
+}
+
+async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
+    let head = session.req_header();
+    let mut head = RequestHead {
+        id: x.outcome.id,
+        method: &head.method,
+        uri: &head.uri,
+        headers: &head.headers,
+        client: x.outcome.client,
+        endpoint: x.outcome.endpoint,
+        dialect: x.dialect,
+        edits: std::mem::take(&mut x.request_edits),
+    };
+    let ran = x.seats.request_head(&mut head).await;
+    x.request_edits = head.edits;
+    ran.map_err(|stop| halted(x, stop))
+}
+
+async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
+    let limits = x.snapshot.limits;
+    let read = tokio::time::timeout(limits.body_timeout, body::read(session, limits.max_body)).await;
+    let bytes = match read {
+        Ok(Ok(Read::Whole(bytes))) => bytes,
+        Ok(Ok(Read::TooLarge)) => {
+            let message = format!("The request body is larger than {} bytes", limits.max_body);
+            return Err(refuse(x, ErrorKind::TooLarge, &message));
+        }
+        Ok(Err(error)) => return Err(client_fault(x, error)),
+        Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time")),
+    };
+    x.outcome.request_bytes = bytes.len() as u64;
+    let Some(endpoint) = x.outcome.endpoint.filter(|_| !x.seats.is_empty()) else {
+        x.body = Some(ReadBody { bytes, edited: false });
+        return Ok(());
+    };
+    let headers = &session.req_header().headers;
+    let mut call = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
+        // others of this thread need not wait for it
+        tokio::task::block_in_place(|| dialect::read(endpoint, headers, bytes, limits.max_body))
+    } else {
+        dialect::read(endpoint, headers, bytes, limits.max_body)
+    };
+    if let Some(only) = call.call() {
+        x.outcome.model.clone_from(&only.model);
+        x.outcome.streaming = Some(only.stream);
+    }
+    x.seats.request_body(&mut call).await.map_err(|stop| halted(x, stop))?;
+    let edited = call.is_edited();
+    x.body = Some(ReadBody { bytes: call.into_body(), edited });
+    Ok(())
+}
+
+/// A client that broke its own request is told so; one that left is told nothing.
+fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
+    match error.etype() {
+        ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time"),
+        kind => Halt::Fail(failure::by_client(kind), error),
+    }
+}
+
+fn refuse(x: &Exchange, kind: ErrorKind, message: &str) -> Halt {
+    Halt::Answer(Box::new(Reply::error(x.dialect, kind, message, x.outcome.id)))
+}
+
+fn halted(x: &mut Exchange, stop: Stop) -> Halt {
+    match stop {
+        Stop::Answer(reply) => Halt::Answer(reply),
+        Stop::Panic(plugin) => {
+            x.snapshot.metrics.plugin_panicked(plugin);
+            let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
+            Halt::Fail(Failure::PluginPanic, error)
+        }
+    }
+}
+
+/// Chooses the server of the next attempt.
+pub fn choose_server(x: &mut Exchange) -> Result<Box<HttpPeer>> {
+    let Some(route) = x.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route was chosen") };
+    let upstream = &route.upstream;
+    let end = x.attempts.end.unwrap_or_else(Instant::now);
+    let fresh_connection = x.attempts.same_server;
+    loop {
+        if !std::mem::take(&mut x.attempts.same_server) {
+            // given back before the next is taken
+            x.attempts.lease = None;
+            let Some(lease) = upstream.pool.lease(&x.attempts.tried) else {
+                x.failure.get_or_insert(Failure::NoServer);
+                return Error::e_explain(ErrorType::ConnectProxyFailure, "no server is left");
+            };
+            x.outcome.attempts += 1;
+            x.outcome.server = Some(lease.server().address().clone());
+            x.attempts.lease = Some(lease);
+        }
+        let Some(server) = x.attempts.lease.as_ref().map(crate::balance::Lease::index) else { continue };
+        if let Some(mut peer) = upstream.peer(server, end) {
+            if fresh_connection {
+                // a key of its own, so that no kept connection is taken
+                peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
+            }
+            return Ok(peer);
+        }
+        x.failure = Some(Failure::Unresolved);
+        x.attempts.tried.push(server);
+        if x.outcome.attempts >= upstream.attempts {
+            return Error::e_explain(ErrorType::ConnectProxyFailure, "the server's name is not resolved");
+        }
+    }
+}
+
+/// Makes the head that goes upstream out of the client's.
+pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
+    forward(session, head, x)?;
+    for edit in x.request_edits.iter() {
+        match edit {
+            HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Remove(name) => {
+                head.remove_header(name);
+            }
+        }
+    }
+    if let (Some(route), Some(lease)) = (&x.route, &x.attempts.lease)
+        && let Some(host) = route.upstream.host(lease.index())
+    {
+        head.insert_header(HOST, host.clone())?;
+    }
+    if x.present.expect {
+        // it has been answered here
+        head.remove_header(&EXPECT);
+    }
+    if let Some(body) = &x.body {
+        frame(head, body, x.present)?;
+    }
+    // on HTTP/2 Pingora keeps the time itself
+    if head.version == Version::HTTP_11
+        && let Some(route) = &x.route
+    {
+        x.watch.awaits_first_byte(route.upstream.timeouts.first_byte, x.attempts.connection);
+    }
+    Ok(())
+}
+
+/// Gives a body that was read here the framing of what is really sent.
+fn frame(head: &mut RequestHeader, body: &ReadBody, present: Present) -> Result<()> {
+    if present.transfer_encoding {
+        head.remove_header(&TRANSFER_ENCODING);
+    }
+    if body.edited && present.content_encoding {
+        head.remove_header(&CONTENT_ENCODING);
+    }
+    if body.edited || present.content_lengths == 0 {
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()))?;
+    }
+    Ok(())
+}
+
+/// Says for whom the request is forwarded, behind what proxies before us have said.
+fn forward(session: &Session, head: &mut RequestHeader, x: &Exchange) -> Result<()> {
+    let host = match head.headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
+    };
+    if let Some(client) = x.outcome.client {
+        let mut address = String::with_capacity(LONGEST_ADDRESS);
+        // writing to a string does not fail
+        let _ = write!(address, "{client}");
+        let address = HeaderValue::try_from(address).map_err(|_| internal("client address"))?;
+        append(head, FORWARDED_FOR, address, x.present.forwarded_for)?;
+    }
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+    append(head, FORWARDED_PROTO, proto, x.present.forwarded_proto)?;
+    if let Some(host) = host {
+        append(head, FORWARDED_HOST, host, x.present.forwarded_host)?;
+    }
+    if !x.present.request_id {
+        let mut text = plugin_api::Uuid::encode_buffer();
+        let id: &str = x.outcome.id.hyphenated().encode_lower(&mut text);
+        head.insert_header(REQUEST_ID, HeaderValue::from_str(id).map_err(|_| internal("request id"))?)?;
+    }
+    Ok(())
+}
+
+fn append(head: &mut RequestHeader, name: HeaderName, value: HeaderValue, present: bool) -> Result<()> {
+    if !present {
+        return head.insert_header(name, value);
+    }
+    let mut all = Vec::new();
+    for before in head.headers.get_all(&name) {
+        all.extend_from_slice(before.as_bytes());
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(value.as_bytes());
+    let value = HeaderValue::from_maybe_shared(Bytes::from(all)).map_err(|_| internal("forwarded header"))?;
+    head.insert_header(name, value)
+}
+
+fn internal(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}
+
+/// A piece of the request's body is about to go upstream.
+pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
+    match &x.body {
+        // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
+        Some(read) => *body = Some(if end { read.bytes.clone() } else { Bytes::new() }),
+        None => x.watch.progress(),
+    }
+}

@@ -1,0 +1,145 @@
+//! One whole configuration at work: routes, upstreams, plugins and limits, built off-line and swapped in at once.
+//! A request keeps the snapshot it began with.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access_log::AccessLog;
+use crate::balance::Registry;
+use crate::chain::Chain;
+use crate::config::Config;
+use crate::dns::Resolver;
+use crate::located::Location;
+use crate::metrics::{Metrics, SnapshotAlive};
+use crate::plugins::PluginEntry;
+use crate::routes::{OnClientGone, Router};
+
+use super::upstream::Upstream;
+
+/// A configuration at work.
+pub struct Snapshot {
+    /// Finds the route of a request.
+    pub router: Router,
+    /// The routes, by the router's index.
+    pub routes: Vec<Arc<Route>>,
+    /// The upstreams, in the order of the YAML.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Whether any route drains calls whose clients leave.
+    pub drains: bool,
+    /// What bounds a request.
+    pub limits: Limits,
+    /// Where requests are logged.
+    pub access_log: AccessLog,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    _alive: SnapshotAlive,
+}
+
+/// Where a route leads, and what happens on the way.
+pub struct Route {
+    /// Its plugins.
+    pub chain: Chain,
+    /// Its upstream.
+    pub upstream: Arc<Upstream>,
+    /// What becomes of a call whose client leaves.
+    pub on_client_gone: OnClientGone,
+}
+
+/// What bounds a request.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// The largest body that is read for plugins.
+    pub max_body: usize,
+    /// How long it may take to come.
+    pub body_timeout: Duration,
+    /// How long an idle client connection is kept, in seconds.
+    pub keepalive: u64,
+}
+
+/// What keeps a snapshot from being built: where in the file, of what, and why.
+type Fault = (Location, String, String);
+
+/// What outlives a snapshot and is found again by the next one.
+#[derive(Default)]
+pub struct Lasting {
+    /// The servers and their counts.
+    pub registry: Registry,
+    /// Their names and addresses.
+    pub resolver: Resolver,
+}
+
+impl Snapshot {
+    /// Builds it; nothing of it is in use yet. Files are relative to `base`.
+    ///
+    /// # Errors
+    /// What could not be built: its place, its path and why. The configuration was checked before, so only what the
+    /// file system has done since can be wrong.
+    pub fn build(config: &Config, base: &Path, lasting: &Lasting, metrics: &Arc<Metrics>) -> Result<Self, Fault> {
+        let mut upstreams = HashMap::new();
+        let mut in_order = Vec::with_capacity(config.upstreams.len());
+        for (name, settings) in &config.upstreams {
+            let upstream = Upstream::new(name, settings, base, &lasting.registry, &lasting.resolver);
+            let upstream = Arc::new(upstream.map_err(|error| (settings.at, format!("upstreams.{name}"), error))?);
+            in_order.push(upstream.clone());
+            upstreams.insert(name.as_str(), upstream);
+        }
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for (index, route) in config.routes.iter().enumerate() {
+            let upstream = upstreams
+                .get(route.upstream.as_str())
+                .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
+            let entries = merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
+            let plugins = entries.iter().filter_map(|entry| entry.install().transpose());
+            let plugins = plugins.collect::<Result<Vec<_>, _>>();
+            let plugins = plugins.map_err(|error| (route.at, format!("routes[{index}].plugins"), error))?;
+            routes.push(Arc::new(Route {
+                chain: Chain::new(plugins),
+                upstream: upstream.clone(),
+                on_client_gone: route.on_client_gone,
+            }));
+        }
+        let access_log = AccessLog::open(&config.access_log, base)
+            .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
+        Ok(Self {
+            router: Router::new(config.routes.iter().map(|route| &**route)),
+            drains: routes.iter().any(|route| route.on_client_gone == OnClientGone::Drain),
+            routes,
+            upstreams: in_order,
+            limits: Limits {
+                max_body: config.server.max_body.as_usize(),
+                body_timeout: config.server.body_timeout.get(),
+                keepalive: config.server.keepalive_timeout.get().as_secs(),
+            },
+            access_log,
+            metrics: metrics.clone(),
+            _alive: metrics.snapshot_alive(),
+        })
+    }
+
+    /// Tells the metrics what is in flight on every server.
+    pub fn observe(&self) {
+        for upstream in &self.upstreams {
+            for server in upstream.pool.servers() {
+                self.metrics.set_upstream_in_flight(&upstream.name, server.address(), server.in_flight());
+            }
+        }
+    }
+}
+
+/// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those
+/// that only the route names.
+fn merged<'a>(
+    global: impl Iterator<Item = &'a PluginEntry>,
+    own: impl Iterator<Item = &'a PluginEntry>,
+) -> Vec<&'a PluginEntry> {
+    let mut entries: Vec<&PluginEntry> = global.collect();
+    for entry in own {
+        match entries.iter_mut().find(|known| known.name() == entry.name()) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
+    }
+    entries
+}

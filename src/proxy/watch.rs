@@ -1,0 +1,296 @@
+//! The deadlines of an exchange that Pingora does not keep: the head of the request, the first byte, the pauses of the
+//! answer, the whole. Judges, but touches no connection itself.
+
+use std::os::fd::RawFd;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use tokio::time::Instant;
+
+tokio::task_local! {
+    static WATCH: Arc<Watch>;
+}
+
+/// Watches over one exchange.
+#[derive(Debug)]
+pub struct Watch(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// When the phase last made progress.
+    since: Instant,
+    /// When the whole exchange must be over.
+    end: Option<Instant>,
+    verdict: Option<Expired>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The head of a request is awaited.
+    RequestHead(Duration),
+    /// The request is read or sent; others keep the time.
+    Request,
+    /// The answer's head is awaited on an HTTP/1.1 connection, which can be closed under the attempt.
+    FirstByte { limit: Duration, upstream: RawFd },
+    /// The answer is passing.
+    Streaming(Duration),
+    /// Nothing is timed any more.
+    Over,
+}
+
+/// A deadline that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The head of the request did not come in time.
+    RequestHead,
+    /// No answer began in time.
+    FirstByte,
+    /// The answer paused too long.
+    Idle,
+    /// The exchange took too long as a whole.
+    Total,
+}
+
+/// What is to be done when a deadline has passed.
+enum Sentence {
+    /// Nothing yet: look again at this time.
+    Wait(Instant),
+    /// End the exchange as it stands: the client's connection (or stream) breaks.
+    Break,
+    /// End the attempt: Pingora sees its connection close and asks what to do.
+    Close(RawFd),
+}
+
+impl Watch {
+    /// A watch over an exchange whose request is yet to come.
+    #[must_use]
+    pub fn new(request_head: Duration) -> Arc<Self> {
+        let state =
+            State { phase: Phase::RequestHead(request_head), since: Instant::now(), end: None, verdict: None };
+        Arc::new(Self(Mutex::new(state)))
+    }
+
+    /// The watch over the exchange of the present task.
+    #[must_use]
+    pub fn current() -> Option<Arc<Self>> {
+        WATCH.try_with(Arc::clone).ok()
+    }
+
+    /// The request's head is there.
+    pub fn request_came(&self) {
+        self.enter(Phase::Request);
+    }
+
+    /// The exchange must be over at this time.
+    pub fn ends_at(&self, end: Instant) {
+        self.state().end = Some(end);
+    }
+
+    /// An attempt was sent on this HTTP/1.1 connection and its answer must begin within the limit.
+    pub fn awaits_first_byte(&self, limit: Duration, upstream: RawFd) {
+        self.enter(Phase::FirstByte { limit, upstream });
+    }
+
+    /// The attempt is over, or is timed by Pingora.
+    pub fn awaits_nothing(&self) {
+        self.enter(Phase::Request);
+    }
+
+    /// The answer has begun and may pause for so long.
+    pub fn streams(&self, idle: Duration) {
+        self.enter(Phase::Streaming(idle));
+    }
+
+    /// The connection was upgraded: it lives as long as it is used, whatever the whole may take.
+    pub fn upgraded(&self, idle: Duration) {
+        self.state().end = None;
+        self.enter(Phase::Streaming(idle));
+    }
+
+    /// Bytes passed.
+    pub fn progress(&self) {
+        self.state().since = Instant::now();
+    }
+
+    /// The exchange is over.
+    pub fn over(&self) {
+        let mut state = self.state();
+        state.end = None;
+        state.phase = Phase::Over;
+    }
+
+    /// The deadline that passed, if one did.
+    #[must_use]
+    pub fn expired(&self) -> Option<Expired> {
+        self.state().verdict
+    }
+
+    fn enter(&self, phase: Phase) {
+        let mut state = self.state();
+        state.phase = phase;
+        state.since = Instant::now();
+        state.verdict = None;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, now: Instant) -> Sentence {
+        let mut state = self.state();
+        let (limit, expired) = match state.phase {
+            Phase::RequestHead(limit) => (Some(limit), Expired::RequestHead),
+            Phase::FirstByte { limit, .. } => (Some(limit), Expired::FirstByte),
+            Phase::Streaming(limit) => (Some(limit), Expired::Idle),
+            Phase::Request | Phase::Over => (None, Expired::Total),
+        };
+        let phase_due = limit.map(|limit| state.since + limit);
+        let due = match (phase_due, state.end) {
+            (Some(phase), Some(end)) => phase.min(end),
+            (Some(due), None) | (None, Some(due)) => due,
+            (None, None) => now + IDLE_LOOK,
+        };
+        if due > now || state.verdict.is_some() && matches!(state.phase, Phase::FirstByte { .. }) {
+            return Sentence::Wait(due.max(now + GRACE));
+        }
+        state.verdict = Some(if phase_due.is_some_and(|due| due <= now) { expired } else { Expired::Total });
+        match state.phase {
+            Phase::FirstByte { upstream, .. } => Sentence::Close(upstream),
+            // an error answer may be on its way; Pingora's own limits are set to end there too
+            Phase::Request => Sentence::Wait(now + GRACE),
+            Phase::RequestHead(_) | Phase::Streaming(_) | Phase::Over => Sentence::Break,
+        }
+    }
+
+    fn due(&self) -> Instant {
+        let state = self.state();
+        let limit = match state.phase {
+            Phase::RequestHead(limit) | Phase::FirstByte { limit, .. } | Phase::Streaming(limit) => limit,
+            Phase::Request | Phase::Over => IDLE_LOOK,
+        };
+        let due = state.since + limit;
+        state.end.map_or(due, |end| due.min(end))
+    }
+}
+
+/// How often a watch looks that has nothing to time.
+const IDLE_LOOK: Duration = Duration::from_secs(3600);
+/// How long an exchange may take to act on what it was told.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Runs an exchange under a watch; `None` if the watch ended it. Whatever it held is given back by being dropped.
+pub async fn guarded<T>(watch: Arc<Watch>, exchange: impl Future<Output = T>) -> Option<T> {
+    let mut exchange = pin!(WATCH.scope(watch.clone(), exchange));
+    let mut armed = watch.due();
+    let mut timer = pin!(tokio::time::sleep_until(armed));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = exchange.as_mut().poll(cx) {
+            return Poll::Ready(Some(result));
+        }
+        // a timer that rings too early is set again then; only an earlier deadline is worth setting it now
+        let due = watch.due();
+        if due < armed {
+            armed = due;
+            timer.as_mut().reset(armed);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            match watch.judge(Instant::now()) {
+                Sentence::Break => return Poll::Ready(None),
+                Sentence::Wait(until) => armed = until,
+                Sentence::Close(upstream) => {
+                    // the attempt, which is not running now, still owns the connection: the number is its own
+                    let _ = shutdown(upstream, Shutdown::Both);
+                    armed = Instant::now() + GRACE;
+                }
+            }
+            timer.as_mut().reset(armed);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_ends_in_time_is_left_alone() {
+        let watch = Watch::new(LIMIT);
+        let exchange = async {
+            let watch = Watch::current().unwrap();
+            watch.request_came();
+            watch.streams(LIMIT);
+            for _ in 0..5 {
+                tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
+                watch.progress();
+            }
+            "done"
+        };
+        assert_eq!(guarded(watch.clone(), exchange).await, Some("done"));
+        assert_eq!(watch.expired(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_is_too_long_ends_it() {
+        let watch = Watch::new(LIMIT);
+        let began = Instant::now();
+        let exchange = async {
+            let watch = Watch::current().unwrap();
+            watch.request_came();
+            tokio::time::sleep(LIMIT * 3).await;
+            watch.streams(LIMIT);
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(guarded(watch.clone(), exchange).await, None);
+        assert_eq!(watch.expired(), Some(Expired::Idle));
+        assert!(began.elapsed() < LIMIT * 4 + Duration::from_secs(1), "took {:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_comes_ends_it() {
+        let watch = Watch::new(LIMIT);
+        assert_eq!(guarded(watch.clone(), std::future::pending::<()>()).await, None);
+        assert_eq!(watch.expired(), Some(Expired::RequestHead));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_ends_it_even_while_bytes_pass() {
+        let watch = Watch::new(LIMIT);
+        let exchange = async {
+            let watch = Watch::current().unwrap();
+            watch.ends_at(Instant::now() + LIMIT * 2);
+            watch.streams(LIMIT);
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                watch.progress();
+            }
+        };
+        assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
+        assert_eq!(watch.expired(), Some(Expired::Total));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_begin_closes_the_attempt_not_the_exchange() {
+        use std::os::fd::AsRawFd;
+        use tokio::io::AsyncReadExt;
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut upstream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_silent, _) = listener.accept().await.unwrap();
+        let watch = Watch::new(LIMIT);
+        let exchange = async {
+            let watch = Watch::current().unwrap();
+            watch.awaits_first_byte(Duration::from_millis(50), upstream.as_raw_fd());
+            let read = upstream.read(&mut [0]).await.unwrap();
+            (read, watch.expired())
+        };
+        assert_eq!(guarded(watch.clone(), exchange).await, Some((0, Some(Expired::FirstByte))));
+    }
+}

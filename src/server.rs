@@ -1,0 +1,192 @@
+//! A configuration becomes a running gateway: its runtime, its listeners, its signals, its end.
+
+mod connection;
+mod front;
+mod listener;
+mod listeners;
+mod running;
+mod settings;
+mod source;
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{info, warn};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::admin::{self, Admin, Readiness, ReloadRequest};
+use crate::config::{Config, ConfigErrors};
+use crate::logging;
+use crate::metrics::Metrics;
+
+use running::{Running, Stopped};
+
+pub use settings::{AdminSettings, CertificateSettings, ListenerSettings, ServerSettings, TlsSettings};
+pub use source::Source;
+
+/// How long the first look-up of the servers' names may hold up the start.
+const FIRST_LOOKUP: Duration = Duration::from_secs(1);
+/// How long what was cut may take to let go.
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// Runs a gateway until it is told to stop.
+///
+/// `started` is told the addresses once they accept.
+///
+/// # Errors
+/// What keeps it from starting, with its place in the file.
+pub fn run(source: Source, started: impl FnOnce(&Started)) -> Result<ExitCode, StartError> {
+    let config = source.load()?;
+    logging::init(&config.log);
+    raise_open_files();
+    let threads = config.server.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, Into::into);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let served = runtime.block_on(serve(source, &config, threads, started));
+    finish(runtime);
+    served
+}
+
+/// What a gateway tells when it has started.
+pub struct Started {
+    /// Its listeners' addresses, in the order of the YAML, with the real ports.
+    pub listeners: Vec<std::net::SocketAddr>,
+    /// The admin listener's.
+    pub admin: Option<std::net::SocketAddr>,
+}
+
+async fn serve(
+    source: Source,
+    config: &Config,
+    threads: usize,
+    started: impl FnOnce(&Started),
+) -> Result<ExitCode, StartError> {
+    let metrics = Arc::new(Metrics::new());
+    let mut signals = Signals::new()?;
+    let admin_socket = admin_socket(&source, config)?;
+    let mut running = Running::start(source, config, threads, metrics.clone())?;
+    let lasting = running.lasting();
+    tokio::spawn({
+        let lasting = lasting.clone();
+        async move { lasting.resolver.run().await }
+    });
+    lasting.resolver.settle(FIRST_LOOKUP).await;
+
+    let readiness = Arc::new(Readiness::default());
+    let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(1);
+    let mut addresses = Started { listeners: running.listeners().addresses().collect(), admin: None };
+    if let Some(socket) = admin_socket {
+        addresses.admin = Some(socket.local_addr()?);
+        let snapshot = running.snapshot();
+        let observe = Box::new(move || snapshot.load().observe());
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, observe };
+        tokio::spawn(admin::serve(socket, Arc::new(admin)));
+    }
+    readiness.set_ready();
+    started(&addresses);
+    info!(listeners = addresses.listeners.len(), threads; "gateway started");
+
+    loop {
+        tokio::select! {
+            _ = signals.hangup.recv() => drop(running.reload()),
+            Some(request) = reloads.recv() => {
+                // whoever asked may have left
+                let _ = request.send(running.reload());
+            }
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => {
+                info!("interrupted; what still runs is cut");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+    info!("stopping; running requests may end");
+    readiness.set_draining();
+    let insist = async {
+        tokio::select! {
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
+        }
+    };
+    match running.stop(insist).await {
+        Stopped::Drained => info!("gateway stopped; every request had its end"),
+        Stopped::Cut => warn!("gateway stopped; running requests were cut"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    let address = &admin.address;
+    listener::bind(address.value).map(Some).map_err(|error| {
+        let what = format!("cannot listen on {}: {error}", address.value);
+        StartError::Config(source.errors(vec![(address.at, "admin.address".into(), what)]))
+    })
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Ends the runtime. Requests that are cut here are still recorded: dropping them does it.
+fn finish(runtime: Runtime) {
+    runtime.shutdown_timeout(LET_GO);
+}
+
+/// Raises the limit of open files to what the system allows: a connection takes one, a proxied request two.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        warn!(error:%; "cannot raise the limit of open files");
+    }
+}
+
+/// What keeps a gateway from starting.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration.
+    Config(ConfigErrors),
+    /// The system.
+    System(io::Error),
+}
+
+impl From<ConfigErrors> for StartError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(errors) => errors.fmt(f),
+            Self::System(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

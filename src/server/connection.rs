@@ -1,0 +1,197 @@
+//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Knows nothing of HTTP but how to
+//! tell an HTTP/2 preface from anything else.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::server::TlsStream;
+
+/// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
+/// parser does not need) make an idle connection three times as large.
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// A connection from a client.
+pub struct Connection {
+    stream: Transport,
+    ssl: Option<Arc<SslDigest>>,
+    alpn: Option<ALPN>,
+    socket: Arc<SocketDigest>,
+    accepted: SystemTime,
+    // how long the first bytes may take
+    patience: Duration,
+}
+
+enum Transport {
+    Plain(BufWriter<TcpStream>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// A plain connection. One whose first bytes take longer than `patience` is given up.
+    #[must_use]
+    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Duration) -> Self {
+        let socket = socket_digest(&stream, peer);
+        let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
+        Self { stream, ssl: None, alpn: None, socket, accepted: SystemTime::now(), patience }
+    }
+
+    /// A TLS connection, after its handshake.
+    ///
+    /// # Errors
+    /// What went wrong in the handshake, or that it took longer than `patience`.
+    pub async fn tls(
+        stream: TcpStream,
+        peer: SocketAddr,
+        acceptor: &TlsAcceptor,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let socket = socket_digest(&stream, peer);
+        let accepted = SystemTime::now();
+        let stream = tokio::time::timeout(patience, acceptor.accept(stream))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"))??;
+        let (_, session) = stream.get_ref();
+        let alpn = session.alpn_protocol().map(|name| if name == b"h2" { ALPN::H2 } else { ALPN::H1 });
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let ssl = SslDigest::new("", version, None, None, Vec::new());
+        let stream = Transport::Tls(Box::new(stream));
+        Ok(Self { stream, ssl: Some(Arc::new(ssl)), alpn, socket, accepted, patience })
+    }
+}
+
+fn socket_digest(stream: &TcpStream, peer: SocketAddr) -> Arc<SocketDigest> {
+    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    // known from accept(): saves a system call per connection
+    let _ = digest.peer_addr.set(Some(peer.into()));
+    Arc::new(digest)
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            // what is read does not pass the write buffer
+            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        // the client may be gone already
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+#[async_trait]
+impl Peek for Connection {
+    /// Waits until all of `buf` has come, or until what has come cannot be an HTTP/2 preface.
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        let Transport::Plain(stream) = &self.stream else { return Ok(false) };
+        let look = peek_preface(stream.get_ref(), buf);
+        tokio::time::timeout(self.patience, look)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no request came"))?
+    }
+}
+
+async fn peek_preface(stream: &TcpStream, buf: &mut [u8]) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const PAUSE: Duration = Duration::from_millis(5);
+    loop {
+        let seen = stream.peek(buf).await?;
+        if seen == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if seen >= buf.len() || !PREFACE.starts_with(&buf[..seen]) {
+            return Ok(true);
+        }
+        // a preface in pieces: peeking again returns at once with what is there, so look again a little later
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> RawFd {
+        match &self.stream {
+            Transport::Plain(stream) => stream.get_ref().as_raw_fd(),
+            Transport::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+        }
+    }
+}
+
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.ssl.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.alpn.clone()
+    }
+}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+    }
+}
+
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("fd", &self.id()).finish_non_exhaustive()
+    }
+}

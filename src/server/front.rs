@@ -1,0 +1,68 @@
+//! Where a client's connection meets the proxy: every request runs under its own watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+
+use crate::config::Config;
+use crate::proxy::{Gateway, Snapshot, Watch, guarded};
+
+/// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
+const MAX_ATTEMPTS: usize = 64;
+
+/// The proxy behind all listeners.
+pub struct Front {
+    proxy: Arc<HttpProxy<Gateway>>,
+    header_timeout: Duration,
+}
+
+impl Front {
+    /// A front for the snapshots. What Pingora fixes for good (its pool, its options) is read from this first
+    /// configuration.
+    #[must_use]
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config, threads: usize) -> Self {
+        let conf = ServerConf {
+            threads,
+            upstream_keepalive_pool_size: config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum(),
+            max_retries: MAX_ATTEMPTS,
+            ..ServerConf::default()
+        };
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(config.server.keepalive_timeout.get());
+        let mut proxy = HttpProxy::new(Gateway::new(snapshot), Arc::new(conf));
+        proxy.server_options = Some(options);
+        proxy.handle_init_modules();
+        Self { proxy: Arc::new(proxy), header_timeout: config.server.header_timeout.get() }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Front {
+    async fn process_new_http(self: &Arc<Self>, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        // an idle connection waits for its next request first
+        let idle = Duration::from_secs(session.get_keepalive().unwrap_or_default());
+        let watch = Watch::new(idle + self.header_timeout);
+        guarded(watch, self.proxy.process_new_http(session, shutdown)).await.flatten()
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(default_h2_options())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options.as_ref()
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

@@ -1,0 +1,149 @@
+//! A gateway at work: what serves, how it is reloaded, and how it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use log::{error, info, warn};
+use pingora_core::apps::HttpServerApp;
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigErrors};
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::proxy::{Lasting, Snapshot};
+
+use super::front::Front;
+use super::listener::Service;
+use super::listeners::{Listeners, Prepared};
+use super::source::Source;
+
+/// How often a stopping gateway looks whether it may go.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A gateway at work.
+pub struct Running {
+    source: Source,
+    lasting: Arc<Lasting>,
+    metrics: Arc<Metrics>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    listeners: Listeners,
+    service: Service,
+    stopping: watch::Sender<bool>,
+    drain_timeout: Duration,
+}
+
+/// How a stop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every request had its end.
+    Drained,
+    /// The time was up, or somebody insisted; what still ran was cut.
+    Cut,
+}
+
+impl Running {
+    /// Puts a configuration to work. Must run within the runtime that will serve.
+    ///
+    /// # Errors
+    /// What keeps it from working, with its place in the file.
+    pub fn start(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
+        let lasting = Arc::new(Lasting::default());
+        let (snapshot, prepared) = build(&source, config, &lasting, &metrics, &Listeners::default())?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let (stopping, shutdown) = watch::channel(false);
+        let service = Service {
+            front: Arc::new(Front::new(snapshot.clone(), config, threads)),
+            shutdown,
+            metrics: metrics.clone(),
+            patience: config.server.header_timeout.get(),
+        };
+        let drain_timeout = config.server.drain_timeout.get();
+        let mut running =
+            Self { source, lasting, metrics, snapshot, listeners: Listeners::default(), service, stopping, drain_timeout };
+        running.open(prepared)?;
+        Ok(running)
+    }
+
+    /// What outlives every configuration.
+    #[must_use]
+    pub fn lasting(&self) -> Arc<Lasting> {
+        self.lasting.clone()
+    }
+
+    /// The configuration at work.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// The listeners.
+    #[must_use]
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Reads the configuration again and puts it in the place of the present one, all at once. One that is wrong
+    /// anywhere changes nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn reload(&mut self) -> Result<(), ConfigErrors> {
+        let reloaded = self.try_reload();
+        self.metrics.config_reloaded(reloaded.is_ok());
+        match &reloaded {
+            Ok(()) => info!("configuration reloaded"),
+            Err(errors) => error!(errors:% = errors.one_line(); "configuration not reloaded; the old one serves on"),
+        }
+        reloaded
+    }
+
+    fn try_reload(&mut self) -> Result<(), ConfigErrors> {
+        let config = self.source.load()?;
+        let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
+        self.open(prepared)?;
+        self.snapshot.store(Arc::new(snapshot));
+        self.drain_timeout = config.server.drain_timeout.get();
+        logging::set(&config.log);
+        Ok(())
+    }
+
+    fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
+        let opened = self.listeners.apply(prepared, &self.service);
+        opened.map_err(|error| self.source.errors(vec![(Default::default(), "listeners".into(), error.to_string())]))
+    }
+
+    /// Accepts no more, lets running requests end, and cuts what still runs when the time is up or `insist` comes.
+    pub async fn stop(&mut self, insist: impl Future<Output = ()>) -> Stopped {
+        self.listeners.close();
+        self.stopping.send_replace(true);
+        self.service.front.http_cleanup().await;
+        let idle = async {
+            while self.metrics.connections_in_flight() > 0 || self.metrics.requests_in_flight() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = idle => Stopped::Drained,
+            () = tokio::time::sleep(self.drain_timeout) => {
+                warn!(requests = self.metrics.requests_in_flight(); "drain_timeout is up; what still runs is cut");
+                Stopped::Cut
+            }
+            () = insist => Stopped::Cut,
+        }
+    }
+}
+
+/// Everything of a configuration that can fail, off-line.
+fn build(
+    source: &Source,
+    config: &Config,
+    lasting: &Lasting,
+    metrics: &Arc<Metrics>,
+    open: &Listeners,
+) -> Result<(Snapshot, Prepared), ConfigErrors> {
+    let snapshot = Snapshot::build(config, source.base(), lasting, metrics);
+    let snapshot = snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))?;
+    let prepared = open.prepare(&config.listeners, source.base()).map_err(|faults| source.errors(faults))?;
+    Ok((snapshot, prepared))
+}

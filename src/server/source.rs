@@ -1,0 +1,60 @@
+//! Where the configuration comes from: a file, read again at every reload, or a text that the program carries.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, ConfigErrors};
+
+use super::listeners::Fault;
+
+/// The source of the configuration.
+pub enum Source {
+    /// A YAML file.
+    File(PathBuf),
+    /// A text under a name, and the variables it may name.
+    Text {
+        /// What errors call it.
+        name: &'static str,
+        /// The YAML.
+        text: &'static str,
+        /// What its `${NAME}` stand for.
+        variables: Vec<(&'static str, String)>,
+    },
+}
+
+impl Source {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        match self {
+            Self::File(path) => config::load(path),
+            Self::Text { name, text, variables } => {
+                let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+                config::parse(name, text, self.base(), &value)
+            }
+        }
+    }
+
+    /// The folder that relative paths in it start from.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new("")),
+            Self::Text { .. } => Path::new(""),
+        }
+    }
+
+    /// Errors that only showed when it was put to work, with the lines they stand on.
+    #[must_use]
+    pub fn errors(&self, faults: Vec<Fault>) -> ConfigErrors {
+        match self {
+            Self::File(path) => {
+                // the lines are a help; without them the places still stand
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                ConfigErrors::of(&path.display().to_string(), &text, faults)
+            }
+            Self::Text { name, text, .. } => ConfigErrors::of(name, text, faults),
+        }
+    }
+}
