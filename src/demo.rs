@@ -1,0 +1,79 @@
+//! `tollgate demo`: a gateway before three simulated upstreams, with three things to try.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use plugin_api::Period;
+
+use crate::server::{self, Source, StartError, Started};
+use crate::simulate;
+
+const NAME: &str = "conf/demo.yaml";
+const CONFIG: &str = include_str!("../conf/demo.yaml");
+/// Slow enough to watch a stream arrive.
+const TTFT: Period = Period::from_millis(200);
+const TOKEN_GAP: Period = Period::from_millis(50);
+
+/// What the demo may be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoSettings {
+    /// The gateway's port on the loopback; 0 lets the system choose.
+    #[arg(long, default_value_t = 3000)]
+    pub port: u16,
+    /// The admin listener's port; 0 lets the system choose.
+    #[arg(long, default_value_t = 9090)]
+    pub admin_port: u16,
+}
+
+/// Runs the demo until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting: a port that is taken, above all.
+pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
+    let simulators = [simulator(1)?, simulator(2)?, simulator(3)?];
+    let mut variables = vec![
+        ("DEMO_PORT", settings.port.to_string()),
+        ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
+    ];
+    variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
+    server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| welcome(started, &simulators))
+}
+
+/// Starts a simulator on a thread of its own; it ends with the process.
+fn simulator(seed: u64) -> io::Result<SocketAddr> {
+    let listener = simulate::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let settings = simulate::Settings { seed, ttft: TTFT, token_gap: TOKEN_GAP, ..simulate::Settings::default() };
+    std::thread::Builder::new()
+        .name("simulator".into())
+        .spawn(move || runtime.block_on(simulate::serve(listener, settings)))?;
+    Ok(address)
+}
+
+fn welcome(started: &Started, simulators: &[SocketAddr; 3]) {
+    let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
+    let admin = started.admin.map_or_else(String::new, |address| address.to_string());
+    let [a, b, c] = simulators;
+    println!(
+        r#"listening on {gateway}
+
+Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2), {c} (weight 1).
+
+1. A call, and who answered it. Repeat it: the answers come 3:2:1.
+   curl -si http://{gateway}/v1/messages -H 'content-type: application/json' \
+     -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"Hello"}}]}}'
+
+2. A stream: each event leaves as it arrives.
+   curl -sN http://{gateway}/v1/chat/completions -H 'content-type: application/json' \
+     -d '{{"model":"gpt-demo","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+
+3. A call over the limit of 4000 tokens: refused before it costs anything.
+   curl -si http://{gateway}/v1/messages -H 'content-type: application/json' \
+     -d '{{"model":"claude-demo","max_tokens":5000,"messages":[{{"role":"user","content":"Hello"}}]}}'
+
+Where to look: http://{admin}/metrics, http://{admin}/readyz, and the line that every request leaves below.
+"#
+    );
+}

@@ -1,0 +1,55 @@
+//! Tollgate: an LLM edge gateway. It takes nginx's place in front of LLM upstreams, and it understands the call.
+//!
+//! # The map
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `main.rs` | arguments → a command; the only place that exits the process |
+//! | [`config`] | the YAML file → [`config::Config`]; `${ENV}`; every error with file, line and column |
+//! | [`located`] | a value of the configuration and its place in the file |
+//! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
+//! | [`proxy`] | one line per hook of Pingora; the work of each phase in its own file |
+//! | [`chain`] | runs the plugins: order, early answers, panics |
+//! | [`routes`] | host and path → route |
+//! | [`balance`] | chooses a server and counts what is in flight on it; does not connect |
+//! | [`dns`] | servers' names → addresses, in the background |
+//! | [`dialect`] | reads a call to a model from a copy of its body; never rewrites |
+//! | [`tls`] | certificates of listeners, chosen by name |
+//! | [`admin`] | the operator's listener: health, metrics, reload |
+//! | [`metrics`] | what is counted, as Prometheus reads it |
+//! | [`access_log`] | one line per request, off its way |
+//! | [`logging`] | what the gateway says of itself |
+//! | [`plugins`] | the plugins this build has; the only file that names them |
+//! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
+//! | [`demo`] | a gateway before three simulators |
+//!
+//! # The way of a request
+//!
+//! accept → (TLS) → route by host and path → `request_head` of each plugin, top to bottom → body read once, if a plugin
+//! of the route reads bodies → the call read from a copy → `request_body` of each plugin → a server chosen, its lease
+//! taken → sent, on another server if that fails while nothing reached the client → `response_head`, bottom to top →
+//! chunks pass as they come → `log` of each plugin, exactly once.
+//!
+//! # Who may import whom
+//!
+//! Arrows point one way: `main → server → {config, proxy}`, `proxy → {chain, routes, balance, dialect}`,
+//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`. Only `proxy` and `server` name Pingora; only
+//! `config` reads the environment.
+
+pub mod access_log;
+pub mod admin;
+pub mod balance;
+pub mod chain;
+pub mod config;
+pub mod demo;
+pub mod dialect;
+pub mod dns;
+pub mod located;
+pub mod logging;
+pub mod metrics;
+pub mod plugins;
+pub mod proxy;
+pub mod routes;
+pub mod server;
+pub mod simulate;
+pub mod tls;

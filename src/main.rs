@@ -1,0 +1,79 @@
+//! Arguments become a command: the only place that exits the process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tollgate::server::{self, Source, Started};
+use tollgate::{config, demo, simulate};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// An LLM edge gateway: nginx's place in front of LLM upstreams, and it understands the call.
+#[derive(Parser)]
+#[command(name = "tollgate", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway that a YAML file describes.
+    Run(ConfigFile),
+    /// Check a YAML file and tell every error in it.
+    Check(ConfigFile),
+    /// Print the JSON Schema of the YAML file, for editors.
+    Schema,
+    /// Run a gateway before three simulated upstreams.
+    Demo(demo::DemoSettings),
+    /// Run a simulated upstream that answers as Anthropic and OpenAI do.
+    Simulate(simulate::Settings),
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The YAML file.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
+        Command::Check(file) => match config::check(&file.config) {
+            Ok(_) => {
+                println!("{}: ok", file.config.display());
+                ExitCode::SUCCESS
+            }
+            Err(errors) => failed(&errors),
+        },
+        Command::Schema => {
+            println!("{:#}", config::schema());
+            ExitCode::SUCCESS
+        }
+        Command::Demo(settings) => ended(demo::run(&settings)),
+        Command::Simulate(settings) => ended(simulate::run(settings).map(|()| ExitCode::SUCCESS)),
+    }
+}
+
+/// One line per listener, once it accepts; the admin listener's comes last.
+fn announce(started: &Started) {
+    for address in &started.listeners {
+        println!("listening on {address}");
+    }
+    if let Some(address) = started.admin {
+        println!("admin listening on {address}");
+    }
+}
+
+fn ended<E: std::fmt::Display>(run: Result<ExitCode, E>) -> ExitCode {
+    run.unwrap_or_else(|error| failed(&error))
+}
+
+#[expect(clippy::print_stderr, reason = "a command's last word, before or after the log")]
+fn failed(error: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
