@@ -1,0 +1,30 @@
+//! What the tests share: the gateway as a real process, providers that do exactly what a test says, and clients that
+//! see every byte. Nothing here sleeps for a fixed time: all of it waits for a condition, up to a deadline.
+//!
+//! ```ignore
+//! let origin = origin().await;
+//! let gateway = gateway().upstream(&origin).start().await;
+//! origin.answers(sse().event("one").wait(&gate).event("two").end());
+//! let mut client = http1(gateway.address()).await;
+//! let answer = client.get("/v1/models").await;
+//! ```
+
+mod authority;
+mod client;
+mod gateway;
+mod lines;
+mod metrics;
+mod origin;
+mod raw;
+mod wait;
+
+pub use authority::{Authority, Issued};
+pub use client::{Answer, Body, Client, Streaming, Upload, body, h2, h2c, http1, https1, upload};
+pub use gateway::{Exit, Gateway, gateway};
+pub use metrics::Metrics;
+pub use origin::{
+    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Refusing, Script, answer, feed, gate, h2_origin, origin, refusing, sse,
+    tls_origin,
+};
+pub use raw::{Raw, RawAnswer, connect, connect_tls};
+pub use wait::{DEADLINE, eventually, found, soon};
