@@ -37,22 +37,29 @@ pub(crate) fn number(out: &mut Vec<u8>, mut number: u64) {
 /// The length of a point in time as text.
 pub(crate) const TIME_LENGTH: usize = 24;
 
-/// A point in time as RFC 3339 has it, in UTC, to the millisecond: `2026-01-31T23:59:59.999Z`. What lies before 1970 is
-/// shown as its first moment, what lies after 9999 too: such a clock is wrong anyhow.
+/// A point in time as RFC 3339 has it, in UTC, to the millisecond: `2026-01-31T23:59:59.999Z`. A clock that is before 1970
+/// or past 9999 is wrong anyhow; it shows the first moment of 1970.
 pub(crate) fn rfc3339(time: SystemTime) -> [u8; TIME_LENGTH] {
-    let mut text = *b"1970-01-01T00:00:00.000Z";
-    if time >= SystemTime::UNIX_EPOCH {
-        let mut written = [0_u8; TIME_LENGTH];
-        if write!(&mut written[..], "{}", humantime::format_rfc3339_millis(time)).is_ok() {
-            text = written;
-        }
-    }
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok().filter(|since| since.as_secs() < YEAR_10000);
+    let time = SystemTime::UNIX_EPOCH + since.unwrap_or_default();
+    let mut text = [0; TIME_LENGTH];
+    // fits by the length of each of its parts
+    let _ = write!(&mut text[..], "{}", humantime::format_rfc3339_millis(time));
     text
 }
+
+/// In seconds since 1970.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// Writes the inside of a JSON string (RFC 8259, section 7).
 fn escaped(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    // nearly all need nothing, and this is one look at many bytes at once
+    let clean = |clean: bool, byte: &u8| clean & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\');
+    if bytes.iter().fold(true, clean) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     let mut plain_from = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let short = match byte {

@@ -2,6 +2,8 @@
 //! a request whose like was seen before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
 
 use plugin_api::http::Method;
@@ -50,10 +52,7 @@ impl Requests {
 
     fn count_first(&self, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
         let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
-        if !domains.contains_key(domain) {
-            domains.insert(domain.into(), Domain::default());
-        }
-        let Some(known) = domains.get_mut(domain) else { return Ok(()) };
+        let known = domains.entry(domain.into()).or_default();
         known.learn(&self.registry, domain, outcome)?;
         known.count(outcome);
         Ok(())
@@ -73,31 +72,40 @@ impl Domain {
 
     /// Makes what is missing to count such a request.
     fn learn(&mut self, registry: &Registry, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
-        let key @ (MethodLabel(method), status) = key(outcome);
-        if !self.durations.contains_key(&key) {
-            let options = HistogramOpts::new("http_request_duration_seconds", "From a request's head to its last byte")
-                .buckets(BUCKETS.to_vec())
-                .const_label("domain", domain)
-                .const_label("method", method)
-                .const_label("status", status.map_or_else(|| NONE.into(), |status| status.to_string()));
-            let duration = Histogram::with_opts(options)?;
-            registry.register(Box::new(duration.clone()))?;
-            self.durations.insert(key, duration);
+        if let Entry::Vacant(duration) = self.durations.entry(key(outcome)) {
+            let made = new_duration(domain, outcome)?;
+            registry.register(Box::new(made.clone()))?;
+            duration.insert(made);
         }
         let ends = self.upstreams.entry(upstream(outcome).into()).or_default();
         let count = &mut ends[place(outcome.end)];
         if count.is_none() {
-            let options = Opts::new("tollgate_requests_total", "Requests that ended, and how")
-                .const_label("domain", domain)
-                .const_label("upstream", upstream(outcome))
-                .const_label("outcome", outcome.end.as_str());
-            // a metric of its own for each: a vector tells its children apart by the joined text of their labels
-            let made = IntCounter::with_opts(options)?;
+            let made = new_count(domain, outcome)?;
             registry.register(Box::new(made.clone()))?;
             *count = Some(made);
         }
         Ok(())
     }
+}
+
+fn new_duration(domain: &str, outcome: &Outcome) -> prometheus::Result<Histogram> {
+    let (MethodLabel(method), status) = key(outcome);
+    let options = HistogramOpts::new("http_request_duration_seconds", "From a request's head to its last byte")
+        .buckets(BUCKETS.to_vec())
+        .const_label("domain", domain)
+        .const_label("method", method)
+        .const_label("status", status.map_or_else(|| NONE.into(), |status| status.to_string()));
+    Histogram::with_opts(options)
+}
+
+/// A metric of its own for each: a vector tells its children apart by the joined text of their labels, in which `a.com`
+/// before `ain` and `a.co` before `main` are the same.
+fn new_count(domain: &str, outcome: &Outcome) -> prometheus::Result<IntCounter> {
+    let options = Opts::new("tollgate_requests_total", "Requests that ended, and how")
+        .const_label("domain", domain)
+        .const_label("upstream", upstream(outcome))
+        .const_label("outcome", outcome.end.as_str());
+    IntCounter::with_opts(options)
 }
 
 fn upstream(outcome: &Outcome) -> &str {

@@ -100,7 +100,7 @@ impl Snapshot {
                 on_client_gone: route.on_client_gone,
             }));
         }
-        let access_log = AccessLog::open(&config.access_log, base)
+        let access_log = AccessLog::open_counting(&config.access_log, base, metrics.access_log_lost())
             .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
         Ok(Self {
             router: Router::new(config.routes.iter().map(|route| &**route)),

@@ -16,6 +16,7 @@ mod lines;
 mod metrics;
 mod origin;
 mod raw;
+mod tests;
 mod wait;
 
 pub use authority::{Authority, Issued};
@@ -23,7 +24,7 @@ pub use client::{Answer, Body, Client, Streaming, Upload, body, h2, h2c, http1, 
 pub use gateway::{Exit, Gateway, gateway};
 pub use metrics::Metrics;
 pub use origin::{
-    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Refusing, Script, answer, feed, gate, h2_origin, origin, refusing, sse,
+    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Refusing, Script, answer, feed, gate, origin, refusing, sse,
     tls_origin,
 };
 pub use raw::{Raw, RawAnswer, connect, connect_tls};

@@ -278,7 +278,7 @@ impl Gateway {
     }
 
     fn exit(&mut self, status: ExitStatus) -> Exit {
-        Exit { status, stdout: self.stdout.to_end().join("\n"), stderr: self.stderr.to_end().join("\n") }
+        Exit { status, stdout: self.stdout.all().join("\n"), stderr: self.stderr.all().join("\n") }
     }
 }
 
@@ -287,7 +287,7 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("what the gateway said:\n{}", self.stderr.to_end().join("\n"));
+            println!("what the gateway said:\n{}", self.stderr.all().join("\n"));
         }
     }
 }

@@ -31,7 +31,7 @@ impl Lines {
     }
 
     /// All of it, once the process has ended.
-    pub fn to_end(&mut self) -> Vec<String> {
+    pub fn all(&mut self) -> Vec<String> {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }

@@ -30,11 +30,6 @@ pub async fn origin() -> Origin {
     Origin::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), Protocol::Plain, None)
 }
 
-/// A provider in plain text that speaks HTTP/2 from the first byte on.
-pub async fn h2_origin() -> Origin {
-    Origin::start(TcpListener::bind("127.0.0.1:0").await.unwrap(), Protocol::PlainH2, None)
-}
-
 /// What a TLS provider offers in its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
@@ -83,7 +78,6 @@ pub struct Origin {
 
 enum Protocol {
     Plain,
-    PlainH2,
     Tls(TlsAcceptor),
 }
 
@@ -219,7 +213,7 @@ impl Origin {
     }
 
     /// Listens again where another was stopped, in plain text.
-    pub async fn again(address: SocketAddr) -> Self {
+    pub fn again(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -261,7 +255,6 @@ async fn serve(stream: TcpStream, protocol: Arc<Protocol>, shared: Arc<Shared>) 
     let socket: Socket = SockRef::from(&stream).try_clone().unwrap();
     match &*protocol {
         Protocol::Plain => http1::serve(Box::pin(stream), socket, connection, shared).await,
-        Protocol::PlainH2 => http2::serve(Box::pin(stream), socket, connection, shared).await,
         Protocol::Tls(acceptor) => match acceptor.accept(stream).await {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 http2::serve(Box::pin(stream), socket, connection, shared).await;

@@ -115,6 +115,7 @@ impl Raw {
     }
 
     /// Reads all there is until the peer ends the connection, cleanly or by a reset.
+    #[expect(clippy::wrong_self_convention, reason = "the end is the connection's")]
     pub async fn to_end(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.read)
