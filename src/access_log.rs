@@ -30,19 +30,11 @@ struct Open {
 }
 
 impl AccessLog {
-    /// Opens it; files are relative to `base`.
+    /// Opens it; files are relative to `base`. Lines that are lost are counted in `lost`, which may have a longer life.
     ///
     /// # Errors
     /// When the file cannot be opened for appending, or no thread can be started.
-    pub fn open(settings: &AccessLogSettings, base: &Path) -> io::Result<Self> {
-        Self::open_counting(settings, base, Arc::default())
-    }
-
-    /// Opens it as [`open`](AccessLog::open) does, and counts lost lines in `lost`, which may have a longer life.
-    ///
-    /// # Errors
-    /// As those of [`open`](AccessLog::open).
-    pub fn open_counting(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
+    pub fn open(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
         let output = match &settings.path {
             AccessLogPath::Off => return Ok(Self { open: None }),
             AccessLogPath::Stdout => Output::Stdout,
@@ -158,7 +150,7 @@ mod tests {
         const LINES: usize = 2000;
         let file = Scratch::new("threads");
         // an old and a new configuration write to the same file for a while
-        let logs = [(); 2].map(|()| AccessLog::open(&file.settings(), Path::new("")).unwrap());
+        let logs = [(); 2].map(|()| AccessLog::open(&file.settings(), Path::new(""), Arc::default()).unwrap());
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let log = &logs[thread % 2];
@@ -184,7 +176,7 @@ mod tests {
     #[test]
     fn a_line_is_written_though_no_other_follows() {
         let file = Scratch::new("single");
-        let log = AccessLog::open(&file.settings(), Path::new("")).unwrap();
+        let log = AccessLog::open(&file.settings(), Path::new(""), Arc::default()).unwrap();
         for lines in 1..=3 {
             log.record(&outcome("/".into()));
             eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == lines));
@@ -196,7 +188,7 @@ mod tests {
         let pipe = Scratch::new("stuck");
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
         let lost = Arc::new(AtomicU64::new(0));
-        let log = AccessLog::open_counting(&pipe.settings(), Path::new(""), lost).unwrap();
+        let log = AccessLog::open(&pipe.settings(), Path::new(""), lost).unwrap();
         let mut written = 0_u64;
         let one = outcome("/".repeat(4000));
         let mut slowest = Duration::ZERO;
@@ -220,7 +212,7 @@ mod tests {
 
         let pipe = Scratch::new("read-again");
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
-        let log = AccessLog::open(&pipe.settings(), Path::new("")).unwrap();
+        let log = AccessLog::open(&pipe.settings(), Path::new(""), Arc::default()).unwrap();
         for line in 0..1000 {
             log.record(&outcome(format!("/{line}/{}", "x".repeat(1000))));
         }
@@ -235,7 +227,7 @@ mod tests {
     #[test]
     fn an_output_that_fails_loses_lines_and_counts_them() {
         let settings = AccessLogSettings { path: AccessLogPath::File("/dev/full".into()), ..Default::default() };
-        let log = AccessLog::open(&settings, Path::new("")).unwrap();
+        let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
         for lines in 1..=2 {
             log.record(&outcome("/".into()));
             eventually("the loss", || log.lost() == lines);
@@ -245,7 +237,7 @@ mod tests {
     #[test]
     fn a_log_that_is_off_makes_nothing() {
         let settings = AccessLogSettings { path: AccessLogPath::Off, ..Default::default() };
-        let log = AccessLog::open(&settings, Path::new("")).unwrap();
+        let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
         log.record(&outcome("/".into()));
         assert_eq!(log.lost(), 0);
     }
@@ -253,7 +245,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         let settings = AccessLogSettings { path: AccessLogPath::File("no/such/folder".into()), ..Default::default() };
-        let error = AccessLog::open(&settings, Path::new("/nowhere")).unwrap_err();
+        let error = AccessLog::open(&settings, Path::new("/nowhere"), Arc::default()).unwrap_err();
         assert!(error.to_string().contains("/nowhere/no/such/folder"), "{error}");
     }
 }

@@ -216,3 +216,73 @@ fn told_of_panic(plugin: &'static str) -> &'static str {
     error!(plugin; "plugin panicked; its request fails, the others go on");
     plugin
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use plugin_api::http::{HeaderMap, Method, StatusCode, Uri};
+    use plugin_api::{Dialect, HeaderEdits, Uuid};
+
+    use super::*;
+
+    /// Writes down which of its phases ran; one that `answers` ends the request.
+    struct Witness {
+        name: &'static str,
+        answers: bool,
+        seen: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Witness {
+        fn saw(&self, phase: &str) {
+            self.seen.lock().unwrap().push(format!("{} {phase}", self.name));
+        }
+    }
+
+    #[async_trait]
+    impl Plugin for Witness {
+        const NAME: &'static str = "witness";
+        type State = ();
+
+        async fn request_head(&self, (): &mut (), _: &mut RequestHead<'_>) -> Flow {
+            self.saw("request");
+            if self.answers { Flow::Answer(Reply::json(StatusCode::OK, "{}")) } else { Flow::Continue }
+        }
+
+        async fn response_head(&self, (): &mut (), _: &mut ResponseHead<'_>) {
+            self.saw("response");
+        }
+    }
+
+    async fn run(answering: Option<&str>) -> Vec<String> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let witness = |name| Witness { name, answers: answering == Some(name), seen: seen.clone() };
+        let chain = Chain::new(["a", "b", "c"].map(|name| Installed::new(witness(name))).into());
+        let mut seats = chain.seat();
+        let (uri, headers) = (Uri::from_static("/"), HeaderMap::new());
+        let mut head = RequestHead {
+            id: Uuid::nil(),
+            method: &Method::GET,
+            uri: &uri,
+            headers: &headers,
+            client: None,
+            endpoint: None,
+            dialect: Dialect::OpenAi,
+            edits: HeaderEdits::default(),
+        };
+        assert_eq!(seats.request_head(&mut head).await.is_err(), answering.is_some());
+        let mut head = ResponseHead { status: StatusCode::OK, headers: &headers, edits: HeaderEdits::default() };
+        seats.response_head(&mut head).await.unwrap();
+        std::mem::take(&mut seen.lock().unwrap())
+    }
+
+    #[tokio::test]
+    async fn requests_run_top_to_bottom_and_responses_bottom_to_top() {
+        assert_eq!(run(None).await, ["a request", "b request", "c request", "c response", "b response", "a response"]);
+    }
+
+    #[tokio::test]
+    async fn an_early_answer_skips_those_below() {
+        assert_eq!(run(Some("b")).await, ["a request", "b request", "b response", "a response"]);
+    }
+}

@@ -25,7 +25,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use exchange::Exchange;
 
-pub use snapshot::{Lasting, Snapshot};
+pub use request::KEPT_ALIVE;
+pub use snapshot::{Lasting, Route, Snapshot};
 pub use watch::{Watch, guarded};
 
 /// The gateway as Pingora drives it.

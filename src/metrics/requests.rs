@@ -1,11 +1,10 @@
 //! Finished requests: how many, how they ended, how long they took. Made to be cheap: nothing is allocated or joined for
 //! a request whose like was seen before.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
 
+use ahash::AHashMap;
 use plugin_api::http::Method;
 use plugin_api::{End, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
@@ -21,14 +20,14 @@ const NONE: &str = "none";
 #[derive(Debug)]
 pub(super) struct Requests {
     registry: Registry,
-    domains: RwLock<HashMap<Box<str>, Domain>>,
+    domains: RwLock<AHashMap<Box<str>, Domain>>,
 }
 
 /// Those of one domain.
 #[derive(Debug, Default)]
 struct Domain {
-    durations: HashMap<(MethodLabel, Option<u16>), Histogram>,
-    upstreams: HashMap<Box<str>, Ends>,
+    durations: AHashMap<(MethodLabel, Option<u16>), Histogram>,
+    upstreams: AHashMap<Box<str>, Ends>,
 }
 
 /// A counter for each [`End`], once one has been seen.

@@ -56,7 +56,7 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let handed = HandedOver(Some(std::mem::replace(x, spent)));
     let context = Ctx::builder().body_mode(BodyMode::NoBody).user_ctx(Box::new(handed)).build();
     let (subrequest, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
-    tokio::spawn(guarded(Watch::new(HEAD), subrequest.run()));
+    tokio::spawn(guarded(Watch::new(HEAD, HEAD), subrequest.run()));
 
     let passed = pass(session, &mut handle).await;
     if let Err(Broken::Client(error)) = passed {

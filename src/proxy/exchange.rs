@@ -87,7 +87,7 @@ impl Exchange {
     /// An exchange whose request has not been looked at yet.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
-        let watch = Watch::current().unwrap_or_else(|| Watch::new(Duration::from_secs(3600)));
+        let watch = Watch::current().unwrap_or_else(|| Watch::new(Duration::ZERO, Duration::ZERO));
         watch.request_came();
         Box::new(Self {
             watch,

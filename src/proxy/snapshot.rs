@@ -54,8 +54,10 @@ pub struct Limits {
     pub max_body: usize,
     /// How long it may take to come.
     pub body_timeout: Duration,
-    /// How long an idle client connection is kept, in seconds.
-    pub keepalive: u64,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long an idle client connection is kept.
+    pub keepalive_timeout: Duration,
 }
 
 /// What keeps a snapshot from being built: where in the file, of what, and why.
@@ -100,7 +102,7 @@ impl Snapshot {
                 on_client_gone: route.on_client_gone,
             }));
         }
-        let access_log = AccessLog::open_counting(&config.access_log, base, metrics.access_log_lost())
+        let access_log = AccessLog::open(&config.access_log, base, metrics.access_log_lost())
             .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
         Ok(Self {
             router: Router::new(config.routes.iter().map(|route| &**route)),
@@ -110,7 +112,8 @@ impl Snapshot {
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 body_timeout: config.server.body_timeout.get(),
-                keepalive: config.server.keepalive_timeout.get().as_secs(),
+                header_timeout: config.server.header_timeout.get(),
+                keepalive_timeout: config.server.keepalive_timeout.get(),
             },
             access_log,
             metrics: metrics.clone(),

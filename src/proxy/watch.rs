@@ -30,7 +30,9 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// The head of a request is awaited.
+    /// The first byte of a request is awaited; its head may take `head` then.
+    Idle { limit: Duration, head: Duration },
+    /// The rest of its head is awaited.
     RequestHead(Duration),
     /// The request is read or sent; others keep the time.
     Request,
@@ -45,7 +47,7 @@ enum Phase {
 /// A deadline that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// The head of the request did not come in time.
+    /// The request, or the rest of its head, did not come in time.
     RequestHead,
     /// No answer began in time.
     FirstByte,
@@ -66,18 +68,30 @@ enum Sentence {
 }
 
 impl Watch {
-    /// A watch over an exchange whose request is yet to come.
+    /// A watch over an exchange whose request is yet to come: its first byte within `limit`, then its head within
+    /// `head`.
     #[must_use]
-    pub fn new(request_head: Duration) -> Arc<Self> {
-        let state =
-            State { phase: Phase::RequestHead(request_head), since: Instant::now(), end: None, verdict: None };
-        Arc::new(Self(Mutex::new(state)))
+    pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
+        let phase = Phase::Idle { limit, head };
+        Arc::new(Self(Mutex::new(State { phase, since: Instant::now(), end: None, verdict: None })))
     }
 
     /// The watch over the exchange of the present task.
     #[must_use]
     pub fn current() -> Option<Arc<Self>> {
         WATCH.try_with(Arc::clone).ok()
+    }
+
+    /// Bytes came from the client of the present task: the first of a request, if one is awaited.
+    pub fn client_sent() {
+        // a task without a watch is one that reads before the first request, as TLS does
+        let _ = WATCH.try_with(|watch| {
+            let mut state = watch.state();
+            if let Phase::Idle { head, .. } = state.phase {
+                state.phase = Phase::RequestHead(head);
+                state.since = Instant::now();
+            }
+        });
     }
 
     /// The request's head is there.
@@ -143,7 +157,7 @@ impl Watch {
     fn judge(&self, now: Instant) -> Sentence {
         let mut state = self.state();
         let (limit, expired) = match state.phase {
-            Phase::RequestHead(limit) => (Some(limit), Expired::RequestHead),
+            Phase::Idle { limit, .. } | Phase::RequestHead(limit) => (Some(limit), Expired::RequestHead),
             Phase::FirstByte { limit, .. } => (Some(limit), Expired::FirstByte),
             Phase::Streaming(limit) => (Some(limit), Expired::Idle),
             Phase::Request | Phase::Over => (None, Expired::Total),
@@ -162,14 +176,17 @@ impl Watch {
             Phase::FirstByte { upstream, .. } => Sentence::Close(upstream),
             // an error answer may be on its way; Pingora's own limits are set to end there too
             Phase::Request => Sentence::Wait(now + GRACE),
-            Phase::RequestHead(_) | Phase::Streaming(_) | Phase::Over => Sentence::Break,
+            Phase::Idle { .. } | Phase::RequestHead(_) | Phase::Streaming(_) | Phase::Over => Sentence::Break,
         }
     }
 
     fn due(&self) -> Instant {
         let state = self.state();
         let limit = match state.phase {
-            Phase::RequestHead(limit) | Phase::FirstByte { limit, .. } | Phase::Streaming(limit) => limit,
+            Phase::Idle { limit, .. }
+            | Phase::RequestHead(limit)
+            | Phase::FirstByte { limit, .. }
+            | Phase::Streaming(limit) => limit,
             Phase::Request | Phase::Over => IDLE_LOOK,
         };
         let due = state.since + limit;
@@ -222,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_exchange_that_ends_in_time_is_left_alone() {
-        let watch = Watch::new(LIMIT);
+        let watch = Watch::new(LIMIT, LIMIT);
         let exchange = async {
             let watch = Watch::current().unwrap();
             watch.request_came();
@@ -239,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_is_too_long_ends_it() {
-        let watch = Watch::new(LIMIT);
+        let watch = Watch::new(LIMIT, LIMIT);
         let began = Instant::now();
         let exchange = async {
             let watch = Watch::current().unwrap();
@@ -255,14 +272,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_never_comes_ends_it() {
-        let watch = Watch::new(LIMIT);
+        let watch = Watch::new(LIMIT, LIMIT);
         assert_eq!(guarded(watch.clone(), std::future::pending::<()>()).await, None);
         assert_eq!(watch.expired(), Some(Expired::RequestHead));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_ends_it_however_long_the_idle_time_is() {
+        let watch = Watch::new(LIMIT * 100, LIMIT);
+        let began = Instant::now();
+        let exchange = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Watch::client_sent();
+            }
+        };
+        assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
+        assert_eq!(watch.expired(), Some(Expired::RequestHead));
+        assert!(began.elapsed() < LIMIT + Duration::from_secs(2), "took {:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_whole_ends_it_even_while_bytes_pass() {
-        let watch = Watch::new(LIMIT);
+        let watch = Watch::new(LIMIT, LIMIT);
         let exchange = async {
             let watch = Watch::current().unwrap();
             watch.ends_at(Instant::now() + LIMIT * 2);
@@ -284,7 +316,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut upstream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_silent, _) = listener.accept().await.unwrap();
-        let watch = Watch::new(LIMIT);
+        let watch = Watch::new(LIMIT, LIMIT);
         let exchange = async {
             let watch = Watch::current().unwrap();
             watch.awaits_first_byte(Duration::from_millis(50), upstream.as_raw_fd());

@@ -1,7 +1,6 @@
 //! Where a client's connection meets the proxy: every request runs under its own watch.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use crate::config::Config;
-use crate::proxy::{Gateway, Snapshot, Watch, guarded};
+use crate::proxy::{Gateway, KEPT_ALIVE, Snapshot, Watch, guarded};
 
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;
@@ -21,7 +20,7 @@ const MAX_ATTEMPTS: usize = 64;
 /// The proxy behind all listeners.
 pub struct Front {
     proxy: Arc<HttpProxy<Gateway>>,
-    header_timeout: Duration,
+    snapshot: Arc<ArcSwap<Snapshot>>,
 }
 
 impl Front {
@@ -38,19 +37,20 @@ impl Front {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(config.server.keepalive_timeout.get());
-        let mut proxy = HttpProxy::new(Gateway::new(snapshot), Arc::new(conf));
+        let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), header_timeout: config.server.header_timeout.get() }
+        Self { proxy: Arc::new(proxy), snapshot }
     }
 }
 
 #[async_trait]
 impl HttpServerApp for Front {
     async fn process_new_http(self: &Arc<Self>, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        // an idle connection waits for its next request first
-        let idle = Duration::from_secs(session.get_keepalive().unwrap_or_default());
-        let watch = Watch::new(idle + self.header_timeout);
+        let limits = self.snapshot.load().limits;
+        let first = session.get_keepalive() != Some(KEPT_ALIVE);
+        let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
+        let watch = Watch::new(idle, limits.header_timeout);
         guarded(watch, self.proxy.process_new_http(session, shutdown)).await.flatten()
     }
 

@@ -147,3 +147,6 @@ fn build(
     let prepared = open.prepare(&config.listeners, source.base()).map_err(|faults| source.errors(faults))?;
     Ok((snapshot, prepared))
 }
+
+#[cfg(test)]
+mod tests;

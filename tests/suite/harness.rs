@@ -11,6 +11,7 @@
 
 mod authority;
 mod client;
+mod folder;
 mod gateway;
 mod lines;
 mod metrics;
@@ -20,12 +21,10 @@ mod tests;
 mod wait;
 
 pub use authority::{Authority, Issued};
-pub use client::{Answer, Body, Client, Streaming, Upload, body, h2, h2c, http1, https1, upload};
-pub use gateway::{Exit, Gateway, gateway};
-pub use metrics::Metrics;
+pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
+pub use gateway::{Gateway, gateway};
 pub use origin::{
-    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Refusing, Script, answer, feed, gate, origin, refusing, sse,
-    tls_origin,
+    Alpn, Closed, Framing, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
 };
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
 pub use wait::{DEADLINE, eventually, found, soon};

@@ -11,7 +11,20 @@ async fn every_method_passes_with_or_without_a_body() {
     let origin = origin().await;
     let gateway = gateway().upstream(&origin).start().await;
     let mut client = connect(gateway.address()).await;
-    let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "M-SEARCH", "pOsT", "X!#$%&'*+.^_`|~9"];
+    let methods = [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "PROPFIND",
+        "M-SEARCH",
+        "pOsT",
+        "X!#$%&'*+.^_`|~9",
+    ];
     for (n, method) in methods.iter().enumerate() {
         client.send(format!("{method} /{n} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!(client.answer_to(method).await.status, 200, "{method}");
@@ -46,9 +59,28 @@ async fn a_target_passes_byte_for_byte() {
     let mut client = connect(gateway.address()).await;
     let long = format!("/long?{}", "x%20y&".repeat(1500));
     let targets = [
-        "/", "//", "//a//b//", "/a/", "/a;b=1;c", "/%2F%2f%41%zz", "/?", "/a?", "/a??b?c", "/a?&&=&x=%20+%2B", "/.", "/a/../b",
-        "/a/./b", "/..%2f..", "/a%00b", "/%E4%BD%A0%e5", "/-._~!$&'()*+,;=:@", "/v1/unknown/endpoint", "/a?b=/c/../d", "/a?b={}|^",
-        "/a?url=http://x:1/?y", &long,
+        "/",
+        "//",
+        "//a//b//",
+        "/a/",
+        "/a;b=1;c",
+        "/%2F%2f%41%zz",
+        "/?",
+        "/a?",
+        "/a??b?c",
+        "/a?&&=&x=%20+%2B",
+        "/.",
+        "/a/../b",
+        "/a/./b",
+        "/..%2f..",
+        "/a%00b",
+        "/%E4%BD%A0%e5",
+        "/-._~!$&'()*+,;=:@",
+        "/v1/unknown/endpoint",
+        "/a?b=/c/../d",
+        "/a?b={}|^",
+        "/a?url=http://x:1/?y",
+        &long,
     ];
     for (n, target) in targets.iter().enumerate() {
         client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
@@ -75,7 +107,10 @@ async fn a_body_passes_however_it_is_delimited() {
     let gateway = gateway().upstream(&origin).start().await;
     let mut client = connect(gateway.address()).await;
     let binary: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let head = format!("PUT /file HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-thing\r\ncontent-length: {}\r\n\r\n", binary.len());
+    let head = format!(
+        "PUT /file HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-thing\r\ncontent-length: {}\r\n\r\n",
+        binary.len()
+    );
     client.send([head.as_bytes(), &binary].concat()).await;
     assert_eq!(client.answer().await.status, 200);
     let seen = origin.request(0).await;
@@ -167,12 +202,44 @@ async fn an_answer_that_ends_with_its_connection_ends_cleanly() {
 async fn hints_pass_before_the_answer() {
     let origin = origin().await;
     let gateway = gateway().upstream(&origin).start().await;
-    origin.answers(Script::raw("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"));
+    origin.answers(Script::raw(
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na",
+    ));
     let mut client = connect(gateway.address()).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let hints = client.head().await;
     assert_eq!((hints.status, hints.header("link")), (103, Some("</a>")));
     assert_eq!(client.answer().await.text(), "a");
+}
+
+#[tokio::test]
+async fn a_large_body_streams_in_little_memory() {
+    const PIECE: usize = 1 << 20;
+    let origin = origin().await;
+    let gateway = gateway().upstream(&origin).start().await;
+    let mut client = connect(gateway.address()).await;
+    client.send(format!("POST /large HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 96 * PIECE)).await;
+    let (piece, before) = (vec![b'x'; PIECE], gateway.rss_bytes());
+    let mut most = 0;
+    for _ in 0..96 {
+        client.send(&piece).await;
+        most = most.max(gateway.rss_bytes());
+    }
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(origin.request(0).await.body.len(), 96 * PIECE);
+    assert!(most < before + 16 * PIECE as u64, "from {before} to {most} bytes");
+}
+
+#[tokio::test]
+async fn every_listener_leads_to_every_route() {
+    let origin = origin().await;
+    let yaml = "listeners: [{ address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\" }]\n\
+                upstreams: { origin: { servers: [{ address: \"${ORIGIN}\" }] } }\nroutes: [{ upstream: origin }]\n";
+    let gateway = gateway().yaml(yaml).variable("ORIGIN", origin.server()).start().await;
+    assert_eq!(gateway.addresses().len(), 2);
+    for address in gateway.addresses() {
+        assert_eq!(http1(*address).await.get("/").await.text(), "hello");
+    }
 }
 
 async fn ask(client: &mut Raw, method: &str) -> crate::harness::RawAnswer {

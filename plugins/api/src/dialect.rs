@@ -53,6 +53,10 @@ impl Endpoint {
     /// do not matter here. The path that is sent upstream stays as the client wrote it.
     #[must_use]
     pub fn of(path: &str) -> Option<Self> {
+        if is_plain(path) {
+            let mut segments = path.rsplit('/');
+            return Self::named(std::array::from_fn(|_| segments.next().unwrap_or_default()));
+        }
         let path = unescaped(path);
         let mut above = 0_usize; // how many segments the `..` seen so far take away
         let mut segments = path.rsplit(['/', '\\']).map(bare).filter(|segment| match *segment {
@@ -67,8 +71,11 @@ impl Endpoint {
             }
             _ => true,
         });
-        // the last three segments, the very last first
-        let tail: [&str; 3] = std::array::from_fn(|_| segments.next().unwrap_or_default());
+        Self::named(std::array::from_fn(|_| segments.next().unwrap_or_default()))
+    }
+
+    /// The endpoint that the last three segments name, the very last first.
+    fn named(tail: [&str; 3]) -> Option<Self> {
         let is = |at: usize, name: &str| tail[at].eq_ignore_ascii_case(name);
         if is(0, "messages") {
             // `OpenAI`'s `/threads/{id}/messages` stores a message and calls no model
@@ -114,6 +121,18 @@ impl Endpoint {
 
 /// How often a path is unescaped: `%256D` is `%6D` to one server and `m` to the next behind it.
 const UNESCAPINGS: usize = 3;
+
+/// Whether the path has one spelling only, as nearly all have: letters, digits and what separates words, between single
+/// slashes.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    let plain = path.bytes().all(|byte| {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte == b'/' && before != b'/';
+        before = byte;
+        plain
+    });
+    plain && before != b'/'
+}
 
 /// The path without percent-encoding. Borrowed where it has none, as nearly always.
 fn unescaped(path: &str) -> Cow<'_, str> {

@@ -53,7 +53,7 @@ pub struct Outcome {
 }
 
 /// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// The client has the upstream's whole answer, whatever its status.
     Completed,

@@ -21,12 +21,14 @@ use super::wait::soon;
 /// HTTP/1.1 in plain text.
 pub async fn http1(address: SocketAddr) -> Client {
     let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     Client::http1(stream, address.to_string(), "http").await
 }
 
 /// HTTP/2 in plain text, from the first byte on.
 pub async fn h2c(address: SocketAddr) -> Client {
     let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     Client::h2(stream, address.to_string(), "http").await
 }
 
@@ -56,13 +58,21 @@ enum Sender {
 }
 
 impl Client {
-    async fn http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, authority: String, scheme: &'static str) -> Self {
+    async fn http1(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        authority: String,
+        scheme: &'static str,
+    ) -> Self {
         let (sender, connection) = soon(http1::handshake(TokioIo::new(stream))).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         Self { sender: Sender::Http1(sender), authority, scheme }
     }
 
-    async fn h2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, authority: String, scheme: &'static str) -> Self {
+    async fn h2(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        authority: String,
+        scheme: &'static str,
+    ) -> Self {
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = soon(handshake).await.unwrap();
         tokio::spawn(connection);

@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::folder::Folder;
 use super::lines::Lines;
 use super::metrics::Metrics;
 use super::origin::Origin;
@@ -119,9 +119,9 @@ impl Builder {
     async fn attempt(self) -> Result<Gateway, Exit> {
         let folder = Folder::new();
         for (name, contents) in &self.files {
-            fs::write(folder.0.join(name), contents).unwrap();
+            fs::write(folder.path().join(name), contents).unwrap();
         }
-        let (file, text) = (folder.0.join("tollgate.yaml"), self.text());
+        let (file, text) = (folder.path().join("tollgate.yaml"), self.text());
         fs::write(&file, &text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["run", "-c"])
@@ -225,13 +225,15 @@ impl Gateway {
 
     /// Its YAML file's folder, gone with it.
     pub fn folder(&self) -> &Path {
-        &self.folder.0
+        self.folder.path()
     }
 
     /// Asks its admin listener.
     pub async fn ask(&self, method: &str, path: &str) -> RawAnswer {
         let mut admin = connect(self.admin()).await;
-        admin.send(format!("{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")).await;
+        admin
+            .send(format!("{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+            .await;
         admin.answer().await
     }
 
@@ -301,23 +303,4 @@ pub struct Exit {
     pub stdout: String,
     /// All it said of itself.
     pub stderr: String,
-}
-
-/// A folder that goes with its owner.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tollgate-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

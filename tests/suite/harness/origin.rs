@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod received;
+mod refusing;
 mod script;
 
 use std::collections::VecDeque;
@@ -23,7 +24,8 @@ use super::authority::Authority;
 use super::wait::{eventually, found};
 
 pub use received::{Closed, Framing, Received};
-pub use script::{Feed, Gate, Script, answer, feed, gate, sse};
+pub use refusing::refusing;
+pub use script::{Script, answer, feed, gate, sse};
 
 /// A provider in plain text, HTTP/1.1. Until it is told otherwise it answers everything with 200 and `hello`.
 pub async fn origin() -> Origin {
@@ -45,26 +47,6 @@ pub async fn tls_origin(authority: &Authority, names: &[&str], alpn: Alpn) -> Or
     let acceptor = TlsAcceptor::from(authority.issue(names).server(offered));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Origin::start(listener, Protocol::Tls(acceptor), Some(authority.pem().to_owned()))
-}
-
-/// A port that refuses connections, for as long as this lives.
-pub struct Refusing {
-    address: SocketAddr,
-    _bound: TcpSocket,
-}
-
-/// A port that refuses connections.
-pub fn refusing() -> Refusing {
-    let bound = TcpSocket::new_v4().unwrap();
-    bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    Refusing { address: bound.local_addr().unwrap(), _bound: bound }
-}
-
-impl Refusing {
-    /// Where nobody listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
 }
 
 /// A provider; it ends with the test.
@@ -97,7 +79,9 @@ struct Shared {
 impl Origin {
     fn start(listener: TcpListener, protocol: Protocol, authority: Option<String>) -> Self {
         let shared = Arc::new(Shared {
-            standing: Mutex::new(Arc::new(|request| answer(200).body(if request.method == "HEAD" { "" } else { "hello" }))),
+            standing: Mutex::new(Arc::new(|request| {
+                answer(200).body(if request.method == "HEAD" { "" } else { "hello" })
+            })),
             next: Mutex::default(),
             requests: Mutex::default(),
             connections: Mutex::default(),
@@ -222,7 +206,8 @@ impl Origin {
 
     async fn request_that(&self, number: usize, what: &str, fits: impl Fn(&Received) -> bool) -> Received {
         let what = format!("{what} (number {number})");
-        found(&what, async || self.shared.requests.lock().unwrap().get(number).filter(|found| fits(found)).cloned()).await
+        found(&what, async || self.shared.requests.lock().unwrap().get(number).filter(|found| fits(found)).cloned())
+            .await
     }
 }
 

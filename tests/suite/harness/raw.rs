@@ -175,8 +175,6 @@ pub struct RawAnswer {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Its body, without chunks.
     pub body: Vec<u8>,
-    /// Its head, byte for byte.
-    pub raw_head: Vec<u8>,
 }
 
 impl RawAnswer {
@@ -189,7 +187,7 @@ impl RawAnswer {
             let colon = line.iter().position(|byte| *byte == b':').unwrap();
             (String::from_utf8_lossy(&line[..colon]).into_owned(), line[colon + 1..].trim_ascii().to_vec())
         });
-        Self { status, headers: headers.collect(), body: Vec::new(), raw_head: raw_head.clone() }
+        Self { status, headers: headers.collect(), body: Vec::new() }
     }
 
     /// The first header of this name, if it is text.

@@ -37,7 +37,5 @@ pub fn found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> impl Fu
 #[track_caller]
 pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
-    async move {
-        timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain at {caller}"))
-    }
+    async move { timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain at {caller}")) }
 }

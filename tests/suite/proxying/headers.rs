@@ -58,8 +58,10 @@ async fn a_requests_headers_pass_byte_for_byte() {
     }
     let own = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "host"];
     let added: Vec<_> = seen.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    let added: Vec<_> =
-        added.iter().filter(|name| !own.contains(&&***name) && !headers.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name))).collect();
+    let added: Vec<_> = added
+        .iter()
+        .filter(|name| !own.contains(&&***name) && !headers.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name)))
+        .collect();
     assert!(added.is_empty(), "{added:?}");
 }
 
@@ -187,7 +189,7 @@ async fn a_request_has_an_id_its_own_or_one_made_here() {
     ];
     assert_ne!(seen[0], seen[1]);
     for id in seen {
-        assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
+        assert_eq!(plugin_api::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
         gateway.logged(|line| line.to_string().contains(&id)).await;
     }
 }
@@ -213,7 +215,9 @@ async fn an_upgrade_to_http_2_is_not_passed_on() {
     let gateway = gateway().upstream(&origin).start().await;
     let mut client = connect(gateway.address()).await;
     for upgrade in ["h2c", "H2C", "h2", "h2c, websocket", "foo, h2c"] {
-        let sent = format!("host: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABk\r\n");
+        let sent = format!(
+            "host: a\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABk\r\n"
+        );
         let seen = received(&mut client, &origin, sent).await;
         assert!(!seen.header("upgrade").is_some_and(|value| value.to_lowercase().contains("h2")), "{seen:?}");
         assert_eq!(seen.header("http2-settings"), None);

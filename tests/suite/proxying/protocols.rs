@@ -3,7 +3,8 @@
 use futures_util::future::join_all;
 
 use crate::harness::{
-    Client, Gateway, Origin, Raw, Script, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, sse, upload,
+    Client, Gateway, Origin, Raw, Script, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, sse,
+    upload,
 };
 
 #[tokio::test]
@@ -71,7 +72,8 @@ async fn a_body_of_an_http_2_request_streams() {
     for n in 0..20 {
         assert!(sender.send(vec![n; 10_000]).await);
         let seen = (usize::from(n) + 1) * 10_000;
-        eventually("a piece upstream", async || origin.requests().first().is_some_and(|up| up.body.len() >= seen)).await;
+        eventually("a piece upstream", async || origin.requests().first().is_some_and(|up| up.body.len() >= seen))
+            .await;
     }
     drop(sender);
     assert_eq!(answered.await.unwrap().text(), "hello");
@@ -90,13 +92,19 @@ async fn requests_that_do_not_wait_for_answers_get_theirs_in_order() {
                   POST /1 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nGET\r\n0\r\n\r\n";
     let apart = ["GET /0 HTTP/1.1\r\nhost: a\r\n\r\nGET /1 HT", "TP/1.1\r\nhost: a\r\n\r\n"];
     let last = "GET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    for pieces in [&[together, last][..], &[&*[together, last].concat()], &[&*[bodies, last].concat()], &[apart[0], apart[1], last]] {
+    for pieces in [
+        &[together, last][..],
+        &[&*[together, last].concat()],
+        &[&*[bodies, last].concat()],
+        &[apart[0], apart[1], last],
+    ] {
         let mut client = connect(gateway.address()).await;
         for piece in pieces {
             client.send(piece).await;
         }
         let told = String::from_utf8(client.to_end().await).unwrap();
-        let answers: Vec<_> = told.split("HTTP/1.1 200 OK").skip(1).map(|answer| answer.rsplit("\r\n\r\n").next()).collect();
+        let answers: Vec<_> =
+            told.split("HTTP/1.1 200 OK").skip(1).map(|answer| answer.rsplit("\r\n\r\n").next()).collect();
         assert!(!answers.is_empty() && answers.len() <= 3, "{told}");
         for (n, answer) in answers.into_iter().enumerate() {
             assert!(answer.is_some_and(|body| body.ends_with(&format!(" /{n}"))), "{told}");

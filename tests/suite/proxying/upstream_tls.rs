@@ -73,7 +73,8 @@ async fn the_name_of_the_settings_is_verified_in_the_place_of_the_servers() {
     let authority = Authority::new();
     let origin = tls_origin(&authority, &["api.example.com"], Alpn::H2).await;
     let tls = "tls: { ca: ca.pem, server_name: api.example.com }";
-    let gateway = gateway().server(origin.server()).file("ca.pem", authority.pem()).upstream_settings(tls).start().await;
+    let gateway =
+        gateway().server(origin.server()).file("ca.pem", authority.pem()).upstream_settings(tls).start().await;
     assert_eq!(http1(gateway.address()).await.get("/").await.text(), "hello");
     assert_eq!(origin.request(0).await.host(), Some(&*format!("localhost:{}", origin.address().port())));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::received::{Closed, Framing, Received};
 use super::script::{Head, Length, Script, Step};
@@ -17,7 +18,9 @@ pub(super) async fn serve(io: Io, socket: Socket, id: usize, shared: Arc<Shared>
     let (reader, writer) = tokio::io::split(io);
     let (pieces, inbox) = mpsc::unbounded_channel();
     let (gone, peer_gone) = watch::channel(false);
-    let reading = tokio::spawn(read(reader, pieces, gone, id, shared.clone()));
+    // ends with this task, however that ends
+    let mut reading = JoinSet::new();
+    reading.spawn(read(reader, pieces, gone, id, shared.clone()));
     let mut connection = Connection { writer, inbox, buffer: Vec::new(), peer_gone, id, shared };
     let ending = connection.serve().await;
     connection.shared.closed(id, Closed::Here);
@@ -26,8 +29,7 @@ pub(super) async fn serve(io: Io, socket: Socket, id: usize, shared: Arc<Shared>
         Ending::Reset => socket.set_linger(Some(Duration::ZERO)).unwrap(),
         Ending::PeerGone => {}
     }
-    reading.abort();
-    let _ = reading.await;
+    reading.shutdown().await;
 }
 
 /// Reads on its own, so that it is known at once when the peer closes.
@@ -215,7 +217,6 @@ fn parse(raw_head: Vec<u8>, connection: usize) -> Received {
     });
     let mut request = Received {
         connection,
-        at: Instant::now(),
         method: method.to_owned(),
         target: target.to_owned(),
         headers: headers.collect(),

@@ -175,7 +175,6 @@ fn received(request: &Request<RecvStream>, connection: usize) -> Received {
     let fields = request.headers().iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
     Received {
         connection,
-        at: Instant::now(),
         method: request.method().to_string(),
         target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
         headers: authority.into_iter().map(|value| (":authority".to_owned(), value)).chain(fields).collect(),

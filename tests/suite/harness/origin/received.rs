@@ -7,8 +7,6 @@ use std::time::Instant;
 pub struct Received {
     /// The number of the connection it came on, from 0.
     pub connection: usize,
-    /// When its head had come.
-    pub at: Instant,
     /// Its method.
     pub method: String,
     /// Its target, as it stands in the request line; on HTTP/2 `:path`.

@@ -198,7 +198,8 @@ impl Script {
         self.then(Step::Close)
     }
 
-    /// Resets the connection (TCP), or on HTTP/2 the stream.
+    /// Resets the connection (TCP), or on HTTP/2 the stream. What the peer has not read by then may be lost: where that
+    /// matters, wait for a gate before.
     pub fn reset(self) -> Self {
         self.then(Step::Reset)
     }

@@ -1,0 +1,140 @@
+//! What a scrape shows.
+
+use std::time::{Duration, SystemTime};
+
+use plugin_api::http::{Method, StatusCode};
+use plugin_api::{End, Uuid};
+
+use super::*;
+
+fn outcome(method: Method, status: Option<u16>, upstream: Option<&str>, end: End) -> Outcome {
+    Outcome {
+        id: Uuid::nil(),
+        started: SystemTime::UNIX_EPOCH,
+        method,
+        path: "/".into(),
+        host: String::new(),
+        client: None,
+        endpoint: None,
+        model: None,
+        streaming: None,
+        upstream: upstream.map(Into::into),
+        server: None,
+        attempts: 1,
+        status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+        end,
+        error: None,
+        request_bytes: 0,
+        response_bytes: 0,
+        first_byte: None,
+        total: Duration::from_millis(7),
+    }
+}
+
+fn shown(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.render()).unwrap()
+}
+
+#[track_caller]
+fn assert_shows(metrics: &Metrics, line: &str) {
+    let shown = shown(metrics);
+    assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
+}
+
+#[test]
+fn what_is_in_flight_returns_to_zero() {
+    let metrics = Arc::new(Metrics::new());
+    let held = (
+        metrics.snapshot_alive(),
+        metrics.request_in_flight(),
+        metrics.connection_in_flight("127.0.0.1:1"),
+        metrics.connection_in_flight("127.0.0.1:2"),
+    );
+    assert_eq!((metrics.requests_in_flight(), metrics.connections_in_flight()), (1, 2));
+    assert_shows(&metrics, "tollgate_snapshots_alive 1");
+    assert_shows(&metrics, "tollgate_requests_in_flight 1");
+    assert_shows(&metrics, "tollgate_connections_in_flight{listener=\"127.0.0.1:2\"} 1");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _held = held;
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((metrics.requests_in_flight(), metrics.connections_in_flight()), (0, 0));
+    let shown = shown(&metrics);
+    for line in shown.lines().filter(|line| line.contains("in_flight") || line.contains("alive")) {
+        assert!(line.starts_with('#') || line.ends_with(" 0"), "{line}");
+    }
+}
+
+#[test]
+fn a_finished_request_is_counted_and_its_time_measured() {
+    let metrics = Metrics::new();
+    metrics.request_finished("a.com", &outcome(Method::POST, Some(200), Some("up"), End::Completed));
+    metrics.request_finished("a.com", &outcome(Method::POST, Some(200), Some("up"), End::Completed));
+    metrics.request_finished("other", &outcome(Method::from_bytes(b"BREW").unwrap(), None, None, End::ClientGone));
+    for line in [
+        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.005\"} 0",
+        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.01\"} 2",
+        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"600\"} 2",
+        "http_request_duration_seconds_sum{domain=\"a.com\",method=\"POST\",status=\"200\"} 0.014",
+        "http_request_duration_seconds_count{domain=\"other\",method=\"OTHER\",status=\"none\"} 1",
+        "tollgate_requests_total{domain=\"a.com\",outcome=\"completed\",upstream=\"up\"} 2",
+        "tollgate_requests_total{domain=\"other\",outcome=\"client_gone\",upstream=\"none\"} 1",
+    ] {
+        assert_shows(&metrics, line);
+    }
+}
+
+#[test]
+fn labels_that_read_alike_when_joined_stay_apart() {
+    let metrics = Metrics::new();
+    metrics.request_finished("a.co", &outcome(Method::GET, Some(200), Some("main"), End::Completed));
+    metrics.request_finished("a.com", &outcome(Method::GET, Some(200), Some("ain"), End::Completed));
+    metrics.set_upstream_in_flight("proxy", "10.0.0.1:80", 3);
+    metrics.set_upstream_in_flight("proxy1", "0.0.0.1:80", 4);
+    let shown = shown(&metrics);
+    for line in [
+        "tollgate_requests_total{domain=\"a.co\",outcome=\"completed\",upstream=\"main\"} 1",
+        "tollgate_requests_total{domain=\"a.com\",outcome=\"completed\",upstream=\"ain\"} 1",
+        "tollgate_upstream_in_flight{server=\"10.0.0.1:80\",upstream=\"proxy\"} 3",
+        "tollgate_upstream_in_flight{server=\"0.0.0.1:80\",upstream=\"proxy1\"} 4",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_spoken_of_any_more_vanishes() {
+    let metrics = Metrics::new();
+    metrics.set_upstream_in_flight("up", "gone:1", 5);
+    for scrape in 0..4_u64 {
+        metrics.set_upstream_in_flight("up", "stays:1", scrape);
+        assert_shows(&metrics, &format!("tollgate_upstream_in_flight{{server=\"stays:1\",upstream=\"up\"}} {scrape}"));
+    }
+    assert!(!shown(&metrics).contains("gone:1"));
+    metrics.set_upstream_in_flight("up", "gone:1", 1);
+    assert_shows(&metrics, "tollgate_upstream_in_flight{server=\"gone:1\",upstream=\"up\"} 1");
+}
+
+#[test]
+fn events_are_counted_by_what_they_befell() {
+    let metrics = Metrics::new();
+    assert_shows(&metrics, "tollgate_config_reloads_total{result=\"error\"} 0");
+    metrics.retried("up");
+    metrics.plugin_panicked("max_tokens");
+    metrics.config_reloaded(true);
+    let lost = metrics.access_log_lost();
+    lost.fetch_add(2, Ordering::Relaxed);
+    assert_shows(&metrics, "tollgate_access_log_lost_total 2");
+    lost.fetch_add(1, Ordering::Relaxed);
+    for line in [
+        "tollgate_retries_total{upstream=\"up\"} 1",
+        "tollgate_plugin_panics_total{plugin=\"max_tokens\"} 1",
+        "tollgate_config_reloads_total{result=\"ok\"} 1",
+        "tollgate_access_log_lost_total 3",
+    ] {
+        assert_shows(&metrics, line);
+    }
+    let shown = shown(&metrics);
+    assert!(shown.contains("tollgate_build_info{version=\"") && shown.contains("process_resident_memory_bytes "));
+}

@@ -1,0 +1,161 @@
+//! A whole gateway in this process, with plugins that no YAML can name.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plugin_api::http::HeaderMap;
+use plugin_api::{Chunk, End, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::chain::{Chain, Installed};
+use crate::proxy::Route;
+use crate::simulate;
+
+/// Panics in the phase that the request's `x-panic` names.
+struct Panicky;
+
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn at(&self, phase: &str) {
+        assert_ne!(self.0.as_deref(), Some(phase), "told to");
+    }
+}
+
+fn panic_header(headers: &HeaderMap) -> Option<String> {
+    headers.get("x-panic").map(|phase| phase.to_str().unwrap().to_owned())
+}
+
+#[async_trait]
+impl Plugin for Panicky {
+    const NAME: &'static str = "panicky";
+    const READS_BODY: bool = true;
+    type State = Told;
+
+    async fn request_head(&self, told: &mut Told, head: &mut RequestHead<'_>) -> Flow {
+        told.0 = panic_header(head.headers);
+        told.at("request_head");
+        Flow::Continue
+    }
+
+    async fn request_body(&self, told: &mut Told, _: &mut ModelCall) -> Flow {
+        told.at("request_body");
+        Flow::Continue
+    }
+
+    async fn response_head(&self, told: &mut Told, _: &mut ResponseHead<'_>) {
+        told.at("response_head");
+    }
+
+    fn response_chunk(&self, told: &mut Told, _: &Chunk<'_>) {
+        told.at("response_chunk");
+    }
+
+    fn log(&self, told: &mut Told, _: &Outcome) {
+        told.at("log");
+    }
+}
+
+/// Keeps the row of every exchange.
+#[derive(Clone, Default)]
+struct Rows(Arc<Mutex<Vec<(String, End, Option<u16>)>>>);
+
+#[async_trait]
+impl Plugin for Rows {
+    const NAME: &'static str = "rows";
+    type State = Option<String>;
+
+    async fn request_head(&self, phase: &mut Option<String>, head: &mut RequestHead<'_>) -> Flow {
+        *phase = panic_header(head.headers);
+        Flow::Continue
+    }
+
+    fn log(&self, phase: &mut Option<String>, outcome: &Outcome) {
+        let row = (phase.take().unwrap_or_default(), outcome.end, outcome.status.map(|status| status.as_u16()));
+        self.0.lock().unwrap().push(row);
+    }
+}
+
+const CONFIG: &str = "
+log: { level: error }
+access_log: { path: off }
+listeners: [{ address: 127.0.0.1:0 }]
+upstreams: { simulated: { servers: [{ address: \"${UPSTREAM}\" }] } }
+routes: [{ upstream: simulated }]
+";
+
+/// A gateway before a simulator, whose one route has these plugins.
+fn start(plugins: Vec<Installed>) -> (Running, SocketAddr) {
+    let upstream = simulate::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let variables = vec![("UPSTREAM", upstream.local_addr().unwrap().to_string())];
+    tokio::spawn(simulate::serve(upstream, simulate::Settings::default()));
+    let source = Source::Text { name: "test", text: CONFIG, variables };
+    let config = source.load().unwrap();
+    let metrics = Arc::new(Metrics::new());
+    let running = Running::start(source, &config, 2, metrics.clone()).unwrap();
+    let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.lasting, &metrics).unwrap();
+    let route = &snapshot.routes[0];
+    snapshot.routes = vec![Arc::new(Route {
+        chain: Chain::new(plugins),
+        upstream: route.upstream.clone(),
+        on_client_gone: route.on_client_gone,
+    })];
+    running.snapshot.store(Arc::new(snapshot));
+    let address = running.listeners.addresses().next().unwrap();
+    (running, address)
+}
+
+/// One call on a connection of its own: the status, and whether the answer is whole.
+async fn call(address: SocketAddr, panic_in: &str) -> (u16, bool) {
+    let body = r#"{"model":"m","max_tokens":4,"messages":[{"role":"user","content":"Hello"}]}"#;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Panic: {panic_in}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // a broken answer may end in a reset
+    let _ = client.read_to_string(&mut answer).await;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    (status, answer.ends_with('}'))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_panics_costs_its_own_request_alone() {
+    let rows = Rows::default();
+    let (running, address) = start(vec![Installed::new(rows.clone()), Installed::new(Panicky)]);
+    let phases = ["request_head", "request_body", "response_head", "response_chunk", "log", "nowhere"];
+    let mut calls = tokio::task::JoinSet::new();
+    for phase in phases.repeat(10) {
+        calls.spawn(async move { (phase, call(address, phase).await) });
+    }
+    for (phase, answer) in calls.join_all().await {
+        match phase {
+            // with the head out, all that is left is to break off
+            "response_chunk" => assert!(!answer.1 || answer.0 == 500, "{phase}: {answer:?}"),
+            "log" | "nowhere" => assert_eq!(answer, (200, true), "{phase}"),
+            _ => assert_eq!(answer, (500, true), "{phase}"),
+        }
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while running.metrics.requests_in_flight() > 0 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut counts: HashMap<(String, End), usize> = HashMap::new();
+    for (phase, end, _) in rows.0.lock().unwrap().iter() {
+        *counts.entry((phase.clone(), *end)).or_default() += 1;
+    }
+    for phase in phases {
+        let end = if matches!(phase, "log" | "nowhere") { End::Completed } else { End::Aborted };
+        assert_eq!(counts.get(&(phase.to_owned(), end)), Some(&10), "{phase}: {counts:?}");
+    }
+    let server = &running.snapshot.load().upstreams[0].pool.servers()[0].clone();
+    assert_eq!(server.in_flight(), 0);
+}
