@@ -92,8 +92,8 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
-        response::on_head(head, x)
+    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+        response::on_head(session, head, x)
     }
 
     async fn response_filter(&self, _: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {

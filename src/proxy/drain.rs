@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use log::debug;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
@@ -30,16 +32,32 @@ pub fn wanted(x: &Exchange) -> bool {
 }
 
 /// Takes over an exchange that was handed to this subrequest; `false` if this is none.
-pub fn adopt(session: &mut Session, x: &mut Box<Exchange>) -> bool {
-    let Some(context) = session.subrequest_ctx.as_mut().and_then(|context| context.user_ctx_mut()) else { return false };
-    let Some(exchange) = context.downcast_mut::<HandedOver>().and_then(|handed| handed.0.take()) else { return false };
+///
+/// # Errors
+/// That its body cannot be set up, which would be a fault of the gateway.
+pub async fn adopt(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
+    let Some(context) = session.subrequest_ctx.as_mut().and_then(|context| context.user_ctx_mut()) else {
+        return Ok(false);
+    };
+    let Some(exchange) = context.downcast_mut::<HandedOver>().and_then(|handed| handed.0.take()) else {
+        return Ok(false);
+    };
     let watch = x.watch.clone();
     std::mem::replace(x, exchange).forget();
     if let Some(end) = x.attempts.end {
         watch.ends_at(end);
     }
     x.watch = watch;
-    true
+    if x.body.as_ref().is_some_and(|body| !body.bytes.is_empty()) {
+        // the state in which Pingora asks for the body on every attempt: see `body`
+        let head = session.req_header_mut();
+        head.remove_header(&TRANSFER_ENCODING);
+        head.insert_header(CONTENT_LENGTH, "1")?;
+        x.present.transfer_encoding = false;
+        session.enable_retry_buffering();
+        while session.read_request_body().await?.is_some() {}
+    }
+    Ok(true)
 }
 
 /// Lets a subrequest carry the exchange on, and passes its answer to the client as long as there is one.
@@ -50,12 +68,19 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let Some(spawner) = session.subrequest_spawner.take() else {
         return Error::e_explain(ErrorType::InternalError, "no subrequest can be made");
     };
+    let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
+    let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
     let client_left = Arc::new(AtomicBool::new(false));
     x.client_left = Some(client_left.clone());
     let spent = Exchange::spent(x.snapshot.clone());
     let handed = HandedOver(Some(std::mem::replace(x, spent)));
-    let context = Ctx::builder().body_mode(BodyMode::NoBody).user_ctx(Box::new(handed)).build();
+    let context = Ctx::builder().body_mode(body_mode).user_ctx(Box::new(handed)).build();
     let (subrequest, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
+    if body_mode == BodyMode::ExpectBody {
+        let one_byte = HttpTask::Body(Some(Bytes::from_static(b"x")), true);
+        let sent = handle.tx.try_send(one_byte);
+        sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
+    }
     tokio::spawn(guarded(Watch::new(HEAD, HEAD), subrequest.run()));
 
     let passed = pass(session, &mut handle).await;

@@ -71,6 +71,8 @@ pub struct ReadBody {
 pub struct Attempts {
     /// When the last of them must be over.
     pub end: Option<Instant>,
+    /// When the present one began.
+    pub began: Option<Instant>,
     /// The server of the present attempt.
     pub lease: Option<Lease>,
     /// The servers that failed.
@@ -160,6 +162,12 @@ impl Exchange {
             None => Dialect::OpenAi,
         };
         self.outcome.endpoint = endpoint.filter(|_| head.method == Method::POST);
+    }
+
+    /// Whether the request can be sent once more: its body was read here, or Pingora has kept all that was sent of it.
+    #[must_use]
+    pub fn replayable(&self, session: &Session) -> bool {
+        self.body.is_some() || !session.retry_buffer_truncated()
     }
 
     /// Notes what is known when the client has all it gets, and records the exchange.

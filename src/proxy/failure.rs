@@ -1,5 +1,7 @@
 //! What can go wrong in an exchange: how it ends, what the client is told, and whether another attempt is worth it.
 
+use std::time::Duration;
+
 use log::{debug, warn};
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType};
@@ -141,6 +143,10 @@ impl Failure {
     }
 }
 
+/// How soon a connection that the server had closed before shows that it is. Whatever breaks later may have been at work
+/// on the call.
+const STALE_SHOWS: Duration = Duration::from_secs(1);
+
 /// No connection came about: nothing was sent, so another attempt is always safe.
 pub fn on_connect(x: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> Box<Error> {
     let failure = match error.etype() {
@@ -177,10 +183,10 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         _ => Failure::NoAnswer,
     };
     debug!(error:%, reused, word = failure.word(); "attempt failed");
-    let replayable = x.body.is_some() || !session.retry_buffer_truncated();
     // the server closed a kept connection just as it was used again: its own choice of time, not a failed attempt
-    let stale = reused && failure == Failure::NoAnswer && x.attempts.spared == 0;
-    let again = !begun && replayable && !out_of_time(x) && {
+    let at_once = x.attempts.began.is_some_and(|began| began.elapsed() < STALE_SHOWS);
+    let stale = reused && failure == Failure::NoAnswer && at_once && x.attempts.spared == 0;
+    let again = !begun && x.replayable(session) && !out_of_time(x) && {
         if stale {
             x.attempts.spared += 1;
             x.failure = Some(failure);

@@ -37,7 +37,7 @@ const READ_IN_LINE: usize = 1024 * 1024;
 
 /// Decides what becomes of a request; `true` if it has been answered here.
 pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-    if drain::adopt(session, x) {
+    if drain::adopt(session, x).await? {
         return Ok(false);
     }
     match prepare(session, x).await {
@@ -211,6 +211,8 @@ pub fn choose_server(x: &mut Exchange) -> Result<Box<HttpPeer>> {
     let upstream = &route.upstream;
     let end = x.attempts.end.unwrap_or_else(Instant::now);
     let fresh_connection = x.attempts.same_server;
+    let now = Instant::now();
+    x.attempts.began = Some(now);
     loop {
         if !std::mem::take(&mut x.attempts.same_server) {
             // given back before the next is taken
@@ -224,7 +226,7 @@ pub fn choose_server(x: &mut Exchange) -> Result<Box<HttpPeer>> {
             x.attempts.lease = Some(lease);
         }
         let Some(server) = x.attempts.lease.as_ref().map(crate::balance::Lease::index) else { continue };
-        if let Some(mut peer) = upstream.peer(server, end) {
+        if let Some(mut peer) = upstream.peer(server, end.saturating_duration_since(now)) {
             if fresh_connection {
                 // a key of its own, so that no kept connection is taken
                 peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
@@ -254,10 +256,14 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
             }
         }
     }
-    if let (Some(route), Some(lease)) = (&x.route, &x.attempts.lease)
-        && let Some(host) = route.upstream.host(lease.index())
-    {
-        head.insert_header(HOST, host.clone())?;
+    if let (Some(route), Some(lease)) = (&x.route, &x.attempts.lease) {
+        if let Some(host) = route.upstream.host(lease.index()) {
+            head.insert_header(HOST, host.clone())?;
+        } else if x.present.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
+            // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
+            let address = HeaderValue::from_str(lease.server().address());
+            head.insert_header(HOST, address.map_err(|_| internal("server address"))?)?;
+        }
     }
     if x.present.expect {
         // it has been answered here
@@ -283,7 +289,8 @@ fn frame(head: &mut RequestHeader, body: &ReadBody, present: Present) -> Result<
     if body.edited && present.content_encoding {
         head.remove_header(&CONTENT_ENCODING);
     }
-    if body.edited || present.content_lengths == 0 {
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length != Some(body.bytes.len()) {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.bytes.len()))?;
     }
     Ok(())
@@ -364,7 +371,13 @@ pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
     match &x.body {
         // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
         Some(read) => *body = Some(if end { read.bytes.clone() } else { Bytes::new() }),
-        None => x.watch.progress(),
+        None => {
+            x.watch.progress();
+            // the last frame of an h2 body may be empty; written as a piece, it would end the body twice
+            if end && body.as_ref().is_some_and(Bytes::is_empty) {
+                *body = None;
+            }
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::{Chunk, HeaderEdit, HeaderEdits, Reply, ResponseHead};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::exchange::Exchange;
 use super::failure::{Failure, PLUGIN_PANIC};
@@ -20,9 +20,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `lingering_timeout`). Closing earlier makes its system throw the answer away unread.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
+/// How long one may go on who was too slow in the first place.
+const LINGER_LATE: Duration = Duration::from_secs(1);
 
 /// The head of an answer has come from upstream: decides on another attempt.
-pub fn on_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
     let status = head.status;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         if let Some(route) = &x.route {
@@ -36,7 +38,8 @@ pub fn on_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
     let Some(route) = &x.route else { return Ok(()) };
     let upstream = &route.upstream;
     let servers_left = x.attempts.tried.len() + 1 < upstream.pool.servers().len();
-    if upstream.retries_on_status(status.as_u16()) && servers_left && x.outcome.attempts < upstream.attempts {
+    let worth = upstream.retries_on_status(status.as_u16()) && x.replayable(session);
+    if worth && servers_left && x.outcome.attempts < upstream.attempts {
         let mut error = Error::explain(ErrorType::HTTPStatus(status.as_u16()), "a status worth another attempt");
         error.as_up();
         error.set_retry(true);
@@ -47,6 +50,10 @@ pub fn on_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
     x.failure = None;
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
+    if session.req_header().version == Version::HTTP_10 {
+        // it knows no chunks (RFC 9112 §6.1): without a length, the end of the connection is the end of the answer
+        head.remove_header(&TRANSFER_ENCODING);
+    }
     Ok(())
 }
 
@@ -96,19 +103,18 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
         session.write_response_body(Some(reply.body), true).await.map_err(|e| e.into_down())?;
     }
     if unread && session.req_header().version != Version::HTTP_2 {
-        linger(session).await;
+        linger(session, if reply.status == StatusCode::REQUEST_TIMEOUT { LINGER_LATE } else { LINGER }).await;
     }
     Ok(())
 }
 
 /// Reads what the client still sends, so that it finds the answer before it finds the connection closed.
-async fn linger(session: &mut Session) {
-    let end = Instant::now() + LINGER;
+async fn linger(session: &mut Session, longest: Duration) {
     let drained = async {
         while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
     };
     // whoever sends for longer than that is cut
-    let _ = timeout_at(end, drained).await;
+    let _ = timeout(longest, drained).await;
 }
 
 async fn run_response_head(head: &ResponseHeader, x: &mut Exchange) -> Result<HeaderEdits> {

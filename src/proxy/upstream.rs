@@ -8,7 +8,6 @@ use std::time::Duration;
 use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::WrappedX509;
-use tokio::time::Instant;
 use x509_parser::prelude::FromDer;
 
 use crate::balance::{Pool, Registry, RetryOn, ServerAddress, UpstreamSettings};
@@ -86,13 +85,13 @@ impl Upstream {
     }
 
     /// How to connect to a server of the pool now; `None` while its name is not known.
-    /// Nothing of it will take longer than the exchange has time.
+    /// Nothing of it will take longer than the time that is left.
     #[must_use]
-    pub fn peer(&self, server: usize, end: Instant) -> Option<Box<HttpPeer>> {
+    pub fn peer(&self, server: usize, left: Duration) -> Option<Box<HttpPeer>> {
         let peer = &self.peers[server];
         let mut chosen = peer.template.clone();
         chosen._address = peer.name.address()?.into();
-        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let left = left.max(Duration::from_millis(1));
         let connect = self.timeouts.connect.min(left);
         chosen.options.connection_timeout = Some(connect);
         chosen.options.total_connection_timeout = Some(connect);

@@ -96,6 +96,9 @@ impl AsyncRead for Connection {
         };
         if buf.filled().len() > before {
             Watch::client_sent();
+        } else if read.is_pending() {
+            // nothing to do but wait: what the buffer holds must not wait too. An error shows at the next write
+            let _ = self.as_mut().poll_flush(cx);
         }
         read
     }

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use futures_util::future::join_all;
 
-use crate::harness::{Gateway, Origin, Received, connect, eventually, gateway, http1, origin};
+use crate::harness::{Gateway, Origin, Received, connect, gateway, http1, origin};
 
 /// What a message on its way to a second request might hide.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -59,8 +59,7 @@ impl Target {
             assert!(!seen.target.contains("smuggled"), "{}", seen.raw_head.escape_ascii());
             is_plain(&seen);
         }
-        let idle = async || self.gateway.metrics().await.in_flight().iter().all(|(_, count)| *count == 0.0);
-        eventually("nothing in flight", idle).await;
+        self.gateway.rests().await;
         assert!(!self.gateway.stderr().contains("panicked"), "{}", self.gateway.stderr());
     }
 }

@@ -17,6 +17,7 @@ mod lines;
 mod metrics;
 mod origin;
 mod raw;
+mod rest;
 mod tests;
 mod wait;
 
