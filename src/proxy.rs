@@ -96,8 +96,8 @@ impl ProxyHttp for Gateway {
         response::on_head(session, head, x)
     }
 
-    async fn response_filter(&self, _: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
-        response::on_head_to_client(head, x).await
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+        response::on_head_to_client(session, head, x).await
     }
 
     fn upstream_response_body_filter(

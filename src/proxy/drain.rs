@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::Version;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use log::debug;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
@@ -75,7 +76,9 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let spent = Exchange::spent(x.snapshot.clone());
     let handed = HandedOver(Some(std::mem::replace(x, spent)));
     let context = Ctx::builder().body_mode(body_mode).user_ctx(Box::new(handed)).build();
-    let (subrequest, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
+    let (subrequest, mut handle) = with_head_of_http_1(session, |session| {
+        Ok(spawner.create_subrequest(session.as_downstream(), context))
+    })?;
     if body_mode == BodyMode::ExpectBody {
         let one_byte = HttpTask::Body(Some(Bytes::from_static(b"x")), true);
         let sent = handle.tx.try_send(one_byte);
@@ -95,6 +98,23 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
         x.failure = Some(Failure::BrokenAnswer);
         Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up()
     })
+}
+
+/// Runs what needs the head of the request in HTTP/1.1, as which a subrequest reads it.
+fn with_head_of_http_1<T>(session: &mut Session, run: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+    if session.req_header().version != Version::HTTP_2 {
+        return run(session);
+    }
+    let head = session.req_header().clone();
+    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    let now = session.req_header_mut();
+    now.set_version(Version::HTTP_11);
+    if let Some(authority) = authority {
+        now.insert_header(HOST, authority)?;
+    }
+    let result = run(session);
+    *session.req_header_mut() = head;
+    result
 }
 
 enum Broken {

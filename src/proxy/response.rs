@@ -50,15 +50,20 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     x.failure = None;
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
-    if session.req_header().version == Version::HTTP_10 {
-        // it knows no chunks (RFC 9112 §6.1): without a length, the end of the connection is the end of the answer
-        head.remove_header(&TRANSFER_ENCODING);
-    }
     Ok(())
 }
 
 /// The head is about to go to the client.
-pub async fn on_head_to_client(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+    if session.req_header().version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
+        // it knows no chunks (RFC 9112 §6.1): the end of the connection is the end of the answer
+        head.remove_header(&TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
+    if session.is_process_shutting_down() {
+        // or the client might ask here again, and find the connection closed
+        session.set_keepalive(None);
+    }
     if x.seats.is_empty() || head.status.is_informational() {
         return Ok(());
     }
@@ -80,6 +85,9 @@ pub fn on_chunk(body: Option<&Bytes>, last: bool, x: &mut Exchange) -> Result<()
 /// Sends an answer that was made here.
 pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
     let unread = !session.downstream_session.is_body_done();
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
     for (name, value) in &reply.headers {
         head.append_header(name.clone(), value.clone())?;

@@ -15,6 +15,7 @@ use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
+use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -34,8 +35,27 @@ pub struct Connection {
     alpn: Option<ALPN>,
     socket: Arc<SocketDigest>,
     accepted: SystemTime,
-    // how long the first bytes may take
-    patience: Duration,
+    patience: Patience,
+}
+
+/// How long a client may take to say what it wants.
+#[derive(Clone)]
+pub struct Patience {
+    /// How long its TLS handshake may take, and its first bytes.
+    pub limit: Duration,
+    /// Tells that the gateway stops, and waits no more.
+    pub stopping: ShutdownWatch,
+}
+
+impl Patience {
+    async fn with<T>(&mut self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        tokio::select! {
+            biased; // what has come already is served
+            done = client => done,
+            _ = self.stopping.wait_for(|stopping| *stopping) => Err(io::Error::other("the gateway stops")),
+            () = tokio::time::sleep(self.limit) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
 }
 
 enum Transport {
@@ -44,9 +64,9 @@ enum Transport {
 }
 
 impl Connection {
-    /// A plain connection. One whose first bytes take longer than `patience` is given up.
+    /// A plain connection. One whose first bytes take longer than `patience` has is given up.
     #[must_use]
-    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Duration) -> Self {
+    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Patience) -> Self {
         let socket = socket_digest(&stream, peer);
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
         Self { stream, ssl: None, alpn: None, socket, accepted: SystemTime::now(), patience }
@@ -55,18 +75,16 @@ impl Connection {
     /// A TLS connection, after its handshake.
     ///
     /// # Errors
-    /// What went wrong in the handshake, or that it took longer than `patience`.
+    /// What went wrong in the handshake, or that it took longer than `patience` has.
     pub async fn tls(
         stream: TcpStream,
         peer: SocketAddr,
         acceptor: &TlsAcceptor,
-        patience: Duration,
+        mut patience: Patience,
     ) -> io::Result<Self> {
         let socket = socket_digest(&stream, peer);
         let accepted = SystemTime::now();
-        let stream = tokio::time::timeout(patience, acceptor.accept(stream))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "TLS handshake took too long"))??;
+        let stream = patience.with(acceptor.accept(stream)).await?;
         let (_, session) = stream.get_ref();
         let alpn = session.alpn_protocol().map(|name| if name == b"h2" { ALPN::H2 } else { ALPN::H1 });
         let version = match session.protocol_version() {
@@ -156,10 +174,7 @@ impl Peek for Connection {
     /// Waits until all of `buf` has come, or until what has come cannot be an HTTP/2 preface.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         let Transport::Plain(stream) = &self.stream else { return Ok(false) };
-        let look = peek_preface(stream.get_ref(), buf);
-        tokio::time::timeout(self.patience, look)
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no request came"))?
+        self.patience.with(peek_preface(stream.get_ref(), buf)).await
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::{ConnectionInFlight, Metrics};
 
-use super::connection::Connection;
+use super::connection::{Connection, Patience};
 use super::front::Front;
 
 /// Connections that the system may queue before they are accepted.
@@ -143,9 +143,10 @@ async fn serve(
     if stream.set_nodelay(true).is_err() {
         return; // the client is gone
     }
+    let patience = Patience { limit: service.patience, stopping: service.shutdown.clone() };
     let connection = match tls {
-        None => Connection::plain(stream, peer, service.patience),
-        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, service.patience).await {
+        None => Connection::plain(stream, peer, patience),
+        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience).await {
             Ok(connection) => connection,
             Err(error) => {
                 debug!(client:% = peer, error:%; "TLS handshake failed");
