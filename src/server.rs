@@ -7,6 +7,7 @@ mod listeners;
 mod running;
 mod settings;
 mod source;
+mod worker;
 
 use std::fmt;
 use std::io;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -46,10 +46,13 @@ pub fn run(source: Source, started: impl FnOnce(&Started)) -> Result<ExitCode, S
     logging::init(&config.log);
     raise_open_files();
     let threads = config.server.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, Into::into);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let served = runtime.block_on(serve(source, &config, threads, started));
-    finish(runtime);
-    served
+    // accepts, reloads and stops; requests are served by the workers
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = runtime.block_on(serve(source, &config, threads, started))?;
+    // accept loops and the admin listener, which hold on to the workers, go first
+    drop(runtime);
+    running.end(LET_GO);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a gateway tells when it has started.
@@ -65,7 +68,7 @@ async fn serve(
     config: &Config,
     threads: usize,
     started: impl FnOnce(&Started),
-) -> Result<ExitCode, StartError> {
+) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new());
     let mut signals = Signals::new()?;
     let admin_socket = admin_socket(&source, config)?;
@@ -101,7 +104,7 @@ async fn serve(
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => {
                 info!("interrupted; what still runs is cut");
-                return Ok(ExitCode::SUCCESS);
+                return Ok(running);
             }
         }
     }
@@ -117,7 +120,7 @@ async fn serve(
         Stopped::Drained => info!("gateway stopped; every request had its end"),
         Stopped::Cut => warn!("gateway stopped; running requests were cut"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(running)
 }
 
 fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {
@@ -143,11 +146,6 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
-}
-
-/// Ends the runtime. Requests that are cut here are still recorded: dropping them does it.
-fn finish(runtime: Runtime) {
-    runtime.shutdown_timeout(LET_GO);
 }
 
 /// Raises the limit of open files to what the system allows: a connection takes one, a proxied request two.

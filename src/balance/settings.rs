@@ -261,7 +261,8 @@ impl From<TlsName> for String {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keepalive {
-    /// How many idle connections are kept. Upstreams share one pool of the sum of them; its size is read at start only.
+    /// How many idle connections each thread keeps, as each worker of nginx does. The upstreams of a thread share one pool
+    /// of the sum of them; its size is read at start only.
     pub connections: usize,
     /// How long one is kept. Providers close theirs after 15 s; shorter is safe.
     pub idle_timeout: Period,

@@ -168,7 +168,10 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let headers = &session.req_header().headers;
     let mut call = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
         // others of this thread need not wait for it
-        tokio::task::block_in_place(|| dialect::read(endpoint, headers, bytes, limits.max_body))
+        let headers = headers.clone();
+        let read = move || dialect::read(endpoint, &headers, bytes, limits.max_body);
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|_| Halt::Fail(Failure::Internal, internal("reading a call")))?
     } else {
         dialect::read(endpoint, headers, bytes, limits.max_body)
     };

@@ -1,4 +1,4 @@
-//! Where a client's connection meets the proxy: every request runs under its own watch.
+//! Where a client's connection meets the proxy, once per worker: every request runs under its own watch.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::proxy::{Gateway, KEPT_ALIVE, Snapshot, Watch, guarded};
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;
 
-/// The proxy behind all listeners.
+/// The proxy of one worker, behind all listeners.
 pub struct Front {
     proxy: Arc<HttpProxy<Gateway>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -27,9 +27,9 @@ impl Front {
     /// A front for the snapshots. What Pingora fixes for good (its pool, its options) is read from this first
     /// configuration.
     #[must_use]
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config, threads: usize) -> Self {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config) -> Self {
         let conf = ServerConf {
-            threads,
+            threads: 1,
             upstream_keepalive_pool_size: config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum(),
             max_retries: MAX_ATTEMPTS,
             ..ServerConf::default()

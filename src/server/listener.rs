@@ -1,4 +1,4 @@
-//! One listener: accepts connections, no more at once than it may, and hands them to the front.
+//! One listener: accepts connections, no more at once than it may, and gives them to the workers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,17 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use log::{debug, error};
-use pingora_core::apps::ServerApp;
-use pingora_core::server::ShutdownWatch;
+use log::error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::metrics::{ConnectionInFlight, Metrics};
+use crate::metrics::Metrics;
 
-use super::connection::{Connection, Patience};
-use super::front::Front;
+use super::worker::{Accepted, Workers};
 
 /// Connections that the system may queue before they are accepted.
 const BACKLOG: u32 = 4096;
@@ -44,10 +41,8 @@ struct Shared {
 /// What a listener needs to serve.
 #[derive(Clone)]
 pub struct Service {
-    /// The proxy.
-    pub front: Arc<Front>,
-    /// Tells connections that the gateway stops.
-    pub shutdown: ShutdownWatch,
+    /// The threads that serve.
+    pub workers: Workers,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// How long first bytes and TLS handshakes may take.
@@ -120,9 +115,12 @@ async fn accept(
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let in_flight = service.metrics.connection_in_flight(&label);
                 let tls = shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
-                tokio::spawn(serve(stream, peer, tls, service.clone(), (slot, in_flight)));
+                let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
+                // out of this runtime, into that of a worker; a socket that cannot go is gone
+                if let Ok(stream) = stream.into_std() {
+                    service.workers.give(Accepted { stream, peer, tls, patience: service.patience, held });
+                }
             }
             Err(error) => {
                 error!(listener = label.as_str(), error:%; "cannot accept a connection; raise the limit of open files");
@@ -130,31 +128,6 @@ async fn accept(
             }
         }
     }
-}
-
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    service: Service,
-    _held: (Slot, ConnectionInFlight),
-) {
-    // small events must leave at once
-    if stream.set_nodelay(true).is_err() {
-        return; // the client is gone
-    }
-    let patience = Patience { limit: service.patience, stopping: service.shutdown.clone() };
-    let connection = match tls {
-        None => Connection::plain(stream, peer, patience),
-        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                debug!(client:% = peer, error:%; "TLS handshake failed");
-                return;
-            }
-        },
-    };
-    service.front.process_new(Box::new(connection), &service.shutdown).await;
 }
 
 impl Shared {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use log::{error, info, warn};
-use pingora_core::apps::HttpServerApp;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigErrors};
+use crate::located::Location;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::proxy::{Lasting, Snapshot};
@@ -17,6 +17,7 @@ use super::front::Front;
 use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
 use super::source::Source;
+use super::worker::{Threads, Workers};
 
 /// How often a stopping gateway looks whether it may go.
 const LOOK: Duration = Duration::from_millis(5);
@@ -29,6 +30,7 @@ pub struct Running {
     snapshot: Arc<ArcSwap<Snapshot>>,
     listeners: Listeners,
     service: Service,
+    threads: Threads,
     stopping: watch::Sender<bool>,
     drain_timeout: Duration,
 }
@@ -43,7 +45,7 @@ pub enum Stopped {
 }
 
 impl Running {
-    /// Puts a configuration to work. Must run within the runtime that will serve.
+    /// Puts a configuration to work on so many threads. Must run within the runtime that accepts.
     ///
     /// # Errors
     /// What keeps it from working, with its place in the file.
@@ -52,15 +54,17 @@ impl Running {
         let (snapshot, prepared) = build(&source, config, &lasting, &metrics, &Listeners::default())?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (stopping, shutdown) = watch::channel(false);
+        let front = || Front::new(snapshot.clone(), config);
+        let workers = Workers::start(threads, front, &shutdown);
+        let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
         let service = Service {
-            front: Arc::new(Front::new(snapshot.clone(), config, threads)),
-            shutdown,
+            workers,
             metrics: metrics.clone(),
             patience: config.server.header_timeout.get(),
         };
         let drain_timeout = config.server.drain_timeout.get();
         let mut running =
-            Self { source, lasting, metrics, snapshot, listeners: Listeners::default(), service, stopping, drain_timeout };
+            Self { source, lasting, metrics, snapshot, listeners: Listeners::default(), service, threads, stopping, drain_timeout };
         running.open(prepared)?;
         Ok(running)
     }
@@ -110,14 +114,14 @@ impl Running {
 
     fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
         let opened = self.listeners.apply(prepared, &self.service);
-        opened.map_err(|error| self.source.errors(vec![(Default::default(), "listeners".into(), error.to_string())]))
+        opened.map_err(|error| not_started(&self.source, "listeners", &error))
     }
 
     /// Accepts no more, lets running requests end, and cuts what still runs when the time is up or `insist` comes.
     pub async fn stop(&mut self, insist: impl Future<Output = ()>) -> Stopped {
         self.listeners.close();
         self.stopping.send_replace(true);
-        self.service.front.http_cleanup().await;
+        self.service.workers.end_idle().await;
         let idle = async {
             while self.metrics.connections_in_flight() > 0 || self.metrics.requests_in_flight() > 0 {
                 tokio::time::sleep(LOOK).await;
@@ -132,6 +136,19 @@ impl Running {
             () = insist => Stopped::Cut,
         }
     }
+}
+
+impl Running {
+    /// Ends the threads; what still runs is cut, and recorded as that.
+    pub fn end(self, patience: Duration) {
+        let Self { listeners, service, threads, .. } = self;
+        drop((listeners, service));
+        threads.join(patience);
+    }
+}
+
+fn not_started(source: &Source, path: &str, error: &std::io::Error) -> ConfigErrors {
+    source.errors(vec![(Location::default(), path.to_owned(), error.to_string())])
 }
 
 /// Everything of a configuration that can fail, off-line.

@@ -14,7 +14,7 @@ use crate::located::Located;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Threads that serve requests. Absent: as many as there are cores. Read at start only.
+    /// Threads that serve requests; each connection stays on one. Absent: as many as there are cores. Read at start only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<NonZeroUsize>,
     /// How long a stopping gateway waits for running requests before it cuts them.

@@ -1,0 +1,146 @@
+//! One thread that serves connections, sharing nothing with its neighbours: its own runtime, its own upstream
+//! connections. A connection stays where it is put, so no request ever waits for another core's cache.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::{debug, error};
+use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::server::ShutdownWatch;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Connection, Patience};
+use super::front::Front;
+
+/// A connection that was accepted and is yet to be served.
+pub struct Accepted {
+    /// The socket, not yet in any runtime.
+    pub stream: TcpStream,
+    /// Who is at its other end.
+    pub peer: SocketAddr,
+    /// TLS, if its listener speaks it.
+    pub tls: Option<TlsAcceptor>,
+    /// How long its first bytes and its handshake may take.
+    pub patience: Duration,
+    /// What it holds while it is open; given back when it is dropped.
+    pub held: Box<dyn Send + Sync>,
+}
+
+/// The threads that serve.
+#[derive(Clone)]
+pub struct Workers(Arc<[Worker]>);
+
+struct Worker {
+    queue: mpsc::UnboundedSender<(Accepted, Open)>,
+    open: Arc<AtomicUsize>,
+    front: Arc<Front>,
+}
+
+/// The threads themselves, to wait for.
+pub struct Threads(Vec<JoinHandle<()>>);
+
+impl Workers {
+    /// Starts as many threads, each with a front of its own.
+    ///
+    /// # Errors
+    /// That a thread or its runtime cannot be had.
+    pub fn start(threads: usize, front: impl Fn() -> Front, shutdown: &ShutdownWatch) -> io::Result<(Self, Threads)> {
+        let mut workers = Vec::with_capacity(threads);
+        let mut handles = Vec::with_capacity(threads);
+        for number in 0..threads {
+            let (queue, accepted) = mpsc::unbounded_channel();
+            let front = Arc::new(front());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let serving = serve(accepted, front.clone(), shutdown.clone());
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            handles.push(thread.spawn(move || runtime.block_on(serving))?);
+            workers.push(Worker { queue, open: Arc::default(), front });
+        }
+        Ok((Self(workers.into()), Threads(handles)))
+    }
+
+    /// Gives a connection to the thread that has the fewest.
+    pub fn give(&self, accepted: Accepted) {
+        let Some(worker) = self.0.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) else { return };
+        // a thread that is gone has been told to go: the connection is dropped with the rest
+        let _ = worker.queue.send((accepted, Open::new(&worker.open)));
+    }
+
+    /// Ends what waits for nothing but another request.
+    pub async fn end_idle(&self) {
+        for worker in self.0.iter() {
+            worker.front.http_cleanup().await;
+        }
+    }
+}
+
+impl Threads {
+    /// Waits until all have let go, but no longer than this. Their queues must have been dropped.
+    pub fn join(self, patience: Duration) {
+        const LOOK: Duration = Duration::from_millis(5);
+        let end = std::time::Instant::now() + patience;
+        for thread in self.0 {
+            while !thread.is_finished() && std::time::Instant::now() < end {
+                std::thread::sleep(LOOK);
+            }
+            if thread.is_finished() && thread.join().is_err() {
+                error!("a worker thread panicked; please report it");
+            }
+        }
+    }
+}
+
+/// Serves what is given until nobody can give any more. What still runs then is dropped with the runtime.
+async fn serve(
+    mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>,
+    front: Arc<Front>,
+    shutdown: ShutdownWatch,
+) {
+    while let Some((connection, open)) = accepted.recv().await {
+        let (front, shutdown) = (front.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let _open = open;
+            serve_one(connection, &front, &shutdown).await;
+        });
+    }
+}
+
+async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWatch) {
+    let Accepted { stream, peer, tls, patience, held: _held } = accepted;
+    // small events must leave at once
+    let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+    let Ok(stream) = stream else { return }; // the client is gone
+    let patience = Patience { limit: patience, stopping: shutdown.clone() };
+    let connection = match tls {
+        None => Connection::plain(stream, peer, patience),
+        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                debug!(client:% = peer, error:%; "TLS handshake failed");
+                return;
+            }
+        },
+    };
+    front.process_new(Box::new(connection), shutdown).await;
+}
+
+/// A connection's place among those of its thread.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
