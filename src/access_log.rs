@@ -53,6 +53,12 @@ impl AccessLog {
         });
     }
 
+    /// Whether anything is logged at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// How many lines were lost: the output was too slow for too long, or failed.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -32,10 +32,8 @@ pub struct DemoSettings {
 /// What keeps it from starting: a port that is taken, above all.
 pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
     let simulators = [simulator(1)?, simulator(2)?, simulator(3)?];
-    let mut variables = vec![
-        ("DEMO_PORT", settings.port.to_string()),
-        ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
-    ];
+    let mut variables =
+        vec![("DEMO_PORT", settings.port.to_string()), ("DEMO_ADMIN_PORT", settings.admin_port.to_string())];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
     server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| welcome(started, &simulators))
 }

@@ -54,7 +54,14 @@ pub enum LogFormat {
 /// are taken.
 pub fn init(settings: &LogSettings) {
     // an error only says that there is one already
-    let _ = log::set_logger(&LOGGER);
+    if log::set_logger(&LOGGER).is_ok() {
+        // or a panic would stand between the lines in a form of its own
+        std::panic::set_hook(Box::new(|panic| {
+            let message = panic.payload_as_str().unwrap_or("no message");
+            let at = panic.location().map(ToString::to_string).unwrap_or_default();
+            log::error!(at = at.as_str(); "panic: {message}");
+        }));
+    }
     set(settings);
 }
 

@@ -83,20 +83,41 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, x: &mut Box<Exchange>) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        x: &mut Box<Exchange>,
+    ) -> Result<()> {
         request::write_head(session, head, x)
     }
 
-    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, end: bool, x: &mut Box<Exchange>) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        x: &mut Box<Exchange>,
+    ) -> Result<()> {
         request::on_body(body, end, x);
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, session: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        x: &mut Box<Exchange>,
+    ) -> Result<()> {
         response::on_head(session, head, x)
     }
 
-    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, x: &mut Box<Exchange>) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        x: &mut Box<Exchange>,
+    ) -> Result<()> {
         response::on_head_to_client(session, head, x).await
     }
 
@@ -111,7 +132,14 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    fn error_while_proxy(&self, _: &HttpPeer, session: &mut Session, e: Box<Error>, x: &mut Box<Exchange>, reused: bool) -> Box<Error> {
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        e: Box<Error>,
+        x: &mut Box<Exchange>,
+        reused: bool,
+    ) -> Box<Error> {
         failure::on_attempt(x, session, e, reused)
     }
 

@@ -48,7 +48,8 @@ impl Router {
     pub fn find(&self, host: &str, path: &str) -> Option<Found> {
         self.routes.iter().enumerate().find_map(|(index, route)| {
             let domain = route.domain(host, &self.other)?;
-            let takes_path = route.paths.is_empty() || route.paths.iter().any(|prefix| path.starts_with(prefix.as_str()));
+            let takes_path =
+                route.paths.is_empty() || route.paths.iter().any(|prefix| path.starts_with(prefix.as_str()));
             takes_path.then(|| Found { index, domain: domain.clone() })
         })
     }
@@ -82,10 +83,13 @@ fn takes(pattern: &HostPattern, host: &str) -> bool {
 /// The host of an authority: without its port, and without the dot at the end of an absolute name.
 #[must_use]
 pub fn host_of(authority: &str) -> &str {
-    let host = match authority.rfind(']') {
-        Some(end) => &authority[..=end],
-        None => authority.split(':').next().unwrap_or_default(),
+    // an IPv6 address stands in brackets, and its colons with it
+    let end = if authority.starts_with('[') {
+        authority.find(']').map(|end| end + 1)
+    } else {
+        authority.bytes().position(|byte| byte == b':')
     };
+    let host = end.map_or(authority, |end| &authority[..end]);
     host.strip_suffix('.').unwrap_or(host)
 }
 

@@ -150,8 +150,8 @@ impl Signals {
 
 /// Raises the limit of open files to what the system allows: a connection takes one, a proxied request two.
 fn raise_open_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         warn!(error:%; "cannot raise the limit of open files");
     }

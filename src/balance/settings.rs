@@ -128,7 +128,9 @@ impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(written: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("`{written}` is not a server's address: {why}; write `host:port`, `http://host` or `https://host`");
+        let wrong = |why: &str| {
+            format!("`{written}` is not a server's address: {why}; write `host:port`, `http://host` or `https://host`")
+        };
         let (tls, rest, default_port) = match written.split_once("://") {
             Some(("https", rest)) => (true, rest, Some(443)),
             Some(("http", rest)) => (false, rest, Some(80)),
@@ -155,7 +157,11 @@ impl FromStr for ServerAddress {
             return Err(wrong("what stands in the brackets is not an IPv6 address"));
         }
         let port = match (port, default_port) {
-            (Some(port), _) => port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| wrong("the port is not one of 1 to 65535"))?,
+            (Some(port), _) => port
+                .parse::<u16>()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| wrong("the port is not one of 1 to 65535"))?,
             (None, Some(port)) => port,
             (None, None) => return Err(wrong("the port is missing")),
         };

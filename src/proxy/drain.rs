@@ -76,9 +76,8 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let spent = Exchange::spent(x.snapshot.clone());
     let handed = HandedOver(Some(std::mem::replace(x, spent)));
     let context = Ctx::builder().body_mode(body_mode).user_ctx(Box::new(handed)).build();
-    let (subrequest, mut handle) = with_head_of_http_1(session, |session| {
-        Ok(spawner.create_subrequest(session.as_downstream(), context))
-    })?;
+    let (subrequest, mut handle) =
+        with_head_of_http_1(session, |session| Ok(spawner.create_subrequest(session.as_downstream(), context)))?;
     if body_mode == BodyMode::ExpectBody {
         let one_byte = HttpTask::Body(Some(Bytes::from_static(b"x")), true);
         let sent = handle.tx.try_send(one_byte);

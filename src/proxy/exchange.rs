@@ -36,8 +36,6 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// Its host as metrics name it.
     pub domain: Arc<str>,
-    /// The dialect in which errors are answered.
-    pub dialect: Dialect,
     /// The headers of the request that matter here.
     pub present: Present,
     /// Its route, once one was found.
@@ -116,7 +114,6 @@ impl Exchange {
                 total: Duration::ZERO,
             },
             domain: snapshot.router.other().clone(),
-            dialect: Dialect::OpenAi,
             present: Present::default(),
             route: None,
             seats: Seats::default(),
@@ -155,13 +152,23 @@ impl Exchange {
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         host_of(authority.unwrap_or_default()).clone_into(&mut self.outcome.host);
         self.outcome.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
-        let endpoint = Endpoint::of(path);
-        self.dialect = match endpoint {
+    }
+
+    /// Notes the endpoint, if it is a call to a model. Only those who ask pay for it: plugins and the access log.
+    pub fn note_endpoint(&mut self) {
+        if self.outcome.method == Method::POST {
+            self.outcome.endpoint = Endpoint::of(&self.outcome.path);
+        }
+    }
+
+    /// The dialect in which the caller expects an error.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match Endpoint::of(&self.outcome.path) {
             Some(endpoint) => endpoint.dialect(),
             None if self.present.anthropic_version => Dialect::Anthropic,
             None => Dialect::OpenAi,
-        };
-        self.outcome.endpoint = endpoint.filter(|_| head.method == Method::POST);
+        }
     }
 
     /// Whether the request can be sent once more: its body was read here, or Pingora has kept all that was sent of it.
@@ -201,7 +208,10 @@ impl Exchange {
         }
         self.outcome.total = self.began.elapsed();
         self.seats.log(&self.outcome);
-        self.snapshot.access_log.record(&self.outcome);
+        if self.snapshot.access_log.is_on() {
+            self.note_endpoint();
+            self.snapshot.access_log.record(&self.outcome);
+        }
         self.snapshot.metrics.request_finished(&self.domain, &self.outcome);
     }
 }

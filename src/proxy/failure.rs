@@ -100,7 +100,9 @@ impl Failure {
             Self::ClientGone => "client left",
             Self::BadRequest => "client sent a malformed request body",
             Self::Connect => "upstream refused the connection; check that it runs and listens there",
-            Self::ConnectTimeout => "upstream did not accept the connection in time; check the network, or raise timeouts.connect",
+            Self::ConnectTimeout => {
+                "upstream did not accept the connection in time; check the network, or raise timeouts.connect"
+            }
             Self::Tls => "upstream failed the TLS handshake; check its certificate, its name and upstreams.*.tls",
             Self::Unresolved => "upstream has no address; check its name and the DNS",
             Self::NoServer => "no server is left to try",
@@ -156,7 +158,8 @@ pub fn on_connect(x: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> B
     };
     let failure = if out_of_time(x) { Failure::TotalTimeout } else { failure };
     let other_address = failure != Failure::TotalTimeout && next_address(x, peer);
-    let again = other_address || another(x, failure, x.route.as_ref().is_some_and(|r| r.upstream.retries_on(RetryOn::Connect)));
+    let again =
+        other_address || another(x, failure, x.route.as_ref().is_some_and(|r| r.upstream.retries_on(RetryOn::Connect)));
     x.attempts.same_server = other_address;
     debug!(error:%; "attempt failed to connect");
     error.set_retry(again);
@@ -226,7 +229,7 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     if written(session).is_none()
         && let Some(kind) = failure.kind()
     {
-        let reply = Reply::error(x.dialect, kind, failure.message(), x.outcome.id);
+        let reply = Reply::error(x.dialect(), kind, failure.message(), x.outcome.id);
         if let Err(error) = response::send(session, x, reply).await {
             debug!(error:%; "client left before the error answer");
         }

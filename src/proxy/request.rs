@@ -82,6 +82,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.seats = route.chain.seat();
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
+        x.note_endpoint();
         run_request_head(session, x).await?;
     }
     let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
@@ -140,7 +141,7 @@ async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Hal
         headers: &head.headers,
         client: x.outcome.client,
         endpoint: x.outcome.endpoint,
-        dialect: x.dialect,
+        dialect: x.dialect(),
         edits: std::mem::take(&mut x.request_edits),
     };
     let ran = x.seats.request_head(&mut head).await;
@@ -194,7 +195,7 @@ fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
 }
 
 fn refuse(x: &Exchange, kind: ErrorKind, message: &str) -> Halt {
-    Halt::Answer(Box::new(Reply::error(x.dialect, kind, message, x.outcome.id)))
+    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.outcome.id)))
 }
 
 fn halted(x: &mut Exchange, stop: Stop) -> Halt {
@@ -390,7 +391,8 @@ mod tests {
 
     #[test]
     fn an_address_reads_as_the_standard_library_writes_it() {
-        for address in ["127.0.0.1", "255.255.255.255", "1.20.100.9", "0.0.0.0", "10.99.200.105", "::1", "2001:db8::1"] {
+        for address in ["127.0.0.1", "255.255.255.255", "1.20.100.9", "0.0.0.0", "10.99.200.105", "::1", "2001:db8::1"]
+        {
             let client: IpAddr = address.parse().unwrap();
             assert_eq!(address_text(client).unwrap(), client.to_string());
         }

@@ -153,14 +153,14 @@ fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {
 /// Takes out what belongs to the connection with the upstream alone (RFC 9110 §7.6.1).
 fn strip_hop_by_hop(head: &mut ResponseHeader) {
     // one pass over the names is cheaper than a look-up for each, and mostly there are none
-    let is_hop = |name: &&HeaderName| {
-        matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade")
-    };
+    let is_hop =
+        |name: &&HeaderName| matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade");
     let mut names: Vec<HeaderName> = head.headers.keys().filter(is_hop).cloned().collect();
     if names.is_empty() {
         return;
     }
-    let nominated = head.headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let nominated =
+        head.headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let nominated = nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
     names.extend(nominated.filter(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding")));
     for name in &names {

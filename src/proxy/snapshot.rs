@@ -92,7 +92,8 @@ impl Snapshot {
             let upstream = upstreams
                 .get(route.upstream.as_str())
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
-            let entries = merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
+            let entries =
+                merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
             let plugins = entries.iter().filter_map(|entry| entry.install().transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|error| (route.at, format!("routes[{index}].plugins"), error))?;

@@ -63,6 +63,29 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Transport {
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+}
+
+/// What Pingora answers alone, to what is no HTTP, without the line that names it; `None` for every other answer.
+fn without_signature(buf: &[u8]) -> Option<Vec<u8>> {
+    const STATUS_LINE: &[u8] = b"HTTP/1.1 4";
+    const SIGNATURE: &[u8] = b"Server: Pingora\r\n";
+    const EMPTY: &[u8] = b"Content-Length: 0\r\nCache-Control: private, no-store\r\n";
+    if !buf.starts_with(STATUS_LINE) {
+        return None;
+    }
+    let at = buf.iter().position(|byte| *byte == b'\n')? + 1;
+    let rest = buf[at..].strip_prefix(SIGNATURE)?;
+    let empty = rest.windows(EMPTY.len()).any(|window| window == EMPTY);
+    empty.then(|| [&buf[..at], rest].concat())
+}
+
 impl Connection {
     /// A plain connection. One whose first bytes take longer than `patience` has is given up.
     #[must_use]
@@ -124,10 +147,12 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        if let Some(unsigned) = without_signature(buf) {
+            let written = self.stream.poll_write(cx, &unsigned);
+            // it is the first that this connection writes, and smaller than any buffer: it goes as a whole
+            return written.map_ok(|_| buf.len());
         }
+        self.stream.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -234,5 +259,23 @@ impl GetSocketDigest for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("fd", &self.id()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_pingora_says_alone_loses_its_signature() {
+        let signed = "HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nDate: x\r\nContent-Length: 0\r\n\
+                      Cache-Control: private, no-store\r\nConnection: close\r\n\r\n";
+        let unsigned = without_signature(signed.as_bytes()).unwrap();
+        assert_eq!(unsigned, signed.replace("Server: Pingora\r\n", "").into_bytes());
+        for passed in
+            ["HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n"]
+        {
+            assert_eq!(without_signature(passed.as_bytes()), None);
+        }
     }
 }

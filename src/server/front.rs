@@ -30,7 +30,11 @@ impl Front {
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config) -> Self {
         let conf = ServerConf {
             threads: 1,
-            upstream_keepalive_pool_size: config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum(),
+            upstream_keepalive_pool_size: config
+                .upstreams
+                .values()
+                .map(|upstream| upstream.keepalive.connections)
+                .sum(),
             max_retries: MAX_ATTEMPTS,
             ..ServerConf::default()
         };
@@ -46,7 +50,11 @@ impl Front {
 
 #[async_trait]
 impl HttpServerApp for Front {
-    async fn process_new_http(self: &Arc<Self>, session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
         let limits = self.snapshot.load().limits;
         let first = session.get_keepalive() != Some(KEPT_ALIVE);
         let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };

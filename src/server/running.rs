@@ -57,14 +57,19 @@ impl Running {
         let front = || Front::new(snapshot.clone(), config);
         let workers = Workers::start(threads, front, &shutdown);
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
-        let service = Service {
-            workers,
-            metrics: metrics.clone(),
-            patience: config.server.header_timeout.get(),
-        };
+        let service = Service { workers, metrics: metrics.clone(), patience: config.server.header_timeout.get() };
         let drain_timeout = config.server.drain_timeout.get();
-        let mut running =
-            Self { source, lasting, metrics, snapshot, listeners: Listeners::default(), service, threads, stopping, drain_timeout };
+        let mut running = Self {
+            source,
+            lasting,
+            metrics,
+            snapshot,
+            listeners: Listeners::default(),
+            service,
+            threads,
+            stopping,
+            drain_timeout,
+        };
         running.open(prepared)?;
         Ok(running)
     }

@@ -30,7 +30,8 @@ impl Source {
         match self {
             Self::File(path) => config::load(path),
             Self::Text { name, text, variables } => {
-                let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+                let value =
+                    |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
                 config::parse(name, text, self.base(), &value)
             }
         }

@@ -96,11 +96,7 @@ impl Threads {
 }
 
 /// Serves what is given until nobody can give any more. What still runs then is dropped with the runtime.
-async fn serve(
-    mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>,
-    front: Arc<Front>,
-    shutdown: ShutdownWatch,
-) {
+async fn serve(mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>, front: Arc<Front>, shutdown: ShutdownWatch) {
     while let Some((connection, open)) = accepted.recv().await {
         let (front, shutdown) = (front.clone(), shutdown.clone());
         tokio::spawn(async move {
