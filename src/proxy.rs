@@ -4,6 +4,7 @@ mod body;
 mod drain;
 mod exchange;
 mod failure;
+mod forward;
 mod head;
 mod request;
 mod response;
@@ -89,7 +90,7 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        request::write_head(session, head, x)
+        forward::write_head(session, head, x)
     }
 
     async fn request_body_filter(

@@ -23,9 +23,11 @@ mod wait;
 
 pub use authority::{Authority, Issued};
 pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
+pub use folder::Folder;
 pub use gateway::{Gateway, gateway};
+pub use lines::Lines;
 pub use origin::{
-    Alpn, Closed, Framing, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
+    Alpn, Closed, Framing, Gate, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
 };
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
 pub use wait::{DEADLINE, eventually, found, soon};

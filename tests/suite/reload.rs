@@ -120,7 +120,7 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
     let file = gateway.file().display().to_string();
     let lines = text.lines().count();
     for (broken, place) in [
-        (text.replace("limit: 4000", "limit: many"), format!("{file}:{lines}:33: ")),
+        (text.replace("limit: 4000", "limit: many"), format!("{file}:{lines}:34: ")),
         (text.replace("plugins:", "plugin:"), format!("{file}:{lines}:1: ")),
         (text.replace("listeners: [", "listeners: [["), format!("{file}:")),
         (format!("{text}server: {{ max_body: 1MiB"), format!("{file}:")),

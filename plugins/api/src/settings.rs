@@ -177,7 +177,9 @@ mod tests {
 
     #[test]
     fn spans_of_time_read_as_people_write_them() {
-        for (text, milliseconds) in [("30s", 30_000), ("10m", 600_000), ("250ms", 250), ("1h 30m", 5_400_000), ("0s", 0)] {
+        for (text, milliseconds) in
+            [("30s", 30_000), ("10m", 600_000), ("250ms", 250), ("1h 30m", 5_400_000), ("0s", 0)]
+        {
             assert_eq!(text.parse::<Period>().unwrap().get(), Duration::from_millis(milliseconds), "{text}");
         }
         assert!("30".parse::<Period>().unwrap_err().contains("`30` is not a span of time"));
@@ -186,7 +188,9 @@ mod tests {
 
     #[test]
     fn sizes_read_as_people_write_them_and_print_again() {
-        for (text, bytes) in [("512", 512), ("64KiB", 65_536), ("32MiB", 33_554_432), ("1 GiB", 1 << 30), ("10MB", 10_000_000)] {
+        for (text, bytes) in
+            [("512", 512), ("64KiB", 65_536), ("32MiB", 33_554_432), ("1 GiB", 1 << 30), ("10MB", 10_000_000)]
+        {
             assert_eq!(text.parse::<ByteSize>().unwrap().get(), bytes, "{text}");
         }
         assert_eq!(ByteSize::mebibytes(32).to_string(), "32MiB");

@@ -42,7 +42,8 @@ async fn ten_thousand_connections_come_and_go() {
             assert_eq!(stream.try_write(said).unwrap(), said.len());
         }
         if batch % 10 == 9 {
-            let idle = async || target.gateway.metrics().await.sum("tollgate_connections_in_flight", &[]) < BATCH as f64 * 2.0;
+            let idle =
+                async || target.gateway.metrics().await.sum("tollgate_connections_in_flight", &[]) < BATCH as f64 * 2.0;
             drop(streams);
             eventually("connections that are let go", idle).await;
         }

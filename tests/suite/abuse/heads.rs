@@ -98,8 +98,14 @@ async fn an_upgrade_to_http_2_is_not_passed_on() {
 
 #[tokio::test]
 async fn headers_of_a_connection_stop_here() {
-    run(&[case("hop_by_hop", "connection: x-a, keep-alive\r\nx-a: 1\r\nkeep-alive: 5\r\nte: trailers\r\ntrailer: y", "", &[200], 1)])
-        .await;
+    run(&[case(
+        "hop_by_hop",
+        "connection: x-a, keep-alive\r\nx-a: 1\r\nkeep-alive: 5\r\nte: trailers\r\ntrailer: y",
+        "",
+        &[200],
+        1,
+    )])
+    .await;
 }
 
 #[tokio::test]

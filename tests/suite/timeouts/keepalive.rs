@@ -74,15 +74,12 @@ async fn kept_http2_connections_that_the_server_closes_cost_no_request() {
     let authority = Authority::new();
     let origin = tls_origin(&authority, &["localhost"], Alpn::H2).await;
     let gateway = gateway().upstream(&origin).start().await;
+    // one client, since every client's worker keeps connections of its own
+    let mut client = http1(gateway.address()).await;
     for number in 0..10 {
-        let answer = http1(gateway.address()).await.post("/v1/messages", call(1000, 1)).await;
-        assert_eq!(answer.status, 200, "request {number}");
+        assert_eq!(client.post("/v1/messages", call(1000, 1)).await.status, 200, "request {number}");
         // the next finds the connection closed as it is used
         origin.answers_next(Script::closing());
-        assert_eq!(
-            http1(gateway.address()).await.post("/v1/messages", call(1000, 1)).await.status,
-            200,
-            "request {number}"
-        );
+        assert_eq!(client.post("/v1/messages", call(1000, 1)).await.status, 200, "request {number}");
     }
 }

@@ -1,0 +1,232 @@
+//! The commands as somebody types them: what they print, where, and with which exit code they end.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::harness::{Answer, DEADLINE, Folder, Lines, body, eventually, found, http1};
+
+/// Runs a command to its end.
+fn tollgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tollgate")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A command that runs until it is told to stop, at the latest by the end of the test.
+struct Running {
+    child: Child,
+    stdout: Lines,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { stdout: Lines::of(child.stdout.take().unwrap()), child }
+    }
+
+    /// The address in the first line that begins with this.
+    async fn address(&self, before: &str) -> SocketAddr {
+        let line = |line: &String| line.strip_prefix(before).map(|address| address.parse().unwrap());
+        found("an address", async || self.stdout.so_far().iter().find_map(line)).await
+    }
+
+    async fn interrupt(mut self) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).unwrap();
+        found("an end", async || self.child.try_wait().unwrap()).await.code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A call that a simulator answers without any pause.
+async fn ask(address: SocketAddr, max_tokens: u64) -> Answer {
+    let mut client = http1(address).await;
+    let call = format!(r#"{{"model":"m","max_tokens":{max_tokens},"messages":[{{"role":"user","content":"Hi"}}]}}"#);
+    let request = client.request("POST", "/v1/messages").header("x-sim-ttft", "0s").header("x-sim-token-gap", "0s");
+    client.call(request.body(body(call)).unwrap()).await
+}
+
+/// The commands that the demo proposes, each in one line.
+fn proposals(told: &str) -> Vec<String> {
+    let commands = told.replace("\\\n", " ");
+    commands.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
+}
+
+/// Types a command into a shell.
+fn shell(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[tokio::test]
+async fn the_demo_answers_what_it_proposes_to_try() {
+    let demo = Running::start(&["demo", "--port", "0", "--admin-port", "0"]);
+    let address = demo.address("listening on ").await;
+    let told = found("all it has to say", async || {
+        let told = demo.stdout.so_far().join("\n");
+        told.contains("Where to look").then_some(told)
+    });
+    let told = told.await;
+    let tries = proposals(&told);
+    assert_eq!(tries.len(), 3, "{told}");
+    assert!(tries.iter().all(|command| command.contains(&address.to_string())), "{told}");
+
+    let call = shell(&tries[0]);
+    assert!(call.starts_with("HTTP/1.1 200 ") && call.contains("x-simulator: "), "{call}");
+    assert!(call.contains(r#""type":"message""#) && call.contains(r#""output_tokens":"#), "{call}");
+    let stream = shell(&tries[1]);
+    assert!(stream.starts_with("data: {") && stream.trim_end().ends_with("data: [DONE]"), "{stream}");
+    let refused = shell(&tries[2]);
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    assert!(refused.contains("max_tokens too high") && refused.contains("4000"), "{refused}");
+
+    let look = told.lines().find(|line| line.starts_with("Where to look")).unwrap();
+    let metrics = look.split_whitespace().find(|word| word.contains("/metrics")).unwrap().trim_end_matches(',');
+    assert!(shell(&format!("curl -s {metrics}")).contains("tollgate_requests_total{"));
+    // and every request has left its line
+    eventually("a line for each", async || {
+        let rows = demo.stdout.so_far();
+        rows.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|row| row["path"].is_string())).count() == 3
+    })
+    .await;
+    assert_eq!(demo.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_demo_spreads_calls_three_to_two_to_one() {
+    let demo = Running::start(&["demo", "--port", "0", "--admin-port", "0"]);
+    let address = demo.address("listening on ").await;
+    let rows = async |n: usize| demo.stdout.so_far().iter().filter(|line| line.starts_with(r#"{"time""#)).count() == n;
+    let mut shares = std::collections::BTreeMap::<String, u32>::new();
+    for number in 1..=12 {
+        let answer = ask(address, 10).await;
+        *shares.entry(answer.header("x-simulator").unwrap().to_owned()).or_default() += 1;
+        // its server counts it until it has ended, which is when its line is written
+        eventually("a row", async || rows(number).await).await;
+    }
+    let mut shares: Vec<u32> = shares.into_values().collect();
+    shares.sort_unstable();
+    assert_eq!(shares, [2, 4, 6]);
+}
+
+#[test]
+fn a_demo_whose_port_is_taken_says_so() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    for (own, others) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
+        let output = tollgate(&["demo", own, &port, others, "0"]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert!(told.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_simulator_does_as_its_arguments_say() {
+    let simulator = Running::start(&["simulate", "--listen", "127.0.0.1:0", "--tokens", "7"]);
+    let answer = ask(simulator.address("listening on ").await, 100).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["usage"]["output_tokens"]), (200, &Value::from(7)));
+
+    let failing = ["simulate", "--listen", "127.0.0.1:0", "--error-rate", "1", "--error-status", "503"];
+    let simulator = Running::start(&failing);
+    assert_eq!(ask(simulator.address("listening on ").await, 100).await.status, 503);
+
+    for wrong in [["--error-rate", "2"], ["--error-status", "200"], ["--listen", "nowhere"], ["--ttft", "soon"]] {
+        let output = tollgate(&[&["simulate"], &wrong[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(text(&output.stderr).contains(wrong[0]), "{wrong:?}");
+    }
+}
+
+const GOOD: &str = "listeners: [{ address: \"127.0.0.1:0\" }]\nupstreams: { a: { servers: [{ address: \"a:1\" }] } }\n\
+                    routes: [{ upstream: a }]\n";
+
+#[test]
+fn check_tells_good_from_bad_by_its_exit_code() {
+    let folder = Folder::new();
+    let file = folder.path().join("tollgate.yaml");
+    let name = file.to_str().unwrap();
+    let check = |yaml: &str| {
+        std::fs::write(&file, yaml).unwrap();
+        let output = tollgate(&["check", "-c", name]);
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(check(GOOD), (Some(0), format!("{name}: ok\n"), String::new()));
+
+    let (code, stdout, stderr) = check(&GOOD.replace("upstream: a", "upstream: b, pats: [/]"));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    let places: Vec<&str> = stderr.lines().filter(|line| line.starts_with(name)).collect();
+    assert_eq!(places.len(), 2, "{stderr}");
+    assert!(places.iter().all(|line| line.starts_with(&format!("{name}:3:"))), "{stderr}");
+    assert!(stderr.contains("routes: [{ upstream: b, pats: [/] }]"), "the line itself is shown: {stderr}");
+    assert!(stderr.contains("`paths`"), "the nearest name is told: {stderr}");
+
+    // a port in use is no mistake of the file
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = GOOD.replace("127.0.0.1:0", &holder.local_addr().unwrap().to_string());
+    assert_eq!(check(&taken).0, Some(0));
+}
+
+#[test]
+fn the_schema_is_json_that_explains_itself() {
+    let output = tollgate(&["schema"]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for section in ["server", "log", "access_log", "listeners", "admin", "upstreams", "plugins", "routes"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+    let told = schema.to_string();
+    assert!(told.contains(r#""description""#) && told.contains("408"), "{told}");
+}
+
+#[test]
+fn a_command_that_makes_no_sense_ends_with_2_and_help() {
+    for (arguments, told) in [
+        (&[][..], "Usage: tollgate"),
+        (&["run"], "--config"),
+        (&["check"], "--config"),
+        (&["chek"], "check"),
+        (&["run", "--confg", "x"], "--config"),
+        (&["demo", "--port", "70000"], "70000"),
+    ] {
+        let output = tollgate(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(told), "{arguments:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    for arguments in [["--help"], ["--version"]] {
+        let output = tollgate(&arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("tollgate"));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_1_and_its_name() {
+    for command in ["run", "check"] {
+        let began = std::time::Instant::now();
+        let output = tollgate(&[command, "-c", "no/such/file.yaml"]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(text(&output.stderr).contains("no/such/file.yaml"), "{command}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty() && began.elapsed() < DEADLINE, "{command}");
+    }
+}
