@@ -1,5 +1,5 @@
 //! The deadlines of an exchange that Pingora does not keep: the head of the request, the first byte, the pauses of the
-//! answer, the whole. Judges, but touches no connection itself.
+//! answer, the whole. One watch serves the exchanges of an HTTP/1.1 connection in turn; an h2 stream has its own.
 
 use std::os::fd::RawFd;
 use std::pin::pin;
@@ -74,6 +74,12 @@ impl Watch {
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
         let phase = Phase::Idle { limit, head };
         Arc::new(Self(Mutex::new(State { phase, since: Instant::now(), end: None, verdict: None })))
+    }
+
+    /// The next request of the same connection is awaited.
+    pub fn awaits_request(&self, limit: Duration, head: Duration) {
+        self.state().end = None;
+        self.enter(Phase::Idle { limit, head });
     }
 
     /// The watch over the exchange of the present task.

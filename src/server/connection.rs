@@ -118,6 +118,12 @@ impl Connection {
         let stream = Transport::Tls(Box::new(stream));
         Ok(Self { stream, ssl: Some(Arc::new(ssl)), alpn, socket, accepted, patience })
     }
+
+    /// Whether HTTP/2 was agreed on in its TLS handshake.
+    #[must_use]
+    pub fn is_h2(&self) -> bool {
+        matches!(self.alpn, Some(ALPN::H2))
+    }
 }
 
 fn socket_digest(stream: &TcpStream, peer: SocketAddr) -> Arc<SocketDigest> {
@@ -199,12 +205,20 @@ impl Peek for Connection {
     /// Waits until all of `buf` has come, or until what has come cannot be an HTTP/2 preface.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         let Transport::Plain(stream) = &self.stream else { return Ok(false) };
-        self.patience.with(peek_preface(stream.get_ref(), buf)).await
+        let peeked = self.patience.with(peek_preface(stream.get_ref(), buf)).await?;
+        if buf == PREFACE
+            && let Some(watch) = Watch::current()
+        {
+            watch.over(); // its streams have their own
+        }
+        Ok(peeked)
     }
 }
 
+/// RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 async fn peek_preface(stream: &TcpStream, buf: &mut [u8]) -> io::Result<bool> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const PAUSE: Duration = Duration::from_millis(5);
     loop {
         let seen = stream.peek(buf).await?;

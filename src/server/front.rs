@@ -56,10 +56,19 @@ impl HttpServerApp for Front {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let limits = self.snapshot.load().limits;
-        let first = session.get_keepalive() != Some(KEPT_ALIVE);
-        let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
-        let watch = Watch::new(idle, limits.header_timeout);
-        guarded(watch, self.proxy.process_new_http(session, shutdown)).await.flatten()
+        match Watch::current() {
+            Some(watch) if !session.is_http2() => {
+                // the connection is guarded as a whole, which saves each of its requests a timer
+                let first = session.get_keepalive() != Some(KEPT_ALIVE);
+                let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
+                watch.awaits_request(idle, limits.header_timeout);
+                self.proxy.process_new_http(session, shutdown).await
+            }
+            _ => {
+                let watch = Watch::new(limits.header_timeout, limits.header_timeout);
+                guarded(watch, self.proxy.process_new_http(session, shutdown)).await.flatten()
+            }
+        }
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -14,6 +14,8 @@ use pingora_core::server::ShutdownWatch;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use crate::proxy::{Watch, guarded};
+
 use super::connection::{Connection, Patience};
 use super::front::Front;
 
@@ -111,6 +113,7 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     let Ok(stream) = stream else { return }; // the client is gone
+    let limit = patience;
     let patience = Patience { limit: patience, stopping: shutdown.clone() };
     let connection = match tls {
         None => Connection::plain(stream, peer, patience),
@@ -122,7 +125,12 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
             }
         },
     };
-    front.process_new(Box::new(connection), shutdown).await;
+    let watch = Watch::new(limit, limit);
+    if connection.is_h2() {
+        watch.over(); // its streams have their own
+    }
+    // what the watch ends is broken off here: the connection is dropped with all that it holds
+    let _ = guarded(watch, front.process_new(Box::new(connection), shutdown)).await;
 }
 
 /// A connection's place among those of its thread.
