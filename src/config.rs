@@ -26,7 +26,7 @@ use crate::located::{Located, Location};
 use crate::logging::LogSettings;
 use crate::plugins::PluginEntry;
 use crate::routes::RouteSettings;
-use crate::server::{AdminSettings, ListenerSettings, ServerSettings};
+use crate::settings::{AdminSettings, ListenerSettings, ServerSettings};
 
 use report::Report;
 

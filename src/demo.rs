@@ -1,6 +1,6 @@
 //! `tollgate demo`: a gateway before three simulated upstreams, with three things to try.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -54,7 +54,9 @@ fn welcome(started: &Started, simulators: &[SocketAddr; 3]) {
     let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
     let admin = started.admin.map_or_else(String::new, |address| address.to_string());
     let [a, b, c] = simulators;
-    println!(
+    // whoever no longer listens has heard enough
+    let _ = writeln!(
+        io::stdout(),
         r#"listening on {gateway}
 
 Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2), {c} (weight 1).

@@ -7,6 +7,7 @@
 //! | `main.rs` | arguments → a command; the only place that exits the process |
 //! | [`config`] | the YAML file → [`config::Config`]; `${ENV}`; every error with file, line and column |
 //! | [`located`] | a value of the configuration and its place in the file |
+//! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
 //! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
 //! | [`proxy`] | one line per hook of Pingora; the work of each phase in its own file |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
@@ -51,5 +52,6 @@ pub mod plugins;
 pub mod proxy;
 pub mod routes;
 pub mod server;
+pub mod settings;
 pub mod simulate;
 pub mod tls;

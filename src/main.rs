@@ -1,5 +1,6 @@
 //! Arguments become a command: the only place that exits the process.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,13 +45,13 @@ fn main() -> ExitCode {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
         Command::Check(file) => match config::check(&file.config) {
             Ok(_) => {
-                println!("{}: ok", file.config.display());
+                say(format_args!("{}: ok", file.config.display()));
                 ExitCode::SUCCESS
             }
             Err(errors) => failed(&errors),
         },
         Command::Schema => {
-            println!("{:#}", config::schema());
+            say(format_args!("{:#}", config::schema()));
             ExitCode::SUCCESS
         }
         Command::Demo(settings) => ended(demo::run(&settings)),
@@ -61,11 +62,16 @@ fn main() -> ExitCode {
 /// One line per listener, once it accepts; the admin listener's comes last.
 fn announce(started: &Started) {
     for address in &started.listeners {
-        println!("listening on {address}");
+        say(format_args!("listening on {address}"));
     }
     if let Some(address) = started.admin {
-        println!("admin listening on {address}");
+        say(format_args!("admin listening on {address}"));
     }
+}
+
+/// Says a line on standard output. Whoever no longer listens has heard enough.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn ended<E: std::fmt::Display>(run: Result<ExitCode, E>) -> ExitCode {

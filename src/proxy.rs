@@ -8,6 +8,7 @@ mod forward;
 mod head;
 mod request;
 mod response;
+mod retry;
 mod snapshot;
 mod upstream;
 mod watch;
@@ -68,7 +69,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
-        failure::on_connect(x, peer, e)
+        retry::on_connect(x, peer, e)
     }
 
     async fn connected_to_upstream(
@@ -141,11 +142,11 @@ impl ProxyHttp for Gateway {
         x: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
-        failure::on_attempt(x, session, e, reused)
+        retry::on_attempt(x, session, e, reused)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, x: &mut Box<Exchange>) -> FailToProxy {
-        failure::on_exchange(x, session, e).await
+        retry::on_exchange(x, session, e).await
     }
 
     // the gateway tells of failures itself, once and with advice

@@ -5,7 +5,6 @@ mod front;
 mod listener;
 mod listeners;
 mod running;
-mod settings;
 mod source;
 mod worker;
 
@@ -27,7 +26,6 @@ use crate::metrics::Metrics;
 
 use running::{Running, Stopped};
 
-pub use settings::{AdminSettings, CertificateSettings, ListenerSettings, ServerSettings, TlsSettings};
 pub use source::Source;
 
 /// How long the first look-up of the servers' names may hold up the start.

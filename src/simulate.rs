@@ -48,6 +48,7 @@ mod sse;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod values;
 mod words;
 
 use std::io::{self, Write};
@@ -62,8 +63,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::JoinSet;
 
 use answer::Simulator;
-pub use plan::Rate;
 pub use settings::Settings;
+pub use values::Rate;
 
 /// Connections the system may hold until they are accepted; a load test opens thousands at once.
 const BACKLOG: i32 = 4096;

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{Error, ServerConfig};
 
 use crate::located::Location;
-use crate::server::TlsSettings;
+use crate::settings::TlsSettings;
 
 use by_name::ByName;
 use pair::Pair;

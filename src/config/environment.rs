@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::node::{Kind, Mark, Node};
-use super::yaml::Problem;
+use super::node::{Kind, Mark, Node, Problem};
 
 /// Characters that nobody writes (the last plane's private use area) stand for ASCII within `${…}` while YAML is
 /// parsed, one for one, so that columns stay true.

@@ -184,6 +184,15 @@ fn typed(text: &str) -> Value<'_> {
     }
 }
 
+/// What is wrong, and where.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The value that it is a problem of.
+    pub node: Id,
+    pub mark: Mark,
+    pub message: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

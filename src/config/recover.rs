@@ -4,9 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::decode::{Decoder, Gaps};
 use super::fault::{Place, What};
-use super::node::{Entry, Id, Node};
+use super::node::{Entry, Id, Node, Problem};
 use super::report::{Report, nearest};
-use super::yaml::Problem;
 
 /// Reads the file that the report is about. Values that are `unknown` have been told of.
 ///

@@ -2,8 +2,7 @@
 
 use super::environment::redact;
 use super::error::{ConfigError, ConfigErrors, Source};
-use super::node::{Mark, Node};
-use super::yaml::Problem;
+use super::node::{Mark, Node, Problem};
 use crate::located::Location;
 
 /// Errors beyond this many are not told.

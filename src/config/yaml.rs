@@ -5,22 +5,13 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::environment;
-use super::node::{Entry, Id, Key, Kind, Mark, Node, Scalar};
+use super::node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar};
 use crate::located::Location;
 
 /// How deep values may be nested.
 const DEEPEST: usize = 64;
 /// How many values a file may hold, those that aliases repeat included.
 const MOST_NODES: usize = 50_000;
-
-/// What is wrong, and where.
-#[derive(Debug)]
-pub(super) struct Problem {
-    /// The value that it is a problem of.
-    pub node: Id,
-    pub mark: Mark,
-    pub message: String,
-}
 
 /// A file that is YAML, and what of it a configuration has no use for.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::routes::OnClientGone;
 use super::body::{self, Read};
 use super::drain;
 use super::exchange::{Exchange, ReadBody};
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::head::Present;
 use super::response;
 
@@ -181,7 +181,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
 fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
     match error.etype() {
         ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time"),
-        kind => Halt::Fail(failure::by_client(kind), error),
+        kind => Halt::Fail(Failure::of_client(kind), error),
     }
 }
 

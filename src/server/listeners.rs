@@ -10,7 +10,7 @@ use crate::located::{Located, Location};
 use crate::tls::{self, Certificates};
 
 use super::listener::{self, Listener, Service};
-use super::settings::ListenerSettings;
+use crate::settings::ListenerSettings;
 
 /// What keeps a listener from being opened: where in the file, of what, and why.
 pub type Fault = (Location, String, String);

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn anthropics_errors_carry_the_id_of_the_request() {
-        let failure = Failure::simulated(super::super::plan::OVERLOADED);
+        let failure = Failure::simulated(super::super::values::OVERLOADED);
         let body: Value = serde_json::from_slice(&failure.body(Dialect::Anthropic, "req_1")).unwrap();
         let error = json!({ "type": "overloaded_error", "message": "Overloaded" });
         assert_eq!(body, json!({ "type": "error", "error": error, "request_id": "req_1" }));

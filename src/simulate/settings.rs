@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use http::StatusCode;
 use plugin_api::Period;
 
-use super::plan::{self, Rate};
+use super::values::{self, Rate};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 3001);
 const NO_DELAY: Period = Period::from_secs(0);
@@ -26,13 +26,13 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value_t = NO_DELAY)]
     pub token_gap: Period,
     /// Output tokens of an answer, up to 1000000; fewer if the request's own limit is lower.
-    #[arg(long, value_name = "N", default_value_t = TOKENS, value_parser = plan::tokens)]
+    #[arg(long, value_name = "N", default_value_t = TOKENS, value_parser = values::tokens)]
     pub tokens: u64,
     /// Share of the calls, from 0 to 1, that are refused with `--error-status`.
     #[arg(long, value_name = "SHARE", default_value_t = Rate::NEVER)]
     pub error_rate: Rate,
     /// Status of the calls that are refused, from 400 to 599.
-    #[arg(long, value_name = "CODE", default_value = "529", value_parser = plan::error_status)]
+    #[arg(long, value_name = "CODE", default_value = "529", value_parser = values::error_status)]
     pub error_status: StatusCode,
     /// Share of the calls, from 0 to 1, whose connection breaks in the middle of the answer.
     #[arg(long, value_name = "SHARE", default_value_t = Rate::NEVER)]
@@ -53,7 +53,7 @@ impl Default for Settings {
             token_gap: NO_DELAY,
             tokens: TOKENS,
             error_rate: Rate::NEVER,
-            error_status: plan::OVERLOADED,
+            error_status: values::OVERLOADED,
             abort_rate: Rate::NEVER,
             seed: SEED,
             threads: None,

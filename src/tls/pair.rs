@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
 use crate::located::Location;
-use crate::server::CertificateSettings;
+use crate::settings::CertificateSettings;
 
 use super::pem;
 

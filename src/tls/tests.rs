@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::located::Located;
-use crate::server::CertificateSettings;
+use crate::settings::CertificateSettings;
 
 use super::*;
 

@@ -104,7 +104,8 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     // and every request has left its line
     eventually("a line for each", async || {
         let rows = demo.stdout.so_far();
-        rows.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|row| row["path"].is_string())).count() == 3
+        rows.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|row| row["path"].is_string())).count()
+            == 3
     })
     .await;
     assert_eq!(demo.interrupt().await, Some(0));

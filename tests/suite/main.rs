@@ -6,12 +6,16 @@ mod harness;
 mod abuse; // raw bytes that no honest client sends
 mod admin; // health, metrics and reload on the operator's listener
 mod bodies; // any length, any framing, any server, byte for byte
+mod commands; // what they print, and how they end
 mod config; // what is in `conf/` loads, and mistakes are told with their place
 mod errors; // answers made here: status, dialect, headers
 mod max_tokens; // the limit holds wherever the number hides
+mod once; // one row for every request, whatever became of it
 mod proxying; // what passes unchanged, and the few headers that change by rule
+mod reload; // another configuration, and nobody notices
 mod retries; // another server, while nothing has reached the client
 mod sdk; // the real SDKs see no gateway
+mod stop; // how a gateway ends, and where it cannot begin
 mod streams; // events leave when they come, and break when they break
 mod timeouts; // each of the four, and what it is called
 mod tls; // certificates of listeners

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::filler::call;
 use crate::harness::{
-    Client, DEADLINE, Gateway, Script, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, refusing, sse,
+    Client, DEADLINE, Gateway, Script, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, refusing,
+    sse,
 };
 
 /// Waits until all work has ended, and then finds exactly these rows: outcome, status and error of each, in any order.
@@ -70,11 +71,7 @@ async fn what_is_refused_has_a_row() {
         assert_eq!(raw.answer().await.status, status, "{rest}");
     }
     let each = [404, 400, 413].map(|status| ("refused", Some(status), None));
-    let own = [
-        ("refused", Some(400), None),
-        ("refused", Some(400), Some("bad_request")),
-        ("refused", Some(408), None),
-    ];
+    let own = [("refused", Some(400), None), ("refused", Some(400), Some("bad_request")), ("refused", Some(408), None)];
     rows(&gateway, &[each, each, own].concat()).await;
     assert_eq!(origin.count(), 0);
 }
@@ -243,10 +240,17 @@ async fn what_a_stop_cuts_has_a_row() {
     origin.request(2).await;
     gateway.signal(nix::sys::signal::Signal::SIGINT);
     let exit = gateway.wait_exit(DEADLINE).await;
-    let mut found: Vec<(Value, Value)> = exit.stdout.lines().filter_map(|line| {
-        let row: Value = serde_json::from_str(line).ok()?;
-        Some((row["outcome"].clone(), row["status"].clone()))
-    }).collect();
+    let mut found: Vec<(Value, Value)> = exit
+        .stdout
+        .lines()
+        .filter_map(|line| {
+            let row: Value = serde_json::from_str(line).ok()?;
+            Some((row["outcome"].clone(), row["status"].clone()))
+        })
+        .collect();
     found.sort_by_key(|row| row.1.to_string());
-    assert_eq!(found, [(json!("aborted"), json!(200)), (json!("aborted"), json!(200)), (json!("aborted"), Value::Null)]);
+    assert_eq!(
+        found,
+        [(json!("aborted"), json!(200)), (json!("aborted"), json!(200)), (json!("aborted"), Value::Null)]
+    );
 }

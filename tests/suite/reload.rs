@@ -32,7 +32,8 @@ async fn a_signal_swaps_routes_and_upstreams() {
     let mut kept = http1(gateway.address()).await;
     assert_eq!(kept.get("/kept").await.status, 200);
 
-    let split = text.replace("routes:\n", "routes:\n  - { paths: [/gone/], hosts: [elsewhere.test], upstream: origin }\n");
+    let split =
+        text.replace("routes:\n", "routes:\n  - { paths: [/gone/], hosts: [elsewhere.test], upstream: origin }\n");
     gateway.rewrite(split.replace("  - upstream: origin", "  - { paths: [/here/], upstream: origin }"));
     hang_up(&gateway, "ok").await;
     for (path, status) in [("/here/x", 200), ("/", 404), ("/gone/x", 404)] {
@@ -129,9 +130,9 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
         gateway.rewrite(&broken);
         let already = gateway.stderr().matches("not reloaded").count();
         hang_up(&gateway, "error").await;
-        eventually("a word of it", async || gateway.stderr().matches("not reloaded").count() == already + 1).await;
+        eventually("a word of it", async || gateway.stderr().matches("not reloaded").count() > already).await;
         let told = gateway.stderr();
-        let told = told.lines().filter(|line| line.contains("not reloaded")).next_back().unwrap();
+        let told = told.lines().rfind(|line| line.contains("not reloaded")).unwrap();
         assert!(told.contains(&place), "{told}\nlacks {place}");
 
         let answer = gateway.ask("POST", "/reload").await;

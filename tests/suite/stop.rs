@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Client, DEADLINE, Gate, Gateway, Origin, Streaming, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, sse,
+    Authority, Client, DEADLINE, Gate, Gateway, Origin, Streaming, answer, body, connect, eventually, gate, gateway,
+    h2c, http1, origin, sse,
 };
 
 /// What the gateway may take at most once nothing runs any more.
@@ -121,6 +122,21 @@ async fn a_gateway_with_nothing_to_do_stops_at_once() {
     assert!(told.elapsed() < AT_ONCE, "took {:?}", told.elapsed());
     assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
     assert_eq!(outcomes(&exit.stdout), ["completed"; 3]);
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_not_done_holds_up_no_stop() {
+    let own = Authority::new().issue(&["a.test"]);
+    let builder = gateway().upstream(&origin().await).file("a.pem", own.certificate).file("a.key", own.key);
+    let tls = "0\", tls: { certificates: [{ certificate: a.pem, private_key: a.key }] } }";
+    let text = builder.text().replacen("0\" }", tls, 1);
+    let mut gateway = builder.yaml(text).start().await;
+    let _silent = connect(gateway.address()).await;
+    let mut begun = connect(gateway.address()).await;
+    begun.send(b"\x16\x03\x01\x02\x00\x01").await;
+    eventually("both", async || gateway.metrics().await.sum("tollgate_connections_in_flight", &[]) == 2.0).await;
+    gateway.signal(Signal::SIGTERM);
+    assert_eq!(gateway.wait_exit(AT_ONCE).await.status.code(), Some(0));
 }
 
 /// What a gateway does that cuts: all streams break, every one has its row, and the process ends well.

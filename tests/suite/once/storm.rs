@@ -58,7 +58,13 @@ fn yaml(good: &Origin, bad: &Origin) -> String {
          routes:\n  - {{ paths: [/again/], upstream: mixed }}\n  - {{ paths: [/late/], upstream: hasty }}\n  \
          - {{ paths: [/nowhere/], hosts: [elsewhere.test], upstream: patient }}\n  \
          - {{ paths: [{paths}], upstream: patient }}\n",
-        paths = KINDS.map(|(kind, _)| kind).into_iter().filter(|kind| *kind != "nowhere").map(|kind| format!("/{kind}/")).collect::<Vec<_>>().join(", ")
+        paths = KINDS
+            .map(|(kind, _)| kind)
+            .into_iter()
+            .filter(|kind| *kind != "nowhere")
+            .map(|kind| format!("/{kind}/"))
+            .collect::<Vec<_>>()
+            .join(", ")
     )
 }
 

@@ -8,7 +8,8 @@ async fn open(gateway: &Gateway, origins: &[&Origin]) -> (Raw, usize) {
     let mut raw = connect(gateway.address()).await;
     raw.send("GET /stream HTTP/1.1\r\nhost: a\r\n\r\n").await;
     raw.until("one").await;
-    let at = found("an origin that was asked", async || (0..origins.len()).find(|at| origins[*at].count() > before[*at]));
+    let at =
+        found("an origin that was asked", async || (0..origins.len()).find(|at| origins[*at].count() > before[*at]));
     (raw, at.await)
 }
 
