@@ -5,10 +5,12 @@ pub(crate) mod field;
 mod line;
 
 use std::io::{self, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,12 +88,15 @@ impl LogLevel {
 }
 
 /// The process's logger. The facade wants one that lives as long as the process.
-static LOGGER: Logger = Logger { text: AtomicBool::new(false), libraries: AtomicBool::new(false) };
+static LOGGER: Logger =
+    Logger { text: AtomicBool::new(false), libraries: AtomicBool::new(false), lost: AtomicU64::new(0) };
 
 struct Logger {
     text: AtomicBool,
     /// Whether libraries may speak below `error`.
     libraries: AtomicBool,
+    /// Lines lost since the last one that was not.
+    lost: AtomicU64,
 }
 
 impl Log for Logger {
@@ -109,11 +114,33 @@ impl Log for Logger {
         let write = if self.text.load(Ordering::Relaxed) { line::text } else { line::json };
         let mut line = Vec::with_capacity(256);
         write(&mut line, record, SystemTime::now());
-        // whole and at once, so that lines of several threads do not mix; where it fails there is nobody left to tell
-        let _ = io::stderr().lock().write_all(&line);
+        self.put(&line);
     }
 
     fn flush(&self) {}
+}
+
+impl Logger {
+    /// Writes a line whole and at once, so that lines of several threads do not mix. Where standard error is a pipe that
+    /// nobody empties, the line is lost: no request waits for a log. How many were lost stands before the next that is not.
+    fn put(&self, line: &[u8]) {
+        let mut stderr = io::stderr().lock();
+        let takes = PollFd::new(stderr.as_fd(), PollFlags::POLLOUT);
+        if poll(&mut [takes], PollTimeout::ZERO) == Ok(0) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            // not as a record: it would wait for the lock that is held here
+            let _ = writeln!(
+                stderr,
+                "{{\"level\":\"warn\",\"message\":\"lines lost, since nobody read them\",\"lines\":{lost}}}"
+            );
+        }
+        // where it fails there is nobody left to tell
+        let _ = stderr.write_all(line);
+    }
 }
 
 /// Whether a target belongs to a library that warns of what is a client's everyday, such as a connection that broke.

@@ -131,10 +131,10 @@ impl Failure {
         match self {
             Self::ClientGone => None,
             Self::BadRequest => Some(ErrorKind::InvalidRequest),
-            Self::Connect | Self::Tls | Self::Unresolved | Self::NoAnswer | Self::BrokenAnswer | Self::Status(_) => {
+            Self::Connect | Self::Tls | Self::NoAnswer | Self::BrokenAnswer | Self::Status(_) => {
                 Some(ErrorKind::BadGateway)
             }
-            Self::NoServer => Some(ErrorKind::NoServer),
+            Self::NoServer | Self::Unresolved => Some(ErrorKind::NoServer),
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout => {
                 Some(ErrorKind::GatewayTimeout)
             }
@@ -147,7 +147,7 @@ impl Failure {
     pub fn message(self) -> &'static str {
         match self {
             Self::BadRequest => "The request body is malformed",
-            Self::NoServer => "No server can take the request now",
+            Self::NoServer | Self::Unresolved => "No server can take the request now",
             Self::ConnectTimeout => "The upstream could not be reached in time",
             Self::FirstByteTimeout | Self::IdleTimeout => "The upstream did not answer in time",
             Self::TotalTimeout => "The request took too long",

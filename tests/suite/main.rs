@@ -18,7 +18,8 @@ mod sdk; // the real SDKs see no gateway
 mod stop; // how a gateway ends, and where it cannot begin
 mod streams; // events leave when they come, and break when they break
 mod timeouts; // each of the four, and what it is called
-mod tls; // certificates of listeners
+mod tls;
+mod unread; // logs that nobody reads // certificates of listeners
 
 mod filler; // bodies that show what became of them
 mod memory; // how much a gateway takes at its peak
