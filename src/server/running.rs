@@ -1,5 +1,7 @@
 //! A gateway at work: what serves, how it is reloaded, and how it stops.
 
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,25 @@ pub struct Running {
     threads: Threads,
     stopping: watch::Sender<bool>,
     drain_timeout: Duration,
+    fixed: Fixed,
+}
+
+/// What a reload cannot change.
+#[derive(PartialEq, Eq)]
+struct Fixed {
+    threads: Option<NonZeroUsize>,
+    admin: Option<SocketAddr>,
+    kept_connections: usize,
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self {
+            threads: config.server.threads,
+            admin: config.admin.as_ref().map(|admin| admin.address.value),
+            kept_connections: config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum(),
+        }
+    }
 }
 
 /// How a stop ended.
@@ -59,6 +80,7 @@ impl Running {
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
         let service = Service { workers, metrics: metrics.clone(), patience: config.server.header_timeout.get() };
         let drain_timeout = config.server.drain_timeout.get();
+        let fixed = Fixed::of(config);
         let mut running = Self {
             source,
             lasting,
@@ -69,6 +91,7 @@ impl Running {
             threads,
             stopping,
             drain_timeout,
+            fixed,
         };
         running.open(prepared)?;
         Ok(running)
@@ -114,6 +137,11 @@ impl Running {
         self.snapshot.store(Arc::new(snapshot));
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);
+        if Fixed::of(&config) != self.fixed {
+            warn!(
+                "server.threads, admin.address and keepalive.connections change with a restart only; the old ones stay"
+            );
+        }
         Ok(())
     }
 

@@ -149,3 +149,16 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
     assert_eq!(ask_for(&gateway, 4001).await, 200);
     gateway.rests().await;
 }
+
+#[tokio::test]
+async fn what_only_a_restart_can_change_is_told() {
+    let origin = origin().await;
+    let builder = gateway().upstream(&origin);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    hang_up(&gateway, "ok").await;
+    assert!(!gateway.stderr().contains("restart"), "{}", gateway.stderr());
+    gateway.rewrite(format!("{text}server: {{ threads: 7 }}\n"));
+    hang_up(&gateway, "ok").await;
+    gateway.says("change with a restart only").await;
+}

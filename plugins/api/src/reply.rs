@@ -1,7 +1,7 @@
 //! An answer made here instead of upstream, and the error objects of both dialects.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
@@ -69,13 +69,6 @@ impl Reply {
     #[must_use]
     pub fn not_to_be_retried(mut self) -> Self {
         self.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-        self
-    }
-
-    /// The same, asking the client to wait so many seconds before it tries again.
-    #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         self
     }
 }
