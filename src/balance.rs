@@ -1,6 +1,8 @@
 //! Chooses a server of an upstream and counts what is in flight on it. Does not connect to it.
 
 mod least_conn;
+#[cfg(test)]
+mod properties;
 mod registry;
 mod round_robin;
 mod settings;

@@ -1,0 +1,104 @@
+//! What holds for every pool and every order of requests: properties, not examples.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// A request begins, or the one at this place among those under way ends.
+#[derive(Clone, Debug)]
+enum Step {
+    Open,
+    Close(prop::sample::Index),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // more begin than end, so that loads build up
+    let step = prop_oneof![3 => Just(Step::Open), 2 => any::<prop::sample::Index>().prop_map(Step::Close)];
+    vec(step, 1..200)
+}
+
+fn weights() -> impl Strategy<Value = Vec<u32>> {
+    vec(1_u32..=9, 1..8)
+}
+
+fn pool(balance: &str, weights: &[u32]) -> Pool {
+    let servers: Vec<_> = weights
+        .iter()
+        .enumerate()
+        .map(|(at, weight)| serde_json::json!({ "address": format!("s{at}:1"), "weight": weight }))
+        .collect();
+    let settings = serde_json::from_value(serde_json::json!({ "balance": balance, "servers": servers })).unwrap();
+    Pool::new("test", &settings, &Registry::default())
+}
+
+fn loads(pool: &Pool) -> Vec<u64> {
+    pool.servers().iter().map(|server| server.in_flight()).collect()
+}
+
+/// Whether a load of `a` requests on a weight is less than one of `b` on another.
+fn is_less((a, a_weight): (u64, u32), (b, b_weight): (u64, u32)) -> bool {
+    a * u64::from(b_weight) < b * u64::from(a_weight)
+}
+
+proptest! {
+    #[test]
+    fn least_conn_never_takes_a_server_while_another_has_less_to_do(weights in weights(), steps in steps()) {
+        let pool = pool("least_conn", &weights);
+        let mut under_way = Vec::new();
+        let mut model = vec![0_u64; weights.len()];
+        for step in steps {
+            match step {
+                Step::Open => {
+                    let lease = pool.lease(&[]).unwrap();
+                    let taken = (model[lease.index()], weights[lease.index()]);
+                    for other in model.iter().copied().zip(weights.iter().copied()) {
+                        prop_assert!(!is_less(other, taken), "{other:?} had less than {taken:?}");
+                    }
+                    model[lease.index()] += 1;
+                    under_way.push(lease);
+                }
+                Step::Close(index) if !under_way.is_empty() => {
+                    let lease = under_way.swap_remove(index.index(under_way.len()));
+                    model[lease.index()] -= 1;
+                }
+                Step::Close(_) => {}
+            }
+            prop_assert_eq!(loads(&pool), model.clone());
+        }
+        drop(under_way);
+        prop_assert!(loads(&pool).iter().all(|load| *load == 0));
+    }
+
+    #[test]
+    fn one_at_a_time_every_round_gives_each_its_weight(
+        balance in prop_oneof![Just("least_conn"), Just("round_robin")],
+        weights in weights(),
+    ) {
+        let pool = pool(balance, &weights);
+        let round: u32 = weights.iter().sum();
+        for _ in 0..3 {
+            let mut taken = vec![0_u32; weights.len()];
+            for _ in 0..round {
+                taken[pool.lease(&[]).unwrap().index()] += 1;
+            }
+            prop_assert_eq!(&taken, &weights);
+        }
+    }
+
+    #[test]
+    fn what_was_tried_is_never_taken_again(
+        balance in prop_oneof![Just("least_conn"), Just("round_robin")],
+        weights in weights(),
+        before in 0_usize..50,
+    ) {
+        let pool = pool(balance, &weights);
+        let _under_way: Vec<_> = (0..before).map(|_| pool.lease(&[]).unwrap()).collect();
+        let mut tried = Vec::new();
+        while let Some(lease) = pool.lease(&tried) {
+            prop_assert!(!tried.contains(&lease.index()));
+            tried.push(lease.index());
+        }
+        prop_assert_eq!(tried.len(), weights.len());
+    }
+}
