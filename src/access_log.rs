@@ -85,7 +85,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::{Duration, Instant, SystemTime};
 
-    use plugin_api::http::{Method, StatusCode};
+    use plugin_api::http::StatusCode;
     use plugin_api::{End, Uuid};
 
     use super::*;
@@ -119,25 +119,15 @@ mod tests {
 
     fn outcome(path: String) -> Outcome {
         Outcome {
-            id: Uuid::nil(),
-            started: SystemTime::UNIX_EPOCH,
-            method: Method::GET,
             path,
             host: "host".into(),
             client: Some([127, 0, 0, 1].into()),
-            endpoint: None,
-            model: None,
-            streaming: None,
             upstream: Some("up".into()),
             server: Some("server:1".into()),
             attempts: 1,
             status: Some(StatusCode::OK),
             end: End::Completed,
-            error: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            first_byte: None,
-            total: Duration::ZERO,
+            ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         }
     }
 

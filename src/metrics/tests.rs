@@ -9,25 +9,14 @@ use super::*;
 
 fn outcome(method: Method, status: Option<u16>, upstream: Option<&str>, end: End) -> Outcome {
     Outcome {
-        id: Uuid::nil(),
-        started: SystemTime::UNIX_EPOCH,
         method,
         path: "/".into(),
-        host: String::new(),
-        client: None,
-        endpoint: None,
-        model: None,
-        streaming: None,
         upstream: upstream.map(Into::into),
-        server: None,
         attempts: 1,
         status: status.map(|status| StatusCode::from_u16(status).unwrap()),
         end,
-        error: None,
-        request_bytes: 0,
-        response_bytes: 0,
-        first_byte: None,
         total: Duration::from_millis(7),
+        ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
     }
 }
 

@@ -52,6 +52,34 @@ pub struct Outcome {
     pub total: Duration,
 }
 
+impl Outcome {
+    /// An exchange of which nothing is known yet but that it began. Until more is known, it counts as cut short.
+    #[must_use]
+    pub fn begun(id: Uuid, started: SystemTime) -> Self {
+        Self {
+            id,
+            started,
+            method: Method::GET,
+            path: String::new(),
+            host: String::new(),
+            client: None,
+            endpoint: None,
+            model: None,
+            streaming: None,
+            upstream: None,
+            server: None,
+            attempts: 0,
+            status: None,
+            end: End::Aborted,
+            error: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            first_byte: None,
+            total: Duration::ZERO,
+        }
+    }
+}
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
