@@ -26,7 +26,7 @@ pub struct ServerSettings {
     pub body_timeout: Period,
     /// How long a client may take to send the head of a request, before the connection is closed.
     pub header_timeout: Period,
-    /// How long an idle connection from a client is kept open.
+    /// How long an idle connection from a client is kept open. For HTTP/2 connections read at start only.
     pub keepalive_timeout: Period,
 }
 

@@ -1,6 +1,7 @@
-//! Where a client's connection meets the proxy, once per worker: every request runs under its own watch.
+//! Where a client's connection meets the proxy, once per worker: every request is watched over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -30,11 +31,7 @@ impl Front {
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config) -> Self {
         let conf = ServerConf {
             threads: 1,
-            upstream_keepalive_pool_size: config
-                .upstreams
-                .values()
-                .map(|upstream| upstream.keepalive.connections)
-                .sum(),
+            upstream_keepalive_pool_size: kept_connections(config),
             max_retries: MAX_ATTEMPTS,
             ..ServerConf::default()
         };
@@ -46,6 +43,18 @@ impl Front {
         proxy.handle_init_modules();
         Self { proxy: Arc::new(proxy), snapshot }
     }
+
+    /// How long the first bytes of a connection, and its TLS handshake, may take now.
+    #[must_use]
+    pub fn header_timeout(&self) -> Duration {
+        self.snapshot.load().limits.header_timeout
+    }
+}
+
+/// The idle connections that a worker keeps to all its upstreams.
+#[must_use]
+pub fn kept_connections(config: &Config) -> usize {
+    config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum()
 }
 
 #[async_trait]

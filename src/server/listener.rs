@@ -45,8 +45,6 @@ pub struct Service {
     pub workers: Workers,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
-    /// How long first bytes and TLS handshakes may take.
-    pub patience: Duration,
 }
 
 /// Takes an address.
@@ -119,7 +117,7 @@ async fn accept(
                 let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
                 // out of this runtime, into that of a worker; a socket that cannot go is gone
                 if let Ok(stream) = stream.into_std() {
-                    service.workers.give(Accepted { stream, peer, tls, patience: service.patience, held });
+                    service.workers.give(Accepted { stream, peer, tls, held });
                 }
             }
             Err(error) => {

@@ -15,7 +15,7 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::proxy::{Lasting, Snapshot};
 
-use super::front::Front;
+use super::front::{self, Front};
 use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
 use super::source::Source;
@@ -51,7 +51,7 @@ impl Fixed {
         Self {
             threads: config.server.threads,
             admin: config.admin.as_ref().map(|admin| admin.address.value),
-            kept_connections: config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum(),
+            kept_connections: front::kept_connections(config),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Running {
         let front = || Front::new(snapshot.clone(), config);
         let workers = Workers::start(threads, front, &shutdown);
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
-        let service = Service { workers, metrics: metrics.clone(), patience: config.server.header_timeout.get() };
+        let service = Service { workers, metrics: metrics.clone() };
         let drain_timeout = config.server.drain_timeout.get();
         let fixed = Fixed::of(config);
         let mut running = Self {

@@ -27,8 +27,6 @@ pub struct Accepted {
     pub peer: SocketAddr,
     /// TLS, if its listener speaks it.
     pub tls: Option<TlsAcceptor>,
-    /// How long its first bytes and its handshake may take.
-    pub patience: Duration,
     /// What it holds while it is open; given back when it is dropped.
     pub held: Box<dyn Send + Sync>,
 }
@@ -109,12 +107,12 @@ async fn serve(mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>, front: A
 }
 
 async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWatch) {
-    let Accepted { stream, peer, tls, patience, held: _held } = accepted;
+    let Accepted { stream, peer, tls, held: _held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     let Ok(stream) = stream else { return }; // the client is gone
-    let limit = patience;
-    let patience = Patience { limit: patience, stopping: shutdown.clone() };
+    let limit = front.header_timeout();
+    let patience = Patience { limit, stopping: shutdown.clone() };
     let connection = match tls {
         None => Connection::plain(stream, peer, patience),
         Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience).await {
