@@ -6,20 +6,40 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use log::error;
-use plugin_api::{Chunk, Flow, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
+use plugin_api::{BatchResult, Chunk, Flow, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
 
 /// The plugins of a route, top to bottom.
 #[derive(Clone, Default)]
 pub struct Chain {
     plugins: Arc<[Installed]>,
-    reads_body: bool,
+    needs: Needs,
+}
+
+/// What the plugins of a route need done for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The request's body read.
+    pub body: bool,
+    /// The answers to calls read as they pass.
+    pub answer: bool,
+    /// Calls placed in conversations.
+    pub thread: bool,
+    /// Calls that may go on without their client.
+    pub outlive: bool,
 }
 
 impl Chain {
     /// A chain of these, top to bottom.
     #[must_use]
     pub fn new(plugins: Vec<Installed>) -> Self {
-        Self { reads_body: plugins.iter().any(|plugin| plugin.reads_body), plugins: plugins.into() }
+        let any = |need: fn(&Needs) -> bool| plugins.iter().any(|plugin| need(&plugin.needs));
+        let needs = Needs {
+            body: any(|needs| needs.body),
+            answer: any(|needs| needs.answer),
+            thread: any(|needs| needs.thread),
+            outlive: any(|needs| needs.outlive),
+        };
+        Self { needs, plugins: plugins.into() }
     }
 
     /// Whether there is no plugin in it.
@@ -28,10 +48,10 @@ impl Chain {
         self.plugins.is_empty()
     }
 
-    /// Whether any plugin wants the request's body read.
+    /// What any of its plugins needs.
     #[must_use]
-    pub fn reads_body(&self) -> bool {
-        self.reads_body
+    pub fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// Fresh seats for one exchange; they cost nothing if there are no plugins.
@@ -45,7 +65,7 @@ impl Chain {
 #[derive(Clone)]
 pub struct Installed {
     seat: Arc<dyn Fn() -> Box<dyn Seat> + Send + Sync>,
-    reads_body: bool,
+    needs: Needs,
 }
 
 impl Installed {
@@ -54,7 +74,9 @@ impl Installed {
     pub fn new<P: Plugin>(plugin: P) -> Self {
         let plugin = Arc::new(plugin);
         let seat = move || -> Box<dyn Seat> { Box::new(Seated { plugin: plugin.clone(), state: P::State::default() }) };
-        Self { seat: Arc::new(seat), reads_body: P::READS_BODY }
+        let needs =
+            Needs { body: P::READS_BODY, answer: P::READS_ANSWER, thread: P::FOLLOWS_THREADS, outlive: P::OUTLIVES };
+        Self { seat: Arc::new(seat), needs }
     }
 }
 
@@ -129,6 +151,18 @@ impl Seats {
         Ok(())
     }
 
+    /// Runs `batch_result` of those that joined, bottom to top.
+    ///
+    /// # Errors
+    /// The name of the plugin that panicked.
+    pub fn batch_result(&mut self, result: &BatchResult) -> Result<(), &'static str> {
+        for seat in self.seats[..self.joined].iter_mut().rev() {
+            let ran = catch_unwind(AssertUnwindSafe(|| seat.batch_result(result)));
+            ran.map_err(|_| told_of_panic(seat.name()))?;
+        }
+        Ok(())
+    }
+
     /// Runs `log` of all, top to bottom; one that panics keeps none of the others from it.
     pub fn log(&mut self, outcome: &Outcome) {
         for seat in &mut self.seats {
@@ -154,6 +188,7 @@ trait Seat: Send + Sync {
     async fn request_body(&mut self, call: &mut ModelCall) -> Flow;
     async fn response_head(&mut self, head: &mut ResponseHead<'_>);
     fn response_chunk(&mut self, chunk: &Chunk<'_>);
+    fn batch_result(&mut self, result: &BatchResult);
     fn log(&mut self, outcome: &Outcome);
 }
 
@@ -186,6 +221,10 @@ impl<P: Plugin> Seat for Seated<P> {
 
     fn response_chunk(&mut self, chunk: &Chunk<'_>) {
         self.plugin.response_chunk(&mut self.state, chunk);
+    }
+
+    fn batch_result(&mut self, result: &BatchResult) {
+        self.plugin.batch_result(&mut self.state, result);
     }
 
     fn log(&mut self, outcome: &Outcome) {
@@ -265,6 +304,8 @@ mod tests {
             method: &Method::GET,
             uri: &uri,
             headers: &headers,
+            host: "",
+            upstream: "",
             client: None,
             endpoint: None,
             dialect: Dialect::OpenAi,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
@@ -9,6 +10,19 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::chain::Installed;
+
+/// What plugins keep beyond the configuration that names them.
+#[derive(Debug, Default)]
+pub struct Lasting {}
+
+/// Where plugins are installed.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// What relative paths start from.
+    pub base: &'a Path,
+    /// What plugins kept so far.
+    pub lasting: &'a Lasting,
+}
 
 /// One entry of `plugins:`. The key is the plugin, the value its settings, or `off` on a route.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -35,11 +49,22 @@ impl PluginEntry {
         }
     }
 
+    /// Checks its settings as a whole; opens and keeps nothing.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::MaxTokens(Switch::On(config)) => config.build().map(drop),
+            Self::MaxTokens(Switch::Off) => Ok(()),
+        }
+    }
+
     /// The plugin, ready to serve; `None` if it is off.
     ///
     /// # Errors
-    /// What is wrong with its settings as a whole.
-    pub fn install(&self) -> Result<Option<Installed>, String> {
+    /// What is wrong with its settings as a whole, or keeps it from beginning.
+    pub fn install(&self, _: &Site<'_>) -> Result<Option<Installed>, String> {
         Ok(match self {
             Self::MaxTokens(Switch::On(config)) => Some(Installed::new(config.build()?)),
             Self::MaxTokens(Switch::Off) => None,

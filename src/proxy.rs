@@ -6,6 +6,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod head;
+mod reply;
 mod request;
 mod response;
 mod retry;
@@ -57,7 +58,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     fn allow_spawning_subrequest(&self, _: &Session, x: &Box<Exchange>) -> bool {
-        x.snapshot.drains
+        x.snapshot.subrequests
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {

@@ -162,6 +162,7 @@ mod tests {
             response_bytes: 3456,
             first_byte: Some(Duration::from_micros(1_000_020)),
             total: Duration::from_micros(2_000_500),
+            ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         }
     }
 

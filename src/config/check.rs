@@ -105,7 +105,7 @@ fn plugins(config: &Config, report: &mut Report<'_>) {
 /// One list of plugins by itself.
 fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
     for (at, entry) in entries.iter().enumerate() {
-        if let Err(message) = entry.install()
+        if let Err(message) = entry.check()
             && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
         {
             tell(entry.at, message, report);

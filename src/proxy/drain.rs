@@ -1,6 +1,7 @@
-//! `on_client_gone: drain`: the call runs on a task of its own, as a subrequest, and this request only passes its answer
-//! on. So it ends by itself when the client leaves. A slow client still makes it wait: few pieces fit between them.
+//! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
+//! its answer on. It goes on to its end (`on_client_gone: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use pingora_proxy::subrequest::{BodyMode, Ctx};
+use plugin_api::Outlive;
+use tokio::task::JoinHandle;
 
 use crate::routes::OnClientGone;
 
@@ -27,9 +30,13 @@ const HEAD: Duration = Duration::from_secs(10);
 /// The exchange on its way to the subrequest that carries it on.
 struct HandedOver(Option<Box<Exchange>>);
 
+/// What an answer may be ahead of a slow client, in bytes. Only then does the client make the call wait.
+const AHEAD: usize = 8 << 20;
+
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
 pub fn wanted(x: &Exchange) -> bool {
-    x.body.is_some() && x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain)
+    let drains = || x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    x.body.is_some() && (x.outlive.is_some() || drains())
 }
 
 /// Takes over an exchange that was handed to this subrequest; `false` if this is none.
@@ -71,6 +78,8 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     };
     let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
+    let drains = x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    let outlive = x.outlive.take().filter(|_| !drains);
     let client_left = Arc::new(AtomicBool::new(false));
     x.client_left = Some(client_left.clone());
     let spent = Exchange::spent(x.snapshot.clone());
@@ -83,13 +92,16 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
         let sent = handle.tx.try_send(one_byte);
         sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
     }
-    tokio::spawn(guarded(Watch::new(HEAD, HEAD), subrequest.run()));
+    let call = tokio::spawn(guarded(Watch::new(HEAD, HEAD), subrequest.run()));
 
     let passed = pass(session, &mut handle).await;
     if let Err(Broken::Client(error)) = passed {
         client_left.store(true, Ordering::Relaxed);
         debug!(error:%; "client left; its call is read to the end");
         handle.drain_tasks();
+        if let Some(outlive) = outlive {
+            tokio::spawn(end_when_unwanted(call, outlive));
+        }
         x.failure = Some(Failure::ClientGone);
         return Err(error.into_down());
     }
@@ -121,22 +133,61 @@ enum Broken {
     Answer,
 }
 
+/// Ends a call that nobody wants any more; one that is over before that is left alone.
+async fn end_when_unwanted(mut call: JoinHandle<Option<()>>, outlive: Outlive) {
+    tokio::select! {
+        _ = &mut call => {}
+        () = outlive.into_future() => call.abort(),
+    }
+}
+
+/// Passes the answer on as it comes. What a slow client has not taken waits here, so that the call need not.
 async fn pass(session: &mut Session, handle: &mut SubrequestHandle) -> Result<(), Broken> {
+    let mut waiting = Vec::new();
+    let mut open = true;
     loop {
-        let task = tokio::select! {
-            task = handle.rx.recv() => task,
-            gone = session.downstream_session.read_body_or_idle(true) => {
-                let error = gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
-                return Err(Broken::Client(error));
-            }
-        };
-        match task {
-            None | Some(HttpTask::Failed(_)) => return Err(Broken::Answer),
-            Some(task) => {
-                if session.write_response_tasks(vec![task]).await.map_err(Broken::Client)? {
-                    return Ok(());
+        if waiting.is_empty() && open {
+            let task = tokio::select! {
+                task = handle.rx.recv() => task,
+                gone = session.downstream_session.read_body_or_idle(true) => {
+                    let error =
+                        gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
+                    return Err(Broken::Client(error));
+                }
+            };
+            waiting.extend(task);
+        }
+        let mut tasks = std::mem::take(&mut waiting);
+        let failed = tasks.iter().position(|task| matches!(task, HttpTask::Failed(_)));
+        tasks.truncate(failed.unwrap_or(tasks.len()));
+        if tasks.is_empty() {
+            return Err(Broken::Answer);
+        }
+        let mut ahead = 0;
+        let mut writing = pin!(session.write_response_tasks(tasks));
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut writing => break ended.map_err(Broken::Client)?,
+                task = handle.rx.recv(), if open && ahead < AHEAD => {
+                    open = task.is_some();
+                    ahead += task.as_ref().map_or(0, size);
+                    waiting.extend(task);
                 }
             }
+        };
+        if ended {
+            return Ok(());
         }
+        if failed.is_some() {
+            return Err(Broken::Answer);
+        }
+    }
+}
+
+fn size(task: &HttpTask) -> usize {
+    match task {
+        HttpTask::Body(Some(bytes), _) | HttpTask::UpgradedBody(Some(bytes), _) => bytes.len(),
+        _ => 0,
     }
 }

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{Method, StatusCode};
 use log::error;
 use pingora_proxy::Session;
-use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Uuid};
+use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
 
 use crate::balance::Lease;
@@ -48,6 +48,8 @@ pub struct Exchange {
     pub body: Option<ReadBody>,
     /// The attempts upstream.
     pub attempts: Attempts,
+    /// Who else waits for its answer than its own client.
+    pub outlive: Option<Outlive>,
     /// What went wrong last.
     pub failure: Option<Failure>,
     /// Whether the client has left an exchange that goes on without it.
@@ -100,6 +102,7 @@ impl Exchange {
             request_edits: HeaderEdits::default(),
             body: None,
             attempts: Attempts::default(),
+            outlive: None,
             failure: None,
             client_left: None,
             _in_flight: snapshot.metrics.request_in_flight(),

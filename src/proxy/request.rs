@@ -18,7 +18,7 @@ use super::drain;
 use super::exchange::{Exchange, ReadBody};
 use super::failure::Failure;
 use super::head::Present;
-use super::response;
+use super::reply;
 
 /// What Pingora is told of a connection that may be used again: that it has no limit, because the watch keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -34,7 +34,7 @@ pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool
     match prepare(session, x).await {
         Ok(()) if drain::wanted(x) => drain::carry(session, x).await.map(|()| true),
         Ok(()) => Ok(false),
-        Err(Halt::Answer(reply)) => response::send(session, x, *reply).await.map(|()| true),
+        Err(Halt::Answer(reply)) => reply::send(session, x, *reply).await.map(|()| true),
         Err(Halt::Fail(failure, error)) => {
             x.failure = Some(failure);
             Err(error)
@@ -77,7 +77,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         run_request_head(session, x).await?;
     }
     let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
-    if drains || route.chain.reads_body() && x.outcome.endpoint.is_some() {
+    if drains || route.chain.needs().body && x.outcome.endpoint.is_some() {
         read_body(session, x).await?;
     } else if x.present.expect {
         body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
@@ -130,6 +130,8 @@ async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Hal
         method: &head.method,
         uri: &head.uri,
         headers: &head.headers,
+        host: &x.outcome.host,
+        upstream: x.outcome.upstream.as_deref().unwrap_or_default(),
         client: x.outcome.client,
         endpoint: x.outcome.endpoint,
         dialect: x.dialect(),
@@ -171,7 +173,18 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         x.outcome.model.clone_from(&only.model);
         x.outcome.streaming = Some(only.stream);
     }
-    x.seats.request_body(&mut call).await.map_err(|stop| halted(x, stop))?;
+    let ran = tokio::select! {
+        biased;
+        ran = x.seats.request_body(&mut call) => ran,
+        // a plugin may wait for long; nobody waits for a client that has left
+        gone = session.downstream_session.read_body_or_idle(true) => {
+            let error = gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
+            return Err(client_fault(x, error));
+        }
+    };
+    x.outcome.cache = call.cache;
+    x.outlive = call.outlive.take();
+    ran.map_err(|stop| halted(x, stop))?;
     let edited = call.is_edited();
     x.body = Some(ReadBody { bytes: call.into_body(), edited });
     Ok(())

@@ -1,27 +1,15 @@
-//! The way out: the upstream's answer as it passes, and the answers made here.
-
-use std::time::Duration;
+//! The way out of the upstream's answer: its head judged, its bytes shown to the plugins as they pass.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderName, StatusCode, Version};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Chunk, HeaderEdit, HeaderEdits, Reply, ResponseHead};
-use tokio::time::timeout;
+use plugin_api::{Chunk, HeaderEdit, HeaderEdits, ResponseHead};
 
 use super::exchange::Exchange;
-use super::failure::{Failure, PLUGIN_PANIC};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// How long a client may go on sending a body that nobody wants, and how long it may pause (nginx: `lingering_time`,
-/// `lingering_timeout`). Closing earlier makes its system throw the answer away unread.
-const LINGER: Duration = Duration::from_secs(30);
-const LINGER_PAUSE: Duration = Duration::from_secs(5);
-/// How long one may go on who was too slow in the first place.
-const LINGER_LATE: Duration = Duration::from_secs(1);
+use super::failure::PLUGIN_PANIC;
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
@@ -67,62 +55,28 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     if x.seats.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    let edits = run_response_head(head, x).await?;
-    apply(head, &edits)
+    show_head(head, x).await
 }
 
 /// Bytes of the answer are passing.
 pub fn on_chunk(body: Option<&Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
-    if !x.seats.is_empty() {
-        let none = Bytes::new();
-        let chunk = Chunk { bytes: body.unwrap_or(&none), last };
-        x.seats.response_chunk(&chunk).map_err(|plugin| panicked(x, plugin))?;
-    }
-    Ok(())
+    let none = Bytes::new();
+    show_chunk(body.unwrap_or(&none), last, x)
 }
 
-/// Sends an answer that was made here.
-pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
-    let unread = !session.downstream_session.is_body_done();
-    if session.is_process_shutting_down() {
-        session.set_keepalive(None);
-    }
-    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
-    for (name, value) in &reply.headers {
-        head.append_header(name.clone(), value.clone())?;
-    }
-    head.insert_header(CONTENT_LENGTH, HeaderValue::from(reply.body.len()))?;
-    if !reply.headers.contains_key(REQUEST_ID) {
-        head.insert_header(REQUEST_ID, x.outcome.id.to_string())?;
-    }
-    // after a panic the plugins of this exchange are left alone
-    if !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic) {
-        let edits = run_response_head(&head, x).await?;
-        apply(&mut head, &edits)?;
-    }
-    if x.failure.is_none() {
-        x.outcome.end = reply.end;
-    }
-    x.outcome.status = Some(reply.status);
-    let without_body = session.req_header().method == Method::HEAD || reply.body.is_empty();
-    session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
-    if !without_body {
-        session.write_response_body(Some(reply.body), true).await.map_err(|e| e.into_down())?;
-    }
-    if unread && session.req_header().version != Version::HTTP_2 {
-        linger(session, if reply.status == StatusCode::REQUEST_TIMEOUT { LINGER_LATE } else { LINGER }).await;
-    }
-    Ok(())
+/// Shows the plugins a head that is about to be sent, and makes the changes that they want.
+pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+    let edits = run_response_head(head, x).await?;
+    apply(head, &edits)
 }
 
-/// Reads what the client still sends, so that it finds the answer before it finds the connection closed.
-async fn linger(session: &mut Session, longest: Duration) {
-    let drained = async {
-        while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
-    };
-    // whoever sends for longer than that is cut
-    let _ = timeout(longest, drained).await;
+/// Shows the plugins bytes that are about to be sent.
+pub fn show_chunk(bytes: &Bytes, last: bool, x: &mut Exchange) -> Result<()> {
+    if x.seats.is_empty() {
+        return Ok(());
+    }
+    x.seats.response_chunk(&Chunk { bytes, last }).map_err(|plugin| panicked(x, plugin))
 }
 
 async fn run_response_head(head: &ResponseHeader, x: &mut Exchange) -> Result<HeaderEdits> {

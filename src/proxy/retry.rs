@@ -13,7 +13,7 @@ use crate::balance::RetryOn;
 
 use super::exchange::{Exchange, written};
 use super::failure::{Failure, PLUGIN_PANIC};
-use super::response;
+use super::reply;
 use super::watch::Expired;
 
 /// How soon a connection that the server had closed before shows that it is. Whatever breaks later may have been at work
@@ -101,7 +101,7 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
         && let Some(kind) = failure.kind()
     {
         let reply = Reply::error(x.dialect(), kind, failure.message(), x.outcome.id);
-        if let Err(error) = response::send(session, x, reply).await {
+        if let Err(error) = reply::send(session, x, reply).await {
             debug!(error:%; "client left before the error answer");
         }
     }

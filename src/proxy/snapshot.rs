@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::dns::Resolver;
 use crate::located::Location;
 use crate::metrics::{Metrics, SnapshotAlive};
-use crate::plugins::PluginEntry;
+use crate::plugins::{self, PluginEntry, Site};
 use crate::routes::{OnClientGone, Router};
 
 use super::upstream::Upstream;
@@ -26,8 +26,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// The upstreams, in the order of the YAML.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Whether any route drains calls whose clients leave.
-    pub drains: bool,
+    /// Whether the calls of any route may go on without their clients.
+    pub subrequests: bool,
     /// What bounds a request.
     pub limits: Limits,
     /// Where requests are logged.
@@ -70,6 +70,8 @@ pub struct Lasting {
     pub registry: Registry,
     /// Their names and addresses.
     pub resolver: Resolver,
+    /// What plugins keep.
+    pub plugins: plugins::Lasting,
 }
 
 impl Snapshot {
@@ -88,13 +90,14 @@ impl Snapshot {
             upstreams.insert(name.as_str(), upstream);
         }
         let mut routes = Vec::with_capacity(config.routes.len());
+        let site = Site { base, lasting: &lasting.plugins };
         for (index, route) in config.routes.iter().enumerate() {
             let upstream = upstreams
                 .get(route.upstream.as_str())
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins = entries.iter().filter_map(|entry| entry.install().transpose());
+            let plugins = entries.iter().filter_map(|entry| entry.install(&site).transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|error| (route.at, format!("routes[{index}].plugins"), error))?;
             routes.push(Arc::new(Route {
@@ -107,7 +110,9 @@ impl Snapshot {
             .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
         Ok(Self {
             router: Router::new(config.routes.iter().map(|route| &**route)),
-            drains: routes.iter().any(|route| route.on_client_gone == OnClientGone::Drain),
+            subrequests: routes
+                .iter()
+                .any(|route| route.on_client_gone == OnClientGone::Drain || route.chain.needs().outlive),
             routes,
             upstreams: in_order,
             limits: Limits {

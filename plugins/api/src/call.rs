@@ -2,13 +2,15 @@
 
 mod edit;
 mod facts;
+mod outlive;
 
 use bytes::Bytes;
 
-use crate::{Dialect, Endpoint};
+use crate::{CacheStatus, Dialect, Endpoint};
 
 pub use edit::Edit;
 pub use facts::{Asked, Call, TokenField, TokenLimit};
+pub use outlive::Outlive;
 
 /// A call (or a batch of calls) whose whole body has been read.
 ///
@@ -21,6 +23,10 @@ pub struct ModelCall {
     sent: Option<Bytes>,
     text: Bytes,
     reading: Reading,
+    /// What a cache does for it; the exchange's record tells.
+    pub cache: Option<CacheStatus>,
+    /// Who else waits for its answer than its own client.
+    pub outlive: Option<Outlive>,
 }
 
 /// What the body turned out to be.
@@ -40,7 +46,7 @@ impl ModelCall {
     #[must_use]
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: Reading) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
-        Self { endpoint, sent: Some(sent), text, reading }
+        Self { endpoint, sent: Some(sent), text, reading, cache: None, outlive: None }
     }
 
     /// The endpoint it was sent to.

@@ -1,6 +1,8 @@
 //! The contract between the gateway and its plugins: [`Plugin`], and the types its phases see.
 //! It knows no server, no socket and no configuration file, so a plugin's test needs none.
 
+mod answer;
+mod body;
 mod call;
 mod dialect;
 mod headers;
@@ -11,10 +13,13 @@ mod response;
 mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage;
 
+pub use answer::{Answer, AnswerState, CacheStatus, RequestType, Thread};
 pub use async_trait::async_trait;
+pub use body::{Body, BodyStream, Broken};
 pub use bytes::Bytes;
-pub use call::{Asked, Call, Edit, ModelCall, Reading, TokenField, TokenLimit};
+pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, TokenField, TokenLimit};
 pub use dialect::{Dialect, Endpoint};
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
@@ -23,6 +28,7 @@ pub use reply::{ErrorKind, Reply};
 pub use request::RequestHead;
 pub use response::{Chunk, ResponseHead};
 pub use settings::{ByteSize, Period};
+pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use uuid::Uuid;
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -42,6 +48,16 @@ pub trait Plugin: Send + Sync + 'static {
     /// Whether [`request_body`](Plugin::request_body) is to run. A route none of whose plugins reads the body
     /// streams it, so only those who say so pay for the reading.
     const READS_BODY: bool = false;
+
+    /// Whether the answers to calls are to be read as they pass, for [`Outcome::answer`] and
+    /// [`batch_result`](Plugin::batch_result). Only routes with such a plugin pay for it.
+    const READS_ANSWER: bool = false;
+
+    /// Whether calls are to be placed in conversations, for [`Outcome::thread`]. Needs [`READS_BODY`](Plugin::READS_BODY).
+    const FOLLOWS_THREADS: bool = false;
+
+    /// Whether it may keep calls going after their client has left: see [`Outlive`].
+    const OUTLIVES: bool = false;
 
     /// What it remembers from one phase to the next; `()` if nothing.
     /// Dropped when the exchange ends, however it ends.
@@ -63,6 +79,10 @@ pub trait Plugin: Send + Sync + 'static {
 
     /// Bytes are passing to the client, in line with the stream: be quick, never block.
     fn response_chunk(&self, _: &mut Self::State, _: &Chunk<'_>) {}
+
+    /// A download of a batch's results has come to this one. Runs only with [`READS_ANSWER`](Plugin::READS_ANSWER), in line
+    /// with the stream: be quick, never block.
+    fn batch_result(&self, _: &mut Self::State, _: &BatchResult) {}
 
     /// The exchange is over. Runs exactly once for every accepted request, whatever became of it,
     /// in the worst case from a destructor: hence not async.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::Endpoint;
+use crate::{Answer, CacheStatus, Endpoint, RequestType, Thread};
 
 /// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0.
 #[derive(Debug)]
@@ -30,6 +30,12 @@ pub struct Outcome {
     pub model: Option<String>,
     /// Whether a stream was asked for, where the body was read.
     pub streaming: Option<bool>,
+    /// What it was for, where the body was read.
+    pub request_type: Option<RequestType>,
+    /// Its place in a conversation, where a plugin [follows threads](crate::Plugin::FOLLOWS_THREADS).
+    pub thread: Option<Thread>,
+    /// What a cache did for it, where there is one.
+    pub cache: Option<CacheStatus>,
     /// The upstream's name in the YAML.
     pub upstream: Option<Arc<str>>,
     /// The server of the last attempt, as the YAML writes its address.
@@ -48,6 +54,15 @@ pub struct Outcome {
     pub response_bytes: u64,
     /// From the head of the request to the head of the upstream's response.
     pub first_byte: Option<Duration>,
+    /// From the head of the request to the first piece of a stream that carries content, where a plugin
+    /// [reads answers](crate::Plugin::READS_ANSWER).
+    pub first_token: Option<Duration>,
+    /// What the upstream's answer said of itself, where a plugin [reads answers](crate::Plugin::READS_ANSWER).
+    pub answer: Option<Answer>,
+    /// What the answer said that a plugin gave again in the upstream's place: nothing of it is billed.
+    pub saved: Option<Answer>,
+    /// The upstream's own id of the exchange (`request-id`, `x-request-id`).
+    pub upstream_request_id: Option<String>,
     /// From the head of the request to the end.
     pub total: Duration,
 }
@@ -66,6 +81,9 @@ impl Outcome {
             endpoint: None,
             model: None,
             streaming: None,
+            request_type: None,
+            thread: None,
+            cache: None,
             upstream: None,
             server: None,
             attempts: 0,
@@ -75,6 +93,10 @@ impl Outcome {
             request_bytes: 0,
             response_bytes: 0,
             first_byte: None,
+            first_token: None,
+            answer: None,
+            saved: None,
+            upstream_request_id: None,
             total: Duration::ZERO,
         }
     }

@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Dialect, End};
+use crate::{Answer, Body, Dialect, End};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// An answer made here. The gateway adds `content-length` and `x-request-id`.
+/// An answer made here. The gateway adds `content-length`, where the length is known, and `x-request-id`.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
@@ -20,9 +20,12 @@ pub struct Reply {
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: Body,
     /// What the exchange's record will call it: [`End::Refused`], or [`End::Cached`] from a cache.
     pub end: End,
+    /// What the answer says of itself, where it is one that is given again. That of a body that is still to come is read
+    /// as it passes.
+    pub saved: Option<Box<Answer>>,
 }
 
 impl Reply {
@@ -31,7 +34,7 @@ impl Reply {
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: body.into(), end: End::Refused }
+        Self { status, headers, body: Body::Whole(body.into()), end: End::Refused, saved: None }
     }
 
     /// An error as the caller's SDK expects it.

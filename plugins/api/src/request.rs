@@ -18,6 +18,10 @@ pub struct RequestHead<'a> {
     pub uri: &'a Uri,
     /// The headers, hop-by-hop ones included.
     pub headers: &'a HeaderMap,
+    /// The host asked for, as the client wrote it, without the port.
+    pub host: &'a str,
+    /// The name of the upstream that the route leads to.
+    pub upstream: &'a str,
     /// The peer's address; none where it has none (a Unix socket).
     pub client: Option<IpAddr>,
     /// The endpoint, where the request is a call to a model.

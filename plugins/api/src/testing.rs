@@ -51,6 +51,8 @@ impl TestRequest {
             method: &self.method,
             uri: &self.uri,
             headers: &self.headers,
+            host: "test.example",
+            upstream: "test",
             client: None,
             endpoint: Some(self.endpoint),
             dialect: self.endpoint.dialect(),

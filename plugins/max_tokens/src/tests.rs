@@ -32,7 +32,7 @@ async fn refused(plugin: &MaxTokens, mut call: ModelCall) -> String {
     assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
     assert_eq!(reply.headers["x-should-retry"], "false");
     assert!(!call.is_edited());
-    String::from_utf8(reply.body.to_vec()).unwrap()
+    String::from_utf8(reply.body.whole().unwrap().to_vec()).unwrap()
 }
 
 async fn passed(plugin: &MaxTokens, mut call: ModelCall) -> String {

@@ -1,0 +1,137 @@
+//! The way out of an answer that is made here: whole, or piece by piece as it comes to be.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use log::debug;
+use pingora_core::protocols::http::HttpTask;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use plugin_api::{Body, BodyStream, Broken, Reply};
+use tokio::time::timeout;
+
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::response;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a client may go on sending a body that nobody wants, and how long it may pause (nginx: `lingering_time`,
+/// `lingering_timeout`). Closing earlier makes its system throw the answer away unread.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+/// How long one may go on who was too slow in the first place.
+const LINGER_LATE: Duration = Duration::from_secs(1);
+
+/// Sends an answer that was made here.
+///
+/// # Errors
+/// That the client left, or that the answer broke off: the client's connection must break too.
+pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
+    let unread = !session.downstream_session.is_body_done();
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
+    for (name, value) in &reply.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    frame(session, &mut head, &reply.body)?;
+    if !reply.headers.contains_key(REQUEST_ID) {
+        head.insert_header(REQUEST_ID, x.outcome.id.to_string())?;
+    }
+    // after a panic the plugins of this exchange are left alone
+    let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
+    if shown {
+        response::show_head(&mut head, x).await?;
+    }
+    if x.failure.is_none() {
+        x.outcome.end = reply.end;
+    }
+    x.outcome.saved = reply.saved.map(|answer| *answer);
+    x.outcome.status = Some(reply.status);
+    let is_head = session.req_header().method == Method::HEAD;
+    match reply.body {
+        Body::Whole(body) => {
+            let without_body = is_head || body.is_empty();
+            session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
+            if !without_body {
+                if shown {
+                    response::show_chunk(&body, true, x)?;
+                }
+                session.write_response_body(Some(body), true).await.map_err(|e| e.into_down())?;
+            }
+        }
+        Body::Stream(pieces) => {
+            session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
+            if !is_head {
+                stream(session, x, pieces, unread).await?;
+            }
+        }
+    }
+    if unread && session.req_header().version != Version::HTTP_2 {
+        linger(session, if reply.status == StatusCode::REQUEST_TIMEOUT { LINGER_LATE } else { LINGER }).await;
+    }
+    Ok(())
+}
+
+fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Result<()> {
+    match (body, session.req_header().version) {
+        (Body::Whole(body), _) => head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len())),
+        (Body::Stream(_), Version::HTTP_2) => Ok(()),
+        (Body::Stream(_), Version::HTTP_10) => {
+            // the end of the connection is the end of the answer
+            session.set_keepalive(None);
+            Ok(())
+        }
+        (Body::Stream(_), _) => head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    }
+}
+
+async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream, unread: bool) -> Result<()> {
+    if let Some(route) = &x.route {
+        x.watch.streams(route.upstream.timeouts.idle);
+    }
+    loop {
+        let piece = tokio::select! {
+            biased;
+            piece = pieces.next() => piece,
+            gone = session.downstream_session.read_body_or_idle(true), if !unread => {
+                return Err(gone.err().unwrap_or_else(unexpected).into_down());
+            }
+        };
+        x.watch.progress();
+        let (bytes, last) = match piece {
+            Some(Ok(bytes)) => (bytes, false),
+            None => (Bytes::new(), true),
+            Some(Err(Broken)) => {
+                debug!(id:% = x.outcome.id; "an answer that was given again broke off");
+                x.failure = Some(Failure::BrokenAnswer);
+                return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
+            }
+        };
+        response::show_chunk(&bytes, last, x)?;
+        let task = HttpTask::Body(Some(bytes), last);
+        session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+fn unexpected() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "unexpected bytes")
+}
+
+/// Reads what the client still sends, so that it finds the answer before it finds the connection closed.
+async fn linger(session: &mut Session, longest: Duration) {
+    let drained = async {
+        while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
+    };
+    // whoever sends for longer than that is cut
+    let _ = timeout(longest, drained).await;
+}
