@@ -77,6 +77,13 @@ impl Metrics {
         }
     }
 
+    /// Shows the figures of another part, too.
+    pub fn include(&self, figures: Box<dyn Collector>) {
+        if let Err(error) = self.registry.register(figures) {
+            log::error!(error:%; "a plugin's metrics cannot be shown");
+        }
+    }
+
     /// A configuration came to be; it is gone when this is dropped.
     pub fn snapshot_alive(self: &Arc<Self>) -> SnapshotAlive {
         SnapshotAlive::new(&self.snapshots_alive)

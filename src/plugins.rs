@@ -3,7 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::time::Duration;
 
+use prometheus::core::Collector;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -14,6 +16,17 @@ use crate::chain::Installed;
 /// What plugins keep beyond the configuration that names them.
 #[derive(Debug, Default)]
 pub struct Lasting {}
+
+impl Lasting {
+    /// The figures that plugins count, whatever configuration is at work.
+    #[must_use]
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        Vec::new()
+    }
+
+    /// Finishes what is under way, after the last request and before the process ends; takes no longer than this.
+    pub fn finish(&self, _: Duration) {}
+}
 
 /// Where plugins are installed.
 #[derive(Clone, Copy)]

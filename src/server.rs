@@ -32,6 +32,8 @@ pub use source::Source;
 const FIRST_LOOKUP: Duration = Duration::from_secs(1);
 /// How long what was cut may take to let go.
 const LET_GO: Duration = Duration::from_secs(2);
+/// How long plugins may take to finish what is under way.
+const FINISH: Duration = Duration::from_secs(10);
 
 /// Runs a gateway until it is told to stop.
 ///
@@ -49,7 +51,9 @@ pub fn run(source: Source, started: impl FnOnce(&Started)) -> Result<ExitCode, S
     let running = runtime.block_on(serve(source, &config, threads, started))?;
     // accept loops and the admin listener, which hold on to the workers, go first
     drop(runtime);
+    let lasting = running.lasting();
     running.end(LET_GO);
+    lasting.plugins.finish(FINISH);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,6 +76,7 @@ async fn serve(
     let admin_socket = admin_socket(&source, config)?;
     let mut running = Running::start(source, config, threads, metrics.clone())?;
     let lasting = running.lasting();
+    lasting.plugins.collectors().into_iter().for_each(|figures| metrics.include(figures));
     tokio::spawn({
         let lasting = lasting.clone();
         async move { lasting.resolver.run().await }
