@@ -51,6 +51,19 @@ async fn a_signal_swaps_routes_and_upstreams() {
 }
 
 #[tokio::test]
+async fn a_signal_swaps_how_long_a_new_client_may_say_nothing() {
+    let origin = origin().await;
+    let builder = gateway().upstream(&origin);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    gateway.rewrite(format!("server: {{ header_timeout: 200ms }}\n{text}"));
+    hang_up(&gateway, "ok").await;
+    // the default, which the listener began with, is a minute: longer than the harness waits
+    assert!(connect(gateway.address()).await.to_end().await.is_empty());
+    gateway.rests().await;
+}
+
+#[tokio::test]
 async fn a_signal_swaps_limits() {
     let origin = origin().await;
     let settings = |limit: u64, body: usize| {
