@@ -3,13 +3,14 @@
 mod edit;
 mod facts;
 mod outlive;
+mod stream_usage;
 
 use bytes::Bytes;
 
-use crate::{CacheStatus, Dialect, Endpoint};
+use crate::{CacheStatus, Dialect, Endpoint, RequestType, Thread};
 
 pub use edit::Edit;
-pub use facts::{Asked, Call, TokenField, TokenLimit};
+pub use facts::{Asked, Call, StreamOptions, TokenField, TokenLimit};
 pub use outlive::Outlive;
 
 /// A call (or a batch of calls) whose whole body has been read.
@@ -23,6 +24,8 @@ pub struct ModelCall {
     sent: Option<Bytes>,
     text: Bytes,
     reading: Reading,
+    adds_stream_usage: bool,
+    thread: Option<Thread>,
     /// What a cache does for it; the exchange's record tells.
     pub cache: Option<CacheStatus>,
     /// Who else waits for its answer than its own client.
@@ -46,7 +49,16 @@ impl ModelCall {
     #[must_use]
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: Reading) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
-        Self { endpoint, sent: Some(sent), text, reading, cache: None, outlive: None }
+        Self {
+            endpoint,
+            sent: Some(sent),
+            text,
+            reading,
+            adds_stream_usage: false,
+            thread: None,
+            cache: None,
+            outlive: None,
+        }
     }
 
     /// The endpoint it was sent to.
@@ -83,6 +95,25 @@ impl ModelCall {
             (Endpoint::MessageBatches, _) => None,
             (_, calls) => calls.first(),
         }
+    }
+
+    /// What it is for. A batch, and a body that could not be read, count as inference.
+    #[must_use]
+    pub fn request_type(&self) -> RequestType {
+        self.call().map(|call| call.request_type).unwrap_or_default()
+    }
+
+    /// The same call, with its place in a conversation.
+    #[must_use]
+    pub fn in_thread(mut self, thread: Option<Thread>) -> Self {
+        self.thread = thread;
+        self
+    }
+
+    /// Its place in a conversation, where a plugin [follows threads](crate::Plugin::FOLLOWS_THREADS).
+    #[must_use]
+    pub fn thread(&self) -> Option<Thread> {
+        self.thread
     }
 
     /// The body as text: without its content-encoding, with the edits made so far.

@@ -19,7 +19,7 @@ pub use answer::{Answer, AnswerState, CacheStatus, RequestType, Thread};
 pub use async_trait::async_trait;
 pub use body::{Body, BodyStream, Broken};
 pub use bytes::Bytes;
-pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, TokenField, TokenLimit};
+pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, TokenField, TokenLimit};
 pub use dialect::{Dialect, Endpoint};
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;

@@ -4,24 +4,29 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Asked, Call, TokenField, TokenLimit};
+use super::{Asked, Call, StreamOptions, TokenField, TokenLimit};
 use crate::Endpoint;
 
 /// One change to the text of a call.
 #[derive(Debug)]
 pub struct Edit {
     at: Range<usize>,
-    // a key to put in front, where the change adds a member
-    field: Option<TokenField>,
-    comma: bool,
-    tokens: u64,
+    change: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    /// A limit: its number, behind its key where it is added as a member.
+    Limit { field: Option<TokenField>, comma: bool, tokens: u64 },
+    /// A text that no fact follows.
+    Text(String),
 }
 
 impl Edit {
     /// Puts `tokens` in the place of a limit's value.
     #[must_use]
     pub fn replace(limit: &TokenLimit, tokens: u64) -> Self {
-        Self { at: limit.at.clone(), field: None, comma: false, tokens }
+        Self { at: limit.at.clone(), change: Change::Limit { field: None, comma: false, tokens } }
     }
 
     /// Gives a call a limit as its first member, under the name of its endpoint's API; none where that
@@ -30,15 +35,24 @@ impl Edit {
     pub fn add(endpoint: Endpoint, call: &Call, tokens: u64) -> Option<Self> {
         let field = TokenField::of(endpoint)?;
         let at = call.members_at..call.members_at;
-        Some(Self { at, field: Some(field), comma: call.has_members, tokens })
+        Some(Self { at, change: Change::Limit { field: Some(field), comma: call.has_members, tokens } })
+    }
+
+    /// Puts a text in the place of these bytes. Their facts are the caller's to mend.
+    pub(super) fn put(at: Range<usize>, text: String) -> Self {
+        Self { at, change: Change::Text(text) }
     }
 
     /// The bytes to put in, and where in them the number stands.
     fn text(&self) -> (String, Range<usize>) {
-        let number = self.tokens.to_string();
-        let Some(field) = self.field else { return (number.clone(), 0..number.len()) };
+        let (field, comma, tokens) = match &self.change {
+            Change::Limit { field, comma, tokens } => (field, comma, tokens),
+            Change::Text(text) => return (text.clone(), 0..0),
+        };
+        let number = tokens.to_string();
+        let Some(field) = field else { return (number.clone(), 0..number.len()) };
         let from = field.as_str().len() + 3;
-        let comma = if self.comma { "," } else { "" };
+        let comma = if *comma { "," } else { "" };
         (format!("\"{}\":{number}{comma}", field.as_str()), from..from + number.len())
     }
 }
@@ -86,26 +100,37 @@ pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Opt
 /// Brings the facts of one call up to the new text.
 fn follow(call: &mut Call, made: &[Made]) {
     for limit in &mut call.token_limits {
-        match made.binary_search_by_key(&limit.at.start, |made| made.old.start) {
-            Ok(at) if made[at].old == limit.at => {
-                limit.at = made[at].number.clone();
-                limit.asked = Asked::Tokens(made[at].edit.tokens);
+        let edit = made.binary_search_by_key(&limit.at.start, |made| made.old.start).ok().map(|at| &made[at]);
+        match edit.map(|made| (made, &made.edit.change)) {
+            Some((made, Change::Limit { tokens, .. })) if made.old == limit.at => {
+                limit.at = made.number.clone();
+                limit.asked = Asked::Tokens(*tokens);
             }
             _ => limit.at = moved(limit.at.start, made)..moved(limit.at.end, made),
         }
     }
+    call.stream_options = match std::mem::take(&mut call.stream_options) {
+        StreamOptions::Null(at) => StreamOptions::Null(moved(at.start, made)..moved(at.end, made)),
+        StreamOptions::NoUsage(at) => StreamOptions::NoUsage(moved(at.start, made)..moved(at.end, made)),
+        StreamOptions::Silent { members_at, has_members } => {
+            StreamOptions::Silent { members_at: moved(members_at, made), has_members }
+        }
+        same @ (StreamOptions::Absent | StreamOptions::Usage | StreamOptions::Unclear) => same,
+    };
     // an insertion stands behind the `{`, so the place itself moves only by the edits before it
-    let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start);
-    if let Ok(at) = insertion
-        && let Some(field) = made[at].edit.field
-    {
-        let Made { number, edit, .. } = &made[at];
-        let limit = TokenLimit { field, exact: true, asked: Asked::Tokens(edit.tokens), at: number.clone() };
-        call.token_limits.insert(0, limit);
-        call.has_members = true;
-        call.members_at = number.start - field.as_str().len() - 3;
-    } else {
-        call.members_at = moved(call.members_at, made);
+    let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start).ok().map(|at| &made[at]);
+    match insertion.map(|made| (made, &made.edit.change)) {
+        Some((Made { number, .. }, Change::Limit { field: Some(field), tokens, .. })) => {
+            let limit = TokenLimit { field: *field, exact: true, asked: Asked::Tokens(*tokens), at: number.clone() };
+            call.token_limits.insert(0, limit);
+            call.has_members = true;
+            call.members_at = number.start - field.as_str().len() - 3;
+        }
+        Some((Made { old, new_end, .. }, Change::Text(text))) if old.is_empty() => {
+            call.has_members = true;
+            call.members_at = new_end - text.len();
+        }
+        _ => call.members_at = moved(call.members_at, made),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Endpoint;
+use crate::{Endpoint, RequestType};
 
 /// The facts of one call.
 ///
@@ -28,6 +28,10 @@ pub struct Call {
     pub token_limits: Vec<TokenLimit>,
     /// Whether a key stands twice at the top level, or there are too many keys to tell.
     pub duplicate_keys: bool,
+    /// What its `stream_options` say; always [`Absent`](StreamOptions::Absent) where the endpoint knows none.
+    pub stream_options: StreamOptions,
+    /// What it is for.
+    pub request_type: RequestType,
     /// Where the object's members begin in the text: just behind its `{`.
     pub members_at: usize,
     /// Whether the object has any member.
@@ -37,6 +41,29 @@ pub struct Call {
 impl Call {
     /// The longest name of a model that is read as one, in bytes.
     pub const LONGEST_MODEL: usize = 512;
+}
+
+/// What `stream_options` say of the usage that a stream of `OpenAI`'s chat or completions reports, and where in the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StreamOptions {
+    /// There are none.
+    #[default]
+    Absent,
+    /// They are `null`; its bytes.
+    Null(Range<usize>),
+    /// They do not speak of usage.
+    Silent {
+        /// Where their members begin: just behind their `{`.
+        members_at: usize,
+        /// Whether they have any.
+        has_members: bool,
+    },
+    /// `include_usage` is another value than `true`; its bytes.
+    NoUsage(Range<usize>),
+    /// `include_usage` is `true`.
+    Usage,
+    /// They stand twice, or are no object.
+    Unclear,
 }
 
 /// One `max_tokens` or its like, where it stands in the text.
