@@ -5,6 +5,7 @@ mod requests;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 
 use requests::Requests;
 use servers::Servers;
+use tokens::Tokens;
 
 pub use held::{ConnectionInFlight, InFlight, SnapshotAlive};
 
@@ -29,6 +31,7 @@ pub struct Metrics {
     /// Those of all listeners together.
     connections: IntGauge,
     servers: Servers,
+    tokens: Tokens,
     retries: IntCounterVec,
     plugin_panics: IntCounterVec,
     config_reloads: IntCounterVec,
@@ -73,6 +76,7 @@ impl Metrics {
             ),
             requests: Requests::new(registry.clone()),
             servers: Servers::new(registry.clone()),
+            tokens: Tokens::new(registry.clone()),
             registry,
         }
     }
@@ -114,6 +118,7 @@ impl Metrics {
     /// A request ended. `domain` is one of the configuration's, never what a client wrote.
     pub fn request_finished(&self, domain: &str, outcome: &Outcome) {
         self.requests.finished(domain, outcome);
+        self.tokens.finished(domain, outcome);
     }
 
     /// How many requests a server has. A server that is not spoken of any more vanishes.

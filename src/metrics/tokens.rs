@@ -1,0 +1,250 @@
+//! Tokens that answers reported, and how long their first one took: under the names of the dashboards that exist
+//! (`claude_tokens_total`), and under those of OpenTelemetry's conventions for generative AI.
+
+use std::collections::hash_map::Entry;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use ahash::{AHashMap, AHashSet};
+use plugin_api::{Dialect, Endpoint, Outcome, Tokens as Counts};
+use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
+
+/// How many models have a label of their own. Whoever names more can only make `other` grow.
+const MOST_MODELS: usize = 200;
+/// The longest name that becomes a label.
+const LONGEST_MODEL: usize = 128;
+/// The label of models beyond that.
+const OTHER: &str = "other";
+
+/// The buckets that the conventions advise for tokens: powers of four.
+const TOKENS: [f64; 14] = [
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+/// Those for the time to the first token, in seconds, and more for models that think before it.
+const SECONDS: [f64; 20] = [
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0,
+    300.0,
+];
+
+/// The tokens of all answers.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    registry: Registry,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    models: AHashSet<Box<str>>,
+    domains: AHashMap<Box<str>, AHashMap<Box<str>, Counters>>,
+    histograms: AHashMap<Operation, AHashMap<Box<str>, Histograms>>,
+}
+
+/// What the seed's dashboards show, of one domain and model. The four classes together are all tokens; reasoning, a part of
+/// the output, has a counter of its own.
+#[derive(Debug)]
+struct Counters {
+    input: IntCounter,
+    cache_read: IntCounter,
+    cache_creation: IntCounter,
+    output: IntCounter,
+    reasoning: IntCounter,
+}
+
+/// What OpenTelemetry knows, of one operation and model.
+#[derive(Debug)]
+struct Histograms {
+    input: Histogram,
+    output: Histogram,
+    first_token: Histogram,
+}
+
+/// An operation and its provider, as the conventions name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Operation {
+    name: &'static str,
+    provider: &'static str,
+}
+
+impl Operation {
+    fn of(endpoint: Endpoint) -> Self {
+        let name = match endpoint {
+            Endpoint::Completions => "text_completion",
+            Endpoint::Embeddings => "embeddings",
+            Endpoint::Messages
+            | Endpoint::CountTokens
+            | Endpoint::MessageBatches
+            | Endpoint::ChatCompletions
+            | Endpoint::Responses => "chat",
+        };
+        let provider = match endpoint.dialect() {
+            Dialect::Anthropic => "anthropic",
+            Dialect::OpenAi => "openai",
+        };
+        Self { name, provider }
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(registry: Registry) -> Self {
+        Self { registry, known: RwLock::default() }
+    }
+
+    /// Counts what an upstream's answer reported. What a plugin gave again is billed to nobody, and is not counted.
+    pub(super) fn finished(&self, domain: &str, outcome: &Outcome) {
+        let (Some(endpoint), Some(answer)) = (outcome.endpoint, &outcome.answer) else { return };
+        let counts = answer.usage.as_ref().map(|usage| usage.tokens);
+        if counts.is_none() && outcome.first_token.is_none() {
+            return;
+        }
+        let model = answer.model.as_deref().or(outcome.model.as_deref()).unwrap_or(OTHER);
+        let one = One { domain, model, operation: Operation::of(endpoint), counts, first_token: outcome.first_token };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.count(&one) {
+            return;
+        }
+        drop(known);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = known.learn(&self.registry, &one) {
+            log::error!(domain, model, error:%; "a metric cannot be made");
+            return;
+        }
+        known.count(&one);
+    }
+}
+
+/// One answer.
+struct One<'a> {
+    domain: &'a str,
+    model: &'a str,
+    operation: Operation,
+    counts: Option<Counts>,
+    first_token: Option<Duration>,
+}
+
+impl Known {
+    fn label<'a>(&self, model: &'a str) -> &'a str {
+        if self.models.contains(model) { model } else { OTHER }
+    }
+
+    /// Counts an answer if its like was seen before, and every model that may have a label has one.
+    fn count(&self, one: &One<'_>) -> bool {
+        let model = self.label(one.model);
+        if model == OTHER && self.may_learn(one.model) {
+            return false;
+        }
+        let counters = self.domains.get(one.domain).and_then(|models| models.get(model));
+        let histograms = self.histograms.get(&one.operation).and_then(|models| models.get(model));
+        let (Some(counters), Some(histograms)) = (counters, histograms) else { return false };
+        if let Some(counts) = one.counts {
+            counters.add(counts);
+            histograms.observe(counts);
+        }
+        if let Some(first_token) = one.first_token {
+            histograms.first_token.observe(first_token.as_secs_f64());
+        }
+        true
+    }
+
+    fn may_learn(&self, model: &str) -> bool {
+        model != OTHER && model.len() <= LONGEST_MODEL && self.models.len() < MOST_MODELS
+    }
+
+    /// Makes what is missing to count such an answer.
+    fn learn(&mut self, registry: &Registry, one: &One<'_>) -> prometheus::Result<()> {
+        if self.may_learn(one.model) {
+            self.models.insert(one.model.into());
+        }
+        let model = self.label(one.model);
+        let models = self.domains.entry(one.domain.into()).or_default();
+        if let Entry::Vacant(counters) = models.entry(model.into()) {
+            counters.insert(Counters::new(registry, one.domain, model)?);
+        }
+        let models = self.histograms.entry(one.operation).or_default();
+        if let Entry::Vacant(histograms) = models.entry(model.into()) {
+            histograms.insert(Histograms::new(registry, one.operation, model)?);
+        }
+        Ok(())
+    }
+}
+
+impl Counters {
+    fn new(registry: &Registry, domain: &str, model: &str) -> prometheus::Result<Self> {
+        let options =
+            |name: &str, help: &str| Opts::new(name, help).const_label("domain", domain).const_label("model", model);
+        let counter = |options: Opts| {
+            let counter = IntCounter::with_opts(options)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let of_type = |kind| {
+            let options =
+                options("claude_tokens_total", "Tokens that upstreams reported; input is what came from no cache");
+            counter(options.const_label("type", kind))
+        };
+        Ok(Self {
+            input: of_type("input")?,
+            cache_read: of_type("cache_read")?,
+            cache_creation: of_type("cache_creation")?,
+            output: of_type("output")?,
+            reasoning: counter(options("tollgate_reasoning_tokens_total", "Tokens of the output that were reasoning"))?,
+        })
+    }
+
+    fn add(&self, counts: Counts) {
+        for (counter, count) in [
+            (&self.input, counts.input),
+            (&self.cache_read, counts.cache_read),
+            (&self.cache_creation, counts.cache_creation),
+            (&self.output, counts.output),
+            (&self.reasoning, counts.reasoning),
+        ] {
+            counter.inc_by(count.unwrap_or(0));
+        }
+    }
+}
+
+impl Histograms {
+    fn new(registry: &Registry, operation: Operation, model: &str) -> prometheus::Result<Self> {
+        let histogram = |options: HistogramOpts| {
+            let options = options
+                .const_label("gen_ai_operation_name", operation.name)
+                .const_label("gen_ai_provider_name", operation.provider)
+                .const_label("gen_ai_response_model", model);
+            let histogram = Histogram::with_opts(options)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let usage = |kind| {
+            let options = HistogramOpts::new("gen_ai_client_token_usage", "Tokens of an answer, cached input included");
+            histogram(options.buckets(TOKENS.to_vec()).const_label("gen_ai_token_type", kind))
+        };
+        let help = "Seconds from the head of a request to the first content of its stream";
+        let first_token = HistogramOpts::new("gen_ai_server_time_to_first_token", help).buckets(SECONDS.to_vec());
+        Ok(Self { input: usage("input")?, output: usage("output")?, first_token: histogram(first_token)? })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float anyway")]
+    fn observe(&self, counts: Counts) {
+        let inputs = [counts.input, counts.cache_read, counts.cache_creation];
+        if inputs.iter().any(Option::is_some) {
+            self.input.observe(inputs.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part)) as f64);
+        }
+        if let Some(output) = counts.output {
+            self.output.observe(output as f64);
+        }
+    }
+}
