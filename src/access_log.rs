@@ -21,6 +21,7 @@ pub use settings::{AccessLogFormat, AccessLogPath, AccessLogSettings};
 #[derive(Debug)]
 pub struct AccessLog {
     open: Option<Open>,
+    usage: bool,
 }
 
 #[derive(Debug)]
@@ -36,12 +37,15 @@ impl AccessLog {
     /// When the file cannot be opened for appending, or no thread can be started.
     pub fn open(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
         let output = match &settings.path {
-            AccessLogPath::Off => return Ok(Self { open: None }),
+            AccessLogPath::Off => return Ok(Self { open: None, usage: settings.usage }),
             AccessLogPath::Stdout => Output::Stdout,
             AccessLogPath::Stderr => Output::Stderr,
             AccessLogPath::File(path) => append(&base.join(path))?,
         };
-        Ok(Self { open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format }) })
+        Ok(Self {
+            open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format }),
+            usage: settings.usage,
+        })
     }
 
     /// Logs a request. Never waits for the output: where that is too slow, the line is lost and counted.
@@ -57,6 +61,12 @@ impl AccessLog {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether answers are to be read for it, and for the metrics.
+    #[must_use]
+    pub fn reads_usage(&self) -> bool {
+        self.usage
     }
 
     /// How many lines were lost: the output was too slow for too long, or failed.
@@ -101,7 +111,7 @@ mod tests {
         }
 
         fn settings(&self) -> AccessLogSettings {
-            AccessLogSettings { path: AccessLogPath::File(self.0.clone()), format: AccessLogFormat::Json }
+            AccessLogSettings { path: AccessLogPath::File(self.0.clone()), format: AccessLogFormat::Json, usage: false }
         }
 
         fn lines(&self) -> Vec<serde_json::Value> {

@@ -1,14 +1,24 @@
-//! Reads a call to a model from a copy of its body: what it asks for, and where in the text it says so.
-//! Never changes a byte, and never guesses: what cannot be read for certain is said to be so.
+//! Reads calls to models and their answers from a copy of their bytes: what is asked for, and what it cost.
+//! Never changes a byte but one that a plugin had added, and never guesses: what cannot be read for certain is said to be so.
 
+mod answer;
 mod charset;
 mod encoding;
+mod found;
 mod json;
 mod number;
+mod sse;
+mod stream_usage;
+mod thread;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use plugin_api::{Endpoint, ModelCall, Reading};
+
+use thread::Turns;
+
+pub use answer::{BatchReader, Reader, batch_of_results};
+pub use stream_usage::StreamUsageFilter;
 
 /// The call that a body makes.
 ///
@@ -17,22 +27,26 @@ use plugin_api::{Endpoint, ModelCall, Reading};
 /// object but is not strict JSON in UTF-8 is [`Reading::Unreadable`], since a more lenient server might find a
 /// call in it; so is one whose encoding or charset is unknown, broken or ambiguous.
 ///
+/// With `thread`, its messages are hashed for its place in a conversation.
+///
 /// Takes time in proportion to the body; of a large one, too much for a thread that serves other requests meanwhile.
 #[must_use]
-pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: usize) -> ModelCall {
+pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: usize, thread: bool) -> ModelCall {
     if body.is_empty() {
         return ModelCall::new(endpoint, body, None, Reading::NotACall);
     }
     match encoding::decoded(headers, &body, max_decoded) {
         Ok(decoded) => {
-            let reading = reading(endpoint, headers, decoded.as_ref().unwrap_or(&body));
-            ModelCall::new(endpoint, body, decoded, reading)
+            let converses = matches!(endpoint, Endpoint::Messages | Endpoint::ChatCompletions | Endpoint::Responses);
+            let mut turns = (thread && converses).then(Turns::default);
+            let reading = reading(endpoint, headers, decoded.as_ref().unwrap_or(&body), turns.as_mut());
+            ModelCall::new(endpoint, body, decoded, reading).in_thread(turns.and_then(|turns| turns.thread()))
         }
         Err(reason) => ModelCall::new(endpoint, body, None, Reading::Unreadable(reason)),
     }
 }
 
-fn reading(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Reading {
+fn reading(endpoint: Endpoint, headers: &HeaderMap, body: &[u8], turns: Option<&mut Turns>) -> Reading {
     if body.is_empty() {
         return Reading::NotACall;
     }
@@ -43,7 +57,7 @@ fn reading(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Reading {
         return Reading::NotACall;
     }
     match std::str::from_utf8(body) {
-        Ok(text) => json::calls(endpoint, text).map_or_else(Reading::Unreadable, Reading::Calls),
+        Ok(text) => json::calls(endpoint, text, turns).map_or_else(Reading::Unreadable, Reading::Calls),
         Err(error) => Reading::Unreadable(format!("it is not UTF-8 at byte {}", error.valid_up_to())),
     }
 }

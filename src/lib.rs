@@ -14,7 +14,7 @@
 //! | [`routes`] | host and path → route |
 //! | [`balance`] | chooses a server and counts what is in flight on it; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |
-//! | [`dialect`] | reads a call to a model from a copy of its body; never rewrites |
+//! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
 //! | [`tls`] | certificates of listeners, chosen by name |
 //! | [`admin`] | the operator's listener: health, metrics, reload |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
@@ -29,7 +29,7 @@
 //! accept → (TLS) → route by host and path → `request_head` of each plugin, top to bottom → body read once, if a plugin
 //! of the route reads bodies → the call read from a copy → `request_body` of each plugin → a server chosen, its lease
 //! taken → sent, on another server if that fails while nothing reached the client → `response_head`, bottom to top →
-//! chunks pass as they come → `log` of each plugin, exactly once.
+//! chunks pass as they come, while a copy is read for what the answer cost → `log` of each plugin, exactly once.
 //!
 //! # Who may import whom
 //!

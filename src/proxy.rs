@@ -6,6 +6,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod head;
+mod reading;
 mod reply;
 mod request;
 mod response;
@@ -131,7 +132,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
-        response::on_chunk(body.as_ref(), end, x)?;
+        response::on_chunk(body, end, x)?;
         Ok(None)
     }
 

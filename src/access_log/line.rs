@@ -1,5 +1,7 @@
 //! One request as one line: JSON, or nginx's `combined`. Does not know where it goes.
 
+mod answer;
+
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -7,7 +9,8 @@ use plugin_api::{End, Outcome};
 
 use crate::logging::field;
 
-/// Appends the request as a JSON object. Every key is always there, in the same order; what is not known is null.
+/// Appends the request as a JSON object. Every key is always there, in the same order, those of an answer only where it was
+/// read; what is not known is null.
 pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(&field::rfc3339(outcome.started));
@@ -34,6 +37,7 @@ pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
     number(out, b",\"response_bytes\":", Some(outcome.response_bytes));
     milliseconds(out, b",\"first_byte_ms\":", outcome.first_byte);
     milliseconds(out, b",\"duration_ms\":", Some(outcome.total));
+    answer::json(out, outcome);
     out.extend_from_slice(b",\"client\":");
     match outcome.client {
         Some(address) => field::displayed(out, address),

@@ -14,6 +14,9 @@ pub struct AccessLogSettings {
     pub path: AccessLogPath,
     /// How a request is written.
     pub format: AccessLogFormat,
+    /// Whether the answers of every route are read, so that JSON lines tell what they cost. Where a plugin has them read, the
+    /// lines tell it anyway.
+    pub usage: bool,
 }
 
 /// Where lines go.

@@ -1,4 +1,7 @@
-//! Takes the `content-encoding` off a request's body, within a bound. Knows nothing of what the body holds.
+//! Takes the `content-encoding` off a body, within a bound: off a request's as a whole, off an answer's as it passes. Knows
+//! nothing of what the body holds.
+
+mod incremental;
 
 use std::io::Read;
 
@@ -8,6 +11,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use zlib_rs::{Inflate, InflateFlush, Status};
+
+pub(super) use incremental::Decoder;
 
 /// How many encodings may be stacked.
 const MOST_CODINGS: usize = 3;

@@ -2,29 +2,33 @@
 
 mod batch;
 mod key;
+mod messages;
+mod stream_options;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use plugin_api::{Call, Endpoint, TokenField, TokenLimit};
+use plugin_api::{Call, Endpoint, RequestType, StreamOptions, TokenField, TokenLimit};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::number;
+use super::thread::Turns;
 use batch::Batch;
 use key::{Key, Match, Place};
+use messages::{Messages, is_quota};
 
 /// How often a call may name a model, or a token limit.
 const MOST_REPEATS: usize = 16;
 /// How many keys of an object are compared with each other.
 const MOST_KEYS: usize = 256;
 
-/// The calls in the text of a body: one, or those of a batch.
+/// The calls in the text of a body: one, or those of a batch. The messages of one become the turns, where they are wanted.
 ///
 /// # Errors
 /// Why it cannot be read, in words for the caller.
-pub(super) fn calls(endpoint: Endpoint, text: &str) -> Result<Vec<Call>, String> {
+pub(super) fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut Turns>) -> Result<Vec<Call>, String> {
     // Python's reader drops the mark; what is sent keeps it
     let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let mut reader = serde_json::Deserializer::from_str(json);
@@ -33,7 +37,7 @@ pub(super) fn calls(endpoint: Endpoint, text: &str) -> Result<Vec<Call>, String>
         let mut calls = Vec::new();
         (&mut reader).deserialize_map(Batch { place, calls: &mut calls }).map(|()| calls)
     } else {
-        CallAt { endpoint, place }.deserialize(&mut reader).map(|call| vec![call])
+        CallAt { endpoint, place, turns }.deserialize(&mut reader).map(|call| vec![call])
     };
     read.and_then(|calls| reader.end().map(|()| calls)).map_err(|error| match error.classify() {
         // it may quote a whole value
@@ -43,12 +47,13 @@ pub(super) fn calls(endpoint: Endpoint, text: &str) -> Result<Vec<Call>, String>
 }
 
 /// A call that begins at this place.
-struct CallAt<'de> {
+struct CallAt<'de, 't> {
     endpoint: Endpoint,
     place: Place<'de>,
+    turns: Option<&'t mut Turns>,
 }
 
-impl<'de> DeserializeSeed<'de> for CallAt<'de> {
+impl<'de> DeserializeSeed<'de> for CallAt<'de, '_> {
     type Value = Call;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Call, D::Error> {
@@ -56,7 +61,7 @@ impl<'de> DeserializeSeed<'de> for CallAt<'de> {
     }
 }
 
-impl<'de> Visitor<'de> for CallAt<'de> {
+impl<'de> Visitor<'de> for CallAt<'de, '_> {
     type Value = Call;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,7 +69,9 @@ impl<'de> Visitor<'de> for CallAt<'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Call, A::Error> {
-        let Self { endpoint, place } = self;
+        let Self { endpoint, place, mut turns } = self;
+        let streams_usage = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+        let mut purpose = Purpose::default();
         let mut call = Call { members_at: place.next_token().1.at + 1, ..Call::default() };
         let list = if endpoint == Endpoint::Responses { "input" } else { "messages" };
         let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
@@ -101,7 +108,30 @@ impl<'de> Visitor<'de> for CallAt<'de> {
             } else if *key.name == *b"tools" {
                 call.tools = length(&mut map, &key)? > 0;
             } else if *key.name == *list.as_bytes() {
-                call.messages = length(&mut map, &key)?;
+                match key.end.next_token() {
+                    (Some(b'['), _) => {
+                        let messages = map.next_value_seed(Messages { turns: turns.as_deref_mut() })?;
+                        call.messages = messages.count;
+                        purpose.system_messages = messages.system;
+                        purpose.quota = messages.asks_quota;
+                    }
+                    _ => {
+                        let value = map.next_value::<&'de RawValue>()?.get();
+                        call.messages = 0;
+                        purpose.quota = is_quota(value);
+                    }
+                }
+            } else if *key.name == *b"system" || *key.name == *b"instructions" {
+                purpose.system_blocks = match key.end.next_token() {
+                    (Some(b'['), _) => map.next_value_seed(Length)?,
+                    (token, _) => map.next_value::<IgnoredAny>().map(|_| usize::from(token == Some(b'"')))?,
+                };
+            } else if *key.name == *b"prompt" && endpoint == Endpoint::Completions {
+                purpose.quota = is_quota(map.next_value::<&'de RawValue>()?.get());
+            } else if *key.name == *b"stream_options" && streams_usage {
+                let said = stream_options::read(place, map.next_value::<&'de RawValue>()?.get());
+                let first = call.stream_options == StreamOptions::Absent;
+                call.stream_options = if first { said } else { StreamOptions::Unclear };
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -113,7 +143,29 @@ impl<'de> Visitor<'de> for CallAt<'de> {
         }
         names.sort_unstable();
         call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
+        call.request_type = purpose.request_type(endpoint);
         Ok(call)
+    }
+}
+
+/// What tells what a call is for.
+#[derive(Default)]
+struct Purpose {
+    system_blocks: usize,
+    system_messages: usize,
+    quota: bool,
+}
+
+impl Purpose {
+    /// By the rule of Claude Nexus, which knows Anthropic's calls only: `OpenAI`'s instructions and developer messages count as
+    /// its system blocks. What holds no conversation is a query.
+    fn request_type(&self, endpoint: Endpoint) -> RequestType {
+        let conversation = !matches!(endpoint, Endpoint::Embeddings | Endpoint::Completions);
+        match self.system_blocks + self.system_messages {
+            _ if self.quota => RequestType::Quota,
+            2.. if conversation => RequestType::Inference,
+            _ => RequestType::QueryEvaluation,
+        }
     }
 }
 

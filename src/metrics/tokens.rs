@@ -248,3 +248,6 @@ impl Histograms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

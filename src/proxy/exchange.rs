@@ -16,11 +16,13 @@ use tokio::time::Instant;
 
 use crate::balance::Lease;
 use crate::chain::Seats;
+use crate::dialect::StreamUsageFilter;
 use crate::metrics::InFlight;
 use crate::routes::host_of;
 
 use super::failure::Failure;
 use super::head::Present;
+use super::reading::{self, Reading};
 use super::snapshot::{Route, Snapshot};
 use super::watch::{Expired, Watch};
 
@@ -48,6 +50,12 @@ pub struct Exchange {
     pub body: Option<ReadBody>,
     /// The attempts upstream.
     pub attempts: Attempts,
+    /// Whether a plugin asked for usage that the client does not get.
+    pub adds_stream_usage: bool,
+    /// What takes it out of the answer.
+    pub stream_usage: Option<Box<StreamUsageFilter>>,
+    /// What reads the answer as it passes.
+    pub reading: Reading,
     /// Who else waits for its answer than its own client.
     pub outlive: Option<Outlive>,
     /// What went wrong last.
@@ -102,6 +110,9 @@ impl Exchange {
             request_edits: HeaderEdits::default(),
             body: None,
             attempts: Attempts::default(),
+            adds_stream_usage: false,
+            stream_usage: None,
+            reading: Reading::Nothing,
             outlive: None,
             failure: None,
             client_left: None,
@@ -190,6 +201,7 @@ impl Exchange {
             return;
         }
         self.outcome.total = self.began.elapsed();
+        reading::conclude(self);
         self.seats.log(&self.outcome);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();

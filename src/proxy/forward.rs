@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
@@ -46,6 +46,10 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
     if x.present.expect {
         // it has been answered here
         head.remove_header(&EXPECT);
+    }
+    if x.adds_stream_usage {
+        // something has to be taken out of the answer, which can only be done in plain text
+        head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }
     if let Some(body) = &x.body {
         frame(head, body, x.present)?;

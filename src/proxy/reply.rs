@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::response;
+use super::{reading, response};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -52,6 +52,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     if x.failure.is_none() {
         x.outcome.end = reply.end;
     }
+    reading::begin_again(&reply, x);
     x.outcome.saved = reply.saved.map(|answer| *answer);
     x.outcome.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;
@@ -114,6 +115,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream,
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
         };
+        response::read(&bytes, last, x)?;
         response::show_chunk(&bytes, last, x)?;
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;

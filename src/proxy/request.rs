@@ -160,19 +160,22 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         return Ok(());
     };
     let headers = &session.req_header().headers;
+    let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().thread);
     let mut call = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
-        let read = move || dialect::read(endpoint, &headers, bytes, limits.max_body);
+        let read = move || dialect::read(endpoint, &headers, bytes, limits.max_body, thread);
         let read = tokio::task::spawn_blocking(read).await;
         read.map_err(|e| Halt::Fail(Failure::Internal, Error::because(ErrorType::InternalError, "reading a call", e)))?
     } else {
-        dialect::read(endpoint, headers, bytes, limits.max_body)
+        dialect::read(endpoint, headers, bytes, limits.max_body, thread)
     };
     if let Some(only) = call.call() {
         x.outcome.model.clone_from(&only.model);
         x.outcome.streaming = Some(only.stream);
     }
+    x.outcome.request_type = Some(call.request_type());
+    x.outcome.thread = call.thread();
     let ran = tokio::select! {
         biased;
         ran = x.seats.request_body(&mut call) => ran,
@@ -185,6 +188,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.outcome.cache = call.cache;
     x.outlive = call.outlive.take();
     ran.map_err(|stop| halted(x, stop))?;
+    x.adds_stream_usage = call.adds_stream_usage();
     let edited = call.is_edited();
     x.body = Some(ReadBody { bytes: call.into_body(), edited });
     Ok(())

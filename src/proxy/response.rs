@@ -10,6 +10,7 @@ use plugin_api::{Chunk, HeaderEdit, HeaderEdits, ResponseHead};
 
 use super::exchange::Exchange;
 use super::failure::PLUGIN_PANIC;
+use super::reading;
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
@@ -38,7 +39,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     x.failure = None;
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
-    Ok(())
+    reading::begin(head, x);
+    reading::begin_filter(head, x)
 }
 
 /// The head is about to go to the client.
@@ -59,10 +61,19 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
 }
 
 /// Bytes of the answer are passing.
-pub fn on_chunk(body: Option<&Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
+pub fn on_chunk(body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
+    read(body.as_deref().unwrap_or_default(), last, x)?;
+    if let Some(filter) = &mut x.stream_usage {
+        *body = Some(reading::filtered(filter, body.as_deref().unwrap_or_default(), last));
+    }
     let none = Bytes::new();
-    show_chunk(body.unwrap_or(&none), last, x)
+    show_chunk(body.as_ref().unwrap_or(&none), last, x)
+}
+
+/// Reads bytes of an answer.
+pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
+    reading::read(bytes, last, x).map_err(|plugin| panicked(x, plugin))
 }
 
 /// Shows the plugins a head that is about to be sent, and makes the changes that they want.

@@ -99,7 +99,8 @@ impl<'de> Visitor<'de> for Request<'de, '_> {
                     if self.calls.len() == MOST_CALLS {
                         return Err(A::Error::custom(format!("its batch holds more than {MOST_CALLS} calls")));
                     }
-                    let call = map.next_value_seed(CallAt { endpoint: Endpoint::MessageBatches, place })?;
+                    let call =
+                        map.next_value_seed(CallAt { endpoint: Endpoint::MessageBatches, place, turns: None })?;
                     self.calls.push(Call { place: Some(self.number), ..call });
                 }
                 _ => {

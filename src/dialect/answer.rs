@@ -1,0 +1,221 @@
+//! Reads an answer from a copy of its bytes as they pass: JSON or events, encoded or not, cut anywhere. Keeps its facts and
+//! no content; whatever it cannot read ends the reading and nothing else.
+
+mod anthropic;
+mod batch;
+mod facts;
+mod figures;
+mod openai;
+mod responses;
+#[cfg(test)]
+mod tests;
+
+use http::{HeaderMap, StatusCode};
+use plugin_api::{Answer, AnswerState, Endpoint};
+
+use super::encoding::Decoder;
+use super::found::Found;
+use super::sse::{Events, Piece};
+use facts::{Facts, Shape};
+
+pub use batch::{BatchReader, batch_of_results};
+
+/// One answer on its way.
+#[derive(Debug)]
+pub struct Reader {
+    coding: Coding,
+    text: Text,
+    failed: bool,
+}
+
+/// How the bytes are encoded.
+#[derive(Debug)]
+enum Coding {
+    Plain,
+    Encoded(Box<Decoder>),
+    /// In no way that is known here, or not as they say.
+    Unreadable,
+}
+
+impl Reader {
+    /// A reader of the answer with this head to a call of this endpoint.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, status: StatusCode, headers: &HeaderMap) -> Self {
+        Self {
+            coding: Coding::of(headers),
+            text: Text::new(Shape::of(endpoint)),
+            failed: status.is_client_error() || status.is_server_error(),
+        }
+    }
+
+    /// The next bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let text = &mut self.text;
+        self.coding.feed(bytes, &mut |bytes| text.feed(bytes));
+    }
+
+    /// The body is complete.
+    pub fn finish(&mut self) {
+        self.text.finish();
+    }
+
+    /// Whether an event has come that carries content.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.text.facts.has_content
+    }
+
+    /// What the answer has said of itself so far.
+    #[must_use]
+    pub fn into_answer(self) -> Answer {
+        let (shape, mut facts) = (self.text.shape, self.text.into_facts());
+        if self.failed {
+            facts.state = AnswerState::Failed;
+        }
+        let mut usage = facts.usage.as_deref().and_then(|raw| shape.usage(raw));
+        if let Some(usage) = &mut usage {
+            usage.service_tier = usage.service_tier.take().or(facts.service_tier);
+            usage.raw = facts.usage;
+        }
+        Answer {
+            state: facts.state,
+            id: facts.id,
+            model: facts.model,
+            stop_reason: facts.stop_reason,
+            error_type: facts.error_type,
+            usage,
+        }
+    }
+}
+
+impl Coding {
+    fn of(headers: &HeaderMap) -> Self {
+        match Decoder::of(headers) {
+            Ok(None) => Self::Plain,
+            Ok(Some(decoder)) => Self::Encoded(Box::new(decoder)),
+            Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// Hands the decoded bytes on.
+    fn feed(&mut self, bytes: &[u8], text: &mut dyn FnMut(&[u8])) {
+        match self {
+            Self::Plain => text(bytes),
+            Self::Encoded(decoder) => {
+                if decoder.feed(bytes, text).is_err() {
+                    *self = Self::Unreadable;
+                }
+            }
+            Self::Unreadable => {}
+        }
+    }
+}
+
+/// What the decoded bytes hold.
+#[derive(Debug)]
+struct Text {
+    shape: &'static Shape,
+    form: Form,
+    found: Found,
+    facts: Facts,
+}
+
+/// Told from the first bytes: some servers give no `content-type`, and some a wrong one.
+#[derive(Debug)]
+enum Form {
+    Unknown,
+    Json { told: bool },
+    Events { events: Events, start: Start },
+}
+
+/// The first bytes of an event's data, by which the last of `OpenAI`'s is known, which is no JSON.
+#[derive(Debug, Default)]
+struct Start {
+    bytes: [u8; 8],
+    length: usize,
+}
+
+impl Text {
+    fn new(shape: &'static Shape) -> Self {
+        Self { shape, form: Form::Unknown, found: Found::new(shape.whole), facts: Facts::default() }
+    }
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if let Form::Unknown = self.form {
+            let fills = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xEF | 0xBB | 0xBF);
+            bytes = &bytes[bytes.iter().take_while(|byte| fills(byte)).count()..];
+            match bytes.first() {
+                None => return,
+                Some(b'{') => self.form = Form::Json { told: false },
+                Some(_) => {
+                    self.found = match self.shape.types {
+                        Some(types) => Found::of_types(self.shape.events, types),
+                        None => Found::new(self.shape.events),
+                    };
+                    self.form = Form::Events { events: Events::default(), start: Start::default() };
+                }
+            }
+        }
+        match &mut self.form {
+            Form::Unknown => {}
+            Form::Json { told } => {
+                self.found.feed(bytes);
+                if !*told && self.found.is_whole() {
+                    *told = true;
+                    (self.shape.on_whole)(&mut self.facts, &self.found);
+                }
+            }
+            Form::Events { events, start } => {
+                while let Some(piece) = events.next(&mut bytes) {
+                    match piece {
+                        Piece::Data(data) => {
+                            start.push(data);
+                            self.found.feed(data);
+                        }
+                        Piece::End => {
+                            if self.found.is_sound() {
+                                (self.shape.on_event)(&mut self.facts, &self.found);
+                            } else if self.shape.stops_before_its_end && start.is_done() {
+                                self.facts.complete();
+                            }
+                            if self.facts.has_content {
+                                self.found.look_for(self.shape.events_behind_content);
+                            }
+                            self.found.begin();
+                            start.length = 0;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        let stopped = self.shape.stops_before_its_end && self.facts.stop_reason.is_some();
+        if matches!(self.form, Form::Events { .. }) && stopped {
+            self.facts.complete();
+        }
+    }
+
+    fn into_facts(mut self) -> Facts {
+        if let Form::Json { told: false } = self.form {
+            (self.shape.on_whole)(&mut self.facts, &self.found);
+            // what came of it may be right, but is not all
+            self.facts.state = AnswerState::Partial;
+        }
+        self.facts
+    }
+}
+
+impl Start {
+    fn push(&mut self, data: &[u8]) {
+        let room = &mut self.bytes[self.length..];
+        let length = data.len().min(room.len());
+        room[..length].copy_from_slice(&data[..length]);
+        self.length += length;
+    }
+
+    fn is_done(&self) -> bool {
+        self.bytes[..self.length].trim_ascii() == b"[DONE]"
+    }
+}

@@ -1,0 +1,96 @@
+//! The results of a batch of messages, as they are downloaded: one JSON object a line. Knows no request that is named in them.
+
+use http::HeaderMap;
+use plugin_api::BatchResult;
+use serde_json::value::RawValue;
+
+use crate::dialect::found::{Field, Found, Members, Wanted};
+
+use super::Coding;
+use super::facts::raw;
+use super::{anthropic, figures::Figures};
+
+/// The batch whose results a GET of this path downloads: `…/messages/batches/{id}/results`.
+#[must_use]
+pub fn batch_of_results(path: &str) -> Option<&str> {
+    let mut segments = path.rsplit('/');
+    let tail = [(); 4].map(|()| segments.next().unwrap_or_default());
+    let [results, id, batches, messages] = tail;
+    (results == "results" && batches == "batches" && messages == "messages" && !id.is_empty()).then_some(id)
+}
+
+/// A download on its way.
+#[derive(Debug)]
+pub struct BatchReader {
+    coding: Coding,
+    lines: Lines,
+}
+
+#[derive(Debug)]
+struct Lines {
+    batch: String,
+    line: Found,
+    begun: bool,
+}
+
+const RESULT: Members = &[
+    ("custom_id", Wanted::Value(Field::CustomId)),
+    (
+        "result",
+        Wanted::Members(&[(
+            "message",
+            Wanted::Members(&[("model", Wanted::Value(Field::Model)), ("usage", Wanted::Value(Field::Usage))]),
+        )]),
+    ),
+];
+
+impl BatchReader {
+    /// A reader of the results of this batch, whose download has these headers.
+    #[must_use]
+    pub fn new(batch: &str, headers: &HeaderMap) -> Self {
+        let lines = Lines { batch: batch.to_owned(), line: Found::new(RESULT), begun: false };
+        Self { coding: Coding::of(headers), lines }
+    }
+
+    /// The next bytes of the body; each result that has cost something is handed on when its line is over.
+    pub fn feed(&mut self, bytes: &[u8], results: &mut dyn FnMut(BatchResult)) {
+        let lines = &mut self.lines;
+        self.coding.feed(bytes, &mut |bytes| lines.feed(bytes, results));
+    }
+
+    /// The body is complete: so is a last line without an end.
+    pub fn finish(&mut self, results: &mut dyn FnMut(BatchResult)) {
+        self.lines.end_line(results);
+    }
+}
+
+impl Lines {
+    fn feed(&mut self, mut bytes: &[u8], results: &mut dyn FnMut(BatchResult)) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.line.feed(&bytes[..end]);
+            self.begun = true;
+            self.end_line(results);
+            bytes = &bytes[end + 1..];
+        }
+        self.begun |= !bytes.is_empty();
+        self.line.feed(bytes);
+    }
+
+    fn end_line(&mut self, results: &mut dyn FnMut(BatchResult)) {
+        if std::mem::take(&mut self.begun)
+            && self.line.is_whole()
+            && let Some(result) = self.result()
+        {
+            results(result);
+        }
+        self.line.begin();
+    }
+
+    fn result(&self) -> Option<BatchResult> {
+        let raw: Box<RawValue> = raw(&self.line)?;
+        let mut usage = anthropic::usage(&Figures::of(raw.get())?);
+        usage.raw = Some(raw);
+        let custom_id = self.line.text(Field::CustomId)?;
+        Some(BatchResult { batch: self.batch.clone(), custom_id, model: self.line.text(Field::Model), usage })
+    }
+}

@@ -1,0 +1,89 @@
+//! What `/metrics` shows of tokens.
+
+use std::time::SystemTime;
+
+use plugin_api::{Answer, Usage, Uuid};
+
+use super::*;
+use crate::metrics::Metrics;
+
+fn outcome(endpoint: Endpoint, model: &str, tokens: Option<Counts>) -> Outcome {
+    let usage = tokens.map(|tokens| Usage { tokens, ..Usage::default() });
+    let answer = Answer { model: Some(model.to_owned()), usage, ..Answer::default() };
+    Outcome { endpoint: Some(endpoint), answer: Some(answer), ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH) }
+}
+
+fn counts(input: u64, output: u64) -> Option<Counts> {
+    Some(Counts { input: Some(input), output: Some(output), ..Counts::default() })
+}
+
+fn shown(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.render()).unwrap()
+}
+
+#[test]
+fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
+    let metrics = Metrics::new();
+    let all = Counts {
+        input: Some(3),
+        cache_read: Some(40),
+        cache_creation: Some(500),
+        cache_creation_1h: Some(100),
+        output: Some(7),
+        reasoning: Some(2),
+    };
+    let mut first = outcome(Endpoint::Messages, "m", Some(all));
+    first.first_token = Some(Duration::from_millis(70));
+    metrics.request_finished("a.com", &first);
+    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m", counts(10, 0)));
+    metrics.request_finished(
+        "b.com",
+        &outcome(Endpoint::Embeddings, "e", Some(Counts { input: Some(9), ..Counts::default() })),
+    );
+    let shown = shown(&metrics);
+    for line in [
+        "claude_tokens_total{domain=\"a.com\",model=\"m\",type=\"input\"} 13",
+        "claude_tokens_total{domain=\"a.com\",model=\"m\",type=\"cache_read\"} 40",
+        "claude_tokens_total{domain=\"a.com\",model=\"m\",type=\"cache_creation\"} 500",
+        "claude_tokens_total{domain=\"a.com\",model=\"m\",type=\"output\"} 7",
+        "claude_tokens_total{domain=\"b.com\",model=\"e\",type=\"input\"} 9",
+        "tollgate_reasoning_tokens_total{domain=\"a.com\",model=\"m\"} 2",
+        "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\",gen_ai_token_type=\"input\"} 553",
+        "gen_ai_client_token_usage_count{gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"openai\",gen_ai_response_model=\"e\",gen_ai_token_type=\"output\"} 0",
+        "gen_ai_server_time_to_first_token_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 0.07",
+        "gen_ai_server_time_to_first_token_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 1",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_given_again_or_says_nothing_adds_nothing() {
+    let metrics = Metrics::new();
+    let mut again = outcome(Endpoint::Messages, "m", counts(1, 1));
+    again.saved = again.answer.take();
+    metrics.request_finished("a.com", &again);
+    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m", None));
+    assert!(!shown(&metrics).contains("claude_tokens_total") && !shown(&metrics).contains("gen_ai"));
+}
+
+#[test]
+fn nobody_can_make_labels_without_end() {
+    let metrics = Metrics::new();
+    for number in 0..MOST_MODELS + 50 {
+        metrics.request_finished("a.com", &outcome(Endpoint::Messages, &format!("m{number}"), counts(1, 0)));
+    }
+    metrics.request_finished("a.com", &outcome(Endpoint::Messages, &"x".repeat(LONGEST_MODEL + 1), counts(1, 0)));
+    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m0", counts(1, 0)));
+    metrics.request_finished("b.com", &outcome(Endpoint::Messages, "m249", counts(1, 0)));
+    let shown = shown(&metrics);
+    let lines = shown.lines().filter(|line| line.starts_with("claude_tokens_total") && line.contains("\"input\""));
+    assert_eq!(lines.count(), MOST_MODELS + 2);
+    for line in [
+        "claude_tokens_total{domain=\"a.com\",model=\"m0\",type=\"input\"} 2",
+        "claude_tokens_total{domain=\"a.com\",model=\"other\",type=\"input\"} 51",
+        "claude_tokens_total{domain=\"b.com\",model=\"other\",type=\"input\"} 1",
+    ] {
+        assert!(shown.contains(line), "{line}");
+    }
+}
