@@ -21,6 +21,7 @@ mod streams; // events leave when they come, and break when they break
 mod timeouts; // each of the four, and what it is called
 mod tls;
 mod unread; // logs that nobody reads // certificates of listeners
+mod usage; // what answers cost, read as they pass
 
 mod filler; // bodies that show what became of them
 mod memory; // how much a gateway takes at its peak

@@ -1,0 +1,111 @@
+//! What it costs to read calls and answers from a copy of their bytes: `cargo bench --bench reading`.
+#![expect(clippy::unwrap_used, reason = "a benchmark that fails ends")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use plugin_api::Endpoint;
+use tollgate::dialect::{Reader, StreamUsageFilter, read};
+
+const MAX: usize = 32 << 20;
+
+fn main() {
+    answers();
+    calls();
+}
+
+fn answers() {
+    let delta = r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" a few words of it"}      }
+
+"#;
+    let chunk = r#"data: {"id":"chatcmpl-CNsW6uCy1a3Tn6Yx0uEYGpgLWwhcu","object":"chat.completion.chunk","created":1760000000,"model":"gpt-5-nano-2025-08-07","service_tier":"default","system_fingerprint":null,"choices":[{"index":0,"delta":{"content":" words"},"finish_reason":null}],"usage":null,"obfuscation":"Yx0uEY"}
+
+"#;
+    let response = r#"event: response.output_text.delta
+data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1","output_index":0,"content_index":0,"delta":" words","logprobs":[],"obfuscation":"Yx0uEY"}
+
+"#;
+    for (name, endpoint, event) in [
+        ("Anthropic", Endpoint::Messages, delta),
+        ("chat", Endpoint::ChatCompletions, chunk),
+        ("responses", Endpoint::Responses, response),
+    ] {
+        let mut reader = Reader::new(endpoint, StatusCode::OK, &HeaderMap::new());
+        per(&format!("{name} event of {} bytes", event.len()), 100_000, || reader.feed(black_box(event.as_bytes())));
+        black_box(reader.into_answer());
+    }
+    let mut filter = StreamUsageFilter::default();
+    per("chat event with its usage taken out", 100_000, || drop(black_box(filter.feed(black_box(chunk.as_bytes())))));
+
+    let usage =
+        r#""stop_reason":"end_turn","usage":{"input_tokens":3,"cache_read_input_tokens":82371,"output_tokens":186}}"#;
+    for (text, times) in [(20, 20_000), (150_000, 200)] {
+        let content = "an answer, \\\"quoted\\\" ".repeat(text);
+        let body =
+            format!(r#"{{"id":"msg_1","model":"claude","content":[{{"type":"text","text":"{content}"}}],{usage}"#);
+        per(&format!("JSON answer of {} bytes", body.len()), times, || {
+            let mut reader = Reader::new(Endpoint::Messages, StatusCode::OK, &HeaderMap::new());
+            body.as_bytes().chunks(16 << 10).for_each(|piece| reader.feed(black_box(piece)));
+            reader.finish();
+            assert!(black_box(reader.into_answer()).usage.is_some());
+        });
+    }
+}
+
+fn calls() {
+    for (bytes, times) in [(50_000, 2000), (1_000_000, 200)] {
+        let body = conversation(bytes);
+        let call = |endpoint, thread| {
+            move |body: &Bytes| drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, thread)))
+        };
+        // the endpoint of responses has no `messages`, and skips them
+        for (what, run) in [
+            ("its messages skipped", call(Endpoint::Responses, false)),
+            ("its purpose told", call(Endpoint::Messages, false)),
+            ("its place in a thread too", call(Endpoint::Messages, true)),
+        ] {
+            per(&format!("call of {} bytes, {what}", body.len()), times, || run(&body));
+        }
+    }
+}
+
+/// A call as an agent makes it: messages of about 2 kB, with text and tool results.
+fn conversation(bytes: usize) -> Bytes {
+    let text = "fn main() {\\n    println!(\\\"a line of some program\\\");\\n}\\n".repeat(30);
+    let mut body = String::from(
+        r#"{"model":"claude","max_tokens":32000,"stream":true,"system":[{"type":"text","text":"be"}],"messages":["#,
+    );
+    for turn in 0.. {
+        let message = if turn % 2 == 0 {
+            format!(
+                r#"{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t{turn}","content":"{text}"}}]}}"#
+            )
+        } else {
+            format!(
+                r#"{{"role":"assistant","content":[{{"type":"text","text":"{text}"}},{{"type":"tool_use","id":"t{turn}","name":"f","input":{{"path":"a/b","n":[1,2]}}}}]}}"#
+            )
+        };
+        body.push_str(&message);
+        if body.len() > bytes {
+            break;
+        }
+        body.push(',');
+    }
+    body.push_str("]}");
+    assert!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["messages"].is_array());
+    body.into()
+}
+
+/// Prints what one run takes: the best of seven rounds.
+fn per(what: &str, times: u32, mut run: impl FnMut()) {
+    let mut round = || {
+        let began = Instant::now();
+        (0..times).for_each(|_| run());
+        began.elapsed() / times
+    };
+    let best = (0..7).map(|_| round()).min().unwrap_or(Duration::ZERO);
+    println!("{best:>12.1?}  {what}");
+}
