@@ -1,55 +1,16 @@
 //! Finds the values of a few members in a JSON text that comes in pieces of any size. Keeps those values and nothing else,
 //! each within a bound; checks no more of the rest than is needed not to be misled by it.
 
-use memchr::memchr2;
+mod state;
+mod text;
+mod value;
+mod wanted;
 
-/// What may be found. Every place that is looked for has one of these names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    Type,
-    Id,
-    Model,
-    Stop,
-    Status,
-    Usage,
-    Tier,
-    Error,
-    ErrorCode,
-    Reason,
-    BlockType,
-    ServedBy,
-    Content,
-    CustomId,
-    Role,
-    Text,
-}
+use state::{Open, State};
+use text::end_of_text;
+use value::Value;
 
-impl Field {
-    const COUNT: usize = Self::Text as usize + 1;
-
-    /// How many bytes of its value are kept; of a longer one nothing is.
-    fn bound(self) -> usize {
-        match self {
-            Self::Usage => 256 << 10,
-            Self::Error => 64 << 10,
-            _ => 4 << 10,
-        }
-    }
-}
-
-/// What is looked for in a value.
-#[derive(Debug)]
-pub(super) enum Wanted {
-    /// The value itself.
-    Value(Field),
-    /// Members of an object.
-    Members(Members),
-    /// The same in each element of a list. Of several the last is kept.
-    Each(&'static Wanted),
-}
-
-/// Keys, and what is looked for under them.
-pub(super) type Members = &'static [(&'static str, Wanted)];
+pub(super) use wanted::{Field, Members, Wanted};
 
 /// The longest key that is compared; every letter of one may be written as an escape of six.
 const LONGEST_KEY: usize = 128;
@@ -78,63 +39,6 @@ enum GoesOn {
     Until(Field),
     /// Only with one of these types at the top level, in quotes.
     With(&'static [&'static str]),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Open {
-    Object(Members),
-    List(&'static Wanted),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Before the text.
-    Start,
-    /// Within an object, before a key or its end.
-    BeforeKey,
-    Key {
-        escaped: bool,
-    },
-    Colon,
-    BeforeValue,
-    /// Within a list, before an element or its end.
-    BeforeElement,
-    /// Within a string that is a value.
-    Text {
-        escaped: bool,
-    },
-    /// Within a number or a word.
-    Scalar,
-    /// Within an object or a list of no further interest, so deep.
-    Nested {
-        depth: usize,
-    },
-    /// Within a string of it.
-    NestedText {
-        depth: usize,
-        escaped: bool,
-    },
-    /// The text is complete.
-    Done,
-    /// The rest does not matter.
-    Left,
-    /// It is no JSON object.
-    Broken,
-}
-
-#[derive(Debug, Default)]
-struct Value {
-    bytes: Vec<u8>,
-    state: Kept,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kept {
-    #[default]
-    Absent,
-    Coming,
-    Whole,
-    TooLong,
 }
 
 impl Found {
@@ -170,9 +74,7 @@ impl Found {
     pub(super) fn begin(&mut self) {
         self.state = State::Start;
         self.open.clear();
-        for value in &mut self.values {
-            value.state = Kept::Absent;
-        }
+        self.values.iter_mut().for_each(Value::forget);
     }
 
     /// Whether the text is a whole object.
@@ -187,8 +89,7 @@ impl Found {
 
     /// The JSON text of a value; none where it was absent, `null`, or longer than its bound.
     pub(super) fn get(&self, field: Field) -> Option<&[u8]> {
-        let value = &self.values[field as usize];
-        (value.state == Kept::Whole && value.bytes != b"null").then_some(&*value.bytes)
+        self.values[field as usize].get().filter(|value| *value != b"null")
     }
 
     /// The value, where it is a string.
@@ -198,7 +99,7 @@ impl Found {
 
     /// Whether there was a value too long to be kept.
     pub(super) fn is_too_long(&self, field: Field) -> bool {
-        self.values[field as usize].state == Kept::TooLong
+        self.values[field as usize].is_too_long()
     }
 
     /// The next piece of the text.
@@ -311,11 +212,7 @@ impl Found {
         match (self.wanted, byte) {
             (Some(Wanted::Members(members)), b'{') => return self.enter(Open::Object(members)),
             (Some(Wanted::Each(wanted)), b'[') => return self.enter(Open::List(wanted)),
-            (Some(Wanted::Value(field)), _) => {
-                let value = &mut self.values[*field as usize];
-                value.bytes.clear();
-                value.state = Kept::Coming;
-            }
+            (Some(Wanted::Value(field)), _) => self.values[*field as usize].begin(),
             _ => {}
         }
         match byte {
@@ -335,15 +232,8 @@ impl Found {
     }
 
     fn keep(&mut self, piece: &[u8]) {
-        let Some(Wanted::Value(field)) = self.wanted else { return };
-        let value = &mut self.values[*field as usize];
-        match value.state {
-            Kept::Coming if value.bytes.len() + piece.len() <= field.bound() => value.bytes.extend_from_slice(piece),
-            Kept::Coming => {
-                value.bytes = Vec::new();
-                value.state = Kept::TooLong;
-            }
-            Kept::Absent | Kept::Whole | Kept::TooLong => {}
+        if let Some(Wanted::Value(field)) = self.wanted {
+            self.values[*field as usize].push(piece, field.bound());
         }
     }
 
@@ -351,17 +241,13 @@ impl Found {
     fn end_value(&mut self) {
         if let Some(Wanted::Value(field)) = self.wanted {
             let value = &mut self.values[*field as usize];
-            if value.state == Kept::Coming {
-                value.state = Kept::Whole;
-            }
+            value.end();
             let leaves = match self.goes_on {
                 GoesOn::Always => false,
                 GoesOn::Until(last) => last == *field,
                 GoesOn::With(types) => {
-                    let kind = &self.values[*field as usize].bytes;
-                    *field == Field::Type
-                        && self.open.len() == 1
-                        && !types.iter().any(|known| known.as_bytes() == &**kind)
+                    let known = || types.iter().any(|known| value.get() == Some(known.as_bytes()));
+                    *field == Field::Type && self.open.len() == 1 && !known()
                 }
             };
             if leaves {
@@ -428,28 +314,6 @@ impl Found {
         };
         end.read
     }
-}
-
-/// Where the rest of a string ends in a piece: how much of it was read, quote included, and, where it goes on, whether
-/// a backslash was its last byte.
-struct EndOfText {
-    read: usize,
-    state: Option<bool>,
-}
-
-fn end_of_text(piece: &[u8], escaped: bool) -> EndOfText {
-    let mut at = usize::from(escaped);
-    while let Some(found) = piece.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if piece[at] == b'"' {
-            return EndOfText { read: at + 1, state: None };
-        }
-        if at + 1 == piece.len() {
-            return EndOfText { read: at + 1, state: Some(true) };
-        }
-        at += 2;
-    }
-    EndOfText { read: piece.len(), state: Some(false) }
 }
 
 fn is_space(byte: u8) -> bool {

@@ -136,6 +136,14 @@ impl TestCall {
         self
     }
 
+    /// Asking for a stream.
+    #[must_use]
+    pub fn stream(mut self) -> Self {
+        self.member("stream", "true");
+        self.facts.stream = true;
+        self
+    }
+
     /// With any other member, which no fact tells of.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {

@@ -68,7 +68,7 @@ fn a_value_beyond_its_bound_is_not_kept_and_what_follows_is() {
     let found = found_in(text.as_bytes(), 1000);
     assert!(found.is_whole() && found.is_too_long(Field::Type) && found.get(Field::Type).is_none());
     assert_eq!(kept(&found, Field::Usage).as_deref(), Some("3"));
-    assert!(found.values[Field::Type as usize].bytes.capacity() <= 8 << 10);
+    assert!(found.values[Field::Type as usize].room() <= 8 << 10);
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! One value as it comes: kept whole, or, beyond its bound, not at all.
+
+#[derive(Debug, Default)]
+pub(super) struct Value {
+    bytes: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Absent,
+    Coming,
+    Whole,
+    TooLong,
+}
+
+impl Value {
+    /// It is not there, until it begins.
+    pub(super) fn forget(&mut self) {
+        self.state = State::Absent;
+    }
+
+    /// It begins; one that was there before does not count.
+    pub(super) fn begin(&mut self) {
+        self.bytes.clear();
+        self.state = State::Coming;
+    }
+
+    /// Its next bytes.
+    pub(super) fn push(&mut self, piece: &[u8], bound: usize) {
+        if self.state != State::Coming {
+            return;
+        }
+        if self.bytes.len() + piece.len() <= bound {
+            self.bytes.extend_from_slice(piece);
+        } else {
+            self.bytes = Vec::new();
+            self.state = State::TooLong;
+        }
+    }
+
+    /// It is complete.
+    pub(super) fn end(&mut self) {
+        if self.state == State::Coming {
+            self.state = State::Whole;
+        }
+    }
+
+    /// Its bytes, if all of them are there.
+    pub(super) fn get(&self) -> Option<&[u8]> {
+        (self.state == State::Whole).then_some(&*self.bytes)
+    }
+
+    /// Whether there were too many.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.state == State::TooLong
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
