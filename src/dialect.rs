@@ -4,6 +4,7 @@
 mod answer;
 mod charset;
 mod encoding;
+mod field;
 mod found;
 mod json;
 mod number;
@@ -18,6 +19,7 @@ use plugin_api::{Endpoint, ModelCall, Reading};
 use thread::Turns;
 
 pub use answer::{BatchReader, Reader, batch_of_results};
+pub use field::field;
 pub use stream_usage::StreamUsageFilter;
 
 /// The call that a body makes.

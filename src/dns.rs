@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Resolver {
     names: Mutex<HashMap<(String, u16), Weak<Name>>>,
-    changed: Notify,
+    asked: Notify,
+    changes: Arc<AtomicU64>,
 }
 
 /// A host and port, and the addresses it was last found at.
@@ -32,7 +33,7 @@ pub struct Name {
     host: String,
     port: u16,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    current: AtomicUsize,
+    changes: Arc<AtomicU64>,
 }
 
 impl Resolver {
@@ -44,17 +45,18 @@ impl Resolver {
         let known = names.entry((host.to_owned(), port)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let addresses = host.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
-            let name = Name {
-                host: host.to_owned(),
-                port,
-                addresses: ArcSwap::from_pointee(addresses),
-                current: AtomicUsize::new(0),
-            };
-            let name = Arc::new(name);
+            let addresses = ArcSwap::from_pointee(addresses);
+            let name = Arc::new(Name { host: host.to_owned(), port, addresses, changes: self.changes.clone() });
             *known = Arc::downgrade(&name);
-            self.changed.notify_one();
+            self.asked.notify_one();
             name
         })
+    }
+
+    /// A number that grows whenever any name's addresses change: who has seen it need not look at the names.
+    #[must_use]
+    pub fn changes(&self) -> Arc<AtomicU64> {
+        self.changes.clone()
     }
 
     /// Keeps the addresses fresh; runs until it is dropped.
@@ -65,12 +67,12 @@ impl Resolver {
             if full {
                 last_full = Instant::now();
             }
-            let due = self.in_use().into_iter().filter(|name| full || name.address().is_none());
+            let due = self.in_use().into_iter().filter(|name| full || name.addresses().is_empty());
             let mut lookups: JoinSet<()> = due.map(|name| async move { name.look_up().await }).collect();
             while lookups.join_next().await.is_some() {}
             tokio::select! {
                 () = tokio::time::sleep(EVERY_UNKNOWN) => {}
-                () = self.changed.notified() => {}
+                () = self.asked.notified() => {}
             }
         }
     }
@@ -79,7 +81,7 @@ impl Resolver {
     pub async fn settle(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let all_found = async {
-            while self.in_use().iter().any(|name| name.address().is_none()) {
+            while self.in_use().iter().any(|name| name.addresses().is_empty()) {
                 tokio::time::sleep(LOOK).await;
             }
         };
@@ -94,39 +96,27 @@ impl Resolver {
 }
 
 impl Name {
-    /// The address to connect to: of several, the one that worked last. `None` while the name is not known.
+    /// Its addresses in order; none while the name is not known.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.load();
-        let at = self.current.load(Ordering::Relaxed).checked_rem(addresses.len())?;
-        addresses.get(at).copied()
+    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
+        self.addresses.load_full()
     }
 
-    /// How many addresses there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.addresses.load().len()
-    }
-
-    /// Nothing answers at this address: the next one's turn.
-    pub fn failed(&self, address: SocketAddr) {
-        if self.address() == Some(address) {
-            self.current.fetch_add(1, Ordering::Relaxed);
+    /// It was found at these addresses.
+    pub(crate) fn found(&self, mut addresses: Vec<SocketAddr>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        if !addresses.is_empty() && **self.addresses.load() != addresses {
+            info!(host = self.host, addresses = addresses.len(); "server name resolved");
+            self.addresses.store(Arc::new(addresses));
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 
     async fn look_up(&self) {
         let host = self.host.as_str();
         match timeout(LIMIT, tokio::net::lookup_host((host, self.port))).await {
-            Ok(Ok(found)) => {
-                let mut found: Vec<SocketAddr> = found.collect();
-                found.sort_unstable();
-                found.dedup();
-                if !found.is_empty() && **self.addresses.load() != found {
-                    info!(host, addresses = found.len(); "server name resolved");
-                    self.addresses.store(Arc::new(found));
-                }
-            }
+            Ok(Ok(found)) => self.found(found.collect()),
             // the last known addresses stay in use
             Ok(Err(error)) => warn!(host, error:%; "server name not resolved; check the name and the DNS"),
             Err(_) => warn!(host; "DNS does not answer; the last known addresses stay in use"),
@@ -141,21 +131,34 @@ mod tests {
     #[tokio::test]
     async fn an_ip_address_needs_no_lookup() {
         let resolver = Resolver::default();
-        assert_eq!(resolver.name("127.0.0.1", 80).address(), Some("127.0.0.1:80".parse().unwrap()));
-        assert_eq!(resolver.name("::1", 80).address(), Some("[::1]:80".parse().unwrap()));
+        assert_eq!(resolver.name("127.0.0.1", 80).addresses().as_slice(), ["127.0.0.1:80".parse().unwrap()]);
+        assert_eq!(resolver.name("::1", 80).addresses().as_slice(), ["[::1]:80".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_name_is_found_in_the_background() {
         let resolver = Arc::new(Resolver::default());
         let name = resolver.name("localhost", 80);
-        assert_eq!(name.address(), None, "nobody waits for it");
+        assert!(name.addresses().is_empty(), "nobody waits for it");
         let running = tokio::spawn({
             let resolver = resolver.clone();
             async move { resolver.run().await }
         });
         resolver.settle(Duration::from_secs(10)).await;
-        assert!(name.address().is_some_and(|address| address.ip().is_loopback()));
+        assert!(name.addresses().iter().all(|address| address.ip().is_loopback()));
         running.abort();
+    }
+
+    #[test]
+    fn a_change_of_addresses_is_counted_and_an_answer_in_another_order_is_none() {
+        let resolver = Resolver::default();
+        let (name, changes) = (resolver.name("proxy", 80), resolver.changes());
+        let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
+        let mut counted = Vec::new();
+        for found in [vec![at(2), at(1)], vec![at(1), at(2), at(2)], vec![], vec![at(1)]] {
+            name.found(found);
+            counted.push(changes.load(Ordering::Acquire));
+        }
+        assert_eq!((counted.as_slice(), name.addresses().as_slice()), (&[1, 1, 1, 2][..], &[at(1)][..]));
     }
 }

@@ -1,17 +1,21 @@
 //! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
 
+mod advice;
 mod body;
+mod choice;
 mod drain;
 mod exchange;
 mod failure;
 mod forward;
 mod head;
+mod key;
 mod reading;
 mod reply;
 mod request;
 mod response;
 mod retry;
 mod snapshot;
+mod takeover;
 mod upstream;
 mod watch;
 
@@ -66,12 +70,12 @@ impl ProxyHttp for Gateway {
         request::handle(session, x).await
     }
 
-    async fn upstream_peer(&self, _: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
-        request::choose_server(x)
+    async fn upstream_peer(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
+        choice::choose_server(session, x).await
     }
 
-    fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
-        retry::on_connect(x, peer, e)
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
+        retry::on_connect(x, e)
     }
 
     async fn connected_to_upstream(

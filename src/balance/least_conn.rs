@@ -1,9 +1,11 @@
 //! nginx's `least_conn`: the fewest requests in flight per weight; among equals, smooth weighted round robin.
 
-use super::Turn;
-use super::round_robin;
+use std::cmp::Ordering;
 
-/// The server to take next; `None` if all were tried.
+use super::round_robin;
+use super::turn::Turn;
+
+/// The server to take next; `None` if none takes part.
 ///
 /// The loads are compared by cross-multiplication, so nothing is rounded. The round robin runs only when several
 /// servers are equally loaded, and only those take part in it
@@ -11,14 +13,14 @@ use super::round_robin;
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     let mut best: Option<usize> = None;
     let mut tied = false;
-    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| !turn.tried) {
+    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.takes_part) {
         match best.map(|best| load_order(turn, &turns[best])) {
-            None | Some(std::cmp::Ordering::Less) => {
+            None | Some(Ordering::Less) => {
                 best = Some(index);
                 tied = false;
             }
-            Some(std::cmp::Ordering::Equal) => tied = true,
-            Some(std::cmp::Ordering::Greater) => {}
+            Some(Ordering::Equal) => tied = true,
+            Some(Ordering::Greater) => {}
         }
     }
     let best = best?;
@@ -29,6 +31,6 @@ pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     round_robin::choose_among(turns, |turn| load_order(turn, &load).is_eq())
 }
 
-fn load_order(a: &Turn, b: &Turn) -> std::cmp::Ordering {
-    (u128::from(a.in_flight) * u128::from(b.weight)).cmp(&(u128::from(b.in_flight) * u128::from(a.weight)))
+fn load_order(a: &Turn, b: &Turn) -> Ordering {
+    (u128::from(a.load) * u128::from(b.weight)).cmp(&(u128::from(b.load) * u128::from(a.weight)))
 }

@@ -3,7 +3,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use std::time::Instant;
+
 use super::*;
+use crate::dns::Resolver;
 
 /// A request begins, or the one at this place among those under way ends.
 #[derive(Clone, Debug)]
@@ -26,14 +29,18 @@ fn pool(balance: &str, weights: &[u32]) -> Pool {
     let servers: Vec<_> = weights
         .iter()
         .enumerate()
-        .map(|(at, weight)| serde_json::json!({ "address": format!("s{at}:1"), "weight": weight }))
+        .map(|(at, weight)| serde_json::json!({ "address": format!("127.0.0.{}:1", at + 1), "weight": weight }))
         .collect();
     let settings = serde_json::from_value(serde_json::json!({ "balance": balance, "servers": servers })).unwrap();
-    Pool::new("test", &settings, &Registry::default())
+    Pool::new("test", &settings, &Registry::default(), &Resolver::default())
+}
+
+fn lease(pool: &Pool, tried: &[u64]) -> Option<Lease> {
+    pool.lease(&Ask { tried, ..Ask::at(Instant::now()) }).ok()
 }
 
 fn loads(pool: &Pool) -> Vec<u64> {
-    pool.servers().iter().map(|server| server.in_flight()).collect()
+    pool.servers().iter().map(|listed| listed.server.in_flight()).collect()
 }
 
 /// Whether a load of `a` requests on a weight is less than one of `b` on another.
@@ -50,17 +57,17 @@ proptest! {
         for step in steps {
             match step {
                 Step::Open => {
-                    let lease = pool.lease(&[]).unwrap();
-                    let taken = (model[lease.index()], weights[lease.index()]);
+                    let lease = lease(&pool, &[]).unwrap();
+                    let taken = (model[lease.site()], weights[lease.site()]);
                     for other in model.iter().copied().zip(weights.iter().copied()) {
                         prop_assert!(!is_less(other, taken), "{other:?} had less than {taken:?}");
                     }
-                    model[lease.index()] += 1;
+                    model[lease.site()] += 1;
                     under_way.push(lease);
                 }
                 Step::Close(index) if !under_way.is_empty() => {
                     let lease = under_way.swap_remove(index.index(under_way.len()));
-                    model[lease.index()] -= 1;
+                    model[lease.site()] -= 1;
                 }
                 Step::Close(_) => {}
             }
@@ -80,7 +87,7 @@ proptest! {
         for _ in 0..3 {
             let mut taken = vec![0_u32; weights.len()];
             for _ in 0..round {
-                taken[pool.lease(&[]).unwrap().index()] += 1;
+                taken[lease(&pool, &[]).unwrap().site()] += 1;
             }
             prop_assert_eq!(&taken, &weights);
         }
@@ -93,11 +100,11 @@ proptest! {
         before in 0_usize..50,
     ) {
         let pool = pool(balance, &weights);
-        let _under_way: Vec<_> = (0..before).map(|_| pool.lease(&[]).unwrap()).collect();
+        let _under_way: Vec<_> = (0..before).map(|_| lease(&pool, &[]).unwrap()).collect();
         let mut tried = Vec::new();
-        while let Some(lease) = pool.lease(&tried) {
-            prop_assert!(!tried.contains(&lease.index()));
-            tried.push(lease.index());
+        while let Some(lease) = lease(&pool, &tried) {
+            prop_assert!(!tried.contains(&lease.server().id()));
+            tried.push(lease.server().id());
         }
         prop_assert_eq!(tried.len(), weights.len());
     }

@@ -1,27 +1,27 @@
-//! The servers that the process knows, by identity, so that their counts survive a change of configuration.
+//! The upstreams that the process knows, by name, so that what is known of their servers survives a change of
+//! configuration. A server is the same as long as its upstream's name, its address in the YAML and its IP address are.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Server, ServerAddress};
+use super::group::Group;
 
-/// The servers in use by some configuration or by some request that is still in flight.
+/// The upstreams in use by some configuration or by some request that is still in flight.
 #[derive(Debug, Default)]
 pub struct Registry {
-    servers: Mutex<HashMap<(String, ServerAddress), Weak<Server>>>,
+    groups: Mutex<HashMap<String, Weak<Group>>>,
 }
 
 impl Registry {
-    /// The server of this upstream at this address: the one in use, or a new one.
-    pub(super) fn server(&self, upstream: &str, address: &ServerAddress) -> Arc<Server> {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.retain(|_, server| server.strong_count() > 0);
-        let known = servers.entry((upstream.to_owned(), address.clone())).or_default();
+    /// The upstream of this name: the one in use, or a new one.
+    pub(super) fn group(&self, upstream: &str) -> Arc<Group> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.retain(|_, group| group.strong_count() > 0);
+        let known = groups.entry(upstream.to_owned()).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Server { address: address.to_string().into(), in_flight: AtomicU64::new(0) });
-            *known = Arc::downgrade(&server);
-            server
+            let group = Arc::new(Group::new(upstream));
+            *known = Arc::downgrade(&group);
+            group
         })
     }
 }
@@ -29,16 +29,19 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::ServerAddress;
 
     #[test]
     fn a_server_is_the_same_as_long_as_anybody_uses_it() {
         let registry = Registry::default();
         let address: ServerAddress = "a:1".parse().unwrap();
-        let before = registry.server("one", &address);
-        assert!(Arc::ptr_eq(&before, &registry.server("one", &address)));
-        assert!(!Arc::ptr_eq(&before, &registry.server("two", &address)));
+        let (here, there) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
+        let before = registry.group("one").server(&address, here);
+        assert!(Arc::ptr_eq(&before, &registry.group("one").server(&address, here)));
+        assert!(!Arc::ptr_eq(&before, &registry.group("one").server(&address, there)));
+        assert!(!Arc::ptr_eq(&before, &registry.group("two").server(&address, here)));
         drop(before);
-        registry.server("three", &address);
-        assert_eq!(registry.servers.lock().unwrap().len(), 1, "what nobody uses is forgotten");
+        registry.group("three");
+        assert_eq!(registry.groups.lock().unwrap().len(), 1, "what nobody uses is forgotten");
     }
 }

@@ -1,23 +1,32 @@
 //! nginx's smooth weighted round robin: in proportion to the weights, and as evenly spread as they allow.
 
-use super::Turn;
+use super::turn::Turn;
 
-/// The server to take next; `None` if all were tried.
+/// The server to take next; `None` if none takes part.
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     choose_among(turns, |_| true)
 }
 
-/// The same among the servers that take part; the others keep their place in the round.
-pub(super) fn choose_among(turns: &mut [Turn], takes_part: impl Fn(&Turn) -> bool) -> Option<usize> {
+/// The same among those for which this holds; the others keep their place in the round.
+///
+/// A server that has failed goes round by less than its weight and recovers a step at every choice it takes part in
+/// (source: nginx, `ngx_http_upstream_round_robin`).
+pub(super) fn choose_among(turns: &mut [Turn], holds: impl Fn(&Turn) -> bool) -> Option<usize> {
     let mut best: Option<usize> = None;
     let mut total = 0;
     for index in 0..turns.len() {
-        if turns[index].tried || !takes_part(&turns[index]) {
+        let turn = &mut turns[index];
+        if !turn.takes_part || !holds(turn) {
             continue;
         }
-        let weight = i64::from(turns[index].weight);
-        turns[index].current += weight;
-        total += weight;
+        let weight = i64::try_from(turn.weight).unwrap_or(i64::MAX);
+        // less than that while it starts slowly
+        let goes_by = turn.effective.min(weight);
+        turn.current += goes_by;
+        total += goes_by;
+        if turn.effective < weight {
+            turn.effective = (turn.effective + turn.unit).min(weight);
+        }
         if best.is_none_or(|best| turns[index].current > turns[best].current) {
             best = Some(index);
         }

@@ -1,6 +1,12 @@
 //! The settings of an upstream: its servers, and how to reach them.
 
 mod address;
+mod algorithm;
+mod eject;
+mod fallback;
+mod queue;
+mod retry;
+mod server;
 
 use std::path::PathBuf;
 
@@ -11,6 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::located::Located;
 
 pub use address::{HostHeader, ServerAddress, TlsName};
+pub use algorithm::{Algorithm, Bound, HashKey, HashSettings};
+pub use eject::Eject;
+pub use fallback::Fallback;
+pub use queue::{QueueSettings, QueueStatus};
+pub use retry::{Attempts, Retry, RetryOn, Share};
+pub use server::{ServerSettings, Weight};
 
 /// A group of servers that answer alike.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -36,62 +48,15 @@ pub struct UpstreamSettings {
     /// When another server is tried.
     #[serde(default)]
     pub retry: Retry,
-}
-
-/// How a server is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// The fewest requests in flight per weight, counted to the last byte of the answer; among equals by turns
-    /// (nginx's `least_conn`).
-    #[default]
-    LeastConn,
-    /// By turns, in proportion to the weights and as evenly spread as they allow (nginx's default).
-    RoundRobin,
-}
-
-/// One server of an upstream.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServerSettings {
-    /// `host:port`, `http://host[:port]` or `https://host[:port]`.
-    #[schemars(with = "String")]
-    pub address: ServerAddress,
-    /// Its share of the requests, against the weights of the others.
+    /// When a failing server is left out for a while.
     #[serde(default)]
-    pub weight: Weight,
-}
-
-/// A weight of 1 to 65,535, as nginx has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "u64")]
-#[schemars(extend("minimum" = 1, "maximum" = 65535))]
-pub struct Weight(u16);
-
-impl Weight {
-    /// As a number.
-    #[must_use]
-    pub fn get(self) -> u32 {
-        self.0.into()
-    }
-}
-
-impl Default for Weight {
-    fn default() -> Self {
-        Self(1)
-    }
-}
-
-impl TryFrom<u64> for Weight {
-    type Error = String;
-
-    fn try_from(weight: u64) -> Result<Self, String> {
-        match u16::try_from(weight) {
-            Ok(0) => Err("weight is 0; it must be at least 1 (to take a server out, remove it)".into()),
-            Ok(weight) => Ok(Self(weight)),
-            Err(_) => Err(format!("weight is {weight}; it must be at most 65535")),
-        }
-    }
+    pub eject: Eject,
+    /// Where requests wait while every server has as many as its `max_conns`. Absent: they are refused at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSettings>,
+    /// The upstream that takes over when this one has no server left to try, or no attempt. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Located<Fallback>>,
 }
 
 /// TLS towards the servers. Certificates are always verified.
@@ -146,78 +111,4 @@ impl Default for Timeouts {
             total: Period::from_secs(1800),
         }
     }
-}
-
-/// When another server is tried. Only while nothing has reached the client.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retry {
-    /// Attempts in all, the first included; 1 is a single try.
-    pub attempts: Attempts,
-    /// What makes an attempt worth another.
-    pub on: Vec<RetryOn>,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            attempts: Attempts(2),
-            on: vec![RetryOn::Connect, RetryOn::Http429, RetryOn::Http502, RetryOn::Http503, RetryOn::Http529],
-        }
-    }
-}
-
-/// A number of attempts, 1 to 10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "u64")]
-#[schemars(extend("minimum" = 1, "maximum" = 10))]
-pub struct Attempts(u8);
-
-impl Attempts {
-    /// As a number.
-    #[must_use]
-    pub fn get(self) -> u32 {
-        self.0.into()
-    }
-}
-
-impl TryFrom<u64> for Attempts {
-    type Error = String;
-
-    fn try_from(attempts: u64) -> Result<Self, String> {
-        match u8::try_from(attempts) {
-            Ok(attempts @ 1..=10) => Ok(Self(attempts)),
-            _ => Err(format!("attempts is {attempts}; it must be 1 (a single try) to 10")),
-        }
-    }
-}
-
-/// What makes an attempt worth another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryOn {
-    /// No connection came about: nothing was sent.
-    Connect,
-    /// The connection broke, or what came was not HTTP, before the head of an answer.
-    Error,
-    /// No answer began within `first_byte`.
-    Timeout,
-    /// The answer 429.
-    #[serde(rename = "http_429")]
-    Http429,
-    /// The answer 500.
-    #[serde(rename = "http_500")]
-    Http500,
-    /// The answer 502.
-    #[serde(rename = "http_502")]
-    Http502,
-    /// The answer 503.
-    #[serde(rename = "http_503")]
-    Http503,
-    /// The answer 504.
-    #[serde(rename = "http_504")]
-    Http504,
-    /// The answer 529 (Anthropic's "overloaded").
-    #[serde(rename = "http_529")]
-    Http529,
 }

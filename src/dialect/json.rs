@@ -91,7 +91,10 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 });
                 bounded::<A::Error>(call.token_limits.len(), "token limits")?;
             } else if let Some(how) = key.is("model") {
-                let named = model(map.next_value::<&'de RawValue>()?.get());
+                let value = map.next_value::<&'de RawValue>()?.get();
+                let start = place.of(value).at;
+                call.models_at.push(start..start + value.len());
+                let named = model(value);
                 models += 1;
                 bounded::<A::Error>(models, "models")?;
                 match how {

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::Authority;
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use log::error;
 use pingora_proxy::Session;
 use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
 
-use crate::balance::Lease;
+use crate::balance::{FaultKind, Lease};
 use crate::chain::Seats;
 use crate::dialect::StreamUsageFilter;
 use crate::metrics::InFlight;
@@ -22,8 +22,11 @@ use crate::routes::host_of;
 
 use super::failure::Failure;
 use super::head::Present;
+use super::key::Keys;
 use super::reading::{self, Reading};
+use super::retry;
 use super::snapshot::{Route, Snapshot};
+use super::upstream::Upstream;
 use super::watch::{Expired, Watch};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
@@ -81,16 +84,42 @@ pub struct Attempts {
     pub end: Option<Instant>,
     /// When the present one began.
     pub began: Option<Instant>,
+    /// The upstream of the present attempt: the route's, or a fallback.
+    pub upstream: Option<Arc<Upstream>>,
     /// The server of the present attempt.
     pub lease: Option<Lease>,
-    /// The servers that failed.
-    pub tried: Vec<usize>,
-    /// The next attempt is for the same server: only its connection failed, or one of its addresses.
+    /// The server of the next attempt, where it had to be certain that there is one.
+    pub next: Option<Lease>,
+    /// The servers of the present upstream that failed, by id.
+    pub tried: Vec<u64>,
+    /// Attempts on the present upstream.
+    pub made: u32,
+    /// How many fallbacks have taken over.
+    pub taken_over: usize,
+    /// What the upstreams hash of it, in the order of the fallbacks.
+    pub keys: Keys,
+    /// The tokens it asks for.
+    pub tokens: u64,
+    /// How its body was encoded, where that may matter for a fallback.
+    pub sent_headers: HeaderMap,
+    /// The next attempt is for the same server, whose kept connection was stale.
     pub same_server: bool,
-    /// Addresses of the present server that failed, or stale connections to it.
-    pub spared: usize,
+    /// Whether one of its kept connections was stale already.
+    pub was_stale: bool,
+    /// The last answer that was given up for another attempt.
+    pub given_up: Option<GivenUp>,
+    /// When a server may take requests again, if none does now.
+    pub earliest: Option<Instant>,
     /// The connection of the present attempt.
     pub connection: RawFd,
+}
+
+/// An answer that was given up for another attempt.
+pub struct GivenUp {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its `retry-after`.
+    pub retry_after: Option<HeaderValue>,
 }
 
 impl Exchange {
@@ -216,6 +245,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if self.recorded {
             return;
+        }
+        if matches!(self.watch.expired(), Some(Expired::Idle)) {
+            retry::blame(self, FaultKind::Timeout.into());
         }
         self.attempts.lease = None;
         if let Some(expired) = self.watch.expired() {

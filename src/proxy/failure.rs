@@ -4,6 +4,8 @@ use log::{debug, warn};
 use pingora_error::ErrorType;
 use plugin_api::{End, ErrorKind, Outcome};
 
+use crate::balance::FaultKind;
+
 /// The error by which a hook tells that a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
 
@@ -24,15 +26,19 @@ pub enum Failure {
     Unresolved,
     /// No server is left to try.
     NoServer,
+    /// Every server has as many requests as it may; the status that says so, 503 or 429.
+    Full(u16),
     /// No answer began in time.
     FirstByteTimeout,
     /// The answer paused too long.
     IdleTimeout,
     /// The exchange as a whole took too long.
     TotalTimeout,
-    /// The server closed the connection or did not speak HTTP before its answer's head.
+    /// The server closed the connection before its answer's head.
     NoAnswer,
-    /// It did so within its answer.
+    /// What it sent was not HTTP.
+    InvalidHeader,
+    /// It closed the connection within its answer.
     BrokenAnswer,
     /// The server answered with a status that is worth another attempt.
     Status(u16),
@@ -56,6 +62,24 @@ impl Failure {
             | ErrorType::H2Error => Self::ClientGone,
             _ => Self::BadRequest,
         }
+    }
+
+    /// What its server is blamed for, if it is: not for the client, the gateway, or a limit on the whole.
+    #[must_use]
+    pub fn fault(self) -> Option<FaultKind> {
+        Some(match self {
+            Self::Connect | Self::ConnectTimeout | Self::Tls => FaultKind::Connect,
+            Self::FirstByteTimeout | Self::IdleTimeout => FaultKind::Timeout,
+            Self::NoAnswer | Self::BrokenAnswer => FaultKind::Error,
+            Self::InvalidHeader => FaultKind::InvalidHeader,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is that of a server, or that there is none.
+    #[must_use]
+    pub fn is_of_server(self) -> bool {
+        self.fault().is_some() || matches!(self, Self::NoServer | Self::Full(_) | Self::Unresolved | Self::Status(_))
     }
 
     /// How the exchange ends by it.
@@ -83,6 +107,8 @@ impl Failure {
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::TotalTimeout => "total_timeout",
+            Self::Full(_) => "full",
+            Self::InvalidHeader => "invalid_header",
             Self::NoAnswer => "no_answer",
             Self::BrokenAnswer => "broken_answer",
             Self::Status(_) => "status",
@@ -115,10 +141,12 @@ impl Failure {
             Self::Tls => "upstream failed the TLS handshake; check its certificate, its name and upstreams.*.tls",
             Self::Unresolved => "upstream has no address; check its name and the DNS",
             Self::NoServer => "no server is left to try",
+            Self::Full(_) => "every server is at its max_conns; raise it, add servers, or let more wait in a queue",
+            Self::InvalidHeader => "upstream did not speak HTTP; check its address and port",
             Self::FirstByteTimeout => "upstream began no answer in time; check it, or raise timeouts.first_byte",
             Self::IdleTimeout => "upstream paused too long within its answer; check it, or raise timeouts.idle",
             Self::TotalTimeout => "exchange took too long as a whole; check the upstream, or raise timeouts.total",
-            Self::NoAnswer => "upstream closed the connection, or did not speak HTTP, before its answer",
+            Self::NoAnswer => "upstream closed the connection before its answer",
             Self::BrokenAnswer => "upstream broke its answer; the client's connection is broken too",
             Self::Status(_) => "upstream answered with a status worth another attempt",
             Self::PluginPanic | Self::Internal => "a fault of the gateway; please report it",
@@ -131,10 +159,11 @@ impl Failure {
         match self {
             Self::ClientGone => None,
             Self::BadRequest => Some(ErrorKind::InvalidRequest),
-            Self::Connect | Self::Tls | Self::NoAnswer | Self::BrokenAnswer | Self::Status(_) => {
+            Self::Connect | Self::Tls | Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer | Self::Status(_) => {
                 Some(ErrorKind::BadGateway)
             }
-            Self::NoServer | Self::Unresolved => Some(ErrorKind::NoServer),
+            Self::Full(429) => Some(ErrorKind::TooManyRequests),
+            Self::NoServer | Self::Full(_) | Self::Unresolved => Some(ErrorKind::NoServer),
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout => {
                 Some(ErrorKind::GatewayTimeout)
             }
@@ -147,11 +176,13 @@ impl Failure {
     pub fn message(self) -> &'static str {
         match self {
             Self::BadRequest => "The request body is malformed",
-            Self::NoServer | Self::Unresolved => "No server can take the request now",
+            Self::NoServer | Self::Full(_) | Self::Unresolved => "No server can take the request now",
             Self::ConnectTimeout => "The upstream could not be reached in time",
             Self::FirstByteTimeout | Self::IdleTimeout => "The upstream did not answer in time",
             Self::TotalTimeout => "The request took too long",
-            Self::NoAnswer | Self::BrokenAnswer => "The upstream closed the connection without an answer",
+            Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer => {
+                "The upstream closed the connection without an answer"
+            }
             Self::PluginPanic | Self::Internal => "The gateway failed to handle the request",
             _ => "The upstream could not be reached",
         }

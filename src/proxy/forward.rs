@@ -34,8 +34,8 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
             }
         }
     }
-    if let (Some(route), Some(lease)) = (&x.route, &x.attempts.lease) {
-        if let Some(host) = route.upstream.host(lease.index()) {
+    if let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &x.attempts.lease) {
+        if let Some(host) = upstream.host(lease) {
             head.insert_header(HOST, host.clone())?;
         } else if x.present.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
@@ -56,9 +56,9 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
     }
     // on HTTP/2 Pingora keeps the time itself
     if head.version == Version::HTTP_11
-        && let Some(route) = &x.route
+        && let Some(upstream) = &x.attempts.upstream
     {
-        x.watch.awaits_first_byte(route.upstream.timeouts.first_byte, x.attempts.connection);
+        x.watch.awaits_first_byte(upstream.timeouts.first_byte, x.attempts.connection);
     }
     Ok(())
 }

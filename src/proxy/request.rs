@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Version};
-use pingora_core::upstreams::peer::HttpPeer;
+use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use plugin_api::{ErrorKind, Reply, RequestHead};
-use tokio::time::Instant;
 
+use crate::balance::ASSUMED_TOKENS;
 use crate::chain::Stop;
 use crate::dialect;
 use crate::routes::OnClientGone;
@@ -18,7 +17,9 @@ use super::drain;
 use super::exchange::{Exchange, ReadBody};
 use super::failure::Failure;
 use super::head::Present;
+use super::key;
 use super::reply;
+use super::upstream::Upstream;
 
 /// What Pingora is told of a connection that may be used again: that it has no limit, because the watch keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -66,8 +67,10 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     };
     let route = snapshot.routes[found.index].clone();
     x.domain = found.domain;
-    x.outcome.upstream = Some(route.upstream.name.clone());
-    let end = x.began + route.upstream.timeouts.total;
+    let upstream = &route.upstream;
+    x.outcome.upstream = Some(upstream.name.clone());
+    x.attempts.upstream = Some(upstream.clone());
+    let end = x.began + upstream.timeouts.total;
     x.attempts.end = Some(end);
     x.watch.ends_at(end);
     x.seats = route.chain.seat();
@@ -77,7 +80,12 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         run_request_head(session, x).await?;
     }
     let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
-    if drains || route.chain.needs().body && x.outcome.endpoint.is_some() {
+    if upstream.reads_body {
+        x.note_endpoint();
+    }
+    x.attempts.keys = key::of_head(upstream, x.outcome.client, &session.req_header().headers);
+    x.attempts.tokens = ASSUMED_TOKENS;
+    if drains || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some() {
         read_body(session, x).await?;
     } else if x.present.expect {
         body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
@@ -155,21 +163,32 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time")),
     };
     x.outcome.request_bytes = bytes.len() as u64;
-    let Some(endpoint) = x.outcome.endpoint.filter(|_| !x.seats.is_empty()) else {
+    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
+    let Some(endpoint) = x.outcome.endpoint.filter(|_| !x.seats.is_empty() || upstream.reads_body) else {
         x.body = Some(ReadBody { bytes, edited: false });
         return Ok(());
     };
     let headers = &session.req_header().headers;
     let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().thread);
-    let mut call = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
+    if upstream.renames_models && x.present.content_encoding {
+        x.attempts.sent_headers = headers.clone();
+    }
+    let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
+        let call = dialect::read(endpoint, headers, bytes, limits.max_body, thread);
+        let keys = key::of_body(upstream, &call);
+        (call, keys)
+    };
+    let (mut call, keys) = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
-        let read = move || dialect::read(endpoint, &headers, bytes, limits.max_body, thread);
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = tokio::task::spawn_blocking(move || read(&upstream, &headers, bytes)).await;
         read.map_err(|e| Halt::Fail(Failure::Internal, Error::because(ErrorType::InternalError, "reading a call", e)))?
     } else {
-        dialect::read(endpoint, headers, bytes, limits.max_body, thread)
+        read(&upstream, headers, bytes)
     };
+    for (place, key) in keys {
+        x.attempts.keys[place] = Some(key);
+    }
     if let Some(only) = call.call() {
         x.outcome.model.clone_from(&only.model);
         x.outcome.streaming = Some(only.stream);
@@ -189,6 +208,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.outlive = call.outlive.take();
     ran.map_err(|stop| halted(x, stop))?;
     x.adds_stream_usage = call.adds_stream_usage();
+    x.attempts.tokens = key::tokens(&call);
     let edited = call.is_edited();
     x.body = Some(ReadBody { bytes: call.into_body(), edited });
     Ok(())
@@ -213,42 +233,6 @@ fn halted(x: &mut Exchange, stop: Stop) -> Halt {
             x.snapshot.metrics.plugin_panicked(plugin);
             let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
             Halt::Fail(Failure::PluginPanic, error)
-        }
-    }
-}
-
-/// Chooses the server of the next attempt.
-pub fn choose_server(x: &mut Exchange) -> Result<Box<HttpPeer>> {
-    let Some(route) = x.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route was chosen") };
-    let upstream = &route.upstream;
-    let end = x.attempts.end.unwrap_or_else(Instant::now);
-    let fresh_connection = x.attempts.same_server;
-    let now = Instant::now();
-    x.attempts.began = Some(now);
-    loop {
-        if !std::mem::take(&mut x.attempts.same_server) {
-            // given back before the next is taken
-            x.attempts.lease = None;
-            let Some(lease) = upstream.pool.lease(&x.attempts.tried) else {
-                x.failure.get_or_insert(Failure::NoServer);
-                return Error::e_explain(ErrorType::ConnectProxyFailure, "no server is left");
-            };
-            x.outcome.attempts += 1;
-            x.outcome.server = Some(lease.server().address().clone());
-            x.attempts.lease = Some(lease);
-        }
-        let Some(server) = x.attempts.lease.as_ref().map(crate::balance::Lease::index) else { continue };
-        if let Some(mut peer) = upstream.peer(server, end.saturating_duration_since(now)) {
-            if fresh_connection {
-                // a key of its own, so that no kept connection is taken
-                peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
-            }
-            return Ok(peer);
-        }
-        x.failure = Some(Failure::Unresolved);
-        x.attempts.tried.push(server);
-        if x.outcome.attempts >= upstream.attempts {
-            return Error::e_explain(ErrorType::ConnectProxyFailure, "the server's name is not resolved");
         }
     }
 }

@@ -11,24 +11,20 @@ use plugin_api::{Chunk, HeaderEdit, HeaderEdits, ResponseHead};
 use super::exchange::Exchange;
 use super::failure::PLUGIN_PANIC;
 use super::reading;
+use super::retry;
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
     let status = head.status;
+    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        if let Some(route) = &x.route {
-            x.watch.upgraded(route.upstream.timeouts.idle);
-        }
+        x.watch.upgraded(upstream.timeouts.idle);
         return Ok(());
     }
     if status.is_informational() {
         return Ok(());
     }
-    let Some(route) = &x.route else { return Ok(()) };
-    let upstream = &route.upstream;
-    let servers_left = x.attempts.tried.len() + 1 < upstream.pool.servers().len();
-    let worth = upstream.retries_on_status(status.as_u16()) && x.replayable(session);
-    if worth && servers_left && x.outcome.attempts < upstream.attempts {
+    if retry::on_answer(session, head, x) {
         let mut error = Error::explain(ErrorType::HTTPStatus(status.as_u16()), "a status worth another attempt");
         error.as_up();
         error.set_retry(true);

@@ -1,17 +1,22 @@
-//! What becomes of an exchange when an attempt fails: another attempt, or the answer that it has failed.
+//! What becomes of an exchange when an attempt fails: what its server is blamed for, and another attempt or the answer that
+//! it has failed.
 
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Method};
 use log::debug;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType};
+use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 use plugin_api::Reply;
 use tokio::time::Instant;
 
-use crate::balance::RetryOn;
+use crate::balance::{Fault, FaultKind, RetryOn};
 
-use super::exchange::{Exchange, written};
+use super::advice::Advice;
+use super::choice::{Next, next_address, next_server};
+use super::exchange::{Exchange, GivenUp, written};
 use super::failure::{Failure, PLUGIN_PANIC};
 use super::reply;
 use super::watch::Expired;
@@ -21,20 +26,50 @@ use super::watch::Expired;
 const STALE_SHOWS: Duration = Duration::from_secs(1);
 
 /// No connection came about: nothing was sent, so another attempt is always safe.
-pub fn on_connect(x: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> Box<Error> {
+pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     let failure = match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::TLSWantX509Lookup => Failure::Tls,
         _ => Failure::Connect,
     };
     let failure = if out_of_time(x) { Failure::TotalTimeout } else { failure };
-    let other_address = failure != Failure::TotalTimeout && next_address(x, peer);
-    let again =
-        other_address || another(x, failure, x.route.as_ref().is_some_and(|r| r.upstream.retries_on(RetryOn::Connect)));
-    x.attempts.same_server = other_address;
     debug!(error:%; "attempt failed to connect");
+    if let Some(kind) = failure.fault() {
+        blame(x, kind.into());
+    }
+    let worth = retries_on(x, RetryOn::Connect);
+    // whatever else: the other addresses of its name are the same server by the YAML
+    let site = x.attempts.lease.as_ref().map(crate::balance::Lease::site);
+    let again = failure != Failure::TotalTimeout && another(x, failure, worth, site);
     error.set_retry(again);
     error
+}
+
+/// The head of an answer has come: blames the server for it, or clears it; `true` if the answer is given up for another
+/// attempt, whose server has been taken.
+pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> bool {
+    let Some(upstream) = x.attempts.upstream.clone() else { return false };
+    let status = head.status.as_u16();
+    let advice = Advice::of(&head.headers);
+    let callers_fault = advice.should_retry == Some(false);
+    if upstream.ejects_on(status) && !callers_fault {
+        blame(x, Fault { kind: FaultKind::of_status(status), retry_after: advice.retry_after });
+    } else if let (Some(lease), Some(began)) = (&mut x.attempts.lease, x.attempts.began) {
+        let now = Instant::now();
+        upstream.pool.answered(lease, now.saturating_duration_since(began), now.into_std());
+    }
+    let named = RetryOn::of_status(status).is_some_and(|condition| upstream.retries_on(condition));
+    let wanted = advice.should_retry == Some(true) && status >= 400;
+    if callers_fault || !(named || wanted) || !x.replayable(session) || out_of_time(x) {
+        return false;
+    }
+    tried(x);
+    if next_server(x, None) != Next::Taken {
+        return false;
+    }
+    let retry_after = head.headers.get(RETRY_AFTER).cloned();
+    x.attempts.given_up = Some(GivenUp { status: head.status, retry_after });
+    true
 }
 
 /// An attempt failed after it was connected.
@@ -54,32 +89,40 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         (ErrorType::CustomCode(PLUGIN_PANIC, _), _, _) => Failure::PluginPanic,
         (_, ErrorSource::Internal, _) if !begun => Failure::Internal,
         _ if begun => Failure::BrokenAnswer,
+        (ErrorType::InvalidHTTPHeader, _, _) => Failure::InvalidHeader,
         _ => Failure::NoAnswer,
     };
     debug!(error:%, reused, word = failure.word(); "attempt failed");
     // the server closed a kept connection just as it was used again: its own choice of time, not a failed attempt
     let at_once = x.attempts.began.is_some_and(|began| began.elapsed() < STALE_SHOWS);
-    let stale = reused && failure == Failure::NoAnswer && at_once && x.attempts.spared == 0;
-    let again = !begun && x.replayable(session) && !out_of_time(x) && {
-        if stale {
-            x.attempts.spared += 1;
-            x.failure = Some(failure);
-            true
-        } else {
-            let upstream = x.route.as_ref().map(|route| &route.upstream);
-            let worth = upstream.is_some_and(|upstream| match failure {
-                Failure::FirstByteTimeout => upstream.retries_on(RetryOn::Timeout),
-                Failure::NoAnswer => upstream.retries_on(RetryOn::Error),
-                Failure::Status(status) => upstream.retries_on_status(status),
-                _ => false,
-            });
-            another(x, failure, worth)
+    let stale = reused && failure == Failure::NoAnswer && at_once && !x.attempts.was_stale;
+    let replayable = !begun && x.replayable(session) && !out_of_time(x);
+    let again = if let Failure::Status(_) = failure {
+        // its server was blamed and the next one taken when the head came
+        x.attempts.next.is_some() && told_again(x, failure)
+    } else if stale && replayable {
+        x.attempts.was_stale = true;
+        x.attempts.same_server = true;
+        x.failure = Some(failure);
+        true
+    } else {
+        if let Some(kind) = failure.fault() {
+            blame(x, kind.into());
         }
+        let silent = x.outcome.method != Method::POST || retries_on(x, RetryOn::NonIdempotent);
+        let worth = replayable
+            && silent
+            && match failure {
+                Failure::FirstByteTimeout => retries_on(x, RetryOn::Timeout),
+                Failure::NoAnswer => retries_on(x, RetryOn::Error),
+                Failure::InvalidHeader => retries_on(x, RetryOn::InvalidHeader),
+                _ => false,
+            };
+        another(x, failure, worth, None)
     };
     if !again {
         x.failure = Some(failure);
     }
-    x.attempts.same_server = again && stale;
     error.set_retry(again);
     error
 }
@@ -96,45 +139,70 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     } else {
         failure.tell(&x.outcome);
     }
+    let mut error_code = failure.kind().map_or(0, |kind| kind.status().as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if written(session).is_none()
         && let Some(kind) = failure.kind()
     {
-        let reply = Reply::error(x.dialect(), kind, failure.message(), x.outcome.id);
+        let mut reply = Reply::error(x.dialect(), kind, failure.message(), x.outcome.id);
+        if matches!(failure, Failure::NoServer | Failure::Full(_) | Failure::Unresolved) {
+            reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds_until(x.attempts.earliest)));
+        }
+        if let Some(given_up) = x.attempts.given_up.take().filter(|_| failure.is_of_server()) {
+            // what a server said goes before what another did not
+            reply.status = given_up.status;
+            if let Some(retry_after) = given_up.retry_after {
+                reply.headers.insert(RETRY_AFTER, retry_after);
+            }
+            error_code = given_up.status.as_u16();
+        }
         if let Err(error) = reply::send(session, x, reply).await {
             debug!(error:%; "client left before the error answer");
         }
     }
-    let error_code = failure.kind().map_or(0, |kind| kind.status().as_u16());
     FailToProxy { error_code, can_reuse_downstream: false }
 }
 
-/// Whether there will be another attempt, on another server. Notes the failure of this one.
-fn another(x: &mut Exchange, failure: Failure, worth: bool) -> bool {
-    x.failure = Some(failure);
-    let Some(route) = &x.route else { return false };
-    if let Some(lease) = &x.attempts.lease {
-        x.attempts.tried.push(lease.index());
+/// Counts a failure against the server of the present attempt.
+pub fn blame(x: &mut Exchange, fault: Fault) {
+    if let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &mut x.attempts.lease) {
+        upstream.pool.failed(lease, fault, std::time::Instant::now());
     }
-    x.attempts.spared = 0;
-    let servers_left = x.attempts.tried.len() < route.upstream.pool.servers().len();
-    let again = worth && servers_left && x.outcome.attempts < route.upstream.attempts && !out_of_time(x);
-    if again {
-        failure.tell(&x.outcome);
-        x.snapshot.metrics.retried(&route.upstream.name);
-    }
-    again
 }
 
-/// Whether the server has another address to try.
-fn next_address(x: &mut Exchange, peer: &HttpPeer) -> bool {
-    let (Some(route), Some(lease)) = (&x.route, &x.attempts.lease) else { return false };
-    let name = route.upstream.server_name(lease.index());
-    if let Some(address) = peer.address().as_inet() {
-        name.failed(*address);
+/// Whether there will be another attempt, on another server. Notes the failure of this one.
+fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>) -> bool {
+    tried(x);
+    let site_left = site.filter(|_| !out_of_time(x));
+    let again =
+        if worth && !out_of_time(x) { next_server(x, site_left) != Next::None } else { next_address(x, site_left) };
+    x.failure = Some(failure);
+    again && told_again(x, failure)
+}
+
+/// The present server is not to be tried again.
+fn tried(x: &mut Exchange) {
+    if let Some(lease) = &x.attempts.lease {
+        x.attempts.tried.push(lease.server().id());
     }
-    x.attempts.spared += 1;
-    x.attempts.spared < name.count()
+    x.attempts.was_stale = false;
+}
+
+fn told_again(x: &mut Exchange, failure: Failure) -> bool {
+    failure.tell(&x.outcome);
+    if let Some(upstream) = &x.outcome.upstream {
+        x.snapshot.metrics.retried(upstream);
+    }
+    true
+}
+
+fn retries_on(x: &Exchange, condition: RetryOn) -> bool {
+    x.attempts.upstream.as_ref().is_some_and(|upstream| upstream.retries_on(condition))
+}
+
+fn seconds_until(earliest: Option<Instant>) -> u64 {
+    let left = earliest.map_or(Duration::ZERO, |earliest| earliest.saturating_duration_since(Instant::now()));
+    left.as_millis().div_ceil(1000).clamp(1, 3600) as u64
 }
 
 fn out_of_time(x: &Exchange) -> bool {

@@ -83,11 +83,8 @@ impl Snapshot {
     pub fn build(config: &Config, base: &Path, lasting: &Lasting, metrics: &Arc<Metrics>) -> Result<Self, Fault> {
         let mut upstreams = HashMap::new();
         let mut in_order = Vec::with_capacity(config.upstreams.len());
-        for (name, settings) in &config.upstreams {
-            let upstream = Upstream::new(name, settings, base, &lasting.registry, &lasting.resolver);
-            let upstream = Arc::new(upstream.map_err(|error| (settings.at, format!("upstreams.{name}"), error))?);
-            in_order.push(upstream.clone());
-            upstreams.insert(name.as_str(), upstream);
+        for name in config.upstreams.keys() {
+            in_order.push(build_upstream(name, config, base, lasting, &mut upstreams, 0)?);
         }
         let mut routes = Vec::with_capacity(config.routes.len());
         let site = Site { base, lasting: &lasting.plugins };
@@ -131,10 +128,37 @@ impl Snapshot {
     pub fn observe(&self) {
         for upstream in &self.upstreams {
             for server in upstream.pool.servers() {
-                self.metrics.set_upstream_in_flight(&upstream.name, server.address(), server.in_flight());
+                self.metrics.set_upstream_in_flight(&upstream.name, &server.label, server.server.in_flight());
             }
         }
     }
+}
+
+/// The upstream of this name, and first of all the fallbacks that it leads to.
+fn build_upstream<'c>(
+    name: &str,
+    config: &'c Config,
+    base: &Path,
+    lasting: &Lasting,
+    built: &mut HashMap<&'c str, Arc<Upstream>>,
+    depth: usize,
+) -> Result<Arc<Upstream>, Fault> {
+    if let Some(upstream) = built.get(name) {
+        return Ok(upstream.clone());
+    }
+    let wrong = |at, what: &str| (at, format!("upstreams.{name}"), what.to_owned());
+    let Some((name, settings)) = config.upstreams.get_key_value(name).filter(|_| depth <= config.upstreams.len())
+    else {
+        return Err(wrong(Location::default(), "is unknown, or leads back to itself"));
+    };
+    let fallback = settings.fallback.as_ref();
+    let fallback = fallback
+        .map(|fallback| build_upstream(&fallback.upstream, config, base, lasting, built, depth + 1))
+        .transpose()?;
+    let upstream = Upstream::new(name, settings, base, &lasting.registry, &lasting.resolver, fallback);
+    let upstream = Arc::new(upstream.map_err(|error| wrong(settings.at, &error))?);
+    built.insert(name, upstream.clone());
+    Ok(upstream)
 }
 
 /// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those

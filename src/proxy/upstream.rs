@@ -10,8 +10,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::WrappedX509;
 use x509_parser::prelude::FromDer;
 
-use crate::balance::{Pool, Registry, RetryOn, ServerAddress, UpstreamSettings};
-use crate::dns::{Name, Resolver};
+use crate::balance::{Algorithm, Fallback, HashKey, Lease, Pool, Registry, RetryOn, ServerAddress, UpstreamSettings};
+use crate::dns::Resolver;
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -26,7 +26,16 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// Attempts in all.
     pub attempts: u32,
+    /// How many of them may be further ones, as a share of the requests.
+    pub retry_percent: u64,
+    /// The upstream that takes over when it is exhausted, and how it is asked.
+    pub fallback: Option<(Arc<Upstream>, Fallback)>,
+    /// Whether it, or a fallback, must know what a call asks for.
+    pub reads_body: bool,
+    /// Whether a fallback is asked for another model.
+    pub renames_models: bool,
     retry_on: Vec<RetryOn>,
+    eject_on: Vec<u16>,
     peers: Vec<Peer>,
 }
 
@@ -41,14 +50,14 @@ pub struct Timeouts {
 
 /// How to reach one server.
 struct Peer {
-    name: Arc<Name>,
     /// The `Host` it is sent; the client's own if there is none.
     host: Option<HeaderValue>,
     template: HttpPeer,
 }
 
 impl Upstream {
-    /// The upstream that the settings describe; its servers' names are looked up soon.
+    /// The upstream that the settings describe; its servers' names are looked up soon. `fallback` is the one that they
+    /// name.
     ///
     /// # Errors
     /// That the file of authorities cannot be read.
@@ -58,6 +67,7 @@ impl Upstream {
         base: &Path,
         registry: &Registry,
         resolver: &Resolver,
+        fallback: Option<Arc<Self>>,
     ) -> Result<Self, String> {
         let authorities = settings.tls.ca.as_ref().map(|ca| authorities(&base.join(&ca.value))).transpose()?;
         let timeouts = Timeouts {
@@ -69,46 +79,58 @@ impl Upstream {
         let peers = settings.servers.iter().map(|server| {
             let address = &server.address;
             Peer {
-                name: resolver.name(&address.host, address.port),
                 host: host_header(settings, address),
                 template: template(name, settings, address, timeouts, authorities.clone()),
             }
         });
+        let fallback = fallback.zip(settings.fallback.as_ref().map(|fallback| fallback.value.clone()));
+        let renames_models = fallback.as_ref().is_some_and(|(to, how)| how.changes_models() || to.renames_models);
+        let knows_calls = match &settings.balance {
+            Algorithm::LeastTokens => true,
+            Algorithm::Hash(hash) => matches!(hash.key, HashKey::Body(_)),
+            Algorithm::LeastConn | Algorithm::RoundRobin | Algorithm::PeakEwma => false,
+        };
+        let mut retry_on = settings.retry.on.clone();
+        if settings.retry.non_idempotent {
+            retry_on.push(RetryOn::NonIdempotent);
+        }
         Ok(Self {
             name: name.into(),
-            pool: Pool::new(name, settings, registry),
+            pool: Pool::new(name, settings, registry, resolver),
             timeouts,
             attempts: settings.retry.attempts.get(),
-            retry_on: settings.retry.on.clone(),
+            retry_percent: settings.retry.budget.percent(),
+            reads_body: knows_calls || renames_models || fallback.as_ref().is_some_and(|(to, _)| to.reads_body),
+            renames_models,
+            fallback,
+            retry_on,
+            eject_on: settings.eject.on.iter().map(|status| status.get()).collect(),
             peers: peers.collect(),
         })
     }
 
-    /// How to connect to a server of the pool now; `None` while its name is not known.
-    /// Nothing of it will take longer than the time that is left.
+    /// It, its fallback, the fallback of that, and so on.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |upstream| upstream.fallback.as_ref().map(|(fallback, _)| &**fallback))
+    }
+
+    /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
     #[must_use]
-    pub fn peer(&self, server: usize, left: Duration) -> Option<Box<HttpPeer>> {
-        let peer = &self.peers[server];
-        let mut chosen = peer.template.clone();
-        chosen._address = peer.name.address()?.into();
+    pub fn peer(&self, lease: &Lease, left: Duration) -> Box<HttpPeer> {
+        let mut chosen = self.peers[lease.site()].template.clone();
+        chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = self.timeouts.connect.min(left);
         chosen.options.connection_timeout = Some(connect);
         chosen.options.total_connection_timeout = Some(connect);
         chosen.options.read_timeout = chosen.options.read_timeout.map(|read| read.min(left));
-        Some(Box::new(chosen))
+        Box::new(chosen)
     }
 
-    /// The name of a server of the pool.
+    /// The `Host` for a leased server; the client's own if there is none.
     #[must_use]
-    pub fn server_name(&self, server: usize) -> &Name {
-        &self.peers[server].name
-    }
-
-    /// The `Host` for a server of the pool; the client's own if there is none.
-    #[must_use]
-    pub fn host(&self, server: usize) -> Option<&HeaderValue> {
-        self.peers[server].host.as_ref()
+    pub fn host(&self, lease: &Lease) -> Option<&HeaderValue> {
+        self.peers[lease.site()].host.as_ref()
     }
 
     /// Whether this is worth another attempt.
@@ -117,19 +139,10 @@ impl Upstream {
         self.retry_on.contains(&condition)
     }
 
-    /// Whether an answer with this status is worth another attempt.
+    /// Whether an answer with this status counts against its server.
     #[must_use]
-    pub fn retries_on_status(&self, status: u16) -> bool {
-        let condition = match status {
-            429 => RetryOn::Http429,
-            500 => RetryOn::Http500,
-            502 => RetryOn::Http502,
-            503 => RetryOn::Http503,
-            504 => RetryOn::Http504,
-            529 => RetryOn::Http529,
-            _ => return false,
-        };
-        self.retries_on(condition)
+    pub fn ejects_on(&self, status: u16) -> bool {
+        self.eject_on.contains(&status)
     }
 }
 

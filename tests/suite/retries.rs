@@ -123,7 +123,8 @@ async fn there_are_as_many_attempts_as_allowed_and_each_on_another_server() {
 #[tokio::test]
 async fn an_answer_that_is_not_named_is_passed_on() {
     let (first, second) = (origin().await, origin().await);
-    let gateway = before(&[(first.server(), 60_000), (second.server(), 1)], "balance: round_robin", READS_BODIES).await;
+    let upstream = "balance: round_robin\n    eject: { on: [] }";
+    let gateway = before(&[(first.server(), 60_000), (second.server(), 1)], upstream, READS_BODIES).await;
     for status in [400, 401, 404, 413, 500, 504] {
         first.answers(answer(status).body("mine"));
         let answer = http1(gateway.address()).await.post("/v1/messages", call(300, 1)).await;
@@ -134,7 +135,7 @@ async fn an_answer_that_is_not_named_is_passed_on() {
 
 #[tokio::test]
 async fn a_call_that_may_have_been_carried_out_is_tried_again_only_where_the_yaml_says_so() {
-    for (on, status, tried) in [("connect", 502, 0), ("error", 200, 1)] {
+    for (on, status, tried) in [("connect", 502, 0), ("error", 502, 0), ("error, non_idempotent", 200, 1)] {
         let (broken, free) = (origin().await, origin().await);
         broken.answers(Script::closing());
         let upstream = format!("balance: round_robin\n    retry: {{ on: [{on}] }}");
@@ -142,7 +143,7 @@ async fn a_call_that_may_have_been_carried_out_is_tried_again_only_where_the_yam
         assert_eq!(http1(gateway.address()).await.post("/v1/messages", call(300, 1)).await.status, status, "{on}");
         assert_eq!((broken.count(), free.count()), (1, tried), "{on}");
     }
-    for (on, status, tried) in [("connect", 504, 0), ("timeout", 200, 1)] {
+    for (on, status, tried) in [("connect", 504, 0), ("timeout", 504, 0), ("timeout, non_idempotent", 200, 1)] {
         let (silent, free) = (origin().await, origin().await);
         silent.answers(Script::silent());
         let upstream =

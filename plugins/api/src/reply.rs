@@ -87,6 +87,8 @@ pub enum ErrorKind {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     TooLarge,
+    /// 429: more requests than there are servers for.
+    TooManyRequests,
     /// 500: a fault of the gateway or of one of its plugins.
     Internal,
     /// 502: the upstream could not be reached or broke its answer.
@@ -106,6 +108,7 @@ impl ErrorKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::NoServer => StatusCode::SERVICE_UNAVAILABLE,
@@ -118,6 +121,7 @@ impl ErrorKind {
             Self::InvalidRequest => "invalid_request_error",
             Self::NotFound => "not_found_error",
             Self::TooLarge => "request_too_large",
+            Self::TooManyRequests => "rate_limit_error",
             Self::RequestTimeout | Self::GatewayTimeout => "timeout_error",
             Self::Internal | Self::BadGateway | Self::NoServer => "api_error",
         }
@@ -126,6 +130,7 @@ impl ErrorKind {
     fn openai_type(self) -> &'static str {
         match self {
             Self::InvalidRequest | Self::NotFound | Self::RequestTimeout | Self::TooLarge => "invalid_request_error",
+            Self::TooManyRequests => "requests",
             Self::Internal | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => "server_error",
         }
     }
@@ -136,6 +141,7 @@ impl ErrorKind {
             Self::NotFound => Some("not_found"),
             Self::RequestTimeout => Some("request_timeout"),
             Self::TooLarge => Some("request_too_large"),
+            Self::TooManyRequests => Some("rate_limit_exceeded"),
             Self::BadGateway => Some("bad_gateway"),
             Self::NoServer => Some("service_unavailable"),
             Self::GatewayTimeout => Some("gateway_timeout"),
@@ -145,7 +151,9 @@ impl ErrorKind {
     fn retry_can_help(self) -> bool {
         match self {
             Self::InvalidRequest | Self::NotFound | Self::TooLarge | Self::Internal => false,
-            Self::RequestTimeout | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => true,
+            Self::RequestTimeout | Self::TooManyRequests | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => {
+                true
+            }
         }
     }
 }

@@ -156,6 +156,6 @@ async fn a_plugin_that_panics_costs_its_own_request_alone() {
         let end = if matches!(phase, "log" | "nowhere") { End::Completed } else { End::Aborted };
         assert_eq!(counts.get(&(phase.to_owned(), end)), Some(&10), "{phase}: {counts:?}");
     }
-    let server = &running.snapshot.load().upstreams[0].pool.servers()[0].clone();
+    let server = running.snapshot.load().upstreams[0].pool.servers()[0].server.clone();
     assert_eq!(server.in_flight(), 0);
 }

@@ -53,8 +53,8 @@ fn yaml(good: &Origin, bad: &Origin) -> String {
          server: {{ max_body: 4KiB, body_timeout: 3s }}\nplugins: [{{ max_tokens: {{ limit: 4000 }} }}]\n\
          upstreams:\n  patient: {{ servers: [{{ address: \"{good}\" }}] }}\n  \
          hasty: {{ servers: [{{ address: \"{good}\" }}], timeouts: {{ first_byte: 1s }} }}\n  \
-         mixed: {{ servers: [{{ address: \"{good}\" }}, {{ address: \"{bad}\" }}], \
-         retry: {{ attempts: 2, on: [http_529, error] }} }}\n\
+         mixed: {{ servers: [{{ address: \"{good}\" }}, {{ address: \"{bad}\", max_fails: 0 }}], \
+         retry: {{ attempts: 2, on: [http_529, error], non_idempotent: true }} }}\n\
          routes:\n  - {{ paths: [/again/], upstream: mixed }}\n  - {{ paths: [/late/], upstream: hasty }}\n  \
          - {{ paths: [/nowhere/], hosts: [elsewhere.test], upstream: patient }}\n  \
          - {{ paths: [{paths}], upstream: patient }}\n",

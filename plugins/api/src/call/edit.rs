@@ -14,10 +14,15 @@ pub struct Edit {
     change: Change,
 }
 
+/// What is put there.
 #[derive(Debug)]
 enum Change {
-    /// A limit: its number, behind its key where it is added as a member.
-    Limit { field: Option<TokenField>, comma: bool, tokens: u64 },
+    /// This many tokens, for a limit that stands there.
+    Limit(u64),
+    /// A new member for a limit, with a comma behind it if others follow.
+    NewLimit { field: TokenField, comma: bool, tokens: u64 },
+    /// A model's name.
+    Model(String),
     /// A text that no fact follows.
     Text(String),
 }
@@ -26,7 +31,7 @@ impl Edit {
     /// Puts `tokens` in the place of a limit's value.
     #[must_use]
     pub fn replace(limit: &TokenLimit, tokens: u64) -> Self {
-        Self { at: limit.at.clone(), change: Change::Limit { field: None, comma: false, tokens } }
+        Self { at: limit.at.clone(), change: Change::Limit(tokens) }
     }
 
     /// Gives a call a limit as its first member, under the name of its endpoint's API; none where that
@@ -35,7 +40,7 @@ impl Edit {
     pub fn add(endpoint: Endpoint, call: &Call, tokens: u64) -> Option<Self> {
         let field = TokenField::of(endpoint)?;
         let at = call.members_at..call.members_at;
-        Some(Self { at, change: Change::Limit { field: Some(field), comma: call.has_members, tokens } })
+        Some(Self { at, change: Change::NewLimit { field, comma: call.has_members, tokens } })
     }
 
     /// Puts a text in the place of these bytes. Their facts are the caller's to mend.
@@ -43,26 +48,39 @@ impl Edit {
         Self { at, change: Change::Text(text) }
     }
 
-    /// The bytes to put in, and where in them the number stands.
+    /// Puts another model's name wherever a server might read the call's; nothing where it names none.
+    pub fn rename_model(call: &Call, model: &str) -> impl Iterator<Item = Self> {
+        call.models_at.iter().map(move |at| Self { at: at.clone(), change: Change::Model(model.to_owned()) })
+    }
+
+    /// The bytes to put in, and where in them the value stands.
     fn text(&self) -> (String, Range<usize>) {
         let (field, comma, tokens) = match &self.change {
-            Change::Limit { field, comma, tokens } => (field, comma, tokens),
+            Change::Limit(tokens) => {
+                let number = tokens.to_string();
+                let at = 0..number.len();
+                return (number, at);
+            }
+            Change::Model(name) => {
+                let text = serde_json::Value::from(name.as_str()).to_string();
+                let at = 0..text.len();
+                return (text, at);
+            }
             Change::Text(text) => return (text.clone(), 0..0),
+            Change::NewLimit { field, comma, tokens } => (field, *comma, tokens.to_string()),
         };
-        let number = tokens.to_string();
-        let Some(field) = field else { return (number.clone(), 0..number.len()) };
         let from = field.as_str().len() + 3;
-        let comma = if *comma { "," } else { "" };
-        (format!("\"{}\":{number}{comma}", field.as_str()), from..from + number.len())
+        let comma = if comma { "," } else { "" };
+        (format!("\"{}\":{tokens}{comma}", field.as_str()), from..from + tokens.len())
     }
 }
 
-/// An edit that was made: what it replaced in the old text, and where its number stands in the new one.
+/// An edit that was made: what it replaced in the old text, and where its value stands in the new one.
 struct Made {
     old: Range<usize>,
     new_end: usize,
-    number: Range<usize>,
-    edit: Edit,
+    value: Range<usize>,
+    change: Change,
 }
 
 /// The edited text, with the facts brought up to it; `None` if there is nothing to edit.
@@ -81,11 +99,11 @@ pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Opt
             new.reserve_exact(old.len() + 64);
         }
         new.extend_from_slice(kept);
-        let (text, number) = edit.text();
-        let number = new.len() + number.start..new.len() + number.end;
+        let (text, value) = edit.text();
+        let value = new.len() + value.start..new.len() + value.end;
         new.extend_from_slice(text.as_bytes());
         copied = edit.at.end;
-        made.push(Made { old: edit.at.clone(), new_end: new.len(), number, edit });
+        made.push(Made { old: edit.at, new_end: new.len(), value, change: edit.change });
     }
     if made.is_empty() {
         return None;
@@ -100,13 +118,22 @@ pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Opt
 /// Brings the facts of one call up to the new text.
 fn follow(call: &mut Call, made: &[Made]) {
     for limit in &mut call.token_limits {
-        let edit = made.binary_search_by_key(&limit.at.start, |made| made.old.start).ok().map(|at| &made[at]);
-        match edit.map(|made| (made, &made.edit.change)) {
-            Some((made, Change::Limit { tokens, .. })) if made.old == limit.at => {
-                limit.at = made.number.clone();
+        match edit_of(&limit.at, made) {
+            Some(Made { value, change: Change::Limit(tokens), .. }) => {
+                limit.at = value.clone();
                 limit.asked = Asked::Tokens(*tokens);
             }
             _ => limit.at = moved(limit.at.start, made)..moved(limit.at.end, made),
+        }
+    }
+    for place in &mut call.models_at {
+        match edit_of(place, made) {
+            Some(Made { value, change: Change::Model(name), .. }) => {
+                *place = value.clone();
+                call.model = call.model.is_some().then(|| name.clone());
+                call.other_models.fill(Some(name.clone()));
+            }
+            _ => *place = moved(place.start, made)..moved(place.end, made),
         }
     }
     call.stream_options = match std::mem::take(&mut call.stream_options) {
@@ -119,19 +146,25 @@ fn follow(call: &mut Call, made: &[Made]) {
     };
     // an insertion stands behind the `{`, so the place itself moves only by the edits before it
     let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start).ok().map(|at| &made[at]);
-    match insertion.map(|made| (made, &made.edit.change)) {
-        Some((Made { number, .. }, Change::Limit { field: Some(field), tokens, .. })) => {
+    match insertion {
+        Some(Made { value: number, change: Change::NewLimit { field, tokens, .. }, .. }) => {
             let limit = TokenLimit { field: *field, exact: true, asked: Asked::Tokens(*tokens), at: number.clone() };
             call.token_limits.insert(0, limit);
             call.has_members = true;
             call.members_at = number.start - field.as_str().len() - 3;
         }
-        Some((Made { old, new_end, .. }, Change::Text(text))) if old.is_empty() => {
+        Some(Made { old, new_end, change: Change::Text(text), .. }) if old.is_empty() => {
             call.has_members = true;
             call.members_at = new_end - text.len();
         }
         _ => call.members_at = moved(call.members_at, made),
     }
+}
+
+/// The edit that replaced exactly these bytes.
+fn edit_of<'m>(place: &Range<usize>, made: &'m [Made]) -> Option<&'m Made> {
+    let at = made.binary_search_by_key(&place.start, |made| made.old.start).ok()?;
+    Some(&made[at]).filter(|made| made.old == *place)
 }
 
 /// Where a place of the old text stands in the new one.

@@ -18,6 +18,8 @@ pub struct Call {
     /// What else a server might take for its model: earlier values of a key that stands twice, and keys in other
     /// letter case. `None` for one that is no such string.
     pub other_models: Vec<Option<String>>,
+    /// The bytes of every value that a server might take for its model, in the order of the text.
+    pub models_at: Vec<Range<usize>>,
     /// `stream`, if it is a boolean; `false` where it is absent.
     pub stream: bool,
     /// Whether `tools` is a list with something in it.

@@ -1,0 +1,44 @@
+//! Changes of a server's state: the one place where they are told, each with one line.
+
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::{FaultKind, Server};
+
+/// What has become of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It failed too often and is left out.
+    Ejected {
+        /// For how long.
+        lasts: Duration,
+        /// The failure that did it.
+        after: FaultKind,
+        /// Failures since its last good answer.
+        in_a_row: u32,
+    },
+    /// It has answered well and takes its share again.
+    Returned,
+    /// Its checks succeed.
+    Healthy,
+    /// Its checks fail; it takes no requests.
+    Unhealthy,
+}
+
+impl Change {
+    /// Tells the operator.
+    pub(super) fn tell(self, server: &Server) {
+        let (upstream, name, socket) = (server.upstream(), server.address(), server.socket());
+        match self {
+            Self::Ejected { lasts, after, in_a_row } => {
+                warn!(upstream, server = name, address:% = socket, failure = after.word(), in_a_row,
+                    seconds = lasts.as_secs_f64(); "server ejected: it failed; others take its requests");
+            }
+            Self::Returned => info!(upstream, server = name, address:% = socket; "server returned: it answers again"),
+            Self::Healthy => info!(upstream, server = name, address:% = socket; "server healthy: its checks succeed"),
+            Self::Unhealthy => warn!(upstream, server = name, address:% = socket;
+                "server unhealthy: its checks fail; others take its requests"),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! When a failing server is left out and when it comes back: nginx's accounting of failures, with a back-off that grows.
+//! Pure: knows neither server nor clock.
+
+use std::time::{Duration, Instant};
+
+use super::{Fault, FaultKind};
+
+/// What the settings say of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Failures that eject; 0: none do.
+    pub max_fails: u32,
+    /// Within what time they add up, and how long the first ejection lasts.
+    pub fail_timeout: Duration,
+    /// How long the longest lasts.
+    pub longest: Duration,
+}
+
+/// What is remembered of a server's failures.
+#[derive(Debug, Default)]
+pub(super) struct Ejection {
+    /// Failures that add up (nginx: `fails`, `accessed`, `checked`).
+    fails: u32,
+    failed: Option<Instant>,
+    checked: Option<Instant>,
+    in_a_row: u32,
+    last: Option<FaultKind>,
+    until: Option<Instant>,
+    /// How long the last ejection lasts or lasted.
+    back_off: Duration,
+    returned: Option<Instant>,
+    probing: bool,
+}
+
+/// Whether it may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As any other.
+    Good,
+    /// It may be chosen once, to see whether it answers again.
+    Due,
+    /// That one request is under way; it was due then.
+    Probing(Instant),
+    /// It is left out until then.
+    Out(Instant),
+}
+
+/// As what a server was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// As one in good standing.
+    Ordinary,
+    /// To see whether it answers again.
+    Probe,
+    /// While ejected, because nobody else was left.
+    LastResort,
+}
+
+impl Ejection {
+    /// Whether it may be chosen now.
+    pub fn standing(&self, now: Instant) -> Standing {
+        match self.until {
+            None => Standing::Good,
+            Some(until) if self.probing => Standing::Probing(until),
+            Some(until) if until <= now => Standing::Due,
+            Some(until) => Standing::Out(until),
+        }
+    }
+
+    /// It was chosen.
+    pub fn chosen(&mut self, now: Instant, terms: Terms) -> Role {
+        match self.standing(now) {
+            Standing::Good => {
+                // nginx: failures are forgotten by a success only in the next window
+                if self.checked.is_some_and(|checked| now.saturating_duration_since(checked) > terms.fail_timeout) {
+                    self.checked = Some(now);
+                }
+                Role::Ordinary
+            }
+            Standing::Due => {
+                self.probing = true;
+                Role::Probe
+            }
+            Standing::Probing(_) | Standing::Out(_) => Role::LastResort,
+        }
+    }
+
+    /// An attempt failed. How long it is left out from now on, if this is what ejects it; `spare` forbids that.
+    pub fn failed(&mut self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) -> Option<Duration> {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.last = Some(fault.kind);
+        let asked = fault.retry_after.unwrap_or_default().min(terms.longest);
+        if role == Role::Probe {
+            self.probing = false;
+        }
+        if let (Some(until), false) = (self.until, role == Role::Probe) {
+            // it was begun before, or for want of another: no reason for a longer back-off
+            self.until = Some(until.max(now + asked));
+            return None;
+        }
+        if terms.max_fails == 0 {
+            self.until = None;
+            self.forget();
+            return None;
+        }
+        self.fails = self.fails.saturating_add(1);
+        (self.failed, self.checked) = (Some(now), Some(now));
+        if self.until.is_none() && (self.fails < terms.max_fails || spare) {
+            return None;
+        }
+        // one that failed again soon after it returned has not recovered
+        let again = self.returned.is_none_or(|at| now.saturating_duration_since(at) < self.back_off);
+        let grown = if again { self.back_off.saturating_mul(2) } else { Duration::ZERO };
+        self.back_off = grown.max(terms.fail_timeout).min(terms.longest.max(terms.fail_timeout));
+        let lasts = self.back_off.max(asked);
+        self.until = Some(now + lasts);
+        self.returned = None;
+        Some(lasts)
+    }
+
+    /// An attempt was answered well; `true` if that brings the server back.
+    pub fn succeeded(&mut self, now: Instant, role: Role) -> bool {
+        if role == Role::Probe {
+            self.probing = false;
+        }
+        if self.until.is_none() {
+            self.in_a_row = 0;
+            if self.failed < self.checked {
+                self.forget();
+            }
+            return false;
+        }
+        if role == Role::Ordinary {
+            return false; // it was begun before
+        }
+        self.until = None;
+        self.in_a_row = 0;
+        self.returned = Some(now);
+        self.forget();
+        true
+    }
+
+    /// A probe ended without telling anything, as by its client leaving.
+    pub fn probe_told_nothing(&mut self) {
+        self.probing = false;
+    }
+
+    /// Whether there is nothing to be asked about: it stands as any other, and a success changes nothing.
+    pub fn is_clear(&self) -> bool {
+        self.until.is_none() && self.fails == 0 && self.in_a_row == 0
+    }
+
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    pub fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
+    pub fn last(&self) -> Option<FaultKind> {
+        self.last
+    }
+
+    fn forget(&mut self) {
+        (self.fails, self.failed, self.checked) = (0, None, None);
+    }
+}

@@ -1,0 +1,65 @@
+//! An upstream as the whole process knows it: what its servers share, whatever configuration names them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::budget::Budget;
+use super::hash;
+use super::queue::Queue;
+use super::{Server, ServerAddress};
+
+/// The servers of an upstream that are in use by some configuration or by some request in flight, and what they share.
+#[derive(Debug)]
+pub(super) struct Group {
+    name: Arc<str>,
+    servers: Mutex<HashMap<(ServerAddress, SocketAddr), Weak<Server>>>,
+    /// Requests that wait for one of them.
+    pub queue: Queue,
+    /// Whether another attempt may be made.
+    pub budget: Budget,
+    /// Whether a server that comes now is an addition.
+    settled: AtomicBool,
+}
+
+static IDS: AtomicU64 = AtomicU64::new(0);
+
+impl Group {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            servers: Mutex::default(),
+            queue: Queue::default(),
+            budget: Budget::default(),
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server at this address: the one in use, or a new one.
+    pub fn server(self: &Arc<Self>, address: &ServerAddress, socket: SocketAddr) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|_, server| server.strong_count() > 0);
+        let known = servers.entry((address.clone(), socket)).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let id = IDS.fetch_add(1, Ordering::Relaxed);
+            let identity = hash::of(format!("{address} {socket}").as_bytes());
+            let server = Arc::new(Server::new(id, self.clone(), address, socket, identity));
+            *known = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// From now on a new server is one that was added.
+    pub fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,44 @@
+//! An attempt in flight on a server, from the choice to the last byte of its answer, whatever ends it.
+
+use std::sync::Arc;
+
+use super::Server;
+use super::ejection::Role;
+
+/// Counts as in flight on its server until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) server: Arc<Server>,
+    pub(super) label: Arc<str>,
+    pub(super) site: usize,
+    pub(super) tokens: u64,
+    pub(super) role: Role,
+    /// Whether the server has been told how it went.
+    pub(super) told: bool,
+}
+
+impl Lease {
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Its name in logs and metrics: the address in the YAML, with the IP address where the name has several.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Its place among the servers in the YAML.
+    #[must_use]
+    pub fn site(&self) -> usize {
+        self.site
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.server.give_back(self.tokens, self.role, self.told);
+    }
+}

@@ -1,0 +1,95 @@
+//! The servers of a pool at this moment: one for every address of every name, with weights that share exactly.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Server;
+use super::group::Group;
+use super::site::Site;
+use super::turn::Turn;
+
+/// The servers, and the turn of each under the same index.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub list: Vec<Member>,
+    pub turns: Vec<Turn>,
+    /// The change of addresses that was seen last.
+    pub seen: Option<u64>,
+}
+
+/// One address of a server of the YAML.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub server: Arc<Server>,
+    pub label: Arc<str>,
+    pub site: usize,
+    /// Its full weight, scaled.
+    pub weight: u64,
+}
+
+/// The most by which weights are scaled to be shared exactly; beyond it they are rounded.
+const LARGEST_SCALE: u64 = 720_720;
+/// By what they are scaled besides where a weight may grow in thousandths.
+const SLOW_START_SCALE: u64 = 1000;
+
+impl Members {
+    /// Takes the names' present addresses. What stays keeps its turn; what goes keeps its counts for as long as requests
+    /// hold on to it.
+    pub fn renew(&mut self, sites: &[Site], group: &Arc<Group>) {
+        let addresses: Vec<_> = sites.iter().map(|site| site.name.addresses()).collect();
+        let counts: Vec<u64> = addresses.iter().map(|found| found.len() as u64).collect();
+        let mut scale = scale(&counts);
+        if sites.iter().any(|site| !site.slow_start.is_zero()) {
+            scale *= SLOW_START_SCALE;
+        }
+        let mut list = Vec::with_capacity(addresses.iter().map(|found| found.len()).sum());
+        let mut turns = Vec::with_capacity(list.capacity());
+        for (at, (site, found)) in sites.iter().zip(&addresses).enumerate() {
+            let unit = (scale / found.len().max(1) as u64).max(1);
+            for socket in found.iter() {
+                let server = group.server(&site.address, *socket);
+                let weight = u64::from(site.weight) * unit;
+                let before =
+                    self.list.iter().position(|member| member.site == at && Arc::ptr_eq(&member.server, &server));
+                // a turn under another scale would count too much or too little
+                let turn = before.map(|before| self.turns[before]).filter(|turn| turn.unit.unsigned_abs() == unit);
+                turns.push(turn.unwrap_or_else(|| Turn::new(weight, unit, server.hash())));
+                list.push(Member { server, label: label(site, *socket, found.len()), site: at, weight });
+            }
+        }
+        (self.list, self.turns) = (list, turns);
+    }
+}
+
+fn label(site: &Site, socket: SocketAddr, addresses: usize) -> Arc<str> {
+    if addresses == 1 { site.address.to_string().into() } else { format!("{} ({})", site.address, socket.ip()).into() }
+}
+
+/// By what weights are multiplied so that each divides by its number of addresses: the least common multiple.
+fn scale(counts: &[u64]) -> u64 {
+    let mut scale = 1;
+    for count in counts.iter().copied().filter(|count| *count > 1) {
+        scale = scale / greatest_common_divisor(scale, count) * count;
+        if scale > LARGEST_SCALE {
+            return LARGEST_SCALE;
+        }
+    }
+    scale
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_scaled_by_the_least_that_shares_them_exactly() {
+        assert_eq!(scale(&[1, 1, 0]), 1);
+        assert_eq!(scale(&[2, 3, 4]), 12);
+        assert_eq!(scale(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), 2520);
+        assert_eq!(scale(&[97, 89, 83, 79]), LARGEST_SCALE);
+    }
+}

@@ -1,0 +1,303 @@
+//! A server as the whole process knows it: what is in flight on it and in what condition it is. It outlives the
+//! configuration that names it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::change::Change;
+use super::ejection::{Ejection, Role, Standing, Terms};
+use super::group::Group;
+use super::latency::Latency;
+use super::{Fault, FaultKind, ServerAddress};
+
+/// A server: one address of one that the YAML names.
+#[derive(Debug)]
+pub struct Server {
+    id: u64,
+    group: Arc<Group>,
+    address: Arc<str>,
+    socket: SocketAddr,
+    hash: u64,
+    in_flight: AtomicU64,
+    tokens: AtomicU64,
+    choices: AtomicU64,
+    failures: [AtomicU64; FaultKind::ALL.len()],
+    pub(super) latency: Latency,
+    /// Whether its condition must be looked at before it is chosen. Mostly not: one load tells.
+    noted: AtomicBool,
+    condition: Mutex<Condition>,
+}
+
+/// What active checks found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// There are none, or none has told yet. It takes requests.
+    #[default]
+    Unknown,
+    /// They succeed.
+    Healthy,
+    /// They fail: it takes no requests.
+    Unhealthy,
+}
+
+/// What a server is at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It takes its share.
+    Up,
+    /// The YAML takes it out.
+    Down,
+    /// Its checks fail.
+    Unhealthy,
+    /// It failed and is left out until this time.
+    Ejected(Instant),
+    /// Its time is over: the next request, or the one under way, tells whether it answers again.
+    Probing,
+}
+
+impl State {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected(_) => "ejected",
+            Self::Probing => "probing",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Condition {
+    health: Health,
+    ejection: Ejection,
+    /// Since when it takes part (again), where its weight may still have to grow.
+    ramp: Option<Instant>,
+}
+
+/// What a pool must know of a server's condition to choose.
+pub(super) struct Fitness {
+    pub healthy: bool,
+    pub standing: Standing,
+    pub ramp: Option<Instant>,
+}
+
+impl Fitness {
+    pub(super) const GOOD: Self = Self { healthy: true, standing: Standing::Good, ramp: None };
+}
+
+impl Server {
+    pub(super) fn new(id: u64, group: Arc<Group>, address: &ServerAddress, socket: SocketAddr, hash: u64) -> Self {
+        let ramp = group.is_settled().then(Instant::now);
+        Self {
+            id,
+            group,
+            address: address.to_string().into(),
+            socket,
+            hash,
+            in_flight: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            choices: AtomicU64::new(0),
+            failures: Default::default(),
+            latency: Latency::default(),
+            noted: AtomicBool::new(ramp.is_some()),
+            condition: Mutex::new(Condition { ramp, ..Condition::default() }),
+        }
+    }
+
+    /// A number that no other server of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name of its upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        self.group.name()
+    }
+
+    /// Its address as the YAML writes it.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn socket(&self) -> SocketAddr {
+        self.socket
+    }
+
+    /// Attempts under way on it.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// The tokens that they asked for.
+    #[must_use]
+    pub fn tokens_in_flight(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// How often it was chosen.
+    #[must_use]
+    pub fn choices(&self) -> u64 {
+        self.choices.load(Ordering::Relaxed)
+    }
+
+    /// How often it failed in each way.
+    pub fn failures(&self) -> impl Iterator<Item = (FaultKind, u64)> {
+        FaultKind::ALL.into_iter().map(|kind| (kind, self.failures[kind.at()].load(Ordering::Relaxed)))
+    }
+
+    /// Failures since its last good answer.
+    #[must_use]
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.condition().ejection.in_a_row()
+    }
+
+    /// Its last failure.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<FaultKind> {
+        self.condition().ejection.last()
+    }
+
+    /// Until when it is left out; in the past, if it waits for the request that tells whether it answers again.
+    #[must_use]
+    pub fn ejected_until(&self) -> Option<Instant> {
+        self.condition().ejection.until()
+    }
+
+    /// What active checks found.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.condition().health
+    }
+
+    /// Active checks found this. `true` if it is a change, which is told then.
+    pub fn set_health(&self, health: Health) -> bool {
+        let mut condition = self.condition();
+        let before = std::mem::replace(&mut condition.health, health);
+        if before == Health::Unhealthy && health != Health::Unhealthy {
+            condition.ramp = Some(Instant::now());
+        }
+        self.note(condition);
+        match health {
+            _ if before == health => return false,
+            Health::Healthy => Change::Healthy.tell(self),
+            Health::Unhealthy => Change::Unhealthy.tell(self),
+            Health::Unknown => {}
+        }
+        self.group.queue.wake();
+        true
+    }
+
+    /// What it is now, the YAML's `down` aside.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> State {
+        let Fitness { healthy, standing, .. } = self.fitness(now);
+        match standing {
+            _ if !healthy => State::Unhealthy,
+            Standing::Good => State::Up,
+            Standing::Due | Standing::Probing(_) => State::Probing,
+            Standing::Out(until) => State::Ejected(until),
+        }
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(super) fn fitness(&self, now: Instant) -> Fitness {
+        if !self.noted.load(Ordering::Relaxed) {
+            return Fitness::GOOD;
+        }
+        let condition = self.condition();
+        Fitness {
+            healthy: condition.health != Health::Unhealthy,
+            standing: condition.ejection.standing(now),
+            ramp: condition.ramp,
+        }
+    }
+
+    /// It was chosen: counts what is in flight, and tells as what it was chosen.
+    pub(super) fn take(&self, now: Instant, tokens: u64, terms: Terms) -> Role {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.choices.fetch_add(1, Ordering::Relaxed);
+        if self.noted.load(Ordering::Relaxed) { self.condition().ejection.chosen(now, terms) } else { Role::Ordinary }
+    }
+
+    /// What was taken is given back.
+    pub(super) fn give_back(&self, tokens: u64, role: Role, told: bool) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.tokens.fetch_sub(tokens, Ordering::Relaxed);
+        if role == Role::Probe && !told {
+            self.condition().ejection.probe_told_nothing();
+        }
+        self.group.queue.wake();
+    }
+
+    pub(super) fn count_failure(&self, kind: FaultKind) {
+        self.failures[kind.at()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) {
+        let mut condition = self.condition();
+        let lasts = condition.ejection.failed(now, terms, fault, role, spare);
+        let in_a_row = condition.ejection.in_a_row();
+        self.note(condition);
+        if let Some(lasts) = lasts {
+            Change::Ejected { lasts, after: fault.kind, in_a_row }.tell(self);
+        }
+    }
+
+    pub(super) fn answered(&self, now: Instant, role: Role) {
+        if !self.noted.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut condition = self.condition();
+        let returned = condition.ejection.succeeded(now, role);
+        if returned {
+            condition.ramp = Some(now);
+        }
+        self.note(condition);
+        if returned {
+            Change::Returned.tell(self);
+            self.group.queue.wake();
+        }
+    }
+
+    /// Its weight has grown to the full.
+    pub(super) fn ramp_is_over(&self, since: Instant) {
+        let mut condition = self.condition();
+        if condition.ramp == Some(since) {
+            condition.ramp = None;
+        }
+        self.note(condition);
+    }
+
+    fn condition(&self) -> MutexGuard<'_, Condition> {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, condition: MutexGuard<'_, Condition>) {
+        let noted = condition.health == Health::Unhealthy || !condition.ejection.is_clear() || condition.ramp.is_some();
+        self.noted.store(noted, Ordering::Relaxed);
+    }
+}
+
+/// How much of its weight a server has so long after it came: from a tenth to all of it, in thousandths.
+pub(super) fn ramp_share(since: Duration, slow_start: Duration) -> u64 {
+    if since >= slow_start {
+        return 1000;
+    }
+    let share = since.as_micros() * 1000 / slow_start.as_micros().max(1);
+    u64::try_from(share).unwrap_or(1000).max(100)
+}

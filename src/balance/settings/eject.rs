@@ -1,0 +1,47 @@
+//! When a failing server is left out: the settings of ejection.
+
+use plugin_api::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// When a server is left out for a while. Failed connections, timeouts and broken answers always count as failures, as in
+/// nginx; here answers do, too. What is the caller's fault never counts, nor does an answer with `x-should-retry: false`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eject {
+    /// The statuses that count as failures.
+    pub on: Vec<FailureStatus>,
+    /// The longest that a server is left out, be it by doubling or by its own `retry-after`.
+    pub longest: Period,
+}
+
+impl Default for Eject {
+    fn default() -> Self {
+        Self { on: [429, 500, 502, 503, 529].map(FailureStatus).into(), longest: Period::from_secs(300) }
+    }
+}
+
+/// A status that counts as a failure: 429, or one of 500 to 599.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u64")]
+#[schemars(extend("minimum" = 429, "maximum" = 599))]
+pub struct FailureStatus(u16);
+
+impl FailureStatus {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for FailureStatus {
+    type Error = String;
+
+    fn try_from(status: u64) -> Result<Self, String> {
+        match u16::try_from(status) {
+            Ok(status @ (429 | 500..=599)) => Ok(Self(status)),
+            _ => Err(format!("{status} says nothing against a server; a failure is 429 or one of 500 to 599")),
+        }
+    }
+}

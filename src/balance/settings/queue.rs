@@ -1,0 +1,56 @@
+//! Where requests wait for a server: the settings of a queue.
+
+use plugin_api::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A queue for the requests that find every server at its `max_conns`: first come, first served.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueSettings {
+    /// How many may wait. One more is refused.
+    pub size: u32,
+    /// How long one may wait. Then it is refused.
+    #[serde(default = "a_minute")]
+    pub timeout: Period,
+    /// The status of the refusal, which says `retry-after`.
+    #[serde(default)]
+    pub status: QueueStatus,
+}
+
+fn a_minute() -> Period {
+    Period::from_secs(60)
+}
+
+/// How a request is refused that cannot wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u64", into = "u64")]
+#[schemars(with = "u64", extend("enum" = [503, 429]))]
+pub enum QueueStatus {
+    /// 503: the service is unavailable.
+    #[default]
+    Unavailable,
+    /// 429: too many requests.
+    TooMany,
+}
+
+impl TryFrom<u64> for QueueStatus {
+    type Error = String;
+
+    fn try_from(status: u64) -> Result<Self, String> {
+        match status {
+            503 => Ok(Self::Unavailable),
+            429 => Ok(Self::TooMany),
+            _ => Err(format!("status is {status}; it must be 503 or 429")),
+        }
+    }
+}
+
+impl From<QueueStatus> for u64 {
+    fn from(status: QueueStatus) -> Self {
+        match status {
+            QueueStatus::Unavailable => 503,
+            QueueStatus::TooMany => 429,
+        }
+    }
+}

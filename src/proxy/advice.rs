@@ -1,0 +1,75 @@
+//! What an answer says of trying again: `retry-after` and `x-should-retry`, as the SDKs of Anthropic and `OpenAI` read them.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+const SHOULD_RETRY: &str = "x-should-retry";
+const RETRY_AFTER_MS: &str = "retry-after-ms";
+
+/// The advice of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// Whether the server wants it tried again; `None` where it does not say.
+    pub should_retry: Option<bool>,
+    /// For how long it wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Advice {
+    /// What these headers say. What cannot be read says nothing.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let should_retry = match text(SHOULD_RETRY) {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        let milliseconds = text(RETRY_AFTER_MS).and_then(|text| span(text, 1e-3));
+        let retry_after = milliseconds.or_else(|| {
+            let text = text(RETRY_AFTER.as_str())?;
+            span(text, 1.0).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok())
+        });
+        Self { should_retry, retry_after }
+    }
+}
+
+fn span(number: &str, seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(headers: &[(&'static str, &str)]) -> Advice {
+        Advice::of(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+    }
+
+    #[test]
+    fn a_span_is_read_in_seconds_in_milliseconds_and_as_a_date() {
+        for (headers, seconds) in [
+            (&[("retry-after", "7")][..], Some(7.0)),
+            (&[("retry-after", "1.5")], Some(1.5)),
+            (&[("retry-after", "7"), ("retry-after-ms", "250")], Some(0.25)),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None),
+            (&[], None),
+        ] {
+            assert_eq!(advice(headers).retry_after.map(|span| span.as_secs_f64()), seconds, "{headers:?}");
+        }
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        let seconds = advice(&[("retry-after", &date)]).retry_after.unwrap().as_secs();
+        assert!((85..=90).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn whether_to_try_again_is_true_false_or_not_said() {
+        for (value, should) in [("true", Some(true)), ("false", Some(false)), ("perhaps", None)] {
+            assert_eq!(advice(&[("x-should-retry", value)]).should_retry, should);
+        }
+    }
+}

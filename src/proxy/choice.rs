@@ -1,0 +1,178 @@
+//! The choice of a server: the first, in the queue if need be, and the next when one has failed, on a fallback upstream
+//! where this one has none left.
+
+use std::time::Duration;
+
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use tokio::time::Instant;
+
+use crate::balance::{Ask, Lease, Refusal};
+
+use super::exchange::Exchange;
+use super::failure::Failure;
+use super::takeover;
+
+/// How often it is looked whether a client is still there that has not sent all of its body, while it waits.
+const LOOK: Duration = Duration::from_millis(250);
+/// What `TCP_INFO` says of a connection whose peer has closed or reset it (Linux: `TCP_CLOSE`, `TCP_CLOSE_WAIT`).
+const CLOSED: [u8; 2] = [7, 8];
+
+/// How a connection's further attempt is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A server for it has been taken.
+    Taken,
+    /// All that could take it are busy, but there is a queue.
+    Queue,
+    /// There is none.
+    None,
+}
+
+/// Chooses the server of the next attempt.
+///
+/// # Errors
+/// That there is none, or that the client left while it waited for one.
+pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+    let fresh_connection = std::mem::take(&mut x.attempts.same_server);
+    if !fresh_connection {
+        // given back before the next is taken, except where that had to be certain before this one was given up
+        x.attempts.lease = None;
+        let lease = match x.attempts.next.take() {
+            Some(lease) => lease,
+            None => first(session, x).await?,
+        };
+        x.outcome.attempts += 1;
+        x.attempts.made += 1;
+        x.outcome.server = Some(lease.label().clone());
+        x.attempts.lease = Some(lease);
+    }
+    let now = Instant::now();
+    x.attempts.began = Some(now);
+    let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &x.attempts.lease) else {
+        return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
+    };
+    let end = x.attempts.end.unwrap_or(now);
+    let mut peer = upstream.peer(lease, end.saturating_duration_since(now));
+    if fresh_connection {
+        // a key of its own, so that no kept connection is taken
+        peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
+    }
+    Ok(peer)
+}
+
+/// Takes a server for a further attempt: of this upstream if it has one left and the attempts and the budget allow it, or
+/// else of its fallback. `site` asks for another address of that server in the YAML, which costs no attempt.
+pub fn next_server(x: &mut Exchange, site: Option<usize>) -> Next {
+    let Some(upstream) = x.attempts.upstream.clone() else { return Next::None };
+    let now = std::time::Instant::now();
+    let mut queue = false;
+    if next_address(x, site) {
+        return Next::Taken;
+    }
+    if x.attempts.made < upstream.attempts {
+        match upstream.pool.lease(&ask(x, now)) {
+            Ok(lease) if upstream.pool.may_retry(upstream.retry_percent, now) => {
+                x.attempts.next = Some(lease);
+                return Next::Taken;
+            }
+            Err(Refusal::Full(_)) => queue = upstream.pool.queue().is_some(),
+            _ => {}
+        }
+    }
+    while takeover::enter(x) {
+        let Some(upstream) = &x.attempts.upstream else { break };
+        match upstream.pool.lease(&ask(x, now)) {
+            Ok(lease) => {
+                x.attempts.next = Some(lease);
+                return Next::Taken;
+            }
+            Err(Refusal::Full(_)) if upstream.pool.queue().is_some() => return Next::Queue,
+            Err(_) => {}
+        }
+    }
+    if queue { Next::Queue } else { Next::None }
+}
+
+/// Takes another address of a server of the YAML, which costs no attempt.
+pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
+    let (Some(upstream), Some(_)) = (&x.attempts.upstream, site) else { return false };
+    let Ok(lease) = upstream.pool.lease(&Ask { site, ..ask(x, std::time::Instant::now()) }) else { return false };
+    x.attempts.made = x.attempts.made.saturating_sub(1);
+    x.attempts.next = Some(lease);
+    true
+}
+
+/// The first server of an upstream, or of its fallback where it has none.
+async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
+    loop {
+        let Some(upstream) = x.attempts.upstream.clone() else {
+            return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
+        };
+        let ask = ask(x, std::time::Instant::now());
+        let refusal = match upstream.pool.lease(&ask) {
+            Ok(lease) => return Ok(lease),
+            Err(refusal) => refusal,
+        };
+        let patience = x.attempts.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        let watched = x.client_left.is_none();
+        let waited = tokio::select! {
+            waited = upstream.pool.wait(&ask, refusal) => waited,
+            error = client_leaves(session), if watched => {
+                x.failure = Some(Failure::ClientGone);
+                return Err(error.into_down());
+            }
+            () = tokio::time::sleep(patience) => Err(Refusal::QueueLate),
+        };
+        let refusal = match waited {
+            Ok(lease) => return Ok(lease),
+            Err(refusal) => refusal,
+        };
+        if takeover::enter(x) {
+            continue;
+        }
+        let failure = match refusal {
+            Refusal::Nobody(_) if upstream.pool.is_unresolved() => Failure::Unresolved,
+            Refusal::Nobody(_) => Failure::NoServer,
+            Refusal::Full(_) => Failure::Full(503),
+            Refusal::QueueFull | Refusal::QueueLate => {
+                Failure::Full(upstream.pool.queue().map_or(503, |queue| u64::from(queue.status) as u16))
+            }
+        };
+        if let Refusal::Nobody(Some(earliest)) | Refusal::Full(Some(earliest)) = refusal {
+            x.attempts.earliest = Some(earliest.into());
+        }
+        // of an attempt that was made, its own failure says more
+        x.failure.get_or_insert(failure);
+        return Error::e_explain(ErrorType::ConnectProxyFailure, "no server is left");
+    }
+}
+
+fn ask(x: &Exchange, now: std::time::Instant) -> Ask<'_> {
+    Ask {
+        now,
+        tried: &x.attempts.tried,
+        tokens: x.attempts.tokens,
+        key: x.attempts.keys.get(x.attempts.taken_over).copied().flatten(),
+        site: None,
+    }
+}
+
+/// Waits until the client is gone. Reads nothing that belongs to its request.
+async fn client_leaves(session: &mut Session) -> Box<Error> {
+    let body_is_read = session.downstream_session.is_body_done();
+    let error = match &mut *session.downstream_session {
+        ServerSession::H2(h2) => h2.idle().await.err(),
+        downstream if body_is_read => downstream.read_body_or_idle(true).await.err(),
+        downstream => loop {
+            tokio::time::sleep(LOOK).await;
+            let socket = downstream.digest().and_then(|digest| digest.socket_digest.as_ref());
+            if socket.and_then(|socket| socket.tcp_info()).is_some_and(|info| CLOSED.contains(&info.tcpi_state)) {
+                break None;
+            }
+        },
+    };
+    error.unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "the client left while it waited"))
+}

@@ -1,0 +1,86 @@
+//! A fallback upstream takes over from one that is exhausted, with the model that the YAML names for it.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use log::warn;
+use plugin_api::{Edit, Endpoint};
+
+use crate::balance::Fallback;
+use crate::dialect;
+
+use super::exchange::{Exchange, ReadBody};
+
+/// Goes on with the fallback of the present upstream; `false` if it has none.
+pub fn enter(x: &mut Exchange) -> bool {
+    let Some(upstream) = x.attempts.upstream.clone() else { return false };
+    let Some((fallback, settings)) = &upstream.fallback else { return false };
+    let (from, to) = (&*upstream.name, &*fallback.name);
+    warn!(id:% = x.outcome.id, upstream = from, fallback = to; "upstream exhausted; its fallback takes over");
+    x.outcome.upstream = Some(fallback.name.clone());
+    x.attempts.upstream = Some(fallback.clone());
+    x.attempts.tried.clear();
+    x.attempts.made = 0;
+    x.attempts.taken_over += 1;
+    rename_model(x, settings);
+    true
+}
+
+/// Puts the fallback's model in the place of the call's own, and changes no other byte of its text.
+fn rename_model(x: &mut Exchange, settings: &Fallback) {
+    if !settings.changes_models() {
+        return;
+    }
+    let (Some(endpoint), Some(body)) = (Endpoint::of(&x.outcome.path), &x.body) else { return };
+    let headers = if body.edited { &HeaderMap::new() } else { &x.attempts.sent_headers };
+    if let Some(bytes) = renamed(endpoint, headers, body.bytes.clone(), settings, x.snapshot.limits.max_body) {
+        x.body = Some(ReadBody { bytes, edited: true });
+    }
+}
+
+fn renamed(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, settings: &Fallback, max: usize) -> Option<Bytes> {
+    let mut call = dialect::read(endpoint, headers, body, max, false);
+    let edits: Vec<Edit> = call
+        .calls()
+        .iter()
+        .filter_map(|call| Some((call, settings.model_for(call.model.as_deref()?)?)))
+        .flat_map(|(call, model)| Edit::rename_model(call, model))
+        .collect();
+    call.edit(edits);
+    call.is_edited().then(|| call.into_body())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(settings: &str, body: &'static str) -> Option<Bytes> {
+        let settings: Fallback = serde_json::from_str(settings).unwrap();
+        renamed(Endpoint::Messages, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), &settings, 1000)
+    }
+
+    #[test]
+    fn the_model_is_changed_and_no_other_byte() {
+        let all = r#"{ "upstream": "b", "model": "x\"y" }"#;
+        assert_eq!(
+            sent(all, r#"{ "a":1e400, "model" : "claude", "b":[] }"#).unwrap(),
+            r#"{ "a":1e400, "model" : "x\"y", "b":[] }"#
+        );
+        assert_eq!(
+            sent(all, r#"{"model":"a","model":"b","MODEL":"c"}"#).unwrap(),
+            r#"{"model":"x\"y","model":"x\"y","MODEL":"x\"y"}"#
+        );
+        for body in [r#"{"messages":[]}"#, r#"{"model":"x\"y"}"#, r#"{"model":7}"#, "not JSON"] {
+            assert_eq!(sent(all, body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_model_of_its_own_goes_before_the_one_for_all() {
+        let some = r#"{ "upstream": "b", "models": { "claude": "x" } }"#;
+        assert_eq!(sent(some, r#"{"model":"claude"}"#).unwrap(), r#"{"model":"x"}"#);
+        assert_eq!(sent(some, r#"{"model":"other"}"#), None);
+        let both = r#"{ "upstream": "b", "model": "z", "models": { "claude": "x" } }"#;
+        assert_eq!(sent(both, r#"{"model":"claude"}"#).unwrap(), r#"{"model":"x"}"#);
+        assert_eq!(sent(both, r#"{"model":"other"}"#).unwrap(), r#"{"model":"z"}"#);
+    }
+}
