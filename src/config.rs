@@ -4,6 +4,7 @@ mod check;
 mod decode;
 mod environment;
 mod error;
+mod fallbacks;
 mod fault;
 mod missing;
 mod node;

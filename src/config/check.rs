@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::node::{Kind, Node};
+
 use super::report::{Report, discreet, unknown};
-use super::{Config, Dates};
+use super::{Config, Dates, fallbacks};
 use crate::located::{Located, Location};
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
@@ -55,6 +56,12 @@ fn upstreams(config: &Config, base: &Path, report: &mut Report<'_>) {
             tell(authorities.at, message, report);
         }
     }
+    for upstream in config.upstreams.values() {
+        if let Some(first) = upstream.servers.first().filter(|_| upstream.servers.iter().all(|server| server.backup)) {
+            tell(first.at, "every server of this upstream is a backup; at least one must not be".to_owned(), report);
+        }
+    }
+    fallbacks::check(report);
 }
 
 fn wants_one(list: Option<&Node>, noun: &str, report: &mut Report<'_>) {
