@@ -43,3 +43,68 @@ fn mixed(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^ (bits >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn turns(weights: &[u64]) -> Vec<Turn> {
+        let turn = |(at, weight): (usize, &u64)| Turn::new(*weight, 1, of(format!("server {at}").as_bytes()));
+        weights.iter().enumerate().map(turn).collect()
+    }
+
+    fn key(n: usize) -> u64 {
+        of(format!("user {n}").as_bytes())
+    }
+
+    #[test]
+    fn keys_spread_by_weight() {
+        let mut turns = turns(&[3, 2, 1]);
+        let mut counts = [0; 3];
+        for n in 0..60_000 {
+            counts[choose(&mut turns, key(n), 10.0).unwrap()] += 1;
+        }
+        for (count, wanted) in counts.into_iter().zip([30_000, 20_000, 10_000]) {
+            assert!((i32::abs(count - wanted)) < 600, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_hashes_as_everywhere() {
+        // the vectors of FNV's authors
+        assert_eq!(of(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(of(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(of(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    proptest! {
+        #[test]
+        fn when_a_server_goes_only_its_own_keys_move(weights in vec(1_u64..9, 2..9), gone in any::<prop::sample::Index>()) {
+            let mut all = turns(&weights);
+            let mut fewer = all.clone();
+            let gone = gone.index(weights.len());
+            fewer[gone].takes_part = false;
+            for n in 0..200 {
+                let before = choose(&mut all, key(n), 10.0).unwrap();
+                let after = choose(&mut fewer, key(n), 10.0).unwrap();
+                prop_assert!(after != gone && (before == gone || after == before));
+            }
+        }
+
+        #[test]
+        fn no_server_has_more_than_the_bound_allows(weights in vec(1_u64..9, 1..9), same in 0..10_usize, bound in 1.0..3.0_f64) {
+            let mut turns = turns(&weights);
+            let sum: u64 = weights.iter().sum();
+            for n in 1..300_u64 {
+                // one key of ten is everybody's
+                let taken = choose(&mut turns, key(if n % 2 == 0 { same } else { n as usize }), bound).unwrap();
+                turns[taken].load += 1;
+                let most = (bound * n as f64 * turns[taken].weight as f64 / sum as f64).ceil();
+                prop_assert!(turns[taken].load as f64 <= most, "{} of {n}, at most {most}", turns[taken].load);
+            }
+        }
+    }
+}

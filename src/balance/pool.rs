@@ -322,8 +322,8 @@ impl Pool {
 
     fn could_take_over(&self, other: &Member, failing: &Arc<Server>, now: Instant) -> bool {
         let Fitness { healthy, standing, .. } = other.server.fitness(now);
-        let ready = healthy && matches!(standing, Standing::Good | Standing::Due);
-        ready && !self.sites[other.site].down && !Arc::ptr_eq(&other.server, failing)
+        // one that is due may still be what it was
+        healthy && standing == Standing::Good && !self.sites[other.site].down && !Arc::ptr_eq(&other.server, failing)
     }
 
     /// The members, after a look at whether any name's addresses have changed.

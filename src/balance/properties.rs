@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::dns::Resolver;
@@ -107,5 +107,60 @@ proptest! {
             tried.push(lease.server().id());
         }
         prop_assert_eq!(tried.len(), weights.len());
+    }
+
+    #[test]
+    fn least_tokens_never_takes_a_server_while_fewer_tokens_are_asked_of_another(
+        weights in weights(),
+        asks in vec(1_u64..200_000, 1..100),
+    ) {
+        let pool = pool("least_tokens", &weights);
+        let mut model = vec![0_u64; weights.len()];
+        let mut under_way = Vec::new();
+        for tokens in asks {
+            let lease = pool.lease(&Ask { tokens, ..Ask::at(Instant::now()) }).unwrap();
+            let taken = (model[lease.site()], weights[lease.site()]);
+            for other in model.iter().copied().zip(weights.iter().copied()) {
+                prop_assert!(!is_less(other, taken), "{other:?} had less than {taken:?}");
+            }
+            model[lease.site()] += tokens;
+            under_way.push((lease, tokens));
+            if under_way.len() > 20 {
+                let (ended, given_back) = under_way.swap_remove(tokens as usize % 20);
+                model[ended.site()] -= given_back;
+            }
+        }
+        drop(under_way);
+        prop_assert!(pool.servers().iter().all(|listed| listed.server.tokens_in_flight() == 0));
+    }
+
+    #[test]
+    fn whatever_fails_there_is_a_server_and_none_in_good_standing_is_passed_over(
+        weights in vec(1_u32..=9, 2..6),
+        steps in vec((any::<prop::sample::Index>(), 0..4_u8, 0..15_u64), 1..200),
+    ) {
+        let pool = pool("least_conn", &weights);
+        let mut now = Instant::now();
+        let mut under_way: Vec<Lease> = Vec::new();
+        for (which, what, seconds) in steps {
+            now += Duration::from_secs(seconds);
+            let standing: Vec<State> = pool.servers().iter().map(|listed| listed.server.state(now)).collect();
+            prop_assert!(standing.iter().any(|state| !matches!(state, State::Ejected(_))), "{standing:?}");
+            let lease = pool.lease(&Ask::at(now)).expect("a server");
+            // one that is left out is never taken while another is there
+            prop_assert!(!matches!(standing[lease.site()], State::Ejected(_)), "{standing:?}");
+            under_way.push(lease);
+            let mut lease = under_way.swap_remove(which.index(under_way.len()));
+            match what {
+                0 => pool.answered(&mut lease, Duration::ZERO, now),
+                1 => pool.failed(&mut lease, FaultKind::Error.into(), now),
+                2 => {} // it ends and tells nothing
+                _ => under_way.push(lease),
+            }
+        }
+        let held = under_way.len() as u64;
+        prop_assert_eq!(loads(&pool).iter().sum::<u64>(), held);
+        drop(under_way);
+        prop_assert!(loads(&pool).iter().all(|load| *load == 0));
     }
 }

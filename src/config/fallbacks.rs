@@ -18,11 +18,11 @@ pub(super) fn check(report: &mut Report<'_>) {
             report.add_at(node, unknown("upstream", &scalar.text, written, &names));
         }
     }
-    for start in 0..names.len() {
+    for (start, entry) in upstreams.iter().enumerate() {
         let circle = circle(start, &next);
         // once, at the first of it in the file
         if circle.iter().min() == Some(&start)
-            && let Some(node) = upstreams[start].value.get("fallback").and_then(named)
+            && let Some(node) = entry.value.get("fallback").and_then(named)
         {
             let message = match circle.as_slice() {
                 [_] => "an upstream cannot be its own fallback".to_owned(),

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Folder, Gateway, Origin, Raw, Script, connect, eventually, gateway, origin, sse};
+use crate::harness::{Folder, Gateway, Origin, Raw, Script, answer, connect, eventually, gateway, origin, sse};
 
-const WEIGHTS: [u32; 3] = [3, 2, 1];
 /// Long enough for every kind of tie to come up many times.
 const STEPS: usize = 300;
 const MOST_HELD: usize = 40;
@@ -18,22 +17,20 @@ struct Nginx {
 }
 
 impl Nginx {
-    async fn before(origins: &[Origin]) -> Self {
+    /// Before these servers, each with its parameters in nginx's words.
+    async fn before(rule: &str, servers: &[(&Origin, String)]) -> Self {
         let folder = Folder::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let at = folder.path().display();
-        // failures are not what is compared here
-        let servers: String = origins
-            .iter()
-            .zip(WEIGHTS)
-            .map(|(origin, weight)| format!("server {} weight={weight} max_fails=0;", origin.server()))
-            .collect();
+        let servers: String =
+            servers.iter().map(|(origin, settings)| format!("server {} {settings};", origin.server())).collect();
         let configuration = format!(
             "worker_processes 1; daemon off; pid {at}/pid; error_log stderr crit; events {{}}
              http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;
-             uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; upstream servers {{ least_conn; {servers} }}
+             uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; upstream servers {{ {rule} {servers} }}
              server {{ listen {port}; location / {{ proxy_pass http://servers; proxy_http_version 1.1;
-             proxy_buffering off; }} }} }}"
+             proxy_buffering off; proxy_next_upstream error timeout http_500;
+             proxy_next_upstream_tries 3; }} }} }}"
         );
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, configuration).unwrap();
@@ -60,9 +57,9 @@ struct Held {
     request: usize,
 }
 
-async fn servers() -> Vec<Origin> {
+async fn servers(n: usize) -> Vec<Origin> {
     let mut servers = Vec::new();
-    for _ in WEIGHTS {
+    for _ in 0..n {
         let server = origin().await;
         server.answers(stream());
         servers.push(server);
@@ -108,20 +105,32 @@ impl Draws {
     }
 }
 
-#[tokio::test]
-async fn least_conn_takes_the_very_servers_that_nginx_takes() {
-    let (ours, theirs) = (servers().await, servers().await);
-    let nginx = Nginx::before(&theirs).await;
-    let list: Vec<_> = ours
+/// A gateway before these servers, each with its settings in the YAML's words.
+async fn tollgate(rule: &str, servers: &[(&Origin, String)]) -> Gateway {
+    let list: Vec<_> = servers
         .iter()
-        .zip(WEIGHTS)
-        .map(|(origin, weight)| format!("{{ address: \"{}\", weight: {weight} }}", origin.server()))
+        .map(|(origin, settings)| format!("{{ address: \"{}\", {settings} }}", origin.server()))
         .collect();
     let yaml = format!(
-        "listeners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ address: 127.0.0.1:0 }}\nupstreams: {{ servers: {{ servers: [{}] }} }}\nroutes: [{{ upstream: servers }}]\n",
+        "listeners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ address: 127.0.0.1:0 }}\nupstreams:\n  servers:\n    \
+         balance: {rule}\n    servers: [{}]\n    retry: {{ attempts: 3, on: [error, timeout, http_500] }}\n    \
+         eject: {{ on: [500] }}\nroutes: [{{ upstream: servers }}]\n",
         list.join(", ")
     );
-    let gateway = gateway().yaml(yaml).start().await;
+    gateway().yaml(yaml).start().await
+}
+
+fn with<'o>(origins: &'o [Origin], settings: &[&str]) -> Vec<(&'o Origin, String)> {
+    origins.iter().zip(settings).map(|(origin, settings)| (origin, (*settings).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn least_conn_takes_the_very_servers_that_nginx_takes() {
+    let (ours, theirs) = (servers(3).await, servers(3).await);
+    // failures are not what is compared here
+    let words = ["weight=3 max_fails=0", "weight=2 max_fails=0", "weight=1 max_fails=0"];
+    let nginx = Nginx::before("least_conn;", &with(&theirs, &words)).await;
+    let gateway = tollgate("least_conn", &with(&ours, &["weight: 3", "weight: 2", "weight: 1"])).await;
 
     let mut draws = Draws(20_261_124);
     let (mut here, mut there) = (Vec::new(), Vec::new());
@@ -141,4 +150,90 @@ async fn least_conn_takes_the_very_servers_that_nginx_takes() {
         }
         rests_at(&gateway, here.len()).await;
     }
+}
+
+/// Which servers a request asked, in order, and what became of it.
+async fn asked(proxy: SocketAddr, origins: &[Origin], failing: &str) -> (String, Option<Held>) {
+    let before: Vec<usize> = origins.iter().map(Origin::count).collect();
+    let mut client = connect(proxy).await;
+    client.send(format!("GET / HTTP/1.1\r\nhost: a\r\nx-fail: {failing}\r\n\r\n")).await;
+    let head = client.head().await;
+    if head.status == 200 {
+        client.until("here").await;
+    }
+    let mut order: Vec<(std::time::Instant, usize, usize)> = Vec::new();
+    for (at, origin) in origins.iter().enumerate() {
+        for number in before[at]..origin.count() {
+            order.push((origin.requests()[number].came, at, number));
+        }
+    }
+    order.sort_unstable();
+    let names: String = order.iter().map(|(_, at, _)| char::from(b'A' + u8::try_from(*at).unwrap())).collect();
+    let held = order.last().filter(|_| head.status == 200).map(|(_, server, request)| (*server, *request));
+    (format!("{names} {}", head.status), held.map(|(server, request)| Held { client, server, request }))
+}
+
+/// Servers fail when a request says so; they lose weight by it and recover, are ejected for good in the end, are full, in
+/// reserve or out of service: nginx and the gateway ask the same ones in the same order.
+#[tokio::test]
+async fn failures_limits_and_backups_lead_to_the_very_servers_that_nginx_takes() {
+    for (rule, ours_rule, seed) in
+        [("least_conn;", "least_conn", 7), ("", "round_robin", 8), ("least_conn;", "least_conn", 9)]
+    {
+        let (ours, theirs) = (failing(5).await, failing(5).await);
+        let words = [
+            "weight=5 max_fails=12 fail_timeout=1000s",
+            "weight=3 max_fails=9 fail_timeout=1000s max_conns=9",
+            "weight=2 max_fails=0 max_conns=4",
+            "weight=9 down",
+            "weight=2 max_fails=0 backup",
+        ];
+        let settings = [
+            "weight: 5, max_fails: 12, fail_timeout: 1000s",
+            "weight: 3, max_fails: 9, fail_timeout: 1000s, max_conns: 9",
+            "weight: 2, max_fails: 0, max_conns: 4",
+            "weight: 9, down: true",
+            "weight: 2, max_fails: 0, backup: true",
+        ];
+        let nginx = Nginx::before(rule, &with(&theirs, &words)).await;
+        let gateway = tollgate(ours_rule, &with(&ours, &settings)).await;
+        let mut draws = Draws(seed);
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        let mut taken = String::new();
+        for step in 0..STEPS {
+            if here.is_empty() || here.len() < 25 && draws.below(5) < 3 {
+                let failing = ["", "", "", "A", "B", "C", "AB", "BC"][draws.below(8)];
+                let (one, other) =
+                    (asked(gateway.address(), &ours, failing).await, asked(nginx.address, &theirs, failing).await);
+                taken.push_str(&format!("{failing}:{} ", other.0));
+                assert_eq!(one.0, other.0, "{ours_rule}, step {step}, after {taken}");
+                here.extend(one.1);
+                there.extend(other.1);
+            } else {
+                let at = draws.below(here.len());
+                close(here.swap_remove(at), &ours).await;
+                close(there.swap_remove(at), &theirs).await;
+            }
+            rests_at(&gateway, here.len()).await;
+        }
+        assert!(taken.contains('E'), "the backup had its turn: {taken}");
+        assert_eq!(ours[3].count(), 0);
+        assert_eq!(gateway.stderr().matches("server ejected").count(), 2, "both that can be");
+    }
+}
+
+/// Servers `A`, `B`, … that answer 500 to a request that names them.
+async fn failing(n: usize) -> Vec<Origin> {
+    let servers = servers(n).await;
+    for (at, server) in servers.iter().enumerate() {
+        let name = b'A' + u8::try_from(at).unwrap();
+        server.answers_with(move |request| {
+            let told = request.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case("x-fail"));
+            match told {
+                Some((_, names)) if names.contains(&name) => answer(500).body("failed"),
+                _ => stream(),
+            }
+        });
+    }
+    servers
 }

@@ -23,5 +23,8 @@ mod tls;
 mod unread; // logs that nobody reads // certificates of listeners
 mod usage; // what answers cost, read as they pass
 
+mod failing; // what counts against servers, and who takes over
+mod waiting; // every server full: refused, or in a queue
+
 mod filler; // bodies that show what became of them
 mod memory; // how much a gateway takes at its peak

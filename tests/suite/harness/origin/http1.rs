@@ -224,6 +224,7 @@ fn parse(raw_head: Vec<u8>, connection: usize) -> Received {
         framing: Framing::Nothing,
         body: Vec::new(),
         pieces: Vec::new(),
+        came: std::time::Instant::now(),
         complete: false,
         sent: 0,
         answered: None,

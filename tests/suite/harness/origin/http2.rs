@@ -182,6 +182,7 @@ fn received(request: &Request<RecvStream>, connection: usize) -> Received {
         framing: if request.body().is_end_stream() { Framing::Nothing } else { Framing::Stream },
         body: Vec::new(),
         pieces: Vec::new(),
+        came: std::time::Instant::now(),
         complete: false,
         sent: 0,
         answered: None,

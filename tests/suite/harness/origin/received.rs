@@ -21,6 +21,8 @@ pub struct Received {
     pub body: Vec<u8>,
     /// The sizes of the chunks or frames in which its body came.
     pub pieces: Vec<usize>,
+    /// When its head had come.
+    pub came: Instant,
     /// Whether it has come in full.
     pub complete: bool,
     /// Bytes of the answer, its head included, that the system has taken so far. On HTTP/2, of its body alone.
