@@ -8,10 +8,10 @@ use std::time::Instant;
 use tollgate::balance::{Ask, Pool, Registry};
 use tollgate::dns::Resolver;
 
-const WARM_UP: u32 = 20_000;
-const ROUNDS: u32 = 200_000;
+const WARM_UP: u32 = 2_000;
+const ROUNDS: u32 = 1_000;
 /// Of so many runs the best counts: what else runs on the machine only makes it slower.
-const RUNS: u32 = 5;
+const RUNS: u32 = 500;
 
 fn main() {
     let rules = [

@@ -12,7 +12,7 @@
 //! | [`proxy`] | one line per hook of Pingora; the work of each phase in its own file |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
 //! | [`routes`] | host and path → route |
-//! | [`balance`] | chooses a server and counts what is in flight on it; does not connect |
+//! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |
 //! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
 //! | [`tls`] | certificates of listeners, chosen by name |

@@ -11,26 +11,39 @@ use super::turn::Turn;
 /// servers are equally loaded, and only those take part in it
 /// (source: nginx, `ngx_http_upstream_least_conn_module`).
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
-    let mut best: Option<usize> = None;
+    let mut best: Option<(usize, Load)> = None;
     let mut tied = false;
     for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.takes_part) {
-        match best.map(|best| load_order(turn, &turns[best])) {
+        let load = Load::of(turn);
+        match best.map(|(_, best)| load.order(best)) {
             None | Some(Ordering::Less) => {
-                best = Some(index);
+                best = Some((index, load));
                 tied = false;
             }
             Some(Ordering::Equal) => tied = true,
             Some(Ordering::Greater) => {}
         }
     }
-    let best = best?;
+    let (best, load) = best?;
     if !tied {
         return Some(best);
     }
-    let load = turns[best];
-    round_robin::choose_among(turns, |turn| load_order(turn, &load).is_eq())
+    round_robin::choose_among(turns, |turn| Load::of(turn).order(load).is_eq())
 }
 
-fn load_order(a: &Turn, b: &Turn) -> Ordering {
-    (u128::from(a.load) * u128::from(b.weight)).cmp(&(u128::from(b.load) * u128::from(a.weight)))
+/// A load on a weight.
+#[derive(Clone, Copy)]
+struct Load {
+    load: u64,
+    weight: u64,
+}
+
+impl Load {
+    fn of(turn: &Turn) -> Self {
+        Self { load: turn.load, weight: turn.weight }
+    }
+
+    fn order(self, other: Self) -> Ordering {
+        (u128::from(self.load) * u128::from(other.weight)).cmp(&(u128::from(other.load) * u128::from(self.weight)))
+    }
 }

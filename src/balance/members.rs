@@ -25,6 +25,10 @@ pub(super) struct Member {
     pub site: usize,
     /// Its full weight, scaled.
     pub weight: u64,
+    /// What of its site every choice asks for, at hand.
+    pub max_conns: u64,
+    pub backup: bool,
+    pub down: bool,
 }
 
 /// The most by which weights are scaled to be shared exactly; beyond it they are rounded.
@@ -54,7 +58,15 @@ impl Members {
                 // a turn under another scale would count too much or too little
                 let turn = before.map(|before| self.turns[before]).filter(|turn| turn.unit.unsigned_abs() == unit);
                 turns.push(turn.unwrap_or_else(|| Turn::new(weight, unit, server.hash())));
-                list.push(Member { server, label: label(site, *socket, found.len()), site: at, weight });
+                list.push(Member {
+                    server,
+                    label: label(site, *socket, found.len()),
+                    site: at,
+                    weight,
+                    max_conns: if site.max_conns == 0 { u64::MAX } else { site.max_conns },
+                    backup: site.backup,
+                    down: site.down,
+                });
             }
         }
         (self.list, self.turns) = (list, turns);

@@ -8,12 +8,12 @@ use super::ejection::{Standing, Terms};
 use super::group::Group;
 use super::lease::Lease;
 use super::members::{Member, Members};
-use super::server::{Fitness, State, ramp_share};
+use super::server::Fitness;
 use super::site::Site;
-use super::turn::Turn;
+use super::survey::Survey;
 use super::{
-    Algorithm, Fault, QueueSettings, Registry, Server, UpstreamSettings, hash, least_conn, least_tokens, peak_ewma,
-    round_robin,
+    Algorithm, Ask, Fault, Listed, QueueSettings, Refusal, Registry, Server, State, UpstreamSettings, hash, least_conn,
+    least_tokens, peak_ewma, round_robin,
 };
 use crate::dns::Resolver;
 
@@ -28,63 +28,6 @@ pub struct Pool {
     changes: Arc<AtomicU64>,
     // choice and count are one step under this lock, so that a burst does not herd onto one server
     members: Mutex<Members>,
-}
-
-/// What is asked of a pool.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// Now.
-    pub now: Instant,
-    /// The servers that were tried, by id.
-    pub tried: &'a [u64],
-    /// The tokens asked for, where the rule weighs them.
-    pub tokens: u64,
-    /// What is hashed, where the rule does.
-    pub key: Option<u64>,
-    /// Only the addresses of this server of the YAML.
-    pub site: Option<usize>,
-}
-
-impl Ask<'_> {
-    /// For a first attempt, of which nothing is known.
-    #[must_use]
-    pub fn at(now: Instant) -> Self {
-        Self { now, tried: &[], tokens: 0, key: None, site: None }
-    }
-}
-
-/// Why no server was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// None is left that could take it, except for those that take some again at the earliest then.
-    Nobody(Option<Instant>),
-    /// Those that could take it have as many as they may.
-    Full(Option<Instant>),
-    /// The queue is full, or the time in it is over.
-    QueueFull,
-    /// The time in the queue is over.
-    QueueLate,
-}
-
-/// A server of a pool, as an operator sees it.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The server.
-    pub server: Arc<Server>,
-    /// Its name in logs and metrics.
-    pub label: Arc<str>,
-    /// Its place among the servers in the YAML.
-    pub site: usize,
-    /// The weight in the YAML, of which it has an equal share with the other addresses of its name.
-    pub weight: u32,
-    /// With how many addresses it shares that weight, itself included.
-    pub shares: usize,
-    /// The most requests in flight; 0: any number.
-    pub max_conns: u32,
-    /// Whether it only takes what no other can.
-    pub backup: bool,
-    /// What it is now.
-    pub state: State,
 }
 
 impl Pool {
@@ -234,7 +177,7 @@ impl Pool {
     fn choose(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
         let mut members = self.members();
         let Members { list, turns, .. } = &mut *members;
-        let survey = self.survey(list, turns, ask);
+        let survey = Survey::of(&self.sites, list, turns, ask, &self.rule);
         let index = match &self.rule {
             _ if !survey.anybody => None,
             Algorithm::LeastConn => least_conn::choose(turns),
@@ -259,67 +202,6 @@ impl Pool {
         Ok(Lease { server, label, site: member.site, tokens: ask.tokens, role, told: false })
     }
 
-    /// Sees who takes part: those who can, and the backups only if nobody else can.
-    fn survey(&self, list: &[Member], turns: &mut [Turn], ask: &Ask<'_>) -> Survey {
-        let mut survey = Survey::default();
-        let mut backups = false;
-        for (index, (member, turn)) in list.iter().zip(turns.iter_mut()).enumerate() {
-            let site = &self.sites[member.site];
-            let server = &member.server;
-            (turn.takes_part, turn.stands_by) = (false, false);
-            if site.down || ask.site.is_some_and(|site| site != member.site) || ask.tried.contains(&server.id()) {
-                continue;
-            }
-            let Fitness { healthy, standing, ramp } = server.fitness(ask.now);
-            if !healthy {
-                continue;
-            }
-            turn.load = server.in_flight();
-            let full = site.max_conns > 0 && turn.load >= site.max_conns;
-            if let Standing::Probing(until) | Standing::Out(until) = standing {
-                survey.earliest = Some(survey.earliest.map_or(until, |earliest| earliest.min(until)));
-                if !full && survey.last_resort.is_none_or(|(best, _)| until < best) {
-                    survey.last_resort = Some((until, index));
-                }
-                continue;
-            }
-            survey.full |= full;
-            if full {
-                continue;
-            }
-            turn.weight = ramp.map_or(member.weight, |since| self.ramped(member, since, ask.now));
-            match self.rule {
-                Algorithm::LeastTokens => turn.load = server.tokens_in_flight(),
-                Algorithm::PeakEwma => turn.wait = server.latency.seconds(ask.now),
-                _ => {}
-            }
-            turn.takes_part = !site.backup;
-            survey.anybody |= !site.backup;
-            backups |= site.backup;
-            turn.stands_by = site.backup;
-        }
-        if !survey.anybody && backups {
-            for turn in turns.iter_mut() {
-                turn.takes_part = turn.stands_by;
-            }
-            survey.anybody = true;
-        }
-        if survey.anybody || survey.full {
-            survey.last_resort = None;
-        }
-        survey
-    }
-
-    fn ramped(&self, member: &Member, since: Instant, now: Instant) -> u64 {
-        let slow_start = self.sites[member.site].slow_start;
-        let passed = now.saturating_duration_since(since);
-        if passed >= slow_start {
-            member.server.ramp_is_over(since);
-            return member.weight;
-        }
-        (member.weight * ramp_share(passed, slow_start) / 1000).max(1)
-    }
-
     fn could_take_over(&self, other: &Member, failing: &Arc<Server>, now: Instant) -> bool {
         let Fitness { healthy, standing, .. } = other.server.fitness(now);
         // one that is due may still be what it was
@@ -336,19 +218,6 @@ impl Pool {
         }
         members
     }
-}
-
-/// What a look at all servers tells.
-#[derive(Default)]
-struct Survey {
-    /// Whether anybody takes part.
-    anybody: bool,
-    /// Whether somebody would, with less in flight.
-    full: bool,
-    /// When the first of the ejected may be tried again.
-    earliest: Option<Instant>,
-    /// Who is taken for want of anybody.
-    last_resort: Option<(Instant, usize)>,
 }
 
 #[cfg(test)]

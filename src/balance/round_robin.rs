@@ -12,14 +12,13 @@ pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
 /// A server that has failed goes round by less than its weight and recovers a step at every choice it takes part in
 /// (source: nginx, `ngx_http_upstream_round_robin`).
 pub(super) fn choose_among(turns: &mut [Turn], holds: impl Fn(&Turn) -> bool) -> Option<usize> {
-    let mut best: Option<usize> = None;
+    let mut best: Option<(usize, i64)> = None;
     let mut total = 0;
-    for index in 0..turns.len() {
-        let turn = &mut turns[index];
+    for (index, turn) in turns.iter_mut().enumerate() {
         if !turn.takes_part || !holds(turn) {
             continue;
         }
-        let weight = i64::try_from(turn.weight).unwrap_or(i64::MAX);
+        let weight = turn.weight.cast_signed();
         // less than that while it starts slowly
         let goes_by = turn.effective.min(weight);
         turn.current += goes_by;
@@ -27,11 +26,11 @@ pub(super) fn choose_among(turns: &mut [Turn], holds: impl Fn(&Turn) -> bool) ->
         if turn.effective < weight {
             turn.effective = (turn.effective + turn.unit).min(weight);
         }
-        if best.is_none_or(|best| turns[index].current > turns[best].current) {
-            best = Some(index);
+        if best.is_none_or(|(_, current)| turn.current > current) {
+            best = Some((index, turn.current));
         }
     }
-    let best = best?;
+    let (best, _) = best?;
     turns[best].current -= total;
     Some(best)
 }

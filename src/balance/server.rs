@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::change::Change;
 use super::ejection::{Ejection, Role, Standing, Terms};
 use super::group::Group;
 use super::latency::Latency;
-use super::{Fault, FaultKind, ServerAddress};
+use super::{Fault, FaultKind, Health, ServerAddress, State};
 
 /// A server: one address of one that the YAML names.
 #[derive(Debug)]
@@ -20,55 +20,21 @@ pub struct Server {
     address: Arc<str>,
     socket: SocketAddr,
     hash: u64,
-    in_flight: AtomicU64,
-    tokens: AtomicU64,
-    choices: AtomicU64,
+    hot: Hot,
     failures: [AtomicU64; FaultKind::ALL.len()],
     pub(super) latency: Latency,
-    /// Whether its condition must be looked at before it is chosen. Mostly not: one load tells.
-    noted: AtomicBool,
     condition: Mutex<Condition>,
 }
 
-/// What active checks found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
-    /// There are none, or none has told yet. It takes requests.
-    #[default]
-    Unknown,
-    /// They succeed.
-    Healthy,
-    /// They fail: it takes no requests.
-    Unhealthy,
-}
-
-/// What a server is at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It takes its share.
-    Up,
-    /// The YAML takes it out.
-    Down,
-    /// Its checks fail.
-    Unhealthy,
-    /// It failed and is left out until this time.
-    Ejected(Instant),
-    /// Its time is over: the next request, or the one under way, tells whether it answers again.
-    Probing,
-}
-
-impl State {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Unhealthy => "unhealthy",
-            Self::Ejected(_) => "ejected",
-            Self::Probing => "probing",
-        }
-    }
+/// What every choice reads of every server: in one line of the processor's cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Hot {
+    in_flight: AtomicU64,
+    tokens: AtomicU64,
+    choices: AtomicU64,
+    /// Whether its condition must be looked at before it is chosen. Mostly not: one load tells.
+    noted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -99,12 +65,9 @@ impl Server {
             address: address.to_string().into(),
             socket,
             hash,
-            in_flight: AtomicU64::new(0),
-            tokens: AtomicU64::new(0),
-            choices: AtomicU64::new(0),
+            hot: Hot { noted: AtomicBool::new(ramp.is_some()), ..Hot::default() },
             failures: Default::default(),
             latency: Latency::default(),
-            noted: AtomicBool::new(ramp.is_some()),
             condition: Mutex::new(Condition { ramp, ..Condition::default() }),
         }
     }
@@ -135,20 +98,21 @@ impl Server {
 
     /// Attempts under way on it.
     #[must_use]
+    #[inline]
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::SeqCst)
+        self.hot.in_flight.load(Ordering::SeqCst)
     }
 
     /// The tokens that they asked for.
     #[must_use]
     pub fn tokens_in_flight(&self) -> u64 {
-        self.tokens.load(Ordering::Relaxed)
+        self.hot.tokens.load(Ordering::Relaxed)
     }
 
     /// How often it was chosen.
     #[must_use]
     pub fn choices(&self) -> u64 {
-        self.choices.load(Ordering::Relaxed)
+        self.hot.choices.load(Ordering::Relaxed)
     }
 
     /// How often it failed in each way.
@@ -214,10 +178,15 @@ impl Server {
         self.hash
     }
 
+    #[inline]
     pub(super) fn fitness(&self, now: Instant) -> Fitness {
-        if !self.noted.load(Ordering::Relaxed) {
+        if !self.hot.noted.load(Ordering::Relaxed) {
             return Fitness::GOOD;
         }
+        self.fitness_by_condition(now)
+    }
+
+    fn fitness_by_condition(&self, now: Instant) -> Fitness {
         let condition = self.condition();
         Fitness {
             healthy: condition.health != Health::Unhealthy,
@@ -228,16 +197,20 @@ impl Server {
 
     /// It was chosen: counts what is in flight, and tells as what it was chosen.
     pub(super) fn take(&self, now: Instant, tokens: u64, terms: Terms) -> Role {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.tokens.fetch_add(tokens, Ordering::Relaxed);
-        self.choices.fetch_add(1, Ordering::Relaxed);
-        if self.noted.load(Ordering::Relaxed) { self.condition().ejection.chosen(now, terms) } else { Role::Ordinary }
+        self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.hot.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.hot.choices.fetch_add(1, Ordering::Relaxed);
+        if self.hot.noted.load(Ordering::Relaxed) {
+            self.condition().ejection.chosen(now, terms)
+        } else {
+            Role::Ordinary
+        }
     }
 
     /// What was taken is given back.
     pub(super) fn give_back(&self, tokens: u64, role: Role, told: bool) {
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.tokens.fetch_sub(tokens, Ordering::Relaxed);
+        self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.hot.tokens.fetch_sub(tokens, Ordering::Relaxed);
         if role == Role::Probe && !told {
             self.condition().ejection.probe_told_nothing();
         }
@@ -259,7 +232,7 @@ impl Server {
     }
 
     pub(super) fn answered(&self, now: Instant, role: Role) {
-        if !self.noted.load(Ordering::Relaxed) {
+        if !self.hot.noted.load(Ordering::Relaxed) {
             return;
         }
         let mut condition = self.condition();
@@ -289,15 +262,6 @@ impl Server {
 
     fn note(&self, condition: MutexGuard<'_, Condition>) {
         let noted = condition.health == Health::Unhealthy || !condition.ejection.is_clear() || condition.ramp.is_some();
-        self.noted.store(noted, Ordering::Relaxed);
+        self.hot.noted.store(noted, Ordering::Relaxed);
     }
-}
-
-/// How much of its weight a server has so long after it came: from a tenth to all of it, in thousandths.
-pub(super) fn ramp_share(since: Duration, slow_start: Duration) -> u64 {
-    if since >= slow_start {
-        return 1000;
-    }
-    let share = since.as_micros() * 1000 / slow_start.as_micros().max(1);
-    u64::try_from(share).unwrap_or(1000).max(100)
 }

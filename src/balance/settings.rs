@@ -54,7 +54,8 @@ pub struct UpstreamSettings {
     /// Where requests wait while every server has as many as its `max_conns`. Absent: they are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSettings>,
-    /// The upstream that takes over when this one has no server left to try, or no attempt. Absent: none.
+    /// The upstream that takes over, with attempts of its own, when this one has no server left to try, or no attempt.
+    /// Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Located<Fallback>>,
 }

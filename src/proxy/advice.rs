@@ -9,7 +9,7 @@ const SHOULD_RETRY: &str = "x-should-retry";
 const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// The advice of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Advice {
     /// Whether the server wants it tried again; `None` where it does not say.
     pub should_retry: Option<bool>,

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use crate::balance::{Ask, Lease, Refusal};
+use crate::balance::{Ask, Lease, Pool, Refusal};
 
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -20,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What `TCP_INFO` says of a connection whose peer has closed or reset it (Linux: `TCP_CLOSE`, `TCP_CLOSE_WAIT`).
 const CLOSED: [u8; 2] = [7, 8];
 
-/// How a connection's further attempt is to be made.
+/// How a further attempt is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A server for it has been taken.
@@ -38,7 +39,6 @@ pub enum Next {
 pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
     let fresh_connection = std::mem::take(&mut x.attempts.same_server);
     if !fresh_connection {
-        // given back before the next is taken, except where that had to be certain before this one was given up
         x.attempts.lease = None;
         let lease = match x.attempts.next.take() {
             Some(lease) => lease,
@@ -64,36 +64,41 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
 }
 
 /// Takes a server for a further attempt: of this upstream if it has one left and the attempts and the budget allow it, or
-/// else of its fallback. `site` asks for another address of that server in the YAML, which costs no attempt.
-pub fn next_server(x: &mut Exchange, site: Option<usize>) -> Next {
+/// else of a fallback. `site` asks for another address of that server in the YAML, which costs no attempt. Unless it is
+/// taken or the request may wait for one, nothing changes.
+pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Next {
     let Some(upstream) = x.attempts.upstream.clone() else { return Next::None };
-    let now = std::time::Instant::now();
-    let mut queue = false;
     if next_address(x, site) {
         return Next::Taken;
     }
+    let now = std::time::Instant::now();
     if x.attempts.made < upstream.attempts {
         match upstream.pool.lease(&ask(x, now)) {
-            Ok(lease) if upstream.pool.may_retry(upstream.retry_percent, now) => {
-                x.attempts.next = Some(lease);
-                return Next::Taken;
-            }
-            Err(Refusal::Full(_)) => queue = upstream.pool.queue().is_some(),
+            Ok(lease) if upstream.pool.may_retry(upstream.retry_percent, now) => return taken(x, lease),
+            Err(Refusal::Full(_)) if may_wait && upstream.pool.queue().is_some() => return Next::Queue,
             _ => {}
         }
     }
-    while takeover::enter(x) {
-        let Some(upstream) = &x.attempts.upstream else { break };
-        match upstream.pool.lease(&ask(x, now)) {
-            Ok(lease) => {
-                x.attempts.next = Some(lease);
-                return Next::Taken;
-            }
-            Err(Refusal::Full(_)) if upstream.pool.queue().is_some() => return Next::Queue,
-            Err(_) => {}
+    for (fallbacks, fallback) in upstream.chain().enumerate().skip(1) {
+        let key = x.attempts.keys.get(x.attempts.taken_over + fallbacks).copied().flatten();
+        let next = match fallback.pool.lease(&Ask { tried: &[], key, ..ask(x, now) }) {
+            Ok(lease) => taken(x, lease),
+            Err(Refusal::Full(_)) if may_wait && fallback.pool.queue().is_some() => Next::Queue,
+            Err(_) => continue,
+        };
+        for _ in 0..fallbacks {
+            takeover::enter(x);
         }
+        return next;
     }
-    if queue { Next::Queue } else { Next::None }
+    Next::None
+}
+
+/// The attempt under way gives its server back; the next one has another.
+fn taken(x: &mut Exchange, next: Lease) -> Next {
+    x.attempts.lease = None;
+    x.attempts.next = Some(next);
+    Next::Taken
 }
 
 /// Takes another address of a server of the YAML, which costs no attempt.
@@ -101,7 +106,7 @@ pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
     let (Some(upstream), Some(_)) = (&x.attempts.upstream, site) else { return false };
     let Ok(lease) = upstream.pool.lease(&Ask { site, ..ask(x, std::time::Instant::now()) }) else { return false };
     x.attempts.made = x.attempts.made.saturating_sub(1);
-    x.attempts.next = Some(lease);
+    taken(x, lease);
     true
 }
 
@@ -111,34 +116,21 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
         let Some(upstream) = x.attempts.upstream.clone() else {
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
         };
-        let ask = ask(x, std::time::Instant::now());
-        let refusal = match upstream.pool.lease(&ask) {
-            Ok(lease) => return Ok(lease),
-            Err(refusal) => refusal,
-        };
-        let patience = x.attempts.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        let watched = x.client_left.is_none();
-        let waited = tokio::select! {
-            waited = upstream.pool.wait(&ask, refusal) => waited,
-            error = client_leaves(session), if watched => {
-                x.failure = Some(Failure::ClientGone);
-                return Err(error.into_down());
-            }
-            () = tokio::time::sleep(patience) => Err(Refusal::QueueLate),
-        };
-        let refusal = match waited {
-            Ok(lease) => return Ok(lease),
-            Err(refusal) => refusal,
-        };
-        if takeover::enter(x) {
-            continue;
+        let mut found = upstream.pool.lease(&ask(x, std::time::Instant::now()));
+        if let (Err(refusal @ Refusal::Full(_)), Some(_)) = (&found, upstream.pool.queue()) {
+            found = wait(session, x, &upstream.pool, *refusal).await?;
         }
+        let refusal = match found {
+            Ok(lease) => return Ok(lease),
+            Err(_) if takeover::enter(x) => continue,
+            Err(refusal) => refusal,
+        };
         let failure = match refusal {
             Refusal::Nobody(_) if upstream.pool.is_unresolved() => Failure::Unresolved,
             Refusal::Nobody(_) => Failure::NoServer,
-            Refusal::Full(_) => Failure::Full(503),
+            Refusal::Full(_) => Failure::Full(StatusCode::SERVICE_UNAVAILABLE),
             Refusal::QueueFull | Refusal::QueueLate => {
-                Failure::Full(upstream.pool.queue().map_or(503, |queue| u64::from(queue.status) as u16))
+                Failure::Full(upstream.pool.queue().map(|queue| queue.status).unwrap_or_default().code())
             }
         };
         if let Refusal::Nobody(Some(earliest)) | Refusal::Full(Some(earliest)) = refusal {
@@ -147,6 +139,27 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
         // of an attempt that was made, its own failure says more
         x.failure.get_or_insert(failure);
         return Error::e_explain(ErrorType::ConnectProxyFailure, "no server is left");
+    }
+}
+
+/// Waits for a server, as long as the client does and the exchange may take.
+async fn wait(
+    session: &mut Session,
+    x: &mut Exchange,
+    pool: &Pool,
+    refusal: Refusal,
+) -> Result<std::result::Result<Lease, Refusal>> {
+    let patience = x.attempts.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+    // a call that goes on without its client has nobody to look after
+    let has_client = x.client_left.is_none();
+    let ask = ask(x, std::time::Instant::now());
+    tokio::select! {
+        found = pool.wait(&ask, refusal) => Ok(found),
+        () = tokio::time::sleep(patience) => Ok(Err(Refusal::QueueLate)),
+        error = client_leaves(session), if has_client => {
+            x.failure = Some(Failure::ClientGone);
+            Err(error.into_down())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong in an exchange: how it ends by it, what the operator and the client are told. Decides nothing.
 
+use http::StatusCode;
 use log::{debug, warn};
 use pingora_error::ErrorType;
 use plugin_api::{End, ErrorKind, Outcome};
@@ -27,7 +28,7 @@ pub enum Failure {
     /// No server is left to try.
     NoServer,
     /// Every server has as many requests as it may; the status that says so, 503 or 429.
-    Full(u16),
+    Full(StatusCode),
     /// No answer began in time.
     FirstByteTimeout,
     /// The answer paused too long.
@@ -162,7 +163,7 @@ impl Failure {
             Self::Connect | Self::Tls | Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer | Self::Status(_) => {
                 Some(ErrorKind::BadGateway)
             }
-            Self::Full(429) => Some(ErrorKind::TooManyRequests),
+            Self::Full(StatusCode::TOO_MANY_REQUESTS) => Some(ErrorKind::TooManyRequests),
             Self::NoServer | Self::Full(_) | Self::Unresolved => Some(ErrorKind::NoServer),
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout => {
                 Some(ErrorKind::GatewayTimeout)

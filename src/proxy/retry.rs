@@ -50,7 +50,7 @@ pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
 pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> bool {
     let Some(upstream) = x.attempts.upstream.clone() else { return false };
     let status = head.status.as_u16();
-    let advice = Advice::of(&head.headers);
+    let advice = if status < 400 { Advice::default() } else { Advice::of(&head.headers) };
     let callers_fault = advice.should_retry == Some(false);
     if upstream.ejects_on(status) && !callers_fault {
         blame(x, Fault { kind: FaultKind::of_status(status), retry_after: advice.retry_after });
@@ -59,12 +59,12 @@ pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> 
         upstream.pool.answered(lease, now.saturating_duration_since(began), now.into_std());
     }
     let named = RetryOn::of_status(status).is_some_and(|condition| upstream.retries_on(condition));
-    let wanted = advice.should_retry == Some(true) && status >= 400;
+    let wanted = advice.should_retry == Some(true);
     if callers_fault || !(named || wanted) || !x.replayable(session) || out_of_time(x) {
         return false;
     }
     tried(x);
-    if next_server(x, None) != Next::Taken {
+    if next_server(x, None, false) != Next::Taken {
         return false;
     }
     let retry_after = head.headers.get(RETRY_AFTER).cloned();
@@ -174,8 +174,11 @@ pub fn blame(x: &mut Exchange, fault: Fault) {
 fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>) -> bool {
     tried(x);
     let site_left = site.filter(|_| !out_of_time(x));
-    let again =
-        if worth && !out_of_time(x) { next_server(x, site_left) != Next::None } else { next_address(x, site_left) };
+    let again = if worth && !out_of_time(x) {
+        next_server(x, site_left, true) != Next::None
+    } else {
+        next_address(x, site_left)
+    };
     x.failure = Some(failure);
     again && told_again(x, failure)
 }

@@ -15,6 +15,7 @@ mod once; // one row for every request, whatever became of it
 mod proxying; // what passes unchanged, and the few headers that change by rule
 mod reload; // another configuration, and nobody notices
 mod retries; // another server, while nothing has reached the client
+mod rules; // least_tokens, peak_ewma, hash
 mod sdk; // the real SDKs see no gateway
 mod stop; // how a gateway ends, and where it cannot begin
 mod streams; // events leave when they come, and break when they break

@@ -8,7 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The upstream that takes over when another is exhausted: `NAME`, or `{ upstream: NAME, model: … }`.
+/// The upstream that takes over when another is exhausted: `NAME`, or `{ upstream: NAME, model: … }`. It has attempts of
+/// its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(with = "Written")]
 pub struct Fallback {

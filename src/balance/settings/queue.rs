@@ -1,5 +1,6 @@
 //! Where requests wait for a server: the settings of a queue.
 
+use http::StatusCode;
 use plugin_api::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,17 @@ pub enum QueueStatus {
     TooMany,
 }
 
+impl QueueStatus {
+    /// As HTTP's type.
+    #[must_use]
+    pub fn code(self) -> StatusCode {
+        match self {
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+}
+
 impl TryFrom<u64> for QueueStatus {
     type Error = String;
 
@@ -48,9 +60,6 @@ impl TryFrom<u64> for QueueStatus {
 
 impl From<QueueStatus> for u64 {
     fn from(status: QueueStatus) -> Self {
-        match status {
-            QueueStatus::Unavailable => 503,
-            QueueStatus::TooMany => 429,
-        }
+        status.code().as_u16().into()
     }
 }

@@ -159,3 +159,56 @@ async fn a_plugin_that_panics_costs_its_own_request_alone() {
     let server = running.snapshot.load().upstreams[0].pool.servers()[0].server.clone();
     assert_eq!(server.in_flight(), 0);
 }
+
+/// Asks for something small, and gives the status.
+async fn status(address: SocketAddr) -> String {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET /v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[9..12]).into_owned()
+}
+
+const TWO: &str = "
+log: { level: error }
+access_log: { path: off }
+listeners: [{ address: 127.0.0.1:0 }]
+upstreams: { two: { balance: round_robin, servers: [{ address: \"${UPSTREAM}\" }], retry: { attempts: 1 } } }
+routes: [{ upstream: two }]
+";
+
+#[tokio::test]
+async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_costs_no_attempt() {
+    let first = simulate::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = first.local_addr().unwrap().port();
+    let second = simulate::bind(SocketAddr::from(([127, 0, 0, 2], port))).unwrap();
+    tokio::spawn(simulate::serve(first, simulate::Settings::default()));
+    let second = tokio::spawn(simulate::serve(second, simulate::Settings::default()));
+    let source = Source::Text { name: "test", text: TWO, variables: vec![("UPSTREAM", format!("two.test:{port}"))] };
+    let config = source.load().unwrap();
+    let running = Running::start(source, &config, 1, Arc::new(Metrics::new())).unwrap();
+    let address = running.listeners.addresses().next().unwrap();
+    assert_eq!(status(address).await, "503", "its name is not known yet");
+
+    let at = |last: u8| SocketAddr::from(([127, 0, 0, last], port));
+    running.lasting.resolver.name("two.test", port).found(vec![at(1), at(2)]);
+    for _ in 0..6 {
+        assert_eq!(status(address).await, "200");
+    }
+    let pool = |at: usize| running.snapshot.load().upstreams[0].pool.servers()[at].clone();
+    assert_eq!((pool(0).server.choices(), pool(1).server.choices()), (3, 3));
+    assert_eq!((&*pool(0).label, pool(1).shares), (&*format!("two.test:{port} (127.0.0.1)"), 2));
+
+    // one of them is gone: the other is the same server by the YAML
+    second.abort();
+    let _ = second.await;
+    for _ in 0..6 {
+        assert_eq!(status(address).await, "200");
+    }
+    assert_eq!(pool(1).state.word(), "ejected");
+    assert_eq!(pool(1).server.choices(), 4);
+
+    running.lasting.resolver.name("two.test", port).found(vec![at(1)]);
+    assert_eq!(status(address).await, "200");
+    assert_eq!((running.snapshot.load().upstreams[0].pool.servers().len(), pool(0).server.in_flight()), (1, 0));
+}

@@ -1,0 +1,124 @@
+//! Servers that fail: when they are left out, and how they return.
+
+use super::*;
+use crate::balance::ejection::Role;
+
+#[test]
+fn a_server_that_fails_is_left_out_and_one_request_at_a_time_asks_whether_it_is_back() {
+    let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    let first = bench.lease();
+    assert_eq!(name(&first), 'A');
+    bench.fail(first);
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    assert_eq!(bench.one_by_one(5), "BBBBB");
+    bench.pass(10);
+    assert_eq!(bench.states(), ["probing", "up"]);
+    // while B has one, A has none: it is the one to ask
+    let _held = bench.pool.lease(&Ask { site: Some(1), ..bench.ask() }).unwrap();
+    let probe = bench.lease();
+    assert_eq!((name(&probe), names(&bench.open(5)).as_str()), ('A', "BBBBB"), "one only");
+    bench.fail(probe);
+    bench.pass(19);
+    assert_eq!(bench.one_by_one(5), "BBBBB", "twice as long");
+    bench.pass(1);
+    let mut probe = bench.lease();
+    assert_eq!(name(&probe), 'A');
+    bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
+    assert_eq!(bench.states(), ["up", "up"]);
+}
+
+#[test]
+fn a_probe_that_tells_nothing_makes_room_for_the_next() {
+    let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    bench.fail(bench.lease());
+    bench.pass(10);
+    let _held = bench.open(1);
+    for _ in 0..3 {
+        let site = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() });
+        assert_eq!(site.unwrap().role, Role::Probe);
+    }
+}
+
+#[test]
+fn failures_within_the_time_add_up_and_only_so_many_eject() {
+    let mut bench = Bench::new(json!({ "balance": "round_robin" }), &[json!({ "max_fails": 3 }), json!({})]);
+    let fail_first = |bench: &Bench| bench.fail(bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap());
+    for _ in 0..2 {
+        fail_first(&bench);
+        bench.pass(1);
+    }
+    assert_eq!(bench.states(), ["up", "up"]);
+    bench.pass(11);
+    // nginx: a success in the next window forgets them
+    let mut lease = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap();
+    bench.pass(1);
+    bench.pool.answered(&mut lease, Duration::ZERO, bench.now);
+    for _ in 0..2 {
+        fail_first(&bench);
+    }
+    assert_eq!(bench.states(), ["up", "up"]);
+    fail_first(&bench);
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    assert_eq!(bench.pool.servers()[0].server.failures_in_a_row(), 3);
+}
+
+#[test]
+fn a_failed_server_goes_round_by_less_until_it_has_recovered_as_in_nginx() {
+    let servers = [json!({ "weight": 4, "max_fails": 2 }), json!({ "weight": 1 })];
+    let bench = Bench::new(json!({ "balance": "round_robin" }), &servers);
+    bench.fail(bench.lease());
+    // by nginx's arithmetic: 4 less 4/2, then one more at every choice
+    assert_eq!(bench.one_by_one(10), "BAAABAAAAB");
+}
+
+#[test]
+fn the_last_server_that_can_serve_is_never_ejected() {
+    let bench = Bench::new(json!({}), &[json!({}), json!({}), json!({ "down": true })]);
+    for _ in 0..20 {
+        bench.fail(bench.lease());
+    }
+    assert_eq!(bench.states()[..2], ["ejected", "up"]);
+    let only = Bench::new(json!({}), &[json!({})]);
+    for _ in 0..20 {
+        only.fail(only.lease());
+    }
+    assert_eq!(only.one_by_one(2), "AA");
+}
+
+#[test]
+fn a_server_that_is_ejected_serves_where_nobody_else_is_left_and_returns_by_that() {
+    let bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    bench.fail(bench.lease());
+    bench.pool.servers()[1].server.set_health(crate::balance::Health::Unhealthy);
+    assert_eq!(bench.states(), ["ejected", "unhealthy"]);
+    let tried = [u64::MAX];
+    assert!(bench.pool.lease(&Ask { tried: &tried, ..bench.ask() }).is_err(), "no further attempt is made there");
+    assert_eq!(bench.one_by_one(1), "A");
+    assert_eq!(bench.states(), ["up", "unhealthy"]);
+}
+
+#[test]
+fn a_server_is_left_alone_for_as_long_as_it_asks() {
+    let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    let mut lease = bench.lease();
+    let fault = |seconds| Fault { kind: FaultKind::Http429, retry_after: Some(Duration::from_secs(seconds)) };
+    bench.pool.failed(&mut lease, fault(30), bench.now);
+    bench.pass(29);
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    bench.pass(1);
+    let mut probe = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap();
+    bench.pool.failed(&mut probe, fault(100_000), bench.now);
+    bench.pass(299);
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    bench.pass(1);
+    assert_eq!(bench.states(), ["probing", "up"], "but no longer than `longest`");
+}
+
+#[test]
+fn without_max_fails_nothing_ejects() {
+    let bench = Bench::new(json!({}), &[json!({ "max_fails": 0 }), json!({ "max_fails": 0 })]);
+    for _ in 0..10 {
+        bench.fail(bench.lease());
+    }
+    assert_eq!(bench.states(), ["up", "up"]);
+}
