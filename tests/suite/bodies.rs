@@ -110,7 +110,7 @@ async fn servers(behind: Behind, settings: &str) -> (Vec<Origin>, Gateway) {
     let ca = origins.iter().find_map(Origin::authority);
     let yaml = format!(
         "listeners: [{{ address: \"127.0.0.1:0\" }}]\n\
-         upstreams:\n  origin:\n    balance: round_robin\n    servers: [{}]\n{}\nroutes: [{{ upstream: origin }}]\n{settings}\n",
+         upstreams:\n  origin:\n    balance: round_robin\n    eject: {{ on: [] }}\n    servers: [{}]\n{}\nroutes: [{{ upstream: origin }}]\n{settings}\n",
         listed.collect::<Vec<_>>().join(", "),
         ca.map_or("", |_| "    tls: { ca: ca.pem }"),
     );

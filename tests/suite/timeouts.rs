@@ -206,7 +206,7 @@ async fn total_counts_all_attempts() {
     }
     let gateway = gateway().upstream(&servers[0]).upstream(&servers[1]);
     let gateway = gateway
-        .upstream_settings("timeouts: { first_byte: 150ms, total: 200ms }\nretry: { on: [timeout] }")
+        .upstream_settings("timeouts: { first_byte: 150ms, total: 200ms }\nretry: { on: [timeout, non_idempotent] }")
         .start()
         .await;
     assert_eq!(times_out(&gateway).await, "total_timeout");
