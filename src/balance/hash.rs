@@ -16,10 +16,16 @@ pub(super) fn choose(turns: &mut [Turn], key: u64, bound: f64) -> Option<usize> 
         load += turn.load as f64;
         weight += turn.weight as f64;
     }
-    let has_room = |turn: &Turn| (turn.load as f64) < (bound * load * turn.weight as f64 / weight).ceil();
-    let draws = turns.iter().enumerate().filter(|(_, turn)| turn.takes_part && has_room(turn));
-    let best = draws.map(|(index, turn)| (draw(turn, key), index)).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, index)| index)
+    // a whole number is below a bound exactly if it is below the bound rounded up
+    let has_room = |turn: &Turn| (turn.load as f64) < bound * load * turn.weight as f64 / weight;
+    let mut best: Option<(usize, f64)> = None;
+    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.takes_part) {
+        let least = best.map_or(0.0, |(_, draw)| draw);
+        if let Some(draw) = draw_above(turn, key, least).filter(|_| has_room(turn)) {
+            best = Some((index, draw));
+        }
+    }
+    best.map(|(index, _)| index)
 }
 
 /// A number of a text that is the same in every process (FNV-1a, 64 bits).
@@ -28,12 +34,18 @@ pub fn of(text: &[u8]) -> u64 {
     text.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// The larger of two draws belongs to the heavier server in proportion to the weights: `-weight / ln(uniform)`.
+/// The draw of a server, if it is above this one. The largest of all draws belongs to a server as often as its weight is
+/// of the sum: `weight / -ln(uniform)`.
 #[expect(clippy::cast_precision_loss, reason = "53 bits of the draw are enough")]
-fn draw(turn: &Turn, key: u64) -> f64 {
+fn draw_above(turn: &Turn, key: u64, least: f64) -> Option<f64> {
     let bits = mixed(key ^ turn.hash) >> 11;
     let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
-    turn.weight as f64 / -uniform.ln()
+    let weight = turn.weight as f64;
+    // a logarithm is dear, and `-ln(u)` is never below `1 - u`, which mostly tells already
+    if weight <= least * (1.0 - uniform) {
+        return None;
+    }
+    Some(weight / -uniform.ln()).filter(|draw| *draw > least)
 }
 
 /// Spreads every bit over all others (the finalizer of `splitmix64`).

@@ -1,58 +1,82 @@
 //! How long a server has been taking for its first byte: an average that follows peaks at once and forgets slowly.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// In what time a wait is forgotten to about a third.
 const FORGETS: Duration = Duration::from_secs(10);
 /// What a failure counts as, in seconds, if the server does not ask for more.
-const PENALTY: f64 = 5.0;
+const PENALTY: f32 = 5.0;
 
-/// The average of one server.
+/// The average of one server: seconds, and when they were so many, in one word, so that every choice may read it.
 #[derive(Debug, Default)]
-pub(super) struct Latency(Mutex<Option<Average>>);
+pub(super) struct Latency(AtomicU64);
 
-/// Seconds, as they were at that moment.
+/// Seconds, as they were at that moment; 0 if nothing was ever known.
 #[derive(Clone, Copy, Debug)]
 struct Average {
-    seconds: f64,
-    at: Instant,
+    seconds: f32,
+    /// Milliseconds since the first look at the clock; they begin anew after 49 days.
+    at: u32,
 }
 
 impl Latency {
     /// A first byte came after this time.
     pub fn observe(&self, took: Duration, now: Instant) {
-        self.add(took.as_secs_f64(), now);
+        self.add(took.as_secs_f32(), now);
     }
 
     /// It failed, and may have asked to be left alone for a time.
     pub fn penalise(&self, retry_after: Option<Duration>, now: Instant) {
-        self.add(retry_after.map_or(0.0, |asked| asked.as_secs_f64()).max(PENALTY), now);
+        self.add(retry_after.map_or(0.0, |asked| asked.as_secs_f32()).max(PENALTY), now);
     }
 
     /// The average in seconds, which fades while nothing is known; 0 if nothing ever was.
+    #[inline]
     pub fn seconds(&self, now: Instant) -> f64 {
-        let average = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        average.map_or(0.0, |average| average.seconds * kept(average.at, now))
+        let average = Average::from(self.0.load(Ordering::Relaxed));
+        if average.seconds == 0.0 { 0.0 } else { f64::from(average.seconds * kept(average.at, milliseconds(now))) }
     }
 
-    fn add(&self, seconds: f64, now: Instant) {
-        let mut average = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = match *average {
-            // the peak
-            Some(before) if seconds < before.seconds => {
-                let kept = kept(before.at, now);
-                before.seconds * kept + seconds * (1.0 - kept)
-            }
-            _ => seconds,
+    fn add(&self, seconds: f32, now: Instant) {
+        let now = milliseconds(now);
+        let next = |word: u64| {
+            let before = Average::from(word);
+            // the peak, or what is between
+            let kept = if seconds < before.seconds { kept(before.at, now) } else { 0.0 };
+            let seconds = before.seconds * kept + seconds * (1.0 - kept);
+            // 0 is for what is not known
+            Some(u64::from(Average { seconds: seconds.max(f32::MIN_POSITIVE), at: now }))
         };
-        *average = Some(Average { seconds: next, at: now });
+        // it never refuses
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 }
 
-fn kept(before: Instant, now: Instant) -> f64 {
-    let passed = now.saturating_duration_since(before);
-    (-passed.as_secs_f64() / FORGETS.as_secs_f64()).exp()
+impl From<u64> for Average {
+    #[expect(clippy::cast_possible_truncation, reason = "each half is its own")]
+    fn from(word: u64) -> Self {
+        Self { seconds: f32::from_bits((word >> 32) as u32), at: word as u32 }
+    }
+}
+
+impl From<Average> for u64 {
+    fn from(average: Average) -> Self {
+        Self::from(average.seconds.to_bits()) << 32 | Self::from(average.at)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "only differences are looked at")]
+fn milliseconds(now: Instant) -> u32 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    now.saturating_duration_since(*FIRST.get_or_init(|| now)).as_millis() as u32
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
+fn kept(before: u32, now: u32) -> f32 {
+    let passed = now.wrapping_sub(before).cast_signed().max(0);
+    if passed == 0 { 1.0 } else { (-(passed as f32) / FORGETS.as_millis() as f32).exp() }
 }
 
 #[cfg(test)]

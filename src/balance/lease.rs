@@ -13,8 +13,6 @@ pub struct Lease {
     pub(super) site: usize,
     pub(super) tokens: u64,
     pub(super) role: Role,
-    /// Whether the server has been told how it went.
-    pub(super) told: bool,
 }
 
 impl Lease {
@@ -35,10 +33,15 @@ impl Lease {
     pub fn site(&self) -> usize {
         self.site
     }
+
+    /// Its server is about to be told how it went: as what it was chosen. A probe is one only until then.
+    pub(super) fn tell(&mut self) -> Role {
+        std::mem::replace(&mut self.role, Role::Ordinary)
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.server.give_back(self.tokens, self.role, self.told);
+        self.server.give_back(self.tokens, self.role);
     }
 }

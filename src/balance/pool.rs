@@ -92,7 +92,6 @@ impl Pool {
 
     /// The attempt failed: counts it against the server, which may be ejected by it.
     pub fn failed(&self, lease: &mut Lease, fault: Fault, now: Instant) {
-        lease.told = true;
         let server = lease.server.clone();
         server.count_failure(fault.kind);
         if self.rule == Algorithm::PeakEwma {
@@ -110,16 +109,20 @@ impl Pool {
         let spare = alone || !members.list.iter().any(|other| self.could_take_over(other, &server, now));
         // nginx: an only server's failures are not remembered at all
         let terms = if alone { Terms { max_fails: 0, ..terms } } else { terms };
-        server.failed(now, terms, fault, lease.role, spare);
+        let change = server.failed(now, terms, fault, lease.tell(), spare);
+        drop(members);
+        if let Some(change) = change {
+            change.tell(&server);
+        }
     }
 
     /// The attempt was answered, and not in a way that counts as a failure; its first byte took this long.
     pub fn answered(&self, lease: &mut Lease, first_byte: Duration, now: Instant) {
-        lease.told = true;
         if self.rule == Algorithm::PeakEwma {
             lease.server.latency.observe(first_byte, now);
         }
-        lease.server.answered(now, lease.role);
+        let role = lease.tell();
+        lease.server.answered(now, role);
     }
 
     /// Takes a further attempt out of the budget of this many percent of the requests; `false` if it is spent.
@@ -199,7 +202,7 @@ impl Pool {
         let member = &list[index];
         let role = member.server.take(ask.now, ask.tokens, self.sites[member.site].terms);
         let (server, label) = (member.server.clone(), member.label.clone());
-        Ok(Lease { server, label, site: member.site, tokens: ask.tokens, role, told: false })
+        Ok(Lease { server, label, site: member.site, tokens: ask.tokens, role })
     }
 
     fn could_take_over(&self, other: &Member, failing: &Arc<Server>, now: Instant) -> bool {

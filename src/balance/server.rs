@@ -208,10 +208,10 @@ impl Server {
     }
 
     /// What was taken is given back.
-    pub(super) fn give_back(&self, tokens: u64, role: Role, told: bool) {
+    pub(super) fn give_back(&self, tokens: u64, role: Role) {
         self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.hot.tokens.fetch_sub(tokens, Ordering::Relaxed);
-        if role == Role::Probe && !told {
+        if role == Role::Probe {
             self.condition().ejection.probe_told_nothing();
         }
         self.group.queue.wake();
@@ -221,14 +221,13 @@ impl Server {
         self.failures[kind.at()].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) {
+    /// An attempt failed. What that changes is for the caller to tell, once it holds no lock.
+    pub(super) fn failed(&self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) -> Option<Change> {
         let mut condition = self.condition();
         let lasts = condition.ejection.failed(now, terms, fault, role, spare);
         let in_a_row = condition.ejection.in_a_row();
         self.note(condition);
-        if let Some(lasts) = lasts {
-            Change::Ejected { lasts, after: fault.kind, in_a_row }.tell(self);
-        }
+        lasts.map(|lasts| Change::Ejected { lasts, after: fault.kind, in_a_row })
     }
 
     pub(super) fn answered(&self, now: Instant, role: Role) {

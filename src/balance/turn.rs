@@ -16,7 +16,7 @@ pub(super) struct Turn {
     pub load: u64,
     /// A number of its own, the same in every process.
     pub hash: u64,
-    /// How long a wait to expect of it, where the rule asks.
+    /// How long its first byte takes of late, in seconds, where the rule asks.
     pub wait: f64,
     /// Whether it may be chosen.
     pub takes_part: bool,

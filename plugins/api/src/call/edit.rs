@@ -244,4 +244,21 @@ mod tests {
         call.edit(vec![Edit::replace(&limit, 1), Edit::replace(&limit, 2)]);
         assert_eq!(call.into_body(), r#"{"max_tokens":1}"#);
     }
+
+    #[test]
+    fn a_model_is_renamed_wherever_it_stands_and_the_facts_follow() {
+        let text = r#"{"model":"a","max_tokens":9,"MODEL":7}"#;
+        let place = |value: &str| text.find(value).map(|at| at..at + value.len()).unwrap();
+        let mut call = call_with(text, &["9"]);
+        let Reading::Calls(calls) = &mut call.reading else { unreachable!() };
+        calls[0].model = Some("a".into());
+        calls[0].other_models = vec![None];
+        calls[0].models_at = vec![place("\"a\""), place("7")];
+        call.edit(Edit::rename_model(&call.calls()[0], "b\"c").collect());
+        let now = &call.calls()[0];
+        assert_eq!((now.model.as_deref(), now.other_models[0].as_deref()), (Some("b\"c"), Some("b\"c")));
+        assert!(now.models_at.iter().all(|at| &call.text()[at.clone()] == br#""b\"c""#));
+        assert_eq!(number(&call, 0), "9");
+        assert_eq!(call.into_body(), r#"{"model":"b\"c","max_tokens":9,"MODEL":"b\"c"}"#);
+    }
 }
