@@ -1,9 +1,10 @@
-//! The operator's listener: health, metrics, reload. Plain HTTP/1.1, without authentication, apart from the clients'
+//! The operator's listener: health, metrics, upstreams, reload. Plain HTTP/1.1, without authentication, apart from the clients'
 //! listeners; it answers until the gateway is gone.
 
 mod answer;
 mod readiness;
 mod requests;
+mod upstreams;
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -21,6 +22,7 @@ use crate::config::ConfigErrors;
 use crate::metrics::Metrics;
 
 pub use readiness::Readiness;
+pub use upstreams::UpstreamSeen;
 
 /// What connections may take at most.
 #[derive(Clone, Copy)]
@@ -58,8 +60,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Where `/reload` asks.
     pub reload: mpsc::Sender<ReloadRequest>,
-    /// Brings gauges up to date that are read from elsewhere; called before each scrape.
-    pub observe: Box<dyn Fn() + Send + Sync>,
+    /// Looks at the upstreams: for `/upstreams`, and for each scrape.
+    pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }
 
 /// Serves on a bound socket for as long as the future is polled.

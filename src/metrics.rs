@@ -16,10 +16,10 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use requests::Requests;
-use servers::Servers;
 use tokens::Tokens;
 
 pub use held::{ConnectionInFlight, InFlight, SnapshotAlive};
+pub use servers::ServerFigures;
 
 /// The figures of one gateway.
 #[derive(Debug)]
@@ -30,7 +30,6 @@ pub struct Metrics {
     connections_in_flight: IntGaugeVec,
     /// Those of all listeners together.
     connections: IntGauge,
-    servers: Servers,
     tokens: Tokens,
     retries: IntCounterVec,
     plugin_panics: IntCounterVec,
@@ -75,7 +74,6 @@ impl Metrics {
                 IntCounter::new("tollgate_access_log_lost_total", "Lines the access log's output did not take"),
             ),
             requests: Requests::new(registry.clone()),
-            servers: Servers::new(registry.clone()),
             tokens: Tokens::new(registry.clone()),
             registry,
         }
@@ -121,11 +119,6 @@ impl Metrics {
         self.tokens.finished(domain, outcome);
     }
 
-    /// How many requests a server has. A server that is not spoken of any more vanishes.
-    pub fn set_upstream_in_flight(&self, upstream: &str, server: &str, requests: u64) {
-        self.servers.set(upstream, server, requests);
-    }
-
     /// A request got another attempt.
     pub fn retried(&self, upstream: &str) {
         self.retries.with_label_values(&[upstream]).inc();
@@ -147,15 +140,16 @@ impl Metrics {
         self.access_log_lost.clone()
     }
 
-    /// All figures, in Prometheus' text format 0.0.4.
+    /// All figures and those of these servers, in Prometheus' text format 0.0.4.
     #[must_use]
-    pub fn render(&self) -> Vec<u8> {
-        self.servers.forget_unspoken();
+    pub fn render(&self, servers: &[ServerFigures]) -> Vec<u8> {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
         let told = self.access_log_told.fetch_max(lost, Ordering::Relaxed);
         self.access_log_lost_total.inc_by(lost.saturating_sub(told));
         let mut text = Vec::with_capacity(16 << 10);
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        let mut families = self.registry.gather();
+        families.extend(servers::families(servers));
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!(error:%; "metrics cannot be written");
         }
         text

@@ -19,10 +19,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::admin::{self, Admin, Readiness, ReloadRequest};
+use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::config::{Config, ConfigErrors};
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::proxy::Snapshot;
 
 use running::{Running, Stopped};
 
@@ -89,8 +90,8 @@ async fn serve(
     if let Some(socket) = admin_socket {
         addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
-        let observe = Box::new(move || snapshot.load().observe());
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, observe };
+        let upstreams = Box::new(move || look(&snapshot.load()));
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
         tokio::spawn(admin::serve(socket, Arc::new(admin)));
     }
     readiness.set_ready();
@@ -124,6 +125,12 @@ async fn serve(
         Stopped::Cut => warn!("gateway stopped; running requests were cut"),
     }
     Ok(running)
+}
+
+/// What an operator sees of the upstreams.
+fn look(snapshot: &Snapshot) -> Vec<UpstreamSeen> {
+    let upstreams = snapshot.upstreams.iter();
+    upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool)).collect()
 }
 
 fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {

@@ -10,6 +10,7 @@ use crate::config::{ConfigError, ConfigErrors};
 use super::Admin;
 use super::answer::{self, Answer};
 use super::readiness::State;
+use super::upstreams::UpstreamSeen;
 
 /// Answers a request. A further endpoint is one more line here.
 pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer {
@@ -19,8 +20,9 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
         "/healthz" if reads => answer::text(StatusCode::OK, "ok"),
         "/readyz" if reads => readyz(admin),
         "/metrics" if reads => metrics(admin),
+        "/upstreams" if reads => upstreams(admin),
         "/reload" if *method == Method::POST => reload(admin).await,
-        "/healthz" | "/readyz" | "/metrics" => answer::not_allowed(method, "GET, HEAD"),
+        "/healthz" | "/readyz" | "/metrics" | "/upstreams" => answer::not_allowed(method, "GET, HEAD"),
         "/reload" => answer::not_allowed(method, "POST"),
         path => answer::not_found(path),
     }
@@ -35,8 +37,12 @@ fn readyz(admin: &Admin) -> Answer {
 }
 
 fn metrics(admin: &Admin) -> Answer {
-    (admin.observe)();
-    answer::prometheus(admin.metrics.render())
+    let servers: Vec<_> = (admin.upstreams)().iter().flat_map(UpstreamSeen::figures).collect();
+    answer::prometheus(admin.metrics.render(&servers))
+}
+
+fn upstreams(admin: &Admin) -> Answer {
+    answer::json(StatusCode::OK, &json!({ "upstreams": (admin.upstreams)() }))
 }
 
 async fn reload(admin: &Admin) -> Answer {

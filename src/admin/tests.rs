@@ -189,14 +189,15 @@ impl Gateway {
         let readiness = Arc::new(Readiness::default());
         let (reload, reloads) = mpsc::channel(1);
         let observed = Arc::new(AtomicUsize::new(0));
-        let observe = {
+        let upstreams = {
             let observed = observed.clone();
             Box::new(move || {
                 observed.fetch_add(1, Ordering::Relaxed);
+                Vec::new()
             })
         };
         let metrics = Arc::new(Metrics::new());
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, observe };
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
         Self { address, readiness, reloads, observed }
     }

@@ -17,6 +17,8 @@ pub struct Listed {
     pub weight: u32,
     /// With how many addresses it shares that weight, itself included.
     pub shares: usize,
+    /// Its share of the weight at the last choice: lower after failures, and in a slow start.
+    pub effective_weight: f64,
     /// The most requests in flight; 0: any number.
     pub max_conns: u32,
     /// Whether it only takes what no other can.

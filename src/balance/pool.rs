@@ -11,6 +11,7 @@ use super::members::{Member, Members};
 use super::server::Fitness;
 use super::site::Site;
 use super::survey::Survey;
+use super::turn::Turn;
 use super::{
     Algorithm, Ask, Fault, Listed, QueueSettings, Refusal, Registry, Server, State, UpstreamSettings, hash, least_conn,
     least_tokens, peak_ewma, round_robin,
@@ -154,21 +155,24 @@ impl Pool {
     pub fn servers(&self) -> Vec<Listed> {
         let now = Instant::now();
         let members = self.members();
-        let listed = |member: &Member| {
+        let listed = |(member, turn): (&Member, &Turn)| {
             let site = &self.sites[member.site];
             let state = if site.down { State::Down } else { member.server.state(now) };
+            let shares = members.list.iter().filter(|other| other.site == member.site).count();
+            let effective = turn.effective.min(i64::try_from(turn.weight).unwrap_or(i64::MAX));
             Listed {
                 server: member.server.clone(),
                 label: member.label.clone(),
                 site: member.site,
                 weight: site.weight,
-                shares: members.list.iter().filter(|other| other.site == member.site).count(),
+                shares,
+                effective_weight: effective as f64 / (turn.unit as f64 * shares as f64),
                 max_conns: u32::try_from(site.max_conns).unwrap_or(u32::MAX),
                 backup: site.backup,
                 state,
             }
         };
-        members.list.iter().map(listed).collect()
+        members.list.iter().zip(&members.turns).map(listed).collect()
     }
 
     /// Whether the servers' names have no address at all.

@@ -1,78 +1,99 @@
-//! What is in flight on each server, as told before each scrape; forgets servers that are not spoken of any more.
+//! The servers of the upstreams, as they are at the moment of a scrape. Nothing of them is kept here: what a scrape is told
+//! is what it shows, and a server that it is not told of is not in it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-use prometheus::{IntGauge, Opts, Registry};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-const NAME: &str = "tollgate_upstream_in_flight";
-const HELP: &str = "Requests that a server has and has not answered to the last byte";
-
-/// The servers, by upstream and address.
-#[derive(Debug)]
-pub(super) struct Servers {
-    registry: Registry,
-    known: Mutex<Known>,
+/// The figures of one server.
+#[derive(Clone, Debug)]
+pub struct ServerFigures {
+    /// The name of its upstream.
+    pub upstream: Arc<str>,
+    /// Its name among the servers of its upstream.
+    pub server: Arc<str>,
+    /// Requests that it has and has not answered to the last byte.
+    pub in_flight: u64,
+    /// Whether its health check, if there is one, lets it have requests.
+    pub healthy: bool,
+    /// Whether it is left out for its failures.
+    pub ejected: bool,
+    /// How often it was chosen.
+    pub choices: u64,
+    /// How often it failed, by kind.
+    pub failures: Vec<(&'static str, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    servers: HashMap<(String, String), Server>,
-    scrapes: u64,
-}
-
-#[derive(Debug)]
-struct Server {
-    in_flight: IntGauge,
-    /// The scrape before which it was last spoken of.
-    spoken_of: u64,
-}
-
-impl Servers {
-    pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, known: Mutex::default() }
-    }
-
-    pub(super) fn set(&self, upstream: &str, server: &str, requests: u64) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let scrapes = known.scrapes;
-        let key = (upstream.to_owned(), server.to_owned());
-        let found = match known.servers.get_mut(&key) {
-            Some(found) => found,
-            None => match self.new_gauge(upstream, server) {
-                Ok(in_flight) => known.servers.entry(key).or_insert(Server { in_flight, spoken_of: scrapes }),
-                Err(error) => {
-                    log::error!(upstream, server, error:%; "a server's metric cannot be made");
-                    return;
-                }
-            },
+/// The metrics of the servers.
+pub(super) fn families(servers: &[ServerFigures]) -> Vec<MetricFamily> {
+    let gauge = |name, help, value: fn(&ServerFigures) -> u64| {
+        let one = |server: &ServerFigures| {
+            let mut metric = Metric::from_label(labels(server, None));
+            let mut gauge = Gauge::default();
+            gauge.set_value(value(server) as f64);
+            metric.set_gauge(gauge);
+            metric
         };
-        found.spoken_of = scrapes;
-        found.in_flight.set(i64::try_from(requests).unwrap_or(i64::MAX));
-    }
+        family(name, help, MetricType::GAUGE, servers.iter().map(one).collect())
+    };
+    let choices = servers.iter().map(|server| counter(labels(server, None), server.choices));
+    let failures = servers.iter().flat_map(|server| {
+        server.failures.iter().map(|(kind, failures)| counter(labels(server, Some(kind)), *failures))
+    });
+    let families = [
+        family(
+            "tollgate_upstream_choices_total",
+            "How often a server was chosen for an attempt",
+            MetricType::COUNTER,
+            choices.collect(),
+        ),
+        gauge("tollgate_upstream_ejected", "1 while a server is left out for its failures", |server| {
+            server.ejected.into()
+        }),
+        family(
+            "tollgate_upstream_failures_total",
+            "Attempts on a server that failed through its fault",
+            MetricType::COUNTER,
+            failures.collect(),
+        ),
+        gauge("tollgate_upstream_healthy", "0 while the health check of a server keeps requests from it", |server| {
+            server.healthy.into()
+        }),
+        gauge(
+            "tollgate_upstream_in_flight",
+            "Requests that a server has and has not answered to the last byte",
+            |server| server.in_flight,
+        ),
+    ];
+    // Prometheus' encoder refuses those without a sample
+    families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()
+}
 
-    /// To be called by each scrape. A server goes one scrape after the first that did not hear of it: of two at once, one
-    /// would else take away what the other was just told.
-    pub(super) fn forget_unspoken(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { servers, scrapes } = &mut *known;
-        servers.retain(|_, server| {
-            let stays = server.spoken_of + 1 >= *scrapes;
-            if !stays {
-                // an error only says that it is gone already
-                let _ = self.registry.unregister(Box::new(server.in_flight.clone()));
-            }
-            stays
-        });
-        *scrapes += 1;
-    }
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
 
-    fn new_gauge(&self, upstream: &str, server: &str) -> prometheus::Result<IntGauge> {
-        // a metric of its own for each: a vector tells its children apart by the joined text of their labels,
-        // in which `proxy1` at 0.0.0.1 and `proxy` at 10.0.0.1 are the same
-        let gauge =
-            IntGauge::with_opts(Opts::new(NAME, HELP).const_label("upstream", upstream).const_label("server", server))?;
-        self.registry.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
+fn counter(labels: Vec<LabelPair>, value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+/// In the order of their names, as the registry's metrics have them.
+fn labels(server: &ServerFigures, kind: Option<&str>) -> Vec<LabelPair> {
+    let label = |(name, value): (&str, &str)| {
+        let mut label = LabelPair::default();
+        label.set_name(name.to_owned());
+        label.set_value(value.to_owned());
+        label
+    };
+    let kind = kind.map(|kind| ("kind", kind));
+    kind.into_iter().chain([("server", &*server.server), ("upstream", &*server.upstream)]).map(label).collect()
 }

@@ -21,7 +21,24 @@ fn outcome(method: Method, status: Option<u16>, upstream: Option<&str>, end: End
 }
 
 fn shown(metrics: &Metrics) -> String {
-    String::from_utf8(metrics.render()).unwrap()
+    shown_with(metrics, &[])
+}
+
+fn shown_with(metrics: &Metrics, servers: &[ServerFigures]) -> String {
+    String::from_utf8(metrics.render(servers)).unwrap()
+}
+
+/// A server that has done nothing but take requests.
+fn server(upstream: &str, server: &str, in_flight: u64) -> ServerFigures {
+    ServerFigures {
+        upstream: upstream.into(),
+        server: server.into(),
+        in_flight,
+        healthy: true,
+        ejected: false,
+        choices: in_flight,
+        failures: Vec::new(),
+    }
 }
 
 #[track_caller]
@@ -79,9 +96,7 @@ fn labels_that_read_alike_when_joined_stay_apart() {
     let metrics = Metrics::new();
     metrics.request_finished("a.co", &outcome(Method::GET, Some(200), Some("main"), End::Completed));
     metrics.request_finished("a.com", &outcome(Method::GET, Some(200), Some("ain"), End::Completed));
-    metrics.set_upstream_in_flight("proxy", "10.0.0.1:80", 3);
-    metrics.set_upstream_in_flight("proxy1", "0.0.0.1:80", 4);
-    let shown = shown(&metrics);
+    let shown = shown_with(&metrics, &[server("proxy", "10.0.0.1:80", 3), server("proxy1", "0.0.0.1:80", 4)]);
     for line in [
         "tollgate_requests_total{domain=\"a.co\",outcome=\"completed\",upstream=\"main\"} 1",
         "tollgate_requests_total{domain=\"a.com\",outcome=\"completed\",upstream=\"ain\"} 1",
@@ -93,16 +108,34 @@ fn labels_that_read_alike_when_joined_stay_apart() {
 }
 
 #[test]
-fn a_server_that_is_not_spoken_of_any_more_vanishes() {
+fn a_server_is_shown_as_it_is_told_and_no_longer_than_that() {
     let metrics = Metrics::new();
-    metrics.set_upstream_in_flight("up", "gone:1", 5);
-    for scrape in 0..4_u64 {
-        metrics.set_upstream_in_flight("up", "stays:1", scrape);
-        assert_shows(&metrics, &format!("tollgate_upstream_in_flight{{server=\"stays:1\",upstream=\"up\"}} {scrape}"));
+    let gone = server("up", "gone:1", 5);
+    let sick = ServerFigures {
+        healthy: false,
+        ejected: true,
+        choices: 9,
+        failures: vec![("connect", 2), ("status", 0)],
+        ..server("up", "sick:1", 0)
+    };
+    let shown = shown_with(&metrics, &[gone, sick.clone()]);
+    for line in [
+        "# TYPE tollgate_upstream_choices_total counter",
+        "# TYPE tollgate_upstream_in_flight gauge",
+        "tollgate_upstream_in_flight{server=\"gone:1\",upstream=\"up\"} 5",
+        "tollgate_upstream_healthy{server=\"gone:1\",upstream=\"up\"} 1",
+        "tollgate_upstream_ejected{server=\"gone:1\",upstream=\"up\"} 0",
+        "tollgate_upstream_in_flight{server=\"sick:1\",upstream=\"up\"} 0",
+        "tollgate_upstream_healthy{server=\"sick:1\",upstream=\"up\"} 0",
+        "tollgate_upstream_ejected{server=\"sick:1\",upstream=\"up\"} 1",
+        "tollgate_upstream_choices_total{server=\"sick:1\",upstream=\"up\"} 9",
+        "tollgate_upstream_failures_total{kind=\"connect\",server=\"sick:1\",upstream=\"up\"} 2",
+        "tollgate_upstream_failures_total{kind=\"status\",server=\"sick:1\",upstream=\"up\"} 0",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
     }
-    assert!(!shown(&metrics).contains("gone:1"));
-    metrics.set_upstream_in_flight("up", "gone:1", 1);
-    assert_shows(&metrics, "tollgate_upstream_in_flight{server=\"gone:1\",upstream=\"up\"} 1");
+    assert!(!shown_with(&metrics, &[sick]).contains("gone:1"));
+    assert!(!shown_with(&metrics, &[]).contains("tollgate_upstream"));
 }
 
 #[test]

@@ -123,15 +123,6 @@ impl Snapshot {
             _alive: metrics.snapshot_alive(),
         })
     }
-
-    /// Tells the metrics what is in flight on every server.
-    pub fn observe(&self) {
-        for upstream in &self.upstreams {
-            for server in upstream.pool.servers() {
-                self.metrics.set_upstream_in_flight(&upstream.name, &server.label, server.server.in_flight());
-            }
-        }
-    }
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.

@@ -1,0 +1,131 @@
+//! The upstreams as an operator sees them: what each server is, does and did, at this moment. Reads; changes nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::balance::{Health, Listed, Pool, State};
+use crate::metrics::ServerFigures;
+
+/// An upstream.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamSeen {
+    /// Its name in the YAML.
+    #[serde(serialize_with = "text")]
+    name: Arc<str>,
+    /// How a server is chosen.
+    balance: Value,
+    /// Requests that wait for a server.
+    queued: usize,
+    /// Its servers, in the order of the YAML; a name with several addresses is as many. One whose name has no address is
+    /// not among them.
+    servers: Vec<ServerSeen>,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize)]
+struct ServerSeen {
+    /// Its name in logs and metrics.
+    #[serde(serialize_with = "text")]
+    server: Arc<str>,
+    /// As the YAML writes it.
+    address: String,
+    /// Where that is.
+    resolved: SocketAddr,
+    /// What it is now: `up`, `down`, `unhealthy`, `ejected` or `probing`.
+    state: &'static str,
+    weight: u32,
+    /// Its share of the weight where its name has several addresses; lower after failures, and in a slow start.
+    effective_weight: f64,
+    max_conns: u32,
+    backup: bool,
+    down: bool,
+    in_flight: u64,
+    tokens_in_flight: u64,
+    choices: u64,
+    failures: BTreeMap<&'static str, u64>,
+    failures_in_a_row: u32,
+    last_error: Option<&'static str>,
+    healthy: bool,
+    ejected: bool,
+    /// When it may take requests again, at the earliest (RFC 3339).
+    ejected_until: Option<String>,
+    ejected_for_ms: Option<u64>,
+}
+
+impl UpstreamSeen {
+    /// Looks at an upstream.
+    #[must_use]
+    pub fn look(name: &Arc<str>, pool: &Pool) -> Self {
+        let now = Instant::now();
+        let servers = pool.servers();
+        Self {
+            name: name.clone(),
+            balance: serde_json::to_value(pool.rule()).unwrap_or_default(),
+            queued: pool.queued(),
+            servers: servers.iter().map(|listed| ServerSeen::look(listed, now)).collect(),
+        }
+    }
+
+    /// The same for a scrape. A server that the YAML names twice is one there.
+    pub fn figures(&self) -> impl Iterator<Item = ServerFigures> {
+        let servers = self.servers.iter().enumerate();
+        let once = servers.filter(|(at, server)| self.servers[..*at].iter().all(|other| other.server != server.server));
+        once.map(|(_, server)| server.figures(&self.name))
+    }
+}
+
+impl ServerSeen {
+    fn look(listed: &Listed, now: Instant) -> Self {
+        let server = &listed.server;
+        let until = match listed.state {
+            State::Ejected(until) => Some(until.saturating_duration_since(now)),
+            _ => None,
+        };
+        Self {
+            server: listed.label.clone(),
+            address: server.address().to_owned(),
+            resolved: server.socket(),
+            state: listed.state.word(),
+            weight: listed.weight,
+            effective_weight: listed.effective_weight,
+            max_conns: listed.max_conns,
+            backup: listed.backup,
+            down: listed.state == State::Down,
+            in_flight: server.in_flight(),
+            tokens_in_flight: server.tokens_in_flight(),
+            choices: server.choices(),
+            failures: server.failures().map(|(kind, count)| (kind.word(), count)).collect(),
+            failures_in_a_row: server.failures_in_a_row(),
+            last_error: server.last_failure().map(|kind| kind.word()),
+            healthy: server.health() != Health::Unhealthy,
+            ejected: matches!(listed.state, State::Ejected(_)),
+            ejected_until: until.map(|until| humantime::format_rfc3339_millis(SystemTime::now() + until).to_string()),
+            ejected_for_ms: until.map(milliseconds),
+        }
+    }
+
+    fn figures(&self, upstream: &Arc<str>) -> ServerFigures {
+        ServerFigures {
+            upstream: upstream.clone(),
+            server: self.server.clone(),
+            in_flight: self.in_flight,
+            healthy: self.healthy,
+            ejected: self.ejected,
+            choices: self.choices,
+            failures: self.failures.iter().map(|(kind, count)| (*kind, *count)).collect(),
+        }
+    }
+}
+
+fn text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
