@@ -39,8 +39,8 @@ pub use pool::Pool;
 pub use registry::Registry;
 pub use server::Server;
 pub use settings::{
-    Algorithm, Attempts, Bound, Eject, Fallback, HashKey, HashSettings, HostHeader, Keepalive, QueueSettings,
-    QueueStatus, Retry, RetryOn, ServerAddress, ServerSettings, Share, Timeouts, TlsName, UpstreamSettings,
-    UpstreamTls, Weight,
+    Algorithm, Attempts, Bound, CheckKind, CheckPath, Eject, Fallback, HashKey, HashSettings, HealthCheckSettings,
+    HostHeader, InitialHealth, Keepalive, QueueSettings, QueueStatus, Retry, RetryOn, ServerAddress, ServerSettings,
+    Share, StatusRange, Timeouts, TlsName, UpstreamSettings, UpstreamTls, Weight,
 };
 pub use state::{Health, State};

@@ -14,6 +14,7 @@
 //! | [`routes`] | host and path → route |
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |
+//! | [`health`] | asks servers in the background whether they can take requests |
 //! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
 //! | [`tls`] | certificates of listeners, chosen by name |
 //! | [`admin`] | the operator's listener: health, metrics, reload |
@@ -45,6 +46,7 @@ pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod dns;
+pub mod health;
 pub mod located;
 pub mod logging;
 pub mod metrics;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::config::{Config, ConfigErrors};
+use crate::health::Checks;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::proxy::Snapshot;
@@ -83,6 +84,10 @@ async fn serve(
         async move { lasting.resolver.run().await }
     });
     lasting.resolver.settle(FIRST_LOOKUP).await;
+    tokio::spawn({
+        let (lasting, snapshot) = (lasting.clone(), running.snapshot());
+        async move { lasting.checks.run(|| snapshot.load().subjects()).await }
+    });
 
     let readiness = Arc::new(Readiness::default());
     let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(1);
@@ -90,7 +95,7 @@ async fn serve(
     if let Some(socket) = admin_socket {
         addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
-        let upstreams = Box::new(move || look(&snapshot.load()));
+        let upstreams = Box::new(move || look(&snapshot.load(), &lasting.checks));
         let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
         tokio::spawn(admin::serve(socket, Arc::new(admin)));
     }
@@ -128,9 +133,9 @@ async fn serve(
 }
 
 /// What an operator sees of the upstreams.
-fn look(snapshot: &Snapshot) -> Vec<UpstreamSeen> {
+fn look(snapshot: &Snapshot, checks: &Checks) -> Vec<UpstreamSeen> {
     let upstreams = snapshot.upstreams.iter();
-    upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool)).collect()
+    upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, |listed| checks.last(&listed.server))).collect()
 }
 
 fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {

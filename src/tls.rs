@@ -2,6 +2,7 @@
 //! connections.
 
 mod by_name;
+mod client;
 mod pair;
 mod pem;
 
@@ -17,6 +18,8 @@ use crate::settings::TlsSettings;
 
 use by_name::ByName;
 use pair::Pair;
+
+pub use client::client_config;
 
 /// The certificates of a listener, each with its key.
 #[derive(Debug)]

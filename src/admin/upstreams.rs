@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::balance::{Health, Listed, Pool, State};
+use crate::health::LastCheck;
 use crate::metrics::ServerFigures;
 
 /// An upstream.
@@ -55,19 +56,30 @@ struct ServerSeen {
     /// When it may take requests again, at the earliest (RFC 3339).
     ejected_until: Option<String>,
     ejected_for_ms: Option<u64>,
+    /// What its last health check has shown; `null` where there was none.
+    health_check: Option<CheckSeen>,
+}
+
+/// A health check.
+#[derive(Clone, Debug, Serialize)]
+struct CheckSeen {
+    passed: bool,
+    status: Option<u16>,
+    error: Option<String>,
+    took_ms: f64,
+    ago_ms: u64,
 }
 
 impl UpstreamSeen {
-    /// Looks at an upstream.
-    #[must_use]
-    pub fn look(name: &Arc<str>, pool: &Pool) -> Self {
+    /// Looks at an upstream. `last_check` knows what the last check of a server has shown.
+    pub fn look(name: &Arc<str>, pool: &Pool, last_check: impl Fn(&Listed) -> Option<LastCheck>) -> Self {
         let now = Instant::now();
         let servers = pool.servers();
         Self {
             name: name.clone(),
             balance: serde_json::to_value(pool.rule()).unwrap_or_default(),
             queued: pool.queued(),
-            servers: servers.iter().map(|listed| ServerSeen::look(listed, now)).collect(),
+            servers: servers.iter().map(|listed| ServerSeen::look(listed, last_check(listed), now)).collect(),
         }
     }
 
@@ -80,7 +92,7 @@ impl UpstreamSeen {
 }
 
 impl ServerSeen {
-    fn look(listed: &Listed, now: Instant) -> Self {
+    fn look(listed: &Listed, last_check: Option<LastCheck>, now: Instant) -> Self {
         let server = &listed.server;
         let until = match listed.state {
             State::Ejected(until) => Some(until.saturating_duration_since(now)),
@@ -106,6 +118,7 @@ impl ServerSeen {
             ejected: matches!(listed.state, State::Ejected(_)),
             ejected_until: until.map(|until| humantime::format_rfc3339_millis(SystemTime::now() + until).to_string()),
             ejected_for_ms: until.map(milliseconds),
+            health_check: last_check.map(CheckSeen::from),
         }
     }
 
@@ -118,6 +131,18 @@ impl ServerSeen {
             ejected: self.ejected,
             choices: self.choices,
             failures: self.failures.iter().map(|(kind, count)| (*kind, *count)).collect(),
+        }
+    }
+}
+
+impl From<LastCheck> for CheckSeen {
+    fn from(check: LastCheck) -> Self {
+        Self {
+            passed: check.error.is_none(),
+            status: check.status,
+            error: check.error,
+            took_ms: check.took.as_secs_f64() * 1000.0,
+            ago_ms: milliseconds(check.at.elapsed()),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{FaultKind, Server};
 
 /// What has become of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Change<'a> {
     /// It failed too often and is left out.
     Ejected {
         /// For how long.
@@ -22,11 +22,11 @@ pub enum Change {
     Returned,
     /// Its checks succeed.
     Healthy,
-    /// Its checks fail; it takes no requests.
-    Unhealthy,
+    /// Its checks fail, the last one in this way; it takes no requests.
+    Unhealthy(&'a str),
 }
 
-impl Change {
+impl Change<'_> {
     /// Tells the operator.
     pub(super) fn tell(self, server: &Server) {
         let (upstream, name, socket) = (server.upstream(), server.address(), server.socket());
@@ -37,7 +37,7 @@ impl Change {
             }
             Self::Returned => info!(upstream, server = name, address:% = socket; "server returned: it answers again"),
             Self::Healthy => info!(upstream, server = name, address:% = socket; "server healthy: its checks succeed"),
-            Self::Unhealthy => warn!(upstream, server = name, address:% = socket;
+            Self::Unhealthy(found) => warn!(upstream, server = name, address:% = socket, found;
                 "server unhealthy: its checks fail; others take its requests"),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::budget::Budget;
 use super::hash;
 use super::queue::Queue;
+use super::site::Site;
 use super::{Server, ServerAddress};
 
 /// The servers of an upstream that are in use by some configuration or by some request in flight, and what they share.
@@ -41,14 +42,14 @@ impl Group {
     }
 
     /// The server at this address: the one in use, or a new one.
-    pub fn server(self: &Arc<Self>, address: &ServerAddress, socket: SocketAddr) -> Arc<Server> {
+    pub fn server(self: &Arc<Self>, site: &Site, socket: SocketAddr) -> Arc<Server> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|_, server| server.strong_count() > 0);
-        let known = servers.entry((address.clone(), socket)).or_default();
+        let known = servers.entry((site.address.clone(), socket)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let id = IDS.fetch_add(1, Ordering::Relaxed);
-            let identity = hash::of(format!("{address} {socket}").as_bytes());
-            let server = Arc::new(Server::new(id, self.clone(), address, socket, identity));
+            let identity = hash::of(format!("{} {socket}", site.address).as_bytes());
+            let server = Arc::new(Server::new(id, self.clone(), site, socket, identity));
             *known = Arc::downgrade(&server);
             server
         })

@@ -51,7 +51,7 @@ impl Members {
         for (at, (site, found)) in sites.iter().zip(&addresses).enumerate() {
             let unit = (scale / found.len().max(1) as u64).max(1);
             for socket in found.iter() {
-                let server = group.server(&site.address, *socket);
+                let server = group.server(site, *socket);
                 let weight = u64::from(site.weight) * unit;
                 let before =
                     self.list.iter().position(|member| member.site == at && Arc::ptr_eq(&member.server, &server));

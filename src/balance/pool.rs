@@ -36,8 +36,7 @@ impl Pool {
     #[must_use]
     pub fn new(upstream: &str, settings: &UpstreamSettings, registry: &Registry, resolver: &Resolver) -> Self {
         let group = registry.group(upstream);
-        let longest = settings.eject.longest.get();
-        let sites: Vec<Site> = settings.servers.iter().map(|server| Site::new(server, resolver, longest)).collect();
+        let sites: Vec<Site> = settings.servers.iter().map(|server| Site::new(server, settings, resolver)).collect();
         let pool = Self {
             rule: settings.balance.clone(),
             members: Mutex::new(Members::default()),

@@ -29,17 +29,21 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::ServerAddress;
+    use crate::balance::UpstreamSettings;
+    use crate::balance::site::Site;
+    use crate::dns::Resolver;
 
     #[test]
     fn a_server_is_the_same_as_long_as_anybody_uses_it() {
         let registry = Registry::default();
-        let address: ServerAddress = "a:1".parse().unwrap();
+        let settings = serde_json::from_value(serde_json::json!({ "servers": [{ "address": "a:1" }] }));
+        let settings: UpstreamSettings = settings.unwrap();
+        let site = Site::new(&settings.servers[0], &settings, &Resolver::default());
         let (here, there) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
-        let before = registry.group("one").server(&address, here);
-        assert!(Arc::ptr_eq(&before, &registry.group("one").server(&address, here)));
-        assert!(!Arc::ptr_eq(&before, &registry.group("one").server(&address, there)));
-        assert!(!Arc::ptr_eq(&before, &registry.group("two").server(&address, here)));
+        let before = registry.group("one").server(&site, here);
+        assert!(Arc::ptr_eq(&before, &registry.group("one").server(&site, here)));
+        assert!(!Arc::ptr_eq(&before, &registry.group("one").server(&site, there)));
+        assert!(!Arc::ptr_eq(&before, &registry.group("two").server(&site, here)));
         drop(before);
         registry.group("three");
         assert_eq!(registry.groups.lock().unwrap().len(), 1, "what nobody uses is forgotten");

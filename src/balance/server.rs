@@ -10,7 +10,8 @@ use super::change::Change;
 use super::ejection::{Ejection, Role, Standing, Terms};
 use super::group::Group;
 use super::latency::Latency;
-use super::{Fault, FaultKind, Health, ServerAddress, State};
+use super::site::Site;
+use super::{Fault, FaultKind, Health, State};
 
 /// A server: one address of one that the YAML names.
 #[derive(Debug)]
@@ -57,18 +58,20 @@ impl Fitness {
 }
 
 impl Server {
-    pub(super) fn new(id: u64, group: Arc<Group>, address: &ServerAddress, socket: SocketAddr, hash: u64) -> Self {
+    pub(super) fn new(id: u64, group: Arc<Group>, site: &Site, socket: SocketAddr, hash: u64) -> Self {
         let ramp = group.is_settled().then(Instant::now);
+        let health = site.initial;
+        let noted = ramp.is_some() || health == Health::Unhealthy;
         Self {
             id,
             group,
-            address: address.to_string().into(),
+            address: site.address.to_string().into(),
             socket,
             hash,
-            hot: Hot { noted: AtomicBool::new(ramp.is_some()), ..Hot::default() },
+            hot: Hot { noted: AtomicBool::new(noted), ..Hot::default() },
             failures: Default::default(),
             latency: Latency::default(),
-            condition: Mutex::new(Condition { ramp, ..Condition::default() }),
+            condition: Mutex::new(Condition { health, ramp, ..Condition::default() }),
         }
     }
 
@@ -144,8 +147,8 @@ impl Server {
         self.condition().health
     }
 
-    /// Active checks found this. `true` if it is a change, which is told then.
-    pub fn set_health(&self, health: Health) -> bool {
+    /// Active checks found this, the last of them in these words. `true` if it is a change, which is told then.
+    pub fn set_health(&self, health: Health, found: &str) -> bool {
         let mut condition = self.condition();
         let before = std::mem::replace(&mut condition.health, health);
         if before == Health::Unhealthy && health != Health::Unhealthy {
@@ -154,9 +157,9 @@ impl Server {
         self.note(condition);
         match health {
             _ if before == health => return false,
-            Health::Healthy => Change::Healthy.tell(self),
-            Health::Unhealthy => Change::Unhealthy.tell(self),
-            Health::Unknown => {}
+            Health::Healthy if before == Health::Unhealthy => Change::Healthy.tell(self),
+            Health::Unhealthy => Change::Unhealthy(found).tell(self),
+            Health::Healthy | Health::Unknown => {}
         }
         self.group.queue.wake();
         true

@@ -4,6 +4,7 @@ mod address;
 mod algorithm;
 mod eject;
 mod fallback;
+mod health_check;
 mod queue;
 mod retry;
 mod server;
@@ -20,6 +21,7 @@ pub use address::{HostHeader, ServerAddress, TlsName};
 pub use algorithm::{Algorithm, Bound, HashKey, HashSettings};
 pub use eject::Eject;
 pub use fallback::Fallback;
+pub use health_check::{CheckKind, CheckPath, HealthCheckSettings, InitialHealth, StatusRange};
 pub use queue::{QueueSettings, QueueStatus};
 pub use retry::{Attempts, Retry, RetryOn, Share};
 pub use server::{ServerSettings, Weight};
@@ -51,6 +53,9 @@ pub struct UpstreamSettings {
     /// When a failing server is left out for a while.
     #[serde(default)]
     pub eject: Eject,
+    /// Servers are asked in the background whether they can take requests. Absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckSettings>,
     /// Where requests wait while every server has as many as its `max_conns`. Absent: they are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSettings>,

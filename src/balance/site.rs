@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ejection::Terms;
-use super::{ServerAddress, ServerSettings};
+use super::{Health, InitialHealth, ServerAddress, ServerSettings, UpstreamSettings};
 use crate::dns::{Name, Resolver};
 
 /// One entry of an upstream's `servers`.
@@ -19,10 +19,14 @@ pub(super) struct Site {
     pub slow_start: Duration,
     pub backup: bool,
     pub down: bool,
+    /// What a server is that is new here.
+    pub initial: Health,
 }
 
 impl Site {
-    pub fn new(settings: &ServerSettings, resolver: &Resolver, longest: Duration) -> Self {
+    pub fn new(settings: &ServerSettings, upstream: &UpstreamSettings, resolver: &Resolver) -> Self {
+        let longest = upstream.eject.longest.get();
+        let initial = upstream.health_check.as_ref().map(|check| check.initial);
         let address = &settings.address;
         Self {
             name: resolver.name(&address.host, address.port),
@@ -33,6 +37,7 @@ impl Site {
             slow_start: settings.slow_start.get(),
             backup: settings.backup,
             down: settings.down,
+            initial: if initial == Some(InitialHealth::Unhealthy) { Health::Unhealthy } else { Health::Unknown },
         }
     }
 }

@@ -60,6 +60,9 @@ fn upstreams(config: &Config, base: &Path, report: &mut Report<'_>) {
         if let Some(first) = upstream.servers.first().filter(|_| upstream.servers.iter().all(|server| server.backup)) {
             tell(first.at, "every server of this upstream is a backup; at least one must not be".to_owned(), report);
         }
+        for (at, message) in upstream.health_check.iter().flat_map(|check| check.faults(&upstream.servers)) {
+            tell(at, message, report);
+        }
     }
     fallbacks::check(report);
 }

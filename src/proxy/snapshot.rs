@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_log::AccessLog;
-use crate::balance::Registry;
+use crate::balance::{Listed, Registry};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::health::{Checks, Subject};
 use crate::located::Location;
 use crate::metrics::{Metrics, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};
@@ -70,6 +71,8 @@ pub struct Lasting {
     pub registry: Registry,
     /// Their names and addresses.
     pub resolver: Resolver,
+    /// Their health checks.
+    pub checks: Checks,
     /// What plugins keep.
     pub plugins: plugins::Lasting,
 }
@@ -122,6 +125,21 @@ impl Snapshot {
             metrics: metrics.clone(),
             _alive: metrics.snapshot_alive(),
         })
+    }
+
+    /// Every server, to be checked as its upstream says.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<Subject> {
+        let subject = |upstream: &Upstream, listed: Listed| Subject {
+            server: listed.server,
+            site: listed.site,
+            check: upstream.check.clone(),
+        };
+        let servers = self
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.pool.servers().into_iter().map(move |listed| subject(upstream, listed)));
+        servers.collect()
     }
 }
 

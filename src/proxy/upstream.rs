@@ -12,6 +12,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::balance::{Algorithm, Fallback, HashKey, Lease, Pool, Registry, RetryOn, ServerAddress, UpstreamSettings};
 use crate::dns::Resolver;
+use crate::health::Check;
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -30,6 +31,8 @@ pub struct Upstream {
     pub retry_percent: u64,
     /// The upstream that takes over when it is exhausted, and how it is asked.
     pub fallback: Option<(Arc<Upstream>, Fallback)>,
+    /// How its servers are checked, if they are.
+    pub check: Option<Arc<Check>>,
     /// Whether it, or a fallback, must know what a call asks for.
     pub reads_body: bool,
     /// Whether a fallback is asked for another model.
@@ -103,6 +106,7 @@ impl Upstream {
             reads_body: knows_calls || renames_models || fallback.as_ref().is_some_and(|(to, _)| to.reads_body),
             renames_models,
             fallback,
+            check: Check::new(settings, base)?.map(Arc::new),
             retry_on,
             eject_on: settings.eject.on.iter().map(|status| status.get()).collect(),
             peers: peers.collect(),

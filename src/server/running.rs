@@ -135,6 +135,7 @@ impl Running {
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
+        self.lasting.checks.look();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);
         if Fixed::of(&config) != self.fixed {

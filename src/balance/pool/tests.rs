@@ -193,7 +193,7 @@ fn counts_failures_and_health_survive_a_reload() {
     let bench = Bench::new(json!({}), &[json!({}), json!({}), json!({})]);
     bench.fail(bench.lease());
     let _held = bench.open(1);
-    bench.pool.servers()[2].server.set_health(crate::balance::Health::Unhealthy);
+    bench.pool.servers()[2].server.set_health(crate::balance::Health::Unhealthy, "");
     let after =
         pool(json!({ "balance": "round_robin" }), &[json!({}), json!({}), json!({})], &bench.registry, &bench.resolver);
     let seen: Vec<_> = after.servers().iter().map(|listed| (listed.state.word(), listed.server.in_flight())).collect();

@@ -89,7 +89,7 @@ fn the_last_server_that_can_serve_is_never_ejected() {
 fn a_server_that_is_ejected_serves_where_nobody_else_is_left_and_returns_by_that() {
     let bench = Bench::new(json!({}), &[json!({}), json!({})]);
     bench.fail(bench.lease());
-    bench.pool.servers()[1].server.set_health(crate::balance::Health::Unhealthy);
+    bench.pool.servers()[1].server.set_health(crate::balance::Health::Unhealthy, "");
     assert_eq!(bench.states(), ["ejected", "unhealthy"]);
     let tried = [u64::MAX];
     assert!(bench.pool.lease(&Ask { tried: &tried, ..bench.ask() }).is_err(), "no further attempt is made there");

@@ -1,0 +1,187 @@
+//! Active health checks: asks servers in the background whether they can take requests, and tells the balancer. One task
+//! for each server; it outlives a reload that leaves the server in place. Chooses no server itself.
+
+mod check;
+mod probe;
+mod verdict;
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use log::debug;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::balance::{Health, Server};
+
+use verdict::Verdict;
+
+pub use check::Check;
+
+/// How often servers are looked for that came or went with the DNS.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The checks under way.
+#[derive(Default)]
+pub struct Checks {
+    // by the server's own number
+    running: Mutex<HashMap<u64, Running>>,
+    changed: Notify,
+}
+
+/// A server in use.
+pub struct Subject {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Its place among its upstream's servers in the YAML.
+    pub site: usize,
+    /// How they are checked, if they are.
+    pub check: Option<Arc<Check>>,
+}
+
+/// What a server's last check has shown.
+#[derive(Clone, Debug)]
+pub struct LastCheck {
+    /// When it ended.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// The status that it was answered with; none where it asks for none, or got none.
+    pub status: Option<u16>,
+    /// Why it was not passed; none if it was.
+    pub error: Option<String>,
+}
+
+impl Checks {
+    /// Checks what is to be checked, for as long as the future is polled.
+    pub async fn run(&self, subjects: impl Fn() -> Vec<Subject>) {
+        loop {
+            self.set(subjects());
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Other servers are to be checked, or in other ways: soon looks which.
+    pub fn look(&self) {
+        self.changed.notify_one();
+    }
+
+    /// What the last check of a server has shown; `None` if there was none.
+    #[must_use]
+    pub fn last(&self, server: &Server) -> Option<LastCheck> {
+        let running = self.running();
+        running.get(&server.id())?.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins to check the servers that are new here, and no longer checks those that are gone.
+    fn set(&self, subjects: Vec<Subject>) {
+        let mut running = self.running();
+        let mut before = std::mem::take(&mut *running);
+        for Subject { server, site, check } in subjects {
+            let Some(check) = check else {
+                // it may wait for a check that was never begun
+                server.set_health(Health::Unknown, "");
+                continue;
+            };
+            // one that the YAML names twice is checked once
+            let Entry::Vacant(place) = running.entry(server.id()) else { continue };
+            place.insert(match before.remove(&server.id()) {
+                Some(kept) => kept.with(Order { check, site }),
+                None => Running::start(server, Order { check, site }),
+            });
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a server is to be checked from now on.
+#[derive(Clone)]
+struct Order {
+    check: Arc<Check>,
+    site: usize,
+}
+
+/// A server that is being checked. Dropped, it is no longer, and nobody knows how it is.
+struct Running {
+    server: Arc<Server>,
+    order: watch::Sender<Order>,
+    last: Arc<Mutex<Option<LastCheck>>>,
+    task: AbortHandle,
+}
+
+impl Running {
+    fn start(server: Arc<Server>, order: Order) -> Self {
+        let (order, orders) = watch::channel(order);
+        let last = Arc::default();
+        let task = tokio::spawn(keep_checking(server.clone(), orders, Arc::clone(&last))).abort_handle();
+        Self { server, order, last, task }
+    }
+
+    fn with(self, order: Order) -> Self {
+        self.order.send_if_modified(|known| {
+            let is_new = !Arc::ptr_eq(&known.check, &order.check);
+            *known = order;
+            is_new
+        });
+        self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.server.set_health(Health::Unknown, "");
+    }
+}
+
+/// Checks a server again and again, one check after the other.
+async fn keep_checking(server: Arc<Server>, mut orders: watch::Receiver<Order>, last: Arc<Mutex<Option<LastCheck>>>) {
+    let mut verdict = Verdict::new(server.health());
+    let wait = orders.borrow().check.delay(random());
+    sleep(wait).await;
+    loop {
+        let Order { check, site } = orders.borrow_and_update().clone();
+        let began = Instant::now();
+        let found = check.run(site, server.socket()).await;
+        let at = Instant::now();
+        verdict = verdict.after(found.is_ok(), check.thresholds);
+        let (status, error) = match &found {
+            Ok(status) => (*status, None),
+            Err(fault) => (fault.status(), Some(format!("{fault}; {}", fault.advice()))),
+        };
+        if let Some(error) = &error {
+            let (upstream, name) = (server.upstream(), server.address());
+            debug!(upstream, server = name, address:% = server.socket(), error; "health check failed");
+        }
+        let found = error.clone().unwrap_or_default();
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastCheck { at, took: at - began, status, error });
+        server.set_health(verdict.health(), &found);
+        // a reload may change how long to wait
+        let random = random();
+        loop {
+            let next = began + orders.borrow().check.pause(random);
+            tokio::select! {
+                () = sleep_until(next) => break,
+                changed = orders.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+/// A random number, good enough to keep gateways out of step.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! One check of one server, on a connection of its own. It ends by its timeout, follows no redirect, and reads only so
+//! much; what follows from it is decided elsewhere.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::balance::StatusRange;
+
+/// The longest head of an answer, in bytes.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// So much of an answer's body is read, in bytes; the rest is not waited for.
+const LONGEST_BODY: usize = 64 * 1024;
+
+const AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"), " (health check)");
+
+/// What a server is asked, ready to be sent.
+pub(super) struct Probe {
+    /// How TLS is spoken, and the name to verify; `None` in plain text.
+    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// What is asked once it is connected; `None`: nothing.
+    pub question: Option<Question>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// A GET, and the answers that are good.
+pub(super) struct Question {
+    pub path: PathAndQuery,
+    pub host: HeaderValue,
+    pub statuses: Vec<StatusRange>,
+}
+
+/// Why a check was not passed.
+#[derive(Debug)]
+pub enum Fault {
+    /// No connection came about.
+    Connect(io::Error),
+    /// TLS failed: the certificate, above all.
+    Tls(io::Error),
+    /// What came was not HTTP, or broke off.
+    Http(hyper::Error),
+    /// The answer had this status.
+    Status(u16),
+    /// The time was up within this step.
+    Timeout(Step),
+}
+
+/// How far a check had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Connecting.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Waiting for the head of an answer.
+    Head,
+    /// Reading its body.
+    Body,
+}
+
+impl Probe {
+    /// Asks the server at this address. The status that it answered, if it was asked for one.
+    pub async fn run(&self, address: SocketAddr) -> Result<Option<u16>, Fault> {
+        let mut step = Step::Connect;
+        let asked = tokio::time::timeout(self.timeout, self.ask(address, &mut step)).await;
+        asked.unwrap_or(Err(Fault::Timeout(step)))
+    }
+
+    async fn ask(&self, address: SocketAddr, step: &mut Step) -> Result<Option<u16>, Fault> {
+        let stream = TcpStream::connect(address).await.map_err(Fault::Connect)?;
+        let Some((connector, name)) = &self.tls else {
+            return self.ask_over(stream, step).await;
+        };
+        *step = Step::Tls;
+        let stream = connector.connect(name.clone(), stream).await.map_err(Fault::Tls)?;
+        self.ask_over(stream, step).await
+    }
+
+    async fn ask_over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        step: &mut Step,
+    ) -> Result<Option<u16>, Fault> {
+        let Some(question) = &self.question else { return Ok(None) };
+        *step = Step::Head;
+        let status = question.put(stream, step).await.map_err(Fault::Http)?;
+        if question.statuses.iter().any(|good| good.contains(status)) {
+            Ok(Some(status))
+        } else {
+            Err(Fault::Status(status))
+        }
+    }
+}
+
+impl Question {
+    async fn put(&self, stream: impl AsyncRead + AsyncWrite + Unpin, step: &mut Step) -> Result<u16, hyper::Error> {
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await?;
+        let request = self.request();
+        let answer = pin!(async {
+            let mut answer = sender.send_request(request).await?;
+            *step = Step::Body;
+            let mut read = 0;
+            while read < LONGEST_BODY
+                && let Some(frame) = answer.frame().await
+            {
+                read += frame?.data_ref().map_or(0, Bytes::len);
+            }
+            Ok(answer.status().as_u16())
+        });
+        // the connection ends with this future, and not later: it is no task
+        let mut answer = answer;
+        tokio::select! {
+            answered = &mut answer => answered,
+            // what it has read by then is still there
+            _ = connection => answer.await,
+        }
+    }
+
+    fn request(&self) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = Uri::from(self.path.clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        request
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::Tls(error) => write!(f, "TLS handshake failed: {error}"),
+            Self::Http(error) => write!(f, "no whole HTTP answer: {error}"),
+            Self::Status(status) => write!(f, "answered {status}"),
+            Self::Timeout(Step::Connect) => f.write_str("no connection in time"),
+            Self::Timeout(Step::Tls) => f.write_str("no TLS handshake in time"),
+            Self::Timeout(Step::Head) => f.write_str("no answer in time"),
+            Self::Timeout(Step::Body) => f.write_str("no end of the answer in time"),
+        }
+    }
+}
+
+impl Fault {
+    /// The status of an answer that is not good.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Connect(_) | Self::Timeout(Step::Connect) => "check that it runs and listens there",
+            Self::Tls(_) | Self::Timeout(Step::Tls) => "check its certificate, its name and upstreams.*.tls",
+            Self::Http(_) => "check that it speaks HTTP/1.1 there",
+            Self::Status(_) => "check the server, or health_check.path, .status and .host",
+            Self::Timeout(_) => "check its load, or raise health_check.timeout",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn probe(question: bool, milliseconds: u64) -> Probe {
+        let question = question.then(|| Question {
+            path: PathAndQuery::from_static("/health?deep=1"),
+            host: HeaderValue::from_static("api.example.com"),
+            statuses: vec![StatusRange::NO_ERROR],
+        });
+        Probe { tls: None, question, timeout: Duration::from_millis(milliseconds) }
+    }
+
+    /// Listens, and answers every connection with these bytes once it was asked; then does as `hold` says.
+    async fn server(answer: &'static [u8], repeat: usize, hold: bool) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await;
+                for _ in 0..repeat {
+                    if stream.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+                if hold {
+                    held.push(stream);
+                }
+            }
+        });
+        address
+    }
+
+    const LONG: u64 = 20_000;
+    const SHORT: u64 = 100;
+
+    #[tokio::test]
+    async fn a_question_is_a_plain_get_of_the_settings() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 1024];
+            let read = stream.read(&mut head).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            String::from_utf8(head[..read].to_vec()).unwrap()
+        });
+        assert_eq!(probe(true, LONG).run(address).await.unwrap(), Some(204));
+        let head = asked.await.unwrap();
+        assert!(head.starts_with("GET /health?deep=1 HTTP/1.1\r\nhost: api.example.com\r\n"), "{head}");
+        assert!(head.contains("\r\nconnection: close\r\n") && !head.contains("content-length"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_answers_decides() {
+        for (answer, found) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"[..], "Ok(Some(200))"),
+            (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\n", "Ok(Some(302))"),
+            (b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "Err(Status(503))"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", "Err(Http("),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", "Err(Http("),
+            (b"", "Err(Http("),
+        ] {
+            let address = server(answer, 1, false).await;
+            let told = format!("{:?}", probe(true, LONG).run(address).await);
+            assert!(told.starts_with(found), "{} gave {told}", String::from_utf8_lossy(answer));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_ends_is_read_for_a_while_only() {
+        // a body without end
+        let address = server(b"HTTP/1.1 200 OK\r\n\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxx", usize::MAX, true).await;
+        assert_eq!(probe(true, LONG).run(address).await.unwrap(), Some(200));
+        // a head without end
+        let address = server(b"HTTP/1.1 200 OK\r\nx: ", 1, false).await;
+        assert!(matches!(probe(true, LONG).run(address).await, Err(Fault::Http(_))));
+        let address =
+            server(b"HTTP/1.1 200 OK\r\nx: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n", usize::MAX, true).await;
+        assert!(matches!(probe(true, LONG).run(address).await, Err(Fault::Http(_))));
+    }
+
+    #[tokio::test]
+    async fn silence_ends_by_the_timeout_and_says_where() {
+        let head = server(b"", 0, true).await;
+        assert!(matches!(probe(true, SHORT).run(head).await, Err(Fault::Timeout(Step::Head))));
+        let body = server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", 1, true).await;
+        assert!(matches!(probe(true, SHORT).run(body).await, Err(Fault::Timeout(Step::Body))));
+    }
+
+    #[tokio::test]
+    async fn without_a_question_a_connection_is_enough() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(probe(false, LONG).run(address).await.unwrap(), None);
+        drop(listener);
+        assert!(matches!(probe(false, LONG).run(address).await, Err(Fault::Connect(_))));
+    }
+}
