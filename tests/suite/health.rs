@@ -3,6 +3,7 @@
 mod checks;
 mod reloads;
 mod seen;
+mod storm;
 
 use serde_json::Value;
 
