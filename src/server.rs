@@ -20,11 +20,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
+use crate::balance::Listed;
 use crate::config::{Config, ConfigErrors};
-use crate::health::Checks;
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::proxy::Snapshot;
+use crate::proxy::{Lasting, Snapshot};
 
 use running::{Running, Stopped};
 
@@ -95,7 +95,7 @@ async fn serve(
     if let Some(socket) = admin_socket {
         addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
-        let upstreams = Box::new(move || look(&snapshot.load(), &lasting.checks));
+        let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
         let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
         tokio::spawn(admin::serve(socket, Arc::new(admin)));
     }
@@ -133,9 +133,12 @@ async fn serve(
 }
 
 /// What an operator sees of the upstreams.
-fn look(snapshot: &Snapshot, checks: &Checks) -> Vec<UpstreamSeen> {
+fn look(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
+    let last_check = |listed: &Listed| lasting.checks.last(&listed.server);
     let upstreams = snapshot.upstreams.iter();
-    upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, |listed| checks.last(&listed.server))).collect()
+    let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
+    UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
+    seen
 }
 
 fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {

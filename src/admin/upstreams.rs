@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::balance::{Health, Listed, Pool, State};
+use crate::balance::{Health, Listed, Pool, Server, State};
 use crate::health::LastCheck;
 use crate::metrics::ServerFigures;
 
@@ -18,12 +18,14 @@ pub struct UpstreamSeen {
     /// Its name in the YAML.
     #[serde(serialize_with = "text")]
     name: Arc<str>,
-    /// How a server is chosen.
+    /// How a server is chosen; `null` if the configuration has this upstream no longer.
     balance: Value,
     /// Requests that wait for a server.
     queued: usize,
-    /// Its servers, in the order of the YAML; a name with several addresses is as many. One whose name has no address is
-    /// not among them.
+    /// Servers of the YAML whose names have no address.
+    unresolved: Vec<String>,
+    /// Its servers, in the order of the YAML; a name with several addresses is as many. Behind them those that the
+    /// configuration has no longer, or the DNS, and that have not answered their last requests.
     servers: Vec<ServerSeen>,
 }
 
@@ -37,7 +39,9 @@ struct ServerSeen {
     address: String,
     /// Where that is.
     resolved: SocketAddr,
-    /// What it is now: `up`, `down`, `unhealthy`, `ejected` or `probing`.
+    #[serde(skip)]
+    id: u64,
+    /// What it is now: `up`, `down`, `unhealthy`, `ejected`, `probing` or `leaving`.
     state: &'static str,
     weight: u32,
     /// Its share of the weight where its name has several addresses; lower after failures, and in a slow start.
@@ -79,7 +83,24 @@ impl UpstreamSeen {
             name: name.clone(),
             balance: serde_json::to_value(pool.rule()).unwrap_or_default(),
             queued: pool.queued(),
+            unresolved: pool.unresolved(),
             servers: servers.iter().map(|listed| ServerSeen::look(listed, last_check(listed), now)).collect(),
+        }
+    }
+
+    /// Adds those of all servers that are not among these, and have requests in flight.
+    pub fn add_leaving(seen: &mut Vec<Self>, all: &[Arc<Server>]) {
+        for server in all.iter().filter(|server| server.in_flight() > 0) {
+            let known = seen.iter().position(|upstream| *upstream.name == *server.upstream());
+            let known = known.unwrap_or_else(|| {
+                let name = server.upstream().into();
+                seen.push(Self { name, balance: Value::Null, queued: 0, unresolved: Vec::new(), servers: Vec::new() });
+                seen.len() - 1
+            });
+            let servers = &mut seen[known].servers;
+            if servers.iter().all(|other| other.id != server.id()) {
+                servers.push(ServerSeen::leaving(server, servers));
+            }
         }
     }
 
@@ -102,6 +123,7 @@ impl ServerSeen {
             server: listed.label.clone(),
             address: server.address().to_owned(),
             resolved: server.socket(),
+            id: server.id(),
             state: listed.state.word(),
             weight: listed.weight,
             effective_weight: listed.effective_weight,
@@ -120,6 +142,25 @@ impl ServerSeen {
             ejected_for_ms: until.map(milliseconds),
             health_check: last_check.map(CheckSeen::from),
         }
+    }
+
+    /// One that takes no more requests, for it is not among `servers`, which do.
+    fn leaving(server: &Arc<Server>, servers: &[Self]) -> Self {
+        let address = server.address();
+        let taken = servers.iter().any(|other| *other.server == *address);
+        let label = if taken { format!("{address} ({})", server.socket().ip()) } else { address.to_owned() };
+        let listed = Listed {
+            server: server.clone(),
+            label: label.into(),
+            site: 0,
+            weight: 0,
+            shares: 1,
+            effective_weight: 0.0,
+            max_conns: 0,
+            backup: false,
+            state: State::Up,
+        };
+        Self { state: "leaving", ..Self::look(&listed, None, Instant::now()) }
     }
 
     fn figures(&self, upstream: &Arc<str>) -> ServerFigures {

@@ -55,6 +55,12 @@ impl Group {
         })
     }
 
+    /// Those that somebody holds on to.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// From now on a new server is one that was added.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);

@@ -174,6 +174,13 @@ impl Pool {
         members.list.iter().zip(&members.turns).map(listed).collect()
     }
 
+    /// The servers of the YAML whose names have no address, and so are not among those above.
+    #[must_use]
+    pub fn unresolved(&self) -> Vec<String> {
+        let sites = self.sites.iter().filter(|site| site.name.addresses().is_empty());
+        sites.map(|site| site.address.to_string()).collect()
+    }
+
     /// Whether the servers' names have no address at all.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::Server;
 use super::group::Group;
 
 /// The upstreams in use by some configuration or by some request that is still in flight.
@@ -23,6 +24,13 @@ impl Registry {
             *known = Arc::downgrade(&group);
             group
         })
+    }
+
+    /// Every server that some configuration or some request in flight still holds on to.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values().filter_map(Weak::upgrade).flat_map(|group| group.servers()).collect()
     }
 }
 

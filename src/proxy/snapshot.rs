@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_log::AccessLog;
-use crate::balance::{Listed, Registry};
+use crate::balance::{Listed, Registry, State};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -127,13 +127,14 @@ impl Snapshot {
         })
     }
 
-    /// Every server, to be checked as its upstream says.
+    /// Every server, to be checked as its upstream says; none that is `down`.
     #[must_use]
     pub fn subjects(&self) -> Vec<Subject> {
         let subject = |upstream: &Upstream, listed: Listed| Subject {
             server: listed.server,
             site: listed.site,
-            check: upstream.check.clone(),
+            // one that is taken out may be in pieces
+            check: upstream.check.clone().filter(|_| listed.state != State::Down),
         };
         let servers = self
             .upstreams

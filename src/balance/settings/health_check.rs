@@ -16,10 +16,10 @@ use crate::located::{Located, Location};
 use super::{HostHeader, ServerSettings};
 
 /// How the gateway finds out by itself whether a server can take requests: it asks each of them, on connections of its
-/// own, at every address that its name has.
+/// own, at every address that its name has. Servers that are `down` are not asked.
 ///
-/// A server that is not healthy gets no request. Where none of the others is, the `backup` servers take over; where none
-/// of them is healthy either, requests are answered 503, as nginx Plus does.
+/// A server that is not healthy gets no request, and no retry. Where none of the others is healthy, the `backup` servers
+/// take over; where none of them is, the `fallback`; where there is none, requests are answered 503 at once.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthCheckSettings {
@@ -107,7 +107,7 @@ impl HealthCheckSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
-    /// Answer a GET with one of the statuses, over TLS where its address says `https://`.
+    /// Answer a GET (in HTTP/1.1) with one of the statuses, over TLS where its address says `https://`.
     #[default]
     Http,
     /// Accept a connection.

@@ -61,6 +61,23 @@ async fn without_its_check_a_server_gets_requests_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_taken_down_is_not_checked() {
+    let (a, b) = (origin().await, origin().await);
+    let builder = gateway().upstream(&a).upstream(&b).upstream_settings(QUICK);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    a.answered(1).await;
+    let server = format!("{{ address: \"{}\"", a.server());
+    gateway.reload(text.replace(&server, &format!("{server}, down: true"))).await;
+    eventually("a check that is forgotten", async || seen(&gateway, &a.server()).await["health_check"].is_null()).await;
+    let checks = a.count();
+    b.answered(b.count() + 3).await;
+    assert_eq!((a.count(), &seen(&gateway, &a.server()).await["state"]), (checks, &"down".into()));
+    gateway.reload(text).await;
+    a.answered(checks + 1).await;
+}
+
+#[tokio::test]
 async fn a_server_that_goes_is_checked_no_more_and_one_that_comes_is() {
     let (a, b) = (origin().await, origin().await);
     let builder = gateway().upstream(&a).upstream_settings(QUICK);

@@ -41,6 +41,7 @@ async fn the_operator_sees_what_each_server_is_does_and_did() {
     let of = |key: &str| servers.iter().map(|server| server[key].clone()).collect::<Vec<_>>();
     assert_eq!(of("state"), ["up", "ejected", "down", "up"]);
     assert_eq!(of("weight"), [3, 2, 1, 1]);
+    assert_eq!(of("effective_weight")[0], 3.0);
     assert_eq!(of("in_flight"), [1, 0, 0, 0]);
     assert_eq!(of("choices"), [6, 1, 0, 0]);
     assert_eq!(of("healthy"), [true; 4]);
@@ -84,6 +85,46 @@ async fn the_operator_sees_what_each_server_is_does_and_did() {
     client.until("last").await;
     drop(client);
     gateway.rests().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_taken_out_is_seen_until_its_last_answer_ends() {
+    let (a, b, last) = (origin().await, origin().await, gate());
+    a.answers(sse().event("first").wait(&last).event("last").end());
+    let builder = gateway().upstream(&a);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    let mut client = connect(gateway.address()).await;
+    client.send("GET /stream HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until("first").await;
+    for (yaml, balance) in [
+        (text.replace(&a.server(), &b.server()), json!("least_conn")),
+        // and so is one whose upstream is gone
+        (text.replace(&a.server(), &b.server()).replace("origin", "other"), Value::Null),
+    ] {
+        gateway.reload(yaml).await;
+        let told: Value = serde_json::from_slice(&gateway.ask("GET", "/upstreams").await.body).unwrap();
+        let upstream = told["upstreams"].as_array().unwrap().iter().find(|upstream| upstream["name"] == "origin");
+        assert_eq!(upstream.unwrap()["balance"], balance, "{told:#}");
+        let leaving = seen(&gateway, &a.server()).await;
+        assert_eq!((&leaving["state"], &leaving["in_flight"]), (&json!("leaving"), &json!(1)));
+        let labels = [("upstream", "origin"), ("server", &*a.server())];
+        assert_eq!(gateway.metrics().await.sum("tollgate_upstream_in_flight", &labels), 1.0);
+    }
+    last.open();
+    client.until("last").await;
+    drop(client);
+    gateway.rests().await;
+    assert!(!gateway.metrics().await.has("tollgate_upstream_in_flight", &[("server", &a.server())]));
+}
+
+#[tokio::test]
+async fn a_server_without_an_address_is_seen_as_that() {
+    let gateway = gateway().server("does-not-exist.invalid:80").upstream(&origin().await).start().await;
+    let told: Value = serde_json::from_slice(&gateway.ask("GET", "/upstreams").await.body).unwrap();
+    let upstream = &told["upstreams"][0];
+    assert_eq!(upstream["unresolved"], json!(["does-not-exist.invalid:80"]));
+    assert_eq!(upstream["servers"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
