@@ -115,10 +115,8 @@ impl UpstreamSeen {
 impl ServerSeen {
     fn look(listed: &Listed, last_check: Option<LastCheck>, now: Instant) -> Self {
         let server = &listed.server;
-        let until = match listed.state {
-            State::Ejected(until) => Some(until.saturating_duration_since(now)),
-            _ => None,
-        };
+        // also of one that is unhealthy besides
+        let until = server.ejected_until().and_then(|until| until.checked_duration_since(now));
         Self {
             server: listed.label.clone(),
             address: server.address().to_owned(),
@@ -137,7 +135,7 @@ impl ServerSeen {
             failures_in_a_row: server.failures_in_a_row(),
             last_error: server.last_failure().map(|kind| kind.word()),
             healthy: server.health() != Health::Unhealthy,
-            ejected: matches!(listed.state, State::Ejected(_)),
+            ejected: until.is_some(),
             ejected_until: until.map(|until| humantime::format_rfc3339_millis(SystemTime::now() + until).to_string()),
             ejected_for_ms: until.map(milliseconds),
             health_check: last_check.map(CheckSeen::from),
@@ -194,4 +192,59 @@ fn text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::balance::{Ask, Lease, Registry, UpstreamSettings};
+    use crate::dns::Resolver;
+
+    use super::*;
+
+    fn pool(settings: Value, registry: &Registry, resolver: &Resolver) -> Pool {
+        let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
+        Pool::new("up", &settings, registry, resolver)
+    }
+
+    fn look(pool: &Pool, registry: &Registry) -> Vec<UpstreamSeen> {
+        let mut seen = vec![UpstreamSeen::look(&"up".into(), pool, |_| None)];
+        UpstreamSeen::add_leaving(&mut seen, &registry.servers());
+        seen
+    }
+
+    fn in_flight(seen: &[UpstreamSeen]) -> Vec<(String, u64)> {
+        seen.iter().flat_map(UpstreamSeen::figures).map(|one| (one.server.to_string(), one.in_flight)).collect()
+    }
+
+    #[test]
+    fn an_address_that_leaves_the_dns_is_told_apart_from_the_one_that_stays() {
+        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let name = resolver.name("name.test", 1);
+        let pool = pool(json!({ "servers": [{ "address": "name.test:1" }] }), &registry, &resolver);
+        assert_eq!(serde_json::to_value(look(&pool, &registry)).unwrap()[0]["unresolved"], json!(["name.test:1"]));
+        let [here, there] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
+        name.found(vec![here, there]);
+        let leases: Vec<Lease> = (0..4).map(|_| pool.lease(&Ask::at(Instant::now())).unwrap()).collect();
+        let both = [("name.test:1 (127.0.0.1)".to_owned(), 2), ("name.test:1 (127.0.0.2)".to_owned(), 2)];
+        assert_eq!(in_flight(&look(&pool, &registry)), both);
+        name.found(vec![here]);
+        let seen = look(&pool, &registry);
+        assert_eq!(in_flight(&seen), [("name.test:1".to_owned(), 2), ("name.test:1 (127.0.0.2)".to_owned(), 2)]);
+        assert_eq!(serde_json::to_value(&seen).unwrap()[0]["servers"][1]["state"], "leaving");
+        drop(leases);
+        assert_eq!(in_flight(&look(&pool, &registry)), [("name.test:1".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn a_server_that_the_yaml_names_twice_is_one_in_the_metrics() {
+        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let servers = json!([{ "address": "127.0.0.1:1" }, { "address": "127.0.0.1:1", "weight": 2 }]);
+        let pool = pool(json!({ "servers": servers }), &registry, &resolver);
+        let _held = pool.lease(&Ask::at(Instant::now())).unwrap();
+        let seen = look(&pool, &registry);
+        assert_eq!(seen[0].servers.len(), 2);
+        assert_eq!(in_flight(&seen), [("127.0.0.1:1".to_owned(), 1)]);
+    }
 }
