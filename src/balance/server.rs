@@ -225,7 +225,14 @@ impl Server {
     }
 
     /// An attempt failed. What that changes is for the caller to tell, once it holds no lock.
-    pub(super) fn failed(&self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) -> Option<Change<'_>> {
+    pub(super) fn failed(
+        &self,
+        now: Instant,
+        terms: Terms,
+        fault: Fault,
+        role: Role,
+        spare: bool,
+    ) -> Option<Change<'_>> {
         let mut condition = self.condition();
         let lasts = condition.ejection.failed(now, terms, fault, role, spare);
         let in_a_row = condition.ejection.in_a_row();

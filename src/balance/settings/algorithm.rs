@@ -31,7 +31,8 @@ pub struct HashSettings {
     /// What is hashed: `client_ip`, `header:NAME`, or `body:PATH` for a field of the JSON body (`body:metadata.user_id`).
     /// A request without it goes where `least_conn` would send it.
     pub key: HashKey,
-    /// How many times its fair share of what is in flight a server may have, before the next one takes over.
+    /// How many times its fair share of what is in flight a server may have, rounded up, before the next one takes over. So
+    /// while little is in flight, a second request of a key at the same time may go elsewhere.
     #[serde(default)]
     pub bound: Bound,
 }
