@@ -26,6 +26,8 @@ pub const KEPT_ALIVE: u64 = 0;
 
 /// A body up to this size is read in less than a millisecond; whatever is larger, or encoded, may take longer.
 const READ_IN_LINE: usize = 1024 * 1024;
+/// The same where its messages are hashed too, which takes several times as long.
+const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
 /// Decides what becomes of a request; `true` if it has been answered here.
 pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
@@ -178,7 +180,8 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         let keys = key::of_body(upstream, &call);
         (call, keys)
     };
-    let (mut call, keys) = if bytes.len() > READ_IN_LINE || x.present.content_encoding {
+    let in_line = if thread { HASHED_IN_LINE } else { READ_IN_LINE };
+    let (mut call, keys) = if bytes.len() > in_line || x.present.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
         let read = tokio::task::spawn_blocking(move || read(&upstream, &headers, bytes)).await;
