@@ -1,9 +1,11 @@
 //! What the answer to a call says of itself, read from a copy as it passed. Does not read it, and keeps no content.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Usage;
 
 /// The facts of one answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Answer {
     /// How far it got.
     pub state: AnswerState,
@@ -20,7 +22,7 @@ pub struct Answer {
 }
 
 /// How far an answer got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum AnswerState {
     /// It broke off, or is still under way: what is known may not be all.
     #[default]

@@ -1,9 +1,10 @@
 //! What an answer reports to have cost, in the classes that are billed apart. Only figures; prices are for plugins.
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The tokens of one answer. A figure that the provider did not give is `None`; 0 is a figure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Usage {
     /// The classes of tokens, as the answer sums them up.
     pub tokens: Tokens,
@@ -24,7 +25,7 @@ pub struct Usage {
 }
 
 /// Classes of tokens that have prices of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Tokens {
     /// Input that came from no cache: never a part of the next three. `OpenAI`'s `prompt_tokens` without its cached part.
     pub input: Option<u64>,
@@ -41,7 +42,7 @@ pub struct Tokens {
 }
 
 /// One sampling within an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Iteration {
     /// Its kind: `message`, `compaction`, `advisor_message`, …
     pub kind: String,
