@@ -1,0 +1,194 @@
+//! What the head of a request says of whose call it is, and of what makes it differ from others.
+
+use std::fmt::Write as _;
+
+use http::header::{ACCEPT_ENCODING, ORIGIN};
+use http::{HeaderMap, HeaderName};
+use plugin_api::{Endpoint, RequestHead, Uuid};
+use ring::digest;
+
+use crate::bypass::Bypass;
+use crate::control::Control;
+use crate::settings::Scope;
+
+/// Which answer a call may be given: 256 bits of a hash over all that makes it differ from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) [u8; 32]);
+
+/// A call whose head has come.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The exchange's id.
+    pub(crate) id: Uuid,
+    /// What the client says of caching.
+    pub(crate) control: Control,
+    /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or the
+    /// beginning of the SHA-256 of the API key, as the ledger has it.
+    pub(crate) tenant: Box<str>,
+    pub(crate) endpoint: Endpoint,
+    hasher: blake3::Hasher,
+}
+
+/// What keys begin with: another form of them is another world.
+const CONTEXT: &str = "tollgate response_cache key 1";
+/// Encodings of answers that clients are told apart by.
+const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "*"];
+
+impl Asked {
+    /// Reads the head of a call to this endpoint.
+    ///
+    /// # Errors
+    /// What keeps the call out of the cache.
+    pub(crate) fn of(
+        head: &RequestHead<'_>,
+        endpoint: Endpoint,
+        scope: &Scope,
+        vary: &[HeaderName],
+    ) -> Result<Self, Bypass> {
+        let control = Control::of(head.headers);
+        if control.forbidden {
+            return Err(Bypass::Client);
+        }
+        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+        let tenant = tenant(head.headers, scope, &mut hasher).ok_or(Bypass::NoTenant)?;
+        part(&mut hasher, head.host.to_ascii_lowercase().as_bytes());
+        part(&mut hasher, head.upstream.as_bytes());
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        part(&mut hasher, target.as_bytes());
+        part(&mut hasher, endpoint.as_str().as_bytes());
+        part(&mut hasher, &[encodings(head.headers)]);
+        headers(head.headers, vary, &mut hasher);
+        Ok(Self { id: head.id, control, tenant, endpoint, hasher })
+    }
+
+    /// The key of the call with this body, in its canonical form. Where a plugin asked for usage that the client does not
+    /// get, the answer is another than the one to a client that asked for the same.
+    pub(crate) fn key(&mut self, form: &[u8], usage_is_taken_out: bool) -> Key {
+        part(&mut self.hasher, form);
+        part(&mut self.hasher, &[u8::from(usage_is_taken_out)]);
+        Key(*self.hasher.finalize().as_bytes())
+    }
+}
+
+/// Whether answers that vary by this header of the request are told apart by their keys.
+pub(crate) fn tells_apart(name: &str, vary: &[HeaderName]) -> bool {
+    name == ACCEPT_ENCODING.as_str()
+        || is_of_api(name)
+        || is_credential(name)
+        || vary.iter().any(|own| own.as_str() == name)
+}
+
+/// Nothing that is added to a hash can be taken for anything else: every part says how long it is.
+fn part(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+}
+
+/// Adds whose call it is, and gives the name by which the operator knows them.
+fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Option<Box<str>> {
+    match scope {
+        Scope::Credential => {
+            part(hasher, b"credential");
+            let named = named(headers, is_credential);
+            if named.is_empty() {
+                return None;
+            }
+            all(&named, hasher);
+            Some(fingerprint(headers, &named))
+        }
+        Scope::Header(name) => {
+            let mut values = headers.get_all(name.as_str()).iter();
+            let value = values.next().filter(|value| !value.is_empty())?;
+            if values.next().is_some() {
+                return None;
+            }
+            part(hasher, b"header");
+            part(hasher, value.as_bytes());
+            Some(String::from_utf8_lossy(value.as_bytes()).into())
+        }
+        Scope::Name(name) => {
+            part(hasher, b"name");
+            part(hasher, name.as_bytes());
+            Some(name.as_str().into())
+        }
+    }
+}
+
+/// Headers and their values, sorted by name.
+type Named<'a> = Vec<(&'a str, &'a [u8])>;
+
+fn named(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Named<'_> {
+    let all = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let mut named: Named<'_> = all.filter(|(name, _)| wanted(name)).collect();
+    // stable: values of one name keep their order
+    named.sort_by_key(|(name, _)| *name);
+    named
+}
+
+fn all(named: &Named<'_>, hasher: &mut blake3::Hasher) {
+    hasher.update(&(named.len() as u64).to_le_bytes());
+    for (name, value) in named {
+        part(hasher, name.as_bytes());
+        part(hasher, value);
+    }
+}
+
+/// The beginning of the SHA-256 of the API key, in hexadecimal digits.
+fn fingerprint(headers: &HeaderMap, named: &Named<'_>) -> Box<str> {
+    let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let bearer = |value: &'_ [u8]| -> bool { value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer ") };
+    let key = value("x-api-key")
+        .or_else(|| value("authorization").map(|value| if bearer(value) { value[7..].trim_ascii() } else { value }))
+        .or_else(|| named.first().map(|(_, value)| *value));
+    let hash = digest::digest(&digest::SHA256, key.unwrap_or_default());
+    let mut text = String::with_capacity(32);
+    for byte in &hash.as_ref()[..16] {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.into()
+}
+
+/// Whether a header may tell who calls. Better one too many, which costs an answer, than one too few.
+fn is_credential(name: &str) -> bool {
+    let said = name.contains("auth") || name.contains("cookie") || name.ends_with("key") || name.ends_with("token");
+    said && !name.contains("idempotency") && !name.starts_with("sec-websocket")
+}
+
+fn is_of_api(name: &str) -> bool {
+    name.starts_with("anthropic-") || name.starts_with("openai-") || name == ORIGIN.as_str()
+}
+
+/// Adds the headers that change the answer. Betas are a set, whatever their order and number of lines.
+fn headers(headers: &HeaderMap, vary: &[HeaderName], hasher: &mut blake3::Hasher) {
+    const BETA: &str = "anthropic-beta";
+    let wanted = |name: &str| is_of_api(name) && name != BETA || vary.iter().any(|own| own.as_str() == name);
+    all(&named(headers, wanted), hasher);
+    let lines = headers.get_all(BETA).iter();
+    let betas = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut betas: Vec<&[u8]> = betas.filter(|beta| !beta.is_empty()).collect();
+    betas.sort_unstable();
+    betas.dedup();
+    hasher.update(&(betas.len() as u64).to_le_bytes());
+    for beta in betas {
+        part(hasher, beta);
+    }
+}
+
+/// The encodings that a client takes, as a set. Only clients that take the same share answers, so none ever gets one
+/// that it cannot read.
+fn encodings(headers: &HeaderMap) -> u8 {
+    let mut set = 0;
+    for value in headers.get_all(ACCEPT_ENCODING) {
+        for item in value.as_bytes().split(|byte| *byte == b',') {
+            let item = String::from_utf8_lossy(item).to_ascii_lowercase();
+            let (name, weight) = item.split_once(';').unwrap_or((&item, ""));
+            let refused =
+                weight.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse::<f32>().is_ok_and(|q| q == 0.0));
+            if let Some(bit) = ENCODINGS.iter().position(|known| *known == name.trim()) {
+                set |= if refused { 0 } else { 1 << bit };
+            } else if name.trim() == "identity" && refused {
+                set |= 1 << 7;
+            }
+        }
+    }
+    set
+}

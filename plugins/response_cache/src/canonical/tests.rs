@@ -1,0 +1,304 @@
+//! Spellings of one call share a form, and nothing else does.
+
+use plugin_api::Endpoint;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+fn messages(text: &str) -> Result<Vec<u8>, Bypass> {
+    form(Endpoint::Messages, text.as_bytes())
+}
+
+fn chat(text: &str) -> Vec<u8> {
+    form(Endpoint::ChatCompletions, text.as_bytes()).unwrap()
+}
+
+#[test]
+fn the_order_of_keys_white_space_and_escapes_do_not_matter() {
+    let same = [
+        r#"{"model":"m","messages":[{"role":"user","content":"Grüße\n🎉"}]}"#,
+        "\u{FEFF}{ \"messages\" : [ { \"content\":\"Gr\\u00fc\\u00DFe\\u000a\\ud83c\\uDF89\" ,\t\"role\":\"user\"}],\r\n\"model\":\"m\" }\n",
+        r#"{"mod\u0065l":"m","messages":[{"content":"Grüße\n🎉","role":"user"}],"metadata":{"user_id":"u"}}"#,
+    ];
+    for text in same {
+        assert_eq!(messages(text), messages(same[0]), "{text}");
+    }
+}
+
+#[test]
+fn all_else_matters() {
+    let different = [
+        r#"{"a":1}"#,
+        r#"{"a":1.0}"#,
+        r#"{"a":10}"#,
+        r#"{"a":"1"}"#,
+        r#"{"a":[1]}"#,
+        r#"{"a":[[1]]}"#,
+        r#"{"a":[1,1]}"#,
+        r#"{"a":{"1":1}}"#,
+        r#"{"a":null}"#,
+        r#"{"a":true}"#,
+        r#"{"A":1}"#,
+        r#"{"a":1,"b":2}"#,
+        r#"{"a":2,"b":1}"#,
+        r#"{"a":{"b":1},"c":1}"#,
+        r#"{"a":{"b":1,"c":1}}"#,
+        r#"{"a":[1,2]}"#,
+        r#"{"a":[2,1]}"#,
+        r#"{"a":"é"}"#,
+        "{\"a\":\"e\u{301}\"}",
+        r#"{"a":"\ud800"}"#,
+        r#"{"a":"\ud800\u0041"}"#,
+        r#"{"a":"\udc00\ud800"}"#,
+        r#"{"a":""}"#,
+        r#"{"":"a"}"#,
+        r"{}",
+        r#"{"metadata":{"team":"t"}}"#,
+        r#"{"user":"u"}"#,
+        r#"{"stream":true}"#,
+        r#"{"stream":false}"#,
+        r#"{"cache_control":{"type":"ephemeral"}}"#,
+    ];
+    for (at, text) in different.iter().enumerate() {
+        for other in &different[..at] {
+            assert_ne!(messages(text).unwrap(), messages(other).unwrap(), "{text} {other}");
+        }
+    }
+}
+
+#[test]
+fn a_long_string_is_there_as_its_hash_and_its_escapes_do_not_matter_either() {
+    let plain = |n: usize| format!(r#"{{"a":"{}","b":1}}"#, "ab".repeat(n));
+    let escaped = |n: usize| format!(r#"{{"a":"{}","b":1}}"#, "a\\u0062".repeat(n));
+    for n in [1, 511, 512, 513, 5000] {
+        assert_eq!(messages(&plain(n)), messages(&escaped(n)), "{n}");
+        assert!(messages(&plain(n)).unwrap().len() < 1100);
+        assert_ne!(messages(&plain(n)), messages(&plain(n + 1)));
+    }
+    // as a key, too
+    let keys = |key: &str| format!(r#"{{"z":1,"{key}":2}}"#);
+    assert_eq!(messages(&keys(&"k".repeat(3000))), messages(&keys(&"\\u006b".repeat(3000))));
+    let twice = format!(r#"{{"{0}":1,"{0}":2}}"#, "k".repeat(3000));
+    assert_eq!(messages(&twice), Err(Bypass::Unreadable));
+}
+
+#[test]
+fn fields_without_meaning_do_not_matter_where_the_api_has_them() {
+    for text in [r#"{"metadata":{"user_id":"u"},"a":1}"#, r#"{"a":1,"metadata":{}}"#] {
+        assert_eq!(messages(text), messages(r#"{"a":1}"#), "{text}");
+    }
+    assert_eq!(messages(r#"{"metadata":{"user_id":"u","x":1}}"#), messages(r#"{"metadata":{"x":1}}"#));
+    for text in [
+        r#"{"user":"u","safety_identifier":"s","prompt_cache_key":"k","metadata":{"a":"b"},"a":1}"#,
+        r#"{"a":1,"stream_options":{"include_obfuscation":false}}"#,
+    ] {
+        assert_eq!(chat(text), chat(r#"{"a":1}"#), "{text}");
+    }
+    assert_ne!(chat(r#"{"stream_options":{"include_usage":true}}"#), chat("{}"));
+    // only at the top
+    assert_ne!(chat(r#"{"a":{"user":"u"}}"#), chat(r#"{"a":{"user":"v"}}"#));
+    assert_ne!(messages(r#"{"a":{"metadata":{}}}"#), messages(r#"{"a":{}}"#));
+}
+
+#[test]
+fn a_key_that_stands_twice_at_any_depth_keeps_the_call_out() {
+    for text in [
+        r#"{"a":1,"a":1}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"a":[{"b":{"c":1,"d":2,"c":1}}]}"#,
+        r#"{"metadata":{"user_id":"a","user_id":"b"}}"#,
+        r#"{"metadata":{"user_id":"a"},"metadata":{"user_id":"a"}}"#,
+    ] {
+        assert_eq!(messages(text), Err(Bypass::Unreadable), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_json_object_is_told_and_nothing_panics() {
+    for text in [
+        "",
+        "[]",
+        "1",
+        "{",
+        "{\"",
+        "{\"a",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":1}x",
+        "{a:1}",
+        "{\"a\":}",
+        "{\"a\\",
+        "{\"\\u00",
+        "{\"\\ud800\\u",
+        "{\"a\":[",
+        "{\"a\":[1",
+        "{\"a\":\u{1}}",
+    ] {
+        assert_eq!(messages(text), Err(Bypass::Unreadable), "{text}");
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(messages(&deep), Err(Bypass::Unreadable));
+}
+
+#[test]
+fn state_tools_and_thinking_keep_a_call_out() {
+    for (endpoint, text, why) in [
+        (Endpoint::Messages, r#"{"container":"c"}"#, Bypass::State),
+        (Endpoint::Messages, r#"{"Container":"c"}"#, Bypass::State),
+        (Endpoint::Messages, r#"{"context_management":{}}"#, Bypass::State),
+        (Endpoint::Messages, r#"{"fallback_credit_token":"t"}"#, Bypass::State),
+        (Endpoint::Messages, r#"{"diagnostics":{"previous_message_id":"m"}}"#, Bypass::State),
+        (Endpoint::Messages, r#"{"mcp_servers":[{"url":"u"}]}"#, Bypass::Tools),
+        (Endpoint::Messages, r#"{"tools":[{"name":"a"},{"type":"web_search_20250305","name":"w"}]}"#, Bypass::Tools),
+        (Endpoint::Messages, r#"{"tools":[{"type":"code_execution_20250825"}]}"#, Bypass::Tools),
+        (Endpoint::Messages, r#"{"tools":[{"type":"mcp_toolset"}]}"#, Bypass::Tools),
+        (Endpoint::Messages, r#"{"tools":[{"type":"custo\u006d"}]}"#, Bypass::Tools),
+        (Endpoint::Messages, r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#, Bypass::Thinking),
+        (Endpoint::Messages, r#"{"thinking":{"type":"adaptive"}}"#, Bypass::Thinking),
+        (Endpoint::Responses, r#"{"input":"x"}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":true}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":null}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":false,"previous_response_id":"r"}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":false,"conversation":"c"}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":false,"background":true}"#, Bypass::State),
+        (Endpoint::Responses, r#"{"store":false,"tools":[{"type":"file_search"}]}"#, Bypass::Tools),
+        (Endpoint::ChatCompletions, r#"{"store":true}"#, Bypass::State),
+        (Endpoint::ChatCompletions, r#"{"web_search_options":{}}"#, Bypass::Tools),
+    ] {
+        assert_eq!(form(endpoint, text.as_bytes()), Err(why), "{text}");
+    }
+    for (endpoint, text) in [
+        (Endpoint::Messages, r#"{"container":null,"mcp_servers":[],"thinking":{"type":"disabled"}}"#),
+        (
+            Endpoint::Messages,
+            r#"{"tools":[{"name":"a","input_schema":{"type":"object","properties":{"container":{"type":"string"}}}}]}"#,
+        ),
+        (Endpoint::Messages, r#"{"tools":[{"type":"bash_20250124","name":"bash"},{"type":"custom"},{"type":null}]}"#),
+        (Endpoint::Responses, r#"{"store":false,"background":false,"tools":[{"type":"function"}]}"#),
+        (Endpoint::ChatCompletions, r#"{"store":false,"tools":[{"type":"function","function":{"name":"f"}}]}"#),
+        (Endpoint::Embeddings, r#"{"input":"x"}"#),
+    ] {
+        assert!(form(endpoint, text.as_bytes()).is_ok(), "{text}");
+    }
+}
+
+/// A JSON value, of which no part means nothing and none keeps the call out.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        "[a-c\\\\\"\n]{900,1200}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("[a-e]{0,2}", inner, 0..5).prop_map(|map| Value::from(Map::from_iter(map))),
+        ]
+    })
+}
+
+fn any_object() -> impl Strategy<Value = Value> {
+    prop::collection::btree_map("[a-e]{0,2}", any_value(), 0..5).prop_map(|map| Value::from(Map::from_iter(map)))
+}
+
+/// The same value in another spelling.
+fn respelled(value: &Value, seed: u64) -> String {
+    let space = [" ", "", "\n", "\t "][(seed % 4) as usize];
+    let next = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) >> 3;
+    match value {
+        Value::Object(map) => {
+            let mut members: Vec<_> = map.iter().collect();
+            let turn = if members.is_empty() { 0 } else { (next % members.len() as u64) as usize };
+            members.rotate_left(turn);
+            if seed.is_multiple_of(3) {
+                members.reverse();
+            }
+            let members = members
+                .iter()
+                .map(|(key, value)| format!("{space}{}{space}:{space}{}", spelled(key, next), respelled(value, next)));
+            format!("{{{}{space}}}", members.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            let items = items.iter().map(|item| format!("{space}{}{space}", respelled(item, next)));
+            format!("[{}{space}]", items.collect::<Vec<_>>().join(","))
+        }
+        Value::String(text) => spelled(text, next),
+        other => other.to_string(),
+    }
+}
+
+fn spelled(text: &str, seed: u64) -> String {
+    if seed.is_multiple_of(2) {
+        return Value::from(text).to_string();
+    }
+    let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+    format!("\"{}\"", units.collect::<String>())
+}
+
+proptest! {
+    #[test]
+    fn another_spelling_of_a_value_has_the_same_form(value in any_object(), seed in any::<u64>()) {
+        let other = respelled(&value, seed);
+        prop_assert_eq!(serde_json::from_str::<Value>(&other).unwrap(), value.clone());
+        prop_assert_eq!(messages(&other), messages(&value.to_string()));
+        prop_assert!(messages(&other).is_ok());
+    }
+
+    #[test]
+    fn another_value_has_another_form(one in any_object(), other in any_object()) {
+        let same = sorted(&one) == sorted(&other);
+        prop_assert_eq!(messages(&one.to_string()) == messages(&other.to_string()), same);
+    }
+
+    #[test]
+    fn one_change_anywhere_changes_the_form(value in any_object(), at in any::<prop::sample::Index>(), by in any_value()) {
+        let mut changed = value.clone();
+        let places = count(&changed);
+        let mut left = at.index(places);
+        replace(&mut changed, &mut left, &by);
+        let changed = if changed.is_object() { changed } else { json!({ "a": changed }) };
+        prop_assert_eq!(messages(&value.to_string()) == messages(&changed.to_string()), value == changed);
+    }
+
+    #[test]
+    fn any_bytes_whatever_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[{}\\[\\]\",:\\\\ua0-9 ]{0,40}") {
+        let _ = form(Endpoint::Messages, &bytes);
+        let _ = form(Endpoint::Messages, text.as_bytes());
+    }
+}
+
+fn sorted(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value.to_string()
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Object(map) => map.values().map(count).sum(),
+        Value::Array(items) => items.iter().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn replace(value: &mut Value, left: &mut usize, by: &Value) {
+    if *left == usize::MAX {
+        return;
+    }
+    if *left == 0 {
+        *value = by.clone();
+        *left = usize::MAX;
+        return;
+    }
+    *left -= 1;
+    match value {
+        Value::Object(map) => map.values_mut().for_each(|value| replace(value, left, by)),
+        Value::Array(items) => items.iter_mut().for_each(|value| replace(value, left, by)),
+        _ => {}
+    }
+}

@@ -1,0 +1,157 @@
+//! What becomes of a call: an answer that is kept, a share in one that is under way, or the way upstream.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use plugin_api::{Asked as Tokens, BodyStream, Broken, Bytes, ModelCall};
+
+use crate::ResponseCache;
+use crate::asked::{Asked, Key};
+use crate::bypass::Bypass;
+use crate::canonical;
+use crate::entry::{Entry, Epoch};
+use crate::flight::{Cut, Ended, First, Follower};
+use crate::flights::{Joined, Lead};
+use crate::leading::Leading;
+use crate::replayed::Head;
+
+/// The largest body that is read for its key on the thread that serves, in bytes.
+const READ_IN_LINE: usize = 1 << 20;
+/// How often one who waits for others that leave waits again.
+const TURNS: usize = 16;
+
+/// What becomes of a call.
+pub(crate) enum Decided {
+    /// The answer that is kept.
+    Given(Arc<Entry>),
+    /// The answer that is under way for another.
+    Shared(Arc<Head>, Follower),
+    /// It goes upstream.
+    Led(Leading),
+}
+
+impl ResponseCache {
+    /// Decides what becomes of a call.
+    ///
+    /// # Errors
+    /// What keeps it out of the cache.
+    pub(crate) async fn decide(&self, asked: &mut Asked, call: &ModelCall) -> Result<Decided, Bypass> {
+        let form = form(call).await?;
+        let key = asked.key(&form, call.adds_stream_usage());
+        drop(form);
+        if let Some(entry) = self.remembered(&key, asked) {
+            return Ok(Decided::Given(entry));
+        }
+        let lead = match self.join(key, asked).await {
+            Ok(lead) => lead,
+            Err(decided) => return Ok(decided),
+        };
+        // one who led before may have put it there since
+        let since = self.memory.get(&key).filter(|entry| entry.age() < self.ttl && asked.control.max_age.is_none());
+        let found = if since.is_some() { since } else { self.fetched(key, asked).await };
+        if let Some(entry) = found {
+            lead.flight.end(Ended::Found(entry.clone()));
+            return Ok(Decided::Given(entry));
+        }
+        let model = call.call().and_then(|call| call.model.as_deref()).unwrap_or_default();
+        let shared = self.redis.as_ref().map_or(0, |redis| redis.seen().epoch());
+        let epoch = Epoch { local: self.caches.epoch(), shared };
+        Ok(Decided::Led(Leading::new(lead, key, asked.tenant.clone(), model, epoch)))
+    }
+
+    /// Takes the lead of a call, or shares what another leads.
+    async fn join(&self, key: Key, asked: &Asked) -> Result<Lead, Decided> {
+        let turns = if self.coalesce { TURNS } else { 0 };
+        for _ in 0..turns {
+            let mut follower = match self.caches.flights.join(key, self.max_entry, asked.control.max_age) {
+                Joined::Lead(lead) => return Ok(lead),
+                Joined::Follow(follower) => follower,
+            };
+            match follower.first().await {
+                First::Head(head) => return Err(Decided::Shared(head, follower)),
+                First::Found(entry) if asked.control.takes(entry.age().as_secs()) => return Err(Decided::Given(entry)),
+                First::Again => {}
+                First::Found(_) | First::Alone => break,
+            }
+        }
+        Ok(self.caches.flights.alone(self.max_entry))
+    }
+
+    /// The answer that memory has, if it will do.
+    fn remembered(&self, key: &Key, asked: &Asked) -> Option<Arc<Entry>> {
+        let found = self.memory.get(key).filter(|entry| {
+            let fresh = entry.age() < self.ttl;
+            if !fresh {
+                self.memory.remove(key);
+            }
+            fresh
+        });
+        let found = found.filter(|entry| asked.control.takes(entry.age().as_secs()));
+        self.caches.figures.looked("memory", found.is_some());
+        found
+    }
+
+    /// The answer that Redis has, if it will do. Memory has it, too, from now on.
+    async fn fetched(&self, key: Key, asked: &Asked) -> Option<Arc<Entry>> {
+        let redis = self.redis.as_ref()?;
+        let local = self.caches.epoch();
+        let mut entry = redis.get(key, self.max_entry).await?;
+        entry.epoch.local = local;
+        if entry.age() >= self.ttl {
+            redis.forget(key);
+            return None;
+        }
+        let entry = Arc::<Entry>::from(entry);
+        let remembered = self.remember(key, &entry);
+        Some(entry).filter(|entry| remembered && asked.control.takes(entry.age().as_secs()))
+    }
+
+    /// Puts an answer into memory, unless it was purged since it was asked for.
+    pub(crate) fn remember(&self, key: Key, entry: &Arc<Entry>) -> bool {
+        self.memory.insert(key, entry.clone());
+        // only now: whoever purges notes it first and looks through the memory then
+        let purged = self.caches.purged(entry);
+        if purged {
+            self.memory.remove(&key);
+        } else {
+            self.caches.figures.filled("memory", entry.body.len());
+        }
+        !purged
+    }
+
+    /// The body of an answer that is under way for another.
+    pub(crate) fn followed(&self, follower: Follower) -> BodyStream {
+        let cut = self.caches.figures.cut.clone();
+        BodyStream::new(stream::unfold(follower, move |mut follower| {
+            let cut = cut.clone();
+            async move {
+                let piece: Result<Bytes, Broken> = follower.more().await?.map_err(|why| {
+                    if why == Cut::Behind {
+                        cut.inc();
+                    }
+                    Broken
+                });
+                Some((piece, follower))
+            }
+        }))
+    }
+}
+
+/// The canonical form of a call.
+async fn form(call: &ModelCall) -> Result<Vec<u8>, Bypass> {
+    let facts = call.call().ok_or(Bypass::Unreadable)?;
+    if facts.duplicate_keys || !facts.other_models.is_empty() {
+        return Err(Bypass::Unreadable);
+    }
+    if facts.token_limits.iter().any(|limit| limit.asked == Tokens::Tokens(0)) {
+        return Err(Bypass::NoOutput);
+    }
+    let endpoint = call.endpoint();
+    let text = call.text();
+    if text.len() <= READ_IN_LINE {
+        return canonical::form(endpoint, text);
+    }
+    // others of this thread need not wait for it
+    let text = text.clone();
+    tokio::task::spawn_blocking(move || canonical::form(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
+}

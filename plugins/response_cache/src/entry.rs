@@ -1,0 +1,109 @@
+//! An answer that is kept: all that it takes to give it again.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AGE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use plugin_api::{Answer, Body, CacheStatus, Dialect, End, Reply, Uuid};
+
+use crate::replayed::Head;
+
+pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const CACHED_REQUEST_ID: HeaderName = HeaderName::from_static("x-cached-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// An answer that is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) head: Head,
+    /// In a buffer of just its size.
+    pub(crate) body: Bytes,
+    /// What the answer said of itself.
+    pub(crate) answer: Option<Box<Answer>>,
+    /// When it had come in full.
+    pub(crate) at: SystemTime,
+    pub(crate) tenant: Box<str>,
+    /// The model that was asked for.
+    pub(crate) model: Box<str>,
+    /// The purges that were known here when it was asked for.
+    pub(crate) epoch: Epoch,
+}
+
+/// Up to which purge an answer has seen all: one number for this gateway's own, one for those that Redis tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    pub(crate) local: u64,
+    pub(crate) shared: u64,
+}
+
+impl Entry {
+    /// How old it is.
+    pub(crate) fn age(&self) -> Duration {
+        self.at.elapsed().unwrap_or_default()
+    }
+
+    /// Roughly what it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let answer = self.answer.as_ref().map_or(0, |answer| {
+            let raw = answer.usage.as_ref().and_then(|usage| usage.raw.as_ref()).map_or(0, |raw| raw.get().len());
+            size_of::<Answer>() + 256 + raw
+        });
+        // the map's own share, and what an allocator rounds up
+        size_of::<Self>() + self.head.weight() + self.body.len() + answer + self.tenant.len() + self.model.len() + 256
+    }
+
+    /// The answer, given again.
+    pub(crate) fn reply(&self, dialect: Dialect, id: Uuid) -> Reply {
+        let mut headers = headers(&self.head, dialect, id, CacheStatus::Hit);
+        headers.insert(AGE, HeaderValue::from(self.age().as_secs()));
+        Reply {
+            status: self.head.status,
+            headers,
+            body: Body::Whole(self.body.clone()),
+            end: End::Cached,
+            saved: self.answer.clone(),
+        }
+    }
+}
+
+/// The headers of an answer that is given to another exchange than its own.
+pub(crate) fn headers(head: &Head, dialect: Dialect, id: Uuid, status: CacheStatus) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(head.headers.len() + 5);
+    for (name, value) in &head.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    headers.insert(X_CACHE, mark(status));
+    let mut text = Uuid::encode_buffer();
+    if let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)) {
+        if dialect == Dialect::Anthropic {
+            headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+        }
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(id) = &head.request_id {
+        headers.insert(CACHED_REQUEST_ID, id.clone());
+    }
+    headers
+}
+
+/// The value of `x-cache`.
+pub(crate) fn mark(status: CacheStatus) -> HeaderValue {
+    HeaderValue::from_static(match status {
+        CacheStatus::Hit => "HIT",
+        CacheStatus::Miss => "MISS",
+        CacheStatus::Coalesced => "COALESCED",
+        CacheStatus::Bypass => "BYPASS",
+    })
+}
+
+/// Whether an answer of this status and with these facts may be kept.
+pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
+    let stopped = answer.stop_reason.as_deref().unwrap_or_default();
+    status == StatusCode::OK
+        && answer.state == plugin_api::AnswerState::Complete
+        && answer.error_type.is_none()
+        // to be gone on with, or refused: what a second try may turn out otherwise, or carries a token for one use
+        && !matches!(stopped, "pause_turn" | "refusal" | "compaction" | "content_filter")
+}

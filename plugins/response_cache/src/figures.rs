@@ -1,0 +1,172 @@
+//! What the caches count, for `/metrics`.
+
+use std::sync::{Arc, Weak};
+
+use plugin_api::CacheStatus;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+
+use crate::bypass::Bypass;
+use crate::caches::Caches;
+
+/// What the caches count.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    hits: IntCounterVec,
+    misses: IntCounterVec,
+    fills: IntCounterVec,
+    filled_bytes: IntCounterVec,
+    evictions: IntCounterVec,
+    errors: IntCounterVec,
+    requests: IntCounterVec,
+    bypassed: IntCounterVec,
+    pub(crate) redis_left_out: IntCounter,
+    pub(crate) cut: IntCounter,
+    pub(crate) purges: IntCounter,
+    entries: IntGaugeVec,
+    bytes: IntGaugeVec,
+    breaker: IntGaugeVec,
+    flights: IntGauge,
+    flight_bytes: IntGauge,
+}
+
+#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
+fn sound<T>(metric: prometheus::Result<T>) -> T {
+    metric.expect("a constant name is valid")
+}
+
+impl Figures {
+    pub(crate) fn new() -> Self {
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| sound(IntCounterVec::new(Opts::new(name, help), labels));
+        let counter = |name: &str, help: &str| sound(IntCounter::new(name, help));
+        let gauges = |name: &str, help: &str| sound(IntGaugeVec::new(Opts::new(name, help), &["tier"]));
+        let figures = Self {
+            hits: counters("tollgate_cache_hits_total", "Answers found, by tier", &["tier"]),
+            misses: counters("tollgate_cache_misses_total", "Answers looked for in vain, by tier", &["tier"]),
+            fills: counters("tollgate_cache_fills_total", "Answers put in, by tier", &["tier"]),
+            filled_bytes: counters("tollgate_cache_filled_bytes_total", "Bytes put in, by tier", &["tier"]),
+            evictions: counters(
+                "tollgate_cache_evictions_total",
+                "Answers that made way for others, by tier",
+                &["tier"],
+            ),
+            errors: counters("tollgate_cache_errors_total", "What went wrong, by tier and kind", &["tier", "kind"]),
+            requests: counters("tollgate_cache_requests_total", "Calls by what the cache did for them", &["status"]),
+            bypassed: counters(
+                "tollgate_cache_bypassed_total",
+                "Calls that went past the cache, by reason",
+                &["reason"],
+            ),
+            redis_left_out: counter(
+                "tollgate_cache_redis_left_out_total",
+                "Looks that were spared because Redis fails",
+            ),
+            cut: counter("tollgate_cache_followers_cut_total", "Clients too slow for the answer that they shared"),
+            purges: counter("tollgate_cache_purges_total", "Purges carried out here, those of other gateways included"),
+            entries: gauges("tollgate_cache_entries", "Answers kept, by tier"),
+            bytes: gauges("tollgate_cache_bytes", "Bytes kept, by tier"),
+            breaker: gauges("tollgate_cache_breaker_open", "1 while the tier is left out because it fails"),
+            flights: sound(IntGauge::new("tollgate_cache_calls_in_flight", "Calls under way that others can join")),
+            flight_bytes: sound(IntGauge::new(
+                "tollgate_cache_calls_in_flight_bytes",
+                "Bytes held of answers under way",
+            )),
+        };
+        // what begins at 0 shows its first rise
+        for counters in [&figures.hits, &figures.misses, &figures.fills] {
+            counters.with_label_values(&["memory"]);
+        }
+        figures.evictions.with_label_values(&["memory"]);
+        for status in [CacheStatus::Hit, CacheStatus::Miss, CacheStatus::Coalesced, CacheStatus::Bypass] {
+            figures.requests.with_label_values(&[status.as_str()]);
+        }
+        for why in Bypass::ALL {
+            figures.bypassed.with_label_values(&[why.as_str()]);
+        }
+        figures
+    }
+
+    /// A tier was looked into.
+    pub(crate) fn looked(&self, tier: &str, found: bool) {
+        if found { &self.hits } else { &self.misses }.with_label_values(&[tier]).inc();
+    }
+
+    /// A tier was given an answer.
+    pub(crate) fn filled(&self, tier: &str, bytes: usize) {
+        self.fills.with_label_values(&[tier]).inc();
+        self.filled_bytes.with_label_values(&[tier]).inc_by(bytes as u64);
+    }
+
+    pub(crate) fn evicted(&self) {
+        self.evictions.with_label_values(&["memory"]).inc();
+    }
+
+    pub(crate) fn redis_error(&self, kind: &str) {
+        self.errors.with_label_values(&["redis", kind]).inc();
+    }
+
+    /// A call was served.
+    pub(crate) fn served(&self, status: CacheStatus) {
+        self.requests.with_label_values(&[status.as_str()]).inc();
+    }
+
+    pub(crate) fn bypassed(&self, why: Bypass) {
+        self.served(CacheStatus::Bypass);
+        self.bypassed.with_label_values(&[why.as_str()]).inc();
+    }
+
+    fn all(&self) -> [&dyn Collector; 16] {
+        [
+            &self.hits,
+            &self.misses,
+            &self.fills,
+            &self.filled_bytes,
+            &self.evictions,
+            &self.errors,
+            &self.requests,
+            &self.bypassed,
+            &self.redis_left_out,
+            &self.cut,
+            &self.purges,
+            &self.entries,
+            &self.bytes,
+            &self.breaker,
+            &self.flights,
+            &self.flight_bytes,
+        ]
+    }
+}
+
+/// Shows the figures, and reads the gauges off the caches.
+pub(crate) struct Shown {
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) caches: Weak<Caches>,
+}
+
+impl Collector for Shown {
+    fn desc(&self) -> Vec<&Desc> {
+        self.figures.all().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let figures = &self.figures;
+        let Some(caches) = self.caches.upgrade().filter(|caches| caches.is_used()) else { return Vec::new() };
+        let (entries, bytes) = caches.kept();
+        figures.entries.with_label_values(&["memory"]).set(entries.cast_signed());
+        figures.bytes.with_label_values(&["memory"]).set(bytes.cast_signed());
+        match caches.redis_fails() {
+            Some(fails) => figures.breaker.with_label_values(&["redis"]).set(fails.into()),
+            None => figures.breaker.reset(),
+        }
+        figures.flights.set(i64::try_from(caches.flights.count()).unwrap_or(i64::MAX));
+        figures.flight_bytes.set(i64::try_from(caches.flights.held_bytes()).unwrap_or(i64::MAX));
+        figures
+            .all()
+            .into_iter()
+            .flat_map(Collector::collect)
+            .filter(|family| !family.get_metric().is_empty())
+            .collect()
+    }
+}

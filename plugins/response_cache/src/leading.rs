@@ -1,0 +1,128 @@
+//! A call that goes upstream: its answer is passed to those who share it as it comes, and kept if it may be.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use plugin_api::{Answer, Chunk, End, Outcome, Outlive, ResponseHead};
+
+use crate::ResponseCache;
+use crate::asked::{Key, tells_apart};
+use crate::entry::{self, Entry, Epoch};
+use crate::flight::Ended;
+use crate::flights::Lead;
+use crate::replayed::{Head, may_be_kept};
+use crate::settings::OnAllGone;
+
+/// The largest answer with an error that followers share, in bytes.
+const LARGEST_ERROR: usize = 64 << 10;
+
+/// A call that goes upstream.
+#[derive(Debug)]
+pub(crate) struct Leading {
+    lead: Lead,
+    key: Key,
+    tenant: Box<str>,
+    model: Box<str>,
+    epoch: Epoch,
+    head: Option<Head>,
+    may_be_kept: bool,
+    /// An answer that is no success is held back until it is known whose it is.
+    error: Vec<u8>,
+    /// Whether its last byte has come.
+    whole: bool,
+}
+
+impl Leading {
+    pub(crate) fn new(lead: Lead, key: Key, tenant: Box<str>, model: &str, epoch: Epoch) -> Self {
+        let model = model.into();
+        Self { lead, key, tenant, model, epoch, head: None, may_be_kept: false, error: Vec::new(), whole: false }
+    }
+
+    /// Who keeps the call going after its client has left.
+    pub(crate) fn outlive(&self, cache: &ResponseCache) -> Option<Outlive> {
+        let flight = self.lead.flight.clone();
+        match cache.on_all_gone {
+            OnAllGone::Fill => Some(Outlive::until(async move { flight.ended().await })),
+            OnAllGone::Cancel if cache.coalesce => Some(Outlive::until(async move { flight.unwanted().await })),
+            OnAllGone::Cancel => None,
+        }
+    }
+
+    /// The head of the answer has come.
+    pub(crate) fn head(&mut self, head: &ResponseHead<'_>, cache: &ResponseCache) {
+        let copy = Head::of(head.status, head.headers);
+        self.may_be_kept = may_be_kept(head.headers, |name| tells_apart(name, &cache.vary));
+        if head.status.is_success() {
+            self.lead.flight.begin(copy.clone());
+        }
+        self.head = Some(copy);
+    }
+
+    /// More of the answer has come.
+    pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>, budget: usize) {
+        self.whole |= chunk.last;
+        let flight = &self.lead.flight;
+        if flight.has_begun() {
+            let kept = flight.push(chunk.bytes, budget);
+            if chunk.last {
+                flight.end(Ended::Whole);
+            }
+            if !kept {
+                // one who came late could not have all of it
+                self.lead.close();
+            }
+        } else if self.error.len() + chunk.bytes.len() <= LARGEST_ERROR {
+            self.error.extend_from_slice(chunk.bytes);
+        } else {
+            flight.end(Ended::Failed);
+            self.lead.close();
+        }
+    }
+
+    /// The exchange is over.
+    pub(crate) fn end(mut self, outcome: &Outcome, cache: &ResponseCache) {
+        let flight = &self.lead.flight;
+        if flight.has_begun() {
+            if let Some(answer) = outcome.answer.as_ref().filter(|_| self.whole) {
+                self.keep(answer, cache);
+            }
+            return;
+        }
+        // No success. Followers have it as it is, if it is the upstream's; each may try for itself, if it is the gateway's.
+        let left = outcome.end == End::ClientGone;
+        let answered = matches!(outcome.end, End::Completed | End::Refused) || left;
+        match self.head.take() {
+            Some(head) if self.whole && answered => {
+                flight.begin(head);
+                flight.push(&self.error, usize::MAX);
+                flight.end(Ended::Whole);
+            }
+            None if left => flight.end(Ended::Left),
+            _ => flight.end(Ended::Failed),
+        }
+    }
+
+    /// Keeps the answer, if it may be.
+    fn keep(&mut self, answer: &Answer, cache: &ResponseCache) {
+        let may_be_kept = self.may_be_kept;
+        let Some(head) = self.head.take_if(|head| may_be_kept && entry::may_be_kept(head.status, answer)) else {
+            return;
+        };
+        let Some(body) = self.lead.flight.body() else { return };
+        let entry = Arc::new(Entry {
+            head,
+            body,
+            answer: Some(Box::new(answer.clone())),
+            at: SystemTime::now(),
+            tenant: std::mem::take(&mut self.tenant),
+            model: std::mem::take(&mut self.model),
+            epoch: self.epoch,
+        });
+        if entry.weight() > cache.budget || !cache.remember(self.key, &entry) {
+            return;
+        }
+        if let Some(redis) = cache.redis.as_ref().filter(|redis| !redis.seen().purged(&entry)) {
+            redis.fill(self.key, entry, cache.ttl);
+        }
+    }
+}

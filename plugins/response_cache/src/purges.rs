@@ -1,0 +1,111 @@
+//! What the operator wanted gone, and when: what is kept, or on its way, from before that is not given any more.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::Entry;
+
+/// What is to go: all that matches in each thing named; everything, where nothing is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Purge {
+    /// The tenant: the name or the header's value of the scope, or the beginning of the SHA-256 of the API key in 32
+    /// hexadecimal digits, as the ledger has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The model that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl Purge {
+    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+        self.tenant.as_deref().is_none_or(|tenant| *tenant == *entry.tenant)
+            && self.model.as_deref().is_none_or(|model| *model == *entry.model)
+    }
+}
+
+/// How many purges are remembered one by one. What is older than that is taken for purged.
+pub(crate) const REMEMBERED: usize = 4096;
+
+/// Purges in order, each with its number.
+#[derive(Debug, Default)]
+pub(crate) struct Purges {
+    purges: VecDeque<(u64, Purge)>,
+    /// What has seen no more than this is taken for purged.
+    floor: u64,
+}
+
+impl Purges {
+    /// Adds a purge with this number. It need not be the highest: what others purged may be heard of late.
+    pub(crate) fn add(&mut self, number: u64, purge: Purge) {
+        let at = self.purges.partition_point(|(own, _)| *own <= number);
+        self.purges.insert(at, (number, purge));
+        if self.purges.len() > REMEMBERED
+            && let Some((oldest, _)) = self.purges.pop_front()
+        {
+            self.floor = oldest;
+        }
+    }
+
+    /// The number of the last one.
+    pub(crate) fn last(&self) -> u64 {
+        self.purges.back().map_or(self.floor, |(number, _)| *number)
+    }
+
+    /// Whether an entry that has seen all purges up to `epoch` was purged since.
+    pub(crate) fn takes(&self, entry: &Entry, epoch: u64) -> bool {
+        epoch < self.floor
+            || self.purges.iter().rev().take_while(|(number, _)| *number > epoch).any(|(_, purge)| purge.takes(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+    use crate::entry::Epoch;
+    use crate::replayed::Head;
+
+    fn entry() -> Entry {
+        Entry {
+            head: Head { status: StatusCode::OK, headers: Vec::new(), request_id: None },
+            body: Bytes::new(),
+            answer: None,
+            at: SystemTime::now(),
+            tenant: "t".into(),
+            model: "m".into(),
+            epoch: Epoch::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_before_a_purge_that_matches_is_taken_in_whatever_order_purges_are_heard_of() {
+        let other = Purge { tenant: Some("u".into()), model: None };
+        let mut purges = Purges::default();
+        purges.add(200, Purge::default());
+        purges.add(150, other.clone());
+        purges.add(300, other);
+        for (epoch, taken) in [(0, true), (160, true), (199, true), (200, false), (400, false)] {
+            assert_eq!(purges.takes(&entry(), epoch), taken, "{epoch}");
+        }
+        assert_eq!(purges.last(), 300);
+    }
+
+    #[test]
+    fn what_is_older_than_all_that_is_remembered_is_taken() {
+        let other = Purge { tenant: Some("u".into()), model: None };
+        let mut purges = Purges::default();
+        for number in 1..=REMEMBERED as u64 {
+            purges.add(number, other.clone());
+        }
+        assert!(!purges.takes(&entry(), 0));
+        purges.add(REMEMBERED as u64 + 1, other);
+        assert!(purges.takes(&entry(), 0) && !purges.takes(&entry(), 1));
+    }
+}

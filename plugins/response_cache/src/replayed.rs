@@ -1,0 +1,161 @@
+//! Which headers of an answer are given again with it, and what they say of keeping it.
+
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
+use http::{HeaderMap, StatusCode};
+
+/// The head of an answer, as it is given again: copies of their own, so that no buffer of a connection is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// The upstream's own id of the answer.
+    pub(crate) request_id: Option<HeaderValue>,
+}
+
+/// Where the upstream's own id stands, the first that is there.
+const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
+
+/// What belongs to the one exchange, its connection or its moment.
+const OF_THE_MOMENT: [&str; 23] = [
+    "age",
+    "alt-svc",
+    "cache-control",
+    "cf-cache-status",
+    "cf-ray",
+    "connection",
+    "content-length",
+    "date",
+    "expires",
+    "keep-alive",
+    "nel",
+    "openai-processing-ms",
+    "proxy-connection",
+    "report-to",
+    "request-id",
+    "server-timing",
+    "set-cookie",
+    "strict-transport-security",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-cache",
+    "x-request-id",
+];
+const FAMILIES_OF_THE_MOMENT: [&str; 8] = [
+    "anthropic-fast-",
+    "anthropic-priority-",
+    "anthropic-ratelimit-",
+    "ratelimit",
+    "retry-after",
+    "x-envoy-",
+    "x-ratelimit-",
+    "x-should-retry",
+];
+
+impl Head {
+    /// What of a head is given again.
+    pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
+        let copied = kept.filter_map(|(name, value)| Some((copied_name(name)?, copied_value(value)?)));
+        let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)).and_then(copied_value);
+        Self { status, headers: copied.collect(), request_id }
+    }
+
+    /// Roughly what it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let each = size_of::<(HeaderName, HeaderValue)>() + 48;
+        self.headers.iter().map(|(name, value)| each + name.as_str().len() + value.len()).sum::<usize>() + 64
+    }
+}
+
+fn is_of_the_moment(status: StatusCode, name: &str) -> bool {
+    // an error that is shared while it is under way tells its clients when to come again
+    let advice = matches!(name, "retry-after" | "retry-after-ms" | "x-should-retry");
+    if advice && !status.is_success() {
+        return false;
+    }
+    OF_THE_MOMENT.binary_search(&name).is_ok() || FAMILIES_OF_THE_MOMENT.iter().any(|family| name.starts_with(family))
+}
+
+fn copied_name(name: &HeaderName) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_str().as_bytes()).ok()
+}
+
+fn copied_value(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
+}
+
+/// Whether the upstream lets an answer be kept for calls that agree in these headers of their requests.
+///
+/// Its `no-cache` and `private` are no hindrance: every event stream has the one, and the other is about caches that
+/// tenants share.
+pub(crate) fn may_be_kept(headers: &HeaderMap, agree: impl Fn(&str) -> bool) -> bool {
+    let forbids = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
+    };
+    let varies = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|name| {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            !name.is_empty() && !agree(&name)
+        })
+    };
+    !headers.get_all(CACHE_CONTROL).iter().any(forbids) && !headers.get_all(VARY).iter().any(varies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn kept(status: StatusCode, list: &[(&'static str, &'static str)]) -> Vec<String> {
+        Head::of(status, &headers(list)).headers.iter().map(|(name, _)| name.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_list_of_names_can_be_searched() {
+        assert!(OF_THE_MOMENT.is_sorted());
+    }
+
+    #[test]
+    fn what_belongs_to_the_moment_is_not_given_again() {
+        let list = [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("anthropic-organization-id", "o"),
+            ("anthropic-ratelimit-requests-remaining", "1"),
+            ("x-ratelimit-reset-tokens", "6m0s"),
+            ("date", "d"),
+            ("set-cookie", "__cf_bm=x"),
+            ("request-id", "req_1"),
+            ("retry-after", "59"),
+            ("content-length", "5"),
+            ("access-control-allow-origin", "*"),
+        ];
+        let names = kept(StatusCode::OK, &list);
+        let expected = ["content-type", "content-encoding", "anthropic-organization-id", "access-control-allow-origin"];
+        assert_eq!(names, expected);
+        assert_eq!(Head::of(StatusCode::OK, &headers(&list)).request_id.unwrap(), "req_1");
+        assert!(kept(StatusCode::TOO_MANY_REQUESTS, &list).contains(&"retry-after".to_owned()));
+    }
+
+    #[test]
+    fn the_upstream_may_forbid_to_keep_an_answer() {
+        let known = |name: &str| name == "accept-encoding" || name == "origin";
+        for (list, may) in [
+            (&[][..], true),
+            (&[("cache-control", "no-cache, private")], true),
+            (&[("cache-control", "no-cache, No-Store")], false),
+            (&[("vary", "Accept-Encoding, origin")], true),
+            (&[("vary", "accept-encoding,x-team")], false),
+            (&[("vary", "*")], false),
+        ] {
+            assert_eq!(may_be_kept(&headers(list), known), may, "{list:?}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The settings of a cache, and what in them makes no sense together. Opens nothing.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use plugin_api::{ByteSize, Endpoint, Period};
+use redis::IntoConnectionInfo;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Answers repeated calls again, without the upstream.
+///
+/// An answer is given again only to the same tenant, for the same call: the same host, upstream, path, API headers and
+/// JSON body, where the order of keys, white space and the fields that mean nothing to the answer (`metadata.user_id`,
+/// `user`) do not matter. Only whole answers with status 200 are kept; calls with server-side tools or state, and those
+/// whose client forbids it (`cache-control: no-store`, `no-cache`), never are. `x-cache` tells what happened.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How long an answer may be given again.
+    pub ttl: Period,
+    /// The largest body that is kept.
+    pub max_entry: ByteSize,
+    /// The answers that each gateway keeps to itself.
+    pub memory: MemoryConfig,
+    /// The answers that gateways share; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisConfig>,
+    /// The paths whose calls are answered from the cache, as their API names them; whatever stands before them does not
+    /// matter.
+    pub paths: Vec<String>,
+    /// Who shares answers.
+    pub scope: Scope,
+    /// Further headers of requests that make calls differ. Those whose names begin with `anthropic-` or `openai-` do so
+    /// anyway, and `origin`.
+    pub vary: Vec<String>,
+    /// Whether the same calls under way at the same time become one call upstream.
+    pub coalesce: Coalesce,
+    /// What becomes of a call when all its clients have left.
+    pub on_all_gone: OnAllGone,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let paths = DEFAULT_PATHS.map(str::to_owned).into();
+        Self {
+            ttl: Period::from_secs(600),
+            max_entry: ByteSize::mebibytes(1),
+            memory: MemoryConfig::default(),
+            redis: None,
+            paths,
+            scope: Scope::default(),
+            vary: Vec::new(),
+            coalesce: Coalesce::default(),
+            on_all_gone: OnAllGone::default(),
+        }
+    }
+}
+
+const DEFAULT_PATHS: [&str; 5] =
+    ["/v1/messages", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
+
+/// What a gateway keeps in its own memory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// How many answers; the one that was used longest ago makes way.
+    pub max_entries: u64,
+    /// What they may take together.
+    pub max_bytes: ByteSize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { max_entries: 1000, max_bytes: ByteSize::mebibytes(256) }
+    }
+}
+
+/// A Redis that gateways share. Whatever is wrong with it costs a request no more than `timeout`, and mostly nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// Where it is: `redis://host:6379/0`, or `rediss://` for TLS; with `user:password@` before the host where it wants
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Some of the nodes of a Redis Cluster, in place of `url`; the others are found by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster: Vec<String>,
+    /// How long a request waits for it at most.
+    #[serde(default = "timeout")]
+    #[schemars(with = "Period")]
+    pub timeout: RedisTimeout,
+    /// How many connections; a large answer holds up only what shares its own.
+    #[serde(default = "connections")]
+    pub connections: u8,
+    /// What the names of all keys begin with. Gateways with the same prefix share answers and purges.
+    #[serde(default = "prefix")]
+    pub prefix: String,
+}
+
+/// A [`Period`] that can be compared and hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(try_from = "Period", into = "Period")]
+pub struct RedisTimeout(Duration);
+
+impl RedisTimeout {
+    pub(crate) fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl From<Period> for RedisTimeout {
+    fn from(period: Period) -> Self {
+        Self(period.get())
+    }
+}
+
+impl From<RedisTimeout> for Period {
+    fn from(timeout: RedisTimeout) -> Self {
+        Self::from_millis(u64::try_from(timeout.0.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn timeout() -> RedisTimeout {
+    RedisTimeout(Duration::from_millis(20))
+}
+
+fn connections() -> u8 {
+    2
+}
+
+fn prefix() -> String {
+    "tollgate".into()
+}
+
+/// Who shares answers: nobody else ever sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Those with the same credentials: `authorization`, `x-api-key`, and whatever else by its name may be one. Calls
+    /// without any bypass the cache.
+    #[default]
+    Credential,
+    /// Those with the same value of this header, which only a trusted proxy before the gateway may set. Calls without it
+    /// bypass the cache. Answers are given without asking the upstream whether the credentials are good.
+    Header(String),
+    /// All who come this way, under this name. Answers are given without asking the upstream whether the credentials are
+    /// good.
+    Name(String),
+}
+
+/// Whether the same calls under way at the same time become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Coalesce {
+    /// They share one call upstream, and its answer as it comes.
+    #[default]
+    On,
+    /// Each is a call of its own.
+    Off,
+}
+
+/// What becomes of a call when all its clients have left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAllGone {
+    /// It ends.
+    #[default]
+    Cancel,
+    /// It is read to its end, and its answer kept. It is billed in full.
+    Fill,
+}
+
+impl Config {
+    /// Checks the settings as a whole.
+    ///
+    /// # Errors
+    /// What in them makes no sense.
+    pub fn check(&self) -> Result<(), String> {
+        if self.ttl.get().is_zero() {
+            return Err("`ttl` is 0s, so no answer could ever be given again".into());
+        }
+        if self.memory.max_entries == 0 {
+            return Err("`memory.max_entries` is 0, wanted at least 1".into());
+        }
+        if self.max_entry > self.memory.max_bytes {
+            let (entry, all) = (self.max_entry, self.memory.max_bytes);
+            return Err(format!("`max_entry` is {entry}, above `memory.max_bytes`, which is {all}"));
+        }
+        self.endpoints()?;
+        self.vary_names()?;
+        match &self.scope {
+            Scope::Header(name) => drop(header_name("scope.header", name)?),
+            Scope::Name(name) if name.is_empty() => return Err("`scope.name` is empty".into()),
+            Scope::Name(_) | Scope::Credential => {}
+        }
+        self.redis.as_ref().map_or(Ok(()), RedisConfig::check)
+    }
+
+    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
+        if self.paths.is_empty() {
+            return Err("`paths` is empty, so no call could ever be answered".into());
+        }
+        let endpoint = |path: &String| match Endpoint::of(path) {
+            Some(Endpoint::MessageBatches) => {
+                Err(format!("`paths` names `{path}`, but batches are never answered again"))
+            }
+            Some(endpoint) if path.starts_with('/') => Ok(endpoint),
+            _ => Err(format!("`paths` names `{path}`, which is no path of calls to a model, such as `/v1/messages`")),
+        };
+        self.paths.iter().map(endpoint).collect()
+    }
+
+    pub(crate) fn vary_names(&self) -> Result<Vec<HeaderName>, String> {
+        self.vary.iter().map(|name| header_name("vary", name)).collect()
+    }
+}
+
+impl RedisConfig {
+    fn check(&self) -> Result<(), String> {
+        match (&self.url, self.cluster.is_empty()) {
+            (None, true) => return Err("`redis` wants `url`, or `cluster`".into()),
+            (Some(_), false) => return Err("`redis` has both `url` and `cluster`, wanted one of them".into()),
+            (Some(url), true) => address("redis.url", url)?,
+            (None, false) => self.cluster.iter().try_for_each(|url| address("redis.cluster", url))?,
+        }
+        if self.timeout.get().is_zero() {
+            return Err("`redis.timeout` is 0s, so no answer could ever come in time".into());
+        }
+        if self.connections == 0 {
+            return Err("`redis.connections` is 0, wanted at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+/// The error never shows the address, which may hold a password.
+fn address(setting: &str, url: &str) -> Result<(), String> {
+    let wanted = "wanted one like `redis://host:6379/0` or `rediss://host:6380`";
+    url.into_connection_info()
+        .map(drop)
+        .map_err(|error| format!("`{setting}` is no address of a Redis ({}); {wanted}", error.category()))
+}
+
+fn header_name(setting: &str, name: &str) -> Result<HeaderName, String> {
+    HeaderName::try_from(name).map_err(|_| format!("`{setting}` names `{name}`, which cannot be the name of a header"))
+}

@@ -1,0 +1,179 @@
+//! An answer as the bytes that Redis keeps. Whatever else is found there is told from one: by its form, its version, the
+//! key that it says it is for, and a checksum over all of it.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use plugin_api::Answer;
+use serde::{Deserialize, Serialize};
+
+use crate::asked::Key;
+use crate::entry::{Entry, Epoch};
+use crate::replayed::Head;
+
+const MAGIC: &[u8; 4] = b"TGC1";
+const CHECKSUM: usize = 32;
+const KEY: usize = 32;
+const LENGTH: usize = 4;
+/// Above this, zstd takes more time for less gain.
+const LEVEL: i32 = 3;
+
+/// All of an answer but its body.
+#[derive(Deserialize, Serialize)]
+struct Facts {
+    status: u16,
+    headers: Vec<(String, String)>,
+    request_id: Option<String>,
+    /// In milliseconds since 1970.
+    at: u64,
+    tenant: Box<str>,
+    model: Box<str>,
+    epoch: u64,
+    answer: Option<Box<Answer>>,
+    body: usize,
+}
+
+/// The bytes for an answer; `None` for one that has none, such as a header that is no text.
+pub(crate) fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
+    let at = entry.at.duration_since(UNIX_EPOCH).ok()?;
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let headers = entry.head.headers.iter();
+    let facts = Facts {
+        status: entry.head.status.as_u16(),
+        headers: headers.map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect::<Option<_>>()?,
+        request_id: entry.head.request_id.as_ref().and_then(text),
+        at: u64::try_from(at.as_millis()).ok()?,
+        tenant: entry.tenant.clone(),
+        model: entry.model.clone(),
+        epoch: entry.epoch.shared,
+        answer: entry.answer.clone(),
+        body: entry.body.len(),
+    };
+    let facts = serde_json::to_vec(&facts).ok()?;
+    let body = zstd::bulk::compress(&entry.body, LEVEL).ok()?;
+    let mut value = Vec::with_capacity(MAGIC.len() + CHECKSUM + KEY + LENGTH + facts.len() + body.len());
+    value.extend_from_slice(MAGIC);
+    value.extend_from_slice(&[0; CHECKSUM]);
+    value.extend_from_slice(&key.0);
+    value.extend_from_slice(&u32::try_from(facts.len()).ok()?.to_le_bytes());
+    value.extend_from_slice(&facts);
+    value.extend_from_slice(&body);
+    let checksum = blake3::hash(&value[MAGIC.len() + CHECKSUM..]);
+    value[MAGIC.len()..MAGIC.len() + CHECKSUM].copy_from_slice(checksum.as_bytes());
+    Some(value)
+}
+
+/// The answer in these bytes, if they are one for this key whose body has at most `max` bytes.
+pub(crate) fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
+    let rest = value.strip_prefix(MAGIC)?;
+    let (checksum, rest) = rest.split_at_checked(CHECKSUM)?;
+    if *blake3::hash(rest).as_bytes() != *checksum {
+        return None;
+    }
+    let rest = rest.strip_prefix(&key.0)?;
+    let (length, rest) = rest.split_first_chunk::<LENGTH>()?;
+    let (facts, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let facts: Facts = serde_json::from_slice(facts).ok()?;
+    if facts.body > max {
+        return None;
+    }
+    let body = if facts.body == 0 { Vec::new() } else { zstd::bulk::decompress(body, facts.body).ok()? };
+    if body.len() != facts.body {
+        return None;
+    }
+    let header =
+        |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
+    Some(Entry {
+        head: Head {
+            status: StatusCode::from_u16(facts.status).ok()?,
+            headers: facts.headers.into_iter().map(header).collect::<Option<_>>()?,
+            request_id: facts.request_id.and_then(|id| HeaderValue::try_from(id).ok()),
+        },
+        body: Bytes::from(body),
+        answer: facts.answer,
+        at: UNIX_EPOCH.checked_add(Duration::from_millis(facts.at))?,
+        tenant: facts.tenant,
+        model: facts.model,
+        epoch: Epoch { local: 0, shared: facts.epoch },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use plugin_api::{AnswerState, Tokens, Usage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        let raw = serde_json::value::RawValue::from_string(r#"{"input_tokens":3}"#.into()).unwrap();
+        let tokens = Tokens { input: Some(3), ..Tokens::default() };
+        let usage = Usage { tokens, raw: Some(raw), ..Usage::default() };
+        let answer = Answer { state: AnswerState::Complete, usage: Some(usage), ..Answer::default() };
+        Entry {
+            head: Head {
+                status: StatusCode::OK,
+                headers: vec![(HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"))],
+                request_id: Some(HeaderValue::from_static("req_1")),
+            },
+            body: "data: {}\n\n".repeat(1000).into(),
+            answer: Some(Box::new(answer)),
+            at: SystemTime::now(),
+            tenant: "t".into(),
+            model: "m".into(),
+            epoch: Epoch { local: 7, shared: 5 },
+        }
+    }
+
+    #[test]
+    fn an_answer_comes_back_as_it_went_and_smaller() {
+        let (key, entry) = (Key([7; 32]), entry());
+        let value = encode(key, &entry).unwrap();
+        assert!(value.len() < 1000, "{}", value.len());
+        let back = decode(key, &value, 1 << 20).unwrap();
+        assert_eq!(back.body, entry.body);
+        assert_eq!(back.head.headers, entry.head.headers);
+        assert_eq!(back.head.request_id, entry.head.request_id);
+        assert_eq!((&*back.tenant, &*back.model, back.epoch.shared), ("t", "m", 5));
+        assert!(back.age() < Duration::from_secs(60));
+        let usage = back.answer.unwrap().usage.unwrap();
+        assert_eq!((usage.tokens.input, usage.raw.unwrap().get()), (Some(3), r#"{"input_tokens":3}"#));
+    }
+
+    #[test]
+    fn another_key_and_a_body_that_is_too_large_are_refused() {
+        let value = encode(Key([7; 32]), &entry()).unwrap();
+        assert!(decode(Key([8; 32]), &value, 1 << 20).is_none());
+        assert!(decode(Key([7; 32]), &value, 9_999).is_none());
+        assert!(decode(Key([7; 32]), &value, 10_000).is_some());
+    }
+
+    #[test]
+    fn no_bit_of_it_can_be_wrong_and_no_end_missing() {
+        let value = encode(Key([7; 32]), &entry()).unwrap();
+        for at in 0..value.len() {
+            let mut wrong = value.clone();
+            wrong[at] ^= 1 << (at % 8);
+            assert!(decode(Key([7; 32]), &wrong, 1 << 20).is_none(), "{at}");
+            assert!(decode(Key([7; 32]), &value[..at], 1 << 20).is_none(), "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_is_no_answer(bytes in prop::collection::vec(any::<u8>(), 0..300), sealed in any::<bool>()) {
+            let mut value = bytes;
+            if sealed {
+                // well-formed outside, rubbish inside
+                value.splice(0..0, [7; 32]);
+                let checksum = *blake3::hash(&value).as_bytes();
+                value.splice(0..0, checksum);
+                value.splice(0..0, *MAGIC);
+            }
+            prop_assert!(decode(Key([7; 32]), &value, 1 << 20).is_none());
+        }
+    }
+}
