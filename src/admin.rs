@@ -1,7 +1,8 @@
-//! The operator's listener: health, metrics, upstreams, reload. Plain HTTP/1.1, without authentication, apart from the clients'
-//! listeners; it answers until the gateway is gone.
+//! The operator's listener: health, metrics, upstreams, reload, purges. Plain HTTP/1.1, without authentication, apart from
+//! the clients' listeners; it answers until the gateway is gone.
 
 mod answer;
+mod purge;
 mod readiness;
 mod requests;
 mod upstreams;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::config::ConfigErrors;
 use crate::metrics::Metrics;
 
+pub use purge::{Purged, Purger};
 pub use readiness::Readiness;
 pub use upstreams::UpstreamSeen;
 
@@ -60,6 +62,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Where `/reload` asks.
     pub reload: mpsc::Sender<ReloadRequest>,
+    /// Where `/cache` asks.
+    pub purge: Purger,
     /// Looks at the upstreams: for `/upstreams`, and for each scrape.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }

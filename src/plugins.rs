@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -14,14 +15,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::chain::Installed;
 
 /// What plugins keep beyond the configuration that names them.
-#[derive(Debug, Default)]
-pub struct Lasting {}
+#[derive(Debug)]
+pub struct Lasting {
+    /// Answers to be given again, and calls that can be joined.
+    pub caches: Arc<response_cache::Caches>,
+}
+
+impl Default for Lasting {
+    fn default() -> Self {
+        Self { caches: response_cache::Caches::new() }
+    }
+}
 
 impl Lasting {
     /// The figures that plugins count, whatever configuration is at work.
     #[must_use]
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        Vec::new()
+        vec![self.caches.collector()]
+    }
+
+    /// Removes kept answers: of this tenant, and to this model, where they are named. How many there were here, and whether
+    /// other gateways know; `None` where nothing is shared.
+    pub async fn purge_cache(&self, tenant: Option<String>, model: Option<String>) -> (u64, Option<bool>) {
+        let purged = self.caches.purge(response_cache::Purge { tenant, model }).await;
+        (purged.entries, purged.told)
     }
 
     /// Finishes what is under way, after the last request and before the process ends; takes no longer than this.
@@ -43,6 +60,8 @@ pub struct Site<'a> {
 pub enum PluginEntry {
     /// Refuses or clamps calls that ask for more tokens than allowed.
     MaxTokens(Switch<max_tokens::Config>),
+    /// Answers repeated calls again, and makes one call of the same ones under way.
+    ResponseCache(Switch<response_cache::Config>),
 }
 
 impl PluginEntry {
@@ -51,6 +70,7 @@ impl PluginEntry {
     pub fn name(&self) -> &'static str {
         match self {
             Self::MaxTokens(_) => <max_tokens::MaxTokens as plugin_api::Plugin>::NAME,
+            Self::ResponseCache(_) => <response_cache::ResponseCache as plugin_api::Plugin>::NAME,
         }
     }
 
@@ -59,6 +79,7 @@ impl PluginEntry {
     pub fn is_off(&self) -> bool {
         match self {
             Self::MaxTokens(switch) => matches!(switch, Switch::Off),
+            Self::ResponseCache(switch) => matches!(switch, Switch::Off),
         }
     }
 
@@ -69,7 +90,8 @@ impl PluginEntry {
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::MaxTokens(Switch::On(config)) => config.build().map(drop),
-            Self::MaxTokens(Switch::Off) => Ok(()),
+            Self::ResponseCache(Switch::On(config)) => config.check(),
+            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) => Ok(()),
         }
     }
 
@@ -77,10 +99,11 @@ impl PluginEntry {
     ///
     /// # Errors
     /// What is wrong with its settings as a whole, or keeps it from beginning.
-    pub fn install(&self, _: &Site<'_>) -> Result<Option<Installed>, String> {
+    pub fn install(&self, site: &Site<'_>) -> Result<Option<Installed>, String> {
         Ok(match self {
             Self::MaxTokens(Switch::On(config)) => Some(Installed::new(config.build()?)),
-            Self::MaxTokens(Switch::Off) => None,
+            Self::ResponseCache(Switch::On(config)) => Some(Installed::new(site.lasting.caches.install(config)?)),
+            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) => None,
         })
     }
 }

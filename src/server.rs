@@ -95,8 +95,9 @@ async fn serve(
     if let Some(socket) = admin_socket {
         addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
+        let purge = purger(&lasting);
         let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, upstreams };
         tokio::spawn(admin::serve(socket, Arc::new(admin)));
     }
     readiness.set_ready();
@@ -139,6 +140,18 @@ fn look(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
     let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
     UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
     seen
+}
+
+/// Carries out the admin listener's purges.
+fn purger(lasting: &Arc<Lasting>) -> admin::Purger {
+    let lasting = lasting.clone();
+    Box::new(move |tenant, model| {
+        let lasting = lasting.clone();
+        Box::pin(async move {
+            let (entries, told) = lasting.plugins.purge_cache(tenant, model).await;
+            admin::Purged { entries, told }
+        })
+    })
 }
 
 fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {

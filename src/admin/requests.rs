@@ -9,6 +9,7 @@ use crate::config::{ConfigError, ConfigErrors};
 
 use super::Admin;
 use super::answer::{self, Answer};
+use super::purge;
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
 
@@ -22,8 +23,10 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
         "/metrics" if reads => metrics(admin),
         "/upstreams" if reads => upstreams(admin),
         "/reload" if *method == Method::POST => reload(admin).await,
+        "/cache" if *method == Method::DELETE => purge::purge(request.uri().query(), &admin.purge).await,
         "/healthz" | "/readyz" | "/metrics" | "/upstreams" => answer::not_allowed(method, "GET, HEAD"),
         "/reload" => answer::not_allowed(method, "POST"),
+        "/cache" => answer::not_allowed(method, "DELETE"),
         path => answer::not_found(path),
     }
 }

@@ -62,12 +62,30 @@ async fn what_is_not_there_or_not_allowed_is_told_in_json() {
         ("GET /healthz/ HTTP/1.1", 404, "not_found"),
         ("POST /healthz HTTP/1.1", 405, "method_not_allowed"),
         ("GET /reload HTTP/1.1", 405, "method_not_allowed"),
+        ("GET /cache HTTP/1.1", 405, "method_not_allowed"),
     ] {
         let answer = gateway.ask(&format!("{request}\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
         assert_eq!(answer.status, status, "{request}");
         assert_eq!(answer.json()["error"], kind, "{request}");
         assert_eq!(answer.head.contains("allow: "), status == 405, "{}", answer.head);
     }
+}
+
+#[tokio::test]
+async fn a_purge_is_carried_out_and_its_outcome_told() {
+    let gateway = Gateway::start();
+    for (query, status, told) in [
+        ("model=m", 200, r#"{"purged":1,"shared":null}"#),
+        ("tenant=told", 200, r#"{"purged":0,"shared":true}"#),
+        ("tenant=untold&model=m", 202, r#"{"purged":1,"shared":false}"#),
+        ("all", 200, r#"{"purged":0,"shared":null}"#),
+    ] {
+        let answer =
+            gateway.ask(&format!("DELETE /cache?{query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.body.trim_end()), (status, told), "{query}");
+    }
+    let answer = gateway.ask("DELETE /cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &Value::from("bad_request")));
 }
 
 #[tokio::test]
@@ -197,7 +215,11 @@ impl Gateway {
             })
         };
         let metrics = Arc::new(Metrics::new());
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, upstreams };
+        let purge: Purger = Box::new(|tenant, model| {
+            let told = tenant.map(|tenant| tenant == "told");
+            Box::pin(async move { Purged { entries: u64::from(model.is_some()), told } })
+        });
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, upstreams };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
         Self { address, readiness, reloads, observed }
     }

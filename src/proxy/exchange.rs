@@ -259,6 +259,10 @@ impl Drop for Exchange {
             self.outcome.end = failure.end();
             self.outcome.error = Some(failure.word());
             failure.tell(&self.outcome);
+        } else if self.client_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)) {
+            // it went on without its client, until nobody wanted it any more
+            self.outcome.end = End::ClientGone;
+            self.outcome.error = Some(Failure::ClientGone.word());
         } else {
             self.outcome.end = End::Aborted;
             self.outcome.error = Some("aborted");
