@@ -17,6 +17,7 @@ mod lines;
 mod metrics;
 mod origin;
 mod raw;
+mod redis;
 mod rest;
 mod tests;
 mod wait;
@@ -27,7 +28,8 @@ pub use folder::Folder;
 pub use gateway::{Gateway, gateway};
 pub use lines::Lines;
 pub use origin::{
-    Alpn, Closed, Framing, Gate, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
+    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
 };
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
+pub use redis::{Redis, redis};
 pub use wait::{DEADLINE, eventually, found, soon};

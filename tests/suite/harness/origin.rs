@@ -25,7 +25,7 @@ use super::wait::{eventually, found};
 
 pub use received::{Closed, Framing, Received};
 pub use refusing::refusing;
-pub use script::{Gate, Script, answer, feed, gate, sse};
+pub use script::{Feed, Gate, Script, answer, feed, gate, sse};
 
 /// A provider in plain text, HTTP/1.1. Until it is told otherwise it answers everything with 200 and `hello`.
 pub async fn origin() -> Origin {

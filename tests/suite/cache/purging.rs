@@ -1,0 +1,55 @@
+//! What the operator wants gone is gone: here at once, elsewhere within the bound that the README names.
+
+use super::*;
+use crate::harness::{eventually, gateway, origin, redis};
+
+#[tokio::test]
+async fn a_purge_reaches_redis_and_the_other_gateways() {
+    let redis = redis(&[]).await;
+    let origin = origin().await;
+    origin.answers(json("old"));
+    let settings = plugin(&format!("redis: {{ url: \"{}\", timeout: 250ms }}", redis.url()));
+    let one = gateway().upstream(&origin).settings(&settings).start().await;
+    let other = gateway().upstream(&origin).settings(&settings).start().await;
+    let call = asks("hi", false);
+    // known to both memories and to Redis
+    eventually("in Redis", async || {
+        ask(&one, "a", &call).await;
+        !redis.keys("tollgate:cache:").await.is_empty()
+    })
+    .await;
+    eventually("with both", async || mark(&ask(&other, "a", &call).await) == "HIT").await;
+    origin.answers(json("new"));
+    let told = one.ask("DELETE", "/cache?model=claude-opus-4").await;
+    assert_eq!((told.status, told.text().trim_end()), (200, r#"{"purged":0,"shared":true}"#));
+    assert_eq!(mark(&ask(&one, "a", &call).await), "HIT");
+    let told = one.ask("DELETE", "/cache?model=claude-opus-5").await;
+    assert_eq!((told.status, told.text().trim_end()), (200, r#"{"purged":1,"shared":true}"#));
+    let fresh = ask(&one, "a", &call).await;
+    assert_eq!((mark(&fresh), fresh.text()), ("MISS", message("new")));
+    eventually("gone from the other, too", async || ask(&other, "a", &call).await.text() == message("new")).await;
+    for path in ["/cache", "/cache?tenant=", "/cache?x=1"] {
+        assert_eq!(one.ask("DELETE", path).await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_purge_while_redis_is_gone_is_carried_out_here_and_told_later() {
+    let redis = redis(&[]).await;
+    let origin = origin().await;
+    origin.answers(json("old"));
+    let settings = plugin(&format!("redis: {{ url: \"{}\", timeout: 250ms }}", redis.url()));
+    let one = gateway().upstream(&origin).settings(&settings).start().await;
+    let other = gateway().upstream(&origin).settings(&settings).start().await;
+    let call = asks("hi", false);
+    for gateway in [&one, &other] {
+        eventually("kept", async || mark(&ask(gateway, "a", &call).await) == "HIT").await;
+    }
+    redis.freeze();
+    origin.answers(json("new"));
+    let told = one.ask("DELETE", "/cache?all").await;
+    assert_eq!((told.status, told.text().trim_end()), (202, r#"{"purged":1,"shared":false}"#));
+    assert_eq!(ask(&one, "a", &call).await.text(), message("new"));
+    redis.thaw();
+    eventually("gone from the other, too", async || ask(&other, "a", &call).await.text() == message("new")).await;
+}

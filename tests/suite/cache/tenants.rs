@@ -1,0 +1,64 @@
+//! Two hundred tenants that send the same body: nobody ever sees a byte that was made for another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::*;
+use crate::harness::{gateway, origin, redis};
+
+const TENANTS: usize = 200;
+const ROUNDS: usize = 6;
+
+#[tokio::test]
+async fn tenants_never_see_each_others_bytes_under_load_with_reloads_with_either_tier() {
+    let redis = redis(&[]).await;
+    let origin = origin().await;
+    // the answer names the key that asked for it
+    origin.answers_with(|request| {
+        let key = request.header("x-api-key").unwrap_or("nobody");
+        if request.target.contains("stream") { streamed(&["for", key]) } else { json(key) }
+    });
+    let shared = format!("redis: {{ url: \"{}\", timeout: 250ms }}, memory: {{ max_entries: 40 }}", redis.url());
+    for settings in ["memory: { max_entries: 150 }", &shared] {
+        let builder = gateway().upstream(&origin).settings(&plugin(settings));
+        let texts = [builder.text(), builder.text().replace("max_entries: ", "max_entries: 1")];
+        let gateway = builder.start().await;
+        let (done, given) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut tenants = tokio::task::JoinSet::new();
+        for tenant in 0..TENANTS {
+            let (address, given) = (gateway.address(), given.clone());
+            tenants.spawn(async move {
+                let key = format!("sk-tenant-{tenant}");
+                let mut client = http1(address).await;
+                for round in 0..ROUNDS {
+                    let stream = (tenant + round) % 2 == 0;
+                    let target = if stream { "/v1/messages?stream" } else { "/v1/messages" };
+                    let request = client.request("POST", target).header("x-api-key", &key);
+                    let told = client.call(request.body(body(asks("the same", stream))).unwrap()).await;
+                    let expected = if stream { events(&["for", &key]).concat() } else { message(&key) };
+                    assert_eq!(told.text(), expected, "{}", mark(&told));
+                    given.fetch_add(usize::from(mark(&told) == "HIT"), Ordering::Relaxed);
+                }
+            });
+        }
+        let reloads = async {
+            let mut turn = 0;
+            while !done.load(Ordering::Relaxed) {
+                turn += 1;
+                gateway.rewrite(&texts[turn % 2]);
+                assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            turn
+        };
+        let served = async {
+            while let Some(tenant) = tenants.join_next().await {
+                tenant.unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        };
+        let (reloads, ()) = tokio::join!(reloads, served);
+        assert!(reloads > 1);
+        assert!(given.load(Ordering::Relaxed) > TENANTS, "{given:?}");
+    }
+}
