@@ -124,6 +124,8 @@ class Bench:
         """Every target by name, as a function that starts it; the bare proxy, against which all are held, first."""
         found = {"bare": self.bare, "tollgate": lambda: self.tollgate("")}
         found["tollgate, max_tokens"] = lambda: self.tollgate("{ max_tokens: { limit: 4000 } }")
+        found["tollgate, cache hit"] = lambda: self.tollgate("{ response_cache: {} }")
+        found["tollgate, coalesced"] = lambda: self.tollgate("{ response_cache: { ttl: 1ms } }")
         if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
             found["nginx"] = self.nginx
         return {name: start for name, start in found.items() if name == "bare" or self.given.only in name}
