@@ -163,6 +163,15 @@ impl Seats {
         Ok(())
     }
 
+    /// Runs `ending` of all, top to bottom; one that panics keeps none of the others from it.
+    pub fn ending(&mut self, outcome: &Outcome) {
+        for seat in &mut self.seats {
+            if catch_unwind(AssertUnwindSafe(|| seat.ending(outcome))).is_err() {
+                told_of_panic(seat.name());
+            }
+        }
+    }
+
     /// Runs `log` of all, top to bottom; one that panics keeps none of the others from it.
     pub fn log(&mut self, outcome: &Outcome) {
         for seat in &mut self.seats {
@@ -189,6 +198,7 @@ trait Seat: Send + Sync {
     async fn response_head(&mut self, head: &mut ResponseHead<'_>);
     fn response_chunk(&mut self, chunk: &Chunk<'_>);
     fn batch_result(&mut self, result: &BatchResult);
+    fn ending(&mut self, outcome: &Outcome);
     fn log(&mut self, outcome: &Outcome);
 }
 
@@ -225,6 +235,10 @@ impl<P: Plugin> Seat for Seated<P> {
 
     fn batch_result(&mut self, result: &BatchResult) {
         self.plugin.batch_result(&mut self.state, result);
+    }
+
+    fn ending(&mut self, outcome: &Outcome) {
+        self.plugin.ending(&mut self.state, outcome);
     }
 
     fn log(&mut self, outcome: &Outcome) {

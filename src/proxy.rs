@@ -131,12 +131,12 @@ impl ProxyHttp for Gateway {
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         x: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
-        response::on_chunk(body, end, x)?;
+        response::on_chunk(session, body, end, x)?;
         Ok(None)
     }
 

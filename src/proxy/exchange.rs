@@ -65,8 +65,20 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     /// Whether the client has left an exchange that goes on without it.
     pub client_left: Option<Arc<AtomicBool>>,
+    passing: Passing,
     _in_flight: InFlight,
     recorded: bool,
+}
+
+/// How much of the answer is on its way to the client.
+#[derive(Default)]
+struct Passing {
+    /// How long its body says it is.
+    length: Option<u64>,
+    /// How much of that has come.
+    bytes: u64,
+    /// The plugins were told how it will end.
+    ending: bool,
 }
 
 /// A body that was read here in full.
@@ -145,6 +157,7 @@ impl Exchange {
             outlive: None,
             failure: None,
             client_left: None,
+            passing: Passing::default(),
             _in_flight: snapshot.metrics.request_in_flight(),
             recorded: false,
             snapshot,
@@ -200,6 +213,42 @@ impl Exchange {
         self.body.is_some() || !session.retry_buffer_truncated()
     }
 
+    /// Notes the head that is about to go to the client, and how long its body says it is; 0 where there is none.
+    pub fn passing_head(&mut self, session: &Session, length: Option<u64>) {
+        (self.passing.length, self.passing.bytes) = (length, 0);
+        if length == Some(0) {
+            self.tell_ending(session);
+        }
+    }
+
+    /// Notes bytes that are about to go to the client, and whether they are the last.
+    pub fn passing(&mut self, session: &Session, bytes: u64, last: bool) {
+        self.passing.bytes += bytes;
+        // the end of a body of known length may be told only after its last byte
+        if last || self.passing.length == Some(self.passing.bytes) {
+            self.tell_ending(session);
+        }
+    }
+
+    /// Tells the plugins how it will end, if the client gets what is about to be sent: whoever keeps a record has it before the client
+    /// has its answer.
+    fn tell_ending(&mut self, session: &Session) {
+        if self.seats.is_empty() || self.recorded || std::mem::replace(&mut self.passing.ending, true) {
+            return;
+        }
+        // all of the answer has been read, whether or not its end has been seen
+        reading::end(self);
+        let (end, error) = (self.outcome.end, self.outcome.error);
+        if self.body.is_none() {
+            self.outcome.request_bytes = session.body_bytes_read() as u64;
+        }
+        self.outcome.response_bytes = self.passing.bytes;
+        self.judge(false);
+        self.outcome.total = self.began.elapsed();
+        self.seats.ending(&self.outcome);
+        (self.outcome.end, self.outcome.error) = (end, error);
+    }
+
     /// Notes what is known when the client has all it gets, and records the exchange.
     pub fn finish(&mut self, session: &Session, broken: bool) {
         self.watch.over();
@@ -212,6 +261,12 @@ impl Exchange {
             self.outcome.request_bytes = session.body_bytes_read() as u64;
         }
         self.outcome.response_bytes = session.body_bytes_sent() as u64;
+        self.judge(broken);
+        self.record();
+    }
+
+    /// Says how it ended, by what went wrong and whether the answer is `broken`.
+    fn judge(&mut self, broken: bool) {
         if let Some(failure) = self.failure.as_ref().filter(|_| broken || self.outcome.end == End::Aborted) {
             self.outcome.end = failure.end();
             self.outcome.error = Some(failure.word());
@@ -222,7 +277,6 @@ impl Exchange {
             self.outcome.end = End::ClientGone;
             self.outcome.error = Some(Failure::ClientGone.word());
         }
-        self.record();
     }
 
     fn record(&mut self) {

@@ -104,6 +104,22 @@ pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<(), &'static s
     results.iter().try_for_each(|result| x.seats.batch_result(result))
 }
 
+/// Puts what was read into the exchange's record, once the whole answer has been.
+pub fn end(x: &mut Exchange) {
+    let reading = &mut x.reading;
+    // a fault of the reading leaves the record without it
+    let ended = catch_unwind(AssertUnwindSafe(|| match reading {
+        Reading::Answer(reader) | Reading::Saved(reader) => reader.finish(),
+        Reading::Nothing | Reading::Batch(_) => {}
+    }));
+    match (ended, &x.reading) {
+        // its results go on to come until it ends
+        (Ok(()), Reading::Batch(_)) => {}
+        (Ok(()), _) => conclude(x),
+        (Err(_), _) => x.reading = Reading::Nothing,
+    }
+}
+
 /// Puts what was read into the exchange's record.
 pub fn conclude(x: &mut Exchange) {
     let conclude = |reader: Box<Reader>| catch_unwind(AssertUnwindSafe(|| reader.into_answer())).ok();

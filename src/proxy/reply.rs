@@ -59,15 +59,18 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     match reply.body {
         Body::Whole(body) => {
             let without_body = is_head || body.is_empty();
+            x.passing_head(session, Some(if without_body { 0 } else { body.len() as u64 }));
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
                     response::show_chunk(&body, true, x)?;
                 }
+                x.passing(session, body.len() as u64, true);
                 session.write_response_body(Some(body), true).await.map_err(|e| e.into_down())?;
             }
         }
         Body::Stream(pieces) => {
+            x.passing_head(session, is_head.then_some(0));
             session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
             if !is_head {
                 stream(session, x, pieces, unread).await?;
@@ -117,6 +120,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream,
         };
         response::read(&bytes, last, x)?;
         response::show_chunk(&bytes, last, x)?;
+        x.passing(session, bytes.len() as u64, last);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;
         if last {

@@ -1,8 +1,8 @@
 //! The way out of the upstream's answer: its head judged, its bytes shown to the plugins as they pass.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderName, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, Method, StatusCode, Version};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -53,18 +53,31 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     if x.seats.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    show_head(head, x).await
+    show_head(head, x).await?;
+    x.passing_head(session, body_length(session, head));
+    Ok(())
+}
+
+/// How long an answer's body is, where its head says so (RFC 9112 §6.3).
+fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
+    let without = session.req_header().method == Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if without { Some(0) } else { length() }
 }
 
 /// Bytes of the answer are passing.
-pub fn on_chunk(body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
+pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
     read(body.as_deref().unwrap_or_default(), last, x)?;
     if let Some(filter) = &mut x.stream_usage {
         *body = Some(reading::filtered(filter, body.as_deref().unwrap_or_default(), last));
     }
     let none = Bytes::new();
-    show_chunk(body.as_ref().unwrap_or(&none), last, x)
+    let bytes = body.as_ref().unwrap_or(&none);
+    show_chunk(bytes, last, x)?;
+    x.passing(session, bytes.len() as u64, last);
+    Ok(())
 }
 
 /// Reads bytes of an answer.

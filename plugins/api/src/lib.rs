@@ -84,6 +84,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// with the stream: be quick, never block.
     fn batch_result(&self, _: &mut Self::State, _: &BatchResult) {}
 
+    /// The last bytes are about to go to the client. What the outcome says will hold if they arrive, and [`log`](Plugin::log) tells
+    /// whether they did; a record that must not be lost once the client has its answer is made here. Runs at most once, and not for
+    /// exchanges whose end nobody can foresee. In line with the stream: be quick, never block.
+    fn ending(&self, _: &mut Self::State, _: &Outcome) {}
+
     /// The exchange is over. Runs exactly once for every accepted request, whatever became of it,
     /// in the worst case from a destructor: hence not async.
     fn log(&self, _: &mut Self::State, _: &Outcome) {}
