@@ -1,0 +1,170 @@
+//! Which conversation a call is a turn of. Knows the turns of late by itself, and asks the database for older ones and for those
+//! of other gateways.
+//!
+//! A call sends the whole conversation so far: the messages of an earlier call, the answer to that, and a new message. So
+//! the hash of all but its last two messages is the hash of all messages of the earlier call, which is in its row. The
+//! conversation is named after the `id` of its first request, so that a row that is shipped twice says the same twice.
+//! Turns are found only among those of the same host and API key. Of several conversations that begin alike, the latest is meant.
+
+use std::collections::{HashMap, HashSet};
+
+use ring::digest::{Context, SHA256};
+use uuid::Uuid;
+
+use crate::{Record, Row, Turn};
+
+/// As many turns are known at least, and at most twice as many; each takes some 50 bytes.
+const TURNS: usize = 50_000;
+
+type Key = [u8; 16];
+
+/// The turns of late.
+#[derive(Debug)]
+pub(crate) struct Conversations {
+    most: usize,
+    young: HashMap<Key, Uuid>,
+    old: HashMap<Key, Uuid>,
+}
+
+impl Default for Conversations {
+    fn default() -> Self {
+        Self::of_turns(TURNS)
+    }
+}
+
+impl Conversations {
+    fn of_turns(most: usize) -> Self {
+        Self { most, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    /// The earlier turns that these records go on from, as far as they are not known.
+    pub(crate) fn unknown(&self, records: &[Record]) -> Vec<Turn> {
+        let mut known = HashSet::new();
+        let mut turns = Vec::new();
+        for row in rows(records) {
+            if let Some(hash) = row.previous_turn_hash {
+                let key = key(row, hash);
+                if self.find(key).is_none() && known.insert(key) {
+                    turns.push(Turn { domain: row.domain.clone(), api_key_hash: row.api_key_hash.clone(), hash });
+                }
+            }
+            known.extend(row.turn_hash.map(|hash| key(row, hash)));
+        }
+        turns
+    }
+
+    /// What the database says of such turns, in their order.
+    pub(crate) fn learn(&mut self, turns: &[Turn], conversations: &[Option<Uuid>]) {
+        for (turn, conversation) in turns.iter().zip(conversations) {
+            if let Some(conversation) = conversation {
+                self.note(scoped(&turn.domain, turn.api_key_hash.as_deref(), turn.hash), *conversation);
+            }
+        }
+    }
+
+    /// Gives every turn its conversation.
+    pub(crate) fn link(&mut self, records: &mut [Record]) {
+        for record in records {
+            let Record::Request(row) = record else { continue };
+            let Some(turn) = row.turn_hash else { continue };
+            let earlier = row.previous_turn_hash.and_then(|hash| self.find(key(row, hash)));
+            let conversation = earlier.unwrap_or(row.id);
+            row.conversation_id = Some(conversation);
+            self.note(key(row, turn), conversation);
+        }
+    }
+
+    fn find(&self, key: Key) -> Option<Uuid> {
+        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
+    }
+
+    fn note(&mut self, key: Key, conversation: Uuid) {
+        if self.young.len() >= self.most {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, conversation);
+    }
+}
+
+fn rows(records: &[Record]) -> impl Iterator<Item = &Row> {
+    records.iter().filter_map(|record| match record {
+        Record::Request(row) => Some(&**row),
+        Record::Batch(_) => None,
+    })
+}
+
+fn key(row: &Row, hash: [u8; 32]) -> Key {
+    scoped(&row.domain, row.api_key_hash.as_deref(), hash)
+}
+
+/// A turn within its host and key. Hashed together, so that no caller can name another's turn.
+fn scoped(domain: &str, api_key_hash: Option<&str>, hash: [u8; 32]) -> Key {
+    let mut context = Context::new(&SHA256);
+    for part in [domain.as_bytes(), b"\0", api_key_hash.unwrap_or_default().as_bytes(), b"\0", &hash] {
+        context.update(part);
+    }
+    let digest = context.finish();
+    let mut key = Key::default();
+    key.copy_from_slice(&digest.as_ref()[..16]);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(id: u128, key: &str, previous: Option<u8>, turn: u8) -> Record {
+        Record::Request(Box::new(Row {
+            id: Uuid::from_u128(id),
+            domain: "a.example".into(),
+            api_key_hash: Some(key.into()),
+            turn_hash: Some([turn; 32]),
+            previous_turn_hash: previous.map(|hash| [hash; 32]),
+            ..Row::default()
+        }))
+    }
+
+    fn link(conversations: &mut Conversations, mut records: Vec<Record>) -> Vec<u128> {
+        conversations.link(&mut records);
+        rows(&records).map(|row| row.conversation_id.unwrap().as_u128()).collect()
+    }
+
+    #[test]
+    fn turns_that_go_on_from_each_other_are_one_conversation() {
+        let mut known = Conversations::default();
+        let records =
+            vec![turn(1, "k", None, 1), turn(2, "k", Some(1), 2), turn(3, "k", Some(2), 3), turn(4, "k", None, 9)];
+        assert!(known.unknown(&records).is_empty());
+        assert_eq!(link(&mut known, records), [1, 1, 1, 4]);
+        assert_eq!(link(&mut known, vec![turn(5, "k", Some(9), 10), turn(6, "k", Some(3), 4)]), [4, 1]);
+    }
+
+    #[test]
+    fn nobody_goes_on_from_another_keys_turn() {
+        let mut known = Conversations::default();
+        assert_eq!(link(&mut known, vec![turn(1, "k", None, 1), turn(2, "other", Some(1), 2)]), [1, 2]);
+    }
+
+    #[test]
+    fn older_turns_are_asked_for_once_and_then_known() {
+        let mut known = Conversations::default();
+        let records = || vec![turn(8, "k", Some(1), 2), turn(9, "k", Some(1), 3)];
+        let asked = known.unknown(&records());
+        assert_eq!(asked.len(), 1);
+        known.learn(&asked, &[Some(Uuid::from_u128(7))]);
+        assert!(known.unknown(&records()).is_empty());
+        assert_eq!(link(&mut known, records()), [7, 7]);
+        // what is shipped twice says the same twice
+        assert_eq!(link(&mut known, records()), [7, 7]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_latest_turns_stay() {
+        let mut known = Conversations::of_turns(10);
+        for id in 0..200 {
+            link(&mut known, vec![turn(id.into(), "k", None, id)]);
+            assert!(known.young.len() + known.old.len() <= 20);
+        }
+        assert_eq!(link(&mut known, vec![turn(1000, "k", Some(195), 201)]), [195]);
+    }
+}

@@ -1,0 +1,274 @@
+//! What is remembered of one exchange, and how that and its outcome become a row. Decides nothing about where the row goes.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use plugin_api::http::HeaderMap;
+use plugin_api::http::header::AUTHORIZATION;
+use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, RequestHead, Uuid};
+use ring::digest::{SHA256, digest};
+
+use crate::kept::Kept;
+use crate::prices::Prices;
+use crate::row::{BatchRow, Row, Timestamp, Tokens, UsageSource};
+
+/// The longest host, path and other text in a row, in bytes; what is longer is cut. Nobody's own names are as long.
+const DOMAIN: usize = 255;
+const PATH: usize = 2048;
+const TEXT: usize = 512;
+/// The longest usage object that is kept.
+const USAGE: usize = 64 << 10;
+/// The host of requests that name none.
+const UNKNOWN: &str = "unknown";
+/// Hexadecimal digits of a key's hash that are kept.
+const HASH_DIGITS: usize = 32;
+/// A row that was foreseen is corrected only where its time is wrong by more.
+const TIME_OFF: Duration = Duration::from_millis(10);
+
+/// What is remembered of one exchange.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The hash of the caller's API key.
+    pub(crate) api_key_hash: Option<String>,
+    /// Its number among the rows of this gateway; 0 as long as it has none.
+    pub(crate) sequence: i64,
+    /// What was foreseen, once it was.
+    pub(crate) foreseen: Option<Foreseen>,
+    /// Bodies to be kept; none where none are.
+    pub(crate) kept: Option<Box<Kept>>,
+    /// What rows of batch results need, in a download that may have some.
+    pub(crate) download: Option<Box<Download>>,
+}
+
+/// What a batch's results have of the exchange in which they are downloaded.
+#[derive(Debug)]
+pub(crate) struct Download {
+    id: Uuid,
+    began: SystemTime,
+    domain: String,
+    upstream: String,
+}
+
+impl Download {
+    /// Of an exchange that may be one.
+    pub(crate) fn of(head: &RequestHead<'_>) -> Option<Box<Self>> {
+        // whatever stands before it: `/v1/messages/batches/{id}/results`, `/v1/files/{id}/content`
+        let path = head.uri.path();
+        let may_be = path.ends_with("/results") || path.ends_with("/content");
+        may_be.then(|| {
+            Box::new(Self {
+                id: head.id,
+                began: SystemTime::now(),
+                domain: domain(head.host),
+                upstream: text(head.upstream, TEXT),
+            })
+        })
+    }
+}
+
+/// What a record foresaw of an outcome that may yet turn out otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Foreseen {
+    end: End,
+    error: Option<&'static str>,
+    status: Option<u16>,
+    bytes: (u64, u64),
+    answer: Option<(AnswerState, plugin_api::Tokens)>,
+    total: Duration,
+}
+
+impl Foreseen {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        let tokens = |answer: &Answer| answer.usage.as_ref().map(|usage| usage.tokens).unwrap_or_default();
+        Self {
+            end: outcome.end,
+            error: outcome.error,
+            status: outcome.status.map(|status| status.as_u16()),
+            bytes: (outcome.request_bytes, outcome.response_bytes),
+            answer: outcome.answer.as_ref().map(|answer| (answer.state, tokens(answer))),
+            total: outcome.total,
+        }
+    }
+
+    /// Whether it came as foreseen.
+    pub(crate) fn holds(self, outcome: &Outcome) -> bool {
+        let came = Self::of(outcome);
+        came.total.saturating_sub(self.total) <= TIME_OFF && Self { total: came.total, ..self } == came
+    }
+}
+
+impl Entry {
+    /// The row of an exchange, without bodies.
+    pub(crate) fn row(&self, outcome: &Outcome, prices: &Prices, instance: Uuid) -> Row {
+        let answer = outcome.answer.as_ref();
+        let spoke = answer.or(outcome.saved.as_ref());
+        let mut row = Row {
+            id: outcome.id,
+            created_at: Timestamp::from(outcome.started),
+            revision: i16::from(self.foreseen.is_some()),
+            domain: domain(&outcome.host),
+            method: method(outcome.method.as_str()),
+            path: text(&outcome.path, PATH),
+            endpoint: outcome.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
+            model: outcome.model.as_deref().map(short),
+            request_type: Cow::Borrowed(outcome.request_type.unwrap_or_default().as_str()),
+            served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
+            turn_hash: outcome.thread.map(|thread| thread.turn),
+            previous_turn_hash: outcome.thread.and_then(|thread| thread.previous),
+            api_key_hash: self.api_key_hash.clone(),
+            response_status: outcome.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
+            response_time_ms: milliseconds(outcome.total),
+            first_byte_ms: outcome.first_byte.map(milliseconds),
+            first_token_ms: outcome.first_token.map(milliseconds),
+            streaming: outcome.streaming,
+            cache_status: outcome.cache.map(|cache| Cow::Borrowed(cache.as_str())),
+            upstream: outcome.upstream.as_deref().map(short),
+            server: outcome.server.as_deref().map(short),
+            attempts: i32::try_from(outcome.attempts).unwrap_or(i32::MAX),
+            outcome: Cow::Borrowed(outcome.end.as_str()),
+            error_type: outcome
+                .error
+                .map(Cow::Borrowed)
+                .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(|error| short(error).into())),
+            stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
+            request_bytes: whole(outcome.request_bytes),
+            response_bytes: whole(outcome.response_bytes),
+            client_ip: outcome.client,
+            upstream_request_id: outcome.upstream_request_id.as_deref().map(short),
+            answer_id: spoke.and_then(|answer| answer.id.as_deref()).map(short),
+            instance,
+            sequence: self.sequence,
+            ..Row::default()
+        };
+        if let Some(answer) = answer {
+            used(&mut row, answer, prices);
+        }
+        if let Some(saved) = &outcome.saved
+            && let Some(usage) = &saved.usage
+        {
+            row.saved = Tokens::from(usage.tokens);
+            row.saved_cost_usd = prices.bill(usage, saved.model.as_deref().or(outcome.model.as_deref())).cost;
+        }
+        row
+    }
+
+    /// The row of a batch's result that was seen in this exchange.
+    pub(crate) fn batch_row(&self, result: &BatchResult, prices: &Prices) -> Option<BatchRow> {
+        let download = self.download.as_ref()?;
+        let usage = &result.usage;
+        let bill = prices.bill_batch(usage, result.model.as_deref());
+        Some(BatchRow {
+            batch: short(&result.batch),
+            custom_id: short(&result.custom_id),
+            request_id: download.id,
+            created_at: Timestamp::from(download.began),
+            domain: download.domain.clone(),
+            api_key_hash: self.api_key_hash.clone(),
+            upstream: Some(download.upstream.clone()),
+            served_model: result.model.as_deref().map(short),
+            tokens: Tokens::from(usage.tokens),
+            usage_data: usage.raw.as_deref().and_then(|raw| raw_usage(raw.get())),
+            billed: bill.parts,
+            cost_usd: bill.cost,
+            web_search_requests: usage.web_search_requests.map(whole),
+            service_tier: usage.service_tier.as_deref().map(short),
+        })
+    }
+}
+
+/// What the answer says it cost, and what that comes to.
+fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
+    let Some(usage) = &answer.usage else { return };
+    row.usage_source = if answer.state == AnswerState::Complete { UsageSource::Reported } else { UsageSource::Partial };
+    row.tokens = Tokens::from(usage.tokens);
+    row.usage_data = usage.raw.as_deref().and_then(|raw| raw_usage(raw.get()));
+    row.service_tier = usage.service_tier.as_deref().map(short);
+    row.inference_geo = usage.inference_geo.as_deref().map(short);
+    row.speed = usage.speed.as_deref().map(short);
+    row.web_search_requests = usage.web_search_requests.map(whole);
+    row.web_fetch_requests = usage.web_fetch_requests.map(whole);
+    // who does not say which model it is answers as the one that was asked for
+    let bill = prices.bill(usage, answer.model.as_deref().or(row.model.as_deref()));
+    (row.cost_usd, row.billed) = (bill.cost, bill.parts);
+}
+
+/// The beginning of the SHA-256 of the API key that a request carries, in hexadecimal digits.
+pub(crate) fn key_hash(headers: &HeaderMap) -> Option<String> {
+    let key = api_key(headers)?;
+    let mut hash = String::with_capacity(HASH_DIGITS);
+    for byte in &digest(&SHA256, key).as_ref()[..HASH_DIGITS / 2] {
+        for digit in [byte >> 4, byte & 15] {
+            hash.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+    }
+    Some(hash)
+}
+
+/// The API key that a request carries: Anthropic's header, `authorization`, or those of Azure and Google.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bare = |name: &str| headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|key| !key.is_empty());
+    let bearer = || {
+        let value = headers.get(AUTHORIZATION)?.as_bytes().trim_ascii();
+        // the scheme is no part of the key
+        let key = value.iter().position(|byte| *byte == b' ').map_or(value, |space| value[space..].trim_ascii());
+        (!key.is_empty()).then_some(key)
+    };
+    bare("x-api-key").or_else(bearer).or_else(|| bare("api-key")).or_else(|| bare("x-goog-api-key"))
+}
+
+fn domain(host: &str) -> String {
+    if host.is_empty() {
+        return UNKNOWN.to_owned();
+    }
+    let mut domain = text(host, DOMAIN);
+    domain.make_ascii_lowercase();
+    domain
+}
+
+/// The method, without a copy for the usual ones.
+fn method(method: &str) -> Cow<'static, str> {
+    match method {
+        "POST" => "POST".into(),
+        "GET" => "GET".into(),
+        other => text(other, 32).into(),
+    }
+}
+
+fn short(text_: &str) -> String {
+    text(text_, TEXT)
+}
+
+/// A text that every database takes: no NUL, and no longer than it may be.
+fn text(text: &str, longest: usize) -> String {
+    let text = &text[..text.floor_char_boundary(longest)];
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text.to_owned() }
+}
+
+/// A usage object, unless it is out of all proportion.
+fn raw_usage(raw: &str) -> Option<String> {
+    (raw.len() <= USAGE).then(|| raw.replace('\0', " "))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn whole(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
+}
+
+impl From<plugin_api::Tokens> for Tokens {
+    fn from(tokens: plugin_api::Tokens) -> Self {
+        Self {
+            input: tokens.input.map(whole),
+            output: tokens.output.map(whole),
+            cache_read: tokens.cache_read.map(whole),
+            cache_creation: tokens.cache_creation.map(whole),
+            cache_creation_1h: tokens.cache_creation_1h.map(whole),
+            reasoning: tokens.reasoning.map(whole),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use plugin_api::http::{HeaderName, HeaderValue, StatusCode};
+use plugin_api::{CacheStatus, Endpoint, RequestType, Usage};
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::Cost;
+
+fn outcome() -> Outcome {
+    Outcome::begun(Uuid::from_u128(7), SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567))
+}
+
+fn answer(state: AnswerState) -> Answer {
+    let tokens = plugin_api::Tokens { input: Some(1_000), output: Some(0), ..plugin_api::Tokens::default() };
+    let raw = RawValue::from_string(r#"{"input_tokens":1000,"new":1}"#.into()).unwrap();
+    let usage = Usage { tokens, raw: Some(raw), web_search_requests: Some(2), ..Usage::default() };
+    Answer { state, model: Some("claude-opus-5".into()), usage: Some(usage), ..Answer::default() }
+}
+
+fn row(outcome: &Outcome) -> Row {
+    Entry::default().row(outcome, &Prices::default(), Uuid::nil())
+}
+
+#[test]
+fn a_request_of_which_nothing_is_known_has_a_row() {
+    let row = row(&outcome());
+    assert_eq!((row.domain.as_str(), &*row.request_type, &*row.outcome), ("unknown", "inference", "aborted"));
+    assert_eq!((row.created_at.micros(), row.usage_source, row.cost_usd), (1_234_567, UsageSource::None, None));
+    assert_eq!((row.tokens, row.response_status, row.model), (Tokens::default(), None, None));
+}
+
+#[test]
+fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
+    let mut outcome = outcome();
+    outcome.host = "API.Example.com".into();
+    outcome.endpoint = Some(Endpoint::Messages);
+    outcome.model = Some("fast".into());
+    outcome.request_type = Some(RequestType::Quota);
+    outcome.status = Some(StatusCode::OK);
+    outcome.end = End::Completed;
+    outcome.answer = Some(answer(AnswerState::Complete));
+    let found = row(&outcome);
+    assert_eq!((found.domain.as_str(), &*found.request_type), ("api.example.com", "quota"));
+    assert_eq!((found.model.as_deref(), found.served_model.as_deref()), (Some("fast"), Some("claude-opus-5")));
+    assert_eq!(found.usage_source, UsageSource::Reported);
+    assert_eq!((found.tokens.input, found.tokens.output, found.tokens.cache_read), (Some(1_000), Some(0), None));
+    assert_eq!(found.cost_usd.map(|cost| cost.to_string()).as_deref(), Some("0.025"));
+    assert_eq!(found.usage_data.as_deref(), Some(r#"{"input_tokens":1000,"new":1}"#));
+    for (end, state) in [(End::ClientGone, AnswerState::Partial), (End::Completed, AnswerState::Failed)] {
+        (outcome.end, outcome.answer) = (end, Some(answer(state)));
+        assert_eq!(row(&outcome).usage_source, UsageSource::Partial);
+    }
+}
+
+#[test]
+fn an_answer_from_a_cache_costs_nothing_and_says_what_it_saved() {
+    let mut outcome = outcome();
+    (outcome.end, outcome.cache, outcome.saved) =
+        (End::Cached, Some(CacheStatus::Hit), Some(answer(AnswerState::Complete)));
+    let row = row(&outcome);
+    assert_eq!((&*row.outcome, row.cache_status.as_deref()), ("cached", Some("hit")));
+    assert_eq!((row.tokens, row.usage_source, row.cost_usd), (Tokens::default(), UsageSource::None, None));
+    assert_eq!((row.saved.input, row.saved_cost_usd), (Some(1_000), Some(Cost::from_picos(25_000_000_000))));
+}
+
+#[test]
+fn no_text_of_a_stranger_keeps_a_row_out_of_the_database() {
+    let mut outcome = outcome();
+    outcome.host = "é".repeat(1_000);
+    outcome.path = format!("/{}", "x".repeat(100_000));
+    outcome.model = Some("a\0b".into());
+    let mut huge = answer(AnswerState::Complete);
+    huge.model = Some("m\0".repeat(10_000));
+    huge.usage.as_mut().unwrap().raw = Some(RawValue::from_string(format!("\"{}\"", "x".repeat(100_000))).unwrap());
+    huge.usage.as_mut().unwrap().tokens.input = Some(u64::MAX);
+    outcome.answer = Some(huge);
+    let row = row(&outcome);
+    assert!(row.domain.len() <= DOMAIN && row.path.len() <= PATH);
+    assert_eq!(row.model.as_deref(), Some("a\u{FFFD}b"));
+    assert!(row.served_model.is_some_and(|model| !model.contains('\0')));
+    assert_eq!((row.usage_data, row.tokens.input), (None, Some(i64::MAX)));
+}
+
+#[test]
+fn a_key_is_kept_as_the_beginning_of_its_hash_wherever_it_comes_from() {
+    let hash = |headers: &[(&'static str, &'static str)]| {
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        key_hash(&headers.collect())
+    };
+    // printf %s secret | sha256sum
+    let secret = Some("2bb80d537b1da3e38bd30361aa855686".to_owned());
+    for (name, value) in [
+        ("authorization", "Bearer secret"),
+        ("authorization", "bearer  secret "),
+        ("authorization", "secret"),
+        ("x-api-key", "secret"),
+        ("api-key", "secret"),
+        ("x-goog-api-key", "secret"),
+    ] {
+        assert_eq!(hash(&[(name, value)]), secret, "{name}: {value}");
+    }
+    assert_eq!(hash(&[("authorization", "Bearer other"), ("x-api-key", "secret")]), secret);
+    for nothing in [&[][..], &[("authorization", "")], &[("x-api-key", " ")]] {
+        assert_eq!(hash(nothing), None, "{nothing:?}");
+    }
+}
+
+#[test]
+fn what_came_as_foreseen_needs_no_second_record() {
+    let mut outcome = outcome();
+    (outcome.end, outcome.total) = (End::Completed, Duration::from_millis(100));
+    let foreseen = Foreseen::of(&outcome);
+    outcome.total += TIME_OFF;
+    assert!(foreseen.holds(&outcome));
+    outcome.total += Duration::from_millis(1);
+    assert!(!foreseen.holds(&outcome));
+    outcome.total = Duration::from_millis(100);
+    outcome.end = End::ClientGone;
+    assert!(!foreseen.holds(&outcome));
+}

@@ -1,0 +1,368 @@
+//! Where records wait on the local disk until the database has them. To append one takes microseconds and never waits for a
+//! disk; once it has returned, the record outlives the process. Knows no database.
+//!
+//! A folder holds a `lock`, the segments (`0000000000000001.journal`, …), and the `position` up to which they were read. A
+//! gateway never appends to a segment of an earlier one: what a crash tore there stays as it is, and is passed over.
+
+mod frame;
+mod inspect;
+mod position;
+mod reader;
+mod segment;
+mod window;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::{error, info};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::Record;
+use crate::metrics::Figures;
+use position::PositionFile;
+
+pub use inspect::{Waiting, waiting};
+pub(crate) use reader::{Batch, Reader};
+
+/// A segment ends when it is this large, or takes this part of what the journal may: space is given back by the segment.
+const SEGMENT: u64 = 16 << 20;
+const PART: u64 = 8;
+/// A buffer that a huge record made larger than this is not kept.
+const BUFFER: usize = 256 << 10;
+
+thread_local! {
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    folder: PathBuf,
+    salt: u32,
+    max_bytes: AtomicU64,
+    disk: Mutex<Disk>,
+    /// What `disk` takes, to be read without its lock.
+    bytes: AtomicU64,
+    waiting: AtomicU64,
+    work: Notify,
+    figures: Arc<Figures>,
+    /// Rows are being lost; the first was told of.
+    losing: AtomicBool,
+    /// Bodies are being left out.
+    tight: AtomicBool,
+    _lock: File,
+}
+
+/// What is on the disk.
+#[derive(Debug)]
+struct Disk {
+    /// The segment that is written to; none where it could not be created.
+    current: Option<Current>,
+    /// The segments that are not written to any more, in order.
+    closed: VecDeque<Closed>,
+    next_number: u64,
+    /// What all of them take.
+    bytes: u64,
+    /// What was appended since it was opened.
+    appended: u64,
+}
+
+#[derive(Debug)]
+struct Current {
+    number: u64,
+    file: Arc<File>,
+    end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    number: u64,
+    end: u64,
+}
+
+/// Why a record was not taken.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The journal has its `max_bytes`.
+    Full,
+    /// The record is too long.
+    TooLong,
+    /// The disk did not take it.
+    Disk(io::Error),
+}
+
+impl Journal {
+    /// Opens the journal in a folder, creating it if need be, and its one reader.
+    ///
+    /// # Errors
+    /// That another process has it, or the disk does not allow it.
+    pub(crate) fn open(folder: &Path, max_bytes: u64, figures: Arc<Figures>) -> Result<(Arc<Self>, Reader), String> {
+        let told = |error: io::Error| format!("the ledger's journal cannot be kept in `{}`: {error}", folder.display());
+        fs::create_dir_all(folder).map_err(told)?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock")).map_err(told)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let folder = folder.display();
+                return Err(format!(
+                    "the ledger's journal in `{folder}` is in use by another process; each needs its own"
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(told(error)),
+        }
+        let (kept, at) = PositionFile::open(folder).map_err(told)?;
+        let mut disk =
+            Disk { current: None, closed: VecDeque::new(), next_number: at.segment + 1, bytes: 0, appended: 0 };
+        for number in segment::list(folder).map_err(told)? {
+            disk.next_number = disk.next_number.max(number + 1);
+            let path = segment::path(folder, number);
+            let end = fs::metadata(&path).map_err(told)?.len();
+            if number < at.segment || number == at.segment && end <= at.offset {
+                fs::remove_file(&path).map_err(told)?;
+                continue;
+            }
+            disk.bytes += end;
+            disk.closed.push_back(Closed { number, end });
+        }
+        let salt = u32::from_le_bytes(random(Uuid::now_v7()));
+        disk.begin(folder, salt).map_err(told)?;
+        let journal = Arc::new(Self {
+            folder: folder.to_owned(),
+            salt,
+            max_bytes: max_bytes.into(),
+            bytes: disk.bytes.into(),
+            disk: Mutex::new(disk),
+            waiting: AtomicU64::new(0),
+            work: Notify::new(),
+            figures,
+            losing: AtomicBool::new(false),
+            tight: AtomicBool::new(false),
+            _lock: lock,
+        });
+        Ok((journal.clone(), Reader::new(journal, kept, at)))
+    }
+
+    /// Appends a record, without its bodies where space is short. One that cannot be kept is counted, and told of once until
+    /// others can be again.
+    pub(crate) fn keep(&self, record: &mut Record) {
+        let tight = self.bytes.load(Ordering::Relaxed) > self.max_bytes.load(Ordering::Relaxed) / 4 * 3;
+        if tight {
+            self.leave_out_bodies(record, "it is three quarters full");
+        }
+        let mut kept = self.append(record);
+        if let Err(refused) = &kept
+            && record.has_bodies()
+        {
+            self.leave_out_bodies(record, refused.as_str());
+            kept = self.append(record);
+        }
+        match kept {
+            Ok(()) => {
+                if self.losing.load(Ordering::Relaxed) && self.losing.swap(false, Ordering::Relaxed) {
+                    info!(journal:% = self.folder.display(); "the ledger keeps rows again");
+                }
+                if !tight && self.tight.load(Ordering::Relaxed) && self.tight.swap(false, Ordering::Relaxed) {
+                    info!(journal:% = self.folder.display(); "the ledger keeps bodies again");
+                }
+            }
+            Err(refused) => {
+                self.figures.lost("row", 1);
+                if !self.losing.swap(true, Ordering::Relaxed) {
+                    let why = refused.to_string();
+                    error!(why, journal:% = self.folder.display(); "the ledger loses rows; tollgate_ledger_lost_total counts them");
+                }
+            }
+        }
+    }
+
+    fn leave_out_bodies(&self, record: &mut Record, why: &str) {
+        if !record.leave_out_bodies() {
+            return;
+        }
+        self.figures.lost("body", 1);
+        if !self.tight.swap(true, Ordering::Relaxed) {
+            error!(why, journal:% = self.folder.display(); "the ledger leaves bodies out; rows are kept");
+        }
+    }
+
+    /// Appends a record. Once this has returned, it outlives the process.
+    fn append(&self, record: &Record) -> Result<(), Refused> {
+        ENCODED.with_borrow_mut(|buffer| {
+            let appended =
+                if frame::encode(record, self.salt, buffer) { self.write(buffer) } else { Err(Refused::TooLong) };
+            if buffer.capacity() > BUFFER {
+                *buffer = Vec::new();
+            }
+            appended
+        })?;
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn write(&self, frame: &[u8]) -> Result<(), Refused> {
+        let length = frame.len() as u64;
+        let mut disk = self.disk();
+        let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+        if disk.bytes + length > max_bytes {
+            return Err(Refused::Full);
+        }
+        let long = SEGMENT.min(max_bytes / PART);
+        if disk.current.as_ref().is_none_or(|current| current.end > long) {
+            disk.begin(&self.folder, self.salt).map_err(Refused::Disk)?;
+        }
+        let Some(current) = &mut disk.current else { return Err(Refused::Full) };
+        // what a failed attempt leaves is written over by the next one
+        current.file.write_all_at(frame, current.end).map_err(Refused::Disk)?;
+        // under the lock, or the reader could be done with it before it counts
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        current.end += length;
+        disk.bytes += length;
+        disk.appended += length;
+        self.bytes.store(disk.bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until something may have been appended.
+    pub(crate) async fn appended(&self) {
+        self.work.notified().await;
+    }
+
+    /// What has been appended so far, in bytes; to tell whether there is something to sync.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.disk().appended
+    }
+
+    /// Asks the system to bring what was appended to the disk, and waits for it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = self.disk().current.as_ref().map(|current| current.file.clone());
+        file.map_or(Ok(()), |file| file.sync_data())
+    }
+
+    /// Records that are not in the database.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// More records wait than were known to.
+    pub(crate) fn found_waiting(&self, records: u64) {
+        self.waiting.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// What the journal takes on the disk, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes the most it may take.
+    pub(crate) fn set_max_bytes(&self, bytes: u64) {
+        self.max_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where its losses are counted.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// The first segment from a number on, and how far it is written.
+    fn first_from(&self, number: u64) -> Option<(u64, u64)> {
+        let disk = self.disk();
+        let closed =
+            disk.closed.iter().find(|closed| closed.number >= number).map(|closed| (closed.number, closed.end));
+        closed.or_else(|| disk.current.as_ref().map(|current| (current.number, current.end)))
+    }
+
+    /// Whether it is, or may become, the segment that is written to.
+    fn may_grow(&self, number: u64) -> bool {
+        self.disk().closed.back().is_none_or(|closed| closed.number < number)
+    }
+
+    /// So many records are in the database, and with them all segments below a number.
+    fn let_go(&self, below: u64, records: u64) {
+        // those of an earlier process may not have been counted yet
+        let _ = self
+            .waiting
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| Some(waiting.saturating_sub(records)));
+        loop {
+            let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < below);
+            let Some(number) = number else { return };
+            let path = segment::path(&self.folder, number);
+            if let Err(error) = fs::remove_file(&path) {
+                error!(error:%, file:% = path.display(); "a segment of the ledger's journal that is done with cannot be removed");
+            }
+            self.forget(number);
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        let mut disk = self.disk();
+        let Some(at) = disk.closed.iter().position(|closed| closed.number == number) else { return };
+        let gone = disk.closed.remove(at).map_or(0, |closed| closed.end);
+        disk.bytes = disk.bytes.saturating_sub(gone);
+        self.bytes.store(disk.bytes, Ordering::Relaxed);
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk {
+    /// Ends the segment that is written to, and begins the next.
+    fn begin(&mut self, folder: &Path, salt: u32) -> io::Result<()> {
+        let number = self.next_number;
+        let file = segment::create(folder, number, salt)?;
+        self.next_number += 1;
+        self.bytes += segment::HEAD as u64;
+        let current = Current { number, file: Arc::new(file), end: segment::HEAD as u64 };
+        if let Some(Current { number, end, .. }) = self.current.replace(current) {
+            self.closed.push_back(Closed { number, end });
+        }
+        Ok(())
+    }
+}
+
+/// Bits that nobody can guess: the last of a `UUIDv7`.
+fn random(id: Uuid) -> [u8; 4] {
+    let bytes = id.as_bytes();
+    [bytes[12], bytes[13], bytes[14], bytes[15]]
+}
+
+impl Refused {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Full => "it has its max_bytes",
+            Self::TooLong => "the record is too long",
+            Self::Disk(_) => "the disk does not take it",
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Disk(error) => write!(f, "the disk does not take it: {error}"),
+            Self::Full | Self::TooLong => f.write_str(self.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+mod tests;

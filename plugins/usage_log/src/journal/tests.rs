@@ -1,0 +1,322 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::row::{BatchRow, Body, Row};
+
+/// A folder of its own, gone when dropped.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("tollgate-journal-{}", Uuid::now_v7()));
+        Self(path)
+    }
+
+    pub(super) fn open(&self, max_bytes: u64) -> (Arc<Journal>, Reader) {
+        Journal::open(&self.0, max_bytes, Arc::new(Figures::new())).unwrap()
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        segment::list(&self.0).unwrap().into_iter().map(|number| segment::path(&self.0, number)).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) const PLENTY: u64 = 1 << 30;
+
+fn record(number: i64) -> Record {
+    Record::Request(Box::new(Row {
+        id: Uuid::from_u128(1),
+        sequence: number,
+        path: "/v1/messages".into(),
+        ..Row::default()
+    }))
+}
+
+fn with_body(number: i64, length: usize) -> Record {
+    let Record::Request(mut row) = record(number) else { unreachable!() };
+    row.response_body = Some(Body { bytes: vec![b'x'; length], ..Body::default() });
+    Record::Request(row)
+}
+
+fn keep(journal: &Journal, numbers: impl IntoIterator<Item = i64>) {
+    numbers.into_iter().for_each(|number| journal.keep(&mut record(number)));
+}
+
+fn numbers(records: &[Record]) -> Vec<i64> {
+    let number = |record: &Record| match record {
+        Record::Request(row) => row.sequence,
+        Record::Batch(_) => -1,
+    };
+    records.iter().map(number).collect()
+}
+
+/// All that waits, read and let go of in batches.
+fn drain(reader: &mut Reader) -> Vec<i64> {
+    let mut all = Vec::new();
+    while let Some(batch) = reader.next_batch(7, usize::MAX).unwrap() {
+        all.extend(numbers(&batch.records));
+        reader.done(&batch).unwrap();
+    }
+    all
+}
+
+fn lost(journal: &Journal, kind: &str) -> u64 {
+    journal.figures().lost_so_far(kind)
+}
+
+#[test]
+fn what_is_kept_comes_back_in_order_and_only_once() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(PLENTY);
+    keep(&journal, 1..=20);
+    assert_eq!(journal.waiting(), 20);
+    let batch = reader.next_batch(5, usize::MAX).unwrap().unwrap();
+    assert_eq!(numbers(&batch.records), [1, 2, 3, 4, 5]);
+    assert_eq!(numbers(&reader.next_batch(3, usize::MAX).unwrap().unwrap().records), [1, 2, 3], "it is not done with");
+    reader.done(&batch).unwrap();
+    assert_eq!(drain(&mut reader), (6..=20).collect::<Vec<_>>());
+    assert_eq!(journal.waiting(), 0);
+    keep(&journal, 21..=22);
+    assert_eq!(drain(&mut reader), [21, 22]);
+}
+
+#[test]
+fn every_column_comes_back_as_it_was() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(PLENTY);
+    let mut records = vec![
+        with_body(1, 300_000),
+        Record::Batch(Box::new(BatchRow { batch: "b".into(), custom_id: "é\u{1F600}".into(), ..BatchRow::default() })),
+        Record::Request(Box::new(Row {
+            turn_hash: Some([7; 32]),
+            client_ip: Some("2001:db8::1".parse().unwrap()),
+            cost_usd: Some(crate::Cost::from_picos(i128::MAX)),
+            ..Row::default()
+        })),
+    ];
+    records.iter_mut().for_each(|record| journal.keep(record));
+    assert_eq!(reader.next_batch(9, usize::MAX).unwrap().unwrap().records, records);
+}
+
+#[test]
+fn what_another_run_left_comes_first_but_for_what_it_was_done_with() {
+    let folder = Folder::new();
+    {
+        let (journal, mut reader) = folder.open(PLENTY);
+        keep(&journal, 1..=9);
+        let batch = reader.next_batch(4, usize::MAX).unwrap().unwrap();
+        reader.done(&batch).unwrap();
+    }
+    let (journal, mut reader) = folder.open(PLENTY);
+    keep(&journal, 10..=11);
+    assert_eq!(reader.count_old().unwrap(), 5);
+    assert_eq!(drain(&mut reader), (5..=11).collect::<Vec<_>>());
+    assert_eq!(folder.segments().len(), 1, "the old segment is gone");
+    drop((journal, reader));
+    let (_, mut reader) = folder.open(PLENTY);
+    assert_eq!(drain(&mut reader), Vec::<i64>::new());
+}
+
+#[test]
+fn segments_end_at_their_size_and_go_when_they_are_done_with() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(PLENTY);
+    for number in 0..80 {
+        journal.keep(&mut with_body(number, 1 << 20));
+    }
+    assert!(folder.segments().len() >= 4);
+    let before = journal.bytes();
+    assert_eq!(before, folder.segments().iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>());
+    // memory is bounded by the size of a batch
+    assert_eq!(reader.next_batch(1000, 3 << 20).unwrap().unwrap().records.len(), 3);
+    assert_eq!(drain(&mut reader), (0..80).collect::<Vec<_>>());
+    assert_eq!(folder.segments().len(), 1);
+    assert!(journal.bytes() <= SEGMENT + (2 << 20));
+}
+
+#[test]
+fn a_second_owner_is_refused_until_the_first_is_gone() {
+    let folder = Folder::new();
+    let first = folder.open(PLENTY);
+    let error = Journal::open(&folder.0, PLENTY, Arc::new(Figures::new())).unwrap_err();
+    assert!(error.contains("in use by another process"), "{error}");
+    drop(first);
+    folder.open(PLENTY);
+}
+
+#[test]
+fn a_folder_that_cannot_be_had_is_told_of() {
+    let folder = Folder::new();
+    fs::create_dir_all(&folder.0).unwrap();
+    let file = folder.0.join("file");
+    fs::write(&file, "").unwrap();
+    let error = Journal::open(&file, PLENTY, Arc::new(Figures::new())).unwrap_err();
+    assert!(error.contains("cannot be kept in"), "{error}");
+}
+
+#[test]
+fn where_space_is_short_bodies_go_first_and_rows_only_at_the_end() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(100_000);
+    for number in 0..10 {
+        journal.keep(&mut with_body(number, 10_000));
+    }
+    let bodies = lost(&journal, "body");
+    assert!((1..=3).contains(&bodies), "{bodies}");
+    assert_eq!(lost(&journal, "row"), 0);
+    let mut number = 10;
+    while lost(&journal, "row") == 0 {
+        journal.keep(&mut record(number));
+        number += 1;
+    }
+    assert!(number > 100, "{number} rows in what was left");
+    // a body alone too large for what is left costs the body only
+    let kept = drain(&mut reader);
+    assert_eq!(kept, (0..number - 1).collect::<Vec<_>>());
+}
+
+#[test]
+fn once_there_is_space_again_rows_are_kept_again() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(2_000);
+    keep(&journal, 0..100);
+    let lost_rows = lost(&journal, "row");
+    let kept = 100 - i64::try_from(lost_rows).unwrap();
+    assert!((1..100).contains(&kept));
+    assert_eq!(drain(&mut reader), (0..kept).collect::<Vec<_>>());
+    keep(&journal, [7, 8, 9]);
+    assert_eq!((drain(&mut reader), lost(&journal, "row")), (vec![7, 8, 9], lost_rows));
+}
+
+#[test]
+fn a_reader_and_many_writers_at_once_lose_nothing() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(PLENTY);
+    let (threads, each) = (8, 500);
+    let mut seen = std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let journal = &journal;
+            scope.spawn(move || keep(journal, thread * each..(thread + 1) * each));
+        }
+        let mut seen = Vec::new();
+        while seen.len() < usize::try_from(threads * each).unwrap() {
+            seen.extend(drain(&mut reader));
+        }
+        seen
+    });
+    seen.sort_unstable();
+    assert_eq!(seen, (0..threads * each).collect::<Vec<_>>());
+    assert_eq!(journal.waiting(), 0);
+}
+
+#[test]
+fn a_segment_whose_head_is_damaged_is_put_aside() {
+    let folder = Folder::new();
+    {
+        let (journal, _) = folder.open(PLENTY);
+        keep(&journal, 1..=3);
+    }
+    let path = folder.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..segment::HEAD].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let (journal, mut reader) = folder.open(PLENTY);
+    keep(&journal, [4]);
+    assert_eq!(drain(&mut reader), [4]);
+    assert_eq!(lost(&journal, "damaged"), 1);
+    assert!(path.with_extension("damaged").exists());
+}
+
+/// A run that left so many records, one segment, and the places where its frames begin.
+fn left_behind(folder: &Folder, count: i64) -> (PathBuf, Vec<u8>, Vec<usize>) {
+    let mut starts = Vec::new();
+    {
+        let (journal, _) = folder.open(PLENTY);
+        for number in 0..count {
+            starts.push(usize::try_from(journal.bytes()).unwrap());
+            let mut record = if number % 3 == 0 { with_body(number, 40) } else { record(number) };
+            journal.keep(&mut record);
+        }
+    }
+    let path = folder.segments().remove(0);
+    let bytes = fs::read(&path).unwrap();
+    starts.push(bytes.len());
+    (path, bytes, starts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_torn_segment_keeps_every_whole_frame(count in 1_i64..12, cut in 0.0..1.0_f64) {
+        let folder = Folder::new();
+        let (path, bytes, starts) = left_behind(&folder, count);
+        let length = (bytes.len() as f64 * cut) as usize;
+        fs::write(&path, &bytes[..length]).unwrap();
+        let (_, mut reader) = folder.open(PLENTY);
+        let whole = starts[1..].iter().filter(|end| **end <= length).count();
+        // without a head nothing can be told from noise
+        let whole = if length < 16 { 0 } else { whole };
+        prop_assert_eq!(drain(&mut reader), (0..whole as i64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_flipped_byte_costs_at_most_the_frame_it_is_in(count in 1_i64..12, at in 0.0..1.0_f64, flip in 1_u8..) {
+        let folder = Folder::new();
+        let (path, mut bytes, starts) = left_behind(&folder, count);
+        let at = (bytes.len() as f64 * at) as usize;
+        bytes[at] ^= flip;
+        fs::write(&path, &bytes).unwrap();
+        let (_, mut reader) = folder.open(PLENTY);
+        let hit = starts.windows(2).position(|frame| (frame[0]..frame[1]).contains(&at));
+        let expected: Vec<i64> = (0..count).filter(|number| hit != usize::try_from(*number).ok()).collect();
+        prop_assert_eq!(drain(&mut reader), expected);
+    }
+
+    #[test]
+    fn noise_is_never_a_record(noise in proptest::collection::vec(any::<u8>(), 0..2_000), marks in proptest::collection::vec(0.0..1.0_f64, 0..8)) {
+        let mut noise = noise;
+        for mark in marks {
+            let at = (noise.len() as f64 * mark) as usize;
+            if let Some(place) = noise.get_mut(at..at + 4) {
+                place.copy_from_slice(&[0xF1, 0x54, 0x47, 0xA6]);
+            }
+        }
+        let folder = Folder::new();
+        let (path, bytes, starts) = left_behind(&folder, 3);
+        // between two frames
+        let bytes = [&bytes[..starts[1]], &noise, &bytes[starts[1]..]].concat();
+        fs::write(&path, &bytes).unwrap();
+        let (_, mut reader) = folder.open(PLENTY);
+        prop_assert_eq!(drain(&mut reader), [0, 1, 2]);
+    }
+}
+
+#[test]
+fn a_body_that_looks_like_a_frame_is_no_record() {
+    let folder = Folder::new();
+    let mut forged = Vec::new();
+    // whoever writes the body does not know the salt
+    assert!(frame::encode(&record(666), 0, &mut forged));
+    {
+        let (journal, _) = folder.open(PLENTY);
+        let Record::Request(mut row) = record(1) else { unreachable!() };
+        row.request_body = Some(Body { bytes: forged.repeat(5), ..Body::default() });
+        journal.keep(&mut Record::Request(row));
+        keep(&journal, [2]);
+    }
+    let path = folder.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[segment::HEAD + 20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (_, mut reader) = folder.open(PLENTY);
+    assert_eq!(drain(&mut reader), [2]);
+}

@@ -1,0 +1,174 @@
+//! The ledgers of a gateway: each a journal and the thread that empties it. They outlive every configuration, so that a reload
+//! loses no row and no second.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use prometheus::core::Collector;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::journal::Journal;
+use crate::metrics::{Figures, LedgerCollector};
+use crate::shipper::{Orders, Progress, Shipper};
+use crate::{Config, Record, Sync};
+
+/// All ledgers of a gateway.
+#[derive(Debug)]
+pub struct Ledgers {
+    figures: Arc<Figures>,
+    open: Arc<Mutex<Vec<Arc<Ledger>>>>,
+}
+
+/// One of them. One that no configuration names any more ships what it still holds, and then rests.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    path: PathBuf,
+    journal: Arc<Journal>,
+    orders: watch::Sender<Orders>,
+    progress: Arc<Progress>,
+    ended: Mutex<Receiver<()>>,
+    rows: Rows,
+}
+
+/// What tells the rows of a ledger from each other.
+#[derive(Debug)]
+struct Rows {
+    /// New with every start.
+    instance: Uuid,
+    /// The next one's number.
+    next: AtomicI64,
+}
+
+impl Default for Ledgers {
+    fn default() -> Self {
+        Self { figures: Arc::new(Figures::new()), open: Arc::default() }
+    }
+}
+
+impl Ledgers {
+    /// The ledger that a configuration names. One with the same journal is taken on as it is; if its database is another
+    /// now, the rows that wait go there.
+    ///
+    /// # Errors
+    /// That its journal cannot be had. The database is not asked for anything yet.
+    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<Arc<Ledger>, String> {
+        let path = config.journal_folder(base);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let orders =
+            Orders { settings: config.store_settings(base), sync: config.journal.sync == Sync::Interval, end: None };
+        let max_bytes = config.journal.max_bytes.get();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = open.iter().find(|ledger| ledger.path == path) {
+            ledger.take_orders(orders, max_bytes);
+            return Ok(ledger.clone());
+        }
+        let ledger = Arc::new(Ledger::start(path, orders, max_bytes, self.figures.clone())?);
+        open.push(ledger.clone());
+        Ok(ledger)
+    }
+
+    /// The figures of all of them, for a registry of metrics.
+    #[must_use]
+    pub fn collector(&self) -> Box<dyn Collector> {
+        Box::new(LedgerCollector::new(self.figures.clone(), self.open.clone()))
+    }
+
+    /// Ships what still waits, for at most so long. What waits then stays in the journal, and the next start ships it.
+    pub fn finish(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        for ledger in &open {
+            ledger.orders.send_modify(|orders| orders.end = Some(end));
+        }
+        for ledger in open {
+            let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            // a little longer: it notices the end itself
+            let left = end.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
+            let in_time = ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
+            let waiting = ledger.waiting();
+            if in_time && waiting == 0 {
+                info!("the ledger has shipped every row");
+            } else {
+                let journal = ledger.path.display();
+                warn!(waiting, journal:%; "rows of the ledger wait in the journal; the next start ships them");
+            }
+        }
+    }
+}
+
+impl Ledger {
+    fn start(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
+        let (journal, reader) = Journal::open(&path, max_bytes, figures)?;
+        let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (orders, taken) = watch::channel(orders);
+        let shipper = Shipper::new(reader, taken);
+        let progress = shipper.progress();
+        let (ending, ended) = channel();
+        let rows = Rows { instance: Uuid::now_v7(), next: AtomicI64::new(1) };
+        let ship = move || {
+            runtime.block_on(shipper.run());
+            // a disk or a database that hangs does not hold up the end
+            runtime.shutdown_background();
+            drop(ending);
+        };
+        thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
+        Ok(Self { path, journal, orders, progress, ended: Mutex::new(ended), rows })
+    }
+
+    fn take_orders(&self, new: Orders, max_bytes: u64) {
+        self.journal.set_max_bytes(max_bytes);
+        self.orders.send_if_modified(|orders| {
+            let changed = orders.settings != new.settings || orders.sync != new.sync;
+            if orders.settings.database != new.settings.database {
+                let (old, new) = (&orders.settings.database, &new.settings.database);
+                warn!(old:%, new:%; "the ledger has another database now; rows that wait go there");
+            }
+            if changed {
+                *orders = new;
+            }
+            changed
+        });
+    }
+
+    /// Keeps a record; see [`Journal::keep`].
+    pub(crate) fn keep(&self, record: &mut Record) {
+        self.journal.keep(record);
+    }
+
+    /// The next number of a row.
+    pub(crate) fn next_number(&self) -> i64 {
+        self.rows.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells this run of this gateway from all others.
+    pub(crate) fn instance(&self) -> Uuid {
+        self.rows.instance
+    }
+
+    /// An answer of this model has no cost.
+    pub(crate) fn unpriced(&self, model: Option<&str>) {
+        self.journal.figures().unpriced(model.unwrap_or("unknown"));
+    }
+
+    /// Records that wait for the database.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.journal.waiting()
+    }
+
+    /// What the journal takes on the disk, in bytes.
+    pub(crate) fn journal_bytes(&self) -> u64 {
+        self.journal.bytes()
+    }
+
+    /// How long records have waited without any progress.
+    pub(crate) fn stuck_for(&self, now: Instant) -> Duration {
+        if self.waiting() == 0 { Duration::ZERO } else { self.progress.none_for(now) }
+    }
+}

@@ -1,0 +1,151 @@
+//! The ledger: one row per request, in a journal on the local disk before the request is over, and from there in a
+//! database. Neither a `kill -9` nor a dead database loses a row, and no request ever waits for the database.
+
+mod conversation;
+mod entry;
+mod journal;
+mod kept;
+mod ledgers;
+mod metrics;
+mod prices;
+pub mod report;
+mod row;
+mod settings;
+mod shipper;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use plugin_api::{
+    BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait,
+};
+
+use entry::{Download, Entry, Foreseen};
+use kept::Kept;
+use ledgers::Ledger;
+use prices::Prices;
+
+pub use ledgers::Ledgers;
+pub use prices::{Above, Amount, Price, Tier};
+pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};
+pub use settings::{
+    Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
+    Sync,
+};
+pub use store::{Store, StoreError, StoreMetrics, Written};
+
+/// The least that a journal may take.
+const LEAST: ByteSize = ByteSize::mebibytes(1);
+
+impl Config {
+    /// Checks the settings as a whole; opens nothing.
+    ///
+    /// # Errors
+    /// What in them makes no sense.
+    pub fn check(&self) -> Result<(), String> {
+        if self.journal.max_bytes < LEAST {
+            return Err(format!("`journal.max_bytes` is {}, below {LEAST}", self.journal.max_bytes));
+        }
+        Prices::new(&self.prices).map(drop)
+    }
+
+    /// The plugin with these settings, on the ledger that they name. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// What in them makes no sense, or that the journal cannot be had. The database is not asked for anything.
+    pub fn build(&self, base: &Path, ledgers: &Ledgers) -> Result<UsageLog, String> {
+        let prices = Prices::new(&self.prices)?;
+        let ledger = ledgers.open(self, base)?;
+        Ok(UsageLog { ledger, prices, store: self.store, stream_usage: self.openai_stream_usage })
+    }
+}
+
+/// The plugin.
+#[derive(Debug)]
+pub struct UsageLog {
+    ledger: Arc<Ledger>,
+    prices: Prices,
+    store: StoreBodies,
+    stream_usage: OpenAiStreamUsage,
+}
+
+#[async_trait]
+impl Plugin for UsageLog {
+    const NAME: &'static str = "usage_log";
+    const READS_BODY: bool = true;
+    const READS_ANSWER: bool = true;
+    const FOLLOWS_THREADS: bool = true;
+    type State = Entry;
+
+    async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
+        entry.api_key_hash = entry::key_hash(head.headers);
+        entry.download = Download::of(head);
+        if self.store.any() && head.endpoint.is_some() {
+            entry.kept = Some(Box::new(Kept::new(entry::api_key(head.headers))));
+        }
+        Flow::Continue
+    }
+
+    async fn request_body(&self, entry: &mut Entry, call: &mut ModelCall) -> Flow {
+        if let Some(kept) = &mut entry.kept {
+            kept.request(call.text(), &self.store);
+        }
+        if self.stream_usage == OpenAiStreamUsage::Inject {
+            call.ask_for_stream_usage();
+        }
+        Flow::Continue
+    }
+
+    async fn response_head(&self, entry: &mut Entry, head: &mut ResponseHead<'_>) {
+        if let Some(kept) = &mut entry.kept {
+            kept.response_head(head.headers);
+        }
+    }
+
+    fn response_chunk(&self, entry: &mut Entry, chunk: &Chunk<'_>) {
+        if let Some(kept) = &mut entry.kept {
+            kept.response(chunk.bytes, &self.store);
+        }
+    }
+
+    fn batch_result(&self, entry: &mut Entry, result: &BatchResult) {
+        if let Some(row) = entry.batch_row(result, &self.prices) {
+            self.ledger.keep(&mut Record::Batch(Box::new(row)));
+        }
+    }
+
+    fn ending(&self, entry: &mut Entry, outcome: &Outcome) {
+        self.keep(entry, outcome);
+        entry.foreseen = Some(Foreseen::of(outcome));
+    }
+
+    fn log(&self, entry: &mut Entry, outcome: &Outcome) {
+        if entry.foreseen.is_none_or(|foreseen| !foreseen.holds(outcome)) {
+            self.keep(entry, outcome);
+        }
+    }
+}
+
+impl UsageLog {
+    fn keep(&self, entry: &mut Entry, outcome: &Outcome) {
+        if entry.sequence == 0 {
+            entry.sequence = self.ledger.next_number();
+        }
+        let mut row = entry.row(outcome, &self.prices, self.ledger.instance());
+        if row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0 {
+            self.ledger.unpriced(row.served_model.as_deref().or(row.model.as_deref()));
+        }
+        if let Some(kept) = &mut entry.kept {
+            kept.fill(&mut row);
+        }
+        let mut record = Record::Request(Box::new(row));
+        self.ledger.keep(&mut record);
+        if let (Some(kept), Record::Request(row)) = (&mut entry.kept, &mut record) {
+            kept.take_back(row);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

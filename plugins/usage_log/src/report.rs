@@ -1,0 +1,165 @@
+//! Reads the ledger: who used what, and whether any row is missing. Writes nothing.
+
+mod gaps;
+mod sums;
+
+use std::str::FromStr;
+
+use sqlx::{PgPool, SqlitePool};
+
+use crate::store::calendar::{self, Date};
+use crate::store::{StoreError, csv, open};
+use crate::{Database, PoolSettings, Timestamp};
+
+pub use crate::journal::{Waiting, waiting};
+pub use gaps::Gap;
+pub use sums::{Line, Sums, dollars};
+
+/// What sums are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The model that answered, or else the one asked for.
+    Model,
+    /// The host asked for.
+    Domain,
+    /// The hash of the caller's key.
+    Key,
+    /// The upstream.
+    Upstream,
+    /// How it ended.
+    Outcome,
+    /// The hour, in UTC.
+    Hour,
+    /// The day, in UTC.
+    Day,
+    /// The month, in UTC.
+    Month,
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Model, Self::Domain, Self::Key, Self::Upstream, Self::Outcome, Self::Hour, Self::Day, Self::Month];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Domain => "domain",
+            Self::Key => "key",
+            Self::Upstream => "upstream",
+            Self::Outcome => "outcome",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+}
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let words = Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL.into_iter().find(|by| by.as_str() == word).ok_or_else(|| format!("it is one of {words}"))
+    }
+}
+
+/// A ledger that is read.
+#[derive(Debug)]
+pub struct Report(Engine);
+
+#[derive(Debug)]
+enum Engine {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+impl Report {
+    /// The ledger in a database. It is reached only when something is asked of it.
+    ///
+    /// # Errors
+    /// That its URL cannot be used, or its file is not there.
+    pub fn open(database: &Database, pool: &PoolSettings) -> Result<Self, StoreError> {
+        Ok(Self(match database {
+            Database::Postgres(url) => Engine::Postgres(open::postgres(url, pool)?),
+            Database::Sqlite(path) if !path.exists() => {
+                return Err(StoreError::Unavailable(format!("there is no file {}", path.display())));
+            }
+            Database::Sqlite(path) => Engine::Sqlite(open::sqlite(path, pool)),
+        }))
+    }
+
+    /// When the first of its rows was made, if it has any.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn first(&self) -> Result<Option<Timestamp>, StoreError> {
+        sums::first(&self.0).await
+    }
+
+    /// The sums of what came from `since` on and before `until`, in the order of what they are made for.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn sums(&self, by: &[By], since: Timestamp, until: Timestamp) -> Result<Vec<Line>, StoreError> {
+        sums::between(&self.0, by, since, until).await
+    }
+
+    /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
+        gaps::all(&self.0).await
+    }
+}
+
+/// The days from one moment to another, each with its beginning and its end. The first and the last may be parts of days.
+pub fn days(since: Timestamp, until: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    let mut from = since;
+    std::iter::from_fn(move || {
+        let to = Date::of(from).next().start().min(until);
+        let day = (from < until).then_some((from, to));
+        from = to;
+        day
+    })
+}
+
+/// A text as a field of CSV (RFC 4180).
+#[must_use]
+pub fn csv_field(text: &str) -> String {
+    let mut field = String::new();
+    csv::text(&mut field, text);
+    field
+}
+
+/// A moment as people write it in UTC: `2026-11-24`, `2026-11-24 13:30`, `2026-11-24T13:30:00Z`.
+#[must_use]
+pub fn moment(text: &str) -> Option<Timestamp> {
+    calendar::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_follow_each_other_without_a_gap() {
+        let at = |text| calendar::parse(text).unwrap();
+        let days: Vec<_> = days(at("2024-02-28 13:00"), at("2024-03-01 01:00")).collect();
+        let ends = [at("2024-02-28 13:00"), at("2024-02-29"), at("2024-03-01"), at("2024-03-01 01:00")];
+        assert_eq!(days, ends.windows(2).map(|pair| (pair[0], pair[1])).collect::<Vec<_>>());
+        assert_eq!(super::days(at("2024-03-01"), at("2024-03-01")).count(), 0);
+        assert_eq!(super::days(at("2024-03-02"), at("2024-03-01")).count(), 0);
+    }
+
+    #[test]
+    fn what_sums_are_made_for_has_a_word() {
+        for by in By::ALL {
+            assert_eq!(by.as_str().parse(), Ok(by));
+        }
+        assert!("week".parse::<By>().unwrap_err().starts_with("it is one of model, domain"));
+    }
+}

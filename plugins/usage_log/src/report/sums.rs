@@ -1,0 +1,211 @@
+//! Sums over rows of requests and results of batches, exactly: every figure comes out of the database as text.
+
+use std::ops::AddAssign;
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{By, Engine};
+use crate::Timestamp;
+use crate::store::{StoreError, calendar};
+
+/// What came together for one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The group, in the order of what sums are made for; none where a row does not know.
+    pub group: Vec<Option<String>>,
+    /// Its sums.
+    pub sums: Sums,
+}
+
+/// Sums. Those of tokens are over rows that know; money is in picodollars (10⁻¹² dollars).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Requests.
+    pub requests: i128,
+    /// Results of batches.
+    pub batch_results: i128,
+    /// Input from no cache.
+    pub input_tokens: i128,
+    /// Output, reasoning included.
+    pub output_tokens: i128,
+    /// Input read from a provider's cache.
+    pub cache_read_input_tokens: i128,
+    /// Input written to it.
+    pub cache_creation_input_tokens: i128,
+    /// What of the output is reasoning.
+    pub reasoning_tokens: i128,
+    /// What it cost, where that is known.
+    pub cost: i128,
+    /// Rows whose tokens are known and whose price is not: their cost is not in the sum.
+    pub unpriced: i128,
+    /// What answers from the cache did not cost.
+    pub saved: i128,
+}
+
+const SUMS: [&str; 10] = [
+    "requests",
+    "batch_results",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "reasoning_tokens",
+    "cost",
+    "unpriced",
+    "saved",
+];
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.batch_results += other.batch_results;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_input_tokens += other.cache_read_input_tokens;
+        self.cache_creation_input_tokens += other.cache_creation_input_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
+        self.cost += other.cost;
+        self.unpriced += other.unpriced;
+        self.saved += other.saved;
+    }
+}
+
+/// Picodollars as dollars, exactly and without trailing zeros: `0.0123`.
+#[must_use]
+pub fn dollars(picos: i128) -> String {
+    const DOLLAR: u128 = 1_000_000_000_000;
+    let (sign, picos) = (if picos < 0 { "-" } else { "" }, picos.unsigned_abs());
+    let fraction = format!("{:012}", picos % DOLLAR);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{fraction}", picos / DOLLAR)
+}
+
+/// How an engine says it.
+struct Words {
+    time: fn(Timestamp) -> String,
+    /// `created_at` up to so many characters of `2026-11-24 13`.
+    clock: fn(usize) -> String,
+    /// A column of money, in picodollars.
+    money: fn(&str) -> String,
+}
+
+const POSTGRES: Words = Words {
+    time: |time| format!("'{}+00'", calendar::text(time)),
+    clock: |length| format!("left(to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24'), {length})"),
+    money: |column| format!("({column}_usd * 1000000000000)::numeric(38, 0)"),
+};
+
+const SQLITE: Words = Words {
+    time: |time| format!("'{}'", calendar::text(time)),
+    clock: |length| format!("substr(created_at, 1, {length})"),
+    money: |column| format!("{column}_picos"),
+};
+
+pub(super) async fn between(
+    engine: &Engine,
+    by: &[By],
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Line>, StoreError> {
+    let wrong = |error: sqlx::Error| StoreError::of(&error);
+    match engine {
+        Engine::Postgres(pool) => {
+            let query = AssertSqlSafe(query(&POSTGRES, by, since, until));
+            let rows = sqlx::query(query).fetch_all(pool).await.map_err(wrong)?;
+            rows.iter()
+                .map(|row| line(by, |index| text_of_postgres(row, index)))
+                .collect::<Result<_, _>>()
+                .map_err(wrong)
+        }
+        Engine::Sqlite(pool) => {
+            let query = AssertSqlSafe(query(&SQLITE, by, since, until));
+            let rows = sqlx::query(query).fetch_all(pool).await.map_err(wrong)?;
+            rows.iter().map(|row| line(by, |index| text_of_sqlite(row, index))).collect::<Result<_, _>>().map_err(wrong)
+        }
+    }
+}
+
+pub(super) async fn first(engine: &Engine) -> Result<Option<Timestamp>, StoreError> {
+    const BOTH: &str =
+        "SELECT min(created_at) AS first FROM api_requests UNION ALL SELECT min(created_at) FROM batch_results";
+    let first = match engine {
+        Engine::Postgres(pool) => {
+            let query = format!(
+                "SELECT to_char(min(first) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM ({BOTH}) AS both_tables"
+            );
+            sqlx::query(AssertSqlSafe(query)).fetch_one(pool).await.and_then(|row| text_of_postgres(&row, 0))
+        }
+        Engine::Sqlite(pool) => {
+            let query = format!("SELECT min(first) FROM ({BOTH})");
+            sqlx::query(AssertSqlSafe(query)).fetch_one(pool).await.and_then(|row| text_of_sqlite(&row, 0))
+        }
+    };
+    Ok(first.map_err(|error| StoreError::of(&error))?.and_then(|text| calendar::parse(&text)))
+}
+
+fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String {
+    let groups = by.iter().map(|by| match by {
+        By::Model => "coalesce(served_model, model)".into(),
+        By::Domain => "domain".into(),
+        By::Key => "api_key_hash".into(),
+        By::Upstream => "upstream".into(),
+        By::Outcome => "outcome".into(),
+        By::Hour => format!("{} || ':00'", (words.clock)(13)),
+        By::Day => (words.clock)(10),
+        By::Month => (words.clock)(7),
+    });
+    let sums = SUMS.map(|column| format!("CAST(sum({column}) AS text)"));
+    let selected = groups.chain(sums).collect::<Vec<_>>().join(", ");
+    let numbers: Vec<String> = (1..=by.len()).map(|number| number.to_string()).collect();
+    let grouped = if by.is_empty() { String::new() } else { format!("GROUP BY {0} ORDER BY {0}", numbers.join(", ")) };
+    let within = format!("created_at >= {} AND created_at < {}", (words.time)(since), (words.time)(until));
+    let (cost, saved) = ((words.money)("cost"), (words.money)("saved_cost"));
+    let tokens = "input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, reasoning_tokens";
+    format!(
+        "SELECT {selected} FROM (
+            SELECT created_at, served_model, model, domain, api_key_hash, upstream, outcome, 1 AS requests, 0 AS batch_results,
+                {tokens}, {cost} AS cost, CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced,
+                {saved} AS saved
+            FROM api_requests WHERE {within}
+            UNION ALL
+            SELECT created_at, served_model, NULL, domain, api_key_hash, upstream, 'completed', 0, 1,
+                {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, NULL
+            FROM batch_results WHERE {within}
+        ) AS used {grouped}"
+    )
+}
+
+fn line(by: &[By], text: impl Fn(usize) -> Result<Option<String>, sqlx::Error>) -> Result<Line, sqlx::Error> {
+    let group = (0..by.len()).map(&text).collect::<Result<_, _>>()?;
+    let mut figures = [0; SUMS.len()];
+    for (index, figure) in figures.iter_mut().enumerate() {
+        // no row, or none that knows: nothing to add
+        let Some(sum) = text(by.len() + index)? else { continue };
+        *figure = sum.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    }
+    let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = figures;
+    let sums = Sums {
+        requests,
+        batch_results,
+        input_tokens: input,
+        output_tokens: output,
+        cache_read_input_tokens: read,
+        cache_creation_input_tokens: creation,
+        reasoning_tokens: reasoning,
+        cost,
+        unpriced,
+        saved,
+    };
+    Ok(Line { group, sums })
+}
+
+fn text_of_postgres(row: &PgRow, index: usize) -> Result<Option<String>, sqlx::Error> {
+    row.try_get(index)
+}
+
+fn text_of_sqlite(row: &SqliteRow, index: usize) -> Result<Option<String>, sqlx::Error> {
+    row.try_get(index)
+}

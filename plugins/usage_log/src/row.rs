@@ -1,0 +1,297 @@
+//! What the ledger keeps of one request, column by column, and of one result of a batch. Knows no database.
+
+mod cost;
+mod time;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use cost::Cost;
+pub use time::Timestamp;
+
+/// A word from a fixed vocabulary, or a text: never with a NUL in it, which no Postgres text can hold.
+pub type Word = Cow<'static, str>;
+
+/// One thing to be kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// A request. Kept once per [`Row::id`], at its highest [`Row::revision`]; never twice in one batch.
+    Request(Box<Row>),
+    /// A result of a batch. Kept once per [`BatchRow::batch`] and [`BatchRow::custom_id`], however often it is downloaded.
+    Batch(Box<BatchRow>),
+}
+
+impl Record {
+    /// Whether bodies or chunks are kept with it.
+    pub(crate) fn has_bodies(&self) -> bool {
+        match self {
+            Self::Request(row) => row.request_body.is_some() || row.response_body.is_some() || !row.chunks.is_empty(),
+            Self::Batch(_) => false,
+        }
+    }
+
+    /// Takes out the bodies and chunks; whether there were any.
+    pub(crate) fn leave_out_bodies(&mut self) -> bool {
+        let had = self.has_bodies();
+        if let Self::Request(row) = self {
+            (row.request_body, row.response_body) = (None, None);
+            row.chunks = Vec::new();
+        }
+        had
+    }
+}
+
+/// One request: the columns of `api_requests`, under their names. A figure that was never learned is `None`, not 0; every
+/// number fits a signed 64-bit column and is not negative.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The exchange's own id, a `UUIDv7`; with `created_at` the key.
+    pub id: Uuid,
+    /// When its head had been read.
+    pub created_at: Timestamp,
+    /// 0 for what was foreseen before the last bytes went to the client, 1 for what became of it. A second record of the same
+    /// `id` and `created_at` takes the place of the first if its revision is higher; else it is known already.
+    pub revision: i16,
+    /// The host asked for, in lower case, without the port; `unknown` where there was none.
+    pub domain: String,
+    /// The method.
+    pub method: Word,
+    /// The path, without the query.
+    pub path: String,
+    /// The word for the endpoint (`messages`, `chat_completions`, …), where it was a call to a model.
+    pub endpoint: Option<Word>,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// `inference`, `query_evaluation` or `quota`.
+    pub request_type: Word,
+    /// The model that answered and is billed.
+    pub served_model: Option<String>,
+    /// The conversation it is a turn of: the `id` of the first request of it.
+    pub conversation_id: Option<Uuid>,
+    /// The hash of its list of messages.
+    pub turn_hash: Option<[u8; 32]>,
+    /// The hash of the list without its last two messages.
+    pub previous_turn_hash: Option<[u8; 32]>,
+    /// The beginning of the SHA-256 of the caller's API key: 32 hexadecimal digits.
+    pub api_key_hash: Option<String>,
+    /// The status sent to the client.
+    pub response_status: Option<i16>,
+    /// From the head of the request to the end, in milliseconds.
+    pub response_time_ms: i64,
+    /// From the head of the request to the head of the upstream's answer, in milliseconds.
+    pub first_byte_ms: Option<i64>,
+    /// From the head of the request to the first content of a stream, in milliseconds.
+    pub first_token_ms: Option<i64>,
+    /// Whether a stream was asked for.
+    pub streaming: Option<bool>,
+    /// The tokens that the answer cost, the answer's own sum.
+    pub tokens: Tokens,
+    /// How the tokens are known.
+    pub usage_source: UsageSource,
+    /// The provider's own object of usage, as JSON text. It may hold `\u0000`, which `jsonb` does not take.
+    pub usage_data: Option<String>,
+    /// Where the sum is not the bill: each sampling, with its model and its cost. Empty otherwise.
+    pub billed: Vec<Billed>,
+    /// What the tokens cost; `None` where a price is not known.
+    pub cost_usd: Option<Cost>,
+    /// `hit`, `miss`, `coalesced` or `bypass`, where there is a cache.
+    pub cache_status: Option<Word>,
+    /// The tokens that an answer from a cache did not cost.
+    pub saved: Tokens,
+    /// What they would have cost.
+    pub saved_cost_usd: Option<Cost>,
+    /// The upstream's name.
+    pub upstream: Option<String>,
+    /// The server of the last attempt.
+    pub server: Option<String>,
+    /// Attempts upstream; 0 where none was made.
+    pub attempts: i32,
+    /// `completed`, `refused`, `cached`, `upstream_failed`, `client_gone` or `aborted`.
+    pub outcome: Word,
+    /// What went wrong: a word of the gateway (`connect`) or of the provider (`overloaded_error`).
+    pub error_type: Option<Word>,
+    /// Why the model stopped.
+    pub stop_reason: Option<String>,
+    /// Bytes of the request's body.
+    pub request_bytes: i64,
+    /// Bytes of the answer's body passed to the client.
+    pub response_bytes: i64,
+    /// The peer's address.
+    pub client_ip: Option<IpAddr>,
+    /// The provider's id of the exchange.
+    pub upstream_request_id: Option<String>,
+    /// The provider's id of the answer (`msg_…`).
+    pub answer_id: Option<String>,
+    /// `standard`, `priority`, `batch`, …
+    pub service_tier: Option<String>,
+    /// Where it ran.
+    pub inference_geo: Option<String>,
+    /// `standard` or `fast`.
+    pub speed: Option<String>,
+    /// Web searches that the provider ran.
+    pub web_search_requests: Option<i64>,
+    /// Web pages that it fetched.
+    pub web_fetch_requests: Option<i64>,
+    /// The gateway that served it, by an id that is new with every start.
+    pub instance: Uuid,
+    /// Its number among the rows of its instance: 1, 2, 3, … One that is missing is a row that is lost, and shows in SQL.
+    pub sequence: i64,
+    /// The request's body, where it is to be kept.
+    pub request_body: Option<Body>,
+    /// The answer's body, where it is to be kept.
+    pub response_body: Option<Body>,
+    /// The pieces in which the answer came, for `streaming_chunks`; empty where they are not to be kept.
+    pub chunks: Vec<Piece>,
+}
+
+/// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,
+/// `cache_read_input_tokens`, `cache_creation_input_tokens`, `cache_creation_1h_input_tokens` and `reasoning_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Input from no cache.
+    pub input: Option<i64>,
+    /// Output, reasoning included.
+    pub output: Option<i64>,
+    /// Input read from the provider's cache.
+    pub cache_read: Option<i64>,
+    /// Input written to the provider's cache, for whatever time.
+    pub cache_creation: Option<i64>,
+    /// What of that is kept for an hour.
+    pub cache_creation_1h: Option<i64>,
+    /// What of the output is reasoning.
+    pub reasoning: Option<i64>,
+}
+
+/// How the tokens of a row are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UsageSource {
+    /// They are not.
+    #[default]
+    None,
+    /// The provider reported them so far; the answer broke off.
+    Partial,
+    /// The provider reported them in a whole answer.
+    Reported,
+}
+
+impl UsageSource {
+    /// The word in the column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Partial => "partial",
+            Self::Reported => "reported",
+        }
+    }
+}
+
+/// One sampling within an answer, billed by its own model's prices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Billed {
+    /// `message`, `compaction`, …
+    pub kind: String,
+    /// The model that it ran on.
+    pub model: Option<String>,
+    /// What it took.
+    pub tokens: Tokens,
+    /// What that cost; `None` where a price is not known.
+    pub cost_usd: Option<Cost>,
+}
+
+/// One result of a batch; the columns of `batch_results`, whose key is `(batch, custom_id)`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchRow {
+    /// The batch's id.
+    pub batch: String,
+    /// The request's name in the batch.
+    pub custom_id: String,
+    /// The exchange in which it was downloaded.
+    pub request_id: Uuid,
+    /// When that exchange began.
+    pub created_at: Timestamp,
+    /// Its host.
+    pub domain: String,
+    /// Its key's hash.
+    pub api_key_hash: Option<String>,
+    /// Its upstream.
+    pub upstream: Option<String>,
+    /// The model that answered.
+    pub served_model: Option<String>,
+    /// The tokens it cost.
+    pub tokens: Tokens,
+    /// The provider's own object of usage, as JSON text.
+    pub usage_data: Option<String>,
+    /// Each sampling, where the sum is not the bill.
+    pub billed: Vec<Billed>,
+    /// What it cost, at the prices of batches.
+    pub cost_usd: Option<Cost>,
+    /// Web searches that the provider ran.
+    pub web_search_requests: Option<i64>,
+    /// `batch`, where it says so.
+    pub service_tier: Option<String>,
+}
+
+/// A body, byte for byte but for credentials, which are overwritten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// The bytes; they may be no text.
+    #[serde(with = "bytes")]
+    pub bytes: Vec<u8>,
+    /// How they are encoded, where they are (`gzip`).
+    pub encoding: Option<String>,
+    /// Whether the end is missing.
+    pub truncated: bool,
+}
+
+/// A piece of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// From the head of the request to its coming, in milliseconds.
+    pub after_ms: i64,
+    /// The bytes.
+    #[serde(with = "bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A turn of a conversation, by which the next one finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Turn {
+    /// The host.
+    pub domain: String,
+    /// The caller's key.
+    pub api_key_hash: Option<String>,
+    /// The row's `turn_hash`.
+    pub hash: [u8; 32],
+}
+
+/// Bytes at once, where serde would take them one by one.
+mod bytes {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}

@@ -1,0 +1,128 @@
+//! The database: an engine behind a narrow door. What comes in is written once, whatever is repeated.
+
+mod archive;
+mod batch;
+pub(crate) mod calendar;
+pub(crate) mod csv;
+mod cuts;
+mod failure;
+mod held;
+mod leaf;
+mod migration;
+pub(crate) mod open;
+mod postgres;
+mod sqlite;
+mod table;
+mod value;
+mod watch;
+
+use std::slice;
+
+use uuid::Uuid;
+
+use self::postgres::Postgres;
+use self::sqlite::Sqlite;
+use self::watch::Watch;
+use crate::{Database, Record, StoreSettings, Turn};
+
+pub use self::failure::StoreError;
+pub use self::watch::StoreMetrics;
+
+/// A database that is connected. Dropping it gives up whatever is under way.
+#[derive(Debug)]
+pub struct Store(Engine);
+
+#[derive(Debug)]
+enum Engine {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Records that changed the database: new ones, and those that took the place of an earlier revision.
+    pub new: u64,
+    /// Records that it had already.
+    pub known: u64,
+}
+
+impl Store {
+    /// Connects, within `pool.connect_timeout`. Its work is counted in `metrics`.
+    ///
+    /// # Errors
+    /// That it cannot be reached now.
+    pub async fn connect(settings: &StoreSettings, metrics: &StoreMetrics) -> Result<Self, StoreError> {
+        let watch = Watch { slow: settings.slow_query, metrics: metrics.clone() };
+        Ok(Self(match &settings.database {
+            Database::Postgres(url) => Engine::Postgres(Postgres::connect(url, settings, watch).await?),
+            Database::Sqlite(path) => Engine::Sqlite(Sqlite::connect(path, settings, watch).await?),
+        }))
+    }
+
+    /// Brings the schema to what this build writes, or checks it, as `migrate` of the settings says. Safe when ten gateways do so
+    /// at once.
+    ///
+    /// # Errors
+    /// That it is not, or cannot be brought there.
+    pub async fn migrate(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Engine::Postgres(store) => store.migrate().await,
+            Engine::Sqlite(store) => store.migrate().await,
+        }
+    }
+
+    /// Writes these records, all or none, and has them committed when it returns. Those that it has already are no error: a
+    /// request's row is replaced if the revision is higher, all else is left as it is. A single record that is refused is tried
+    /// again without its bodies and the provider's own words.
+    ///
+    /// # Errors
+    /// Why none of them was written.
+    pub async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+        match (self.write_as_is(records).await, records) {
+            (Err(StoreError::Rejected(why)), [record]) => {
+                log::warn!(why = why.as_str(); "the database refuses a record; it is kept without its bodies");
+                self.write_as_is(slice::from_ref(&batch::bare(record))).await
+            }
+            (written, _) => written,
+        }
+    }
+
+    async fn write_as_is(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+        match &mut self.0 {
+            Engine::Postgres(store) => store.write(records).await,
+            Engine::Sqlite(store) => store.write(records).await,
+        }
+    }
+
+    /// The conversations that these turns belong to, in their order; `None` where there is no such turn. Of several, the latest.
+    ///
+    /// # Errors
+    /// That it cannot tell now.
+    pub async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+        match &mut self.0 {
+            Engine::Postgres(store) => store.conversations(turns).await,
+            Engine::Sqlite(store) => store.conversations(turns).await,
+        }
+    }
+
+    /// Does what falls due with time: partitions ahead, retention, archive. Called about every minute, on a connection of its own
+    /// beside the one that writes; it looks by itself whether anything is due, and may take its time.
+    ///
+    /// # Errors
+    /// What could not be done now.
+    pub async fn maintain(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Engine::Postgres(store) => store.maintain().await,
+            Engine::Sqlite(store) => store.maintain().await,
+        }
+    }
+
+    /// Lets go of it in order.
+    pub async fn close(self) {
+        match self.0 {
+            Engine::Postgres(store) => store.close().await,
+            Engine::Sqlite(store) => store.close().await,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Records as the tables take them, in the order in which every gateway writes them: two that write the same rows wait for
+//! each other, and never for each other at once.
+
+use std::cmp::Reverse;
+
+use super::table::Chunk;
+use crate::{BatchRow, Record, Row, Timestamp};
+
+/// A batch of records, table by table, each by its key.
+pub(super) struct Batch<'a> {
+    pub(super) requests: Vec<&'a Row>,
+    pub(super) bodies: Vec<&'a Row>,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) batches: Vec<&'a BatchRow>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn of(records: &'a [Record]) -> Self {
+        let mut requests = Vec::with_capacity(records.len());
+        let mut batches = Vec::new();
+        for record in records {
+            match record {
+                Record::Request(row) => requests.push(&**row),
+                Record::Batch(row) => batches.push(&**row),
+            }
+        }
+        // by time first: COPY fills one leaf after the other, whatever the order of its rows, and this is that order
+        requests.sort_unstable_by_key(|row| (row.created_at, row.id, Reverse(row.revision)));
+        requests.dedup_by_key(|row| (row.created_at, row.id));
+        batches.sort_unstable_by_key(|row| (&row.batch, &row.custom_id));
+        let has_body = |row: &&Row| row.request_body.is_some() || row.response_body.is_some();
+        let bodies = requests.iter().copied().filter(has_body).collect();
+        let chunks = requests.iter().flat_map(|row| Chunk::of(row)).collect();
+        Self { requests, bodies, chunks, batches }
+    }
+
+    /// Whether it has nothing but requests.
+    pub(super) fn is_plain(&self) -> bool {
+        self.bodies.is_empty() && self.chunks.is_empty() && self.batches.is_empty()
+    }
+
+    /// When its requests began.
+    pub(super) fn times(&self) -> impl Iterator<Item = Timestamp> {
+        self.requests.iter().map(|row| row.created_at)
+    }
+}
+
+/// A record without what a database may refuse, and nobody is billed by. Of a row that is refused, this much is kept.
+pub(super) fn bare(record: &Record) -> Record {
+    match record {
+        Record::Request(row) => Record::Request(Box::new(Row {
+            usage_data: None,
+            request_body: None,
+            response_body: None,
+            chunks: Vec::new(),
+            ..(**row).clone()
+        })),
+        Record::Batch(row) => Record::Batch(Box::new(BatchRow { usage_data: None, ..(**row).clone() })),
+    }
+}

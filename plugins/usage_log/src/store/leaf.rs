@@ -1,0 +1,109 @@
+//! A span of time in which rows of a table stay and go together: a month of requests, a day of bodies. On Postgres a leaf of
+//! a partitioned table.
+
+use crate::Timestamp;
+use crate::store::calendar::Date;
+
+/// A table that is cut by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Parent {
+    /// `api_requests`, by month.
+    Requests,
+    /// `api_request_bodies`, by day.
+    Bodies,
+}
+
+/// One of its leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Leaf {
+    pub(super) parent: Parent,
+    first: Date,
+}
+
+impl Parent {
+    pub(super) const ALL: [Self; 2] = [Self::Requests, Self::Bodies];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "api_requests",
+            Self::Bodies => "api_request_bodies",
+        }
+    }
+}
+
+impl Leaf {
+    /// The leaf that holds a moment.
+    pub(super) fn of(parent: Parent, time: Timestamp) -> Self {
+        let day = Date::of(time);
+        Self { parent, first: if parent == Parent::Requests { day.month_start() } else { day } }
+    }
+
+    /// The leaf that has this name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let parent = *Parent::ALL.iter().find(|parent| {
+            name.strip_prefix(parent.name()).is_some_and(|rest| rest.starts_with('_') && !rest.starts_with("_bodies"))
+        })?;
+        let mut numbers = name.strip_prefix(parent.name())?.split('_').skip(1).map(str::parse::<u16>);
+        let year = numbers.next()?.ok()?.into();
+        let month = u8::try_from(numbers.next()?.ok()?).ok()?;
+        let day = match parent {
+            Parent::Requests => 1,
+            Parent::Bodies => u8::try_from(numbers.next()?.ok()?).ok()?,
+        };
+        let leaf = Self { parent, first: Date::new(year, month, day)? };
+        (leaf.name() == name).then_some(leaf)
+    }
+
+    /// The one after it.
+    pub(super) fn next(self) -> Self {
+        let first = match self.parent {
+            Parent::Requests => self.first.next_month(),
+            Parent::Bodies => self.first.next(),
+        };
+        Self { first, ..self }
+    }
+
+    /// The first moment of its span.
+    pub(super) fn start(self) -> Timestamp {
+        self.first.start()
+    }
+
+    /// The end of its span: the first moment that it does not hold.
+    pub(super) fn end(self) -> Timestamp {
+        self.next().first.start()
+    }
+
+    /// `api_requests_2026_11`.
+    pub(super) fn name(self) -> String {
+        let Date { year, month, day } = self.first;
+        match self.parent {
+            Parent::Requests => format!("{}_{year:04}_{month:02}", self.parent.name()),
+            Parent::Bodies => format!("{}_{year:04}_{month:02}_{day:02}", self.parent.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaf_is_known_by_its_name_and_ends_where_the_next_begins() {
+        let at = |text: &str| {
+            let parts: Vec<i32> = text.split('-').map(|part| part.parse().unwrap_or(0)).collect();
+            Date { year: parts[0], month: parts[1] as u8, day: parts[2] as u8 }.start()
+        };
+        let december = Leaf::of(Parent::Requests, Timestamp::from_micros(at("2026-01-01").micros() - 1));
+        assert_eq!(december.name(), "api_requests_2025_12");
+        assert_eq!(december.end(), at("2026-01-01"));
+        assert_eq!(december.next().name(), "api_requests_2026_01");
+        let day = Leaf::of(Parent::Bodies, at("2024-02-29"));
+        assert_eq!((day.name().as_str(), day.end()), ("api_request_bodies_2024_02_29", at("2024-03-01")));
+        for leaf in [december, day, day.next()] {
+            assert_eq!(Leaf::parse(&leaf.name()), Some(leaf));
+        }
+        for name in ["api_requests", "api_requests_2026_13", "api_requests_2026_1", "api_requests_old", "x_2026_01"] {
+            assert_eq!(Leaf::parse(name), None, "{name}");
+        }
+    }
+}

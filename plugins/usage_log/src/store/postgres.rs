@@ -1,0 +1,220 @@
+//! The ledger in Postgres: connections, batches, conversations. What falls due with time is in `chores`.
+
+mod chores;
+mod copy;
+mod retention;
+mod schema;
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::held::Held;
+use super::leaf::{Leaf, Parent};
+use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
+use super::watch::Watch;
+use super::{StoreError, Written, open};
+use crate::{Record, StoreSettings, Timestamp, Turn};
+
+/// How long a statement may take: a little longer than the server gives it.
+const LIMIT: Duration = Duration::from_secs(35);
+/// How an error ends that says that no leaf takes a row.
+const NO_LEAF: &str = "(23514)";
+/// How far back a conversation is looked for: nobody takes one up after so long, and no older leaf is searched.
+const CONVERSATION_DAYS: i32 = 31;
+
+/// A Postgres database.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+    watch: Watch,
+    settings: StoreSettings,
+    leaves: HashSet<Leaf>,
+}
+
+impl Postgres {
+    pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+        let pool = open::postgres(url, &settings.pool)?;
+        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new() };
+        store.acquire().await?.release();
+        Ok(store)
+    }
+
+    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
+        let mut held = self.acquire().await?;
+        schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
+        held.release();
+        self.leaves.clear();
+        self.make_leaves(Timestamp::from(std::time::SystemTime::now())).await
+    }
+
+    pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+        let batch = Batch::of(records);
+        match self.write_batch(&batch).await {
+            Err(StoreError::Unavailable(why)) if why.ends_with(NO_LEAF) => {
+                // somebody took it away since it was last seen
+                self.leaves.clear();
+                self.write_batch(&batch).await
+            }
+            written => written,
+        }
+    }
+
+    async fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let mut needed: BTreeSet<Leaf> = batch.times().map(|time| Leaf::of(Parent::Requests, time)).collect();
+        needed.extend(batch.bodies.iter().map(|row| Leaf::of(Parent::Bodies, row.created_at)));
+        self.make(needed).await?;
+        let written = if batch.is_plain() { self.write_at_once(batch).await? } else { None };
+        match written {
+            Some(written) => Ok(written),
+            None => self.write_new(batch).await,
+        }
+    }
+
+    /// Writes requests straight into the table, which costs half as much; nothing is written where one is there already.
+    async fn write_at_once(&self, batch: &Batch<'_>) -> Result<Option<Written>, StoreError> {
+        let mut held = self.acquire().await?;
+        let statement = copy::statement(&REQUESTS, REQUESTS.name);
+        let rows = copy::rows(&REQUESTS, batch.requests.iter().copied());
+        let written = self
+            .watch
+            .statement(&statement, LIMIT, async {
+                match copy_in(&mut held, &statement, rows).await {
+                    Ok(new) => Ok(Some(Written { new, known: 0 })),
+                    Err(error) if is_duplicate(&error) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        if written.is_some() {
+            held.release();
+        }
+        Ok(written)
+    }
+
+    /// Writes what is not there yet, by way of temporary tables, in one transaction.
+    async fn write_new(&self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+        let mut held = self.acquire().await?;
+        self.run(&mut held, "BEGIN").await?;
+        let new = self.stage(&mut held, &REQUESTS, batch.requests.iter().copied()).await?
+            + self.stage(&mut held, &BATCHES, batch.batches.iter().copied()).await?;
+        self.stage(&mut held, &BODIES, batch.bodies.iter().copied()).await?;
+        self.stage(&mut held, &CHUNKS, batch.chunks.iter()).await?;
+        self.run(&mut held, "COMMIT").await?;
+        held.release();
+        let all = (batch.requests.len() + batch.batches.len()) as u64;
+        Ok(Written { new, known: all.saturating_sub(new) })
+    }
+
+    async fn stage<'a, R: 'a>(
+        &self,
+        connection: &mut PgConnection,
+        table: &Table<R>,
+        rows: impl ExactSizeIterator<Item = &'a R>,
+    ) -> Result<u64, StoreError> {
+        if rows.len() == 0 {
+            return Ok(0);
+        }
+        let (name, names, staging) = (table.name, copy::names(table), format!("staged_{}", table.name));
+        let create = format!(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ON COMMIT DELETE ROWS AS SELECT {names} FROM {name} WITH NO DATA"
+        );
+        self.run(connection, &create).await?;
+        let statement = copy::statement(table, &staging);
+        let rows = copy::rows(table, rows);
+        self.watch.statement(&statement, LIMIT, copy_in(connection, &statement, rows)).await?;
+        let conflict = table.on_conflict(copy::name);
+        let insert = format!("INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}");
+        self.run(connection, &insert).await
+    }
+
+    pub(super) async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+        const QUERY: &str = "SELECT t.n, r.conversation_id
+            FROM unnest($1::bytea[], $2::text[], $3::text[]) WITH ORDINALITY AS t (hash, domain, key, n)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(conversation_id, id) AS conversation_id FROM api_requests
+                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key
+                  AND created_at > now() - make_interval(days => $4)
+                ORDER BY created_at DESC LIMIT 1
+            ) AS r";
+        let mut held = self.acquire().await?;
+        let query = sqlx::query(QUERY)
+            .bind(turns.iter().map(|turn| turn.hash.to_vec()).collect::<Vec<_>>())
+            .bind(turns.iter().map(|turn| turn.domain.clone()).collect::<Vec<_>>())
+            .bind(turns.iter().map(|turn| turn.api_key_hash.clone()).collect::<Vec<_>>())
+            .bind(CONVERSATION_DAYS);
+        let rows = self.watch.statement(QUERY, LIMIT, query.fetch_all(&mut *held)).await?;
+        held.release();
+        let mut found = vec![None; turns.len()];
+        for row in rows {
+            let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
+            let place = usize::try_from(number - 1).ok().and_then(|index| found.get_mut(index));
+            if let Some(place) = place {
+                *place = row.try_get(1).map_err(|error| StoreError::of(&error))?;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
+        let now = Timestamp::from(std::time::SystemTime::now());
+        self.make_leaves(now).await?;
+        let mut held = self.acquire().await?;
+        self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
+        held.release();
+        chores::all(&self.pool, &self.settings, &self.watch).await
+    }
+
+    pub(super) async fn close(self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
+    }
+
+    /// Makes the leaves of this month and of the next two.
+    async fn make_leaves(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let this = Leaf::of(Parent::Requests, now);
+        self.make([this, this.next(), this.next().next()].into()).await
+    }
+
+    async fn make(&mut self, mut needed: BTreeSet<Leaf>) -> Result<(), StoreError> {
+        needed.retain(|leaf| !self.leaves.contains(leaf));
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let mut held = self.acquire().await?;
+        for leaf in needed {
+            schema::make_leaf(&mut held, leaf, &self.watch).await?;
+            self.leaves.insert(leaf);
+        }
+        held.release();
+        Ok(())
+    }
+
+    async fn run(&self, connection: &mut PgConnection, statement: &str) -> Result<u64, StoreError> {
+        run(&self.watch, connection, statement).await
+    }
+
+    async fn acquire(&self) -> Result<Held<sqlx::Postgres>, StoreError> {
+        Held::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+    }
+}
+
+/// Runs statements that return no rows.
+async fn run(watch: &Watch, connection: &mut PgConnection, statement: &str) -> Result<u64, StoreError> {
+    let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
+    watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
+}
+
+async fn copy_in(connection: &mut PgConnection, statement: &str, rows: Vec<u8>) -> Result<u64, sqlx::Error> {
+    let mut copy = connection.copy_in_raw(statement).await?;
+    copy.send(rows).await?;
+    copy.finish().await
+}
+
+/// Whether a row is there already.
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

@@ -1,0 +1,101 @@
+//! The schema: its version, and the leaves of its partitioned tables. Of many gateways that begin at once, one changes it.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+
+use super::{LIMIT, run};
+use crate::Migrate;
+use crate::store::leaf::Leaf;
+use crate::store::migration::{self, POSTGRES};
+use crate::store::watch::Watch;
+use crate::store::{StoreError, calendar};
+
+/// Whoever holds it changes the schema: `tollgate` in ASCII.
+const LOCK: i64 = 0x746f_6c6c_6761_7465;
+
+/// Brings the schema to this build's version, or sees that it is.
+pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, watch: &Watch) -> Result<(), StoreError> {
+    if migrate == Migrate::Off {
+        return Ok(());
+    }
+    let version = version(connection, watch).await?;
+    let missing = migration::missing(&POSTGRES, version).map_err(StoreError::Unavailable)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if migrate == Migrate::Check {
+        return Err(StoreError::Unavailable(migration::behind(version, missing)));
+    }
+    run(watch, connection, &format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    // another gateway may have been quicker
+    let version = self::version(connection, watch).await?;
+    let missing = migration::missing(&POSTGRES, version).map_err(StoreError::Unavailable)?;
+    run(
+        watch,
+        connection,
+        "CREATE TABLE IF NOT EXISTS ledger_schema (version bigint PRIMARY KEY, applied_at timestamptz NOT NULL)",
+    )
+    .await?;
+    for step in missing {
+        run(watch, connection, step.sql).await?;
+        let done = format!("INSERT INTO ledger_schema (version, applied_at) VALUES ({}, now())", step.version);
+        run(watch, connection, &done).await?;
+        log::info!(version = step.version; "the ledger's schema is brought forward");
+    }
+    run(watch, connection, "COMMIT").await?;
+    Ok(())
+}
+
+async fn version(connection: &mut PgConnection, watch: &Watch) -> Result<i64, StoreError> {
+    // asked of the catalog's own table: behind a lock that somebody else held, to_regclass() may still say what was true before
+    const IS_THERE: &str =
+        "SELECT count(*) > 0 FROM pg_class WHERE relname = 'ledger_schema' AND pg_table_is_visible(oid)";
+    const VERSION: &str = "SELECT coalesce(max(version), 0) FROM ledger_schema";
+    let read = async {
+        if !sqlx::query(IS_THERE).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+            return Ok(0);
+        }
+        sqlx::query(VERSION).fetch_one(&mut *connection).await?.try_get::<i64, _>(0)
+    };
+    watch.statement(VERSION, LIMIT, read).await
+}
+
+/// Makes a leaf where there is none.
+pub(super) async fn make_leaf(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<(), StoreError> {
+    if is_attached(connection, leaf, watch).await? {
+        return Ok(());
+    }
+    begin_with_lock(connection, watch).await?;
+    if !is_attached(connection, leaf, watch).await? {
+        run(watch, connection, &making(leaf)).await?;
+    }
+    run(watch, connection, "COMMIT").await?;
+    Ok(())
+}
+
+/// The statements that make a leaf. It is attached rather than made in its place: that takes no lock that writers wait for.
+/// A table of its name that stands alone, as one cut off by hand does, is taken back.
+fn making(leaf: Leaf) -> String {
+    let (name, parent) = (leaf.name(), leaf.parent.name());
+    let (from, to) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
+    format!(
+        "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL) WITH (autovacuum_vacuum_scale_factor = 0.1);
+         ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}+00') TO ('{to}+00')"
+    )
+}
+
+/// Begins a transaction in which nobody else makes leaves or takes them away.
+pub(super) async fn begin_with_lock(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
+    run(watch, connection, &format!("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({LOCK})"))
+        .await?;
+    Ok(())
+}
+
+/// Whether a leaf is a part of its table.
+pub(super) async fn is_attached(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<bool, StoreError> {
+    const QUERY: &str = "SELECT count(*) FROM pg_inherits
+        WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass($2) AND NOT inhdetachpending";
+    let query = sqlx::query(QUERY).bind(leaf.name()).bind(leaf.parent.name());
+    let row = watch.statement(QUERY, LIMIT, query.fetch_one(connection)).await?;
+    Ok(row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))? > 0)
+}

@@ -1,0 +1,126 @@
+//! The ledger in a file of `SQLite`'s, within the gateway's own process.
+
+mod retention;
+mod write;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::held::Held;
+use super::migration::{self, SQLITE};
+use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS};
+use super::watch::Watch;
+use super::{StoreError, Written, open};
+use crate::{Migrate, Record, StoreSettings, Turn};
+
+/// How long a statement may take.
+const LIMIT: Duration = Duration::from_secs(35);
+
+/// An `SQLite` database.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    pool: SqlitePool,
+    watch: Watch,
+    settings: StoreSettings,
+}
+
+impl Sqlite {
+    pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+        let pool = open::sqlite_to_write(path, &settings.pool);
+        let store = Self { pool, watch, settings: settings.clone() };
+        store.acquire().await?.release();
+        Ok(store)
+    }
+
+    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
+        if self.settings.migrate == Migrate::Off {
+            return Ok(());
+        }
+        let mut held = self.acquire().await?;
+        let version = self.version(&mut held).await?;
+        let missing = migration::missing(&SQLITE, version).map_err(StoreError::Unavailable)?;
+        if !missing.is_empty() && self.settings.migrate == Migrate::Check {
+            return Err(StoreError::Unavailable(migration::behind(version, missing)));
+        }
+        if !missing.is_empty() {
+            self.run(&mut held, "BEGIN IMMEDIATE").await?;
+            // another process may have been quicker
+            let version = self.version(&mut held).await?;
+            for step in migration::missing(&SQLITE, version).map_err(StoreError::Unavailable)? {
+                self.run(&mut held, step.sql).await?;
+                self.run(&mut held, &format!("PRAGMA user_version = {}", step.version)).await?;
+                log::info!(version = step.version; "the ledger's schema is brought forward");
+            }
+            self.run(&mut held, "COMMIT").await?;
+        }
+        held.release();
+        Ok(())
+    }
+
+    pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+        let batch = Batch::of(records);
+        let mut held = self.acquire().await?;
+        self.run(&mut held, "BEGIN IMMEDIATE").await?;
+        let new = write::insert(&self.watch, &mut held, &REQUESTS, &batch.requests).await?
+            + write::insert(&self.watch, &mut held, &BATCHES, &batch.batches).await?;
+        write::insert(&self.watch, &mut held, &BODIES, &batch.bodies).await?;
+        let chunks: Vec<_> = batch.chunks.iter().collect();
+        write::insert(&self.watch, &mut held, &CHUNKS, &chunks).await?;
+        self.run(&mut held, "COMMIT").await?;
+        held.release();
+        let all = (batch.requests.len() + batch.batches.len()) as u64;
+        Ok(Written { new, known: all.saturating_sub(new) })
+    }
+
+    pub(super) async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+        const QUERY: &str = "SELECT coalesce(conversation_id, id) FROM api_requests
+            WHERE turn_hash = ? AND domain = ? AND api_key_hash IS ? ORDER BY created_at DESC LIMIT 1";
+        let mut held = self.acquire().await?;
+        let mut found = Vec::with_capacity(turns.len());
+        for turn in turns {
+            let query = sqlx::query(QUERY)
+                .bind(turn.hash.to_vec())
+                .bind(turn.domain.clone())
+                .bind(turn.api_key_hash.clone())
+                .fetch_optional(&mut *held);
+            let read = async { query.await?.map(|row| row.try_get::<String, _>(0)).transpose() };
+            let id = self.watch.statement(QUERY, LIMIT, read).await?;
+            found.push(id.and_then(|id| Uuid::try_parse(&id).ok()));
+        }
+        held.release();
+        Ok(found)
+    }
+
+    pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
+        retention::keep(&self.pool, &self.settings, &self.watch).await
+    }
+
+    pub(super) async fn close(self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
+    }
+
+    async fn version(&self, connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+        const QUERY: &str = "PRAGMA user_version";
+        let read = sqlx::query(QUERY).fetch_one(connection);
+        self.watch.statement(QUERY, LIMIT, async { read.await?.try_get(0) }).await
+    }
+
+    async fn run(&self, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {
+        run(&self.watch, connection, statement).await
+    }
+
+    async fn acquire(&self) -> Result<Held<sqlx::Sqlite>, StoreError> {
+        Held::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+    }
+}
+
+/// Runs statements that return no rows.
+async fn run(watch: &Watch, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {
+    let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
+    watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
+}

@@ -1,0 +1,149 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use plugin_api::http::StatusCode;
+use plugin_api::testing::{ID, TestCall, TestRequest};
+use plugin_api::{Answer, AnswerState, End, Endpoint, Usage};
+use uuid::Uuid;
+
+use super::*;
+use crate::journal::Journal;
+use crate::metrics::Figures;
+
+/// A folder of its own, gone when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("tollgate-usage-log-{}", Uuid::now_v7()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A ledger whose database is not there, so that all it keeps stays in the journal.
+    fn plugin(&self, settings: &str) -> (UsageLog, Ledgers) {
+        fs::create_dir_all(self.0.join("ledger.db")).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(settings).unwrap();
+        let mut config = serde_json::json!({ "database": "sqlite://ledger.db" });
+        config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let config: Config = serde_json::from_value(config).unwrap();
+        let ledgers = Ledgers::default();
+        (config.build(&self.0, &ledgers).unwrap(), ledgers)
+    }
+
+    /// What is in the journal, once nobody has it any more.
+    fn rows(&self) -> Vec<Row> {
+        let journal = self.0.join("ledger.db.journal");
+        let end = Instant::now() + Duration::from_secs(10);
+        let (_journal, mut reader) = loop {
+            match Journal::open(&journal, 1 << 30, Arc::new(Figures::new())) {
+                Ok(journal) => break journal,
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let batch = reader.next_batch(1000, usize::MAX).unwrap();
+        let records = batch.map(|batch| batch.records).unwrap_or_default();
+        let row = |record| match record {
+            Record::Request(row) => *row,
+            Record::Batch(row) => panic!("{row:?}"),
+        };
+        records.into_iter().map(row).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn completed(total: u64) -> Outcome {
+    let mut outcome = Outcome::begun(ID, SystemTime::now());
+    (outcome.end, outcome.status) = (End::Completed, Some(StatusCode::OK));
+    outcome.total = Duration::from_millis(total);
+    let tokens = plugin_api::Tokens { input: Some(1), ..plugin_api::Tokens::default() };
+    outcome.answer = Some(Answer {
+        state: AnswerState::Complete,
+        usage: Some(Usage { tokens, ..Usage::default() }),
+        ..Answer::default()
+    });
+    outcome
+}
+
+#[tokio::test]
+async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
+    let folder = Folder::new();
+    {
+        let (plugin, ledgers) = folder.plugin("{}");
+        let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "secret");
+        for gone in [false, true] {
+            let mut entry = Entry::default();
+            assert!(matches!(plugin.request_head(&mut entry, &mut request.head()).await, Flow::Continue));
+            plugin.ending(&mut entry, &completed(5));
+            let mut outcome = completed(6);
+            if gone {
+                outcome.end = End::ClientGone;
+            }
+            plugin.log(&mut entry, &outcome);
+        }
+        plugin.log(&mut Entry::default(), &completed(7));
+        ledgers.finish(Duration::ZERO);
+    }
+    let found: Vec<_> = folder.rows().iter().map(|row| (row.sequence, row.revision, row.outcome.to_string())).collect();
+    let row = |sequence, revision, outcome: &str| (sequence, revision, outcome.to_owned());
+    assert_eq!(
+        found,
+        [row(1, 0, "completed"), row(2, 0, "completed"), row(2, 1, "client_gone"), row(3, 0, "completed")]
+    );
+    assert!(folder.rows()[0].api_key_hash.as_deref().is_some_and(|hash| hash.starts_with("2bb80d53")));
+}
+
+#[tokio::test]
+async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
+    let folder = Folder::new();
+    {
+        let settings =
+            r#"{ "store": { "request_body": true, "response_body": true, "chunks": true, "max_body": "10B" } }"#;
+        let (plugin, ledgers) = folder.plugin(settings);
+        let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "verysecret");
+        let mut entry = Entry::default();
+        let _ = plugin.request_head(&mut entry, &mut request.head()).await;
+        let _ = plugin.request_body(&mut entry, &mut TestCall::new().max_tokens(9).to(Endpoint::Messages)).await;
+        for (bytes, last) in [("1234", false), ("verysecret", false), ("", true)] {
+            plugin.response_chunk(&mut entry, &Chunk { bytes: &bytes.into(), last });
+        }
+        plugin.ending(&mut entry, &completed(5));
+        plugin.log(&mut entry, &completed(500));
+        ledgers.finish(Duration::ZERO);
+    }
+    let rows = folder.rows();
+    assert_eq!(rows.len(), 2, "it took longer than was foreseen");
+    for row in rows {
+        let (request, response) = (row.request_body.unwrap(), row.response_body.unwrap());
+        assert_eq!((request.bytes.as_slice(), request.truncated), (&br#"{"max_toke"#[..], true));
+        assert_eq!((response.bytes.as_slice(), response.truncated), (&b"1234veryse"[..], true));
+        assert_eq!(row.chunks.iter().map(|chunk| chunk.bytes.len()).collect::<Vec<_>>(), [4, 6]);
+    }
+}
+
+#[test]
+fn a_ledger_is_taken_on_by_the_next_configuration() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.0.join("ledger.db")).unwrap();
+    let ledgers = Ledgers::default();
+    let build = |json: &str| serde_json::from_str::<Config>(json).unwrap().build(&folder.0, &ledgers).unwrap();
+    let first = build(r#"{ "database": "sqlite://ledger.db" }"#);
+    let same = build(r#"{ "database": "sqlite://ledger.db", "slow_query": "1s" }"#);
+    let other = build(r#"{ "database": "sqlite://other.db" }"#);
+    assert!(Arc::ptr_eq(&first.ledger, &same.ledger) && !Arc::ptr_eq(&first.ledger, &other.ledger));
+    assert_eq!(first.ledger.instance(), same.ledger.instance());
+}
+
+#[test]
+fn settings_that_make_no_sense_are_told_of() {
+    let check = |json: &str| serde_json::from_str::<Config>(json).unwrap().check().unwrap_err();
+    assert!(check(r#"{ "journal": { "max_bytes": "1KiB" } }"#).contains("`journal.max_bytes` is 1KiB, below 1MiB"));
+    assert!(check(r#"{ "prices": { "a*b": {} } }"#).contains("`a*b`"));
+}
