@@ -19,11 +19,13 @@ use crate::chain::Installed;
 pub struct Lasting {
     /// Answers to be given again, and calls that can be joined.
     pub caches: Arc<response_cache::Caches>,
+    /// The ledgers: their journals, and what empties them.
+    pub ledgers: usage_log::Ledgers,
 }
 
 impl Default for Lasting {
     fn default() -> Self {
-        Self { caches: response_cache::Caches::new() }
+        Self { caches: response_cache::Caches::new(), ledgers: usage_log::Ledgers::default() }
     }
 }
 
@@ -31,7 +33,7 @@ impl Lasting {
     /// The figures that plugins count, whatever configuration is at work.
     #[must_use]
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![self.caches.collector()]
+        vec![self.caches.collector(), self.ledgers.collector()]
     }
 
     /// Removes kept answers: of this tenant, and to this model, where they are named. How many there were here, and whether
@@ -42,7 +44,9 @@ impl Lasting {
     }
 
     /// Finishes what is under way, after the last request and before the process ends; takes no longer than this.
-    pub fn finish(&self, _: Duration) {}
+    pub fn finish(&self, patience: Duration) {
+        self.ledgers.finish(patience);
+    }
 }
 
 /// Where plugins are installed.
@@ -62,6 +66,8 @@ pub enum PluginEntry {
     MaxTokens(Switch<max_tokens::Config>),
     /// Answers repeated calls again, and makes one call of the same ones under way.
     ResponseCache(Switch<response_cache::Config>),
+    /// Keeps one row per request in a ledger.
+    UsageLog(Switch<Box<usage_log::Config>>),
 }
 
 impl PluginEntry {
@@ -71,6 +77,7 @@ impl PluginEntry {
         match self {
             Self::MaxTokens(_) => <max_tokens::MaxTokens as plugin_api::Plugin>::NAME,
             Self::ResponseCache(_) => <response_cache::ResponseCache as plugin_api::Plugin>::NAME,
+            Self::UsageLog(_) => <usage_log::UsageLog as plugin_api::Plugin>::NAME,
         }
     }
 
@@ -80,6 +87,16 @@ impl PluginEntry {
         match self {
             Self::MaxTokens(switch) => matches!(switch, Switch::Off),
             Self::ResponseCache(switch) => matches!(switch, Switch::Off),
+            Self::UsageLog(switch) => matches!(switch, Switch::Off),
+        }
+    }
+
+    /// The ledger that it keeps, where it keeps one.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&usage_log::Config> {
+        match self {
+            Self::UsageLog(Switch::On(config)) => Some(config),
+            _ => None,
         }
     }
 
@@ -91,7 +108,8 @@ impl PluginEntry {
         match self {
             Self::MaxTokens(Switch::On(config)) => config.build().map(drop),
             Self::ResponseCache(Switch::On(config)) => config.check(),
-            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) => Ok(()),
+            Self::UsageLog(Switch::On(config)) => config.check(),
+            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) | Self::UsageLog(Switch::Off) => Ok(()),
         }
     }
 
@@ -103,7 +121,8 @@ impl PluginEntry {
         Ok(match self {
             Self::MaxTokens(Switch::On(config)) => Some(Installed::new(config.build()?)),
             Self::ResponseCache(Switch::On(config)) => Some(Installed::new(site.lasting.caches.install(config)?)),
-            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) => None,
+            Self::UsageLog(Switch::On(config)) => Some(Installed::new(config.build(site.base, &site.lasting.ledgers)?)),
+            Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) | Self::UsageLog(Switch::Off) => None,
         })
     }
 }

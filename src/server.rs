@@ -34,7 +34,8 @@ pub use source::Source;
 const FIRST_LOOKUP: Duration = Duration::from_secs(1);
 /// How long what was cut may take to let go.
 const LET_GO: Duration = Duration::from_secs(2);
-/// How long plugins may take to finish what is under way.
+/// How long plugins may take to finish what is under way, once every request had its end. Where requests were cut, nobody
+/// waits for that either.
 const FINISH: Duration = Duration::from_secs(10);
 
 /// Runs a gateway until it is told to stop.
@@ -50,12 +51,12 @@ pub fn run(source: Source, started: impl FnOnce(&Started)) -> Result<ExitCode, S
     let threads = config.server.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, Into::into);
     // accepts, reloads and stops; requests are served by the workers
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let running = runtime.block_on(serve(source, &config, threads, started))?;
+    let (running, stopped) = runtime.block_on(serve(source, &config, threads, started))?;
     // accept loops and the admin listener, which hold on to the workers, go first
     drop(runtime);
     let lasting = running.lasting();
     running.end(LET_GO);
-    lasting.plugins.finish(FINISH);
+    lasting.plugins.finish(if stopped == Stopped::Drained { FINISH } else { Duration::ZERO });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,7 +73,7 @@ async fn serve(
     config: &Config,
     threads: usize,
     started: impl FnOnce(&Started),
-) -> Result<Running, StartError> {
+) -> Result<(Running, Stopped), StartError> {
     let metrics = Arc::new(Metrics::new());
     let mut signals = Signals::new()?;
     let admin_socket = admin_socket(&source, config)?;
@@ -114,7 +115,7 @@ async fn serve(
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => {
                 info!("interrupted; what still runs is cut");
-                return Ok(running);
+                return Ok((running, Stopped::Cut));
             }
         }
     }
@@ -126,11 +127,12 @@ async fn serve(
             _ = signals.interrupt.recv() => {}
         }
     };
-    match running.stop(insist).await {
+    let stopped = running.stop(insist).await;
+    match stopped {
         Stopped::Drained => info!("gateway stopped; every request had its end"),
         Stopped::Cut => warn!("gateway stopped; running requests were cut"),
     }
-    Ok(running)
+    Ok((running, stopped))
 }
 
 /// What an operator sees of the upstreams.
