@@ -22,6 +22,8 @@
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
 //! | [`plugins`] | the plugins this build has; the only file that names them |
+//! | [`usage`] | `tollgate usage`: who spent what, and whether any row is missing |
+//! | [`migrate`] | `tollgate migrate`: the schemas of the ledgers' databases |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
 //! | [`demo`] | a gateway before three simulators |
 //!
@@ -50,6 +52,7 @@ pub mod health;
 pub mod located;
 pub mod logging;
 pub mod metrics;
+pub mod migrate;
 pub mod plugins;
 pub mod proxy;
 pub mod routes;
@@ -57,3 +60,4 @@ pub mod server;
 pub mod settings;
 pub mod simulate;
 pub mod tls;
+pub mod usage;

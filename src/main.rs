@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tollgate::server::{self, Source, Started};
-use tollgate::{config, demo, simulate};
+use tollgate::{config, demo, migrate, simulate, usage};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +31,10 @@ enum Command {
     Demo(demo::DemoSettings),
     /// Run a simulated upstream that answers as Anthropic and OpenAI do.
     Simulate(simulate::Settings),
+    /// Sum up the ledger: who spent what.
+    Usage(usage::Settings),
+    /// Bring the schema of the ledger's database up to date.
+    Migrate(ConfigFile),
 }
 
 #[derive(clap::Args)]
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         }
         Command::Demo(settings) => ended(demo::run(&settings)),
         Command::Simulate(settings) => ended(simulate::run(settings).map(|()| ExitCode::SUCCESS)),
+        Command::Usage(settings) => ended(usage::run(settings)),
+        Command::Migrate(file) => ended(migrate::run(&file.config)),
     }
 }
 

@@ -16,6 +16,7 @@ mod gateway;
 mod lines;
 mod metrics;
 mod origin;
+mod postgres;
 mod raw;
 mod redis;
 mod rest;
@@ -30,6 +31,7 @@ pub use lines::Lines;
 pub use origin::{
     Alpn, Closed, Feed, Framing, Gate, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
 };
+pub use postgres::{Postgres, postgres};
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
 pub use redis::{Redis, redis};
 pub use wait::{DEADLINE, eventually, found, soon};

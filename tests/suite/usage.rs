@@ -1,6 +1,8 @@
 //! What answers cost, read as they pass: every endpoint in both of its forms, whatever encodes or breaks the answer, and not
 //! a byte of it changed. Seen in the access log and in the metrics.
 
+mod inject;
+
 use std::io::Write as _;
 
 use serde_json::{Value, json};

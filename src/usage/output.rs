@@ -1,0 +1,190 @@
+//! Sums as a table for people, and as JSON, CSV and Parquet for their tools. Money is exact in all of them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use usage_log::report::{By, Line, Sums, csv_field, dollars};
+
+use super::{UsageError, parquet};
+
+/// How sums are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Json,
+    Csv,
+    Parquet,
+}
+
+/// The figures of a line, in the order in which they are written.
+pub(super) const FIGURES: [&str; 10] = [
+    "requests",
+    "batch_results",
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "saved_cost_usd",
+    "unpriced",
+];
+
+/// One figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figure {
+    Count(i128),
+    /// In picodollars.
+    Money(i128),
+}
+
+impl Figure {
+    fn text(self) -> String {
+        match self {
+            Self::Count(count) => count.to_string(),
+            Self::Money(picos) => dollars(picos),
+        }
+    }
+}
+
+/// The figures of some sums.
+pub(super) fn figures(sums: &Sums) -> [Figure; FIGURES.len()] {
+    [
+        Figure::Count(sums.requests),
+        Figure::Count(sums.batch_results),
+        Figure::Count(sums.input_tokens),
+        Figure::Count(sums.cache_read_input_tokens),
+        Figure::Count(sums.cache_creation_input_tokens),
+        Figure::Count(sums.output_tokens),
+        Figure::Count(sums.reasoning_tokens),
+        Figure::Money(sums.cost),
+        Figure::Money(sums.saved),
+        Figure::Count(sums.unpriced),
+    ]
+}
+
+/// Writes the lines to a file, or else to standard output.
+pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Path>) -> Result<(), UsageError> {
+    let bytes = match format {
+        Format::Table => table(by, lines).into_bytes(),
+        Format::Json => json(by, lines).into_bytes(),
+        Format::Csv => csv(by, lines).into_bytes(),
+        Format::Parquet => parquet::file(by, lines)?,
+    };
+    match file {
+        Some(file) => fs::write(file, bytes).map_err(|error| UsageError(format!("{}: {error}", file.display()))),
+        None => match io::stdout().write_all(&bytes) {
+            // whoever no longer listens has heard enough
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
+        },
+    }
+}
+
+fn table(by: &[By], lines: &[Line]) -> String {
+    let mut all = Sums::default();
+    lines.iter().for_each(|line| all += line.sums);
+    let head = by.iter().map(|by| by.as_str().to_owned()).chain(FIGURES.map(|name| name.replace('_', " ")));
+    let mut rows: Vec<Vec<String>> = vec![head.collect()];
+    for Line { group, sums } in lines {
+        let group = group.iter().map(|part| part.clone().unwrap_or_else(|| "-".into()));
+        rows.push(group.chain(figures(sums).map(Figure::text)).collect());
+    }
+    if !by.is_empty() {
+        let first = by.iter().enumerate().map(|(index, _)| if index == 0 { "all" } else { "" }.to_owned());
+        rows.push(first.chain(figures(&all).map(Figure::text)).collect());
+    }
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        for (index, (field, width)) in row.iter().zip(&widths).enumerate() {
+            if index > 0 {
+                text.push_str("  ");
+            }
+            // names stand on the left, figures on the right
+            text.push_str(&if index < by.len() { format!("{field:<width$}") } else { format!("{field:>width$}") });
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    if all.unpriced > 0 {
+        text.push_str(&format!("{} rows have no known price: their cost is not in the sums\n", all.unpriced));
+    }
+    text
+}
+
+fn json(by: &[By], lines: &[Line]) -> String {
+    let object = |Line { group, sums }: &Line| {
+        let group = by.iter().zip(group).map(|(by, part)| (by.as_str().to_owned(), json!(part)));
+        let figures = FIGURES.iter().zip(figures(sums)).map(|(name, figure)| {
+            let value = match figure {
+                Figure::Count(count) => json!(i64::try_from(count).unwrap_or(i64::MAX)),
+                // no JSON number is exact
+                Figure::Money(picos) => json!(dollars(picos)),
+            };
+            ((*name).to_owned(), value)
+        });
+        Value::Object(group.chain(figures).collect::<Map<_, _>>())
+    };
+    format!("{:#}\n", Value::Array(lines.iter().map(object).collect()))
+}
+
+fn csv(by: &[By], lines: &[Line]) -> String {
+    let head: Vec<&str> = by.iter().map(|by| by.as_str()).chain(FIGURES).collect();
+    let mut text = head.join(",") + "\n";
+    for Line { group, sums } in lines {
+        let group = group.iter().map(|part| part.as_deref().map(csv_field).unwrap_or_default());
+        let fields: Vec<String> = group.chain(figures(sums).map(Figure::text)).collect();
+        text.push_str(&fields.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<Line> {
+        let sums = Sums { requests: 2, output_tokens: 30, cost: 12_300_000_000, unpriced: 1, ..Sums::default() };
+        let line =
+            |group: &[Option<&str>]| Line { group: group.iter().map(|part| part.map(Into::into)).collect(), sums };
+        vec![line(&[None, Some("2026-11")]), line(&[Some("claude, the \"third\""), Some("2026-11")])]
+    }
+
+    const BY: [By; 2] = [By::Model, By::Month];
+
+    #[test]
+    fn a_table_has_all_of_it_and_says_what_is_not_priced() {
+        let table = table(&BY, &lines());
+        let rows: Vec<&str> = table.lines().collect();
+        assert!(rows[0].starts_with("model                model    month") || rows[0].starts_with("model "), "{table}");
+        assert!(rows[1].starts_with("-  ") && rows[1].contains("0.0123"), "{table}");
+        assert!(rows[3].starts_with("all ") && rows[3].contains("0.0246"), "{table}");
+        assert_eq!(rows[4], "2 rows have no known price: their cost is not in the sums");
+        assert_eq!(rows[1].len(), rows[2].len());
+    }
+
+    #[test]
+    fn csv_quotes_and_json_keeps_money_exact() {
+        let csv = csv(&BY, &lines());
+        assert_eq!(
+            csv.lines().next(),
+            Some(
+                "model,month,requests,batch_results,input_tokens,cache_read_input_tokens,cache_creation_input_tokens,output_tokens,reasoning_tokens,cost_usd,saved_cost_usd,unpriced"
+            )
+        );
+        assert_eq!(csv.lines().nth(1), Some(",2026-11,2,0,0,0,0,30,0,0.0123,0,1"));
+        assert_eq!(csv.lines().nth(2), Some("\"claude, the \"\"third\"\"\",2026-11,2,0,0,0,0,30,0,0.0123,0,1"));
+        let json: Value = serde_json::from_str(&json(&BY, &lines())).unwrap();
+        assert_eq!(
+            (&json[0]["model"], &json[0]["cost_usd"], &json[0]["requests"]),
+            (&Value::Null, &json!("0.0123"), &json!(2))
+        );
+    }
+}

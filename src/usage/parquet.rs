@@ -1,0 +1,107 @@
+//! Sums as a Parquet file, for warehouses: names are strings, counts 64-bit integers, money is `decimal(38, 12)`.
+
+use std::sync::Arc;
+
+use ::parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
+use ::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::types::{Type, TypePtr};
+use usage_log::report::{By, Line};
+
+use super::output::{FIGURES, Figure, figures};
+
+/// Digits of money, in all and behind the point: as many as fit in 16 bytes, and a picodollar.
+const PRECISION: i32 = 38;
+const SCALE: i32 = 12;
+const MONEY_BYTES: i32 = 16;
+
+/// The lines as the bytes of a file.
+pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
+    let names = by.iter().map(|by| name(by.as_str()));
+    let kinds = figures(&usage_log::report::Sums::default());
+    let figures_of = FIGURES.iter().zip(kinds).map(|(name, kind)| figure(name, kind));
+    let fields = names.chain(figures_of).collect::<Result<Vec<TypePtr>, _>>()?;
+    let schema = Arc::new(Type::group_type_builder("usage").with_fields(fields).build()?);
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default())?;
+    let mut group = writer.next_row_group()?;
+    let mut index = 0_usize;
+    while let Some(mut column) = group.next_column()? {
+        match index.checked_sub(by.len()) {
+            None => {
+                let parts = || lines.iter().map(|line| line.group[index].as_deref());
+                let there: Vec<i16> = parts().map(|part| i16::from(part.is_some())).collect();
+                let texts: Vec<ByteArray> = parts().flatten().map(ByteArray::from).collect();
+                column.typed::<ByteArrayType>().write_batch(&texts, Some(&there), None)?;
+            }
+            Some(figure) => match kinds[figure] {
+                Figure::Count(_) => {
+                    let counts: Vec<i64> = lines
+                        .iter()
+                        .map(|line| match figures(&line.sums)[figure] {
+                            Figure::Count(number) | Figure::Money(number) => i64::try_from(number).unwrap_or(i64::MAX),
+                        })
+                        .collect();
+                    column.typed::<Int64Type>().write_batch(&counts, None, None)?;
+                }
+                Figure::Money(_) => {
+                    let amounts: Vec<FixedLenByteArray> = lines
+                        .iter()
+                        .map(|line| match figures(&line.sums)[figure] {
+                            Figure::Count(number) | Figure::Money(number) => number.to_be_bytes().to_vec().into(),
+                        })
+                        .collect();
+                    column.typed::<FixedLenByteArrayType>().write_batch(&amounts, None, None)?;
+                }
+            },
+        }
+        column.close()?;
+        index += 1;
+    }
+    group.close()?;
+    writer.into_inner()
+}
+
+fn name(name: &str) -> Result<TypePtr, ParquetError> {
+    let built = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
+        .with_repetition(Repetition::OPTIONAL)
+        .with_logical_type(Some(LogicalType::String));
+    built.with_converted_type(ConvertedType::UTF8).build().map(Arc::new)
+}
+
+fn figure(name: &str, kind: Figure) -> Result<TypePtr, ParquetError> {
+    let built = match kind {
+        Figure::Count(_) => Type::primitive_type_builder(name, Physical::INT64),
+        Figure::Money(_) => Type::primitive_type_builder(name, Physical::FIXED_LEN_BYTE_ARRAY)
+            .with_length(MONEY_BYTES)
+            .with_precision(PRECISION)
+            .with_scale(SCALE)
+            .with_converted_type(ConvertedType::DECIMAL),
+    };
+    built.with_repetition(Repetition::REQUIRED).build().map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    use plugin_api::Bytes;
+    use usage_log::report::Sums;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_finds_what_was_written() {
+        let sums = Sums { requests: 2, cost: 12_300_000_000, ..Sums::default() };
+        let line = |model: Option<&str>| Line { group: vec![model.map(Into::into)], sums };
+        let bytes = file(&[By::Model], &[line(Some("claude")), line(None)]).unwrap();
+        let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+        assert_eq!(rows.len(), 2);
+        assert!(
+            rows[0].contains("model: \"claude\", requests: 2") && rows[0].contains("cost_usd: 0.012300000000"),
+            "{rows:?}"
+        );
+        assert!(rows[1].contains("model: null"), "{rows:?}");
+        assert!(SerializedFileReader::new(Bytes::from(file(&[], &[]).unwrap())).is_ok());
+    }
+}

@@ -1,0 +1,113 @@
+//! `tollgate usage verify`: every row has a number; one that is neither in the database nor in the journal is missing.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use plugin_api::Uuid;
+use usage_log::Config;
+use usage_log::report::{Report, Waiting, waiting};
+
+use super::{UsageError, ledgers};
+use crate::config;
+
+/// A row may be on its way from the journal to the database while both are read: what is missing is missing twice.
+const AGAIN: Duration = Duration::from_secs(2);
+/// As many gaps are told one by one.
+const TOLD: usize = 10;
+
+/// What is missing, and what is on its way.
+struct Found {
+    missing: BTreeMap<Uuid, Vec<i64>>,
+    journal: Waiting,
+}
+
+pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
+    let config = config::load(file).map_err(|errors| UsageError(errors.to_string()))?;
+    let base = file.parent().unwrap_or("".as_ref());
+    let mut ledgers_found: Vec<&Config> = Vec::new();
+    for ledger in ledgers(&config) {
+        if !ledgers_found.iter().any(|known| known.journal_folder(base) == ledger.journal_folder(base)) {
+            ledgers_found.push(ledger);
+        }
+    }
+    let mut code = ExitCode::SUCCESS;
+    for ledger in ledgers_found {
+        let mut found = look(ledger, base).await?;
+        if !found.missing.is_empty() {
+            tokio::time::sleep(AGAIN).await;
+            let again = look(ledger, base).await?;
+            found.missing.retain(|instance, numbers| {
+                let still = again.missing.get(instance);
+                numbers.retain(|number| still.is_some_and(|still| still.contains(number)));
+                !numbers.is_empty()
+            });
+            found.journal = again.journal;
+        }
+        if !found.missing.is_empty() {
+            code = ExitCode::FAILURE;
+        }
+        // whoever no longer listens has heard enough
+        let _ = writeln!(std::io::stdout(), "{}: {}", ledger.database, verdict(&found));
+    }
+    Ok(code)
+}
+
+/// Reads the journal before the database: what is shipped in between is in both, and not in neither. A replica may lag behind, so
+/// the database that is written to is asked.
+async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
+    let folder = ledger.journal_folder(base);
+    let journal = waiting(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?;
+    let database = ledger.database.under(base);
+    let failed = |error| UsageError(format!("{database}: {error}"));
+    let gaps = Report::open(&database, &ledger.pool).map_err(failed)?.gaps().await.map_err(failed)?;
+    let mut missing: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();
+    for gap in gaps {
+        let numbers = (gap.first..=gap.last).map(|number| (gap.instance, number));
+        for (instance, number) in numbers.filter(|row| !journal.rows.contains(row) && !journal.aside.contains(row)) {
+            missing.entry(instance).or_default().push(number);
+        }
+    }
+    Ok(Found { missing, journal })
+}
+
+fn verdict(found: &Found) -> String {
+    let Waiting { rows, aside } = &found.journal;
+    let (rows, aside) = (rows.len(), aside.len());
+    let journal = format!("{rows} rows wait in the journal, {aside} are put aside beside it");
+    let missing: usize = found.missing.values().map(Vec::len).sum();
+    if missing == 0 {
+        return format!("no row is missing; {journal}");
+    }
+    let ranges = found.missing.iter().flat_map(|(instance, numbers)| {
+        numbers.chunk_by(|one, next| one + 1 == *next).map(move |range| match range {
+            [number] => format!("{instance} {number}"),
+            [first, .., last] => format!("{instance} {first}-{last}"),
+            [] => String::new(),
+        })
+    });
+    let ranges: Vec<String> = ranges.collect();
+    let more = if ranges.len() > TOLD { ", …" } else { "" };
+    let told = ranges.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+    format!("{missing} rows are missing ({told}{more}); {journal}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_is_one_line_with_all_that_is_missing() {
+        let mut found = Found { missing: BTreeMap::new(), journal: Waiting::default() };
+        found.journal.rows.insert((Uuid::nil(), 7));
+        assert_eq!(verdict(&found), "no row is missing; 1 rows wait in the journal, 0 are put aside beside it");
+        found.missing.insert(Uuid::nil(), vec![1, 4, 5, 6]);
+        let id = Uuid::nil();
+        assert_eq!(
+            verdict(&found),
+            format!("4 rows are missing ({id} 1, {id} 4-6); 1 rows wait in the journal, 0 are put aside beside it")
+        );
+    }
+}

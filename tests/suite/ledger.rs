@@ -1,0 +1,11 @@
+//! The ledger's databases, at the door through which the gateway writes, and as an operator sees them.
+
+mod book; // a database of either engine, and rows
+mod contract; // the same of both engines
+mod kills; // gateways killed at any moment, and databases that are not there
+mod postgres_down; // stopped, frozen, killed, full, read-only, absent
+mod postgres_gateway; // the whole gateway before one that comes and goes
+mod postgres_many; // ten gateways at once
+mod postgres_page; // every statement of docs/ledger.md, and of the page that it corrects
+mod postgres_partitions; // months, retention, archive
+mod usage; // the commands

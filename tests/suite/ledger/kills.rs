@@ -1,0 +1,177 @@
+//! Gateways that are killed, stopped and restarted, and databases that are not there: every answer that a client has in full has
+//! its row, once.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::book::Book;
+use crate::harness::{
+    DEADLINE, Folder, Gateway, Origin, Script, answer, body, eventually, gate, gateway, http1, origin, sse,
+};
+
+const CLIENTS: usize = 50;
+const ROUNDS: u32 = 12;
+
+async fn before(origin: &Origin, book: &Book) -> Gateway {
+    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
+    gateway().upstream(origin).settings(&plugins).start().await
+}
+
+/// Waits until the database has every row.
+async fn shipped(gateway: &Gateway) {
+    eventually("an empty journal", async || gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]) == 0.0)
+        .await;
+}
+
+fn paths(book: &Book) -> Vec<String> {
+    book.sql("SELECT path FROM api_requests").lines().map(str::to_owned).collect()
+}
+
+/// Asks again and again on one connection until it breaks: the paths whose answers came whole, up to `end`.
+async fn ask(address: SocketAddr, path: String, end: &'static str) -> Vec<String> {
+    let mut received = Vec::new();
+    let Ok(mut stream) = TcpStream::connect(address).await else { return received };
+    for number in 0.. {
+        let path = format!("{path}/{number}");
+        let request = format!("POST {path} HTTP/1.1\r\nhost: a.example\r\ncontent-length: 2\r\n\r\n{{}}");
+        let (mut came, mut bytes) = (Vec::new(), [0; 1024]);
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            break;
+        }
+        while !came.ends_with(end.as_bytes()) {
+            match stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => return received,
+                Ok(length) => came.extend_from_slice(&bytes[..length]),
+            }
+        }
+        received.push(path);
+    }
+    received
+}
+
+#[tokio::test]
+async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let mut received = Vec::new();
+    for round in 0..ROUNDS {
+        let (script, end): (Script, _) = if round % 2 == 0 {
+            (answer(200).body("the whole answer"), "\r\n\r\nthe whole answer")
+        } else {
+            (sse().event("one").event("two").end(), "\r\n0\r\n\r\n")
+        };
+        origin.answers(script);
+        let gateway = before(&origin, &book).await;
+        let asking = (0..CLIENTS).map(|client| tokio::spawn(ask(gateway.address(), format!("/{round}/{client}"), end)));
+        let asking: Vec<_> = asking.collect();
+        // a moment that no test chose: what the last bits of an id say
+        let moment = u64::from(plugin_api::Uuid::now_v7().as_bytes()[15]);
+        sleep(Duration::from_millis(50 + moment)).await;
+        gateway.signal(Signal::SIGKILL);
+        for client in asking {
+            received.extend(client.await.unwrap());
+        }
+    }
+    let gateway = before(&origin, &book).await;
+    shipped(&gateway).await;
+    let rows = paths(&book);
+    let unique: HashSet<&String> = rows.iter().collect();
+    assert_eq!(unique.len(), rows.len(), "a row stands twice");
+    let missing: Vec<_> = received.iter().filter(|path| !unique.contains(path)).collect();
+    assert!(missing.is_empty(), "{} of {} rows are missing: {missing:?}", missing.len(), received.len());
+    assert!(received.len() > CLIENTS * 10, "{} answers are too few to tell", received.len());
+    // what was written before its client could have it
+    assert!(rows.len() - received.len() <= CLIENTS * ROUNDS as usize, "{} rows of {}", rows.len(), received.len());
+}
+
+#[tokio::test]
+async fn a_graceful_stop_leaves_nothing_behind() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let mut gateway = before(&origin, &book).await;
+    let mut client = http1(gateway.address()).await;
+    for number in 0..20 {
+        assert_eq!(client.get(&format!("/{number}")).await.status, 200);
+    }
+    gateway.signal(Signal::SIGTERM);
+    drop(client);
+    let exit = gateway.wait_exit(DEADLINE).await;
+    assert!(exit.status.success() && exit.stderr.contains("shipped every row"), "{}", exit.stderr);
+    assert_eq!(
+        book.sql("SELECT count(*), count(DISTINCT id), count(domain), count(request_type) FROM api_requests"),
+        "20|20|20|20"
+    );
+}
+
+#[tokio::test]
+async fn what_a_forced_stop_cuts_is_shipped_by_the_next_start() {
+    let (origin, book, last) = (origin().await, Book::Sqlite(Folder::new()), gate());
+    let mut gateway = before(&origin, &book).await;
+    origin.answers(sse().event("first").wait(&last).end());
+    let mut client = http1(gateway.address()).await;
+    let mut streaming = client.send(client.request("POST", "/v1/messages").body(body("{}")).unwrap()).await.unwrap();
+    assert_eq!(streaming.until("\n\n").await, "data: first\n\n");
+    gateway.signal(Signal::SIGINT);
+    gateway.wait_exit(DEADLINE).await;
+    let gateway = before(&origin, &book).await;
+    shipped(&gateway).await;
+    assert_eq!(
+        book.sql("SELECT path, outcome, error_type, revision FROM api_requests"),
+        "/v1/messages|aborted|aborted|0"
+    );
+}
+
+#[tokio::test]
+async fn a_journal_has_one_gateway_at_a_time() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let first = before(&origin, &book).await;
+    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
+    let exit = gateway().upstream(&origin).settings(&plugins).start_fails().await;
+    assert!(exit.stderr.contains("in use by another process; each needs its own"), "{}", exit.stderr);
+    drop(first);
+    before(&origin, &book).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_costs_no_request_anything_and_gets_its_rows_later() {
+    let (origin, folder) = (origin().await, Folder::new());
+    // no file can be opened where a folder is
+    let file = folder.path().join("ledger.db");
+    fs::create_dir(&file).unwrap();
+    let book = Book::Sqlite(folder);
+    let gateway = before(&origin, &book).await;
+    let mut client = http1(gateway.address()).await;
+    for number in 0..20 {
+        assert_eq!(client.get(&format!("/{number}")).await.status, 200);
+    }
+    gateway.says("they wait in the journal").await;
+    assert_eq!(gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]), 20.0);
+    fs::remove_dir(&file).unwrap();
+    shipped(&gateway).await;
+    assert_eq!(book.sql("SELECT count(*), count(DISTINCT id) FROM api_requests"), "20|20");
+    gateway.says("takes rows again").await;
+    assert_eq!(gateway.metrics().await.sum("tollgate_ledger_lost_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_ledger_and_no_row_comes_twice() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
+    let builder = gateway().upstream(&origin).settings(&plugins);
+    let gateway = builder.start().await;
+    let mut client = http1(gateway.address()).await;
+    for number in 0..10 {
+        assert_eq!(client.get(&format!("/{number}")).await.status, 200);
+        assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+    }
+    shipped(&gateway).await;
+    assert_eq!(
+        book.sql("SELECT count(*), count(DISTINCT id), count(DISTINCT instance), max(sequence) FROM api_requests"),
+        "10|10|1|10"
+    );
+}
