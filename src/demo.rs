@@ -1,4 +1,4 @@
-//! `tollgate demo`: a gateway before three simulated upstreams, with three things to try.
+//! `tollgate demo`: a gateway before three simulated upstreams, with a few things to try.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -24,6 +24,9 @@ pub struct DemoSettings {
     /// The admin listener's port; 0 lets the system choose.
     #[arg(long, default_value_t = 9090)]
     pub admin_port: u16,
+    /// The ledger's database.
+    #[arg(long, default_value = "sqlite:///tmp/tollgate-demo.db", value_name = "URL")]
+    pub database: String,
 }
 
 /// Runs the demo until it is told to stop.
@@ -32,8 +35,11 @@ pub struct DemoSettings {
 /// What keeps it from starting: a port that is taken, above all.
 pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
     let simulators = [simulator(1)?, simulator(2)?, simulator(3)?];
-    let mut variables =
-        vec![("DEMO_PORT", settings.port.to_string()), ("DEMO_ADMIN_PORT", settings.admin_port.to_string())];
+    let mut variables = vec![
+        ("DEMO_PORT", settings.port.to_string()),
+        ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
+        ("DEMO_DATABASE", settings.database.clone()),
+    ];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
     server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| welcome(started, &simulators))
 }
@@ -52,6 +58,8 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
 
 fn welcome(started: &Started, simulators: &[SocketAddr; 3]) {
     let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
+    let port = started.listeners.first().map_or(0, SocketAddr::port);
+    let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| path.display().to_string());
     let admin = started.admin.map_or_else(String::new, |address| address.to_string());
     let [a, b, c] = simulators;
     // whoever no longer listens has heard enough
@@ -73,7 +81,14 @@ Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2)
    curl -si http://{gateway}/v1/messages -H 'content-type: application/json' \
      -d '{{"model":"claude-demo","max_tokens":5000,"messages":[{{"role":"user","content":"Hello"}}]}}'
 
-Where to look: http://{admin}/metrics, http://{admin}/readyz, and the line that every request leaves below.
+4. The same call twice: `x-cache: MISS`, then at once `x-cache: HIT`.
+   curl -si http://cached.localhost:{port}/v1/messages -H 'content-type: application/json' \
+     -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"Again"}}]}}'
+
+5. Who spent what: every request above is a row of the ledger.
+   {program} usage -c conf/demo.yaml --by outcome
+
+Where to look: http://{admin}/metrics, http://{admin}/upstreams, and the line that every request leaves below.
 "#
     );
 }

@@ -76,9 +76,19 @@ fn shell(command: &str) -> String {
     text(&output.stdout)
 }
 
+/// A demo on ports of its own, with its ledger in this folder.
+fn demo(folder: &Folder) -> Running {
+    Running::start(&["demo", "--port", "0", "--admin-port", "0", "--database", &ledger(folder)])
+}
+
+fn ledger(folder: &Folder) -> String {
+    format!("sqlite://{}/demo.db", folder.path().display())
+}
+
 #[tokio::test]
 async fn the_demo_answers_what_it_proposes_to_try() {
-    let demo = Running::start(&["demo", "--port", "0", "--admin-port", "0"]);
+    let folder = Folder::new();
+    let demo = demo(&folder);
     let address = demo.address("listening on ").await;
     let told = found("all it has to say", async || {
         let told = demo.stdout.so_far().join("\n");
@@ -86,8 +96,8 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     });
     let told = told.await;
     let tries = proposals(&told);
-    assert_eq!(tries.len(), 3, "{told}");
-    assert!(tries.iter().all(|command| command.contains(&address.to_string())), "{told}");
+    assert_eq!(tries.len(), 4, "{told}");
+    assert!(tries.iter().all(|command| command.contains(&format!(":{}/", address.port()))), "{told}");
 
     let call = shell(&tries[0]);
     assert!(call.starts_with("HTTP/1.1 200 ") && call.contains("x-simulator: "), "{call}");
@@ -98,6 +108,17 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
     assert!(refused.contains("max_tokens too high") && refused.contains("4000"), "{refused}");
 
+    for status in ["MISS", "HIT"] {
+        let answer = shell(&tries[3]);
+        assert!(answer.contains(&format!("x-cache: {status}")) && answer.contains(r#""type":"message""#), "{answer}");
+    }
+    eventually("a row for each in the ledger", async || {
+        let proposal = told.lines().find(|line| line.contains(" usage -c ")).unwrap();
+        let usage = shell(&format!("DEMO_DATABASE={} {proposal} --format csv", ledger(&folder)));
+        ["cached,1,", "completed,3,", "refused,1,"].iter().all(|line| usage.contains(line))
+    })
+    .await;
+
     let look = told.lines().find(|line| line.starts_with("Where to look")).unwrap();
     let metrics = look.split_whitespace().find(|word| word.contains("/metrics")).unwrap().trim_end_matches(',');
     assert!(shell(&format!("curl -s {metrics}")).contains("tollgate_requests_total{"));
@@ -105,7 +126,7 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     eventually("a line for each", async || {
         let rows = demo.stdout.so_far();
         rows.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|row| row["path"].is_string())).count()
-            == 3
+            == 5
     })
     .await;
     assert_eq!(demo.interrupt().await, Some(0));
@@ -113,7 +134,8 @@ async fn the_demo_answers_what_it_proposes_to_try() {
 
 #[tokio::test]
 async fn the_demo_spreads_calls_three_to_two_to_one() {
-    let demo = Running::start(&["demo", "--port", "0", "--admin-port", "0"]);
+    let folder = Folder::new();
+    let demo = demo(&folder);
     let address = demo.address("listening on ").await;
     let rows = async |n: usize| demo.stdout.so_far().iter().filter(|line| line.starts_with(r#"{"time""#)).count() == n;
     let mut shares = std::collections::BTreeMap::<String, u32>::new();
@@ -133,7 +155,8 @@ fn a_demo_whose_port_is_taken_says_so() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
     for (own, others) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
-        let output = tollgate(&["demo", own, &port, others, "0"]);
+        let folder = Folder::new();
+        let output = tollgate(&["demo", own, &port, others, "0", "--database", &ledger(&folder)]);
         assert_eq!(output.status.code(), Some(1));
         let told = text(&output.stderr);
         assert!(told.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{told}");
