@@ -17,7 +17,7 @@
 //! | [`health`] | asks servers in the background whether they can take requests |
 //! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
 //! | [`tls`] | certificates of listeners, chosen by name |
-//! | [`admin`] | the operator's listener: health, metrics, upstreams, reload |
+//! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
@@ -36,7 +36,7 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `main → server → {config, proxy}`, `proxy → {chain, routes, balance, health, dialect}`,
+//! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, proxy}`, `proxy → {chain, routes, balance, health, dialect}`,
 //! `health → balance`, `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`. Only `proxy` and `server` name
 //! Pingora; only `config` reads the environment.
 
