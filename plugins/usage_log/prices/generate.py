@@ -2,7 +2,10 @@
 """Writes table.json from LiteLLM's published price table.
 
     pip download --no-deps litellm
-    python3 generate.py litellm-VERSION-….whl > table.json
+    pip download --no-deps litellm==1.74.0
+    python3 generate.py litellm-VERSION-….whl litellm-1.74.0-….whl > table.json
+
+Models that the first does not name any more come from the others: proxies still serve them, and ledgers still hold them.
 
 Keeps models that are billed by the token, of providers whose own names are unambiguous, in US dollars per million tokens.
 What a class or a tier costs that the source does not name is left out: the ledger then knows no cost, rather than a wrong one.
@@ -88,7 +91,8 @@ def model(entry, provider):
     return found
 
 
-def main(wheel):
+def read(wheel):
+    """The version of a wheel, and its models by provider."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith("model_prices_and_context_window_backup.json"))
         source = json.loads(archive.read(name), parse_float=Decimal)
@@ -115,8 +119,23 @@ def main(wheel):
             left_out += 1
             continue
         models.setdefault(provider, {})[name] = found
-    print(f"{sum(map(len, models.values()))} models, {left_out} left out", file=sys.stderr)
-    about = f"LiteLLM {version}, model_prices_and_context_window_backup.json, MIT License, Copyright (c) 2023 Berri AI"
+    print(f"{version}: {sum(map(len, models.values()))} models, {left_out} left out", file=sys.stderr)
+    return version, models
+
+
+def main(wheels):
+    versions, models = [], {}
+    for wheel in wheels:
+        version, found = read(wheel)
+        versions.append(version)
+        for provider, entries in found.items():
+            for name, entry in entries.items():
+                # a name that a provider gave up; those of resellers may be anybody's by now, and sound is priced apart
+                retired = provider in ("anthropic", "openai") and not re.search("audio|realtime", name)
+                if len(versions) == 1 or retired:
+                    models.setdefault(provider, {}).setdefault(name, entry)
+    versions = " and ".join(versions)
+    about = f"LiteLLM {versions}, model_prices_and_context_window_backup.json, MIT License, Copyright (c) 2023 Berri AI"
     print('{\n"source": %s,\n"models": {' % json.dumps(about))
     groups = []
     for provider in sorted(models):
@@ -133,4 +152,4 @@ def compact(value):
     return value
 
 
-main(sys.argv[1])
+main(sys.argv[1:])
