@@ -21,7 +21,12 @@ pub(crate) fn postgres(url: &str, settings: &PoolSettings) -> Result<PgPool, Sto
     let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::of(&error))?;
     let options = options
         .application_name("tollgate")
-        .options([("statement_timeout", STATEMENT_TIMEOUT), ("idle_in_transaction_session_timeout", "60s")])
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", "60s"),
+            // that a table is there already is nothing to tell an operator
+            ("client_min_messages", "warning"),
+        ])
         .disable_statement_logging();
     Ok(pool(settings).connect_lazy_with(options))
 }
