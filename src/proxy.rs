@@ -1,6 +1,7 @@
 //! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
 
 mod advice;
+mod attempts;
 mod body;
 mod choice;
 mod drain;
@@ -9,6 +10,7 @@ mod failure;
 mod forward;
 mod head;
 mod key;
+mod passing;
 mod reading;
 mod reply;
 mod request;

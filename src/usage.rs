@@ -1,6 +1,7 @@
 //! `tollgate usage`: who spent what, from the ledger, and whether any row of it is missing. Reads, and writes nothing but
 //! its answer.
 
+mod figures;
 mod output;
 mod parquet;
 mod progress;

@@ -43,7 +43,7 @@ impl Reader {
     pub fn new(endpoint: Endpoint, status: StatusCode, headers: &HeaderMap) -> Self {
         Self {
             coding: Coding::of(headers),
-            text: Text::new(Shape::of(endpoint)),
+            text: Text::new(shape_of(endpoint)),
             failed: status.is_client_error() || status.is_server_error(),
         }
     }
@@ -85,6 +85,16 @@ impl Reader {
             error_type: facts.error_type,
             usage,
         }
+    }
+}
+
+/// What the answers of an endpoint look like.
+fn shape_of(endpoint: Endpoint) -> &'static Shape {
+    match endpoint {
+        Endpoint::Messages => &anthropic::MESSAGES,
+        Endpoint::CountTokens | Endpoint::MessageBatches => &anthropic::OTHERS,
+        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Embeddings => &openai::SHAPE,
+        Endpoint::Responses => &responses::SHAPE,
     }
 }
 

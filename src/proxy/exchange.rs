@@ -1,6 +1,5 @@
 //! One request and its response: everything remembered between the hooks, and the one place where it ends.
 
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -8,25 +7,23 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use log::error;
 use pingora_proxy::Session;
 use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
 
-use crate::balance::{FaultKind, Lease};
+use crate::balance::FaultKind;
 use crate::chain::Seats;
 use crate::dialect::StreamUsageFilter;
 use crate::metrics::InFlight;
 use crate::routes::host_of;
 
+use super::attempts::Attempts;
 use super::failure::Failure;
 use super::head::Present;
-use super::key::Keys;
-use super::reading::{self, Reading};
-use super::retry;
+use super::reading::Reading;
 use super::snapshot::{Route, Snapshot};
-use super::upstream::Upstream;
 use super::watch::{Expired, Watch};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
@@ -87,51 +84,6 @@ pub struct ReadBody {
     pub bytes: Bytes,
     /// Whether a plugin changed it, so that it goes out without its content-encoding.
     pub edited: bool,
-}
-
-/// The attempts upstream.
-#[derive(Default)]
-pub struct Attempts {
-    /// When the last of them must be over.
-    pub end: Option<Instant>,
-    /// When the present one began.
-    pub began: Option<Instant>,
-    /// The upstream of the present attempt: the route's, or a fallback.
-    pub upstream: Option<Arc<Upstream>>,
-    /// The server of the present attempt.
-    pub lease: Option<Lease>,
-    /// The server of the next attempt, where it had to be certain that there is one.
-    pub next: Option<Lease>,
-    /// The servers of the present upstream that failed, by id.
-    pub tried: Vec<u64>,
-    /// Attempts on the present upstream.
-    pub made: u32,
-    /// How many fallbacks have taken over.
-    pub taken_over: usize,
-    /// What the upstreams hash of it, in the order of the fallbacks.
-    pub keys: Keys,
-    /// The tokens it asks for.
-    pub tokens: u64,
-    /// How its body was encoded, where that may matter for a fallback.
-    pub sent_headers: HeaderMap,
-    /// The next attempt is for the same server, whose kept connection was stale.
-    pub same_server: bool,
-    /// Whether one of its kept connections was stale already.
-    pub was_stale: bool,
-    /// The last answer that was given up for another attempt.
-    pub given_up: Option<GivenUp>,
-    /// When a server may take requests again, if none does now.
-    pub earliest: Option<Instant>,
-    /// The connection of the present attempt.
-    pub connection: RawFd,
-}
-
-/// An answer that was given up for another attempt.
-pub struct GivenUp {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its `retry-after`.
-    pub retry_after: Option<HeaderValue>,
 }
 
 impl Exchange {
@@ -207,6 +159,12 @@ impl Exchange {
         }
     }
 
+    /// Whether anybody wants to know what its answer says.
+    #[must_use]
+    pub fn answer_is_wanted(&self) -> bool {
+        self.snapshot.access_log.reads_usage() || self.route.as_ref().is_some_and(|route| route.chain.needs().answer)
+    }
+
     /// Whether the request can be sent once more: its body was read here, or Pingora has kept all that was sent of it.
     #[must_use]
     pub fn replayable(&self, session: &Session) -> bool {
@@ -237,7 +195,7 @@ impl Exchange {
             return;
         }
         // all of the answer has been read, whether or not its end has been seen
-        reading::end(self);
+        self.reading.end(&mut self.outcome);
         let (end, error) = (self.outcome.end, self.outcome.error);
         if self.body.is_none() {
             self.outcome.request_bytes = session.body_bytes_read() as u64;
@@ -284,7 +242,7 @@ impl Exchange {
             return;
         }
         self.outcome.total = self.began.elapsed();
-        reading::conclude(self);
+        self.reading.conclude(&mut self.outcome);
         self.seats.log(&self.outcome);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
@@ -301,7 +259,7 @@ impl Drop for Exchange {
             return;
         }
         if matches!(self.watch.expired(), Some(Expired::Idle)) {
-            retry::blame(self, FaultKind::Timeout.into());
+            self.attempts.blame(FaultKind::Timeout.into());
         }
         self.attempts.lease = None;
         if let Some(expired) = self.watch.expired() {

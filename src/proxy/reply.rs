@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
-use super::{reading, response};
+use super::passing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -47,12 +47,12 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     // after a panic the plugins of this exchange are left alone
     let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
     if shown {
-        response::show_head(&mut head, x).await?;
+        passing::show_head(&mut head, x).await?;
     }
     if x.failure.is_none() {
         x.outcome.end = reply.end;
     }
-    reading::begin_again(&reply, x);
+    passing::begin_again(&reply, x);
     x.outcome.saved = reply.saved.map(|answer| *answer);
     x.outcome.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;
@@ -63,7 +63,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
-                    response::show_chunk(&body, true, x)?;
+                    passing::show_chunk(&body, true, x)?;
                 }
                 x.passing(session, body.len() as u64, true);
                 session.write_response_body(Some(body), true).await.map_err(|e| e.into_down())?;
@@ -118,8 +118,8 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream,
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
         };
-        response::read(&bytes, last, x)?;
-        response::show_chunk(&bytes, last, x)?;
+        passing::read(&bytes, last, x)?;
+        passing::show_chunk(&bytes, last, x)?;
         x.passing(session, bytes.len() as u64, last);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;

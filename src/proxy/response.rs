@@ -1,17 +1,14 @@
-//! The way out of the upstream's answer: its head judged, its bytes shown to the plugins as they pass.
+//! The way out of the upstream's answer: its head judged and made fit for the client, its bytes passed on.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, Method, StatusCode, Version};
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Chunk, HeaderEdit, HeaderEdits, ResponseHead};
 
 use super::exchange::Exchange;
-use super::failure::PLUGIN_PANIC;
-use super::reading;
-use super::retry;
+use super::{passing, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
@@ -35,8 +32,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     x.failure = None;
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
-    reading::begin(head, x);
-    reading::begin_filter(head, x)
+    passing::begin(head, x);
+    passing::begin_filter(head, x)
 }
 
 /// The head is about to go to the client.
@@ -53,7 +50,7 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     if x.seats.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    show_head(head, x).await?;
+    passing::show_head(head, x).await?;
     x.passing_head(session, body_length(session, head));
     Ok(())
 }
@@ -69,59 +66,15 @@ fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
 /// Bytes of the answer are passing.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
-    read(body.as_deref().unwrap_or_default(), last, x)?;
+    passing::read(body.as_deref().unwrap_or_default(), last, x)?;
     if let Some(filter) = &mut x.stream_usage {
-        *body = Some(reading::filtered(filter, body.as_deref().unwrap_or_default(), last));
+        *body = Some(passing::filtered(filter, body.as_deref().unwrap_or_default(), last));
     }
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);
-    show_chunk(bytes, last, x)?;
+    passing::show_chunk(bytes, last, x)?;
     x.passing(session, bytes.len() as u64, last);
     Ok(())
-}
-
-/// Reads bytes of an answer.
-pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
-    reading::read(bytes, last, x).map_err(|plugin| panicked(x, plugin))
-}
-
-/// Shows the plugins a head that is about to be sent, and makes the changes that they want.
-pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
-    let edits = run_response_head(head, x).await?;
-    apply(head, &edits)
-}
-
-/// Shows the plugins bytes that are about to be sent.
-pub fn show_chunk(bytes: &Bytes, last: bool, x: &mut Exchange) -> Result<()> {
-    if x.seats.is_empty() {
-        return Ok(());
-    }
-    x.seats.response_chunk(&Chunk { bytes, last }).map_err(|plugin| panicked(x, plugin))
-}
-
-async fn run_response_head(head: &ResponseHeader, x: &mut Exchange) -> Result<HeaderEdits> {
-    let mut seen = ResponseHead { status: head.status, headers: &head.headers, edits: HeaderEdits::default() };
-    x.seats.response_head(&mut seen).await.map_err(|plugin| panicked(x, plugin))?;
-    Ok(seen.edits)
-}
-
-fn apply(head: &mut ResponseHeader, edits: &HeaderEdits) -> Result<()> {
-    for edit in edits.iter() {
-        match edit {
-            HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
-            HeaderEdit::Remove(name) => {
-                head.remove_header(name);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {
-    x.snapshot.metrics.plugin_panicked(plugin);
-    let mut error = Error::explain(ErrorType::CustomCode(PLUGIN_PANIC, 500), "a plugin panicked");
-    error.esource = ErrorSource::Internal;
-    error
 }
 
 /// Takes out what belongs to the connection with the upstream alone (RFC 9110 §7.6.1).

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use crate::balance::{Fault, FaultKind, RetryOn};
 
 use super::advice::Advice;
+use super::attempts::GivenUp;
 use super::choice::{Next, next_address, next_server};
-use super::exchange::{Exchange, GivenUp, written};
+use super::exchange::{Exchange, written};
 use super::failure::{Failure, PLUGIN_PANIC};
 use super::reply;
 use super::watch::Expired;
@@ -35,7 +36,7 @@ pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     let failure = if out_of_time(x) { Failure::TotalTimeout } else { failure };
     debug!(error:%; "attempt failed to connect");
     if let Some(kind) = failure.fault() {
-        blame(x, kind.into());
+        x.attempts.blame(kind.into());
     }
     let worth = retries_on(x, RetryOn::Connect);
     // whatever else: the other addresses of its name are the same server by the YAML
@@ -53,7 +54,7 @@ pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> 
     let advice = if status < 400 { Advice::default() } else { Advice::of(&head.headers) };
     let callers_fault = advice.should_retry == Some(false);
     if upstream.ejects_on(status) && !callers_fault {
-        blame(x, Fault { kind: FaultKind::of_status(status), retry_after: advice.retry_after });
+        x.attempts.blame(Fault { kind: FaultKind::of_status(status), retry_after: advice.retry_after });
     } else if let (Some(lease), Some(began)) = (&mut x.attempts.lease, x.attempts.began) {
         let now = Instant::now();
         upstream.pool.answered(lease, now.saturating_duration_since(began), now.into_std());
@@ -63,7 +64,7 @@ pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> 
     if callers_fault || !(named || wanted) || !x.replayable(session) || out_of_time(x) {
         return false;
     }
-    tried(x);
+    x.attempts.rule_out();
     if next_server(x, None, false) != Next::Taken {
         return false;
     }
@@ -107,7 +108,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         true
     } else {
         if let Some(kind) = failure.fault() {
-            blame(x, kind.into());
+            x.attempts.blame(kind.into());
         }
         let silent = x.outcome.method != Method::POST || retries_on(x, RetryOn::NonIdempotent);
         let worth = replayable
@@ -163,16 +164,9 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     FailToProxy { error_code, can_reuse_downstream: false }
 }
 
-/// Counts a failure against the server of the present attempt.
-pub fn blame(x: &mut Exchange, fault: Fault) {
-    if let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &mut x.attempts.lease) {
-        upstream.pool.failed(lease, fault, std::time::Instant::now());
-    }
-}
-
 /// Whether there will be another attempt, on another server. Notes the failure of this one.
 fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>) -> bool {
-    tried(x);
+    x.attempts.rule_out();
     let site_left = site.filter(|_| !out_of_time(x));
     let again = if worth && !out_of_time(x) {
         next_server(x, site_left, true) != Next::None
@@ -181,14 +175,6 @@ fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>)
     };
     x.failure = Some(failure);
     again && told_again(x, failure)
-}
-
-/// The present server is not to be tried again.
-fn tried(x: &mut Exchange) {
-    if let Some(lease) = &x.attempts.lease {
-        x.attempts.tried.push(lease.server().id());
-    }
-    x.attempts.was_stale = false;
 }
 
 fn told_again(x: &mut Exchange, failure: Failure) -> bool {

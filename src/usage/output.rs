@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use usage_log::report::{By, Line, Sums, csv_field, dollars};
 
+use super::figures::{FIGURES, Figure, figures};
 use super::{UsageError, parquet};
 
 /// How sums are written.
@@ -17,53 +18,6 @@ pub(super) enum Format {
     Json,
     Csv,
     Parquet,
-}
-
-/// The figures of a line, in the order in which they are written.
-pub(super) const FIGURES: [&str; 10] = [
-    "requests",
-    "batch_results",
-    "input_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_usd",
-    "saved_cost_usd",
-    "unpriced",
-];
-
-/// One figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Figure {
-    Count(i128),
-    /// In picodollars.
-    Money(i128),
-}
-
-impl Figure {
-    fn text(self) -> String {
-        match self {
-            Self::Count(count) => count.to_string(),
-            Self::Money(picos) => dollars(picos),
-        }
-    }
-}
-
-/// The figures of some sums.
-pub(super) fn figures(sums: &Sums) -> [Figure; FIGURES.len()] {
-    [
-        Figure::Count(sums.requests),
-        Figure::Count(sums.batch_results),
-        Figure::Count(sums.input_tokens),
-        Figure::Count(sums.cache_read_input_tokens),
-        Figure::Count(sums.cache_creation_input_tokens),
-        Figure::Count(sums.output_tokens),
-        Figure::Count(sums.reasoning_tokens),
-        Figure::Money(sums.cost),
-        Figure::Money(sums.saved),
-        Figure::Count(sums.unpriced),
-    ]
 }
 
 /// Writes the lines to a file, or else to standard output.

@@ -9,7 +9,7 @@ use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{Type, TypePtr};
 use usage_log::report::{By, Line};
 
-use super::output::{FIGURES, Figure, figures};
+use super::figures::{FIGURES, Figure, figures};
 
 /// Digits of money, in all and behind the point: as many as fit in 16 bytes, and a picodollar.
 const PRECISION: i32 = 38;

@@ -1,12 +1,11 @@
-//! The facts of an answer as they are gathered, and what each endpoint's answers look like.
+//! The facts of an answer as they are gathered, and what there is to say of the shape of answers.
 
-use plugin_api::{AnswerState, Endpoint, Usage};
+use plugin_api::{AnswerState, Usage};
 use serde_json::value::RawValue;
 
 use crate::dialect::found::{Field, Found, Members};
 
 use super::figures::Figures;
-use super::{anthropic, openai, responses};
 
 /// What is known of an answer so far.
 #[derive(Debug, Default)]
@@ -85,15 +84,6 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(endpoint: Endpoint) -> &'static Self {
-        match endpoint {
-            Endpoint::Messages => &anthropic::MESSAGES,
-            Endpoint::CountTokens | Endpoint::MessageBatches => &anthropic::OTHERS,
-            Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Embeddings => &openai::SHAPE,
-            Endpoint::Responses => &responses::SHAPE,
-        }
-    }
-
     pub(super) fn usage(&self, raw: &RawValue) -> Option<Usage> {
         Figures::of(raw.get()).map(|figures| (self.usage)(&figures))
     }

@@ -1,0 +1,140 @@
+//! An answer as it passes to the client, wherever it comes from: a copy is read, and the plugins are shown what is sent.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use plugin_api::{Chunk, End, HeaderEdit, Reply, ResponseHead};
+
+use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
+
+use super::exchange::Exchange;
+use super::failure::PLUGIN_PANIC;
+use super::reading::Reading;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Begins to read an answer of the upstream's, where somebody wants to know; one of an earlier attempt is forgotten.
+pub fn begin(head: &ResponseHeader, x: &mut Exchange) {
+    x.reading = Reading::Nothing;
+    if !x.answer_is_wanted() {
+        return;
+    }
+    let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
+    x.outcome.upstream_request_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    x.note_endpoint();
+    x.reading = match (x.outcome.endpoint, batch(x, head.status)) {
+        (Some(endpoint), _) => Reading::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),
+        (None, Some(batch)) => Reading::Batch(Box::new(BatchReader::new(batch, &head.headers))),
+        (None, None) => Reading::Nothing,
+    };
+}
+
+/// Begins to read an answer that a plugin gives again and that is still to come.
+pub fn begin_again(reply: &Reply, x: &mut Exchange) {
+    x.reading.conclude(&mut x.outcome);
+    let is_unread = reply.end == End::Cached && reply.saved.is_none() && reply.body.whole().is_none();
+    let endpoint = x.outcome.endpoint.filter(|_| is_unread && x.answer_is_wanted());
+    x.reading = match endpoint {
+        Some(endpoint) => Reading::Saved(Box::new(Reader::new(endpoint, reply.status, &reply.headers))),
+        None => Reading::Nothing,
+    };
+}
+
+/// The batch whose results the request downloads.
+fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
+    let asked = x.outcome.method == Method::GET && status == StatusCode::OK;
+    batch_of_results(&x.outcome.path).filter(|_| asked)
+}
+
+/// Reads bytes of an answer.
+///
+/// # Errors
+/// That a plugin panicked which was told of them.
+pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
+    let found = x.reading.read(bytes, last);
+    if found.content && x.outcome.first_token.is_none() {
+        x.outcome.first_token = Some(x.began.elapsed());
+    }
+    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(result));
+    told.map_err(|plugin| panicked(x, plugin))
+}
+
+/// Prepares to take out of a stream the usage that its client did not ask for.
+///
+/// # Errors
+/// That the head cannot be changed, which would be a fault of the gateway.
+pub fn begin_filter(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+    x.stream_usage = None;
+    if !x.adds_stream_usage || !head.status.is_success() || !may_be_stream(&head.headers) {
+        return Ok(());
+    }
+    x.stream_usage = Some(Box::default());
+    if head.remove_header(&CONTENT_LENGTH).is_some() {
+        // it gets shorter; over h2 this goes no further
+        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    Ok(())
+}
+
+/// Whether an answer with these headers can be a stream of events in plain text.
+fn may_be_stream(headers: &HeaderMap) -> bool {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let other = kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with(b"text/event-stream"));
+    !encoded && !other
+}
+
+/// What of these bytes goes to the client.
+pub fn filtered(filter: &mut StreamUsageFilter, bytes: &[u8], last: bool) -> Bytes {
+    let out = filter.feed(bytes);
+    if !last {
+        return out;
+    }
+    let rest = filter.finish();
+    if rest.is_empty() {
+        return out;
+    }
+    let mut all = BytesMut::from(&*out);
+    all.extend_from_slice(&rest);
+    all.freeze()
+}
+
+/// Shows the plugins a head that is about to be sent, and makes the changes that they want.
+///
+/// # Errors
+/// That a plugin panicked.
+pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+    let mut seen = ResponseHead { status: head.status, headers: &head.headers, edits: Default::default() };
+    x.seats.response_head(&mut seen).await.map_err(|plugin| panicked(x, plugin))?;
+    let edits = seen.edits;
+    for edit in edits.iter() {
+        match edit {
+            HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Remove(name) => {
+                head.remove_header(name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows the plugins bytes that are about to be sent.
+///
+/// # Errors
+/// That a plugin panicked.
+pub fn show_chunk(bytes: &Bytes, last: bool, x: &mut Exchange) -> Result<()> {
+    if x.seats.is_empty() {
+        return Ok(());
+    }
+    x.seats.response_chunk(&Chunk { bytes, last }).map_err(|plugin| panicked(x, plugin))
+}
+
+fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {
+    x.snapshot.metrics.plugin_panicked(plugin);
+    let mut error = Error::explain(ErrorType::CustomCode(PLUGIN_PANIC, 500), "a plugin panicked");
+    error.esource = ErrorSource::Internal;
+    error
+}
