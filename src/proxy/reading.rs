@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{BatchResult, Outcome};
+use plugin_api::{Answer, BatchResult, Outcome};
 
 use crate::dialect::{BatchReader, Reader};
 
@@ -56,6 +56,14 @@ impl Reading {
             *self = Self::Nothing;
         }
         found
+    }
+
+    /// Puts what is known of an answer that was given again into the exchange's record, in the place of what its bytes said.
+    pub fn told(&mut self, answer: Answer, outcome: &mut Outcome) {
+        if let Self::Saved(_) = self {
+            *self = Self::Nothing;
+            outcome.saved = Some(answer);
+        }
     }
 
     /// Puts what was read into the exchange's record, once the whole answer has been.

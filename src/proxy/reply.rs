@@ -119,6 +119,9 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream,
             }
         };
         passing::read(&bytes, last, x)?;
+        if last && let Some(answer) = pieces.saved() {
+            x.reading.told(answer, &mut x.outcome);
+        }
         passing::show_chunk(&bytes, last, x)?;
         x.passing(session, bytes.len() as u64, last);
         let task = HttpTask::Body(Some(bytes), last);

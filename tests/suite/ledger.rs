@@ -1,6 +1,6 @@
 //! The ledger's databases, at the door through which the gateway writes, and as an operator sees them.
 
-mod book; // a database of either engine, and rows
+pub mod book; // a database of either engine, and rows
 mod contract; // the same of both engines
 mod kills; // gateways killed at any moment, and databases that are not there
 mod postgres_down; // stopped, frozen, killed, full, read-only, absent

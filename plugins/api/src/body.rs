@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 
+use crate::Answer;
+
 /// The body of an answer.
 #[derive(Debug)]
 pub enum Body {
@@ -34,7 +36,10 @@ impl From<Bytes> for Body {
 }
 
 /// A body that is still to come.
-pub struct BodyStream(Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>);
+pub struct BodyStream {
+    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>,
+    saved: Option<Box<dyn FnOnce() -> Option<Answer> + Send>>,
+}
 
 /// A body broke off. The client's connection breaks too: nothing may look like a whole answer that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +49,20 @@ impl BodyStream {
     /// A body of these pieces.
     #[must_use]
     pub fn new(pieces: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Self {
-        Self(Box::pin(pieces))
+        Self { pieces: Box::pin(pieces), saved: None }
+    }
+
+    /// The same, of which more is known at its clean end than its bytes tell: usage that they do not carry, for one.
+    #[must_use]
+    pub fn with_saved(mut self, saved: impl FnOnce() -> Option<Answer> + Send + 'static) -> Self {
+        self.saved = Some(Box::new(saved));
+        self
+    }
+
+    /// What is known of it, once it has ended well; `None` where only its bytes tell.
+    #[must_use]
+    pub fn saved(&mut self) -> Option<Answer> {
+        self.saved.take()?()
     }
 }
 
@@ -52,7 +70,7 @@ impl Stream for BodyStream {
     type Item = Result<Bytes, Broken>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.pieces.as_mut().poll_next(cx)
     }
 }
 

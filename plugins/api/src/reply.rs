@@ -24,7 +24,7 @@ pub struct Reply {
     /// What the exchange's record will call it: [`End::Refused`], or [`End::Cached`] from a cache.
     pub end: End,
     /// What the answer says of itself, where it is one that is given again. That of a body that is still to come is read
-    /// as it passes.
+    /// as it passes, or [told at its end](crate::BodyStream::with_saved).
     pub saved: Option<Box<Answer>>,
 }
 

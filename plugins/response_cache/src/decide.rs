@@ -122,7 +122,8 @@ impl ResponseCache {
     /// The body of an answer that is under way for another.
     pub(crate) fn followed(&self, follower: Follower) -> BodyStream {
         let cut = self.caches.figures.cut.clone();
-        BodyStream::new(stream::unfold(follower, move |mut follower| {
+        let flight = follower.flight();
+        let pieces = stream::unfold(follower, move |mut follower| {
             let cut = cut.clone();
             async move {
                 let piece: Result<Bytes, Broken> = follower.more().await?.map_err(|why| {
@@ -133,7 +134,8 @@ impl ResponseCache {
                 });
                 Some((piece, follower))
             }
-        }))
+        });
+        BodyStream::new(pieces).with_saved(move || flight.told())
     }
 }
 

@@ -1,20 +1,23 @@
 //! A call on its way and all who wait for its answer: the leader, whose call it is, brings it piece by piece, and every
 //! follower gets all of it at its own pace. Knows nothing of how calls are told apart.
 
+mod follower;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use plugin_api::Answer;
 use tokio::sync::watch;
 
 use crate::entry::Entry;
 use crate::replayed::Head;
 
+pub(crate) use follower::{Cut, First, Follower};
+
 /// How far a follower may lag behind an answer that is not kept as a whole, in bytes.
 const LAG: usize = 1 << 20;
-/// The most that is put together for a follower at once.
-const AT_ONCE: usize = 64 << 10;
 
 /// A call on its way.
 #[derive(Debug)]
@@ -48,6 +51,8 @@ struct State {
     /// Whether all pieces are still there.
     whole: bool,
     end: Option<Ended>,
+    /// What the whole answer says of itself, where somebody shares it.
+    answer: Option<Box<Answer>>,
     followers: usize,
     /// Whether the leader's client has left, and nobody else was there.
     given_up: bool,
@@ -68,19 +73,6 @@ pub(crate) enum Ended {
     Found(Arc<Entry>),
 }
 
-/// What a follower gets first.
-#[derive(Debug)]
-pub(crate) enum First {
-    /// The head of the answer; the rest comes as it comes.
-    Head(Arc<Head>),
-    /// An answer that is kept.
-    Found(Arc<Entry>),
-    /// Nothing was asked: somebody else must.
-    Again,
-    /// The call failed; each may try for itself.
-    Alone,
-}
-
 impl Flight {
     pub(crate) fn new(max_entry: usize, held: Arc<Held>) -> Arc<Self> {
         let state = State { whole: true, ..State::default() };
@@ -94,7 +86,7 @@ impl Flight {
             return None;
         }
         state.followers += 1;
-        Some(Follower { changed: self.changed.subscribe(), flight: self.clone(), next: 0 })
+        Some(Follower::new(self.clone(), self.changed.subscribe()))
     }
 
     /// The answer begins.
@@ -131,6 +123,19 @@ impl Flight {
             self.changed.send_replace(());
         }
         whole
+    }
+
+    /// What the whole answer says of itself. Its bytes may say less: usage that the client did not ask for is not there.
+    pub(crate) fn tell(&self, answer: &Answer) {
+        let mut state = self.state();
+        if state.followers > 0 {
+            state.answer = Some(Box::new(answer.clone()));
+        }
+    }
+
+    /// What the leader told of the answer.
+    pub(crate) fn told(&self) -> Option<Answer> {
+        self.state().answer.as_deref().cloned()
     }
 
     /// The flight has ended; only the first end counts.
@@ -203,106 +208,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let bytes = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
         self.held.bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// One who waits for the answer to somebody else's call. Dropped when it leaves.
-#[derive(Debug)]
-pub(crate) struct Follower {
-    flight: Arc<Flight>,
-    changed: watch::Receiver<()>,
-    /// The number of the piece that comes next.
-    next: usize,
-}
-
-/// What a follower finds when it looks for more.
-enum More {
-    Bytes(Bytes),
-    End,
-    Broken,
-    NotYet,
-}
-
-/// An answer broke off, or this follower fell too far behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    Broken,
-    Behind,
-}
-
-impl Follower {
-    /// Waits for the head.
-    pub(crate) async fn first(&mut self) -> First {
-        loop {
-            {
-                let state = self.flight.state();
-                if let Some(head) = &state.head {
-                    return First::Head(head.clone());
-                }
-                match &state.end {
-                    Some(Ended::Found(entry)) => return First::Found(entry.clone()),
-                    Some(Ended::Left) => return First::Again,
-                    Some(Ended::Failed | Ended::Broken | Ended::Whole) => return First::Alone,
-                    None => {}
-                }
-            }
-            if self.changed.changed().await.is_err() {
-                return First::Alone;
-            }
-        }
-    }
-
-    /// Waits for more of the body; `None` at its clean end.
-    pub(crate) async fn more(&mut self) -> Option<Result<Bytes, Cut>> {
-        loop {
-            match self.look() {
-                More::Bytes(bytes) => return Some(Ok(bytes)),
-                More::End => return None,
-                More::Broken => return Some(Err(Cut::Broken)),
-                More::NotYet => {}
-            }
-            if self.next < self.flight.state().dropped {
-                return Some(Err(Cut::Behind));
-            }
-            if self.changed.changed().await.is_err() {
-                return Some(Err(Cut::Broken));
-            }
-        }
-    }
-
-    fn look(&mut self) -> More {
-        let state = self.flight.state();
-        let Some(from) = self.next.checked_sub(state.dropped) else { return More::NotYet };
-        let mut pieces = state.pieces.range(from.min(state.pieces.len())..);
-        let Some(first) = pieces.next() else {
-            return match &state.end {
-                None => More::NotYet,
-                Some(Ended::Whole) => More::End,
-                Some(_) => More::Broken,
-            };
-        };
-        // what has gathered goes out at once
-        let mut length = first.len();
-        let more: Vec<&Bytes> = pieces
-            .take_while(|piece| {
-                length += piece.len();
-                length <= AT_ONCE
-            })
-            .collect();
-        self.next += 1 + more.len();
-        if more.is_empty() {
-            return More::Bytes(first.clone());
-        }
-        let mut all = Vec::with_capacity(first.len() + more.iter().map(|piece| piece.len()).sum::<usize>());
-        all.extend_from_slice(first);
-        more.iter().for_each(|piece| all.extend_from_slice(piece));
-        More::Bytes(all.into())
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.flight.change(|state| state.followers -= 1);
     }
 }
 

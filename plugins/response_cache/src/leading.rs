@@ -30,12 +30,15 @@ pub(crate) struct Leading {
     error: Vec<u8>,
     /// Whether its last byte has come.
     whole: bool,
+    /// Whether it has been told what it says of itself.
+    told: bool,
 }
 
 impl Leading {
     pub(crate) fn new(lead: Lead, key: Key, tenant: Box<str>, model: &str, epoch: Epoch) -> Self {
         let model = model.into();
-        Self { lead, key, tenant, model, epoch, head: None, may_be_kept: false, error: Vec::new(), whole: false }
+        let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
+        Self { lead, key, tenant, model, epoch, head: None, may_be_kept, error, whole, told }
     }
 
     /// Who keeps the call going after its client has left.
@@ -64,7 +67,7 @@ impl Leading {
         let flight = &self.lead.flight;
         if flight.has_begun() {
             let kept = flight.push(chunk.bytes, budget);
-            if chunk.last {
+            if chunk.last && self.told {
                 flight.end(Ended::Whole);
             }
             if !kept {
@@ -79,10 +82,27 @@ impl Leading {
         }
     }
 
+    /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself.
+    pub(crate) fn ending(&mut self, outcome: &Outcome) {
+        self.told = true;
+        let flight = &self.lead.flight;
+        if flight.has_begun() {
+            if let Some(answer) = &outcome.answer {
+                flight.tell(answer);
+            }
+            if self.whole {
+                flight.end(Ended::Whole);
+            }
+        }
+    }
+
     /// The exchange is over.
     pub(crate) fn end(mut self, outcome: &Outcome, cache: &ResponseCache) {
         let flight = &self.lead.flight;
         if flight.has_begun() {
+            if self.whole {
+                flight.end(Ended::Whole);
+            }
             if let Some(answer) = outcome.answer.as_ref().filter(|_| self.whole) {
                 self.keep(answer, cache);
             }

@@ -174,6 +174,12 @@ impl Plugin for ResponseCache {
         }
     }
 
+    fn ending(&self, state: &mut State, outcome: &Outcome) {
+        if let Role::Leading(leading) = &mut state.0 {
+            leading.ending(outcome);
+        }
+    }
+
     fn log(&self, state: &mut State, outcome: &Outcome) {
         if let Role::Leading(leading) = std::mem::take(&mut state.0) {
             leading.end(outcome, self);

@@ -1,4 +1,9 @@
-//! Calls against settings, as a gateway would hand them to the plugin, with the test in the upstream's place.
+//! Calls against settings, as a gateway would hand them to the plugin, with the test in the upstream's place: here, who is
+//! given which answer.
+
+mod kept;
+mod settings;
+mod shared;
 
 use std::time::SystemTime;
 
@@ -60,6 +65,9 @@ impl<'a> Exchange<'a> {
 
     fn chunk(&mut self, text: &str, last: bool) {
         self.cache.response_chunk(&mut self.state, &Chunk { bytes: &Bytes::copy_from_slice(text.as_bytes()), last });
+        if last {
+            self.cache.ending(&mut self.state, &Outcome::begun(Uuid::nil(), SystemTime::now()));
+        }
     }
 
     fn log(mut self, answer: Option<Answer>) {
@@ -227,217 +235,6 @@ async fn a_client_may_limit_the_age_and_a_limit_of_none_brings_a_fresh_answer() 
 }
 
 #[tokio::test]
-async fn only_whole_answers_without_a_fault_are_kept() {
-    let (_, cache) = cache(|config| config.max_entry = ByteSize::mebibytes(1));
-    let stopped = |reason: &str| Answer { stop_reason: Some(reason.into()), ..complete() };
-    let large = "x".repeat((1 << 20) + 1);
-    let no_store = [("cache-control", "no-store")];
-    let vary = [("vary", "x-other")];
-    for (status, headers, body, last, answer) in [
-        (200, &[][..], JSON, true, None),
-        (200, &[], JSON, true, Some(Answer { state: AnswerState::Partial, ..complete() })),
-        (200, &[], JSON, true, Some(Answer { state: AnswerState::Failed, ..complete() })),
-        (200, &[], JSON, true, Some(Answer { error_type: Some("overloaded_error".into()), ..complete() })),
-        (200, &[], JSON, false, Some(complete())),
-        (201, &[], JSON, true, Some(complete())),
-        (400, &[], JSON, true, Some(complete())),
-        (529, &[], JSON, true, Some(complete())),
-        (200, &[], &large, true, Some(complete())),
-        (200, &no_store, JSON, true, Some(complete())),
-        (200, &vary, JSON, true, Some(complete())),
-        (200, &[], JSON, true, Some(stopped("pause_turn"))),
-        (200, &[], JSON, true, Some(stopped("refusal"))),
-        (200, &[], JSON, true, Some(stopped("compaction"))),
-    ] {
-        let (mut exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
-        assert!(reply.is_none(), "{status} {headers:?} {answer:?}");
-        let mut all = json_headers();
-        for (name, value) in headers {
-            all.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        exchange.head(status, &all).await;
-        exchange.chunk(body, last);
-        exchange.log(answer);
-    }
-    ask(&cache, &request(), call(), "fine").await;
-    assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");
-}
-
-#[tokio::test]
-async fn an_answer_is_given_no_longer_than_its_time() {
-    let (caches, cache) = cache(|config| config.ttl = Period::from_millis(40));
-    ask(&cache, &request(), call(), "1").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(ask(&cache, &request(), call(), "2").await.0, "MISS");
-    // a shorter time after a reload counts for what is there already
-    let cache = again(&caches, |_| {});
-    assert_eq!(ask(&cache, &request(), call(), "x").await, ("HIT".into(), "2".into()));
-    let cache = again(&caches, |config| config.ttl = Period::from_millis(1));
-    tokio::time::sleep(Duration::from_millis(2)).await;
-    assert_eq!(ask(&cache, &request(), call(), "3").await.0, "MISS");
-}
-
-#[tokio::test]
-async fn same_calls_under_way_are_one_and_all_get_every_piece_as_it_comes() {
-    let (caches, cache) = cache(|_| {});
-    let (request, head) = (request(), json_headers());
-    let (mut leader, none) = Exchange::begin(&cache, &request, call()).await;
-    assert!(none.is_none());
-    let mut followers: Vec<_> = (0..50).map(|_| Box::pin(Exchange::begin(&cache, &request, call()))).collect();
-    for follower in &mut followers {
-        assert!(follower.now_or_never().is_none());
-    }
-    assert_eq!(caches.flights.count(), 1);
-    leader.head(200, &head).await;
-    let mut bodies = Vec::new();
-    for follower in followers {
-        let (exchange, reply) = follower.await;
-        let reply = reply.unwrap();
-        assert_eq!(exchange.call.cache, Some(CacheStatus::Coalesced));
-        assert_eq!(reply.headers[X_CACHE], "COALESCED");
-        let Body::Stream(body) = reply.body else { panic!("not a stream") };
-        bodies.push(body);
-    }
-    for piece in ["one", "two"] {
-        leader.chunk(piece, false);
-        for body in &mut bodies {
-            assert_eq!(body.next().now_or_never().unwrap().unwrap().unwrap(), piece);
-        }
-    }
-    leader.chunk("", true);
-    for body in &mut bodies {
-        assert!(body.next().now_or_never().unwrap().is_none());
-    }
-    // between the end and the log, one who comes late has the past at once
-    let (_, late) = Exchange::begin(&cache, &request, call()).await;
-    assert_eq!(text(late.unwrap()).await, "onetwo");
-    leader.log(Some(complete()));
-    assert_eq!(ask(&cache, &request, call(), "x").await, ("HIT".into(), "onetwo".into()));
-    drop(bodies);
-    assert_eq!((caches.flights.count(), caches.flights.held_bytes()), (0, 0));
-}
-
-#[tokio::test]
-async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was_no_answer() {
-    let (_, cache) = cache(|_| {});
-    let request = request();
-    // an error of the upstream is theirs, too
-    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
-    let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
-    assert!((&mut follower).now_or_never().is_none());
-    leader.head(529, &json_headers()).await;
-    leader.chunk("overloaded", true);
-    leader.log(None);
-    let reply = follower.await.1.unwrap();
-    assert_eq!(reply.status.as_u16(), 529);
-    assert_eq!(text(reply).await, "overloaded");
-    // one of the gateway is not
-    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
-    let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
-    assert!((&mut follower).now_or_never().is_none());
-    leader.head(502, &json_headers()).await;
-    leader.chunk("bad gateway", true);
-    leader.fail(End::UpstreamFailed);
-    let (exchange, reply) = follower.await;
-    assert!(reply.is_none());
-    assert_eq!(exchange.call.cache, Some(CacheStatus::Miss));
-    // what breaks off breaks for all
-    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
-    leader.head(200, &json_headers()).await;
-    let (_, reply) = Exchange::begin(&cache, &request, call()).await;
-    leader.chunk("half", false);
-    leader.fail(End::UpstreamFailed);
-    let Body::Stream(mut body) = reply.unwrap().body else { panic!("not a stream") };
-    assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"half"))));
-    assert_eq!(body.next().await, Some(Err(Broken)));
-}
-
-#[tokio::test]
-async fn a_leader_that_leaves_before_it_asked_hands_the_lead_on() {
-    let (caches, cache) = cache(|_| {});
-    let request = request();
-    let (leader, _) = Exchange::begin(&cache, &request, call()).await;
-    let mut followers: Vec<_> = (0..5).map(|_| Box::pin(Exchange::begin(&cache, &request, call()))).collect();
-    for follower in &mut followers {
-        assert!(follower.now_or_never().is_none());
-    }
-    leader.fail(End::ClientGone);
-    let mut led = Vec::new();
-    for follower in &mut followers {
-        led.extend(follower.now_or_never());
-    }
-    assert_eq!(led.len(), 1);
-    assert!(led[0].1.is_none());
-    assert_eq!(caches.flights.count(), 1);
-}
-
-#[tokio::test]
-async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fills() {
-    for fill in [false, true] {
-        let (_, cache) = cache(|config| config.on_all_gone = if fill { OnAllGone::Fill } else { OnAllGone::Cancel });
-        let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
-        let mut wanted = leader.call.outlive.take().unwrap().into_future();
-        leader.head(200, &json_headers()).await;
-        let (follower, reply) = Exchange::begin(&cache, &request(), call()).await;
-        assert!((&mut wanted).now_or_never().is_none());
-        drop((follower, reply));
-        assert_eq!((&mut wanted).now_or_never().is_some(), !fill);
-        leader.chunk(JSON, true);
-        if fill {
-            assert!(wanted.now_or_never().is_some());
-        }
-    }
-}
-
-#[tokio::test]
-async fn without_coalescing_each_call_is_its_own() {
-    let (_, cache) = cache(|config| config.coalesce = Coalesce::Off);
-    let (first, none) = Exchange::begin(&cache, &request(), call()).await;
-    assert!(none.is_none() && first.call.outlive.is_none());
-    assert!(Exchange::begin(&cache, &request(), call()).await.1.is_none());
-    first.answer(JSON).await;
-    assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");
-}
-
-#[tokio::test]
-async fn a_purge_takes_what_matches_and_what_is_under_way() {
-    let (caches, cache) = cache(|_| {});
-    let asked = |tenant: &'static str, model: &str| {
-        (
-            TestRequest::to(Endpoint::Messages).header("x-api-key", tenant),
-            TestCall::new().model(model).to(Endpoint::Messages),
-        )
-    };
-    // the SHA-256 of `a`
-    let tenant = Some("ca978112ca1bbdcafac231b39a23dc4d".to_owned());
-    for (purge, kept) in [
-        (Purge { tenant: tenant.clone(), model: None }, [false, false, true]),
-        (Purge { tenant: None, model: Some("m".into()) }, [false, true, false]),
-        (Purge { tenant, model: Some("m".into()) }, [false, true, true]),
-        (Purge::default(), [false, false, false]),
-    ] {
-        for (key, model) in [("a", "m"), ("a", "n"), ("b", "m")] {
-            let (request, call) = asked(key, model);
-            ask(&cache, &request, call, "1").await;
-        }
-        let (request, call) = asked("a", "under way");
-        let (under_way, _) = Exchange::begin(&cache, &request, call).await;
-        let purged = caches.purge(purge.clone()).await;
-        assert_eq!(purged.told, None);
-        for ((key, model), kept) in [("a", "m"), ("a", "n"), ("b", "m")].into_iter().zip(kept) {
-            let (request, call) = asked(key, model);
-            let mark = ask(&cache, &request, call, "2").await.0;
-            assert_eq!(mark == "HIT", kept, "{purge:?} {key} {model}");
-        }
-        under_way.answer("old").await;
-        let (request, call) = asked("a", "under way");
-        let fresh = purge.model.is_some();
-        assert_eq!(ask(&cache, &request, call, "new").await.0 == "HIT", fresh, "{purge:?}");
-        caches.purge(Purge::default()).await;
-    }
-}
-
-#[tokio::test]
 async fn the_scope_says_who_shares() {
     let (_, cache) = cache(|config| config.scope = Scope::Header("x-tenant".into()));
     let request = |key, tenant| TestRequest::to(Endpoint::Messages).header("x-api-key", key).header("x-tenant", tenant);
@@ -449,61 +246,4 @@ async fn the_scope_says_who_shares() {
     let (_, cache) = self::cache(|config| config.scope = Scope::Name("all".into()));
     ask(&cache, &request("a", "t"), call(), "1").await;
     assert_eq!(ask(&cache, &TestRequest::to(Endpoint::Messages), call(), "2").await.0, "HIT");
-}
-
-#[tokio::test]
-async fn memory_is_bounded_in_number_and_in_bytes_and_its_content_outlives_its_bounds() {
-    let fill = async |cache: &ResponseCache, from: u64, to: u64, body: &str| {
-        for number in from..to {
-            let call = TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::Messages);
-            ask(cache, &request(), call, body).await;
-        }
-    };
-    let (caches, cache) = cache(|_| {});
-    fill(&cache, 0, 1000, "x").await;
-    assert_eq!(caches.kept().0, 1000);
-    fill(&cache, 1000, 1100, "x").await;
-    assert_eq!(caches.kept().0, 1000);
-    // the oldest went, the newest stays
-    let number = |number: u64| TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::Messages);
-    assert_eq!(ask(&cache, &request(), number(1099), "y").await.0, "HIT");
-    assert_eq!(ask(&cache, &request(), number(0), "y").await.0, "MISS");
-    // other bounds, after a reload: what fits stays
-    let small = again(&caches, |config| config.memory.max_entries = 10);
-    drop(cache);
-    assert_eq!(caches.kept().0, 10);
-    drop(small);
-
-    let (caches, cache) = self::cache(|config| config.memory.max_bytes = ByteSize::mebibytes(16));
-    let body = "x".repeat(20_000);
-    fill(&cache, 0, 2000, &body).await;
-    let (entries, bytes) = caches.kept();
-    assert!(bytes <= 16 << 20 && bytes > 15 << 20, "{bytes}");
-    assert!(bytes / entries < 21_500, "{}", bytes / entries);
-}
-
-#[test]
-fn settings_that_make_no_sense_are_told() {
-    let told = |change: fn(&mut Config)| {
-        let mut config = Config::default();
-        change(&mut config);
-        config.check().unwrap_err()
-    };
-    assert_eq!(told(|config| config.ttl = Period::from_secs(0)), "`ttl` is 0s, so no answer could ever be given again");
-    assert!(told(|config| config.memory.max_bytes = ByteSize::mebibytes(0)).starts_with("`max_entry` is 1MiB, above"));
-    assert!(told(|config| config.paths.clear()).starts_with("`paths` is empty"));
-    assert!(
-        told(|config| config.paths = vec!["/v1/models".into()]).contains("`/v1/models`, which is no path of calls")
-    );
-    assert!(told(|config| config.paths = vec!["/v1/messages/batches".into()]).contains("batches are never answered"));
-    assert!(told(|config| config.vary = vec!["a b".into()]).contains("`a b`, which cannot be the name of a header"));
-    let redis = |json: &str| Config { redis: Some(serde_json::from_str(json).unwrap()), ..Config::default() }.check();
-    assert!(
-        redis(r#"{"url":"redis://a:6379"}"#).is_ok() && redis(r#"{"cluster":["redis://a:1","rediss://b:2"]}"#).is_ok()
-    );
-    assert_eq!(redis("{}").unwrap_err(), "`redis` wants `url`, or `cluster`");
-    assert!(redis(r#"{"url":"redis://a","cluster":["redis://a"]}"#).unwrap_err().contains("both `url` and `cluster`"));
-    let error = redis(r#"{"url":"http://user:hunter2@a"}"#).unwrap_err();
-    assert!(error.starts_with("`redis.url` is no address of a Redis") && !error.contains("hunter2"), "{error}");
-    assert!(redis(r#"{"url":"redis://a","timeout":"0s"}"#).unwrap_err().contains("`redis.timeout` is 0s"));
 }

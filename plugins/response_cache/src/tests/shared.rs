@@ -1,0 +1,125 @@
+//! Calls that are under way at the same time: who leads, who follows, and how it ends for them.
+
+use super::*;
+
+#[tokio::test]
+async fn same_calls_under_way_are_one_and_all_get_every_piece_as_it_comes() {
+    let (caches, cache) = cache(|_| {});
+    let (request, head) = (request(), json_headers());
+    let (mut leader, none) = Exchange::begin(&cache, &request, call()).await;
+    assert!(none.is_none());
+    let mut followers: Vec<_> = (0..50).map(|_| Box::pin(Exchange::begin(&cache, &request, call()))).collect();
+    for follower in &mut followers {
+        assert!(follower.now_or_never().is_none());
+    }
+    assert_eq!(caches.flights.count(), 1);
+    leader.head(200, &head).await;
+    let mut bodies = Vec::new();
+    for follower in followers {
+        let (exchange, reply) = follower.await;
+        let reply = reply.unwrap();
+        assert_eq!(exchange.call.cache, Some(CacheStatus::Coalesced));
+        assert_eq!(reply.headers[X_CACHE], "COALESCED");
+        let Body::Stream(body) = reply.body else { panic!("not a stream") };
+        bodies.push(body);
+    }
+    for piece in ["one", "two"] {
+        leader.chunk(piece, false);
+        for body in &mut bodies {
+            assert_eq!(body.next().now_or_never().unwrap().unwrap().unwrap(), piece);
+        }
+    }
+    leader.chunk("", true);
+    for body in &mut bodies {
+        assert!(body.next().now_or_never().unwrap().is_none());
+    }
+    // between the end and the log, one who comes late has the past at once
+    let (_, late) = Exchange::begin(&cache, &request, call()).await;
+    assert_eq!(text(late.unwrap()).await, "onetwo");
+    leader.log(Some(complete()));
+    assert_eq!(ask(&cache, &request, call(), "x").await, ("HIT".into(), "onetwo".into()));
+    drop(bodies);
+    assert_eq!((caches.flights.count(), caches.flights.held_bytes()), (0, 0));
+}
+
+#[tokio::test]
+async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was_no_answer() {
+    let (_, cache) = cache(|_| {});
+    let request = request();
+    // an error of the upstream is theirs, too
+    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
+    let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
+    assert!((&mut follower).now_or_never().is_none());
+    leader.head(529, &json_headers()).await;
+    leader.chunk("overloaded", true);
+    leader.log(None);
+    let reply = follower.await.1.unwrap();
+    assert_eq!(reply.status.as_u16(), 529);
+    assert_eq!(text(reply).await, "overloaded");
+    // one of the gateway is not
+    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
+    let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
+    assert!((&mut follower).now_or_never().is_none());
+    leader.head(502, &json_headers()).await;
+    leader.chunk("bad gateway", true);
+    leader.fail(End::UpstreamFailed);
+    let (exchange, reply) = follower.await;
+    assert!(reply.is_none());
+    assert_eq!(exchange.call.cache, Some(CacheStatus::Miss));
+    // what breaks off breaks for all
+    let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
+    leader.head(200, &json_headers()).await;
+    let (_, reply) = Exchange::begin(&cache, &request, call()).await;
+    leader.chunk("half", false);
+    leader.fail(End::UpstreamFailed);
+    let Body::Stream(mut body) = reply.unwrap().body else { panic!("not a stream") };
+    assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"half"))));
+    assert_eq!(body.next().await, Some(Err(Broken)));
+}
+
+#[tokio::test]
+async fn a_leader_that_leaves_before_it_asked_hands_the_lead_on() {
+    let (caches, cache) = cache(|_| {});
+    let request = request();
+    let (leader, _) = Exchange::begin(&cache, &request, call()).await;
+    let mut followers: Vec<_> = (0..5).map(|_| Box::pin(Exchange::begin(&cache, &request, call()))).collect();
+    for follower in &mut followers {
+        assert!(follower.now_or_never().is_none());
+    }
+    leader.fail(End::ClientGone);
+    let mut led = Vec::new();
+    for follower in &mut followers {
+        led.extend(follower.now_or_never());
+    }
+    assert_eq!(led.len(), 1);
+    assert!(led[0].1.is_none());
+    assert_eq!(caches.flights.count(), 1);
+}
+
+#[tokio::test]
+async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fills() {
+    for fill in [false, true] {
+        let (_, cache) = cache(|config| config.on_all_gone = if fill { OnAllGone::Fill } else { OnAllGone::Cancel });
+        let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
+        let mut wanted = leader.call.outlive.take().unwrap().into_future();
+        leader.head(200, &json_headers()).await;
+        let (follower, reply) = Exchange::begin(&cache, &request(), call()).await;
+        assert!((&mut wanted).now_or_never().is_none());
+        drop((follower, reply));
+        assert_eq!((&mut wanted).now_or_never().is_some(), !fill);
+        leader.chunk(JSON, true);
+        if fill {
+            assert!(wanted.now_or_never().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_coalescing_each_call_is_its_own() {
+    let (_, cache) = cache(|config| config.coalesce = Coalesce::Off);
+    let (first, none) = Exchange::begin(&cache, &request(), call()).await;
+    assert!(none.is_none() && first.call.outlive.is_none());
+    assert!(Exchange::begin(&cache, &request(), call()).await.1.is_none());
+    first.answer(JSON).await;
+    assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");
+}
