@@ -2,6 +2,8 @@
 
 mod booked;
 mod coalescing;
+mod dying;
+mod encoded;
 mod memory;
 mod purging;
 mod redis;
