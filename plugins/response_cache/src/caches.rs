@@ -4,11 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use prometheus::core::Collector;
-
 use crate::ResponseCache;
 use crate::entry::Entry;
-use crate::figures::{Figures, Shown};
+use crate::figures::Figures;
 use crate::flights::Flights;
 use crate::memory::{Bounds, Memory};
 use crate::purges::{Purge, Purges};
@@ -48,12 +46,6 @@ impl Caches {
             purges: Mutex::default(),
             used: AtomicBool::new(false),
         })
-    }
-
-    /// What they count.
-    #[must_use]
-    pub fn collector(self: &Arc<Self>) -> Box<dyn Collector> {
-        Box::new(Shown { figures: self.figures.clone(), caches: Arc::downgrade(self) })
     }
 
     /// The cache with these settings, which finds again what others like it have kept.
@@ -143,7 +135,13 @@ impl Caches {
         if let Some(shared) = redis.iter().find(|(own, _)| own == config).and_then(|(_, shared)| shared.upgrade()) {
             return Ok(shared);
         }
-        let shared = Arc::new(Shared::start(config, Arc::downgrade(self), self.figures.clone())?);
+        let caches = Arc::downgrade(self);
+        let forget = move |purge: &Purge| {
+            if let Some(caches) = caches.upgrade() {
+                caches.purge_memory(purge);
+            }
+        };
+        let shared = Arc::new(Shared::start(config, Box::new(forget), self.figures.clone())?);
         redis.push((config.clone(), Arc::downgrade(&shared)));
         Ok(shared)
     }

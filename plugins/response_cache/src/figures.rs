@@ -1,14 +1,10 @@
-//! What the caches count, for `/metrics`.
-
-use std::sync::{Arc, Weak};
+//! What the caches count. Does not know them.
 
 use plugin_api::CacheStatus;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::bypass::Bypass;
-use crate::caches::Caches;
 
 /// What the caches count.
 #[derive(Clone, Debug)]
@@ -24,11 +20,11 @@ pub(crate) struct Figures {
     pub(crate) redis_left_out: IntCounter,
     pub(crate) cut: IntCounter,
     pub(crate) purges: IntCounter,
-    entries: IntGaugeVec,
-    bytes: IntGaugeVec,
-    breaker: IntGaugeVec,
-    flights: IntGauge,
-    flight_bytes: IntGauge,
+    pub(crate) entries: IntGaugeVec,
+    pub(crate) bytes: IntGaugeVec,
+    pub(crate) breaker: IntGaugeVec,
+    pub(crate) flights: IntGauge,
+    pub(crate) flight_bytes: IntGauge,
 }
 
 #[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
@@ -117,7 +113,7 @@ impl Figures {
         self.bypassed.with_label_values(&[why.as_str()]).inc();
     }
 
-    fn all(&self) -> [&dyn Collector; 16] {
+    pub(crate) fn all(&self) -> [&dyn Collector; 16] {
         [
             &self.hits,
             &self.misses,
@@ -136,37 +132,5 @@ impl Figures {
             &self.flights,
             &self.flight_bytes,
         ]
-    }
-}
-
-/// Shows the figures, and reads the gauges off the caches.
-pub(crate) struct Shown {
-    pub(crate) figures: Arc<Figures>,
-    pub(crate) caches: Weak<Caches>,
-}
-
-impl Collector for Shown {
-    fn desc(&self) -> Vec<&Desc> {
-        self.figures.all().into_iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let figures = &self.figures;
-        let Some(caches) = self.caches.upgrade().filter(|caches| caches.is_used()) else { return Vec::new() };
-        let (entries, bytes) = caches.kept();
-        figures.entries.with_label_values(&["memory"]).set(entries.cast_signed());
-        figures.bytes.with_label_values(&["memory"]).set(bytes.cast_signed());
-        match caches.redis_fails() {
-            Some(fails) => figures.breaker.with_label_values(&["redis"]).set(fails.into()),
-            None => figures.breaker.reset(),
-        }
-        figures.flights.set(i64::try_from(caches.flights.count()).unwrap_or(i64::MAX));
-        figures.flight_bytes.set(i64::try_from(caches.flights.held_bytes()).unwrap_or(i64::MAX));
-        figures
-            .all()
-            .into_iter()
-            .flat_map(Collector::collect)
-            .filter(|family| !family.get_metric().is_empty())
-            .collect()
     }
 }

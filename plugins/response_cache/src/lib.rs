@@ -5,6 +5,7 @@ mod asked;
 mod bypass;
 mod caches;
 mod canonical;
+mod collector;
 mod control;
 mod decide;
 mod entry;
@@ -37,6 +38,7 @@ use settings::OnAllGone;
 use shared::Shared;
 
 pub use caches::{Caches, Purged};
+pub use collector::CacheCollector;
 pub use purges::Purge;
 pub use settings::{Coalesce, Config, MemoryConfig, RedisConfig, Scope};
 

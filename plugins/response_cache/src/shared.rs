@@ -7,14 +7,13 @@ mod value;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::asked::Key;
-use crate::caches::Caches;
 use crate::entry::Entry;
 use crate::figures::Figures;
 use crate::purges::{Purge, Purges};
@@ -59,6 +58,9 @@ enum Job {
     Purge { purge: Purge, done: oneshot::Sender<()> },
 }
 
+/// Drops what the gateway itself keeps, when another has purged.
+type Forget = Box<dyn Fn(&Purge) + Send + Sync>;
+
 /// What was found in time, and without an error of the connection.
 type Looked = Result<Option<Box<Entry>>, &'static str>;
 
@@ -74,7 +76,7 @@ impl Shared {
     ///
     /// # Errors
     /// That there is no thread to be had.
-    pub(crate) fn start(config: &RedisConfig, caches: Weak<Caches>, figures: Arc<Figures>) -> Result<Self, String> {
+    pub(crate) fn start(config: &RedisConfig, forget: Forget, figures: Arc<Figures>) -> Result<Self, String> {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let (fills, filling) = mpsc::channel(FILLS);
         let seen = Arc::new(Seen {
@@ -86,7 +88,7 @@ impl Shared {
         });
         let started = (|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let work = worker::run(config.clone(), waiting, filling, seen.clone(), caches);
+            let work = worker::run(config.clone(), waiting, filling, seen.clone(), forget);
             std::thread::Builder::new().name("response_cache".into()).spawn(move || runtime.block_on(work))
         })();
         started.map_err(|error| format!("no thread for `redis`: {error}"))?;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use log::debug;
@@ -14,12 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::asked::Key;
-use crate::caches::Caches;
 use crate::purges::{Purge, REMEMBERED};
 use crate::settings::RedisConfig;
 
 use super::link::Link;
-use super::{Fill, Job, Looked, POLL, PURGE, Seen, value};
+use super::{Fill, Forget, Job, Looked, POLL, PURGE, Seen, value};
 
 /// Nobody waits for a fill, so it may take this many times longer.
 const FILL_PATIENCE: u32 = 10;
@@ -38,13 +37,13 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
     fills: mpsc::Receiver<Fill>,
     seen: Arc<Seen>,
-    caches: Weak<Caches>,
+    forget: Forget,
 ) {
     let config = Arc::new(config);
     let (links, link) = watch::channel(None);
     let (purges, purging) = mpsc::channel(PURGES);
     let prober =
-        Prober { config: config.clone(), links, seen: seen.clone(), caches, known: HashSet::new(), untold: Vec::new() };
+        Prober { config: config.clone(), links, seen: seen.clone(), forget, known: HashSet::new(), untold: Vec::new() };
     // they end with this
     let mut beside = JoinSet::new();
     beside.spawn(prober.run(purging));
@@ -91,7 +90,7 @@ struct Prober {
     config: Arc<RedisConfig>,
     links: watch::Sender<Option<Arc<Link>>>,
     seen: Arc<Seen>,
-    caches: Weak<Caches>,
+    forget: Forget,
     /// The purges that have been seen, as Redis has them.
     known: HashSet<String>,
     /// Those that Redis is still to be told of.
@@ -169,8 +168,8 @@ impl Prober {
         for (text, at) in purges {
             let Some(purge) = self.known.insert(text.clone()).then(|| parsed(&text)).flatten() else { continue };
             self.seen.purges().add(at, purge.clone());
-            if let Some(caches) = self.caches.upgrade().filter(|_| !first) {
-                caches.purge_memory(&purge);
+            if !first {
+                (self.forget)(&purge);
             }
         }
         if self.known.len() > 2 * REMEMBERED {
