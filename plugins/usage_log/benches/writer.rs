@@ -1,0 +1,175 @@
+//! The whole writer at a steady rate: from the end of a request over its row, the journal and the shipper to the database.
+//! `cargo bench -p usage_log --bench writer -- URL [ROWS_A_SECOND [SECONDS]]`, against an empty database that is not needed
+//! any more.
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that fails is of no use")]
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use plugin_api::http::{Method, StatusCode};
+use plugin_api::{Answer, AnswerState, End, Endpoint, Outcome, Plugin, RequestType, Thread, Tokens, Usage};
+use prometheus::core::Collector;
+use usage_log::{Config, Ledgers, UsageLog};
+use uuid::Uuid;
+
+/// How often rows come, in bunches: a timer cannot wait for each.
+const TICK: Duration = Duration::from_millis(5);
+/// How long the last rows may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let url = arguments.next().expect("the URL of an empty database");
+    let mut number = |or: u32| arguments.next().map_or(or, |number| number.parse().expect("a number"));
+    let (rate, seconds) = (number(10_000), number(20));
+    let folder = Folder(std::env::temp_dir().join(format!("tollgate-bench-{}", Uuid::now_v7())));
+    let ledgers = Ledgers::default();
+    let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
+    let plugin = config.build(&folder.0, &ledgers).expect("a journal");
+    let seen = Seen(ledgers.collector());
+    // connecting and making the schema is no part of it
+    log(&plugin, 0);
+    seen.until_rows(1);
+
+    let (begun, cpu, mut peak) = (Instant::now(), Cpu::now(), (0.0_f64, 0.0_f64));
+    let all = u64::from(rate) * u64::from(seconds);
+    let mut made = 0;
+    while made < all {
+        let due = (begun.elapsed().as_secs_f64() * f64::from(rate)) as u64;
+        while made < due.min(all) {
+            made += 1;
+            log(&plugin, made);
+        }
+        peak.0 = peak.0.max(seen.of("tollgate_ledger_journal_bytes"));
+        peak.1 = peak.1.max(seen.of("tollgate_ledger_queue_rows"));
+        thread::sleep(TICK);
+    }
+    let asked = begun.elapsed();
+    let left = seen.of("tollgate_ledger_queue_rows");
+    seen.until_rows(all + 1);
+    let (took, spent) = (begun.elapsed(), cpu.since());
+    let share = |cpu: Duration| 100.0 * cpu.as_secs_f64() / took.as_secs_f64();
+    println!(
+        "{all} rows in {:.2} s, {left} still to come then; all in the database after {:.2} s: {:.0} rows/s",
+        asked.as_secs_f64(),
+        took.as_secs_f64(),
+        all as f64 / took.as_secs_f64(),
+    );
+    println!(
+        "the ledger's thread: {:.1} % of a core, {:.1} µs a row; requests' side: {:.1} % of a core, {:.1} µs a row",
+        share(spent.ledger),
+        spent.ledger.as_secs_f64() * 1e6 / all as f64,
+        share(spent.requests),
+        spent.requests.as_secs_f64() * 1e6 / all as f64,
+    );
+    println!(
+        "at its peak the journal had {:.1} MB and {} rows; {} were lost",
+        peak.0 / 1e6,
+        peak.1,
+        seen.of("tollgate_ledger_lost_total")
+    );
+    ledgers.finish(PATIENCE);
+}
+
+/// Ends a request as a busy gateway sees it: a call to a model in a conversation of a dozen turns.
+fn log(plugin: &UsageLog, number: u64) {
+    let mut entry = <UsageLog as Plugin>::State::default();
+    let mut outcome = Outcome::begun(Uuid::now_v7(), SystemTime::now());
+    let usage = r#"{"input_tokens":25,"cache_creation_input_tokens":0,"cache_read_input_tokens":20000,"output_tokens":150,"service_tier":"standard"}"#;
+    outcome.method = Method::POST;
+    outcome.path = "/v1/messages".into();
+    outcome.host = format!("team-{}.example.com", number / 12 % 40);
+    outcome.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
+    outcome.endpoint = Some(Endpoint::Messages);
+    outcome.model = Some("claude-sonnet-4-5-20250929".into());
+    outcome.streaming = Some(true);
+    outcome.request_type = Some(RequestType::Inference);
+    let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
+    outcome.thread = Some(Thread { turn: hash(number), previous });
+    outcome.upstream = Some(Arc::from("anthropic"));
+    outcome.server = Some(Arc::from("https://api.anthropic.com"));
+    (outcome.attempts, outcome.status, outcome.end) = (1, Some(StatusCode::OK), End::Completed);
+    (outcome.request_bytes, outcome.response_bytes) = (50_000, 8_000);
+    outcome.first_byte = Some(Duration::from_millis(300));
+    outcome.first_token = Some(Duration::from_millis(400));
+    outcome.total = Duration::from_millis(2_000 + number % 9_000);
+    outcome.upstream_request_id = Some(format!("req_{number:024}"));
+    let tokens = Tokens { input: Some(25), cache_read: Some(20_000), output: Some(number % 900), ..Tokens::default() };
+    outcome.answer = Some(Answer {
+        state: AnswerState::Complete,
+        id: Some(format!("msg_{number:024}")),
+        model: Some("claude-sonnet-4-5-20250929".into()),
+        stop_reason: Some("end_turn".into()),
+        usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
+        ..Answer::default()
+    });
+    plugin.ending(&mut entry, &outcome);
+    plugin.log(&mut entry, &outcome);
+}
+
+fn hash(number: u64) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    hash
+}
+
+/// What the ledger tells of itself.
+struct Seen(Box<dyn Collector>);
+
+impl Seen {
+    /// The sum of a figure.
+    fn of(&self, name: &str) -> f64 {
+        let families = self.0.collect();
+        let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
+        metrics.map(|metric| metric.get_gauge().get_value() + metric.get_counter().get_value()).sum()
+    }
+
+    /// Waits until the database has taken so many rows.
+    fn until_rows(&self, rows: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.of("tollgate_ledger_rows_total") < rows as f64 {
+            assert!(Instant::now() < end, "the rows did not arrive");
+            thread::sleep(TICK);
+        }
+    }
+}
+
+/// Time on a processor: of the thread that ships, and of the one that ends requests.
+struct Cpu {
+    ledger: Duration,
+    requests: Duration,
+}
+
+impl Cpu {
+    fn now() -> Self {
+        let mut threads = fs::read_dir("/proc/self/task").expect("threads").flatten().map(|thread| thread.path());
+        let named = |thread: &PathBuf| fs::read_to_string(thread.join("comm")).is_ok_and(|name| name == "ledger\n");
+        let ledger = threads.find(named).expect("the ledger's thread");
+        Self { ledger: ran(&ledger), requests: ran(Path::new("/proc/thread-self")) }
+    }
+
+    fn since(&self) -> Self {
+        let now = Self::now();
+        Self { ledger: now.ledger - self.ledger, requests: now.requests - self.requests }
+    }
+}
+
+/// How long a thread has run, to the nanosecond (`schedstat` in proc(5)).
+fn ran(thread: &Path) -> Duration {
+    let told = fs::read_to_string(thread.join("schedstat")).expect("what the thread used");
+    let nanoseconds = told.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("nanoseconds"))
+}
+
+/// The journal's folder, gone when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
