@@ -50,6 +50,11 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/ledger", self.port)
     }
 
+    /// Its folder, gone with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A setting for the next start, such as `max_connections=5`.
     pub fn set(&mut self, setting: &str) {
         self.settings.push(setting.to_owned());

@@ -1,5 +1,6 @@
 //! What stories of the ledger share: a database of either engine, asked as an operator asks it, and rows to write.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -27,6 +28,14 @@ impl Book {
         match self {
             Self::Postgres(server) => server.url(),
             Self::Sqlite(folder) => format!("sqlite://{}", folder.path().join("ledger.db").display()),
+        }
+    }
+
+    /// A folder for the journal of the one gateway that writes to it.
+    pub fn journal(&self) -> PathBuf {
+        match self {
+            Self::Postgres(server) => server.folder().join("journal"),
+            Self::Sqlite(folder) => folder.path().join("journal"),
         }
     }
 

@@ -9,19 +9,24 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::book::Book;
 use crate::harness::{
-    DEADLINE, Folder, Gateway, Origin, Script, answer, body, eventually, gate, gateway, http1, origin, sse,
+    DEADLINE, Folder, Gateway, Origin, Script, answer, body, eventually, gate, gateway, http1, origin, postgres, sse,
 };
 
 const CLIENTS: usize = 50;
-const ROUNDS: u32 = 12;
 
 async fn before(origin: &Origin, book: &Book) -> Gateway {
-    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
-    gateway().upstream(origin).settings(&plugins).start().await
+    gateway().upstream(origin).settings(&usage_log(book)).start().await
+}
+
+/// The ledger, whose journal outlives the gateway.
+fn usage_log(book: &Book) -> String {
+    let (database, journal) = (book.url(), book.journal());
+    format!("plugins: [{{ usage_log: {{ database: \"{database}\", journal: {{ path: {journal:?} }} }} }}]")
 }
 
 /// Waits until the database has every row.
@@ -56,38 +61,91 @@ async fn ask(address: SocketAddr, path: String, end: &'static str) -> Vec<String
     received
 }
 
-#[tokio::test]
-async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer() {
-    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+/// Clients that ask a gateway until it is gone, all at a time: whole answers and streams by turns.
+fn asking(origin: &Origin, gateway: &Gateway, round: u32) -> Vec<JoinHandle<Vec<String>>> {
+    let (script, end): (Script, _) = if round.is_multiple_of(2) {
+        (answer(200).body("the whole answer"), "\r\n\r\nthe whole answer")
+    } else {
+        (sse().event("one").event("two").end(), "\r\n0\r\n\r\n")
+    };
+    origin.answers(script);
+    let ask = |client| tokio::spawn(ask(gateway.address(), format!("/{round}/{client}"), end));
+    (0..CLIENTS).map(ask).collect()
+}
+
+/// A moment that no test chose: what the last bits of an id say.
+async fn a_moment() {
+    let moment = u64::from(plugin_api::Uuid::now_v7().as_bytes()[15]);
+    sleep(Duration::from_millis(50 + moment)).await;
+}
+
+/// Kills the gateway: the paths whose answers came whole.
+async fn killed(gateway: Gateway, asking: Vec<JoinHandle<Vec<String>>>) -> Vec<String> {
+    gateway.signal(Signal::SIGKILL);
     let mut received = Vec::new();
-    for round in 0..ROUNDS {
-        let (script, end): (Script, _) = if round % 2 == 0 {
-            (answer(200).body("the whole answer"), "\r\n\r\nthe whole answer")
-        } else {
-            (sse().event("one").event("two").end(), "\r\n0\r\n\r\n")
-        };
-        origin.answers(script);
-        let gateway = before(&origin, &book).await;
-        let asking = (0..CLIENTS).map(|client| tokio::spawn(ask(gateway.address(), format!("/{round}/{client}"), end)));
-        let asking: Vec<_> = asking.collect();
-        // a moment that no test chose: what the last bits of an id say
-        let moment = u64::from(plugin_api::Uuid::now_v7().as_bytes()[15]);
-        sleep(Duration::from_millis(50 + moment)).await;
-        gateway.signal(Signal::SIGKILL);
-        for client in asking {
-            received.extend(client.await.unwrap());
-        }
+    for client in asking {
+        received.extend(client.await.unwrap());
     }
-    let gateway = before(&origin, &book).await;
+    received
+}
+
+/// Starts a gateway once more, and sees that every answer that was received has its row, once, and nothing else has but what
+/// was written before its client could have it.
+async fn booked(origin: &Origin, book: &Book, received: &[String], rounds: u32) {
+    let gateway = before(origin, book).await;
     shipped(&gateway).await;
-    let rows = paths(&book);
+    let rows = paths(book);
     let unique: HashSet<&String> = rows.iter().collect();
     assert_eq!(unique.len(), rows.len(), "a row stands twice");
     let missing: Vec<_> = received.iter().filter(|path| !unique.contains(path)).collect();
     assert!(missing.is_empty(), "{} of {} rows are missing: {missing:?}", missing.len(), received.len());
-    assert!(received.len() > CLIENTS * 10, "{} answers are too few to tell", received.len());
-    // what was written before its client could have it
-    assert!(rows.len() - received.len() <= CLIENTS * ROUNDS as usize, "{} rows of {}", rows.len(), received.len());
+    assert!(received.len() > CLIENTS * rounds as usize, "{} answers are too few to tell", received.len());
+    assert!(rows.len() - received.len() <= CLIENTS * rounds as usize, "{} rows of {}", rows.len(), received.len());
+}
+
+async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer(book: Book, rounds: u32) {
+    let (origin, mut received) = (origin().await, Vec::new());
+    for round in 0..rounds {
+        let gateway = before(&origin, &book).await;
+        let asking = asking(&origin, &gateway, round);
+        a_moment().await;
+        received.extend(killed(gateway, asking).await);
+    }
+    booked(&origin, &book, &received, rounds).await;
+}
+
+#[tokio::test]
+async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer_in_a_file() {
+    no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer(Book::Sqlite(Folder::new()), 12).await;
+}
+
+#[tokio::test]
+async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer_on_a_server() {
+    let book = Book::Postgres(Box::new(postgres().await));
+    no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer(book, 6).await;
+}
+
+#[tokio::test]
+async fn gateways_that_are_killed_before_a_frozen_server_lose_and_double_no_row() {
+    const ROUNDS: u32 = 3;
+    let (origin, book, mut received) = (origin().await, Book::Postgres(Box::new(postgres().await)), Vec::new());
+    let Book::Postgres(server) = &book else { unreachable!() };
+    for round in 0..ROUNDS {
+        // it freezes in the midst of a batch, which it may yet have taken when it goes on
+        let gateway = before(&origin, &book).await;
+        let first = asking(&origin, &gateway, 2 * round);
+        a_moment().await;
+        server.freeze();
+        a_moment().await;
+        received.extend(killed(gateway, first).await);
+        // the next one starts before a server that does not answer, and finds rows in the journal
+        let gateway = before(&origin, &book).await;
+        let second = asking(&origin, &gateway, 2 * round + 1);
+        a_moment().await;
+        received.extend(killed(gateway, second).await);
+        server.thaw();
+    }
+    booked(&origin, &book, &received, 2 * ROUNDS).await;
 }
 
 #[tokio::test]
@@ -130,7 +188,7 @@ async fn what_a_forced_stop_cuts_is_shipped_by_the_next_start() {
 async fn a_journal_has_one_gateway_at_a_time() {
     let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
     let first = before(&origin, &book).await;
-    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
+    let plugins = usage_log(&book);
     let exit = gateway().upstream(&origin).settings(&plugins).start_fails().await;
     assert!(exit.stderr.contains("in use by another process; each needs its own"), "{}", exit.stderr);
     drop(first);
@@ -161,9 +219,7 @@ async fn a_database_that_is_not_there_costs_no_request_anything_and_gets_its_row
 #[tokio::test]
 async fn a_reload_keeps_the_ledger_and_no_row_comes_twice() {
     let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
-    let plugins = format!("plugins: [{{ usage_log: {{ database: \"{}\" }} }}]", book.url());
-    let builder = gateway().upstream(&origin).settings(&plugins);
-    let gateway = builder.start().await;
+    let gateway = before(&origin, &book).await;
     let mut client = http1(gateway.address()).await;
     for number in 0..10 {
         assert_eq!(client.get(&format!("/{number}")).await.status, 200);
