@@ -34,6 +34,7 @@ pub struct Builder {
     settings: String,
     files: Vec<(String, Vec<u8>)>,
     environment: Vec<(String, String)>,
+    before: Option<String>,
 }
 
 impl Builder {
@@ -88,6 +89,12 @@ impl Builder {
         self
     }
 
+    /// Statements that a shell runs in its process before it, such as `ulimit -n 100`.
+    pub fn after_shell(mut self, statements: &str) -> Self {
+        self.before = Some(statements.to_owned());
+        self
+    }
+
     /// The YAML file as it will be written.
     pub fn text(&self) -> String {
         self.yaml.clone().unwrap_or_else(|| {
@@ -123,7 +130,12 @@ impl Builder {
         }
         let (file, text) = (folder.path().join("tollgate.yaml"), self.text());
         fs::write(&file, &text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        let program = env!("CARGO_BIN_EXE_tollgate");
+        let mut command = Command::new(if self.before.is_some() { "bash" } else { program });
+        if let Some(statements) = &self.before {
+            command.args(["-c", &format!("{statements}; exec \"$0\" \"$@\""), program]);
+        }
+        let mut child = command
             .args(["run", "-c"])
             .arg(&file)
             .envs(self.environment)

@@ -1,0 +1,133 @@
+//! A journal whose disk is full: no request fails, what is lost is counted and told of once, and with room rows flow again.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::Command;
+
+use super::book::Book;
+use crate::harness::{Client, Folder, Gateway, eventually, gateway, http1, origin, postgres};
+
+/// A disk that is full after a while.
+enum Disk {
+    /// A small one of its own, on which another's file takes what is left.
+    Small(Mounted),
+    /// One on which the gateway's files may not grow longer than some hundred kilobytes.
+    Limited(Folder),
+}
+
+impl Disk {
+    fn folder(&self) -> &Folder {
+        match self {
+            Self::Small(Mounted(folder)) | Self::Limited(folder) => folder,
+        }
+    }
+
+    fn fill(&self) {
+        if let Self::Small(_) = self {
+            let mut file = File::create(self.folder().path().join("anothers")).unwrap();
+            while file.write_all(&[1; 4096]).is_ok() {}
+        }
+    }
+
+    fn make_room(&self, gateway: &Gateway) {
+        match self {
+            Self::Small(_) => fs::remove_file(self.folder().path().join("anothers")).unwrap(),
+            Self::Limited(_) => {
+                let pid = gateway.pid().to_string();
+                assert!(
+                    Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap().success()
+                );
+            }
+        }
+    }
+}
+
+/// A folder that is a file system in memory, of one megabyte.
+struct Mounted(Folder);
+
+impl Mounted {
+    /// One, where this user may mount here.
+    fn new() -> Option<Self> {
+        let folder = Folder::new();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
+        mount.is_ok_and(|mount| mount.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// A client, and how often it has asked.
+struct Asking(Client, u64);
+
+impl Asking {
+    /// Asks with a path that makes a row of two kilobytes. No answer fails.
+    async fn ask(&mut self) {
+        self.1 += 1;
+        let path = format!("/{}/{}", self.1, "a".repeat(2000));
+        assert_eq!(self.0.get(&path).await.status, 200);
+    }
+}
+
+async fn lost(gateway: &Gateway) -> f64 {
+    gateway.metrics().await.sum("tollgate_ledger_lost_total", &[("kind", "row")])
+}
+
+async fn a_full_disk_costs_rows_and_no_request(disk: Disk) {
+    let (origin, book) = (origin().await, Book::Postgres(Box::new(postgres().await)));
+    let (database, journal) = (book.url(), disk.folder().path().join("journal"));
+    let plugins =
+        format!("plugins: [{{ usage_log: {{ database: \"{database}\", journal: {{ path: {journal:?} }} }} }}]");
+    let mut builder = gateway().upstream(&origin).settings(&plugins);
+    if let Disk::Limited(_) = disk {
+        // a write beyond the limit fails, and does not kill
+        builder = builder.after_shell("trap '' XFSZ; ulimit -S -f 200");
+    }
+    let gateway = builder.start().await;
+    let mut client = Asking(http1(gateway.address()).await, 0);
+    client.ask().await;
+    disk.fill();
+    eventually("a row that is lost", async || {
+        client.ask().await;
+        lost(&gateway).await > 0.0
+    })
+    .await;
+    for _ in 0..50 {
+        client.ask().await;
+    }
+    assert!(lost(&gateway).await >= 50.0);
+    disk.make_room(&gateway);
+    let gone = lost(&gateway).await;
+    for _ in 0..50 {
+        client.ask().await;
+    }
+    assert_eq!(lost(&gateway).await, gone, "rows are lost where there is room");
+    let left = client.1 - gone as u64;
+    eventually("all rows but those that were counted", async || {
+        book.sql("SELECT count(*), count(DISTINCT id) FROM api_requests") == format!("{left}|{left}")
+    })
+    .await;
+    gateway.says("the ledger keeps rows again").await;
+    let told = gateway.stderr().matches("the ledger loses rows; tollgate_ledger_lost_total counts them").count();
+    assert_eq!(told, 1, "{}", gateway.stderr());
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_rows_and_no_request_where_one_can_be_mounted() {
+    let disk = Mounted::new().map_or_else(
+        || {
+            println!("nothing can be mounted here; files are limited instead");
+            Disk::Limited(Folder::new())
+        },
+        Disk::Small,
+    );
+    a_full_disk_costs_rows_and_no_request(disk).await;
+}
+
+#[tokio::test]
+async fn files_that_may_not_grow_cost_rows_and_no_request() {
+    a_full_disk_costs_rows_and_no_request(Disk::Limited(Folder::new())).await;
+}
