@@ -1,6 +1,7 @@
 //! The ledger's databases, at the door through which the gateway writes, and as an operator sees them.
 
-pub mod book; // a database of either engine, and rows
+mod batches;
+pub mod book;
 mod contract; // the same of both engines
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
