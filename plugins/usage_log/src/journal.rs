@@ -4,15 +4,16 @@
 //! A folder holds a `lock`, the segments (`0000000000000001.journal`, …), and the `position` up to which they were read. A
 //! gateway never appends to a segment of an earlier one: what a crash tore there stays as it is, and is passed over.
 
+mod disk;
 mod frame;
 mod inspect;
 mod position;
 mod reader;
+mod refused;
 mod segment;
 mod window;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -26,7 +27,9 @@ use uuid::Uuid;
 
 use crate::Record;
 use crate::metrics::Figures;
+use disk::Disk;
 use position::PositionFile;
+use refused::Refused;
 
 pub use inspect::{Waiting, waiting};
 pub(crate) use reader::{Batch, Reader};
@@ -60,44 +63,6 @@ pub(crate) struct Journal {
     _lock: File,
 }
 
-/// What is on the disk.
-#[derive(Debug)]
-struct Disk {
-    /// The segment that is written to; none where it could not be created.
-    current: Option<Current>,
-    /// The segments that are not written to any more, in order.
-    closed: VecDeque<Closed>,
-    next_number: u64,
-    /// What all of them take.
-    bytes: u64,
-    /// What was appended since it was opened.
-    appended: u64,
-}
-
-#[derive(Debug)]
-struct Current {
-    number: u64,
-    file: Arc<File>,
-    end: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Closed {
-    number: u64,
-    end: u64,
-}
-
-/// Why a record was not taken.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    /// The journal has its `max_bytes`.
-    Full,
-    /// The record is too long.
-    TooLong,
-    /// The disk did not take it.
-    Disk(io::Error),
-}
-
 impl Journal {
     /// Opens the journal in a folder, creating it if need be, and its one reader.
     ///
@@ -119,21 +84,8 @@ impl Journal {
             Err(TryLockError::Error(error)) => return Err(told(error)),
         }
         let (kept, at) = PositionFile::open(folder).map_err(told)?;
-        let mut disk =
-            Disk { current: None, closed: VecDeque::new(), next_number: at.segment + 1, bytes: 0, appended: 0 };
-        for number in segment::list(folder).map_err(told)? {
-            disk.next_number = disk.next_number.max(number + 1);
-            let path = segment::path(folder, number);
-            let end = fs::metadata(&path).map_err(told)?.len();
-            if number < at.segment || number == at.segment && end <= at.offset {
-                fs::remove_file(&path).map_err(told)?;
-                continue;
-            }
-            disk.bytes += end;
-            disk.closed.push_back(Closed { number, end });
-        }
         let salt = u32::from_le_bytes(random(Uuid::now_v7()));
-        disk.begin(folder, salt).map_err(told)?;
+        let disk = Disk::open(folder, salt, at).map_err(told)?;
         let journal = Arc::new(Self {
             folder: folder.to_owned(),
             salt,
@@ -322,44 +274,10 @@ impl Journal {
     }
 }
 
-impl Disk {
-    /// Ends the segment that is written to, and begins the next.
-    fn begin(&mut self, folder: &Path, salt: u32) -> io::Result<()> {
-        let number = self.next_number;
-        let file = segment::create(folder, number, salt)?;
-        self.next_number += 1;
-        self.bytes += segment::HEAD as u64;
-        let current = Current { number, file: Arc::new(file), end: segment::HEAD as u64 };
-        if let Some(Current { number, end, .. }) = self.current.replace(current) {
-            self.closed.push_back(Closed { number, end });
-        }
-        Ok(())
-    }
-}
-
 /// Bits that nobody can guess: the last of a `UUIDv7`.
 fn random(id: Uuid) -> [u8; 4] {
     let bytes = id.as_bytes();
     [bytes[12], bytes[13], bytes[14], bytes[15]]
-}
-
-impl Refused {
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Full => "it has its max_bytes",
-            Self::TooLong => "the record is too long",
-            Self::Disk(_) => "the disk does not take it",
-        }
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Disk(error) => write!(f, "the disk does not take it: {error}"),
-            Self::Full | Self::TooLong => f.write_str(self.as_str()),
-        }
-    }
 }
 
 #[cfg(test)]

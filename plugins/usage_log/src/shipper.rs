@@ -2,24 +2,32 @@
 //! the rows wait in the journal.
 
 mod aside;
+mod chores;
+mod isolate;
+mod latest;
+mod orders;
 mod patience;
+mod progress;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::conversation::Conversations;
 use crate::journal::{Batch, Reader};
-use crate::{Record, Store, StoreError, StoreSettings, Written};
+use crate::{Record, Store, StoreSettings, Written};
 
 use aside::Aside;
+use isolate::isolate;
+use latest::keep_latest;
+use orders::within;
 use patience::Patience;
+
+pub(crate) use orders::Orders;
+pub(crate) use progress::Progress;
 
 /// The most records of a batch, and about how many bytes of the journal.
 const ROWS: usize = 2000;
@@ -27,53 +35,13 @@ const BYTES: usize = 8 << 20;
 /// How long a row may wait for others to come with it.
 const LINGER: Duration = Duration::from_millis(100);
 /// How long the database may take: to connect, beyond its own limit; to bring its schema up to date, which may build indexes; to
-/// take a batch; to find turns; to do its housekeeping. A frozen one never says that it does not answer.
+/// take a batch; to find turns. A frozen one never says that it does not answer.
 const CONNECT: Duration = Duration::from_secs(5);
 const MIGRATE: Duration = Duration::from_secs(600);
 const WRITE: Duration = Duration::from_secs(30);
 const LOOK_UP: Duration = Duration::from_secs(10);
-const MAINTAIN: Duration = Duration::from_secs(3600);
-/// How often it does that.
-const MAINTENANCE: Duration = Duration::from_secs(60);
-/// How often the journal is brought to the disk.
-const SYNC: Duration = Duration::from_secs(1);
 /// How often a trouble that goes on is told of again.
 const REMIND: Duration = Duration::from_secs(60);
-
-/// What the shipper is told.
-#[derive(Clone, Debug)]
-pub(crate) struct Orders {
-    /// The database.
-    pub(crate) settings: StoreSettings,
-    /// Whether the journal is brought to the disk once a second.
-    pub(crate) sync: bool,
-    /// Until when what waits may be shipped, once the gateway stops.
-    pub(crate) end: Option<Instant>,
-}
-
-/// What the shipper tells.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    began: Instant,
-    /// When it last had nothing to do or got something done, in milliseconds since it began.
-    at: AtomicU64,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { began: Instant::now(), at: AtomicU64::new(0) }
-    }
-
-    fn note(&self) {
-        self.at.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// How long nothing has got done, at a time.
-    pub(crate) fn none_for(&self, now: Instant) -> Duration {
-        let at = Duration::from_millis(self.at.load(Ordering::Relaxed));
-        now.saturating_duration_since(self.began + at)
-    }
-}
 
 /// The shipper.
 pub(crate) struct Shipper {
@@ -113,8 +81,8 @@ impl Shipper {
 
     /// Ships until it is told to end, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
-        let syncing = tokio::spawn(sync(self.reader.journal().clone(), self.orders.clone()));
-        let maintaining = tokio::spawn(maintain(self.reader.journal().figures().clone(), self.orders.clone()));
+        let syncing = tokio::spawn(chores::sync(self.reader.journal().clone(), self.orders.clone()));
+        let maintaining = tokio::spawn(chores::maintain(self.reader.journal().figures().clone(), self.orders.clone()));
         match self.reader.count_old() {
             Ok(0) => {}
             Ok(rows) => {
@@ -291,125 +259,6 @@ impl Shipper {
 
     fn time_is_up(&self) -> bool {
         self.orders.borrow().end.is_some_and(|end| end <= Instant::now())
-    }
-}
-
-/// Waits for the database, but not longer than `limit`, nor than the gateway's end.
-async fn within<T>(
-    orders: &mut watch::Receiver<Orders>,
-    limit: Duration,
-    asked: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, Trouble> {
-    tokio::select! {
-        answer = asked => answer.map_err(|error| match error {
-            StoreError::Unavailable(why) => Trouble("unavailable", why),
-            StoreError::Rejected(why) => Trouble("rejected", why),
-        }),
-        () = sleep(limit) => Err(Trouble("timeout", format!("the database has not answered for {} s", limit.as_secs()))),
-        () = end(orders) => Err(Trouble("timeout", "the gateway stops, and the database has not answered".into())),
-    }
-}
-
-/// Waits until the gateway's time is up.
-async fn end(orders: &mut watch::Receiver<Orders>) {
-    loop {
-        let end = orders.borrow_and_update().end;
-        match end {
-            Some(end) => return sleep_until(end.into()).await,
-            None if orders.changed().await.is_err() => return std::future::pending().await,
-            None => {}
-        }
-    }
-}
-
-/// Writes records, and finds those that are rejected by halving: what was written, and which were rejected and why.
-///
-/// # Errors
-/// What kept `write` from telling. Nothing is said of the records then; they are all worth another try.
-async fn isolate<E>(
-    records: &[Record],
-    mut write: impl AsyncFnMut(&[Record]) -> Result<Result<Written, String>, E>,
-) -> Result<(Written, Vec<(usize, String)>), E> {
-    let (mut sum, mut rejected) = (Written::default(), Vec::new());
-    let mut parts = vec![(0, records.len())];
-    while let Some((from, to)) = parts.pop() {
-        match write(&records[from..to]).await? {
-            Ok(written) => {
-                sum.new += written.new;
-                sum.known += written.known;
-            }
-            Err(why) if to - from <= 1 => rejected.push((from, why)),
-            Err(_) => {
-                let middle = usize::midpoint(from, to);
-                parts.extend([(middle, to), (from, middle)]);
-            }
-        }
-    }
-    Ok((sum, rejected))
-}
-
-/// Leaves of several records of a request only the latest.
-fn keep_latest(records: &mut Vec<Record>) {
-    let mut latest: HashMap<_, (i16, usize)> = HashMap::with_capacity(records.len());
-    let mut stale = Vec::new();
-    for (at, record) in records.iter().enumerate() {
-        let Record::Request(row) = record else { continue };
-        match latest.entry(row.id) {
-            Entry::Vacant(first) => drop(first.insert((row.revision, at))),
-            Entry::Occupied(mut known) if known.get().0 < row.revision => {
-                stale.push(known.insert((row.revision, at)).1);
-            }
-            Entry::Occupied(_) => stale.push(at),
-        }
-    }
-    if stale.is_empty() {
-        return;
-    }
-    stale.sort_unstable();
-    let mut at = 0;
-    records.retain(|_| {
-        at += 1;
-        stale.binary_search(&(at - 1)).is_err()
-    });
-}
-
-/// Brings the journal to the disk once a second, while that is wanted.
-async fn sync(journal: Arc<crate::journal::Journal>, orders: watch::Receiver<Orders>) {
-    let mut synced = journal.appended_bytes();
-    loop {
-        sleep(SYNC).await;
-        let appended = journal.appended_bytes();
-        if appended == synced || !orders.borrow().sync {
-            continue;
-        }
-        let syncing = journal.clone();
-        match tokio::task::spawn_blocking(move || syncing.sync()).await {
-            Ok(Ok(())) => synced = appended,
-            Ok(Err(error)) => warn!(error:%; "the ledger's journal cannot be brought to the disk"),
-            Err(_) => return,
-        }
-    }
-}
-
-/// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it.
-async fn maintain(figures: Arc<crate::metrics::Figures>, orders: watch::Receiver<Orders>) {
-    loop {
-        sleep(MAINTENANCE).await;
-        let settings = orders.borrow().settings.clone();
-        let housekeeping = async {
-            let mut store =
-                timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))
-                    .await
-                    .map_err(|_| StoreError::Unavailable("it does not answer".into()))??;
-            let done = store.maintain().await;
-            store.close().await;
-            done
-        };
-        let done = timeout(MAINTAIN, housekeeping).await;
-        if let Err(error) = done.unwrap_or_else(|_| Err(StoreError::Unavailable("it takes too long".into()))) {
-            figures.store_failed("maintenance");
-            warn!(error:%; "the ledger's database cannot do its housekeeping");
-        }
     }
 }
 

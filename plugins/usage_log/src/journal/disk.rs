@@ -1,0 +1,71 @@
+//! The segments of a journal on the disk: which are there, and which is written to. Knows nothing of records.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::position::Position;
+use super::segment;
+
+/// What is on the disk.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// The segment that is written to; none where it could not be created.
+    pub(super) current: Option<Current>,
+    /// The segments that are not written to any more, in order.
+    pub(super) closed: VecDeque<Closed>,
+    next_number: u64,
+    /// What all of them take.
+    pub(super) bytes: u64,
+    /// What was appended since it was opened.
+    pub(super) appended: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) number: u64,
+    pub(super) file: Arc<File>,
+    pub(super) end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    pub(super) number: u64,
+    pub(super) end: u64,
+}
+
+impl Disk {
+    /// What an earlier process left, without what was read to its end, and a segment to write to.
+    pub(super) fn open(folder: &Path, salt: u32, at: Position) -> io::Result<Self> {
+        let mut disk =
+            Self { current: None, closed: VecDeque::new(), next_number: at.segment + 1, bytes: 0, appended: 0 };
+        for number in segment::list(folder)? {
+            disk.next_number = disk.next_number.max(number + 1);
+            let path = segment::path(folder, number);
+            let end = fs::metadata(&path)?.len();
+            if number < at.segment || number == at.segment && end <= at.offset {
+                fs::remove_file(&path)?;
+                continue;
+            }
+            disk.bytes += end;
+            disk.closed.push_back(Closed { number, end });
+        }
+        disk.begin(folder, salt)?;
+        Ok(disk)
+    }
+
+    /// Ends the segment that is written to, and begins the next.
+    pub(super) fn begin(&mut self, folder: &Path, salt: u32) -> io::Result<()> {
+        let number = self.next_number;
+        let file = segment::create(folder, number, salt)?;
+        self.next_number += 1;
+        self.bytes += segment::HEAD as u64;
+        let current = Current { number, file: Arc::new(file), end: segment::HEAD as u64 };
+        if let Some(Current { number, end, .. }) = self.current.replace(current) {
+            self.closed.push_back(Closed { number, end });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! What goes on beside shipping: the journal is brought to the disk, and the database does its housekeeping. Neither holds up a
+//! row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::warn;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::{CONNECT, Orders};
+use crate::journal::Journal;
+use crate::metrics::Figures;
+use crate::{Store, StoreError};
+
+/// How long housekeeping may take.
+const MAINTAIN: Duration = Duration::from_secs(3600);
+/// How often the database does its housekeeping.
+const MAINTENANCE: Duration = Duration::from_secs(60);
+/// How often the journal is brought to the disk.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// Brings the journal to the disk once a second, while that is wanted.
+pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>) {
+    let mut synced = journal.appended_bytes();
+    loop {
+        sleep(SYNC).await;
+        let appended = journal.appended_bytes();
+        if appended == synced || !orders.borrow().sync {
+            continue;
+        }
+        let syncing = journal.clone();
+        match tokio::task::spawn_blocking(move || syncing.sync()).await {
+            Ok(Ok(())) => synced = appended,
+            Ok(Err(error)) => warn!(error:%; "the ledger's journal cannot be brought to the disk"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it.
+pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orders>) {
+    loop {
+        sleep(MAINTENANCE).await;
+        let settings = orders.borrow().settings.clone();
+        let housekeeping = async {
+            let mut store =
+                timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))
+                    .await
+                    .map_err(|_| StoreError::Unavailable("it does not answer".into()))??;
+            let done = store.maintain().await;
+            store.close().await;
+            done
+        };
+        let done = timeout(MAINTAIN, housekeeping).await;
+        if let Err(error) = done.unwrap_or_else(|_| Err(StoreError::Unavailable("it takes too long".into()))) {
+            figures.store_failed("maintenance");
+            warn!(error:%; "the ledger's database cannot do its housekeeping");
+        }
+    }
+}
