@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::budget::Budget;
 use super::hash;
@@ -22,6 +22,7 @@ pub(super) struct Group {
     pub budget: Budget,
     /// Whether a server that comes now is an addition.
     settled: AtomicBool,
+    judging: Mutex<()>,
 }
 
 static IDS: AtomicU64 = AtomicU64::new(0);
@@ -34,7 +35,13 @@ impl Group {
             queue: Queue::default(),
             budget: Budget::default(),
             settled: AtomicBool::new(false),
+            judging: Mutex::default(),
         }
+    }
+
+    /// Held by who sees whether another server is left and ejects this one: in one step, or two might eject each other's.
+    pub fn judging(&self) -> MutexGuard<'_, ()> {
+        self.judging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn name(&self) -> &str {

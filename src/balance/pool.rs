@@ -97,6 +97,8 @@ impl Pool {
         if self.rule == Algorithm::PeakEwma {
             server.latency.penalise(fault.retry_after, now);
         }
+        // until all requests of an old configuration have ended, two pools judge the same servers
+        let judging = self.group.judging();
         let mut members = self.members();
         let terms = self.sites[lease.site].terms;
         let alone = members.list.len() == 1;
@@ -110,7 +112,7 @@ impl Pool {
         // nginx: an only server's failures are not remembered at all
         let terms = if alone { Terms { max_fails: 0, ..terms } } else { terms };
         let change = server.failed(now, terms, fault, lease.tell(), spare);
-        drop(members);
+        drop((members, judging));
         if let Some(change) = change {
             change.tell(&server);
         }

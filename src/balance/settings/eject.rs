@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 /// When a server is left out for a while. Failed connections, timeouts and broken answers always count as failures, as in
 /// nginx; here answers do, too. What is the caller's fault never counts, nor does an answer with `x-should-retry: false`.
 ///
-/// The last server that is left is not ejected, whatever it does: it stays in use for want of another, and no request is
-/// tried a second time for its sake. Where all are out nevertheless (one ejected, the other found unhealthy), the one whose
-/// time is over first takes the requests.
+/// The last server that is left is not ejected, whatever it does: it stays in use for want of another. Requests are not held
+/// back from it, as they are not in nginx, but it gets no more than them: while the others are out, none is tried again but
+/// on it, within the budget of `retry`. Where all are out nevertheless (one ejected, the other found unhealthy), the one
+/// whose time is over first takes the requests, and no second tries.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eject {

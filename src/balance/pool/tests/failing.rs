@@ -72,6 +72,38 @@ fn a_failed_server_goes_round_by_less_until_it_has_recovered_as_in_nginx() {
 }
 
 #[test]
+fn a_server_that_is_due_is_no_reason_to_eject_the_last() {
+    let mut bench = Bench::new(json!({}), &[json!({ "weight": 3 }), json!({ "weight": 1 })]);
+    bench.fail(bench.lease());
+    bench.pass(10);
+    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
+    bench.fail(on(&bench, 1));
+    bench.fail(on(&bench, 0));
+    assert_eq!(bench.states(), ["ejected", "up"]);
+}
+
+#[test]
+fn two_pools_of_the_same_servers_leave_one_of_them_in_use() {
+    for _ in 0..500 {
+        let registry = Registry::default();
+        let resolver = Resolver::default();
+        // as after a reload, while requests of the old configuration still run
+        let pools = [(); 2].map(|()| pool(json!({}), &[json!({}), json!({})], &registry, &resolver));
+        let now = Instant::now();
+        std::thread::scope(|scope| {
+            for (site, pool) in pools.iter().enumerate() {
+                scope.spawn(move || {
+                    let mut lease = pool.lease(&Ask { site: Some(site), ..Ask::at(now) }).unwrap();
+                    pool.failed(&mut lease, FaultKind::Connect.into(), now);
+                });
+            }
+        });
+        let up = pools[0].servers().iter().filter(|listed| listed.state == State::Up).count();
+        assert_eq!(up, 1);
+    }
+}
+
+#[test]
 fn the_last_server_that_can_serve_is_never_ejected() {
     let bench = Bench::new(json!({}), &[json!({}), json!({}), json!({ "down": true })]);
     for _ in 0..20 {
