@@ -33,7 +33,10 @@ impl Lasting {
     /// The figures that plugins count, whatever configuration is at work.
     #[must_use]
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(response_cache::CacheCollector::new(&self.caches)), self.ledgers.collector()]
+        vec![
+            Box::new(response_cache::CacheCollector::new(&self.caches)),
+            Box::new(usage_log::LedgerCollector::new(&self.ledgers)),
+        ]
     }
 
     /// Removes kept answers: of this tenant, and to this model, where they are named. How many there were here, and whether

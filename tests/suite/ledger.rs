@@ -1,7 +1,7 @@
 //! The ledger's databases, at the door through which the gateway writes, and as an operator sees them.
 
-mod batches;
-pub mod book;
+mod batches; // results of batches, downloaded more than once
+pub mod book; // a database of either engine, and rows
 mod contract; // the same of both engines
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there

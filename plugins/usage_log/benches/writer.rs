@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use plugin_api::http::{Method, StatusCode};
 use plugin_api::{Answer, AnswerState, End, Endpoint, Outcome, Plugin, RequestType, Thread, Tokens, Usage};
 use prometheus::core::Collector;
-use usage_log::{Config, Ledgers, UsageLog};
+use usage_log::{Config, LedgerCollector, Ledgers, UsageLog};
 use uuid::Uuid;
 
 /// How often rows come, in bunches: a timer cannot wait for each.
@@ -30,7 +30,7 @@ fn main() {
     let ledgers = Ledgers::default();
     let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
     let plugin = config.build(&folder.0, &ledgers).expect("a journal");
-    let seen = Seen(ledgers.collector());
+    let seen = Seen(Box::new(LedgerCollector::new(&ledgers)));
     // connecting and making the schema is no part of it
     log(&plugin, 0);
     seen.until_rows(1);

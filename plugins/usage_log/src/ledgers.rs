@@ -9,20 +9,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::journal::Journal;
-use crate::metrics::{Figures, LedgerCollector};
+use crate::metrics::Figures;
 use crate::shipper::{Orders, Progress, Shipper};
 use crate::{Config, Record, Sync};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
 pub struct Ledgers {
-    figures: Arc<Figures>,
-    open: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) open: Arc<Mutex<Vec<Arc<Ledger>>>>,
 }
 
 /// One of them. One that no configuration names any more ships what it still holds, and then rests.
@@ -71,12 +70,6 @@ impl Ledgers {
         let ledger = Arc::new(Ledger::start(path, orders, max_bytes, self.figures.clone())?);
         open.push(ledger.clone());
         Ok(ledger)
-    }
-
-    /// The figures of all of them, for a registry of metrics.
-    #[must_use]
-    pub fn collector(&self) -> Box<dyn Collector> {
-        Box::new(LedgerCollector::new(self.figures.clone(), self.open.clone()))
     }
 
     /// Ships what still waits, for at most so long. What waits then stays in the journal, and the next start ships it.

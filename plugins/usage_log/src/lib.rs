@@ -1,6 +1,7 @@
 //! The ledger: one row per request, in a journal on the local disk before the request is over, and from there in a
 //! database. Neither a `kill -9` nor a dead database loses a row, and no request ever waits for the database.
 
+mod collector;
 mod conversation;
 mod entry;
 mod journal;
@@ -26,6 +27,7 @@ use kept::Kept;
 use ledgers::Ledger;
 use prices::Prices;
 
+pub use collector::LedgerCollector;
 pub use ledgers::Ledgers;
 pub use prices::{Above, Amount, Price, Tier};
 pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};

@@ -1,15 +1,13 @@
 //! What a ledger counts, as Prometheus reads it. Counts what it is told.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 
 use crate::StoreMetrics;
-use crate::ledgers::Ledger;
 
 /// As many models without a price have a label of their own.
 const MODELS: usize = 100;
@@ -52,6 +50,12 @@ impl Figures {
             batch: sound(Histogram::with_opts(batch.buckets(buckets))),
             store: sound(StoreMetrics::new()),
         }
+    }
+
+    /// All of them, to be shown.
+    pub(crate) fn all(&self) -> [&dyn Collector; 7] {
+        let Self { lost, unpriced, rows, rejected, store_errors, batch, store, .. } = self;
+        [lost, unpriced, rows, rejected, store_errors, batch, store]
     }
 
     /// What the database's work is counted in.
@@ -102,63 +106,12 @@ impl Figures {
     }
 }
 
-/// The figures, with what the ledgers hold at the moment.
-pub(crate) struct LedgerCollector {
-    figures: Arc<Figures>,
-    ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>,
-    queue: IntGauge,
-    bytes: IntGauge,
-    age: IntGauge,
-}
-
-impl LedgerCollector {
-    pub(crate) fn new(figures: Arc<Figures>, ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>) -> Self {
-        let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
-        Self {
-            figures,
-            ledgers,
-            queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
-            bytes: gauge("tollgate_ledger_journal_bytes", "What the journal takes on the disk"),
-            age: gauge(
-                "tollgate_ledger_last_shipped_age_seconds",
-                "How long rows have waited without any progress; 0 if none waits",
-            ),
-        }
-    }
-
-    fn counted(&self) -> [&dyn Collector; 10] {
-        let Figures { lost, unpriced, rows, rejected, store_errors, batch, store, .. } = &*self.figures;
-        [lost, unpriced, rows, rejected, store_errors, batch, store, &self.queue, &self.bytes, &self.age]
-    }
-}
-
-impl Collector for LedgerCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.counted().into_iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let (mut rows, mut bytes, mut age) = (0, 0, Duration::ZERO);
-        let now = Instant::now();
-        for ledger in &*self.ledgers.lock().unwrap_or_else(PoisonError::into_inner) {
-            rows += ledger.waiting();
-            bytes += ledger.journal_bytes();
-            age = age.max(ledger.stuck_for(now));
-        }
-        let whole = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
-        self.queue.set(whole(rows));
-        self.bytes.set(whole(bytes));
-        self.age.set(whole(age.as_secs()));
-        self.counted().into_iter().flat_map(Collector::collect).collect()
-    }
-}
-
 fn counters(name: &str, help: &str, label: &str) -> IntCounterVec {
     sound(IntCounterVec::new(Opts::new(name, help), &[label]))
 }
 
 /// Names and labels are constants, so that they are wrong can only show at the first start ever.
 #[expect(clippy::expect_used, reason = "a constant that is wrong is a fault of this file")]
-fn sound<T>(metric: prometheus::Result<T>) -> T {
+pub(crate) fn sound<T>(metric: prometheus::Result<T>) -> T {
     metric.expect("the names of metrics are sound")
 }

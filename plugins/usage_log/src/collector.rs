@@ -1,0 +1,65 @@
+//! What the ledgers count, for `/metrics`, with what they hold at each scrape.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::IntGauge;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+
+use crate::ledgers::{Ledger, Ledgers};
+use crate::metrics::{Figures, sound};
+
+/// The figures, with what the ledgers hold at the moment.
+#[derive(Debug)]
+pub struct LedgerCollector {
+    figures: Arc<Figures>,
+    ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    queue: IntGauge,
+    bytes: IntGauge,
+    age: IntGauge,
+}
+
+impl LedgerCollector {
+    /// The figures of these ledgers.
+    #[must_use]
+    pub fn new(ledgers: &Ledgers) -> Self {
+        let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
+        Self {
+            figures: ledgers.figures.clone(),
+            ledgers: ledgers.open.clone(),
+            queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
+            bytes: gauge("tollgate_ledger_journal_bytes", "What the journal takes on the disk"),
+            age: gauge(
+                "tollgate_ledger_last_shipped_age_seconds",
+                "How long rows have waited without any progress; 0 if none waits",
+            ),
+        }
+    }
+
+    fn counted(&self) -> impl Iterator<Item = &dyn Collector> {
+        let held: [&dyn Collector; 3] = [&self.queue, &self.bytes, &self.age];
+        self.figures.all().into_iter().chain(held)
+    }
+}
+
+impl Collector for LedgerCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counted().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (mut rows, mut bytes, mut age) = (0, 0, Duration::ZERO);
+        let now = Instant::now();
+        for ledger in &*self.ledgers.lock().unwrap_or_else(PoisonError::into_inner) {
+            rows += ledger.waiting();
+            bytes += ledger.journal_bytes();
+            age = age.max(ledger.stuck_for(now));
+        }
+        let whole = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+        self.queue.set(whole(rows));
+        self.bytes.set(whole(bytes));
+        self.age.set(whole(age.as_secs()));
+        self.counted().flat_map(Collector::collect).collect()
+    }
+}
