@@ -3,18 +3,21 @@
 //! any more.
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that fails is of no use")]
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+#[path = "sample/exchange.rs"]
+mod exchange;
+#[path = "sample/folder.rs"]
+mod folder;
 
-use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Answer, AnswerState, End, Endpoint, Outcome, Plugin, RequestType, Thread, Tokens, Usage};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use prometheus::core::Collector;
-use usage_log::{Config, LedgerCollector, Ledgers, UsageLog};
-use uuid::Uuid;
+use usage_log::{Config, LedgerCollector, Ledgers};
+
+use exchange::end;
+use folder::Folder;
 
 /// How often rows come, in bunches: a timer cannot wait for each.
 const TICK: Duration = Duration::from_millis(5);
@@ -26,13 +29,13 @@ fn main() {
     let url = arguments.next().expect("the URL of an empty database");
     let mut number = |or: u32| arguments.next().map_or(or, |number| number.parse().expect("a number"));
     let (rate, seconds) = (number(10_000), number(20));
-    let folder = Folder(std::env::temp_dir().join(format!("tollgate-bench-{}", Uuid::now_v7())));
+    let folder = Folder::new();
     let ledgers = Ledgers::default();
     let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
-    let plugin = config.build(&folder.0, &ledgers).expect("a journal");
+    let plugin = config.build(folder.path(), &ledgers).expect("a journal");
     let seen = Seen(Box::new(LedgerCollector::new(&ledgers)));
     // connecting and making the schema is no part of it
-    log(&plugin, 0);
+    end(&plugin, 0);
     seen.until_rows(1);
 
     let (begun, cpu, mut peak) = (Instant::now(), Cpu::now(), (0.0_f64, 0.0_f64));
@@ -42,7 +45,7 @@ fn main() {
         let due = (begun.elapsed().as_secs_f64() * f64::from(rate)) as u64;
         while made < due.min(all) {
             made += 1;
-            log(&plugin, made);
+            end(&plugin, made);
         }
         peak.0 = peak.0.max(seen.of("tollgate_ledger_journal_bytes"));
         peak.1 = peak.1.max(seen.of("tollgate_ledger_queue_rows"));
@@ -73,48 +76,6 @@ fn main() {
         seen.of("tollgate_ledger_lost_total")
     );
     ledgers.finish(PATIENCE);
-}
-
-/// Ends a request as a busy gateway sees it: a call to a model in a conversation of a dozen turns.
-fn log(plugin: &UsageLog, number: u64) {
-    let mut entry = <UsageLog as Plugin>::State::default();
-    let mut outcome = Outcome::begun(Uuid::now_v7(), SystemTime::now());
-    let usage = r#"{"input_tokens":25,"cache_creation_input_tokens":0,"cache_read_input_tokens":20000,"output_tokens":150,"service_tier":"standard"}"#;
-    outcome.method = Method::POST;
-    outcome.path = "/v1/messages".into();
-    outcome.host = format!("team-{}.example.com", number / 12 % 40);
-    outcome.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
-    outcome.endpoint = Some(Endpoint::Messages);
-    outcome.model = Some("claude-sonnet-4-5-20250929".into());
-    outcome.streaming = Some(true);
-    outcome.request_type = Some(RequestType::Inference);
-    let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    outcome.thread = Some(Thread { turn: hash(number), previous });
-    outcome.upstream = Some(Arc::from("anthropic"));
-    outcome.server = Some(Arc::from("https://api.anthropic.com"));
-    (outcome.attempts, outcome.status, outcome.end) = (1, Some(StatusCode::OK), End::Completed);
-    (outcome.request_bytes, outcome.response_bytes) = (50_000, 8_000);
-    outcome.first_byte = Some(Duration::from_millis(300));
-    outcome.first_token = Some(Duration::from_millis(400));
-    outcome.total = Duration::from_millis(2_000 + number % 9_000);
-    outcome.upstream_request_id = Some(format!("req_{number:024}"));
-    let tokens = Tokens { input: Some(25), cache_read: Some(20_000), output: Some(number % 900), ..Tokens::default() };
-    outcome.answer = Some(Answer {
-        state: AnswerState::Complete,
-        id: Some(format!("msg_{number:024}")),
-        model: Some("claude-sonnet-4-5-20250929".into()),
-        stop_reason: Some("end_turn".into()),
-        usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
-        ..Answer::default()
-    });
-    plugin.ending(&mut entry, &outcome);
-    plugin.log(&mut entry, &outcome);
-}
-
-fn hash(number: u64) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    hash
 }
 
 /// What the ledger tells of itself.
@@ -163,13 +124,4 @@ fn ran(thread: &Path) -> Duration {
     let told = fs::read_to_string(thread.join("schedstat")).expect("what the thread used");
     let nanoseconds = told.split(' ').next().and_then(|first| first.parse().ok());
     Duration::from_nanos(nanoseconds.expect("nanoseconds"))
-}
-
-/// The journal's folder, gone when dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

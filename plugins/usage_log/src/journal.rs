@@ -281,6 +281,4 @@ fn random(id: Uuid) -> [u8; 4] {
 }
 
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod tests;
