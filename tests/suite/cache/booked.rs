@@ -16,7 +16,8 @@ async fn booking(origin: &Origin, book: &Book, settings: &str) -> Gateway {
 /// What the ledger has, once it has so many rows.
 async fn rows(book: &Book, number: usize, columns: &str) -> Vec<String> {
     eventually("all rows", async || {
-        book.sql("SELECT count(*) FROM api_requests").parse::<usize>().unwrap_or_default() >= number
+        let count = book.ask("SELECT count(*) FROM api_requests");
+        count.is_ok_and(|count| count.parse::<usize>().unwrap() >= number)
     })
     .await;
     let mut rows: Vec<_> =
