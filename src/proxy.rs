@@ -168,5 +168,8 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, x: &mut Box<Exchange>) {
         x.finish(session, e.is_some());
+        if e.is_none() {
+            reply::linger(session).await;
+        }
     }
 }

@@ -32,7 +32,6 @@ const LINGER_LATE: Duration = Duration::from_secs(1);
 /// # Errors
 /// That the client left, or that the answer broke off: the client's connection must break too.
 pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
-    let unread = !session.downstream_session.is_body_done();
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
@@ -73,12 +72,9 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
             x.passing_head(session, is_head.then_some(0));
             session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
             if !is_head {
-                stream(session, x, pieces, unread).await?;
+                stream(session, x, pieces).await?;
             }
         }
-    }
-    if unread && session.req_header().version != Version::HTTP_2 {
-        linger(session, if reply.status == StatusCode::REQUEST_TIMEOUT { LINGER_LATE } else { LINGER }).await;
     }
     Ok(())
 }
@@ -96,7 +92,8 @@ fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Resul
     }
 }
 
-async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream, unread: bool) -> Result<()> {
+async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream) -> Result<()> {
+    let unread = !session.downstream_session.is_body_done();
     if let Some(route) = &x.route {
         x.watch.streams(route.upstream.timeouts.idle);
     }
@@ -136,8 +133,14 @@ fn unexpected() -> Box<Error> {
     Error::explain(ErrorType::ConnectionClosed, "unexpected bytes")
 }
 
-/// Reads what the client still sends, so that it finds the answer before it finds the connection closed.
-async fn linger(session: &mut Session, longest: Duration) {
+/// Reads what the client still sends behind an answer that it has in full, so that it finds the answer before it finds the
+/// connection closed. On HTTP/2 a stream is closed without closing the connection.
+pub async fn linger(session: &mut Session) {
+    if session.downstream_session.as_http1().is_none() || session.downstream_session.is_body_done() {
+        return;
+    }
+    let late = session.response_written().is_some_and(|head| head.status == StatusCode::REQUEST_TIMEOUT);
+    let longest = if late { LINGER_LATE } else { LINGER };
     let drained = async {
         while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
     };

@@ -157,8 +157,9 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
             }
             error_code = given_up.status.as_u16();
         }
-        if let Err(error) = reply::send(session, x, reply).await {
-            debug!(error:%; "client left before the error answer");
+        match reply::send(session, x, reply).await {
+            Ok(()) => reply::linger(session).await,
+            Err(error) => debug!(error:%; "client left before the error answer"),
         }
     }
     FailToProxy { error_code, can_reuse_downstream: false }

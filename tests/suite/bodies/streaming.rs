@@ -148,11 +148,20 @@ async fn a_server_that_does_not_read_makes_the_client_wait() {
 
 #[tokio::test]
 async fn an_answer_before_the_end_of_a_streamed_body_reaches_the_client() {
-    let (origins, gateway) = servers(Behind::One, "").await;
+    let (origins, gateway) = servers(Behind::One, "access_log: { format: json }").await;
     origins[0].answers(Script::default().bytes("HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig").close());
     let mut raw = connect(gateway.address()).await;
     raw.send("POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").await;
-    raw.send(noise(1000)).await;
+    // the server takes no more, and the exchange is over
+    eventually("the line of the exchange", async || {
+        raw.send(noise(1000)).await;
+        gateway.access_log().len() == 1
+    })
+    .await;
+    // but many a client looks for an answer only behind its body
+    for _ in 0..80 {
+        raw.send(noise(10_000)).await;
+    }
     let answer = raw.answer().await;
     assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
 }
