@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::Record;
 use crate::metrics::Figures;
-use disk::Disk;
+use disk::{Disk, Extent};
 use position::PositionFile;
 use refused::Refused;
 
@@ -231,17 +231,9 @@ impl Journal {
         &self.figures
     }
 
-    /// The first segment from a number on, and how far it is written.
-    fn first_from(&self, number: u64) -> Option<(u64, u64)> {
-        let disk = self.disk();
-        let closed =
-            disk.closed.iter().find(|closed| closed.number >= number).map(|closed| (closed.number, closed.end));
-        closed.or_else(|| disk.current.as_ref().map(|current| (current.number, current.end)))
-    }
-
-    /// Whether it is, or may become, the segment that is written to.
-    fn may_grow(&self, number: u64) -> bool {
-        self.disk().closed.back().is_none_or(|closed| closed.number < number)
+    /// The first segment from a number on.
+    fn first_from(&self, number: u64) -> Option<Extent> {
+        self.disk().first_from(number)
     }
 
     /// So many records are in the database, and with them all segments below a number.

@@ -36,6 +36,17 @@ pub(super) struct Closed {
     pub(super) end: u64,
 }
 
+/// A segment as it is at one moment. Only what was asked for at once belongs together: a segment may be written on and ended
+/// between two questions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) number: u64,
+    /// How far it is written.
+    pub(super) written: u64,
+    /// Whether more may come; if not, `written` is its end.
+    pub(super) grows: bool,
+}
+
 impl Disk {
     /// What an earlier process left, without what was read to its end, and a segment to write to.
     pub(super) fn open(folder: &Path, salt: u32, at: Position) -> io::Result<Self> {
@@ -54,6 +65,16 @@ impl Disk {
         }
         disk.begin(folder, salt)?;
         Ok(disk)
+    }
+
+    /// The first segment from a number on.
+    pub(super) fn first_from(&self, number: u64) -> Option<Extent> {
+        let closed = self.closed.iter().find(|closed| closed.number >= number);
+        let closed = closed.map(|closed| Extent { number: closed.number, written: closed.end, grows: false });
+        closed.or_else(|| {
+            let Current { number, end, .. } = *self.current.as_ref()?;
+            Some(Extent { number, written: end, grows: true })
+        })
     }
 
     /// Ends the segment that is written to, and begins the next.
