@@ -11,6 +11,7 @@ mod position;
 mod reader;
 mod refused;
 mod segment;
+mod unsynced;
 mod window;
 
 use std::cell::RefCell;
@@ -30,6 +31,7 @@ use crate::metrics::Figures;
 use disk::{Disk, Extent};
 use position::PositionFile;
 use refused::Refused;
+use unsynced::Unsynced;
 
 pub use inspect::{Waiting, waiting};
 pub(crate) use reader::{Batch, Reader};
@@ -177,7 +179,6 @@ impl Journal {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         current.end += length;
         disk.bytes += length;
-        disk.appended += length;
         self.bytes.store(disk.bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -187,18 +188,20 @@ impl Journal {
         self.work.notified().await;
     }
 
-    /// What has been appended so far, in bytes; to tell whether there is something to sync.
-    pub(crate) fn appended_bytes(&self) -> u64 {
-        self.disk().appended
+    /// Whether all that was appended is on the disk.
+    pub(crate) fn is_synced(&self) -> bool {
+        Unsynced::of(&self.disk()).is_none()
     }
 
     /// Asks the system to bring what was appended to the disk, and waits for it.
     ///
     /// # Errors
-    /// What the disk says.
+    /// What the disk says. The next time asks for the same again.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let file = self.disk().current.as_ref().map(|current| current.file.clone());
-        file.map_or(Ok(()), |file| file.sync_data())
+        let Some(unsynced) = Unsynced::of(&self.disk()) else { return Ok(()) };
+        unsynced.sync(&self.folder)?;
+        self.disk().synced = unsynced.to;
+        Ok(())
     }
 
     /// Records that are not in the database.

@@ -19,8 +19,8 @@ pub(super) struct Disk {
     next_number: u64,
     /// What all of them take.
     pub(super) bytes: u64,
-    /// What was appended since it was opened.
-    pub(super) appended: u64,
+    /// All before it is on the disk. What an earlier process left may not be.
+    pub(super) synced: Position,
 }
 
 #[derive(Debug)]
@@ -50,8 +50,13 @@ pub(super) struct Extent {
 impl Disk {
     /// What an earlier process left, without what was read to its end, and a segment to write to.
     pub(super) fn open(folder: &Path, salt: u32, at: Position) -> io::Result<Self> {
-        let mut disk =
-            Self { current: None, closed: VecDeque::new(), next_number: at.segment + 1, bytes: 0, appended: 0 };
+        let mut disk = Self {
+            current: None,
+            closed: VecDeque::new(),
+            next_number: at.segment + 1,
+            bytes: 0,
+            synced: Position::default(),
+        };
         for number in segment::list(folder)? {
             disk.next_number = disk.next_number.max(number + 1);
             let path = segment::path(folder, number);

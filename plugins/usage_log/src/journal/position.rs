@@ -10,7 +10,7 @@ use zlib_rs::crc32::crc32;
 const NAME: &str = "position";
 const LENGTH: usize = 20;
 
-/// A place in the journal: all before it is in the database.
+/// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     /// The segment.
@@ -19,7 +19,7 @@ pub(super) struct Position {
     pub(super) offset: u64,
 }
 
-/// The file in which the position is kept.
+/// The file in which it is kept how far the journal was read: all before that is in the database.
 #[derive(Debug)]
 pub(super) struct PositionFile(File);
 

@@ -22,16 +22,14 @@ const SYNC: Duration = Duration::from_secs(1);
 
 /// Brings the journal to the disk once a second, while that is wanted.
 pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>) {
-    let mut synced = journal.appended_bytes();
     loop {
         sleep(SYNC).await;
-        let appended = journal.appended_bytes();
-        if appended == synced || !orders.borrow().sync {
+        if !orders.borrow().sync || journal.is_synced() {
             continue;
         }
         let syncing = journal.clone();
         match tokio::task::spawn_blocking(move || syncing.sync()).await {
-            Ok(Ok(())) => synced = appended,
+            Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error:%; "the ledger's journal cannot be brought to the disk"),
             Err(_) => return,
         }
