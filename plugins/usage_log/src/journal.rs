@@ -165,14 +165,14 @@ impl Journal {
         let length = frame.len() as u64;
         let mut disk = self.disk();
         let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+        let long = SEGMENT.min(max_bytes / PART);
+        if disk.is_segment_over(length, long, max_bytes) {
+            self.begin(&mut disk, long);
+        }
         if disk.bytes + length > max_bytes {
             return Err(Refused::Full);
         }
-        let long = SEGMENT.min(max_bytes / PART);
-        if disk.current.as_ref().is_none_or(|current| current.end > long) {
-            disk.begin(&self.folder, self.salt).map_err(Refused::Disk)?;
-        }
-        let Some(current) = &mut disk.current else { return Err(Refused::Full) };
+        let current = &mut disk.current;
         // what a failed attempt leaves is written over by the next one
         current.file.write_all_at(frame, current.end).map_err(Refused::Disk)?;
         // under the lock, or the reader could be done with it before it counts
@@ -181,6 +181,21 @@ impl Journal {
         disk.bytes += length;
         self.bytes.store(disk.bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Begins a segment; where that is not possible, the one there is takes what it would have taken.
+    fn begin(&self, disk: &mut Disk, long: u64) {
+        match disk.begin(&self.folder, self.salt) {
+            Ok(()) => {
+                self.bytes.store(disk.bytes, Ordering::Relaxed);
+                // the reader may have waited at the end of the other one, and can let go of it now
+                self.work.notify_one();
+            }
+            Err(error) if disk.go_on(long) => {
+                error!(error:%, journal:% = self.folder.display(); "the ledger's journal cannot begin another segment, and goes on with the one it has");
+            }
+            Err(_) => {}
+        }
     }
 
     /// Waits until something may have been appended.
@@ -234,8 +249,8 @@ impl Journal {
         &self.figures
     }
 
-    /// The first segment from a number on.
-    fn first_from(&self, number: u64) -> Option<Extent> {
+    /// The first segment from a number on, or the one that is written to.
+    fn first_from(&self, number: u64) -> Extent {
         self.disk().first_from(number)
     }
 

@@ -12,11 +12,14 @@ use super::segment;
 /// What is on the disk.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// The segment that is written to; none where it could not be created.
-    pub(super) current: Option<Current>,
+    /// The segment that is written to.
+    pub(super) current: Current,
     /// The segments that are not written to any more, in order.
     pub(super) closed: VecDeque<Closed>,
+    /// The next segment that is created, or tried to be.
     next_number: u64,
+    /// So much longer than it should be is the one that is written to, since the next could not be created.
+    overlong: u64,
     /// What all of them take.
     pub(super) bytes: u64,
     /// All before it is on the disk. What an earlier process left may not be.
@@ -50,48 +53,64 @@ pub(super) struct Extent {
 impl Disk {
     /// What an earlier process left, without what was read to its end, and a segment to write to.
     pub(super) fn open(folder: &Path, salt: u32, at: Position) -> io::Result<Self> {
-        let mut disk = Self {
-            current: None,
-            closed: VecDeque::new(),
-            next_number: at.segment + 1,
-            bytes: 0,
-            synced: Position::default(),
-        };
+        let (mut closed, mut bytes, mut next_number) = (VecDeque::new(), 0, at.segment + 1);
         for number in segment::list(folder)? {
-            disk.next_number = disk.next_number.max(number + 1);
+            next_number = next_number.max(number + 1);
             let path = segment::path(folder, number);
             let end = fs::metadata(&path)?.len();
             if number < at.segment || number == at.segment && end <= at.offset {
                 fs::remove_file(&path)?;
                 continue;
             }
-            disk.bytes += end;
-            disk.closed.push_back(Closed { number, end });
+            bytes += end;
+            closed.push_back(Closed { number, end });
         }
-        disk.begin(folder, salt)?;
-        Ok(disk)
+        let current = Current::create(folder, next_number, salt)?;
+        bytes += current.end;
+        next_number += 1;
+        Ok(Self { current, closed, next_number, overlong: 0, bytes, synced: Position::default() })
     }
 
-    /// The first segment from a number on.
-    pub(super) fn first_from(&self, number: u64) -> Option<Extent> {
-        let closed = self.closed.iter().find(|closed| closed.number >= number);
-        let closed = closed.map(|closed| Extent { number: closed.number, written: closed.end, grows: false });
-        closed.or_else(|| {
-            let Current { number, end, .. } = *self.current.as_ref()?;
-            Some(Extent { number, written: end, grows: true })
-        })
+    /// The first segment from a number on, or the one that is written to.
+    pub(super) fn first_from(&self, number: u64) -> Extent {
+        match self.closed.iter().find(|closed| closed.number >= number) {
+            Some(closed) => Extent { number: closed.number, written: closed.end, grows: false },
+            None => Extent { number: self.current.number, written: self.current.end, grows: true },
+        }
+    }
+
+    /// Whether the segment that is written to should end before so much more is appended: it is longer than `long`, or holds
+    /// what there is no room for otherwise.
+    pub(super) fn is_segment_over(&self, length: u64, long: u64, max_bytes: u64) -> bool {
+        let end = self.current.end;
+        end > long && (end > long + self.overlong || self.bytes + length > max_bytes)
+    }
+
+    /// What is to be done when the next segment cannot be created: the one there is goes on for another eighth, and then it is tried
+    /// again. Whether that is news.
+    pub(super) fn go_on(&mut self, long: u64) -> bool {
+        let first = self.overlong == 0;
+        self.overlong = self.current.end - long.min(self.current.end) + long / 8;
+        first
     }
 
     /// Ends the segment that is written to, and begins the next.
     pub(super) fn begin(&mut self, folder: &Path, salt: u32) -> io::Result<()> {
+        // a number is tried once: what is left of an attempt would be in the way of the next
         let number = self.next_number;
-        let file = segment::create(folder, number, salt)?;
         self.next_number += 1;
-        self.bytes += segment::HEAD as u64;
-        let current = Current { number, file: Arc::new(file), end: segment::HEAD as u64 };
-        if let Some(Current { number, end, .. }) = self.current.replace(current) {
-            self.closed.push_back(Closed { number, end });
-        }
+        let current = Current::create(folder, number, salt)?;
+        self.bytes += current.end;
+        self.overlong = 0;
+        let Current { number, end, .. } = std::mem::replace(&mut self.current, current);
+        self.closed.push_back(Closed { number, end });
         Ok(())
+    }
+}
+
+impl Current {
+    fn create(folder: &Path, number: u64, salt: u32) -> io::Result<Self> {
+        let file = segment::create(folder, number, salt)?;
+        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64 })
     }
 }

@@ -71,7 +71,7 @@ impl Reader {
         let (mut records, mut frames, mut size) = (Vec::new(), 0, 0);
         let (mut at, mut damage) = (self.at, Damage::default());
         while records.len() < most && size < bytes {
-            let Some(segment) = self.enter(&mut at)? else { break };
+            let segment = self.enter(&mut at)?;
             match self.read(&mut at, segment.written, &mut damage)? {
                 Next::Record(length, record) => {
                     records.push(*record);
@@ -116,7 +116,7 @@ impl Reader {
     /// That the disk cannot be read.
     pub(crate) fn count_old(&mut self) -> io::Result<u64> {
         let (mut at, mut count) = (self.at, 0);
-        while let Some(Extent { written, grows: false, .. }) = self.enter(&mut at)? {
+        while let Extent { written, grows: false, .. } = self.enter(&mut at)? {
             while let Some(window) = &mut self.window
                 && at.offset < written
             {
@@ -129,23 +129,23 @@ impl Reader {
         Ok(count)
     }
 
-    /// Opens the segment at a place, or the first one behind it, and moves the place there. `None` if there is none.
-    fn enter(&mut self, at: &mut Position) -> io::Result<Option<Extent>> {
+    /// Opens the segment at a place, or the first one behind it, and moves the place there.
+    fn enter(&mut self, at: &mut Position) -> io::Result<Extent> {
         loop {
-            let Some(segment) = self.journal.first_from(at.segment) else { return Ok(None) };
+            let segment = self.journal.first_from(at.segment);
             let number = segment.number;
             if number != at.segment {
                 *at = Position { segment: number, offset: 0 };
             }
             at.offset = at.offset.max(segment::HEAD as u64);
             if self.window.as_ref().is_some_and(|window| window.number == number) {
-                return Ok(Some(segment));
+                return Ok(segment);
             }
             let path = segment::path(self.journal.folder(), number);
             let file = File::open(&path)?;
             if let Some(salt) = segment::salt(&file)? {
                 self.window = Some(Window::new(number, salt, file));
-                return Ok(Some(segment));
+                return Ok(segment);
             }
             let aside = path.with_extension("damaged");
             error!(file:% = aside.display(); "the head of a segment is damaged; its rows cannot be read, and it is put aside");

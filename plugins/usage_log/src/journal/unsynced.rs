@@ -26,7 +26,7 @@ pub(super) struct Unsynced {
 impl Unsynced {
     /// What was written since the last time; `None` if nothing was.
     pub(super) fn of(disk: &Disk) -> Option<Self> {
-        let current = disk.current.as_ref()?;
+        let current = &disk.current;
         let to = Position { segment: current.number, offset: current.end };
         let Position { segment, .. } = disk.synced;
         (disk.synced != to).then(|| Self {

@@ -60,3 +60,43 @@ fn the_name_of_a_new_segment_is_brought_to_the_disk_once() {
     let _away = Away::of(&folder.0);
     journal.sync().unwrap();
 }
+
+#[test]
+fn a_segment_that_cannot_be_begun_costs_no_row() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(16_000);
+    {
+        let _away = Away::of(&folder.0);
+        keep(&journal, 0..40);
+    }
+    assert_eq!((lost(&journal, "row"), folder.segments().len()), (0, 1));
+    assert!(journal.bytes() > 2 * 16_000 / PART, "it is longer than a segment");
+    keep(&journal, 40..60);
+    assert!(folder.segments().len() > 1, "it is tried again");
+    assert_eq!(drain(&mut reader), (0..60).collect::<Vec<_>>());
+    assert_eq!(folder.segments().len(), 1);
+}
+
+#[tokio::test]
+async fn a_segment_that_fills_the_journal_ends_and_makes_room() {
+    let take = |journal: &Journal, length| {
+        let before = journal.bytes();
+        journal.keep(&mut with_body(0, length));
+        journal.bytes() - before
+    };
+    let more = take(&Folder::new().open(PLENTY).0, 10_000) - 10_000;
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(16_000);
+    let left = 16_000 - journal.bytes();
+    let filling = usize::try_from(left - more).unwrap();
+    assert_eq!(take(&journal, filling), left);
+    journal.appended().await;
+    assert_eq!(drain(&mut reader), [0]);
+    keep(&journal, [1]);
+    assert_eq!(lost(&journal, "row"), 1);
+    // nothing else tells the reader that there is something to let go of
+    tokio::time::timeout(std::time::Duration::from_secs(10), journal.appended()).await.unwrap();
+    assert!(drain(&mut reader).is_empty());
+    keep(&journal, [2]);
+    assert_eq!((drain(&mut reader), lost(&journal, "row")), (vec![2], 1));
+}
