@@ -7,6 +7,7 @@
 mod disk;
 mod frame;
 mod inspect;
+mod parting;
 mod position;
 mod reader;
 mod refused;
@@ -178,6 +179,7 @@ impl Journal {
         // under the lock, or the reader could be done with it before it counts
         self.waiting.fetch_add(1, Ordering::Relaxed);
         current.end += length;
+        current.records += 1;
         disk.bytes += length;
         self.bytes.store(disk.bytes, Ordering::Relaxed);
         Ok(())
@@ -224,8 +226,17 @@ impl Journal {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// More records wait than were known to.
-    pub(crate) fn found_waiting(&self, records: u64) {
+    /// The first segment of an earlier process whose records are not counted.
+    fn first_uncounted(&self) -> Option<u64> {
+        self.disk().closed.iter().find(|closed| closed.records.is_none()).map(|closed| closed.number)
+    }
+
+    /// So many records of such a segment wait.
+    fn count(&self, number: u64, records: u64) {
+        let mut disk = self.disk();
+        let uncounted = disk.closed.iter_mut().find(|closed| closed.number == number && closed.records.is_none());
+        let Some(segment) = uncounted else { return };
+        segment.records = Some(records);
         self.waiting.fetch_add(records, Ordering::Relaxed);
     }
 
@@ -252,31 +263,6 @@ impl Journal {
     /// The first segment from a number on, or the one that is written to.
     fn first_from(&self, number: u64) -> Extent {
         self.disk().first_from(number)
-    }
-
-    /// So many records are in the database, and with them all segments below a number.
-    fn let_go(&self, below: u64, records: u64) {
-        // those of an earlier process may not have been counted yet
-        let _ = self
-            .waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| Some(waiting.saturating_sub(records)));
-        loop {
-            let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < below);
-            let Some(number) = number else { return };
-            let path = segment::path(&self.folder, number);
-            if let Err(error) = fs::remove_file(&path) {
-                error!(error:%, file:% = path.display(); "a segment of the ledger's journal that is done with cannot be removed");
-            }
-            self.forget(number);
-        }
-    }
-
-    fn forget(&self, number: u64) {
-        let mut disk = self.disk();
-        let Some(at) = disk.closed.iter().position(|closed| closed.number == number) else { return };
-        let gone = disk.closed.remove(at).map_or(0, |closed| closed.end);
-        disk.bytes = disk.bytes.saturating_sub(gone);
-        self.bytes.store(disk.bytes, Ordering::Relaxed);
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {

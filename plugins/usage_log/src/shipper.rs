@@ -12,7 +12,7 @@ mod progress;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::{info, warn};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -83,13 +83,9 @@ impl Shipper {
     pub(crate) async fn run(mut self) {
         let syncing = tokio::spawn(chores::sync(self.reader.journal().clone(), self.orders.clone()));
         let maintaining = tokio::spawn(chores::maintain(self.reader.journal().figures().clone(), self.orders.clone()));
-        match self.reader.count_old() {
-            Ok(0) => {}
-            Ok(rows) => {
-                self.reader.journal().found_waiting(rows);
-                info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
-            }
-            Err(error) => error!(error:%; "the ledger's journal cannot be read"),
+        let rows = self.reader.count_old();
+        if rows > 0 {
+            info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
         }
         loop {
             match self.round().await {

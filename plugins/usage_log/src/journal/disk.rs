@@ -31,12 +31,16 @@ pub(super) struct Current {
     pub(super) number: u64,
     pub(super) file: Arc<File>,
     pub(super) end: u64,
+    /// Records in it.
+    pub(super) records: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed {
     pub(super) number: u64,
     pub(super) end: u64,
+    /// Records in it; none as long as those of an earlier process are not counted.
+    pub(super) records: Option<u64>,
 }
 
 /// A segment as it is at one moment. Only what was asked for at once belongs together: a segment may be written on and ended
@@ -63,7 +67,7 @@ impl Disk {
                 continue;
             }
             bytes += end;
-            closed.push_back(Closed { number, end });
+            closed.push_back(Closed { number, end, records: None });
         }
         let current = Current::create(folder, next_number, salt)?;
         bytes += current.end;
@@ -102,15 +106,28 @@ impl Disk {
         let current = Current::create(folder, number, salt)?;
         self.bytes += current.end;
         self.overlong = 0;
-        let Current { number, end, .. } = std::mem::replace(&mut self.current, current);
-        self.closed.push_back(Closed { number, end });
+        let Current { number, end, records, .. } = std::mem::replace(&mut self.current, current);
+        self.closed.push_back(Closed { number, end, records: Some(records) });
         Ok(())
+    }
+
+    /// Records in the segments behind one.
+    pub(super) fn records_behind(&self, number: u64) -> u64 {
+        let behind = self.closed.iter().filter(|closed| closed.number > number);
+        behind.filter_map(|closed| closed.records).sum::<u64>() + self.current.records
+    }
+
+    /// A segment is not there any more.
+    pub(super) fn forget(&mut self, number: u64) {
+        let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return };
+        let gone = self.closed.remove(at).map_or(0, |closed| closed.end);
+        self.bytes = self.bytes.saturating_sub(gone);
     }
 }
 
 impl Current {
     fn create(folder: &Path, number: u64, salt: u32) -> io::Result<Self> {
         let file = segment::create(folder, number, salt)?;
-        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64 })
+        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64, records: 0 })
     }
 }

@@ -27,6 +27,9 @@ impl Window {
 
     /// The bytes from `at`: at least `wanted` of them, or all up to `limit` where there are fewer; there may be more, but none from
     /// beyond it.
+    ///
+    /// # Errors
+    /// That these cannot be read.
     pub(super) fn view(&mut self, at: u64, wanted: usize, limit: u64) -> io::Result<&[u8]> {
         let left = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
         let wanted = wanted.min(left);
@@ -35,7 +38,7 @@ impl Window {
         let skip = match skip {
             Some(skip) => skip,
             None => {
-                self.load(at, wanted.max(WIDTH).min(left))?;
+                self.load(at, wanted, wanted.max(WIDTH).min(left))?;
                 0
             }
         };
@@ -43,13 +46,24 @@ impl Window {
         Ok(&self.bytes[skip..end])
     }
 
-    fn load(&mut self, at: u64, length: usize) -> io::Result<()> {
+    /// Reads so many bytes, or as many as there are before the first that cannot be read, if those are the ones that are wanted.
+    fn load(&mut self, at: u64, wanted: usize, length: usize) -> io::Result<()> {
         // a window that one huge frame made wide is not kept
         if self.bytes.capacity() > 4 * WIDTH && length <= WIDTH {
             self.bytes = Vec::new();
         }
         self.from = at;
         self.bytes.resize(length, 0);
-        self.file.read_exact_at(&mut self.bytes, at).inspect_err(|_| self.bytes.clear())
+        let (mut read, mut failed) = (0, None);
+        while read < length && failed.is_none() {
+            match self.file.read_at(&mut self.bytes[read..], at + read as u64) {
+                Ok(0) => failed = Some(io::ErrorKind::UnexpectedEof.into()),
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        self.bytes.truncate(read);
+        failed.filter(|_| read < wanted).map_or(Ok(()), Err)
     }
 }

@@ -100,3 +100,98 @@ async fn a_segment_that_fills_the_journal_ends_and_makes_room() {
     keep(&journal, [2]);
     assert_eq!((drain(&mut reader), lost(&journal, "row")), (vec![2], 1));
 }
+
+/// Reads as the shipper does, until nothing is left or it has failed so often: what it read.
+fn drain_failing(reader: &mut Reader, attempts: u32) -> Vec<i64> {
+    let (mut all, mut failed) = (Vec::new(), 0);
+    while failed < attempts {
+        match reader.next_batch(7, usize::MAX) {
+            Ok(Some(batch)) => {
+                all.extend(numbers(&batch.records));
+                reader.done(&batch).unwrap();
+            }
+            Ok(None) => break,
+            Err(_) => failed += 1,
+        }
+    }
+    all
+}
+
+/// More attempts than any place is worth.
+const MANY: u32 = 100;
+
+#[test]
+fn a_segment_that_cannot_be_opened_holds_up_those_behind_it_for_a_while_only() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(16_000);
+    keep(&journal, 0..60);
+    let [first, second, ..] = &*folder.segments() else { unreachable!() };
+    let in_first = {
+        // away for a while
+        let _away = Away::of(second);
+        let found = drain_failing(&mut reader, 3);
+        assert!(!found.is_empty() && found.len() < 60);
+        found.len()
+    };
+    assert_eq!((first.exists(), lost(&journal, "damaged")), (false, 0));
+    let end = i64::try_from(60 - in_first).unwrap();
+    let behind = {
+        let _away = Away::of(second);
+        drain_failing(&mut reader, MANY)
+    };
+    let gone = end - i64::try_from(behind.len()).unwrap();
+    assert!(gone > 0 && behind.ends_with(&[58, 59]), "{behind:?}");
+    assert_eq!(lost(&journal, "damaged"), u64::try_from(gone).unwrap(), "each row of it is counted");
+    assert_eq!((journal.waiting(), drain(&mut reader)), (0, vec![]));
+}
+
+#[test]
+fn a_segment_that_was_cut_off_gives_what_is_left_of_it_and_is_kept() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(16_000);
+    keep(&journal, 0..30);
+    let first = folder.segments().remove(0);
+    let whole = fs::read(&first).unwrap();
+    fs::write(&first, &whole[..whole.len() - 1]).unwrap();
+    let found = drain_failing(&mut reader, MANY);
+    assert_eq!((found.len(), lost(&journal, "damaged"), journal.waiting()), (29, 1, 0));
+    let bytes = folder.segments().iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert_eq!(journal.bytes(), bytes, "what is put aside takes none of the journal's room");
+    let (last, aside) = (folder.segments().pop().unwrap(), first.with_extension("damaged"));
+    let lost_row = (0..30).find(|number| !found.contains(number)).unwrap();
+    drop((journal, reader));
+    // what an operator is told to do
+    fs::write(&aside, whole).unwrap();
+    let number = u64::from_str_radix(last.file_stem().unwrap().to_str().unwrap(), 16).unwrap() + 1;
+    fs::rename(&aside, segment::path(&folder.0, number)).unwrap();
+    let (_journal, mut reader) = folder.open(16_000);
+    assert_eq!(drain(&mut reader), (0..=lost_row).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_segment_that_is_written_to_is_not_written_to_any_more_once_it_cannot_be_read() {
+    let folder = Folder::new();
+    let (journal, mut reader) = folder.open(PLENTY);
+    keep(&journal, 0..10);
+    File::options().write(true).open(folder.segments().remove(0)).unwrap().set_len(3).unwrap();
+    assert!(drain_failing(&mut reader, MANY).is_empty());
+    assert_eq!((lost(&journal, "damaged"), journal.waiting()), (10, 0));
+    keep(&journal, 10..20);
+    assert_eq!(drain_failing(&mut reader, MANY), (10..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_of_an_earlier_run_are_counted_where_they_can_be_and_those_that_cannot_be_read_are_lost() {
+    let folder = Folder::new();
+    keep(&folder.open(16_000).0, 0..30);
+    let (journal, mut reader) = folder.open(16_000);
+    let second = folder.segments().remove(1);
+    let _away = Away::of(&second);
+    let counted = reader.count_old();
+    assert!((1..30).contains(&counted));
+    assert_eq!(journal.waiting(), counted);
+    keep(&journal, [30]);
+    let found = drain_failing(&mut reader, MANY);
+    assert_eq!((found.len() as u64, found.last(), journal.waiting()), (counted + 1, Some(&30), 0));
+    assert_eq!(lost(&journal, "damaged"), 1, "nobody knows how many");
+}
