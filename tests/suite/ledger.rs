@@ -5,6 +5,7 @@ pub mod book; // a database of either engine, and rows
 mod contract; // the same of both engines
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
+mod postgres_again; // rows that it has already, and corrections
 mod postgres_down; // stopped, frozen, killed, full, read-only, absent
 mod postgres_gateway; // the whole gateway before one that comes and goes
 mod postgres_many; // ten gateways at once

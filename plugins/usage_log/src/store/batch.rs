@@ -34,9 +34,10 @@ impl<'a> Batch<'a> {
         Self { requests, bodies, chunks, batches }
     }
 
-    /// Whether it has nothing but requests.
+    /// Whether it has nothing but requests, and none that is known to correct an earlier row.
     pub(super) fn is_plain(&self) -> bool {
-        self.bodies.is_empty() && self.chunks.is_empty() && self.batches.is_empty()
+        let new = self.requests.iter().all(|row| row.revision == 0);
+        new && self.bodies.is_empty() && self.chunks.is_empty() && self.batches.is_empty()
     }
 
     /// When its requests began.

@@ -75,7 +75,8 @@ impl Postgres {
         }
     }
 
-    /// Writes requests straight into the table, which costs half as much; nothing is written where one is there already.
+    /// Writes requests straight into the table, which costs half as much; nothing is written, and nothing told, where one is
+    /// there already.
     async fn write_at_once(&self, batch: &Batch<'_>) -> Result<Option<Written>, StoreError> {
         let mut held = self.acquire().await?;
         let statement = copy::statement(&REQUESTS, REQUESTS.name);
@@ -90,9 +91,8 @@ impl Postgres {
                 }
             })
             .await?;
-        if written.is_some() {
-            held.release();
-        }
+        // a row that is there already says nothing against the connection
+        held.release();
         Ok(written)
     }
 
