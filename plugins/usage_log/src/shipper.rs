@@ -4,7 +4,6 @@
 mod aside;
 mod chores;
 mod isolate;
-mod latest;
 mod orders;
 mod patience;
 mod progress;
@@ -22,7 +21,6 @@ use crate::{Record, Store, StoreSettings, Written};
 
 use aside::Aside;
 use isolate::isolate;
-use latest::keep_latest;
 use orders::within;
 use patience::Patience;
 
@@ -125,7 +123,6 @@ impl Shipper {
         let batch = self.reader.next_batch(ROWS, BYTES).map_err(|error| Trouble("journal", error.to_string()))?;
         let Some(mut batch) = batch else { return Ok(Round::Empty) };
         let more = batch.records.len() >= ROWS / 2;
-        keep_latest(&mut batch.records);
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;

@@ -54,18 +54,3 @@ async fn a_database_that_cannot_tell_ends_the_search() {
     });
     assert_eq!(found.await.unwrap_err(), "down");
 }
-
-#[test]
-fn of_several_records_of_a_request_the_latest_is_written() {
-    let mut records =
-        vec![record(1, 0), record(2, 0), record(2, 1), record(3, 1), record(3, 0), record(4, 0), record(4, 0)];
-    keep_latest(&mut records);
-    let kept: Vec<_> = records
-        .iter()
-        .map(|record| match record {
-            Record::Request(row) => (row.id.as_u128(), row.revision),
-            Record::Batch(_) => unreachable!(),
-        })
-        .collect();
-    assert_eq!(kept, [(1, 0), (2, 1), (3, 1), (4, 0)]);
-}

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::table::Chunk;
 use crate::{BatchRow, Record, Row, Timestamp};
 
-/// A batch of records, table by table, each by its key.
+/// A batch of records, table by table, each by its key. Of several of one request there is only the latest.
 pub(super) struct Batch<'a> {
     pub(super) requests: Vec<&'a Row>,
     pub(super) bodies: Vec<&'a Row>,
@@ -57,5 +57,31 @@ pub(super) fn bare(record: &Record) -> Record {
             ..(**row).clone()
         })),
         Record::Batch(row) => Record::Batch(Box::new(BatchRow { usage_data: None, ..(**row).clone() })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record(id: u128, revision: i16) -> Record {
+        Record::Request(Box::new(Row { id: Uuid::from_u128(id), revision, ..Row::default() }))
+    }
+
+    #[test]
+    fn of_several_records_of_a_request_the_latest_is_written() {
+        let records =
+            [record(1, 0), record(2, 0), record(2, 1), record(3, 1), record(3, 0), record(4, 0), record(4, 0)];
+        let batch = Batch::of(&records);
+        let kept: Vec<_> = batch.requests.iter().map(|row| (row.id.as_u128(), row.revision)).collect();
+        assert_eq!(kept, [(1, 0), (2, 1), (3, 1), (4, 0)]);
+    }
+
+    #[test]
+    fn a_batch_with_a_correction_is_not_plain() {
+        assert!(Batch::of(&[record(1, 0), record(2, 0)]).is_plain());
+        assert!(!Batch::of(&[record(1, 0), record(2, 1)]).is_plain());
     }
 }
