@@ -77,7 +77,7 @@ impl Shipper {
         self.progress.clone()
     }
 
-    /// Ships until it is told to end, and everything is shipped or the time is up.
+    /// Ships until it is told to end, or nobody is left to tell it, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
         let syncing = tokio::spawn(chores::sync(self.reader.journal().clone(), self.orders.clone()));
         let maintaining = tokio::spawn(chores::maintain(self.reader.journal().figures().clone(), self.orders.clone()));
@@ -220,11 +220,7 @@ impl Shipper {
         // new orders may name a database that answers
         tokio::select! {
             () = sleep(pause) => {}
-            changed = self.orders.changed() => {
-                if changed.is_err() {
-                    sleep(pause).await;
-                }
-            }
+            _ = self.orders.changed() => {}
         }
     }
 
@@ -247,11 +243,16 @@ impl Shipper {
     }
 
     fn is_ending(&self) -> bool {
-        self.orders.borrow().end.is_some()
+        self.orders.borrow().end.is_some() || self.is_abandoned()
     }
 
     fn time_is_up(&self) -> bool {
-        self.orders.borrow().end.is_some_and(|end| end <= Instant::now())
+        self.orders.borrow().end.is_some_and(|end| end <= Instant::now()) || self.is_abandoned()
+    }
+
+    /// Whether nobody is left to give orders, not even to end.
+    fn is_abandoned(&self) -> bool {
+        self.orders.has_changed().is_err()
     }
 }
 

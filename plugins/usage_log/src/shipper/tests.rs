@@ -1,10 +1,13 @@
 use std::convert::Infallible;
+use std::fs;
 
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::Row;
+use crate::journal::Journal;
+use crate::metrics::Figures;
+use crate::{Config, Row};
 
 fn record(id: u128, revision: i16) -> Record {
     Record::Request(Box::new(Row { id: Uuid::from_u128(id), revision, ..Row::default() }))
@@ -53,4 +56,23 @@ async fn a_database_that_cannot_tell_ends_the_search() {
         if calls == 1 { Ok(Err("one is bad".into())) } else { Err("down") }
     });
     assert_eq!(found.await.unwrap_err(), "down");
+}
+
+#[tokio::test]
+async fn a_ledger_that_nobody_holds_any_more_ends() {
+    for rows in [0, 1] {
+        let folder = std::env::temp_dir().join(format!("tollgate-shipper-{}", Uuid::now_v7()));
+        let (journal, reader) = Journal::open(&folder, 1 << 20, Arc::new(Figures::new())).unwrap();
+        (0..rows).for_each(|id| journal.keep(&mut record(id, 0)));
+        // a folder is no database: what is there waits
+        fs::create_dir_all(folder.join("tollgate.db")).unwrap();
+        let settings = Config::default().store_settings(&folder);
+        let (orders, taken) = watch::channel(Orders { settings, sync: true, end: None });
+        let shipper = Shipper::new(reader, taken);
+        drop(orders);
+        let ended = timeout(Duration::from_secs(10), shipper.run()).await;
+        fs::remove_dir_all(&folder).unwrap();
+        ended.unwrap();
+        assert_eq!(u128::from(journal.waiting()), rows);
+    }
 }
