@@ -56,8 +56,9 @@ struct ServerSeen {
     failures_in_a_row: u32,
     last_error: Option<&'static str>,
     healthy: bool,
+    /// Whether it was left out for its failures and has not answered well since.
     ejected: bool,
-    /// When it may take requests again, at the earliest (RFC 3339).
+    /// When it may take requests again, at the earliest (RFC 3339); `null` from then on, as where it is not ejected.
     ejected_until: Option<String>,
     ejected_for_ms: Option<u64>,
     /// What its last health check has shown; `null` where there was none.
@@ -116,7 +117,8 @@ impl ServerSeen {
     fn look(listed: &Listed, last_check: Option<LastCheck>, now: Instant) -> Self {
         let server = &listed.server;
         // also of one that is unhealthy besides
-        let until = server.ejected_until().and_then(|until| until.checked_duration_since(now));
+        let ejected = server.ejected_until();
+        let until = ejected.and_then(|until| until.checked_duration_since(now));
         Self {
             server: listed.label.clone(),
             address: server.address().to_owned(),
@@ -135,7 +137,7 @@ impl ServerSeen {
             failures_in_a_row: server.failures_in_a_row(),
             last_error: server.last_failure().map(|kind| kind.word()),
             healthy: server.health() != Health::Unhealthy,
-            ejected: until.is_some(),
+            ejected: ejected.is_some(),
             ejected_until: until.map(|until| humantime::format_rfc3339_millis(SystemTime::now() + until).to_string()),
             ejected_for_ms: until.map(milliseconds),
             health_check: last_check.map(CheckSeen::from),
@@ -235,6 +237,19 @@ mod tests {
         assert_eq!(serde_json::to_value(&seen).unwrap()[0]["servers"][1]["state"], "leaving");
         drop(leases);
         assert_eq!(in_flight(&look(&pool, &registry)), [("name.test:1".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn a_server_is_ejected_until_a_request_has_told_that_it_answers_again() {
+        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let servers = json!([{ "address": "127.0.0.1:1", "fail_timeout": "1ms" }, { "address": "127.0.0.2:1" }]);
+        let pool = pool(json!({ "servers": servers }), &registry, &resolver);
+        let now = Instant::now();
+        let mut lease = pool.lease(&Ask::at(now)).unwrap();
+        pool.failed(&mut lease, crate::balance::FaultKind::Connect.into(), now);
+        drop(lease);
+        let later = ServerSeen::look(&pool.servers()[0], None, now + Duration::from_secs(1));
+        assert_eq!((later.ejected, later.ejected_for_ms), (true, None));
     }
 
     #[test]

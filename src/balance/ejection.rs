@@ -25,10 +25,20 @@ pub(super) struct Ejection {
     checked: Option<Instant>,
     in_a_row: u32,
     last: Option<FaultKind>,
-    until: Option<Instant>,
+    out: Option<Out>,
+    /// How often it was ejected while it took part.
+    ejections: u64,
     /// How long the last ejection lasts or lasted.
     back_off: Duration,
     returned: Option<Instant>,
+}
+
+/// An ejection. What belongs to it ends with it, whoever ends it.
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    /// Which one it is: what was begun under an earlier one tells nothing of it.
+    number: u64,
+    until: Instant,
     probing: bool,
 }
 
@@ -50,38 +60,39 @@ pub(super) enum Standing {
 pub(super) enum Role {
     /// As one in good standing.
     Ordinary,
-    /// To see whether it answers again.
-    Probe,
-    /// While ejected, because nobody else was left.
-    LastResort,
+    /// To see whether it answers again, in the ejection of this number.
+    Probe(u64),
+    /// In the ejection of this number, because nobody else was left.
+    LastResort(u64),
 }
 
 impl Ejection {
     /// Whether it may be chosen now.
     pub fn standing(&self, now: Instant) -> Standing {
-        match self.until {
+        match self.out {
             None => Standing::Good,
-            Some(until) if self.probing => Standing::Probing(until),
-            Some(until) if until <= now => Standing::Due,
-            Some(until) => Standing::Out(until),
+            Some(out) if out.probing => Standing::Probing(out.until),
+            Some(out) if out.until <= now => Standing::Due,
+            Some(out) => Standing::Out(out.until),
         }
     }
 
     /// It was chosen.
     pub fn chosen(&mut self, now: Instant, terms: Terms) -> Role {
-        match self.standing(now) {
-            Standing::Good => {
+        let standing = self.standing(now);
+        match &mut self.out {
+            None => {
                 // nginx: failures are forgotten by a success only in the next window
                 if self.checked.is_some_and(|checked| now.saturating_duration_since(checked) > terms.fail_timeout) {
                     self.checked = Some(now);
                 }
                 Role::Ordinary
             }
-            Standing::Due => {
-                self.probing = true;
-                Role::Probe
+            Some(out) if standing == Standing::Due => {
+                out.probing = true;
+                Role::Probe(out.number)
             }
-            Standing::Probing(_) | Standing::Out(_) => Role::LastResort,
+            Some(out) => Role::LastResort(out.number),
         }
     }
 
@@ -90,68 +101,71 @@ impl Ejection {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.last = Some(fault.kind);
         let asked = fault.retry_after.unwrap_or_default().min(terms.longest);
-        if role == Role::Probe {
-            self.probing = false;
-        }
-        if let (Some(until), false) = (self.until, role == Role::Probe) {
+        if let Some(out) = &mut self.out
+            && role != Role::Probe(out.number)
+        {
             // it was begun before, or for want of another: no reason for a longer back-off
-            self.until = Some(until.max(now + asked));
+            out.until = out.until.max(now + asked);
             return None;
         }
         if terms.max_fails == 0 {
-            self.until = None;
+            self.out = None;
             self.forget();
             return None;
         }
         self.fails = self.fails.saturating_add(1);
         (self.failed, self.checked) = (Some(now), Some(now));
-        if self.until.is_none() && (self.fails < terms.max_fails || spare) {
-            return None;
+        if self.out.is_none() {
+            if self.fails < terms.max_fails || spare {
+                return None;
+            }
+            self.ejections += 1;
         }
         // one that failed again soon after it returned has not recovered
         let again = self.returned.is_none_or(|at| now.saturating_duration_since(at) < self.back_off);
         let grown = if again { self.back_off.saturating_mul(2) } else { Duration::ZERO };
         self.back_off = grown.max(terms.fail_timeout).min(terms.longest.max(terms.fail_timeout));
         let lasts = self.back_off.max(asked);
-        self.until = Some(now + lasts);
+        self.out = Some(Out { number: self.ejections, until: now + lasts, probing: false });
         self.returned = None;
         Some(lasts)
     }
 
     /// An attempt was answered well; `true` if that brings the server back.
     pub fn succeeded(&mut self, now: Instant, role: Role) -> bool {
-        if role == Role::Probe {
-            self.probing = false;
-        }
-        if self.until.is_none() {
+        let Some(out) = self.out else {
             self.in_a_row = 0;
             if self.failed < self.checked {
                 self.forget();
             }
             return false;
-        }
-        if role == Role::Ordinary {
+        };
+        if role != Role::Probe(out.number) && role != Role::LastResort(out.number) {
             return false; // it was begun before
         }
-        self.until = None;
+        self.out = None;
         self.in_a_row = 0;
         self.returned = Some(now);
         self.forget();
         true
     }
 
-    /// A probe ended without telling anything, as by its client leaving.
-    pub fn probe_told_nothing(&mut self) {
-        self.probing = false;
+    /// What was chosen in this role ended without telling anything, as by its client leaving.
+    pub fn told_nothing(&mut self, role: Role) {
+        if let Some(out) = &mut self.out
+            && role == Role::Probe(out.number)
+        {
+            out.probing = false;
+        }
     }
 
     /// Whether there is nothing to be asked about: it stands as any other, and a success changes nothing.
     pub fn is_clear(&self) -> bool {
-        self.until.is_none() && self.fails == 0 && self.in_a_row == 0
+        self.out.is_none() && self.fails == 0 && self.in_a_row == 0
     }
 
     pub fn until(&self) -> Option<Instant> {
-        self.until
+        self.out.map(|out| out.until)
     }
 
     pub fn in_a_row(&self) -> u32 {

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use std::time::{Duration, Instant};
 
+use super::ejection::Standing;
+use super::server::Fitness;
 use super::*;
 use crate::dns::Resolver;
 
@@ -137,19 +139,37 @@ proptest! {
     #[test]
     fn whatever_fails_there_is_a_server_and_none_in_good_standing_is_passed_over(
         weights in vec(1_u32..=9, 2..6),
-        steps in vec((any::<prop::sample::Index>(), 0..4_u8, 0..15_u64), 1..200),
+        steps in vec((any::<prop::sample::Index>(), 0..5_u8, 0..15_u64), 1..200),
     ) {
         let pool = pool("least_conn", &weights);
+        let servers: Vec<_> = pool.servers().into_iter().map(|listed| listed.server).collect();
         let mut now = Instant::now();
         let mut under_way: Vec<Lease> = Vec::new();
+        let mut all_were_healthy = true;
         for (which, what, seconds) in steps {
             now += Duration::from_secs(seconds);
-            let standing: Vec<State> = pool.servers().iter().map(|listed| listed.server.state(now)).collect();
-            prop_assert!(standing.iter().any(|state| !matches!(state, State::Ejected(_))), "{standing:?}");
-            let lease = pool.lease(&Ask::at(now)).expect("a server");
-            // one that is left out is never taken while another is there
-            prop_assert!(!matches!(standing[lease.site()], State::Ejected(_)), "{standing:?}");
-            under_way.push(lease);
+            let fitness: Vec<_> = servers.iter().map(|server| server.fitness(now)).collect();
+            let is_free = |one: &Fitness| one.healthy && matches!(one.standing, Standing::Good | Standing::Due);
+            let somebody = fitness.iter().any(is_free);
+            prop_assert!(somebody || !all_were_healthy, "{fitness:?}");
+            match pool.lease(&Ask::at(now)) {
+                Ok(lease) => {
+                    let taken = &fitness[lease.site()];
+                    // one that is left out is never taken while another is there
+                    prop_assert!(if somebody { is_free(taken) } else { taken.healthy }, "{fitness:?}");
+                    under_way.push(lease);
+                }
+                Err(_) => prop_assert!(fitness.iter().all(|one| !one.healthy), "{fitness:?}"),
+            }
+            if what == 4 {
+                let server = &servers[which.index(servers.len())];
+                let turns = if server.health() == Health::Unhealthy { Health::Healthy } else { Health::Unhealthy };
+                server.set_health(turns, "");
+                all_were_healthy = false;
+            }
+            if under_way.is_empty() {
+                continue;
+            }
             let mut lease = under_way.swap_remove(which.index(under_way.len()));
             match what {
                 0 => pool.answered(&mut lease, Duration::ZERO, now),
@@ -162,5 +182,10 @@ proptest! {
         prop_assert_eq!(loads(&pool).iter().sum::<u64>(), held);
         drop(under_way);
         prop_assert!(loads(&pool).iter().all(|load| *load == 0));
+        now += Duration::from_secs(3600);
+        for server in servers.iter().filter(|server| server.health() != Health::Unhealthy) {
+            let standing = server.fitness(now).standing;
+            prop_assert!(matches!(standing, Standing::Good | Standing::Due), "{standing:?}, for ever");
+        }
     }
 }

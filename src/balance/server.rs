@@ -47,6 +47,7 @@ struct Condition {
 }
 
 /// What a pool must know of a server's condition to choose.
+#[derive(Debug)]
 pub(super) struct Fitness {
     pub healthy: bool,
     pub standing: Standing,
@@ -214,8 +215,8 @@ impl Server {
     pub(super) fn give_back(&self, tokens: u64, role: Role) {
         self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.hot.tokens.fetch_sub(tokens, Ordering::Relaxed);
-        if role == Role::Probe {
-            self.condition().ejection.probe_told_nothing();
+        if let Role::Probe(_) = role {
+            self.condition().ejection.told_nothing(role);
         }
         self.group.queue.wake();
     }

@@ -16,7 +16,7 @@ pub struct ServerFigures {
     pub in_flight: u64,
     /// Whether its health check, if there is one, lets it have requests.
     pub healthy: bool,
-    /// Whether it is left out for its failures.
+    /// Whether it was left out for its failures and has not answered well since.
     pub ejected: bool,
     /// How often it was chosen.
     pub choices: u64,
@@ -47,9 +47,11 @@ pub(super) fn families(servers: &[ServerFigures]) -> Vec<MetricFamily> {
             MetricType::COUNTER,
             choices.collect(),
         ),
-        gauge("tollgate_upstream_ejected", "1 while a server is left out for its failures", |server| {
-            server.ejected.into()
-        }),
+        gauge(
+            "tollgate_upstream_ejected",
+            "1 from when a server is left out for its failures until it has answered well again",
+            |server| server.ejected.into(),
+        ),
         family(
             "tollgate_upstream_failures_total",
             "Attempts on a server that failed through its fault",

@@ -35,8 +35,51 @@ fn a_probe_that_tells_nothing_makes_room_for_the_next() {
     let _held = bench.open(1);
     for _ in 0..3 {
         let site = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() });
-        assert_eq!(site.unwrap().role, Role::Probe);
+        assert_eq!(site.unwrap().role, Role::Probe(1));
     }
+}
+
+#[test]
+fn a_server_that_returns_while_it_is_asked_can_be_ejected_and_return_again() {
+    let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    bench.fail(bench.lease());
+    bench.pass(10);
+    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
+    let mut late = on(&bench, 0);
+    // another brings it back, for nobody else is left
+    let other = bench.pool.servers()[1].server.clone();
+    other.set_health(crate::balance::Health::Unhealthy, "");
+    assert_eq!(bench.one_by_one(1), "A");
+    other.set_health(crate::balance::Health::Healthy, "");
+    assert_eq!(bench.states(), ["up", "up"]);
+    assert_eq!(bench.one_by_one(1), "B");
+    bench.pool.answered(&mut late, Duration::ZERO, bench.now);
+    drop(late);
+    bench.fail(on(&bench, 0));
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    bench.pass(20);
+    let held = on(&bench, 1);
+    assert_eq!(name(&bench.lease()), 'A', "it is asked again");
+    drop(held);
+}
+
+#[test]
+fn what_was_begun_under_an_earlier_ejection_tells_nothing_of_a_later_one() {
+    let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
+    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
+    bench.fail(bench.lease());
+    let other = bench.pool.servers()[1].server.clone();
+    other.set_health(crate::balance::Health::Unhealthy, "");
+    let mut last_resort = bench.lease();
+    bench.pass(10);
+    let mut probe = on(&bench, 0);
+    assert_eq!(bench.one_by_one(1), "A");
+    other.set_health(crate::balance::Health::Healthy, "");
+    bench.fail(on(&bench, 0));
+    assert_eq!(bench.states(), ["ejected", "up"]);
+    bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
+    bench.pool.answered(&mut last_resort, Duration::ZERO, bench.now);
+    assert_eq!(bench.states(), ["ejected", "up"]);
 }
 
 #[test]
