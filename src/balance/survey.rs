@@ -42,7 +42,10 @@ impl Survey {
             turn.load = server.in_flight();
             let full = turn.load >= member.max_conns;
             if let Standing::Probing(until) | Standing::Out(until) = standing {
-                survey.earliest = Some(survey.earliest.map_or(until, |earliest| earliest.min(until)));
+                // when a probe ends no clock tells, and its end wakes who waits
+                if standing == Standing::Out(until) {
+                    survey.earliest = Some(survey.earliest.map_or(until, |earliest| earliest.min(until)));
+                }
                 if !full && survey.last_resort.is_none_or(|(best, _)| until < best) {
                     survey.last_resort = Some((until, index));
                 }

@@ -35,6 +35,11 @@ impl Bench {
         self.pool.lease(&self.ask()).unwrap()
     }
 
+    /// A lease of a server by its place.
+    fn on(&self, site: usize) -> Lease {
+        self.pool.lease(&Ask { site: Some(site), ..self.ask() }).unwrap()
+    }
+
     fn open(&self, n: usize) -> Vec<Lease> {
         (0..n).map(|_| self.lease()).collect()
     }

@@ -14,7 +14,7 @@ fn a_server_that_fails_is_left_out_and_one_request_at_a_time_asks_whether_it_is_
     bench.pass(10);
     assert_eq!(bench.states(), ["probing", "up"]);
     // while B has one, A has none: it is the one to ask
-    let _held = bench.pool.lease(&Ask { site: Some(1), ..bench.ask() }).unwrap();
+    let _held = bench.on(1);
     let probe = bench.lease();
     assert_eq!((name(&probe), names(&bench.open(5)).as_str()), ('A', "BBBBB"), "one only");
     bench.fail(probe);
@@ -44,8 +44,7 @@ fn a_server_that_returns_while_it_is_asked_can_be_ejected_and_return_again() {
     let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
     bench.fail(bench.lease());
     bench.pass(10);
-    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
-    let mut late = on(&bench, 0);
+    let mut late = bench.on(0);
     // another brings it back, for nobody else is left
     let other = bench.pool.servers()[1].server.clone();
     other.set_health(crate::balance::Health::Unhealthy, "");
@@ -55,10 +54,10 @@ fn a_server_that_returns_while_it_is_asked_can_be_ejected_and_return_again() {
     assert_eq!(bench.one_by_one(1), "B");
     bench.pool.answered(&mut late, Duration::ZERO, bench.now);
     drop(late);
-    bench.fail(on(&bench, 0));
+    bench.fail(bench.on(0));
     assert_eq!(bench.states(), ["ejected", "up"]);
     bench.pass(20);
-    let held = on(&bench, 1);
+    let held = bench.on(1);
     assert_eq!(name(&bench.lease()), 'A', "it is asked again");
     drop(held);
 }
@@ -66,16 +65,15 @@ fn a_server_that_returns_while_it_is_asked_can_be_ejected_and_return_again() {
 #[test]
 fn what_was_begun_under_an_earlier_ejection_tells_nothing_of_a_later_one() {
     let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
-    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
     bench.fail(bench.lease());
     let other = bench.pool.servers()[1].server.clone();
     other.set_health(crate::balance::Health::Unhealthy, "");
     let mut last_resort = bench.lease();
     bench.pass(10);
-    let mut probe = on(&bench, 0);
+    let mut probe = bench.on(0);
     assert_eq!(bench.one_by_one(1), "A");
     other.set_health(crate::balance::Health::Healthy, "");
-    bench.fail(on(&bench, 0));
+    bench.fail(bench.on(0));
     assert_eq!(bench.states(), ["ejected", "up"]);
     bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
     bench.pool.answered(&mut last_resort, Duration::ZERO, bench.now);
@@ -85,7 +83,7 @@ fn what_was_begun_under_an_earlier_ejection_tells_nothing_of_a_later_one() {
 #[test]
 fn failures_within_the_time_add_up_and_only_so_many_eject() {
     let mut bench = Bench::new(json!({ "balance": "round_robin" }), &[json!({ "max_fails": 3 }), json!({})]);
-    let fail_first = |bench: &Bench| bench.fail(bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap());
+    let fail_first = |bench: &Bench| bench.fail(bench.on(0));
     for _ in 0..2 {
         fail_first(&bench);
         bench.pass(1);
@@ -93,7 +91,7 @@ fn failures_within_the_time_add_up_and_only_so_many_eject() {
     assert_eq!(bench.states(), ["up", "up"]);
     bench.pass(11);
     // nginx: a success in the next window forgets them
-    let mut lease = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap();
+    let mut lease = bench.on(0);
     bench.pass(1);
     bench.pool.answered(&mut lease, Duration::ZERO, bench.now);
     for _ in 0..2 {
@@ -119,9 +117,8 @@ fn a_server_that_is_due_is_no_reason_to_eject_the_last() {
     let mut bench = Bench::new(json!({}), &[json!({ "weight": 3 }), json!({ "weight": 1 })]);
     bench.fail(bench.lease());
     bench.pass(10);
-    let on = |bench: &Bench, site| bench.pool.lease(&Ask { site: Some(site), ..bench.ask() }).unwrap();
-    bench.fail(on(&bench, 1));
-    bench.fail(on(&bench, 0));
+    bench.fail(bench.on(1));
+    bench.fail(bench.on(0));
     assert_eq!(bench.states(), ["ejected", "up"]);
 }
 
@@ -181,7 +178,7 @@ fn a_server_is_left_alone_for_as_long_as_it_asks() {
     bench.pass(29);
     assert_eq!(bench.states(), ["ejected", "up"]);
     bench.pass(1);
-    let mut probe = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() }).unwrap();
+    let mut probe = bench.on(0);
     bench.pool.failed(&mut probe, fault(100_000), bench.now);
     bench.pass(299);
     assert_eq!(bench.states(), ["ejected", "up"]);

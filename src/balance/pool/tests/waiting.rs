@@ -1,5 +1,9 @@
 //! The queue: order, leaving, and the end of patience.
 
+use std::pin::Pin;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Wake, Waker};
+
 use super::*;
 
 #[tokio::test]
@@ -46,4 +50,45 @@ async fn one_who_waits_too_long_is_refused() {
     let _held = bench.lease();
     assert_eq!(bench.pool.wait(&bench.ask(), Refusal::Full(None)).await.unwrap_err(), Refusal::QueueLate);
     assert_eq!(bench.pool.queued(), 0);
+}
+
+/// Counts how often what it is handed to wants to be polled again.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Wakes {
+    /// How often this wants to be polled again that is not done yet, if it is polled once.
+    async fn of(waiting: Pin<&mut impl Future<Output: std::fmt::Debug>>) -> usize {
+        let wakes = Arc::new(Self::default());
+        let polled = waiting.poll(&mut Context::from_waker(&Waker::from(wakes.clone())));
+        assert!(polled.is_pending(), "{polled:?}");
+        // the runtime puts off a wake for want of budget
+        tokio::task::yield_now().await;
+        wakes.0.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn who_waits_while_a_server_is_asked_whether_it_is_back_sleeps() {
+    let settings = json!({ "queue": { "size": 1, "timeout": "5s" } });
+    let mut bench = Bench::new(settings, &[json!({ "fail_timeout": "1ms" }), json!({ "max_conns": 1 })]);
+    bench.fail(bench.lease());
+    bench.pass(1);
+    let _held = bench.on(1);
+    let mut probe = bench.lease();
+    assert_eq!(name(&probe), 'A');
+    let ask = bench.ask();
+    let full = bench.pool.lease(&ask).unwrap_err();
+    // its time is over by the runtime's clock, too
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut waiting = Box::pin(bench.pool.wait(&ask, full));
+    assert_eq!(Wakes::of(waiting.as_mut()).await, 0);
+    bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
+    assert_eq!(name(&waiting.await.unwrap()), 'A');
 }
