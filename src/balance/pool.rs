@@ -204,9 +204,7 @@ impl Pool {
                 None => least_conn::choose(turns),
             },
         };
-        // a further attempt is for servers in good standing only
-        let last_resort = survey.last_resort.filter(|_| ask.tried.is_empty()).map(|(_, index)| index);
-        let index = match index.or(last_resort) {
+        let index = match index.or(survey.last_resort.map(|(_, index)| index)) {
             Some(index) => index,
             None if survey.full => return Err(Refusal::Full(survey.earliest)),
             None => return Err(Refusal::Nobody(survey.earliest)),

@@ -14,11 +14,11 @@ use super::{Algorithm, Ask};
 pub(super) struct Survey {
     /// Whether anybody takes part.
     pub anybody: bool,
-    /// Whether somebody would, with less in flight.
+    /// Whether somebody would be chosen, with less in flight.
     pub full: bool,
     /// When the first of the ejected may be tried again.
     pub earliest: Option<Instant>,
-    /// Who is taken for want of anybody.
+    /// Who is taken for want of anybody. Not for a further attempt: those are for servers in good standing.
     pub last_resort: Option<(Instant, usize)>,
 }
 
@@ -26,9 +26,10 @@ impl Survey {
     /// Sees who takes part: those who can, and the backups only if nobody else can.
     pub fn of(sites: &[Site], list: &[Member], turns: &mut [Turn], ask: &Ask<'_>, rule: &Algorithm) -> Self {
         let mut survey = Self::default();
-        let mut backups = false;
+        let (mut backups, mut last_resort_is_full) = (false, false);
         // a first attempt, as most are, may go to anybody
-        let narrows = ask.site.is_some() || !ask.tried.is_empty();
+        let is_first = ask.tried.is_empty();
+        let narrows = ask.site.is_some() || !is_first;
         for (index, (member, turn)) in list.iter().zip(turns.iter_mut()).enumerate() {
             let server = &member.server;
             (turn.takes_part, turn.stands_by) = (false, false);
@@ -46,7 +47,8 @@ impl Survey {
                 if standing == Standing::Out(until) {
                     survey.earliest = Some(survey.earliest.map_or(until, |earliest| earliest.min(until)));
                 }
-                if !full && survey.last_resort.is_none_or(|(best, _)| until < best) {
+                last_resort_is_full |= is_first && full;
+                if is_first && !full && survey.last_resort.is_none_or(|(best, _)| until < best) {
                     survey.last_resort = Some((until, index));
                 }
                 continue;
@@ -73,6 +75,8 @@ impl Survey {
         }
         if survey.anybody || survey.full {
             survey.last_resort = None;
+        } else if survey.last_resort.is_none() {
+            survey.full = last_resort_is_full;
         }
         survey
     }

@@ -170,6 +170,22 @@ fn a_server_that_is_ejected_serves_where_nobody_else_is_left_and_returns_by_that
 }
 
 #[test]
+fn the_last_resort_has_no_more_than_its_max_conns_either() {
+    let bench = Bench::new(json!({}), &[json!({ "max_conns": 1 }), json!({})]);
+    bench.fail(bench.on(0));
+    bench.pool.servers()[1].server.set_health(crate::balance::Health::Unhealthy, "");
+    let held = bench.lease();
+    assert_eq!(name(&held), 'A');
+    let until = bench.pool.servers()[0].server.ejected_until();
+    assert_eq!(bench.pool.lease(&bench.ask()).unwrap_err(), Refusal::Full(until), "it is worth waiting for");
+    let tried = [u64::MAX];
+    let further = bench.pool.lease(&Ask { tried: &tried, ..bench.ask() });
+    assert_eq!(further.unwrap_err(), Refusal::Nobody(until), "a further attempt would not be taken");
+    drop(held);
+    assert_eq!(name(&bench.lease()), 'A');
+}
+
+#[test]
 fn a_server_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
     let mut lease = bench.lease();
