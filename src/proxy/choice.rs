@@ -35,7 +35,7 @@ pub enum Next {
 /// Chooses the server of the next attempt.
 ///
 /// # Errors
-/// That there is none, or that the client left while it waited for one.
+/// That there is none, or that the client left or the time was up while it waited for one.
 pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
     let fresh_connection = std::mem::take(&mut x.attempts.same_server);
     if !fresh_connection {
@@ -142,7 +142,7 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
     }
 }
 
-/// Waits for a server, as long as the client does and the exchange may take.
+/// Waits for a server, as long as the client does and the exchange may take; an error if either is over.
 async fn wait(
     session: &mut Session,
     x: &mut Exchange,
@@ -155,7 +155,10 @@ async fn wait(
     let ask = ask(x, std::time::Instant::now());
     tokio::select! {
         found = pool.wait(&ask, refusal) => Ok(found),
-        () = tokio::time::sleep(patience) => Ok(Err(Refusal::QueueLate)),
+        () = tokio::time::sleep(patience) => {
+            x.failure = Some(Failure::TotalTimeout);
+            Error::e_explain(ErrorType::ConnectProxyFailure, "the exchange may take no longer")
+        }
         error = client_leaves(session), if has_client => {
             x.failure = Some(Failure::ClientGone);
             Err(error.into_down())

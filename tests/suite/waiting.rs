@@ -100,6 +100,25 @@ async fn one_who_waits_too_long_is_refused_by_the_status_of_the_yaml() {
 }
 
 #[tokio::test]
+async fn to_wait_counts_as_part_of_the_whole_and_no_fallback_has_time_left_then() {
+    let (origin, second, last) = (origin().await, origin().await, gate());
+    origin.answers(sse().event("one").wait(&last).end());
+    let fallback = format!("fallback: second\n  second: {{ servers: [{{ address: \"{}\" }}] }}", second.server());
+    let gateway = before(&origin, &format!("queue: {{ size: 1, timeout: 30s }}\n    {fallback}")).await;
+    let text = std::fs::read_to_string(gateway.file()).unwrap();
+    let first = asks(http1(gateway.address()).await, "first");
+    origin.request(0).await;
+    gateway.reload(text.replace("queue:", "timeouts: { total: 200ms }\n    queue:")).await;
+    let late = http1(gateway.address()).await.post("/v1/messages", call(300, 1)).await;
+    assert_eq!((late.status.as_u16(), second.count()), (504, 0));
+    let row = gateway.logged(|row| row["status"] == 504).await;
+    assert_eq!((row["error"].as_str(), row["attempts"].as_u64()), (Some("total_timeout"), Some(0)));
+    last.open();
+    assert_eq!(first.await.unwrap().status, 200);
+    gateway.rests().await;
+}
+
+#[tokio::test]
 async fn one_who_leaves_while_it_waits_makes_way() {
     let (origin, last) = (origin().await, gate());
     origin.answers(sse().event("one").wait(&last).end());
