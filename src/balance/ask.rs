@@ -15,13 +15,15 @@ pub struct Ask<'a> {
     pub key: Option<u64>,
     /// Only the addresses of this server of the YAML.
     pub site: Option<usize>,
+    /// A further attempt is asked for, within a budget of this many percent of the requests.
+    pub budget: Option<u64>,
 }
 
 impl Ask<'_> {
     /// For a first attempt, of which nothing is known.
     #[must_use]
     pub fn at(now: Instant) -> Self {
-        Self { now, tried: &[], tokens: 0, key: None, site: None }
+        Self { now, tried: &[], tokens: 0, key: None, site: None, budget: None }
     }
 }
 
@@ -32,8 +34,10 @@ pub enum Refusal {
     Nobody(Option<Instant>),
     /// Those that could take it have as many as they may.
     Full(Option<Instant>),
-    /// The queue is full, or the time in it is over.
+    /// The queue is full.
     QueueFull,
     /// The time in the queue is over.
     QueueLate,
+    /// The budget of further attempts is spent.
+    Budget,
 }

@@ -47,6 +47,14 @@ impl Budget {
         })
     }
 
+    /// Gives back a retry that was not made.
+    pub fn not_made(&self, now: Instant) {
+        self.at(now, |seconds| {
+            let slot = seconds.slot();
+            slot.retries = slot.retries.saturating_sub(1);
+        });
+    }
+
     fn at<T>(&self, now: Instant, work: impl FnOnce(&mut Seconds) -> T) -> T {
         let mut seconds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seconds.roll(now);
@@ -95,6 +103,14 @@ mod tests {
             "of what is long past nothing counts, of the last 20 the 20 more do"
         );
         assert_eq!(retries(&budget, 20, start + Duration::from_secs(1000)), 100);
+    }
+
+    #[test]
+    fn a_retry_that_is_not_made_costs_nothing() {
+        let (budget, start) = (Budget::default(), Instant::now());
+        assert_eq!(retries(&budget, 20, start), 100);
+        budget.not_made(start);
+        assert_eq!(retries(&budget, 20, start), 1);
     }
 
     #[test]

@@ -127,11 +127,6 @@ impl Pool {
         lease.server.answered(now, role);
     }
 
-    /// Takes a further attempt out of the budget of this many percent of the requests; `false` if it is spent.
-    pub fn may_retry(&self, percent: u64, now: Instant) -> bool {
-        self.group.budget.retry(percent, now)
-    }
-
     /// The rule by which it chooses.
     #[must_use]
     pub fn rule(&self) -> &Algorithm {
@@ -189,7 +184,20 @@ impl Pool {
         self.members().list.is_empty()
     }
 
+    /// A server and, for a further attempt, its part of the budget: both or neither.
     fn choose(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
+        let Some(percent) = ask.budget else { return self.choose_server(ask) };
+        if !self.group.budget.retry(percent, ask.now) {
+            return Err(Refusal::Budget);
+        }
+        let chosen = self.choose_server(ask);
+        if chosen.is_err() {
+            self.group.budget.not_made(ask.now);
+        }
+        chosen
+    }
+
+    fn choose_server(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
         let mut members = self.members();
         let Members { list, turns, .. } = &mut *members;
         let survey = Survey::of(&self.sites, list, turns, ask, &self.rule);

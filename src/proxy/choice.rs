@@ -74,14 +74,15 @@ pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Nex
     let now = std::time::Instant::now();
     if x.attempts.made < upstream.attempts {
         match upstream.pool.lease(&ask(x, now)) {
-            Ok(lease) if upstream.pool.may_retry(upstream.retry_percent, now) => return taken(x, lease),
+            Ok(lease) => return taken(x, lease),
             Err(Refusal::Full(_)) if may_wait && upstream.pool.queue().is_some() => return Next::Queue,
             _ => {}
         }
     }
     for (fallbacks, fallback) in upstream.chain().enumerate().skip(1) {
         let key = x.attempts.keys.get(x.attempts.taken_over + fallbacks).copied().flatten();
-        let next = match fallback.pool.lease(&Ask { tried: &[], key, ..ask(x, now) }) {
+        // its own requests are what its budget is a share of, and this is one of them
+        let next = match fallback.pool.lease(&Ask { tried: &[], budget: None, key, ..ask(x, now) }) {
             Ok(lease) => taken(x, lease),
             Err(Refusal::Full(_)) if may_wait && fallback.pool.queue().is_some() => Next::Queue,
             Err(_) => continue,
@@ -101,10 +102,11 @@ fn taken(x: &mut Exchange, next: Lease) -> Next {
     Next::Taken
 }
 
-/// Takes another address of a server of the YAML, which costs no attempt.
+/// Takes another address of a server of the YAML, which costs no attempt and nothing of the budget.
 pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
     let (Some(upstream), Some(_)) = (&x.attempts.upstream, site) else { return false };
-    let Ok(lease) = upstream.pool.lease(&Ask { site, ..ask(x, std::time::Instant::now()) }) else { return false };
+    let ask = Ask { site, budget: None, ..ask(x, std::time::Instant::now()) };
+    let Ok(lease) = upstream.pool.lease(&ask) else { return false };
     x.attempts.made = x.attempts.made.saturating_sub(1);
     taken(x, lease);
     true
@@ -127,7 +129,7 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
         };
         let failure = match refusal {
             Refusal::Nobody(_) if upstream.pool.is_unresolved() => Failure::Unresolved,
-            Refusal::Nobody(_) => Failure::NoServer,
+            Refusal::Nobody(_) | Refusal::Budget => Failure::NoServer,
             Refusal::Full(_) => Failure::Full(StatusCode::SERVICE_UNAVAILABLE),
             Refusal::QueueFull | Refusal::QueueLate => {
                 Failure::Full(upstream.pool.queue().map(|queue| queue.status).unwrap_or_default().code())
@@ -173,6 +175,7 @@ fn ask(x: &Exchange, now: std::time::Instant) -> Ask<'_> {
         tokens: x.attempts.tokens,
         key: x.attempts.keys.get(x.attempts.taken_over).copied().flatten(),
         site: None,
+        budget: x.attempts.upstream.as_ref().filter(|_| !x.attempts.tried.is_empty()).map(|up| up.retry_percent),
     }
 }
 

@@ -229,3 +229,24 @@ async fn a_request_that_found_nobody_waits_for_nobody() {
         gateway().server(nobody.address()).upstream_settings("queue: { size: 5, timeout: 30s }").start().await;
     assert_eq!(http1(gateway.address()).await.post("/v1/messages", call(300, 1)).await.status, 502);
 }
+
+#[tokio::test]
+async fn a_further_attempt_for_which_the_budget_has_nothing_left_does_not_wait() {
+    let (slow, nobody, last) = (origin().await, refusing(), gate());
+    slow.answers(sse().event("one").wait(&last).end());
+    let yaml = format!(
+        "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nupstreams:\n  origin:\n    \
+         balance: round_robin\n    servers: [{{ address: \"{}\", max_conns: 1 }}, {{ address: \"{}\" }}]\n    \
+         queue: {{ size: 5, timeout: 30s }}\n    retry: {{ budget: 0% }}\nroutes: [{{ upstream: origin }}]\n",
+        slow.server(),
+        nobody.address()
+    );
+    let gateway = gateway().yaml(yaml).start().await;
+    let held = asks(http1(gateway.address()).await, "held");
+    slow.request(0).await;
+    let asked = tokio::time::timeout(Duration::from_secs(20), asks(http1(gateway.address()).await, "fails"));
+    assert_eq!(asked.await.unwrap().unwrap().status, 502);
+    last.open();
+    assert_eq!(held.await.unwrap().status, 200);
+    gateway.rests().await;
+}

@@ -12,7 +12,8 @@ pub struct Retry {
     /// What makes an attempt worth another.
     pub on: Vec<RetryOn>,
     /// How many of all attempts may be further ones, against storms: this share of the requests of the last 10 s, and 10 a
-    /// second besides.
+    /// second besides. The first attempt on a fallback is outside of it, and so is one on another address of a name that
+    /// could not be connected to.
     pub budget: Share,
     /// Whether a POST that was sent in full and met with silence or a broken connection, and so may have been carried
     /// out, is tried again.

@@ -92,3 +92,20 @@ async fn who_waits_while_a_server_is_asked_whether_it_is_back_sleeps() {
     bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
     assert_eq!(name(&waiting.await.unwrap()), 'A');
 }
+
+#[tokio::test]
+async fn a_further_attempt_that_waits_is_within_the_budget_when_its_turn_comes() {
+    let settings = json!({ "queue": { "size": 1, "timeout": "5s" } });
+    let bench = Bench::new(settings, &[json!({}), json!({ "max_conns": 1 })]);
+    let held = bench.on(1);
+    let tried = [bench.on(0).server().id()];
+    let ask = Ask { tried: &tried, budget: Some(20), ..bench.ask() };
+    let full = bench.pool.lease(&ask).unwrap_err();
+    let mut waiting = Box::pin(bench.pool.wait(&ask, full));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let others = (0..10_000).take_while(|_| bench.pool.group.budget.retry(20, Instant::now())).count();
+    assert_eq!(others, 100, "to wait costs nothing of it");
+    drop(held);
+    assert_eq!(waiting.await.unwrap_err(), Refusal::Budget);
+    assert_eq!(bench.pool.servers()[1].server.choices(), 1, "nobody was chosen");
+}
