@@ -20,6 +20,9 @@ pub(super) struct Group {
     pub queue: Queue,
     /// Whether another attempt may be made.
     pub budget: Budget,
+    /// The most requests on each server, as the configuration in force has it.
+    limits: Mutex<HashMap<ServerAddress, u64>>,
+    limits_set: AtomicU64,
     /// Whether a server that comes now is an addition.
     settled: AtomicBool,
     judging: Mutex<()>,
@@ -34,6 +37,8 @@ impl Group {
             servers: Mutex::default(),
             queue: Queue::default(),
             budget: Budget::default(),
+            limits: Mutex::default(),
+            limits_set: AtomicU64::new(0),
             settled: AtomicBool::new(false),
             judging: Mutex::default(),
         }
@@ -66,6 +71,30 @@ impl Group {
     pub fn servers(&self) -> Vec<Arc<Server>> {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The most requests on a server of this site: what is in flight is counted for all configurations together, so that the
+    /// one in force limits it for all. Its own where that one does not name the server, or none has come into force.
+    pub fn limit(&self, site: &Site) -> u64 {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.get(&site.address).copied().unwrap_or(site.limit())
+    }
+
+    /// From now on these limits hold.
+    pub fn set_limits(&self, sites: &[Site]) {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.clear();
+        for site in sites {
+            // of one that is named twice, the larger lets more through anyway
+            let limit = limits.entry(site.address.clone()).or_default();
+            *limit = site.limit().max(*limit);
+        }
+        self.limits_set.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that grows whenever limits are set.
+    pub fn limits_set(&self) -> u64 {
+        self.limits_set.load(Ordering::Acquire)
     }
 
     /// From now on a new server is one that was added.

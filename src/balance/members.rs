@@ -13,7 +13,7 @@ use super::turn::Turn;
 pub(super) struct Members {
     pub list: Vec<Member>,
     pub turns: Vec<Turn>,
-    /// The change of addresses that was seen last.
+    /// The change of addresses or limits that was seen last.
     pub seen: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Member {
     /// Its full weight, scaled.
     pub weight: u64,
     /// What of its site every choice asks for, at hand.
-    pub max_conns: u64,
+    pub limit: u64,
     pub backup: bool,
     pub down: bool,
 }
@@ -63,7 +63,7 @@ impl Members {
                     label: label(site, *socket, found.len()),
                     site: at,
                     weight,
-                    max_conns: if site.max_conns == 0 { u64::MAX } else { site.max_conns },
+                    limit: group.limit(site),
                     backup: site.backup,
                     down: site.down,
                 });

@@ -50,6 +50,13 @@ impl Pool {
         pool
     }
 
+    /// Its configuration is in force: its limits hold for requests that came under an older one, too, and who waits looks
+    /// again.
+    pub fn come_into_force(&self) {
+        self.group.set_limits(&self.sites);
+        self.group.queue.wake();
+    }
+
     /// Chooses a server. It counts as in flight there until the lease is dropped.
     ///
     /// # Errors
@@ -70,7 +77,9 @@ impl Pool {
     /// Why none was chosen; the refusal of [`lease`](Self::lease) if there is no queue.
     pub async fn wait(&self, ask: &Ask<'_>, refusal: Refusal) -> Result<Lease, Refusal> {
         let (Some(settings), Refusal::Full(_)) = (&self.queue, refusal) else { return Err(refusal) };
-        let place = self.group.queue.join(settings.size as usize).ok_or(Refusal::QueueFull)?;
+        // those who may go to any server of this configuration are alike; one that was elsewhere before is like nobody
+        let kind = ask.tried.is_empty().then(|| std::ptr::from_ref(self).addr());
+        let place = self.group.queue.join(settings.size as usize, kind).ok_or(Refusal::QueueFull)?;
         let mut look = ask.now;
         let found = tokio::time::timeout(settings.timeout.get(), async {
             // what comes back by time alone wakes nobody
@@ -82,7 +91,10 @@ impl Pool {
                 }
                 look = Instant::now();
                 match self.choose(&Ask { now: look, ..*ask }) {
-                    Err(Refusal::Full(earliest)) => back = earliest,
+                    Err(Refusal::Full(earliest)) => {
+                        back = earliest;
+                        place.pass();
+                    }
                     other => return other,
                 }
             }
@@ -229,13 +241,15 @@ impl Pool {
         healthy && standing == Standing::Good && !self.sites[other.site].down && !Arc::ptr_eq(&other.server, failing)
     }
 
-    /// The members, after a look at whether any name's addresses have changed.
+    /// The members, after a look at whether any name's addresses or the limits have changed.
     fn members(&self) -> MutexGuard<'_, Members> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = self.changes.load(Ordering::Acquire);
+        let changes = self.changes.load(Ordering::Acquire).wrapping_add(self.group.limits_set());
         if members.seen != Some(changes) {
             members.renew(&self.sites, &self.group);
             members.seen = Some(changes);
+            // there may be room where there was none
+            self.group.queue.wake();
         }
         members
     }

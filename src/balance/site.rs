@@ -24,6 +24,11 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// The most requests on it.
+    pub fn limit(&self) -> u64 {
+        if self.max_conns == 0 { u64::MAX } else { self.max_conns }
+    }
+
     pub fn new(settings: &ServerSettings, upstream: &UpstreamSettings, resolver: &Resolver) -> Self {
         let longest = upstream.eject.longest.get();
         let initial = upstream.health_check.as_ref().map(|check| check.initial);

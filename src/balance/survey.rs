@@ -41,7 +41,7 @@ impl Survey {
                 continue;
             }
             turn.load = server.in_flight();
-            let full = turn.load >= member.max_conns;
+            let full = turn.load >= member.limit;
             if let Standing::Probing(until) | Standing::Out(until) = standing {
                 // when a probe ends no clock tells, and its end wakes who waits
                 if standing == Standing::Out(until) {

@@ -134,7 +134,9 @@ impl Running {
         let config = self.source.load()?;
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
         self.open(prepared)?;
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.store(snapshot.clone());
+        snapshot.upstreams.iter().for_each(|upstream| upstream.pool.come_into_force());
         self.lasting.checks.look();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);

@@ -200,6 +200,29 @@ async fn a_reload_while_some_wait_loses_none_of_them() {
 }
 
 #[tokio::test]
+async fn a_reload_that_raises_max_conns_lets_those_through_that_wait() {
+    let (origin, last) = (origin().await, gate());
+    origin.answers(sse().event("one").wait(&last).end());
+    let gateway = before(&origin, "queue: { size: 5, timeout: 30s }").await;
+    let text = std::fs::read_to_string(gateway.file()).unwrap();
+    let mut asking = Vec::new();
+    for (number, name) in ["first", "second", "third"].into_iter().enumerate() {
+        asking.push(asks(http1(gateway.address()).await, name));
+        under_way(&gateway, number + 1).await;
+    }
+    origin.request(0).await;
+    gateway.reload(text.replace("max_conns: 1", "max_conns: 2")).await;
+    assert_eq!(origin.request(1).await.target, "/second/v1/messages");
+    assert_eq!(origin.count(), 2);
+    last.open();
+    for answer in asking {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!(origin.most_streams(), 2);
+    gateway.rests().await;
+}
+
+#[tokio::test]
 async fn who_waits_is_woken_by_a_server_that_comes_back_by_time_alone() {
     let (bad, slow, last) = (origin().await, origin().await, gate());
     slow.answers(sse().event("one").wait(&last).end());

@@ -5,7 +5,9 @@ use plugin_api::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A queue for the requests that find every server at its `max_conns`: first come, first served.
+/// A queue for the requests that find every server at its `max_conns`: first come, first served. A reload keeps them
+/// waiting for the servers they came for: a new `max_conns` holds for them, too, but a server that it adds takes only those
+/// that come after it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueSettings {

@@ -109,3 +109,115 @@ async fn a_further_attempt_that_waits_is_within_the_budget_when_its_turn_comes()
     assert_eq!(waiting.await.unwrap_err(), Refusal::Budget);
     assert_eq!(bench.pool.servers()[1].server.choices(), 1, "nobody was chosen");
 }
+
+const QUEUE: &str = r#"{ "queue": { "size": 9, "timeout": "5s" } }"#;
+
+fn with_queue(servers: &[Value]) -> Bench {
+    Bench::new(serde_json::from_str(QUEUE).unwrap(), servers)
+}
+
+/// The bench's pool after a reload to these servers.
+fn reloaded(bench: &Bench, servers: &[Value]) -> Pool {
+    let pool = pool(serde_json::from_str(QUEUE).unwrap(), servers, &bench.registry, &bench.resolver);
+    pool.come_into_force();
+    pool
+}
+
+#[tokio::test]
+async fn a_limit_that_a_reload_raises_is_raised_for_who_waits() {
+    let bench = with_queue(&[json!({ "max_conns": 1 })]);
+    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let held = bench.lease();
+    let mut waiting = [(); 3].map(|()| Box::pin(bench.pool.wait(&ask, full)));
+    for one in &mut waiting {
+        assert!(futures_util::poll!(one.as_mut()).is_pending());
+    }
+    let after = reloaded(&bench, &[json!({ "max_conns": 3 })]);
+    let [first, second, third] = &mut waiting;
+    let _taken = [first.await.unwrap(), second.await.unwrap()];
+    assert!(futures_util::poll!(third.as_mut()).is_pending());
+    assert_eq!(after.queued(), 1);
+    // and one that is lowered is lowered
+    reloaded(&bench, &[json!({ "max_conns": 2 })]);
+    drop(held);
+    assert!(futures_util::poll!(third.as_mut()).is_pending());
+}
+
+#[tokio::test]
+async fn who_comes_after_a_reload_does_not_wait_behind_those_who_cannot_use_what_it_added() {
+    let bench = with_queue(&[json!({ "max_conns": 1 })]);
+    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let held = bench.lease();
+    let mut old = [(); 2].map(|()| Box::pin(bench.pool.wait(&ask, full)));
+    for one in &mut old {
+        assert!(futures_util::poll!(one.as_mut()).is_pending());
+    }
+    let after = reloaded(&bench, &[json!({ "max_conns": 1 }), json!({ "max_conns": 1 })]);
+    assert_eq!(after.lease(&ask).unwrap_err(), full, "nobody overtakes those who wait");
+    let mut new = [(); 2].map(|()| Box::pin(after.wait(&ask, full)));
+    for one in &mut new {
+        assert!(futures_util::poll!(one.as_mut()).is_pending(), "it is not for the new one to look first");
+    }
+    for one in &mut old {
+        assert!(futures_util::poll!(one.as_mut()).is_pending());
+    }
+    let [first, second] = &mut new;
+    let taken = first.await.unwrap();
+    assert_eq!(name(&taken), 'B');
+    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    // what both could have is for the one who came first
+    drop(held);
+    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    let [first, next] = old;
+    let held = first.await.unwrap();
+    drop(taken);
+    assert!(futures_util::poll!(Box::pin(next)).is_pending());
+    assert_eq!(name(&second.await.unwrap()), 'B');
+    drop(held);
+}
+
+#[tokio::test]
+async fn one_who_leaves_passes_on_what_was_meant_for_it_wherever_it_stands() {
+    let bench = with_queue(&[json!({ "max_conns": 1 })]);
+    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let _held = bench.lease();
+    let mut old = Box::pin(bench.pool.wait(&ask, full));
+    assert!(futures_util::poll!(&mut old).is_pending());
+    let after = reloaded(&bench, &[json!({ "max_conns": 1 }), json!({})]);
+    let mut leaves = Box::pin(after.wait(&ask, full));
+    let mut stays = Box::pin(after.wait(&ask, full));
+    assert!(futures_util::poll!(&mut leaves).is_pending() && futures_util::poll!(&mut stays).is_pending());
+    assert!(futures_util::poll!(&mut old).is_pending());
+    drop(leaves);
+    assert_eq!(name(&stays.await.unwrap()), 'B');
+}
+
+#[tokio::test]
+async fn an_address_that_comes_with_the_dns_is_found_by_who_waits() {
+    let bench = with_queue(&[json!({ "address": "proxy:80", "max_conns": 1 })]);
+    let name = bench.resolver.name("proxy", 80);
+    name.found(vec![at(1)]);
+    let _held = bench.lease();
+    let ask = bench.ask();
+    let mut waiting = Box::pin(bench.pool.wait(&ask, Refusal::Full(None)));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    name.found(vec![at(1), at(2)]);
+    // as the health checks do all the time
+    assert_eq!(bench.pool.servers().len(), 2);
+    assert_eq!(waiting.await.unwrap().server().socket(), at(2));
+}
+
+#[tokio::test]
+async fn one_who_may_not_go_where_room_is_does_not_block_the_next() {
+    let bench = with_queue(&[json!({ "max_conns": 1 }), json!({ "max_conns": 1 })]);
+    let held = bench.open(2);
+    let (tried, full) = ([held[0].server().id()], Refusal::Full(None));
+    let (again, ask) = (Ask { tried: &tried, ..bench.ask() }, bench.ask());
+    let mut further = Box::pin(bench.pool.wait(&again, full));
+    let mut first = Box::pin(bench.pool.wait(&ask, full));
+    assert!(futures_util::poll!(&mut further).is_pending() && futures_util::poll!(&mut first).is_pending());
+    let mut held = held.into_iter();
+    drop(held.next());
+    assert!(futures_util::poll!(&mut further).is_pending());
+    assert_eq!(name(&first.await.unwrap()), 'A');
+}
