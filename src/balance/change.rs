@@ -24,6 +24,8 @@ pub enum Change<'a> {
     Healthy,
     /// Its checks fail, the last one in this way; it takes no requests.
     Unhealthy(&'a str),
+    /// It is not checked any more, and was unhealthy.
+    Unchecked,
 }
 
 impl Change<'_> {
@@ -39,6 +41,8 @@ impl Change<'_> {
             Self::Healthy => info!(upstream, server = name, address:% = socket; "server healthy: its checks succeed"),
             Self::Unhealthy(found) => warn!(upstream, server = name, address:% = socket, found;
                 "server unhealthy: its checks fail; others take its requests"),
+            Self::Unchecked => info!(upstream, server = name, address:% = socket;
+                "server unchecked: it was unhealthy, and takes requests again where it is still in use"),
         }
     }
 }

@@ -160,6 +160,7 @@ impl Server {
             _ if before == health => return false,
             Health::Healthy if before == Health::Unhealthy => Change::Healthy.tell(self),
             Health::Unhealthy => Change::Unhealthy(found).tell(self),
+            Health::Unknown if before == Health::Unhealthy => Change::Unchecked.tell(self),
             Health::Healthy | Health::Unknown => {}
         }
         self.group.queue.wake();

@@ -47,6 +47,7 @@ async fn without_its_check_a_server_gets_requests_again() {
     assert_eq!(get(&gateway).await, 503);
     gateway.reload(text.replace(QUICK, "")).await;
     turns(&gateway, &a.server(), true).await;
+    gateway.says("server unchecked").await;
     assert_eq!(get(&gateway).await, 200);
     assert!(seen(&gateway, &a.server()).await["health_check"].is_null());
     let checks = a.count() - calls(&a);
