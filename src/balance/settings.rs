@@ -59,8 +59,10 @@ pub struct UpstreamSettings {
     /// Where requests wait while every server has as many as its `max_conns`. Absent: they are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueSettings>,
-    /// The upstream that takes over, with attempts of its own, when this one has no server left to try, or no attempt.
-    /// Absent: none.
+    /// The upstream that takes over, with attempts of its own: when no server of this one can take a request (it has none
+    /// that is in use and has an address, or all are full and so is the queue, or the wait in it was too long), and when an
+    /// attempt has failed that is worth another by `retry.on`, but no server, attempt or budget is left for it. What is not
+    /// worth another goes to the client as it is. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Located<Fallback>>,
 }

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 /// The last server that is left is not ejected, whatever it does: it stays in use for want of another. Requests are not held
 /// back from it, as they are not in nginx, but it gets no more than them: while the others are out, none is tried again but
 /// on it, within the budget of `retry`. Where all are out nevertheless (one ejected, the other found unhealthy), the one
-/// whose time is over first takes the requests, and no second tries.
+/// whose time is over first takes the requests, up to its `max_conns`, and no second tries.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eject {
     /// The statuses that count as failures.
     pub on: Vec<FailureStatus>,
-    /// The longest that a server is left out, be it by doubling or by its own `retry-after`.
+    /// The longest that a server is left out, be it by doubling or by its own `retry-after`; but never less than its
+    /// `fail_timeout`.
     pub longest: Period,
 }
 

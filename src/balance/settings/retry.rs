@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Retry {
     /// Attempts in all, the first included; 1 is a single try.
     pub attempts: Attempts,
-    /// What makes an attempt worth another.
+    /// What makes an attempt worth another. An answer of 400 or above has the last word on itself: with
+    /// `x-should-retry: true` it is worth another whatever its status, with `false` it is not.
     pub on: Vec<RetryOn>,
     /// How many of all attempts may be further ones, against storms: this share of the requests of the last 10 s, and 10 a
     /// second besides. The first attempt on a fallback is outside of it, and so is one on another address of a name that
