@@ -1,11 +1,13 @@
 //! What is counted, as Prometheus reads it. Counts what it is told; does not know whence it comes.
 
+mod family;
 mod held;
 mod requests;
 mod servers;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod upstreams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use tokens::Tokens;
 
 pub use held::{ConnectionInFlight, InFlight, SnapshotAlive};
 pub use servers::ServerFigures;
+pub use upstreams::UpstreamFigures;
 
 /// The figures of one gateway.
 #[derive(Debug)]
@@ -140,14 +143,15 @@ impl Metrics {
         self.access_log_lost.clone()
     }
 
-    /// All figures and those of these servers, in Prometheus' text format 0.0.4.
+    /// All figures and those of these upstreams and servers, in Prometheus' text format 0.0.4.
     #[must_use]
-    pub fn render(&self, servers: &[ServerFigures]) -> Vec<u8> {
+    pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
         let told = self.access_log_told.fetch_max(lost, Ordering::Relaxed);
         self.access_log_lost_total.inc_by(lost.saturating_sub(told));
         let mut text = Vec::with_capacity(16 << 10);
         let mut families = self.registry.gather();
+        families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!(error:%; "metrics cannot be written");

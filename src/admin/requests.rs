@@ -40,8 +40,10 @@ fn readyz(admin: &Admin) -> Answer {
 }
 
 fn metrics(admin: &Admin) -> Answer {
-    let servers: Vec<_> = (admin.upstreams)().iter().flat_map(UpstreamSeen::figures).collect();
-    answer::prometheus(admin.metrics.render(&servers))
+    let seen = (admin.upstreams)();
+    let upstreams: Vec<_> = seen.iter().filter_map(UpstreamSeen::figures).collect();
+    let servers: Vec<_> = seen.iter().flat_map(UpstreamSeen::server_figures).collect();
+    answer::prometheus(admin.metrics.render(&upstreams, &servers))
 }
 
 fn upstreams(admin: &Admin) -> Answer {

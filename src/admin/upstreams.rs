@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::balance::{Health, Listed, Pool, Server, State};
 use crate::health::LastCheck;
-use crate::metrics::ServerFigures;
+use crate::metrics::{ServerFigures, UpstreamFigures};
 
 /// An upstream.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +22,8 @@ pub struct UpstreamSeen {
     balance: Value,
     /// Requests that wait for a server.
     queued: usize,
+    /// Further attempts for which the retry budget had nothing left, since the upstream is known.
+    retries_refused: u64,
     /// Servers of the YAML whose names have no address.
     unresolved: Vec<String>,
     /// Its servers, in the order of the YAML; a name with several addresses is as many. Behind them those that the
@@ -84,6 +86,7 @@ impl UpstreamSeen {
             name: name.clone(),
             balance: serde_json::to_value(pool.rule()).unwrap_or_default(),
             queued: pool.queued(),
+            retries_refused: pool.retries_refused(),
             unresolved: pool.unresolved(),
             servers: servers.iter().map(|listed| ServerSeen::look(listed, last_check(listed), now)).collect(),
         }
@@ -95,7 +98,8 @@ impl UpstreamSeen {
             let known = seen.iter().position(|upstream| *upstream.name == *server.upstream());
             let known = known.unwrap_or_else(|| {
                 let name = server.upstream().into();
-                seen.push(Self { name, balance: Value::Null, queued: 0, unresolved: Vec::new(), servers: Vec::new() });
+                let (balance, unresolved, servers) = (Value::Null, Vec::new(), Vec::new());
+                seen.push(Self { name, balance, queued: 0, retries_refused: 0, unresolved, servers });
                 seen.len() - 1
             });
             let servers = &mut seen[known].servers;
@@ -105,8 +109,14 @@ impl UpstreamSeen {
         }
     }
 
-    /// The same for a scrape. A server that the YAML names twice is one there.
-    pub fn figures(&self) -> impl Iterator<Item = ServerFigures> {
+    /// The same for a scrape; none if the configuration has it no longer.
+    pub fn figures(&self) -> Option<UpstreamFigures> {
+        let Self { queued, retries_refused, .. } = *self;
+        (!self.balance.is_null()).then(|| UpstreamFigures { upstream: self.name.clone(), queued, retries_refused })
+    }
+
+    /// The same of its servers. One that the YAML names twice is one there.
+    pub fn server_figures(&self) -> impl Iterator<Item = ServerFigures> {
         let servers = self.servers.iter().enumerate();
         let once = servers.filter(|(at, server)| self.servers[..*at].iter().all(|other| other.server != server.server));
         once.map(|(_, server)| server.figures(&self.name))
@@ -217,7 +227,7 @@ mod tests {
     }
 
     fn in_flight(seen: &[UpstreamSeen]) -> Vec<(String, u64)> {
-        seen.iter().flat_map(UpstreamSeen::figures).map(|one| (one.server.to_string(), one.in_flight)).collect()
+        seen.iter().flat_map(UpstreamSeen::server_figures).map(|one| (one.server.to_string(), one.in_flight)).collect()
     }
 
     #[test]

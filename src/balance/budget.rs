@@ -18,6 +18,8 @@ struct Seconds {
     now: u64,
     began: Option<Instant>,
     slots: [Slot; WINDOW as usize],
+    /// Retries for which nothing was left, since ever.
+    refused: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,9 +44,16 @@ impl Budget {
             let may = percent > 0 && retries < allowed;
             if may {
                 seconds.slot().retries += 1;
+            } else {
+                seconds.refused += 1;
             }
             may
         })
+    }
+
+    /// How often a retry was refused.
+    pub fn refused(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refused
     }
 
     /// Gives back a retry that was not made.
@@ -117,6 +126,6 @@ mod tests {
     fn no_share_is_no_retry() {
         let (budget, start) = (Budget::default(), Instant::now());
         budget.request(start);
-        assert_eq!(retries(&budget, 0, start), 0);
+        assert_eq!((retries(&budget, 0, start), budget.refused()), (0, 1));
     }
 }

@@ -157,6 +157,12 @@ impl Pool {
         self.group.queue.len()
     }
 
+    /// How often a further attempt was refused because the budget had nothing left.
+    #[must_use]
+    pub fn retries_refused(&self) -> u64 {
+        self.group.budget.refused()
+    }
+
     /// The servers as they are now: in the order of the YAML, and of each name's addresses. A server whose name is not
     /// resolved is not among them.
     #[must_use]

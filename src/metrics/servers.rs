@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{LabelPair, MetricFamily, MetricType};
+
+use super::family::{counter, family, gauge as gauge_of, label};
 
 /// The figures of one server.
 #[derive(Clone, Debug)]
@@ -27,13 +29,7 @@ pub struct ServerFigures {
 /// The metrics of the servers.
 pub(super) fn families(servers: &[ServerFigures]) -> Vec<MetricFamily> {
     let gauge = |name, help, value: fn(&ServerFigures) -> u64| {
-        let one = |server: &ServerFigures| {
-            let mut metric = Metric::from_label(labels(server, None));
-            let mut gauge = Gauge::default();
-            gauge.set_value(value(server) as f64);
-            metric.set_gauge(gauge);
-            metric
-        };
+        let one = |server: &ServerFigures| gauge_of(labels(server, None), value(server));
         family(name, help, MetricType::GAUGE, servers.iter().map(one).collect())
     };
     let choices = servers.iter().map(|server| counter(labels(server, None), server.choices));
@@ -71,31 +67,11 @@ pub(super) fn families(servers: &[ServerFigures]) -> Vec<MetricFamily> {
     families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn counter(labels: Vec<LabelPair>, value: u64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value as f64);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
-}
-
 /// In the order of their names, as the registry's metrics have them.
 fn labels(server: &ServerFigures, kind: Option<&str>) -> Vec<LabelPair> {
-    let label = |(name, value): (&str, &str)| {
-        let mut label = LabelPair::default();
-        label.set_name(name.to_owned());
-        label.set_value(value.to_owned());
-        label
-    };
     let kind = kind.map(|kind| ("kind", kind));
-    kind.into_iter().chain([("server", &*server.server), ("upstream", &*server.upstream)]).map(label).collect()
+    kind.into_iter()
+        .chain([("server", &*server.server), ("upstream", &*server.upstream)])
+        .map(|(name, value)| label(name, value))
+        .collect()
 }

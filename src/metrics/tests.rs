@@ -25,7 +25,7 @@ fn shown(metrics: &Metrics) -> String {
 }
 
 fn shown_with(metrics: &Metrics, servers: &[ServerFigures]) -> String {
-    String::from_utf8(metrics.render(servers)).unwrap()
+    String::from_utf8(metrics.render(&[], servers)).unwrap()
 }
 
 /// A server that has done nothing but take requests.
@@ -136,6 +136,20 @@ fn a_server_is_shown_as_it_is_told_and_no_longer_than_that() {
     }
     assert!(!shown_with(&metrics, &[sick]).contains("gone:1"));
     assert!(!shown_with(&metrics, &[]).contains("tollgate_upstream"));
+}
+
+#[test]
+fn an_upstream_shows_its_queue_and_what_its_budget_refused() {
+    let up = UpstreamFigures { upstream: "up".into(), queued: 3, retries_refused: 7 };
+    let shown = String::from_utf8(Metrics::new().render(&[up], &[])).unwrap();
+    for line in [
+        "# TYPE tollgate_upstream_queue_length gauge",
+        "tollgate_upstream_queue_length{upstream=\"up\"} 3",
+        "# TYPE tollgate_upstream_retries_refused_total counter",
+        "tollgate_upstream_retries_refused_total{upstream=\"up\"} 7",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
+    }
 }
 
 #[test]

@@ -66,7 +66,10 @@ async fn those_who_wait_are_served_in_the_order_they_came() {
         under_way(&gateway, number + 1).await;
     }
     origin.request(0).await;
-    // the queue is full
+    eventually("a full queue", async || {
+        gateway.metrics().await.sum("tollgate_upstream_queue_length", &[("upstream", "origin")]) == 3.0
+    })
+    .await;
     let refused = http1(gateway.address()).await.post("/v1/messages", call(300, 1)).await;
     assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, Some("1")));
     for (number, (gate, name)) in gates.iter().zip(["a", "b", "c", "d"]).enumerate() {
@@ -269,6 +272,8 @@ async fn a_further_attempt_for_which_the_budget_has_nothing_left_does_not_wait()
     slow.request(0).await;
     let asked = tokio::time::timeout(Duration::from_secs(20), asks(http1(gateway.address()).await, "fails"));
     assert_eq!(asked.await.unwrap().unwrap().status, 502);
+    let upstream = [("upstream", "origin")];
+    assert_eq!(gateway.metrics().await.sum("tollgate_upstream_retries_refused_total", &upstream), 1.0);
     last.open();
     assert_eq!(held.await.unwrap().status, 200);
     gateway.rests().await;

@@ -18,7 +18,7 @@ fn counts(input: u64, output: u64) -> Option<Counts> {
 }
 
 fn shown(metrics: &Metrics) -> String {
-    String::from_utf8(metrics.render(&[])).unwrap()
+    String::from_utf8(metrics.render(&[], &[])).unwrap()
 }
 
 #[test]
