@@ -54,6 +54,11 @@ impl Chain {
         self.needs
     }
 
+    /// Tells its plugins that their configuration is in force.
+    pub fn in_force(&self) {
+        self.plugins.iter().for_each(|plugin| (plugin.in_force)());
+    }
+
     /// Fresh seats for one exchange; they cost nothing if there are no plugins.
     #[must_use]
     pub fn seat(&self) -> Seats {
@@ -65,6 +70,7 @@ impl Chain {
 #[derive(Clone)]
 pub struct Installed {
     seat: Arc<dyn Fn() -> Box<dyn Seat> + Send + Sync>,
+    in_force: Arc<dyn Fn() + Send + Sync>,
     needs: Needs,
 }
 
@@ -73,10 +79,11 @@ impl Installed {
     #[must_use]
     pub fn new<P: Plugin>(plugin: P) -> Self {
         let plugin = Arc::new(plugin);
+        let told = plugin.clone();
         let seat = move || -> Box<dyn Seat> { Box::new(Seated { plugin: plugin.clone(), state: P::State::default() }) };
         let needs =
             Needs { body: P::READS_BODY, answer: P::READS_ANSWER, thread: P::FOLLOWS_THREADS, outlive: P::OUTLIVES };
-        Self { seat: Arc::new(seat), needs }
+        Self { seat: Arc::new(seat), in_force: Arc::new(move || told.in_force()), needs }
     }
 }
 

@@ -127,6 +127,12 @@ impl Snapshot {
         })
     }
 
+    /// Tells its upstreams and plugins that it is at work: nothing can keep it from that any more.
+    pub fn in_force(&self) {
+        self.upstreams.iter().for_each(|upstream| upstream.pool.come_into_force());
+        self.routes.iter().for_each(|route| route.chain.in_force());
+    }
+
     /// Every server, to be checked as its upstream says; none that is `down`.
     #[must_use]
     pub fn subjects(&self) -> Vec<Subject> {

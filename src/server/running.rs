@@ -94,6 +94,7 @@ impl Running {
             fixed,
         };
         running.open(prepared)?;
+        running.snapshot.load().in_force();
         Ok(running)
     }
 
@@ -134,9 +135,8 @@ impl Running {
         let config = self.source.load()?;
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
         self.open(prepared)?;
-        let snapshot = Arc::new(snapshot);
-        self.snapshot.store(snapshot.clone());
-        snapshot.upstreams.iter().for_each(|upstream| upstream.pool.come_into_force());
+        self.snapshot.store(Arc::new(snapshot));
+        self.snapshot.load().in_force();
         self.lasting.checks.look();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);

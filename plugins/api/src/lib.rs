@@ -63,6 +63,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// Dropped when the exchange ends, however it ends.
     type State: Default + Send + Sync + 'static;
 
+    /// The configuration that it was made for is in force: requests come from now on. Until then it may yet be refused, for
+    /// what is wrong elsewhere in it, so whatever outlives it is changed here and not while the plugin is made. Runs once for
+    /// each route, where configurations are changed: be quick, never block.
+    fn in_force(&self) {}
+
     /// The request's headers have arrived; its body has not.
     async fn request_head(&self, _: &mut Self::State, _: &mut RequestHead<'_>) -> Flow {
         Flow::Continue

@@ -10,7 +10,7 @@ mod folder;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugin_api::ByteSize;
+use plugin_api::{ByteSize, Plugin as _};
 use usage_log::{Config, Database, Ledgers};
 
 use exchange::end;
@@ -29,6 +29,7 @@ fn main() {
         config.journal.path = Some("journal".into());
         config.journal.max_bytes = PLENTY;
         let plugin = config.build(folder.path(), &ledgers).expect("a journal");
+        plugin.in_force();
         let began = Instant::now();
         let mut took: Vec<Duration> = thread::scope(|scope| {
             let ending = |_| {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plugin_api::Plugin as _;
 use prometheus::core::Collector;
 use usage_log::{Config, LedgerCollector, Ledgers};
 
@@ -33,6 +34,7 @@ fn main() {
     let ledgers = Ledgers::default();
     let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
     let plugin = config.build(folder.path(), &ledgers).expect("a journal");
+    plugin.in_force();
     let seen = Seen(Box::new(LedgerCollector::new(&ledgers)));
     // connecting and making the schema is no part of it
     end(&plugin, 0);

@@ -27,7 +27,7 @@ impl LedgerCollector {
         let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
         Self {
             figures: ledgers.figures.clone(),
-            ledgers: ledgers.open.clone(),
+            ledgers: ledgers.at_work.clone(),
             queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
             bytes: gauge("tollgate_ledger_journal_bytes", "What the journal takes on the disk"),
             age: gauge(

@@ -1,10 +1,12 @@
 //! The ledgers of a gateway: each a journal and the thread that empties it. They outlive every configuration, so that a reload
 //! loses no row and no second.
 
+use std::fmt;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,21 @@ use crate::{Config, Record, Sync};
 #[derive(Debug)]
 pub struct Ledgers {
     pub(crate) figures: Arc<Figures>,
-    pub(crate) open: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    /// Those of any configuration, also of one that is being built.
+    open: Mutex<Vec<Weak<Ledger>>>,
+    /// Those of a configuration that is or was in force.
+    pub(crate) at_work: Arc<Mutex<Vec<Arc<Ledger>>>>,
+}
+
+/// A ledger as a configuration wants it. As long as that is not in force, the ledger is as it was.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    ledger: Arc<Ledger>,
+    orders: Orders,
+    max_bytes: u64,
+    at_work: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    /// What the orders look at to know whether anybody still wants them.
+    _alive: Arc<()>,
 }
 
 /// One of them. One that no configuration names any more ships what it still holds, and then rests.
@@ -31,8 +47,16 @@ pub(crate) struct Ledger {
     journal: Arc<Journal>,
     orders: watch::Sender<Orders>,
     progress: Arc<Progress>,
+    /// What ships, before it does.
+    idle: Mutex<Option<Idle>>,
     ended: Mutex<Receiver<()>>,
     rows: Rows,
+}
+
+/// A shipper that has yet to begin, and the thread that waits for it.
+struct Idle {
+    shipper: Shipper,
+    thread: Sender<Shipper>,
 }
 
 /// What tells the rows of a ledger from each other.
@@ -46,40 +70,48 @@ struct Rows {
 
 impl Default for Ledgers {
     fn default() -> Self {
-        Self { figures: Arc::new(Figures::new()), open: Arc::default() }
+        Self { figures: Arc::new(Figures::new()), open: Mutex::default(), at_work: Arc::default() }
     }
 }
 
 impl Ledgers {
     /// The ledger that a configuration names. One with the same journal is taken on as it is; if its database is another
-    /// now, the rows that wait go there.
+    /// once the configuration is in force, the rows that wait go there.
     ///
     /// # Errors
     /// That its journal cannot be had. The database is not asked for anything yet.
-    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<Arc<Ledger>, String> {
+    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<Wanted, String> {
         let path = config.journal_folder(base);
         let path = std::path::absolute(&path).unwrap_or(path);
-        let orders =
-            Orders { settings: config.store_settings(base), sync: config.journal.sync == Sync::Interval, end: None };
+        let alive = Arc::new(());
+        let orders = Orders {
+            settings: config.store_settings(base),
+            sync: config.journal.sync == Sync::Interval,
+            end: None,
+            wanted: Arc::downgrade(&alive),
+        };
         let max_bytes = config.journal.max_bytes.get();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ledger) = open.iter().find(|ledger| ledger.path == path) {
-            ledger.take_orders(orders, max_bytes);
-            return Ok(ledger.clone());
-        }
-        let ledger = Arc::new(Ledger::start(path, orders, max_bytes, self.figures.clone())?);
-        open.push(ledger.clone());
-        Ok(ledger)
+        open.retain(|ledger| ledger.strong_count() > 0);
+        let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
+            Some(ledger) => ledger,
+            None => {
+                let ledger = Arc::new(Ledger::open(path, orders.clone(), max_bytes, self.figures.clone())?);
+                open.push(Arc::downgrade(&ledger));
+                ledger
+            }
+        };
+        Ok(Wanted { ledger, orders, max_bytes, at_work: self.at_work.clone(), _alive: alive })
     }
 
     /// Ships what still waits, for at most so long. What waits then stays in the journal, and the next start ships it.
     pub fn finish(&self, patience: Duration) {
         let end = Instant::now() + patience;
-        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
-        for ledger in &open {
+        let at_work = std::mem::take(&mut *self.at_work.lock().unwrap_or_else(PoisonError::into_inner));
+        for ledger in &at_work {
             ledger.orders.send_modify(|orders| orders.end = Some(end));
         }
-        for ledger in open {
+        for ledger in at_work {
             let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
             // a little longer: it notices the end itself
             let left = end.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
@@ -95,8 +127,36 @@ impl Ledgers {
     }
 }
 
+impl Wanted {
+    /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
+    pub(crate) fn take_effect(&self) {
+        self.ledger.take_orders(&self.orders, self.max_bytes);
+        let idle = self.ledger.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Idle { shipper, thread }) = idle {
+            self.at_work.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
+            // the thread waits for nothing else
+            let _ = thread.send(shipper);
+        }
+    }
+}
+
+impl Deref for Wanted {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Idle")
+    }
+}
+
 impl Ledger {
-    fn start(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
+    /// Opens the journal. Whatever can fail is done here; nothing is shipped yet.
+    fn open(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
         let (journal, reader) = Journal::open(&path, max_bytes, figures)?;
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -105,17 +165,21 @@ impl Ledger {
         let progress = shipper.progress();
         let (ending, ended) = channel();
         let rows = Rows { instance: Uuid::now_v7(), next: AtomicI64::new(1) };
+        let (thread, begun) = channel::<Shipper>();
         let ship = move || {
+            // nobody sends it where the configuration is refused
+            let Ok(shipper) = begun.recv() else { return };
             runtime.block_on(shipper.run());
             // a disk or a database that hangs does not hold up the end
             runtime.shutdown_background();
             drop(ending);
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
-        Ok(Self { path, journal, orders, progress, ended: Mutex::new(ended), rows })
+        let idle = Mutex::new(Some(Idle { shipper, thread }));
+        Ok(Self { path, journal, orders, progress, idle, ended: Mutex::new(ended), rows })
     }
 
-    fn take_orders(&self, new: Orders, max_bytes: u64) {
+    fn take_orders(&self, new: &Orders, max_bytes: u64) {
         self.journal.set_max_bytes(max_bytes);
         self.orders.send_if_modified(|orders| {
             let changed = orders.settings != new.settings || orders.sync != new.sync;
@@ -123,9 +187,7 @@ impl Ledger {
                 let (old, new) = (&orders.settings.database, &new.settings.database);
                 warn!(old:%, new:%; "the ledger has another database now; rows that wait go there");
             }
-            if changed {
-                *orders = new;
-            }
+            *orders = Orders { end: orders.end, ..new.clone() };
             changed
         });
     }
@@ -165,3 +227,6 @@ impl Ledger {
         if self.waiting() == 0 { Duration::ZERO } else { self.progress.none_for(now) }
     }
 }
+
+#[cfg(test)]
+mod tests;

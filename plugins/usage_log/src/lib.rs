@@ -16,7 +16,6 @@ mod shipper;
 mod store;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use plugin_api::{
     BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait,
@@ -24,7 +23,7 @@ use plugin_api::{
 
 use entry::{Download, Entry, Foreseen};
 use kept::Kept;
-use ledgers::Ledger;
+use ledgers::Wanted;
 use prices::Prices;
 
 pub use collector::LedgerCollector;
@@ -66,7 +65,7 @@ impl Config {
 /// The plugin.
 #[derive(Debug)]
 pub struct UsageLog {
-    ledger: Arc<Ledger>,
+    ledger: Wanted,
     prices: Prices,
     store: StoreBodies,
     stream_usage: OpenAiStreamUsage,
@@ -79,6 +78,10 @@ impl Plugin for UsageLog {
     const READS_ANSWER: bool = true;
     const FOLLOWS_THREADS: bool = true;
     type State = Entry;
+
+    fn in_force(&self) {
+        self.ledger.take_effect();
+    }
 
     async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
         entry.api_key_hash = entry::key_hash(head.headers);

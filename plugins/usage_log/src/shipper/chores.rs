@@ -40,7 +40,7 @@ pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>)
 pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orders>) {
     loop {
         sleep(MAINTENANCE).await;
-        let settings = orders.borrow().settings.clone();
+        let Some(settings) = orders.borrow().housekeeping() else { continue };
         let housekeeping = async {
             let mut store =
                 timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))

@@ -1,5 +1,6 @@
 //! What the shipper is told from outside, and waiting for a database as long as its orders allow. Does not ship.
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -17,6 +18,15 @@ pub(crate) struct Orders {
     pub(crate) sync: bool,
     /// Until when what waits may be shipped, once the gateway stops.
     pub(crate) end: Option<Instant>,
+    /// Lives as long as the configuration that these settings are of.
+    pub(crate) wanted: Weak<()>,
+}
+
+impl Orders {
+    /// The settings by which the database does its housekeeping; none where no configuration wants that any more.
+    pub(crate) fn housekeeping(&self) -> Option<StoreSettings> {
+        (self.wanted.strong_count() > 0).then(|| self.settings.clone())
+    }
 }
 
 /// Waits for the database, but not longer than `limit`, nor than the gateway's end.

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::fs;
+use std::sync::Weak;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -67,7 +68,7 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
-        let (orders, taken) = watch::channel(Orders { settings, sync: true, end: None });
+        let (orders, taken) = watch::channel(Orders { settings, sync: true, end: None, wanted: Weak::new() });
         let shipper = Shipper::new(reader, taken);
         drop(orders);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
