@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     upstreams(config, base, report);
     routes(config, report);
     plugins(config, report);
+    journals(config, base, report);
 }
 
 fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
@@ -123,6 +124,25 @@ fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
         if let Some(first) = entries[..at].iter().find(|other| other.name() == entry.name()) {
             let line = first.at.line;
             let message = format!("`{}` stands in this list a second time; the first is on line {line}", entry.name());
+            tell(entry.at, message, report);
+        }
+    }
+}
+
+/// Ledgers with one journal are one, and cannot be kept in two ways.
+fn journals(config: &Config, base: &Path, report: &mut Report<'_>) {
+    let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
+    let is_sound = |entry: &&Located<PluginEntry>| report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node));
+    let entries: Vec<_> = entries.filter(is_sound).collect();
+    for (number, entry) in entries.iter().enumerate() {
+        let differs = |other: &&&Located<PluginEntry>| entry.ledger()?.differs_from(other.ledger()?, base);
+        let other = entries[..number].iter().find_map(|other| Some((other.at.line, differs(&other)?)));
+        if let Some((line, setting)) = other {
+            let message = format!(
+                "its journal is that of the `{}` on line {line}, too, whose `{setting}` is another; give it a \
+                 `journal.path` of its own",
+                entry.name()
+            );
             tell(entry.at, message, report);
         }
     }

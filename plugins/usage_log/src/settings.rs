@@ -230,6 +230,27 @@ impl Config {
         }
     }
 
+    /// The setting by which this ledger cannot be the same as another although their journal is the same; none if it can, or
+    /// if each has its own. Relative paths start from `base`.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self, base: &Path) -> Option<&'static str> {
+        if self.journal_folder(base) != other.journal_folder(base) {
+            return None;
+        }
+        let (own, others) = (self.store_settings(base), other.store_settings(base));
+        let settings = [
+            ("database", own.database == others.database),
+            ("migrate", own.migrate == others.migrate),
+            ("pool", own.pool == others.pool),
+            ("journal.max_bytes", self.journal.max_bytes == other.journal.max_bytes),
+            ("journal.sync", self.journal.sync == other.journal.sync),
+            ("retention", own.retention == others.retention),
+            ("archive", own.archive == others.archive),
+            ("slow_query", own.slow_query == others.slow_query),
+        ];
+        settings.into_iter().find_map(|(name, same)| (!same).then_some(name))
+    }
+
     /// The database to read from; relative paths start from `base`.
     #[must_use]
     pub fn read_database(&self, base: &Path) -> Database {
