@@ -19,9 +19,13 @@ pub(crate) struct Kept {
     /// The caller's own key, which is taken out wherever it stands.
     secret: Vec<u8>,
     request: Option<Body>,
+    /// The answer, also where only its pieces are wanted: a key may lie across them.
     response: Body,
+    /// The pieces of it: when each came, and its length.
+    pieces: Vec<(i64, usize)>,
     chunks: Vec<Piece>,
-    chunk_bytes: usize,
+    /// Whether credentials have been overwritten, and the pieces made.
+    redacted: bool,
 }
 
 impl Kept {
@@ -31,8 +35,9 @@ impl Kept {
             secret: secret.unwrap_or_default().to_vec(),
             request: None,
             response: Body::default(),
+            pieces: Vec::new(),
             chunks: Vec::new(),
-            chunk_bytes: 0,
+            redacted: false,
         }
     }
 
@@ -53,30 +58,40 @@ impl Kept {
 
     /// Bytes of the answer are passing.
     pub(crate) fn response(&mut self, bytes: &[u8], settings: &StoreBodies) {
-        let most = settings.max_body.as_usize();
-        if bytes.is_empty() {
+        if bytes.is_empty() || !(settings.response_body || settings.chunks) {
             return;
         }
-        if settings.response_body {
-            add(&mut self.response, bytes, most);
-        }
-        if settings.chunks && self.chunk_bytes < most {
-            let kept = &bytes[..bytes.len().min(most - self.chunk_bytes)];
-            self.chunk_bytes += kept.len();
+        let length = add(&mut self.response, bytes, settings.max_body.as_usize());
+        if settings.chunks && length > 0 {
             let after_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
-            self.chunks.push(Piece { after_ms, bytes: kept.to_vec() });
+            self.pieces.push((after_ms, length));
         }
     }
 
-    /// Moves all of it into a row.
-    pub(crate) fn fill(&mut self, row: &mut Row) {
-        let bodies = self.request.iter_mut().chain([&mut self.response]);
-        for bytes in bodies.map(|body| &mut body.bytes).chain(self.chunks.iter_mut().map(|chunk| &mut chunk.bytes)) {
-            redact(bytes, &self.secret);
+    /// Moves all of it into a row; nothing more of the answer may come then.
+    pub(crate) fn fill(&mut self, row: &mut Row, settings: &StoreBodies) {
+        if !std::mem::replace(&mut self.redacted, true) {
+            self.redact(settings);
         }
         row.request_body = self.request.take();
         row.response_body = Some(std::mem::take(&mut self.response)).filter(|body| !body.bytes.is_empty());
         row.chunks = std::mem::take(&mut self.chunks);
+    }
+
+    fn redact(&mut self, settings: &StoreBodies) {
+        if let Some(request) = &mut self.request {
+            redact(&mut request.bytes, &self.secret);
+        }
+        redact(&mut self.response.bytes, &self.secret);
+        let mut rest = self.response.bytes.as_slice();
+        for (after_ms, length) in std::mem::take(&mut self.pieces) {
+            let (bytes, after) = rest.split_at(length);
+            self.chunks.push(Piece { after_ms, bytes: bytes.to_vec() });
+            rest = after;
+        }
+        if !settings.response_body {
+            self.response.bytes = Vec::new();
+        }
     }
 
     /// Takes it back from a row that may not be the last.
@@ -87,8 +102,44 @@ impl Kept {
     }
 }
 
-fn add(body: &mut Body, bytes: &[u8], most: usize) {
+/// Adds to a body what it has room for, and tells how much that is.
+fn add(body: &mut Body, bytes: &[u8], most: usize) -> usize {
     let room = most - body.bytes.len().min(most);
-    body.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    let length = bytes.len().min(room);
+    body.bytes.extend_from_slice(&bytes[..length]);
     body.truncated |= bytes.len() > room;
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::ByteSize;
+
+    use super::*;
+
+    /// Whether half of a key, or more, is in these bytes.
+    fn leaks(bytes: &[u8], key: &str) -> bool {
+        key.as_bytes().windows(key.len().div_ceil(2)).any(|half| memchr::memmem::find(bytes, half).is_some())
+    }
+
+    #[test]
+    fn no_half_of_a_key_is_kept_wherever_the_answer_is_cut() {
+        let own = "own-key-of-the-caller";
+        for key in [own, "sk-ant-api03-abcdefghijk", "github_pat_abcdefghijklmnopqrst", "AKIAIOSFODNN7EXAMPLE"] {
+            let text = format!("the key is {key}, and so on");
+            for (most, piece) in (1..=text.len()).flat_map(|most| (1..=text.len()).map(move |piece| (most, piece))) {
+                let max_body = format!("{most}B").parse::<ByteSize>().unwrap();
+                let settings = StoreBodies { request_body: true, response_body: true, chunks: true, max_body };
+                let mut kept = Kept::new(Some(own.as_bytes()));
+                kept.request(text.as_bytes(), &settings);
+                text.as_bytes().chunks(piece).for_each(|bytes| kept.response(bytes, &settings));
+                let mut row = Row::default();
+                kept.fill(&mut row, &settings);
+                let (request, response) = (row.request_body.unwrap().bytes, row.response_body.unwrap().bytes);
+                let chunks: Vec<u8> = row.chunks.iter().flat_map(|chunk| chunk.bytes.clone()).collect();
+                assert_eq!((response.len(), &request, &chunks), (most, &response, &response));
+                assert!(!leaks(&response, key), "{most} {piece}: {}", String::from_utf8_lossy(&response));
+            }
+        }
+    }
 }

@@ -142,7 +142,7 @@ impl UsageLog {
             self.ledger.unpriced(row.served_model.as_deref().or(row.model.as_deref()));
         }
         if let Some(kept) = &mut entry.kept {
-            kept.fill(&mut row);
+            kept.fill(&mut row, &self.store);
         }
         let mut record = Record::Request(Box::new(row));
         self.ledger.keep(&mut record);

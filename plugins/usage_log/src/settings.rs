@@ -133,7 +133,8 @@ pub enum Sync {
     Interval,
 }
 
-/// What of the bodies is kept.
+/// What of the bodies is kept, byte for byte but for keys, which are overwritten. A compressed answer is kept as it came, and keys
+/// in it with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreBodies {

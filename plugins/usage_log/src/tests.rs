@@ -126,7 +126,7 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
     for row in rows {
         let (request, response) = (row.request_body.unwrap(), row.response_body.unwrap());
         assert_eq!((request.bytes.as_slice(), request.truncated), (&br#"{"max_toke"#[..], true));
-        assert_eq!((response.bytes.as_slice(), response.truncated), (&b"1234veryse"[..], true));
+        assert_eq!((response.bytes.as_slice(), response.truncated), (&b"1234******"[..], true));
         assert_eq!(row.chunks.iter().map(|chunk| chunk.bytes.len()).collect::<Vec<_>>(), [4, 6]);
     }
 }

@@ -1,7 +1,11 @@
 //! Overwrites credentials in bytes that are kept. No byte moves: what is overwritten is as long as it was.
 //!
-//! Known are the caller's own key, and what by its form is a key: `Bearer …`, and the prefixes of the usual issuers. A password in
-//! plain words is not known.
+//! Known are the caller's own key, and what by its form is a key: `Bearer …`, and the prefixes of the usual issuers. Not known are a
+//! password in plain words, what is compressed, and a key that a stream spells in several events.
+
+use std::ops::Range;
+
+use memchr::memmem;
 
 /// What keys begin with, and how many more of their characters there are at least.
 const PREFIXES: [(&[u8], usize); 12] = [
@@ -20,29 +24,45 @@ const PREFIXES: [(&[u8], usize); 12] = [
 ];
 /// A key of the caller that is shorter is no secret worth the search: it would hit words.
 const SHORTEST: usize = 8;
+/// Where the bytes end, a key may have been cut: this part of the least that it has makes it one.
+const CUT: usize = 4;
 
-/// Overwrites the credentials with `*`.
+/// Overwrites the credentials with `*`. The bytes may end anywhere: of a key that is cut there, less than half remains.
 pub(super) fn redact(bytes: &mut [u8], secret: &[u8]) {
-    let mut at = 0;
-    while at < bytes.len() {
-        at += match credential(&bytes[at..], secret) {
-            Some((from, length)) => {
-                bytes[at + from..at + from + length].fill(b'*');
-                from + length
-            }
-            None => 1,
-        };
+    let mut found = Vec::new();
+    if secret.len() >= SHORTEST {
+        found.extend(memmem::find_iter(bytes, secret).map(|from| from..from + secret.len()));
+        found.extend(cut(bytes, secret));
+    }
+    for (prefix, least) in PREFIXES {
+        by_form(bytes, prefix, least, &mut found);
+    }
+    for range in found {
+        bytes[range].fill(b'*');
     }
 }
 
-/// The credential that begins here: where it does, and its length.
-fn credential(bytes: &[u8], secret: &[u8]) -> Option<(usize, usize)> {
-    if secret.len() >= SHORTEST && bytes.starts_with(secret) {
-        return Some((0, secret.len()));
+/// What the bytes end with that is half of the secret or more, from its beginning on.
+fn cut(bytes: &[u8], secret: &[u8]) -> Option<Range<usize>> {
+    let length = (secret.len().div_ceil(2)..secret.len()).rev().find(|length| bytes.ends_with(&secret[..*length]))?;
+    Some(bytes.len() - length..bytes.len())
+}
+
+/// What is a key by its form.
+fn by_form(bytes: &[u8], prefix: &[u8], least: usize, found: &mut Vec<Range<usize>>) {
+    let mut end = 0;
+    for at in memmem::find_iter(bytes, prefix) {
+        let from = at + prefix.len();
+        // what begins within the characters of another ends with it
+        if from < end {
+            continue;
+        }
+        end = from + bytes[from..].iter().take_while(|byte| is_of_key(**byte)).count();
+        let least = if end == bytes.len() { least / CUT } else { least };
+        if end - from >= least {
+            found.push(from..end);
+        }
     }
-    let (prefix, least) = PREFIXES.iter().find(|(prefix, _)| bytes.starts_with(prefix))?;
-    let length = bytes[prefix.len()..].iter().take_while(|byte| is_of_key(**byte)).count();
-    (length >= *least).then_some((prefix.len(), length))
 }
 
 fn is_of_key(byte: u8) -> bool {
@@ -60,7 +80,10 @@ mod tests {
             ("Authorization: Bearer abcdefghijklmnop1234", "Authorization: Bearer ********************"),
             ("my own-secret-key here", "my ************** here"),
             ("a task-oriented sk-etch, Bearer of news", "a task-oriented sk-etch, Bearer of news"),
+            ("Bearer ofBearer abcdefghijklmnop", "Bearer ofBearer ****************"),
             ("ghp_abcdefghijklmnopqrstuvwx", "ghp_************************"),
+            ("cut: sk-abcd", "cut: sk-****"),
+            ("cut: own-sec", "cut: *******"),
             ("", ""),
         ] {
             let mut bytes = text.as_bytes().to_vec();
