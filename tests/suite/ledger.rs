@@ -1,5 +1,6 @@
 //! The ledger's databases, at the door through which the gateway writes, and as an operator sees them.
 
+mod archive; // what retention deletes, by way of the archive
 mod batches; // results of batches, downloaded more than once
 pub mod book; // a database of either engine, and rows
 mod contract; // the same of both engines

@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
+use super::leaf::Parent;
 use crate::{StoreSettings, Timestamp};
 
 /// What is older than this is too old, where anything is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cuts {
-    pub(super) rows: Option<Timestamp>,
-    pub(super) bodies: Option<Timestamp>,
+    rows: Option<Timestamp>,
+    bodies: Option<Timestamp>,
 }
 
 impl Cuts {
@@ -19,5 +20,13 @@ impl Cuts {
         };
         let rows = settings.retention.rows.map(ago);
         Self { rows, bodies: settings.retention.bodies.map(ago).max(rows) }
+    }
+
+    /// What is too old in a table.
+    pub(super) fn of(self, parent: Parent) -> Option<Timestamp> {
+        match parent {
+            Parent::Requests | Parent::Batches => self.rows,
+            Parent::Bodies | Parent::Chunks => self.bodies,
+        }
     }
 }

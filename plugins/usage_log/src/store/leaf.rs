@@ -1,5 +1,5 @@
 //! A span of time in which rows of a table stay and go together: a month of requests, a day of bodies. On Postgres a leaf of
-//! a partitioned table.
+//! a partitioned table, for the two that are.
 
 use crate::Timestamp;
 use crate::store::calendar::Date;
@@ -11,6 +11,10 @@ pub(super) enum Parent {
     Requests,
     /// `api_request_bodies`, by day.
     Bodies,
+    /// `streaming_chunks`, by day; partitioned nowhere.
+    Chunks,
+    /// `batch_results`, by month; partitioned nowhere.
+    Batches,
 }
 
 /// One of its leaves.
@@ -21,13 +25,28 @@ pub(super) struct Leaf {
 }
 
 impl Parent {
-    pub(super) const ALL: [Self; 2] = [Self::Requests, Self::Bodies];
+    pub(super) const ALL: [Self; 4] = [Self::Requests, Self::Bodies, Self::Chunks, Self::Batches];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Requests => "api_requests",
             Self::Bodies => "api_request_bodies",
+            Self::Chunks => "streaming_chunks",
+            Self::Batches => "batch_results",
         }
+    }
+
+    /// What tells its rows of one moment apart.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Requests | Self::Bodies => "id",
+            Self::Chunks => "request_id, chunk_index",
+            Self::Batches => "batch_id, custom_id",
+        }
+    }
+
+    fn is_by_month(self) -> bool {
+        matches!(self, Self::Requests | Self::Batches)
     }
 }
 
@@ -35,7 +54,7 @@ impl Leaf {
     /// The leaf that holds a moment.
     pub(super) fn of(parent: Parent, time: Timestamp) -> Self {
         let day = Date::of(time);
-        Self { parent, first: if parent == Parent::Requests { day.month_start() } else { day } }
+        Self { parent, first: if parent.is_by_month() { day.month_start() } else { day } }
     }
 
     /// The leaf that has this name.
@@ -46,20 +65,14 @@ impl Leaf {
         let mut numbers = name.strip_prefix(parent.name())?.split('_').skip(1).map(str::parse::<u16>);
         let year = numbers.next()?.ok()?.into();
         let month = u8::try_from(numbers.next()?.ok()?).ok()?;
-        let day = match parent {
-            Parent::Requests => 1,
-            Parent::Bodies => u8::try_from(numbers.next()?.ok()?).ok()?,
-        };
+        let day = if parent.is_by_month() { 1 } else { u8::try_from(numbers.next()?.ok()?).ok()? };
         let leaf = Self { parent, first: Date::new(year, month, day)? };
         (leaf.name() == name).then_some(leaf)
     }
 
     /// The one after it.
     pub(super) fn next(self) -> Self {
-        let first = match self.parent {
-            Parent::Requests => self.first.next_month(),
-            Parent::Bodies => self.first.next(),
-        };
+        let first = if self.parent.is_by_month() { self.first.next_month() } else { self.first.next() };
         Self { first, ..self }
     }
 
@@ -76,10 +89,8 @@ impl Leaf {
     /// `api_requests_2026_11`.
     pub(super) fn name(self) -> String {
         let Date { year, month, day } = self.first;
-        match self.parent {
-            Parent::Requests => format!("{}_{year:04}_{month:02}", self.parent.name()),
-            Parent::Bodies => format!("{}_{year:04}_{month:02}_{day:02}", self.parent.name()),
-        }
+        let of_month = format!("{}_{year:04}_{month:02}", self.parent.name());
+        if self.parent.is_by_month() { of_month } else { format!("{of_month}_{day:02}") }
     }
 }
 
@@ -99,7 +110,9 @@ mod tests {
         assert_eq!(december.next().name(), "api_requests_2026_01");
         let day = Leaf::of(Parent::Bodies, at("2024-02-29"));
         assert_eq!((day.name().as_str(), day.end()), ("api_request_bodies_2024_02_29", at("2024-03-01")));
-        for leaf in [december, day, day.next()] {
+        let chunks = Leaf::of(Parent::Chunks, at("2024-02-29"));
+        assert_eq!((chunks.name().as_str(), chunks.end()), ("streaming_chunks_2024_02_29", at("2024-03-01")));
+        for leaf in [december, day, day.next(), chunks] {
             assert_eq!(Leaf::parse(&leaf.name()), Some(leaf));
         }
         for name in ["api_requests", "api_requests_2026_13", "api_requests_2026_1", "api_requests_old", "x_2026_01"] {

@@ -208,6 +208,12 @@ async fn run(watch: &Watch, connection: &mut PgConnection, statement: &str) -> R
     watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
 }
 
+/// Runs statements that take as long as they take, where the server lets them.
+async fn patiently(watch: &Watch, connection: &mut PgConnection, statement: &str) -> Result<(), StoreError> {
+    let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
+    watch.patient(statement, async { work.await.map(drop) }).await
+}
+
 async fn copy_in(connection: &mut PgConnection, statement: &str, rows: Vec<u8>) -> Result<u64, sqlx::Error> {
     let mut copy = connection.copy_in_raw(statement).await?;
     copy.send(rows).await?;

@@ -124,3 +124,9 @@ async fn run(watch: &Watch, connection: &mut SqliteConnection, statement: &str) 
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
 }
+
+/// The same for those that take as long as they take.
+async fn patiently(watch: &Watch, connection: &mut SqliteConnection, statement: &str) -> Result<(), StoreError> {
+    let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
+    watch.patient(statement, async { work.await.map(drop) }).await
+}

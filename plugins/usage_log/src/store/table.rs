@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, json};
 
+use super::leaf::Parent;
 use super::value::Value;
 use crate::{BatchRow, Billed, Piece, Row, Timestamp};
 
@@ -150,6 +151,16 @@ pub(super) static BATCHES: Table<BatchRow> = Table {
         Column("service_tier", |row| text(row.service_tier.as_deref())),
     ],
 };
+
+/// The names of a table's columns, with commas between, each as `name` has it.
+pub(super) fn names(parent: Parent, name: impl Fn(&'static str) -> String) -> String {
+    match parent {
+        Parent::Requests => REQUESTS.names(name),
+        Parent::Bodies => BODIES.names(name),
+        Parent::Chunks => CHUNKS.names(name),
+        Parent::Batches => BATCHES.names(name),
+    }
+}
 
 impl<R> Table<R> {
     /// The names of its columns, with commas between, each as `name` has it.

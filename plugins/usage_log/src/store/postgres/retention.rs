@@ -1,24 +1,24 @@
-//! Old leaves go: cut off, then written to the archive, then dropped. Whatever stops it midway, the next turn takes it up,
-//! and nothing is dropped before its archive is on the disk.
+//! Old leaves go: cut off, then written to the archive, then dropped; of tables without leaves, old rows do. Whatever stops it
+//! midway, the next turn takes it up, and nothing goes before its archive is on the disk.
+
+use std::path::Path;
 
 use futures_util::StreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::schema::{begin_with_lock, is_attached};
-use super::{LIMIT, copy, run};
+use super::{LIMIT, copy, patiently, run};
 use crate::store::archive::Archive;
 use crate::store::cuts::Cuts;
 use crate::store::leaf::{Leaf, Parent};
-use crate::store::table::{BODIES, REQUESTS};
+use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar};
 use crate::{StoreSettings, Timestamp};
 
 /// What a table that is cut off is called until it is gone.
 const RETIRED: &str = "retired_";
-/// Rows deleted at a time, where a table is not cut by time.
-const AT_A_TIME: u64 = 10_000;
 
 /// Retires what is older than the settings keep.
 pub(super) async fn keep(
@@ -26,21 +26,21 @@ pub(super) async fn keep(
     settings: &StoreSettings,
     watch: &Watch,
 ) -> Result<(), StoreError> {
-    let Cuts { rows, bodies } = Cuts::now(settings);
-    for (parent, cut) in [(Parent::Requests, rows), (Parent::Bodies, bodies)] {
+    let cuts = Cuts::now(settings);
+    for parent in [Parent::Requests, Parent::Bodies] {
         finish(connection, parent, settings, watch).await?;
-        let Some(cut) = cut else { continue };
+        let Some(cut) = cuts.of(parent) else { continue };
         finish_detaching(connection, parent, watch).await?;
         for leaf in old_leaves(connection, parent, cut, watch).await? {
             cut_off(connection, leaf, watch).await?;
         }
         finish(connection, parent, settings, watch).await?;
     }
-    if let Some(cut) = bodies {
-        delete(connection, "streaming_chunks", cut, watch).await?;
-    }
-    if let Some(cut) = rows {
-        delete(connection, "batch_results", cut, watch).await?;
+    for parent in [Parent::Chunks, Parent::Batches] {
+        let Some(cut) = cuts.of(parent) else { continue };
+        while let Some(leaf) = oldest(connection, parent, watch).await?.filter(|leaf| leaf.end() <= cut) {
+            delete(connection, leaf, settings, watch).await?;
+        }
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ async fn finish_detaching(connection: &mut PgConnection, parent: Parent, watch: 
     if let Some(row) = watch.statement(QUERY, LIMIT, pending).await? {
         let leaf: String = row.try_get(0).map_err(|error| StoreError::of(&error))?;
         let finalize = format!("ALTER TABLE {} DETACH PARTITION {leaf} FINALIZE", parent.name());
-        patiently(connection, &finalize, watch).await?;
+        patiently(watch, connection, &finalize).await?;
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn cut_off(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Re
     let (parent, name) = (leaf.parent.name(), leaf.name());
     if is_attached(connection, leaf, watch).await? {
         let detach = format!("ALTER TABLE {parent} DETACH PARTITION {name} CONCURRENTLY");
-        patiently(connection, &detach, watch).await?;
+        patiently(watch, connection, &detach).await?;
     }
     // a late row may have taken it back meanwhile
     begin_with_lock(connection, watch).await?;
@@ -106,24 +106,7 @@ async fn finish(
             continue;
         };
         if let Some(folder) = &settings.archive {
-            let archive = Archive::begin(folder, &leaf.name())?;
-            let names = match parent {
-                Parent::Requests => copy::names(&REQUESTS),
-                Parent::Bodies => copy::names(&BODIES),
-            };
-            let statement = format!(
-                "COPY (SELECT {names} FROM {table} ORDER BY created_at, id) TO STDOUT (FORMAT csv, HEADER true)"
-            );
-            let copied = async {
-                let mut pieces = connection.copy_out_raw(&statement).await?;
-                while let Some(piece) = pieces.next().await {
-                    archive.write(piece?).await?;
-                }
-                Ok(())
-            };
-            watch.patient(&statement, copied).await?;
-            let rows = count(connection, &table, watch).await?;
-            archive.finish(rows).await?;
+            archive(connection, folder, leaf, &table, watch).await?;
         }
         begin_with_lock(connection, watch).await?;
         if parent == Parent::Requests {
@@ -140,25 +123,58 @@ async fn finish(
     Ok(())
 }
 
-async fn count(connection: &mut PgConnection, table: &str, watch: &Watch) -> Result<u64, StoreError> {
-    let statement = format!("SELECT count(*) FROM {table}");
+/// Writes rows to the archive: a table, or a part of one.
+async fn archive(
+    connection: &mut PgConnection,
+    folder: &Path,
+    leaf: Leaf,
+    rows: &str,
+    watch: &Watch,
+) -> Result<(), StoreError> {
+    let archive = Archive::begin(folder, &leaf.name())?;
+    let (names, key) = (table::names(leaf.parent, copy::name), leaf.parent.key());
+    let statement =
+        format!("COPY (SELECT {names} FROM {rows} ORDER BY created_at, {key}) TO STDOUT (FORMAT csv, HEADER true)");
+    let copied = async {
+        let mut pieces = connection.copy_out_raw(&statement).await?;
+        while let Some(piece) = pieces.next().await {
+            archive.write(piece?).await?;
+        }
+        Ok(())
+    };
+    watch.patient(&statement, copied).await?;
+    let statement = format!("SELECT count(*) FROM {rows}");
     let counted = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
     let counted = watch.patient(&statement, async { counted.await?.try_get::<i64, _>(0) }).await?;
-    Ok(counted.cast_unsigned())
+    archive.finish(counted.cast_unsigned()).await.map(drop)
 }
 
-/// Deletes rows of a table that is not cut by time, some at a time.
-async fn delete(connection: &mut PgConnection, table: &str, cut: Timestamp, watch: &Watch) -> Result<(), StoreError> {
-    let delete = format!(
-        "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM {table} WHERE created_at < '{}+00' LIMIT {AT_A_TIME}))",
-        calendar::text(cut)
-    );
-    while run(watch, connection, &delete).await? == AT_A_TIME {}
+/// The span that the oldest row of a table is in.
+async fn oldest(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<Option<Leaf>, StoreError> {
+    let statement = format!("SELECT to_char(min(created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM {}", parent.name());
+    let read = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
+    let oldest = watch.statement(&statement, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
+    Ok(oldest.and_then(|text| calendar::parse(&text)).map(|time| Leaf::of(parent, time)))
+}
+
+/// Archives and deletes a span of a table that has no leaves. What goes to the archive and what is deleted is seen at one moment:
+/// a row that comes later stays for the next turn.
+async fn delete(
+    connection: &mut PgConnection,
+    leaf: Leaf,
+    settings: &StoreSettings,
+    watch: &Watch,
+) -> Result<(), StoreError> {
+    let (start, end) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
+    let rows = format!("{} WHERE created_at >= '{start}+00' AND created_at < '{end}+00'", leaf.parent.name());
+    // while the archive is read back, the transaction is idle
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0";
+    run(watch, connection, begin).await?;
+    if let Some(folder) = &settings.archive {
+        archive(connection, folder, leaf, &rows, watch).await?;
+    }
+    patiently(watch, connection, &format!("DELETE FROM {rows}")).await?;
+    run(watch, connection, "COMMIT").await?;
+    log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
     Ok(())
-}
-
-async fn patiently(connection: &mut PgConnection, statement: &str, watch: &Watch) -> Result<(), StoreError> {
-    let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
-    watch.patient(statement, async { work.await.map(drop) }).await
 }

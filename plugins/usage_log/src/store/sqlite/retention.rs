@@ -1,18 +1,19 @@
-//! Old rows go: a month of requests or a day of bodies at a time, written to the archive before they are deleted.
+//! Old rows go: a month of requests or a day of bodies at a time, written to the archive before they are deleted. What leaves is
+//! marked first: a row that comes later, however old it is, stays for the next turn.
 
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, TypeInfo, ValueRef};
 
-use super::{LIMIT, run, write};
+use super::{LIMIT, patiently, run, write};
+use crate::StoreSettings;
 use crate::store::archive::Archive;
 use crate::store::cuts::Cuts;
 use crate::store::held::Held;
 use crate::store::leaf::{Leaf, Parent};
-use crate::store::table::{BODIES, REQUESTS};
+use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar, csv};
-use crate::{StoreSettings, Timestamp};
 
 /// Rows deleted at a time, so that the writer gets its turn.
 const AT_A_TIME: u64 = 2000;
@@ -20,18 +21,12 @@ const AT_A_TIME: u64 = 2000;
 /// Deletes what is older than the settings keep.
 pub(super) async fn keep(pool: &SqlitePool, settings: &StoreSettings, watch: &Watch) -> Result<(), StoreError> {
     let mut held = Held::acquire(pool, settings.pool.connect_timeout.get()).await?;
-    let Cuts { rows, bodies } = Cuts::now(settings);
-    for (parent, cut) in [(Parent::Requests, rows), (Parent::Bodies, bodies)] {
-        let Some(cut) = cut else { continue };
+    let cuts = Cuts::now(settings);
+    for parent in Parent::ALL {
+        let Some(cut) = cuts.of(parent) else { continue };
         while let Some(leaf) = oldest(&mut held, parent, watch).await?.filter(|leaf| leaf.end() <= cut) {
             retire(&mut held, leaf, settings, watch).await?;
         }
-    }
-    if let Some(cut) = bodies {
-        delete(&mut held, "streaming_chunks", cut, watch).await?;
-    }
-    if let Some(cut) = rows {
-        delete(&mut held, "batch_results", cut, watch).await?;
     }
     held.release();
     Ok(())
@@ -51,29 +46,35 @@ async fn retire(
     settings: &StoreSettings,
     watch: &Watch,
 ) -> Result<(), StoreError> {
-    let table = leaf.parent.name();
-    let (start, end) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
-    if let Some(folder) = &settings.archive {
-        let names = match leaf.parent {
-            Parent::Requests => REQUESTS.names(write::name),
-            Parent::Bodies => BODIES.names(write::name),
-        };
-        let select = format!(
-            "SELECT {names} FROM {table} WHERE created_at >= '{start}' AND created_at < '{end}' ORDER BY created_at, id"
-        );
-        let archive = Archive::begin(folder, &leaf.name())?;
-        let rows = watch.patient(&select, copy_out(connection, &select, &names, &archive)).await?;
+    let (table, start, end) = (leaf.parent.name(), calendar::text(leaf.start()), calendar::text(leaf.end()));
+    let rows = format!("FROM {table} WHERE created_at >= '{start}' AND created_at < '{end}'");
+    run(watch, connection, "CREATE TEMPORARY TABLE IF NOT EXISTS leaving (number INTEGER PRIMARY KEY)").await?;
+    // what leaves and what goes to the archive is seen at one moment, and no writer waits
+    run(watch, connection, "DELETE FROM leaving; BEGIN").await?;
+    patiently(watch, connection, &format!("INSERT INTO leaving SELECT rowid {rows}")).await?;
+    let archived = match &settings.archive {
+        Some(folder) => {
+            let (names, key) = (table::names(leaf.parent, write::name), leaf.parent.key());
+            let select = format!("SELECT {names} {rows} ORDER BY created_at, {key}");
+            let archive = Archive::begin(folder, &leaf.name())?;
+            let rows = watch.patient(&select, copy_out(connection, &select, &names, &archive)).await?;
+            Some((archive, rows))
+        }
+        None => None,
+    };
+    run(watch, connection, "COMMIT").await?;
+    if let Some((archive, rows)) = archived {
         archive.finish(rows).await?;
     }
     if leaf.parent == Parent::Requests {
         let numbers = format!(
             "INSERT INTO ledger_retired (instance, sequence)
-             SELECT instance, max(sequence) FROM {table} WHERE created_at < '{end}' GROUP BY instance
+             SELECT instance, max(sequence) FROM {table} WHERE rowid IN (SELECT number FROM leaving) GROUP BY instance
              ON CONFLICT (instance) DO UPDATE SET sequence = max(sequence, excluded.sequence)"
         );
         run(watch, connection, &numbers).await?;
     }
-    delete(connection, table, leaf.end(), watch).await?;
+    delete(connection, table, watch).await?;
     log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
     Ok(())
 }
@@ -119,17 +120,14 @@ fn record(csv: &mut String, row: &SqliteRow) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Deletes rows, some at a time.
-async fn delete(
-    connection: &mut SqliteConnection,
-    table: &str,
-    cut: Timestamp,
-    watch: &Watch,
-) -> Result<(), StoreError> {
-    let delete = format!(
-        "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE created_at < '{}' LIMIT {AT_A_TIME})",
-        calendar::text(cut)
-    );
-    while run(watch, connection, &delete).await? == AT_A_TIME {}
+/// Deletes what leaves, some at a time.
+async fn delete(connection: &mut SqliteConnection, table: &str, watch: &Watch) -> Result<(), StoreError> {
+    let first = format!("(SELECT number FROM leaving ORDER BY number LIMIT {AT_A_TIME})");
+    let delete = format!("DELETE FROM {table} WHERE rowid IN {first}");
+    // the number of a row that is gone may be given to another
+    let forget = format!("DELETE FROM leaving WHERE number IN {first}");
+    while run(watch, connection, &delete).await? > 0 {
+        run(watch, connection, &forget).await?;
+    }
     Ok(())
 }
