@@ -107,7 +107,8 @@ impl Store {
     }
 
     /// Does what falls due with time: partitions ahead, retention, archive. Called about every minute, on a connection of its own
-    /// beside the one that writes; it looks by itself whether anything is due, and may take its time.
+    /// beside the one that writes; it looks by itself whether anything is due, and may take its time. A schema that is not what it
+    /// should be is dealt with first, as [`migrate`](Self::migrate) does.
     ///
     /// # Errors
     /// What could not be done now.

@@ -233,6 +233,29 @@ async fn the_schema_is_made_once_and_checked_where_nobody_may_make_it() {
 }
 
 #[tokio::test]
+async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
+    for book in Book::both().await {
+        let mut old = rows(1);
+        old[0].created_at = at("2026-01-31", 0);
+        book.store().await.write(&records(old)).await.unwrap();
+        let newer = match book {
+            Book::Postgres(_) => {
+                ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
+            }
+            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 1"],
+        };
+        book.sql(newer[0]);
+        let settings = keeping(&book.url(), Some("60days"), None);
+        let error = connected(&settings).await.unwrap().maintain().await.unwrap_err().to_string();
+        assert!(error.contains("version 999, newer than this build's"), "{error}");
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
+        book.sql(newer[1]);
+        connected(&settings).await.unwrap().maintain().await.unwrap();
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "0");
+    }
+}
+
+#[tokio::test]
 async fn sums_are_exact_and_say_what_they_do_not_know() {
     for book in Book::both().await {
         let mut store = book.store().await;

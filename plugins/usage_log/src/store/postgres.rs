@@ -161,8 +161,7 @@ impl Postgres {
     }
 
     pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
-        let now = Timestamp::from(std::time::SystemTime::now());
-        self.make_leaves(now).await?;
+        self.migrate().await?;
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
         held.release();

@@ -97,6 +97,7 @@ impl Sqlite {
     }
 
     pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
+        self.migrate().await?;
         retention::keep(&self.pool, &self.settings, &self.watch).await
     }
 
