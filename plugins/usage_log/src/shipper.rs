@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::conversation::Conversations;
 use crate::journal::{Batch, Reader};
+use crate::store::PATIENCE;
 use crate::{Record, Store, StoreSettings, Written};
 
 use aside::Aside;
@@ -32,10 +33,10 @@ const ROWS: usize = 2000;
 const BYTES: usize = 8 << 20;
 /// How long a row may wait for others to come with it.
 const LINGER: Duration = Duration::from_millis(100);
-/// How long the database may take: to connect, beyond its own limit; to bring its schema up to date, which may build indexes; to
-/// take a batch; to find turns. A frozen one never says that it does not answer.
+/// How long the database may take: to connect, beyond its own limit; to bring its schema up to date, which may rewrite tables, and
+/// would begin again if it were given up; to take a batch; to find turns. A frozen one never says that it does not answer.
 const CONNECT: Duration = Duration::from_secs(5);
-const MIGRATE: Duration = Duration::from_secs(600);
+const MIGRATE: Duration = PATIENCE;
 const WRITE: Duration = Duration::from_secs(30);
 const LOOK_UP: Duration = Duration::from_secs(10);
 /// How often a trouble that goes on is told of again.

@@ -26,6 +26,7 @@ use self::watch::Watch;
 use crate::{Database, Record, StoreSettings, Turn};
 
 pub use self::failure::StoreError;
+pub(crate) use self::watch::PATIENCE;
 pub use self::watch::StoreMetrics;
 
 /// A database that is connected. Dropping it gives up whatever is under way.

@@ -120,3 +120,18 @@ async fn nothing_is_dropped_whose_archive_cannot_be_written() {
     assert_eq!(server.sql("SELECT to_regclass('retired_api_requests_2025_01') IS NULL"), "t");
     assert!(file.join("api_requests_2025_01.csv.zst").exists());
 }
+
+#[tokio::test]
+async fn no_step_of_the_schema_is_cut_short_and_every_other_statement_is() {
+    let server = postgres().await;
+    server.sql("CREATE TABLE seen (tag text, timeout text)");
+    server.sql(
+        "CREATE FUNCTION see() RETURNS event_trigger LANGUAGE plpgsql AS $$
+         BEGIN INSERT INTO seen VALUES (tg_tag, current_setting('statement_timeout')); END $$",
+    );
+    server.sql("CREATE EVENT TRIGGER see ON ddl_command_start EXECUTE FUNCTION see()");
+    migrated(&settings(&server.url())).await.unwrap();
+    assert_eq!(server.sql("SELECT DISTINCT timeout FROM seen WHERE tag = 'CREATE VIEW'"), "0");
+    // leaves are made with every month
+    assert_eq!(server.sql("SELECT DISTINCT timeout FROM seen WHERE tag = 'ALTER TABLE'"), "30s");
+}

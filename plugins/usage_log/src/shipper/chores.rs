@@ -13,8 +13,6 @@ use crate::journal::Journal;
 use crate::metrics::Figures;
 use crate::{Store, StoreError};
 
-/// How long housekeeping may take.
-const MAINTAIN: Duration = Duration::from_secs(3600);
 /// How often the database does its housekeeping.
 const MAINTENANCE: Duration = Duration::from_secs(60);
 /// How often the journal is brought to the disk.
@@ -36,7 +34,8 @@ pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>)
     }
 }
 
-/// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it.
+/// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it. Each
+/// statement has its own limit.
 pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orders>) {
     loop {
         sleep(MAINTENANCE).await;
@@ -50,8 +49,7 @@ pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orde
             store.close().await;
             done
         };
-        let done = timeout(MAINTAIN, housekeeping).await;
-        if let Err(error) = done.unwrap_or_else(|_| Err(StoreError::Unavailable("it takes too long".into()))) {
+        if let Err(error) = housekeeping.await {
             figures.store_failed("maintenance");
             warn!(error:%; "the ledger's database cannot do its housekeeping");
         }

@@ -52,7 +52,7 @@ impl Sqlite {
             // another process may have been quicker
             let version = self.version(&mut held).await?;
             for step in migration::missing(&SQLITE, version).map_err(StoreError::Unavailable)? {
-                self.run(&mut held, step.sql).await?;
+                patiently(&self.watch, &mut held, step.sql).await?;
                 self.run(&mut held, &format!("PRAGMA user_version = {}", step.version)).await?;
                 log::info!(version = step.version; "the ledger's schema is brought forward");
             }

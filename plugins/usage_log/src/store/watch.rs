@@ -66,8 +66,8 @@ impl Collector for StoreMetrics {
     }
 }
 
-/// The longest that anything may take which nobody waits for.
-const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+/// The longest that anything may take that takes as long as it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
 /// Runs statements against the clock.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::{LIMIT, run};
+use super::{LIMIT, patiently, run};
 use crate::Migrate;
 use crate::store::leaf::Leaf;
 use crate::store::migration::{self, POSTGRES};
@@ -26,7 +26,9 @@ pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, wat
     if migrate == Migrate::Check {
         return Err(StoreError::Unavailable(migration::behind(version, missing)));
     }
-    run(watch, connection, &format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    // a step may go through all of a table, and whoever waits for another gateway's waits as long
+    run(watch, connection, "BEGIN; SET LOCAL statement_timeout = 0").await?;
+    patiently(watch, connection, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // another gateway may have been quicker
     let version = self::version(connection, watch).await?;
     let missing = migration::missing(&POSTGRES, version).map_err(StoreError::Unavailable)?;
@@ -37,7 +39,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, wat
     )
     .await?;
     for step in missing {
-        run(watch, connection, step.sql).await?;
+        patiently(watch, connection, step.sql).await?;
         let done = format!("INSERT INTO ledger_schema (version, applied_at) VALUES ({}, now())", step.version);
         run(watch, connection, &done).await?;
         log::info!(version = step.version; "the ledger's schema is brought forward");
