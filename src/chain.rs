@@ -162,9 +162,9 @@ impl Seats {
     ///
     /// # Errors
     /// The name of the plugin that panicked.
-    pub fn batch_result(&mut self, result: &BatchResult) -> Result<(), &'static str> {
+    pub fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult) -> Result<(), &'static str> {
         for seat in self.seats[..self.joined].iter_mut().rev() {
-            let ran = catch_unwind(AssertUnwindSafe(|| seat.batch_result(result)));
+            let ran = catch_unwind(AssertUnwindSafe(|| seat.batch_result(outcome, result)));
             ran.map_err(|_| told_of_panic(seat.name()))?;
         }
         Ok(())
@@ -204,7 +204,7 @@ trait Seat: Send + Sync {
     async fn request_body(&mut self, call: &mut ModelCall) -> Flow;
     async fn response_head(&mut self, head: &mut ResponseHead<'_>);
     fn response_chunk(&mut self, chunk: &Chunk<'_>);
-    fn batch_result(&mut self, result: &BatchResult);
+    fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult);
     fn ending(&mut self, outcome: &Outcome);
     fn log(&mut self, outcome: &Outcome);
 }
@@ -240,8 +240,8 @@ impl<P: Plugin> Seat for Seated<P> {
         self.plugin.response_chunk(&mut self.state, chunk);
     }
 
-    fn batch_result(&mut self, result: &BatchResult) {
-        self.plugin.batch_result(&mut self.state, result);
+    fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult) {
+        self.plugin.batch_result(&mut self.state, outcome, result);
     }
 
     fn ending(&mut self, outcome: &Outcome) {

@@ -58,7 +58,7 @@ pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
     if found.content && x.outcome.first_token.is_none() {
         x.outcome.first_token = Some(x.began.elapsed());
     }
-    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(result));
+    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(&x.outcome, result));
     told.map_err(|plugin| panicked(x, plugin))
 }
 

@@ -1,11 +1,11 @@
 //! What is remembered of one exchange, and how that and its outcome become a row. Decides nothing about where the row goes.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::http::header::AUTHORIZATION;
-use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, RequestHead, Uuid};
+use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, Uuid};
 use ring::digest::{SHA256, digest};
 
 use crate::kept::Kept;
@@ -36,34 +36,6 @@ pub struct Entry {
     pub(crate) foreseen: Option<Foreseen>,
     /// Bodies to be kept; none where none are.
     pub(crate) kept: Option<Box<Kept>>,
-    /// What rows of batch results need, in a download that may have some.
-    pub(crate) download: Option<Box<Download>>,
-}
-
-/// What a batch's results have of the exchange in which they are downloaded.
-#[derive(Debug)]
-pub(crate) struct Download {
-    id: Uuid,
-    began: SystemTime,
-    domain: String,
-    upstream: String,
-}
-
-impl Download {
-    /// Of an exchange that may be one.
-    pub(crate) fn of(head: &RequestHead<'_>) -> Option<Box<Self>> {
-        // whatever stands before it: `/v1/messages/batches/{id}/results`, `/v1/files/{id}/content`
-        let path = head.uri.path();
-        let may_be = path.ends_with("/results") || path.ends_with("/content");
-        may_be.then(|| {
-            Box::new(Self {
-                id: head.id,
-                began: SystemTime::now(),
-                domain: domain(head.host),
-                upstream: text(head.upstream, TEXT),
-            })
-        })
-    }
 }
 
 /// What a record foresaw of an outcome that may yet turn out otherwise.
@@ -153,18 +125,17 @@ impl Entry {
     }
 
     /// The row of a batch's result that was seen in this exchange.
-    pub(crate) fn batch_row(&self, result: &BatchResult, prices: &Prices) -> Option<BatchRow> {
-        let download = self.download.as_ref()?;
+    pub(crate) fn batch_row(&self, outcome: &Outcome, result: &BatchResult, prices: &Prices) -> BatchRow {
         let usage = &result.usage;
         let bill = prices.bill_batch(usage, result.model.as_deref());
-        Some(BatchRow {
+        BatchRow {
             batch: short(&result.batch),
             custom_id: short(&result.custom_id),
-            request_id: download.id,
-            created_at: Timestamp::from(download.began),
-            domain: download.domain.clone(),
+            request_id: outcome.id,
+            created_at: Timestamp::from(outcome.started),
+            domain: domain(&outcome.host),
             api_key_hash: self.api_key_hash.clone(),
-            upstream: Some(download.upstream.clone()),
+            upstream: outcome.upstream.as_deref().map(short),
             served_model: result.model.as_deref().map(short),
             tokens: Tokens::from(usage.tokens),
             usage_data: usage.raw.as_deref().and_then(|raw| raw_usage(raw.get())),
@@ -172,7 +143,7 @@ impl Entry {
             cost_usd: bill.cost,
             web_search_requests: usage.web_search_requests.map(whole),
             service_tier: usage.service_tier.as_deref().map(short),
-        })
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use plugin_api::{
     BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait,
 };
 
-use entry::{Download, Entry, Foreseen};
+use entry::{Entry, Foreseen};
 use kept::Kept;
 use ledgers::Wanted;
 use prices::Prices;
@@ -85,7 +85,6 @@ impl Plugin for UsageLog {
 
     async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
         entry.api_key_hash = entry::key_hash(head.headers);
-        entry.download = Download::of(head);
         if self.store.any() && head.endpoint.is_some() {
             entry.kept = Some(Box::new(Kept::new(entry::api_key(head.headers))));
         }
@@ -114,10 +113,9 @@ impl Plugin for UsageLog {
         }
     }
 
-    fn batch_result(&self, entry: &mut Entry, result: &BatchResult) {
-        if let Some(row) = entry.batch_row(result, &self.prices) {
-            self.ledger.keep(&mut Record::Batch(Box::new(row)));
-        }
+    fn batch_result(&self, entry: &mut Entry, outcome: &Outcome, result: &BatchResult) {
+        let row = entry.batch_row(outcome, result, &self.prices);
+        self.ledger.keep(&mut Record::Batch(Box::new(row)));
     }
 
     fn ending(&self, entry: &mut Entry, outcome: &Outcome) {

@@ -70,7 +70,7 @@ async fn every_result_of_a_batch_is_booked_once_however_often_it_is_downloaded()
         assert_eq!(book.sql(BOOKED), RESULTS.map(line).join("\n"));
         // the first download has the first of them, the second the rest, the third none
         assert_eq!(
-            book.sql("SELECT count(*) FROM batch_results b JOIN api_requests r ON r.id = b.request_id GROUP BY r.id ORDER BY 1"),
+            book.sql("SELECT count(*) FROM batch_results b JOIN api_requests r ON r.id = b.request_id AND r.created_at = b.created_at AND r.upstream = b.upstream GROUP BY r.id ORDER BY 1"),
             "1\n2"
         );
         // half of $3 and of $15 for a million

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use plugin_api::http::{HeaderName, HeaderValue, StatusCode};
 use plugin_api::{CacheStatus, Endpoint, RequestType, Usage};
 use serde_json::value::RawValue;
