@@ -47,6 +47,8 @@ impl Prices {
     /// # Errors
     /// Which of those can never apply.
     pub(crate) fn new(own: &IndexMap<String, Price>) -> Result<Self, String> {
+        // read before the first answer comes, which would wait for it
+        table::read();
         let mut prices = Self::default();
         for (model, price) in own {
             let (name, is_beginning) = match model.strip_suffix('*') {
@@ -116,12 +118,16 @@ impl Price {
         if *tokens == Tokens::default() {
             return None;
         }
-        let sheet = match terms.tier {
-            None | Some("standard" | "default" | "auto" | "on_demand") => &self.standard(),
-            Some("batch") => self.batch.as_ref()?,
-            Some("priority") => self.priority.as_ref()?,
-            Some("flex") => self.flex.as_ref()?,
+        let tier = match terms.tier {
+            None | Some("standard" | "default" | "auto" | "on_demand") => None,
+            Some("batch") => Some(self.batch.as_ref()?),
+            Some("priority") => Some(self.priority.as_ref()?),
+            Some("flex") => Some(self.flex.as_ref()?),
             Some(_) => return None,
+        };
+        let sum = match tier {
+            Some(tier) => tier.sum(&tier.above, tokens),
+            None => self.standard().sum(&self.above, tokens),
         };
         let mut times = MILLION;
         if terms.geo == Some("us") {
@@ -130,7 +136,7 @@ impl Price {
         if terms.speed == Some("fast") {
             times = times * self.times_fast?.millionths() / MILLION;
         }
-        let sum = sheet.sum(tokens)? * times;
+        let sum = sum? * times;
         Some(Cost::from_picos((sum + MILLION / 2) / MILLION))
     }
 
@@ -139,6 +145,7 @@ impl Price {
         Some(Cost::from_picos(i128::from(searches) * self.web_search?.millionths() * MILLION))
     }
 
+    /// The prices without a tier, but for those `above`.
     fn standard(&self) -> Tier {
         Tier {
             input: self.input,
@@ -147,17 +154,17 @@ impl Price {
             cache_write: self.cache_write,
             cache_write_1h: self.cache_write_1h,
             reasoning: self.reasoning,
-            above: self.above.clone(),
+            above: Vec::new(),
         }
     }
 }
 
 impl Tier {
     /// What tokens cost, in picodollars: a dollar per million tokens is a million picodollars per token.
-    fn sum(&self, tokens: &Tokens) -> Option<i128> {
+    fn sum(&self, above: &[Above], tokens: &Tokens) -> Option<i128> {
         let of = |count: Option<u64>| i128::from(count.unwrap_or(0));
         let context = of(tokens.input) + of(tokens.cache_read) + of(tokens.cache_creation);
-        let above = self.above.iter().filter(|above| context > i128::from(above.tokens));
+        let above = above.iter().filter(|above| context > i128::from(above.tokens));
         let above = above.max_by_key(|above| above.tokens);
         let at = |own: fn(&Above) -> Option<Amount>, base| above.and_then(own).or(base);
         let writes_1h = of(tokens.cache_creation_1h);

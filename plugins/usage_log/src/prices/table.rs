@@ -15,6 +15,11 @@ static PRICES: LazyLock<HashMap<String, HashMap<String, Price>>> = LazyLock::new
     serde_json::from_str::<Table>(TABLE).map(|table| table.models).unwrap_or_default()
 });
 
+/// Reads the table, unless it has been.
+pub(super) fn read() {
+    LazyLock::force(&PRICES);
+}
+
 #[derive(Deserialize)]
 struct Table {
     models: HashMap<String, HashMap<String, Price>>,
