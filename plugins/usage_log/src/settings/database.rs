@@ -74,7 +74,9 @@ impl fmt::Display for Database {
         match self {
             Self::Postgres(url) => {
                 let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-                let rest = rest.split('?').next().unwrap_or_default();
+                let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+                // the `?` may be one of the password's, though no URL may have it there
+                let rest = if parameters.contains('@') { "…" } else { rest };
                 let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
                 write!(f, "postgres://{rest}")
             }
@@ -130,5 +132,8 @@ mod tests {
     fn what_is_shown_of_it_holds_no_password() {
         let database: Database = "postgres://u:se@cret@db/claude_nexus?password=x".parse().unwrap();
         assert_eq!(format!("{database} {database:?}"), "postgres://db/claude_nexus postgres://db/claude_nexus");
+        for url in ["postgres://u:se?cret@db/x", "postgres://u:se@c?ret@db/x", "postgres://db/x?password=c@ret"] {
+            assert_eq!(url.parse::<Database>().unwrap().to_string(), "postgres://…", "{url}");
+        }
     }
 }
