@@ -41,7 +41,8 @@ pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
             let again = look(ledger, base).await?;
             found.missing.retain(|instance, numbers| {
                 let still = again.missing.get(instance);
-                numbers.retain(|number| still.is_some_and(|still| still.contains(number)));
+                // both in their order
+                numbers.retain(|number| still.is_some_and(|still| still.binary_search(number).is_ok()));
                 !numbers.is_empty()
             });
             found.journal = again.journal;
