@@ -161,8 +161,8 @@ async fn nothing_is_tried_again_once_a_byte_of_an_answer_has_come() {
     {
         let (broken, free) = (origin().await, origin().await);
         broken.answers(script);
-        let upstream =
-            "balance: round_robin\n    retry: { attempts: 5, on: [connect, error, timeout, http_500, http_502] }";
+        let upstream = "balance: round_robin\n    \
+                        retry: { attempts: 5, on: [connect, error, timeout, http_500, http_502, non_idempotent] }";
         let gateway = before(&[(broken.server(), 60_000), (free.server(), 1)], upstream, READS_BODIES).await;
         let mut client = http1(gateway.address()).await;
         let request = client.request("POST", "/v1/messages").body(body(call(300, 1))).unwrap();
