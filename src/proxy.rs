@@ -36,7 +36,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use exchange::Exchange;
 
 pub use request::KEPT_ALIVE;
-pub use snapshot::{Lasting, Route, Snapshot};
+pub use snapshot::{Lasting, Limits, Route, Snapshot};
 pub use watch::{Watch, guarded};
 
 /// The gateway as Pingora drives it.

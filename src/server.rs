@@ -6,6 +6,7 @@ mod listener;
 mod listeners;
 mod running;
 mod source;
+mod stall;
 mod worker;
 
 use std::fmt;

@@ -104,7 +104,8 @@ pub struct Timeouts {
     pub connect: Period,
     /// From the request's last byte to the head of the answer. Non-streaming calls take as long as the model does.
     pub first_byte: Period,
-    /// Between two pieces of the answer. Where it is longer than `first_byte`, the servers are spoken to in HTTP/1.1.
+    /// Between two pieces of the answer, and for how long a client may take nothing of it. Where it is longer than
+    /// `first_byte`, the servers are spoken to in HTTP/1.1.
     pub idle: Period,
     /// For the whole exchange, all attempts included. Upgraded connections (WebSocket) are exempt.
     pub total: Period,

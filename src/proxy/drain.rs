@@ -92,9 +92,10 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
         let sent = handle.tx.try_send(one_byte);
         sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
     }
-    let call = tokio::spawn(guarded(Watch::new(HEAD, HEAD), subrequest.run()));
+    let watch = Watch::new(HEAD, HEAD);
+    let call = tokio::spawn(guarded(watch.clone(), subrequest.run()));
 
-    let passed = pass(session, &mut handle).await;
+    let passed = pass(session, &mut handle, &watch).await;
     if let Err(Broken::Client(error)) = passed {
         client_left.store(true, Ordering::Relaxed);
         debug!(error:%; "client left; its call is read to the end");
@@ -142,7 +143,7 @@ async fn end_when_unwanted(mut call: JoinHandle<Option<()>>, outlive: Outlive) {
 }
 
 /// Passes the answer on as it comes. What a slow client has not taken waits here, so that the call need not.
-async fn pass(session: &mut Session, handle: &mut SubrequestHandle) -> Result<(), Broken> {
+async fn pass(session: &mut Session, handle: &mut SubrequestHandle, call: &Watch) -> Result<(), Broken> {
     let mut waiting = Vec::new();
     let mut open = true;
     loop {
@@ -173,9 +174,15 @@ async fn pass(session: &mut Session, handle: &mut SubrequestHandle) -> Result<()
                     open = task.is_some();
                     ahead += task.as_ref().map_or(0, size);
                     waiting.extend(task);
+                    if ahead >= AHEAD {
+                        call.client_stalls();
+                    }
                 }
             }
         };
+        if ahead >= AHEAD {
+            call.client_takes();
+        }
         if ended {
             return Ok(());
         }

@@ -265,6 +265,7 @@ impl Drop for Exchange {
         if let Some(expired) = self.watch.expired() {
             let failure = match expired {
                 Expired::Idle => Failure::IdleTimeout,
+                Expired::Stalled => Failure::ClientGone,
                 Expired::FirstByte => Failure::FirstByteTimeout,
                 Expired::RequestHead | Expired::Total => Failure::TotalTimeout,
             };

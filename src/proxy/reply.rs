@@ -20,6 +20,9 @@ use super::passing;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What is written at once, in bytes.
+const PIECE: usize = 64 * 1024;
+
 /// How long a client may go on sending a body that nobody wants, and how long it may pause (nginx: `lingering_time`,
 /// `lingering_timeout`). Closing earlier makes its system throw the answer away unread.
 const LINGER: Duration = Duration::from_secs(30);
@@ -65,7 +68,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
                     passing::show_chunk(&body, true, x)?;
                 }
                 x.passing(session, body.len() as u64, true);
-                session.write_response_body(Some(body), true).await.map_err(|e| e.into_down())?;
+                whole(session, body).await?;
             }
         }
         Body::Stream(pieces) => {
@@ -77,6 +80,18 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
         }
     }
     Ok(())
+}
+
+/// Sends a body in pieces, so that the time that an h2 client has for each does not have to do for all.
+async fn whole(session: &mut Session, mut body: Bytes) -> Result<()> {
+    loop {
+        let piece = body.split_to(body.len().min(PIECE));
+        let last = body.is_empty();
+        session.write_response_body(Some(piece), last).await.map_err(|e| e.into_down())?;
+        if last {
+            return Ok(());
+        }
+    }
 }
 
 fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The way in: admission, route, plugins, body, and the choice of a server.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -53,6 +55,7 @@ enum Halt {
 
 async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.note_request(session);
+    client_may_stall(session, x, x.snapshot.limits.longest_idle);
     if session.downstream_session.get_keepalive().is_some() {
         let kept = !x.snapshot.limits.keepalive_timeout.is_zero();
         session.set_keepalive(kept.then_some(KEPT_ALIVE));
@@ -75,6 +78,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     let end = x.began + upstream.timeouts.total;
     x.attempts.end = Some(end);
     x.watch.ends_at(end);
+    client_may_stall(session, x, upstream.timeouts.idle);
     x.seats = route.chain.seat();
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
@@ -93,6 +97,16 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
     }
     Ok(())
+}
+
+/// Bounds how long the client may take nothing of its answer.
+fn client_may_stall(session: &mut Session, x: &Exchange, limit: Duration) {
+    x.watch.client_may_stall(limit);
+    if session.req_header().version == Version::HTTP_2 {
+        // the connection does not see what its flow control holds back, nor does the watch: so this must be over before an
+        // answer can have paused for too long
+        session.set_write_timeout(Some(limit * 9 / 10));
+    }
 }
 
 /// Refuses what two parsers could understand in two ways (RFC 9112 §3.2 and §6.3).

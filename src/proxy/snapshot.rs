@@ -59,6 +59,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long an idle client connection is kept.
     pub keepalive_timeout: Duration,
+    /// The longest `idle` of all upstreams: how long a client may take nothing of an answer that comes from none.
+    pub longest_idle: Duration,
 }
 
 /// What keeps a snapshot from being built: where in the file, of what, and why.
@@ -114,13 +116,14 @@ impl Snapshot {
                 .iter()
                 .any(|route| route.on_client_gone == OnClientGone::Drain || route.chain.needs().outlive),
             routes,
-            upstreams: in_order,
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 body_timeout: config.server.body_timeout.get(),
                 header_timeout: config.server.header_timeout.get(),
                 keepalive_timeout: config.server.keepalive_timeout.get(),
+                longest_idle: in_order.iter().map(|upstream| upstream.timeouts.idle).max().unwrap_or_default(),
             },
+            upstreams: in_order,
             access_log,
             metrics: metrics.clone(),
             _alive: metrics.snapshot_alive(),

@@ -1,5 +1,6 @@
 //! The deadlines of an exchange that Pingora does not keep: the head of the request, the first byte, the pauses of the
-//! answer, the whole. One watch serves the exchanges of an HTTP/1.1 connection in turn; an h2 stream has its own.
+//! answer and of whoever reads it, the whole. One watch serves the exchanges of an HTTP/1.1 connection in turn; an h2
+//! stream has its own.
 
 use std::os::fd::RawFd;
 use std::pin::pin;
@@ -25,6 +26,10 @@ struct State {
     since: Instant,
     /// When the whole exchange must be over.
     end: Option<Instant>,
+    /// How long the client may take nothing.
+    patience: Duration,
+    /// Since when it has taken nothing, while something is there for it.
+    stalled: Option<Instant>,
     verdict: Option<Expired>,
 }
 
@@ -53,6 +58,8 @@ pub enum Expired {
     FirstByte,
     /// The answer paused too long.
     Idle,
+    /// The client took none of it for too long.
+    Stalled,
     /// The exchange took too long as a whole.
     Total,
 }
@@ -73,7 +80,8 @@ impl Watch {
     #[must_use]
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
         let phase = Phase::Idle { limit, head };
-        Arc::new(Self(Mutex::new(State { phase, since: Instant::now(), end: None, verdict: None })))
+        let since = Instant::now();
+        Arc::new(Self(Mutex::new(State { phase, since, end: None, patience: IDLE_LOOK, stalled: None, verdict: None })))
     }
 
     /// The next request of the same connection is awaited.
@@ -136,6 +144,27 @@ impl Watch {
         self.state().since = Instant::now();
     }
 
+    /// How long the client may take nothing of what is there for it.
+    pub fn client_may_stall(&self, patience: Duration) {
+        self.state().patience = patience;
+    }
+
+    /// The client takes nothing any more; tells how long that may last. Meanwhile nobody else is waited for.
+    pub fn client_stalls(&self) -> Duration {
+        let mut state = self.state();
+        state.stalled.get_or_insert_with(Instant::now);
+        state.patience
+    }
+
+    /// The client takes bytes again, and from now on the answer is waited for.
+    pub fn client_takes(&self) {
+        let mut state = self.state();
+        state.stalled = None;
+        if let Phase::Streaming(_) = state.phase {
+            state.since = Instant::now();
+        }
+    }
+
     /// The exchange is over.
     pub fn over(&self) {
         let mut state = self.state();
@@ -162,13 +191,8 @@ impl Watch {
 
     fn judge(&self, now: Instant) -> Sentence {
         let mut state = self.state();
-        let (limit, expired) = match state.phase {
-            Phase::Idle { limit, .. } | Phase::RequestHead(limit) => (Some(limit), Expired::RequestHead),
-            Phase::FirstByte { limit, .. } => (Some(limit), Expired::FirstByte),
-            Phase::Streaming(limit) => (Some(limit), Expired::Idle),
-            Phase::Request | Phase::Over => (None, Expired::Total),
-        };
-        let phase_due = limit.map(|limit| state.since + limit);
+        let phase = state.due();
+        let phase_due = phase.map(|(due, _)| due);
         let due = match (phase_due, state.end) {
             (Some(phase), Some(end)) => phase.min(end),
             (Some(due), None) | (None, Some(due)) => due,
@@ -177,26 +201,35 @@ impl Watch {
         if due > now || state.verdict.is_some() && matches!(state.phase, Phase::FirstByte { .. }) {
             return Sentence::Wait(due.max(now + GRACE));
         }
-        state.verdict = Some(if phase_due.is_some_and(|due| due <= now) { expired } else { Expired::Total });
+        let expired = phase.filter(|(due, _)| *due <= now).map_or(Expired::Total, |(_, expired)| expired);
+        state.verdict = Some(expired);
         match state.phase {
             Phase::FirstByte { upstream, .. } => Sentence::Close(upstream),
             // an error answer may be on its way; Pingora's own limits are set to end there too
-            Phase::Request => Sentence::Wait(now + GRACE),
-            Phase::Idle { .. } | Phase::RequestHead(_) | Phase::Streaming(_) | Phase::Over => Sentence::Break,
+            Phase::Request if expired != Expired::Stalled => Sentence::Wait(now + GRACE),
+            _ => Sentence::Break,
         }
     }
 
     fn due(&self) -> Instant {
         let state = self.state();
-        let limit = match state.phase {
-            Phase::Idle { limit, .. }
-            | Phase::RequestHead(limit)
-            | Phase::FirstByte { limit, .. }
-            | Phase::Streaming(limit) => limit,
-            Phase::Request | Phase::Over => IDLE_LOOK,
-        };
-        let due = state.since + limit;
+        let due = state.due().map_or(state.since + IDLE_LOOK, |(due, _)| due);
         state.end.map_or(due, |end| due.min(end))
+    }
+}
+
+impl State {
+    /// When the phase will have taken too long, and what has passed then; `None` while others keep the time.
+    fn due(&self) -> Option<(Instant, Expired)> {
+        // the connection, which keeps this time too, tells first
+        let stalled = self.stalled.map(|since| (since + self.patience + GRACE, Expired::Stalled));
+        match self.phase {
+            Phase::Idle { limit, .. } | Phase::RequestHead(limit) => Some((self.since + limit, Expired::RequestHead)),
+            Phase::FirstByte { limit, .. } => Some((self.since + limit, Expired::FirstByte)),
+            // what the upstream has sent may be waiting behind what the client does not take
+            Phase::Streaming(limit) => stalled.or(Some((self.since + limit, Expired::Idle))),
+            Phase::Request | Phase::Over => stalled,
+        }
     }
 }
 
@@ -238,97 +271,4 @@ pub async fn guarded<T>(watch: Arc<Watch>, exchange: impl Future<Output = T>) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    #[tokio::test(start_paused = true)]
-    async fn an_exchange_that_ends_in_time_is_left_alone() {
-        let watch = Watch::new(LIMIT, LIMIT);
-        let exchange = async {
-            let watch = Watch::current().unwrap();
-            watch.request_came();
-            watch.streams(LIMIT);
-            for _ in 0..5 {
-                tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
-                watch.progress();
-            }
-            "done"
-        };
-        assert_eq!(guarded(watch.clone(), exchange).await, Some("done"));
-        assert_eq!(watch.expired(), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_that_is_too_long_ends_it() {
-        let watch = Watch::new(LIMIT, LIMIT);
-        let began = Instant::now();
-        let exchange = async {
-            let watch = Watch::current().unwrap();
-            watch.request_came();
-            tokio::time::sleep(LIMIT * 3).await;
-            watch.streams(LIMIT);
-            std::future::pending::<()>().await;
-        };
-        assert_eq!(guarded(watch.clone(), exchange).await, None);
-        assert_eq!(watch.expired(), Some(Expired::Idle));
-        assert!(began.elapsed() < LIMIT * 4 + Duration::from_secs(1), "took {:?}", began.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_never_comes_ends_it() {
-        let watch = Watch::new(LIMIT, LIMIT);
-        assert_eq!(guarded(watch.clone(), std::future::pending::<()>()).await, None);
-        assert_eq!(watch.expired(), Some(Expired::RequestHead));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_drips_ends_it_however_long_the_idle_time_is() {
-        let watch = Watch::new(LIMIT * 100, LIMIT);
-        let began = Instant::now();
-        let exchange = async {
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Watch::client_sent();
-            }
-        };
-        assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
-        assert_eq!(watch.expired(), Some(Expired::RequestHead));
-        assert!(began.elapsed() < LIMIT + Duration::from_secs(2), "took {:?}", began.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_whole_ends_it_even_while_bytes_pass() {
-        let watch = Watch::new(LIMIT, LIMIT);
-        let exchange = async {
-            let watch = Watch::current().unwrap();
-            watch.ends_at(Instant::now() + LIMIT * 2);
-            watch.streams(LIMIT);
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                watch.progress();
-            }
-        };
-        assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
-        assert_eq!(watch.expired(), Some(Expired::Total));
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_does_not_begin_closes_the_attempt_not_the_exchange() {
-        use std::os::fd::AsRawFd;
-        use tokio::io::AsyncReadExt;
-
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut upstream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (_silent, _) = listener.accept().await.unwrap();
-        let watch = Watch::new(LIMIT, LIMIT);
-        let exchange = async {
-            let watch = Watch::current().unwrap();
-            watch.awaits_first_byte(Duration::from_millis(50), upstream.as_raw_fd());
-            let read = upstream.read(&mut [0]).await.unwrap();
-            (read, watch.expired())
-        };
-        assert_eq!(guarded(watch.clone(), exchange).await, Some((0, Some(Expired::FirstByte))));
-    }
-}
+mod tests;

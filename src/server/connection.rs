@@ -24,6 +24,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::proxy::Watch;
 
+use super::stall::Stall;
+
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -36,6 +38,7 @@ pub struct Connection {
     socket: Arc<SocketDigest>,
     accepted: SystemTime,
     patience: Patience,
+    stall: Stall,
 }
 
 /// How long a client may take to say what it wants.
@@ -92,7 +95,7 @@ impl Connection {
     pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Patience) -> Self {
         let socket = socket_digest(&stream, peer);
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
-        Self { stream, ssl: None, alpn: None, socket, accepted: SystemTime::now(), patience }
+        Self { stream, ssl: None, alpn: None, socket, accepted: SystemTime::now(), patience, stall: Stall::default() }
     }
 
     /// A TLS connection, after its handshake.
@@ -116,7 +119,7 @@ impl Connection {
         };
         let ssl = SslDigest::new("", version, None, None, Vec::new());
         let stream = Transport::Tls(Box::new(stream));
-        Ok(Self { stream, ssl: Some(Arc::new(ssl)), alpn, socket, accepted, patience })
+        Ok(Self { stream, ssl: Some(Arc::new(ssl)), alpn, socket, accepted, patience, stall: Stall::default() })
     }
 
     /// Whether HTTP/2 was agreed on in its TLS handshake.
@@ -153,12 +156,12 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(unsigned) = without_signature(buf) {
-            let written = self.stream.poll_write(cx, &unsigned);
-            // it is the first that this connection writes, and smaller than any buffer: it goes as a whole
-            return written.map_ok(|_| buf.len());
-        }
-        self.stream.poll_write(cx, buf)
+        let written = match without_signature(buf) {
+            // the first that this connection writes, and smaller than any buffer: it goes as a whole
+            Some(unsigned) => self.stream.poll_write(cx, &unsigned).map_ok(|_| buf.len()),
+            None => self.stream.poll_write(cx, buf),
+        };
+        self.stall.bound(cx, written)
     }
 
     fn poll_write_vectored(
@@ -166,10 +169,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let written = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        };
+        self.stall.bound(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -178,17 +182,19 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let flushed = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        self.stall.bound(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let shut = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        };
+        self.stall.bound(cx, shut)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Where a client's connection meets the proxy, once per worker: every request is watched over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use crate::config::Config;
-use crate::proxy::{Gateway, KEPT_ALIVE, Snapshot, Watch, guarded};
+use crate::proxy::{Gateway, KEPT_ALIVE, Limits, Snapshot, Watch, guarded};
 
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;
@@ -44,10 +43,10 @@ impl Front {
         Self { proxy: Arc::new(proxy), snapshot }
     }
 
-    /// How long the first bytes of a connection, and its TLS handshake, may take now.
+    /// What bounds a connection that comes now.
     #[must_use]
-    pub fn header_timeout(&self) -> Duration {
-        self.snapshot.load().limits.header_timeout
+    pub fn limits(&self) -> Limits {
+        self.snapshot.load().limits
     }
 }
 

@@ -111,7 +111,8 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     let Ok(stream) = stream else { return }; // the client is gone
-    let limit = front.header_timeout();
+    let limits = front.limits();
+    let limit = limits.header_timeout;
     let patience = Patience { limit, stopping: shutdown.clone() };
     let connection = match tls {
         None => Connection::plain(stream, peer, patience),
@@ -124,6 +125,7 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
         },
     };
     let watch = Watch::new(limit, limit);
+    watch.client_may_stall(limits.longest_idle);
     if connection.is_h2() {
         watch.over(); // its streams have their own
     }

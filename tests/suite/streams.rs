@@ -1,6 +1,7 @@
 //! Streams: every event leaves when it arrives, nobody's memory fills, and a broken stream never looks whole.
 
 mod leaving;
+mod stalling;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,134 @@
+//! Deadlines kept and missed, on a clock that stands still.
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_ends_in_time_is_left_alone() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.request_came();
+        watch.streams(LIMIT);
+        for _ in 0..5 {
+            tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
+            watch.progress();
+        }
+        "done"
+    };
+    assert_eq!(guarded(watch.clone(), exchange).await, Some("done"));
+    assert_eq!(watch.expired(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_too_long_ends_it() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    let began = Instant::now();
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.request_came();
+        tokio::time::sleep(LIMIT * 3).await;
+        watch.streams(LIMIT);
+        std::future::pending::<()>().await;
+    };
+    assert_eq!(guarded(watch.clone(), exchange).await, None);
+    assert_eq!(watch.expired(), Some(Expired::Idle));
+    assert!(began.elapsed() < LIMIT * 4 + Duration::from_secs(1), "took {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_no_pause_of_the_answer() {
+    for streams in [true, false] {
+        let watch = Watch::new(LIMIT, LIMIT);
+        watch.client_may_stall(LIMIT * 2);
+        let exchange = async {
+            let watch = Watch::current().unwrap();
+            watch.request_came();
+            if streams {
+                watch.streams(LIMIT);
+            }
+            watch.client_stalls();
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(guarded(watch.clone(), exchange).await, None);
+        assert_eq!(watch.expired(), Some(Expired::Stalled), "{streams}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_client_takes_again_the_answer_has_its_time_from_the_beginning() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    watch.client_may_stall(LIMIT * 2);
+    let began = Instant::now();
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.request_came();
+        watch.streams(LIMIT);
+        for _ in 0..3 {
+            watch.client_stalls();
+            tokio::time::sleep(LIMIT + LIMIT / 2).await;
+            watch.client_takes();
+        }
+        std::future::pending::<()>().await;
+    };
+    assert_eq!(guarded(watch.clone(), exchange).await, None);
+    assert_eq!(watch.expired(), Some(Expired::Idle));
+    assert!(began.elapsed() >= LIMIT * 11 / 2, "took {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_never_comes_ends_it() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    assert_eq!(guarded(watch.clone(), std::future::pending::<()>()).await, None);
+    assert_eq!(watch.expired(), Some(Expired::RequestHead));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_drips_ends_it_however_long_the_idle_time_is() {
+    let watch = Watch::new(LIMIT * 100, LIMIT);
+    let began = Instant::now();
+    let exchange = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Watch::client_sent();
+        }
+    };
+    assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
+    assert_eq!(watch.expired(), Some(Expired::RequestHead));
+    assert!(began.elapsed() < LIMIT + Duration::from_secs(2), "took {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_ends_it_even_while_bytes_pass() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.ends_at(Instant::now() + LIMIT * 2);
+        watch.streams(LIMIT);
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            watch.progress();
+        }
+    };
+    assert_eq!(guarded::<()>(watch.clone(), exchange).await, None);
+    assert_eq!(watch.expired(), Some(Expired::Total));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_closes_the_attempt_not_the_exchange() {
+    use std::os::fd::AsRawFd;
+    use tokio::io::AsyncReadExt;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut upstream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (_silent, _) = listener.accept().await.unwrap();
+    let watch = Watch::new(LIMIT, LIMIT);
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.awaits_first_byte(Duration::from_millis(50), upstream.as_raw_fd());
+        let read = upstream.read(&mut [0]).await.unwrap();
+        (read, watch.expired())
+    };
+    assert_eq!(guarded(watch.clone(), exchange).await, Some((0, Some(Expired::FirstByte))));
+}
