@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, Method};
 use log::debug;
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::ResponseHeader;
@@ -22,8 +22,8 @@ use super::failure::{Failure, PLUGIN_PANIC};
 use super::reply;
 use super::watch::Expired;
 
-/// How soon a connection that the server had closed before shows that it is. Whatever breaks later may have been at work
-/// on the call.
+/// How soon a kept connection that the server had closed already shows that it is. Whatever breaks later may have been at
+/// work on the call.
 const STALE_SHOWS: Duration = Duration::from_secs(1);
 
 /// No connection came about: nothing was sent, so another attempt is always safe.
@@ -110,7 +110,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         if let Some(kind) = failure.fault() {
             x.attempts.blame(kind.into());
         }
-        let silent = x.outcome.method != Method::POST || retries_on(x, RetryOn::NonIdempotent);
+        let silent = x.outcome.method.is_idempotent() || retries_on(x, RetryOn::NonIdempotent);
         let worth = replayable
             && silent
             && match failure {

@@ -155,6 +155,22 @@ async fn a_call_that_may_have_been_carried_out_is_tried_again_only_where_the_yam
 }
 
 #[tokio::test]
+async fn only_what_may_be_carried_out_twice_is_tried_again_unasked() {
+    let (broken, free) = (origin().await, origin().await);
+    broken.answers(Script::closing());
+    let upstream = "balance: round_robin\n    retry: { on: [error] }";
+    for (method, status) in
+        [("GET", 200), ("OPTIONS", 200), ("PUT", 200), ("DELETE", 200), ("POST", 502), ("PATCH", 502), ("LOCK", 502)]
+    {
+        let gateway = before(&[(broken.server(), 60_000), (free.server(), 1)], upstream, "").await;
+        let mut client = http1(gateway.address()).await;
+        let request = client.request(method, "/v1/files/1").body(body("x")).unwrap();
+        assert_eq!(client.call(request).await.status, status, "{method}");
+    }
+    assert_eq!((broken.count(), free.count()), (7, 4));
+}
+
+#[tokio::test]
 async fn nothing_is_tried_again_once_a_byte_of_an_answer_has_come() {
     for script in
         [answer(200).length(10).data("half").close(), answer(200).length(10).close(), sse().event("one").reset()]

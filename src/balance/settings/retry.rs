@@ -16,8 +16,12 @@ pub struct Retry {
     /// second besides. The first attempt on a fallback is outside of it, and so is one on another address of a name that
     /// could not be connected to.
     pub budget: Share,
-    /// Whether a POST that was sent in full and met with silence or a broken connection, and so may have been carried
-    /// out, is tried again.
+    /// Whether a request that was sent in full and met with silence or a broken connection, and so may have been carried
+    /// out, is tried again although its method is not idempotent (RFC 9110 §9.2.2): POST, PATCH and all but GET, HEAD,
+    /// OPTIONS, TRACE, PUT and DELETE. In any case, one whose connection was kept from an earlier request and breaks
+    /// without a byte of an answer within a second of being used again is sent once more, to the same server on a new
+    /// connection: servers close idle connections when they like, and then they have not read it. A server that reads it
+    /// and dies within that second gets it twice.
     pub non_idempotent: bool,
 }
 
