@@ -28,6 +28,8 @@ pub struct Attempts {
     pub tried: Vec<u64>,
     /// Attempts on the present upstream.
     pub made: u32,
+    /// How many fallbacks take over when the next attempt begins. Until then all that is said is said of this upstream.
+    pub takeovers: usize,
     /// How many fallbacks have taken over.
     pub taken_over: usize,
     /// What the upstreams hash of it, in the order of the fallbacks.

@@ -40,6 +40,9 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
     let fresh_connection = std::mem::take(&mut x.attempts.same_server);
     if !fresh_connection {
         x.attempts.lease = None;
+        for _ in 0..std::mem::take(&mut x.attempts.takeovers) {
+            takeover::enter(x).await?;
+        }
         let lease = match x.attempts.next.take() {
             Some(lease) => lease,
             None => first(session, x).await?,
@@ -64,8 +67,8 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
 }
 
 /// Takes a server for a further attempt: of this upstream if it has one left and the attempts and the budget allow it, or
-/// else of a fallback. `site` asks for another address of that server in the YAML, which costs no attempt. Unless it is
-/// taken or the request may wait for one, nothing changes.
+/// else of a fallback, which takes over when that attempt begins. `site` asks for another address of that server in the
+/// YAML, which costs no attempt. Unless it is taken or the request may wait for one, nothing changes.
 pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Next {
     let Some(upstream) = x.attempts.upstream.clone() else { return Next::None };
     if next_address(x, site) {
@@ -74,32 +77,35 @@ pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Nex
     let now = std::time::Instant::now();
     if x.attempts.made < upstream.attempts {
         match upstream.pool.lease(&ask(x, now)) {
-            Ok(lease) => return taken(x, lease),
-            Err(Refusal::Full(_)) if may_wait && upstream.pool.queue().is_some() => return Next::Queue,
+            Ok(lease) => return taken(x, lease, 0),
+            Err(Refusal::Full(_)) if may_wait && upstream.pool.queue().is_some() => return queue(x, 0),
             _ => {}
         }
     }
     for (fallbacks, fallback) in upstream.chain().enumerate().skip(1) {
         let key = x.attempts.keys.get(x.attempts.taken_over + fallbacks).copied().flatten();
         // its own requests are what its budget is a share of, and this is one of them
-        let next = match fallback.pool.lease(&Ask { tried: &[], budget: None, key, ..ask(x, now) }) {
-            Ok(lease) => taken(x, lease),
-            Err(Refusal::Full(_)) if may_wait && fallback.pool.queue().is_some() => Next::Queue,
-            Err(_) => continue,
-        };
-        for _ in 0..fallbacks {
-            takeover::enter(x);
+        match fallback.pool.lease(&Ask { tried: &[], budget: None, key, ..ask(x, now) }) {
+            Ok(lease) => return taken(x, lease, fallbacks),
+            Err(Refusal::Full(_)) if may_wait && fallback.pool.queue().is_some() => return queue(x, fallbacks),
+            Err(_) => {}
         }
-        return next;
     }
     Next::None
 }
 
-/// The attempt under way gives its server back; the next one has another.
-fn taken(x: &mut Exchange, next: Lease) -> Next {
+/// The attempt under way gives its server back; the next one has another, of the fallback that so many lead to.
+fn taken(x: &mut Exchange, next: Lease, fallbacks: usize) -> Next {
     x.attempts.lease = None;
     x.attempts.next = Some(next);
+    x.attempts.takeovers = fallbacks;
     Next::Taken
+}
+
+/// The next attempt waits for a server of the fallback that so many lead to.
+fn queue(x: &mut Exchange, fallbacks: usize) -> Next {
+    x.attempts.takeovers = fallbacks;
+    Next::Queue
 }
 
 /// Takes another address of a server of the YAML, which costs no attempt and nothing of the budget.
@@ -108,7 +114,7 @@ pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
     let ask = Ask { site, budget: None, ..ask(x, std::time::Instant::now()) };
     let Ok(lease) = upstream.pool.lease(&ask) else { return false };
     x.attempts.made = x.attempts.made.saturating_sub(1);
-    taken(x, lease);
+    taken(x, lease, 0);
     true
 }
 
@@ -124,7 +130,7 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
         }
         let refusal = match found {
             Ok(lease) => return Ok(lease),
-            Err(_) if takeover::enter(x) => continue,
+            Err(_) if takeover::enter(x).await? => continue,
             Err(refusal) => refusal,
         };
         let failure = match refusal {

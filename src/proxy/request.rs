@@ -27,7 +27,7 @@ use super::upstream::Upstream;
 pub const KEPT_ALIVE: u64 = 0;
 
 /// A body up to this size is read in less than a millisecond; whatever is larger, or encoded, may take longer.
-const READ_IN_LINE: usize = 1024 * 1024;
+pub const READ_IN_LINE: usize = 1024 * 1024;
 /// The same where its messages are hashed too, which takes several times as long.
 const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 

@@ -3,17 +3,22 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use log::warn;
+use pingora_error::{Error, ErrorType, Result};
 use plugin_api::{Edit, Endpoint};
 
 use crate::balance::Fallback;
 use crate::dialect;
 
 use super::exchange::{Exchange, ReadBody};
+use super::request::READ_IN_LINE;
 
 /// Goes on with the fallback of the present upstream; `false` if it has none.
-pub fn enter(x: &mut Exchange) -> bool {
-    let Some(upstream) = x.attempts.upstream.clone() else { return false };
-    let Some((fallback, settings)) = &upstream.fallback else { return false };
+///
+/// # Errors
+/// That the call could not be read, which would be a fault of the gateway.
+pub async fn enter(x: &mut Exchange) -> Result<bool> {
+    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(false) };
+    let Some((fallback, settings)) = &upstream.fallback else { return Ok(false) };
     let (from, to) = (&*upstream.name, &*fallback.name);
     warn!(id:% = x.outcome.id, upstream = from, fallback = to; "upstream exhausted; its fallback takes over");
     x.outcome.upstream = Some(fallback.name.clone());
@@ -21,20 +26,30 @@ pub fn enter(x: &mut Exchange) -> bool {
     x.attempts.tried.clear();
     x.attempts.made = 0;
     x.attempts.taken_over += 1;
-    rename_model(x, settings);
-    true
+    rename_model(x, settings).await?;
+    Ok(true)
 }
 
 /// Puts the fallback's model in the place of the call's own, and changes no other byte of its text.
-fn rename_model(x: &mut Exchange, settings: &Fallback) {
+async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
     if !settings.changes_models() {
-        return;
+        return Ok(());
     }
-    let (Some(endpoint), Some(body)) = (Endpoint::of(&x.outcome.path), &x.body) else { return };
-    let headers = if body.edited { &HeaderMap::new() } else { &x.attempts.sent_headers };
-    if let Some(bytes) = renamed(endpoint, headers, body.bytes.clone(), settings, x.snapshot.limits.max_body) {
+    let (Some(endpoint), Some(body)) = (Endpoint::of(&x.outcome.path), &x.body) else { return Ok(()) };
+    let headers = if body.edited { HeaderMap::new() } else { x.attempts.sent_headers.clone() };
+    let (bytes, max) = (body.bytes.clone(), x.snapshot.limits.max_body);
+    let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
+        // others of this thread need not wait for it
+        let settings = settings.clone();
+        let renamed = tokio::task::spawn_blocking(move || renamed(endpoint, &headers, bytes, &settings, max)).await;
+        renamed.map_err(|e| Error::because(ErrorType::InternalError, "renaming the model of a call", e))?
+    } else {
+        renamed(endpoint, &headers, bytes, settings, max)
+    };
+    if let Some(bytes) = renamed {
         x.body = Some(ReadBody { bytes, edited: true });
     }
+    Ok(())
 }
 
 fn renamed(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, settings: &Fallback, max: usize) -> Option<Bytes> {

@@ -1,6 +1,6 @@
 //! A fallback upstream: when it takes over, with which model, and whose error the client sees.
 
-use crate::filler::call;
+use crate::filler::{call, difference};
 use crate::harness::{Gateway, Origin, Script, answer, gateway, http1, origin, refusing};
 
 /// A gateway whose `first` upstream falls back on a second, which is this origin.
@@ -33,6 +33,22 @@ async fn it_takes_over_when_nobody_is_there_and_when_the_attempts_are_spent() {
 }
 
 #[tokio::test]
+async fn what_went_wrong_before_is_told_of_the_upstream_it_went_wrong_on() {
+    let (nobody, busy, second) = (refusing(), origin().await, origin().await);
+    busy.answers(answer(529).body("busy"));
+    for (first, error) in [(nobody.address().to_string(), "connect"), (busy.server(), "status")] {
+        let gateway = before(&first, "second", &second, "").await;
+        assert_eq!(http1(gateway.address()).await.post("/v1/messages", call(300, 7)).await.status, 200);
+        let told: serde_json::Value =
+            serde_json::from_str(&gateway.says(&format!("\"error\":\"{error}\"")).await).unwrap();
+        assert_eq!((&told["upstream"], &told["server"]), (&"first".into(), &first.into()), "{told}");
+        let metrics = gateway.metrics().await;
+        let retries = ["first", "second"].map(|name| metrics.sum("tollgate_retries_total", &[("upstream", name)]));
+        assert_eq!(retries, [1.0, 0.0]);
+    }
+}
+
+#[tokio::test]
 async fn it_is_asked_for_the_model_that_the_yaml_names_and_every_other_byte_stays() {
     let (nobody, second) = (refusing(), origin().await);
     let gateway = before(
@@ -55,6 +71,12 @@ async fn it_is_asked_for_the_model_that_the_yaml_names_and_every_other_byte_stay
         let request = second.request(number).await;
         assert_eq!(String::from_utf8(request.body).unwrap(), seen);
     }
+    // so large that it is not read where others wait for it
+    let sent = call(2_000_000, 7);
+    let number = second.count();
+    assert_eq!(http1(gateway.address()).await.post("/v1/messages", sent.clone()).await.status, 200);
+    let renamed = String::from_utf8(sent).unwrap().replacen("claude-opus-5", "gpt-5", 1);
+    assert_eq!(difference(renamed.as_bytes(), &second.request(number).await.body), None);
 }
 
 #[tokio::test]
