@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ pub struct Name {
     port: u16,
     addresses: ArcSwap<Vec<SocketAddr>>,
     changes: Arc<AtomicU64>,
+    /// Held by the look-up under way, so that there is one at a time.
+    looking: tokio::sync::Mutex<()>,
+    /// Whether a look-up has ended, however it went.
+    answered: AtomicBool,
 }
 
 impl Resolver {
@@ -46,7 +50,14 @@ impl Resolver {
         known.upgrade().unwrap_or_else(|| {
             let addresses = host.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
             let addresses = ArcSwap::from_pointee(addresses);
-            let name = Arc::new(Name { host: host.to_owned(), port, addresses, changes: self.changes.clone() });
+            let name = Arc::new(Name {
+                host: host.to_owned(),
+                port,
+                addresses,
+                changes: self.changes.clone(),
+                looking: Default::default(),
+                answered: AtomicBool::new(false),
+            });
             *known = Arc::downgrade(&name);
             self.asked.notify_one();
             name
@@ -62,14 +73,17 @@ impl Resolver {
     /// Keeps the addresses fresh; runs until it is dropped.
     pub async fn run(&self) {
         let mut last_full = Instant::now();
+        // a name that takes long holds up no other
+        let mut lookups = JoinSet::new();
         loop {
             let full = last_full.elapsed() >= EVERY;
             if full {
                 last_full = Instant::now();
             }
-            let due = self.in_use().into_iter().filter(|name| full || name.addresses().is_empty());
-            let mut lookups: JoinSet<()> = due.map(|name| async move { name.look_up().await }).collect();
-            while lookups.join_next().await.is_some() {}
+            for name in self.in_use().into_iter().filter(|name| full || name.addresses().is_empty()) {
+                lookups.spawn(async move { name.look_up().await });
+            }
+            while lookups.try_join_next().is_some() {}
             tokio::select! {
                 () = tokio::time::sleep(EVERY_UNKNOWN) => {}
                 () = self.asked.notified() => {}
@@ -77,16 +91,16 @@ impl Resolver {
         }
     }
 
-    /// Waits until every name has been found, but no longer than this.
+    /// Waits until every name has been found, or has been looked up in vain, but no longer than this.
     pub async fn settle(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
-        let all_found = async {
-            while self.in_use().iter().any(|name| name.addresses().is_empty()) {
+        let settled = async {
+            while self.in_use().iter().any(|name| !name.is_settled()) {
                 tokio::time::sleep(LOOK).await;
             }
         };
         // whoever is unknown then is looked up further; its server is skipped meanwhile
-        let _ = timeout(patience, all_found).await;
+        let _ = timeout(patience, settled).await;
     }
 
     fn in_use(&self) -> Vec<Arc<Name>> {
@@ -113,7 +127,13 @@ impl Name {
         }
     }
 
+    /// Whether there is nothing more to be expected of its first look-up.
+    fn is_settled(&self) -> bool {
+        self.answered.load(Ordering::Acquire) || !self.addresses().is_empty()
+    }
+
     async fn look_up(&self) {
+        let Ok(_looking) = self.looking.try_lock() else { return };
         let host = self.host.as_str();
         match timeout(LIMIT, tokio::net::lookup_host((host, self.port))).await {
             Ok(Ok(found)) => self.found(found.collect()),
@@ -121,6 +141,7 @@ impl Name {
             Ok(Err(error)) => warn!(host, error:%; "server name not resolved; check the name and the DNS"),
             Err(_) => warn!(host; "DNS does not answer; the last known addresses stay in use"),
         }
+        self.answered.store(true, Ordering::Release);
     }
 }
 
@@ -146,6 +167,28 @@ mod tests {
         });
         resolver.settle(Duration::from_secs(10)).await;
         assert!(name.addresses().iter().all(|address| address.ip().is_loopback()));
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn a_name_that_takes_long_holds_up_no_other_and_one_without_address_nobody() {
+        let resolver = Arc::new(Resolver::default());
+        let slow = resolver.name("slow.test", 80);
+        // as if its look-up were under way
+        let under_way = slow.looking.lock().await;
+        let running = tokio::spawn({
+            let resolver = resolver.clone();
+            async move { resolver.run().await }
+        });
+        tokio::task::yield_now().await;
+        let names = [resolver.name("localhost", 80), resolver.name("a name that is none", 80)];
+        while !names.iter().all(|name| name.is_settled()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!names[0].addresses().is_empty() && names[1].addresses().is_empty());
+        resolver.settle(Duration::from_millis(1)).await;
+        assert!(!slow.is_settled(), "waited for it no longer than asked to");
+        drop(under_way);
         running.abort();
     }
 

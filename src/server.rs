@@ -106,28 +106,29 @@ async fn serve(
     started(&addresses);
     info!(listeners = addresses.listeners.len(), threads; "gateway started");
 
-    loop {
-        tokio::select! {
-            _ = signals.hangup.recv() => drop(running.reload()),
-            Some(request) = reloads.recv() => {
-                // whoever asked may have left
-                let _ = request.send(running.reload());
-            }
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => {
-                info!("interrupted; what still runs is cut");
-                return Ok((running, Stopped::Cut));
-            }
+    let signal = loop {
+        let asked = tokio::select! {
+            _ = signals.hangup.recv() => None,
+            Some(request) = reloads.recv() => Some(request),
+            signal = signals.stop.recv() => break signal,
+        };
+        // it may wait for names; who stops the gateway need not
+        let reloaded = tokio::select! {
+            reloaded = running.reload() => reloaded,
+            signal = signals.stop.recv() => break signal,
+        };
+        if let Some(request) = asked {
+            // whoever asked may have left
+            let _ = request.send(reloaded);
         }
+    };
+    if signal == Stop::Now {
+        info!("interrupted; what still runs is cut");
+        return Ok((running, Stopped::Cut));
     }
     info!("stopping; running requests may end");
     readiness.set_draining();
-    let insist = async {
-        tokio::select! {
-            _ = signals.terminate.recv() => {}
-            _ = signals.interrupt.recv() => {}
-        }
-    };
+    let insist = async { _ = signals.stop.recv().await };
     let stopped = running.stop(insist).await;
     match stopped {
         Stopped::Drained => info!("gateway stopped; every request had its end"),
@@ -168,17 +169,38 @@ fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::T
 
 struct Signals {
     hangup: Signal,
+    stop: StopSignals,
+}
+
+/// What tells the gateway to stop.
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
+/// How it is to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// When running requests had their end.
+    Drain,
+    /// At once.
+    Now,
+}
+
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        let stop =
+            StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { hangup: signal(SignalKind::hangup())?, stop })
+    }
+}
+
+impl StopSignals {
+    async fn recv(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Drain,
+            _ = self.interrupt.recv() => Stop::Now,
+        }
     }
 }
 

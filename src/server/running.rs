@@ -24,6 +24,9 @@ use super::worker::{Threads, Workers};
 /// How often a stopping gateway looks whether it may go.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long names that are new in a configuration may hold up a reload.
+const NEW_NAMES: Duration = Duration::from_secs(5);
+
 /// A gateway at work.
 pub struct Running {
     source: Source,
@@ -117,12 +120,12 @@ impl Running {
     }
 
     /// Reads the configuration again and puts it in the place of the present one, all at once. One that is wrong
-    /// anywhere changes nothing.
+    /// anywhere changes nothing, and neither does a reload that is dropped.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn reload(&mut self) -> Result<(), ConfigErrors> {
-        let reloaded = self.try_reload();
+    pub async fn reload(&mut self) -> Result<(), ConfigErrors> {
+        let reloaded = self.try_reload().await;
         self.metrics.config_reloaded(reloaded.is_ok());
         match &reloaded {
             Ok(()) => info!("configuration reloaded"),
@@ -131,9 +134,11 @@ impl Running {
         reloaded
     }
 
-    fn try_reload(&mut self) -> Result<(), ConfigErrors> {
+    async fn try_reload(&mut self) -> Result<(), ConfigErrors> {
         let config = self.source.load()?;
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
+        // or its new servers could take nothing at first, which is worse than to come a little later
+        self.lasting.resolver.settle(NEW_NAMES).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
         self.snapshot.load().in_force();

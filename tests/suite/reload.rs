@@ -164,6 +164,35 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_new_by_name_is_known_before_it_is_asked() {
+    let origin = origin().await;
+    let builder = gateway().upstream(&origin);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    let by_name = text.replace(&origin.server(), &format!("localhost:{}", origin.address().port()));
+    let mut client = http1(gateway.address()).await;
+    for _ in 0..20 {
+        gateway.reload(&by_name).await;
+        assert_eq!(client.get("/").await.status, 200);
+        // and forget the name again
+        gateway.reload(&text).await;
+        assert_eq!(client.get("/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_name_without_address_is_no_reason_to_refuse_a_reload_and_holds_up_no_other() {
+    let origin = origin().await;
+    let builder = gateway().upstream(&origin);
+    let text = builder.text();
+    let gateway = builder.start().await;
+    let servers =
+        format!("{{ address: \"nobody.invalid:1\" }}, {{ address: \"localhost:{}\" }}", origin.address().port());
+    gateway.reload(text.replace(&format!("{{ address: \"{}\" }}", origin.server()), &servers)).await;
+    assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_only_a_restart_can_change_is_told() {
     let origin = origin().await;
     let builder = gateway().upstream(&origin);
