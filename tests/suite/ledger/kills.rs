@@ -73,10 +73,13 @@ fn asking(origin: &Origin, gateway: &Gateway, round: u32) -> Vec<JoinHandle<Vec<
     (0..CLIENTS).map(ask).collect()
 }
 
-/// A moment that no test chose: what the last bits of an id say.
-async fn a_moment() {
+/// A moment that no test chose, once every client has had answers: what the last bits of an id say.
+async fn a_moment(gateway: &Gateway) {
+    let answered = async || gateway.metrics().await.sum("tollgate_requests_total", &[]);
+    let enough = answered().await + 3.0 * CLIENTS as f64;
+    eventually("three answers for each client", async || answered().await >= enough).await;
     let moment = u64::from(plugin_api::Uuid::now_v7().as_bytes()[15]);
-    sleep(Duration::from_millis(50 + moment)).await;
+    sleep(Duration::from_millis(moment)).await;
 }
 
 /// Kills the gateway: the paths whose answers came whole.
@@ -108,7 +111,7 @@ async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer(book: Book,
     for round in 0..rounds {
         let gateway = before(&origin, &book).await;
         let asking = asking(&origin, &gateway, round);
-        a_moment().await;
+        a_moment(&gateway).await;
         received.extend(killed(gateway, asking).await);
     }
     booked(&origin, &book, &received, rounds).await;
@@ -134,14 +137,14 @@ async fn gateways_that_are_killed_before_a_frozen_server_lose_and_double_no_row(
         // it freezes in the midst of a batch, which it may yet have taken when it goes on
         let gateway = before(&origin, &book).await;
         let first = asking(&origin, &gateway, 2 * round);
-        a_moment().await;
+        a_moment(&gateway).await;
         server.freeze();
-        a_moment().await;
+        a_moment(&gateway).await;
         received.extend(killed(gateway, first).await);
         // the next one starts before a server that does not answer, and finds rows in the journal
         let gateway = before(&origin, &book).await;
         let second = asking(&origin, &gateway, 2 * round + 1);
-        a_moment().await;
+        a_moment(&gateway).await;
         received.extend(killed(gateway, second).await);
         server.thaw();
     }
