@@ -8,6 +8,7 @@ mod memory;
 mod purging;
 mod redis;
 mod tenants;
+mod varying;
 
 use crate::harness::{Answer, Client, Gateway, Script, Streaming, answer, body, http1, sse};
 

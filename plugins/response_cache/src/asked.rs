@@ -71,11 +71,13 @@ impl Asked {
 }
 
 /// Whether answers that vary by this header of the request are told apart by their keys.
-pub(crate) fn tells_apart(name: &str, vary: &[HeaderName]) -> bool {
-    name == ACCEPT_ENCODING.as_str()
-        || is_of_api(name)
-        || is_credential(name)
-        || vary.iter().any(|own| own.as_str() == name)
+pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> bool {
+    let by_scope = match scope {
+        Scope::Credential => is_credential(name),
+        Scope::Header(own) => own.eq_ignore_ascii_case(name),
+        Scope::Name(_) => false,
+    };
+    by_scope || name == ACCEPT_ENCODING.as_str() || is_of_api(name) || vary.iter().any(|own| own.as_str() == name)
 }
 
 /// Nothing that is added to a hash can be taken for anything else: every part says how long it is.

@@ -10,7 +10,7 @@ use crate::asked::{Key, tells_apart};
 use crate::entry::{self, Entry, Epoch};
 use crate::flight::Ended;
 use crate::flights::Lead;
-use crate::replayed::{Head, may_be_kept};
+use crate::replayed::{Head, is_same_for_all, may_be_kept};
 use crate::settings::OnAllGone;
 
 /// The largest answer with an error that followers share, in bytes.
@@ -24,6 +24,7 @@ pub(crate) struct Leading {
     tenant: Box<str>,
     model: Box<str>,
     epoch: Epoch,
+    /// Its head, once it has come; none where others may not have it.
     head: Option<Head>,
     may_be_kept: bool,
     /// An answer that is no success is held back until it is known whose it is.
@@ -53,8 +54,14 @@ impl Leading {
 
     /// The head of the answer has come.
     pub(crate) fn head(&mut self, head: &ResponseHead<'_>, cache: &ResponseCache) {
+        if !is_same_for_all(head.headers, |name| tells_apart(name, &cache.scope, &cache.vary)) {
+            // those who wait have nothing of it yet: each may ask for itself
+            self.lead.flight.end(Ended::Failed);
+            self.lead.close();
+            return;
+        }
         let copy = Head::of(head.status, head.headers);
-        self.may_be_kept = may_be_kept(head.headers, |name| tells_apart(name, &cache.vary));
+        self.may_be_kept = may_be_kept(head.headers);
         if head.status.is_success() {
             self.lead.flight.begin(copy.clone());
         }
@@ -64,6 +71,10 @@ impl Leading {
     /// More of the answer has come.
     pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>, budget: usize) {
         self.whole |= chunk.last;
+        if self.head.is_none() {
+            // it is for its own client alone
+            return;
+        }
         let flight = &self.lead.flight;
         if flight.has_begun() {
             let kept = flight.push(chunk.bytes, budget);
