@@ -1,6 +1,7 @@
 //! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
 //! its answer on. It goes on to its end (`on_client_gone: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,8 @@ const HEAD: Duration = Duration::from_secs(10);
 /// The exchange on its way to the subrequest that carries it on.
 struct HandedOver(Option<Box<Exchange>>);
 
-/// What an answer may be ahead of a slow client, in bytes. Only then does the client make the call wait.
+/// What an answer may be ahead of a slow client, in bytes. Only then does the client make the call wait, or is let go where
+/// that holds up others.
 const AHEAD: usize = 8 << 20;
 
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
@@ -79,7 +81,7 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
     let drains = x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
-    let outlive = x.outlive.take().filter(|_| !drains);
+    let (over, shared) = x.outlive.take().map(Outlive::into_futures).unzip();
     let client_left = Arc::new(AtomicBool::new(false));
     x.client_left = Some(client_left.clone());
     let spent = Exchange::spent(x.snapshot.clone());
@@ -95,13 +97,14 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let watch = Watch::new(HEAD, HEAD);
     let call = tokio::spawn(guarded(watch.clone(), subrequest.run()));
 
-    let passed = pass(session, &mut handle, &watch).await;
+    let shared = shared.unwrap_or_else(|| Box::pin(pending()));
+    let passed = pass(session, &mut handle, &watch, shared).await;
     if let Err(Broken::Client(error)) = passed {
         client_left.store(true, Ordering::Relaxed);
         debug!(error:%; "client left; its call is read to the end");
         handle.drain_tasks();
-        if let Some(outlive) = outlive {
-            tokio::spawn(end_when_unwanted(call, outlive));
+        if let Some(over) = over.filter(|_| !drains) {
+            tokio::spawn(end_when_unwanted(call, over));
         }
         x.failure = Some(Failure::ClientGone);
         return Err(error.into_down());
@@ -135,15 +138,21 @@ enum Broken {
 }
 
 /// Ends a call that nobody wants any more; one that is over before that is left alone.
-async fn end_when_unwanted(mut call: JoinHandle<Option<()>>, outlive: Outlive) {
+async fn end_when_unwanted(mut call: JoinHandle<Option<()>>, unwanted: impl Future<Output = ()>) {
     tokio::select! {
         _ = &mut call => {}
-        () = outlive.into_future() => call.abort(),
+        () = unwanted => call.abort(),
     }
 }
 
-/// Passes the answer on as it comes. What a slow client has not taken waits here, so that the call need not.
-async fn pass(session: &mut Session, handle: &mut SubrequestHandle, call: &Watch) -> Result<(), Broken> {
+/// Passes the answer on as it comes. What a slow client has not taken waits here, so that the call need not; where it is too
+/// much, and others wait for the answer, the client is taken for gone.
+async fn pass(
+    session: &mut Session,
+    handle: &mut SubrequestHandle,
+    call: &Watch,
+    mut shared: impl Future<Output = ()> + Unpin,
+) -> Result<(), Broken> {
     let mut waiting = Vec::new();
     let mut open = true;
     loop {
@@ -178,6 +187,10 @@ async fn pass(session: &mut Session, handle: &mut SubrequestHandle, call: &Watch
                         call.client_stalls();
                     }
                 }
+                () = &mut shared, if ahead >= AHEAD => {
+                    let error = Error::explain(ErrorType::WriteTimedout, "too slow for an answer that others wait for");
+                    return Err(Broken::Client(error));
+                }
             }
         };
         if ahead >= AHEAD {
@@ -193,8 +206,9 @@ async fn pass(session: &mut Session, handle: &mut SubrequestHandle, call: &Watch
 }
 
 fn size(task: &HttpTask) -> usize {
-    match task {
+    let bytes = match task {
         HttpTask::Body(Some(bytes), _) | HttpTask::UpgradedBody(Some(bytes), _) => bytes.len(),
         _ => 0,
-    }
+    };
+    size_of::<HttpTask>() + bytes
 }

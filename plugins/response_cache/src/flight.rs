@@ -86,6 +86,9 @@ impl Flight {
             return None;
         }
         state.followers += 1;
+        drop(state);
+        // the leader may hold it up
+        self.changed.send_replace(());
         Some(Follower::new(self.clone(), self.changed.subscribe()))
     }
 
@@ -171,6 +174,12 @@ impl Flight {
                 return;
             }
         }
+    }
+
+    /// Returns once somebody waits for the answer.
+    pub(crate) async fn followed(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.state().followers == 0 && changed.changed().await.is_ok() {}
     }
 
     /// Returns once the flight has ended.

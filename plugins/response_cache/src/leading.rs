@@ -45,11 +45,13 @@ impl Leading {
     /// Who keeps the call going after its client has left.
     pub(crate) fn outlive(&self, cache: &ResponseCache) -> Option<Outlive> {
         let flight = self.lead.flight.clone();
-        match cache.on_all_gone {
-            OnAllGone::Fill => Some(Outlive::until(async move { flight.ended().await })),
-            OnAllGone::Cancel if cache.coalesce => Some(Outlive::until(async move { flight.unwanted().await })),
-            OnAllGone::Cancel => None,
-        }
+        let outlive = match cache.on_all_gone {
+            OnAllGone::Fill => Outlive::until(async move { flight.ended().await }),
+            OnAllGone::Cancel if cache.coalesce => Outlive::until(async move { flight.unwanted().await }),
+            OnAllGone::Cancel => return None,
+        };
+        let flight = self.lead.flight.clone();
+        Some(outlive.shared_once(async move { flight.followed().await }))
     }
 
     /// The head of the answer has come.

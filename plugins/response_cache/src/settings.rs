@@ -154,7 +154,8 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Coalesce {
-    /// They share one call upstream, and its answer as it comes.
+    /// They share one call upstream, and its answer as it comes. A client that falls far behind it loses its connection, as
+    /// it would hold up the others.
     #[default]
     On,
     /// Each is a call of its own.

@@ -223,7 +223,8 @@ async fn a_client_that_does_not_read_holds_up_nobody() {
     let still = [streams.remove(0), streams.remove(0)];
     let piece = format!("data: \"{}\"\n\n", "x".repeat(100_000));
     let before = gateway.rss_bytes();
-    for number in 0..70 {
+    // far more than is read ahead of a client, and than its socket takes
+    for number in 0..300 {
         feed.send(&piece);
         for stream in &mut streams {
             let mut text = stream.until("\n\n").await;
@@ -238,6 +239,9 @@ async fn a_client_that_does_not_read_holds_up_nobody() {
     }
     let grown = gateway.rss_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "grown by {} KiB", grown >> 10);
+    // the leader was let go, and nobody blames the server
+    eventually("let go", async || gateway.access_log().iter().any(|line| line["outcome"] == "client_gone")).await;
+    assert_eq!(gateway.metrics().await.sum("tollgate_upstream_failures_total", &[]), 0.0);
     drop(still);
     idle(&gateway).await;
 }

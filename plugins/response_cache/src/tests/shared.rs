@@ -101,10 +101,11 @@ async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fill
     for fill in [false, true] {
         let (_, cache) = cache(|config| config.on_all_gone = if fill { OnAllGone::Fill } else { OnAllGone::Cancel });
         let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
-        let mut wanted = leader.call.outlive.take().unwrap().into_future();
+        let (mut wanted, mut shared) = leader.call.outlive.take().unwrap().into_futures();
+        assert!((&mut shared).now_or_never().is_none());
         leader.head(200, &json_headers()).await;
         let (follower, reply) = Exchange::begin(&cache, &request(), call()).await;
-        assert!((&mut wanted).now_or_never().is_none());
+        assert!((&mut wanted).now_or_never().is_none() && shared.now_or_never().is_some());
         drop((follower, reply));
         assert_eq!((&mut wanted).now_or_never().is_some(), !fill);
         leader.chunk(JSON, true);
