@@ -73,7 +73,7 @@ impl Caches {
         Purged { entries, told }
     }
 
-    /// Removes answers from the memory of this gateway; how many there were.
+    /// Removes answers from the memory of this gateway; how many there were. Those under way are shared with nobody else.
     pub(crate) fn purge_memory(&self, purge: &Purge) -> u64 {
         {
             let mut purges = lock(&self.purges);
@@ -81,7 +81,8 @@ impl Caches {
             purges.add(number, purge.clone());
         }
         self.figures.purges.inc();
-        self.memories().iter().map(|memory| memory.purge(|entry| purge.takes(entry))).sum()
+        self.flights.forget(|tenant, model| purge.takes(tenant, model));
+        self.memories().iter().map(|memory| memory.purge(|entry| purge.takes(&entry.tenant, &entry.model))).sum()
     }
 
     /// The number of the last purge.

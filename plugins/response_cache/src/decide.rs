@@ -42,7 +42,8 @@ impl ResponseCache {
         if let Some(entry) = self.remembered(&key, asked) {
             return Ok(Decided::Given(entry));
         }
-        let lead = match self.join(key, asked).await {
+        let model = call.call().and_then(|call| call.model.as_deref()).unwrap_or_default();
+        let lead = match self.join(key, asked, model).await {
             Ok(lead) => lead,
             Err(decided) => return Ok(decided),
         };
@@ -53,17 +54,17 @@ impl ResponseCache {
             lead.flight.end(Ended::Found(entry.clone()));
             return Ok(Decided::Given(entry));
         }
-        let model = call.call().and_then(|call| call.model.as_deref()).unwrap_or_default();
         let shared = self.redis.as_ref().map_or(0, |redis| redis.seen().epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
         Ok(Decided::Led(Leading::new(lead, key, asked.tenant.clone(), model, epoch)))
     }
 
     /// Takes the lead of a call, or shares what another leads.
-    async fn join(&self, key: Key, asked: &Asked) -> Result<Lead, Decided> {
+    async fn join(&self, key: Key, asked: &Asked, model: &str) -> Result<Lead, Decided> {
+        let whose = (&*asked.tenant, model);
         let turns = if self.coalesce { TURNS } else { 0 };
         for _ in 0..turns {
-            let mut follower = match self.caches.flights.join(key, self.max_entry, asked.control.max_age) {
+            let mut follower = match self.caches.flights.join(key, whose, self.max_entry, asked.control.max_age) {
                 Joined::Lead(lead) => return Ok(lead),
                 Joined::Follow(follower) => follower,
             };
@@ -108,8 +109,12 @@ impl ResponseCache {
 
     /// Puts an answer into memory, unless it was purged since it was asked for.
     pub(crate) fn remember(&self, key: Key, entry: &Arc<Entry>) -> bool {
+        // it must not take the place of one that was asked for since
+        if self.caches.purged(entry) {
+            return false;
+        }
         self.memory.insert(key, entry.clone());
-        // only now: whoever purges notes it first and looks through the memory then
+        // once more: whoever purges notes it first and looks through the memory then
         let purged = self.caches.purged(entry);
         if purged {
             self.memory.remove(&key);

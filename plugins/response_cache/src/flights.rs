@@ -1,7 +1,6 @@
 //! The calls on their way, by their keys: who comes first leads, the others follow.
 
 use std::collections::HashMap;
-use std::collections::hash_map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,8 +10,17 @@ use crate::flight::{Ended, Flight, Follower, Held};
 /// The calls on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    by_key: Mutex<HashMap<Key, (Instant, Arc<Flight>)>>,
+    by_key: Mutex<HashMap<Key, Joinable>>,
     held: Arc<Held>,
+}
+
+/// A call that others can join.
+#[derive(Debug)]
+struct Joinable {
+    began: Instant,
+    tenant: Box<str>,
+    model: Box<str>,
+    flight: Arc<Flight>,
 }
 
 /// What becomes of one who comes.
@@ -23,28 +31,32 @@ pub(crate) enum Joined {
 }
 
 impl Flights {
-    /// Joins the call with this key, or begins it. One that began more than so many seconds ago is not joined.
-    pub(crate) fn join(self: &Arc<Self>, key: Key, max_entry: usize, max_age: Option<u64>) -> Joined {
+    /// Joins the call with this key, or begins it for this tenant and model. One that began more than so many seconds ago
+    /// is not joined.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        key: Key,
+        (tenant, model): (&str, &str),
+        max_entry: usize,
+        max_age: Option<u64>,
+    ) -> Joined {
         let mut flights = self.lock();
         let fresh = |began: Instant| max_age.is_none_or(|most| began.elapsed().as_secs() < most);
-        match flights.entry(key) {
-            hash_map::Entry::Occupied(mut entry) => {
-                let (began, flight) = entry.get();
-                if fresh(*began)
-                    && let Some(follower) = flight.follow()
-                {
-                    return Joined::Follow(follower);
-                }
-                let flight = Flight::new(max_entry, self.held.clone());
-                entry.insert((Instant::now(), flight.clone()));
-                Joined::Lead(Lead { flight, place: Some((self.clone(), key)) })
-            }
-            hash_map::Entry::Vacant(entry) => {
-                let flight = Flight::new(max_entry, self.held.clone());
-                entry.insert((Instant::now(), flight.clone()));
-                Joined::Lead(Lead { flight, place: Some((self.clone(), key)) })
-            }
+        if let Some(there) = flights.get(&key)
+            && fresh(there.began)
+            && let Some(follower) = there.flight.follow()
+        {
+            return Joined::Follow(follower);
         }
+        let flight = Flight::new(max_entry, self.held.clone());
+        let (tenant, model) = (tenant.into(), model.into());
+        flights.insert(key, Joinable { began: Instant::now(), tenant, model, flight: flight.clone() });
+        Joined::Lead(Lead { flight, place: Some((self.clone(), key)) })
+    }
+
+    /// Lets nobody join any more whose tenant and model match. Those who are there stay.
+    pub(crate) fn forget(&self, matches: impl Fn(&str, &str) -> bool) {
+        self.lock().retain(|_, there| !matches(&there.tenant, &there.model));
     }
 
     /// A call that nobody can join.
@@ -62,7 +74,7 @@ impl Flights {
         self.held.bytes()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Arc<Flight>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Joinable>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,7 +91,7 @@ impl Lead {
     pub(crate) fn close(&mut self) {
         let Some((flights, key)) = self.place.take() else { return };
         let mut flights = flights.lock();
-        if flights.get(&key).is_some_and(|(_, flight)| Arc::ptr_eq(flight, &self.flight)) {
+        if flights.get(&key).is_some_and(|there| Arc::ptr_eq(&there.flight, &self.flight)) {
             flights.remove(&key);
         }
     }

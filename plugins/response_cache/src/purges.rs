@@ -20,9 +20,9 @@ pub struct Purge {
 }
 
 impl Purge {
-    pub(crate) fn takes(&self, entry: &Entry) -> bool {
-        self.tenant.as_deref().is_none_or(|tenant| *tenant == *entry.tenant)
-            && self.model.as_deref().is_none_or(|model| *model == *entry.model)
+    /// Whether it takes what belongs to this tenant, asked for from this model.
+    pub(crate) fn takes(&self, tenant: &str, model: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|own| own == tenant) && self.model.as_deref().is_none_or(|own| own == model)
     }
 }
 
@@ -57,7 +57,12 @@ impl Purges {
     /// Whether an entry that has seen all purges up to `epoch` was purged since.
     pub(crate) fn takes(&self, entry: &Entry, epoch: u64) -> bool {
         epoch < self.floor
-            || self.purges.iter().rev().take_while(|(number, _)| *number > epoch).any(|(_, purge)| purge.takes(entry))
+            || self
+                .purges
+                .iter()
+                .rev()
+                .take_while(|(number, _)| *number > epoch)
+                .any(|(_, purge)| purge.takes(&entry.tenant, &entry.model))
     }
 }
 

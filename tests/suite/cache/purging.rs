@@ -1,7 +1,7 @@
 //! What the operator wants gone is gone: here at once, elsewhere within the bound that the README names.
 
 use super::*;
-use crate::harness::{eventually, gateway, origin, redis};
+use crate::harness::{eventually, feed, gateway, origin, redis};
 
 #[tokio::test]
 async fn a_purge_reaches_redis_and_the_other_gateways() {
@@ -52,4 +52,32 @@ async fn a_purge_while_redis_is_gone_is_carried_out_here_and_told_later() {
     assert_eq!(ask(&one, "a", &call).await.text(), message("new"));
     redis.thaw();
     eventually("gone from the other, too", async || ask(&other, "a", &call).await.text() == message("new")).await;
+}
+
+#[tokio::test]
+async fn who_comes_behind_a_purge_joins_nothing_from_before_it() {
+    let origin = origin().await;
+    let gateway = gateway().upstream(&origin).settings(&plugin("")).start().await;
+    let (events, call) = (feed(), asks("hi", true));
+    origin.answers_next(sse().feed(&events).end());
+    origin.answers(streamed(&["new"]));
+    let all = super::events(&["old"]);
+    events.send(&all[0]);
+    let asking = async || send(&mut http1(gateway.address()).await, "a", &call, &[]).await;
+    let (leader, follower) = (asking().await, asking().await);
+    // another model's purge is none of theirs
+    assert_eq!(gateway.ask("DELETE", "/cache?model=claude-opus-4").await.status, 200);
+    let other = asking().await;
+    assert_eq!(gateway.ask("DELETE", "/cache?model=claude-opus-5").await.status, 200);
+    let told = asking().await.whole().await;
+    assert_eq!((mark(&told), told.text()), ("MISS", super::events(&["new"]).concat()));
+    // those who were there have what they began to read
+    all[1..].iter().for_each(|event| events.send(event));
+    events.end();
+    for (stream, expected) in [(leader, "MISS"), (follower, "COALESCED"), (other, "COALESCED")] {
+        let told = stream.whole().await;
+        assert_eq!((mark(&told), told.text()), (expected, all.concat()));
+    }
+    let told = ask(&gateway, "a", &call).await;
+    assert_eq!((mark(&told), told.text()), ("HIT", super::events(&["new"]).concat()));
 }
