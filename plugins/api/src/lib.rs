@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod call;
+mod credential;
 mod dialect;
 mod headers;
 mod outcome;
@@ -20,6 +21,7 @@ pub use async_trait::async_trait;
 pub use body::{Body, BodyStream, Broken};
 pub use bytes::Bytes;
 pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, TokenField, TokenLimit};
+pub use credential::{api_key, fingerprint};
 pub use dialect::{Dialect, Endpoint};
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;

@@ -1,11 +1,8 @@
 //! What the head of a request says of whose call it is, and of what makes it differ from others.
 
-use std::fmt::Write as _;
-
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
-use plugin_api::{Endpoint, RequestHead, Uuid};
-use ring::digest;
+use plugin_api::{Endpoint, RequestHead, Uuid, api_key, fingerprint};
 
 use crate::bypass::Bypass;
 use crate::control::Control;
@@ -22,8 +19,8 @@ pub(crate) struct Asked {
     pub(crate) id: Uuid,
     /// What the client says of caching.
     pub(crate) control: Control,
-    /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or the
-    /// beginning of the SHA-256 of the API key, as the ledger has it.
+    /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or what stands
+    /// for the API key in the ledger.
     pub(crate) tenant: Box<str>,
     pub(crate) endpoint: Endpoint,
     hasher: blake3::Hasher,
@@ -91,11 +88,10 @@ fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Op
         Scope::Credential => {
             part(hasher, b"credential");
             let named = named(headers, is_credential);
-            if named.is_empty() {
-                return None;
-            }
+            // an empty one says nothing of who calls
+            let given = named.iter().map(|(_, value)| *value).find(|value| !value.trim_ascii().is_empty())?;
             all(&named, hasher);
-            Some(fingerprint(headers, &named))
+            Some(fingerprint(api_key(headers).unwrap_or(given)).into())
         }
         Scope::Header(name) => {
             let mut values = headers.get_all(name.as_str()).iter();
@@ -132,21 +128,6 @@ fn all(named: &Named<'_>, hasher: &mut blake3::Hasher) {
         part(hasher, name.as_bytes());
         part(hasher, value);
     }
-}
-
-/// The beginning of the SHA-256 of the API key, in hexadecimal digits.
-fn fingerprint(headers: &HeaderMap, named: &Named<'_>) -> Box<str> {
-    let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
-    let bearer = |value: &'_ [u8]| -> bool { value.len() > 7 && value[..7].eq_ignore_ascii_case(b"bearer ") };
-    let key = value("x-api-key")
-        .or_else(|| value("authorization").map(|value| if bearer(value) { value[7..].trim_ascii() } else { value }))
-        .or_else(|| named.first().map(|(_, value)| *value));
-    let hash = digest::digest(&digest::SHA256, key.unwrap_or_default());
-    let mut text = String::with_capacity(32);
-    for byte in &hash.as_ref()[..16] {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
 }
 
 /// Whether a header may tell who calls. Better one too many, which costs an answer, than one too few.

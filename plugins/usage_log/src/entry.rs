@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use plugin_api::http::HeaderMap;
-use plugin_api::http::header::AUTHORIZATION;
 use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, Uuid};
-use ring::digest::{SHA256, digest};
 
 use crate::kept::Kept;
 use crate::prices::Prices;
@@ -20,8 +17,6 @@ const TEXT: usize = 512;
 const USAGE: usize = 64 << 10;
 /// The host of requests that name none.
 const UNKNOWN: &str = "unknown";
-/// Hexadecimal digits of a key's hash that are kept.
-const HASH_DIGITS: usize = 32;
 /// A row that was foreseen is corrected only where its time is wrong by more.
 const TIME_OFF: Duration = Duration::from_millis(10);
 
@@ -161,30 +156,6 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     // who does not say which model it is answers as the one that was asked for
     let bill = prices.bill(usage, answer.model.as_deref().or(row.model.as_deref()));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
-}
-
-/// The beginning of the SHA-256 of the API key that a request carries, in hexadecimal digits.
-pub(crate) fn key_hash(headers: &HeaderMap) -> Option<String> {
-    let key = api_key(headers)?;
-    let mut hash = String::with_capacity(HASH_DIGITS);
-    for byte in &digest(&SHA256, key).as_ref()[..HASH_DIGITS / 2] {
-        for digit in [byte >> 4, byte & 15] {
-            hash.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
-    Some(hash)
-}
-
-/// The API key that a request carries: Anthropic's header, `authorization`, or those of Azure and Google.
-pub(crate) fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bare = |name: &str| headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|key| !key.is_empty());
-    let bearer = || {
-        let value = headers.get(AUTHORIZATION)?.as_bytes().trim_ascii();
-        // the scheme is no part of the key
-        let key = value.iter().position(|byte| *byte == b' ').map_or(value, |space| value[space..].trim_ascii());
-        (!key.is_empty()).then_some(key)
-    };
-    bare("x-api-key").or_else(bearer).or_else(|| bare("api-key")).or_else(|| bare("x-goog-api-key"))
 }
 
 fn domain(host: &str) -> String {

@@ -18,7 +18,8 @@ mod store;
 use std::path::Path;
 
 use plugin_api::{
-    BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait,
+    BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, api_key, async_trait,
+    fingerprint,
 };
 
 use entry::{Entry, Foreseen};
@@ -84,9 +85,9 @@ impl Plugin for UsageLog {
     }
 
     async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
-        entry.api_key_hash = entry::key_hash(head.headers);
+        entry.api_key_hash = api_key(head.headers).map(fingerprint);
         if self.store.any() && head.endpoint.is_some() {
-            entry.kept = Some(Box::new(Kept::new(entry::api_key(head.headers))));
+            entry.kept = Some(Box::new(Kept::new(api_key(head.headers))));
         }
         Flow::Continue
     }

@@ -92,6 +92,28 @@ async fn a_purge_takes_what_matches_and_what_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_purge_takes_the_tenant_whom_the_ledger_names() {
+    let (caches, cache) = cache(|_| {});
+    for headers in [
+        &[("x-api-key", "secret")][..],
+        &[("authorization", "Bearer secret")],
+        &[("authorization", "Token secret")],
+        &[("x-api-key", ""), ("authorization", "bearer  secret")],
+        &[("cookie", "session=1"), ("x-goog-api-key", "secret")],
+    ] {
+        let request =
+            headers.iter().fold(TestRequest::to(Endpoint::Messages), |all, (name, value)| all.header(name, value));
+        ask(&cache, &request, call(), "1").await;
+        let tenant = plugin_api::api_key(request.head().headers).map(plugin_api::fingerprint);
+        assert_eq!(tenant.as_deref(), Some("2bb80d537b1da3e38bd30361aa855686"));
+        assert_eq!(caches.purge(Purge { tenant, model: None }).await.entries, 1, "{headers:?}");
+    }
+    // nobody knows whose an empty key is
+    let nobody = TestRequest::to(Endpoint::Messages).header("x-api-key", " ").header("authorization", "");
+    assert_eq!(ask(&cache, &nobody, call(), "1").await.0, "BYPASS");
+}
+
+#[tokio::test]
 async fn memory_is_bounded_in_number_and_in_bytes_and_its_content_outlives_its_bounds() {
     let fill = async |cache: &ResponseCache, from: u64, to: u64, body: &str| {
         for number in from..to {
