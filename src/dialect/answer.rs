@@ -201,16 +201,22 @@ impl Text {
     }
 
     fn finish(&mut self) {
-        let stopped = self.shape.stops_before_its_end && self.facts.stop_reason.is_some();
+        let facts = &self.facts;
+        // of several choices others may have been under way
+        let stopped = self.shape.stops_before_its_end && facts.stop_reason.is_some() && !facts.has_choices;
         if matches!(self.form, Form::Events { .. }) && stopped {
             self.facts.complete();
         }
     }
 
     fn into_facts(mut self) -> Facts {
-        if let Form::Json { told: false } = self.form {
-            (self.shape.on_whole)(&mut self.facts, &self.found);
-            // what came of it may be right, but is not all
+        if let Form::Json { told } = self.form
+            && !self.found.is_whole()
+        {
+            if !told {
+                (self.shape.on_whole)(&mut self.facts, &self.found);
+            }
+            // what came of it may be right, but is not all, or not all that came
             self.facts.state = AnswerState::Partial;
         }
         self.facts

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) usage: Option<Box<RawValue>>,
     /// Whether its first event has come.
     pub(super) has_begun: bool,
+    /// Whether it is of several choices, each of which stops for itself.
+    pub(super) has_choices: bool,
     /// Whether an event has come that carries content.
     pub(super) has_content: bool,
 }
@@ -77,7 +79,8 @@ pub(super) struct Shape {
     /// The types of events, in quotes, that matter beyond their type; all of them where there are none.
     pub(super) types: Option<&'static [&'static str]>,
     pub(super) on_event: fn(&mut Facts, &Found),
-    /// Whether a stream may end without an event that says so, and so is complete once it has said why it stopped.
+    /// Whether a stream of one choice may end without an event that says so, and so is complete once it has said why it
+    /// stopped.
     pub(super) stops_before_its_end: bool,
     /// The meaning of the provider's usage.
     pub(super) usage: fn(&Figures<'_>) -> Usage,

@@ -22,7 +22,7 @@ pub(super) static SHAPE: Shape = Shape {
 const CHUNK: Members = &[
     ("id", Wanted::Value(Field::Id)),
     ("model", Wanted::Value(Field::Model)),
-    ("choices", Wanted::Each(&Wanted::Members(&[STOP]))),
+    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP]))),
     ("usage", Wanted::Value(Field::Usage)),
     ("service_tier", Wanted::Value(Field::Tier)),
     ("error", Wanted::Value(Field::Error)),
@@ -34,6 +34,7 @@ const CHUNK_WITH_CONTENT: Members = &[
     (
         "choices",
         Wanted::Each(&Wanted::Members(&[
+            INDEX,
             STOP,
             ("delta", Wanted::Value(Field::Content)),
             ("text", Wanted::Value(Field::Content)),
@@ -44,6 +45,7 @@ const CHUNK_WITH_CONTENT: Members = &[
     ("error", Wanted::Value(Field::Error)),
 ];
 
+const INDEX: (&str, Wanted) = ("index", Wanted::Value(Field::Choice));
 const STOP: (&str, Wanted) = ("finish_reason", Wanted::Value(Field::Stop));
 
 fn on_whole(facts: &mut Facts, found: &Found) {
@@ -57,6 +59,7 @@ fn on_event(facts: &mut Facts, found: &Found) {
     facts.note(found);
     facts.note_usage(found);
     facts.note_error(found);
+    facts.has_choices = facts.has_choices || found.get(Field::Choice).is_some_and(|index| index != b"0");
     facts.has_content = facts.has_content || carries_content(found);
 }
 

@@ -16,6 +16,7 @@ pub(in crate::dialect) enum Field {
     BlockType,
     ServedBy,
     Content,
+    Choice,
     CustomId,
     Role,
     Text,

@@ -48,6 +48,27 @@ fn a_stream_that_tells_no_usage_has_none() {
 }
 
 #[test]
+fn a_stream_of_several_choices_is_whole_only_when_it_says_so() {
+    let other = |stop: &str| chunk("", stop).replace(r#""index":0"#, r#""index":1"#);
+    let chunks = [chunk("", "null"), other("null"), chunk("", r#""stop""#), other("null")];
+    let mut all: Vec<&str> = chunks.iter().map(String::as_str).collect();
+    assert_eq!(read(Endpoint::ChatCompletions, &unnamed(&all)).state, AnswerState::Partial);
+    all.push("[DONE]");
+    assert_eq!(read(Endpoint::ChatCompletions, &unnamed(&all)).state, AnswerState::Complete);
+}
+
+#[test]
+fn an_object_with_something_behind_it_is_not_whole_however_it_is_cut() {
+    for (behind, state) in [(" \n", AnswerState::Complete), ("x", AnswerState::Partial), ("\n{}", AnswerState::Partial)]
+    {
+        let body = format!(
+            r#"{{"id":"chatcmpl-1","model":"gpt-a","choices":[{{"index":0,"finish_reason":"stop"}}]}}{behind}"#
+        );
+        assert_eq!(read(Endpoint::ChatCompletions, &body).state, state, "{behind:?}");
+    }
+}
+
+#[test]
 fn of_usage_in_every_chunk_the_last_counts() {
     let usage_of = |tokens: u64| {
         chunk(r#""content":"x""#, "null")
