@@ -23,6 +23,8 @@ pub(crate) struct Asked {
     /// for the API key in the ledger.
     pub(crate) tenant: Box<str>,
     pub(crate) endpoint: Endpoint,
+    /// Who is to answer it.
+    pub(crate) upstream: Box<str>,
     hasher: blake3::Hasher,
 }
 
@@ -55,7 +57,7 @@ impl Asked {
         part(&mut hasher, endpoint.as_str().as_bytes());
         part(&mut hasher, &[encodings(head.headers)]);
         headers(head.headers, vary, &mut hasher);
-        Ok(Self { id: head.id, control, tenant, endpoint, hasher })
+        Ok(Self { id: head.id, control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
 
     /// The key of the call with this body, in its canonical form. Where a plugin asked for usage that the client does not

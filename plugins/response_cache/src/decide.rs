@@ -27,7 +27,7 @@ pub(crate) enum Decided {
     /// The answer that is under way for another.
     Shared(Arc<Head>, Follower),
     /// It goes upstream.
-    Led(Leading),
+    Led(Box<Leading>),
 }
 
 impl ResponseCache {
@@ -56,7 +56,7 @@ impl ResponseCache {
         }
         let shared = self.redis.as_ref().map_or(0, |redis| redis.seen().epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
-        Ok(Decided::Led(Leading::new(lead, key, asked.tenant.clone(), model, epoch)))
+        Ok(Decided::Led(Box::new(Leading::new(lead, key, asked, model, epoch))))
     }
 
     /// Takes the lead of a call, or shares what another leads.

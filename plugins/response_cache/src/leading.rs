@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use plugin_api::{Answer, Chunk, End, Outcome, Outlive, ResponseHead};
 
 use crate::ResponseCache;
-use crate::asked::{Key, tells_apart};
+use crate::asked::{Asked, Key, tells_apart};
 use crate::entry::{self, Entry, Epoch};
 use crate::flight::Ended;
 use crate::flights::Lead;
@@ -23,6 +23,7 @@ pub(crate) struct Leading {
     key: Key,
     tenant: Box<str>,
     model: Box<str>,
+    upstream: Box<str>,
     epoch: Epoch,
     /// Its head, once it has come; none where others may not have it.
     head: Option<Head>,
@@ -36,10 +37,10 @@ pub(crate) struct Leading {
 }
 
 impl Leading {
-    pub(crate) fn new(lead: Lead, key: Key, tenant: Box<str>, model: &str, epoch: Epoch) -> Self {
-        let model = model.into();
+    pub(crate) fn new(lead: Lead, key: Key, asked: &Asked, model: &str, epoch: Epoch) -> Self {
+        let (tenant, upstream, model) = (asked.tenant.clone(), asked.upstream.clone(), model.into());
         let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
-        Self { lead, key, tenant, model, epoch, head: None, may_be_kept, error, whole, told }
+        Self { lead, key, tenant, model, upstream, epoch, head: None, may_be_kept, error, whole, told }
     }
 
     /// Who keeps the call going after its client has left.
@@ -116,7 +117,9 @@ impl Leading {
             if self.whole {
                 flight.end(Ended::Whole);
             }
-            if let Some(answer) = outcome.answer.as_ref().filter(|_| self.whole) {
+            // a fallback's answer, perhaps of another model, is not what the next call would get
+            let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
+            if let Some(answer) = outcome.answer.as_ref().filter(|_| self.whole && own) {
                 self.keep(answer, cache);
             }
             return;

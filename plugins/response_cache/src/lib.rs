@@ -143,7 +143,7 @@ impl Plugin for ResponseCache {
             }
             Ok(Decided::Led(leading)) => {
                 call.outlive = leading.outlive(self);
-                (CacheStatus::Miss, Role::Leading(Box::new(leading)), Flow::Continue)
+                (CacheStatus::Miss, Role::Leading(leading), Flow::Continue)
             }
             Err(why) => {
                 call.cache = Some(CacheStatus::Bypass);

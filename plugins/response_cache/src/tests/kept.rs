@@ -40,6 +40,20 @@ async fn only_whole_answers_without_a_fault_are_kept() {
 }
 
 #[tokio::test]
+async fn the_answer_of_a_fallback_is_not_kept() {
+    let (_, cache) = cache(|_| {});
+    for (upstream, kept) in [("fallback", false), ("test", true)] {
+        let (mut exchange, _) = Exchange::begin(&cache, &request(), call()).await;
+        exchange.head(200, &json_headers()).await;
+        exchange.chunk(JSON, true);
+        let outcome = Outcome::begun(Uuid::nil(), SystemTime::now());
+        let outcome = Outcome { answer: Some(complete()), upstream: Some(upstream.into()), ..outcome };
+        cache.log(&mut exchange.state, &outcome);
+        assert_eq!(Exchange::begin(&cache, &request(), call()).await.1.is_some(), kept, "{upstream}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_given_no_longer_than_its_time() {
     let (caches, cache) = cache(|config| config.ttl = Period::from_millis(40));
     ask(&cache, &request(), call(), "1").await;
