@@ -11,7 +11,7 @@ use crate::flights::Flights;
 use crate::memory::{Bounds, Memory};
 use crate::purges::{Purge, Purges};
 use crate::settings::{Config, RedisConfig};
-use crate::shared::Shared;
+use crate::shared::{Shared, Untold};
 
 /// What the caches keep beyond one configuration.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Caches {
     pub(crate) flights: Arc<Flights>,
     memories: Mutex<Vec<(Bounds, Weak<Memory>)>>,
     redis: Mutex<Vec<(RedisConfig, Weak<Shared>)>>,
+    /// What each Redis has yet to be told, whether or not it is still configured.
+    untold: Mutex<Vec<(RedisConfig, Arc<Untold>)>>,
     purges: Mutex<Purges>,
     used: AtomicBool,
 }
@@ -43,6 +45,7 @@ impl Caches {
             flights: Arc::default(),
             memories: Mutex::default(),
             redis: Mutex::default(),
+            untold: Mutex::default(),
             purges: Mutex::default(),
             used: AtomicBool::new(false),
         })
@@ -142,9 +145,21 @@ impl Caches {
                 caches.purge_memory(purge);
             }
         };
-        let shared = Arc::new(Shared::start(config, Box::new(forget), self.figures.clone())?);
+        let shared = Arc::new(Shared::start(config, self.untold(config), Box::new(forget), self.figures.clone())?);
         redis.push((config.clone(), Arc::downgrade(&shared)));
         Ok(shared)
+    }
+
+    fn untold(&self, config: &RedisConfig) -> Arc<Untold> {
+        let mut untold = lock(&self.untold);
+        // none that has nothing to tell need be found again
+        untold.retain(|(_, untold)| Arc::strong_count(untold) > 1 || !untold.is_empty());
+        if let Some((_, untold)) = untold.iter().find(|(own, _)| own.shares_with(config)) {
+            return untold.clone();
+        }
+        let fresh = Arc::<Untold>::default();
+        untold.push((config.clone(), fresh.clone()));
+        fresh
     }
 }
 

@@ -219,6 +219,11 @@ impl Config {
 }
 
 impl RedisConfig {
+    /// Whether both are about the same answers in the same Redis.
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+        (&self.url, &self.cluster, &self.prefix) == (&other.url, &other.cluster, &other.prefix)
+    }
+
     fn check(&self) -> Result<(), String> {
         match (&self.url, self.cluster.is_empty()) {
             (None, true) => return Err("`redis` wants `url`, or `cluster`".into()),

@@ -3,6 +3,7 @@
 
 mod breaker;
 mod link;
+mod untold;
 mod value;
 mod worker;
 
@@ -21,6 +22,8 @@ use crate::settings::RedisConfig;
 
 use breaker::Breaker;
 
+pub(crate) use untold::Untold;
+
 /// How many requests may wait for Redis at once, and how many fills for their turn. More are left out.
 const WAITING: usize = 1024;
 const FILLS: usize = 64;
@@ -37,6 +40,7 @@ pub(crate) struct Shared {
     jobs: mpsc::Sender<Job>,
     fills: mpsc::Sender<Fill>,
     seen: Arc<Seen>,
+    untold: Arc<Untold>,
     timeout: Duration,
 }
 
@@ -55,7 +59,7 @@ pub(crate) struct Seen {
 enum Job {
     Get { key: Key, max: usize, found: oneshot::Sender<Looked> },
     Forget(Key),
-    Purge { purge: Purge, done: oneshot::Sender<()> },
+    Tell { done: oneshot::Sender<()> },
 }
 
 /// Drops what the gateway itself keeps, when another has purged.
@@ -76,7 +80,12 @@ impl Shared {
     ///
     /// # Errors
     /// That there is no thread to be had.
-    pub(crate) fn start(config: &RedisConfig, forget: Forget, figures: Arc<Figures>) -> Result<Self, String> {
+    pub(crate) fn start(
+        config: &RedisConfig,
+        untold: Arc<Untold>,
+        forget: Forget,
+        figures: Arc<Figures>,
+    ) -> Result<Self, String> {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let (fills, filling) = mpsc::channel(FILLS);
         let seen = Arc::new(Seen {
@@ -88,11 +97,11 @@ impl Shared {
         });
         let started = (|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let work = worker::run(config.clone(), waiting, filling, seen.clone(), forget);
+            let work = worker::run(config.clone(), waiting, filling, seen.clone(), untold.clone(), forget);
             std::thread::Builder::new().name("response_cache".into()).spawn(move || runtime.block_on(work))
         })();
         started.map_err(|error| format!("no thread for `redis`: {error}"))?;
-        Ok(Self { jobs, fills, seen, timeout: config.timeout.get() })
+        Ok(Self { jobs, fills, seen, untold, timeout: config.timeout.get() })
     }
 
     /// What is known of it.
@@ -146,8 +155,10 @@ impl Shared {
 
     /// Tells all gateways of a purge; whether it has reached Redis. If not, it is told as soon as Redis answers again.
     pub(crate) async fn purge(&self, purge: Purge) -> bool {
+        self.untold.add(purge);
         let (done, doing) = oneshot::channel();
-        self.jobs.send(Job::Purge { purge, done }).await.is_ok() && matches!(timeout(PURGE, doing).await, Ok(Ok(())))
+        let telling = async { self.jobs.send(Job::Tell { done }).await.is_ok() && doing.await.is_ok() };
+        timeout(PURGE, telling).await.unwrap_or(false)
     }
 }
 

@@ -1,25 +1,30 @@
 //! What the operator wants gone is gone: here at once, elsewhere within the bound that the README names.
 
 use super::*;
-use crate::harness::{eventually, feed, gateway, origin, redis};
+use crate::harness::{Origin, Redis, eventually, feed, gateway, origin, redis};
 
-#[tokio::test]
-async fn a_purge_reaches_redis_and_the_other_gateways() {
+/// Two gateways that share a Redis, both of which have the answer `old` to a call, as has Redis; the upstream has a new one.
+async fn two(call: &str) -> (Redis, Origin, Gateway, Gateway) {
     let redis = redis(&[]).await;
     let origin = origin().await;
     origin.answers(json("old"));
     let settings = plugin(&format!("redis: {{ url: \"{}\", timeout: 250ms }}", redis.url()));
     let one = gateway().upstream(&origin).settings(&settings).start().await;
     let other = gateway().upstream(&origin).settings(&settings).start().await;
-    let call = asks("hi", false);
-    // known to both memories and to Redis
     eventually("in Redis", async || {
-        ask(&one, "a", &call).await;
+        ask(&one, "a", call).await;
         !redis.keys("tollgate:cache:").await.is_empty()
     })
     .await;
-    eventually("with both", async || mark(&ask(&other, "a", &call).await) == "HIT").await;
+    eventually("with both", async || mark(&ask(&other, "a", call).await) == "HIT").await;
     origin.answers(json("new"));
+    (redis, origin, one, other)
+}
+
+#[tokio::test]
+async fn a_purge_reaches_redis_and_the_other_gateways() {
+    let call = asks("hi", false);
+    let (_redis, _origin, one, other) = two(&call).await;
     let told = one.ask("DELETE", "/cache?model=claude-opus-4").await;
     assert_eq!((told.status, told.text().trim_end()), (200, r#"{"purged":0,"shared":true}"#));
     assert_eq!(mark(&ask(&one, "a", &call).await), "HIT");
@@ -34,24 +39,22 @@ async fn a_purge_reaches_redis_and_the_other_gateways() {
 }
 
 #[tokio::test]
-async fn a_purge_while_redis_is_gone_is_carried_out_here_and_told_later() {
-    let redis = redis(&[]).await;
-    let origin = origin().await;
-    origin.answers(json("old"));
-    let settings = plugin(&format!("redis: {{ url: \"{}\", timeout: 250ms }}", redis.url()));
-    let one = gateway().upstream(&origin).settings(&settings).start().await;
-    let other = gateway().upstream(&origin).settings(&settings).start().await;
+async fn a_purge_while_redis_is_gone_is_carried_out_here_and_told_later_also_by_another_configuration() {
     let call = asks("hi", false);
-    for gateway in [&one, &other] {
-        eventually("kept", async || mark(&ask(gateway, "a", &call).await) == "HIT").await;
+    for reloads in [false, true] {
+        let (redis, _origin, one, other) = two(&call).await;
+        redis.freeze();
+        let told = one.ask("DELETE", "/cache?all").await;
+        assert_eq!((told.status, told.text().trim_end()), (202, r#"{"purged":1,"shared":false}"#));
+        assert_eq!(ask(&one, "a", &call).await.text(), message("new"));
+        if reloads {
+            let text = std::fs::read_to_string(one.file()).unwrap();
+            one.rewrite(text.replace("timeout: 250ms", "timeout: 251ms"));
+            assert_eq!(one.ask("POST", "/reload").await.status, 200);
+        }
+        redis.thaw();
+        eventually("gone from the other, too", async || ask(&other, "a", &call).await.text() == message("new")).await;
     }
-    redis.freeze();
-    origin.answers(json("new"));
-    let told = one.ask("DELETE", "/cache?all").await;
-    assert_eq!((told.status, told.text().trim_end()), (202, r#"{"purged":1,"shared":false}"#));
-    assert_eq!(ask(&one, "a", &call).await.text(), message("new"));
-    redis.thaw();
-    eventually("gone from the other, too", async || ask(&other, "a", &call).await.text() == message("new")).await;
 }
 
 #[tokio::test]

@@ -18,14 +18,14 @@ use crate::purges::{Purge, REMEMBERED};
 use crate::settings::RedisConfig;
 
 use super::link::Link;
-use super::{Fill, Forget, Job, Looked, POLL, PURGE, Seen, value};
+use super::{Fill, Forget, Job, Looked, POLL, PURGE, Seen, Untold, value};
 
 /// Nobody waits for a fill, so it may take this many times longer.
 const FILL_PATIENCE: u32 = 10;
 /// How long connecting may take in all.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How many purges may wait to be told.
-const PURGES: usize = 64;
+/// How many operators may wait for their purges to be told.
+const OPERATORS: usize = 64;
 /// A purge may reach Redis so long after the time that it bears, in milliseconds, by Redis' clock.
 const MARGIN: u64 = 2000;
 /// How long purges are remembered, in seconds; no answer is kept for longer.
@@ -37,13 +37,13 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
     fills: mpsc::Receiver<Fill>,
     seen: Arc<Seen>,
+    untold: Arc<Untold>,
     forget: Forget,
 ) {
     let config = Arc::new(config);
     let (links, link) = watch::channel(None);
-    let (purges, purging) = mpsc::channel(PURGES);
-    let prober =
-        Prober { config: config.clone(), links, seen: seen.clone(), forget, known: HashSet::new(), untold: Vec::new() };
+    let (purges, purging) = mpsc::channel(OPERATORS);
+    let prober = Prober { config: config.clone(), links, seen: seen.clone(), forget, known: HashSet::new(), untold };
     // they end with this
     let mut beside = JoinSet::new();
     beside.spawn(prober.run(purging));
@@ -64,9 +64,9 @@ pub(super) async fn run(
                     }
                 });
             }
-            Job::Purge { purge, done } => {
+            Job::Tell { done } => {
                 // an operator who hears nothing is told that it is yet to come
-                let _ = purges.try_send((purge, done));
+                let _ = purges.try_send(done);
             }
         }
     }
@@ -94,18 +94,17 @@ struct Prober {
     /// The purges that have been seen, as Redis has them.
     known: HashSet<String>,
     /// Those that Redis is still to be told of.
-    untold: Vec<Purge>,
+    untold: Arc<Untold>,
 }
 
 impl Prober {
-    async fn run(mut self, mut purges: mpsc::Receiver<(Purge, oneshot::Sender<()>)>) {
+    async fn run(mut self, mut operators: mpsc::Receiver<oneshot::Sender<()>>) {
         let mut tick = interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => self.look().await,
-                Some((purge, done)) = purges.recv() => {
-                    self.untold.push(purge);
+                Some(done) = operators.recv() => {
                     if self.tell().await {
                         // an operator who has left need not be told
                         let _ = done.send(());
@@ -147,9 +146,7 @@ impl Prober {
         self.seen.epoch.store(now.saturating_sub(MARGIN), Ordering::Relaxed);
         self.seen.heard();
         self.links.send_replace(Some(link));
-        if !self.untold.is_empty() {
-            self.tell().await;
-        }
+        self.tell().await;
         Ok(())
     }
 
@@ -181,12 +178,12 @@ impl Prober {
     /// Tells Redis of the purges that it has not been told of; whether it has been told of all.
     async fn tell(&mut self) -> bool {
         let Some(link) = self.links.borrow().clone() else { return false };
-        while let Some(purge) = self.untold.first() {
-            let Ok(Ok((text, at))) = timeout(PURGE / 2, told(&self.config, &link, purge)).await else {
+        while let Some((number, purge)) = self.untold.next() {
+            let Ok(Ok((text, at))) = timeout(PURGE / 2, told(&self.config, &link, &purge)).await else {
                 self.seen.figures.redis_error("purge");
                 return false;
             };
-            let purge = self.untold.remove(0);
+            self.untold.told(number);
             self.known.insert(text);
             self.seen.purges().add(at, purge);
         }
