@@ -29,9 +29,7 @@ pub(crate) struct Asked {
 }
 
 /// What keys begin with: another form of them is another world.
-const CONTEXT: &str = "tollgate response_cache key 1";
-/// Encodings of answers that clients are told apart by.
-const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "*"];
+const CONTEXT: &str = "tollgate response_cache key 2";
 
 impl Asked {
     /// Reads the head of a call to this endpoint.
@@ -55,7 +53,7 @@ impl Asked {
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         part(&mut hasher, target.as_bytes());
         part(&mut hasher, endpoint.as_str().as_bytes());
-        part(&mut hasher, &[encodings(head.headers)]);
+        encodings(head.headers, &mut hasher);
         headers(head.headers, vary, &mut hasher);
         Ok(Self { id: head.id, control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
@@ -158,22 +156,32 @@ fn headers(headers: &HeaderMap, vary: &[HeaderName], hasher: &mut blake3::Hasher
     }
 }
 
-/// The encodings that a client takes, as a set. Only clients that take the same share answers, so none ever gets one
-/// that it cannot read.
-fn encodings(headers: &HeaderMap) -> u8 {
-    let mut set = 0;
-    for value in headers.get_all(ACCEPT_ENCODING) {
-        for item in value.as_bytes().split(|byte| *byte == b',') {
+/// Adds the encodings that a client takes, and those that it refuses, as a set. Only clients that name the same share
+/// answers, so none ever gets one that it cannot read.
+fn encodings(headers: &HeaderMap, hasher: &mut blake3::Hasher) {
+    let lines = headers.get_all(ACCEPT_ENCODING).iter();
+    let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut set: Vec<(String, bool)> = items
+        .filter_map(|item| {
             let item = String::from_utf8_lossy(item).to_ascii_lowercase();
             let (name, weight) = item.split_once(';').unwrap_or((&item, ""));
-            let refused =
-                weight.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse::<f32>().is_ok_and(|q| q == 0.0));
-            if let Some(bit) = ENCODINGS.iter().position(|known| *known == name.trim()) {
-                set |= if refused { 0 } else { 1 << bit };
-            } else if name.trim() == "identity" && refused {
-                set |= 1 << 7;
-            }
-        }
+            let weight = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
+            let name = name.trim();
+            (!name.is_empty()).then(|| (name.to_owned(), weight == Some(0.0)))
+        })
+        .collect();
+    // plain text is taken unless it is refused, and all else is refused unless it is taken
+    let takes_others = set.iter().any(|(name, refused)| name == "*" && !refused);
+    set.retain(|(name, refused)| match name.as_str() {
+        "identity" => *refused,
+        "*" => true,
+        _ => !refused || takes_others,
+    });
+    set.sort_unstable();
+    set.dedup();
+    hasher.update(&(set.len() as u64).to_le_bytes());
+    for (name, refused) in set {
+        part(hasher, name.as_bytes());
+        part(hasher, &[u8::from(refused)]);
     }
-    set
 }

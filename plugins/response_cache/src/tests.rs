@@ -163,6 +163,9 @@ async fn no_two_calls_that_differ_share_an_answer() {
         (request().header("x-team", "t"), call()),
         (request().header("accept-encoding", "gzip"), call()),
         (request().header("accept-encoding", "gzip, br"), call()),
+        (request().header("accept-encoding", "dcb"), call()),
+        (request().header("accept-encoding", "*"), call()),
+        (request().header("accept-encoding", "gzip;q=0, *"), call()),
         (request(), body().with("stream", "true").to(Endpoint::Messages)),
         (request(), body().with("temperature", "1").to(Endpoint::Messages)),
         (request(), body().with("temperature", "1.0").to(Endpoint::Messages)),
@@ -185,9 +188,12 @@ async fn no_two_calls_that_differ_share_an_answer() {
 async fn what_does_not_change_an_answer_does_not_keep_calls_apart() {
     let (_, cache) = cache(|_| {});
     let request = |betas: &'static str| request().header("anthropic-beta", betas);
-    ask(&cache, &request("b, a"), call(), "1").await;
-    let other =
-        request("a").header("anthropic-beta", "b").header("x-stainless-retry-count", "1").header("user-agent", "x");
+    ask(&cache, &request("b, a").header("accept-encoding", "gzip, br"), call(), "1").await;
+    let other = request("a")
+        .header("accept-encoding", "BR;q=0.5,gzip")
+        .header("anthropic-beta", "b")
+        .header("x-stainless-retry-count", "1")
+        .header("user-agent", "x");
     let call = TestCall::new().with("metadata", r#"{"user_id":"u"}"#).max_tokens(9).model("m");
     assert_eq!(ask(&cache, &other, call.to(Endpoint::Messages), "2").await, ("HIT".into(), "1".into()));
 }
