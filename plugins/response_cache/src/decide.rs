@@ -94,7 +94,8 @@ impl ResponseCache {
 
     /// The answer that Redis has, if it will do. Memory has it, too, from now on.
     async fn fetched(&self, key: Key, asked: &Asked) -> Option<Arc<Entry>> {
-        let redis = self.redis.as_ref()?;
+        // one who wants none of any age need not ask
+        let redis = self.redis.as_ref().filter(|_| asked.control.takes(0))?;
         let local = self.caches.epoch();
         let mut entry = redis.get(key, self.max_entry).await?;
         entry.epoch.local = local;
