@@ -49,6 +49,11 @@ impl Purges {
         }
     }
 
+    /// Of those before this number some may not have been heard of: what has seen no more is taken for purged.
+    pub(crate) fn lost_before(&mut self, number: u64) {
+        self.floor = self.floor.max(number);
+    }
+
     /// The number of the last one.
     pub(crate) fn last(&self) -> u64 {
         self.purges.back().map_or(self.floor, |(number, _)| *number)
@@ -112,5 +117,7 @@ mod tests {
         assert!(!purges.takes(&entry(), 0));
         purges.add(REMEMBERED as u64 + 1, other);
         assert!(purges.takes(&entry(), 0) && !purges.takes(&entry(), 1));
+        purges.lost_before(3);
+        assert!(purges.takes(&entry(), 2) && !purges.takes(&entry(), 3));
     }
 }

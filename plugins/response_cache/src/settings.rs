@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How long an answer may be given again.
+    /// How long an answer may be given again; with `redis` no more than 31 days.
     pub ttl: Period,
     /// The largest body that is kept.
     pub max_entry: ByteSize,
@@ -59,6 +59,9 @@ impl Default for Config {
 
 const DEFAULT_PATHS: [&str; 5] =
     ["/v1/messages", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
+
+/// How long Redis remembers purges. No answer that is shared may be kept for longer.
+pub(crate) const REMEMBER: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// What a gateway keeps in its own memory.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -181,6 +184,9 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if self.ttl.get().is_zero() {
             return Err("`ttl` is 0s, so no answer could ever be given again".into());
+        }
+        if self.redis.is_some() && self.ttl.get() > REMEMBER {
+            return Err("`ttl` is above 31d, for which purges are remembered in `redis`".into());
         }
         if self.memory.max_entries == 0 {
             return Err("`memory.max_entries` is 0, wanted at least 1".into());

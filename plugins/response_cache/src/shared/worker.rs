@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::asked::Key;
 use crate::purges::{Purge, REMEMBERED};
-use crate::settings::RedisConfig;
+use crate::settings::{REMEMBER, RedisConfig};
 
 use super::link::Link;
 use super::{Fill, Forget, Job, Looked, POLL, PURGE, Seen, Untold, value};
@@ -28,8 +28,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const OPERATORS: usize = 64;
 /// A purge may reach Redis so long after the time that it bears, in milliseconds, by Redis' clock.
 const MARGIN: u64 = 2000;
-/// How long purges are remembered, in seconds; no answer is kept for longer.
-const REMEMBER: u64 = 31 * 24 * 3600;
 
 /// Talks to Redis until nobody asks any more.
 pub(super) async fn run(
@@ -162,6 +160,13 @@ impl Prober {
     fn learn(&mut self, purges: Vec<(String, u64)>) {
         // what was purged before this gateway ever looked concerns what Redis keeps, not what it keeps itself
         let first = self.seen.epoch() == 0;
+        // Redis keeps no more of them: what came before the first of so many is unknown
+        if let Some((_, at)) = purges.first().filter(|_| purges.len() >= REMEMBERED) {
+            self.seen.purges().lost_before(*at);
+            if !first {
+                (self.forget)(&Purge::default());
+            }
+        }
         for (text, at) in purges {
             let Some(purge) = self.known.insert(text.clone()).then(|| parsed(&text)).flatten() else { continue };
             self.seen.purges().add(at, purge.clone());
@@ -246,7 +251,7 @@ async fn told(config: &RedisConfig, link: &Link, purge: &Purge) -> RedisResult<(
     let name = purges(config);
     link.run::<()>(cmd("ZADD").arg(&name).arg(now).arg(&text)).await?;
     link.run::<()>(cmd("ZREMRANGEBYRANK").arg(&name).arg(0).arg(-1 - REMEMBERED.cast_signed())).await?;
-    link.run::<()>(cmd("EXPIRE").arg(&name).arg(REMEMBER)).await?;
+    link.run::<()>(cmd("EXPIRE").arg(&name).arg(REMEMBER.as_secs())).await?;
     Ok((text, now))
 }
 

@@ -23,6 +23,10 @@ fn settings_that_make_no_sense_are_told() {
     );
     assert_eq!(redis("{}").unwrap_err(), "`redis` wants `url`, or `cluster`");
     assert!(redis(r#"{"url":"redis://a","cluster":["redis://a"]}"#).unwrap_err().contains("both `url` and `cluster`"));
+    let long = |config: Config| Config { ttl: Period::from_secs(32 * 24 * 3600), ..config }.check();
+    assert!(long(Config::default()).is_ok());
+    let shared = serde_json::from_str(r#"{"url":"redis://a"}"#).unwrap();
+    assert!(long(Config { redis: Some(shared), ..Config::default() }).unwrap_err().contains("above 31d"));
     let error = redis(r#"{"url":"http://user:hunter2@a"}"#).unwrap_err();
     assert!(error.starts_with("`redis.url` is no address of a Redis") && !error.contains("hunter2"), "{error}");
     assert!(redis(r#"{"url":"redis://a","timeout":"0s"}"#).unwrap_err().contains("`redis.timeout` is 0s"));
