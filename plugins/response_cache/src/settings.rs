@@ -94,7 +94,8 @@ pub struct RedisConfig {
     #[serde(default = "timeout")]
     #[schemars(with = "Period")]
     pub timeout: RedisTimeout,
-    /// How many connections; a large answer holds up only what shares its own.
+    /// How many connections; a large answer holds up only what shares its own. A `cluster` has one for each of its nodes,
+    /// whatever stands here.
     #[serde(default = "connections")]
     pub connections: u8,
     /// What the names of all keys begin with. Gateways with the same prefix share answers and purges.
