@@ -8,6 +8,10 @@ use crate::harness::{Redis, eventually, gateway, origin, redis};
 /// What a request may wait for a Redis that fails, by the settings of these tests.
 const TIMEOUT: Duration = Duration::from_millis(50);
 
+/// The clients of a load, and the calls of each.
+const CLIENTS: usize = 10;
+const CALLS: usize = 30;
+
 fn with(redis: &Redis, more: &str) -> String {
     plugin(&format!("redis: {{ url: \"{}\", timeout: 50ms }}, {more}", redis.url()))
 }
@@ -99,10 +103,15 @@ async fn a_redis_that_freezes_is_killed_or_comes_back_under_load_is_never_felt()
         async |gateway: &Gateway| gateway.metrics().await.sum("tollgate_cache_breaker_open", &[("tier", "redis")]);
     kept(&gateway, &redis, &asks("hi", false)).await;
     let normal = load(&gateway, "normal").await;
+    let spared = async |gateway: &Gateway| gateway.metrics().await.sum("tollgate_cache_redis_left_out_total", &[]);
     redis.freeze();
+    let before = spared(&gateway).await;
     let frozen = load(&gateway, "frozen").await;
     // what is felt at all is the deadline, on top of what a busy machine costs anyway
     assert!(frozen < normal + TIMEOUT + Duration::from_secs(1), "{normal:?} {frozen:?}");
+    // and only by the first: three failures, with as many looks under way as there are clients
+    let spared = spared(&gateway).await - before;
+    assert!(spared >= (CLIENTS * CALLS - CLIENTS - 3) as f64, "{spared}");
     eventually("left out", async || open(&gateway).await == 1.0).await;
     load(&gateway, "left out").await;
     redis.thaw();
@@ -127,12 +136,12 @@ async fn a_redis_that_freezes_is_killed_or_comes_back_under_load_is_never_felt()
 /// Calls by many clients at a time, each new; how long the slowest but one in a hundred took.
 async fn load(gateway: &Gateway, name: &str) -> Duration {
     let mut clients = tokio::task::JoinSet::new();
-    for client in 0..10 {
+    for client in 0..CLIENTS {
         let (address, name) = (gateway.address(), name.to_owned());
         clients.spawn(async move {
             let mut connection = http1(address).await;
             let mut times = Vec::new();
-            for number in 0..30 {
+            for number in 0..CALLS {
                 let call = asks(&format!("{name} {client} {number}"), false);
                 let began = Instant::now();
                 let told = send(&mut connection, "a", &call, &[]).await.whole().await;
