@@ -99,6 +99,12 @@ impl TryFrom<String> for PathPrefix {
         if written.contains(['?', '#', ' ']) {
             return Err(format!("`{written}` is not a path; it must hold no query, fragment or space"));
         }
+        if let Some((before, _)) = written.split_once('*') {
+            // as a byte like any other it would match nothing that anybody sends
+            return Err(format!(
+                "`{written}` is not a path; a route takes every path that begins with its own: write `{before}`"
+            ));
+        }
         Ok(Self(written))
     }
 }
