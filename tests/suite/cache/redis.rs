@@ -75,9 +75,17 @@ async fn rubbish_another_type_and_a_full_redis_are_misses() {
         let fresh = gateway().upstream(&origin).settings(&settings).start().await;
         let told = ask(&fresh, "a", &call).await;
         assert_eq!((told.status.as_u16(), mark(&told), told.text()), (200, "MISS", message("hello")), "{rubbish:?}");
-        redis.ask(&["DEL", &key]).await;
-        kept(&one_more(&origin, &settings).await, &redis, &call).await;
+        // the answer takes its place
+        eventually("an answer", async || {
+            let other = one_more(&origin, &settings).await;
+            mark(&ask(&other, "a", &call).await) == "HIT"
+        })
+        .await;
     }
+    let small = with(&redis, "max_entry: 100B,");
+    assert_eq!(mark(&ask(&one_more(&origin, &small).await, "a", &call).await), "MISS");
+    let told = ask(&one_more(&origin, &settings).await, "a", &call).await;
+    assert_eq!(mark(&told), "HIT", "one with other limits has left it there");
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
     for number in 0..20 {
         let told = ask(&one, "a", &asks(&format!("full {number}"), false)).await;

@@ -1,12 +1,14 @@
 //! An answer as the bytes that Redis keeps. Whatever else is found there is told from one: by its form, its version, the
 //! key that it says it is for, and a checksum over all of it.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use plugin_api::Answer;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::asked::Key;
 use crate::entry::{Entry, Epoch};
@@ -18,6 +20,8 @@ const KEY: usize = 32;
 const LENGTH: usize = 4;
 /// Above this, zstd takes more time for less gain.
 const LEVEL: i32 = 3;
+/// From so many bytes on, it takes so long that others would notice who wait for Redis on the same thread.
+const LONG: usize = 64 << 10;
 
 /// All of an answer but its body.
 #[derive(Deserialize, Serialize)]
@@ -35,7 +39,21 @@ struct Facts {
 }
 
 /// The bytes for an answer; `None` for one that has none, such as a header that is no text.
-pub(crate) fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
+pub(crate) async fn packed(key: Key, entry: Arc<Entry>) -> Option<Vec<u8>> {
+    aside(entry.body.len(), move || encode(key, &entry)).await
+}
+
+/// The answer in these bytes, if they are one for this key whose body has at most `max` bytes.
+pub(crate) async fn unpacked(key: Key, value: Vec<u8>, max: usize) -> Option<Entry> {
+    aside(value.len(), move || decode(key, &value, max)).await
+}
+
+/// Does what takes long for so many bytes elsewhere.
+async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    if bytes < LONG { work() } else { spawn_blocking(work).await.ok().flatten() }
+}
+
+fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
     let at = entry.at.duration_since(UNIX_EPOCH).ok()?;
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let headers = entry.head.headers.iter();
@@ -64,8 +82,7 @@ pub(crate) fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// The answer in these bytes, if they are one for this key whose body has at most `max` bytes.
-pub(crate) fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
+fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
     let rest = value.strip_prefix(MAGIC)?;
     let (checksum, rest) = rest.split_at_checked(CHECKSUM)?;
     if *blake3::hash(rest).as_bytes() != *checksum {
@@ -141,6 +158,17 @@ mod tests {
         assert!(back.age() < Duration::from_secs(60));
         let usage = back.answer.unwrap().usage.unwrap();
         assert_eq!((usage.tokens.input, usage.raw.unwrap().get()), (Some(3), r#"{"input_tokens":3}"#));
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_comes_back_as_it_went_too() {
+        let noise = (0..LONG as u32 * 2).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes());
+        let entry = Arc::new(Entry { body: noise.collect(), ..entry() });
+        let value = packed(Key([7; 32]), entry.clone()).await.unwrap();
+        assert!(value.len() > LONG);
+        let back = unpacked(Key([7; 32]), value.clone(), 1 << 20).await.unwrap();
+        assert_eq!(back.body, entry.body);
+        assert!(unpacked(Key([8; 32]), value, 1 << 20).await.is_none());
     }
 
     #[test]

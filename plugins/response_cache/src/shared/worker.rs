@@ -198,18 +198,17 @@ impl Prober {
 
 async fn get(config: &RedisConfig, link: Option<Arc<Link>>, key: Key, max: usize) -> Looked {
     let link = link.ok_or("connection")?;
-    let name = name(config, key);
-    let value: Option<Vec<u8>> = match link.run(cmd("GET").arg(&name)).await {
+    let value: Option<Vec<u8>> = match link.run(cmd("GET").arg(name(config, key))).await {
         Ok(value) => value,
         Err(error) if broken(&error) => return Err("connection"),
         // it answers, though not as one who keeps our answers would
         Err(_) => return Ok(None),
     };
     let Some(value) = value else { return Ok(None) };
-    let entry = value::decode(key, &value, max);
+    let entry = value::unpacked(key, value, max).await;
     if entry.is_none() {
+        // it is left there: it may be of use to a neighbour with other limits, and the fill to come takes its place
         debug!("redis has something else in the place of an answer");
-        let _ = link.run::<()>(cmd("UNLINK").arg(&name)).await;
     }
     Ok(entry.map(Box::new))
 }
@@ -222,8 +221,8 @@ async fn fill(
     seen: Arc<Seen>,
 ) {
     while let Some(Fill { key, entry, ttl }) = fills.recv().await {
-        let link = links.borrow().clone().filter(|_| !seen.breaker.is_open());
-        let (Some(link), Some(value)) = (link, value::encode(key, &entry)) else { continue };
+        let Some(link) = links.borrow().clone().filter(|_| !seen.breaker.is_open()) else { continue };
+        let Some(value) = value::packed(key, entry).await else { continue };
         let mut set = cmd("SET");
         set.arg(name(&config, key))
             .arg(&value)
