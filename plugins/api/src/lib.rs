@@ -87,8 +87,8 @@ pub trait Plugin: Send + Sync + 'static {
     /// Bytes are passing to the client, in line with the stream: be quick, never block.
     fn response_chunk(&self, _: &mut Self::State, _: &Chunk<'_>) {}
 
-    /// A download of a batch's results has come to this one; the outcome is that of the download so far. Runs only with [`READS_ANSWER`](Plugin::READS_ANSWER), in line
-    /// with the stream: be quick, never block.
+    /// A download of a batch's results has come to this one; the outcome is that of the download so far. Runs only with
+    /// [`READS_ANSWER`](Plugin::READS_ANSWER), in line with the stream: be quick, never block.
     fn batch_result(&self, _: &mut Self::State, _: &Outcome, _: &BatchResult) {}
 
     /// The last bytes are about to go to the client. What the outcome says will hold if they arrive, and [`log`](Plugin::log) tells
