@@ -39,7 +39,12 @@ pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool
     match prepare(session, x).await {
         Ok(()) if drain::wanted(x) => drain::carry(session, x).await.map(|()| true),
         Ok(()) => Ok(false),
-        Err(Halt::Answer(reply)) => reply::send(session, x, *reply).await.map(|()| true),
+        Err(Halt::Answer(reply)) => {
+            if x.route.is_none() {
+                client_may_stall(session, x, x.snapshot.limits.longest_idle);
+            }
+            reply::send(session, x, *reply).await.map(|()| true)
+        }
         Err(Halt::Fail(failure, error)) => {
             x.failure = Some(failure);
             Err(error)
@@ -55,7 +60,6 @@ enum Halt {
 
 async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.note_request(session);
-    client_may_stall(session, x, x.snapshot.limits.longest_idle);
     if session.downstream_session.get_keepalive().is_some() {
         let kept = !x.snapshot.limits.keepalive_timeout.is_zero();
         session.set_keepalive(kept.then_some(KEPT_ALIVE));
