@@ -1,10 +1,12 @@
 //! Finds the route of a request by its host and path. Does not know where a route leads.
 
+mod path;
 mod settings;
 
 use std::sync::Arc;
 
-pub use settings::{HostPattern, OnClientGone, PathPrefix, RouteSettings};
+pub use path::{InvalidPath, normalize};
+pub use settings::{HostPattern, OnClientGone, PathPattern, RouteSettings};
 
 /// The host of a request that no route names, in metrics: whatever a client writes must not become a label.
 pub const OTHER_HOST: &str = "other";
@@ -20,7 +22,7 @@ pub struct Router {
 #[derive(Debug)]
 struct Pattern {
     hosts: Vec<(HostPattern, Arc<str>)>,
-    paths: Vec<PathPrefix>,
+    paths: Vec<PathPattern>,
 }
 
 /// A route that takes a request.
@@ -43,13 +45,12 @@ impl Router {
         Self { routes: routes.map(pattern).collect(), other: OTHER_HOST.into() }
     }
 
-    /// The first route that takes this host (without port, in any case) and path.
+    /// The first route that takes this host (without port, in any case) and path (in its [normal form](normalize)).
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<Found> {
         self.routes.iter().enumerate().find_map(|(index, route)| {
             let domain = route.domain(host, &self.other)?;
-            let takes_path =
-                route.paths.is_empty() || route.paths.iter().any(|prefix| path.starts_with(prefix.as_str()));
+            let takes_path = route.paths.is_empty() || route.paths.iter().any(|pattern| pattern.takes(path));
             takes_path.then(|| Found { index, domain: domain.clone() })
         })
     }
@@ -121,6 +122,50 @@ mod tests {
         }
         for (host, path) in [("b.example", "/"), ("evilb.example", "/"), ("", "/"), ("a.example.evil", "/v1/")] {
             assert_eq!(router.find(host, path), None, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_as_it_is_or_with_all_that_begins_so() {
+        let router = router(serde_json::json!([
+            { "paths": ["= /health"], "upstream": "x" },
+            { "paths": ["/v1/messages"], "upstream": "x" },
+            { "paths": ["/below/"], "upstream": "x" },
+        ]));
+        for (path, index) in [
+            ("/health", Some(0)),
+            ("/health/", None),
+            ("/healthy", None),
+            ("/v1/messages", Some(1)),
+            ("/v1/messages/", Some(1)),
+            ("/v1/messagesX", Some(1)),
+            ("/below", None),
+            ("/below/", Some(2)),
+            ("/below/x", Some(2)),
+            ("/V1/messages", None),
+        ] {
+            assert_eq!(router.find("", path).map(|found| found.index), index, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_request_can_have_is_an_error() {
+        for (written, wanted) in [
+            ("/v1//x", "write `/v1/x`"),
+            ("= /v1/./x", "write `= /v1/x`"),
+            ("/v1/x/..", "write `/v1/`"),
+            ("/a%20b", "matched decoded"),
+            ("/..", "above its root"),
+            ("= x", "must begin with `/`"),
+            ("= ", "must begin with `/`"),
+            ("/v1?x", "no query"),
+            ("/v1/*", "write `/v1/`"),
+        ] {
+            let error = PathPattern::try_from(written.to_owned()).unwrap_err();
+            assert!(error.contains(wanted), "{written}: {error}");
+        }
+        for written in ["= /health", "/v1/"] {
+            assert_eq!(String::from(PathPattern::try_from(written.to_owned()).unwrap()), written);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One request and its response: everything remembered between the hooks, and the one place where it ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use crate::balance::FaultKind;
 use crate::chain::Seats;
 use crate::dialect::StreamUsageFilter;
 use crate::metrics::InFlight;
-use crate::routes::host_of;
+use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::attempts::Attempts;
 use super::failure::Failure;
@@ -40,6 +41,8 @@ pub struct Exchange {
     pub domain: Arc<str>,
     /// The headers of the request that matter here.
     pub present: Present,
+    // the path in its normal form, where it came in another; see `path()`
+    normal_path: Option<Box<str>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
@@ -98,6 +101,7 @@ impl Exchange {
             outcome: Outcome::begun(Uuid::now_v7(), SystemTime::now()),
             domain: snapshot.router.other().clone(),
             present: Present::default(),
+            normal_path: None,
             route: None,
             seats: Seats::default(),
             request_edits: HeaderEdits::default(),
@@ -142,17 +146,34 @@ impl Exchange {
         self.outcome.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
     }
 
+    /// Brings the path into the form in which everything here looks at it.
+    ///
+    /// # Errors
+    /// That it has none.
+    pub fn normalize_path(&mut self) -> Result<(), InvalidPath> {
+        if let Cow::Owned(normal) = normalize(&self.outcome.path)? {
+            self.normal_path = Some(normal.into());
+        }
+        Ok(())
+    }
+
+    /// The path by which the request is matched, whatever its spelling. [`Outcome::path`] stays as it came.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.normal_path.as_deref().unwrap_or(&self.outcome.path)
+    }
+
     /// Notes the endpoint, if it is a call to a model. Only those who ask pay for it: plugins and the access log.
     pub fn note_endpoint(&mut self) {
         if self.outcome.method == Method::POST {
-            self.outcome.endpoint = Endpoint::of(&self.outcome.path);
+            self.outcome.endpoint = Endpoint::of(self.path());
         }
     }
 
     /// The dialect in which the caller expects an error.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        match Endpoint::of(&self.outcome.path) {
+        match Endpoint::of(self.path()) {
             Some(endpoint) => endpoint.dialect(),
             None if self.present.anthropic_version => Dialect::Anthropic,
             None => Dialect::OpenAi,

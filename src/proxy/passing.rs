@@ -46,7 +46,7 @@ pub fn begin_again(reply: &Reply, x: &mut Exchange) {
 /// The batch whose results the request downloads.
 fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
     let asked = x.outcome.method == Method::GET && status == StatusCode::OK;
-    batch_of_results(&x.outcome.path).filter(|_| asked)
+    batch_of_results(x.path()).filter(|_| asked)
 }
 
 /// Reads bytes of an answer.

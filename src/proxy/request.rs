@@ -70,8 +70,11 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     if let Err(fault) = admit(session, x.present) {
         return Err(refuse(x, ErrorKind::InvalidRequest, fault));
     }
+    if let Err(fault) = x.normalize_path() {
+        return Err(refuse(x, ErrorKind::InvalidRequest, &fault.to_string()));
+    }
     let snapshot = x.snapshot.clone();
-    let Some(found) = snapshot.router.find(&x.outcome.host, &x.outcome.path) else {
+    let Some(found) = snapshot.router.find(&x.outcome.host, x.path()) else {
         return Err(refuse(x, ErrorKind::NotFound, "No route leads anywhere for this host and path"));
     };
     let route = snapshot.routes[found.index].clone();

@@ -35,7 +35,7 @@ async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
     if !settings.changes_models() {
         return Ok(());
     }
-    let (Some(endpoint), Some(body)) = (Endpoint::of(&x.outcome.path), &x.body) else { return Ok(()) };
+    let (Some(endpoint), Some(body)) = (Endpoint::of(x.path()), &x.body) else { return Ok(()) };
     let headers = if body.edited { HeaderMap::new() } else { x.attempts.sent_headers.clone() };
     let (bytes, max) = (body.bytes.clone(), x.snapshot.limits.max_body);
     let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {

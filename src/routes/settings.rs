@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::located::Located;
 use crate::plugins::PluginEntry;
 
+use super::path::normalize;
+
 /// Which requests go to which upstream. Without hosts and paths it takes every request.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -13,9 +15,11 @@ pub struct RouteSettings {
     /// The hosts it serves: exact names, or `*.example.com` for every name below. None: any.
     #[serde(default)]
     pub hosts: Vec<HostPattern>,
-    /// What the path begins with. None: anything.
+    /// The paths it serves. `/v1/` takes every path below, `/v1/messages` every path that begins so (`/v1/messages/batches`,
+    /// but `/v1/messagesX` too), `= /health` that one alone. None: any. A path is matched decoded, with `//` merged and `.`
+    /// and `..` resolved, however the client spells it; letter case counts. It is sent on as it came.
     #[serde(default)]
-    pub paths: Vec<PathPrefix>,
+    pub paths: Vec<PathPattern>,
     /// The upstream its requests go to.
     pub upstream: Located<String>,
     /// Plugins for this route. One that is also in the global list replaces its settings there; `NAME: off` takes it out;
@@ -75,42 +79,71 @@ impl From<HostPattern> for String {
     }
 }
 
-/// What a path begins with.
+/// Which paths a route takes, in the form in which [paths are matched](super::normalize).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-pub struct PathPrefix(String);
+pub enum PathPattern {
+    /// This very path.
+    Exact(String),
+    /// Every path that begins with this. One that ends with `/` takes what is below it; any other also takes longer
+    /// names, as nginx's `location` does.
+    Prefix(String),
+}
 
-impl PathPrefix {
-    /// As text.
+impl PathPattern {
+    /// Whether it takes this path, which is in its normal form.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn takes(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
     }
 }
 
-impl TryFrom<String> for PathPrefix {
+impl TryFrom<String> for PathPattern {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
-        if !written.starts_with('/') {
+        let exact = written.strip_prefix('=').map(str::trim_start);
+        let path = exact.unwrap_or(&written);
+        if !path.starts_with('/') {
             return Err(format!("`{written}` is not a path; it must begin with `/`"));
         }
-        if written.contains(['?', '#', ' ']) {
+        if path.contains(['?', '#', ' ']) {
             return Err(format!("`{written}` is not a path; it must hold no query, fragment or space"));
         }
-        if let Some((before, _)) = written.split_once('*') {
+        if path.contains('%') {
+            return Err(format!("`{written}` is not a path; paths are matched decoded, so write it without `%`"));
+        }
+        if let Some((before, _)) = path.split_once('*') {
             // as a byte like any other it would match nothing that anybody sends
             return Err(format!(
                 "`{written}` is not a path; a route takes every path that begins with its own: write `{before}`"
             ));
         }
-        Ok(Self(written))
+        match normalize(path) {
+            Ok(normal) if normal == path => {}
+            Ok(normal) => {
+                return Err(format!(
+                    "`{written}` takes no path, since they are matched with `//` merged and `..` resolved: \
+                     write `{}{normal}`",
+                    if exact.is_some() { "= " } else { "" }
+                ));
+            }
+            Err(fault) => return Err(format!("`{written}` takes no path. {fault}")),
+        }
+        let path = path.to_owned();
+        Ok(if exact.is_some() { Self::Exact(path) } else { Self::Prefix(path) })
     }
 }
 
-impl From<PathPrefix> for String {
-    fn from(prefix: PathPrefix) -> Self {
-        prefix.0
+impl From<PathPattern> for String {
+    fn from(pattern: PathPattern) -> Self {
+        match pattern {
+            PathPattern::Exact(path) => format!("= {path}"),
+            PathPattern::Prefix(path) => path,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Step by step as nginx: the same requests, held open and ended in the same order, go to the same servers.
+//! Step by step as nginx: the same requests, held open and ended in the same order, go to the same servers, and the same
+//! paths to the same routes.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -19,18 +20,24 @@ struct Nginx {
 impl Nginx {
     /// Before these servers, each with its parameters in nginx's words.
     async fn before(rule: &str, servers: &[(&Origin, String)]) -> Self {
+        let servers: String =
+            servers.iter().map(|(origin, settings)| format!("server {} {settings};", origin.server())).collect();
+        let upstream = format!("upstream servers {{ {rule} {servers} }}");
+        let locations = "location / { proxy_pass http://servers; proxy_http_version 1.1; proxy_buffering off;
+             proxy_next_upstream error timeout http_500; proxy_next_upstream_tries 3; }";
+        Self::with(&upstream, locations).await
+    }
+
+    /// With these upstreams and locations.
+    async fn with(upstreams: &str, locations: &str) -> Self {
         let folder = Folder::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let at = folder.path().display();
-        let servers: String =
-            servers.iter().map(|(origin, settings)| format!("server {} {settings};", origin.server())).collect();
         let configuration = format!(
             "worker_processes 1; daemon off; pid {at}/pid; error_log stderr crit; events {{}}
              http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;
-             uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; upstream servers {{ {rule} {servers} }}
-             server {{ listen {port}; location / {{ proxy_pass http://servers; proxy_http_version 1.1;
-             proxy_buffering off; proxy_next_upstream error timeout http_500;
-             proxy_next_upstream_tries 3; }} }} }}"
+             uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; {upstreams}
+             server {{ listen {port}; {locations} }} }}"
         );
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, configuration).unwrap();
@@ -171,6 +178,91 @@ async fn asked(proxy: SocketAddr, origins: &[Origin], failing: &str) -> (String,
     let names: String = order.iter().map(|(_, at, _)| char::from(b'A' + u8::try_from(*at).unwrap())).collect();
     let held = order.last().filter(|_| head.status == 200).map(|(_, server, request)| (*server, *request));
     (format!("{names} {}", head.status), held.map(|(server, request)| Held { client, server, request }))
+}
+
+/// Pieces of paths, in whose many combinations every rule of nginx comes up.
+const PIECES: [&str; 28] = [
+    "/",
+    "/",
+    "/",
+    "/",
+    ".",
+    ".",
+    "..",
+    "/../",
+    "a",
+    "v1",
+    "/v1/messages",
+    "/v1/mess%61ges",
+    "health",
+    "/health",
+    "%2f",
+    "%2F",
+    "%2e",
+    "%2E%2e",
+    "%25",
+    "%252e",
+    "%23",
+    "%3F",
+    "%5c",
+    "\\",
+    ";x=1",
+    "%00",
+    "%",
+    "%c3%a9",
+];
+
+#[tokio::test]
+async fn a_path_is_matched_as_nginx_matches_it() {
+    let names = ["exact", "messages", "rest"];
+    let mut origins = Vec::new();
+    for name in names {
+        let server = origin().await;
+        server.answers(answer(200).body(name));
+        origins.push(server);
+    }
+    let [exact, messages, rest] = [0, 1, 2].map(|at: usize| origins[at].server());
+    let upstreams = names.iter().zip(&origins);
+    let upstreams: String = upstreams
+        .map(|(name, server)| format!("  {name}: {{ servers: [{{ address: \"{}\" }}] }}\n", server.server()))
+        .collect();
+    let yaml = format!(
+        "listeners: [{{ address: 127.0.0.1:0 }}]\nupstreams:\n{upstreams}routes:\n  \
+         - {{ paths: [\"= /health\"], upstream: exact }}\n  - {{ paths: [/v1/messages], upstream: messages }}\n  \
+         - {{ upstream: rest }}\n"
+    );
+    let gateway = gateway().yaml(yaml).start().await;
+    let locations = format!(
+        "proxy_http_version 1.1; location = /health {{ proxy_pass http://{exact}; }} location /v1/messages {{ proxy_pass http://{messages}; }}
+         location / {{ proxy_pass http://{rest}; }} location /uri/ {{ return 200 $uri; }}"
+    );
+    let nginx = Nginx::with("", &locations).await;
+    let mut draws = Draws(20_261_128);
+    let mut seen = std::collections::BTreeMap::new();
+    for _ in 0..STEPS * 3 {
+        let start = ["/", "/v1/messages", "/health", "/uri/"][draws.below(4)];
+        let rest: String = (0..draws.below(7)).map(|_| PIECES[draws.below(PIECES.len())]).collect();
+        let path = format!("{start}{rest}");
+        let there = status_and_body(nginx.address, &path).await;
+        let normal = tollgate::routes::normalize(&path).ok();
+        if let Some(normal) = normal.as_deref().filter(|normal| normal.starts_with("/uri/")) {
+            assert_eq!((there.0, there.1.as_str()), (200, normal), "{path}");
+        } else {
+            let here = status_and_body(gateway.address(), &path).await;
+            let there = if there.0 == 200 { there } else { (there.0, String::new()) };
+            let here = if here.0 == 200 { here } else { (here.0, String::new()) };
+            assert_eq!(here, there, "{path}, which here is {normal:?}");
+            *seen.entry(here).or_insert(0) += 1;
+        }
+    }
+    assert!(seen.len() == 4 && seen.values().all(|times| *times > 5), "every kind comes up: {seen:?}");
+}
+
+async fn status_and_body(proxy: SocketAddr, path: &str) -> (u16, String) {
+    let mut client = connect(proxy).await;
+    client.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+    let answer = client.answer().await;
+    (answer.status, answer.text())
 }
 
 /// Servers fail when a request says so; they lose weight by it and recover, are ejected for good in the end, are full, in

@@ -15,6 +15,7 @@ mod ledger; // its databases, alive and dead
 mod like_nginx; // the same requests go to the same servers
 mod max_tokens; // the limit holds wherever the number hides
 mod once; // one row for every request, whatever became of it
+mod paths; // however a path is spelled, it is the same one
 mod proxying; // what passes unchanged, and the few headers that change by rule
 mod reload; // another configuration, and nobody notices
 mod retries; // another server, while nothing has reached the client

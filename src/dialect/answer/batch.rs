@@ -13,7 +13,7 @@ use super::{anthropic, figures::Figures};
 /// The batch whose results a GET of this path downloads: `…/messages/batches/{id}/results`.
 #[must_use]
 pub fn batch_of_results(path: &str) -> Option<&str> {
-    let mut segments = path.rsplit('/');
+    let mut segments = path.strip_suffix('/').unwrap_or(path).rsplit('/');
     let tail = [(); 4].map(|()| segments.next().unwrap_or_default());
     let [results, id, batches, messages] = tail;
     (results == "results" && batches == "batches" && messages == "messages" && !id.is_empty()).then_some(id)
