@@ -70,11 +70,14 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
                 x.passing(session, body.len() as u64, true);
                 whole(session, body).await?;
             }
+            end(session).await?;
         }
         Body::Stream(pieces) => {
             x.passing_head(session, is_head.then_some(0));
             session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
-            if !is_head {
+            if is_head {
+                end(session).await?;
+            } else {
                 stream(session, x, pieces).await?;
             }
         }
@@ -82,16 +85,22 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     Ok(())
 }
 
+/// Ends an answer whose bytes have all been written. Pingora does so only for exchanges that did not fail, and neither HTTP/2
+/// nor a call that runs on its own knows that an answer is over until it is told.
+///
+/// # Errors
+/// That the client left.
+pub async fn end(session: &mut Session) -> Result<()> {
+    session.downstream_session.finish_body().await.map_err(|e| e.into_down())
+}
+
 /// Sends a body in pieces, so that the time that an h2 client has for each does not have to do for all.
 async fn whole(session: &mut Session, mut body: Bytes) -> Result<()> {
-    loop {
+    while !body.is_empty() {
         let piece = body.split_to(body.len().min(PIECE));
-        let last = body.is_empty();
-        session.write_response_body(Some(piece), last).await.map_err(|e| e.into_down())?;
-        if last {
-            return Ok(());
-        }
+        session.write_response_body(Some(piece), false).await.map_err(|e| e.into_down())?;
     }
+    Ok(())
 }
 
 fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Result<()> {
@@ -131,7 +140,10 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             }
         };
         passing::read(&bytes, last, x)?;
-        if last && let Some(answer) = pieces.saved() {
+        let part = passing::part(last, x);
+        if part != Part::Some
+            && let Some(answer) = pieces.saved()
+        {
             x.reading.told(answer, &mut x.outcome);
         }
         passing::show_chunk(&bytes, last, x)?;

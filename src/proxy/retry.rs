@@ -140,6 +140,8 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     } else {
         failure.tell(&x.outcome);
     }
+    // nothing more is asked of its server, however long the client takes
+    x.attempts.lease = None;
     let mut error_code = failure.kind().map_or(0, |kind| kind.status().as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if written(session).is_none()

@@ -1,5 +1,7 @@
 //! The errors that the gateway makes itself: their status, the caller's dialect, and nothing of its inside.
 
+mod everywhere;
+
 use std::time::Duration;
 
 use crate::filler::call;
