@@ -4,6 +4,7 @@ mod advice;
 mod attempts;
 mod body;
 mod choice;
+mod delivery;
 mod drain;
 mod exchange;
 mod failure;
@@ -12,6 +13,7 @@ mod head;
 mod key;
 mod passing;
 mod reading;
+mod relay;
 mod reply;
 mod request;
 mod response;
@@ -167,6 +169,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, x: &mut Box<Exchange>) {
+        x.settle().await;
         x.finish(session, e.is_some());
         if e.is_none() {
             reply::linger(session).await;

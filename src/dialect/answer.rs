@@ -65,6 +65,13 @@ impl Reader {
         self.text.facts.has_content
     }
 
+    /// Whether the event has come that ends a stream by its protocol, be it that of a success or of an error: `message_stop`,
+    /// `[DONE]`, `response.completed` and the like. What comes behind it is no part of the answer.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.text.form, Form::Events { .. }) && self.text.facts.state != AnswerState::Partial
+    }
+
     /// What the answer has said of itself so far.
     #[must_use]
     pub fn into_answer(self) -> Answer {

@@ -81,6 +81,12 @@ impl StreamUsageFilter {
         }
     }
 
+    /// Whether a part of an event is still here.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What is still held when the stream is over.
     pub fn finish(&mut self) -> Bytes {
         self.held.split().freeze()

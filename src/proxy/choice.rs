@@ -159,7 +159,7 @@ async fn wait(
 ) -> Result<std::result::Result<Lease, Refusal>> {
     let patience = x.attempts.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
     // a call that goes on without its client has nobody to look after
-    let has_client = x.client_left.is_none();
+    let has_client = x.delivery.is_none();
     let ask = ask(x, std::time::Instant::now());
     tokio::select! {
         found = pool.wait(&ask, refusal) => Ok(found),

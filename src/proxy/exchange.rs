@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use log::error;
+use pingora_error::{Error, ErrorType};
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::attempts::Attempts;
+use super::delivery::Delivery;
 use super::failure::Failure;
 use super::head::Present;
 use super::reading::Reading;
@@ -63,8 +65,8 @@ pub struct Exchange {
     pub outlive: Option<Outlive>,
     /// What went wrong last.
     pub failure: Option<Failure>,
-    /// Whether the client has left an exchange that goes on without it.
-    pub client_left: Option<Arc<AtomicBool>>,
+    /// What the client has got, where the exchange runs on its own and another request relays its answer.
+    pub delivery: Option<Arc<Delivery>>,
     passing: Passing,
     _in_flight: InFlight,
     recorded: bool,
@@ -77,8 +79,32 @@ struct Passing {
     length: Option<u64>,
     /// How much of that has come.
     bytes: u64,
+    /// How much of that had been written to the client when the last of it came.
+    written: u64,
+    /// When the answer said that it is complete, if it has.
+    complete: Option<Complete>,
     /// The plugins were told how it will end.
     ending: bool,
+}
+
+/// An answer is complete, whatever comes behind it.
+#[derive(Clone, Copy)]
+struct Complete {
+    /// With so many bytes of its body.
+    bytes: u64,
+    /// So long after the request's head.
+    after: Duration,
+}
+
+/// What a piece of an answer's body is to the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// More will come.
+    Some,
+    /// The answer says that it is complete with it (`message_stop`, `[DONE]`): the client may leave, whenever its end comes.
+    Complete,
+    /// The last.
+    Last,
 }
 
 /// A body that was read here in full.
@@ -112,7 +138,7 @@ impl Exchange {
             reading: Reading::Nothing,
             outlive: None,
             failure: None,
-            client_left: None,
+            delivery: None,
             passing: Passing::default(),
             _in_flight: snapshot.metrics.request_in_flight(),
             recorded: false,
@@ -200,11 +226,20 @@ impl Exchange {
         }
     }
 
-    /// Notes bytes that are about to go to the client, and whether they are the last.
-    pub fn passing(&mut self, session: &Session, bytes: u64, last: bool) {
+    /// Notes bytes that are about to go to the client, and what they are to the whole.
+    pub fn passing(&mut self, session: &Session, bytes: u64, part: Part) {
+        self.passing.written = session.body_bytes_sent() as u64;
         self.passing.bytes += bytes;
+        if part == Part::Complete && self.passing.complete.is_none() {
+            let bytes = self.passing.bytes;
+            self.passing.complete = Some(Complete { bytes, after: self.began.elapsed() });
+            match &self.delivery {
+                Some(delivery) => delivery.completes_with(bytes),
+                None => self.watch.answer_is_complete(),
+            }
+        }
         // the end of a body of known length may be told only after its last byte
-        if last || self.passing.length == Some(self.passing.bytes) {
+        if part != Part::Some || self.passing.length == Some(self.passing.bytes) {
             self.tell_ending(session);
         }
     }
@@ -221,11 +256,39 @@ impl Exchange {
         if self.body.is_none() {
             self.outcome.request_bytes = session.body_bytes_read() as u64;
         }
-        self.outcome.response_bytes = self.passing.bytes;
+        self.outcome.response_bytes = match &self.delivery {
+            Some(delivery) if delivery.has_left() => delivery.bytes(),
+            _ => self.passing.bytes,
+        };
         self.judge(false);
         self.outcome.total = self.began.elapsed();
         self.seats.ending(&self.outcome);
         (self.outcome.end, self.outcome.error) = (end, error);
+    }
+
+    /// Whether the client has all of the answer, so that nothing that fails now, by this error, takes it away: the answer
+    /// has said that it is complete, or is as long as it said.
+    #[must_use]
+    pub fn is_delivered(&self, session: &Session, error: &Error) -> bool {
+        let complete = || self.passing.complete.is_some_and(|at| at.bytes <= session.body_bytes_sent() as u64);
+        has_whole_body(session, error) || complete() && !may_be_unflushed(session, error)
+    }
+
+    /// Whether another exchange has taken over its request, and answers it.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.recorded
+    }
+
+    /// Waits until nothing more goes to the client, where the exchange runs on its own: only then is it known what the
+    /// client has got.
+    pub async fn settle(&mut self) {
+        if let Some(delivery) = self.delivery.clone() {
+            // the server has done its part, and whoever relays the answer keeps the time
+            self.attempts.lease = None;
+            self.watch.over();
+            delivery.settled().await;
+        }
     }
 
     /// Notes what is known when the client has all it gets, and records the exchange.
@@ -235,12 +298,15 @@ impl Exchange {
             return;
         }
         self.attempts.lease = None;
-        self.outcome.status = written(session);
         if self.body.is_none() {
             self.outcome.request_bytes = session.body_bytes_read() as u64;
         }
-        self.outcome.response_bytes = session.body_bytes_sent() as u64;
-        self.judge(broken);
+        (self.outcome.status, self.outcome.response_bytes) = match &self.delivery {
+            Some(delivery) => (delivery.status(), delivery.bytes()),
+            None => (written(session), session.body_bytes_sent() as u64),
+        };
+        // what failed once the answer had been delivered is no failure
+        self.judge(broken && self.failure.is_some());
         self.record();
     }
 
@@ -252,7 +318,7 @@ impl Exchange {
         } else if self.outcome.end == End::Aborted && !broken {
             self.outcome.end = End::Completed;
         }
-        if self.client_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)) {
+        if self.delivery.as_ref().is_some_and(|delivery| delivery.has_left()) {
             self.outcome.end = End::ClientGone;
             self.outcome.error = Some(Failure::ClientGone.word());
         }
@@ -262,7 +328,9 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        self.outcome.total = self.began.elapsed();
+        let delivered = matches!(self.outcome.end, End::Completed | End::Cached);
+        let complete = self.passing.complete.filter(|_| delivered);
+        self.outcome.total = complete.map_or_else(|| self.began.elapsed(), |complete| complete.after);
         self.reading.conclude(&mut self.outcome);
         self.seats.log(&self.outcome);
         if self.snapshot.access_log.is_on() {
@@ -270,6 +338,46 @@ impl Exchange {
             self.snapshot.access_log.record(&self.outcome);
         }
         self.snapshot.metrics.request_finished(&self.domain, &self.outcome);
+    }
+
+    /// Says how an exchange ended that nobody saw end, and what its client has got.
+    fn judge_unseen(&mut self) {
+        let expired = self.watch.expired();
+        let (bytes, left) = match &self.delivery {
+            Some(delivery) => {
+                self.outcome.status = delivery.status();
+                (delivery.bytes(), delivery.has_left())
+            }
+            // what came last may not have been taken by one who took nothing
+            None if expired == Some(Expired::Stalled) => (self.passing.written, false),
+            None => (self.passing.bytes, false),
+        };
+        self.outcome.response_bytes = bytes;
+        if !left && self.passing.complete.is_some_and(|complete| complete.bytes <= bytes) {
+            self.failure = None;
+            self.judge(false);
+            return;
+        }
+        if expired == Some(Expired::Idle) {
+            self.attempts.blame(FaultKind::Timeout.into());
+        }
+        let failure = match expired {
+            // it went on without its client, until nobody wanted it any more
+            _ if left => Failure::ClientGone,
+            Some(Expired::Idle) => Failure::IdleTimeout,
+            Some(Expired::Stalled) => Failure::ClientGone,
+            Some(Expired::FirstByte) => Failure::FirstByteTimeout,
+            Some(Expired::RequestHead | Expired::Total) => Failure::TotalTimeout,
+            None => {
+                self.outcome.end = End::Aborted;
+                self.outcome.error = Some("aborted");
+                error!(id:% = self.outcome.id, path = self.outcome.path; "exchange cut short by a stop or a fault");
+                return;
+            }
+        };
+        self.outcome.end = failure.end();
+        self.outcome.error = Some(failure.word());
+        failure.tell(&self.outcome);
     }
 }
 
@@ -279,29 +387,8 @@ impl Drop for Exchange {
         if self.recorded {
             return;
         }
-        if matches!(self.watch.expired(), Some(Expired::Idle)) {
-            self.attempts.blame(FaultKind::Timeout.into());
-        }
+        self.judge_unseen();
         self.attempts.lease = None;
-        if let Some(expired) = self.watch.expired() {
-            let failure = match expired {
-                Expired::Idle => Failure::IdleTimeout,
-                Expired::Stalled => Failure::ClientGone,
-                Expired::FirstByte => Failure::FirstByteTimeout,
-                Expired::RequestHead | Expired::Total => Failure::TotalTimeout,
-            };
-            self.outcome.end = failure.end();
-            self.outcome.error = Some(failure.word());
-            failure.tell(&self.outcome);
-        } else if self.client_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed)) {
-            // it went on without its client, until nobody wanted it any more
-            self.outcome.end = End::ClientGone;
-            self.outcome.error = Some(Failure::ClientGone.word());
-        } else {
-            self.outcome.end = End::Aborted;
-            self.outcome.error = Some("aborted");
-            error!(id:% = self.outcome.id, path = self.outcome.path; "exchange cut short by a stop or a fault");
-        }
         self.record();
     }
 }
@@ -310,4 +397,27 @@ impl Drop for Exchange {
 #[must_use]
 pub fn written(session: &Session) -> Option<StatusCode> {
     session.response_written().map(|head| head.status).filter(|status| !status.is_informational())
+}
+
+/// How long an answer's body is, where its head says so (RFC 9112 §6.3).
+#[must_use]
+pub fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
+    let without = session.req_header().method == Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if without { Some(0) } else { length() }
+}
+
+/// Whether the client has as much of a body as was announced, although its connection failed by this error.
+#[must_use]
+pub fn has_whole_body(session: &Session, error: &Error) -> bool {
+    let head = session.response_written().filter(|head| !head.status.is_informational());
+    let length = head.and_then(|head| body_length(session, head));
+    length == Some(session.body_bytes_sent() as u64) && !may_be_unflushed(session, error)
+}
+
+/// Whether an error tells that a body of known length, which counts as sent once it is in a buffer, may not have left it.
+fn may_be_unflushed(session: &Session, error: &Error) -> bool {
+    let writing = matches!(error.etype(), ErrorType::WriteError | ErrorType::WriteTimedout);
+    writing && session.response_written().is_some_and(|head| head.headers.contains_key(CONTENT_LENGTH))
 }

@@ -9,7 +9,7 @@ use plugin_api::{Chunk, End, HeaderEdit, Reply, ResponseHead};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Part};
 use super::failure::PLUGIN_PANIC;
 use super::reading::Reading;
 
@@ -60,6 +60,17 @@ pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
     }
     let told = found.results.iter().try_for_each(|result| x.seats.batch_result(&x.outcome, result));
     told.map_err(|plugin| panicked(x, plugin))
+}
+
+/// What the bytes that were just read are to the whole answer.
+#[must_use]
+pub fn part(last: bool, x: &Exchange) -> Part {
+    let held_back = || x.stream_usage.as_ref().is_some_and(|filter| filter.holds_back());
+    match last {
+        true => Part::Last,
+        false if x.reading.is_complete() && !held_back() => Part::Complete,
+        false => Part::Some,
+    }
 }
 
 /// Prepares to take out of a stream the usage that its client did not ask for.

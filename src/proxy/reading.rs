@@ -58,6 +58,15 @@ impl Reading {
         found
     }
 
+    /// Whether a stream has said that it is complete, whatever comes behind that.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Answer(reader) | Self::Saved(reader) => reader.has_ended(),
+            Self::Nothing | Self::Batch(_) => false,
+        }
+    }
+
     /// Puts what is known of an answer that was given again into the exchange's record, in the place of what its bytes said.
     pub fn told(&mut self, answer: Answer, outcome: &mut Outcome) {
         if let Self::Saved(_) = self {

@@ -14,7 +14,7 @@ use pingora_proxy::Session;
 use plugin_api::{Body, BodyStream, Broken, Reply};
 use tokio::time::timeout;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Part};
 use super::failure::Failure;
 use super::passing;
 
@@ -67,7 +67,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
                 if shown {
                     passing::show_chunk(&body, true, x)?;
                 }
-                x.passing(session, body.len() as u64, true);
+                x.passing(session, body.len() as u64, Part::Last);
                 whole(session, body).await?;
             }
             end(session).await?;
@@ -147,7 +147,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             x.reading.told(answer, &mut x.outcome);
         }
         passing::show_chunk(&bytes, last, x)?;
-        x.passing(session, bytes.len() as u64, last);
+        x.passing(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;
         if last {

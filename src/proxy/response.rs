@@ -1,13 +1,13 @@
 //! The way out of the upstream's answer: its head judged and made fit for the client, its bytes passed on.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderName, Method, StatusCode, Version};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderName, StatusCode, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, body_length};
 use super::{passing, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
@@ -55,14 +55,6 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     Ok(())
 }
 
-/// How long an answer's body is, where its head says so (RFC 9112 §6.3).
-fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
-    let without = session.req_header().method == Method::HEAD
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    if without { Some(0) } else { length() }
-}
-
 /// Bytes of the answer are passing.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
@@ -73,7 +65,8 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);
     passing::show_chunk(bytes, last, x)?;
-    x.passing(session, bytes.len() as u64, last);
+    let part = passing::part(last, x);
+    x.passing(session, bytes.len() as u64, part);
     Ok(())
 }
 

@@ -75,6 +75,11 @@ pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> 
 
 /// An attempt failed after it was connected.
 pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if x.is_delivered(session, &error) {
+        debug!(error:%; "what was left of an exchange failed once its answer had been delivered");
+        error.set_retry(false);
+        return error;
+    }
     let answered = written(session).is_some();
     let expired = x.watch.expired();
     x.watch.awaits_nothing();
@@ -130,6 +135,16 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
 
 /// The exchange has failed for good: answers the client, if nothing has reached it yet.
 pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error) -> FailToProxy {
+    if x.is_spent() {
+        // the call that runs on its own has answered, as far as anybody can
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    if x.is_delivered(session, error) {
+        x.failure = None;
+        // of use where it is the server that broke off: a client that has left sees nothing of it
+        let _ = reply::end(session).await;
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
     let failure = *x.failure.get_or_insert_with(|| match error.esource() {
         ErrorSource::Downstream => Failure::of_client(error.etype()),
         ErrorSource::Upstream => Failure::NoAnswer,

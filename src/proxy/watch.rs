@@ -30,6 +30,8 @@ struct State {
     patience: Duration,
     /// Since when it has taken nothing, while something is there for it.
     stalled: Option<Instant>,
+    /// The answer on its way to the client is complete, although its end has not come.
+    complete: bool,
     verdict: Option<Expired>,
 }
 
@@ -81,7 +83,15 @@ impl Watch {
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
         let phase = Phase::Idle { limit, head };
         let since = Instant::now();
-        Arc::new(Self(Mutex::new(State { phase, since, end: None, patience: IDLE_LOOK, stalled: None, verdict: None })))
+        Arc::new(Self(Mutex::new(State {
+            phase,
+            since,
+            end: None,
+            patience: IDLE_LOOK,
+            stalled: None,
+            complete: false,
+            verdict: None,
+        })))
     }
 
     /// The next request of the same connection is awaited.
@@ -106,6 +116,20 @@ impl Watch {
                 state.since = Instant::now();
             }
         });
+    }
+
+    /// The client of the present task has left. Whether nobody need know yet: its answer is complete, and may take `LINGER`
+    /// longer to come to its end.
+    pub fn client_left() -> bool {
+        let lingers = |watch: &Arc<Self>| {
+            let mut state = watch.state();
+            if state.complete {
+                let latest = Instant::now() + LINGER;
+                state.end = Some(state.end.map_or(latest, |end| end.min(latest)));
+            }
+            state.complete
+        };
+        WATCH.try_with(lingers).unwrap_or(false)
     }
 
     /// The request's head is there.
@@ -139,6 +163,11 @@ impl Watch {
         self.enter(Phase::Streaming(idle));
     }
 
+    /// The answer on its way to the client is complete, although its end has not come.
+    pub fn answer_is_complete(&self) {
+        self.state().complete = true;
+    }
+
     /// Bytes passed.
     pub fn progress(&self) {
         self.state().since = Instant::now();
@@ -169,6 +198,7 @@ impl Watch {
     pub fn over(&self) {
         let mut state = self.state();
         state.end = None;
+        state.complete = false;
         state.phase = Phase::Over;
     }
 
@@ -182,6 +212,7 @@ impl Watch {
         let mut state = self.state();
         state.phase = phase;
         state.since = Instant::now();
+        state.complete = false;
         state.verdict = None;
     }
 
@@ -235,6 +266,9 @@ impl State {
 
 /// How often a watch looks that has nothing to time.
 const IDLE_LOOK: Duration = Duration::from_secs(3600);
+/// How long an exchange may go on whose client has left with a complete answer (its `[DONE]`), so that the server can end
+/// the answer and keep its connection.
+pub const LINGER: Duration = Duration::from_secs(1);
 /// How long an exchange may take to act on what it was told.
 const GRACE: Duration = Duration::from_millis(100);
 

@@ -149,6 +149,10 @@ impl AsyncRead for Connection {
         } else if read.is_pending() {
             // nothing to do but wait: what the buffer holds must not wait too. An error shows at the next write
             let _ = self.as_mut().poll_flush(cx);
+        } else if Watch::client_left() {
+            // the watch wakes whoever waits for it, or the answer's end does
+            let _ = self.as_mut().poll_flush(cx);
+            return Poll::Pending;
         }
         read
     }

@@ -1,5 +1,6 @@
 //! Streams: every event leaves when it arrives, nobody's memory fills, and a broken stream never looks whole.
 
+mod ending;
 mod leaving;
 mod stalling;
 

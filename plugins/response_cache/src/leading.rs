@@ -114,6 +114,8 @@ impl Leading {
     pub(crate) fn end(mut self, outcome: &Outcome, cache: &ResponseCache) {
         let flight = &self.lead.flight;
         if flight.has_begun() {
+            // a stream may be complete before its last byte; what is compressed has an end of its own
+            self.whole |= outcome.end == End::Completed && !self.head.as_ref().is_some_and(Head::is_encoded);
             if self.whole {
                 flight.end(Ended::Whole);
             }

@@ -1,6 +1,6 @@
 //! Which headers of an answer are given again with it, and what they say of keeping it.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, StatusCode};
 
 /// The head of an answer, as it is given again: copies of their own, so that no buffer of a connection is held.
@@ -59,6 +59,11 @@ impl Head {
         let copied = kept.filter_map(|(name, value)| Some((copied_name(name)?, copied_value(value)?)));
         let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)).and_then(copied_value);
         Self { status, headers: copied.collect(), request_id }
+    }
+
+    /// Whether its body is compressed.
+    pub(crate) fn is_encoded(&self) -> bool {
+        self.headers.iter().any(|(name, coding)| name == CONTENT_ENCODING && coding != "identity")
     }
 
     /// Roughly what it takes in memory, in bytes.

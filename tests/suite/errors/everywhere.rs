@@ -174,3 +174,23 @@ async fn answers_without_a_body_and_interim_answers_pass_on_every_route() {
         assert!(gateway.access_log().iter().all(|row| row["outcome"] == "completed"), "{:?}", gateway.access_log());
     }
 }
+
+#[tokio::test]
+async fn a_call_of_http_2_with_more_headers_than_http_1_takes_passes_on_every_route() {
+    let (authority, origin) = (Authority::new(), origin().await);
+    for route in ROUTES {
+        let gateway = speaking_both(&authority, &upstream("origin", origin.server(), ""), route).await;
+        for mut client in [h2c(gateway.address()).await, h2(gateway.addresses()[1], &authority, "gateway.test").await] {
+            let number = origin.count();
+            let mut request = client.request("POST", "/v1/messages?beta=true");
+            for header in 0..300 {
+                request = request.header(format!("x-{header}"), "1");
+            }
+            let sent = call(300 + number, 10);
+            let answer = client.call(request.body(body(sent.clone())).unwrap()).await;
+            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "hello"), "{route:?}");
+            let seen = origin.request(number).await;
+            assert_eq!((&*seen.target, &seen.body, seen.header("x-299")), ("/v1/messages?beta=true", &sent, Some("1")));
+        }
+    }
+}
