@@ -1,7 +1,8 @@
 //! The operator's listener: health, metrics, upstreams, reload, purges. Plain HTTP/1.1, without authentication, apart from
-//! the clients' listeners; it answers until the gateway is gone.
+//! the clients' listeners, and closed to web pages; it answers until the gateway is gone.
 
 mod answer;
+mod guard;
 mod purge;
 mod readiness;
 mod requests;
@@ -64,6 +65,8 @@ pub struct Admin {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// Where `/cache` asks.
     pub purge: Purger,
+    /// Whether a host is one of the names under which the listener may be asked.
+    pub known_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// Looks at the upstreams: for `/upstreams`, and for each scrape.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }

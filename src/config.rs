@@ -11,6 +11,7 @@ mod node;
 mod recover;
 mod report;
 mod schema;
+mod secrets;
 mod yaml;
 
 use std::fs::File;
@@ -91,8 +92,9 @@ pub fn check(path: &Path) -> Result<Config, ConfigErrors> {
 
 fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let name = path.display().to_string();
-    let unreadable =
-        |text: &str, at: Location, message: String| ConfigErrors::of(&name, text, vec![(at, "file".into(), message)]);
+    let unreadable = |text: &str, at: Location, message: String| {
+        ConfigErrors::of(&name, text, &environment, vec![(at, "file".into(), message)])
+    };
     let bytes = read(path).map_err(|error| unreadable("", Location::default(), format!("cannot be read: {error}")))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
@@ -100,7 +102,20 @@ fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
         let column = valid.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         unreadable(&String::from_utf8_lossy(&bytes), Location { line, column }, "this is not UTF-8 text".into())
     })?;
-    parse_with(&name, text, path.parent().unwrap_or(Path::new("")), &|variable| std::env::var(variable).ok(), dates)
+    parse_with(&name, text, path.parent().unwrap_or(Path::new("")), &environment, dates)
+}
+
+/// A variable of the process.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Errors that showed when a file was put to work, with the lines they stand on.
+#[must_use]
+pub fn errors_in(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
+    // the lines are a help; without them the places still stand
+    let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    ConfigErrors::of(&path.display().to_string(), &text, &environment, faults)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

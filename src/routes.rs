@@ -67,17 +67,7 @@ impl Pattern {
         if self.hosts.is_empty() {
             return Some(other);
         }
-        self.hosts.iter().find(|(pattern, _)| takes(pattern, host)).map(|(_, domain)| domain)
-    }
-}
-
-fn takes(pattern: &HostPattern, host: &str) -> bool {
-    match pattern {
-        HostPattern::Exact(name) => host.eq_ignore_ascii_case(name),
-        HostPattern::Below(suffix) => host
-            .len()
-            .checked_sub(suffix.len())
-            .is_some_and(|at| at > 0 && host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(suffix)),
+        self.hosts.iter().find(|(pattern, _)| pattern.takes(host)).map(|(_, domain)| domain)
     }
 }
 

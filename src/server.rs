@@ -98,8 +98,12 @@ async fn serve(
         addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
         let purge = purger(&lasting);
+        let known_host = {
+            let snapshot = snapshot.clone();
+            Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
+        };
         let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, upstreams };
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, known_host, upstreams };
         tokio::spawn(admin::serve(socket, Arc::new(admin)));
     }
     readiness.set_ready();

@@ -9,6 +9,7 @@ use crate::config::{ConfigError, ConfigErrors};
 
 use super::Admin;
 use super::answer::{self, Answer};
+use super::guard;
 use super::purge;
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
@@ -18,8 +19,15 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match request.uri().path() {
-        "/healthz" if reads => answer::text(StatusCode::OK, "ok"),
-        "/readyz" if reads => readyz(admin),
+        // of a probe nothing is asked, and nothing is told that anybody could use
+        "/healthz" if reads => return answer::text(StatusCode::OK, "ok"),
+        "/readyz" if reads => return readyz(admin),
+        _ => {}
+    }
+    if let Err(forbidden) = guard::admit(request, &admin.known_host) {
+        return answer::error(StatusCode::FORBIDDEN, "forbidden", forbidden.message());
+    }
+    match request.uri().path() {
         "/metrics" if reads => metrics(admin),
         "/upstreams" if reads => upstreams(admin),
         "/reload" if *method == Method::POST => reload(admin).await,

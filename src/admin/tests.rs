@@ -92,7 +92,7 @@ async fn a_purge_is_carried_out_and_its_outcome_told() {
 async fn a_reload_is_asked_for_and_its_outcome_told() {
     let mut gateway = Gateway::start();
     let faults = vec![(Location { line: 2, column: 3 }, "a.b".to_owned(), "wrong \"thing\"".to_owned())];
-    let outcomes = [Ok(()), Err(ConfigErrors::of("f.yaml", "a:\n  b: x", faults))];
+    let outcomes = [Ok(()), Err(ConfigErrors::of("f.yaml", "a:\n  b: x", &|_| None, faults))];
     let address = gateway.address;
     let mut answers = Vec::new();
     for outcome in outcomes {
@@ -110,6 +110,31 @@ async fn a_reload_is_asked_for_and_its_outcome_told() {
             "text": "f.yaml:2:3: a.b: wrong \"thing\"",
         }]})
     );
+}
+
+#[tokio::test]
+async fn no_web_page_reads_or_changes_anything() {
+    let mut gateway = Gateway::start();
+    gateway.readiness.set_ready();
+    let foreign = ["host: evil.test", "host: a\r\norigin: http://evil.test", "host: a\r\nsec-fetch-site: cross-site"];
+    for headers in foreign {
+        for asked in
+            ["POST /reload", "DELETE /cache?all", "GET /metrics", "GET /upstreams", "GET /nothing", "OPTIONS /reload"]
+        {
+            let request = format!("{asked} HTTP/1.1\r\n{headers}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let answer = gateway.ask(&request).await;
+            assert_eq!((answer.status, &answer.json()["error"]), (403, &Value::from("forbidden")), "{request}");
+            assert!(!answer.head.to_lowercase().contains("access-control"), "{}", answer.head);
+        }
+        for probe in ["/healthz", "/readyz"] {
+            let request = format!("GET {probe} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
+            assert_eq!(gateway.ask(&request).await.status, 200, "{request}");
+        }
+    }
+    assert_eq!(gateway.observed.load(Ordering::Relaxed), 0);
+    assert!(gateway.reloads.try_recv().is_err());
+    let known = "GET /metrics HTTP/1.1\r\nhost: admin.test:1\r\nconnection: close\r\n\r\n";
+    assert_eq!(gateway.ask(known).await.status, 200);
 }
 
 #[tokio::test]
@@ -219,7 +244,8 @@ impl Gateway {
             let told = tenant.map(|tenant| tenant == "told");
             Box::pin(async move { Purged { entries: u64::from(model.is_some()), told } })
         });
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, upstreams };
+        let known_host = Box::new(|host: &str| host == "admin.test");
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, known_host, upstreams };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
         Self { address, readiness, reloads, observed }
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::located::Location;
 
+use super::node::Node;
+use super::secrets::{Secrets, variables};
+
 /// Everything that is wrong with a file, in the order of its lines. Never empty.
 #[derive(Clone, Debug)]
 pub struct ConfigErrors {
@@ -38,10 +41,20 @@ struct Line {
 
 impl ConfigErrors {
     /// Errors that showed outside of the file, when it was put to work: their places in it, which settings they are
-    /// about, and what is wrong.
+    /// about, and what is wrong. None shows what its variables hold.
     #[must_use]
-    pub fn of(file: &str, text: &str, faults: Vec<(Location, String, String)>) -> Self {
-        let source = Source::new(file, text);
+    pub fn of(
+        file: &str,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+        faults: Vec<(Location, String, String)>,
+    ) -> Self {
+        let mut source = Source::new(file, text);
+        for name in variables(text) {
+            if let Some(value) = variable(name) {
+                source.secrets.add_variable(name, &value);
+            }
+        }
         let errors = faults.into_iter().map(|(at, path, message)| source.error(at, 1, path, &message));
         Self::new(errors.collect(), false)
     }
@@ -106,16 +119,25 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
-/// A file that errors are found in.
-pub(super) struct Source<'a> {
+/// A file that errors are found in. No error shows its secrets.
+pub(super) struct Source {
     file: Arc<str>,
-    lines: Vec<&'a str>,
+    lines: Vec<String>,
+    secrets: Secrets,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn new(file: &str, text: &'a str) -> Self {
+impl Source {
+    pub(super) fn new(file: &str, text: &str) -> Self {
+        let (secrets, masked) = Secrets::of(text);
         // a byte order mark takes no column
-        Self { file: file.into(), lines: text.trim_start_matches('\u{feff}').lines().collect() }
+        let lines = masked.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
+        Self { file: file.into(), lines, secrets }
+    }
+
+    /// The same, with the secrets that show once the file has become a tree.
+    pub(super) fn of_tree(mut self, root: &Node) -> Self {
+        self.secrets.learn(root);
+        self
     }
 
     /// An error in this file. An unknown place counts as the file's beginning.
@@ -128,7 +150,7 @@ impl<'a> Source<'a> {
         ConfigError {
             location,
             path,
-            message: one_line(message),
+            message: one_line(&self.secrets.mask(message)),
             file: self.file.clone(),
             line: line.unwrap_or_default(),
         }

@@ -10,14 +10,14 @@ const MOST_ERRORS: usize = 100;
 
 /// The errors found so far in a file.
 pub(super) struct Report<'a> {
-    source: Source<'a>,
+    source: Source,
     root: &'a Node,
     errors: Vec<ConfigError>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(source: Source<'a>, root: &'a Node) -> Self {
-        Self { source, root, errors: Vec::new() }
+    pub(super) fn new(source: Source, root: &'a Node) -> Self {
+        Self { source: source.of_tree(root), root, errors: Vec::new() }
     }
 
     /// The file as a tree.

@@ -15,7 +15,7 @@ use crate::health::{Checks, Subject};
 use crate::located::Location;
 use crate::metrics::{Metrics, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};
-use crate::routes::{OnClientGone, Router};
+use crate::routes::{HostPattern, OnClientGone, Router};
 
 use super::upstream::Upstream;
 
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub subrequests: bool,
     /// What bounds a request.
     pub limits: Limits,
+    /// Further names of the admin listener.
+    pub admin_hosts: Vec<HostPattern>,
     /// Where requests are logged.
     pub access_log: AccessLog,
     /// Where they are counted.
@@ -124,6 +126,7 @@ impl Snapshot {
                 longest_idle: in_order.iter().map(|upstream| upstream.timeouts.idle).max().unwrap_or_default(),
             },
             upstreams: in_order,
+            admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             access_log,
             metrics: metrics.clone(),
             _alive: metrics.snapshot_alive(),

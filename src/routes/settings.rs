@@ -53,6 +53,20 @@ pub enum HostPattern {
     Below(String),
 }
 
+impl HostPattern {
+    /// Whether it takes this host, which has no port, in any case.
+    #[must_use]
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => host.eq_ignore_ascii_case(name),
+            Self::Below(suffix) => host
+                .len()
+                .checked_sub(suffix.len())
+                .is_some_and(|at| at > 0 && host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(suffix)),
+        }
+    }
+}
+
 impl TryFrom<String> for HostPattern {
     type Error = String;
 

@@ -30,9 +30,7 @@ impl Source {
         match self {
             Self::File(path) => config::load(path),
             Self::Text { name, text, variables } => {
-                let value =
-                    |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-                config::parse(name, text, self.base(), &value)
+                config::parse(name, text, self.base(), &|name| value_of(variables, name))
             }
         }
     }
@@ -50,12 +48,14 @@ impl Source {
     #[must_use]
     pub fn errors(&self, faults: Vec<Fault>) -> ConfigErrors {
         match self {
-            Self::File(path) => {
-                // the lines are a help; without them the places still stand
-                let text = std::fs::read_to_string(path).unwrap_or_default();
-                ConfigErrors::of(&path.display().to_string(), &text, faults)
+            Self::File(path) => config::errors_in(path, faults),
+            Self::Text { name, text, variables } => {
+                ConfigErrors::of(name, text, &|name| value_of(variables, name), faults)
             }
-            Self::Text { name, text, .. } => ConfigErrors::of(name, text, faults),
         }
     }
+}
+
+fn value_of(variables: &[(&str, String)], name: &str) -> Option<String> {
+    variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
 }

@@ -21,6 +21,7 @@ mod reload; // another configuration, and nobody notices
 mod retries; // another server, while nothing has reached the client
 mod rules; // least_tokens, peak_ewma, hash
 mod sdk; // the real SDKs see no gateway
+mod secrets; // what the YAML holds in confidence is never told
 mod stop; // how a gateway ends, and where it cannot begin
 mod streams; // events leave when they come, and break when they break
 mod timeouts; // each of the four, and what it is called

@@ -1,0 +1,111 @@
+//! Who may ask the admin listener. It has no password, so no web page may reach it through the browser of somebody who
+//! can: neither as another site nor by a name that was pointed here (DNS rebinding).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use hyper::Request;
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+
+use crate::routes::host_of;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// It came by a name that is not known to be this listener's.
+    Host,
+    /// The page of another site sent it.
+    Site,
+}
+
+impl Forbidden {
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::Host => {
+                "the Host is none of this listener's: wanted an IP address, a name without dots, or one of `admin.hosts`"
+            }
+            Self::Site => "a page of another site may not ask this listener",
+        }
+    }
+}
+
+/// Lets a request pass that names this listener by an IP address, by a name without dots (`localhost`, a service of
+/// Kubernetes or Docker: no such name can be had in public DNS), or by a `known` one; and that no other site's page sent.
+pub(super) fn admit<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Result<(), Forbidden> {
+    let headers = request.headers();
+    let is_ours = |authority: &str| {
+        let host = host_of(authority);
+        let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_ip = host.parse::<Ipv4Addr>().is_ok() || v6.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+        is_ip || !host.contains('.') || known(host)
+    };
+    // without any the request is HTTP/1.0, which no browser speaks
+    let mut hosts = headers.get_all(HOST).iter().map(|host| host.to_str());
+    let in_target = request.uri().authority().is_none_or(|authority| is_ours(authority.as_str()));
+    if !in_target || !hosts.all(|host| host.is_ok_and(is_ours)) {
+        return Err(Forbidden::Host);
+    }
+    let same_site = |value: &HeaderValue| value == "same-origin" || value == "none";
+    let same_origin = |value: &HeaderValue| {
+        let origin = value.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        origin.zip(host).is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host))
+    };
+    let from_here =
+        headers.get_all(SEC_FETCH_SITE).iter().all(same_site) && headers.get_all(ORIGIN).iter().all(same_origin);
+    if from_here { Ok(()) } else { Err(Forbidden::Site) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(target: &str, headers: &[(&str, &str)]) -> Result<(), Forbidden> {
+        let request =
+            headers.iter().fold(Request::builder().uri(target), |all, (name, value)| all.header(*name, *value));
+        admit(&request.body(()).unwrap(), |host| host.eq_ignore_ascii_case("admin.example.com"))
+    }
+
+    #[test]
+    fn a_listener_is_asked_by_address_by_a_local_name_or_by_its_own() {
+        for host in [
+            "127.0.0.1:9090",
+            "10.1.2.3",
+            "[::1]:9090",
+            "[fd00::1]",
+            "localhost:9090",
+            "LOCALHOST",
+            "tollgate-admin:9090",
+            "admin.example.com",
+            "Admin.Example.com.:9090",
+        ] {
+            assert_eq!(admitted("/metrics", &[("host", host)]), Ok(()), "{host}");
+        }
+        assert_eq!(admitted("/metrics", &[]), Ok(()));
+        for host in ["evil.example", "127.0.0.1.nip.io:9090", "admin.example.com.evil.example", "0x7f.1"] {
+            assert_eq!(admitted("/metrics", &[("host", host)]), Err(Forbidden::Host), "{host}");
+        }
+        assert_eq!(admitted("/metrics", &[("host", "localhost"), ("host", "evil.example")]), Err(Forbidden::Host));
+        assert_eq!(admitted("http://evil.example/metrics", &[("host", "localhost")]), Err(Forbidden::Host));
+    }
+
+    #[test]
+    fn a_page_of_another_site_may_not_ask() {
+        let asked = |name: &str, value: &str| admitted("/reload", &[("host", "localhost:9090"), (name, value)]);
+        for (name, value) in
+            [("sec-fetch-site", "none"), ("sec-fetch-site", "same-origin"), ("origin", "http://localhost:9090")]
+        {
+            assert_eq!(asked(name, value), Ok(()), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "http://localhost:3000"),
+            ("origin", "null"),
+        ] {
+            assert_eq!(asked(name, value), Err(Forbidden::Site), "{name}: {value}");
+        }
+    }
+}
