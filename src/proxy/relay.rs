@@ -61,14 +61,14 @@ async fn pass(
     loop {
         if waiting.is_empty() && open {
             let task = tokio::select! {
-                biased; // what the call has produced goes before its end
-                task = handle.rx.recv() => task,
-                () = &mut call_over => None,
+                biased; // one that has left gets no more, and what the call has produced goes before its end
                 gone = session.downstream_session.read_body_or_idle(true) => {
                     let error =
                         gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
                     return Err(Broken::Client(error));
                 }
+                task = handle.rx.recv() => task,
+                () = &mut call_over => None,
             };
             waiting.extend(task);
         }

@@ -123,11 +123,11 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
     }
     loop {
         let piece = tokio::select! {
-            biased;
-            piece = pieces.next() => piece,
+            biased; // one that has left gets no more
             gone = session.downstream_session.read_body_or_idle(true), if !unread => {
                 return Err(gone.err().unwrap_or_else(unexpected).into_down());
             }
+            piece = pieces.next() => piece,
         };
         x.watch.progress();
         let (bytes, last) = match piece {

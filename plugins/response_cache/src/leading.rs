@@ -34,13 +34,16 @@ pub(crate) struct Leading {
     whole: bool,
     /// Whether it has been told what it says of itself.
     told: bool,
+    /// That, until it is kept with the answer; none of an answer that the next call would not get.
+    answer: Option<Box<Answer>>,
 }
 
 impl Leading {
     pub(crate) fn new(lead: Lead, key: Key, asked: &Asked, model: &str, epoch: Epoch) -> Self {
         let (tenant, upstream, model) = (asked.tenant.clone(), asked.upstream.clone(), model.into());
         let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
-        Self { lead, key, tenant, model, upstream, epoch, head: None, may_be_kept, error, whole, told }
+        let (head, answer) = (None, None);
+        Self { lead, key, tenant, model, upstream, epoch, head, may_be_kept, error, whole, told, answer }
     }
 
     /// Who keeps the call going after its client has left.
@@ -72,7 +75,7 @@ impl Leading {
     }
 
     /// More of the answer has come.
-    pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>, budget: usize) {
+    pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>, cache: &ResponseCache) {
         self.whole |= chunk.last;
         if self.head.is_none() {
             // it is for its own client alone
@@ -80,13 +83,13 @@ impl Leading {
         }
         let flight = &self.lead.flight;
         if flight.has_begun() {
-            let kept = flight.push(chunk.bytes, budget);
-            if chunk.last && self.told {
-                flight.end(Ended::Whole);
-            }
+            let kept = flight.push(chunk.bytes, cache.budget);
             if !kept {
                 // one who came late could not have all of it
                 self.lead.close();
+            }
+            if chunk.last && self.told {
+                self.end_whole(cache);
             }
         } else if self.error.len() + chunk.bytes.len() <= LARGEST_ERROR {
             self.error.extend_from_slice(chunk.bytes);
@@ -96,16 +99,20 @@ impl Leading {
         }
     }
 
-    /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself.
-    pub(crate) fn ending(&mut self, outcome: &Outcome) {
+    /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself. It is kept before
+    /// its own client has it all, which may ask again at once.
+    pub(crate) fn ending(&mut self, outcome: &Outcome, cache: &ResponseCache) {
         self.told = true;
         let flight = &self.lead.flight;
         if flight.has_begun() {
             if let Some(answer) = &outcome.answer {
                 flight.tell(answer);
             }
+            // a fallback's answer, perhaps of another model, is not what the next call would get
+            let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
+            self.answer = outcome.answer.clone().filter(|_| own).map(Box::new);
             if self.whole {
-                flight.end(Ended::Whole);
+                self.end_whole(cache);
             }
         }
     }
@@ -117,12 +124,7 @@ impl Leading {
             // a stream may be complete before its last byte; what is compressed has an end of its own
             self.whole |= outcome.end == End::Completed && !self.head.as_ref().is_some_and(Head::is_encoded);
             if self.whole {
-                flight.end(Ended::Whole);
-            }
-            // a fallback's answer, perhaps of another model, is not what the next call would get
-            let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
-            if let Some(answer) = outcome.answer.as_ref().filter(|_| self.whole && own) {
-                self.keep(answer, cache);
+                self.end_whole(cache);
             }
             return;
         }
@@ -140,17 +142,18 @@ impl Leading {
         }
     }
 
-    /// Keeps the answer, if it may be.
-    fn keep(&mut self, answer: &Answer, cache: &ResponseCache) {
-        let may_be_kept = self.may_be_kept;
-        let Some(head) = self.head.take_if(|head| may_be_kept && entry::may_be_kept(head.status, answer)) else {
-            return;
-        };
+    /// All of the answer has come: those who share it end, and it is kept, if it may be.
+    fn end_whole(&mut self, cache: &ResponseCache) {
+        self.lead.flight.end(Ended::Whole);
+        let Some(answer) = self.answer.take() else { return };
+        let may_be_kept =
+            self.may_be_kept && self.head.as_ref().is_some_and(|head| entry::may_be_kept(head.status, &answer));
+        let Some(head) = self.head.take_if(|_| may_be_kept) else { return };
         let Some(body) = self.lead.flight.body() else { return };
         let entry = Arc::new(Entry {
             head,
             body,
-            answer: Some(Box::new(answer.clone())),
+            answer: Some(answer),
             at: SystemTime::now(),
             tenant: std::mem::take(&mut self.tenant),
             model: std::mem::take(&mut self.model),

@@ -172,13 +172,13 @@ impl Plugin for ResponseCache {
 
     fn response_chunk(&self, state: &mut State, chunk: &Chunk<'_>) {
         if let Role::Leading(leading) = &mut state.0 {
-            leading.chunk(chunk, self.budget);
+            leading.chunk(chunk, self);
         }
     }
 
     fn ending(&self, state: &mut State, outcome: &Outcome) {
         if let Role::Leading(leading) = &mut state.0 {
-            leading.ending(outcome);
+            leading.ending(outcome, self);
         }
     }
 

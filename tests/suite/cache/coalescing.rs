@@ -161,6 +161,8 @@ async fn when_the_last_client_has_left_the_call_ends_or_fills_the_cache() {
         let left = Instant::now();
         drop(streams);
         if fill {
+            eventually("all gone", async || gateway.metrics().await.sum("tollgate_connections_in_flight", &[]) == 0.0)
+                .await;
             all[1..].iter().for_each(|event| feed.send(event));
             feed.end();
             assert!(origin.answered(0).await.abandoned.is_none());
