@@ -8,6 +8,7 @@ mod fallbacks;
 mod fault;
 mod missing;
 mod node;
+mod passwords;
 mod recover;
 mod report;
 mod schema;

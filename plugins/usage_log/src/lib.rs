@@ -35,7 +35,7 @@ pub use settings::{
     Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
     Sync,
 };
-pub use store::{Store, StoreError, StoreMetrics, Written};
+pub use store::{Clock, Housekeeper, Reading, Store, StoreError, StoreMetrics, Written};
 
 /// The least that a journal may take.
 const LEAST: ByteSize = ByteSize::mebibytes(1);

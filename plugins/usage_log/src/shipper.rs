@@ -21,7 +21,7 @@ use crate::store::PATIENCE;
 use crate::{Record, Store, StoreSettings, Written};
 
 use aside::Aside;
-use isolate::isolate;
+use isolate::{Isolated, SAMPLES, isolate, one_by_one};
 use orders::within;
 use patience::Patience;
 
@@ -37,7 +37,7 @@ const LINGER: Duration = Duration::from_millis(100);
 /// would begin again if it were given up; to take a batch; to find turns. A frozen one never says that it does not answer.
 const CONNECT: Duration = Duration::from_secs(5);
 const MIGRATE: Duration = PATIENCE;
-const WRITE: Duration = Duration::from_secs(30);
+const WRITE: Duration = Duration::from_secs(60);
 const LOOK_UP: Duration = Duration::from_secs(10);
 /// How often a trouble that goes on is told of again.
 const REMIND: Duration = Duration::from_secs(60);
@@ -50,6 +50,9 @@ pub(crate) struct Shipper {
     conversations: Conversations,
     aside: Aside,
     connected: Option<(Store, StoreSettings)>,
+    /// A record that the database took, and how often in a row it has refused all of a batch since.
+    taken: Option<Record>,
+    refusals: usize,
     patience: Patience,
     /// Since when the database takes nothing, and when that was last told.
     trouble: Option<(Instant, Instant)>,
@@ -59,7 +62,7 @@ pub(crate) struct Shipper {
 enum Round {
     /// There was nothing to ship.
     Empty,
-    /// A batch is in the database; whether there may be more at once.
+    /// A batch is in the database, or there would have been no place to ship one to; whether there may be more at once.
     Shipped { more: bool },
 }
 
@@ -71,7 +74,18 @@ impl Shipper {
         let aside = Aside::new(reader.journal());
         let progress = Arc::new(Progress::new());
         let (conversations, patience) = (Conversations::default(), Patience::default());
-        Self { reader, orders, progress, conversations, aside, connected: None, patience, trouble: None }
+        Self {
+            reader,
+            orders,
+            progress,
+            conversations,
+            aside,
+            connected: None,
+            taken: None,
+            refusals: 0,
+            patience,
+            trouble: None,
+        }
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {
@@ -90,6 +104,7 @@ impl Shipper {
             match self.round().await {
                 Ok(Round::Empty) => {
                     self.progress.note();
+                    self.recovered();
                     if self.is_ending() {
                         break;
                     }
@@ -122,7 +137,14 @@ impl Shipper {
     /// Ships one batch.
     async fn round(&mut self) -> Result<Round, Trouble> {
         let batch = self.reader.next_batch(ROWS, BYTES).map_err(|error| Trouble("journal", error.to_string()))?;
-        let Some(mut batch) = batch else { return Ok(Round::Empty) };
+        let Some(mut batch) = batch else {
+            if self.is_connected() || self.is_ending() {
+                return Ok(Round::Empty);
+            }
+            self.connect_ahead().await?;
+            // something may have come meanwhile
+            return Ok(Round::Shipped { more: true });
+        };
         let more = batch.records.len() >= ROWS / 2;
         self.connect().await?;
         self.link(&mut batch).await?;
@@ -134,12 +156,25 @@ impl Shipper {
         Ok(Round::Shipped { more })
     }
 
+    /// Connects where nothing waits: a database that is wrong or down is told of before there is a row. The end is not held up for it.
+    async fn connect_ahead(&mut self) -> Result<(), Trouble> {
+        let mut orders = self.orders.clone();
+        let ending = async move {
+            let _ = orders.wait_for(|orders| orders.end.is_some()).await;
+        };
+        tokio::select! {
+            biased;
+            () = ending => Ok(()),
+            connected = self.connect() => connected,
+        }
+    }
+
     /// Connects, unless it is connected to the database that is wanted.
     async fn connect(&mut self) -> Result<(), Trouble> {
-        let wanted = self.orders.borrow().settings.clone();
-        if self.connected.as_ref().is_some_and(|(_, settings)| *settings == wanted) {
+        if self.is_connected() {
             return Ok(());
         }
+        let wanted = self.orders.borrow().settings.clone();
         self.connected = None;
         let limit = wanted.pool.connect_timeout.get() + CONNECT;
         let mut store =
@@ -164,33 +199,38 @@ impl Shipper {
         Ok(())
     }
 
-    /// Has the batch in the database, but for records that it will never take: those are put aside.
+    /// Has the batch in the database, but for records that it refuses while it takes others: those are put aside. Where it takes none,
+    /// all of them wait.
     async fn write(&mut self, batch: &Batch) -> Result<(), Trouble> {
         let Some((store, settings)) = &mut self.connected else {
             return Err(Trouble("unavailable", "not connected".into()));
         };
-        let slow = settings.slow_query;
-        let began = Instant::now();
-        let orders = &mut self.orders;
-        let written = isolate(&batch.records, async |records: &[Record]| {
-            match within(orders, WRITE, store.write(records)).await {
-                Ok(written) => Ok(Ok(written)),
-                Err(Trouble("rejected", why)) => Ok(Err(why)),
-                Err(trouble) => Err(trouble),
+        let (slow, records, began) = (settings.slow_query, batch.records.as_slice(), Instant::now());
+        let isolated = written(&mut self.orders, store, records, self.taken.as_ref(), self.refusals).await;
+        let (Written { new, known }, rejected) = match isolated.inspect_err(|_| self.connected = None)? {
+            Isolated::Written(written, rejected) => (written, rejected),
+            Isolated::Refused(why) => {
+                (self.connected, self.refusals) = (None, self.refusals + 1);
+                return Err(Trouble("rejected", why));
             }
-        })
-        .await;
-        let (Written { new, known }, rejected) = written.inspect_err(|_| self.connected = None)?;
+        };
+        self.refusals = 0;
+        let is_rejected = |at: &usize| rejected.iter().any(|(rejected, _)| rejected == at);
+        if let Some(at) = (0..records.len()).rev().find(|at| !is_rejected(at)) {
+            let mut taken = records[at].clone();
+            taken.leave_out_bodies();
+            self.taken = Some(taken);
+        }
         let took = began.elapsed();
         if took > slow {
             let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            warn!(milliseconds, rows = batch.records.len(); "the database was slow to take a batch of the ledger");
+            warn!(milliseconds, rows = records.len(); "the database was slow to take a batch of the ledger");
         }
         let figures = self.reader.journal().figures();
         figures.written(new, known, took);
         for (at, why) in rejected {
             figures.store_failed("rejected");
-            self.aside.put(&batch.records[at], &why);
+            self.aside.put(&records[at], &why);
         }
         Ok(())
     }
@@ -227,11 +267,15 @@ impl Shipper {
 
     fn failed(&mut self, Trouble(kind, why): &Trouble) {
         self.reader.journal().figures().store_failed(kind);
-        let now = Instant::now();
+        let (now, waiting) = (Instant::now(), self.reader.journal().waiting());
+        if waiting == 0 {
+            // nothing is held up by it
+            self.progress.note();
+        }
         let (since, told) = self.trouble.unwrap_or((now, now));
         if self.trouble.is_none() || now - told >= REMIND {
-            let (waiting, seconds) = (self.reader.journal().waiting(), (now - since).as_secs());
-            warn!(kind, why:%, waiting, seconds; "the ledger's database takes no rows; they wait in the journal");
+            let (database, seconds) = (self.orders.borrow().settings.database.clone(), (now - since).as_secs());
+            warn!(database:%, kind, why:%, waiting, seconds; "the ledger's database takes no rows; they wait in the journal");
             self.trouble = Some((since, now));
         }
     }
@@ -241,6 +285,11 @@ impl Shipper {
         if let Some((since, _)) = self.trouble.take() {
             info!(seconds = since.elapsed().as_secs(); "the ledger's database takes rows again");
         }
+    }
+
+    /// Whether it is connected to the database that is wanted.
+    fn is_connected(&self) -> bool {
+        self.connected.as_ref().is_some_and(|(_, settings)| *settings == self.orders.borrow().settings)
     }
 
     fn is_ending(&self) -> bool {
@@ -254,6 +303,38 @@ impl Shipper {
     /// Whether nobody is left to give orders, not even to end.
     fn is_abandoned(&self) -> bool {
         self.orders.has_changed().is_err()
+    }
+}
+
+/// Writes records, and finds those that the database refuses while it takes others. Few records that are all refused say nothing of
+/// the schema: whether it takes others shows in one that it took before.
+async fn written(
+    orders: &mut watch::Receiver<Orders>,
+    store: &mut Store,
+    records: &[Record],
+    taken: Option<&Record>,
+    attempt: usize,
+) -> Result<Isolated, Trouble> {
+    let mut write = async |records: &[Record]| told(within(orders, WRITE, store.write(records)).await);
+    let isolated = isolate(records, attempt, &mut write).await?;
+    let (Isolated::Refused(_), Some(taken)) = (&isolated, taken.filter(|_| records.len() <= SAMPLES)) else {
+        return Ok(isolated);
+    };
+    if told(within(orders, WRITE, store.would_take(taken)).await)?.is_err() {
+        return Ok(isolated);
+    }
+    let write = async |records: &[Record]| told(within(orders, WRITE, store.write(records)).await);
+    let (new, rejected) = one_by_one(records, 0..records.len(), write).await?;
+    let known = ((records.len() - rejected.len()) as u64).saturating_sub(new);
+    Ok(Isolated::Written(Written { new, known }, rejected))
+}
+
+/// What the database says for or against records, where it says anything.
+fn told<T>(answer: Result<T, Trouble>) -> Result<Result<T, String>, Trouble> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(Trouble("rejected", why)) => Ok(Err(why)),
+        Err(trouble) => Err(trouble),
     }
 }
 

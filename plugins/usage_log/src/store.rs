@@ -3,14 +3,16 @@
 mod archive;
 mod batch;
 pub(crate) mod calendar;
+mod clock;
 pub(crate) mod csv;
 mod cuts;
 mod failure;
 mod held;
+mod housekeeper;
 mod leaf;
 mod migration;
 pub(crate) mod open;
-mod postgres;
+pub(crate) mod postgres;
 mod sqlite;
 mod table;
 mod value;
@@ -25,7 +27,10 @@ use self::sqlite::Sqlite;
 use self::watch::Watch;
 use crate::{Database, Record, StoreSettings, Turn};
 
+pub use self::clock::{Clock, Reading};
 pub use self::failure::StoreError;
+pub use self::housekeeper::Housekeeper;
+pub(crate) use self::postgres::transaction;
 pub(crate) use self::watch::PATIENCE;
 pub use self::watch::StoreMetrics;
 
@@ -74,8 +79,8 @@ impl Store {
     }
 
     /// Writes these records, all or none, and has them committed when it returns. Those that it has already are no error: a
-    /// request's row is replaced if the revision is higher, all else is left as it is. A single record that is refused is tried
-    /// again without its bodies and the provider's own words.
+    /// request's row is replaced if the revision is higher, all else is left as it is. A single record with a value that is refused
+    /// is tried again without its bodies and the provider's own words.
     ///
     /// # Errors
     /// Why none of them was written.
@@ -86,6 +91,18 @@ impl Store {
                 self.write_as_is(slice::from_ref(&batch::bare(record))).await
             }
             (written, _) => written,
+        }
+    }
+
+    /// Whether it would take another record like this one, which it took once; it is written under another id, and taken back.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn would_take(&mut self, record: &Record) -> Result<(), StoreError> {
+        let other = [batch::another(record)];
+        match &mut self.0 {
+            Engine::Postgres(store) => store.try_out(&other).await,
+            Engine::Sqlite(store) => store.try_out(&other).await,
         }
     }
 
@@ -109,14 +126,15 @@ impl Store {
 
     /// Does what falls due with time: partitions ahead, retention, archive. Called about every minute, on a connection of its own
     /// beside the one that writes; it looks by itself whether anything is due, and may take its time. A schema that is not what it
-    /// should be is dealt with first, as [`migrate`](Self::migrate) does.
+    /// should be is dealt with first, as [`migrate`](Self::migrate) does. `keeper` remembers what is to go from one call to the
+    /// next: whatever the settings say, nothing goes at the first.
     ///
     /// # Errors
     /// What could not be done now.
-    pub async fn maintain(&mut self) -> Result<(), StoreError> {
+    pub async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         match &mut self.0 {
-            Engine::Postgres(store) => store.maintain().await,
-            Engine::Sqlite(store) => store.maintain().await,
+            Engine::Postgres(store) => store.maintain(keeper).await,
+            Engine::Sqlite(store) => store.maintain(keeper).await,
         }
     }
 

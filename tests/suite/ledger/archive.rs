@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use plugin_api::Uuid;
 use usage_log::{BatchRow, Body, Piece, Record, Row, StoreError};
 
-use super::book::{Book, at, connected, keeping, records, rows};
+use super::book::{Book, at, connected, housekept, keeping, records, rows};
 use crate::harness::Folder;
 
 /// A file of the archive.
@@ -53,7 +53,7 @@ async fn pieces_of_answers_and_results_of_batches_go_there_too() {
         let archive = Folder::new();
         let mut settings = keeping(&book.url(), Some("60days"), None);
         settings.archive = Some(archive.path().into());
-        connected(&settings).await.unwrap().maintain().await.unwrap();
+        housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
         assert_eq!(book.sql("SELECT count(*) FROM streaming_chunks"), "10");
         assert_eq!(book.sql("SELECT custom_id FROM batch_results"), "new");
         let chunks = read(archive.path(), "streaming_chunks_2026_01_31.csv.zst");
@@ -74,6 +74,7 @@ async fn a_row_that_comes_while_others_go_is_not_deleted_unseen() {
     for book in Book::both().await {
         let mut store = book.store().await;
         store.write(&records(old(5000))).await.unwrap();
+        store.write(&records(rows(1))).await.unwrap();
         let archive = Folder::new();
         let mut settings = keeping(&book.url(), Some("60days"), None);
         settings.archive = Some(archive.path().into());
@@ -84,22 +85,23 @@ async fn a_row_that_comes_while_others_go_is_not_deleted_unseen() {
             // they come to an end, or a slow keeper would find more each time it believes to be through
             while !done.load(Ordering::Relaxed) && count < 500 {
                 let batch = records(old(5));
-                // its partition may go once more before it is written: it is unavailable then, and worth another try
+                // its partition may go once more before it is written: it is worth another try then
                 while let Err(error) = store.write(&batch).await {
-                    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+                    let passing = matches!(error, StoreError::Unavailable(_)) || error.to_string().ends_with("(23514)");
+                    assert!(passing, "{error}");
                 }
                 count += 5;
             }
             count
         };
         let keeping = async {
-            keeper.maintain().await.unwrap();
+            housekept(&mut keeper).await.unwrap();
             done.store(true, Ordering::Relaxed);
         };
         let (late, ()) = tokio::join!(late, keeping);
-        keeper.maintain().await.unwrap();
-        for table in ["api_requests", "api_request_bodies", "streaming_chunks"] {
-            assert_eq!(book.sql(&format!("SELECT count(*) FROM {table}")), "0", "{table}");
+        housekept(&mut keeper).await.unwrap();
+        for (table, left) in [("api_requests", "1"), ("api_request_bodies", "0"), ("streaming_chunks", "0")] {
+            assert_eq!(book.sql(&format!("SELECT count(*) FROM {table}")), left, "{table}");
             assert_eq!(archived(archive.path(), &format!("{table}_2026")), 5000 + late, "{table}");
         }
     }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use usage_log::{
-    Config, Cost, Migrate, Record, Retention, Row, Store, StoreError, StoreMetrics, StoreSettings, Timestamp, Tokens,
-    UsageSource,
+    Config, Cost, Housekeeper, Migrate, Reading, Record, Retention, Row, Store, StoreError, StoreMetrics,
+    StoreSettings, Timestamp, Tokens, UsageSource,
 };
 
 use crate::harness::{Folder, Postgres, postgres};
@@ -95,6 +95,29 @@ pub async fn migrated(settings: &StoreSettings) -> Result<Store, StoreError> {
     let mut store = connected(settings).await?;
     store.migrate().await?;
     Ok(store)
+}
+
+/// The minutes between two looks of the housekeeper are over at once. As many looks take all that the tests have.
+const LOOKS: u64 = 8;
+
+/// Has the housekeeping of a ledger done, look by look, by a clock that is right.
+pub async fn housekept(store: &mut Store) -> Result<(), StoreError> {
+    housekept_from(store, SystemTime::now()).await
+}
+
+/// The same by a clock that says this at the start of the gateway.
+pub async fn housekept_from(store: &mut Store, start: SystemTime) -> Result<(), StoreError> {
+    let reading = |minutes: u64| {
+        let running = Duration::from_secs(minutes * 60);
+        Reading { wall: (start + running).into(), running }
+    };
+    let mut keeper = Housekeeper::new(reading(0));
+    for minutes in 1..=LOOKS {
+        keeper.look(reading(minutes));
+        store.maintain(&mut keeper).await?;
+        keeper.look_after_work(reading(minutes));
+    }
+    Ok(())
 }
 
 /// The same settings, where nobody may change the schema.

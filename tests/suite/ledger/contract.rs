@@ -6,7 +6,7 @@ use plugin_api::Uuid;
 use usage_log::report::{By, Report, Sums};
 use usage_log::{BatchRow, Billed, Body, Cost, Piece, PoolSettings, Record, Row, Tokens, Turn, UsageSource, Written};
 
-use super::book::{Book, at, connected, keeping, migrated, only_checking, records, rows, settings};
+use super::book::{Book, at, connected, housekept, keeping, migrated, only_checking, records, rows, settings};
 
 #[tokio::test]
 async fn a_batch_is_written_once_however_often_it_comes() {
@@ -237,6 +237,7 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
     for book in Book::both().await {
         let mut old = rows(1);
         old[0].created_at = at("2026-01-31", 0);
+        old.extend(rows(1));
         book.store().await.write(&records(old)).await.unwrap();
         let newer = match book {
             Book::Postgres(_) => {
@@ -246,12 +247,12 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
         };
         book.sql(newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);
-        let error = connected(&settings).await.unwrap().maintain().await.unwrap_err().to_string();
+        let error = housekept(&mut connected(&settings).await.unwrap()).await.unwrap_err().to_string();
         assert!(error.contains("version 999, newer than this build's"), "{error}");
-        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "2");
         book.sql(newer[1]);
-        connected(&settings).await.unwrap().maintain().await.unwrap();
-        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "0");
+        housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
     }
 }
 
@@ -338,7 +339,7 @@ async fn what_is_older_than_the_settings_keep_goes_by_way_of_the_archive() {
         let mut settings = keeping(&book.url(), Some("60days"), None);
         settings.archive = Some(archive.path().join("old"));
         let mut keeper = connected(&settings).await.unwrap();
-        keeper.maintain().await.unwrap();
+        housekept(&mut keeper).await.unwrap();
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "20");
         assert_eq!(book.sql("SELECT count(*) FROM api_request_bodies"), "0");
         let read = |name: &str| {
@@ -355,7 +356,7 @@ async fn what_is_older_than_the_settings_keep_goes_by_way_of_the_archive() {
         let mut late = rows(1);
         late[0].created_at = at("2026-01-01", 0);
         store.write(&records(late)).await.unwrap();
-        keeper.maintain().await.unwrap();
+        housekept(&mut keeper).await.unwrap();
         assert_eq!(read("api_requests_2026_01.2.csv.zst").lines().count(), 2);
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "20");
     }

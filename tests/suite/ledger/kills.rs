@@ -211,7 +211,7 @@ async fn a_database_that_is_not_there_costs_no_request_anything_and_gets_its_row
         assert_eq!(client.get(&format!("/{number}")).await.status, 200);
     }
     gateway.says("they wait in the journal").await;
-    assert_eq!(gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]), 20.0);
+    assert!(gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]) >= 20.0);
     fs::remove_dir(&file).unwrap();
     shipped(&gateway).await;
     assert_eq!(book.sql("SELECT count(*), count(DISTINCT id) FROM api_requests"), "20|20");

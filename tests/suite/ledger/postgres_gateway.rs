@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use usage_log::{Store, StoreMetrics, StoreSettings};
 
-use super::book::{records, rows, settings};
+use super::book::{housekept, records, rows, settings};
 use crate::filler::call;
 use crate::harness::{Gateway, Postgres, eventually, gateway, http1, origin, postgres};
 
@@ -75,10 +75,10 @@ async fn slow_statements_are_counted_and_the_servers_own_count_is_told_where_the
     store.migrate().await.unwrap();
     store.write(&records(rows(1))).await.unwrap();
     assert!(metrics.slow_queries() >= 2, "{}", metrics.slow_queries());
-    store.maintain().await.unwrap();
+    housekept(&mut store).await.unwrap();
     assert_eq!(counted(&metrics), [SLOW.to_owned()].into());
     server.sql("CREATE EXTENSION pg_stat_statements");
-    store.maintain().await.unwrap();
+    housekept(&mut store).await.unwrap();
     let both = [TOTAL, SLOW].map(str::to_owned);
     assert_eq!(counted(&metrics), both.into());
     let total = metrics.collect().iter().find(|family| family.name() == TOTAL).unwrap().get_metric()[0]

@@ -1,7 +1,7 @@
 //! Months of requests on Postgres: made ahead and as rows need them, cut off and dropped when they are old, whoever was
 //! interrupted in the midst of it.
 
-use super::book::{at, connected, keeping, migrated, records, rows, settings};
+use super::book::{at, connected, housekept, keeping, migrated, records, rows, settings};
 use crate::harness::{Folder, Postgres, postgres};
 
 /// The leaves of the table, and how many rows each has.
@@ -72,6 +72,7 @@ async fn months_and_days_go_when_they_are_old_and_an_interrupted_turn_is_ended_b
     for (number, row) in old.iter_mut().enumerate() {
         row.created_at = at(&format!("2025-0{}-15", 1 + number / 10), row.sequence);
     }
+    old.extend(rows(1));
     store.write(&records(old)).await.unwrap();
     // what turns that were interrupted leave: a detach that waits for its end, a month that stands alone, one that was renamed
     server.sql("ALTER TABLE api_requests DETACH PARTITION api_requests_2025_02");
@@ -86,8 +87,8 @@ async fn months_and_days_go_when_they_are_old_and_an_interrupted_turn_is_ended_b
     let archive = Folder::new();
     let mut settings = keeping(&server.url(), Some("180days"), Some("30days"));
     settings.archive = Some(archive.path().into());
-    connected(&settings).await.unwrap().maintain().await.unwrap();
-    assert_eq!(server.sql("SELECT count(*) FROM api_requests"), "0");
+    housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
+    assert_eq!(server.sql("SELECT count(*) FROM api_requests"), "1");
     assert_eq!(server.sql("SELECT count(*) FROM pg_class WHERE relname ~ '2025_0[123]$'"), "0");
     let mut names: Vec<String> = std::fs::read_dir(archive.path())
         .unwrap()
@@ -106,17 +107,18 @@ async fn nothing_is_dropped_whose_archive_cannot_be_written() {
     for row in &mut old {
         row.created_at = at("2025-01-15", row.sequence);
     }
+    old.extend(rows(1));
     store.write(&records(old)).await.unwrap();
     let folder = Folder::new();
     let file = folder.path().join("a file");
     std::fs::write(&file, "").unwrap();
     let mut settings = keeping(&server.url(), Some("180days"), None);
     settings.archive = Some(file.clone());
-    let error = connected(&settings).await.unwrap().maintain().await.unwrap_err().to_string();
+    let error = housekept(&mut connected(&settings).await.unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("cannot be written"), "{error}");
     assert_eq!(server.sql("SELECT count(*) FROM retired_api_requests_2025_01"), "10");
     std::fs::remove_file(&file).unwrap();
-    connected(&settings).await.unwrap().maintain().await.unwrap();
+    housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
     assert_eq!(server.sql("SELECT to_regclass('retired_api_requests_2025_01') IS NULL"), "t");
     assert!(file.join("api_requests_2025_01.csv.zst").exists());
 }

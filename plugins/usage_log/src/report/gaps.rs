@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::Engine;
-use crate::store::StoreError;
+use crate::store::{StoreError, transaction};
 
 /// Numbers of an instance that no row has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +31,9 @@ pub(super) async fn all(engine: &Engine) -> Result<Vec<Gap>, StoreError> {
         |(instance, first, last): (Option<Uuid>, i64, i64)| instance.map(|instance| Gap { instance, first, last });
     let rows = match engine {
         Engine::Postgres(pool) => {
-            let mut connection = pool.acquire().await.map_err(wrong)?;
             // it reads every row, which takes as long as it takes
-            connection.close_on_drop();
-            sqlx::raw_sql("SET statement_timeout = 0").execute(&mut *connection).await.map_err(wrong)?;
-            let rows =
-                sqlx::query(AssertSqlSafe(query("greatest"))).fetch_all(&mut *connection).await.map_err(wrong)?;
+            let query = transaction::alone_patiently(&query("greatest"));
+            let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(pool).await.map_err(wrong)?;
             let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
             read.collect::<Result<Vec<_>, _>>()
         }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{By, Engine};
 use crate::Timestamp;
-use crate::store::{StoreError, calendar};
+use crate::store::{StoreError, calendar, transaction};
 
 /// What came together for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +113,8 @@ pub(super) async fn between(
     let wrong = |error: sqlx::Error| StoreError::of(&error);
     match engine {
         Engine::Postgres(pool) => {
-            let query = AssertSqlSafe(query(&POSTGRES, by, since, until));
-            let rows = sqlx::query(query).fetch_all(pool).await.map_err(wrong)?;
+            let query = transaction::alone(&query(&POSTGRES, by, since, until));
+            let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(pool).await.map_err(wrong)?;
             rows.iter()
                 .map(|row| line(by, |index| text_of_postgres(row, index)))
                 .collect::<Result<_, _>>()
@@ -136,7 +136,8 @@ pub(super) async fn first(engine: &Engine) -> Result<Option<Timestamp>, StoreErr
             let query = format!(
                 "SELECT to_char(min(first) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM ({BOTH}) AS both_tables"
             );
-            sqlx::query(AssertSqlSafe(query)).fetch_one(pool).await.and_then(|row| text_of_postgres(&row, 0))
+            let query = AssertSqlSafe(transaction::alone(&query));
+            sqlx::raw_sql(query).fetch_one(pool).await.and_then(|row| text_of_postgres(&row, 0))
         }
         Engine::Sqlite(pool) => {
             let query = format!("SELECT min(first) FROM ({BOTH})");

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{CONNECT, Orders};
 use crate::journal::Journal;
 use crate::metrics::Figures;
-use crate::{Store, StoreError};
+use crate::{Clock, Housekeeper, Store, StoreError};
 
 /// How often the database does its housekeeping.
 const MAINTENANCE: Duration = Duration::from_secs(60);
@@ -37,15 +37,18 @@ pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>)
 /// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it. Each
 /// statement has its own limit.
 pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orders>) {
+    let clock = Clock::start();
+    let mut keeper = Housekeeper::new(clock.read());
     loop {
         sleep(MAINTENANCE).await;
+        keeper.look(clock.read());
         let Some(settings) = orders.borrow().housekeeping() else { continue };
         let housekeeping = async {
             let mut store =
                 timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))
                     .await
                     .map_err(|_| StoreError::Unavailable("it does not answer".into()))??;
-            let done = store.maintain().await;
+            let done = store.maintain(&mut keeper).await;
             store.close().await;
             done
         };
@@ -53,5 +56,6 @@ pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orde
             figures.store_failed("maintenance");
             warn!(error:%; "the ledger's database cannot do its housekeeping");
         }
+        keeper.look_after_work(clock.read());
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn within<T>(
     tokio::select! {
         answer = asked => answer.map_err(|error| match error {
             StoreError::Unavailable(why) => Trouble("unavailable", why),
-            StoreError::Rejected(why) => Trouble("rejected", why),
+            StoreError::Refused(why) | StoreError::Rejected(why) => Trouble("rejected", why),
         }),
         () = sleep(limit) => Err(Trouble("timeout", format!("the database has not answered for {} s", limit.as_secs()))),
         () = end(orders) => Err(Trouble("timeout", "the gateway stops, and the database has not answered".into())),

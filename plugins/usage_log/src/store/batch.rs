@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use uuid::Uuid;
+
 use super::table::Chunk;
 use crate::{BatchRow, Record, Row, Timestamp};
 
@@ -60,10 +62,17 @@ pub(super) fn bare(record: &Record) -> Record {
     }
 }
 
+/// Another record like this one, which is in no database.
+pub(super) fn another(record: &Record) -> Record {
+    let (id, instance) = (Uuid::now_v7(), Uuid::now_v7());
+    match record {
+        Record::Request(row) => Record::Request(Box::new(Row { id, instance, ..(**row).clone() })),
+        Record::Batch(row) => Record::Batch(Box::new(BatchRow { custom_id: id.to_string(), ..(**row).clone() })),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn record(id: u128, revision: i16) -> Record {

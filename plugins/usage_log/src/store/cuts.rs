@@ -1,8 +1,6 @@
 //! What is too old, by the settings. Deletes nothing.
 
-use std::time::SystemTime;
-
-use super::leaf::Parent;
+use super::leaf::{Leaf, Parent};
 use crate::{StoreSettings, Timestamp};
 
 /// What is older than this is too old, where anything is.
@@ -10,23 +8,33 @@ use crate::{StoreSettings, Timestamp};
 pub(super) struct Cuts {
     rows: Option<Timestamp>,
     bodies: Option<Timestamp>,
+    /// The newest row: what came with it stays, however old it is.
+    newest: Option<Timestamp>,
 }
 
 impl Cuts {
-    /// By the settings, as of now. No body outlives its row.
-    pub(super) fn now(settings: &StoreSettings) -> Self {
+    /// By the settings, as of a time. No body outlives its row.
+    pub(super) fn at(time: Timestamp, newest: Option<Timestamp>, settings: &StoreSettings) -> Self {
         let ago = |period: plugin_api::Period| {
-            SystemTime::now().checked_sub(period.get()).map_or(Timestamp::from_micros(0), Timestamp::from)
+            let micros = i64::try_from(period.get().as_micros()).unwrap_or(i64::MAX);
+            Timestamp::from_micros(time.micros().saturating_sub(micros))
         };
         let rows = settings.retention.rows.map(ago);
-        Self { rows, bodies: settings.retention.bodies.map(ago).max(rows) }
+        Self { rows, bodies: settings.retention.bodies.map(ago).max(rows), newest }
     }
 
     /// What is too old in a table.
     pub(super) fn of(self, parent: Parent) -> Option<Timestamp> {
-        match parent {
+        let cut = match parent {
             Parent::Requests | Parent::Batches => self.rows,
             Parent::Bodies | Parent::Chunks => self.bodies,
-        }
+        };
+        let newest = self.newest.map(|newest| Leaf::of(parent, newest).start());
+        cut.map(|cut| newest.map_or(cut, |newest| cut.min(newest)))
+    }
+
+    /// Whether a span is too old.
+    pub(super) fn has(self, leaf: Leaf) -> bool {
+        self.of(leaf.parent).is_some_and(|cut| leaf.end() <= cut)
     }
 }

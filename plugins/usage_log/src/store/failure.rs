@@ -1,15 +1,17 @@
-//! What a database's error means for the records: another try, or never.
+//! What a database's error means for the records: another try, or a look at which of them it refuses.
 
 use std::fmt;
 
 /// What keeps the database from doing what it is asked. The text never holds a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// It cannot now: it is down, full, locked, read-only, or its schema is not what it should be. Worth another try, of
+    /// It cannot now: it is down, full, locked, read-only, or gave up this transaction for another's sake. Worth another try, of
     /// the same records in the same order, on a new connection.
     Unavailable(String),
-    /// It will never take at least one of these records. Nothing of the batch was kept; the others are worth a try
-    /// without it.
+    /// It answers, and refuses what it is asked: for one of the records, or for all of them, where its schema or a permission is not
+    /// what it should be. Nothing of the batch was kept.
+    Refused(String),
+    /// It refuses a value of at least one of these records. Nothing of the batch was kept.
     Rejected(String),
 }
 
@@ -25,25 +27,56 @@ impl StoreError {
         };
         let code = database.code().unwrap_or_default();
         let why = format!("{} ({code})", database.message());
-        if is_about_a_row(&code) { Self::Rejected(why) } else { Self::Unavailable(why) }
+        match Blame::of(&code) {
+            Blame::Database => Self::Unavailable(why),
+            Blame::Unknown => Self::Refused(why),
+            Blame::Value => Self::Rejected(why),
+        }
     }
 }
 
-/// Whether it is a row that is wrong, and not the database. Postgres: a value that its type does not take (22…), a
-/// constraint (23…; 23514 is also what a row meets whose month has no partition, which comes to have one), a trigger
-/// that objects (P0001), a value too long for an index or nested too deeply (54…). `SQLite`: too big (18), a constraint (19…),
-/// a wrong type (20); its codes have four digits at the most, and the kind of error in the low byte.
-fn is_about_a_row(code: &str) -> bool {
-    if code.len() == 5 {
-        return code != "23514" && (["22", "23", "54"].iter().any(|class| code.starts_with(class)) || code == "P0001");
+/// What is to blame for an error.
+#[derive(Debug, PartialEq, Eq)]
+enum Blame {
+    /// The database's state, which passes whatever the records are.
+    Database,
+    /// The schema, a permission, or a record: it shows in whether the database takes other records.
+    Unknown,
+    /// A value of a record, or a constraint on it.
+    Value,
+}
+
+impl Blame {
+    /// By the code of Postgres (five characters), or of `SQLite` (four digits at the most, the kind of error in the low byte).
+    fn of(code: &str) -> Self {
+        if code.len() == 5 {
+            return match &code[..2] {
+                // a value that its type does not take, a constraint, too long for an index or nested too deeply
+                "22" | "23" | "54" => Self::Value,
+                // a trigger that objects
+                "P0" => Self::Value,
+                // the connection, read-only, who may connect, no such database, given up for another, out of something, in use, an
+                // operator's intervention (but for a statement that took too long), the system
+                "08" | "25" | "28" | "3D" | "40" | "53" | "55" | "58" => Self::Database,
+                "57" if code != "57014" => Self::Database,
+                _ => Self::Unknown,
+            };
+        }
+        match code.parse::<u32>().map(|number| number & 0xff) {
+            // too big, a constraint, a wrong type
+            Ok(18..=20) => Self::Value,
+            // may not, busy, locked, out of memory, read-only, interrupted, the disk, damaged, full, not to be opened, changed, no database
+            Ok(3 | 5..=11 | 13..=15 | 17 | 26) => Self::Database,
+            Ok(_) => Self::Unknown,
+            Err(_) => Self::Database,
+        }
     }
-    code.parse::<u32>().is_ok_and(|number| matches!(number & 0xff, 18..=20))
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(why) | Self::Rejected(why) => f.write_str(why),
+            Self::Unavailable(why) | Self::Refused(why) | Self::Rejected(why) => f.write_str(why),
         }
     }
 }
@@ -55,15 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_row_is_to_blame_for_is_a_rows_end() {
-        for code in ["22021", "22P05", "23502", "23505", "54000", "54001", "P0001", "19", "275", "2067", "1555", "18"] {
-            assert!(is_about_a_row(code), "{code}");
+    fn an_error_says_whether_the_database_a_value_or_anything_else_is_to_blame() {
+        for code in
+            ["22021", "22P05", "22003", "23502", "23505", "23514", "54000", "54001", "P0001", "19", "275", "2067", "18"]
+        {
+            assert_eq!(Blame::of(code), Blame::Value, "{code}");
         }
         for code in [
-            "", "08006", "23514", "25006", "3D000", "40001", "40P01", "42501", "42P01", "53100", "53300", "57014",
-            "57P01", "57P03", "58030", "XX000", "5", "261", "6", "8", "1032", "10", "13", "26",
+            "", "08006", "08P01", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300", "55P03", "57P01",
+            "57P03", "58030", "5", "261", "6", "8", "1032", "10", "13", "26",
         ] {
-            assert!(!is_about_a_row(code), "{code}");
+            assert_eq!(Blame::of(code), Blame::Database, "{code}");
+        }
+        for code in ["42501", "42703", "42P01", "42P10", "44000", "0A000", "57014", "XX000", "ZZ999", "1", "25"] {
+            assert_eq!(Blame::of(code), Blame::Unknown, "{code}");
         }
     }
 }

@@ -6,29 +6,45 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{ConnectOptions, Database};
+use sqlx::{ConnectOptions, Connection, Database};
 
 use super::StoreError;
 use crate::PoolSettings;
 
-/// How long Postgres works at a statement.
-const STATEMENT_TIMEOUT: &str = "30s";
 /// How long a transaction of `SQLite` waits for another.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Connections to Postgres. The driver itself sets their time zone to UTC.
+/// Connections to Postgres, or to a pooler before it: they ask for nothing that a pooler does not know, and prepare no statement
+/// that another connection of the pooler's would not have.
 pub(crate) fn postgres(url: &str, settings: &PoolSettings) -> Result<PgPool, StoreError> {
+    Ok(pool(settings).connect_lazy_with(postgres_options(url)?))
+}
+
+/// Why no connection to Postgres comes about, if none does within the time that there is for one.
+pub(crate) async fn why_not(url: &str, settings: &PoolSettings) -> Option<StoreError> {
+    let options = match postgres_options(url) {
+        Ok(options) => options,
+        Err(error) => return Some(error),
+    };
+    let error = match tokio::time::timeout(settings.connect_timeout.get(), options.connect()).await {
+        Ok(Err(error)) => error,
+        Ok(Ok(connection)) => {
+            let _ = connection.close().await;
+            return None;
+        }
+        Err(_) => return None,
+    };
+    // whatever it is, no row is to blame
+    Some(StoreError::Unavailable(StoreError::of(&error).to_string()))
+}
+
+pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::of(&error))?;
-    let options = options
+    Ok(options
         .application_name("tollgate")
-        .options([
-            ("statement_timeout", STATEMENT_TIMEOUT),
-            ("idle_in_transaction_session_timeout", "60s"),
-            // that a table is there already is nothing to tell an operator
-            ("client_min_messages", "warning"),
-        ])
-        .disable_statement_logging();
-    Ok(pool(settings).connect_lazy_with(options))
+        .extra_float_digits(None)
+        .statement_cache_capacity(0)
+        .disable_statement_logging())
 }
 
 /// Connections to a file that is only read.

@@ -4,6 +4,7 @@ mod chores;
 mod copy;
 mod retention;
 mod schema;
+pub(crate) mod transaction;
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -17,12 +18,12 @@ use super::held::Held;
 use super::leaf::{Leaf, Parent};
 use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
 use super::watch::Watch;
-use super::{StoreError, Written, open};
+use super::{Housekeeper, StoreError, Written, open};
 use crate::{Record, StoreSettings, Timestamp, Turn};
 
 /// How long a statement may take: a little longer than the server gives it.
 const LIMIT: Duration = Duration::from_secs(35);
-/// How an error ends that says that no leaf takes a row.
+/// How an error ends that may say that no leaf takes a row; a constraint of an operator's own says the same.
 const NO_LEAF: &str = "(23514)";
 /// How far back a conversation is looked for: nobody takes one up after so long, and no older leaf is searched.
 const CONVERSATION_DAYS: i32 = 31;
@@ -40,7 +41,13 @@ impl Postgres {
     pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
         let pool = open::postgres(url, &settings.pool)?;
         let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new() };
-        store.acquire().await?.release();
+        let mut held = match store.acquire().await {
+            Ok(held) => held,
+            // the pool tries again and again, and then says only that
+            Err(late) => return Err(open::why_not(url, &settings.pool).await.unwrap_or(late)),
+        };
+        schema::check_encoding(&mut held, &store.watch).await?;
+        held.release();
         Ok(store)
     }
 
@@ -55,8 +62,8 @@ impl Postgres {
     pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
         let batch = Batch::of(records);
         match self.write_batch(&batch).await {
-            Err(StoreError::Unavailable(why)) if why.ends_with(NO_LEAF) => {
-                // somebody took it away since it was last seen
+            Err(StoreError::Rejected(why)) if why.ends_with(NO_LEAF) => {
+                // somebody may have taken it away since it was last seen
                 self.leaves.clear();
                 self.write_batch(&batch).await
             }
@@ -65,20 +72,26 @@ impl Postgres {
     }
 
     async fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
-        let mut needed: BTreeSet<Leaf> = batch.times().map(|time| Leaf::of(Parent::Requests, time)).collect();
-        needed.extend(batch.bodies.iter().map(|row| Leaf::of(Parent::Bodies, row.created_at)));
-        self.make(needed).await?;
+        self.make_for(batch).await?;
         let written = if batch.is_plain() { self.write_at_once(batch).await? } else { None };
         match written {
             Some(written) => Ok(written),
-            None => self.write_new(batch).await,
+            None => self.write_new(batch, "COMMIT").await,
         }
+    }
+
+    /// Writes records as if for good, and takes them back.
+    pub(super) async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let batch = Batch::of(records);
+        self.make_for(&batch).await?;
+        self.write_new(&batch, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK").await.map(drop)
     }
 
     /// Writes requests straight into the table, which costs half as much; nothing is written, and nothing told, where one is
     /// there already.
     async fn write_at_once(&self, batch: &Batch<'_>) -> Result<Option<Written>, StoreError> {
         let mut held = self.acquire().await?;
+        self.run(&mut held, &transaction::begin()).await?;
         let statement = copy::statement(&REQUESTS, REQUESTS.name);
         let rows = copy::rows(&REQUESTS, batch.requests.iter().copied());
         let written = self
@@ -92,19 +105,20 @@ impl Postgres {
             })
             .await?;
         // a row that is there already says nothing against the connection
+        self.run(&mut held, if written.is_some() { "COMMIT" } else { "ROLLBACK" }).await?;
         held.release();
         Ok(written)
     }
 
-    /// Writes what is not there yet, by way of temporary tables, in one transaction.
-    async fn write_new(&self, batch: &Batch<'_>) -> Result<Written, StoreError> {
+    /// Writes what is not there yet, by way of temporary tables, in one transaction that ends so.
+    async fn write_new(&self, batch: &Batch<'_>, end: &str) -> Result<Written, StoreError> {
         let mut held = self.acquire().await?;
-        self.run(&mut held, "BEGIN").await?;
+        self.run(&mut held, &transaction::begin()).await?;
         let new = self.stage(&mut held, &REQUESTS, batch.requests.iter().copied()).await?
             + self.stage(&mut held, &BATCHES, batch.batches.iter().copied()).await?;
         self.stage(&mut held, &BODIES, batch.bodies.iter().copied()).await?;
         self.stage(&mut held, &CHUNKS, batch.chunks.iter()).await?;
-        self.run(&mut held, "COMMIT").await?;
+        self.run(&mut held, end).await?;
         held.release();
         let all = (batch.requests.len() + batch.batches.len()) as u64;
         Ok(Written { new, known: all.saturating_sub(new) })
@@ -120,9 +134,8 @@ impl Postgres {
             return Ok(0);
         }
         let (name, names, staging) = (table.name, copy::names(table), format!("staged_{}", table.name));
-        let create = format!(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ON COMMIT DELETE ROWS AS SELECT {names} FROM {name} WITH NO DATA"
-        );
+        let create =
+            format!("CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {names} FROM {name} WITH NO DATA");
         self.run(connection, &create).await?;
         let statement = copy::statement(table, &staging);
         let rows = copy::rows(table, rows);
@@ -133,26 +146,34 @@ impl Postgres {
     }
 
     pub(super) async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
-        const QUERY: &str = "SELECT t.n, r.conversation_id
-            FROM unnest($1::bytea[], $2::text[], $3::text[]) WITH ORDINALITY AS t (hash, domain, key, n)
+        const WHAT: &str = "SELECT … conversation_id … FROM api_requests WHERE turn_hash = …";
+        let mut found = vec![None; turns.len()];
+        if turns.is_empty() {
+            return Ok(found);
+        }
+        let values = turns.iter().enumerate().map(|(number, Turn { domain, api_key_hash, hash })| {
+            let (hash, domain) = (transaction::bytes(hash), transaction::text(domain));
+            let key = api_key_hash.as_deref().map_or("NULL".into(), transaction::text);
+            format!("({number}, {hash}, {domain}, {key})")
+        });
+        let query = format!(
+            "SELECT t.n::bigint, r.conversation_id
+            FROM (VALUES {}) AS t (n, hash, domain, key)
             CROSS JOIN LATERAL (
                 SELECT coalesce(conversation_id, id) AS conversation_id FROM api_requests
-                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key
-                  AND created_at > now() - make_interval(days => $4)
+                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key::text
+                  AND created_at > now() - make_interval(days => {CONVERSATION_DAYS})
                 ORDER BY created_at DESC LIMIT 1
-            ) AS r";
+            ) AS r",
+            values.collect::<Vec<_>>().join(", ")
+        );
         let mut held = self.acquire().await?;
-        let query = sqlx::query(QUERY)
-            .bind(turns.iter().map(|turn| turn.hash.to_vec()).collect::<Vec<_>>())
-            .bind(turns.iter().map(|turn| turn.domain.clone()).collect::<Vec<_>>())
-            .bind(turns.iter().map(|turn| turn.api_key_hash.clone()).collect::<Vec<_>>())
-            .bind(CONVERSATION_DAYS);
-        let rows = self.watch.statement(QUERY, LIMIT, query.fetch_all(&mut *held)).await?;
+        let rows = sqlx::raw_sql(AssertSqlSafe(transaction::alone(&query))).fetch_all(&mut *held);
+        let rows = self.watch.statement(WHAT, LIMIT, rows).await?;
         held.release();
-        let mut found = vec![None; turns.len()];
         for row in rows {
             let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
-            let place = usize::try_from(number - 1).ok().and_then(|index| found.get_mut(index));
+            let place = usize::try_from(number).ok().and_then(|index| found.get_mut(index));
             if let Some(place) = place {
                 *place = row.try_get(1).map_err(|error| StoreError::of(&error))?;
             }
@@ -160,16 +181,25 @@ impl Postgres {
         Ok(found)
     }
 
-    pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
+        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        chores::analyze(&mut held, &self.watch).await?;
         held.release();
-        chores::all(&self.pool, &self.settings, &self.watch).await
+        Ok(())
     }
 
     pub(super) async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
+    }
+
+    /// Makes the leaves that a batch needs.
+    async fn make_for(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let mut needed: BTreeSet<Leaf> = batch.times().map(|time| Leaf::of(Parent::Requests, time)).collect();
+        needed.extend(batch.bodies.iter().map(|row| Leaf::of(Parent::Bodies, row.created_at)));
+        self.make(needed).await
     }
 
     /// Makes the leaves of this month and of the next two.

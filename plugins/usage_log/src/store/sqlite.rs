@@ -15,7 +15,7 @@ use super::held::Held;
 use super::migration::{self, SQLITE};
 use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS};
 use super::watch::Watch;
-use super::{StoreError, Written, open};
+use super::{Housekeeper, StoreError, Written, open};
 use crate::{Migrate, Record, StoreSettings, Turn};
 
 /// How long a statement may take.
@@ -63,6 +63,16 @@ impl Sqlite {
     }
 
     pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+        self.write_until(records, "COMMIT").await
+    }
+
+    /// Writes records as if for good, and takes them back.
+    pub(super) async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.write_until(records, "ROLLBACK").await.map(drop)
+    }
+
+    /// Writes records in one transaction that ends so.
+    async fn write_until(&mut self, records: &[Record], end: &str) -> Result<Written, StoreError> {
         let batch = Batch::of(records);
         let mut held = self.acquire().await?;
         self.run(&mut held, "BEGIN IMMEDIATE").await?;
@@ -71,7 +81,7 @@ impl Sqlite {
         write::insert(&self.watch, &mut held, &BODIES, &batch.bodies).await?;
         let chunks: Vec<_> = batch.chunks.iter().collect();
         write::insert(&self.watch, &mut held, &CHUNKS, &chunks).await?;
-        self.run(&mut held, "COMMIT").await?;
+        self.run(&mut held, end).await?;
         held.release();
         let all = (batch.requests.len() + batch.batches.len()) as u64;
         Ok(Written { new, known: all.saturating_sub(new) })
@@ -96,9 +106,12 @@ impl Sqlite {
         Ok(found)
     }
 
-    pub(super) async fn maintain(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
-        retention::keep(&self.pool, &self.settings, &self.watch).await
+        let mut held = self.acquire().await?;
+        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        held.release();
+        Ok(())
     }
 
     pub(super) async fn close(self) {

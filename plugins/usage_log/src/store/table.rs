@@ -11,6 +11,8 @@ use crate::{BatchRow, Billed, Piece, Row, Timestamp};
 /// A table whose rows are made from `R`.
 pub(super) struct Table<R: 'static> {
     pub(super) name: &'static str,
+    /// What tells its rows apart.
+    key: &'static str,
     pub(super) columns: &'static [Column<R>],
 }
 
@@ -37,6 +39,7 @@ use Value::{Address, Bool, Bytes, Int4, Int8, Json, Money, Null, Time, Uuid};
 
 pub(super) static REQUESTS: Table<Row> = Table {
     name: "api_requests",
+    key: "id, created_at",
     columns: &[
         Column("id", |row| Uuid(row.id)),
         Column("created_at", |row| Time(row.created_at)),
@@ -96,6 +99,7 @@ pub(super) static REQUESTS: Table<Row> = Table {
 
 pub(super) static BODIES: Table<Row> = Table {
     name: "api_request_bodies",
+    key: "id, created_at",
     columns: &[
         Column("id", |row| Uuid(row.id)),
         Column("created_at", |row| Time(row.created_at)),
@@ -115,6 +119,7 @@ pub(super) static BODIES: Table<Row> = Table {
 
 pub(super) static CHUNKS: Table<Chunk> = Table {
     name: "streaming_chunks",
+    key: "request_id, chunk_index",
     columns: &[
         Column("request_id", |chunk| Uuid(chunk.id)),
         Column("chunk_index", |chunk| Int4(chunk.index)),
@@ -129,6 +134,7 @@ pub(super) static CHUNKS: Table<Chunk> = Table {
 
 pub(super) static BATCHES: Table<BatchRow> = Table {
     name: "batch_results",
+    key: "batch_id, custom_id",
     columns: &[
         Column("batch_id", |row| Value::text(&row.batch)),
         Column("custom_id", |row| Value::text(&row.custom_id)),
@@ -168,16 +174,14 @@ impl<R> Table<R> {
         self.columns.iter().map(|column| name(column.0)).collect::<Vec<_>>().join(", ")
     }
 
-    /// What becomes of a row that is there already: a higher revision takes its place, anything else changes nothing.
+    /// What becomes of a row that is there already: a higher revision takes its place, anything else changes nothing. A row that
+    /// only an operator's own constraint takes for another is refused.
     pub(super) fn on_conflict(&self, name: impl Fn(&'static str) -> String) -> String {
         if !self.columns.iter().any(|column| column.0 == "revision") {
-            return "ON CONFLICT DO NOTHING".into();
+            return format!("ON CONFLICT ({}) DO NOTHING", self.key);
         }
         let replaced = self.names(|column| format!("{0} = excluded.{0}", name(column)));
-        format!(
-            "ON CONFLICT (id, created_at) DO UPDATE SET {replaced} WHERE excluded.revision > {}.revision",
-            self.name
-        )
+        format!("ON CONFLICT ({}) DO UPDATE SET {replaced} WHERE excluded.revision > {}.revision", self.key, self.name)
     }
 }
 

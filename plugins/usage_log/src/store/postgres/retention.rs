@@ -1,76 +1,141 @@
 //! Old leaves go: cut off, then written to the archive, then dropped; of tables without leaves, old rows do. Whatever stops it
 //! midway, the next turn takes it up, and nothing goes before its archive is on the disk.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use futures_util::StreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::schema::{begin_with_lock, is_attached};
-use super::{LIMIT, copy, patiently, run};
+use super::schema::{begin_with_lock, is_attached, lock};
+use super::{LIMIT, copy, patiently, run, transaction};
 use crate::store::archive::Archive;
+use crate::store::clock::Evidence;
 use crate::store::cuts::Cuts;
+use crate::store::housekeeper::{Housekeeper, MOST};
 use crate::store::leaf::{Leaf, Parent};
 use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar};
-use crate::{StoreSettings, Timestamp};
+use crate::{Retention, StoreSettings, Timestamp};
 
 /// What a table that is cut off is called until it is gone.
 const RETIRED: &str = "retired_";
+/// Whoever holds it archives and drops: one more than the schema's.
+const LOCK: i64 = 0x746f_6c6c_6761_7466;
 
-/// Retires what is older than the settings keep.
+/// Retires what is older than the settings keep, as far as the housekeeper lets go of it.
 pub(super) async fn keep(
     connection: &mut PgConnection,
+    keeper: &mut Housekeeper,
     settings: &StoreSettings,
     watch: &Watch,
 ) -> Result<(), StoreError> {
-    let cuts = Cuts::now(settings);
+    const NOW: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
+    keeper.begin(settings);
+    if settings.retention == Retention::default() {
+        return Ok(());
+    }
+    let clock = time(connection, NOW, watch).await?;
+    let newest = newest(connection, "<", keeper.since(), watch).await?;
+    let Some(time) = keeper.time(Evidence { clock, newest }) else { return Ok(()) };
+    let cuts = Cuts::at(time, self::newest(connection, "<=", time, watch).await?, settings);
+    let mut old = Vec::new();
     for parent in [Parent::Requests, Parent::Bodies] {
-        finish(connection, parent, settings, watch).await?;
-        let Some(cut) = cuts.of(parent) else { continue };
-        finish_detaching(connection, parent, watch).await?;
-        for leaf in old_leaves(connection, parent, cut, watch).await? {
-            cut_off(connection, leaf, watch).await?;
+        if cuts.of(parent).is_some() {
+            finish_detaching(connection, parent, watch).await?;
+            let leaves = leaves(connection, parent, watch).await?;
+            old.extend(leaves.into_iter().filter(|leaf| cuts.has(*leaf)).take(MOST));
         }
-        finish(connection, parent, settings, watch).await?;
     }
     for parent in [Parent::Chunks, Parent::Batches] {
-        let Some(cut) = cuts.of(parent) else { continue };
-        while let Some(leaf) = oldest(connection, parent, watch).await?.filter(|leaf| leaf.end() <= cut) {
-            delete(connection, leaf, settings, watch).await?;
+        let (mut from, before) = (None, old.len());
+        while let Some(leaf) = first(connection, parent, from, watch).await?.filter(|leaf| cuts.has(*leaf)) {
+            from = Some(leaf.end());
+            old.push(leaf);
+            if old.len() - before >= MOST {
+                break;
+            }
+        }
+    }
+    for leaf in keeper.due(&old, cuts, settings.archive.is_some()) {
+        match leaf.parent {
+            Parent::Requests | Parent::Bodies => {
+                // one that an earlier turn could not end comes before one that late rows have made since
+                finish(connection, leaf, settings, watch).await?;
+                cut_off(connection, leaf, watch).await?;
+                finish(connection, leaf, settings, watch).await?;
+            }
+            Parent::Chunks | Parent::Batches => delete(connection, leaf, settings, watch).await?,
         }
     }
     Ok(())
 }
 
-/// The leaves all of whose rows are older, whether they are still a part of their table or were cut off and no more.
-async fn old_leaves(
-    connection: &mut PgConnection,
-    parent: Parent,
-    cut: Timestamp,
-    watch: &Watch,
-) -> Result<Vec<Leaf>, StoreError> {
-    let names = tables(connection, parent.name(), watch).await?;
-    let leaves = names.iter().filter_map(|name| Leaf::parse(name));
-    Ok(leaves.filter(|leaf| leaf.parent == parent && leaf.end() <= cut).collect())
+/// The leaves of a table, whether they are still a part of it, were cut off and no more, or are on their way out.
+async fn leaves(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<BTreeSet<Leaf>, StoreError> {
+    let mut names = tables(connection, parent.name(), watch).await?;
+    names.extend(tables(connection, &format!("{RETIRED}{}", parent.name()), watch).await?);
+    let leaves = names.iter().filter_map(|name| Leaf::parse(name.strip_prefix(RETIRED).unwrap_or(name)));
+    Ok(leaves.filter(|leaf| leaf.parent == parent).collect())
 }
 
-/// The plain tables whose names begin so, oldest first.
+/// The newest row of before a moment, or up to it.
+async fn newest(
+    connection: &mut PgConnection,
+    before: &str,
+    moment: Timestamp,
+    watch: &Watch,
+) -> Result<Option<Timestamp>, StoreError> {
+    let moment = calendar::text(moment);
+    let newest = format!("SELECT max(created_at) FROM api_requests WHERE created_at {before} '{moment}+00'");
+    time(connection, &in_utc(&newest), watch).await
+}
+
+/// The span that the oldest row of a table is in, of those from a moment on.
+async fn first(
+    connection: &mut PgConnection,
+    parent: Parent,
+    from: Option<Timestamp>,
+    watch: &Watch,
+) -> Result<Option<Leaf>, StoreError> {
+    let from = from.map(|from| format!(" WHERE created_at >= '{}+00'", calendar::text(from))).unwrap_or_default();
+    let first = format!("SELECT min(created_at) FROM {}{from}", parent.name());
+    Ok(time(connection, &in_utc(&first), watch).await?.map(|time| Leaf::of(parent, time)))
+}
+
+/// A query for a moment, as one for what a clock in UTC shows.
+fn in_utc(query: &str) -> String {
+    format!("SELECT to_char(({query}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
+}
+
+/// The moment that a query finds.
+async fn time(connection: &mut PgConnection, query: &str, watch: &Watch) -> Result<Option<Timestamp>, StoreError> {
+    let read = sqlx::raw_sql(AssertSqlSafe(transaction::alone(query))).fetch_one(connection);
+    let time = watch.statement(query, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
+    Ok(time.and_then(|text| calendar::parse(&text)))
+}
+
+/// The plain tables whose names begin so.
 async fn tables(connection: &mut PgConnection, prefix: &str, watch: &Watch) -> Result<Vec<String>, StoreError> {
-    const QUERY: &str = "SELECT relname::text FROM pg_class
-        WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname::text, $1) ORDER BY 1";
-    let rows = watch.statement(QUERY, LIMIT, sqlx::query(QUERY).bind(prefix).fetch_all(connection)).await?;
+    let query = format!(
+        "SELECT relname::text FROM pg_class
+         WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname::text, '{prefix}')"
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_all(connection);
+    let rows = watch.statement(&query, LIMIT, rows).await?;
     rows.iter().map(|row| row.try_get(0).map_err(|error| StoreError::of(&error))).collect()
 }
 
 /// Ends a DETACH that somebody did not live to end; until then nothing else can be cut off.
 async fn finish_detaching(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<(), StoreError> {
-    const QUERY: &str =
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhdetachpending";
-    let pending = sqlx::query(QUERY).bind(parent.name()).fetch_optional(&mut *connection);
-    if let Some(row) = watch.statement(QUERY, LIMIT, pending).await? {
+    let query = format!(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('{}') AND inhdetachpending",
+        parent.name()
+    );
+    let pending = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_optional(&mut *connection);
+    if let Some(row) = watch.statement(&query, LIMIT, pending).await? {
         let leaf: String = row.try_get(0).map_err(|error| StoreError::of(&error))?;
         let finalize = format!("ALTER TABLE {} DETACH PARTITION {leaf} FINALIZE", parent.name());
         patiently(watch, connection, &finalize).await?;
@@ -88,39 +153,45 @@ async fn cut_off(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Re
     // a late row may have taken it back meanwhile
     begin_with_lock(connection, watch).await?;
     if !is_attached(connection, leaf, watch).await? {
-        run(watch, connection, &format!("ALTER TABLE {name} RENAME TO {RETIRED}{name}")).await?;
+        run(watch, connection, &format!("ALTER TABLE IF EXISTS {name} RENAME TO {RETIRED}{name}")).await?;
     }
     run(watch, connection, "COMMIT").await?;
     Ok(())
 }
 
-/// Archives and drops what is cut off.
+/// Archives and drops a leaf that is cut off. Of many gateways, one does.
 async fn finish(
     connection: &mut PgConnection,
-    parent: Parent,
+    leaf: Leaf,
     settings: &StoreSettings,
     watch: &Watch,
 ) -> Result<(), StoreError> {
-    for table in tables(connection, &format!("{RETIRED}{}", parent.name()), watch).await? {
-        let Some(leaf) = table.strip_prefix(RETIRED).and_then(Leaf::parse).filter(|leaf| leaf.parent == parent) else {
-            continue;
-        };
+    let table = format!("{RETIRED}{}", leaf.name());
+    run(watch, connection, &transaction::begin_patiently()).await?;
+    if is_mine(connection, watch).await? && tables(connection, &table, watch).await?.contains(&table) {
         if let Some(folder) = &settings.archive {
             archive(connection, folder, leaf, &table, watch).await?;
         }
-        begin_with_lock(connection, watch).await?;
-        if parent == Parent::Requests {
+        run(watch, connection, &lock()).await?;
+        if leaf.parent == Parent::Requests {
             let numbers = format!(
                 "INSERT INTO ledger_retired (instance, sequence) SELECT instance, max(sequence) FROM {table} GROUP BY instance
                  ON CONFLICT (instance) DO UPDATE SET sequence = greatest(ledger_retired.sequence, excluded.sequence)"
             );
-            run(watch, connection, &numbers).await?;
+            patiently(watch, connection, &numbers).await?;
         }
         run(watch, connection, &format!("DROP TABLE {table}")).await?;
-        run(watch, connection, "COMMIT").await?;
         log::info!(table = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
     }
+    run(watch, connection, "COMMIT").await?;
     Ok(())
+}
+
+/// Takes the right to archive and drop until the end of the transaction, unless another gateway has it.
+async fn is_mine(connection: &mut PgConnection, watch: &Watch) -> Result<bool, StoreError> {
+    let query = format!("SELECT pg_try_advisory_xact_lock({LOCK})");
+    let locked = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_one(connection);
+    watch.statement(&query, LIMIT, async { locked.await?.try_get::<bool, _>(0) }).await
 }
 
 /// Writes rows to the archive: a table, or a part of one.
@@ -144,17 +215,9 @@ async fn archive(
     };
     watch.patient(&statement, copied).await?;
     let statement = format!("SELECT count(*) FROM {rows}");
-    let counted = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
+    let counted = sqlx::raw_sql(AssertSqlSafe(statement.clone())).fetch_one(connection);
     let counted = watch.patient(&statement, async { counted.await?.try_get::<i64, _>(0) }).await?;
     archive.finish(counted.cast_unsigned()).await.map(drop)
-}
-
-/// The span that the oldest row of a table is in.
-async fn oldest(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<Option<Leaf>, StoreError> {
-    let statement = format!("SELECT to_char(min(created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM {}", parent.name());
-    let read = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
-    let oldest = watch.statement(&statement, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
-    Ok(oldest.and_then(|text| calendar::parse(&text)).map(|time| Leaf::of(parent, time)))
 }
 
 /// Archives and deletes a span of a table that has no leaves. What goes to the archive and what is deleted is seen at one moment:
@@ -168,13 +231,14 @@ async fn delete(
     let (start, end) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
     let rows = format!("{} WHERE created_at >= '{start}+00' AND created_at < '{end}+00'", leaf.parent.name());
     // while the archive is read back, the transaction is idle
-    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0";
-    run(watch, connection, begin).await?;
-    if let Some(folder) = &settings.archive {
-        archive(connection, folder, leaf, &rows, watch).await?;
+    run(watch, connection, &transaction::begin_at_one_moment()).await?;
+    if is_mine(connection, watch).await? {
+        if let Some(folder) = &settings.archive {
+            archive(connection, folder, leaf, &rows, watch).await?;
+        }
+        patiently(watch, connection, &format!("DELETE FROM {rows}")).await?;
+        log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
     }
-    patiently(watch, connection, &format!("DELETE FROM {rows}")).await?;
     run(watch, connection, "COMMIT").await?;
-    log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The schema: its version, and the leaves of its partitioned tables. Of many gateways that begin at once, one changes it.
 
-use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{LIMIT, patiently, run};
+use super::{LIMIT, patiently, run, transaction};
 use crate::Migrate;
 use crate::store::leaf::Leaf;
 use crate::store::migration::{self, POSTGRES};
@@ -27,7 +27,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, wat
         return Err(StoreError::Unavailable(migration::behind(version, missing)));
     }
     // a step may go through all of a table, and whoever waits for another gateway's waits as long
-    run(watch, connection, "BEGIN; SET LOCAL statement_timeout = 0").await?;
+    run(watch, connection, &transaction::begin_patiently()).await?;
     patiently(watch, connection, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // another gateway may have been quicker
     let version = self::version(connection, watch).await?;
@@ -48,16 +48,29 @@ pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, wat
     Ok(())
 }
 
+/// Sees that the database holds every text as it is written. One of another encoding has no place for most of them, and one of none
+/// (`SQL_ASCII`) gives them back as whatever its reader believes.
+pub(super) async fn check_encoding(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
+    const QUERY: &str = "SHOW server_encoding";
+    let read = sqlx::raw_sql(QUERY).fetch_one(connection);
+    let encoding = watch.statement(QUERY, LIMIT, async { read.await?.try_get::<String, _>(0) }).await?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    let why = "and the ledger holds texts of any language: it needs a database with ENCODING 'UTF8'";
+    Err(StoreError::Unavailable(format!("the database's encoding is {encoding}, {why}")))
+}
+
 async fn version(connection: &mut PgConnection, watch: &Watch) -> Result<i64, StoreError> {
     // asked of the catalog's own table: behind a lock that somebody else held, to_regclass() may still say what was true before
     const IS_THERE: &str =
         "SELECT count(*) > 0 FROM pg_class WHERE relname = 'ledger_schema' AND pg_table_is_visible(oid)";
     const VERSION: &str = "SELECT coalesce(max(version), 0) FROM ledger_schema";
     let read = async {
-        if !sqlx::query(IS_THERE).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+        if !sqlx::raw_sql(IS_THERE).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
             return Ok(0);
         }
-        sqlx::query(VERSION).fetch_one(&mut *connection).await?.try_get::<i64, _>(0)
+        sqlx::raw_sql(VERSION).fetch_one(&mut *connection).await?.try_get::<i64, _>(0)
     };
     watch.statement(VERSION, LIMIT, read).await
 }
@@ -88,16 +101,24 @@ fn making(leaf: Leaf) -> String {
 
 /// Begins a transaction in which nobody else makes leaves or takes them away.
 pub(super) async fn begin_with_lock(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
-    run(watch, connection, &format!("BEGIN; SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({LOCK})"))
-        .await?;
+    run(watch, connection, &format!("{}; {}", transaction::begin(), lock())).await?;
     Ok(())
+}
+
+/// Waits for the right to make leaves and take them away, until the end of the transaction.
+pub(super) fn lock() -> String {
+    format!("SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({LOCK})")
 }
 
 /// Whether a leaf is a part of its table.
 pub(super) async fn is_attached(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<bool, StoreError> {
-    const QUERY: &str = "SELECT count(*) FROM pg_inherits
-        WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass($2) AND NOT inhdetachpending";
-    let query = sqlx::query(QUERY).bind(leaf.name()).bind(leaf.parent.name());
-    let row = watch.statement(QUERY, LIMIT, query.fetch_one(connection)).await?;
+    let query = format!(
+        "SELECT count(*) FROM pg_inherits
+         WHERE inhrelid = to_regclass('{}') AND inhparent = to_regclass('{}') AND NOT inhdetachpending",
+        leaf.name(),
+        leaf.parent.name()
+    );
+    let found = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_one(connection);
+    let row = watch.statement(&query, LIMIT, found).await?;
     Ok(row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))? > 0)
 }

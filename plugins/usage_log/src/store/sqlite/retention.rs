@@ -2,42 +2,87 @@
 //! marked first: a row that comes later, however old it is, stays for the next turn.
 
 use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, TypeInfo, ValueRef};
 
 use super::{LIMIT, patiently, run, write};
-use crate::StoreSettings;
 use crate::store::archive::Archive;
+use crate::store::clock::Evidence;
 use crate::store::cuts::Cuts;
-use crate::store::held::Held;
+use crate::store::housekeeper::{Housekeeper, MOST};
 use crate::store::leaf::{Leaf, Parent};
 use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar, csv};
+use crate::{Retention, StoreSettings, Timestamp};
 
 /// Rows deleted at a time, so that the writer gets its turn.
 const AT_A_TIME: u64 = 2000;
 
-/// Deletes what is older than the settings keep.
-pub(super) async fn keep(pool: &SqlitePool, settings: &StoreSettings, watch: &Watch) -> Result<(), StoreError> {
-    let mut held = Held::acquire(pool, settings.pool.connect_timeout.get()).await?;
-    let cuts = Cuts::now(settings);
+/// Deletes what is older than the settings keep, as far as the housekeeper lets go of it.
+pub(super) async fn keep(
+    connection: &mut SqliteConnection,
+    keeper: &mut Housekeeper,
+    settings: &StoreSettings,
+    watch: &Watch,
+) -> Result<(), StoreError> {
+    keeper.begin(settings);
+    if settings.retention == Retention::default() {
+        return Ok(());
+    }
+    // its clock is this machine's, which is what is in question
+    let newest = newest(connection, "<", keeper.since(), watch).await?;
+    let Some(time) = keeper.time(Evidence { clock: None, newest }) else { return Ok(()) };
+    let cuts = Cuts::at(time, self::newest(connection, "<=", time, watch).await?, settings);
+    let mut old = Vec::new();
     for parent in Parent::ALL {
-        let Some(cut) = cuts.of(parent) else { continue };
-        while let Some(leaf) = oldest(&mut held, parent, watch).await?.filter(|leaf| leaf.end() <= cut) {
-            retire(&mut held, leaf, settings, watch).await?;
+        let (mut from, before) = (None, old.len());
+        while let Some(leaf) = first(connection, parent, from, watch).await?.filter(|leaf| cuts.has(*leaf)) {
+            from = Some(leaf.end());
+            old.push(leaf);
+            if old.len() - before >= MOST {
+                break;
+            }
         }
     }
-    held.release();
+    for leaf in keeper.due(&old, cuts, settings.archive.is_some()) {
+        retire(connection, leaf, settings, watch).await?;
+    }
     Ok(())
 }
 
-/// The span that the oldest row is in.
-async fn oldest(connection: &mut SqliteConnection, parent: Parent, watch: &Watch) -> Result<Option<Leaf>, StoreError> {
-    let statement = format!("SELECT min(created_at) FROM {}", parent.name());
+/// The newest row of before a moment, or up to it.
+async fn newest(
+    connection: &mut SqliteConnection,
+    before: &str,
+    moment: Timestamp,
+    watch: &Watch,
+) -> Result<Option<Timestamp>, StoreError> {
+    let moment = calendar::text(moment);
+    time(connection, format!("SELECT max(created_at) FROM api_requests WHERE created_at {before} '{moment}'"), watch)
+        .await
+}
+
+/// The span that the oldest row is in, of those from a moment on.
+async fn first(
+    connection: &mut SqliteConnection,
+    parent: Parent,
+    from: Option<Timestamp>,
+    watch: &Watch,
+) -> Result<Option<Leaf>, StoreError> {
+    let from = from.map(|from| format!(" WHERE created_at >= '{}'", calendar::text(from))).unwrap_or_default();
+    let first = time(connection, format!("SELECT min(created_at) FROM {}{from}", parent.name()), watch).await?;
+    Ok(first.map(|time| Leaf::of(parent, time)))
+}
+
+async fn time(
+    connection: &mut SqliteConnection,
+    statement: String,
+    watch: &Watch,
+) -> Result<Option<Timestamp>, StoreError> {
     let read = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
-    let oldest = watch.statement(&statement, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
-    Ok(oldest.and_then(|text| calendar::parse(&text)).map(|time| Leaf::of(parent, time)))
+    let time = watch.statement(&statement, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
+    Ok(time.and_then(|text| calendar::parse(&text)))
 }
 
 async fn retire(
