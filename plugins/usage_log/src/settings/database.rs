@@ -1,5 +1,7 @@
 //! Which database, as one writes it: `postgres://…` or `sqlite://FILE`. Connects to nothing.
 
+mod url;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,15 +38,18 @@ impl FromStr for Database {
         // the text may hold a password, so no error repeats it
         let wrong = |what: &str| Err(format!("{what}; write it like `postgres://user@host/name` or `sqlite://FILE`"));
         if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
-            let host = rest.split(['/', '?']).next().unwrap_or_default();
-            if host.rsplit('@').next().unwrap_or_default().is_empty() && !rest.contains("host=") {
-                return wrong("the database's URL names no host");
-            }
-            return Ok(Self::Postgres(text.to_owned()));
+            return match url::parse(rest) {
+                Ok(_) => Ok(Self::Postgres(text.to_owned())),
+                Err(what) => wrong(&what),
+            };
         }
         match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
-            Some("") => wrong("the database's URL names no file"),
             Some(path) if path.starts_with(":memory:") => wrong("a database in memory would not outlive the gateway"),
+            Some(path) if path.contains('?') => wrong("the URL of a file has no parameters"),
+            Some(path) if path.contains(char::is_control) => wrong("the database's URL has a control character in it"),
+            Some(path) if path.ends_with('/') || Path::new(path).file_name().is_none() => {
+                wrong("the database's URL names no file")
+            }
             Some(path) => Ok(Self::Sqlite(path.into())),
             None => wrong("this is not the URL of a database"),
         }
@@ -72,14 +77,10 @@ impl From<Database> for String {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres(url) => {
-                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-                let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-                // the `?` may be one of the password's, though no URL may have it there
-                let rest = if parameters.contains('@') { "…" } else { rest };
-                let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-                write!(f, "postgres://{rest}")
-            }
+            Self::Postgres(url) => match url.split_once("://").and_then(|(_, rest)| url::parse(rest).ok()) {
+                Some(url::Place { host, name }) => write!(f, "postgres://{host}/{name}"),
+                None => f.write_str("postgres://…"),
+            },
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
         }
     }
@@ -118,10 +119,15 @@ mod tests {
         assert_eq!(url.parse(), Ok(Database::Postgres(url.into())));
         for (wrong, what) in [
             ("mysql://x", "not the URL of a database"),
-            ("sqlite://", "names no file"),
             ("postgres://", "names no host"),
             ("postgres://u:secret@/x", "names no host"),
+            ("postgresql://u:secret@db/x?sslmode=requird", "`sslmode` of the database's URL is unknown"),
             ("sqlite://:memory:", "would not outlive"),
+            ("sqlite://", "names no file"),
+            ("sqlite:///", "names no file"),
+            ("sqlite://data/", "names no file"),
+            ("sqlite://..", "names no file"),
+            ("sqlite://ledger.db?mode=rwc", "has no parameters"),
         ] {
             let error = wrong.parse::<Database>().unwrap_err();
             assert!(error.contains(what) && !error.contains("secret"), "{wrong}: {error}");
@@ -130,10 +136,23 @@ mod tests {
 
     #[test]
     fn what_is_shown_of_it_holds_no_password() {
-        let database: Database = "postgres://u:se@cret@db/claude_nexus?password=x".parse().unwrap();
+        let database: Database = "postgres://u:se%40cret@db/claude_nexus?password=x".parse().unwrap();
         assert_eq!(format!("{database} {database:?}"), "postgres://db/claude_nexus postgres://db/claude_nexus");
-        for url in ["postgres://u:se?cret@db/x", "postgres://u:se@c?ret@db/x", "postgres://db/x?password=c@ret"] {
-            assert_eq!(url.parse::<Database>().unwrap().to_string(), "postgres://…", "{url}");
+        let url = "postgresql://db/x?password=c@ret&host=/run/postgresql";
+        assert_eq!(url.parse::<Database>().unwrap().to_string(), "postgres:///run/postgresql/x");
+        assert_eq!(Database::Postgres("postgres://u:se?cret@db/x".into()).to_string(), "postgres://…");
+    }
+
+    #[test]
+    fn the_driver_takes_every_url_that_is_taken_here() {
+        let passwords = ["p%40", "%23%2F%3F%25", "a!$&'()*+,;=~", "ü", "", "[", "\\", "a|b^c`d{e}\"<>"];
+        for password in passwords {
+            for rest in ["db/l", "[::1]:5432/l?sslmode=prefer", "%2Frun%2Fpg/l?options[search_path]=x"] {
+                let url = format!("postgres://u:{password}@{rest}");
+                if url.parse::<Database>().is_ok() {
+                    crate::store::open::postgres_options(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+                }
+            }
         }
     }
 }
