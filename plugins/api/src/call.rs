@@ -140,6 +140,14 @@ impl ModelCall {
         self.sent.is_none()
     }
 
+    /// The bytes that it holds beside the body as it was sent: the decoded text, and the facts.
+    #[must_use]
+    pub fn made_bytes(&self) -> usize {
+        let is_own = self.sent.as_ref().is_none_or(|sent| sent.as_ptr() != self.text.as_ptr());
+        let text = if is_own { self.text.len() } else { 0 };
+        text + size_of_val(self.calls())
+    }
+
     /// The body to send: as it came, or, if it was edited, the edited text without content-encoding.
     #[must_use]
     pub fn into_body(self) -> Bytes {

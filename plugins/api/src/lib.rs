@@ -2,7 +2,9 @@
 //! It knows no server, no socket and no configuration file, so a plugin's test needs none.
 
 mod answer;
+mod blocking;
 mod body;
+mod budget;
 mod call;
 mod credential;
 mod dialect;
@@ -18,7 +20,9 @@ mod usage;
 
 pub use answer::{Answer, AnswerState, CacheStatus, RequestType, Thread};
 pub use async_trait::async_trait;
+pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
+pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use bytes::Bytes;
 pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, TokenField, TokenLimit};
 pub use credential::{api_key, fingerprint};

@@ -1,7 +1,7 @@
 //! An answer made here instead of upstream, and the error objects of both dialects.
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
@@ -68,6 +68,13 @@ impl Reply {
         reply
     }
 
+    /// The same, saying in how many seconds another attempt is worth it.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        self
+    }
+
     /// The same, saying that the client must not try again.
     #[must_use]
     pub fn not_to_be_retried(mut self) -> Self {
@@ -89,12 +96,16 @@ pub enum ErrorKind {
     TooLarge,
     /// 429: more requests than there are servers for.
     TooManyRequests,
+    /// 431: the head is larger than allowed.
+    HeadTooLarge,
     /// 500: a fault of the gateway or of one of its plugins.
     Internal,
     /// 502: the upstream could not be reached or broke its answer.
     BadGateway,
     /// 503: no server can take the request.
     NoServer,
+    /// 503: the gateway holds as much as it may.
+    Overloaded,
     /// 504: the upstream did not answer in time.
     GatewayTimeout,
 }
@@ -109,29 +120,35 @@ impl ErrorKind {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
-            Self::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoServer | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     fn anthropic_type(self) -> &'static str {
         match self {
-            Self::InvalidRequest => "invalid_request_error",
+            Self::InvalidRequest | Self::HeadTooLarge => "invalid_request_error",
             Self::NotFound => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::TooManyRequests => "rate_limit_error",
             Self::RequestTimeout | Self::GatewayTimeout => "timeout_error",
+            Self::Overloaded => "overloaded_error",
             Self::Internal | Self::BadGateway | Self::NoServer => "api_error",
         }
     }
 
     fn openai_type(self) -> &'static str {
         match self {
-            Self::InvalidRequest | Self::NotFound | Self::RequestTimeout | Self::TooLarge => "invalid_request_error",
+            Self::InvalidRequest | Self::NotFound | Self::RequestTimeout | Self::TooLarge | Self::HeadTooLarge => {
+                "invalid_request_error"
+            }
             Self::TooManyRequests => "requests",
-            Self::Internal | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => "server_error",
+            Self::Internal | Self::BadGateway | Self::NoServer | Self::Overloaded | Self::GatewayTimeout => {
+                "server_error"
+            }
         }
     }
 
@@ -141,19 +158,24 @@ impl ErrorKind {
             Self::NotFound => Some("not_found"),
             Self::RequestTimeout => Some("request_timeout"),
             Self::TooLarge => Some("request_too_large"),
+            Self::HeadTooLarge => Some("request_header_fields_too_large"),
             Self::TooManyRequests => Some("rate_limit_exceeded"),
             Self::BadGateway => Some("bad_gateway"),
             Self::NoServer => Some("service_unavailable"),
+            Self::Overloaded => Some("overloaded"),
             Self::GatewayTimeout => Some("gateway_timeout"),
         }
     }
 
     fn retry_can_help(self) -> bool {
         match self {
-            Self::InvalidRequest | Self::NotFound | Self::TooLarge | Self::Internal => false,
-            Self::RequestTimeout | Self::TooManyRequests | Self::BadGateway | Self::NoServer | Self::GatewayTimeout => {
-                true
-            }
+            Self::InvalidRequest | Self::NotFound | Self::TooLarge | Self::HeadTooLarge | Self::Internal => false,
+            Self::RequestTimeout
+            | Self::TooManyRequests
+            | Self::BadGateway
+            | Self::NoServer
+            | Self::Overloaded
+            | Self::GatewayTimeout => true,
         }
     }
 }

@@ -98,6 +98,12 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl ByteSize {
+    /// So many kibibytes.
+    #[must_use]
+    pub const fn kibibytes(n: u64) -> Self {
+        Self(n << 10)
+    }
+
     /// So many mebibytes.
     #[must_use]
     pub const fn mebibytes(n: u64) -> Self {
