@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream;
-use plugin_api::{Asked as Tokens, BodyStream, Broken, Bytes, ModelCall};
+use plugin_api::{Asked as Tokens, BodyStream, Broken, Bytes, ModelCall, run_blocking};
 
 use crate::ResponseCache;
 use crate::asked::{Asked, Key};
@@ -161,5 +161,5 @@ async fn form(call: &ModelCall) -> Result<Vec<u8>, Bypass> {
     }
     // others of this thread need not wait for it
     let text = text.clone();
-    tokio::task::spawn_blocking(move || canonical::form(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
+    run_blocking(move || canonical::form(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
 }

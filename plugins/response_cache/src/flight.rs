@@ -18,6 +18,8 @@ pub(crate) use follower::{Cut, First, Follower};
 
 /// How far a follower may lag behind an answer that is not kept as a whole, in bytes.
 const LAG: usize = 1 << 20;
+/// The same where all flights together hold as much as they may.
+const SHORT_LAG: usize = 64 << 10;
 
 /// A call on its way.
 #[derive(Debug)]
@@ -117,7 +119,8 @@ impl Flight {
             self.held.bytes.fetch_add(piece.len(), Ordering::Relaxed);
         }
         if !state.whole {
-            let most = if state.followers == 0 { 0 } else { LAG.max(piece.len()) };
+            let lag = if self.held.bytes() > budget { SHORT_LAG } else { LAG };
+            let most = if state.followers == 0 { 0 } else { lag.max(piece.len()) };
             self.release(&mut state, most);
         }
         let (whole, followed) = (state.whole, state.followers > 0);

@@ -6,11 +6,17 @@ use std::time::Instant;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::http::header::CONTENT_ENCODING;
+use plugin_api::{BODIES, Charge};
 
 use crate::row::{Body, Piece, Row};
 use crate::settings::StoreBodies;
 
 use redact::redact;
+
+/// In what steps it is charged to the budget for bodies.
+const CHARGE_STEP: usize = 16 << 10;
+/// How many times bytes are held: their room doubles as they come, and pieces of them are copies.
+const COPIES: usize = 2;
 
 /// What is kept of an exchange's bodies.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(crate) struct Kept {
     /// The pieces of it: when each came, and its length.
     pieces: Vec<(i64, usize)>,
     chunks: Vec<Piece>,
+    /// What all of it takes.
+    charge: Charge,
     /// Whether credentials have been overwritten, and the pieces made.
     redacted: bool,
 }
@@ -37,6 +45,7 @@ impl Kept {
             response: Body::default(),
             pieces: Vec::new(),
             chunks: Vec::new(),
+            charge: BODIES.charge(),
             redacted: false,
         }
     }
@@ -45,7 +54,7 @@ impl Kept {
     pub(crate) fn request(&mut self, text: &[u8], settings: &StoreBodies) {
         if settings.request_body {
             let mut body = Body::default();
-            add(&mut body, text, settings.max_body.as_usize());
+            add(&mut body, text, settings.max_body.as_usize(), 0, &mut self.charge);
             self.request = Some(body);
         }
     }
@@ -61,7 +70,8 @@ impl Kept {
         if bytes.is_empty() || !(settings.response_body || settings.chunks) {
             return;
         }
-        let length = add(&mut self.response, bytes, settings.max_body.as_usize());
+        let other = self.request.as_ref().map_or(0, |body| body.bytes.len());
+        let length = add(&mut self.response, bytes, settings.max_body.as_usize(), other, &mut self.charge);
         if settings.chunks && length > 0 {
             let after_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
             self.pieces.push((after_ms, length));
@@ -102,9 +112,14 @@ impl Kept {
     }
 }
 
-/// Adds to a body what it has room for, and tells how much that is.
-fn add(body: &mut Body, bytes: &[u8], most: usize) -> usize {
-    let room = most - body.bytes.len().min(most);
+/// Adds to a body what it has room for beside `other` bytes, and tells how much that is: nothing more once the budget is
+/// spent.
+fn add(body: &mut Body, bytes: &[u8], most: usize, other: usize, charge: &mut Charge) -> usize {
+    let mut room = most - body.bytes.len().min(most);
+    let held = body.bytes.len() + bytes.len().min(room) + other;
+    if body.truncated || charge.cover(COPIES * held, CHARGE_STEP).is_err() {
+        room = 0;
+    }
     let length = bytes.len().min(room);
     body.bytes.extend_from_slice(&bytes[..length]);
     body.truncated |= bytes.len() > room;

@@ -6,9 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use plugin_api::Answer;
+use plugin_api::{Answer, run_blocking};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use crate::asked::Key;
 use crate::entry::{Entry, Epoch};
@@ -50,7 +49,7 @@ pub(crate) async fn unpacked(key: Key, value: Vec<u8>, max: usize) -> Option<Ent
 
 /// Does what takes long for so many bytes elsewhere.
 async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
-    if bytes < LONG { work() } else { spawn_blocking(work).await.ok().flatten() }
+    if bytes < LONG { work() } else { run_blocking(work).await.flatten() }
 }
 
 fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
