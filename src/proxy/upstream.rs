@@ -17,6 +17,10 @@ use crate::health::Check;
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
+/// What a server may send ahead of one client on an HTTP/2 connection, and of all of them, in bytes.
+const STREAM_WINDOW: u32 = 512 << 10;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
 /// A group of servers that answer alike.
 pub struct Upstream {
     /// Its name in the YAML.
@@ -185,6 +189,9 @@ fn template(
             peer.options.set_http_version(2, 1);
             peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
             peer.options.read_timeout = Some(timeouts.first_byte);
+            // Pingora's own are 8 MiB both: one client that takes nothing would stop all others of its connection
+            peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+            peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
         }
     }
     peer
