@@ -18,6 +18,7 @@
 //! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
 //! | [`tls`] | certificates of listeners, chosen by name |
 //! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
+//! | [`memory`] | how much memory requests may take: budgets, and the one figure of a configuration |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
@@ -51,6 +52,7 @@ pub mod dns;
 pub mod health;
 pub mod located;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod migrate;
 pub mod plugins;

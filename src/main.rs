@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tollgate::memory::Sizes;
 use tollgate::server::{self, Source, Started};
 use tollgate::{config, demo, migrate, simulate, usage};
 
@@ -48,8 +49,9 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
         Command::Check(file) => match config::check(&file.config) {
-            Ok(_) => {
+            Ok(config) => {
                 say(format_args!("{}: ok", file.config.display()));
+                say(format_args!("memory: {}", Sizes::of(&config)));
                 ExitCode::SUCCESS
             }
             Err(errors) => failed(&errors),

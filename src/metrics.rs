@@ -2,6 +2,7 @@
 
 mod family;
 mod held;
+mod memory;
 mod requests;
 mod servers;
 #[cfg(test)]
@@ -143,7 +144,7 @@ impl Metrics {
         self.access_log_lost.clone()
     }
 
-    /// All figures and those of these upstreams and servers, in Prometheus' text format 0.0.4.
+    /// All figures, those of memory, and those of these upstreams and servers, in Prometheus' text format 0.0.4.
     #[must_use]
     pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
@@ -153,6 +154,7 @@ impl Metrics {
         let mut families = self.registry.gather();
         families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
+        families.extend(memory::families());
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!(error:%; "metrics cannot be written");
         }

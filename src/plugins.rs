@@ -103,6 +103,15 @@ impl PluginEntry {
         }
     }
 
+    /// How many answers its cache may keep in memory, and their bytes, where it has one. Caches with the same bounds are one.
+    #[must_use]
+    pub fn cache_bounds(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::ResponseCache(Switch::On(config)) => Some((config.memory.max_entries, config.memory.max_bytes.get())),
+            _ => None,
+        }
+    }
+
     /// Checks its settings as a whole; opens and keeps nothing.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ use exchange::Exchange;
 
 pub use request::KEPT_ALIVE;
 pub use snapshot::{Lasting, Limits, Route, Snapshot};
-pub use watch::{Watch, guarded};
+pub use watch::{ClientBytes, Watch, guarded};
 
 /// The gateway as Pingora drives it.
 pub struct Gateway {

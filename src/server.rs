@@ -2,8 +2,11 @@
 
 mod connection;
 mod front;
+mod h2_heads;
+mod incoming_head;
 mod listener;
 mod listeners;
+mod refused;
 mod running;
 mod source;
 mod stall;

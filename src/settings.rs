@@ -23,6 +23,19 @@ pub struct ServerSettings {
     /// The largest request body that is read for plugins; a larger one gets 413. A route whose plugins read no body
     /// streams it, whatever its size.
     pub max_body: ByteSize,
+    /// What bodies may take in memory, all together: what is read of them for plugins, what is unpacked of it, and what is
+    /// kept of answers for the ledger and for slow clients. A request beyond it gets 503. At least 1 MiB; absent: a quarter
+    /// of the memory of the machine, or of the control group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body_memory: Option<MemorySize>,
+    /// The largest head of a request, from 1 KiB to 1 MiB; a larger one gets 431. HTTP/2 counts 32 bytes more for each
+    /// field, and learns of a change with the next connection.
+    pub max_header: HeaderSize,
+    /// What heads may take in memory, all together, beyond the first 8 KiB of each, and the streams of HTTP/2 connections
+    /// with 64 KiB each. A request beyond it gets 503. At least 1 MiB; absent: an eighth of the memory of the machine, or
+    /// of the control group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_header_memory: Option<MemorySize>,
     /// How long a client may take to send a body that is read for plugins; a slower one gets 408.
     pub body_timeout: Period,
     /// How long a client may take to send the head of a request, before the connection is closed.
@@ -37,10 +50,83 @@ impl Default for ServerSettings {
             threads: None,
             drain_timeout: Period::from_secs(600),
             max_body: ByteSize::mebibytes(32),
+            max_body_memory: None,
+            max_header: HeaderSize(ByteSize::kibibytes(64)),
+            max_header_memory: None,
             body_timeout: Period::from_secs(60),
             header_timeout: Period::from_secs(60),
             keepalive_timeout: Period::from_secs(75),
         }
+    }
+}
+
+/// A budget of memory: no less than a small gateway needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "ByteSize", into = "ByteSize")]
+#[schemars(with = "ByteSize")]
+pub struct MemorySize(ByteSize);
+
+impl MemorySize {
+    const LEAST: ByteSize = ByteSize::mebibytes(1);
+
+    /// As a size.
+    #[must_use]
+    pub fn get(self) -> ByteSize {
+        self.0
+    }
+}
+
+impl TryFrom<ByteSize> for MemorySize {
+    type Error = String;
+
+    fn try_from(size: ByteSize) -> Result<Self, String> {
+        if size < Self::LEAST {
+            Err(format!("`{size}` is too little; it must be at least 1MiB"))
+        } else {
+            Ok(Self(size))
+        }
+    }
+}
+
+impl From<MemorySize> for ByteSize {
+    fn from(size: MemorySize) -> Self {
+        size.0
+    }
+}
+
+/// The size of a head: what an ordinary client sends, and no more than the parser takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "ByteSize", into = "ByteSize")]
+#[schemars(with = "ByteSize")]
+pub struct HeaderSize(ByteSize);
+
+impl HeaderSize {
+    const LEAST: ByteSize = ByteSize::kibibytes(1);
+    const MOST: ByteSize = ByteSize::mebibytes(1);
+    /// What Pingora's parser takes, which is one byte less.
+    const PARSED: usize = (1 << 20) - 1;
+
+    /// In bytes.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0.as_usize().min(Self::PARSED)
+    }
+}
+
+impl TryFrom<ByteSize> for HeaderSize {
+    type Error = String;
+
+    fn try_from(size: ByteSize) -> Result<Self, String> {
+        if size < Self::LEAST || size > Self::MOST {
+            return Err(format!("max_header is {size}; it must be 1KiB to 1MiB"));
+        }
+        Ok(Self(size))
+    }
+}
+
+impl From<HeaderSize> for ByteSize {
+    fn from(size: HeaderSize) -> Self {
+        size.0
     }
 }
 

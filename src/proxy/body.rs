@@ -13,11 +13,13 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use plugin_api::{BODIES, Charge, Shortage};
 
 /// What Pingora keeps of a body for a second attempt.
 const RETRY_BUFFER: usize = 64 * 1024;
-/// Where a body of unknown length begins.
-const FIRST_CAPACITY: usize = 8 * 1024;
+/// The room with which a body begins: one of unknown length, and one of a known length, if that is longer.
+const FIRST_ROOM: usize = 8 * 1024;
+const FIRST_ROOM_OF_KNOWN: usize = 64 * 1024;
 
 /// What came of reading.
 pub enum Read {
@@ -25,9 +27,16 @@ pub enum Read {
     Whole(Bytes),
     /// It is longer than allowed; the rest was not read.
     TooLarge,
+    /// There is no memory left for it; the rest was not read.
+    NoRoom(Shortage),
 }
 
-/// Reads the body up to `max` bytes. The caller keeps the time.
+/// Reads the body up to `max` bytes. The caller keeps the time. The bytes are charged to the budget for bodies for as long as
+/// any of them is there.
+///
+/// What is charged is the room made for them, which doubles as they come: a length that is only claimed takes none of it, so
+/// that nobody can lock others out by claims. Nobody waits for room either, so bodies that got half way cannot block each
+/// other: one of them is refused, and the others have what it held.
 ///
 /// # Errors
 /// What the client's connection did; the source is always downstream.
@@ -37,19 +46,45 @@ pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
     if length.is_some_and(|length| length > max) {
         return Ok(Read::TooLarge);
     }
+    if length.is_some_and(|length| !BODIES.could_hold(length)) {
+        return Ok(Read::NoRoom(Shortage::Never));
+    }
     invite(session).await?;
-    // only what is written to takes memory, so a length that is claimed costs nothing yet
-    let mut body = BytesMut::with_capacity(length.unwrap_or(FIRST_CAPACITY));
+    let (mut body, mut charge) = (Vec::new(), BODIES.charge());
     while let Some(piece) = next(session, length, body.len()).await? {
         if piece.len() > max - body.len() {
             return Ok(Read::TooLarge);
+        }
+        if let Err(shortage) = make_room(&mut body, piece.len(), length, max, &mut charge) {
+            return Ok(Read::NoRoom(shortage));
         }
         body.extend_from_slice(&piece);
     }
     if session.retry_buffer_truncated() {
         rewind(session).await?;
     }
-    Ok(Read::Whole(body.freeze()))
+    Ok(Read::Whole(charge.on(body.into())))
+}
+
+/// Makes room for a piece: twice what there was, but no more than the whole can take.
+fn make_room(
+    body: &mut Vec<u8>,
+    piece: usize,
+    length: Option<usize>,
+    max: usize,
+    charge: &mut Charge,
+) -> Result<(), Shortage> {
+    let needed = body.len() + piece;
+    let before = body.capacity();
+    if needed <= before {
+        return Ok(());
+    }
+    let first = if length.is_some() { FIRST_ROOM_OF_KNOWN } else { FIRST_ROOM };
+    let room = before.saturating_mul(2).max(first).min(length.unwrap_or(max)).max(needed);
+    charge.grow_to(room)?;
+    body.reserve_exact(room - body.len());
+    charge.settle(body.capacity());
+    Ok(())
 }
 
 /// Answers `Expect: 100-continue` (RFC 9110 §10.1.1), for which the client waits before it sends its body.
@@ -62,6 +97,20 @@ pub async fn invite(session: &mut Session) -> Result<()> {
         session.write_continue_response().await.map_err(|e| e.into_down())?;
     }
     Ok(())
+}
+
+/// What Pingora will keep, at most, of a body that is not read here.
+#[must_use]
+pub fn kept_of_stream(session: &mut Session) -> usize {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok().and_then(|length| length.parse().ok()));
+    let kept = match length {
+        Some(length) => length.unwrap_or(RETRY_BUFFER).min(RETRY_BUFFER),
+        None if session.downstream_session.is_body_done() => 0,
+        None => RETRY_BUFFER,
+    };
+    // no more than a connection has anyway
+    if kept > FIRST_ROOM { kept } else { 0 }
 }
 
 async fn next(session: &mut Session, length: Option<usize>, read: usize) -> Result<Option<Bytes>> {

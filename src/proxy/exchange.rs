@@ -12,12 +12,13 @@ use log::error;
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
+use plugin_api::{Charge, Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
 
 use crate::balance::FaultKind;
 use crate::chain::Seats;
 use crate::dialect::StreamUsageFilter;
+use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
@@ -53,6 +54,10 @@ pub struct Exchange {
     pub request_edits: HeaderEdits,
     /// The body to send, if it was read here.
     pub body: Option<ReadBody>,
+    /// What is kept of one that streams, charged for as long as it may be.
+    pub stream_charge: Option<Charge>,
+    /// What its head takes.
+    pub head_charge: Charge,
     /// The attempts upstream.
     pub attempts: Attempts,
     /// Whether a plugin asked for usage that the client does not get.
@@ -109,10 +114,42 @@ pub enum Part {
 
 /// A body that was read here in full.
 pub struct ReadBody {
-    /// The bytes to send.
+    /// The bytes to send; none any more once they can no longer be sent again.
     pub bytes: Bytes,
     /// Whether a plugin changed it, so that it goes out without its content-encoding.
     pub edited: bool,
+    /// Whether the present attempt has been given them.
+    sent: bool,
+    /// Whether there will be no other attempt.
+    last: bool,
+}
+
+impl ReadBody {
+    /// A body that has not been sent yet.
+    #[must_use]
+    pub fn new(bytes: Bytes, edited: bool) -> Self {
+        Self { bytes, edited, sent: false, last: false }
+    }
+
+    /// An attempt begins.
+    pub fn attempt(&mut self) {
+        self.sent = false;
+    }
+
+    /// The bytes for the present attempt.
+    pub fn send(&mut self) -> Bytes {
+        self.sent = true;
+        if self.last { std::mem::take(&mut self.bytes) } else { self.bytes.clone() }
+    }
+
+    /// The answer to the present attempt goes to the client: nobody needs the bytes again, and they need not stay in memory
+    /// for as long as the answer takes.
+    pub fn answered(&mut self) {
+        self.last = true;
+        if self.sent {
+            self.bytes = Bytes::new();
+        }
+    }
 }
 
 impl Exchange {
@@ -132,6 +169,8 @@ impl Exchange {
             seats: Seats::default(),
             request_edits: HeaderEdits::default(),
             body: None,
+            stream_charge: None,
+            head_charge: HEADS.charge(),
             attempts: Attempts::default(),
             adds_stream_usage: false,
             stream_usage: None,

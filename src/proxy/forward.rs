@@ -51,7 +51,8 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
         // something has to be taken out of the answer, which can only be done in plain text
         head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }
-    if let Some(body) = &x.body {
+    if let Some(body) = &mut x.body {
+        body.attempt();
         frame(head, body, x.present)?;
     }
     // on HTTP/2 Pingora keeps the time itself

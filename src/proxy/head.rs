@@ -1,6 +1,49 @@
 //! What of a request's head the gateway cares about, found in one pass: every look-up in a header map costs a hash.
 
-use http::HeaderMap;
+use http::{HeaderMap, Version};
+use pingora_proxy::Session;
+
+use crate::memory::FREE_HEAD;
+
+/// What a stream of an HTTP/2 connection takes, where an HTTP/1.1 connection has one request at a time.
+const STREAM: usize = 64 << 10;
+/// What a field takes besides its bytes: here, and once more in the head that goes upstream.
+const FIELD: usize = 256;
+/// What HTTP/2 counts for each field besides its bytes (RFC 9113 §6.5.2).
+const H2_FIELD: usize = 32;
+
+/// How large a head is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSize {
+    /// Its bytes on HTTP/1.1; on HTTP/2, those of its fields, and 32 for each.
+    pub bytes: usize,
+    fields: usize,
+    is_h2: bool,
+}
+
+/// How large the head of this request is.
+#[must_use]
+pub fn size(session: &Session) -> HeadSize {
+    let head = session.req_header();
+    let fields = head.headers.len();
+    if head.version != Version::HTTP_2 {
+        return HeadSize { bytes: session.downstream_session.to_h1_raw().len(), fields, is_h2: false };
+    }
+    let named = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + H2_FIELD);
+    let uri = &head.uri;
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let pseudo = target + uri.authority().map_or(0, |authority| authority.as_str().len()) + 4 * H2_FIELD;
+    HeadSize { bytes: named.sum::<usize>() + pseudo, fields, is_h2: true }
+}
+
+impl HeadSize {
+    /// What it takes in memory beyond what a connection takes anyway: a buffer has up to twice the bytes in it.
+    #[must_use]
+    pub fn charged(self) -> usize {
+        let stream = if self.is_h2 { STREAM } else { 0 };
+        stream + (2 * self.bytes + FIELD * self.fields).saturating_sub(2 * FREE_HEAD)
+    }
+}
 
 /// Which headers are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

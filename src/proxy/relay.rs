@@ -6,14 +6,17 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
 use pingora_error::{Error, ErrorType};
 use pingora_proxy::Session;
+use plugin_api::BODIES;
 
 use super::delivery::{Delivery, Relaying};
 use super::reply;
 use super::watch::Watch;
 
-/// What an answer may be ahead of a slow client, in bytes. Only then does the client make the call wait, or is let go where
-/// that holds up others.
+/// What an answer may be ahead of a slow client, in bytes, while the budget for bodies allows it. Only then does the client
+/// make the call wait, or is let go where that holds up others.
 const AHEAD: usize = 8 << 20;
+/// In what steps it is charged, so that small pieces cost nothing.
+const CHARGE_STEP: usize = 64 << 10;
 
 /// Why an answer did not come to its end.
 pub enum Broken {
@@ -56,7 +59,7 @@ async fn pass(
     mut shared: impl Future<Output = ()> + Unpin,
 ) -> Result<(), Broken> {
     let mut call_over = pin!(delivery.call_over());
-    let mut waiting = Vec::new();
+    let (mut waiting, mut held) = (Vec::new(), BODIES.charge());
     let mut open = true;
     loop {
         if waiting.is_empty() && open {
@@ -78,22 +81,25 @@ async fn pass(
         if tasks.is_empty() {
             return Err(Broken::Answer);
         }
-        let mut ahead = 0;
+        // what is being written stays charged until it is
+        let _writing = std::mem::replace(&mut held, BODIES.charge());
+        let (mut ahead, mut full) = (0, false);
         let ended = {
             let mut writing = pin!(session.write_response_tasks(tasks));
             loop {
                 tokio::select! {
                     biased;
                     ended = &mut writing => break ended.map_err(Broken::Client)?,
-                    task = handle.rx.recv(), if open && ahead < AHEAD => {
+                    task = handle.rx.recv(), if open && !full => {
                         open = task.is_some();
                         ahead += task.as_ref().map_or(0, size);
                         waiting.extend(task);
-                        if ahead >= AHEAD {
+                        full = ahead >= AHEAD || held.cover(ahead, CHARGE_STEP).is_err();
+                        if full {
                             call.client_stalls();
                         }
                     }
-                    () = &mut shared, if ahead >= AHEAD => {
+                    () = &mut shared, if full => {
                         let words = "too slow for an answer that others wait for";
                         return Err(Broken::Client(Error::explain(ErrorType::WriteTimedout, words)));
                     }
@@ -101,7 +107,7 @@ async fn pass(
             }
         };
         delivery.note(session);
-        if ahead >= AHEAD {
+        if full {
             call.client_takes();
         }
         if ended {

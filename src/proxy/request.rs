@@ -1,24 +1,27 @@
 //! The way in: admission, route, plugins, body, and the choice of a server.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
+use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{ErrorKind, Reply, RequestHead};
+use plugin_api::{BODIES, ErrorKind, Reply, RequestHead, Shortage, run_blocking};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::chain::Stop;
 use crate::dialect;
+use crate::memory::count_large_head;
 use crate::routes::OnClientGone;
 
 use super::body::{self, Read};
 use super::drain;
 use super::exchange::{Exchange, ReadBody};
 use super::failure::Failure;
-use super::head::Present;
+use super::head::{self, Present};
 use super::key;
 use super::reply;
 use super::upstream::Upstream;
@@ -52,6 +55,9 @@ pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool
     }
 }
 
+/// In how many seconds one that was refused for want of memory may come again.
+const RETRY_AFTER: u64 = 1;
+
 /// What keeps a request from its upstream.
 enum Halt {
     Answer(Box<Reply>),
@@ -67,6 +73,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     // RFC 9112 §9.3.2: a client may send its next request before this answer; it waits its turn. Not behind chunks: their
     // size lines are read leniently below us, so what a stricter proxy before us takes for a body could look like a request
     session.downstream_session.set_pipelining_enabled(!x.present.transfer_encoding);
+    check_head(session, x)?;
     if let Err(fault) = admit(session, x.present) {
         return Err(refuse(x, ErrorKind::InvalidRequest, fault));
     }
@@ -100,8 +107,34 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.attempts.tokens = ASSUMED_TOKENS;
     if drains || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some() {
         read_body(session, x).await?;
-    } else if x.present.expect {
+        return Ok(());
+    }
+    // what Pingora keeps of a body that streams, for another attempt
+    let kept = body::kept_of_stream(session);
+    if kept > 0 {
+        let mut charge = BODIES.charge();
+        charge.grow_to(kept).map_err(|shortage| no_room(x, shortage))?;
+        x.stream_charge = Some(charge);
+    }
+    if x.present.expect {
         body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
+    }
+    Ok(())
+}
+
+/// Refuses a head that is larger than allowed, or for which there is no memory left.
+fn check_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
+    let size = head::size(session);
+    let max = x.snapshot.limits.max_header;
+    if size.bytes > max {
+        count_large_head();
+        info!(id:% = x.outcome.id, bytes = size.bytes; "request head refused: it is larger than max_header");
+        x.outcome.error = Some("head_too_large");
+        let message = format!("The request head is larger than {max} bytes");
+        return Err(refuse(x, ErrorKind::HeadTooLarge, &message));
+    }
+    if x.head_charge.grow_to(size.charged()).is_err() {
+        return Err(overloaded(x, "head_memory", "The gateway holds as many requests as it may"));
     }
     Ok(())
 }
@@ -178,6 +211,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let read = tokio::time::timeout(limits.body_timeout, body::read(session, limits.max_body)).await;
     let bytes = match read {
         Ok(Ok(Read::Whole(bytes))) => bytes,
+        Ok(Ok(Read::NoRoom(shortage))) => return Err(no_room(x, shortage)),
         Ok(Ok(Read::TooLarge)) => {
             let message = format!("The request body is larger than {} bytes", limits.max_body);
             return Err(refuse(x, ErrorKind::TooLarge, &message));
@@ -188,7 +222,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.outcome.request_bytes = bytes.len() as u64;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     let Some(endpoint) = x.outcome.endpoint.filter(|_| !x.seats.is_empty() || upstream.reads_body) else {
-        x.body = Some(ReadBody { bytes, edited: false });
+        x.body = Some(ReadBody::new(bytes, false));
         return Ok(());
     };
     let headers = &session.req_header().headers;
@@ -205,11 +239,27 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let (mut call, keys) = if bytes.len() > in_line || x.present.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
-        let read = tokio::task::spawn_blocking(move || read(&upstream, &headers, bytes)).await;
-        read.map_err(|e| Halt::Fail(Failure::Internal, Error::because(ErrorType::InternalError, "reading a call", e)))?
+        let reading = run_blocking(move || read(&upstream, &headers, bytes));
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(limits.body_timeout, reading) => read,
+            // it may have to wait for others; nobody waits for a client that has left
+            gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
+        };
+        match read {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                let error = Error::explain(ErrorType::InternalError, "reading a call panicked");
+                return Err(Halt::Fail(Failure::Internal, error));
+            }
+            Err(_) => return Err(overloaded(x, "busy", "The gateway reads as many large bodies as it may")),
+        }
     } else {
         read(&upstream, headers, bytes)
     };
+    // what was made of the body, which goes with the call
+    let mut made = BODIES.charge();
+    made.cover(call.made_bytes(), 1).map_err(|shortage| no_room(x, shortage))?;
     for (place, key) in keys {
         x.attempts.keys[place] = Some(key);
     }
@@ -223,10 +273,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         biased;
         ran = x.seats.request_body(&mut call) => ran,
         // a plugin may wait for long; nobody waits for a client that has left
-        gone = session.downstream_session.read_body_or_idle(true) => {
-            let error = gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
-            return Err(client_fault(x, error));
-        }
+        gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
     };
     x.outcome.cache = call.cache;
     x.outlive = call.outlive.take();
@@ -234,8 +281,47 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.adds_stream_usage = call.adds_stream_usage();
     x.attempts.tokens = key::tokens(&call);
     let edited = call.is_edited();
-    x.body = Some(ReadBody { bytes: call.into_body(), edited });
+    let mut bytes = call.into_body();
+    if edited {
+        made.settle(bytes.len());
+        bytes = made.on(bytes);
+    }
+    x.body = Some(ReadBody::new(bytes, edited));
     Ok(())
+}
+
+/// The client left before its call could go upstream.
+fn left(x: &mut Exchange, error: Option<Box<Error>>) -> Halt {
+    let error = error.unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
+    client_fault(x, error)
+}
+
+/// Refuses a body for which there is no memory left.
+fn no_room(x: &mut Exchange, shortage: Shortage) -> Halt {
+    match shortage {
+        Shortage::Full => overloaded(x, "body_memory", "The gateway holds as many request bodies as it may"),
+        Shortage::Never => {
+            x.outcome.error = Some("body_memory");
+            refuse(x, ErrorKind::TooLarge, "The request body is larger than the gateway can hold")
+        }
+    }
+}
+
+/// Refuses what another attempt may get through.
+fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
+    x.outcome.error = Some(reason);
+    told_of_overload(x, reason);
+    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.outcome.id);
+    Halt::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
+}
+
+/// Tells the operator, but not of each of many.
+fn told_of_overload(x: &Exchange, reason: &'static str) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = x.outcome.started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    if LAST.swap(now, Ordering::Relaxed) != now {
+        warn!(id:% = x.outcome.id, reason; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
+    }
 }
 
 /// A client that broke its own request is told so; one that left is told nothing.
@@ -263,9 +349,10 @@ fn halted(x: &mut Exchange, stop: Stop) -> Halt {
 
 /// A piece of the request's body is about to go upstream.
 pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
-    match &x.body {
+    match &mut x.body {
         // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
-        Some(read) => *body = Some(if end { read.bytes.clone() } else { Bytes::new() }),
+        Some(read) if end => *body = Some(read.send()),
+        Some(_) => *body = Some(Bytes::new()),
         None => {
             x.watch.progress();
             // the last frame of an h2 body may be empty; written as a piece, it would end the body twice

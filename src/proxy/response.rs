@@ -30,6 +30,9 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     x.outcome.status = Some(status);
     x.outcome.first_byte = Some(x.began.elapsed());
     x.failure = None;
+    if let Some(body) = &mut x.body {
+        body.answered();
+    }
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
     passing::begin(head, x);

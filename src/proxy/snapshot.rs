@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::dns::Resolver;
 use crate::health::{Checks, Subject};
 use crate::located::Location;
+use crate::memory::Sizes;
 use crate::metrics::{Metrics, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};
 use crate::routes::{HostPattern, OnClientGone, Router};
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Further names of the admin listener.
     pub admin_hosts: Vec<HostPattern>,
+    /// How much memory they may take.
+    pub sizes: Sizes,
     /// Where requests are logged.
     pub access_log: AccessLog,
     /// Where they are counted.
@@ -53,6 +56,8 @@ pub struct Route {
 /// What bounds a request.
 #[derive(Clone, Copy)]
 pub struct Limits {
+    /// The largest head of a request.
+    pub max_header: usize,
     /// The largest body that is read for plugins.
     pub max_body: usize,
     /// How long it may take to come.
@@ -120,11 +125,13 @@ impl Snapshot {
             routes,
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
+                max_header: config.server.max_header.get(),
                 body_timeout: config.server.body_timeout.get(),
                 header_timeout: config.server.header_timeout.get(),
                 keepalive_timeout: config.server.keepalive_timeout.get(),
                 longest_idle: in_order.iter().map(|upstream| upstream.timeouts.idle).max().unwrap_or_default(),
             },
+            sizes: Sizes::of(config),
             upstreams: in_order,
             admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             access_log,
@@ -135,6 +142,7 @@ impl Snapshot {
 
     /// Tells its upstreams and plugins that it is at work: nothing can keep it from that any more.
     pub fn in_force(&self) {
+        self.sizes.apply();
         self.upstreams.iter().for_each(|upstream| upstream.pool.come_into_force());
         self.routes.iter().for_each(|route| route.chain.in_force());
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use log::warn;
 use pingora_error::{Error, ErrorType, Result};
-use plugin_api::{Edit, Endpoint};
+use plugin_api::{BODIES, Edit, Endpoint, run_blocking};
 
 use crate::balance::Fallback;
 use crate::dialect;
@@ -41,13 +41,16 @@ async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
     let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
         // others of this thread need not wait for it
         let settings = settings.clone();
-        let renamed = tokio::task::spawn_blocking(move || renamed(endpoint, &headers, bytes, &settings, max)).await;
-        renamed.map_err(|e| Error::because(ErrorType::InternalError, "renaming the model of a call", e))?
+        let renamed = run_blocking(move || renamed(endpoint, &headers, bytes, &settings, max)).await;
+        renamed.ok_or_else(|| Error::explain(ErrorType::InternalError, "renaming the model of a call panicked"))?
     } else {
         renamed(endpoint, &headers, bytes, settings, max)
     };
     if let Some(bytes) = renamed {
-        x.body = Some(ReadBody { bytes, edited: true });
+        // in the place of what was charged before
+        let mut charge = BODIES.charge();
+        charge.settle(bytes.len());
+        x.body = Some(ReadBody::new(charge.on(bytes), true));
     }
     Ok(())
 }

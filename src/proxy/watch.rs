@@ -51,6 +51,17 @@ enum Phase {
     Over,
 }
 
+/// What bytes from a client belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientBytes {
+    /// The head of a request, which begins with them.
+    HeadBegins,
+    /// The rest of a head.
+    Head,
+    /// A body, or a connection that is not watched as a whole.
+    Other,
+}
+
 /// A deadline that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
@@ -106,16 +117,27 @@ impl Watch {
         WATCH.try_with(Arc::clone).ok()
     }
 
-    /// Bytes came from the client of the present task: the first of a request, if one is awaited.
-    pub fn client_sent() {
-        // a task without a watch is one that reads before the first request, as TLS does
-        let _ = WATCH.try_with(|watch| {
+    /// Bytes came from the client of the present task: the first of a request, if one is awaited. Tells what they are.
+    pub fn client_sent() -> ClientBytes {
+        let sent = WATCH.try_with(|watch| {
             let mut state = watch.state();
-            if let Phase::Idle { head, .. } = state.phase {
-                state.phase = Phase::RequestHead(head);
-                state.since = Instant::now();
+            match state.phase {
+                Phase::Idle { head, .. } => {
+                    state.phase = Phase::RequestHead(head);
+                    state.since = Instant::now();
+                    ClientBytes::HeadBegins
+                }
+                Phase::RequestHead(_) => ClientBytes::Head,
+                _ => ClientBytes::Other,
             }
         });
+        // a task without a watch is one that reads before the first request, as TLS does
+        sent.unwrap_or(ClientBytes::Other)
+    }
+
+    /// Whether the rest of a head is awaited from the client of the present task.
+    pub fn awaits_rest_of_head() -> bool {
+        WATCH.try_with(|watch| matches!(watch.state().phase, Phase::RequestHead(_))).unwrap_or(false)
     }
 
     /// The client of the present task has left. Whether nobody need know yet: its answer is complete, and may take `LINGER`

@@ -16,14 +16,18 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::server::TlsStream;
 
 use crate::proxy::Watch;
 
+use super::h2_heads::{H2Heads, NoMemory};
+use super::incoming_head::{IncomingHead, TooMuch};
+use super::refused;
 use super::stall::Stall;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
@@ -39,6 +43,46 @@ pub struct Connection {
     accepted: SystemTime,
     patience: Patience,
     stall: Stall,
+    heads: Heads,
+    fd: RawFd,
+    refusal: Option<oneshot::Sender<Refused>>,
+}
+
+/// What is known of the heads of its requests.
+enum Heads {
+    Http1(Box<IncomingHead>),
+    Http2(Box<H2Heads>),
+}
+
+/// What bounds the heads of a connection's requests.
+pub struct HeadBounds {
+    /// The largest, in bytes.
+    pub max: usize,
+    /// Where the connection goes that has a larger one.
+    pub refusal: oneshot::Sender<Refused>,
+}
+
+/// A connection that was taken from Pingora, to be answered that its head is refused.
+pub struct Refused {
+    transport: Transport,
+    path: String,
+    why: TooMuch,
+}
+
+impl Refused {
+    /// Why it is refused.
+    pub fn why(&self) -> TooMuch {
+        self.why
+    }
+
+    /// Answers the client, and closes the connection so that it can read the answer.
+    pub async fn answer(self, max: usize) {
+        match self.transport {
+            Transport::Plain(stream) => refused::answer(stream, &self.path, self.why, max).await,
+            Transport::Tls(stream) => refused::answer(stream, &self.path, self.why, max).await,
+            Transport::Taken => {}
+        }
+    }
 }
 
 /// How long a client may take to say what it wants.
@@ -64,15 +108,43 @@ impl Patience {
 enum Transport {
     Plain(BufWriter<TcpStream>),
     Tls(Box<TlsStream<TcpStream>>),
+    /// It was refused, and is answered elsewhere.
+    Taken,
 }
 
 impl Transport {
+    /// Reads no more than `most` bytes.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, most: usize) -> Poll<io::Result<()>> {
+        fn bounded(
+            stream: &mut (impl AsyncRead + Unpin),
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+            most: usize,
+        ) -> Poll<io::Result<()>> {
+            if most >= buf.remaining() {
+                return Pin::new(stream).poll_read(cx, buf);
+            }
+            Pin::new(&mut stream.take(most as u64)).poll_read(cx, buf)
+        }
+        match self {
+            // what is read does not pass the write buffer
+            Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
+            Self::Tls(stream) => bounded(stream, cx, buf, most),
+            Self::Taken => taken(),
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Taken => taken(),
         }
     }
+}
+
+fn taken<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 /// What Pingora answers alone, to what is no HTTP, without the line that names it; `None` for every other answer.
@@ -92,10 +164,11 @@ fn without_signature(buf: &[u8]) -> Option<Vec<u8>> {
 impl Connection {
     /// A plain connection. One whose first bytes take longer than `patience` has is given up.
     #[must_use]
-    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Patience) -> Self {
+    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Patience, bounds: HeadBounds) -> Self {
+        let fd = stream.as_raw_fd();
         let socket = socket_digest(&stream, peer);
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
-        Self { stream, ssl: None, alpn: None, socket, accepted: SystemTime::now(), patience, stall: Stall::default() }
+        Self::new(stream, fd, socket, SystemTime::now(), patience, bounds)
     }
 
     /// A TLS connection, after its handshake.
@@ -107,7 +180,9 @@ impl Connection {
         peer: SocketAddr,
         acceptor: &TlsAcceptor,
         mut patience: Patience,
+        bounds: HeadBounds,
     ) -> io::Result<Self> {
+        let fd = stream.as_raw_fd();
         let socket = socket_digest(&stream, peer);
         let accepted = SystemTime::now();
         let stream = patience.with(acceptor.accept(stream)).await?;
@@ -119,7 +194,42 @@ impl Connection {
         };
         let ssl = SslDigest::new("", version, None, None, Vec::new());
         let stream = Transport::Tls(Box::new(stream));
-        Ok(Self { stream, ssl: Some(Arc::new(ssl)), alpn, socket, accepted, patience, stall: Stall::default() })
+        let mut connection = Self::new(stream, fd, socket, accepted, patience, bounds);
+        (connection.ssl, connection.alpn) = (Some(Arc::new(ssl)), alpn);
+        if connection.is_h2() {
+            connection.speaks_h2();
+        }
+        Ok(connection)
+    }
+
+    fn new(
+        stream: Transport,
+        fd: RawFd,
+        socket: Arc<SocketDigest>,
+        accepted: SystemTime,
+        patience: Patience,
+        bounds: HeadBounds,
+    ) -> Self {
+        let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
+        let (stall, refusal) = (Stall::default(), Some(bounds.refusal));
+        Self { stream, ssl: None, alpn: None, socket, accepted, patience, stall, heads, fd, refusal }
+    }
+
+    fn speaks_h2(&mut self) {
+        if let Heads::Http1(head) = &self.heads {
+            self.heads = Heads::Http2(Box::new(H2Heads::new(head.max())));
+        }
+    }
+
+    /// Leaves Pingora waiting: whoever holds the other end answers the client, and drops what is left of this.
+    fn refuse(&mut self, why: TooMuch) -> Poll<io::Result<()>> {
+        let Heads::Http1(head) = &self.heads else { return taken() };
+        let refused =
+            Refused { transport: std::mem::replace(&mut self.stream, Transport::Taken), path: head.path(), why };
+        match self.refusal.take().map(|refusal| refusal.send(refused)) {
+            Some(Ok(())) => Poll::Pending,
+            _ => taken(),
+        }
     }
 
     /// Whether HTTP/2 was agreed on in its TLS handshake.
@@ -138,14 +248,31 @@ fn socket_digest(stream: &TcpStream, peer: SocketAddr) -> Arc<SocketDigest> {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut most = usize::MAX;
+        if let Heads::Http1(head) = &mut self.heads
+            && let Some(room) = head.room()
+        {
+            // Pingora looks at a head after every read, and reads on only if it is not whole
+            if !Watch::awaits_rest_of_head() {
+                head.ended();
+            } else if room == 0 {
+                return self.refuse(TooMuch::Large);
+            } else {
+                most = room;
+            }
+        }
         let before = buf.filled().len();
-        let read = match &mut self.stream {
-            // what is read does not pass the write buffer
-            Transport::Plain(stream) => Pin::new(stream.get_mut()).poll_read(cx, buf),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        };
+        let read = self.stream.poll_read(cx, buf, most);
         if buf.filled().len() > before {
-            Watch::client_sent();
+            let sent = Watch::client_sent();
+            let bytes = &buf.filled()[before..];
+            let came = match &mut self.heads {
+                Heads::Http1(head) => head.came(bytes, sent),
+                Heads::Http2(heads) => heads.came(bytes).map_err(|NoMemory| TooMuch::Memory),
+            };
+            if let Err(why) = came {
+                return self.refuse(why);
+            }
         } else if read.is_pending() {
             // nothing to do but wait: what the buffer holds must not wait too. An error shows at the next write
             let _ = self.as_mut().poll_flush(cx);
@@ -176,6 +303,7 @@ impl AsyncWrite for Connection {
         let written = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Taken => taken(),
         };
         self.stall.bound(cx, written)
     }
@@ -189,6 +317,7 @@ impl AsyncWrite for Connection {
         let flushed = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Taken => taken(),
         };
         self.stall.bound(cx, flushed)
     }
@@ -197,6 +326,7 @@ impl AsyncWrite for Connection {
         let shut = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Taken => taken(),
         };
         self.stall.bound(cx, shut)
     }
@@ -216,10 +346,11 @@ impl Peek for Connection {
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         let Transport::Plain(stream) = &self.stream else { return Ok(false) };
         let peeked = self.patience.with(peek_preface(stream.get_ref(), buf)).await?;
-        if buf == PREFACE
-            && let Some(watch) = Watch::current()
-        {
-            watch.over(); // its streams have their own
+        if buf == PREFACE {
+            self.speaks_h2();
+            if let Some(watch) = Watch::current() {
+                watch.over(); // its streams have their own
+            }
         }
         Ok(peeked)
     }
@@ -245,10 +376,7 @@ async fn peek_preface(stream: &TcpStream, buf: &mut [u8]) -> io::Result<bool> {
 
 impl UniqueID for Connection {
     fn id(&self) -> RawFd {
-        match &self.stream {
-            Transport::Plain(stream) => stream.get_ref().as_raw_fd(),
-            Transport::Tls(stream) => stream.get_ref().0.as_raw_fd(),
-        }
+        self.fd
     }
 }
 

@@ -80,7 +80,11 @@ impl HttpServerApp for Front {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        Some(default_h2_options())
+        let mut options = default_h2_options();
+        // the crate answers beyond this by itself, without a body; a head up to here can be refused in its caller's dialect
+        let most = self.limits().max_header.saturating_mul(2);
+        options.max_header_list_size(u32::try_from(most).unwrap_or(u32::MAX));
+        Some(options)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {

@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use log::{debug, error};
+use log::{debug, error, info};
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::server::ShutdownWatch;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use crate::memory::count_large_head;
 use crate::proxy::{Watch, guarded};
 
-use super::connection::{Connection, Patience};
+use super::connection::{Connection, HeadBounds, Patience};
 use super::front::Front;
+use super::incoming_head::TooMuch;
 
 /// A connection that was accepted and is yet to be served.
 pub struct Accepted {
@@ -55,7 +57,9 @@ impl Workers {
         for number in 0..threads {
             let (queue, accepted) = mpsc::unbounded_channel();
             let front = Arc::new(front());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            // what takes long shares the slots of the process; a thread for each of them here is more than enough
+            let runtime = runtime.max_blocking_threads(threads.max(1)).enable_all().build()?;
             let serving = serve(accepted, front.clone(), shutdown.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             handles.push(thread.spawn(move || runtime.block_on(serving))?);
@@ -114,9 +118,12 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
     let limits = front.limits();
     let limit = limits.header_timeout;
     let patience = Patience { limit, stopping: shutdown.clone() };
+    let max = limits.max_header;
+    let (refusal, refused) = oneshot::channel();
+    let bounds = HeadBounds { max, refusal };
     let connection = match tls {
-        None => Connection::plain(stream, peer, patience),
-        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience).await {
+        None => Connection::plain(stream, peer, patience, bounds),
+        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience, bounds).await {
             Ok(connection) => connection,
             Err(error) => {
                 debug!(client:% = peer, error:%; "TLS handshake failed");
@@ -130,7 +137,24 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
         watch.over(); // its streams have their own
     }
     // what the watch ends is broken off here: the connection is dropped with all that it holds
-    let _ = guarded(watch, front.process_new(Box::new(connection), shutdown)).await;
+    let refused = tokio::select! {
+        biased;
+        _ = guarded(watch, front.process_new(Box::new(connection), shutdown)) => return,
+        Ok(refused) = refused => refused,
+    };
+    let why = match refused.why() {
+        TooMuch::Large => {
+            count_large_head();
+            "it is larger than max_header"
+        }
+        TooMuch::Memory => "all heads together take as much as max_header_memory allows",
+    };
+    info!(client:% = peer, why; "request head refused");
+    let mut stopping = shutdown.clone();
+    tokio::select! {
+        () = refused.answer(max) => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
 }
 
 /// A connection's place among those of its thread.

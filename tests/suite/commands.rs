@@ -194,7 +194,11 @@ fn check_tells_good_from_bad_by_its_exit_code() {
         let output = tollgate(&["check", "-c", name]);
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
-    assert_eq!(check(GOOD), (Some(0), format!("{name}: ok\n"), String::new()));
+    let (code, stdout, stderr) = check(GOOD);
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let (first, second) = stdout.split_once('\n').unwrap();
+    assert_eq!(first, format!("{name}: ok"));
+    assert!(second.starts_with("memory: at most ") && second.ends_with("MiB)\n"), "{second}");
 
     let (code, stdout, stderr) = check(&GOOD.replace("upstream: a", "upstream: b, pats: [/]"));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));

@@ -6,6 +6,7 @@ mod harness;
 mod abuse; // raw bytes that no honest client sends
 mod admin; // health, metrics and reload on the operator's listener
 mod bodies; // any length, any framing, any server, byte for byte
+mod budget; // what requests may hold in memory, all together
 mod cache; // one answer for same calls, and never to another tenant
 mod commands; // what they print, and how they end
 mod config; // what is in `conf/` loads, and mistakes are told with their place

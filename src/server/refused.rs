@@ -1,0 +1,106 @@
+//! A connection whose request's head was refused before it was whole: it is answered here, past Pingora, which knows no such
+//! answer, and closed so that the client can read it.
+
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+use plugin_api::{Body, Dialect, Endpoint, ErrorKind, Reply, Uuid};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::incoming_head::TooMuch;
+
+/// How long the client may take for the answer, how long it may go on sending, and how long it may pause. Closing earlier
+/// makes its system throw the answer away unread.
+const WRITE: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
+
+/// Answers a client whose head asks for this path.
+pub async fn answer(mut client: impl AsyncRead + AsyncWrite + Unpin, path: &str, why: TooMuch, max: usize) {
+    let answer = bytes(&reply(path, why, max));
+    let written = timeout(WRITE, async {
+        client.write_all(&answer).await?;
+        client.flush().await?;
+        client.shutdown().await
+    });
+    if let Ok(Ok(())) = written.await {
+        let _ = timeout(LINGER, drain(&mut client)).await;
+    }
+}
+
+/// Reads what the client still sends, for as long as it does.
+async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut unread = [0; 4096];
+    while let Ok(read) = timeout(LINGER_PAUSE, client.read(&mut unread)).await {
+        if read? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn reply(path: &str, why: TooMuch, max: usize) -> Reply {
+    let dialect = Endpoint::of(path).map_or(Dialect::OpenAi, Endpoint::dialect);
+    let id = Uuid::now_v7();
+    match why {
+        TooMuch::Large => {
+            let message = format!("The request head is larger than {max} bytes");
+            Reply::error(dialect, ErrorKind::HeadTooLarge, &message, id)
+        }
+        TooMuch::Memory => {
+            let message = "The gateway holds as many requests as it may";
+            Reply::error(dialect, ErrorKind::Overloaded, message, id).with_retry_after(1)
+        }
+    }
+}
+
+/// The reply as HTTP/1.1 has it.
+fn bytes(reply: &Reply) -> Vec<u8> {
+    let none = &bytes::Bytes::new();
+    let body = match &reply.body {
+        Body::Whole(body) => body,
+        Body::Stream(_) => none,
+    };
+    let reason = StatusCode::canonical_reason(&reply.status).unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", reply.status.as_u16()).into_bytes();
+    for (name, value) in &reply.headers {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).as_bytes());
+    text.extend_from_slice(body);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_has_its_answer_in_its_dialect_though_it_goes_on_sending() {
+        let (client, gateway) = tokio::io::duplex(1 << 16);
+        let (mut read, mut write) = tokio::io::split(client);
+        let answered = answer(gateway, "/v1/messages", TooMuch::Large, 64);
+        let sending = async {
+            let _ = write.write_all(&[b'x'; 200_000]).await;
+            let _ = write.shutdown().await;
+        };
+        let mut told = String::new();
+        let (_, (), read) = tokio::join!(answered, sending, read.read_to_string(&mut told));
+        read.unwrap();
+        assert!(told.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{told}");
+        assert!(told.contains(r#""type":"invalid_request_error""#) && told.contains("larger than 64 bytes"), "{told}");
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\nconnection: close", body.len())), "{head}");
+    }
+
+    #[test]
+    fn one_who_comes_again_is_told_when() {
+        let text = String::from_utf8(bytes(&reply("/x", TooMuch::Memory, 64))).unwrap();
+        assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("retry-after: 1\r\n"), "{text}");
+    }
+}
