@@ -4,6 +4,7 @@ mod batch;
 mod key;
 mod messages;
 mod stream_options;
+mod thinking;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -106,6 +107,10 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                         }
                     }
                 }
+            } else if let Some(member) = thinking::member(&key) {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                thinking::read(place, member, value, &mut call.thinking_budgets);
+                bounded::<A::Error>(call.thinking_budgets.len(), "thinking budgets")?;
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"tools" {

@@ -54,6 +54,37 @@ fn the_facts_of_a_message_are_read() {
 }
 
 #[test]
+fn thinking_budgets_are_read_with_their_places() {
+    let budgets = |body: &'static str| -> Vec<(&str, u64, &str)> {
+        let call = read_at(Endpoint::ChatCompletions, body);
+        let budgets = one(&call).thinking_budgets.iter();
+        budgets.map(|budget| (budget.member, budget.tokens, &body[budget.at.clone()])).collect()
+    };
+    assert_eq!(
+        budgets(r#"{"max_tokens":32000,"thinking" : { "budget_tokens": 31999 ,"type":"enabled"}}"#),
+        [("thinking", 31_999, "31999")]
+    );
+    assert_eq!(
+        budgets(r#"{"thinking":{"budget_tokens":1,"BUDGET_TOKENS":2e3},"reasoning":{"max_tokens":3,"effort":"low"}}"#),
+        [("thinking", 1, "1"), ("thinking", 2000, "2e3"), ("reasoning", 3, "3")]
+    );
+    for body in [
+        r#"{"thinking":{"type":"adaptive"}}"#,
+        r#"{"thinking":{"type":"disabled","budget_tokens":5000}}"#,
+        r#"{"thinking":{"budget_tokens":"5000"}}"#,
+        r#"{"thinking":null,"reasoning":{"effort":"high"},"x":{"budget_tokens":1}}"#,
+        r#"{"thinking":[{"budget_tokens":1}]}"#,
+    ] {
+        assert_eq!(budgets(body), [], "{body}");
+    }
+    let batch = read_at(
+        Endpoint::MessageBatches,
+        r#"{"requests":[{"params":{}},{"params":{"thinking":{"type":"enabled","budget_tokens":2048}}}]}"#,
+    );
+    assert_eq!((batch.calls()[0].thinking_budgets.len(), batch.calls()[1].thinking_budgets[0].tokens), (0, 2048));
+}
+
+#[test]
 fn each_endpoint_is_read_in_its_own_words() {
     for (endpoint, body, messages) in [
         (Endpoint::CountTokens, r#"{"model":"m","messages":[1]}"#, 1),

@@ -73,7 +73,7 @@ fn every_bad_configuration_says_all_that_is_wrong_with_it_and_where() {
 fn the_first_line_of_an_error_is_file_line_column_where_and_what() {
     let errors = parse(&with("plugins:\n  - max_tokens: { limit: 1, limt: 4096 }")).unwrap_err();
     let expected = "f.yaml:5:29: plugins[0].max_tokens: unknown key `limt`; did you mean `limit`? \
-                    known are `limit`, `models`, `mode`, `default`, `error_format`";
+                    known are `limit`, `models`, `mode`, `default`, `default_as`, `error_format`";
     assert_eq!(errors.one_line(), expected);
     let error = errors.iter().next().unwrap();
     assert_eq!((error.location.line, error.location.column), (5, 29));

@@ -128,6 +128,27 @@ async fn clamping_edits_one_number_and_no_other_byte() {
 }
 
 #[tokio::test]
+async fn clamping_lowers_a_thinking_budget_too_or_refuses() {
+    let origin = origin().await;
+    let gateway = limited(&origin, "limit: 4000, mode: clamp, models: { tiny: 1000 }").await;
+    let sent = |model: &str| {
+        format!(
+            r#"{{"model":"{model}","max_tokens":32000,"thinking":{{"type":"enabled","budget_tokens":31999}},"x":1e9}}"#
+        )
+    };
+    assert_eq!(asked(&gateway, "/v1/messages", sent("m")).await.status, 200);
+    let expected = sent("m").replace("32000", "4000").replace("31999", "3999");
+    assert_eq!(String::from_utf8_lossy(&origin.request(0).await.body), expected);
+    let refused = asked(&gateway, "/v1/messages", sent("tiny")).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("thinking.budget_tokens"), "{}", refused.text());
+    let batch = format!(r#"{{"requests":[{{"custom_id":"a","params":{}}}]}}"#, sent("m"));
+    assert_eq!(asked(&gateway, "/v1/messages/batches", batch.clone()).await.status, 200);
+    let expected = batch.replace("32000", "4000").replace("31999", "3999");
+    assert_eq!(String::from_utf8_lossy(&origin.request(1).await.body), expected);
+}
+
+#[tokio::test]
 async fn a_call_without_a_number_gets_the_default() {
     let origin = origin().await;
     let gateway = limited(&origin, "limit: 4000, default: 1024").await;

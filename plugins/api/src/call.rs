@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::{CacheStatus, Dialect, Endpoint, RequestType, Thread};
 
 pub use edit::Edit;
-pub use facts::{Asked, Call, StreamOptions, TokenField, TokenLimit};
+pub use facts::{Asked, Call, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 pub use outlive::Outlive;
 
 /// A call (or a batch of calls) whose whole body has been read.

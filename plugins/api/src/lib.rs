@@ -24,7 +24,7 @@ pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use bytes::Bytes;
-pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, TokenField, TokenLimit};
+pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 pub use credential::{api_key, fingerprint};
 pub use dialect::{Dialect, Endpoint};
 pub use headers::{HeaderEdit, HeaderEdits};

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
-use crate::{Asked, Call, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, TokenField, TokenLimit};
+use crate::{
+    Asked, Call, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, ThinkingBudget, TokenField, TokenLimit,
+};
 
 /// The id of every [`TestRequest`].
 pub const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
@@ -136,6 +138,24 @@ impl TestCall {
         self
     }
 
+    /// With `thinking` enabled for this many tokens.
+    #[must_use]
+    pub fn thinking(mut self, tokens: u64) -> Self {
+        let number = tokens.to_string();
+        self.member("thinking", &format!(r#"{{"type":"enabled","budget_tokens":{number}}}"#));
+        let at = self.members.len() - 1 - number.len()..self.members.len() - 1;
+        self.facts.thinking_budgets.push(ThinkingBudget { member: "thinking", tokens, at });
+        self
+    }
+
+    /// With a tool.
+    #[must_use]
+    pub fn tools(mut self) -> Self {
+        self.member("tools", r#"[{"name":"t"}]"#);
+        self.facts.tools = true;
+        self
+    }
+
     /// Asking for a stream.
     #[must_use]
     pub fn stream(mut self) -> Self {
@@ -172,6 +192,9 @@ impl TestCall {
         facts.has_members = !self.members.is_empty();
         for limit in &mut facts.token_limits {
             limit.at = limit.at.start + text.len()..limit.at.end + text.len();
+        }
+        for budget in &mut facts.thinking_budgets {
+            budget.at = budget.at.start + text.len()..budget.at.end + text.len();
         }
         text.push_str(&self.members);
         text.push('}');

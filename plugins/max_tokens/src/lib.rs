@@ -1,12 +1,15 @@
 //! Bounds how many tokens a call may ask for: refuses it, or lowers the number. Reads no bodies itself; the
 //! gateway hands it the facts of each call.
 
+mod budget;
 mod glob;
 mod limits;
 mod refusal;
 
 use indexmap::IndexMap;
-use plugin_api::{Asked, Call, Dialect, Edit, Flow, ModelCall, Plugin, Reading, RequestHead, Uuid, async_trait};
+use plugin_api::{
+    Asked, Call, Dialect, Edit, Endpoint, Flow, ModelCall, Plugin, Reading, RequestHead, TokenField, Uuid, async_trait,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +19,7 @@ use refusal::Refusal;
 /// How many tokens a call may ask for.
 ///
 /// A call may do so by `max_tokens`, `max_completion_tokens` or `max_output_tokens`; whichever it names is held to
-/// the limit, and all of them where it names several. A value that is no whole number of tokens is refused, and so
+/// the limit, and all of them where it names several. The number is for one answer; `n` and `best_of` ask for several. A value that is no whole number of tokens is refused, and so
 /// is a body in which a limit might hide: one that is almost JSON, or in an unknown encoding.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +36,13 @@ pub struct Config {
     /// What becomes of a call that asks for more.
     #[serde(default)]
     pub mode: Mode,
-    /// How many tokens to ask for where the call does not say; the model's limit, if that is lower. Absent: such calls
-    /// pass as they are.
+    /// How many tokens to ask for where the call does not say; the model's limit, if that is lower. A call with a thinking
+    /// budget asks for as many on top of it, up to the limit. Absent: such calls pass as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<u64>,
+    /// Under which name `default` is filled into a chat completion.
+    #[serde(default, skip_serializing_if = "ChatName::is_default")]
+    pub default_as: ChatName,
     /// The body of a refusal.
     #[serde(default)]
     pub error_format: ErrorFormat,
@@ -49,8 +55,34 @@ pub enum Mode {
     /// It is refused with status 400 before any upstream hears of it.
     #[default]
     Reject,
-    /// The limit is put in the place of the number; no other byte changes.
+    /// The limit is put in the place of the number; no other byte changes, but for a thinking budget that would no longer
+    /// be below it, which is lowered too. Where the API allows none so low, the call is refused.
     Clamp,
+}
+
+/// The names that a chat completion has for its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatName {
+    /// `OpenAI`'s own since its reasoning models, which take no other.
+    #[default]
+    MaxCompletionTokens,
+    /// The older one, which many servers that speak the API know alone.
+    MaxTokens,
+}
+
+impl ChatName {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn field(self) -> TokenField {
+        match self {
+            Self::MaxCompletionTokens => TokenField::MaxCompletionTokens,
+            Self::MaxTokens => TokenField::MaxTokens,
+        }
+    }
 }
 
 /// The body of a refusal.
@@ -82,6 +114,7 @@ impl Config {
             limits: Limits::new(&self.models, self.limit)?,
             mode: self.mode,
             default: self.default,
+            chat_name: self.default_as,
             format: self.error_format,
         })
     }
@@ -93,81 +126,134 @@ pub struct MaxTokens {
     limits: Limits,
     mode: Mode,
     default: Option<u64>,
+    chat_name: ChatName,
     format: ErrorFormat,
+}
+
+/// What is remembered of a request.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// The exchange's id.
+    id: Uuid,
+    interleaves: bool,
 }
 
 #[async_trait]
 impl Plugin for MaxTokens {
     const NAME: &'static str = "max_tokens";
     const READS_BODY: bool = true;
-    /// The exchange's id.
-    type State = Uuid;
+    type State = Head;
 
-    async fn request_head(&self, id: &mut Uuid, head: &mut RequestHead<'_>) -> Flow {
-        *id = head.id;
+    async fn request_head(&self, kept: &mut Head, head: &mut RequestHead<'_>) -> Flow {
+        *kept = Head { id: head.id, interleaves: budget::interleaves(head.headers) };
         Flow::Continue
     }
 
-    async fn request_body(&self, id: &mut Uuid, call: &mut ModelCall) -> Flow {
-        match self.examine(call) {
+    async fn request_body(&self, head: &mut Head, call: &mut ModelCall) -> Flow {
+        match self.examine(call, head.interleaves) {
             Ok(edits) => {
                 call.edit(edits);
                 Flow::Continue
             }
-            Err(refusal) => Flow::Answer(refusal.reply(self.format, call.dialect(), *id)),
+            Err(refusal) => Flow::Answer(refusal.reply(self.format, call.dialect(), head.id)),
         }
     }
 }
 
 impl MaxTokens {
     /// What must change in the body for it to pass.
-    fn examine(&self, body: &ModelCall) -> Result<Vec<Edit>, Refusal> {
+    fn examine(&self, body: &ModelCall, interleaves: bool) -> Result<Vec<Edit>, Refusal> {
         if let Reading::Unreadable(reason) = body.reading() {
             return Err(Refusal::Unreadable(reason.clone()));
         }
         let mut edits = Vec::new();
         for call in body.calls() {
             let most = self.limits.of(call);
-            self.hold(body, call, most, &mut edits)?;
+            self.hold(body, call, most, interleaves, &mut edits)?;
             if let Some(default) = self.default {
-                fill_in(body, call, default.min(most.unwrap_or(u64::MAX)), &mut edits);
+                self.fill_in(body, call, default, most.unwrap_or(u64::MAX), &mut edits)?;
             }
         }
         Ok(edits)
     }
 
     /// Holds each number that a call names to the most it may ask for.
-    fn hold(&self, body: &ModelCall, call: &Call, most: Option<u64>, edits: &mut Vec<Edit>) -> Result<(), Refusal> {
+    fn hold(
+        &self,
+        body: &ModelCall,
+        call: &Call,
+        most: Option<u64>,
+        interleaves: bool,
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Refusal> {
+        let mut highest = None;
         for limit in &call.token_limits {
             match (limit.asked, most) {
-                (Asked::Tokens(asked), Some(most)) if asked > most => match self.mode {
-                    Mode::Reject => return Err(Refusal::too_high(body, call, limit, most)),
-                    Mode::Clamp => edits.push(Edit::replace(limit, most)),
-                },
+                (Asked::Tokens(asked), Some(most)) if asked > most => {
+                    if self.mode == Mode::Reject || most < fewest(body.endpoint()) {
+                        return Err(Refusal::too_high(body, call, limit, most));
+                    }
+                    highest = highest.max(Some(asked));
+                    edits.push(Edit::replace(limit, most));
+                }
                 (Asked::Tokens(_), _) => {}
                 // the types of OpenAI's SDKs allow it, and it means the same as nothing
                 (Asked::Null, _) if body.dialect() == Dialect::OpenAi => {}
                 (Asked::Null | Asked::NotANumber, _) => return Err(Refusal::not_a_number(call, limit)),
             }
         }
-        Ok(())
+        match highest.zip(most) {
+            Some((highest, most)) => budget::fit(call, highest, most, interleaves, edits),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a call a number where none of the names that its endpoint reads has one: `default`, with room for its thinking,
+    /// but no more than `most`.
+    ///
+    /// A name that the endpoint does not read, or one in other letter case, does not count as a number here: the upstream
+    /// would pass over it, and the call would have no bound.
+    fn fill_in(
+        &self,
+        body: &ModelCall,
+        call: &Call,
+        default: u64,
+        most: u64,
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Refusal> {
+        let endpoint = body.endpoint();
+        let read = || call.token_limits.iter().rev().filter(|limit| limit.exact && limit.field.is_read_at(endpoint));
+        let numbered = read().find(|limit| limit.asked != Asked::Null);
+        let field = numbered.or_else(|| read().next()).map(|limit| limit.field);
+        if numbered.is_some() && !read().any(|limit| Some(limit.field) == field && limit.asked == Asked::Null) {
+            return Ok(());
+        }
+        let Some(own) = TokenField::of(endpoint) else { return Ok(()) };
+        let tokens = default.saturating_add(budget::largest(call)).max(fewest(endpoint)).min(most);
+        if tokens < fewest(endpoint) {
+            return Err(Refusal::too_few(call, own, tokens, fewest(endpoint)));
+        }
+        match field {
+            None => {
+                let own = if own == TokenField::MaxCompletionTokens { self.chat_name.field() } else { own };
+                edits.push(Edit::add_as(own, call, tokens));
+            }
+            // a `null` in its place, or beside it as a key that stands twice
+            Some(field) => {
+                let nulls = read().filter(|limit| limit.field == field && limit.asked == Asked::Null);
+                edits.extend(nulls.map(|null| Edit::replace(null, tokens)));
+            }
+        }
+        // where a budget is above the limit, even the most is too little
+        budget::fit(call, u64::MAX, tokens, false, edits)
     }
 }
 
-/// Gives a call a number where none of the names that its endpoint reads has one.
-///
-/// A name that the endpoint does not read, or one in other letter case, does not count as a number here: the upstream
-/// would pass over it, and the call would have no bound.
-fn fill_in(body: &ModelCall, call: &Call, tokens: u64, edits: &mut Vec<Edit>) {
-    let read = || call.token_limits.iter().rev().filter(|limit| limit.exact && limit.field.is_read_at(body.endpoint()));
-    let numbered = read().find(|limit| limit.asked != Asked::Null);
-    match numbered.or_else(|| read().next()).map(|limit| limit.field) {
-        None => edits.extend(Edit::add(body.endpoint(), call, tokens)),
-        // a `null` in its place, or beside it as a key that stands twice
-        Some(field) => {
-            let nulls = read().filter(|limit| limit.field == field && limit.asked == Asked::Null);
-            edits.extend(nulls.map(|null| Edit::replace(null, tokens)));
-        }
+/// The fewest tokens that an endpoint's API lets a call ask for.
+fn fewest(endpoint: Endpoint) -> u64 {
+    match endpoint {
+        Endpoint::Responses => 16,
+        _ => 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a call is refused, in the words and the form that the caller gets.
 
 use plugin_api::http::StatusCode;
-use plugin_api::{Call, Dialect, ErrorKind, ModelCall, Reply, TokenField, TokenLimit, Uuid};
+use plugin_api::{Call, Dialect, ErrorKind, ModelCall, Reply, ThinkingBudget, TokenField, TokenLimit, Uuid};
 use serde::Serialize;
 
 use crate::ErrorFormat;
@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     },
     /// It asks for something that is no number of tokens; where.
     NotANumber(String),
+    /// Its number cannot be lowered or filled in without breaking another rule of its API; what is wrong.
+    NoRoom(String),
     /// What it asks for cannot be told; why.
     Unreadable(String),
 }
@@ -40,6 +42,20 @@ impl Refusal {
         Self::NotANumber(place(call, limit))
     }
 
+    pub(crate) fn no_room(call: &Call, budget: &ThinkingBudget, most: u64) -> Self {
+        let name = if budget.member == "thinking" { "thinking.budget_tokens" } else { "reasoning.max_tokens" };
+        let place = within(call, name);
+        Self::NoRoom(format!(
+            "{place} is {}, which leaves no room below the {most} tokens that are allowed",
+            budget.tokens
+        ))
+    }
+
+    pub(crate) fn too_few(call: &Call, field: TokenField, most: u64, fewest: u64) -> Self {
+        let place = within(call, field.as_str());
+        Self::NoRoom(format!("{place} must be at least {fewest}, and no more than {most} tokens are allowed"))
+    }
+
     /// The answer that the caller gets.
     pub(crate) fn reply(&self, format: ErrorFormat, dialect: Dialect, id: Uuid) -> Reply {
         match format {
@@ -51,6 +67,7 @@ impl Refusal {
     fn message(&self) -> String {
         match self {
             Self::TooHigh { asked, most } => format!("max_tokens too high: {asked}. Maximum allowed tokens is {most}"),
+            Self::NoRoom(what) => format!("max_tokens too high: {what}"),
             Self::NotANumber(place) => format!("{place}: must be a whole number of tokens, 0 or more"),
             Self::Unreadable(reason) => {
                 format!("the body of the request cannot be read for certain, so its max_tokens is not known: {reason}")
@@ -61,6 +78,7 @@ impl Refusal {
     fn plain(&self) -> Reply {
         let (error, message) = match self {
             Self::TooHigh { most, .. } => ("max_tokens too high", format!("Maximum allowed tokens is {most}")),
+            Self::NoRoom(_) => ("max_tokens too high", self.message()),
             Self::NotANumber(_) | Self::Unreadable(_) => ("max_tokens invalid", self.message()),
         };
         let body = serde_json::to_string(&Plain { error, message }).unwrap_or_default();
@@ -76,8 +94,12 @@ struct Plain {
 
 /// Where a limit stands, as the APIs themselves write such places.
 fn place(call: &Call, limit: &TokenLimit) -> String {
+    within(call, limit.field.as_str())
+}
+
+fn within(call: &Call, name: &str) -> String {
     match call.place {
-        Some(place) => format!("requests.{place}.params.{}", limit.field.as_str()),
-        None => limit.field.as_str().to_owned(),
+        Some(place) => format!("requests.{place}.params.{name}"),
+        None => name.to_owned(),
     }
 }

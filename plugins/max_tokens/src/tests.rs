@@ -3,9 +3,9 @@
 use plugin_api::http::StatusCode;
 use plugin_api::http::header::CONTENT_TYPE;
 use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call, unreadable};
-use plugin_api::{Asked, Endpoint, Flow, ModelCall, Plugin, Reply, TokenField, Uuid};
+use plugin_api::{Asked, Endpoint, Flow, ModelCall, Plugin, Reply, TokenField};
 
-use super::{Config, ErrorFormat, MaxTokens, Mode};
+use super::{ChatName, Config, ErrorFormat, Head, MaxTokens, Mode};
 
 const PLAIN: &str = r#"{"error":"max_tokens too high","message":"Maximum allowed tokens is 4000"}"#;
 
@@ -17,8 +17,13 @@ fn plugin(change: impl FnOnce(&mut Config)) -> MaxTokens {
 
 /// Runs the phases of a request; the refusal, if there is one.
 async fn run(plugin: &MaxTokens, call: &mut ModelCall) -> Option<Reply> {
-    let mut state = Uuid::default();
-    let request = TestRequest::to(call.endpoint());
+    run_with(plugin, call, "").await
+}
+
+/// The same for a client that names these betas.
+async fn run_with(plugin: &MaxTokens, call: &mut ModelCall, betas: &'static str) -> Option<Reply> {
+    let mut state = Head::default();
+    let request = TestRequest::to(call.endpoint()).header("anthropic-beta", betas);
     assert!(matches!(plugin.request_head(&mut state, &mut request.head()).await, Flow::Continue));
     match plugin.request_body(&mut state, call).await {
         Flow::Continue => None,
@@ -200,6 +205,91 @@ async fn the_default_is_filled_in_where_the_endpoint_reads_no_number() {
     let body = passed(&plugin, batch(vec![TestCall::new(), TestCall::new().max_tokens(5)])).await;
     let requests = r#"{"custom_id":"c0","params":{"max_tokens":1000}},{"custom_id":"c1","params":{"max_tokens":5}}"#;
     assert_eq!(body, format!(r#"{{"requests":[{requests}]}}"#));
+}
+
+#[tokio::test]
+async fn the_name_that_is_filled_into_a_chat_can_be_chosen() {
+    let plugin = plugin(|config| (config.default, config.default_as) = (Some(1000), ChatName::MaxTokens));
+    for (endpoint, body) in [
+        (Endpoint::ChatCompletions, r#"{"max_tokens":1000}"#),
+        (Endpoint::Responses, r#"{"max_output_tokens":1000}"#),
+        (Endpoint::Messages, r#"{"max_tokens":1000}"#),
+    ] {
+        assert_eq!(passed(&plugin, TestCall::new().to(endpoint)).await, body);
+    }
+}
+
+#[tokio::test]
+async fn a_thinking_budget_is_lowered_with_the_number_above_it() {
+    let clamp = |limit| plugin(|config| (config.limit, config.mode) = (Some(limit), Mode::Clamp));
+    let call = || TestCall::new().max_tokens(32_000).thinking(31_999).with("z", "1e400");
+    let body = passed(&clamp(4000), call().to(Endpoint::Messages)).await;
+    let thinking = r#""thinking":{"type":"enabled","budget_tokens":3999}"#;
+    assert_eq!(body, format!(r#"{{"max_tokens":4000,{thinking},"z":1e400}}"#));
+    let body = passed(&clamp(4000), batch(vec![asks(5).thinking(3), call(), asks(9999).thinking(2048)])).await;
+    assert!(body.contains(thinking) && body.contains(":2048}") && body.contains(":3}"), "{body}");
+    // twice in one call
+    let body = passed(&clamp(4000), call().thinking(5000).thinking(1024).to(Endpoint::ChatCompletions)).await;
+    assert_eq!((body.matches(":3999}").count(), body.matches(":1024}").count()), (2, 1), "{body}");
+    // the smallest that the API takes
+    let body = passed(&clamp(1025), call().to(Endpoint::Messages)).await;
+    assert!(body.contains(r#""max_tokens":1025"#) && body.contains(r#""budget_tokens":1024"#), "{body}");
+    let body = refused(&clamp(1024), call().to(Endpoint::Messages)).await;
+    assert!(body.contains("max_tokens too high: thinking.budget_tokens is 31999, which leaves no room below the 1024"));
+    let body = refused(&clamp(1024), batch(vec![asks(1), call()])).await;
+    assert!(body.contains("requests.1.params.thinking.budget_tokens"), "{body}");
+}
+
+#[tokio::test]
+async fn a_budget_that_is_not_in_the_way_stays_as_it_is() {
+    let clamp = plugin(|config| config.mode = Mode::Clamp);
+    for (call, number) in [
+        (asks(4000).thinking(3999), "3999"),
+        (asks(32_000).thinking(3999), "3999"),
+        // wrong as it came: the upstream says so
+        (asks(32_000).thinking(32_000), "32000"),
+        (asks(100).thinking(2048), "2048"),
+    ] {
+        let body = passed(&clamp, call.to(Endpoint::Messages)).await;
+        assert!(body.contains(&format!(r#""budget_tokens":{number}}}"#)), "{body}");
+    }
+    // thinking between calls of tools may take more than one answer
+    let betas = "a-beta, interleaved-thinking-2025-05-14";
+    let mut call = asks(32_000).thinking(31_999).tools().to(Endpoint::Messages);
+    assert!(run_with(&clamp, &mut call, betas).await.is_none());
+    let body = String::from_utf8(call.into_body().to_vec()).unwrap();
+    assert!(body.contains(r#""max_tokens":4000"#) && body.contains(r#""budget_tokens":31999"#), "{body}");
+    let mut call = asks(32_000).thinking(31_999).to(Endpoint::Messages);
+    assert!(run_with(&clamp, &mut call, betas).await.is_none());
+    assert!(String::from_utf8(call.into_body().to_vec()).unwrap().contains(r#""budget_tokens":3999"#), "without tools");
+}
+
+#[tokio::test]
+async fn what_is_filled_in_leaves_room_for_thinking() {
+    let plugin = |limit| plugin(|config| (config.limit, config.default) = (limit, Some(1000)));
+    for (limit, budget, filled) in [
+        (None, 2048, r#"{"max_tokens":3048,"thinking":{"type":"enabled","budget_tokens":2048}}"#),
+        (Some(4000), 2048, r#"{"max_tokens":3048,"thinking":{"type":"enabled","budget_tokens":2048}}"#),
+        (Some(2500), 2048, r#"{"max_tokens":2500,"thinking":{"type":"enabled","budget_tokens":2048}}"#),
+        (Some(4000), 31_999, r#"{"max_tokens":4000,"thinking":{"type":"enabled","budget_tokens":3999}}"#),
+    ] {
+        assert_eq!(passed(&plugin(limit), TestCall::new().thinking(budget).to(Endpoint::Messages)).await, filled);
+    }
+    let body = refused(&plugin(Some(1000)), TestCall::new().thinking(2048).to(Endpoint::Messages)).await;
+    assert!(body.contains("thinking.budget_tokens is 2048"), "{body}");
+}
+
+#[tokio::test]
+async fn no_edit_goes_below_what_the_responses_api_takes() {
+    let clamp = |limit| plugin(|config| (config.limit, config.mode) = (Some(limit), Mode::Clamp));
+    let call = || TestCall::new().limit(TokenField::MaxOutputTokens, "20", Asked::Tokens(20));
+    assert_eq!(passed(&clamp(16), call().to(Endpoint::Responses)).await, r#"{"max_output_tokens":16}"#);
+    assert!(refused(&clamp(15), call().to(Endpoint::Responses)).await.contains("20 in max_output_tokens"));
+    let filled = plugin(|config| config.default = Some(5));
+    assert_eq!(passed(&filled, TestCall::new().to(Endpoint::Responses)).await, r#"{"max_output_tokens":16}"#);
+    let few = plugin(|config| (config.limit, config.default) = (Some(10), Some(5)));
+    assert!(refused(&few, TestCall::new().to(Endpoint::Responses)).await.contains("must be at least 16"));
+    assert_eq!(passed(&few, TestCall::new().to(Endpoint::Messages)).await, r#"{"max_tokens":5}"#);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Asked, Call, StreamOptions, TokenField, TokenLimit};
+use super::{Asked, Call, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 use crate::Endpoint;
 
 /// One change to the text of a call.
@@ -17,7 +17,7 @@ pub struct Edit {
 /// What is put there.
 #[derive(Debug)]
 enum Change {
-    /// This many tokens, for a limit that stands there.
+    /// This many tokens, for a limit or a budget that stands there.
     Limit(u64),
     /// A new member for a limit, with a comma behind it if others follow.
     NewLimit { field: TokenField, comma: bool, tokens: u64 },
@@ -34,13 +34,24 @@ impl Edit {
         Self { at: limit.at.clone(), change: Change::Limit(tokens) }
     }
 
+    /// Puts `tokens` in the place of a thinking budget.
+    #[must_use]
+    pub fn lower_budget(budget: &ThinkingBudget, tokens: u64) -> Self {
+        Self { at: budget.at.clone(), change: Change::Limit(tokens) }
+    }
+
     /// Gives a call a limit as its first member, under the name of its endpoint's API; none where that
     /// generates nothing.
     #[must_use]
     pub fn add(endpoint: Endpoint, call: &Call, tokens: u64) -> Option<Self> {
-        let field = TokenField::of(endpoint)?;
+        TokenField::of(endpoint).map(|field| Self::add_as(field, call, tokens))
+    }
+
+    /// Gives a call a limit as its first member, under this name.
+    #[must_use]
+    pub fn add_as(field: TokenField, call: &Call, tokens: u64) -> Self {
         let at = call.members_at..call.members_at;
-        Some(Self { at, change: Change::NewLimit { field, comma: call.has_members, tokens } })
+        Self { at, change: Change::NewLimit { field, comma: call.has_members, tokens } }
     }
 
     /// Puts a text in the place of these bytes. Their facts are the caller's to mend.
@@ -124,6 +135,15 @@ fn follow(call: &mut Call, made: &[Made]) {
                 limit.asked = Asked::Tokens(*tokens);
             }
             _ => limit.at = moved(limit.at.start, made)..moved(limit.at.end, made),
+        }
+    }
+    for budget in &mut call.thinking_budgets {
+        match edit_of(&budget.at, made) {
+            Some(Made { value, change: Change::Limit(tokens), .. }) => {
+                budget.at = value.clone();
+                budget.tokens = *tokens;
+            }
+            _ => budget.at = moved(budget.at.start, made)..moved(budget.at.end, made),
         }
     }
     for place in &mut call.models_at {

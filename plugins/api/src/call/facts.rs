@@ -28,6 +28,8 @@ pub struct Call {
     pub messages: usize,
     /// Every token limit it names, in the order of the text.
     pub token_limits: Vec<TokenLimit>,
+    /// Every budget for thinking that it names, in the order of the text.
+    pub thinking_budgets: Vec<ThinkingBudget>,
     /// Whether a key stands twice at the top level, or there are too many keys to tell.
     pub duplicate_keys: bool,
     /// What its `stream_options` say; always [`Absent`](StreamOptions::Absent) where the endpoint knows none.
@@ -78,6 +80,18 @@ pub struct TokenLimit {
     /// What it asks for.
     pub asked: Asked,
     /// The bytes of the value.
+    pub at: Range<usize>,
+}
+
+/// How many of its answer's tokens a call lets its model think, where it stands in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThinkingBudget {
+    /// The member that it belongs to: `thinking` for Anthropic's `thinking.budget_tokens`, `reasoning` for `OpenRouter`'s
+    /// `reasoning.max_tokens`.
+    pub member: &'static str,
+    /// The number.
+    pub tokens: u64,
+    /// The bytes of the number.
     pub at: Range<usize>,
 }
 
