@@ -20,6 +20,7 @@ mod response;
 mod retry;
 mod snapshot;
 mod takeover;
+mod unprocessed;
 mod upstream;
 mod watch;
 

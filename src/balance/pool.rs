@@ -102,6 +102,13 @@ impl Pool {
         found.await.unwrap_or(Err(Refusal::QueueLate))
     }
 
+    /// Takes a further attempt, on a server that is leased already, out of the budget of this many percent; `false` if it is
+    /// spent.
+    #[must_use]
+    pub fn allows_another(&self, percent: u64, now: Instant) -> bool {
+        self.group.budget.retry(percent, now)
+    }
+
     /// The attempt failed: counts it against the server, which may be ejected by it.
     pub fn failed(&self, lease: &mut Lease, fault: Fault, now: Instant) {
         let server = lease.server.clone();

@@ -38,8 +38,12 @@ pub struct Attempts {
     pub tokens: u64,
     /// How its body was encoded, where that may matter for a fallback.
     pub sent_headers: HeaderMap,
-    /// The next attempt is for the same server, whose kept connection was stale.
+    /// The next attempt is for the same server, on a connection of its own.
     pub same_server: bool,
+    /// The present attempt is such a one.
+    pub is_second: bool,
+    /// The server takes the request in HTTP/1.1 alone.
+    pub wants_http_1: bool,
     /// Whether one of its kept connections was stale already.
     pub was_stale: bool,
     /// The last answer that was given up for another attempt.
@@ -71,6 +75,6 @@ impl Attempts {
         if let Some(lease) = &self.lease {
             self.tried.push(lease.server().id());
         }
-        self.was_stale = false;
+        (self.was_stale, self.wants_http_1) = (false, false);
     }
 }

@@ -52,6 +52,7 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
         x.outcome.server = Some(lease.label().clone());
         x.attempts.lease = Some(lease);
     }
+    x.attempts.is_second = fresh_connection;
     let now = Instant::now();
     x.attempts.began = Some(now);
     let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &x.attempts.lease) else {
@@ -62,6 +63,9 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
     if fresh_connection {
         // a key of its own, so that no kept connection is taken
         peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
+    }
+    if x.attempts.wants_http_1 {
+        peer.options.set_http_version(1, 1);
     }
     Ok(peer)
 }
@@ -92,6 +96,35 @@ pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Nex
         }
     }
     Next::None
+}
+
+/// Takes a further attempt for a request that the server has not processed: first of all on the same server, on a connection
+/// of its own, or (`elsewhere`) only where no other server can take it.
+pub fn next_unprocessed(x: &mut Exchange, elsewhere: bool) -> Next {
+    if !elsewhere && same_server(x) {
+        return Next::Taken;
+    }
+    x.attempts.rule_out();
+    let Some(upstream) = x.attempts.upstream.clone() else { return Next::None };
+    if x.attempts.made < upstream.attempts
+        && let Ok(lease) = upstream.pool.lease(&ask(x, std::time::Instant::now()))
+    {
+        return taken(x, lease, 0);
+    }
+    if elsewhere && same_server(x) { Next::Taken } else { next_server(x, None, true) }
+}
+
+/// Takes a further attempt on the present server, if the attempts and the budget allow it.
+fn same_server(x: &mut Exchange) -> bool {
+    let Some(upstream) = &x.attempts.upstream else { return false };
+    let left = x.attempts.lease.is_some() && x.attempts.made < upstream.attempts;
+    if !left || !upstream.pool.allows_another(upstream.retry_percent, std::time::Instant::now()) {
+        return false;
+    }
+    x.attempts.made += 1;
+    x.outcome.attempts += 1;
+    x.attempts.same_server = true;
+    true
 }
 
 /// The attempt under way gives its server back; the next one has another, of the fallback that so many lead to.

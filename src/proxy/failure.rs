@@ -37,6 +37,8 @@ pub enum Failure {
     TotalTimeout,
     /// The server closed the connection before its answer's head.
     NoAnswer,
+    /// The server said that it has not processed the request, and will not.
+    NotProcessed,
     /// What it sent was not HTTP.
     InvalidHeader,
     /// It closed the connection within its answer.
@@ -80,7 +82,8 @@ impl Failure {
     /// Whether it is that of a server, or that there is none.
     #[must_use]
     pub fn is_of_server(self) -> bool {
-        self.fault().is_some() || matches!(self, Self::NoServer | Self::Full(_) | Self::Unresolved | Self::Status(_))
+        self.fault().is_some()
+            || matches!(self, Self::NotProcessed | Self::NoServer | Self::Full(_) | Self::Unresolved | Self::Status(_))
     }
 
     /// How the exchange ends by it.
@@ -111,6 +114,7 @@ impl Failure {
             Self::Full(_) => "full",
             Self::InvalidHeader => "invalid_header",
             Self::NoAnswer => "no_answer",
+            Self::NotProcessed => "not_processed",
             Self::BrokenAnswer => "broken_answer",
             Self::Status(_) => "status",
             Self::PluginPanic => "plugin_panic",
@@ -148,6 +152,9 @@ impl Failure {
             Self::IdleTimeout => "upstream paused too long within its answer; check it, or raise timeouts.idle",
             Self::TotalTimeout => "exchange took too long as a whole; check the upstream, or raise timeouts.total",
             Self::NoAnswer => "upstream closed the connection before its answer",
+            Self::NotProcessed => {
+                "upstream closed the stream before it processed the request; check whether it restarts, or allows too few streams"
+            }
             Self::BrokenAnswer => "upstream broke its answer; the client's connection is broken too",
             Self::Status(_) => "upstream answered with a status worth another attempt",
             Self::PluginPanic | Self::Internal => "a fault of the gateway; please report it",
@@ -160,9 +167,13 @@ impl Failure {
         match self {
             Self::ClientGone => None,
             Self::BadRequest => Some(ErrorKind::InvalidRequest),
-            Self::Connect | Self::Tls | Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer | Self::Status(_) => {
-                Some(ErrorKind::BadGateway)
-            }
+            Self::Connect
+            | Self::Tls
+            | Self::NoAnswer
+            | Self::NotProcessed
+            | Self::InvalidHeader
+            | Self::BrokenAnswer
+            | Self::Status(_) => Some(ErrorKind::BadGateway),
             Self::Full(StatusCode::TOO_MANY_REQUESTS) => Some(ErrorKind::TooManyRequests),
             Self::NoServer | Self::Full(_) | Self::Unresolved => Some(ErrorKind::NoServer),
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout => {
@@ -181,6 +192,7 @@ impl Failure {
             Self::ConnectTimeout => "The upstream could not be reached in time",
             Self::FirstByteTimeout | Self::IdleTimeout => "The upstream did not answer in time",
             Self::TotalTimeout => "The request took too long",
+            Self::NotProcessed => "The upstream did not take the request",
             Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer => {
                 "The upstream closed the connection without an answer"
             }

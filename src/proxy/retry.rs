@@ -16,10 +16,11 @@ use crate::balance::{Fault, FaultKind, RetryOn};
 
 use super::advice::Advice;
 use super::attempts::GivenUp;
-use super::choice::{Next, next_address, next_server};
+use super::choice::{Next, next_address, next_server, next_unprocessed};
 use super::exchange::{Exchange, written};
 use super::failure::{Failure, PLUGIN_PANIC};
 use super::reply;
+use super::unprocessed::{Unprocessed, ended_by_server};
 use super::watch::Expired;
 
 /// How soon a kept connection that the server had closed already shows that it is. Whatever breaks later may have been at
@@ -35,6 +36,13 @@ pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     };
     let failure = if out_of_time(x) { Failure::TotalTimeout } else { failure };
     debug!(error:%; "attempt failed to connect");
+    // an HTTP/2 connection that takes no stream, because the server is closing it: no fault, the first time
+    let closing = *error.etype() == ErrorType::H2Error && !x.attempts.is_second && failure == Failure::Connect;
+    if closing && !out_of_time(x) {
+        let again = resend(x, Failure::NotProcessed, false);
+        error.set_retry(again);
+        return error;
+    }
     if let Some(kind) = failure.fault() {
         x.attempts.blame(kind.into());
     }
@@ -84,6 +92,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
     let expired = x.watch.expired();
     x.watch.awaits_nothing();
     let begun = answered || x.outcome.status.is_some();
+    let unprocessed = Unprocessed::of(&error, x.body.is_some());
     let failure = match (error.etype(), error.esource(), expired) {
         (_, _, Some(Expired::FirstByte)) => Failure::FirstByteTimeout,
         (_, _, Some(Expired::Total)) => Failure::TotalTimeout,
@@ -96,12 +105,13 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         (_, ErrorSource::Internal, _) if !begun => Failure::Internal,
         _ if begun => Failure::BrokenAnswer,
         (ErrorType::InvalidHTTPHeader, _, _) => Failure::InvalidHeader,
+        _ if unprocessed.is_some() => Failure::NotProcessed,
         _ => Failure::NoAnswer,
     };
     debug!(error:%, reused, word = failure.word(); "attempt failed");
     // the server closed a kept connection just as it was used again: its own choice of time, not a failed attempt
     let at_once = x.attempts.began.is_some_and(|began| began.elapsed() < STALE_SHOWS);
-    let stale = reused && failure == Failure::NoAnswer && at_once && !x.attempts.was_stale;
+    let stale = reused && failure == Failure::NoAnswer && at_once && !x.attempts.was_stale && !ended_by_server(&error);
     let replayable = !begun && x.replayable(session) && !out_of_time(x);
     let again = if let Failure::Status(_) = failure {
         // its server was blamed and the next one taken when the head came
@@ -111,6 +121,13 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         x.attempts.same_server = true;
         x.failure = Some(failure);
         true
+    } else if failure == Failure::NotProcessed {
+        if unprocessed == Some(Unprocessed::Failing) {
+            x.attempts.blame(FaultKind::Error.into());
+        }
+        x.attempts.wants_http_1 = unprocessed == Some(Unprocessed::WantsHttp1);
+        let elsewhere = matches!(unprocessed, Some(Unprocessed::Failing | Unprocessed::Refused | Unprocessed::Unsent));
+        replayable && resend(x, failure, elsewhere)
     } else {
         if let Some(kind) = failure.fault() {
             x.attempts.blame(kind.into());
@@ -191,6 +208,13 @@ fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>)
     } else {
         next_address(x, site_left)
     };
+    x.failure = Some(failure);
+    again && told_again(x, failure)
+}
+
+/// Whether a request will be sent again that its server has not processed. Needs no condition of `retry.on`.
+fn resend(x: &mut Exchange, failure: Failure, elsewhere: bool) -> bool {
+    let again = next_unprocessed(x, elsewhere) != Next::None;
     x.failure = Some(failure);
     again && told_again(x, failure)
 }

@@ -31,7 +31,9 @@ pub struct RouteSettings {
     pub on_client_gone: OnClientGone,
 }
 
-/// What becomes of an upstream call whose client has left.
+/// What becomes of an upstream call whose client has left before it had its whole answer. One that leaves once it has the
+/// event that ends a stream (`message_stop`, `[DONE]`, `response.completed`) has it, where the route reads answers; the server
+/// then has a second to end its side, so that its connection stays usable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnClientGone {

@@ -4,6 +4,7 @@ mod booked;
 mod coalescing;
 mod dying;
 mod encoded;
+mod ending;
 mod memory;
 mod purging;
 mod redis;

@@ -29,7 +29,8 @@ pub use folder::Folder;
 pub use gateway::{Gateway, gateway};
 pub use lines::Lines;
 pub use origin::{
-    Alpn, Closed, Feed, Framing, Gate, Origin, Received, Script, answer, feed, gate, origin, refusing, sse, tls_origin,
+    Act, Alpn, CANCEL, Came, Closed, ENHANCE_YOUR_CALM, Feed, Frames, Framing, Gate, HTTP_1_1_REQUIRED, INTERNAL_ERROR,
+    NO_ERROR, Origin, REFUSED_STREAM, Received, Script, answer, feed, frames, gate, origin, refusing, sse, tls_origin,
 };
 pub use postgres::{Postgres, postgres};
 pub use raw::{Raw, RawAnswer, connect, connect_tls};

@@ -1,6 +1,7 @@
 //! Other attempts on other servers: when there is one, when there must be none, and how requests are spread.
 
 mod spread;
+mod unprocessed;
 
 use crate::filler::{call, difference, noise};
 use crate::harness::{

@@ -1,5 +1,6 @@
 //! A provider that does exactly what a test tells it to, over real sockets, and keeps all that it sees.
 
+mod frames;
 mod http1;
 mod http2;
 mod received;
@@ -23,6 +24,9 @@ use tokio_rustls::TlsAcceptor;
 use super::authority::Authority;
 use super::wait::{eventually, found};
 
+pub use frames::{
+    Act, CANCEL, Came, ENHANCE_YOUR_CALM, Frames, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, frames,
+};
 pub use received::{Closed, Framing, Received};
 pub use refusing::refusing;
 pub use script::{Feed, Gate, Script, answer, feed, gate, sse};

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::book::Book;
 use crate::harness::{
-    DEADLINE, Folder, Gateway, Origin, Script, answer, body, eventually, gate, gateway, http1, origin, postgres, sse,
+    DEADLINE, Folder, Gateway, Origin, Script, answer, body, eventually, gate, gateway, h2c, http1, origin, postgres,
+    sse,
 };
 
 const CLIENTS: usize = 50;
@@ -149,6 +150,57 @@ async fn gateways_that_are_killed_before_a_frozen_server_lose_and_double_no_row(
         server.thaw();
     }
     booked(&origin, &book, &received, 2 * ROUNDS).await;
+}
+
+#[tokio::test]
+async fn the_row_of_a_stream_outlives_a_kill_once_its_client_has_the_last_event() {
+    const DONE: &str = "data: [DONE]\n\n";
+    let usage = r#"data: {"id":"c","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}"#;
+    for cache in ["", "  - response_cache: {}\n"] {
+        for http2 in [false, true] {
+            let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+            let (database, journal) = (book.url(), book.journal());
+            let plugins = format!(
+                "plugins:\n{cache}  - usage_log: {{ database: \"{database}\", journal: {{ path: {journal:?} }} }}"
+            );
+            let gateway = gateway().upstream(&origin).settings(&plugins).start().await;
+            origin.answers(sse().data(format!("{usage}\n\n")).data(DONE).silence());
+            let mut client = if http2 { h2c(gateway.address()).await } else { http1(gateway.address()).await };
+            let call = r#"{"model":"gpt-5","stream":true,"messages":[]}"#;
+            let request = client.request("POST", "/v1/chat/completions").header("authorization", "Bearer a");
+            let mut streaming = client.send(request.body(body(call)).unwrap()).await.unwrap();
+            streaming.until(DONE).await;
+            gateway.signal(Signal::SIGKILL);
+            drop(gateway);
+            let gateway = before(&origin, &book).await;
+            shipped(&gateway).await;
+            assert_eq!(
+                book.sql("SELECT outcome, response_status, input_tokens, output_tokens, revision FROM api_requests"),
+                "completed|200|11|7|0"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_leaves_at_the_last_event_has_one_row_that_needs_no_correction() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let gateway = before(&origin, &book).await;
+    let last = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    origin.answers(sse().data(last).pause(Duration::from_millis(50)).end());
+    for number in 0..10 {
+        let mut client = if number % 2 == 0 { http1(gateway.address()).await } else { h2c(gateway.address()).await };
+        let request = client.request("POST", "/v1/messages").body(body("{}")).unwrap();
+        let mut streaming = client.send(request).await.unwrap();
+        streaming.until(last).await;
+        drop((streaming, client));
+    }
+    gateway.rests().await;
+    shipped(&gateway).await;
+    assert_eq!(
+        book.sql("SELECT count(*), count(DISTINCT id), min(outcome), max(outcome), max(revision) FROM api_requests"),
+        "10|10|completed|completed|0"
+    );
 }
 
 #[tokio::test]

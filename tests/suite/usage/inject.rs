@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{line, told};
-use crate::harness::{Gateway, Origin, answer, body, gateway, h2c, http1, origin, sse};
+use crate::harness::{Gateway, Origin, Script, answer, body, eventually, gateway, h2c, http1, origin, sse};
 
 /// A gateway whose plugin asks for usage.
 async fn injecting(origin: &Origin) -> Gateway {
@@ -92,5 +92,24 @@ async fn who_asks_itself_gets_it_and_other_answers_are_left_alone() {
         assert_eq!((got.text().as_str(), got.header("content-length")), (text, Some(text.len().to_string().as_str())));
         let line: Value = line(&gateway).await;
         assert_eq!(line["status"], status);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_at_done_has_its_answer_and_its_cost_is_known() {
+    let origin = origin().await;
+    let gateway = injecting(&origin).await;
+    for (number, http2) in [(0, false), (1, true)] {
+        let script = with_usage().as_bytes().chunks(7).fold(sse(), Script::data);
+        origin.answers(script.pause(std::time::Duration::from_millis(20)).end());
+        let mut client = if http2 { h2c(gateway.address()).await } else { http1(gateway.address()).await };
+        let request = client.request("POST", "/v1/chat/completions").body(body(CALL)).unwrap();
+        let mut streaming = client.send(request).await.unwrap();
+        assert!(streaming.until("[DONE]\n\n").await.ends_with("data: [DONE]\n\n"));
+        drop((streaming, client));
+        eventually("its row", async || gateway.access_log().len() == number + 1).await;
+        let row = &gateway.access_log()[number];
+        assert_eq!((&row["outcome"], &row["response_bytes"]), (&json!("completed"), &json!(CLIENTS.len())), "{row}");
+        assert_eq!(told(row), json!(["m-1", "reported", 12, null, null, 7, null]));
     }
 }

@@ -28,12 +28,13 @@ pub(super) async fn serve(io: Io, socket: Socket, id: usize, shared: Arc<Shared>
     let (close, mut closing) = watch::channel(false);
     loop {
         let next = tokio::select! {
-            next = connection.accept() => next,
+            biased;
             _ = closing.wait_for(|close| *close) => {
                 shared.closed(id, Closed::Here);
                 let _ = socket.shutdown(std::net::Shutdown::Both);
                 return;
             }
+            next = connection.accept() => next,
         };
         let Some(Ok((request, respond))) = next else { break };
         streams.spawn(stream(request, respond, id, shared.clone(), close.clone()));
@@ -57,7 +58,8 @@ async fn stream(
         Ok(()) => |request: &mut Received| request.answered = Some(Instant::now()),
         Err(Ending::Close) => {
             close.send_replace(true);
-            return;
+            // until then it holds its stream, which would be reset if it let go
+            std::future::pending().await
         }
         Err(Ending::Reset) => {
             stream.reset();
