@@ -3,12 +3,16 @@
 
 mod anthropic;
 mod batch;
+mod conventions;
 mod facts;
+mod failure;
 mod figures;
+mod media;
 mod openai;
 mod responses;
 #[cfg(test)]
 mod tests;
+mod usage_text;
 
 use http::{HeaderMap, StatusCode};
 use plugin_api::{Answer, AnswerState, Endpoint};
@@ -17,6 +21,7 @@ use super::encoding::Decoder;
 use super::found::Found;
 use super::sse::{Events, Piece};
 use facts::{Facts, Shape};
+use figures::Figures;
 
 pub use batch::{BatchReader, batch_of_results};
 
@@ -79,18 +84,20 @@ impl Reader {
         if self.failed {
             facts.state = AnswerState::Failed;
         }
-        let mut usage = facts.usage.as_deref().and_then(|raw| shape.usage(raw));
+        let raw = facts.usage.finish();
+        let mut usage = raw.as_deref().and_then(|raw| Figures::of(raw.get())).map(|figures| (shape.usage)(&figures));
         if let Some(usage) = &mut usage {
-            usage.service_tier = usage.service_tier.take().or(facts.service_tier);
-            usage.raw = facts.usage;
+            usage.service_tier = usage.service_tier.take().or(facts.service_tier.into_text());
+            usage.raw = raw;
         }
         Answer {
             state: facts.state,
-            id: facts.id,
-            model: facts.model,
+            id: facts.id.into_text(),
+            model: facts.model.into_text(),
             stop_reason: facts.stop_reason,
             error_type: facts.error_type,
             usage,
+            server_state: facts.has_server_state,
         }
     }
 }
@@ -99,8 +106,15 @@ impl Reader {
 fn shape_of(endpoint: Endpoint) -> &'static Shape {
     match endpoint {
         Endpoint::Messages => &anthropic::MESSAGES,
-        Endpoint::CountTokens | Endpoint::MessageBatches => &anthropic::OTHERS,
-        Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Embeddings => &openai::SHAPE,
+        Endpoint::CountTokens => &anthropic::COUNTS,
+        Endpoint::MessageBatches => &anthropic::BATCHES,
+        Endpoint::ChatCompletions | Endpoint::Completions => &openai::CHOICES,
+        Endpoint::Embeddings => &openai::EMBEDDINGS,
+        Endpoint::ImageGenerations
+        | Endpoint::ImageEdits
+        | Endpoint::Transcriptions
+        | Endpoint::Speech
+        | Endpoint::Moderations => &media::SHAPE,
         Endpoint::Responses => &responses::SHAPE,
     }
 }
@@ -164,6 +178,11 @@ impl Text {
             match bytes.first() {
                 None => return,
                 Some(b'{') => self.form = Form::Json { told: false },
+                Some(b'[') => {
+                    // no answer is a list, but Gemini lists its errors
+                    self.form = Form::Json { told: false };
+                    bytes = &bytes[1..];
+                }
                 Some(_) => {
                     self.found = match self.shape.types {
                         Some(types) => Found::of_types(self.shape.events, types),
@@ -192,8 +211,11 @@ impl Text {
                         Piece::End => {
                             if self.found.is_sound() {
                                 (self.shape.on_event)(&mut self.facts, &self.found);
-                            } else if self.shape.stops_before_its_end && start.is_done() {
+                            } else if self.shape.stops_before_its_end && self.facts.has_begun && start.is_done() {
                                 self.facts.complete();
+                            }
+                            if events.was_error() {
+                                self.facts.fail(failure::name(&self.found, false).unwrap_or_else(failure::unnamed));
                             }
                             if self.facts.has_content {
                                 self.found.look_for(self.shape.events_behind_content);
@@ -224,7 +246,7 @@ impl Text {
                 (self.shape.on_whole)(&mut self.facts, &self.found);
             }
             // what came of it may be right, but is not all, or not all that came
-            self.facts.state = AnswerState::Partial;
+            self.facts.reach(AnswerState::Partial);
         }
         self.facts
     }

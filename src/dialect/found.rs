@@ -7,8 +7,10 @@ mod value;
 mod wanted;
 
 use state::{Open, State};
-use text::end_of_text;
+use text::{end_of_text, is_word};
 use value::Value;
+
+use wanted::named;
 
 pub(super) use wanted::{Field, Members, Wanted};
 
@@ -29,6 +31,10 @@ pub(super) struct Found {
     /// What is looked for in the value that is next, or under way.
     wanted: Option<&'static Wanted>,
     values: [Value; Field::COUNT],
+    /// How many objects stood in the lists whose elements are looked into.
+    elements: usize,
+    /// How many of [`Field::Stop`] were words.
+    stops: usize,
 }
 
 /// When the rest of a text may be left unread.
@@ -52,6 +58,8 @@ impl Found {
             key: Vec::new(),
             wanted: None,
             values: Default::default(),
+            elements: 0,
+            stops: 0,
         }
     }
 
@@ -74,6 +82,7 @@ impl Found {
     pub(super) fn begin(&mut self) {
         self.state = State::Start;
         self.open.clear();
+        (self.elements, self.stops) = (0, 0);
         self.values.iter_mut().for_each(Value::forget);
     }
 
@@ -95,6 +104,36 @@ impl Found {
     /// The value, where it is a string.
     pub(super) fn text(&self, field: Field) -> Option<String> {
         self.get(field).filter(|value| value.starts_with(b"\"")).and_then(|value| serde_json::from_slice(value).ok())
+    }
+
+    /// Whether there was a value, and not `null`, though it may be too long to be kept.
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.get(field).is_some() || self.is_too_long(field)
+    }
+
+    /// Whether there was a value at all, `null` included.
+    pub(super) fn mentions(&self, field: Field) -> bool {
+        self.values[field as usize].is_there()
+    }
+
+    /// Whether there was a list.
+    pub(super) fn is_list(&self, field: Field) -> bool {
+        self.values[field as usize].is_list()
+    }
+
+    /// Whether there was a list with something in it.
+    pub(super) fn is_filled_list(&self, field: Field) -> bool {
+        self.values[field as usize].is_filled_list()
+    }
+
+    /// How many objects stood in the lists whose elements are looked into.
+    pub(super) fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// How often [`Field::Stop`] was a word: a string with more in it than white space.
+    pub(super) fn stops(&self) -> usize {
+        self.stops
     }
 
     /// Whether there was a value too long to be kept.
@@ -196,23 +235,31 @@ impl Found {
     /// What is looked for under the key that was just read.
     fn wanted_here(&self) -> Option<&'static Wanted> {
         let Some(Open::Object(members)) = self.open.last() else { return None };
-        let named = |key: &[u8]| members.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, wanted)| wanted);
         if !self.key.contains(&b'\\') || self.key.len() > LONGEST_KEY {
-            return named(&self.key);
+            return named(members, &self.key);
         }
         let mut quoted = Vec::with_capacity(self.key.len() + 2);
         quoted.push(b'"');
         quoted.extend_from_slice(&self.key);
         quoted.push(b'"');
-        serde_json::from_slice::<String>(&quoted).ok().and_then(|key| named(key.as_bytes()))
+        serde_json::from_slice::<String>(&quoted).ok().and_then(|key| named(members, key.as_bytes()))
     }
 
     /// A value begins with this byte.
     fn value(&mut self, byte: u8) -> usize {
         match (self.wanted, byte) {
-            (Some(Wanted::Members(members)), b'{') => return self.enter(Open::Object(members)),
+            (Some(Wanted::Members(members)), b'{') => {
+                self.elements += usize::from(matches!(self.open.last(), Some(Open::List(_))));
+                return self.enter(Open::Object(members));
+            }
             (Some(Wanted::Each(wanted)), b'[') => return self.enter(Open::List(wanted)),
             (Some(Wanted::Value(field)), _) => self.values[*field as usize].begin(),
+            (Some(Wanted::Key(field)), _) => {
+                let value = &mut self.values[*field as usize];
+                value.begin();
+                [b"\"", &*self.key, b"\""].into_iter().for_each(|part| value.push(part, field.bound()));
+                value.end();
+            }
             _ => {}
         }
         match byte {
@@ -242,6 +289,7 @@ impl Found {
         if let Some(Wanted::Value(field)) = self.wanted {
             let value = &mut self.values[*field as usize];
             value.end();
+            self.stops += usize::from(*field == Field::Stop && value.get().is_some_and(is_word));
             let leaves = match self.goes_on {
                 GoesOn::Always => false,
                 GoesOn::Until(last) => last == *field,

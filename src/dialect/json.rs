@@ -168,7 +168,7 @@ impl Purpose {
     /// By the rule of Claude Nexus, which knows Anthropic's calls only: `OpenAI`'s instructions and developer messages count as
     /// its system blocks. What holds no conversation is a query.
     fn request_type(&self, endpoint: Endpoint) -> RequestType {
-        let conversation = !matches!(endpoint, Endpoint::Embeddings | Endpoint::Completions);
+        let conversation = endpoint.converses();
         match self.system_blocks + self.system_messages {
             _ if self.quota => RequestType::Quota,
             2.. if conversation => RequestType::Inference,

@@ -1,4 +1,4 @@
-//! What a number of tokens in JSON asks for, in exact decimal arithmetic: `5e3` is 5000, `1e400` is a great many.
+//! What a number in JSON says, in exact decimal arithmetic: of tokens (`5e3` is 5000, `1e400` is a great many) or of money.
 
 use plugin_api::Asked;
 
@@ -31,6 +31,33 @@ fn whole(number: &str) -> Option<u64> {
         .fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     // twenty digits overflow a `u64`, so more powers of ten change nothing
     Some((0..scale.min(20)).fold(value, |value, _| value.saturating_mul(10)))
+}
+
+/// A JSON number without sign, times ten to the power of `digits`, rounded to a whole number; as many as there can be where it is
+/// more.
+pub(super) fn scaled(number: &str, digits: i64) -> Option<u64> {
+    if !number.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // so many of the digits stand before the point
+    let whole = length(integer.len()).saturating_add(digits).saturating_add(power(exponent));
+    let mut value = 0_u64;
+    let mut at = 0;
+    for digit in integer.bytes().chain(fraction.bytes()) {
+        let digit = u64::from(digit - b'0');
+        if at == whole {
+            return Some(value.saturating_add(u64::from(digit >= 5)));
+        }
+        if at > whole {
+            return Some(0);
+        }
+        value = value.saturating_mul(10).saturating_add(digit);
+        at += 1;
+    }
+    // twenty digits overflow a `u64`, so more powers of ten change nothing
+    Some((0..whole.saturating_sub(at).clamp(0, 20)).fold(value, |value, _| value.saturating_mul(10)))
 }
 
 fn length(of: usize) -> i64 {
@@ -72,6 +99,29 @@ mod tests {
             assert_eq!(asked(text), Asked::Tokens(tokens), "{text}");
         }
         assert_eq!(asked(&format!("{}e-99999", "1".to_owned() + &"0".repeat(100_000))), Asked::Tokens(10));
+    }
+
+    #[test]
+    fn money_is_scaled_without_a_float() {
+        for (text, digits, scaled_to) in [
+            ("0.0123", 12, Some(12_300_000_000)),
+            ("0", 12, Some(0)),
+            ("0.95", 12, Some(950_000_000_000)),
+            ("1.4e-4", 12, Some(140_000_000)),
+            ("2E-13", 12, Some(0)),
+            ("5e-13", 12, Some(1)),
+            ("0.0000000000015", 12, Some(2)),
+            ("1e-99999999999999999999", 12, Some(0)),
+            ("19", 12, Some(19_000_000_000_000)),
+            ("232856000", 2, Some(23_285_600_000)),
+            ("1e400", 12, Some(u64::MAX)),
+            ("-1", 12, None),
+            ("\"1\"", 12, None),
+            ("{}", 12, None),
+            ("null", 12, None),
+        ] {
+            assert_eq!(scaled(text, digits), scaled_to, "{text}");
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub(super) struct Events {
     after_cr: bool,
     /// The event under way has a line of data.
     has_data: bool,
+    /// The event under way is called `error`.
+    is_error: bool,
+    /// The one before it was.
+    was_error: bool,
 }
 
 /// What of an event is next.
@@ -32,16 +36,21 @@ enum Line {
     /// Behind the colon, where one space does not count.
     Space,
     Data,
+    /// So far into `event: error`, the space left out.
+    Error(usize),
     /// Of no interest up to its end.
     Other,
 }
 
 const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const NAME: &[u8; 4] = b"data";
+const ERROR: &[u8; 11] = b"event:error";
+/// How much of that stands before the name.
+const COLON: usize = 6;
 
 impl Default for Events {
     fn default() -> Self {
-        Self { line: Line::Mark(0), after_cr: false, has_data: false }
+        Self { line: Line::Mark(0), after_cr: false, has_data: false, is_error: false, was_error: false }
     }
 }
 
@@ -63,9 +72,31 @@ impl Events {
                 Line::Start if ends => {
                     self.end_line(rest);
                     self.has_data = false;
+                    self.was_error = std::mem::take(&mut self.is_error);
                     return Some(Piece::End);
                 }
-                Line::Start => self.line = Line::Name(0),
+                // all at once, as nearly always
+                Line::Start if rest.starts_with(b"event: ") => {
+                    *rest = &rest[b"event: ".len()..];
+                    self.line = Line::Error(COLON);
+                }
+                Line::Start => self.line = if byte == ERROR[0] { Line::Error(0) } else { Line::Name(0) },
+                Line::Error(read) if ERROR.get(read) == Some(&byte) => {
+                    *rest = &rest[1..];
+                    self.line = Line::Error(read + 1);
+                }
+                Line::Error(COLON) if byte == b' ' => {
+                    *rest = &rest[1..];
+                }
+                Line::Error(read) if ends => {
+                    // the last name of an event counts
+                    self.is_error = read == ERROR.len() || self.is_error && read < COLON;
+                    self.end_line(rest);
+                }
+                Line::Error(read) => {
+                    self.is_error &= read < COLON;
+                    self.line = Line::Other;
+                }
                 Line::Name(4) if byte == b':' => {
                     *rest = &rest[1..];
                     self.line = Line::Space;
@@ -103,6 +134,11 @@ impl Events {
             }
         }
         None
+    }
+
+    /// Whether the event whose end came last is called `error`.
+    pub(super) fn was_error(&self) -> bool {
+        self.was_error
     }
 
     /// Takes the rest of the line, or as much of it as there is.

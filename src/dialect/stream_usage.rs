@@ -40,7 +40,7 @@ enum Data {
 impl StreamUsageFilter {
     /// What of these bytes, and of those before them, goes to the client now.
     pub fn feed(&mut self, bytes: &[u8]) -> Bytes {
-        let mut out = BytesMut::with_capacity(bytes.len() + self.held.len());
+        let mut out = BytesMut::with_capacity(bytes.len());
         let mut rest = bytes;
         if !bytes.is_empty()
             && let Some(passes) = self.after_cr.take()

@@ -84,6 +84,11 @@ impl Operation {
         let name = match endpoint {
             Endpoint::Completions => "text_completion",
             Endpoint::Embeddings => "embeddings",
+            Endpoint::ImageGenerations
+            | Endpoint::ImageEdits
+            | Endpoint::Transcriptions
+            | Endpoint::Speech
+            | Endpoint::Moderations => "generate_content",
             Endpoint::Messages
             | Endpoint::CountTokens
             | Endpoint::MessageBatches

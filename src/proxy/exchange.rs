@@ -12,7 +12,7 @@ use log::error;
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Charge, Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
+use plugin_api::{AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
 use tokio::time::Instant;
 
 use crate::balance::FaultKind;
@@ -300,6 +300,7 @@ impl Exchange {
             _ => self.passing.bytes,
         };
         self.judge(false);
+        self.judge_answer();
         self.outcome.total = self.began.elapsed();
         self.seats.ending(&self.outcome);
         (self.outcome.end, self.outcome.error) = (end, error);
@@ -363,6 +364,15 @@ impl Exchange {
         }
     }
 
+    /// An answer that says that it failed is none, though its status says that all is well.
+    fn judge_answer(&mut self) {
+        let failed = self.outcome.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
+        let is_well = self.outcome.status.is_some_and(|status| status.is_success());
+        if failed && is_well && self.outcome.end == End::Completed {
+            self.outcome.end = End::UpstreamFailed;
+        }
+    }
+
     fn record(&mut self) {
         if std::mem::replace(&mut self.recorded, true) {
             return;
@@ -371,6 +381,7 @@ impl Exchange {
         let complete = self.passing.complete.filter(|_| delivered);
         self.outcome.total = complete.map_or_else(|| self.began.elapsed(), |complete| complete.after);
         self.reading.conclude(&mut self.outcome);
+        self.judge_answer();
         self.seats.log(&self.outcome);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
@@ -435,7 +446,8 @@ impl Drop for Exchange {
 /// The status that was sent, if a final one was.
 #[must_use]
 pub fn written(session: &Session) -> Option<StatusCode> {
-    session.response_written().map(|head| head.status).filter(|status| !status.is_informational())
+    let is_final = |status: &StatusCode| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS;
+    session.response_written().map(|head| head.status).filter(is_final)
 }
 
 /// How long an answer's body is, where its head says so (RFC 9112 §6.3).

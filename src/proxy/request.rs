@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, ErrorKind, Reply, RequestHead, Shortage, run_blocking};
+use plugin_api::{BODIES, Endpoint, ErrorKind, Reply, RequestHead, Shortage, run_blocking};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::chain::Stop;
@@ -105,7 +105,9 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     }
     x.attempts.keys = key::of_head(upstream, x.outcome.client, &session.req_header().headers);
     x.attempts.tokens = ASSUMED_TOKENS;
-    if drains || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some() {
+    if drains
+        || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some_and(Endpoint::takes_json)
+    {
         read_body(session, x).await?;
         return Ok(());
     }
@@ -221,7 +223,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     };
     x.outcome.request_bytes = bytes.len() as u64;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
-    let Some(endpoint) = x.outcome.endpoint.filter(|_| !x.seats.is_empty() || upstream.reads_body) else {
+    let Some(endpoint) = call_endpoint(x, &upstream) else {
         x.body = Some(ReadBody::new(bytes, false));
         return Ok(());
     };
@@ -288,6 +290,12 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     }
     x.body = Some(ReadBody::new(bytes, edited));
     Ok(())
+}
+
+/// The endpoint of a call whose body somebody reads.
+fn call_endpoint(x: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
+    let is_read = !x.seats.is_empty() || upstream.reads_body;
+    x.outcome.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
 }
 
 /// The client left before its call could go upstream.

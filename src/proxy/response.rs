@@ -15,6 +15,7 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     let status = head.status;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
+        x.outcome.status = Some(status);
         x.watch.upgraded(upstream.timeouts.idle);
         return Ok(());
     }

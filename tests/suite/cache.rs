@@ -1,5 +1,6 @@
 //! Answers that are given again, from memory and from Redis, and calls that are shared while they are under way.
 
+mod answers;
 mod booked;
 mod coalescing;
 mod dying;

@@ -238,6 +238,7 @@ async fn an_error_in_a_stream_is_told_with_what_was_billed_before_it() {
     call(&gateway, "/v1/messages", "{}", text.as_bytes()).await;
     let line = line(&gateway).await;
     assert_eq!((&line["error_type"], &line["usage_source"]), (&json!("overloaded_error"), &json!("partial")));
+    assert_eq!((&line["outcome"], &line["status"]), (&json!("upstream_failed"), &json!(200)));
 }
 
 #[tokio::test]

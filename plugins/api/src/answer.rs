@@ -19,6 +19,9 @@ pub struct Answer {
     pub error_type: Option<String>,
     /// What it cost, as far as it said.
     pub usage: Option<Usage>,
+    /// Whether it names state on the server that later calls can go on with, and that expires.
+    #[serde(default)]
+    pub server_state: bool,
 }
 
 /// How far an answer got.
@@ -27,10 +30,13 @@ pub enum AnswerState {
     /// It broke off, or is still under way: what is known may not be all.
     #[default]
     Partial,
-    /// Its last event, or the end of its JSON, has been seen, and no error.
+    /// It is a whole answer of its endpoint: it has what such an answer has, and says why it stopped, or its last event has been
+    /// seen.
     Complete,
     /// It says that it failed, whatever its status.
     Failed,
+    /// All of its JSON has been seen, and no error, but it is nothing that an answer of its endpoint is known by.
+    Unrecognized,
 }
 
 /// What a cache did for a call.

@@ -42,6 +42,16 @@ pub enum Endpoint {
     Responses,
     /// `OpenAI` `POST /v1/embeddings`: generates no tokens.
     Embeddings,
+    /// `OpenAI` `POST /v1/images/generations`.
+    ImageGenerations,
+    /// `OpenAI` `POST /v1/images/edits` and `…/variations`, whose body is a form.
+    ImageEdits,
+    /// `OpenAI` `POST /v1/audio/transcriptions` and `…/translations`, whose body is a form.
+    Transcriptions,
+    /// `OpenAI` `POST /v1/audio/speech`.
+    Speech,
+    /// `OpenAI` `POST /v1/moderations`.
+    Moderations,
 }
 
 impl Endpoint {
@@ -90,6 +100,14 @@ impl Endpoint {
             Some(Self::Responses)
         } else if is(0, "embeddings") {
             Some(Self::Embeddings)
+        } else if is(0, "moderations") {
+            Some(Self::Moderations)
+        } else if is(1, "images") {
+            let edits = is(0, "edits") || is(0, "variations");
+            if is(0, "generations") { Some(Self::ImageGenerations) } else { edits.then_some(Self::ImageEdits) }
+        } else if is(1, "audio") {
+            let transcribes = is(0, "transcriptions") || is(0, "translations");
+            if is(0, "speech") { Some(Self::Speech) } else { transcribes.then_some(Self::Transcriptions) }
         } else {
             None
         }
@@ -106,6 +124,11 @@ impl Endpoint {
             Self::Completions => "completions",
             Self::Responses => "responses",
             Self::Embeddings => "embeddings",
+            Self::ImageGenerations => "image_generations",
+            Self::ImageEdits => "image_edits",
+            Self::Transcriptions => "transcriptions",
+            Self::Speech => "speech",
+            Self::Moderations => "moderations",
         }
     }
 
@@ -114,7 +137,36 @@ impl Endpoint {
     pub fn dialect(self) -> Dialect {
         match self {
             Self::Messages | Self::CountTokens | Self::MessageBatches => Dialect::Anthropic,
-            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Embeddings => Dialect::OpenAi,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::Embeddings
+            | Self::ImageGenerations
+            | Self::ImageEdits
+            | Self::Transcriptions
+            | Self::Speech
+            | Self::Moderations => Dialect::OpenAi,
+        }
+    }
+
+    /// Whether its call is a JSON body that is read. A form with a picture or a recording passes as it comes.
+    #[must_use]
+    pub fn takes_json(self) -> bool {
+        !matches!(self, Self::ImageEdits | Self::Transcriptions)
+    }
+
+    /// Whether its calls hold a conversation.
+    #[must_use]
+    pub fn converses(self) -> bool {
+        match self {
+            Self::Messages | Self::CountTokens | Self::MessageBatches | Self::ChatCompletions | Self::Responses => true,
+            Self::Completions
+            | Self::Embeddings
+            | Self::ImageGenerations
+            | Self::ImageEdits
+            | Self::Transcriptions
+            | Self::Speech
+            | Self::Moderations => false,
         }
     }
 }
@@ -189,6 +241,13 @@ mod tests {
             ("/v1/completions", Endpoint::Completions),
             ("/v1/responses", Endpoint::Responses),
             ("/v1/embeddings", Endpoint::Embeddings),
+            ("/v1/images/generations", Endpoint::ImageGenerations),
+            ("/v1/images/edits", Endpoint::ImageEdits),
+            ("/v1/images/variations", Endpoint::ImageEdits),
+            ("/openai/deployments/gpt/audio/transcriptions", Endpoint::Transcriptions),
+            ("/v1/audio/translations", Endpoint::Transcriptions),
+            ("/v1/audio/speech", Endpoint::Speech),
+            ("/v1/moderations", Endpoint::Moderations),
         ] {
             assert_eq!(Endpoint::of(path), Some(endpoint), "{path}");
         }
@@ -225,6 +284,8 @@ mod tests {
             "/",
             "",
             "/v1/models",
+            "/v1/images",
+            "/v1/audio/voices",
             "/v1/files",
             "/v1/messages/batches/b_1",
             "/v1/threads/t_1/messages",

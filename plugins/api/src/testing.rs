@@ -34,6 +34,11 @@ impl TestRequest {
             Endpoint::Completions => "/v1/completions",
             Endpoint::Responses => "/v1/responses",
             Endpoint::Embeddings => "/v1/embeddings",
+            Endpoint::ImageGenerations => "/v1/images/generations",
+            Endpoint::ImageEdits => "/v1/images/edits",
+            Endpoint::Transcriptions => "/v1/audio/transcriptions",
+            Endpoint::Speech => "/v1/audio/speech",
+            Endpoint::Moderations => "/v1/moderations",
         };
         Self { endpoint, method: Method::POST, uri: Uri::from_static(path), headers: HeaderMap::new() }
     }

@@ -20,6 +20,9 @@ pub struct Usage {
     pub inference_geo: Option<String>,
     /// `speed`: `standard` or `fast`.
     pub speed: Option<String>,
+    /// What the provider says that it charges, in picodollars (10⁻¹² US dollars).
+    #[serde(default)]
+    pub provider_cost_picos: Option<u64>,
     /// The provider's own object, as JSON: all of the above, and what nobody here knows of.
     pub raw: Option<Box<RawValue>>,
 }

@@ -104,6 +104,8 @@ pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
     status == StatusCode::OK
         && answer.state == plugin_api::AnswerState::Complete
         && answer.error_type.is_none()
+        // by the time it is given again that may be gone
+        && !answer.server_state
         // to be gone on with, or refused: what a second try may turn out otherwise, or carries a token for one use
         && !matches!(stopped, "pause_turn" | "refusal" | "compaction" | "content_filter")
 }

@@ -114,7 +114,13 @@ impl Seen {
                 self.state |= is(key, "audio");
                 self.server_tools |= is(key, "web_search_options");
             }
-            Endpoint::Completions | Endpoint::Embeddings => {}
+            Endpoint::Completions
+            | Endpoint::Embeddings
+            | Endpoint::ImageGenerations
+            | Endpoint::ImageEdits
+            | Endpoint::Transcriptions
+            | Endpoint::Speech
+            | Endpoint::Moderations => {}
         }
         if is(key, "store") {
             self.store = Some(value != b"false");

@@ -214,6 +214,13 @@ impl Config {
             Some(Endpoint::MessageBatches) => {
                 Err(format!("`paths` names `{path}`, but batches are never answered again"))
             }
+            Some(
+                Endpoint::ImageGenerations
+                | Endpoint::ImageEdits
+                | Endpoint::Transcriptions
+                | Endpoint::Speech
+                | Endpoint::Moderations,
+            ) => Err(format!("`paths` names `{path}`, but only answers in text are ever answered again")),
             Some(endpoint) if path.starts_with('/') => Ok(endpoint),
             _ => Err(format!("`paths` names `{path}`, which is no path of calls to a model, such as `/v1/messages`")),
         };

@@ -24,7 +24,7 @@ pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
 fn source(answer: &Answer) -> &'static str {
     match (&answer.usage, answer.state) {
         (None, _) => "none",
-        (Some(_), AnswerState::Complete) => "reported",
+        (Some(_), AnswerState::Complete | AnswerState::Unrecognized) => "reported",
         (Some(_), AnswerState::Partial | AnswerState::Failed) => "partial",
     }
 }

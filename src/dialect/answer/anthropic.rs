@@ -1,13 +1,15 @@
 //! Answers of Anthropic's Messages API: one object, or events whose usage overrides what came before it.
 
-use indexmap::IndexMap;
-use plugin_api::{Iteration, Tokens, Usage};
-use serde_json::value::RawValue;
+use plugin_api::{AnswerState, Iteration, Tokens, Usage};
 
 use crate::dialect::found::{Field, Found, Members, Wanted};
 
-use super::facts::{Facts, Shape, raw};
+use super::facts::{self, Facts, Shape};
 use super::figures::Figures;
+use super::{conventions, failure};
+
+/// How many samplings are told apart. Of more, those of a kind and a model are summed up.
+const MOST_ITERATIONS: usize = 256;
 
 /// Answers to messages.
 pub(super) static MESSAGES: Shape = Shape {
@@ -27,27 +29,44 @@ pub(super) static MESSAGES: Shape = Shape {
     usage,
 };
 
-/// Answers of endpoints that cost nothing: a count of tokens is no usage.
-pub(super) static OTHERS: Shape = Shape {
-    whole: COSTS_NOTHING,
-    on_whole,
-    events: COSTS_NOTHING,
-    events_behind_content: COSTS_NOTHING,
+/// Answers to counts of tokens, which cost nothing: a count is no usage.
+pub(super) static COUNTS: Shape = Shape {
+    whole: COUNT,
+    on_whole: |facts, found| on_costless(facts, found, Field::Count),
+    events: COUNT,
+    events_behind_content: COUNT,
     types: None,
-    on_event: |_, _| {},
+    on_event: |facts, found| facts.note_error(found, false),
     stops_before_its_end: false,
     usage,
+};
+
+/// Answers to batches that are handed in; what they cost comes with their results.
+pub(super) static BATCHES: Shape = Shape {
+    whole: BATCH,
+    on_whole: |facts, found| on_costless(facts, found, Field::Id),
+    events: BATCH,
+    events_behind_content: BATCH,
+    ..COUNTS
 };
 
 const WHOLE: Members = &[
     ("id", Wanted::Value(Field::Id)),
     ("model", Wanted::Value(Field::Model)),
+    ("content", Wanted::Value(Field::Content)),
     ("stop_reason", Wanted::Value(Field::Stop)),
     ("usage", Wanted::Value(Field::Usage)),
-    ("error", Wanted::Value(Field::Error)),
+    ("container", Wanted::Value(Field::Container)),
+    ("", Wanted::Also(failure::MEMBERS)),
 ];
 
-const COSTS_NOTHING: Members = &[("id", Wanted::Value(Field::Id)), ("error", Wanted::Value(Field::Error))];
+const COUNT: Members = &[
+    ("id", Wanted::Value(Field::Id)),
+    ("input_tokens", Wanted::Value(Field::Count)),
+    ("", Wanted::Also(failure::MEMBERS)),
+];
+
+const BATCH: Members = &[("id", Wanted::Value(Field::Id)), ("", Wanted::Also(failure::MEMBERS))];
 
 const EVENTS: Members = &[
     ("type", Wanted::Value(Field::Type)),
@@ -57,9 +76,13 @@ const EVENTS: Members = &[
             ("id", Wanted::Value(Field::Id)),
             ("model", Wanted::Value(Field::Model)),
             ("usage", Wanted::Value(Field::Usage)),
+            ("container", Wanted::Value(Field::Container)),
         ]),
     ),
-    ("delta", Wanted::Members(&[("stop_reason", Wanted::Value(Field::Stop))])),
+    (
+        "delta",
+        Wanted::Members(&[("stop_reason", Wanted::Value(Field::Stop)), ("container", Wanted::Value(Field::Container))]),
+    ),
     ("usage", Wanted::Value(Field::Usage)),
     (
         "content_block",
@@ -68,14 +91,27 @@ const EVENTS: Members = &[
             ("to", Wanted::Members(&[("model", Wanted::Value(Field::ServedBy))])),
         ]),
     ),
-    ("error", Wanted::Value(Field::Error)),
+    ("", Wanted::Also(failure::MEMBERS)),
 ];
 
 fn on_whole(facts: &mut Facts, found: &Found) {
     facts.note(found);
     facts.note_usage(found);
-    facts.complete();
-    facts.note_error(found);
+    let is_answer = found.is_list(Field::Content);
+    facts.reach(match (is_answer, found.stops()) {
+        (true, 1..) => AnswerState::Complete,
+        // one that says nothing as its reason to stop has not come to its end
+        (true, 0) if found.mentions(Field::Stop) => AnswerState::Partial,
+        _ => AnswerState::Unrecognized,
+    });
+    facts.note_error(found, is_answer);
+}
+
+fn on_costless(facts: &mut Facts, found: &Found, sign: Field) {
+    facts.note(found);
+    let is_answer = found.has(sign);
+    facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
+    facts.note_error(found, is_answer);
 }
 
 fn on_event(facts: &mut Facts, found: &Found) {
@@ -89,33 +125,20 @@ fn on_event(facts: &mut Facts, found: &Found) {
         }
         Some(br#""content_block_start""#) if found.get(Field::BlockType) == Some(br#""fallback""#) => {
             // who answers from here on
-            facts.model = found.text(Field::ServedBy).or(facts.model.take());
+            facts.model.note(found.get(Field::ServedBy));
         }
         Some(br#""message_delta""#) => {
-            facts.stop_reason = found.text(Field::Stop).or(facts.stop_reason.take());
-            if let Some(new) = raw(found) {
-                facts.usage = Some(match facts.usage.take() {
-                    Some(old) => overridden(&old, &new).unwrap_or(new),
-                    None => new,
-                });
+            facts.note_stop(found);
+            facts.has_server_state |= found.has(Field::Container);
+            if let Some(usage) = facts::usage(found) {
+                facts.usage.merge(usage);
             }
         }
-        Some(br#""message_stop""#) => facts.complete(),
-        Some(br#""error""#) => {
-            facts.note_error(found);
-            facts.fail();
-        }
+        Some(br#""message_stop""#) if facts.has_begun => facts.complete(),
+        // what is of no type at all is none of Anthropic's events
+        Some(br#""error""#) | None => facts.note_error(found, false),
         _ => {}
     }
-}
-
-/// The old object with the new one's members in the place of its own: they are sums of all that has happened, to be taken
-/// as they are, 0 included. `null` says nothing.
-fn overridden(old: &RawValue, new: &RawValue) -> Option<Box<RawValue>> {
-    let mut all: IndexMap<String, &RawValue> = serde_json::from_str(old.get()).ok()?;
-    let new: IndexMap<String, &RawValue> = serde_json::from_str(new.get()).ok()?;
-    all.extend(new.into_iter().filter(|(_, value)| value.get() != "null"));
-    RawValue::from_string(serde_json::to_string(&all).ok()?).ok()
 }
 
 /// The meaning of Anthropic's usage object.
@@ -129,13 +152,49 @@ pub(super) fn usage(of: &Figures<'_>) -> Usage {
     let requests = |key| server_tools.as_ref().and_then(|tools| tools.count(key));
     Usage {
         tokens: tokens(of),
-        iterations: iterations.collect(),
+        iterations: bounded(iterations),
         web_search_requests: requests("web_search_requests"),
         web_fetch_requests: requests("web_fetch_requests"),
         service_tier: of.text("service_tier"),
         inference_geo: of.text("inference_geo"),
         speed: of.text("speed"),
+        provider_cost_picos: conventions::cost(of),
         raw: None,
+    }
+}
+
+/// No more than so many samplings, without losing what any of them cost.
+fn bounded(all: impl Iterator<Item = Iteration>) -> Vec<Iteration> {
+    let mut kept: Vec<Iteration> = Vec::new();
+    for iteration in all {
+        if kept.len() < MOST_ITERATIONS {
+            kept.push(iteration);
+            continue;
+        }
+        let alike = kept.iter().rposition(|one| one.kind == iteration.kind && one.model == iteration.model);
+        let last = kept.len() - 1;
+        let one = &mut kept[alike.unwrap_or(last)];
+        if alike.is_none() {
+            // nobody knows the price of a model without a name
+            one.model = Some(String::new());
+        }
+        one.tokens = sum(one.tokens, iteration.tokens);
+    }
+    kept
+}
+
+fn sum(one: Tokens, other: Tokens) -> Tokens {
+    let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (one, other) => one.or(other),
+    };
+    Tokens {
+        input: sum(one.input, other.input),
+        cache_read: sum(one.cache_read, other.cache_read),
+        cache_creation: sum(one.cache_creation, other.cache_creation),
+        cache_creation_1h: sum(one.cache_creation_1h, other.cache_creation_1h),
+        output: sum(one.output, other.output),
+        reasoning: sum(one.reasoning, other.reasoning),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use http::HeaderMap;
 use plugin_api::BatchResult;
-use serde_json::value::RawValue;
 
 use crate::dialect::found::{Field, Found, Members, Wanted};
 
 use super::Coding;
-use super::facts::raw;
+use super::facts::usage;
+use super::usage_text::UsageText;
 use super::{anthropic, figures::Figures};
 
 /// The batch whose results a GET of this path downloads: `…/messages/batches/{id}/results`.
@@ -87,7 +87,9 @@ impl Lines {
     }
 
     fn result(&self) -> Option<BatchResult> {
-        let raw: Box<RawValue> = raw(&self.line)?;
+        let mut text = UsageText::default();
+        text.replace(usage(&self.line)?);
+        let raw = text.finish()?;
         let mut usage = anthropic::usage(&Figures::of(raw.get())?);
         usage.raw = Some(raw);
         let custom_id = self.line.text(Field::CustomId)?;

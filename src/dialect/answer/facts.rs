@@ -1,68 +1,112 @@
 //! The facts of an answer as they are gathered, and what there is to say of the shape of answers.
 
 use plugin_api::{AnswerState, Usage};
-use serde_json::value::RawValue;
 
 use crate::dialect::found::{Field, Found, Members};
 
+use super::conventions::PLACES;
+use super::failure;
 use super::figures::Figures;
+use super::usage_text::UsageText;
 
 /// What is known of an answer so far.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) state: AnswerState,
-    pub(super) id: Option<String>,
-    pub(super) model: Option<String>,
+    pub(super) id: Word,
+    pub(super) model: Word,
     pub(super) stop_reason: Option<String>,
     pub(super) error_type: Option<String>,
-    pub(super) service_tier: Option<String>,
+    pub(super) service_tier: Word,
     /// The provider's object, or what its events make of it.
-    pub(super) usage: Option<Box<RawValue>>,
-    /// Whether its first event has come.
+    pub(super) usage: UsageText,
+    /// Whether its first event, or a choice of it, has come.
     pub(super) has_begun: bool,
     /// Whether it is of several choices, each of which stops for itself.
     pub(super) has_choices: bool,
     /// Whether an event has come that carries content.
     pub(super) has_content: bool,
+    /// Whether it names state on the server that it goes on with.
+    pub(super) has_server_state: bool,
 }
 
 impl Facts {
     /// Notes what an answer of either dialect says at its top.
     pub(super) fn note(&mut self, found: &Found) {
-        self.id = found.text(Field::Id).filter(|id| !id.is_empty()).or(self.id.take());
-        // Azure begins its streams with an empty name
-        self.model = found.text(Field::Model).filter(|model| !model.is_empty()).or(self.model.take());
-        self.stop_reason = found.text(Field::Stop).or(self.stop_reason.take());
-        self.service_tier = found.text(Field::Tier).or(self.service_tier.take());
+        self.id.note(found.get(Field::Id));
+        self.model.note(found.get(Field::Model));
+        self.service_tier.note(found.get(Field::Tier));
+        self.has_server_state |= found.has(Field::Container);
+        self.note_stop(found);
+    }
+
+    /// Notes why it stopped. What is no word is no stop.
+    pub(super) fn note_stop(&mut self, found: &Found) {
+        if found.stops() > 0 {
+            let stop = found.text(Field::Stop).filter(|stop| !stop.trim().is_empty());
+            self.stop_reason = stop.or(self.stop_reason.take());
+        }
     }
 
     /// Notes usage that replaces what was said before; `null` says nothing.
     pub(super) fn note_usage(&mut self, found: &Found) {
-        self.usage = raw(found).or(self.usage.take());
-    }
-
-    /// Notes an error, if there is one: an object with a `type` or a `code`, or anything else that is not `null`.
-    pub(super) fn note_error(&mut self, found: &Found) {
-        let error = found.get(Field::Error);
-        if error.is_none() && !found.is_too_long(Field::Error) {
-            return;
+        if let Some(usage) = usage(found) {
+            self.usage.replace(usage);
         }
-        self.state = AnswerState::Failed;
-        let object = error.and_then(|error| std::str::from_utf8(error).ok()).and_then(Figures::of);
-        let named = object.and_then(|error| error.text("type").or_else(|| error.word("code")));
-        self.error_type = named.or(self.error_type.take());
     }
 
-    /// It says that it failed.
-    pub(super) fn fail(&mut self) {
+    /// Notes an error, if the object tells of one; `is_answer` says that it is, or may be, a part of an answer.
+    pub(super) fn note_error(&mut self, found: &Found, is_answer: bool) {
+        if let Some(name) = failure::name(found, is_answer) {
+            self.fail(name);
+        }
+    }
+
+    /// It says that it failed, and calls that by a name. One that says more than another stays.
+    pub(super) fn fail(&mut self, name: String) {
         self.state = AnswerState::Failed;
+        if self.error_type.is_none() || name != failure::unnamed() {
+            self.error_type = Some(name);
+        }
     }
 
     /// It has been seen to its end. An error before that stays one.
     pub(super) fn complete(&mut self) {
+        self.reach(AnswerState::Complete);
+    }
+
+    /// It got so far. An error before that stays one.
+    pub(super) fn reach(&mut self, state: AnswerState) {
         if self.state != AnswerState::Failed {
-            self.state = AnswerState::Complete;
+            self.state = state;
         }
+    }
+}
+
+/// A text that is said again and again, and read only where it changes. The last that is not empty counts.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    json: Vec<u8>,
+    text: Option<String>,
+}
+
+impl Word {
+    /// Notes the JSON text of a value; what is no string says nothing, and neither does an empty one: Azure begins its streams with
+    /// an empty name.
+    pub(super) fn note(&mut self, json: Option<&[u8]>) {
+        let Some(json) = json.filter(|json| json.starts_with(b"\"") && json.len() > 2 && **json != *self.json) else {
+            return;
+        };
+        if let Ok(text) = serde_json::from_slice(json) {
+            self.json.clear();
+            self.json.extend_from_slice(json);
+            self.text = Some(text);
+        }
+    }
+
+    /// The text.
+    pub(super) fn into_text(self) -> Option<String> {
+        self.text
     }
 }
 
@@ -86,14 +130,7 @@ pub(super) struct Shape {
     pub(super) usage: fn(&Figures<'_>) -> Usage,
 }
 
-impl Shape {
-    pub(super) fn usage(&self, raw: &RawValue) -> Option<Usage> {
-        Figures::of(raw.get()).map(|figures| (self.usage)(&figures))
-    }
-}
-
 /// The provider's usage, where it gave one.
-pub(super) fn raw(found: &Found) -> Option<Box<RawValue>> {
-    let usage = found.get(Field::Usage).filter(|usage| usage.starts_with(b"{"))?;
-    RawValue::from_string(String::from_utf8(usage.to_vec()).ok()?).ok()
+pub(super) fn usage(found: &Found) -> Option<&[u8]> {
+    PLACES.into_iter().find_map(|place| found.get(place).filter(|usage| usage.starts_with(b"{")))
 }

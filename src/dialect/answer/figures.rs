@@ -7,6 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::dialect::number;
 
+/// A dollar is ten to the power of these picodollars.
+const PICO_DIGITS: i64 = 12;
+/// The longest text that is kept, in bytes.
+const LONGEST_TEXT: usize = 512;
+
 /// The members of an object.
 #[derive(Debug)]
 pub(super) struct Figures<'a>(BTreeMap<String, &'a RawValue>);
@@ -17,23 +22,39 @@ impl<'a> Figures<'a> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// A number of something: whole, not negative, and within 63 bits, which a database can hold.
-    pub(super) fn count(&self, key: &str) -> Option<u64> {
-        match number::asked(self.0.get(key)?.get()) {
+    /// A number of something: whole, not negative, and within 63 bits, which a database can hold. A path leads into objects
+    /// (`a.b`).
+    pub(super) fn count(&self, path: &str) -> Option<u64> {
+        match number::asked(self.at(path)?.get()) {
             Asked::Tokens(count) if i64::try_from(count).is_ok() => Some(count),
             _ => None,
         }
     }
 
-    /// A string.
+    /// An amount of money at a path, in picodollars, where ten to the power of `digits` of its units are a dollar.
+    pub(super) fn picos(&self, path: &str, digits: i64) -> Option<u64> {
+        number::scaled(self.at(path)?.get(), PICO_DIGITS - digits).filter(|picos| i64::try_from(*picos).is_ok())
+    }
+
+    fn at(&self, path: &str) -> Option<&'a RawValue> {
+        match path.split_once('.') {
+            Some((key, rest)) => self.within(key)?.at(rest),
+            None => self.0.get(path).copied(),
+        }
+    }
+
+    /// A string, cut where it is too long.
     pub(super) fn text(&self, key: &str) -> Option<String> {
-        serde_json::from_str(self.0.get(key)?.get()).ok()
+        let mut text: String = serde_json::from_str(self.0.get(key)?.get()).ok()?;
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        Some(text)
     }
 
     /// A string, or a number in its own spelling.
     pub(super) fn word(&self, key: &str) -> Option<String> {
         let number = |raw: &&&RawValue| raw.get().starts_with(|first: char| first.is_ascii_digit());
-        self.text(key).or_else(|| self.0.get(key).filter(number).map(|raw| raw.get().to_owned()))
+        self.text(key)
+            .or_else(|| self.0.get(key).filter(number).map(|raw| raw.get().chars().take(LONGEST_TEXT).collect()))
     }
 
     /// An object's members.

@@ -1,14 +1,14 @@
 //! Answers of `OpenAI`'s chat, completions and embeddings: one object, or chunks of which the last that has usage counts.
 
-use plugin_api::{Tokens, Usage};
+use plugin_api::AnswerState;
 
 use crate::dialect::found::{Field, Found, Members, Wanted};
 
 use super::facts::{Facts, Shape};
-use super::figures::Figures;
+use super::{conventions, failure};
 
-/// Answers to chat, completions and embeddings.
-pub(super) static SHAPE: Shape = Shape {
+/// Answers to chat and completions.
+pub(super) static CHOICES: Shape = Shape {
     whole: CHUNK,
     on_whole,
     events: CHUNK_WITH_CONTENT,
@@ -16,16 +16,26 @@ pub(super) static SHAPE: Shape = Shape {
     types: None,
     on_event,
     stops_before_its_end: true,
-    usage,
+    usage: conventions::usage,
+};
+
+/// Answers to embeddings.
+pub(super) static EMBEDDINGS: Shape = Shape {
+    whole: LIST,
+    on_whole: on_list,
+    events: LIST,
+    events_behind_content: LIST,
+    types: None,
+    on_event: |facts, found| facts.note_error(found, false),
+    stops_before_its_end: false,
+    usage: conventions::usage,
 };
 
 const CHUNK: Members = &[
     ("id", Wanted::Value(Field::Id)),
     ("model", Wanted::Value(Field::Model)),
-    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP]))),
-    ("usage", Wanted::Value(Field::Usage)),
-    ("service_tier", Wanted::Value(Field::Tier)),
-    ("error", Wanted::Value(Field::Error)),
+    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP, USAGE_OF_CHOICE]))),
+    ("", Wanted::Also(AROUND)),
 ];
 
 const CHUNK_WITH_CONTENT: Members = &[
@@ -36,30 +46,61 @@ const CHUNK_WITH_CONTENT: Members = &[
         Wanted::Each(&Wanted::Members(&[
             INDEX,
             STOP,
+            USAGE_OF_CHOICE,
             ("delta", Wanted::Value(Field::Content)),
             ("text", Wanted::Value(Field::Content)),
         ])),
     ),
+    ("", Wanted::Also(AROUND)),
+];
+
+const AROUND: Members = &[
     ("usage", Wanted::Value(Field::Usage)),
     ("service_tier", Wanted::Value(Field::Tier)),
-    ("error", Wanted::Value(Field::Error)),
+    ("x_groq", Wanted::Members(&[("usage", Wanted::Value(Field::GroqUsage)), ("error", Wanted::Value(Field::Error))])),
+    ("", Wanted::Also(failure::MEMBERS)),
 ];
 
 const INDEX: (&str, Wanted) = ("index", Wanted::Value(Field::Choice));
 const STOP: (&str, Wanted) = ("finish_reason", Wanted::Value(Field::Stop));
+const USAGE_OF_CHOICE: (&str, Wanted) = ("usage", Wanted::Value(Field::ChoiceUsage));
+
+const LIST: Members = &[
+    ("id", Wanted::Value(Field::Id)),
+    ("model", Wanted::Value(Field::Model)),
+    ("data", Wanted::Value(Field::Content)),
+    ("usage", Wanted::Value(Field::Usage)),
+    ("", Wanted::Also(failure::MEMBERS)),
+];
 
 fn on_whole(facts: &mut Facts, found: &Found) {
     facts.note(found);
     facts.note_usage(found);
-    facts.complete();
-    facts.note_error(found);
+    let choices = found.elements();
+    facts.reach(match choices {
+        // one that says nothing as its reason to stop has not come to its end
+        1.. if found.stops() < choices && found.mentions(Field::Stop) => AnswerState::Partial,
+        1.. if found.stops() == choices => AnswerState::Complete,
+        _ => AnswerState::Unrecognized,
+    });
+    facts.note_error(found, choices > 0);
+}
+
+fn on_list(facts: &mut Facts, found: &Found) {
+    facts.note(found);
+    facts.note_usage(found);
+    let is_answer = found.is_filled_list(Field::Content);
+    facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
+    facts.note_error(found, is_answer);
 }
 
 fn on_event(facts: &mut Facts, found: &Found) {
     facts.note(found);
     facts.note_usage(found);
-    facts.note_error(found);
-    facts.has_choices = facts.has_choices || found.get(Field::Choice).is_some_and(|index| index != b"0");
+    let choices = found.elements();
+    facts.note_error(found, choices > 0);
+    facts.has_begun |= choices > 0;
+    facts.has_choices |= choices > 1 || found.get(Field::Choice).is_some_and(|index| index != b"0");
     facts.has_content = facts.has_content || carries_content(found);
 }
 
@@ -80,30 +121,5 @@ fn is_empty(value: &serde_json::Value) -> bool {
         serde_json::Value::Array(list) => list.is_empty(),
         serde_json::Value::Object(members) => members.is_empty(),
         serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
-    }
-}
-
-/// The meaning of `OpenAI`'s usage object, in the words of any of its endpoints.
-///
-/// What was read from the cache, or written to it, is a part of the prompt there, and is taken out of it here.
-pub(super) fn usage(of: &Figures<'_>) -> Usage {
-    let either = |one, other| of.count(one).or_else(|| of.count(other));
-    let details = |one, other| of.within(one).or_else(|| of.within(other));
-    let input = details("prompt_tokens_details", "input_tokens_details");
-    let output = details("completion_tokens_details", "output_tokens_details");
-    let part = |details: &Option<Figures<'_>>, key| details.as_ref().and_then(|details| details.count(key));
-    let cache_read = part(&input, "cached_tokens");
-    let cache_creation = part(&input, "cache_write_tokens");
-    let cached = cache_read.unwrap_or(0).saturating_add(cache_creation.unwrap_or(0));
-    Usage {
-        tokens: Tokens {
-            input: either("prompt_tokens", "input_tokens").map(|prompt| prompt.saturating_sub(cached)),
-            cache_read,
-            cache_creation,
-            cache_creation_1h: None,
-            output: either("completion_tokens", "output_tokens"),
-            reasoning: part(&output, "reasoning_tokens"),
-        },
-        ..Usage::default()
     }
 }

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::*;
 
 mod anthropic;
+mod failures;
 mod openai;
+mod stops;
 
 fn read_in(endpoint: Endpoint, status: u16, body: &[u8], cut: usize) -> (Answer, bool) {
     let mut reader = Reader::new(endpoint, StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
@@ -98,7 +100,7 @@ fn results_are_known_by_their_path() {
 
 #[test]
 fn what_is_encoded_is_read_as_it_passes_and_what_cannot_be_decoded_is_not() {
-    let body = br#"{"id":"msg_1","model":"m","usage":{"input_tokens":1,"output_tokens":2}}"#;
+    let body = br#"{"id":"msg_1","model":"m","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
     let packed = zstd::encode_all(&body[..], 3).unwrap();
     for (encoding, state) in
         [("zstd", AnswerState::Complete), ("gzip", AnswerState::Partial), ("x-unknown", AnswerState::Partial)]
@@ -115,7 +117,7 @@ fn what_is_encoded_is_read_as_it_passes_and_what_cannot_be_decoded_is_not() {
 #[test]
 fn three_megabytes_before_the_usage_fill_no_memory() {
     let body = format!(
-        r#"{{"id":"msg_1","content":[{{"type":"text","text":"{}"}}],"model":"m","usage":{{"input_tokens":1,"output_tokens":2}}}}"#,
+        r#"{{"id":"msg_1","content":[{{"type":"text","text":"{}"}}],"model":"m","stop_reason":"end_turn","usage":{{"input_tokens":1,"output_tokens":2}}}}"#,
         "\\\"usage\\\":{\\u00e9 ".repeat(200_000)
     );
     let mut reader = Reader::new(Endpoint::Messages, StatusCode::OK, &HeaderMap::new());
@@ -124,7 +126,7 @@ fn three_megabytes_before_the_usage_fill_no_memory() {
     assert_eq!((answer.state, usage(&answer).tokens), (AnswerState::Complete, tokens(1, 2)));
 }
 
-const ENDPOINTS: [Endpoint; 7] = [
+const ENDPOINTS: [Endpoint; 8] = [
     Endpoint::Messages,
     Endpoint::CountTokens,
     Endpoint::MessageBatches,
@@ -132,6 +134,7 @@ const ENDPOINTS: [Endpoint; 7] = [
     Endpoint::Completions,
     Endpoint::Responses,
     Endpoint::Embeddings,
+    Endpoint::ImageGenerations,
 ];
 
 proptest! {
@@ -141,7 +144,8 @@ proptest! {
             prop::collection::vec(any::<u8>(), 0..9),
             prop::sample::select(vec!["data: ", "\n\n", "{", "}", "[", "\"type\":", "\"message_start\"", "\"usage\":",
                 "\"output_tokens\":", "1e999", "-1", ",", "null", "\"choices\":", "[DONE]", "\"response\":", "\"error\":",
-                "\"cache_creation\":", "\"iterations\":", "\"delta\":", "\"message_delta\"", "\"custom_id\":\"a\"", "\\"])
+                "\"cache_creation\":", "\"iterations\":", "\"delta\":", "\"message_delta\"", "\"custom_id\":\"a\"", "\\",
+                "event: error\n", "\"finish_reason\":\"\"", "\"base_resp\":", "\"x_groq\":", "\"code\":1"])
                 .prop_map(|part| part.as_bytes().to_vec()),
         ], 0..40),
         cut in 1..30_usize,

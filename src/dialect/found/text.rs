@@ -1,4 +1,4 @@
-//! Where a JSON string ends that may be cut anywhere.
+//! JSON strings: where one ends that may be cut anywhere, and whether it is a word.
 
 use memchr::memchr2;
 
@@ -23,4 +23,13 @@ pub(super) fn end_of_text(piece: &[u8], escaped: bool) -> EndOfText {
         at += 2;
     }
     EndOfText { read: piece.len(), state: Some(false) }
+}
+
+/// Whether the JSON text of a value is a string with more in it than white space.
+pub(super) fn is_word(value: &[u8]) -> bool {
+    let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inner.is_some_and(|inner| match inner.contains(&b'\\') {
+        true => serde_json::from_slice::<String>(value).is_ok_and(|text| !text.trim().is_empty()),
+        false => !inner.trim_ascii().is_empty(),
+    })
 }

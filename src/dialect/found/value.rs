@@ -4,6 +4,8 @@
 pub(super) struct Value {
     bytes: Vec<u8>,
     state: State,
+    /// What it begins with, though it may be too long to be kept.
+    first: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,9 @@ impl Value {
         if self.state != State::Coming {
             return;
         }
+        if let (true, Some(first)) = (self.bytes.is_empty(), piece.first()) {
+            self.first = *first;
+        }
         if self.bytes.len() + piece.len() <= bound {
             self.bytes.extend_from_slice(piece);
         } else {
@@ -52,9 +57,25 @@ impl Value {
         (self.state == State::Whole).then_some(&*self.bytes)
     }
 
+    /// Whether it is there, whatever it is.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.state, State::Whole | State::TooLong)
+    }
+
     /// Whether there were too many.
     pub(super) fn is_too_long(&self) -> bool {
         self.state == State::TooLong
+    }
+
+    /// Whether it is a list with something in it, however long.
+    pub(super) fn is_filled_list(&self) -> bool {
+        let inner = |bytes: &[u8]| bytes.get(1..bytes.len() - 1).is_some_and(|inner| !inner.trim_ascii().is_empty());
+        self.first == b'[' && (self.is_too_long() || self.get().is_some_and(inner))
+    }
+
+    /// Whether it is a list, however long.
+    pub(super) fn is_list(&self) -> bool {
+        self.first == b'[' && self.is_there()
     }
 
     #[cfg(test)]

@@ -127,7 +127,13 @@ impl TokenField {
             Endpoint::Messages | Endpoint::MessageBatches | Endpoint::Completions => Some(Self::MaxTokens),
             Endpoint::ChatCompletions => Some(Self::MaxCompletionTokens),
             Endpoint::Responses => Some(Self::MaxOutputTokens),
-            Endpoint::CountTokens | Endpoint::Embeddings => None,
+            Endpoint::CountTokens
+            | Endpoint::Embeddings
+            | Endpoint::ImageGenerations
+            | Endpoint::ImageEdits
+            | Endpoint::Transcriptions
+            | Endpoint::Speech
+            | Endpoint::Moderations => None,
         }
     }
 

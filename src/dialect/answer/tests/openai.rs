@@ -98,14 +98,14 @@ fn errors_are_known_in_every_form() {
             Some("server_error"),
         ),
         (200, unnamed(&[r#"{"error":{"message":"m","type":null,"code":502}}"#]), Some("502")),
-        (200, r#"{"error":"no object"}"#.to_owned(), None),
+        (200, r#"{"error":"no object"}"#.to_owned(), Some("error")),
         (
             404,
             r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#
                 .to_owned(),
             Some("invalid_request_error"),
         ),
-        (422, r#"{"detail":[{"loc":["body"]}]}"#.to_owned(), None),
+        (422, r#"{"detail":[{"loc":["body"]}]}"#.to_owned(), Some("error")),
     ] {
         let (answer, _) = read_in(Endpoint::ChatCompletions, status, body.as_bytes(), 11);
         assert_eq!((answer.state, answer.error_type.as_deref()), (AnswerState::Failed, kind), "{body}");
