@@ -12,5 +12,6 @@ mod postgres_gateway; // the whole gateway before one that comes and goes
 mod postgres_many; // ten gateways at once
 mod postgres_page; // every statement of docs/ledger.md, and of the page that it corrects
 mod postgres_partitions; // months, retention, archive
+mod providers; // what providers say of usage and of errors, as the rows have it
 mod reloads; // configurations that are refused, and new ones
 mod usage; // the commands

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, Uuid};
+use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, RequestType, Uuid};
 
 use crate::kept::Kept;
 use crate::prices::Prices;
-use crate::row::{BatchRow, Row, Timestamp, Tokens, UsageSource};
+use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
 /// The longest host, path and other text in a row, in bytes; what is longer is cut. Nobody's own names are as long.
 const DOMAIN: usize = 255;
@@ -17,6 +17,8 @@ const TEXT: usize = 512;
 const USAGE: usize = 64 << 10;
 /// The host of requests that name none.
 const UNKNOWN: &str = "unknown";
+/// The type of requests that are no calls to a model.
+const NO_CALL: &str = "other";
 /// A row that was foreseen is corrected only where its time is wrong by more.
 const TIME_OFF: Duration = Duration::from_millis(10);
 
@@ -78,7 +80,7 @@ impl Entry {
             path: text(&outcome.path, PATH),
             endpoint: outcome.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
             model: outcome.model.as_deref().map(short),
-            request_type: Cow::Borrowed(outcome.request_type.unwrap_or_default().as_str()),
+            request_type: Cow::Borrowed(request_type(outcome)),
             served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
             turn_hash: outcome.thread.map(|thread| thread.turn),
             previous_turn_hash: outcome.thread.and_then(|thread| thread.previous),
@@ -145,7 +147,11 @@ impl Entry {
 /// What the answer says it cost, and what that comes to.
 fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     let Some(usage) = &answer.usage else { return };
-    row.usage_source = if answer.state == AnswerState::Complete { UsageSource::Reported } else { UsageSource::Partial };
+    row.usage_source = match answer.state {
+        AnswerState::Complete | AnswerState::Unrecognized => UsageSource::Reported,
+        AnswerState::Partial | AnswerState::Failed => UsageSource::Partial,
+    };
+    row.provider_cost_usd = usage.provider_cost_picos.map(|picos| Cost::from_picos(picos.into()));
     row.tokens = Tokens::from(usage.tokens);
     row.usage_data = usage.raw.as_deref().and_then(|raw| raw_usage(raw.get()));
     row.service_tier = usage.service_tier.as_deref().map(short);
@@ -156,6 +162,16 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     // who does not say which model it is answers as the one that was asked for
     let bill = prices.bill(usage, answer.model.as_deref().or(row.model.as_deref()));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
+}
+
+/// What the request was for. A call whose body was not read counts as what most calls are.
+fn request_type(outcome: &Outcome) -> &'static str {
+    match (outcome.request_type, outcome.endpoint) {
+        (Some(kind), _) => kind.as_str(),
+        (None, Some(endpoint)) if endpoint.converses() => RequestType::Inference.as_str(),
+        (None, Some(_)) => RequestType::QueryEvaluation.as_str(),
+        (None, None) => NO_CALL,
+    }
 }
 
 fn domain(host: &str) -> String {

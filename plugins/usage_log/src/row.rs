@@ -65,7 +65,7 @@ pub struct Row {
     pub endpoint: Option<Word>,
     /// The model asked for.
     pub model: Option<String>,
-    /// `inference`, `query_evaluation` or `quota`.
+    /// `inference`, `query_evaluation` or `quota`; `other` for what is no call to a model.
     pub request_type: Word,
     /// The model that answered and is billed.
     pub served_model: Option<String>,
@@ -145,6 +145,8 @@ pub struct Row {
     pub response_body: Option<Body>,
     /// The pieces in which the answer came, for `streaming_chunks`; empty where they are not to be kept.
     pub chunks: Vec<Piece>,
+    /// What the provider itself says that it charges for the answer.
+    pub provider_cost_usd: Option<Cost>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

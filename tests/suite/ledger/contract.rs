@@ -82,6 +82,7 @@ async fn every_column_comes_back_as_it_went_in() {
             billed: vec![Billed { kind: "message".into(), cost_usd: Some(Cost::from_picos(5)), ..Billed::default() }],
             cost_usd: Some(Cost::from_picos(12_000_000_000_001)),
             saved_cost_usd: Some(Cost::from_picos(i64::MAX.into())),
+            provider_cost_usd: Some(Cost::from_picos(140_000_000)),
             cache_status: Some("hit".into()),
             upstream: Some("a".into()),
             server: Some("b:1".into()),
@@ -111,9 +112,14 @@ async fn every_column_comes_back_as_it_went_in() {
         assert_eq!(book.sql("SELECT served_model FROM api_requests"), "claude \"x\", ü");
         let postgres = matches!(book, Book::Postgres(_));
         let (hex, time, exact, streaming) = if postgres {
-            ("encode(turn_hash, 'hex')", "created_at AT TIME ZONE 'UTC'", "cost_usd, saved_cost_usd", "f")
+            (
+                "encode(turn_hash, 'hex')",
+                "created_at AT TIME ZONE 'UTC'",
+                "cost_usd, saved_cost_usd, provider_cost_usd",
+                "f",
+            )
         } else {
-            ("lower(hex(turn_hash))", "created_at", "cost_picos, saved_cost_picos", "0")
+            ("lower(hex(turn_hash))", "created_at", "cost_picos, saved_cost_picos, provider_cost_picos", "0")
         };
         let hash = "01".repeat(32);
         assert_eq!(
@@ -128,7 +134,11 @@ async fn every_column_comes_back_as_it_went_in() {
         );
         assert_eq!(
             book.sql(&format!("SELECT {exact} FROM api_requests")),
-            if postgres { "12.000000000001|9223372.036854775807" } else { "12000000000001|9223372036854775807" }
+            if postgres {
+                "12.000000000001|9223372.036854775807|0.00014"
+            } else {
+                "12000000000001|9223372036854775807|140000000"
+            }
         );
         assert_eq!(book.sql(&format!("SELECT count(*) FROM api_requests WHERE id = '{id}'")), "1");
         let billed = book.sql("SELECT billed FROM api_requests");
@@ -243,7 +253,7 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
             Book::Postgres(_) => {
                 ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
             }
-            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 1"],
+            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 2"],
         };
         book.sql(newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);

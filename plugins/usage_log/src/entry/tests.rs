@@ -25,7 +25,7 @@ fn row(outcome: &Outcome) -> Row {
 #[test]
 fn a_request_of_which_nothing_is_known_has_a_row() {
     let row = row(&outcome());
-    assert_eq!((row.domain.as_str(), &*row.request_type, &*row.outcome), ("unknown", "inference", "aborted"));
+    assert_eq!((row.domain.as_str(), &*row.request_type, &*row.outcome), ("unknown", "other", "aborted"));
     assert_eq!((row.created_at.micros(), row.usage_source, row.cost_usd), (1_234_567, UsageSource::None, None));
     assert_eq!((row.tokens, row.response_status, row.model), (Tokens::default(), None, None));
 }

@@ -75,9 +75,20 @@ pub(super) fn decode(bytes: &[u8], salt: u32) -> Found {
     if checksum(salt, &bytes[4..9], record) != number(9) {
         return Found::Damage(next_mark(bytes));
     }
-    match postcard::from_bytes(record) {
-        Ok(record) if bytes[4] == VERSION => Found::Frame(HEAD + length, Box::new(record)),
+    match decoded(record) {
+        Some(record) if bytes[4] == VERSION => Found::Frame(HEAD + length, Box::new(record)),
         _ => Found::Unknown(HEAD + length),
+    }
+}
+
+/// A record, of this build or of one that knew fewer fields. Fields are added at the end of a row only: an older build passes over
+/// them, and what an older build did not write is read as nothing.
+fn decoded(record: &[u8]) -> Option<Record> {
+    // in this encoding a zero is every kind of nothing: `None`, 0, an empty text or list
+    const NOTHING: [u8; 64] = [0; 64];
+    match postcard::from_bytes(record) {
+        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[record, &NOTHING].concat()).ok(),
+        read => read.ok(),
     }
 }
 
@@ -100,4 +111,19 @@ pub(super) fn next_mark(bytes: &[u8]) -> usize {
 
 fn checksum(salt: u32, head: &[u8], record: &[u8]) -> u32 {
     crc32(crc32(salt, head), record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Row;
+
+    #[test]
+    fn a_row_without_the_fields_that_came_later_is_read_without_them() {
+        let row = Row { domain: "a.example".into(), sequence: 7, ..Row::default() };
+        let mut bytes = postcard::to_stdvec(&Record::Request(Box::new(row.clone()))).unwrap();
+        assert_eq!(bytes.pop(), Some(0), "the last field is none");
+        assert_eq!(decoded(&bytes), Some(Record::Request(Box::new(row))));
+        assert_eq!(decoded(&[9]), None);
+    }
 }

@@ -8,12 +8,16 @@ pub(super) struct Migration {
 }
 
 /// The steps on Postgres.
-pub(super) const POSTGRES: [Migration; 1] =
-    [Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql") }];
+pub(super) const POSTGRES: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql") },
+    Migration { version: 2, sql: include_str!("../../../../migrations/postgres/0002_provider_cost.sql") },
+];
 
 /// The steps on `SQLite`.
-pub(super) const SQLITE: [Migration; 1] =
-    [Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql") }];
+pub(super) const SQLITE: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql") },
+    Migration { version: 2, sql: include_str!("../../../../migrations/sqlite/0002_provider_cost.sql") },
+];
 
 /// The steps that are still to be taken from a version on; an error where the schema is newer than this build.
 pub(super) fn missing(steps: &'static [Migration], version: i64) -> Result<&'static [Migration], String> {

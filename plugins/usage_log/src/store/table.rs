@@ -94,6 +94,7 @@ pub(super) static REQUESTS: Table<Row> = Table {
         Column("speed", |row| text(row.speed.as_deref())),
         Column("web_search_requests", |row| Value::some(row.web_search_requests, Int8)),
         Column("web_fetch_requests", |row| Value::some(row.web_fetch_requests, Int8)),
+        Column("provider_cost_usd", |row| Value::some(row.provider_cost_usd, Money)),
     ],
 };
 
