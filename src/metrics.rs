@@ -3,6 +3,7 @@
 mod family;
 mod held;
 mod memory;
+mod models;
 mod requests;
 mod servers;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use requests::Requests;
 use tokens::Tokens;
 
 pub use held::{ConnectionInFlight, InFlight, SnapshotAlive};
+pub use models::ModelNames;
 pub use servers::ServerFigures;
 pub use upstreams::UpstreamFigures;
 
@@ -117,10 +119,10 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// A request ended. `domain` is one of the configuration's, never what a client wrote.
-    pub fn request_finished(&self, domain: &str, outcome: &Outcome) {
+    /// A request ended. `domain` is one of the configuration's, never what a client wrote; so is what its model is called.
+    pub fn request_finished(&self, domain: &str, models: &ModelNames, outcome: &Outcome) {
         self.requests.finished(domain, outcome);
-        self.tokens.finished(domain, outcome);
+        self.tokens.finished(domain, models, outcome);
     }
 
     /// A request got another attempt.

@@ -112,6 +112,16 @@ impl PluginEntry {
         }
     }
 
+    /// The models that its settings name, some of them by patterns.
+    #[must_use]
+    pub fn model_names(&self) -> Vec<&str> {
+        match self {
+            Self::MaxTokens(Switch::On(config)) => config.models.keys().map(String::as_str).collect(),
+            Self::UsageLog(Switch::On(config)) => config.prices.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Checks its settings as a whole; opens and keeps nothing.
     ///
     /// # Errors
@@ -137,6 +147,12 @@ impl PluginEntry {
             Self::MaxTokens(Switch::Off) | Self::ResponseCache(Switch::Off) | Self::UsageLog(Switch::Off) => None,
         })
     }
+}
+
+/// The name by which the table of published prices knows a model, if it does.
+#[must_use]
+pub fn priced_model(model: &str) -> Option<&'static str> {
+    usage_log::published_name(model)
 }
 
 /// What stands in the place of settings to take a plugin out of a route.

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
 
 use ahash::AHashMap;
-use plugin_api::http::Method;
+use plugin_api::http::{Method, StatusCode};
 use plugin_api::{End, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
@@ -26,7 +26,7 @@ pub(super) struct Requests {
 /// Those of one domain.
 #[derive(Debug, Default)]
 struct Domain {
-    durations: AHashMap<(MethodLabel, Option<u16>), Histogram>,
+    durations: AHashMap<(MethodLabel, StatusLabel), Histogram>,
     upstreams: AHashMap<Box<str>, Ends>,
 }
 
@@ -93,7 +93,7 @@ fn new_duration(domain: &str, outcome: &Outcome) -> prometheus::Result<Histogram
         .buckets(BUCKETS.to_vec())
         .const_label("domain", domain)
         .const_label("method", method)
-        .const_label("status", status.map_or_else(|| NONE.into(), |status| status.to_string()));
+        .const_label("status", status.label());
     Histogram::with_opts(options)
 }
 
@@ -115,7 +115,34 @@ fn upstream(outcome: &Outcome) -> &str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct MethodLabel(&'static str);
 
-fn key(outcome: &Outcome) -> (MethodLabel, Option<u16>) {
+/// A status as a label: upstreams may make up others, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum StatusLabel {
+    None,
+    /// One that is registered, or that proxies are known for.
+    Known(u16),
+    /// Any other, by its first digit.
+    Class(u16),
+}
+
+impl StatusLabel {
+    fn of(status: StatusCode) -> Self {
+        let code = status.as_u16();
+        let is_of_proxies =
+            matches!(code, 419 | 420 | 440 | 444 | 449 | 460 | 463 | 494..=499 | 509 | 520..=530 | 561 | 598 | 599);
+        if status.canonical_reason().is_some() || is_of_proxies { Self::Known(code) } else { Self::Class(code / 100) }
+    }
+
+    fn label(self) -> String {
+        match self {
+            Self::None => NONE.to_owned(),
+            Self::Known(code) => code.to_string(),
+            Self::Class(digit) => format!("{digit}xx"),
+        }
+    }
+}
+
+fn key(outcome: &Outcome) -> (MethodLabel, StatusLabel) {
     let method = match outcome.method {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -128,7 +155,7 @@ fn key(outcome: &Outcome) -> (MethodLabel, Option<u16>) {
         Method::TRACE => "TRACE",
         _ => "OTHER",
     };
-    (MethodLabel(method), outcome.status.map(|status| status.as_u16()))
+    (MethodLabel(method), outcome.status.map_or(StatusLabel::None, StatusLabel::of))
 }
 
 /// Where an end has its place among [`Ends`].

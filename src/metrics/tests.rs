@@ -20,6 +20,10 @@ fn outcome(method: Method, status: Option<u16>, upstream: Option<&str>, end: End
     }
 }
 
+fn none_known() -> ModelNames {
+    ModelNames::new(std::iter::empty(), |_| None)
+}
+
 fn shown(metrics: &Metrics) -> String {
     shown_with(metrics, &[])
 }
@@ -75,9 +79,13 @@ fn what_is_in_flight_returns_to_zero() {
 #[test]
 fn a_finished_request_is_counted_and_its_time_measured() {
     let metrics = Metrics::new();
-    metrics.request_finished("a.com", &outcome(Method::POST, Some(200), Some("up"), End::Completed));
-    metrics.request_finished("a.com", &outcome(Method::POST, Some(200), Some("up"), End::Completed));
-    metrics.request_finished("other", &outcome(Method::from_bytes(b"BREW").unwrap(), None, None, End::ClientGone));
+    metrics.request_finished("a.com", &none_known(), &outcome(Method::POST, Some(200), Some("up"), End::Completed));
+    metrics.request_finished("a.com", &none_known(), &outcome(Method::POST, Some(200), Some("up"), End::Completed));
+    metrics.request_finished(
+        "other",
+        &none_known(),
+        &outcome(Method::from_bytes(b"BREW").unwrap(), None, None, End::ClientGone),
+    );
     for line in [
         "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.005\"} 0",
         "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.01\"} 2",
@@ -92,10 +100,34 @@ fn a_finished_request_is_counted_and_its_time_measured() {
 }
 
 #[test]
+fn statuses_and_methods_that_are_made_up_have_no_labels_of_their_own() {
+    let metrics = Metrics::new();
+    for status in 100..1000 {
+        for method in ["BREW", "MAKE"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            metrics.request_finished(
+                "a.com",
+                &none_known(),
+                &outcome(method, Some(status), Some("up"), End::Completed),
+            );
+        }
+    }
+    let shown = shown(&metrics);
+    let of = |status: &str| {
+        let line =
+            format!("http_request_duration_seconds_count{{domain=\"a.com\",method=\"OTHER\",status=\"{status}\"}} ");
+        shown.lines().filter(|shown| shown.starts_with(&line)).count()
+    };
+    assert_eq!(["101", "200", "404", "499", "503", "529", "2xx", "9xx", "299"].map(of), [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    let all = shown.lines().filter(|line| line.starts_with("http_request_duration_seconds_count")).count();
+    assert!(all < 110, "{all}");
+}
+
+#[test]
 fn labels_that_read_alike_when_joined_stay_apart() {
     let metrics = Metrics::new();
-    metrics.request_finished("a.co", &outcome(Method::GET, Some(200), Some("main"), End::Completed));
-    metrics.request_finished("a.com", &outcome(Method::GET, Some(200), Some("ain"), End::Completed));
+    metrics.request_finished("a.co", &none_known(), &outcome(Method::GET, Some(200), Some("main"), End::Completed));
+    metrics.request_finished("a.com", &none_known(), &outcome(Method::GET, Some(200), Some("ain"), End::Completed));
     let shown = shown_with(&metrics, &[server("proxy", "10.0.0.1:80", 3), server("proxy1", "0.0.0.1:80", 4)]);
     for line in [
         "tollgate_requests_total{domain=\"a.co\",outcome=\"completed\",upstream=\"main\"} 1",

@@ -9,35 +9,15 @@ use ahash::{AHashMap, AHashSet};
 use plugin_api::{Dialect, Endpoint, Outcome, Tokens as Counts};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
-/// How many models have a label of their own. Whoever names more can only make `other` grow.
-const MOST_MODELS: usize = 200;
-/// The longest name that becomes a label.
-const LONGEST_MODEL: usize = 128;
-/// The label of models beyond that.
-const OTHER: &str = "other";
+use super::models::{ModelNames, OTHER};
 
-/// The buckets that the conventions advise for tokens: powers of four.
-const TOKENS: [f64; 14] = [
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-];
-/// Those for the time to the first token, in seconds, and more for models that think before it.
-const SECONDS: [f64; 20] = [
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0,
-    300.0,
-];
+/// How many models have a label of their own, of those that may. All others together are one.
+const MOST_MODELS: usize = 100;
+
+/// The buckets for tokens: the powers of four that the conventions advise, but for those between which no answer differs much.
+const TOKENS: [f64; 8] = [16.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
+/// Those for the time to the first token, in seconds.
+const SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The tokens of all answers.
 #[derive(Debug)]
@@ -64,12 +44,20 @@ struct Counters {
     reasoning: IntCounter,
 }
 
-/// What OpenTelemetry knows, of one operation and model.
-#[derive(Debug)]
+/// What OpenTelemetry knows, of one operation and model, as far as an answer has told it.
+#[derive(Debug, Default)]
 struct Histograms {
-    input: Histogram,
-    output: Histogram,
-    first_token: Histogram,
+    input: Option<Histogram>,
+    output: Option<Histogram>,
+    first_token: Option<Histogram>,
+}
+
+/// The figures of one answer that go into histograms.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    input: Option<u64>,
+    output: Option<u64>,
+    first_token: Option<Duration>,
 }
 
 /// An operation and its provider, as the conventions name them.
@@ -109,13 +97,13 @@ impl Tokens {
     }
 
     /// Counts what an upstream's answer reported. What a plugin gave again is billed to nobody, and is not counted.
-    pub(super) fn finished(&self, domain: &str, outcome: &Outcome) {
+    pub(super) fn finished(&self, domain: &str, models: &ModelNames, outcome: &Outcome) {
         let (Some(endpoint), Some(answer)) = (outcome.endpoint, &outcome.answer) else { return };
         let counts = answer.usage.as_ref().map(|usage| usage.tokens);
         if counts.is_none() && outcome.first_token.is_none() {
             return;
         }
-        let model = answer.model.as_deref().or(outcome.model.as_deref()).unwrap_or(OTHER);
+        let model = answer.model.as_deref().or(outcome.model.as_deref()).map_or(OTHER, |model| models.label(model));
         let one = One { domain, model, operation: Operation::of(endpoint), counts, first_token: outcome.first_token };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.count(&one) {
@@ -140,6 +128,18 @@ struct One<'a> {
     first_token: Option<Duration>,
 }
 
+impl One<'_> {
+    fn figures(&self) -> Figures {
+        let inputs = self.counts.map(|counts| [counts.input, counts.cache_read, counts.cache_creation]);
+        let known = inputs.filter(|inputs| inputs.iter().any(Option::is_some));
+        Figures {
+            input: known.map(|known| known.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part))),
+            output: self.counts.and_then(|counts| counts.output),
+            first_token: self.first_token,
+        }
+    }
+}
+
 impl Known {
     fn label<'a>(&self, model: &'a str) -> &'a str {
         if self.models.contains(model) { model } else { OTHER }
@@ -154,18 +154,17 @@ impl Known {
         let counters = self.domains.get(one.domain).and_then(|models| models.get(model));
         let histograms = self.histograms.get(&one.operation).and_then(|models| models.get(model));
         let (Some(counters), Some(histograms)) = (counters, histograms) else { return false };
+        if !histograms.observe(one.figures()) {
+            return false;
+        }
         if let Some(counts) = one.counts {
             counters.add(counts);
-            histograms.observe(counts);
-        }
-        if let Some(first_token) = one.first_token {
-            histograms.first_token.observe(first_token.as_secs_f64());
         }
         true
     }
 
     fn may_learn(&self, model: &str) -> bool {
-        model != OTHER && model.len() <= LONGEST_MODEL && self.models.len() < MOST_MODELS
+        model != OTHER && self.models.len() < MOST_MODELS
     }
 
     /// Makes what is missing to count such an answer.
@@ -179,10 +178,7 @@ impl Known {
             counters.insert(Counters::new(registry, one.domain, model)?);
         }
         let models = self.histograms.entry(one.operation).or_default();
-        if let Entry::Vacant(histograms) = models.entry(model.into()) {
-            histograms.insert(Histograms::new(registry, one.operation, model)?);
-        }
-        Ok(())
+        models.entry(model.into()).or_default().learn(registry, one.operation, model, one.figures())
     }
 }
 
@@ -223,34 +219,54 @@ impl Counters {
 }
 
 impl Histograms {
-    fn new(registry: &Registry, operation: Operation, model: &str) -> prometheus::Result<Self> {
-        let histogram = |options: HistogramOpts| {
-            let options = options
-                .const_label("gen_ai_operation_name", operation.name)
-                .const_label("gen_ai_provider_name", operation.provider)
-                .const_label("gen_ai_response_model", model);
-            let histogram = Histogram::with_opts(options)?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
+    /// Makes those that such an answer needs.
+    fn learn(
+        &mut self,
+        registry: &Registry,
+        operation: Operation,
+        model: &str,
+        figures: Figures,
+    ) -> prometheus::Result<()> {
+        let make = |histogram: &mut Option<Histogram>, is_needed: bool, options: HistogramOpts| {
+            if histogram.is_none() && is_needed {
+                let options = options
+                    .const_label("gen_ai_operation_name", operation.name)
+                    .const_label("gen_ai_provider_name", operation.provider)
+                    .const_label("gen_ai_response_model", model);
+                let made = Histogram::with_opts(options)?;
+                registry.register(Box::new(made.clone()))?;
+                *histogram = Some(made);
+            }
+            Ok::<_, prometheus::Error>(())
         };
         let usage = |kind| {
             let options = HistogramOpts::new("gen_ai_client_token_usage", "Tokens of an answer, cached input included");
-            histogram(options.buckets(TOKENS.to_vec()).const_label("gen_ai_token_type", kind))
+            options.buckets(TOKENS.to_vec()).const_label("gen_ai_token_type", kind)
         };
         let help = "Seconds from the head of a request to the first content of its stream";
         let first_token = HistogramOpts::new("gen_ai_server_time_to_first_token", help).buckets(SECONDS.to_vec());
-        Ok(Self { input: usage("input")?, output: usage("output")?, first_token: histogram(first_token)? })
+        make(&mut self.input, figures.input.is_some(), usage("input"))?;
+        make(&mut self.output, figures.output.is_some(), usage("output"))?;
+        make(&mut self.first_token, figures.first_token.is_some(), first_token)
     }
 
+    /// Observes an answer, if all that it needs is there.
     #[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float anyway")]
-    fn observe(&self, counts: Counts) {
-        let inputs = [counts.input, counts.cache_read, counts.cache_creation];
-        if inputs.iter().any(Option::is_some) {
-            self.input.observe(inputs.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part)) as f64);
+    fn observe(&self, figures: Figures) -> bool {
+        let all = [
+            (&self.input, figures.input.map(|tokens| tokens as f64)),
+            (&self.output, figures.output.map(|tokens| tokens as f64)),
+            (&self.first_token, figures.first_token.map(|time| time.as_secs_f64())),
+        ];
+        if all.iter().any(|(histogram, figure)| histogram.is_none() && figure.is_some()) {
+            return false;
         }
-        if let Some(output) = counts.output {
-            self.output.observe(output as f64);
+        for (histogram, figure) in all {
+            if let (Some(histogram), Some(figure)) = (histogram, figure) {
+                histogram.observe(figure);
+            }
         }
+        true
     }
 }
 

@@ -387,7 +387,7 @@ impl Exchange {
             self.note_endpoint();
             self.snapshot.access_log.record(&self.outcome);
         }
-        self.snapshot.metrics.request_finished(&self.domain, &self.outcome);
+        self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.outcome);
     }
 
     /// Says how an exchange ended that nobody saw end, and what its client has got.

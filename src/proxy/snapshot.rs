@@ -14,7 +14,7 @@ use crate::dns::Resolver;
 use crate::health::{Checks, Subject};
 use crate::located::Location;
 use crate::memory::Sizes;
-use crate::metrics::{Metrics, SnapshotAlive};
+use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};
 use crate::routes::{HostPattern, OnClientGone, Router};
 
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// The models that have names there.
+    pub models: ModelNames,
     _alive: SnapshotAlive,
 }
 
@@ -136,6 +138,7 @@ impl Snapshot {
             admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             access_log,
             metrics: metrics.clone(),
+            models: ModelNames::new(model_names(config), plugins::priced_model),
             _alive: metrics.snapshot_alive(),
         })
     }
@@ -162,6 +165,13 @@ impl Snapshot {
             .flat_map(|upstream| upstream.pool.servers().into_iter().map(move |listed| subject(upstream, listed)));
         servers.collect()
     }
+}
+
+/// The models that a configuration names anywhere, some of them by patterns.
+fn model_names(config: &Config) -> impl Iterator<Item = &str> {
+    let plugins = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
+    let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
+    plugins.flat_map(|entry| entry.model_names()).chain(fallbacks.flat_map(|fallback| fallback.model_names()))
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.

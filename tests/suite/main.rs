@@ -12,6 +12,7 @@ mod commands; // what they print, and how they end
 mod config; // what is in `conf/` loads, and mistakes are told with their place
 mod errors; // answers made here: status, dialect, headers
 mod health; // servers that turn sick and well, and what is seen of them
+mod labels; // what is made up by clients and upstreams makes no metric
 mod ledger; // its databases, alive and dead
 mod like_nginx; // the same requests go to the same servers
 mod max_tokens; // the limit holds wherever the number hides

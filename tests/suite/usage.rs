@@ -264,7 +264,8 @@ async fn of_two_attempts_only_the_one_that_was_answered_counts() {
 #[tokio::test]
 async fn the_metrics_add_up_what_all_answers_cost() {
     let origin = origin().await;
-    let gateway = reading(&origin).await;
+    let settings = "access_log: { usage: true }\nplugins: [{ max_tokens: { models: { claude-s: 64000 } } }]";
+    let gateway = gateway().upstream(&origin).settings(settings).start().await;
     for _ in 0..3 {
         origin.answers(answer(200).body(MESSAGE));
         call(&gateway, "/v1/messages", "{}", MESSAGE.as_bytes()).await;

@@ -2,7 +2,6 @@
 //! gateway hands it the facts of each call.
 
 mod budget;
-mod glob;
 mod limits;
 mod refusal;
 

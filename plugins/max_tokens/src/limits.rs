@@ -1,9 +1,7 @@
 //! Which limit a call is held to, by the models that it names.
 
 use indexmap::IndexMap;
-use plugin_api::Call;
-
-use crate::glob::Glob;
+use plugin_api::{Call, Glob};
 
 /// The limits: by model, and for the rest.
 #[derive(Debug)]

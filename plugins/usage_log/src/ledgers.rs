@@ -207,9 +207,9 @@ impl Ledger {
         self.rows.instance
     }
 
-    /// An answer of this model has no cost.
-    pub(crate) fn unpriced(&self, model: Option<&str>) {
-        self.journal.figures().unpriced(model.unwrap_or("unknown"));
+    /// An answer has no cost, of the model that has a price under this name, or of one that has none at all.
+    pub(crate) fn unpriced(&self, name: Option<&str>) {
+        self.journal.figures().unpriced(name);
     }
 
     /// Records that wait for the database.

@@ -29,7 +29,7 @@ use prices::Prices;
 
 pub use collector::LedgerCollector;
 pub use ledgers::Ledgers;
-pub use prices::{Above, Amount, Price, Tier};
+pub use prices::{Above, Amount, Price, Tier, published_name};
 pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};
 pub use settings::{
     Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
@@ -138,7 +138,9 @@ impl UsageLog {
         }
         let mut row = entry.row(outcome, &self.prices, self.ledger.instance());
         if row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0 {
-            self.ledger.unpriced(row.served_model.as_deref().or(row.model.as_deref()));
+            self.ledger.unpriced(
+                row.served_model.as_deref().or(row.model.as_deref()).and_then(|model| self.prices.name(model)),
+            );
         }
         if let Some(kept) = &mut entry.kept {
             kept.fill(&mut row, &self.store);

@@ -1,7 +1,5 @@
 //! What a ledger counts, as Prometheus reads it. Counts what it is told.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -9,9 +7,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 
 use crate::StoreMetrics;
 
-/// As many models without a price have a label of their own.
-const MODELS: usize = 100;
-/// What the others go by.
+/// What models without any price go by: their names are what a client or an upstream made up.
 const OTHER: &str = "other";
 
 /// The figures of all ledgers of a gateway together.
@@ -19,7 +15,6 @@ const OTHER: &str = "other";
 pub(crate) struct Figures {
     lost: IntCounterVec,
     unpriced: IntCounterVec,
-    unpriced_models: Mutex<HashSet<String>>,
     rows: IntCounterVec,
     rejected: IntCounter,
     store_errors: IntCounterVec,
@@ -39,8 +34,11 @@ impl Figures {
             HistogramOpts::new("tollgate_ledger_batch_seconds", "How long the database took for a batch of rows");
         Self {
             lost,
-            unpriced: counters("tollgate_ledger_unpriced_total", "Answers of models whose price is not known", "model"),
-            unpriced_models: Mutex::default(),
+            unpriced: counters(
+                "tollgate_ledger_unpriced_total",
+                "Answers whose price is not known, by the name under which their model has one for others",
+                "model",
+            ),
             rows: counters("tollgate_ledger_rows_total", "Rows that the database has taken", "result"),
             rejected: sound(IntCounter::new(
                 "tollgate_ledger_rejected_total",
@@ -73,19 +71,9 @@ impl Figures {
         self.lost.with_label_values(&[kind]).get()
     }
 
-    /// An answer of this model has no cost.
-    pub(crate) fn unpriced(&self, model: &str) {
-        let mut known = self.unpriced_models.lock().unwrap_or_else(PoisonError::into_inner);
-        // the name is what a client wrote: there may be any number of them
-        let label = if known.contains(model) {
-            model
-        } else if known.len() < MODELS {
-            known.insert(model.to_owned());
-            model
-        } else {
-            OTHER
-        };
-        self.unpriced.with_label_values(&[label]).inc();
+    /// An answer has no cost, of a model with a price under this name, or of one without.
+    pub(crate) fn unpriced(&self, name: Option<&str>) {
+        self.unpriced.with_label_values(&[name.unwrap_or(OTHER)]).inc();
     }
 
     /// A batch is in the database.

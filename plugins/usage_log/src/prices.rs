@@ -12,6 +12,7 @@ use crate::row::{Billed, Cost};
 
 pub use amount::Amount;
 pub use settings::{Above, Price, Tier};
+pub use table::published_name;
 
 /// A thousandth of a thousandth: in what multipliers and prices are counted.
 const MILLION: i128 = 1_000_000;
@@ -101,6 +102,13 @@ impl Prices {
             searches => model.and_then(|model| self.find(model)?.searches(searches)),
         };
         Bill { cost: tokens.zip(searches).map(|(tokens, searches)| tokens + searches), parts }
+    }
+
+    /// The name under which there is a price of a model, though it may be none for what was asked of it.
+    pub(crate) fn name<'a>(&'a self, model: &'a str) -> Option<&'a str> {
+        let beginning = || self.beginnings.iter().map(|(name, _)| &**name).find(|name| model.starts_with(name));
+        let own = if self.exact.contains_key(model) { Some(model) } else { beginning() };
+        own.or_else(|| published_name(model))
     }
 
     /// The price of a model, by whatever name it goes.

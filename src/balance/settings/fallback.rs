@@ -30,6 +30,11 @@ impl Fallback {
         self.models.get(asked).or(self.model.as_ref()).map(String::as_str).filter(|model| *model != asked)
     }
 
+    /// The models that it names.
+    pub fn model_names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().flat_map(|(asked, model)| [asked, model]).chain(&self.model).map(String::as_str)
+    }
+
     /// Whether it ever changes a call's model.
     #[must_use]
     pub fn changes_models(&self) -> bool {

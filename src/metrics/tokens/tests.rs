@@ -17,6 +17,10 @@ fn counts(input: u64, output: u64) -> Option<Counts> {
     Some(Counts { input: Some(input), output: Some(output), ..Counts::default() })
 }
 
+fn known() -> ModelNames {
+    ModelNames::new(["m", "e"].into_iter(), |_| None)
+}
+
 fn shown(metrics: &Metrics) -> String {
     String::from_utf8(metrics.render(&[], &[])).unwrap()
 }
@@ -34,10 +38,11 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
     };
     let mut first = outcome(Endpoint::Messages, "m", Some(all));
     first.first_token = Some(Duration::from_millis(70));
-    metrics.request_finished("a.com", &first);
-    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m", counts(10, 0)));
+    metrics.request_finished("a.com", &known(), &first);
+    metrics.request_finished("a.com", &known(), &outcome(Endpoint::Messages, "m", counts(10, 0)));
     metrics.request_finished(
         "b.com",
+        &known(),
         &outcome(Endpoint::Embeddings, "e", Some(Counts { input: Some(9), ..Counts::default() })),
     );
     let shown = shown(&metrics);
@@ -49,7 +54,7 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
         "claude_tokens_total{domain=\"b.com\",model=\"e\",type=\"input\"} 9",
         "tollgate_reasoning_tokens_total{domain=\"a.com\",model=\"m\"} 2",
         "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\",gen_ai_token_type=\"input\"} 553",
-        "gen_ai_client_token_usage_count{gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"openai\",gen_ai_response_model=\"e\",gen_ai_token_type=\"output\"} 0",
+        "gen_ai_client_token_usage_count{gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"openai\",gen_ai_response_model=\"e\",gen_ai_token_type=\"input\"} 1",
         "gen_ai_server_time_to_first_token_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 0.07",
         "gen_ai_server_time_to_first_token_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 1",
     ] {
@@ -62,28 +67,54 @@ fn an_answer_that_was_given_again_or_says_nothing_adds_nothing() {
     let metrics = Metrics::new();
     let mut again = outcome(Endpoint::Messages, "m", counts(1, 1));
     again.saved = again.answer.take();
-    metrics.request_finished("a.com", &again);
-    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m", None));
+    metrics.request_finished("a.com", &known(), &again);
+    metrics.request_finished("a.com", &known(), &outcome(Endpoint::Messages, "m", None));
     assert!(!shown(&metrics).contains("claude_tokens_total") && !shown(&metrics).contains("gen_ai"));
 }
 
 #[test]
-fn nobody_can_make_labels_without_end() {
+fn nobody_can_make_labels() {
     let metrics = Metrics::new();
+    let lines = |metrics: &Metrics| shown(metrics).lines().count();
+    let made_up = |number: usize| outcome(Endpoint::Messages, &format!("made-up-{number}"), counts(1, 0));
+    metrics.request_finished("a.com", &known(), &made_up(0));
+    let before = lines(&metrics);
+    (0..10_000).for_each(|number| metrics.request_finished("a.com", &known(), &made_up(number)));
+    metrics.request_finished("a.com", &known(), &outcome(Endpoint::Messages, &"x".repeat(100_000), counts(1, 0)));
+    assert_eq!(lines(&metrics), before);
+    // those that are known have labels, up to a number of them
     for number in 0..MOST_MODELS + 50 {
-        metrics.request_finished("a.com", &outcome(Endpoint::Messages, &format!("m{number}"), counts(1, 0)));
+        let one = outcome(Endpoint::Messages, &format!("m{number}"), counts(1, 0));
+        metrics.request_finished("a.com", &ModelNames::new([&*format!("m{number}")].into_iter(), |_| None), &one);
     }
-    metrics.request_finished("a.com", &outcome(Endpoint::Messages, &"x".repeat(LONGEST_MODEL + 1), counts(1, 0)));
-    metrics.request_finished("a.com", &outcome(Endpoint::Messages, "m0", counts(1, 0)));
-    metrics.request_finished("b.com", &outcome(Endpoint::Messages, "m249", counts(1, 0)));
+    metrics.request_finished("b.com", &known(), &outcome(Endpoint::Messages, "m", counts(1, 0)));
     let shown = shown(&metrics);
-    let lines = shown.lines().filter(|line| line.starts_with("claude_tokens_total") && line.contains("\"input\""));
-    assert_eq!(lines.count(), MOST_MODELS + 2);
+    let inputs = shown.lines().filter(|line| line.starts_with("claude_tokens_total") && line.contains("\"input\""));
+    assert_eq!(inputs.count(), MOST_MODELS + 2);
     for line in [
-        "claude_tokens_total{domain=\"a.com\",model=\"m0\",type=\"input\"} 2",
-        "claude_tokens_total{domain=\"a.com\",model=\"other\",type=\"input\"} 51",
+        "claude_tokens_total{domain=\"a.com\",model=\"m0\",type=\"input\"} 1",
+        "claude_tokens_total{domain=\"a.com\",model=\"other\",type=\"input\"} 10052",
         "claude_tokens_total{domain=\"b.com\",model=\"other\",type=\"input\"} 1",
     ] {
         assert!(shown.contains(line), "{line}");
     }
+}
+
+#[test]
+fn an_answer_makes_only_the_series_that_it_has_figures_for() {
+    let metrics = Metrics::new();
+    let only_input = Some(Counts { input: Some(9), ..Counts::default() });
+    metrics.request_finished("a.com", &known(), &outcome(Endpoint::Embeddings, "e", only_input));
+    let text = shown(&metrics);
+    assert!(text.contains("gen_ai_token_type=\"input\"") && !text.contains("gen_ai_token_type=\"output\""));
+    assert!(!text.contains("time_to_first_token"));
+    metrics.request_finished("a.com", &known(), &outcome(Endpoint::Embeddings, "e", counts(1, 2)));
+    let text = shown(&metrics);
+    for (kind, count) in [("input", 2), ("output", 1)] {
+        let labels = format!("gen_ai_response_model=\"e\",gen_ai_token_type=\"{kind}\"}} {count}");
+        assert!(
+            text.lines().any(|line| line.starts_with("gen_ai_client_token_usage_count") && line.ends_with(&labels))
+        );
+    }
+    assert!(text.lines().filter(|line| !line.starts_with('#') && line.contains("\"e\"")).count() < 40);
 }

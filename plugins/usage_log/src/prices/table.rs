@@ -36,6 +36,16 @@ const ALIASES: [(&str, &str); 5] =
 /// The price of a model: by its name, the provider's name before it or not (`openai/gpt-5`), with a date behind it or not
 /// (`gpt-5-2025-08-07`), or tuned by somebody (`ft:gpt-4o-2024-08-06:acme::x`).
 pub(super) fn find(model: &str) -> Option<&'static Price> {
+    entry(model).map(|(_, price)| price)
+}
+
+/// The name by which the table knows a model, if it does: without its provider, and without a date where it stands there so.
+#[must_use]
+pub fn published_name(model: &str) -> Option<&'static str> {
+    entry(model).map(|(name, _)| name)
+}
+
+fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
     let (providers, name) = match model.split_once('/') {
         Some((provider, name)) => {
             let provider =
@@ -44,7 +54,10 @@ pub(super) fn find(model: &str) -> Option<&'static Price> {
         }
         None => (&PROVIDERS[..], model),
     };
-    let exact = |name: &str| providers.iter().find_map(|provider| PRICES.get(*provider)?.get(name));
+    let exact = |name: &str| {
+        let found = providers.iter().find_map(|provider| PRICES.get(*provider)?.get_key_value(name));
+        found.map(|(name, price)| (name.as_str(), price))
+    };
     exact(name).or_else(|| exact(tuned(name)?)).or_else(|| exact(undated(name)?))
 }
 

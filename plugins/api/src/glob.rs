@@ -4,19 +4,24 @@ use std::str::Chars;
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Glob(String);
+pub struct Glob(String);
 
 impl Glob {
-    pub(crate) fn new(pattern: &str) -> Self {
+    /// The pattern that a text is; every text is one.
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether the whole name fits. Takes time in proportion to pattern times name at worst.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         let mut pattern = self.0.chars();
         let mut rest = name.chars();
         // where to go on if the text that the last `*` stands for has to be longer
@@ -46,7 +51,8 @@ impl Glob {
     }
 
     /// Whether every name that `other` matches fits this pattern too; `false` also where that is hard to tell.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
         // what a `*` of the other stands for can only be swallowed by one of this pattern's
         !self.0.contains('?') && self.matches(&other.0)
     }

@@ -1,0 +1,63 @@
+//! The names of models that may be labels: those of the configuration and of the table of prices. Whatever else a client or an
+//! upstream calls a model must not become a label.
+
+use ahash::AHashSet;
+use plugin_api::Glob;
+
+/// The label of models that are not known.
+pub(super) const OTHER: &str = "other";
+
+/// The models that a configuration knows.
+#[derive(Debug)]
+pub struct ModelNames {
+    exact: AHashSet<Box<str>>,
+    patterns: Vec<Glob>,
+    priced: fn(&str) -> Option<&'static str>,
+}
+
+impl ModelNames {
+    /// Those of these names, some of which are patterns, and those that have a price under the name that `priced` gives.
+    #[must_use]
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>, priced: fn(&str) -> Option<&'static str>) -> Self {
+        let mut known = Self { exact: AHashSet::new(), patterns: Vec::new(), priced };
+        for name in names {
+            if name.contains(['*', '?']) {
+                known.patterns.push(Glob::new(name));
+            } else {
+                known.exact.insert(name.into());
+            }
+        }
+        known
+    }
+
+    /// The label for a model: its name, the name or the pattern by which it is known, or `other`.
+    #[must_use]
+    pub fn label<'a>(&'a self, model: &'a str) -> &'a str {
+        if self.exact.contains(model) {
+            return model;
+        }
+        let pattern = || self.patterns.iter().find(|pattern| pattern.matches(model)).map(Glob::as_str);
+        (self.priced)(model).or_else(pattern).unwrap_or(OTHER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_is_a_label() {
+        let priced = |model: &str| model.starts_with("gpt-5").then_some("gpt-5");
+        let known = ModelNames::new(["fast", "claude-*", "g?t-4"].into_iter(), priced);
+        for (model, label) in [
+            ("fast", "fast"),
+            ("gpt-5-2025-08-07", "gpt-5"),
+            ("claude-anything", "claude-*"),
+            ("gpt-4", "g?t-4"),
+            ("faster", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(known.label(model), label, "{model}");
+        }
+    }
+}
