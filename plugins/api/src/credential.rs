@@ -1,7 +1,8 @@
-//! Whose call it is: the API key that a request carries, and the name by which all plugins and their operators know it.
+//! Whose call it is: the API key that a request carries, the name by which all plugins and their operators know it, and what
+//! else may be a credential.
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use ring::digest::{SHA256, digest};
 
 /// Hexadecimal digits of a hash that are kept.
@@ -12,13 +13,36 @@ const DIGITS: usize = 32;
 #[must_use]
 pub fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bare = |name: &str| headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|key| !key.is_empty());
-    let bearer = || {
-        let value = headers.get(AUTHORIZATION)?.as_bytes().trim_ascii();
-        // the scheme is no part of the key
-        let key = value.iter().position(|byte| *byte == b' ').map_or(value, |space| value[space..].trim_ascii());
-        (!key.is_empty()).then_some(key)
-    };
+    let bearer = || Some(without_scheme(headers.get(AUTHORIZATION)?.as_bytes())).filter(|key| !key.is_empty());
     bare("x-api-key").or_else(bearer).or_else(|| bare("api-key")).or_else(|| bare("x-goog-api-key"))
+}
+
+/// Whether a header may tell who calls, by its name in lower case. Better one too many than one too few.
+#[must_use]
+pub fn is_credential(name: &str) -> bool {
+    let said = name.contains("auth") || name.contains("cookie") || name.ends_with("key") || name.ends_with("token");
+    said && !name.contains("idempotency") && !name.starts_with("sec-websocket")
+}
+
+/// What of a request's head must not be seen elsewhere: the values of headers that may tell who calls, without their schemes,
+/// and of each cookie. There may be any number of them, and of any length.
+pub fn secrets(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let is_author = |name: &str| name.contains("author") && !name.contains("authoriz");
+    let named = headers.iter().filter(move |(name, _)| is_credential(name.as_str()) && !is_author(name.as_str()));
+    named.flat_map(|(name, value)| {
+        let is_cookie = name == COOKIE;
+        // without cookies the whole is the only one
+        value.as_bytes().split(move |byte| is_cookie && *byte == b';').map(move |value| {
+            let named = value.iter().position(|byte| is_cookie && *byte == b'=');
+            named.map_or_else(|| without_scheme(value), |equals| value[equals + 1..].trim_ascii())
+        })
+    })
+}
+
+/// The value of `authorization` and the like without the scheme, which is no part of a key.
+fn without_scheme(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    value.iter().position(|byte| *byte == b' ').map_or(value, |space| value[space..].trim_ascii())
 }
 
 /// The beginning of the SHA-256 of a key, in 32 hexadecimal digits: what stands for it wherever it must not be seen itself.
@@ -62,5 +86,25 @@ mod tests {
         for nothing in [&[][..], &[("authorization", "")], &[("x-api-key", " ")]] {
             assert_eq!(known(nothing), None, "{nothing:?}");
         }
+    }
+
+    #[test]
+    fn every_header_and_cookie_that_may_tell_who_calls_is_a_secret() {
+        let headers: HeaderMap = [
+            ("authorization", "Bearer one"),
+            ("x-api-key", "two"),
+            ("cookie", "a=three; b=\"four\";five"),
+            ("proxy-authorization", "Basic six=="),
+            ("x-session-token", "seven"),
+            ("x-author", "nobody"),
+            ("idempotency-key", "nobody"),
+            ("accept", "nobody"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+        let mut found: Vec<_> = secrets(&headers).map(|secret| std::str::from_utf8(secret).unwrap()).collect();
+        found.sort_unstable();
+        assert_eq!(found, ["\"four\"", "five", "one", "seven", "six==", "three", "two"]);
     }
 }

@@ -26,7 +26,7 @@ pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use bytes::Bytes;
 pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
-pub use credential::{api_key, fingerprint};
+pub use credential::{api_key, fingerprint, is_credential, secrets};
 pub use dialect::{Dialect, Endpoint};
 pub use glob::Glob;
 pub use headers::{HeaderEdit, HeaderEdits};

@@ -13,17 +13,23 @@ use crate::settings::StoreBodies;
 
 use redact::redact;
 
+pub(crate) use redact::Secrets;
+
 /// In what steps it is charged to the budget for bodies.
 const CHARGE_STEP: usize = 16 << 10;
 /// How many times bytes are held: their room doubles as they come, and pieces of them are copies.
 const COPIES: usize = 2;
+/// So many pieces of an answer are kept apart whatever their size, and more of them as long as they have so many bytes on
+/// average. What comes beyond is joined to the piece before it.
+const PIECES: usize = 1000;
+const PIECE: usize = 256;
 
 /// What is kept of an exchange's bodies.
 #[derive(Debug)]
 pub(crate) struct Kept {
     began: Instant,
-    /// The caller's own key, which is taken out wherever it stands.
-    secret: Vec<u8>,
+    /// The caller's own credentials, which are taken out wherever they stand.
+    secrets: Secrets,
     request: Option<Body>,
     /// The answer, also where only its pieces are wanted: a key may lie across them.
     response: Body,
@@ -37,10 +43,10 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn new(secret: Option<&[u8]>) -> Self {
+    pub(crate) fn new(secrets: Secrets) -> Self {
         Self {
             began: Instant::now(),
-            secret: secret.unwrap_or_default().to_vec(),
+            secrets,
             request: None,
             response: Body::default(),
             pieces: Vec::new(),
@@ -72,9 +78,16 @@ impl Kept {
         }
         let other = self.request.as_ref().map_or(0, |body| body.bytes.len());
         let length = add(&mut self.response, bytes, settings.max_body.as_usize(), other, &mut self.charge);
-        if settings.chunks && length > 0 {
-            let after_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
-            self.pieces.push((after_ms, length));
+        if !settings.chunks || length == 0 {
+            return;
+        }
+        let kept = self.pieces.len();
+        match self.pieces.last_mut() {
+            Some((_, last)) if kept >= PIECES && self.response.bytes.len() < kept * PIECE => *last += length,
+            _ => {
+                let after_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+                self.pieces.push((after_ms, length));
+            }
         }
     }
 
@@ -90,10 +103,11 @@ impl Kept {
 
     fn redact(&mut self, settings: &StoreBodies) {
         if let Some(request) = &mut self.request {
-            redact(&mut request.bytes, &self.secret);
+            redact(&mut request.bytes, &self.secrets);
         }
-        redact(&mut self.response.bytes, &self.secret);
+        redact(&mut self.response.bytes, &self.secrets);
         let mut rest = self.response.bytes.as_slice();
+        self.chunks.reserve_exact(self.pieces.len());
         for (after_ms, length) in std::mem::take(&mut self.pieces) {
             let (bytes, after) = rest.split_at(length);
             self.chunks.push(Piece { after_ms, bytes: bytes.to_vec() });
@@ -145,7 +159,7 @@ mod tests {
             for (most, piece) in (1..=text.len()).flat_map(|most| (1..=text.len()).map(move |piece| (most, piece))) {
                 let max_body = format!("{most}B").parse::<ByteSize>().unwrap();
                 let settings = StoreBodies { request_body: true, response_body: true, chunks: true, max_body };
-                let mut kept = Kept::new(Some(own.as_bytes()));
+                let mut kept = Kept::new(Secrets::new([own.as_bytes()].into_iter()));
                 kept.request(text.as_bytes(), &settings);
                 text.as_bytes().chunks(piece).for_each(|bytes| kept.response(bytes, &settings));
                 let mut row = Row::default();
@@ -156,5 +170,22 @@ mod tests {
                 assert!(!leaks(&response, key), "{most} {piece}: {}", String::from_utf8_lossy(&response));
             }
         }
+    }
+
+    #[test]
+    fn many_small_pieces_are_joined_and_few_are_kept_apart() {
+        let settings = StoreBodies { chunks: true, ..StoreBodies::default() };
+        let chunks = |pieces: &[usize]| {
+            let mut kept = Kept::new(Secrets::new(std::iter::empty()));
+            pieces.iter().for_each(|length| kept.response(&b"x".repeat(*length), &settings));
+            let mut row = Row::default();
+            kept.fill(&mut row, &settings);
+            row.chunks
+        };
+        assert_eq!(chunks(&[1; PIECES]).len(), PIECES);
+        assert_eq!(chunks(&[PIECE; 3 * PIECES]).len(), 3 * PIECES);
+        let joined = chunks(&[1; 600_000]);
+        assert_eq!(joined.iter().map(|chunk| chunk.bytes.len()).sum::<usize>(), 600_000);
+        assert!(joined.len() <= PIECES + 600_000 / PIECE, "{}", joined.len());
     }
 }

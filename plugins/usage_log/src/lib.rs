@@ -23,7 +23,7 @@ use plugin_api::{
 };
 
 use entry::{Entry, Foreseen};
-use kept::Kept;
+use kept::{Kept, Secrets};
 use ledgers::Wanted;
 use prices::Prices;
 
@@ -87,7 +87,7 @@ impl Plugin for UsageLog {
     async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
         entry.api_key_hash = api_key(head.headers).map(fingerprint);
         if self.store.any() && head.endpoint.is_some() {
-            entry.kept = Some(Box::new(Kept::new(api_key(head.headers))));
+            entry.kept = Some(Box::new(Kept::new(Secrets::of(head.headers))));
         }
         Flow::Continue
     }

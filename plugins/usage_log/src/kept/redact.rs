@@ -1,11 +1,16 @@
 //! Overwrites credentials in bytes that are kept. No byte moves: what is overwritten is as long as it was.
 //!
-//! Known are the caller's own key, and what by its form is a key: `Bearer …`, and the prefixes of the usual issuers. Not known are a
-//! password in plain words, what is compressed, and a key that a stream spells in several events.
+//! Known are the caller's own credentials, and what by its form is a key: `Bearer …`, and the prefixes of the usual issuers. Not
+//! known are a password in plain words, what is compressed, and a key that a stream spells in several events.
+//!
+//! It takes time in proportion to the bytes and to the credentials, however those are made.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::memmem;
+use plugin_api::http::HeaderMap;
+use plugin_api::secrets;
 
 /// What keys begin with, and how many more of their characters there are at least.
 const PREFIXES: [(&[u8], usize); 12] = [
@@ -22,34 +27,106 @@ const PREFIXES: [(&[u8], usize); 12] = [
     (b"AKIA", 16),
     (b"cnp_live_", 16),
 ];
-/// A key of the caller that is shorter is no secret worth the search: it would hit words.
+/// A credential of the caller that is shorter is no secret worth the search: it would hit words.
 const SHORTEST: usize = 8;
+/// So many credentials are looked for one by one. Of more, only their beginnings are.
+const EACH: usize = 32;
 /// Where the bytes end, a key may have been cut: this part of the least that it has makes it one.
 const CUT: usize = 4;
 
+/// The caller's own credentials, which are taken out wherever they stand.
+#[derive(Debug)]
+pub(crate) struct Secrets(Vec<Box<[u8]>>);
+
+impl Secrets {
+    /// Those in the head of a request.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self::new(secrets(headers))
+    }
+
+    pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> Self {
+        let mut all: Vec<Box<[u8]>> = secrets.filter(|secret| secret.len() >= SHORTEST).map(Box::from).collect();
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+
+    fn mark(&self, bytes: &[u8], marks: &mut Marks) {
+        if self.0.len() <= EACH {
+            self.0.iter().for_each(|secret| mark_each(bytes, secret, marks));
+        } else {
+            self.mark_beginnings(bytes, marks);
+        }
+    }
+
+    /// Marks more than any of them can be where any of them may begin.
+    fn mark_beginnings(&self, bytes: &[u8], marks: &mut Marks) {
+        let beginnings: HashSet<&[u8]> = self.0.iter().map(|secret| &secret[..SHORTEST]).collect();
+        let longest = self.0.iter().map(|secret| secret.len()).max().unwrap_or_default();
+        let mut marked = 0;
+        for (at, _) in bytes.windows(SHORTEST).enumerate().filter(|(_, window)| beginnings.contains(window)) {
+            let end = (at + longest).min(bytes.len());
+            marks.add(at.max(marked)..end);
+            marked = end;
+        }
+    }
+}
+
 /// Overwrites the credentials with `*`. The bytes may end anywhere: of a key that is cut there, less than half remains.
-pub(super) fn redact(bytes: &mut [u8], secret: &[u8]) {
-    let mut found = Vec::new();
-    if secret.len() >= SHORTEST {
-        found.extend(memmem::find_iter(bytes, secret).map(|from| from..from + secret.len()));
-        found.extend(cut(bytes, secret));
-    }
+pub(super) fn redact(bytes: &mut [u8], secrets: &Secrets) {
+    let mut marks = Marks { words: Vec::new(), length: bytes.len() };
+    secrets.mark(bytes, &mut marks);
     for (prefix, least) in PREFIXES {
-        by_form(bytes, prefix, least, &mut found);
+        mark_forms(bytes, prefix, least, &mut marks);
     }
-    for range in found {
-        bytes[range].fill(b'*');
+    marks.overwrite(bytes);
+}
+
+/// Marks every occurrence of a secret, those that overlap included, and half of it or more where the bytes end. Knuth's, Morris'
+/// and Pratt's search, so that no secret makes it look at a byte again and again.
+fn mark_each(bytes: &[u8], secret: &[u8], marks: &mut Marks) {
+    let beginning = memmem::Finder::new(&secret[..SHORTEST]);
+    let mut borders = None;
+    // behind this there is no room for a beginning
+    let tail = bytes.len().saturating_sub(SHORTEST - 1);
+    let (mut at, mut matched, mut marked) = (0, 0, 0);
+    while at < bytes.len() {
+        if matched == 0 && at < tail {
+            at = beginning.find(&bytes[at..]).map_or(tail, |found| at + found);
+        }
+        let Some(byte) = bytes.get(at) else { break };
+        while matched > 0 && secret[matched] != *byte {
+            matched = borders.get_or_insert_with(|| borders_of(secret))[matched - 1] as usize;
+        }
+        matched += usize::from(secret[matched] == *byte);
+        at += 1;
+        if matched == secret.len() {
+            marks.add(marked.max(at - matched)..at);
+            marked = at;
+            matched = borders.get_or_insert_with(|| borders_of(secret))[matched - 1] as usize;
+        }
+    }
+    if matched >= secret.len().div_ceil(2) {
+        marks.add(bytes.len() - matched..bytes.len());
     }
 }
 
-/// What the bytes end with that is half of the secret or more, from its beginning on.
-fn cut(bytes: &[u8], secret: &[u8]) -> Option<Range<usize>> {
-    let length = (secret.len().div_ceil(2)..secret.len()).rev().find(|length| bytes.ends_with(&secret[..*length]))?;
-    Some(bytes.len() - length..bytes.len())
+/// How long, for each beginning of a secret, the longest shorter one is that it also ends with.
+fn borders_of(secret: &[u8]) -> Vec<u32> {
+    let mut borders = vec![0_u32; secret.len()];
+    let mut border = 0;
+    for at in 1..secret.len() {
+        while border > 0 && secret[at] != secret[border] {
+            border = borders[border - 1] as usize;
+        }
+        border += usize::from(secret[at] == secret[border]);
+        borders[at] = u32::try_from(border).unwrap_or(u32::MAX);
+    }
+    borders
 }
 
-/// What is a key by its form.
-fn by_form(bytes: &[u8], prefix: &[u8], least: usize, found: &mut Vec<Range<usize>>) {
+/// Marks what is a key by its form.
+fn mark_forms(bytes: &[u8], prefix: &[u8], least: usize, marks: &mut Marks) {
     let mut end = 0;
     for at in memmem::find_iter(bytes, prefix) {
         let from = at + prefix.len();
@@ -60,7 +137,37 @@ fn by_form(bytes: &[u8], prefix: &[u8], least: usize, found: &mut Vec<Range<usiz
         end = from + bytes[from..].iter().take_while(|byte| is_of_key(**byte)).count();
         let least = if end == bytes.len() { least / CUT } else { least };
         if end - from >= least {
-            found.push(from..end);
+            marks.add(from..end);
+        }
+    }
+}
+
+/// The bytes that are to be overwritten, a bit for each. They are searched as they were until all are known.
+struct Marks {
+    words: Vec<u64>,
+    length: usize,
+}
+
+impl Marks {
+    fn add(&mut self, range: Range<usize>) {
+        if self.words.is_empty() {
+            self.words = vec![0; self.length.div_ceil(64)];
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let bits = (64 - at % 64).min(range.end - at);
+            self.words[at / 64] |= u64::MAX >> (64 - bits) << (at % 64);
+            at += bits;
+        }
+    }
+
+    fn overwrite(&self, bytes: &mut [u8]) {
+        for (word, bytes) in self.words.iter().zip(bytes.chunks_mut(64)).filter(|(word, _)| **word != 0) {
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                if word >> at & 1 == 1 {
+                    *byte = b'*';
+                }
+            }
         }
     }
 }
@@ -87,8 +194,57 @@ mod tests {
             ("", ""),
         ] {
             let mut bytes = text.as_bytes().to_vec();
-            redact(&mut bytes, b"own-secret-key");
+            redact(&mut bytes, &own(&["own-secret-key"]));
             assert_eq!(String::from_utf8(bytes).unwrap(), redacted);
         }
+    }
+
+    fn own(secrets: &[&str]) -> Secrets {
+        Secrets::new(secrets.iter().map(|secret| secret.as_bytes()))
+    }
+
+    fn redacted(text: &str, secrets: &Secrets) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        redact(&mut bytes, secrets);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn secrets_that_overlap_or_hold_each_other_leave_nothing() {
+        for (secrets, text, left) in [
+            (&["abcdefgha"][..], "_abcdefghabcdefgha_", "_*****************_"),
+            (
+                &["secret-one", "secret-one-and-more"],
+                "secret-one secret-one-and-more",
+                "********** *******************",
+            ),
+            (&["abcdefgh12345678", "12345678zzzzzzzz"], "abcdefgh12345678zzzzzzzz!", "************************!"),
+            (&["aaaaaaaab"], "aaaaaaaaaaaab aaaaaaa", "aaaa********* *******"),
+            (&["s", "", "short"], "short is s", "short is s"),
+        ] {
+            assert_eq!(redacted(text, &own(secrets)), left, "{secrets:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_any_length_and_any_number_of_them_leave_nothing_in_little_time() {
+        let long = "aB9-".repeat(225_000);
+        let text = format!("{{\"echo\":\"{long}\",\"again\":\"{}", &long[..600_000]);
+        let left = redacted(&text, &own(&[&long]));
+        assert_eq!(left.matches('*').count(), 1_500_000);
+        // nothing but one letter: every byte may begin it
+        let same = "a".repeat(900_000);
+        assert_eq!(redacted(&"a".repeat(1 << 20), &own(&[&same])), "*".repeat(1 << 20));
+        let nearly = format!("{}b", "a".repeat(1 << 20));
+        assert_eq!(redacted(&nearly, &own(&[&format!("{same}c"), "a-secret-"])), nearly);
+
+        let many: Vec<String> =
+            (0..10_000).map(|number| format!("{number:05}-secret-{}", "x".repeat(number % 50))).collect();
+        let secrets = own(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        let left = redacted(&format!("text {} text", many.join(" ")), &secrets);
+        assert!(left.starts_with("text ***") && many.iter().all(|secret| !left.contains(secret.as_str())));
+        let nested: Vec<String> = (8..800).map(|length| "a".repeat(length)).collect();
+        let secrets = own(&nested.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(redacted(&"a".repeat(1 << 20), &secrets), "*".repeat(1 << 20));
     }
 }
