@@ -11,12 +11,20 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Writes what something displays as a JSON string, quotes included.
+/// The longest text in a line of the log, in bytes, before what of it is escaped.
+const LONGEST: usize = 4096;
+
+/// Writes what something displays as a JSON string, quotes included, cut where it is too long.
 pub(crate) fn displayed(out: &mut Vec<u8>, value: impl fmt::Display) {
     out.push(b'"');
-    // a value that fails to display itself is cut where it failed; the quotes still close
-    let _ = fmt::Write::write_fmt(&mut Escaping(out), format_args!("{value}"));
+    bounded(value, |text| escaped(out, text));
     out.push(b'"');
+}
+
+/// Hands on what something displays, piece by piece, and no more than a line has room for.
+pub(crate) fn bounded(value: impl fmt::Display, piece: impl FnMut(&str)) {
+    // a value that fails to display itself is cut where it failed
+    let _ = fmt::Write::write_fmt(&mut Bounded { piece, room: LONGEST }, format_args!("{value}"));
 }
 
 /// Writes a whole number.
@@ -88,12 +96,21 @@ pub(crate) fn hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
     out.push(digits[usize::from(byte & 15)]);
 }
 
-/// Escapes what is written to it as the inside of a JSON string.
-struct Escaping<'a>(&'a mut Vec<u8>);
+/// Hands on what is written to it until there is no more room.
+struct Bounded<F> {
+    piece: F,
+    room: usize,
+}
 
-impl fmt::Write for Escaping<'_> {
+impl<F: FnMut(&str)> fmt::Write for Bounded<F> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escaped(self.0, text);
+        let Some(room) = self.room.checked_sub(text.len()) else {
+            (self.piece)(&text[..text.floor_char_boundary(self.room)]);
+            (self.piece)("…");
+            return Err(fmt::Error);
+        };
+        self.room = room;
+        (self.piece)(text);
         Ok(())
     }
 }
@@ -118,6 +135,18 @@ mod tests {
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text, "{json}");
             assert!(!json.contains('\n'), "{json}");
             assert_eq!(written(|out| displayed(out, text)), json);
+        }
+    }
+
+    #[test]
+    fn what_is_displayed_is_cut_between_characters_where_it_is_too_long() {
+        let whole = "é".repeat(LONGEST / 2);
+        assert_eq!(written(|out| displayed(out, &whole)), format!("\"{whole}\""));
+        for long in [format!("{whole}a"), format!("a{whole}"), "\n".repeat(1 << 20)] {
+            let json = written(|out| displayed(out, &long));
+            assert!(json.len() <= 2 * LONGEST + 5);
+            let text = serde_json::from_str::<String>(&json).unwrap();
+            assert!(text.strip_suffix('…').is_some_and(|cut| long.starts_with(cut)));
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) fn text(out: &mut Vec<u8>, record: &Record<'_>, time: SystemTime) {
     out.push(b' ');
     out.extend_from_slice(record.level().as_str().as_bytes());
     out.push(b' ');
-    visible(out, &record.args().to_string());
+    visible(out, &cut(record.args()));
     let _ = record.key_values().visit(&mut TextFields(out));
     out.push(b'\n');
 }
@@ -105,7 +105,7 @@ impl<'v> VisitValue<'v> for JsonValue<'_> {
     }
 
     fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
-        field::string(self.0, value);
+        field::displayed(self.0, value);
         Ok(())
     }
 }
@@ -117,7 +117,7 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         self.0.push(b' ');
         visible(self.0, key.as_str());
         self.0.push(b'=');
-        let value = value.to_string();
+        let value = cut(value);
         let quoted = |found: char| found.is_whitespace() || found.is_control() || matches!(found, '"' | '\\' | '=');
         if value.is_empty() || value.contains(quoted) {
             self.0.push(b'"');
@@ -128,6 +128,13 @@ impl<'kvs> VisitSource<'kvs> for TextFields<'_> {
         }
         Ok(())
     }
+}
+
+/// What something displays, cut where it is too long.
+fn cut(value: impl std::fmt::Display) -> String {
+    let mut text = String::new();
+    field::bounded(value, |piece| text.push_str(piece));
+    text
 }
 
 /// Writes a text so that it neither ends the line nor speaks to the terminal.

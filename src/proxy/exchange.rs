@@ -12,7 +12,10 @@ use log::error;
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, Outcome, Outlive, Uuid};
+use plugin_api::{
+    AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Outcome, Outlive, Uuid,
+    shortened,
+};
 use tokio::time::Instant;
 
 use crate::balance::FaultKind;
@@ -44,7 +47,7 @@ pub struct Exchange {
     pub domain: Arc<str>,
     /// The headers of the request that matter here.
     pub present: Present,
-    // the path in its normal form, where it came in another; see `path()`
+    // the path in its normal form, where it came in another or is too long for the outcome; see `path()`
     normal_path: Option<Box<str>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
@@ -204,10 +207,12 @@ impl Exchange {
         let path = head.uri.path();
         self.present = Present::of(&head.headers);
         self.outcome.method = head.method.clone();
-        path.clone_into(&mut self.outcome.path);
+        self.outcome.path = shortened(path, LONGEST_PATH).into_owned();
+        // what is matched is never cut
+        self.normal_path = (path.len() > LONGEST_PATH).then(|| path.into());
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
-        host_of(authority.unwrap_or_default()).clone_into(&mut self.outcome.host);
+        self.outcome.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
         self.outcome.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
     }
 
@@ -216,13 +221,13 @@ impl Exchange {
     /// # Errors
     /// That it has none.
     pub fn normalize_path(&mut self) -> Result<(), InvalidPath> {
-        if let Cow::Owned(normal) = normalize(&self.outcome.path)? {
+        if let Cow::Owned(normal) = normalize(self.path())? {
             self.normal_path = Some(normal.into());
         }
         Ok(())
     }
 
-    /// The path by which the request is matched, whatever its spelling. [`Outcome::path`] stays as it came.
+    /// The path by which the request is matched, whatever its spelling. [`Outcome::path`] stays as it came, but bounded.
     #[must_use]
     pub fn path(&self) -> &str {
         self.normal_path.as_deref().unwrap_or(&self.outcome.path)

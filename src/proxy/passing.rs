@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use plugin_api::{Chunk, End, HeaderEdit, Reply, ResponseHead};
+use plugin_api::{Chunk, End, HeaderEdit, LONGEST_TEXT, Reply, ResponseHead, shortened};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 
@@ -23,7 +23,8 @@ pub fn begin(head: &ResponseHeader, x: &mut Exchange) {
         return;
     }
     let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
-    x.outcome.upstream_request_id = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    x.outcome.upstream_request_id =
+        id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
     x.note_endpoint();
     x.reading = match (x.outcome.endpoint, batch(x, head.status)) {
         (Some(endpoint), _) => Reading::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),

@@ -44,7 +44,7 @@ impl Reading {
                 found.content = reader.has_content();
             }
             Self::Batch(reader) => {
-                let mut keep = |result| found.results.push(result);
+                let mut keep = |result: BatchResult| found.results.push(result.shortened());
                 reader.feed(bytes, &mut keep);
                 if last {
                     reader.finish(&mut keep);
@@ -92,7 +92,7 @@ impl Reading {
 
     /// Puts what was read into the exchange's record.
     pub fn conclude(&mut self, outcome: &mut Outcome) {
-        let conclude = |reader: Box<Reader>| catch_unwind(AssertUnwindSafe(|| reader.into_answer())).ok();
+        let conclude = |reader: Box<Reader>| catch_unwind(AssertUnwindSafe(|| reader.into_answer().shortened())).ok();
         match std::mem::take(self) {
             Self::Answer(reader) => outcome.answer = conclude(reader),
             Self::Saved(reader) => outcome.saved = conclude(reader),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Usage;
+use crate::shortened::shorten_any;
 
 /// The facts of one answer.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -22,6 +23,20 @@ pub struct Answer {
     /// Whether it names state on the server that later calls can go on with, and that expires.
     #[serde(default)]
     pub server_state: bool,
+}
+
+impl Answer {
+    /// The same, each of its texts in at most [`LONGEST_TEXT`](crate::LONGEST_TEXT) bytes.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        for text in [&mut self.id, &mut self.model, &mut self.stop_reason, &mut self.error_type] {
+            shorten_any(text);
+        }
+        if let Some(usage) = &mut self.usage {
+            usage.shorten();
+        }
+        self
+    }
 }
 
 /// How far an answer got.

@@ -15,6 +15,7 @@ mod reply;
 mod request;
 mod response;
 mod settings;
+mod shortened;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod usage;
@@ -36,6 +37,7 @@ pub use reply::{ErrorKind, Reply};
 pub use request::RequestHead;
 pub use response::{Chunk, ResponseHead};
 pub use settings::{ByteSize, Period};
+pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened};
 pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use uuid::Uuid;
 

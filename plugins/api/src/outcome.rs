@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{Answer, CacheStatus, Endpoint, RequestType, Thread};
 
-/// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0.
+/// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
+/// [`shortened`](crate::shortened) before they come here.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exchange's own id, a `UUIDv7`.

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::LONGEST_TEXT;
+use crate::shortened::{shorten, shorten_any};
+
 /// The tokens of one answer. A figure that the provider did not give is `None`; 0 is a figure.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Usage {
@@ -25,6 +28,19 @@ pub struct Usage {
     pub provider_cost_picos: Option<u64>,
     /// The provider's own object, as JSON: all of the above, and what nobody here knows of.
     pub raw: Option<Box<RawValue>>,
+}
+
+impl Usage {
+    /// Cuts each of its texts, but the provider's own object, to at most [`LONGEST_TEXT`] bytes.
+    pub(crate) fn shorten(&mut self) {
+        for text in [&mut self.service_tier, &mut self.inference_geo, &mut self.speed] {
+            shorten_any(text);
+        }
+        for iteration in &mut self.iterations {
+            shorten(&mut iteration.kind, LONGEST_TEXT);
+            shorten_any(&mut iteration.model);
+        }
+    }
 }
 
 /// Classes of tokens that have prices of their own.
@@ -67,4 +83,16 @@ pub struct BatchResult {
     pub model: Option<String>,
     /// What it cost.
     pub usage: Usage,
+}
+
+impl BatchResult {
+    /// The same, each of its texts in at most [`LONGEST_TEXT`] bytes.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        shorten(&mut self.batch, LONGEST_TEXT);
+        shorten(&mut self.custom_id, LONGEST_TEXT);
+        shorten_any(&mut self.model);
+        self.usage.shorten();
+        self
+    }
 }

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use plugin_api::{Answer, AnswerState, BatchResult, End, Outcome, RequestType, Uuid};
+use plugin_api::{
+    Answer, AnswerState, BatchResult, End, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, RequestType, Uuid,
+    shortened,
+};
 
 use crate::kept::Kept;
 use crate::prices::Prices;
 use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
-/// The longest host, path and other text in a row, in bytes; what is longer is cut. Nobody's own names are as long.
-const DOMAIN: usize = 255;
-const PATH: usize = 2048;
-const TEXT: usize = 512;
 /// The longest usage object that is kept.
 const USAGE: usize = 64 << 10;
 /// The host of requests that name none.
@@ -77,7 +76,7 @@ impl Entry {
             revision: i16::from(self.foreseen.is_some()),
             domain: domain(&outcome.host),
             method: method(outcome.method.as_str()),
-            path: text(&outcome.path, PATH),
+            path: text(&outcome.path, LONGEST_PATH),
             endpoint: outcome.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
             model: outcome.model.as_deref().map(short),
             request_type: Cow::Borrowed(request_type(outcome)),
@@ -178,7 +177,7 @@ fn domain(host: &str) -> String {
     if host.is_empty() {
         return UNKNOWN.to_owned();
     }
-    let mut domain = text(host, DOMAIN);
+    let mut domain = text(host, LONGEST_HOST);
     domain.make_ascii_lowercase();
     domain
 }
@@ -193,13 +192,13 @@ fn method(method: &str) -> Cow<'static, str> {
 }
 
 fn short(text_: &str) -> String {
-    text(text_, TEXT)
+    text(text_, LONGEST_TEXT)
 }
 
 /// A text that every database takes: no NUL, and no longer than it may be.
 fn text(text: &str, longest: usize) -> String {
-    let text = &text[..text.floor_char_boundary(longest)];
-    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text.to_owned() }
+    let text = shortened(text, longest);
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text.into_owned() }
 }
 
 /// A usage object, unless it is out of all proportion.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::http::header::CONTENT_ENCODING;
-use plugin_api::{BODIES, Charge};
+use plugin_api::{BODIES, Charge, LONGEST_TEXT, shortened};
 
 use crate::row::{Body, Piece, Row};
 use crate::settings::StoreBodies;
@@ -68,7 +68,7 @@ impl Kept {
     /// The answer's head has come.
     pub(crate) fn response_head(&mut self, headers: &HeaderMap) {
         let encoding = headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok());
-        self.response.encoding = encoding.map(str::to_ascii_lowercase);
+        self.response.encoding = encoding.map(|encoding| shortened(encoding, LONGEST_TEXT).to_ascii_lowercase());
     }
 
     /// Bytes of the answer are passing.
