@@ -2,12 +2,20 @@
 //!
 //! What clients change in a message from one call to the next does not count: the order of keys, white space, where they put
 //! `cache_control`, whether a text is a string or a block, and the reminders that Claude Code puts into the last message.
+//!
+//! A message is hashed without a copy of it, so that the memory which that takes does not grow with it.
 
 use std::borrow::Cow;
-use std::fmt;
 
+use json_tape::{Fault, Feed, Kind, Open, Str, Tape, Text, Value};
+use log::debug;
+use memchr::memmem;
 use plugin_api::Thread;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// How deep a message may be nested to be read. A deeper one is hashed as it is written.
+const DEEPEST: usize = 127;
+/// How many bytes of a string with escapes are decoded at once, rather than twice.
+const AT_ONCE: usize = 64 << 10;
 
 /// The messages of a call so far, as hashes of each list that begins with the first.
 #[derive(Debug, Default)]
@@ -15,37 +23,81 @@ pub(super) struct Turns {
     count: usize,
     /// Of all of them, of all but the last, and of all but the last two.
     lists: [[u8; 32]; 3],
-    text: Vec<u8>,
+    /// Whether one was beyond the bounds, so that the call has no place.
+    is_out: bool,
+    tape: Tape,
+    hash: Feed,
 }
 
 impl Turns {
+    /// Begins anew.
+    pub(super) fn clear(&mut self) {
+        (self.count, self.lists, self.is_out) = (0, Default::default(), false);
+    }
+
     /// The next message, as JSON.
     pub(super) fn push(&mut self, message: &str) {
-        self.text.clear();
-        let mut reader = serde_json::Deserializer::from_str(message);
-        if (Canonical { out: &mut self.text, place: Place::Message }).deserialize(&mut reader).is_err() {
-            // nothing that a model could read either, but a message like others
-            self.text.clear();
-            self.text.extend_from_slice(message.as_bytes());
+        if self.is_out {
+            return;
         }
-        let mut hash = blake3::Hasher::new();
-        hash.update(&self.lists[0]);
-        hash.update(&self.text);
-        self.lists = [hash.finalize().into(), self.lists[0], self.lists[1]];
+        self.hash.push(&self.lists[0]);
+        match write(message, &mut self.tape, &mut self.hash) {
+            Ok(()) => {}
+            Err(Unread::AsWritten) => {
+                // nothing that a model could read either, but a message like others
+                self.hash.forget();
+                self.hash.push(&self.lists[0]);
+                self.hash.push(message.as_bytes());
+            }
+            Err(Unread::TooMany) => {
+                debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
+                self.hash.forget();
+                self.is_out = true;
+                return;
+            }
+        }
+        self.lists = [self.hash.finish(), self.lists[0], self.lists[1]];
         self.count += 1;
     }
 
-    /// The place of a call with these messages; none without any.
+    /// The place of a call with these messages; none without any, and none where one is beyond the bounds.
     pub(super) fn thread(&self) -> Option<Thread> {
         let previous = (self.count >= 3).then_some(self.lists[2]);
-        (self.count > 0).then_some(Thread { turn: self.lists[0], previous })
+        (self.count > 0 && !self.is_out).then_some(Thread { turn: self.lists[0], previous })
     }
 }
 
+/// Why a message is not read.
+enum Unread {
+    /// It is no JSON that could be read with certainty.
+    AsWritten,
+    /// It has more values than are read.
+    TooMany,
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Broken | Fault::TooDeep => Self::AsWritten,
+            Fault::TooMany => Self::TooMany,
+        }
+    }
+}
+
+fn write(message: &str, tape: &mut Tape, out: &mut Feed) -> Result<(), Unread> {
+    let text = tape.read(message.as_bytes(), DEEPEST)?;
+    let mut canonical = Canonical { text, open: Open::default(), out, scratch: Vec::new() };
+    canonical.value(text.root(), Place::Message)?;
+    Ok(())
+}
+
 /// Writes a value so that what means the same is written the same, and nothing else is.
-struct Canonical<'o> {
-    out: &'o mut Vec<u8>,
-    place: Place,
+struct Canonical<'t, 'o> {
+    text: Text<'t, 'o>,
+    open: Open<'t>,
+    out: &'o mut Feed,
+    /// A string whose escapes are resolved.
+    scratch: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,141 +111,166 @@ enum Place {
     Elsewhere,
 }
 
-impl Canonical<'_> {
-    fn text(&mut self, text: &str) {
-        self.out.push(b'"');
-        self.out.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        self.out.extend_from_slice(text.as_bytes());
-    }
-
-    fn number(&mut self, kind: u8, bits: u64) {
-        self.out.push(kind);
-        self.out.extend_from_slice(&bits.to_le_bytes());
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Canonical<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Canonical<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.out.push(b'n');
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.out.push(if value { b't' } else { b'f' });
-        Ok(())
-    }
-
-    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        self.number(b'u', value);
-        Ok(())
-    }
-
-    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        self.number(b'i', value.cast_unsigned());
-        Ok(())
-    }
-
-    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        self.number(b'd', value.to_bits());
-        Ok(())
-    }
-
-    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
-        match self.place {
-            Place::Content => {
-                let text = without_reminders(text);
-                self.out.push(b'[');
-                if !text.trim().is_empty() {
-                    // as the block below writes itself
-                    self.out.push(b'{');
-                    self.text("text");
-                    self.text(&text);
-                    self.text("type");
-                    self.text("text");
-                    self.out.push(b'}');
-                }
-                self.out.push(b']');
+impl<'t> Canonical<'t, '_> {
+    fn value(&mut self, value: Value, place: Place) -> Result<(), Unread> {
+        match (self.text.kind(value), place) {
+            (Kind::Object, _) => self.object(value, place),
+            (Kind::List, Place::Content) => self.list(value, Place::Block),
+            (Kind::List, _) => self.list(value, Place::Elsewhere),
+            (Kind::String(string), Place::Content) => self.content(string),
+            (Kind::String(string), Place::Text) => {
+                self.string(&without_reminders(&said(string)?));
+                Ok(())
             }
-            Place::Text => self.text(&without_reminders(text)),
-            Place::Message | Place::Block | Place::Elsewhere => self.text(text),
+            (Kind::String(string), _) => self.any_string(string),
+            (Kind::Word(word), _) => self.word(word),
         }
-        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let place = if self.place == Place::Content { Place::Block } else { Place::Elsewhere };
-        self.out.push(b'[');
-        loop {
-            let from = self.out.len();
-            if list.next_element_seed(Canonical { out: &mut *self.out, place })?.is_none() {
-                break;
+    /// A content that is a text, as the one block would be written that says the same.
+    fn content(&mut self, string: Str<'t>) -> Result<(), Unread> {
+        let said = said(string)?;
+        let text = without_reminders(&said);
+        self.out.push(b"[");
+        if !text.trim().is_empty() {
+            self.out.push(b"{");
+            for text in ["text", &text, "type", "text"] {
+                self.string(text);
             }
-            if place == Place::Block && is_blank_text(&self.out[from..]) {
-                self.out.truncate(from);
-            }
+            self.out.push(b"}");
         }
-        self.out.push(b']');
+        self.out.push(b"]");
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        self.out.push(b'{');
-        let from = self.out.len();
-        let mut members: Vec<(Cow<'de, str>, std::ops::Range<usize>)> = Vec::new();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == "cache_control" {
-                map.next_value::<IgnoredAny>()?;
+    fn list(&mut self, list: Value, place: Place) -> Result<(), Unread> {
+        self.out.push(b"[");
+        for item in self.text.items(list) {
+            self.value(item, place)?;
+        }
+        self.out.push(b"]");
+        Ok(())
+    }
+
+    /// An object; nothing of a block of text with nothing in it.
+    fn object(&mut self, object: Value, place: Place) -> Result<(), Unread> {
+        let members = self.text.sorted(object, &mut self.open)?;
+        let mut has_begun = false;
+        for at in members.clone() {
+            let key = self.open.take_key(at);
+            let value = self.open.get(at).value;
+            if *key == *b"cache_control" {
                 continue;
             }
-            let place = match (self.place, &*key) {
+            let key = std::str::from_utf8(&key).map_err(|_| Unread::AsWritten)?;
+            let place = match (place, key) {
                 (Place::Message, "content") => Place::Content,
                 (Place::Block, "text") => Place::Text,
                 _ => Place::Elsewhere,
             };
-            let start = self.out.len();
-            self.text(&key);
-            map.next_value_seed(Canonical { out: &mut *self.out, place })?;
-            members.push((key, start..self.out.len()));
+            if let (false, Place::Text, Kind::String(string)) = (has_begun, place, self.text.kind(value)) {
+                let said = said(string)?;
+                let text = without_reminders(&said);
+                if text.trim().is_empty() {
+                    self.open.close(members);
+                    return Ok(());
+                }
+                self.begin(&mut has_begun);
+                self.string(key);
+                self.string(&text);
+                continue;
+            }
+            self.begin(&mut has_begun);
+            self.string(key);
+            self.value(value, place)?;
         }
-        if !members.is_sorted_by(|one, next| one.0 < next.0) {
-            members.sort_by(|one, next| one.0.cmp(&next.0));
-            let unsorted = self.out.split_off(from);
-            for (_, at) in members {
-                self.out.extend_from_slice(&unsorted[at.start - from..at.end - from]);
+        self.begin(&mut has_begun);
+        self.out.push(b"}");
+        self.open.close(members);
+        Ok(())
+    }
+
+    fn begin(&mut self, has_begun: &mut bool) {
+        if !std::mem::replace(has_begun, true) {
+            self.out.push(b"{");
+        }
+    }
+
+    /// A string that is no text for a model to read.
+    fn any_string(&mut self, string: Str<'_>) -> Result<(), Unread> {
+        if !string.has_escapes() {
+            self.bytes(string.raw());
+            return Ok(());
+        }
+        if string.raw().len() <= AT_ONCE {
+            self.scratch.clear();
+            let scratch = &mut self.scratch;
+            if !string.decode(|piece| scratch.extend_from_slice(piece))? {
+                return Err(Unread::AsWritten);
+            }
+            self.length(self.scratch.len());
+            self.out.push(&self.scratch);
+            return Ok(());
+        }
+        // its length stands before it
+        let mut length = 0;
+        if !string.decode(|piece| length += piece.len())? {
+            return Err(Unread::AsWritten);
+        }
+        self.length(length);
+        string.decode(|piece| self.out.push(piece))?;
+        Ok(())
+    }
+
+    fn string(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, text: &[u8]) {
+        self.length(text.len());
+        self.out.push(text);
+    }
+
+    fn length(&mut self, length: usize) {
+        let mut bytes = [b'"'; 9];
+        bytes[1..].copy_from_slice(&(length as u64).to_le_bytes());
+        self.out.push(&bytes);
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Unread> {
+        match word {
+            b"null" => self.out.push(b"n"),
+            b"true" => self.out.push(b"t"),
+            b"false" => self.out.push(b"f"),
+            number => {
+                let (kind, bits) = number_bits(number).ok_or(Unread::AsWritten)?;
+                let mut bytes = [kind; 9];
+                bytes[1..].copy_from_slice(&bits.to_le_bytes());
+                self.out.push(&bytes);
             }
         }
-        self.out.push(b'}');
         Ok(())
     }
 }
 
-/// Whether a block, as it was written, is one of text with nothing in it.
-fn is_blank_text(block: &[u8]) -> bool {
-    let mut blank = Vec::with_capacity(64);
-    let mut canonical = Canonical { out: &mut blank, place: Place::Elsewhere };
-    canonical.out.push(b'{');
-    canonical.text("text");
-    let Some(rest) = block.strip_prefix(&*blank) else { return false };
-    let Some((length, rest)) = rest.strip_prefix(b"\"").and_then(|rest| rest.split_first_chunk::<8>()) else {
-        return false;
-    };
-    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let text = rest.get(..length).and_then(|text| std::str::from_utf8(text).ok());
-    text.is_some_and(|text| text.trim().is_empty())
+/// A number's kind and value: whole as long as it fits, else the nearest float.
+fn number_bits(number: &[u8]) -> Option<(u8, u64)> {
+    if number.len() < 19 && number.iter().all(u8::is_ascii_digit) {
+        let digit = |value: u64, digit: &u8| value * 10 + u64::from(digit - b'0');
+        return Some((b'u', number.iter().fold(0, digit)));
+    }
+    let number: serde_json::Number = serde_json::from_slice(number).ok()?;
+    let whole = number.as_u64().map(|value| (b'u', value));
+    let negative = || number.as_i64().map(|value| (b'i', value.cast_unsigned()));
+    whole.or_else(negative).or_else(|| number.as_f64().map(|value| (b'd', value.to_bits())))
+}
+
+/// What a string says, if that is text.
+fn said(string: Str<'_>) -> Result<Cow<'_, str>, Unread> {
+    match string.decoded()? {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Unread::AsWritten),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Unread::AsWritten),
+    }
 }
 
 /// A text without the reminders in it, and the white space before them.
@@ -202,8 +279,8 @@ fn without_reminders(text: &str) -> Cow<'_, str> {
     const END: &str = "</system-reminder>";
     let mut rest = text;
     let mut kept = String::new();
-    while let Some(begin) = rest.find(BEGIN) {
-        let Some(end) = rest[begin..].find(END) else { break };
+    while let Some(begin) = memmem::find(rest.as_bytes(), BEGIN.as_bytes()) {
+        let Some(end) = memmem::find(&rest.as_bytes()[begin..], END.as_bytes()) else { break };
         kept.push_str(rest[..begin].trim_end());
         rest = &rest[begin + end + END.len()..];
     }
@@ -252,6 +329,54 @@ mod tests {
         ] {
             assert_eq!(thread(&[same]), thread(&[HELLO]), "{same}");
         }
+    }
+
+    #[test]
+    fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
+        let hex = |message| thread(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for (message, hash) in [
+            (HELLO, "50095cea2076faa9ddff481e5ccaa3a6b021cd8c1f88103ca1653dbfb67b70f5"),
+            (
+                r#"{"role":"assistant","content":[{"type":"text","text":"hi\n"},{"type":"tool_use","id":"t","name":"f",
+                    "input":{"b":[1,-2,0.5,true,null],"a":"\u00e9"}}]}"#,
+                "4f02c8cc82ad65706d7e0a7611dc7675af528a1931cab0c89a0d041f01c01cd6",
+            ),
+            (
+                r#"{"role":"user","content":"\ud800"}"#,
+                "b7fc67c4b3e990d2d4dc6f74373003d22b9e10fced0906b886719bf93b3c0c54",
+            ),
+        ] {
+            assert_eq!(hex(message), hash, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_long_string_is_the_same_however_it_is_written() {
+        let plain = "ab ".repeat(AT_ONCE);
+        let escaped = "\\u0061b ".repeat(AT_ONCE);
+        for content in ["{}", r#"[{"type":"tool_result","content":{}}]"#, r#"[{"type":"text","text":{}}]"#] {
+            let message = |string: &str| {
+                format!(r#"{{"role":"user","content":{}}}"#, content.replace("{}", &format!("\"{string}\"")))
+            };
+            assert_eq!(thread(&[&message(&escaped)]), thread(&[&message(&plain)]), "{content}");
+        }
+    }
+
+    #[test]
+    fn a_message_beyond_the_bounds_leaves_its_call_without_a_place() {
+        let keys = (0..=Open::MOST).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
+        let many = format!(r#"{{"role":"user","content":[{{{keys}}}]}}"#);
+        let mut turns = Turns::default();
+        for message in [HELLO, &many, HELLO] {
+            turns.push(message);
+        }
+        assert!(turns.thread().is_none());
+        turns.clear();
+        turns.push(HELLO);
+        assert_eq!(turns.thread(), Some(thread(&[HELLO])));
+        // nested too deep to be read, it is hashed as it is written
+        let deep = format!(r#"{{"role":"user","content":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+        assert_ne!(thread(&[&deep]), thread(&[&deep.replace("[[", "[ [")]));
     }
 
     #[test]

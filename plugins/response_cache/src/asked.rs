@@ -2,9 +2,10 @@
 
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
-use plugin_api::{Endpoint, RequestHead, Uuid, api_key, fingerprint};
+use plugin_api::{Endpoint, RequestHead, Uuid, api_key, fingerprint, is_credential};
 
 use crate::bypass::Bypass;
+use crate::canonical::Digest;
 use crate::control::Control;
 use crate::settings::Scope;
 
@@ -29,7 +30,7 @@ pub(crate) struct Asked {
 }
 
 /// What keys begin with: another form of them is another world.
-const CONTEXT: &str = "tollgate response_cache key 2";
+const CONTEXT: &str = "tollgate response_cache key 3";
 
 impl Asked {
     /// Reads the head of a call to this endpoint.
@@ -58,10 +59,10 @@ impl Asked {
         Ok(Self { id: head.id, control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
 
-    /// The key of the call with this body, in its canonical form. Where a plugin asked for usage that the client does not
+    /// The key of the call with this digest. Where a plugin asked for usage that the client does not
     /// get, the answer is another than the one to a client that asked for the same.
-    pub(crate) fn key(&mut self, form: &[u8], usage_is_taken_out: bool) -> Key {
-        part(&mut self.hasher, form);
+    pub(crate) fn key(&mut self, digest: Digest, usage_is_taken_out: bool) -> Key {
+        part(&mut self.hasher, &digest);
         part(&mut self.hasher, &[u8::from(usage_is_taken_out)]);
         Key(*self.hasher.finalize().as_bytes())
     }
@@ -128,12 +129,6 @@ fn all(named: &Named<'_>, hasher: &mut blake3::Hasher) {
         part(hasher, name.as_bytes());
         part(hasher, value);
     }
-}
-
-/// Whether a header may tell who calls. Better one too many, which costs an answer, than one too few.
-fn is_credential(name: &str) -> bool {
-    let said = name.contains("auth") || name.contains("cookie") || name.ends_with("key") || name.ends_with("token");
-    said && !name.contains("idempotency") && !name.starts_with("sec-websocket")
 }
 
 fn is_of_api(name: &str) -> bool {

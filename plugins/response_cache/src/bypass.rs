@@ -9,6 +9,8 @@ pub(crate) enum Bypass {
     NoTenant,
     /// Its body cannot be read for certain, or can be read in two ways.
     Unreadable,
+    /// It has more values, or more members in one object, than are hashed.
+    TooLarge,
     /// It refers to, or makes, state on the server.
     State,
     /// It has tools that run on the server.
@@ -20,14 +22,23 @@ pub(crate) enum Bypass {
 }
 
 impl Bypass {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Client, Self::NoTenant, Self::Unreadable, Self::State, Self::Tools, Self::Thinking, Self::NoOutput];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Client,
+        Self::NoTenant,
+        Self::Unreadable,
+        Self::TooLarge,
+        Self::State,
+        Self::Tools,
+        Self::Thinking,
+        Self::NoOutput,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::NoTenant => "no_tenant",
             Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
             Self::State => "state",
             Self::Tools => "tools",
             Self::Thinking => "thinking",

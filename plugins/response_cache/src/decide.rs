@@ -8,7 +8,7 @@ use plugin_api::{Asked as Tokens, BodyStream, Broken, Bytes, ModelCall, run_bloc
 use crate::ResponseCache;
 use crate::asked::{Asked, Key};
 use crate::bypass::Bypass;
-use crate::canonical;
+use crate::canonical::{self, Digest};
 use crate::entry::{Entry, Epoch};
 use crate::flight::{Cut, Ended, First, Follower};
 use crate::flights::{Joined, Lead};
@@ -36,9 +36,7 @@ impl ResponseCache {
     /// # Errors
     /// What keeps it out of the cache.
     pub(crate) async fn decide(&self, asked: &mut Asked, call: &ModelCall) -> Result<Decided, Bypass> {
-        let form = form(call).await?;
-        let key = asked.key(&form, call.adds_stream_usage());
-        drop(form);
+        let key = asked.key(digest(call).await?, call.adds_stream_usage());
         if let Some(entry) = self.remembered(&key, asked) {
             return Ok(Decided::Given(entry));
         }
@@ -145,8 +143,8 @@ impl ResponseCache {
     }
 }
 
-/// The canonical form of a call.
-async fn form(call: &ModelCall) -> Result<Vec<u8>, Bypass> {
+/// What all spellings of a call share.
+async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
     let facts = call.call().ok_or(Bypass::Unreadable)?;
     if facts.duplicate_keys || !facts.other_models.is_empty() {
         return Err(Bypass::Unreadable);
@@ -157,9 +155,9 @@ async fn form(call: &ModelCall) -> Result<Vec<u8>, Bypass> {
     let endpoint = call.endpoint();
     let text = call.text();
     if text.len() <= READ_IN_LINE {
-        return canonical::form(endpoint, text);
+        return canonical::digest(endpoint, text);
     }
     // others of this thread need not wait for it
     let text = text.clone();
-    run_blocking(move || canonical::form(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
+    run_blocking(move || canonical::digest(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
 }

@@ -28,7 +28,7 @@ impl Place {
         }
         match key {
             b"metadata" if endpoint.dialect() == Dialect::Anthropic => Self::Metadata,
-            b"stream_options" => Self::StreamOptions,
+            b"stream_options" if endpoint.dialect() == Dialect::OpenAi => Self::StreamOptions,
             _ if is(key, "thinking") => Self::Thinking,
             _ if is(key, "tools") => Self::Tools,
             _ => Self::Elsewhere,
@@ -40,20 +40,21 @@ impl Place {
         if self == Self::Tools { Self::Tool } else { Self::Elsewhere }
     }
 
-    /// Whether a member means nothing to the answer.
-    pub(crate) fn ignores(self, endpoint: Endpoint, key: &[u8], form: &[u8]) -> bool {
-        let is_empty = form == b"{}";
+    /// Whether a member of this key means nothing to the answer, whatever its value.
+    pub(crate) fn ignores(self, endpoint: Endpoint, key: &[u8]) -> bool {
         match (self, endpoint.dialect()) {
-            (Self::Call, Dialect::Anthropic) => key == b"metadata" && is_empty,
-            (Self::Call, Dialect::OpenAi) => match key {
-                b"user" | b"safety_identifier" | b"prompt_cache_key" | b"metadata" => true,
-                b"stream_options" => is_empty,
-                _ => false,
-            },
+            (Self::Call, Dialect::OpenAi) => {
+                matches!(key, b"user" | b"safety_identifier" | b"prompt_cache_key" | b"metadata")
+            }
             (Self::Metadata, _) => key == b"user_id",
             (Self::StreamOptions, _) => key == b"include_obfuscation",
             _ => false,
         }
+    }
+
+    /// Whether an object at this place means nothing once no member of it means anything.
+    pub(crate) fn may_be_left_out(self) -> bool {
+        matches!(self, Self::Metadata | Self::StreamOptions)
     }
 }
 

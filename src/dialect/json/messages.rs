@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Messages<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Held, A::Error> {
         if let Some(turns) = &mut self.turns {
             // of a key that stands twice the last counts
-            **turns = Turns::default();
+            turns.clear();
         }
         let mut held = Held::default();
         let mut last_of_user = None;

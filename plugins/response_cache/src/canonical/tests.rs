@@ -1,4 +1,4 @@
-//! Spellings of one call share a form, and nothing else does.
+//! Spellings of one call share a digest, and nothing else does.
 
 mod any_value;
 
@@ -6,12 +6,12 @@ use plugin_api::Endpoint;
 
 use super::*;
 
-fn messages(text: &str) -> Result<Vec<u8>, Bypass> {
-    form(Endpoint::Messages, text.as_bytes())
+fn messages(text: &str) -> Result<Digest, Bypass> {
+    digest(Endpoint::Messages, text.as_bytes())
 }
 
-fn chat(text: &str) -> Vec<u8> {
-    form(Endpoint::ChatCompletions, text.as_bytes()).unwrap()
+fn chat(text: &str) -> Digest {
+    digest(Endpoint::ChatCompletions, text.as_bytes()).unwrap()
 }
 
 #[test]
@@ -68,12 +68,11 @@ fn all_else_matters() {
 }
 
 #[test]
-fn a_long_string_is_there_as_its_hash_and_its_escapes_do_not_matter_either() {
+fn the_escapes_of_a_long_string_do_not_matter_either() {
     let plain = |n: usize| format!(r#"{{"a":"{}","b":1}}"#, "ab".repeat(n));
     let escaped = |n: usize| format!(r#"{{"a":"{}","b":1}}"#, "a\\u0062".repeat(n));
     for n in [1, 511, 512, 513, 5000] {
         assert_eq!(messages(&plain(n)), messages(&escaped(n)), "{n}");
-        assert!(messages(&plain(n)).unwrap().len() < 1100);
         assert_ne!(messages(&plain(n)), messages(&plain(n + 1)));
     }
     // as a key, too
@@ -168,7 +167,7 @@ fn state_tools_and_thinking_keep_a_call_out() {
         (Endpoint::ChatCompletions, r#"{"store":true}"#, Bypass::State),
         (Endpoint::ChatCompletions, r#"{"web_search_options":{}}"#, Bypass::Tools),
     ] {
-        assert_eq!(form(endpoint, text.as_bytes()), Err(why), "{text}");
+        assert_eq!(digest(endpoint, text.as_bytes()), Err(why), "{text}");
     }
     for (endpoint, text) in [
         (Endpoint::Messages, r#"{"container":null,"mcp_servers":[],"thinking":{"type":"disabled"}}"#),
@@ -181,6 +180,19 @@ fn state_tools_and_thinking_keep_a_call_out() {
         (Endpoint::ChatCompletions, r#"{"store":false,"tools":[{"type":"function","function":{"name":"f"}}]}"#),
         (Endpoint::Embeddings, r#"{"input":"x"}"#),
     ] {
-        assert!(form(endpoint, text.as_bytes()).is_ok(), "{text}");
+        assert!(digest(endpoint, text.as_bytes()).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn what_is_beyond_the_bounds_is_told_and_not_hashed() {
+    let keys = |count: usize| (0..count).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
+    assert!(messages(&format!("{{{}}}", keys(Open::MOST))).is_ok());
+    assert_eq!(messages(&format!("{{{}}}", keys(Open::MOST + 1))), Err(Bypass::TooLarge));
+    // objects within each other are open at the same time, those one after another are not
+    let half = keys(Open::MOST / 2);
+    assert_eq!(messages(&format!(r#"{{"a":{{"b":1,{half},"c":{{{half}}}}}}}"#)), Err(Bypass::TooLarge));
+    assert!(messages(&format!(r#"{{"a":[{{{half}}},{{{half}}},{{{half}}}]}}"#)).is_ok());
+    let lists = "[],".repeat(Tape::MOST);
+    assert_eq!(messages(&format!(r#"{{"a":[{lists}1]}}"#)), Err(Bypass::TooLarge));
 }

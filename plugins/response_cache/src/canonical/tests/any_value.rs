@@ -1,4 +1,4 @@
-//! Whatever value a call is: every spelling of it has one form, and no other value has that form.
+//! Whatever value a call is: every spelling of it has one digest, and no other value has that.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ fn spelled(text: &str, seed: u64) -> String {
 
 proptest! {
     #[test]
-    fn another_spelling_of_a_value_has_the_same_form(value in any_object(), seed in any::<u64>()) {
+    fn another_spelling_of_a_value_has_the_same_digest(value in any_object(), seed in any::<u64>()) {
         let other = respelled(&value, seed);
         prop_assert_eq!(serde_json::from_str::<Value>(&other).unwrap(), value.clone());
         prop_assert_eq!(messages(&other), messages(&value.to_string()));
@@ -70,13 +70,13 @@ proptest! {
     }
 
     #[test]
-    fn another_value_has_another_form(one in any_object(), other in any_object()) {
+    fn another_value_has_another_digest(one in any_object(), other in any_object()) {
         let same = sorted(&one) == sorted(&other);
         prop_assert_eq!(messages(&one.to_string()) == messages(&other.to_string()), same);
     }
 
     #[test]
-    fn one_change_anywhere_changes_the_form(value in any_object(), at in any::<prop::sample::Index>(), by in any_value()) {
+    fn one_change_anywhere_changes_the_digest(value in any_object(), at in any::<prop::sample::Index>(), by in any_value()) {
         let mut changed = value.clone();
         let places = count(&changed);
         let mut left = at.index(places);
@@ -87,8 +87,8 @@ proptest! {
 
     #[test]
     fn any_bytes_whatever_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[{}\\[\\]\",:\\\\ua0-9 ]{0,40}") {
-        let _ = form(Endpoint::Messages, &bytes);
-        let _ = form(Endpoint::Messages, text.as_bytes());
+        let _ = digest(Endpoint::Messages, &bytes);
+        let _ = digest(Endpoint::Messages, text.as_bytes());
     }
 }
 

@@ -1,0 +1,155 @@
+//! A string of a text, and what its escapes stand for.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+use crate::Fault;
+
+/// A string of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Str<'t> {
+    raw: &'t [u8],
+    has_escapes: bool,
+}
+
+impl<'t> Str<'t> {
+    pub(crate) fn new(raw: &'t [u8], has_escapes: bool) -> Self {
+        Self { raw, has_escapes }
+    }
+
+    /// Its bytes as they are written, without the quotes.
+    #[must_use]
+    pub fn raw(self) -> &'t [u8] {
+        self.raw
+    }
+
+    /// Whether it has escapes; without, its bytes are what it says.
+    #[must_use]
+    pub fn has_escapes(self) -> bool {
+        self.has_escapes
+    }
+
+    /// Hands on what it says, piece by piece. A half of a surrogate pair becomes three bytes that no UTF-8 has. Whether it is
+    /// without one.
+    ///
+    /// # Errors
+    /// That an escape is none.
+    pub fn decode(self, mut piece: impl FnMut(&[u8])) -> Result<bool, Fault> {
+        if !self.has_escapes {
+            piece(self.raw);
+            return Ok(true);
+        }
+        let mut is_text = true;
+        let mut rest = self.raw;
+        loop {
+            let plain = plain_length::<false>(rest);
+            if plain > 0 {
+                piece(&rest[..plain]);
+            }
+            if plain == rest.len() {
+                return Ok(is_text);
+            }
+            if let Some(byte) = rest.get(plain + 1).and_then(|letter| simple(*letter)) {
+                piece(&[byte]);
+                rest = &rest[plain + 2..];
+                continue;
+            }
+            let escape = Escape::of(&rest[plain + 1..]).ok_or(Fault::Broken)?;
+            piece(&escape.bytes[..escape.length]);
+            is_text &= escape.is_text;
+            rest = &rest[plain + 1 + escape.taken..];
+        }
+    }
+
+    /// What it says: a part of the text where it has no escapes.
+    ///
+    /// # Errors
+    /// That an escape is none.
+    pub fn decoded(self) -> Result<Cow<'t, [u8]>, Fault> {
+        if !self.has_escapes {
+            return Ok(Cow::Borrowed(self.raw));
+        }
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        self.decode(|piece| bytes.extend_from_slice(piece))?;
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+/// How many bytes there are before the first backslash or, with `QUOTE`, quote; all of them where there is none. The escapes of a
+/// program's text are so near each other that most are found faster here than by a search that is made for far ones.
+pub(crate) fn plain_length<const QUOTE: bool>(bytes: &[u8]) -> usize {
+    const NEAR: usize = 4;
+    let mut at = 0;
+    for _ in 0..NEAR {
+        let Some(word) = bytes[at..].first_chunk::<8>() else { break };
+        let word = u64::from_le_bytes(*word);
+        let found = has(word, b'\\') | if QUOTE { has(word, b'"') } else { 0 };
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    let far = if QUOTE { memchr2(b'"', b'\\', rest) } else { memchr(b'\\', rest) };
+    at + far.unwrap_or(rest.len())
+}
+
+/// The high bit of the first byte in a word that is this one, and of no byte before it.
+fn has(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let zero_where_equal = word ^ (ONES * u64::from(byte));
+    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
+}
+
+/// What an escape of one letter stands for.
+fn simple(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => letter,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
+/// What an escape of digits stands for.
+struct Escape {
+    bytes: [u8; 4],
+    length: usize,
+    /// How many bytes the escape has behind its backslash.
+    taken: usize,
+    /// Whether it is no half of a surrogate pair.
+    is_text: bool,
+}
+
+impl Escape {
+    fn of(rest: &[u8]) -> Option<Self> {
+        let unit = unit(rest.strip_prefix(b"u")?.get(..4)?)?;
+        let low = || {
+            let unit = self::unit(rest.get(5..11)?.strip_prefix(b"\\u")?)?;
+            (0xDC00..0xE000).contains(&unit).then_some(unit)
+        };
+        let pair = (0xD800..0xDC00).contains(&unit).then(low).flatten();
+        let code = pair.map_or(unit, |low| 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
+        Some(Self::utf8(code, if pair.is_some() { 11 } else { 5 }))
+    }
+
+    fn utf8(code: u32, taken: usize) -> Self {
+        if let Some(char) = char::from_u32(code) {
+            let mut bytes = [0; 4];
+            let length = char.encode_utf8(&mut bytes).len();
+            return Self { bytes, length, taken, is_text: true };
+        }
+        let byte = |bits: u32| (bits & 0xFF) as u8;
+        let bytes = [byte(0xE0 | code >> 12), byte(0x80 | (code >> 6 & 0x3F)), byte(0x80 | (code & 0x3F)), 0];
+        Self { bytes, length: 3, taken, is_text: false }
+    }
+}
+
+fn unit(digits: &[u8]) -> Option<u32> {
+    let digit = |value: u32, byte: &u8| Some(value << 4 | char::from(*byte).to_digit(16)?);
+    digits.iter().try_fold(0, digit)
+}

@@ -1,0 +1,144 @@
+//! Every value is where the tape says, whatever the text, and no text takes more than its bounds.
+
+use proptest::prelude::*;
+use serde_json::Value as Tree;
+
+use super::*;
+
+/// The value as serde's tree has it, by way of the tape.
+fn tree<'t>(text: &Text<'t, '_>, value: Value, open: &mut Open<'t>) -> Tree {
+    match text.kind(value) {
+        Kind::Word(word) => serde_json::from_slice(word).unwrap(),
+        Kind::String(string) => String::from_utf8(string.decoded().unwrap().into_owned()).unwrap().into(),
+        Kind::List => text.items(value).map(|item| tree(text, item, open)).collect::<Vec<_>>().into(),
+        Kind::Object => {
+            let range = text.sorted(value, open).unwrap();
+            let keys: Vec<Vec<u8>> = range.clone().map(|at| open.get(at).key.to_vec()).collect();
+            assert!(keys.is_sorted());
+            let members = range.clone().map(|at| {
+                let (key, value) = (String::from_utf8(open.get(at).key.to_vec()).unwrap(), open.get(at).value);
+                (key, tree(text, value, open))
+            });
+            let object = members.collect::<serde_json::Map<_, _>>().into();
+            open.close(range);
+            object
+        }
+    }
+}
+
+fn read(text: &[u8]) -> Result<(), Fault> {
+    Tape::default().read(text, 100).map(drop)
+}
+
+#[test]
+fn what_is_no_json_is_told_from_what_is() {
+    for text in [
+        "",
+        " ",
+        "{",
+        "}",
+        "[1",
+        "[1,]",
+        "[,1]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{1:2}",
+        "[1}",
+        "{\"a\":1]",
+        "1 2",
+    ] {
+        assert_eq!(read(text.as_bytes()), Err(Fault::Broken), "{text}");
+    }
+    for text in ["\"", "\"\\", "\"\\\"", "{\"a", "{\"a\"", "]", ",", "[\"a\" \"b\"]", "[1 2]", "{\"a\" 1}", "[:1]"] {
+        assert_eq!(read(text.as_bytes()), Err(Fault::Broken), "{text}");
+    }
+    for text in ["1", " [ ] ", "{ }", "[1 , 2]", "\"\\\"\"", "{\"a\" : [ {} ] }"] {
+        assert_eq!(read(text.as_bytes()), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn what_exceeds_a_bound_is_told_apart() {
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(read(nested(100).as_bytes()), Ok(()));
+    assert_eq!(read(nested(101).as_bytes()), Err(Fault::TooDeep));
+    let many = |items: usize| format!("[{}0]", "\"\",".repeat(items));
+    assert_eq!(read(many(Tape::MOST - 1).as_bytes()), Ok(()));
+    assert_eq!(read(many(Tape::MOST).as_bytes()), Err(Fault::TooMany));
+
+    let members = |count: usize, key: &str| {
+        let text = (0..count).map(|at| format!("\"{key}{at}\":1")).collect::<Vec<_>>().join(",");
+        let (text, mut tape) = (format!("{{{text}}}"), Tape::default());
+        let text = tape.read(text.as_bytes(), 9).unwrap();
+        text.sorted(text.root(), &mut Open::default()).map(|range| range.len())
+    };
+    assert_eq!(members(Open::MOST, ""), Ok(Open::MOST));
+    assert_eq!(members(Open::MOST + 1, ""), Err(Fault::TooMany));
+    assert_eq!(members(100, &"\\n".repeat(4000)), Ok(100));
+    assert_eq!(members(1000, &"\\n".repeat(4000)), Err(Fault::TooMany));
+}
+
+#[test]
+fn a_closed_object_leaves_room_for_the_next() {
+    let key = "\\u0061".repeat(50_000);
+    let text = format!(r#"[{{"{key}":1}},{{"{key}":1}},{{"{key}":1}},{{"{key}":1}}]"#);
+    let mut tape = Tape::default();
+    let text = tape.read(text.as_bytes(), 9).unwrap();
+    let mut open = Open::default();
+    for item in text.items(text.root()) {
+        let range = text.sorted(item, &mut open).unwrap();
+        open.close(range);
+    }
+}
+
+fn any_tree() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        Just(Tree::Null),
+        any::<bool>().prop_map(Tree::from),
+        any::<i64>().prop_map(Tree::from),
+        ".{0,12}".prop_map(Tree::from),
+        "[\\\\\"\n/\u{1}]{0,4}".prop_map(Tree::from),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Tree::from),
+            prop::collection::btree_map("[a-c\"\n]{0,2}", inner, 0..6)
+                .prop_map(|map| Tree::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_value_is_found_where_it_is(value in any_tree(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        let mut tape = Tape::default();
+        let text = tape.read(text.as_bytes(), 100).unwrap();
+        prop_assert_eq!(tree(&text, text.root(), &mut Open::default()), value);
+    }
+
+    #[test]
+    fn what_serde_reads_is_read(text in "[{}\\[\\]\",:\\\\na1 ]{0,24}") {
+        if serde_json::from_str::<Tree>(&text).is_ok() {
+            prop_assert_eq!(read(text.as_bytes()), Ok(()));
+        }
+        // and nothing panics
+        let mut tape = Tape::default();
+        if let Ok(text) = tape.read(text.as_bytes(), 100)
+            && let Kind::Object = text.kind(text.root())
+        {
+            let _ = text.sorted(text.root(), &mut Open::default());
+        }
+    }
+
+    #[test]
+    fn a_hash_does_not_depend_on_the_cuts(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20_000), 0..5)) {
+        let mut feed = Feed::default();
+        feed.push(b"of before");
+        feed.forget();
+        pieces.iter().for_each(|piece| feed.push(piece));
+        prop_assert_eq!(feed.finish(), *blake3::hash(&pieces.concat()).as_bytes());
+        prop_assert_eq!(feed.finish(), *blake3::hash(b"").as_bytes());
+    }
+}

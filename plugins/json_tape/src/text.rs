@@ -1,0 +1,234 @@
+//! A text that has been read: its values, and how to go from one to the next.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::tape::{Token, skip_space};
+use crate::{Fault, Str};
+
+/// A text that has been read.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'t, 'p> {
+    bytes: &'t [u8],
+    tokens: &'p [Token],
+    root: usize,
+}
+
+/// A value of a text: its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Value {
+    at: u32,
+    end: u32,
+    /// The number of the first token that begins here or later.
+    token: u32,
+}
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: usize,
+    /// The number of the first token that begins here or later.
+    token: u32,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'t> {
+    /// An object; its members are had by [`Text::sorted`].
+    Object,
+    /// A list; its items are had by [`Text::items`].
+    List,
+    /// A string.
+    String(Str<'t>),
+    /// A number, `true`, `false` or `null`, as it is written.
+    Word(&'t [u8]),
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub struct Member<'t> {
+    /// Its key, with the escapes resolved.
+    pub key: Cow<'t, [u8]>,
+    /// Its value.
+    pub value: Value,
+}
+
+/// The members of the objects that are open while a text is visited, those of the innermost last.
+#[derive(Debug, Default)]
+pub struct Open<'t> {
+    members: Vec<Member<'t>>,
+    /// The bytes of keys that are no part of the text.
+    decoded: usize,
+}
+
+impl Member<'_> {
+    /// How many bytes of its key are no part of the text.
+    fn decoded(&self) -> usize {
+        if let Cow::Owned(key) = &self.key { key.len() } else { 0 }
+    }
+}
+
+impl<'t, 'p> Text<'t, 'p> {
+    pub(crate) fn new(bytes: &'t [u8], tokens: &'p [Token], root: usize) -> Self {
+        Self { bytes, tokens, root }
+    }
+
+    /// The value that the text is.
+    #[must_use]
+    pub fn root(&self) -> Value {
+        self.value(Place { at: self.root, token: 0 })
+    }
+
+    /// What a value is.
+    #[must_use]
+    pub fn kind(&self, value: Value) -> Kind<'t> {
+        let raw = self.raw(value);
+        match raw[0] {
+            b'{' => Kind::Object,
+            b'[' => Kind::List,
+            b'"' => Kind::String(self.string(value)),
+            _ => Kind::Word(raw),
+        }
+    }
+
+    /// The bytes of a value.
+    #[must_use]
+    pub fn raw(&self, value: Value) -> &'t [u8] {
+        &self.bytes[value.at as usize..value.end as usize]
+    }
+
+    /// The items of a list, in their order.
+    pub fn items(&self, list: Value) -> impl Iterator<Item = Value> + use<'t, 'p> {
+        let text = *self;
+        let mut next = text.inside(list);
+        std::iter::from_fn(move || {
+            let item = next.take()?;
+            next = text.next(text.behind(item));
+            Some(item)
+        })
+    }
+
+    /// Adds the members of an object to the open ones, sorted by key, those of one key in their order. They are the ones at
+    /// the range that is returned, until [`Open::close`].
+    ///
+    /// # Errors
+    /// That a key has an escape that is none, or that there are too many.
+    pub fn sorted(&self, object: Value, open: &mut Open<'t>) -> Result<Range<usize>, Fault> {
+        let first = open.members.len();
+        let mut next = self.inside(object);
+        while let Some(at) = next {
+            let behind = self.behind(at);
+            let colon = skip_space(self.bytes, behind.at);
+            let value = self.value(Place { at: skip_space(self.bytes, colon + 1), ..behind });
+            let key = self.string(at);
+            open.push(key, value)?;
+            next = self.next(self.behind(value));
+        }
+        let added = &mut open.members[first..];
+        if !added.is_sorted_by(|one, next| one.key <= next.key) {
+            added.sort_by(|one, other| one.key.cmp(&other.key));
+        }
+        Ok(first..open.members.len())
+    }
+
+    fn string(&self, value: Value) -> Str<'t> {
+        let raw = self.raw(value);
+        Str::new(&raw[1..raw.len() - 1], self.tokens[value.token as usize].next != 0)
+    }
+
+    /// The value that begins at a place.
+    fn value(&self, Place { at, token }: Place) -> Value {
+        let end = match self.bytes[at] {
+            b'"' | b'{' | b'[' => self.tokens[token as usize].end,
+            _ => narrow(at + word_length(&self.bytes[at..])),
+        };
+        Value { at: narrow(at), end, token }
+    }
+
+    /// The first key or item of a container.
+    fn inside(&self, container: Value) -> Option<Value> {
+        let at = skip_space(self.bytes, container.at as usize + 1);
+        let is_empty = matches!(self.bytes[at], b'}' | b']');
+        (!is_empty).then(|| self.value(Place { at, token: container.token + 1 }))
+    }
+
+    /// The key or item behind the comma that follows a value.
+    fn next(&self, behind: Place) -> Option<Value> {
+        let at = skip_space(self.bytes, behind.at);
+        (self.bytes[at] == b',').then(|| self.value(Place { at: skip_space(self.bytes, at + 1), ..behind }))
+    }
+
+    /// The place behind a value.
+    fn behind(&self, value: Value) -> Place {
+        let token = match self.bytes[value.at as usize] {
+            b'"' => value.token + 1,
+            b'{' | b'[' => self.tokens[value.token as usize].next,
+            _ => value.token,
+        };
+        Place { at: value.end as usize, token }
+    }
+}
+
+/// Fits, since no text is longer.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+impl<'t> Open<'t> {
+    /// How many members the objects may have that are open at the same time. Each takes some 32 bytes.
+    pub const MOST: usize = 1 << 16;
+    /// How many bytes keys with escapes may take that are open at the same time.
+    pub const MOST_DECODED: usize = 1 << 20;
+
+    /// An open member.
+    #[must_use]
+    pub fn get(&self, at: usize) -> &Member<'t> {
+        &self.members[at]
+    }
+
+    /// Whether two members of a sorted range have the same key.
+    #[must_use]
+    pub fn has_duplicates(&self, range: Range<usize>) -> bool {
+        self.members[range].windows(2).any(|pair| pair[0].key == pair[1].key)
+    }
+
+    /// Takes a key out of an open member, which is not looked at again.
+    pub fn take_key(&mut self, at: usize) -> Cow<'t, [u8]> {
+        let member = &mut self.members[at];
+        self.decoded -= member.decoded();
+        std::mem::take(&mut member.key)
+    }
+
+    /// The object with these members is done.
+    pub fn close(&mut self, range: Range<usize>) {
+        let gone = self.members.drain(range.start..);
+        self.decoded -= gone.map(|member| member.decoded()).sum::<usize>();
+    }
+
+    fn push(&mut self, key: Str<'t>, value: Value) -> Result<(), Fault> {
+        if self.members.len() == Self::MOST || key.has_escapes() && self.decoded + key.raw().len() > Self::MOST_DECODED
+        {
+            return Err(Fault::TooMany);
+        }
+        let member = Member { key: key.decoded()?, value };
+        self.decoded += member.decoded();
+        self.members.push(member);
+        Ok(())
+    }
+}
+
+/// The length of the number or word that these bytes begin with.
+pub(crate) fn word_length(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| OF_WORDS[usize::from(**byte)]).count()
+}
+
+/// The bytes of which numbers and words are made.
+const OF_WORDS: [bool; 256] = {
+    let mut of_words = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        of_words[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'-' | b'.');
+        byte += 1;
+    }
+    of_words
+};
