@@ -21,7 +21,8 @@ pub struct ServerSettings {
     /// How long a stopping gateway waits for running requests before it cuts them.
     pub drain_timeout: Period,
     /// The largest request body that is read for plugins; a larger one gets 413. A route whose plugins read no body
-    /// streams it, whatever its size.
+    /// streams it, whatever its size. One with a `content-encoding` is unpacked to as much, but to no more than 8 MiB and 250
+    /// bytes for each of its own: what is packed more densely is not read, and refused where it must be.
     pub max_body: ByteSize,
     /// What bodies may take in memory, all together: what is read of them for plugins, what is unpacked of it, and what is
     /// kept of answers for the ledger and for slow clients. A request beyond it gets 503. At least 1 MiB; absent: a quarter

@@ -20,10 +20,15 @@ const MOST_CODINGS: usize = 3;
 const MOST_MEMBERS: usize = 1024;
 /// The largest window of zstd, as a power of two (RFC 9659).
 const ZSTD_WINDOW: u32 = 23;
+/// What may come of a packed request whatever its size, in bytes, and of each byte of it beyond. More is a bomb: no text is
+/// packed that well, but one that repeats itself for some MB.
+const FREE: usize = 8 << 20;
+const RATIO: usize = 250;
 /// How much room for output is made at first.
 const FIRST_ROOM: usize = 4 << 10;
 
-/// The body without its encodings, in at most `max` bytes; `None` if it has none.
+/// The body without its encodings, in at most `max` bytes, and in at most 8 MiB and 250 bytes for each byte of it; `None` if it
+/// has none. Where encodings are stacked, that holds for what comes of each.
 ///
 /// # Errors
 /// Why it cannot be decoded for certain, in words for the caller.
@@ -31,11 +36,13 @@ pub(super) fn decoded(headers: &HeaderMap, body: &Bytes, max: usize) -> Result<O
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(None);
     }
+    let dense = FREE.saturating_add(RATIO.saturating_mul(body.len()));
     let mut decoded: Option<Bytes> = None;
     // the encoding named last was put on last
     for coding in codings(headers)?.into_iter().rev() {
         let encoded = decoded.as_ref().unwrap_or(body);
-        decoded = Some(coding.decode(encoded, max)?.into());
+        let result = coding.decode(encoded, max.min(dense));
+        decoded = Some(result.map_err(|fault| coding.explained(&fault, max, dense))?.into());
     }
     Ok(decoded)
 }
@@ -75,18 +82,31 @@ enum Coding {
 }
 
 impl Coding {
-    fn decode(self, encoded: &[u8], max: usize) -> Result<Vec<u8>, String> {
-        let (name, decoded) = match self {
-            Self::Gzip => ("gzip", gunzip(encoded, max)),
-            Self::Deflate => ("deflate", undeflate(encoded, max)),
-            Self::Brotli => ("br", unbrotli(encoded, max)),
-            Self::Zstd => ("zstd", unzstd(encoded, max)),
+    fn decode(self, encoded: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
+        match self {
+            Self::Gzip => gunzip(encoded, max),
+            Self::Deflate => undeflate(encoded, max),
+            Self::Brotli => unbrotli(encoded, max),
+            Self::Zstd => unzstd(encoded, max),
+        }
+    }
+
+    /// A fault in words, with the bounds on what is decoded: on all of it, and by how densely it is packed.
+    fn explained(self, fault: &Fault, max: usize, dense: usize) -> String {
+        let name = match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
         };
-        decoded.map_err(|fault| match fault {
+        match fault {
             Fault::Broken => format!("it is not {name}, as its content-encoding says, or not all of it is"),
+            Fault::Large if dense < max => {
+                format!("it is packed more densely than text is: it decodes to more than {dense} bytes")
+            }
             Fault::Large => format!("it decodes to more than {max} bytes"),
             Fault::Ambiguous => format!("its {name} data can be read in two ways"),
-        })
+        }
     }
 }
 

@@ -167,6 +167,41 @@ fn a_bomb_is_an_error_as_soon_as_it_passes_the_bound() {
 }
 
 #[test]
+fn a_body_that_is_packed_more_densely_than_text_is_an_error() {
+    let spaces = |length| vec![b' '; length];
+    let dense = [
+        ("gzip", gzip as fn(&[u8]) -> Vec<u8>),
+        ("deflate", |text| deflated(text, true, 15)),
+        ("deflate", |text| deflated(text, false, 15)),
+        ("br", brotli),
+        ("zstd", zstd),
+        ("gzip, gzip", |text| gzip(&gzip(text))),
+        ("br, gzip", |text| gzip(&brotli(text))),
+    ];
+    for (name, pack) in dense {
+        // a prompt that repeats itself for some MB is none
+        let prompt = pack(&spaces(FREE));
+        assert_eq!(decoded(&headers(&[name]), &prompt.into(), 64 << 20).unwrap().unwrap().len(), FREE, "{name}");
+        let bomb = pack(&spaces(32 << 20));
+        let most = FREE + RATIO * bomb.len();
+        assert_eq!(
+            decoded(&headers(&[name]), &bomb.into(), 64 << 20),
+            Err(format!("it is packed more densely than text is: it decodes to more than {most} bytes")),
+            "{name}"
+        );
+    }
+    // what is packed as text is may be as long as any
+    let mut noise = 1_u32;
+    let text: Vec<u8> = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"etaoin shrdlu"[(noise >> 24) as usize % 13]
+    })
+    .take(FREE + (4 << 20))
+    .collect();
+    assert_eq!(decoded(&headers(&["zstd"]), &zstd(&text).into(), 64 << 20).unwrap().unwrap(), text);
+}
+
+#[test]
 fn exactly_as_long_as_allowed_is_not_too_long() {
     for (name, encoded) in
         [("gzip", gzip(TEXT)), ("deflate", deflated(TEXT, true, 15)), ("br", brotli(TEXT)), ("zstd", zstd(TEXT))]
