@@ -16,12 +16,13 @@ use serde_json::value::RawValue;
 
 use super::number;
 use super::thread::Turns;
-use batch::Batch;
+use batch::{Batch, Calls};
 use key::{Key, Match, Place};
 use messages::{Messages, is_quota};
 
-/// How often a call may name a model, or a token limit.
+/// How often a call may name a model, or a token limit, and how often those of a batch may name one again.
 const MOST_REPEATS: usize = 16;
+const MOST_REPEATS_IN_ALL: usize = 1000;
 /// How many keys of an object are compared with each other.
 const MOST_KEYS: usize = 256;
 
@@ -35,10 +36,10 @@ pub(super) fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut Turns>) -
     let mut reader = serde_json::Deserializer::from_str(json);
     let place = Place { text, at: text.len() - json.len() };
     let read = if endpoint == Endpoint::MessageBatches {
-        let mut calls = Vec::new();
-        (&mut reader).deserialize_map(Batch { place, calls: &mut calls }).map(|()| calls)
+        let mut calls = Calls::in_text(text);
+        (&mut reader).deserialize_map(Batch { place, calls: &mut calls }).map(|()| calls.found)
     } else {
-        CallAt { endpoint, place, turns }.deserialize(&mut reader).map(|call| vec![call])
+        CallAt { endpoint, place, turns, repeats: &mut 0 }.deserialize(&mut reader).map(|call| vec![call])
     };
     read.and_then(|calls| reader.end().map(|()| calls)).map_err(|error| match error.classify() {
         // it may quote a whole value
@@ -52,6 +53,8 @@ struct CallAt<'de, 't> {
     endpoint: Endpoint,
     place: Place<'de>,
     turns: Option<&'t mut Turns>,
+    /// How often calls of the text have named a model or a limit again.
+    repeats: &'t mut usize,
 }
 
 impl<'de> DeserializeSeed<'de> for CallAt<'de, '_> {
@@ -70,7 +73,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Call, A::Error> {
-        let Self { endpoint, place, mut turns } = self;
+        let Self { endpoint, place, mut turns, repeats } = self;
         let streams_usage = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
         let mut purpose = Purpose::default();
         let mut call = Call { members_at: place.next_token().1.at + 1, ..Call::default() };
@@ -90,14 +93,14 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                     asked: number::asked(value),
                     at: start..start + value.len(),
                 });
-                bounded::<A::Error>(call.token_limits.len(), "token limits")?;
+                bounded::<A::Error>(call.token_limits.len(), repeats, "token limits")?;
             } else if let Some(how) = key.is("model") {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 let start = place.of(value).at;
                 call.models_at.push(start..start + value.len());
                 let named = model(value);
                 models += 1;
-                bounded::<A::Error>(models, "models")?;
+                bounded::<A::Error>(models, repeats, "models")?;
                 match how {
                     Match::Folded => call.other_models.push(named),
                     Match::Exact => {
@@ -110,7 +113,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
             } else if let Some(member) = thinking::member(&key) {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 thinking::read(place, member, value, &mut call.thinking_budgets);
-                bounded::<A::Error>(call.thinking_budgets.len(), "thinking budgets")?;
+                bounded::<A::Error>(call.thinking_budgets.len(), repeats, "thinking budgets")?;
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"tools" {
@@ -143,7 +146,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
-            if names.len() < MOST_KEYS {
+            if names.len() < MOST_KEYS && !key.is_unclear {
                 names.push(key.name);
             } else {
                 call.duplicate_keys = true;
@@ -152,6 +155,10 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
         names.sort_unstable();
         call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
         call.request_type = purpose.request_type(endpoint);
+        // there may be many of them, and a list is made with room for four
+        call.token_limits.shrink_to_fit();
+        call.models_at.shrink_to_fit();
+        call.thinking_budgets.shrink_to_fit();
         Ok(call)
     }
 }
@@ -187,9 +194,14 @@ fn model(value: &str) -> Option<String> {
     serde_json::from_str::<String>(value).ok().filter(|name| name.len() <= longest)
 }
 
-fn bounded<E: Error>(number: usize, of: &str) -> Result<(), E> {
-    if number <= MOST_REPEATS {
+/// Notes that a call has named so many.
+fn bounded<E: Error>(number: usize, repeats: &mut usize, of: &str) -> Result<(), E> {
+    *repeats += usize::from(number > 1);
+    if number <= MOST_REPEATS && *repeats <= MOST_REPEATS_IN_ALL {
         return Ok(());
+    }
+    if number <= MOST_REPEATS {
+        return Err(E::custom(format!("its calls name {of} again more than {MOST_REPEATS_IN_ALL} times")));
     }
     Err(E::custom(format!("it names more than {MOST_REPEATS} {of} in one call")))
 }

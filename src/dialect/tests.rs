@@ -190,6 +190,9 @@ fn keys_that_stand_twice_are_noticed_however_they_are_written() {
     ] {
         assert_eq!(one(&message(body)).duplicate_keys, twice, "{body}");
     }
+    let long = |escape: &str| one(&message(format!(r#"{{"{}":1,"max_tokens":2}}"#, escape.repeat(1000)))).clone();
+    assert!(long("\\u0061").duplicate_keys, "too long to tell");
+    assert!(!long("a").duplicate_keys && long("\\u0061").token_limits.len() == 1);
     let many: Vec<_> = (0..10_000).map(|key| format!("\"{key}\":0")).collect();
     assert!(one(&message(format!("{{{}}}", many.join(",")))).duplicate_keys, "too many to tell");
 }
@@ -231,8 +234,17 @@ fn a_batch_holds_many_calls_each_at_its_place() {
 #[test]
 fn a_batch_of_anything_but_objects_or_of_too_many_is_not_read() {
     let long = format!(r#"{{"requests":["{}"]}}"#, "x".repeat(10_000));
-    let many = format!(r#"{{"requests":[{}]}}"#, vec![r#"{"params":{}}"#; 100_001].join(","));
-    for (body, wanted) in [(r#"{"requests":[7]}"#, "object"), (&long, "xxx"), (&many, "more than 100000")] {
+    let batch = |call: &str, count| format!(r#"{{"requests":[{}]}}"#, vec![call; count].join(","));
+    let many = batch(r#"{"params":{"model":"m","max_tokens":1}}"#, 100_001);
+    let tiny = batch(r#"{"params":{}}"#, 100_000);
+    let again = batch(r#"{"params":{"model":"m","max_tokens":1,"max_tokens":1}}"#, 1001);
+    for (body, wanted) in [
+        (r#"{"requests":[7]}"#, "object"),
+        (&long, "xxx"),
+        (&many, "more than 100000"),
+        (&tiny, "fewer than 32 bytes"),
+        (&again, "again more than 1000 times"),
+    ] {
         match read_at(Endpoint::MessageBatches, body.to_owned()).reading() {
             Reading::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
             other => panic!("{other:?}"),

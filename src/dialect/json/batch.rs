@@ -10,11 +10,40 @@ use super::key::{Key, Place};
 
 /// How many calls a batch may hold; Anthropic's own bound.
 const MOST_CALLS: usize = 100_000;
+/// So many calls may be of any size. Of more than that, each has so many bytes of the text on average: its facts take some five
+/// times as many, and a call that any server takes has more.
+const ANY_SIZE: usize = 10_000;
+const LEAST: usize = 32;
+
+/// The calls found in a batch so far.
+pub(super) struct Calls {
+    pub(super) found: Vec<Call>,
+    /// How many there may be, by the length of the text.
+    most: usize,
+    repeats: usize,
+}
+
+impl Calls {
+    pub(super) fn in_text(text: &str) -> Self {
+        Self { found: Vec::new(), most: (ANY_SIZE + text.len() / LEAST).min(MOST_CALLS), repeats: 0 }
+    }
+
+    /// Whether one more is too many; why.
+    fn full(&self) -> Option<String> {
+        match self.found.len() {
+            MOST_CALLS => Some(format!("its batch holds more than {MOST_CALLS} calls")),
+            held if held == self.most => {
+                Some(format!("its batch holds more than {held} calls of fewer than {LEAST} bytes"))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// A batch, with the calls found in it so far.
 pub(super) struct Batch<'de, 'c> {
     pub(super) place: Place<'de>,
-    pub(super) calls: &'c mut Vec<Call>,
+    pub(super) calls: &'c mut Calls,
 }
 
 impl<'de> Visitor<'de> for Batch<'de, '_> {
@@ -42,7 +71,7 @@ impl<'de> Visitor<'de> for Batch<'de, '_> {
 /// The list of a batch's requests.
 struct Requests<'de, 'c> {
     place: Place<'de>,
-    calls: &'c mut Vec<Call>,
+    calls: &'c mut Calls,
 }
 
 impl<'de> DeserializeSeed<'de> for Requests<'de, '_> {
@@ -74,7 +103,7 @@ impl<'de> Visitor<'de> for Requests<'de, '_> {
 struct Request<'de, 'c> {
     place: Place<'de>,
     number: usize,
-    calls: &'c mut Vec<Call>,
+    calls: &'c mut Calls,
 }
 
 impl<'de> DeserializeSeed<'de> for Request<'de, '_> {
@@ -96,12 +125,12 @@ impl<'de> Visitor<'de> for Request<'de, '_> {
         while let Some(key) = Key::next(&mut map, self.place)? {
             match key.end.next_token() {
                 (Some(b'{'), place) if key.is("params").is_some() => {
-                    if self.calls.len() == MOST_CALLS {
-                        return Err(A::Error::custom(format!("its batch holds more than {MOST_CALLS} calls")));
+                    if let Some(why) = self.calls.full() {
+                        return Err(A::Error::custom(why));
                     }
-                    let call =
-                        map.next_value_seed(CallAt { endpoint: Endpoint::MessageBatches, place, turns: None })?;
-                    self.calls.push(Call { place: Some(self.number), ..call });
+                    let (endpoint, repeats) = (Endpoint::MessageBatches, &mut self.calls.repeats);
+                    let call = map.next_value_seed(CallAt { endpoint, place, turns: None, repeats })?;
+                    self.calls.found.push(Call { place: Some(self.number), ..call });
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

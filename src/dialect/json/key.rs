@@ -28,10 +28,16 @@ impl<'de> Place<'de> {
     }
 }
 
+/// How long a key with escapes may be to be resolved. Every letter of one that is looked for may be an escape of six.
+const LONGEST: usize = 1024;
+
 /// A key of an object, and the place behind it.
 pub(super) struct Key<'de> {
-    /// Its bytes with the escapes resolved. No `str`: an escape may be half of a surrogate pair.
+    /// Its bytes with the escapes resolved. No `str`: an escape may be half of a surrogate pair. Of one that has escapes and is
+    /// too long to be any that is looked for, its text.
     pub(super) name: Cow<'de, [u8]>,
+    /// Whether the name may be spelled otherwise.
+    pub(super) is_unclear: bool,
     pub(super) end: Place<'de>,
 }
 
@@ -41,12 +47,14 @@ impl<'de> Key<'de> {
         let Some(raw) = map.next_key::<&'de RawValue>()? else { return Ok(None) };
         let raw = raw.get();
         let start = place.of(raw);
-        let name = if raw.contains('\\') {
+        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        let is_unclear = has_escapes && raw.len() > LONGEST;
+        let name = if has_escapes && !is_unclear {
             Cow::Owned(serde_json::Deserializer::from_str(raw).deserialize_bytes(Unescaped).map_err(A::Error::custom)?)
         } else {
             Cow::Borrowed(raw.as_bytes().get(1..raw.len() - 1).unwrap_or_default())
         };
-        Ok(Some(Self { name, end: Place { at: start.at + raw.len(), ..start } }))
+        Ok(Some(Self { name, is_unclear, end: Place { at: start.at + raw.len(), ..start } }))
     }
 
     /// Whether a server may read the key under this name: exactly, or as those servers do that fold letter case.
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
 
     fn fits(key: &str, name: &str) -> Option<bool> {
-        let key = Key { name: Cow::Borrowed(key.as_bytes()), end: Place { text: "", at: 0 } };
+        let key = Key { name: Cow::Borrowed(key.as_bytes()), is_unclear: false, end: Place { text: "", at: 0 } };
         key.is(name).map(|how| how == Match::Exact)
     }
 

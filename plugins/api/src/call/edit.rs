@@ -64,6 +64,17 @@ impl Edit {
         call.models_at.iter().map(move |at| Self { at: at.clone(), change: Change::Model(model.to_owned()) })
     }
 
+    /// How many bytes it puts in at most.
+    fn longest(&self) -> usize {
+        match &self.change {
+            Change::Limit(_) => 20,
+            Change::NewLimit { .. } => 48,
+            // every byte may be written as an escape of six
+            Change::Model(name) => 6 * name.len() + 2,
+            Change::Text(text) => text.len(),
+        }
+    }
+
     /// The bytes to put in, and where in them the value stands.
     fn text(&self) -> (String, Range<usize>) {
         let (field, comma, tokens) = match &self.change {
@@ -97,6 +108,7 @@ struct Made {
 /// The edited text, with the facts brought up to it; `None` if there is nothing to edit.
 pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Option<Bytes> {
     edits.sort_by_key(|edit| edit.at.start);
+    let added: usize = edits.iter().map(|edit| edit.longest().saturating_sub(edit.at.len())).sum();
     let mut new = Vec::new();
     let mut made: Vec<Made> = Vec::with_capacity(edits.len());
     let mut copied = 0;
@@ -107,7 +119,7 @@ pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Opt
             continue;
         }
         if made.is_empty() {
-            new.reserve_exact(old.len() + 64);
+            new.reserve_exact(old.len() + added);
         }
         new.extend_from_slice(kept);
         let (text, value) = edit.text();
