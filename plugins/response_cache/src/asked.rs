@@ -1,8 +1,10 @@
 //! What the head of a request says of whose call it is, and of what makes it differ from others.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
-use plugin_api::{Endpoint, RequestHead, Uuid, api_key, fingerprint, is_credential};
+use plugin_api::{Endpoint, LONGEST_TEXT, RequestHead, Uuid, api_key, fingerprint, is_credential, shortened};
 
 use crate::bypass::Bypass;
 use crate::canonical::Digest;
@@ -102,14 +104,19 @@ fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Op
             }
             part(hasher, b"header");
             part(hasher, value.as_bytes());
-            Some(String::from_utf8_lossy(value.as_bytes()).into())
+            Some(tenant_name(&String::from_utf8_lossy(value.as_bytes())).into())
         }
         Scope::Name(name) => {
             part(hasher, b"name");
             part(hasher, name.as_bytes());
-            Some(name.as_str().into())
+            Some(tenant_name(name).into())
         }
     }
+}
+
+/// A tenant's name as it is kept, and as a purge of it is.
+pub(crate) fn tenant_name(name: &str) -> Cow<'_, str> {
+    shortened(name, LONGEST_TEXT)
 }
 
 /// Headers and their values, sorted by name.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::ResponseCache;
+use crate::asked::tenant_name;
 use crate::entry::Entry;
 use crate::figures::Figures;
 use crate::flights::Flights;
@@ -65,7 +66,8 @@ impl Caches {
 
     /// Removes answers everywhere: here at once, and with those that are under way; by way of Redis on the other
     /// gateways, too.
-    pub async fn purge(&self, purge: Purge) -> Purged {
+    pub async fn purge(&self, mut purge: Purge) -> Purged {
+        purge.tenant = purge.tenant.map(|tenant| tenant_name(&tenant).into_owned());
         let entries = self.purge_memory(&purge);
         let shared: Vec<_> = lock(&self.redis).iter().filter_map(|(_, shared)| shared.upgrade()).collect();
         let mut told = None;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{AGE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use plugin_api::{Answer, Body, CacheStatus, Dialect, End, Reply, Uuid};
+use plugin_api::{Answer, Body, CacheStatus, Dialect, End, Iteration, Reply, Uuid};
 
 use crate::replayed::Head;
 
@@ -46,10 +46,7 @@ impl Entry {
 
     /// Roughly what it takes in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        let answer = self.answer.as_ref().map_or(0, |answer| {
-            let raw = answer.usage.as_ref().and_then(|usage| usage.raw.as_ref()).map_or(0, |raw| raw.get().len());
-            size_of::<Answer>() + 256 + raw
-        });
+        let answer = self.answer.as_deref().map_or(0, weight_of);
         // the map's own share, and what an allocator rounds up
         size_of::<Self>() + self.head.weight() + self.body.len() + answer + self.tenant.len() + self.model.len() + 256
     }
@@ -66,6 +63,19 @@ impl Entry {
             saved: self.answer.clone(),
         }
     }
+}
+
+/// Roughly what the facts of an answer take in memory, in bytes.
+fn weight_of(answer: &Answer) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let texts = [&answer.id, &answer.model, &answer.stop_reason, &answer.error_type].into_iter().map(text);
+    let usage = answer.usage.as_ref().map_or(0, |usage| {
+        let texts = [&usage.service_tier, &usage.inference_geo, &usage.speed].into_iter().map(text);
+        let iterations = usage.iterations.iter();
+        let iterations = iterations.map(|each| size_of::<Iteration>() + each.kind.len() + text(&each.model) + 32);
+        texts.chain(iterations).sum::<usize>() + usage.raw.as_ref().map_or(0, |raw| raw.get().len())
+    });
+    size_of::<Answer>() + texts.sum::<usize>() + usage + 128
 }
 
 /// The headers of an answer that is given to another exchange than its own.

@@ -2,8 +2,8 @@
 //! follower gets all of it at its own pace. Knows nothing of how calls are told apart.
 
 mod follower;
+mod rope;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use crate::entry::Entry;
 use crate::replayed::Head;
 
+use rope::Rope;
+
 pub(crate) use follower::{Cut, First, Follower};
 
-/// How far a follower may lag behind an answer that is not kept as a whole, in bytes.
+/// How far a follower may lag behind an answer that is not kept as a whole, in bytes of memory.
 const LAG: usize = 1 << 20;
 /// The same where all flights together hold as much as they may.
 const SHORT_LAG: usize = 64 << 10;
@@ -46,11 +48,9 @@ impl Held {
 #[derive(Debug, Default)]
 struct State {
     head: Option<Arc<Head>>,
-    /// The pieces that are still there, and how many came before them.
-    pieces: VecDeque<Bytes>,
-    dropped: usize,
-    bytes: usize,
-    /// Whether all pieces are still there.
+    /// The bytes that are still there.
+    body: Rope,
+    /// Whether all that came are.
     whole: bool,
     end: Option<Ended>,
     /// What the whole answer says of itself, where somebody shares it.
@@ -110,17 +110,17 @@ impl Flight {
         if piece.is_empty() {
             return state.whole;
         }
-        if state.bytes + piece.len() > self.max_entry || self.held.bytes() + piece.len() > budget {
+        let growth = state.body.growth(piece.len());
+        if state.body.length() + piece.len() > self.max_entry || self.held.bytes() + growth > budget {
             state.whole = false;
         }
         if state.whole || state.followers > 0 {
-            state.pieces.push_back(Bytes::copy_from_slice(piece));
-            state.bytes += piece.len();
-            self.held.bytes.fetch_add(piece.len(), Ordering::Relaxed);
+            state.body.push(piece);
+            self.held.bytes.fetch_add(growth, Ordering::Relaxed);
         }
         if !state.whole {
             let lag = if self.held.bytes() > budget { SHORT_LAG } else { LAG };
-            let most = if state.followers == 0 { 0 } else { lag.max(piece.len()) };
+            let most = if state.followers == 0 { 0 } else { lag.max(growth) };
             self.release(&mut state, most);
         }
         let (whole, followed) = (state.whole, state.followers > 0);
@@ -157,9 +157,7 @@ impl Flight {
         if !state.whole || !matches!(state.end, Some(Ended::Whole)) {
             return None;
         }
-        let mut body = Vec::with_capacity(state.bytes);
-        state.pieces.iter().for_each(|piece| body.extend_from_slice(piece));
-        Some(body.into())
+        state.body.copy(0, usize::MAX)
     }
 
     /// Returns once nobody waits for the answer; then nobody can begin to.
@@ -195,15 +193,11 @@ impl Flight {
         self.state().head.is_some()
     }
 
-    /// Lets the oldest pieces go until no more than this is left.
+    /// Lets the oldest bytes go until no more memory than this is held.
     fn release(&self, state: &mut State, most: usize) {
-        while state.bytes > most
-            && let Some(piece) = state.pieces.pop_front()
-        {
-            state.dropped += 1;
-            state.bytes -= piece.len();
-            self.held.bytes.fetch_sub(piece.len(), Ordering::Relaxed);
-        }
+        let before = state.body.held();
+        state.body.shrink(most);
+        self.held.bytes.fetch_sub(before - state.body.held(), Ordering::Relaxed);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -218,7 +212,7 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let bytes = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
+        let bytes = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).body.held();
         self.held.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

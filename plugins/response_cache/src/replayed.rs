@@ -69,7 +69,8 @@ impl Head {
     /// Roughly what it takes in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let each = size_of::<(HeaderName, HeaderValue)>() + 48;
-        self.headers.iter().map(|(name, value)| each + name.as_str().len() + value.len()).sum::<usize>() + 64
+        let headers = self.headers.iter().map(|(name, value)| each + name.as_str().len() + value.len());
+        headers.sum::<usize>() + self.request_id.as_ref().map_or(0, HeaderValue::len) + 64
     }
 }
 

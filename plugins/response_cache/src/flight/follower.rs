@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64 << 10;
 pub(crate) struct Follower {
     flight: Arc<Flight>,
     changed: watch::Receiver<()>,
-    /// The number of the piece that comes next.
+    /// The number of the byte that comes next.
     next: usize,
 }
 
@@ -90,7 +90,7 @@ impl Follower {
                 More::Broken => return Some(Err(Cut::Broken)),
                 More::NotYet => {}
             }
-            if self.next < self.flight.state().dropped {
+            if self.next < self.flight.state().body.gone() {
                 return Some(Err(Cut::Behind));
             }
             if self.changed.changed().await.is_err() {
@@ -101,31 +101,17 @@ impl Follower {
 
     fn look(&mut self) -> More {
         let state = self.flight.state();
-        let Some(from) = self.next.checked_sub(state.dropped) else { return More::NotYet };
-        let mut pieces = state.pieces.range(from.min(state.pieces.len())..);
-        let Some(first) = pieces.next() else {
+        // what has gathered goes out at once
+        let Some(bytes) = state.body.copy(self.next, AT_ONCE) else { return More::NotYet };
+        if bytes.is_empty() {
             return match &state.end {
                 None => More::NotYet,
                 Some(Ended::Whole) => More::End,
                 Some(_) => More::Broken,
             };
-        };
-        // what has gathered goes out at once
-        let mut length = first.len();
-        let more: Vec<&Bytes> = pieces
-            .take_while(|piece| {
-                length += piece.len();
-                length <= AT_ONCE
-            })
-            .collect();
-        self.next += 1 + more.len();
-        if more.is_empty() {
-            return More::Bytes(first.clone());
         }
-        let mut all = Vec::with_capacity(first.len() + more.iter().map(|piece| piece.len()).sum::<usize>());
-        all.extend_from_slice(first);
-        more.iter().for_each(|piece| all.extend_from_slice(piece));
-        More::Bytes(all.into())
+        self.next += bytes.len();
+        More::Bytes(bytes)
     }
 }
 

@@ -22,6 +22,14 @@ const LEVEL: i32 = 3;
 /// From so many bytes on, it takes so long that others would notice who wait for Redis on the same thread.
 const LONG: usize = 64 << 10;
 
+/// The most that all of an answer but its body may take.
+const FACTS: usize = 1 << 20;
+
+/// The length of the longest value for an answer whose body has at most `max` bytes: what is packed may get a little longer.
+pub(crate) fn longest(max: usize) -> usize {
+    max.saturating_add(max >> 7).saturating_add(1024 + FACTS)
+}
+
 /// All of an answer but its body.
 #[derive(Deserialize, Serialize)]
 struct Facts {
@@ -67,7 +75,7 @@ fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
         answer: entry.answer.clone(),
         body: entry.body.len(),
     };
-    let facts = serde_json::to_vec(&facts).ok()?;
+    let facts = serde_json::to_vec(&facts).ok().filter(|facts| facts.len() <= FACTS)?;
     let body = zstd::bulk::compress(&entry.body, LEVEL).ok()?;
     let mut value = Vec::with_capacity(MAGIC.len() + CHECKSUM + KEY + LENGTH + facts.len() + body.len());
     value.extend_from_slice(MAGIC);
@@ -89,7 +97,8 @@ fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
     }
     let rest = rest.strip_prefix(&key.0)?;
     let (length, rest) = rest.split_first_chunk::<LENGTH>()?;
-    let (facts, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= FACTS)?;
+    let (facts, body) = rest.split_at_checked(length)?;
     let facts: Facts = serde_json::from_slice(facts).ok()?;
     if facts.body > max {
         return None;
@@ -107,7 +116,7 @@ fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
             request_id: facts.request_id.and_then(|id| HeaderValue::try_from(id).ok()),
         },
         body: Bytes::from(body),
-        answer: facts.answer,
+        answer: facts.answer.map(|answer| Box::new(answer.shortened())),
         at: UNIX_EPOCH.checked_add(Duration::from_millis(facts.at))?,
         tenant: facts.tenant,
         model: facts.model,
@@ -168,6 +177,18 @@ mod tests {
         let back = unpacked(Key([7; 32]), value.clone(), 1 << 20).await.unwrap();
         assert_eq!(back.body, entry.body);
         assert!(unpacked(Key([8; 32]), value, 1 << 20).await.is_none());
+    }
+
+    #[test]
+    fn no_value_is_longer_than_the_longest() {
+        let noise = (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes());
+        let mut entry = Entry { body: noise.collect(), ..entry() };
+        let value = |entry: &Entry| encode(Key([7; 32]), entry);
+        assert!(value(&entry).unwrap().len() <= longest(entry.body.len()));
+        entry.tenant = "t".repeat(FACTS - 10_000).into();
+        assert!(value(&entry).unwrap().len() <= longest(entry.body.len()));
+        entry.tenant = "t".repeat(FACTS).into();
+        assert!(value(&entry).is_none());
     }
 
     #[test]

@@ -198,14 +198,18 @@ impl Prober {
 
 async fn get(config: &RedisConfig, link: Option<Arc<Link>>, key: Key, max: usize) -> Looked {
     let link = link.ok_or("connection")?;
-    let value: Option<Vec<u8>> = match link.run(cmd("GET").arg(name(config, key))).await {
+    // whatever is there, no more of it is read than an answer may take, and one byte by which what is longer is known
+    let longest = value::longest(max);
+    let value: Vec<u8> = match link.run(cmd("GETRANGE").arg(name(config, key)).arg(0).arg(longest)).await {
         Ok(value) => value,
         Err(error) if broken(&error) => return Err("connection"),
         // it answers, though not as one who keeps our answers would
         Err(_) => return Ok(None),
     };
-    let Some(value) = value else { return Ok(None) };
-    let entry = value::unpacked(key, value, max).await;
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let entry = if value.len() > longest { None } else { value::unpacked(key, value, max).await };
     if entry.is_none() {
         // it is left there: it may be of use to a neighbour with other limits, and the fill to come takes its place
         debug!("redis has something else in the place of an answer");
