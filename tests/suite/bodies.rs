@@ -1,5 +1,6 @@
 //! Bodies of requests: any length, in any framing, to any server, byte for byte, also on a second attempt.
 
+mod derived;
 mod limits;
 
 mod streaming;

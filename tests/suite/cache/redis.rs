@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::harness::{Redis, eventually, gateway, origin, redis};
+use crate::memory::Peak;
 
 /// What a request may wait for a Redis that fails, by the settings of these tests.
 const TIMEOUT: Duration = Duration::from_millis(50);
@@ -95,6 +96,25 @@ async fn rubbish_another_type_and_a_full_redis_are_misses() {
         one.metrics().await.sum("tollgate_cache_errors_total", &[("kind", "refused")]) >= 1.0
     })
     .await;
+}
+
+#[tokio::test]
+async fn of_a_value_that_is_no_answer_no_more_is_read_than_an_answer_takes() {
+    let redis = redis(&[]).await;
+    let origin = origin().await;
+    origin.answers(json("hello"));
+    let settings = plugin(&format!("redis: {{ url: \"{}\", timeout: 5s }}", redis.url()));
+    let one = gateway().upstream(&origin).settings(&settings).start().await;
+    let call = asks("hi", false);
+    let key = kept(&one, &redis, &call).await;
+    // 300 MB, most of which Redis makes itself
+    redis.ask(&["SETRANGE", &key, "300000000", "x"]).await;
+    let other = one_more(&origin, &settings).await;
+    assert_eq!(mark(&ask(&other, "a", &asks("another", false)).await), "MISS");
+    let peak = Peak::of(&other);
+    assert_eq!(mark(&ask(&other, "a", &call).await), "MISS");
+    assert!(peak.growth() < 32 << 20, "{}", peak.growth());
+    assert_eq!(other.metrics().await.sum("tollgate_cache_errors_total", &[]), 0.0);
 }
 
 async fn one_more(origin: &crate::harness::Origin, settings: &str) -> Gateway {
