@@ -1,15 +1,16 @@
 //! `tollgate usage`: who spent what, from the ledger, and whether any row of it is missing. Reads, and writes nothing but
-//! its answer.
+//! its answer; only `requeue` writes rows.
 
 mod figures;
 mod output;
 mod parquet;
 mod progress;
+mod requeue;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -53,6 +54,12 @@ pub struct Settings {
 enum Other {
     /// Compare journal and database, and say in one line whether any row is missing.
     Verify {
+        /// The YAML file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Try rows again that the database refused, and that were put aside.
+    Requeue {
         /// The YAML file.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
@@ -112,6 +119,7 @@ pub fn run(settings: Settings) -> Result<ExitCode, UsageError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.other {
         Some(Other::Verify { config }) => runtime.block_on(verify::run(&config)),
+        Some(Other::Requeue { config }) => runtime.block_on(requeue::run(&config)),
         None => runtime.block_on(sum_up(settings)),
     }
 }
@@ -161,6 +169,17 @@ async fn sum_up(settings: Settings) -> Result<ExitCode, UsageError> {
 pub(crate) fn ledgers(config: &Config) -> impl Iterator<Item = &usage_log::Config> {
     let routes = config.routes.iter().flat_map(|route| &route.plugins);
     config.plugins.iter().chain(routes).filter_map(|entry| entry.ledger())
+}
+
+/// The ledgers, each journal once.
+fn journals<'a>(config: &'a Config, base: &Path) -> Vec<&'a usage_log::Config> {
+    let mut found: Vec<&usage_log::Config> = Vec::new();
+    for ledger in ledgers(config) {
+        if !found.iter().any(|known| known.journal_folder(base) == ledger.journal_folder(base)) {
+            found.push(ledger);
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use plugin_api::Uuid;
 use usage_log::Config;
-use usage_log::report::{Report, Waiting, waiting};
+use usage_log::report::{Report, Waiting, put_aside, waiting};
 
-use super::{UsageError, ledgers};
+use super::{UsageError, journals};
 use crate::config;
 
 /// A row may be on its way from the journal to the database while both are read: what is missing is missing twice.
@@ -22,19 +22,22 @@ const TOLD: usize = 10;
 struct Found {
     missing: BTreeMap<Uuid, Vec<i64>>,
     journal: Waiting,
+    /// What was put aside and is no row of a request.
+    others: u64,
+}
+
+impl Found {
+    /// How much was put aside.
+    fn put_aside(&self) -> u64 {
+        self.journal.aside.len() as u64 + self.others
+    }
 }
 
 pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
     let config = config::load(file).map_err(|errors| UsageError(errors.to_string()))?;
     let base = file.parent().unwrap_or("".as_ref());
-    let mut ledgers_found: Vec<&Config> = Vec::new();
-    for ledger in ledgers(&config) {
-        if !ledgers_found.iter().any(|known| known.journal_folder(base) == ledger.journal_folder(base)) {
-            ledgers_found.push(ledger);
-        }
-    }
     let mut code = ExitCode::SUCCESS;
-    for ledger in ledgers_found {
+    for ledger in journals(&config, base) {
         let mut found = look(ledger, base).await?;
         if !found.missing.is_empty() {
             tokio::time::sleep(AGAIN).await;
@@ -45,9 +48,9 @@ pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
                 numbers.retain(|number| still.is_some_and(|still| still.binary_search(number).is_ok()));
                 !numbers.is_empty()
             });
-            found.journal = again.journal;
+            (found.journal, found.others) = (again.journal, again.others);
         }
-        if !found.missing.is_empty() {
+        if !found.missing.is_empty() || found.put_aside() > 0 {
             code = ExitCode::FAILURE;
         }
         // whoever no longer listens has heard enough
@@ -61,6 +64,7 @@ pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
 async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
     let folder = ledger.journal_folder(base);
     let journal = waiting(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?;
+    let others = put_aside(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?.others;
     let database = ledger.database.under(base);
     let failed = |error| UsageError(format!("{database}: {error}"));
     let gaps = Report::open(&database, &ledger.pool).map_err(failed)?.gaps().await.map_err(failed)?;
@@ -71,13 +75,13 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
             missing.entry(instance).or_default().push(number);
         }
     }
-    Ok(Found { missing, journal })
+    Ok(Found { missing, journal, others })
 }
 
 fn verdict(found: &Found) -> String {
-    let Waiting { rows, aside } = &found.journal;
-    let (rows, aside) = (rows.len(), aside.len());
-    let journal = format!("{rows} rows wait in the journal, {aside} are put aside beside it");
+    let (rows, aside) = (found.journal.rows.len(), found.put_aside());
+    let again = if aside > 0 { ", and `tollgate usage requeue` tries them again" } else { "" };
+    let journal = format!("{rows} rows wait in the journal, {aside} are put aside beside it{again}");
     let missing: usize = found.missing.values().map(Vec::len).sum();
     if missing == 0 {
         return format!("no row is missing; {journal}");
@@ -101,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_verdict_is_one_line_with_all_that_is_missing() {
-        let mut found = Found { missing: BTreeMap::new(), journal: Waiting::default() };
+        let mut found = Found { missing: BTreeMap::new(), journal: Waiting::default(), others: 0 };
         found.journal.rows.insert((Uuid::nil(), 7));
         assert_eq!(verdict(&found), "no row is missing; 1 rows wait in the journal, 0 are put aside beside it");
         found.missing.insert(Uuid::nil(), vec![1, 4, 5, 6]);
@@ -109,6 +113,13 @@ mod tests {
         assert_eq!(
             verdict(&found),
             format!("4 rows are missing ({id} 1, {id} 4-6); 1 rows wait in the journal, 0 are put aside beside it")
+        );
+        found.missing.clear();
+        found.others = 2;
+        let again = ", and `tollgate usage requeue` tries them again";
+        assert_eq!(
+            verdict(&found),
+            format!("no row is missing; 1 rows wait in the journal, 2 are put aside beside it{again}")
         );
     }
 }

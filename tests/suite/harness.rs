@@ -16,6 +16,7 @@ mod gateway;
 mod lines;
 mod metrics;
 mod origin;
+mod pgbouncer;
 mod postgres;
 mod raw;
 mod redis;
@@ -32,6 +33,7 @@ pub use origin::{
     Act, Alpn, CANCEL, Came, Closed, ENHANCE_YOUR_CALM, Feed, Frames, Framing, Gate, HTTP_1_1_REQUIRED, INTERNAL_ERROR,
     NO_ERROR, Origin, REFUSED_STREAM, Received, Script, answer, feed, frames, gate, origin, refusing, sse, tls_origin,
 };
+pub use pgbouncer::pgbouncer;
 pub use postgres::{Postgres, postgres};
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
 pub use redis::{Redis, redis};

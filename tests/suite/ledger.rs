@@ -3,9 +3,11 @@
 mod archive; // what retention deletes, by way of the archive
 mod batches; // results of batches, downloaded more than once
 pub mod book; // a database of either engine, and rows
+mod clock; // retention by a clock that is wrong
 mod contract; // the same of both engines
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
+mod pgbouncer; // a PgBouncer in transaction mode before it
 mod postgres_again; // rows that it has already, and corrections
 mod postgres_down; // stopped, frozen, killed, full, read-only, absent
 mod postgres_gateway; // the whole gateway before one that comes and goes
@@ -13,5 +15,6 @@ mod postgres_many; // ten gateways at once
 mod postgres_page; // every statement of docs/ledger.md, and of the page that it corrects
 mod postgres_partitions; // months, retention, archive
 mod providers; // what providers say of usage and of errors, as the rows have it
+mod refused; // rows that the database refuses, one or all
 mod reloads; // configurations that are refused, and new ones
 mod usage; // the commands

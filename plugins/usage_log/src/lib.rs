@@ -9,6 +9,7 @@ mod kept;
 mod ledgers;
 mod metrics;
 mod prices;
+mod rejected;
 pub mod report;
 mod row;
 mod settings;

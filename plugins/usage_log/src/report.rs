@@ -12,6 +12,7 @@ use crate::store::{StoreError, csv, open};
 use crate::{Database, PoolSettings, Timestamp};
 
 pub use crate::journal::{Waiting, waiting};
+pub use crate::rejected::{PutAside, Requeued, put_aside, requeue};
 pub use gaps::Gap;
 pub use sums::{Line, Sums, dollars};
 

@@ -20,7 +20,6 @@ use crate::journal::{Batch, Reader};
 use crate::store::PATIENCE;
 use crate::{Record, Store, StoreSettings, Written};
 
-use aside::Aside;
 use isolate::{Isolated, SAMPLES, isolate, one_by_one};
 use orders::within;
 use patience::Patience;
@@ -48,7 +47,6 @@ pub(crate) struct Shipper {
     orders: watch::Receiver<Orders>,
     progress: Arc<Progress>,
     conversations: Conversations,
-    aside: Aside,
     connected: Option<(Store, StoreSettings)>,
     /// A record that the database took, and how often in a row it has refused all of a batch since.
     taken: Option<Record>,
@@ -71,7 +69,6 @@ struct Trouble(&'static str, String);
 
 impl Shipper {
     pub(crate) fn new(reader: Reader, orders: watch::Receiver<Orders>) -> Self {
-        let aside = Aside::new(reader.journal());
         let progress = Arc::new(Progress::new());
         let (conversations, patience) = (Conversations::default(), Patience::default());
         Self {
@@ -79,7 +76,6 @@ impl Shipper {
             orders,
             progress,
             conversations,
-            aside,
             connected: None,
             taken: None,
             refusals: 0,
@@ -230,7 +226,7 @@ impl Shipper {
         figures.written(new, known, took);
         for (at, why) in rejected {
             figures.store_failed("rejected");
-            self.aside.put(&records[at], &why);
+            aside::put(self.reader.journal(), &records[at], &why);
         }
         Ok(())
     }

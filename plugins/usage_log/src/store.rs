@@ -85,13 +85,15 @@ impl Store {
     /// # Errors
     /// Why none of them was written.
     pub async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
-        match (self.write_as_is(records).await, records) {
-            (Err(StoreError::Rejected(why)), [record]) => {
-                log::warn!(why = why.as_str(); "the database refuses a record; it is kept without its bodies");
-                self.write_as_is(slice::from_ref(&batch::bare(record))).await
-            }
-            (written, _) => written,
+        let written = self.write_as_is(records).await;
+        let (Err(StoreError::Rejected(why)), [record]) = (&written, records) else { return written };
+        let bare = batch::bare(record);
+        if bare == *record {
+            return written;
         }
+        let without = self.write_as_is(slice::from_ref(&bare)).await?;
+        log::warn!(why = why.as_str(); "the database refuses a record; it is kept without its bodies");
+        Ok(without)
     }
 
     /// Whether it would take another record like this one, which it took once; it is written under another id, and taken back.

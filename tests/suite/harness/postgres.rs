@@ -38,9 +38,7 @@ impl Postgres {
         let folder = Folder::new();
         let data = folder.path().join("data");
         run(Command::new("cp").arg("-r").arg(template()).arg(&data));
-        if let Some((user, group)) = server_user() {
-            run(Command::new("chown").arg("-R").arg(format!("{user}:{group}")).arg(folder.path()));
-        }
+        give_to_server(folder.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { folder, port, settings: Vec::new(), child: None }
     }
@@ -48,6 +46,11 @@ impl Postgres {
     /// Its database's address for the YAML.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/ledger", self.port)
+    }
+
+    /// Where it listens, on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its folder, gone with it.
@@ -152,10 +155,7 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Command {
-        let mut psql = Command::new("psql");
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
-        psql.args(["-p", &self.port.to_string(), "-d", database]);
-        psql
+        psql(self.port, database)
     }
 
     fn runs(&mut self) -> bool {
@@ -239,7 +239,22 @@ fn server_user() -> Option<(u32, u32)> {
     Some((numbers[0], numbers[1]))
 }
 
-fn as_server(program: PathBuf) -> Command {
+/// Gives a folder to the user that servers run as.
+pub(super) fn give_to_server(folder: &Path) {
+    if let Some((user, group)) = server_user() {
+        run(Command::new("chown").arg("-R").arg(format!("{user}:{group}")).arg(folder));
+    }
+}
+
+/// An operator's client.
+pub(super) fn psql(port: u16, database: &str) -> Command {
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
+    psql.args(["-p", &port.to_string(), "-d", database]);
+    psql
+}
+
+pub(super) fn as_server(program: PathBuf) -> Command {
     let mut command = Command::new(program);
     if let Some((user, group)) = server_user() {
         command.uid(user).gid(group).current_dir("/");

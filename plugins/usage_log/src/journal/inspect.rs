@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::frame::{self, Found};
 use super::{position, segment};
 use crate::Record;
+use crate::rejected::put_aside;
 
 /// What a journal holds that the database may not have: the rows, by instance and number.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub struct Waiting {
 /// # Errors
 /// That the disk cannot be read.
 pub fn waiting(folder: &Path) -> io::Result<Waiting> {
-    let mut waiting = Waiting { rows: HashSet::new(), aside: aside(folder)? };
+    let mut waiting = Waiting { rows: HashSet::new(), aside: put_aside(folder)?.rows };
     let at = position::read(folder);
     let numbers = if folder.exists() { segment::list(folder)? } else { Vec::new() };
     for number in numbers.into_iter().filter(|number| *number >= at.segment) {
@@ -59,34 +59,4 @@ fn rows(mut bytes: &[u8], salt: u32, found: &mut HashSet<(Uuid, i64)>) {
         };
         bytes = bytes.get(length.max(1)..).unwrap_or_default();
     }
-}
-
-/// The rows that were put aside.
-fn aside(folder: &Path) -> io::Result<HashSet<(Uuid, i64)>> {
-    #[derive(Deserialize)]
-    struct Line {
-        record: Aside,
-    }
-    #[derive(Deserialize)]
-    enum Aside {
-        Request(Numbered),
-        Batch(serde::de::IgnoredAny),
-    }
-    #[derive(Deserialize)]
-    struct Numbered {
-        instance: Uuid,
-        sequence: i64,
-    }
-    let file = match File::open(folder.join("rejected.jsonl")) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = HashSet::new();
-    for line in BufReader::new(file).lines() {
-        if let Ok(Line { record: Aside::Request(row) }) = serde_json::from_str(&line?) {
-            found.insert((row.instance, row.sequence));
-        }
-    }
-    Ok(found)
 }

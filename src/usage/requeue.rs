@@ -1,0 +1,56 @@
+//! `tollgate usage requeue`: brings rows that the database refused, and that were put aside, into the database after all.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use usage_log::report::{Requeued, requeue};
+use usage_log::{Store, StoreMetrics};
+
+use super::{UsageError, journals};
+use crate::config;
+
+pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
+    let config = config::load(file).map_err(|errors| UsageError(errors.to_string()))?;
+    let base = file.parent().unwrap_or("".as_ref());
+    let mut code = ExitCode::SUCCESS;
+    for ledger in journals(&config, base) {
+        let settings = ledger.store_settings(base);
+        let failed = |error: String| UsageError(format!("{}: {error}", settings.database));
+        let mut store =
+            Store::connect(&settings, &StoreMetrics::new()?).await.map_err(|error| failed(error.to_string()))?;
+        store.migrate().await.map_err(|error| failed(error.to_string()))?;
+        let requeued = requeue(&ledger.journal_folder(base), &mut store).await.map_err(failed)?;
+        store.close().await;
+        if requeued.refused > 0 || requeued.unreadable > 0 {
+            code = ExitCode::FAILURE;
+        }
+        // whoever no longer listens has heard enough
+        let _ = writeln!(std::io::stdout(), "{}: {}", settings.database, told(&requeued));
+    }
+    Ok(code)
+}
+
+fn told(Requeued { new, known, refused, unreadable, why }: &Requeued) -> String {
+    let mut told = format!("{new} rows were requeued, {known} were there already, {refused} are refused again");
+    if let Some(why) = why {
+        told.push_str(&format!(" ({why})"));
+    }
+    if *unreadable > 0 {
+        told.push_str(&format!(", {unreadable} lines cannot be read"));
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_them_is_one_line() {
+        let mut requeued = Requeued { new: 3, known: 1, ..Requeued::default() };
+        assert_eq!(told(&requeued), "3 rows were requeued, 1 were there already, 0 are refused again");
+        (requeued.refused, requeued.unreadable, requeued.why) = (2, 1, Some("no (P0001)".into()));
+        assert!(told(&requeued).ends_with("2 are refused again (no (P0001)), 1 lines cannot be read"));
+    }
+}
