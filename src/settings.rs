@@ -30,7 +30,7 @@ pub struct ServerSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body_memory: Option<MemorySize>,
     /// The largest head of a request, from 1 KiB to 1 MiB; a larger one gets 431. HTTP/2 counts 32 bytes more for each
-    /// field, and learns of a change with the next connection.
+    /// field. A change holds for connections that come later.
     pub max_header: HeaderSize,
     /// What heads may take in memory, all together, beyond the first 8 KiB of each, and the streams of HTTP/2 connections
     /// with 64 KiB each. A request beyond it gets 503. At least 1 MiB; absent: an eighth of the memory of the machine, or

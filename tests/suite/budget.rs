@@ -2,16 +2,22 @@
 
 mod heads;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use http::StatusCode;
 
 use crate::filler::call;
 use crate::harness::{
-    Answer, Gateway, Origin, body, connect, eventually, gate, gateway, h2c, http1, origin, sse, upload,
+    Answer, Client, Gateway, Origin, body, connect, eventually, gate, gateway, h2c, http1, origin, sse, upload,
 };
+use crate::memory::Peak;
 
 const MIB: usize = 1 << 20;
 const READS_BODIES: &str = "plugins: [{ max_tokens: { limit: 4000 } }]\n";
+
+/// What 32 MiB of `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[1,1,…]}]}` are in brotli.
+const PACKED: &str = "y///PyCcB3YsmAaWEun0tUjM1t5k0WlLkTC8FPmaAyccagA6CCgr4RPx3WQYEoFyp7mYyKz77VlhBN2dXVnG7ALEt7v/C/H//w9+CYA4LADQvf/j//8f/BIAcVgAoHv/l+7/f/iluvpKlMMCgKX3fxQ=";
 
 async fn start(origin: &Origin, server: &str, settings: &str) -> Gateway {
     gateway().upstream(origin).settings(&format!("server: {{ {server} }}\n{settings}")).start().await
@@ -30,6 +36,15 @@ async fn holds_nothing(gateway: &Gateway) {
     gateway.rests().await;
 }
 
+/// The figure that `tollgate check` prints for its configuration, in bytes.
+fn bound(gateway: &Gateway) -> u64 {
+    let command =
+        std::process::Command::new(env!("CARGO_BIN_EXE_tollgate")).arg("check").arg("-c").arg(gateway.file()).output();
+    let said = String::from_utf8(command.unwrap().stdout).unwrap();
+    let figure = said.split_once("memory: at most ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+    figure.unwrap_or_else(|| panic!("{said}")) << 20
+}
+
 async fn refused(answer: &Answer, gateway: &Gateway) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("1"));
@@ -37,6 +52,11 @@ async fn refused(answer: &Answer, gateway: &Gateway) {
     let id = answer.header("x-request-id").unwrap();
     let line = gateway.logged(|line| line["id"] == id).await;
     assert_eq!((&line["outcome"], &line["error"]), (&"refused".into(), &"body_memory".into()));
+}
+
+async fn packed(mut client: Client) -> StatusCode {
+    let request = client.request("POST", "/v1/messages").header("content-encoding", "br");
+    client.call(request.body(body(BASE64_STANDARD.decode(PACKED).unwrap())).unwrap()).await.status
 }
 
 #[tokio::test]
@@ -138,8 +158,77 @@ async fn a_reload_changes_the_budget_and_keeps_what_is_held() {
     holds_nothing(&gateway).await;
 }
 
+/// Attacks a gateway that all of its plugins make work, while another client asks.
+async fn attacked(settings: &str, attack: impl AsyncFn(&Gateway)) {
+    let origin = origin().await;
+    let builder = gateway()
+        .upstream(&origin)
+        .settings(settings)
+        .settings("server: { threads: 2, max_body: 32MiB, max_body_memory: 96MiB, max_header_memory: 8MiB }\n");
+    let listener = r#"address: "127.0.0.1:0""#;
+    let text = builder.text().replacen(listener, &format!("{listener}, max_connections: 256"), 1);
+    let gateway = builder.yaml(text).start().await;
+    let bound = bound(&gateway);
+    let peak = Peak::of(&gateway);
+    let others = async {
+        let mut client = http1(gateway.address()).await;
+        for _ in 0..20 {
+            assert_eq!(client.post("/v1/messages", call(2000, 1)).await.status, 200);
+        }
+    };
+    tokio::join!(attack(&gateway), others);
+    assert!(peak.growth() < bound, "grew by {} MiB, more than {}", peak.growth() >> 20, bound >> 20);
+    holds_nothing(&gateway).await;
+}
+
 const ALL: &str = "plugins:\n  - max_tokens: { limit: 4000 }\n  - response_cache: { scope: { name: all }, memory: { max_bytes: 8MiB } }\n  \
                    - usage_log: { database: \"sqlite://ledger.db\", store: { request_body: true } }\n";
+
+#[tokio::test]
+async fn two_hundred_packed_bodies_at_once_stay_within_the_bound_and_hurt_nobody() {
+    attacked(ALL, async |gateway| {
+        let clients = (0..200).map(async |number| {
+            let address = gateway.address();
+            packed(if number % 2 == 0 { http1(address).await } else { h2c(address).await }).await
+        });
+        for status in join_all(clients).await {
+            assert!([200, 400, 503].contains(&status.as_u16()), "{status}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_that_hold_many_values_stay_within_the_bound_and_hurt_nobody() {
+    let text = [
+        &br#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":["#[..],
+        &b"1,".repeat(MIB / 2),
+        b"1]}]}",
+    ];
+    let text = bytes::Bytes::from(text.concat());
+    attacked(ALL, async |gateway| {
+        let clients =
+            (0..12).map(async |_| http1(gateway.address()).await.post("/v1/messages", text.clone()).await.status);
+        for status in join_all(clients).await {
+            assert!([200, 503].contains(&status.as_u16()), "{status}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn forty_packed_bodies_do_not_end_a_gateway_with_little_address_space() {
+    let origin = origin().await;
+    let mut gateway = gateway().upstream(&origin).settings(ALL).after_shell("ulimit -v 4000000").start().await;
+    let clients = (0..40).map(async |_| packed(http1(gateway.address()).await).await);
+    for status in join_all(clients).await {
+        assert!([200, 400, 503].contains(&status.as_u16()), "{status}");
+    }
+    assert!(gateway.runs());
+    let limit = gateway.metrics().await.sum("tollgate_memory_limit_bytes", &[("of", "bodies")]);
+    assert!(limit <= 1_024_000_000.0, "{limit}");
+    holds_nothing(&gateway).await;
+}
 
 #[tokio::test]
 async fn what_the_ledger_keeps_of_bodies_is_charged_until_the_row_is_written() {

@@ -11,12 +11,13 @@ impl Gateway {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
-    /// Waits until nothing is in flight, by any gauge, and all snapshots but the present one are gone.
+    /// Waits until nothing is in flight, by any gauge, no memory is charged, and all snapshots but the present one are gone.
     pub async fn rests(&self) {
         eventually("a gateway that rests", async || {
             let metrics = self.metrics().await;
             let idle = metrics.in_flight().iter().all(|(_, count)| *count == 0.0);
-            idle && metrics.sum("tollgate_snapshots_alive", &[]) == 1.0
+            let held = metrics.sum("tollgate_memory_bytes", &[]);
+            idle && held == 0.0 && metrics.sum("tollgate_snapshots_alive", &[]) == 1.0
         })
         .await;
     }
