@@ -11,6 +11,7 @@ mod dialect;
 mod glob;
 mod headers;
 mod outcome;
+pub mod private;
 mod reply;
 mod request;
 mod response;
