@@ -11,7 +11,7 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Body, BodyStream, Broken, Reply};
+use plugin_api::{Body, BodyStream, Broken, End, Reply};
 use tokio::time::timeout;
 
 use super::exchange::{Exchange, Part};
@@ -55,6 +55,10 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
         x.outcome.end = reply.end;
     }
     passing::begin_again(&reply, x);
+    x.outcome.error_type = reply.error_type.or_else(|| {
+        let refused = reply.end == End::Refused && !reply.status.is_success();
+        refused.then(|| x.dialect().error_type(reply.status))
+    });
     x.outcome.saved = reply.saved.map(|answer| *answer);
     x.outcome.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;

@@ -15,6 +15,7 @@ mod postgres_many; // ten gateways at once
 mod postgres_page; // every statement of docs/ledger.md, and of the page that it corrects
 mod postgres_partitions; // months, retention, archive
 mod providers; // what providers say of usage and of errors, as the rows have it
+mod refusals; // errors that the gateway answers with
 mod refused; // rows that the database refuses, one or all
 mod reloads; // configurations that are refused, and new ones
 mod usage; // the commands

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 /// The family of API whose shapes a caller expects: of errors, above all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,24 @@ impl Dialect {
             Some(endpoint) => endpoint.dialect(),
             None if headers.contains_key("anthropic-version") => Self::Anthropic,
             None => Self::OpenAi,
+        }
+    }
+
+    /// The type that its error objects give to a status.
+    #[must_use]
+    pub fn error_type(self, status: StatusCode) -> &'static str {
+        match (self, status.as_u16()) {
+            (Self::Anthropic, 401) => "authentication_error",
+            (Self::Anthropic, 403) => "permission_error",
+            (Self::Anthropic, 404) => "not_found_error",
+            (Self::Anthropic, 408 | 504) => "timeout_error",
+            (Self::Anthropic, 413) => "request_too_large",
+            (Self::Anthropic, 429) => "rate_limit_error",
+            (Self::Anthropic, 529) => "overloaded_error",
+            (Self::Anthropic, 500..) => "api_error",
+            (Self::OpenAi, 429) => "requests",
+            (Self::OpenAi, 500..) => "server_error",
+            (Self::Anthropic | Self::OpenAi, _) => "invalid_request_error",
         }
     }
 }

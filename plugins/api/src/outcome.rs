@@ -49,6 +49,8 @@ pub struct Outcome {
     pub end: End,
     /// What went wrong, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing did.
     pub error: Option<&'static str>,
+    /// The type that the error object gives which the client is answered with; `None` where that is not made here.
+    pub error_type: Option<&'static str>,
     /// Bytes of the request's body read from the client.
     pub request_bytes: u64,
     /// Bytes of the response's body passed to the client.
@@ -91,6 +93,7 @@ impl Outcome {
             status: None,
             end: End::Aborted,
             error: None,
+            error_type: None,
             request_bytes: 0,
             response_bytes: 0,
             first_byte: None,

@@ -26,6 +26,9 @@ pub struct Reply {
     /// What the answer says of itself, where it is one that is given again. That of a body that is still to come is read
     /// as it passes, or [told at its end](crate::BodyStream::with_saved).
     pub saved: Option<Box<Answer>>,
+    /// The type that its error object gives, for the exchange's record; where it is not said of a refusal, that of
+    /// [`Dialect::error_type`].
+    pub error_type: Option<&'static str>,
 }
 
 impl Reply {
@@ -34,7 +37,7 @@ impl Reply {
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: Body::Whole(body.into()), end: End::Refused, saved: None }
+        Self { status, headers, body: Body::Whole(body.into()), end: End::Refused, saved: None, error_type: None }
     }
 
     /// An error as the caller's SDK expects it.
@@ -45,17 +48,18 @@ impl Reply {
     #[must_use]
     pub fn error(dialect: Dialect, kind: ErrorKind, message: &str, id: Uuid) -> Self {
         let id = id.to_string();
+        let error_type = kind.type_in(dialect);
         let body = match dialect {
             Dialect::Anthropic => json!({
                 "type": "error",
-                "error": { "type": kind.anthropic_type(), "message": message },
+                "error": { "type": error_type, "message": message },
                 "request_id": id,
             }),
             Dialect::OpenAi => json!({
-                "error": { "message": message, "type": kind.openai_type(), "param": null, "code": kind.openai_code() },
+                "error": { "message": message, "type": error_type, "param": null, "code": kind.openai_code() },
             }),
         };
-        let mut reply = Self::json(kind.status(), body.to_string());
+        let mut reply = Self { error_type: Some(error_type), ..Self::json(kind.status(), body.to_string()) };
         if let Ok(id) = HeaderValue::try_from(id) {
             if dialect == Dialect::Anthropic {
                 reply.headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
@@ -128,27 +132,11 @@ impl ErrorKind {
         }
     }
 
-    fn anthropic_type(self) -> &'static str {
-        match self {
-            Self::InvalidRequest | Self::HeadTooLarge => "invalid_request_error",
-            Self::NotFound => "not_found_error",
-            Self::TooLarge => "request_too_large",
-            Self::TooManyRequests => "rate_limit_error",
-            Self::RequestTimeout | Self::GatewayTimeout => "timeout_error",
-            Self::Overloaded => "overloaded_error",
-            Self::Internal | Self::BadGateway | Self::NoServer => "api_error",
-        }
-    }
-
-    fn openai_type(self) -> &'static str {
-        match self {
-            Self::InvalidRequest | Self::NotFound | Self::RequestTimeout | Self::TooLarge | Self::HeadTooLarge => {
-                "invalid_request_error"
-            }
-            Self::TooManyRequests => "requests",
-            Self::Internal | Self::BadGateway | Self::NoServer | Self::Overloaded | Self::GatewayTimeout => {
-                "server_error"
-            }
+    /// The type that an error object of a dialect gives.
+    fn type_in(self, dialect: Dialect) -> &'static str {
+        match (self, dialect) {
+            (Self::Overloaded, Dialect::Anthropic) => "overloaded_error",
+            _ => dialect.error_type(self.status()),
         }
     }
 

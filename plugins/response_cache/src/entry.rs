@@ -61,6 +61,7 @@ impl Entry {
             body: Body::Whole(self.body.clone()),
             end: End::Cached,
             saved: self.answer.clone(),
+            error_type: None,
         }
     }
 }

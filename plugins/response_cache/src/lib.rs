@@ -138,7 +138,8 @@ impl Plugin for ResponseCache {
             Ok(Decided::Shared(head, follower)) => {
                 let headers = entry::headers(&head, dialect, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
-                let reply = Reply { status: head.status, headers, body, end: End::Cached, saved: None };
+                let reply =
+                    Reply { status: head.status, headers, body, end: End::Cached, saved: None, error_type: None };
                 (CacheStatus::Coalesced, Role::Answered, Flow::Answer(reply))
             }
             Ok(Decided::Led(leading)) => {

@@ -94,8 +94,7 @@ impl Entry {
             server: outcome.server.as_deref().map(short),
             attempts: i32::try_from(outcome.attempts).unwrap_or(i32::MAX),
             outcome: Cow::Borrowed(outcome.end.as_str()),
-            error_type: outcome
-                .error
+            error_type: made_here(outcome)
                 .map(Cow::Borrowed)
                 .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(|error| short(error).into())),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
@@ -141,6 +140,13 @@ impl Entry {
             service_tier: usage.service_tier.as_deref().map(short),
         }
     }
+}
+
+/// The type of error that the gateway gave the exchange: what the client was told, or else a word for what went wrong.
+fn made_here(outcome: &Outcome) -> Option<&'static str> {
+    // whoever left was told nothing
+    let told = outcome.error_type.filter(|_| outcome.end != End::ClientGone);
+    told.or(outcome.error)
 }
 
 /// What the answer says it cost, and what that comes to.
