@@ -20,15 +20,16 @@ pub(super) const FIGURES: [&str; 10] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Figure {
     Count(i128),
-    /// In picodollars.
-    Money(i128),
+    /// In picodollars; none where it is not known.
+    Money(Option<i128>),
 }
 
 impl Figure {
-    pub(super) fn text(self) -> String {
+    /// The figure in digits, or `unknown`.
+    pub(super) fn text(self, unknown: &str) -> String {
         match self {
             Self::Count(count) => count.to_string(),
-            Self::Money(picos) => dollars(picos),
+            Self::Money(picos) => picos.map_or_else(|| unknown.into(), dollars),
         }
     }
 }
@@ -43,8 +44,8 @@ pub(super) fn figures(sums: &Sums) -> [Figure; FIGURES.len()] {
         Figure::Count(sums.cache_creation_input_tokens),
         Figure::Count(sums.output_tokens),
         Figure::Count(sums.reasoning_tokens),
-        Figure::Money(sums.cost),
-        Figure::Money(sums.saved),
+        Figure::Money((!sums.cost_unknown).then_some(sums.cost)),
+        Figure::Money((!sums.saved_unknown).then_some(sums.saved)),
         Figure::Count(sums.unpriced),
     ]
 }

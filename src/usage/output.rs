@@ -1,9 +1,9 @@
 //! Sums as a table for people, and as JSON, CSV and Parquet for their tools. Money is exact in all of them.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use plugin_api::private;
 use serde_json::{Map, Value, json};
 use usage_log::report::{By, Line, Sums, csv_field, dollars};
 
@@ -29,7 +29,11 @@ pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Pat
         Format::Parquet => parquet::file(by, lines)?,
     };
     match file {
-        Some(file) => fs::write(file, bytes).map_err(|error| UsageError(format!("{}: {error}", file.display()))),
+        Some(file) => {
+            let opened = private::options().write(true).create(true).truncate(true).open(file);
+            let written = opened.and_then(|mut opened| opened.write_all(&bytes));
+            written.map_err(|error| UsageError(format!("{}: {error}", file.display())))
+        }
         None => match io::stdout().write_all(&bytes) {
             // whoever no longer listens has heard enough
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -45,11 +49,11 @@ fn table(by: &[By], lines: &[Line]) -> String {
     let mut rows: Vec<Vec<String>> = vec![head.collect()];
     for Line { group, sums } in lines {
         let group = group.iter().map(|part| part.clone().unwrap_or_else(|| "-".into()));
-        rows.push(group.chain(figures(sums).map(Figure::text)).collect());
+        rows.push(group.chain(figures(sums).map(|figure| figure.text("-"))).collect());
     }
     if !by.is_empty() {
         let first = by.iter().enumerate().map(|(index, _)| if index == 0 { "all" } else { "" }.to_owned());
-        rows.push(first.chain(figures(&all).map(Figure::text)).collect());
+        rows.push(first.chain(figures(&all).map(|figure| figure.text("-"))).collect());
     }
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
@@ -79,7 +83,7 @@ fn json(by: &[By], lines: &[Line]) -> String {
             let value = match figure {
                 Figure::Count(count) => json!(i64::try_from(count).unwrap_or(i64::MAX)),
                 // no JSON number is exact
-                Figure::Money(picos) => json!(dollars(picos)),
+                Figure::Money(picos) => json!(picos.map(dollars)),
             };
             ((*name).to_owned(), value)
         });
@@ -93,7 +97,7 @@ fn csv(by: &[By], lines: &[Line]) -> String {
     let mut text = head.join(",") + "\n";
     for Line { group, sums } in lines {
         let group = group.iter().map(|part| part.as_deref().map(csv_field).unwrap_or_default());
-        let fields: Vec<String> = group.chain(figures(sums).map(Figure::text)).collect();
+        let fields: Vec<String> = group.chain(figures(sums).map(|figure| figure.text(""))).collect();
         text.push_str(&fields.join(","));
         text.push('\n');
     }
@@ -122,6 +126,25 @@ mod tests {
         assert!(rows[3].starts_with("all ") && rows[3].contains("0.0246"), "{table}");
         assert_eq!(rows[4], "2 rows have no known price: their cost is not in the sums");
         assert_eq!(rows[1].len(), rows[2].len());
+    }
+
+    #[test]
+    fn a_cost_that_nobody_knows_is_no_number() {
+        let unknown = Sums { requests: 2, unpriced: 2, cost_unknown: true, ..Sums::default() };
+        let known = Sums { requests: 1, cost: 5_000_000_000, ..Sums::default() };
+        let line = |name: &str, sums| Line { group: vec![Some(name.into())], sums };
+        let lines = [line("a", unknown), line("b", known)];
+        let table = table(&[By::Model], &lines);
+        let cells = |row: usize| table.lines().nth(row).unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!((cells(1)[8], cells(2)[8], cells(3)[8]), ("-", "0.005", "0.005"), "{table}");
+        assert_eq!(csv(&[By::Model], &lines).lines().nth(1), Some("a,2,0,0,0,0,0,0,,0,2"));
+        let json: Value = serde_json::from_str(&json(&[By::Model], &lines)).unwrap();
+        assert_eq!((&json[0]["cost_usd"], &json[0]["unpriced"]), (&Value::Null, &json!(2)));
+        // no row, no cost
+        assert_eq!(
+            csv(&[], &[Line { group: vec![], sums: Sums::default() }]).lines().nth(1),
+            Some("0,0,0,0,0,0,0,0,0,0")
+        );
     }
 
     #[test]

@@ -36,22 +36,21 @@ pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
             }
             Some(figure) => match kinds[figure] {
                 Figure::Count(_) => {
-                    let counts: Vec<i64> = lines
-                        .iter()
-                        .map(|line| match figures(&line.sums)[figure] {
-                            Figure::Count(number) | Figure::Money(number) => i64::try_from(number).unwrap_or(i64::MAX),
-                        })
-                        .collect();
-                    column.typed::<Int64Type>().write_batch(&counts, None, None)?;
+                    let counts = lines.iter().filter_map(|line| match figures(&line.sums)[figure] {
+                        Figure::Count(count) => Some(i64::try_from(count).unwrap_or(i64::MAX)),
+                        Figure::Money(_) => None,
+                    });
+                    column.typed::<Int64Type>().write_batch(&counts.collect::<Vec<_>>(), None, None)?;
                 }
                 Figure::Money(_) => {
-                    let amounts: Vec<FixedLenByteArray> = lines
-                        .iter()
-                        .map(|line| match figures(&line.sums)[figure] {
-                            Figure::Count(number) | Figure::Money(number) => number.to_be_bytes().to_vec().into(),
-                        })
-                        .collect();
-                    column.typed::<FixedLenByteArrayType>().write_batch(&amounts, None, None)?;
+                    let amounts = lines.iter().map(|line| match figures(&line.sums)[figure] {
+                        Figure::Money(picos) => picos,
+                        Figure::Count(_) => None,
+                    });
+                    let there: Vec<i16> = amounts.clone().map(|picos| i16::from(picos.is_some())).collect();
+                    let known: Vec<FixedLenByteArray> =
+                        amounts.flatten().map(|picos| picos.to_be_bytes().to_vec().into()).collect();
+                    column.typed::<FixedLenByteArrayType>().write_batch(&known, Some(&there), None)?;
                 }
             },
         }
@@ -71,14 +70,15 @@ fn name(name: &str) -> Result<TypePtr, ParquetError> {
 
 fn figure(name: &str, kind: Figure) -> Result<TypePtr, ParquetError> {
     let built = match kind {
-        Figure::Count(_) => Type::primitive_type_builder(name, Physical::INT64),
+        Figure::Count(_) => Type::primitive_type_builder(name, Physical::INT64).with_repetition(Repetition::REQUIRED),
         Figure::Money(_) => Type::primitive_type_builder(name, Physical::FIXED_LEN_BYTE_ARRAY)
             .with_length(MONEY_BYTES)
             .with_precision(PRECISION)
             .with_scale(SCALE)
-            .with_converted_type(ConvertedType::DECIMAL),
+            .with_converted_type(ConvertedType::DECIMAL)
+            .with_repetition(Repetition::OPTIONAL),
     };
-    built.with_repetition(Repetition::REQUIRED).build().map(Arc::new)
+    built.build().map(Arc::new)
 }
 
 #[cfg(test)]
@@ -92,8 +92,9 @@ mod tests {
     #[test]
     fn a_reader_finds_what_was_written() {
         let sums = Sums { requests: 2, cost: 12_300_000_000, ..Sums::default() };
-        let line = |model: Option<&str>| Line { group: vec![model.map(Into::into)], sums };
-        let bytes = file(&[By::Model], &[line(Some("claude")), line(None)]).unwrap();
+        let line = |model: Option<&str>, sums| Line { group: vec![model.map(Into::into)], sums };
+        let unknown = Sums { cost_unknown: true, ..sums };
+        let bytes = file(&[By::Model], &[line(Some("claude"), sums), line(None, unknown)]).unwrap();
         let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
         let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
         assert_eq!(rows.len(), 2);
@@ -101,7 +102,7 @@ mod tests {
             rows[0].contains("model: \"claude\", requests: 2") && rows[0].contains("cost_usd: 0.012300000000"),
             "{rows:?}"
         );
-        assert!(rows[1].contains("model: null"), "{rows:?}");
+        assert!(rows[1].contains("model: null") && rows[1].contains("cost_usd: null"), "{rows:?}");
         assert!(SerializedFileReader::new(Bytes::from(file(&[], &[]).unwrap())).is_ok());
     }
 }

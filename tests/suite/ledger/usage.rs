@@ -1,5 +1,6 @@
 //! The commands that read the ledger and prepare it, as an operator runs them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -60,9 +61,17 @@ async fn usage_sums_up_what_the_ledger_has() {
         assert_eq!(found, r#"[["2026-10","claude-b",1],["2026-11","claude-a",2]]"#);
         let csv = says(&config, &["usage", "--since", "2026-11-01", "--format", "csv"]);
         assert_eq!(csv.lines().nth(1), Some("3,0,6,0,0,300,0,0.020000000002,0,1"));
+        // of gpt-c no price is known
+        let csv = says(&config, &["usage", "--by", "model", "--format", "csv"]);
+        assert!(csv.lines().any(|line| line == "gpt-c,1,0,3,0,0,100,0,,0,1"), "{csv}");
+        let table = says(&config, &["usage", "--by", "model"]);
+        let row = table.lines().find(|line| line.starts_with("gpt-c")).unwrap();
+        assert_eq!(row.split_whitespace().nth(8), Some("-"), "{table}");
         let file = config.path().join("usage.parquet");
         says(&config, &["usage", "--by", "domain", "--format", "parquet", "--output", file.to_str().unwrap()]);
         let bytes = std::fs::read(&file).unwrap();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "{mode:o}");
         assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
         let wrong = tollgate(&config, &["usage", "--by", "week"]);
         assert!(!wrong.status.success());

@@ -36,12 +36,16 @@ pub struct Sums {
     pub cache_creation_input_tokens: i128,
     /// What of the output is reasoning.
     pub reasoning_tokens: i128,
-    /// What it cost, where that is known.
+    /// What it cost, as far as that is known. What asked no upstream cost nothing.
     pub cost: i128,
+    /// There are rows, and the cost of none of them is known.
+    pub cost_unknown: bool,
     /// Rows whose tokens are known and whose price is not: their cost is not in the sum.
     pub unpriced: i128,
-    /// What answers from the cache did not cost.
+    /// What answers from the cache did not cost, as far as that is known.
     pub saved: i128,
+    /// There are rows, and of none of them it is known.
+    pub saved_unknown: bool,
 }
 
 const SUMS: [&str; 10] = [
@@ -59,6 +63,11 @@ const SUMS: [&str; 10] = [
 
 impl AddAssign for Sums {
     fn add_assign(&mut self, other: Self) {
+        // where there is no row, nothing is unknown
+        let (none, no_more) = (self.is_empty(), other.is_empty());
+        let unknown = |one: bool, more: bool| (one || none) && (more || no_more) && !(none && no_more);
+        self.cost_unknown = unknown(self.cost_unknown, other.cost_unknown);
+        self.saved_unknown = unknown(self.saved_unknown, other.saved_unknown);
         self.requests += other.requests;
         self.batch_results += other.batch_results;
         self.input_tokens += other.input_tokens;
@@ -69,6 +78,12 @@ impl AddAssign for Sums {
         self.cost += other.cost;
         self.unpriced += other.unpriced;
         self.saved += other.saved;
+    }
+}
+
+impl Sums {
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.batch_results == 0
     }
 }
 
@@ -168,12 +183,13 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     format!(
         "SELECT {selected} FROM (
             SELECT created_at, served_model, model, domain, api_key_hash, upstream, outcome, 1 AS requests, 0 AS batch_results,
-                {tokens}, {cost} AS cost, CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced,
-                {saved} AS saved
+                {tokens}, CASE WHEN attempts = 0 THEN coalesce({cost}, 0) ELSE {cost} END AS cost,
+                CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced,
+                CASE WHEN saved_input_tokens IS NULL AND saved_output_tokens IS NULL THEN coalesce({saved}, 0) ELSE {saved} END AS saved
             FROM api_requests WHERE {within}
             UNION ALL
             SELECT created_at, served_model, NULL, domain, api_key_hash, upstream, 'completed', 0, 1,
-                {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, NULL
+                {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, 0
             FROM batch_results WHERE {within}
         ) AS used {grouped}"
     )
@@ -181,24 +197,28 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
 
 fn line(by: &[By], text: impl Fn(usize) -> Result<Option<String>, sqlx::Error>) -> Result<Line, sqlx::Error> {
     let group = (0..by.len()).map(&text).collect::<Result<_, _>>()?;
-    let mut figures = [0; SUMS.len()];
+    let mut figures = [None; SUMS.len()];
     for (index, figure) in figures.iter_mut().enumerate() {
-        // no row, or none that knows: nothing to add
-        let Some(sum) = text(by.len() + index)? else { continue };
-        *figure = sum.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        // no row, or none that knows
+        let sum = text(by.len() + index)?.map(|sum| sum.parse()).transpose();
+        *figure = sum.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     }
     let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = figures;
+    let count = |sum: Option<i128>| sum.unwrap_or(0);
+    let some = count(requests) > 0 || count(batch_results) > 0;
     let sums = Sums {
-        requests,
-        batch_results,
-        input_tokens: input,
-        output_tokens: output,
-        cache_read_input_tokens: read,
-        cache_creation_input_tokens: creation,
-        reasoning_tokens: reasoning,
-        cost,
-        unpriced,
-        saved,
+        requests: count(requests),
+        batch_results: count(batch_results),
+        input_tokens: count(input),
+        output_tokens: count(output),
+        cache_read_input_tokens: count(read),
+        cache_creation_input_tokens: count(creation),
+        reasoning_tokens: count(reasoning),
+        cost: count(cost),
+        cost_unknown: some && cost.is_none(),
+        unpriced: count(unpriced),
+        saved: count(saved),
+        saved_unknown: some && saved.is_none(),
     };
     Ok(Line { group, sums })
 }
@@ -209,4 +229,25 @@ fn text_of_postgres(row: &PgRow, index: usize) -> Result<Option<String>, sqlx::E
 
 fn text_of_sqlite(row: &SqliteRow, index: usize) -> Result<Option<String>, sqlx::Error> {
     row.try_get(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_unknown_as_long_as_no_row_has_one() {
+        let unknown = Sums { requests: 1, cost_unknown: true, ..Sums::default() };
+        let known = Sums { requests: 1, cost: 5, ..Sums::default() };
+        let sum = |parts: &[Sums]| {
+            let mut sum = Sums::default();
+            parts.iter().for_each(|part| sum += *part);
+            (sum.cost_unknown, sum.cost)
+        };
+        let none = Sums::default();
+        assert_eq!(sum(&[none, none]), (false, 0));
+        assert_eq!(sum(&[none, unknown, none, unknown]), (true, 0));
+        assert_eq!(sum(&[unknown, known]), (false, 5));
+        assert_eq!(sum(&[known, none, unknown]), (false, 5));
+    }
 }
