@@ -4,14 +4,15 @@ mod line;
 mod settings;
 mod sink;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use plugin_api::Outcome;
+use log::warn;
+use plugin_api::{Outcome, private};
 
 use sink::{Output, Sink};
 
@@ -77,7 +78,7 @@ impl AccessLog {
 }
 
 fn append(path: &Path) -> io::Result<Output> {
-    let mut options = OpenOptions::new();
+    let mut options = private::options();
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         // opened for writing alone, a pipe would wait for somebody to read it
         options.read(true).write(true);
@@ -87,6 +88,9 @@ fn append(path: &Path) -> io::Result<Output> {
     let file = options.open(path);
     let file =
         file.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))?;
+    if private::is_open_to_all(path) {
+        warn!(file:% = path.display(); "everybody on this machine may read the access log; take that away (chmod o-r)");
+    }
     Ok(Output::File(file))
 }
 

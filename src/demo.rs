@@ -1,10 +1,13 @@
 //! `tollgate demo`: a gateway before three simulated upstreams, with a few things to try.
 
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use plugin_api::Period;
+use plugin_api::{Period, Uuid};
 
 use crate::server::{self, Source, StartError, Started};
 use crate::simulate;
@@ -24,9 +27,28 @@ pub struct DemoSettings {
     /// The admin listener's port; 0 lets the system choose.
     #[arg(long, default_value_t = 9090)]
     pub admin_port: u16,
-    /// The ledger's database.
-    #[arg(long, default_value = "sqlite:///tmp/tollgate-demo.db", value_name = "URL")]
-    pub database: String,
+    /// The ledger's database; a file of its own, which goes with the demo, if it is not said.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
+
+/// A folder that nobody else can read or foresee. It goes with the demo.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> io::Result<Self> {
+        // 74 bits of it are random, and it is no one's before
+        let path = std::env::temp_dir().join(format!("tollgate-demo-{}", Uuid::now_v7()));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // what is left of it is private
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Runs the demo until it is told to stop.
@@ -35,13 +57,18 @@ pub struct DemoSettings {
 /// What keeps it from starting: a port that is taken, above all.
 pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
     let simulators = [simulator(1)?, simulator(2)?, simulator(3)?];
+    let folder = settings.database.is_none().then(Folder::create).transpose()?;
+    let own = || folder.as_ref().map(|Folder(path)| format!("sqlite://{}", path.join("demo.db").display()));
+    let database = settings.database.clone().or_else(own).unwrap_or_default();
     let mut variables = vec![
         ("DEMO_PORT", settings.port.to_string()),
         ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
-        ("DEMO_DATABASE", settings.database.clone()),
+        ("DEMO_DATABASE", database.clone()),
     ];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
-    server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| welcome(started, &simulators))
+    server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| {
+        welcome(started, &simulators, &database);
+    })
 }
 
 /// Starts a simulator on a thread of its own; it ends with the process.
@@ -56,7 +83,7 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn welcome(started: &Started, simulators: &[SocketAddr; 3]) {
+fn welcome(started: &Started, simulators: &[SocketAddr; 3], database: &str) {
     let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
     let port = started.listeners.first().map_or(0, SocketAddr::port);
     let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| path.display().to_string());
@@ -86,7 +113,7 @@ Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2)
      -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"Again"}}]}}'
 
 5. Who spent what: every request above is a row of the ledger.
-   {program} usage -c conf/demo.yaml --by outcome
+   DEMO_DATABASE='{database}' {program} usage -c conf/demo.yaml --by outcome
 
 Where to look: http://{admin}/metrics, http://{admin}/upstreams, and the line that every request leaves below.
 "#

@@ -1,6 +1,7 @@
 //! The commands as somebody types them: what they print, where, and with which exit code they end.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -130,6 +131,30 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     })
     .await;
     assert_eq!(demo.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_demos_own_ledger_is_private_and_goes_with_it() {
+    let demo = Running::start(&["demo", "--port", "0", "--admin-port", "0"]);
+    let told = found("all it has to say", async || {
+        let told = demo.stdout.so_far().join("\n");
+        told.contains("Where to look").then_some(told)
+    });
+    let told = told.await;
+    let ledger = told.split("sqlite://").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    let folder = std::path::Path::new(ledger).parent().unwrap();
+    let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let address = demo.address("listening on ").await;
+    assert_eq!(ask(address, 10).await.status, 200);
+    // it can be read by whoever copies the line
+    let line = told.lines().find(|line| line.contains(" usage -c ")).unwrap();
+    eventually("a ledger that can be read", async || {
+        Command::new("sh").args(["-c", line]).output().unwrap().status.success()
+    })
+    .await;
+    assert_eq!(demo.interrupt().await, Some(0));
+    assert!(!folder.exists());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What goes by way of the archive: all that retention deletes, however late it came.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,6 +57,10 @@ async fn pieces_of_answers_and_results_of_batches_go_there_too() {
         housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
         assert_eq!(book.sql("SELECT count(*) FROM streaming_chunks"), "10");
         assert_eq!(book.sql("SELECT custom_id FROM batch_results"), "new");
+        for file in std::fs::read_dir(archive.path()).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o137, 0, "{mode:o}");
+        }
         let chunks = read(archive.path(), "streaming_chunks_2026_01_31.csv.zst");
         assert!(chunks.starts_with("request_id,chunk_index,created_at,timestamp,data\n"), "{chunks}");
         assert_eq!(chunks.matches(",\\x6368756e6b\n").count(), 10, "{chunks}");

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use plugin_api::Bytes;
+use plugin_api::{Bytes, private};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,10 @@ pub(super) struct Archive {
 impl Archive {
     pub(super) fn begin(folder: &Path, name: &str) -> Result<Self, StoreError> {
         let part = folder.join(format!("{name}.csv.zst.part"));
-        let begun = fs::create_dir_all(folder).and_then(|()| File::create(&part));
+        // what an interrupted attempt left may have another mode
+        let _ = fs::remove_file(&part);
+        let begun = private::create_dir_all(folder)
+            .and_then(|()| private::options().write(true).create(true).truncate(true).open(&part));
         let file = begun.map_err(|error| unwritable(&part, &error))?;
         let (pieces, waiting) = mpsc::channel(WAITING);
         let written = tokio::task::spawn_blocking(move || write(file, waiting));

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use plugin_api::private;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Database};
@@ -54,6 +55,9 @@ pub(crate) fn sqlite(path: &Path, settings: &PoolSettings) -> SqlitePool {
 
 /// Connections to a file that is made where there is none. What is committed is on the disk, since the journal forgets it.
 pub(crate) fn sqlite_to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
+    // the engine would make it readable by all, and gives its own files beside it the mode of this one; what keeps it from being
+    // created is told by the engine
+    let _ = private::options().write(true).create_new(true).open(path);
     let options = file(path).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     pool(settings).connect_lazy_with(options)
