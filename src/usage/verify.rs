@@ -67,7 +67,8 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
     let others = put_aside(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?.others;
     let database = ledger.database.under(base);
     let failed = |error| UsageError(format!("{database}: {error}"));
-    let gaps = Report::open(&database, &ledger.pool).map_err(failed)?.gaps().await.map_err(failed)?;
+    let report = Report::open(&database, &ledger.pool).map_err(failed)?;
+    let gaps = report.gaps_up_to(&journal.highest).await.map_err(failed)?;
     let mut missing: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();
     for gap in gaps {
         let numbers = (gap.first..=gap.last).map(|number| (gap.instance, number));
@@ -79,9 +80,10 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
 }
 
 fn verdict(found: &Found) -> String {
-    let (rows, aside) = (found.journal.rows.len(), found.put_aside());
+    let (rows, unread, aside) = (found.journal.rows.len(), found.journal.unread, found.put_aside());
+    let unread = if unread > 0 { format!(", {unread} wait for a later release") } else { String::new() };
     let again = if aside > 0 { ", and `tollgate usage requeue` tries them again" } else { "" };
-    let journal = format!("{rows} rows wait in the journal, {aside} are put aside beside it{again}");
+    let journal = format!("{rows} rows wait in the journal{unread}, {aside} are put aside beside it{again}");
     let missing: usize = found.missing.values().map(Vec::len).sum();
     if missing == 0 {
         return format!("no row is missing; {journal}");

@@ -5,6 +5,7 @@ mod batches; // results of batches, downloaded more than once
 pub mod book; // a database of either engine, and rows
 mod clock; // retention by a clock that is wrong
 mod contract; // the same of both engines
+mod damage; // journals that are damaged
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
 mod pgbouncer; // a PgBouncer in transaction mode before it
@@ -14,6 +15,7 @@ mod postgres_gateway; // the whole gateway before one that comes and goes
 mod postgres_many; // ten gateways at once
 mod postgres_page; // every statement of docs/ledger.md, and of the page that it corrects
 mod postgres_partitions; // months, retention, archive
+mod private; // modes of files
 mod providers; // what providers say of usage and of errors, as the rows have it
 mod refusals; // errors that the gateway answers with
 mod refused; // rows that the database refuses, one or all

@@ -2,22 +2,23 @@
 //! loses no row and no second.
 
 use std::fmt;
+use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use plugin_api::private::is_open_to_all;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::journal::Journal;
 use crate::metrics::Figures;
 use crate::shipper::{Orders, Progress, Shipper};
-use crate::{Config, Record, Sync};
+use crate::{Config, Database, Record, StoreSettings, Sync};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
@@ -50,22 +51,12 @@ pub(crate) struct Ledger {
     /// What ships, before it does.
     idle: Mutex<Option<Idle>>,
     ended: Mutex<Receiver<()>>,
-    rows: Rows,
 }
 
 /// A shipper that has yet to begin, and the thread that waits for it.
 struct Idle {
     shipper: Shipper,
     thread: Sender<Shipper>,
-}
-
-/// What tells the rows of a ledger from each other.
-#[derive(Debug)]
-struct Rows {
-    /// New with every start.
-    instance: Uuid,
-    /// The next one's number.
-    next: AtomicI64,
 }
 
 impl Default for Ledgers {
@@ -158,13 +149,13 @@ impl Ledger {
     /// Opens the journal. Whatever can fail is done here; nothing is shipped yet.
     fn open(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
         let (journal, reader) = Journal::open(&path, max_bytes, figures)?;
+        warn_of_open_files(&path, &orders.settings);
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (orders, taken) = watch::channel(orders);
         let shipper = Shipper::new(reader, taken);
         let progress = shipper.progress();
         let (ending, ended) = channel();
-        let rows = Rows { instance: Uuid::now_v7(), next: AtomicI64::new(1) };
         let (thread, begun) = channel::<Shipper>();
         let ship = move || {
             // nobody sends it where the configuration is refused
@@ -176,7 +167,7 @@ impl Ledger {
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
         let idle = Mutex::new(Some(Idle { shipper, thread }));
-        Ok(Self { path, journal, orders, progress, idle, ended: Mutex::new(ended), rows })
+        Ok(Self { path, journal, orders, progress, idle, ended: Mutex::new(ended) })
     }
 
     fn take_orders(&self, new: &Orders, max_bytes: u64) {
@@ -192,19 +183,14 @@ impl Ledger {
         });
     }
 
-    /// Keeps a record; see [`Journal::keep`].
+    /// Keeps a record, and gives a new row its number; see [`Journal::keep`].
     pub(crate) fn keep(&self, record: &mut Record) {
         self.journal.keep(record);
     }
 
-    /// The next number of a row.
-    pub(crate) fn next_number(&self) -> i64 {
-        self.rows.next.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Tells this run of this gateway from all others.
     pub(crate) fn instance(&self) -> Uuid {
-        self.rows.instance
+        self.journal.instance()
     }
 
     /// An answer has no cost, of the model that has a price under this name, or of one that has none at all.
@@ -225,6 +211,28 @@ impl Ledger {
     /// How long records have waited without any progress.
     pub(crate) fn stuck_for(&self, now: Instant) -> Duration {
         if self.waiting() == 0 { Duration::ZERO } else { self.progress.none_for(now) }
+    }
+}
+
+/// Tells of a file that everybody on the machine may read: one of an earlier release, or an operator's own choice. It is left so.
+fn warn_of_open_files(journal: &Path, settings: &StoreSettings) {
+    let mut files: Vec<PathBuf> = [Some(journal), settings.archive.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter(|folder| is_open_to_all(folder))
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
+        .collect();
+    if let Database::Sqlite(file) = &settings.database {
+        let beside = |end: &str| {
+            let mut name = file.clone().into_os_string();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        files.extend(["", "-wal", "-shm"].map(beside));
+    }
+    if let Some(file) = files.iter().find(|file| file.is_file() && is_open_to_all(file)) {
+        warn!(file:% = file.display(); "everybody on this machine may read the ledger; take that away from this file and those beside it (chmod o-r)");
     }
 }
 

@@ -134,9 +134,6 @@ impl Plugin for UsageLog {
 
 impl UsageLog {
     fn keep(&self, entry: &mut Entry, outcome: &Outcome) {
-        if entry.sequence == 0 {
-            entry.sequence = self.ledger.next_number();
-        }
         let mut row = entry.row(outcome, &self.prices, self.ledger.instance());
         if row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0 {
             self.ledger.unpriced(
@@ -148,8 +145,11 @@ impl UsageLog {
         }
         let mut record = Record::Request(Box::new(row));
         self.ledger.keep(&mut record);
-        if let (Some(kept), Record::Request(row)) = (&mut entry.kept, &mut record) {
-            kept.take_back(row);
+        if let Record::Request(row) = &mut record {
+            entry.sequence = row.sequence;
+            if let Some(kept) = &mut entry.kept {
+                kept.take_back(row);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod sums;
 use std::str::FromStr;
 
 use sqlx::{PgPool, SqlitePool};
+use uuid::Uuid;
 
 use crate::store::calendar::{self, Date};
 use crate::store::{StoreError, csv, open};
@@ -113,7 +114,15 @@ impl Report {
     /// # Errors
     /// That it cannot be read.
     pub async fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
-        gaps::all(&self.0).await
+        self.gaps_up_to(&[]).await
+    }
+
+    /// The same, and those behind the last row of an instance up to its highest number, as a [journal](waiting) knows it.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn gaps_up_to(&self, highest: &[(Uuid, i64)]) -> Result<Vec<Gap>, StoreError> {
+        gaps::all(&self.0, highest).await
     }
 }
 

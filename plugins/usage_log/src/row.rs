@@ -111,7 +111,8 @@ pub struct Row {
     pub attempts: i32,
     /// `completed`, `refused`, `cached`, `upstream_failed`, `client_gone` or `aborted`.
     pub outcome: Word,
-    /// What went wrong: a word of the gateway (`connect`) or of the provider (`overloaded_error`).
+    /// What went wrong: the type of the error object that the gateway answered with (`invalid_request_error`), its word where
+    /// there was no such answer (`client_gone`), or the provider's own (`overloaded_error`).
     pub error_type: Option<Word>,
     /// Why the model stopped.
     pub stop_reason: Option<String>,
@@ -137,7 +138,8 @@ pub struct Row {
     pub web_fetch_requests: Option<i64>,
     /// The gateway that served it, by an id that is new with every start.
     pub instance: Uuid,
-    /// Its number among the rows of its instance: 1, 2, 3, … One that is missing is a row that is lost, and shows in SQL.
+    /// Its number among the rows of its instance: 1, 2, 3, … The journal gives it, to a row that has 0. One that is missing is a row
+    /// that is lost, and shows in SQL.
     pub sequence: i64,
     /// The request's body, where it is to be kept.
     pub request_body: Option<Body>,

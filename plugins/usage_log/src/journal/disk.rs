@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::count::Count;
 use super::position::Position;
-use super::segment;
+use super::{run, segment};
 
 /// What is on the disk.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Disk {
     next_number: u64,
     /// So much longer than it should be is the one that is written to, since the next could not be created.
     overlong: u64,
+    /// All that was kept so far.
+    pub(super) count: Count,
     /// What all of them take.
     pub(super) bytes: u64,
     /// All before it is on the disk. What an earlier process left may not be.
@@ -31,16 +34,12 @@ pub(super) struct Current {
     pub(super) number: u64,
     pub(super) file: Arc<File>,
     pub(super) end: u64,
-    /// Records in it.
-    pub(super) records: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed {
     pub(super) number: u64,
     pub(super) end: u64,
-    /// Records in it; none as long as those of an earlier process are not counted.
-    pub(super) records: Option<u64>,
 }
 
 /// A segment as it is at one moment. Only what was asked for at once belongs together: a segment may be written on and ended
@@ -50,14 +49,16 @@ pub(super) struct Extent {
     pub(super) number: u64,
     /// How far it is written.
     pub(super) written: u64,
-    /// Whether more may come; if not, `written` is its end.
-    pub(super) grows: bool,
+    /// What was kept in all, where more may come; if not, `written` is its end.
+    pub(super) grows: Option<Count>,
 }
 
 impl Disk {
-    /// What an earlier process left, without what was read to its end, and a segment to write to.
+    /// What earlier processes left, without what was read to its end, and a segment to write to. What waits for a release that
+    /// knows its records is read once more.
     pub(super) fn open(folder: &Path, salt: u32, at: Position) -> io::Result<Self> {
-        let (mut closed, mut bytes, mut next_number) = (VecDeque::new(), 0, at.segment + 1);
+        let above = at.segment.max(run::highest(folder)?);
+        let (mut closed, mut bytes, mut next_number) = (VecDeque::new(), 0, above + 1);
         for number in segment::list(folder)? {
             next_number = next_number.max(number + 1);
             let path = segment::path(folder, number);
@@ -67,19 +68,35 @@ impl Disk {
                 continue;
             }
             bytes += end;
-            closed.push_back(Closed { number, end, records: None });
+            closed.push_back(Closed { number, end });
+        }
+        for unread in segment::list_unread(folder)? {
+            let path = segment::unread_path(folder, unread);
+            if closed.iter().any(|closed| closed.number == unread) {
+                fs::remove_file(&path)?;
+                continue;
+            }
+            let end = fs::metadata(&path)?.len();
+            fs::rename(&path, segment::path(folder, next_number))?;
+            bytes += end;
+            closed.push_back(Closed { number: next_number, end });
+            next_number += 1;
         }
         let current = Current::create(folder, next_number, salt)?;
         bytes += current.end;
         next_number += 1;
-        Ok(Self { current, closed, next_number, overlong: 0, bytes, synced: Position::default() })
+        let (count, synced) = (Count::default(), Position::default());
+        Ok(Self { current, closed, next_number, overlong: 0, count, bytes, synced })
     }
 
     /// The first segment from a number on, or the one that is written to.
     pub(super) fn first_from(&self, number: u64) -> Extent {
         match self.closed.iter().find(|closed| closed.number >= number) {
-            Some(closed) => Extent { number: closed.number, written: closed.end, grows: false },
-            None => Extent { number: self.current.number, written: self.current.end, grows: true },
+            Some(closed) => Extent { number: closed.number, written: closed.end, grows: None },
+            None => {
+                let Current { number, end, .. } = self.current;
+                Extent { number, written: end, grows: Some(self.count) }
+            }
         }
     }
 
@@ -106,15 +123,16 @@ impl Disk {
         let current = Current::create(folder, number, salt)?;
         self.bytes += current.end;
         self.overlong = 0;
-        let Current { number, end, records, .. } = std::mem::replace(&mut self.current, current);
-        self.closed.push_back(Closed { number, end, records: Some(records) });
+        let Current { number, end, .. } = std::mem::replace(&mut self.current, current);
+        self.closed.push_back(Closed { number, end });
         Ok(())
     }
 
-    /// Records in the segments behind one.
-    pub(super) fn records_behind(&self, number: u64) -> u64 {
-        let behind = self.closed.iter().filter(|closed| closed.number > number);
-        behind.filter_map(|closed| closed.records).sum::<u64>() + self.current.records
+    /// Whether nothing is written behind a place.
+    pub(super) fn is_end(&self, at: Position) -> bool {
+        let read = Position { offset: at.offset.max(segment::HEAD as u64), ..at };
+        self.closed.iter().all(|closed| closed.number < at.segment)
+            && read >= Position { segment: self.current.number, offset: self.current.end }
     }
 
     /// A segment is not there any more.
@@ -128,6 +146,6 @@ impl Disk {
 impl Current {
     fn create(folder: &Path, number: u64, salt: u32) -> io::Result<Self> {
         let file = segment::create(folder, number, salt)?;
-        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64, records: 0 })
+        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64 })
     }
 }

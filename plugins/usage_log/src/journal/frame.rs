@@ -1,30 +1,37 @@
-//! One record as bytes: a mark, a version, a length, a checksum, the record. Knows no files.
+//! One record as bytes: a mark, a version, a length, a checksum, its place in the run, the record. Knows no files.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 4 | the mark [`MARK`], by which a reader finds the next frame behind damaged bytes |
 //! | 1 | the version of the encoding of the record |
 //! | 4 | the length of the record, little-endian |
-//! | 4 | CRC-32 of version, length and record, little-endian |
+//! | 4 | CRC-32 of the record and all of the head but mark and checksum, little-endian |
+//! | 1 | the [`Kind`] of the record |
+//! | 32 | the [`Count`] of its run before it |
 //! | … | the record, in postcard's encoding |
 //!
 //! The checksum begins with the salt of the segment, which is random: a body that is kept in a record cannot pass for
-//! a frame of its own.
+//! a frame of its own. Version 1, which earlier releases wrote, has neither kind nor count. A later version has the same head.
 
 use zlib_rs::crc32::crc32;
 
+use super::count::{Count, Kind, Place};
 use crate::Record;
 
 /// Begins every frame.
 const MARK: [u8; 4] = [0xF1, 0x54, 0x47, 0xA6];
 /// The version that is written.
-const VERSION: u8 = 1;
-/// What stands before a record.
-pub(super) const HEAD: usize = 13;
+const VERSION: u8 = 2;
+/// The one without a place.
+const FIRST_VERSION: u8 = 1;
+/// What stands before a record in any version, and before one that is written.
+const SHORT_HEAD: usize = 13;
+pub(super) const HEAD: usize = SHORT_HEAD + 1 + Count::LENGTH;
 /// The longest record. Bodies are cut far below.
-pub(super) const LONGEST: usize = 64 << 20;
+const LONGEST: usize = 64 << 20;
 
-/// Puts a record into a buffer as a frame; whatever the buffer held is gone. `false` if the record is too long.
+/// Puts a record into a buffer as a frame that has yet to get its [place](place); whatever the buffer held is gone. `false` if
+/// the record is too long.
 pub(super) fn encode(record: &Record, salt: u32, buffer: &mut Vec<u8>) -> bool {
     buffer.clear();
     buffer.resize(HEAD, 0);
@@ -39,18 +46,26 @@ pub(super) fn encode(record: &Record, salt: u32, buffer: &mut Vec<u8>) -> bool {
     buffer[..4].copy_from_slice(&MARK);
     buffer[4] = VERSION;
     buffer[5..9].copy_from_slice(&length.to_le_bytes());
-    let sum = checksum(salt, &buffer[4..9], &buffer[HEAD..]);
-    buffer[9..HEAD].copy_from_slice(&sum.to_le_bytes());
+    buffer[SHORT_HEAD] = Kind::of(record).byte();
+    let sum = crc32(salt, &buffer[HEAD..]);
+    buffer[9..SHORT_HEAD].copy_from_slice(&sum.to_le_bytes());
     true
+}
+
+/// Gives a frame its place in the run. That takes no time, however long the record is: its own checksum is known already.
+pub(super) fn place(frame: &mut [u8], before: Count) {
+    frame[SHORT_HEAD + 1..HEAD].copy_from_slice(&before.bytes());
+    let sum = with_head(number(frame, 9), frame);
+    frame[9..SHORT_HEAD].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// What stands at the beginning of some bytes.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A frame of so many bytes, and its record.
-    Frame(usize, Box<Record>),
+    /// A frame of so many bytes, its place where its version has one, and its record.
+    Frame(usize, Option<Place>, Box<Record>),
     /// A frame of so many bytes, whole, whose record this build does not know.
-    Unknown(usize),
+    Unknown(usize, Option<Place>),
     /// The beginning of a frame that may be whole with so many bytes.
     Needs(usize),
     /// Damage. After so many bytes there may be a frame again.
@@ -63,21 +78,29 @@ pub(super) fn decode(bytes: &[u8], salt: u32) -> Found {
     if !marked {
         return Found::Damage(next_mark(bytes));
     }
-    if bytes.len() < HEAD {
-        return Found::Needs(HEAD);
+    if bytes.len() < SHORT_HEAD {
+        return Found::Needs(SHORT_HEAD);
     }
-    let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let length = usize::try_from(number(5)).unwrap_or(usize::MAX);
+    let (version, length) = (bytes[4], usize::try_from(number(bytes, 5)).unwrap_or(usize::MAX));
     if length > LONGEST {
         return Found::Damage(next_mark(bytes));
     }
-    let Some(record) = bytes.get(HEAD..HEAD + length) else { return Found::Needs(HEAD + length) };
-    if checksum(salt, &bytes[4..9], record) != number(9) {
+    let head = if version == FIRST_VERSION { SHORT_HEAD } else { HEAD };
+    let Some(record) = bytes.get(head..head + length) else { return Found::Needs(head + length) };
+    let sum = match version {
+        FIRST_VERSION => crc32(crc32(salt, &bytes[4..9]), record),
+        _ => with_head(crc32(salt, record), bytes),
+    };
+    if sum != number(bytes, 9) {
         return Found::Damage(next_mark(bytes));
     }
+    let place = (version != FIRST_VERSION).then(|| read_place(&bytes[SHORT_HEAD..HEAD])).flatten();
     match decoded(record) {
-        Some(record) if bytes[4] == VERSION => Found::Frame(HEAD + length, Box::new(record)),
-        _ => Found::Unknown(HEAD + length),
+        Some(record) if version == FIRST_VERSION => Found::Frame(head + length, None, Box::new(record)),
+        Some(record) if version == VERSION && place.is_some() => {
+            Found::Frame(head + length, place, Box::new(numbered(record, place)))
+        }
+        _ => Found::Unknown(head + length, place),
     }
 }
 
@@ -92,11 +115,21 @@ fn decoded(record: &[u8]) -> Option<Record> {
     }
 }
 
-/// The length of the frame that seems to begin here; nothing of it is verified.
-pub(super) fn length(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.get(..HEAD).filter(|head| head[..4] == MARK)?;
-    let length = u32::from_le_bytes([head[5], head[6], head[7], head[8]]);
-    usize::try_from(length).ok().filter(|length| *length <= LONGEST).map(|length| HEAD + length)
+/// The record with the number that its place gives it.
+fn numbered(mut record: Record, place: Option<Place>) -> Record {
+    if let (Record::Request(row), Some(Place { kind: Kind::Row, before })) = (&mut record, place) {
+        row.sequence = i64::try_from(before.refused().sequence).unwrap_or(i64::MAX);
+    }
+    record
+}
+
+fn read_place(bytes: &[u8]) -> Option<Place> {
+    let (kind, before) = bytes.split_first()?;
+    Some(Place { kind: Kind::parse(*kind)?, before: Count::parse(before)? })
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// How far it is from the first byte to where a frame may begin.
@@ -109,8 +142,9 @@ pub(super) fn next_mark(bytes: &[u8]) -> usize {
     from + whole.or_else(cut).unwrap_or(rest.len())
 }
 
-fn checksum(salt: u32, head: &[u8], record: &[u8]) -> u32 {
-    crc32(crc32(salt, head), record)
+/// The checksum of a record together with the head of its frame.
+fn with_head(record: u32, frame: &[u8]) -> u32 {
+    crc32(crc32(record, &frame[4..9]), &frame[SHORT_HEAD..HEAD])
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Reads what waits in a journal, whoever has it open. Changes nothing.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
 
 use super::frame::{self, Found};
-use super::{position, segment};
+use super::{position, run, segment};
 use crate::Record;
 use crate::rejected::put_aside;
 
@@ -19,6 +19,10 @@ pub struct Waiting {
     pub rows: HashSet<(Uuid, i64)>,
     /// Rows that the database refused and that were put aside.
     pub aside: HashSet<(Uuid, i64)>,
+    /// Records of a later release, which a start of that one ships.
+    pub unread: u64,
+    /// The highest number of each instance, as far as the journal still knows.
+    pub highest: Vec<(Uuid, i64)>,
 }
 
 /// Reads the journal in a folder; one that is not there holds nothing.
@@ -26,33 +30,49 @@ pub struct Waiting {
 /// # Errors
 /// That the disk cannot be read.
 pub fn waiting(folder: &Path) -> io::Result<Waiting> {
-    let mut waiting = Waiting { rows: HashSet::new(), aside: put_aside(folder)?.rows };
-    let at = position::read(folder);
-    let numbers = if folder.exists() { segment::list(folder)? } else { Vec::new() };
-    for number in numbers.into_iter().filter(|number| *number >= at.segment) {
-        let bytes = match fs::read(segment::path(folder, number)) {
+    if !folder.exists() {
+        return Ok(Waiting::default());
+    }
+    // before the rows: one that is kept meanwhile is not missed
+    let numbers = run::numbers(folder)?.into_iter();
+    let highest = numbers.map(|(run, number)| (run, i64::try_from(number).unwrap_or(i64::MAX))).collect();
+    let mut waiting = Waiting { aside: put_aside(folder)?.rows, highest, ..Waiting::default() };
+    let (at, runs) = (position::read(folder).unwrap_or_default().at, run::list(folder)?);
+    let whole =
+        segment::list_unread(folder)?.into_iter().map(|number| (number, segment::unread_path(folder, number), 0));
+    let left = segment::list(folder)?.into_iter().filter(|number| *number >= at.segment).map(|number| {
+        let from = if number == at.segment { usize::try_from(at.offset).unwrap_or(usize::MAX) } else { 0 };
+        (number, segment::path(folder, number), from)
+    });
+    for (number, path, from) in left.chain(whole) {
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             // shipped meanwhile
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let Some(salt) = segment::salt(&File::open(segment::path(folder, number))?)? else { continue };
-        let from = if number == at.segment { usize::try_from(at.offset).unwrap_or(usize::MAX) } else { 0 };
-        rows(bytes.get(from.max(segment::HEAD)..).unwrap_or_default(), salt, &mut waiting.rows);
+        let salt = segment::salt_in(&bytes).or_else(|| run::of_segment(&runs, number).map(|run| run.salt));
+        if let Some(salt) = salt {
+            rows(bytes.get(from.max(segment::HEAD)..).unwrap_or_default(), salt, &mut waiting);
+        }
     }
     Ok(waiting)
 }
 
-fn rows(mut bytes: &[u8], salt: u32, found: &mut HashSet<(Uuid, i64)>) {
+fn rows(mut bytes: &[u8], salt: u32, waiting: &mut Waiting) {
     while !bytes.is_empty() {
         let length = match frame::decode(bytes, salt) {
-            Found::Frame(length, record) => {
+            Found::Frame(length, _, record) => {
                 if let Record::Request(row) = *record {
-                    found.insert((row.instance, row.sequence));
+                    waiting.rows.insert((row.instance, row.sequence));
                 }
                 length
             }
-            Found::Unknown(length) | Found::Damage(length) => length,
+            Found::Unknown(length, _) => {
+                waiting.unread += 1;
+                length
+            }
+            Found::Damage(length) => length,
             // its end is not written, or never will be; what follows it may be whole
             Found::Needs(length) if length > bytes.len() => frame::next_mark(bytes),
             Found::Needs(length) => length,

@@ -1,19 +1,23 @@
-//! How a segment leaves the journal: removed, once the database has its records, or put aside, where it cannot be read.
+//! How a segment leaves the journal: removed, once the database has its records, or put aside, where it cannot be read. And
+//! what is told of records that cannot be.
 
 use std::fs;
 use std::io;
 use std::sync::atomic::Ordering;
 
-use log::error;
+use log::{error, warn};
 
-use super::{Journal, segment};
+use super::count::Loss;
+use super::position::Position;
+use super::run::Run;
+use super::{Journal, run, segment};
 
 impl Journal {
-    /// So many records are in the database, and with them all segments below a number.
-    pub(super) fn let_go(&self, below: u64, records: u64) {
-        self.no_longer_waiting(records);
+    /// So many records are in the database or lost, up to a place, and with them all segments before it.
+    pub(super) fn let_go(&self, to: Position, records: u64) {
+        self.no_longer_waiting(to, records);
         loop {
-            let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < below);
+            let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < to.segment);
             let Some(number) = number else { return };
             let path = segment::path(&self.folder, number);
             if let Err(error) = fs::remove_file(&path) {
@@ -34,7 +38,7 @@ impl Journal {
         {
             let mut disk = self.disk();
             if disk.current.number == number {
-                disk.begin(&self.folder, self.salt)?;
+                disk.begin(&self.folder, self.own.salt)?;
             }
         }
         let path = segment::path(&self.folder, number);
@@ -44,29 +48,55 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.is_dir() => true,
             Err(error) => return Err(error),
         };
-        let rows = {
+        {
             let mut disk = self.disk();
-            let rows = self.waiting().saturating_sub(disk.records_behind(number));
             disk.forget(number);
             self.bytes.store(disk.bytes, Ordering::Relaxed);
-            rows
-        };
-        self.no_longer_waiting(rows);
-        self.figures.lost("damaged", rows.max(1));
+        }
+        // what comes behind it tells how much that is, but not behind what an earlier release wrote
+        if number < self.own.first && run::of_segment(&self.old, number).is_none() {
+            self.figures.lost("damaged", 1);
+        }
         let file = aside.display();
         if gone {
-            error!(why, rows, file:% = path.display(); "a segment of the ledger's journal is gone, and its rows with it");
+            error!(why, file:% = path.display(); "a segment of the ledger's journal is gone, and its rows with it");
         } else {
-            error!(why, rows, file:%; "a segment of the ledger's journal cannot be read: it is put aside, and its rows are not in the database; \
+            error!(why, file:%; "a segment of the ledger's journal cannot be read: it is put aside, and its rows are not in the database; \
                 once it can be read, it is shipped at a start that finds it as a `.journal` of a number above all others");
         }
         Ok(())
     }
 
-    fn no_longer_waiting(&self, records: u64) {
-        // those of an earlier process may not have been counted
-        let _ = self
-            .waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| Some(waiting.saturating_sub(records)));
+    /// Tells of what was kept in a run and cannot be read any more.
+    pub(super) fn tell_loss(&self, salt: u32, loss: Loss) {
+        let Loss { rows, corrections, results } = loss;
+        let run = self.old.iter().find(|run| run.salt == salt).copied();
+        let run = run.or_else(|| (salt == self.own.salt).then(|| Run { end: self.disk().count, ..self.own }));
+        let instance = run.map_or_else(String::new, |run| run.instance.to_string());
+        let journal = self.folder.display();
+        error!(rows, results, corrections, instance, journal:%; "the ledger's journal is damaged, and rows in it are lost; `tollgate usage verify` tells which");
+        self.figures.lost("damaged", rows + results);
+        self.figures.lost_corrections(corrections);
+        if rows > 0
+            && let Some(run) = run
+            && let Err(error) = run.note_loss(&self.folder)
+        {
+            warn!(error:%, instance, journal:%; "the ledger cannot note which rows are lost");
+        }
+    }
+
+    /// All that earlier processes left was read.
+    pub(super) fn forget_old_runs(&self) {
+        for run in &self.old {
+            // the next start removes what is left of them
+            let _ = run.remove(&self.folder);
+        }
+    }
+
+    fn no_longer_waiting(&self, to: Position, records: u64) {
+        let disk = self.disk();
+        // what an earlier release left is counted only as far as it can be read
+        let left = if disk.is_end(to) { 0 } else { self.waiting().saturating_sub(records) };
+        self.waiting.store(left, Ordering::Relaxed);
     }
 }

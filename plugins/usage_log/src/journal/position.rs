@@ -1,14 +1,19 @@
 //! How far the journal has been read, kept in a file of its own. A position that is lost costs reading again, no more.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use plugin_api::private;
 use zlib_rs::crc32::crc32;
 
+use super::count::Count;
+
 const NAME: &str = "position";
-const LENGTH: usize = 20;
+/// The place and a checksum, all that earlier releases wrote; and with salt, count and another checksum.
+const SHORT: usize = 20;
+const LENGTH: usize = SHORT + 4 + Count::LENGTH + 4;
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,47 +24,58 @@ pub(super) struct Position {
     pub(super) offset: u64,
 }
 
+/// How far the journal was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// Up to there.
+    pub(super) at: Position,
+    /// The run that was read last, by its salt.
+    pub(super) salt: u32,
+    /// What was read of it.
+    pub(super) count: Count,
+}
+
 /// The file in which it is kept how far the journal was read: all before that is in the database.
 #[derive(Debug)]
 pub(super) struct PositionFile(File);
 
 impl PositionFile {
-    /// Opens it; the position is the very beginning if there is none, or it is damaged.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, Position)> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(folder.join(NAME))?;
-        let mut bytes = [0; LENGTH];
-        let position = match file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => parse(&bytes).unwrap_or_default(),
-            Err(_) => Position::default(),
-        };
-        Ok((Self(file), position))
+    /// Opens it, with what it holds; nothing if it is new or damaged.
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, Option<Kept>)> {
+        let options = private::options().read(true).write(true).create(true).truncate(false).open(folder.join(NAME));
+        let kept = read(folder);
+        Ok((Self(options?), kept))
     }
 
-    /// Keeps a position.
-    pub(super) fn keep(&self, position: Position) -> io::Result<()> {
+    /// Keeps how far the journal was read.
+    pub(super) fn keep(&self, Kept { at, salt, count }: Kept) -> io::Result<()> {
         let mut bytes = [0; LENGTH];
-        bytes[..8].copy_from_slice(&position.segment.to_le_bytes());
-        bytes[8..16].copy_from_slice(&position.offset.to_le_bytes());
+        bytes[..8].copy_from_slice(&at.segment.to_le_bytes());
+        bytes[8..16].copy_from_slice(&at.offset.to_le_bytes());
         let sum = crc32(0, &bytes[..16]);
-        bytes[16..].copy_from_slice(&sum.to_le_bytes());
+        bytes[16..SHORT].copy_from_slice(&sum.to_le_bytes());
+        bytes[SHORT..SHORT + 4].copy_from_slice(&salt.to_le_bytes());
+        bytes[SHORT + 4..LENGTH - 4].copy_from_slice(&count.bytes());
+        let sum = crc32(0, &bytes[..LENGTH - 4]);
+        bytes[LENGTH - 4..].copy_from_slice(&sum.to_le_bytes());
         self.0.write_all_at(&bytes, 0)
     }
 }
 
-/// The position that is kept in a folder, read only; the very beginning if there is none, or it is damaged.
-pub(super) fn read(folder: &Path) -> Position {
-    let read = std::fs::read(folder.join(NAME)).ok();
-    read.and_then(|bytes| bytes.try_into().ok()).and_then(|bytes| parse(&bytes)).unwrap_or_default()
+/// How far the journal in a folder was read; nothing if that is not known.
+pub(super) fn read(folder: &Path) -> Option<Kept> {
+    let bytes = std::fs::read(folder.join(NAME)).ok()?;
+    let place = verified(&bytes, SHORT)?;
+    let number = |at: usize| Some(u64::from_le_bytes(place.get(at..at + 8)?.try_into().ok()?));
+    let at = Position { segment: number(0)?, offset: number(8)? };
+    let run = verified(&bytes, LENGTH).and_then(|bytes| bytes.get(SHORT..)?.split_first_chunk::<4>());
+    let run = run.and_then(|(salt, count)| Some((u32::from_le_bytes(*salt), Count::parse(count)?)));
+    let (salt, count) = run.unwrap_or_default();
+    Some(Kept { at, salt, count })
 }
 
-fn parse(bytes: &[u8; LENGTH]) -> Option<Position> {
-    let (place, sum) = bytes.split_at(16);
-    if crc32(0, place).to_le_bytes() != *sum {
-        return None;
-    }
-    let (segment, offset) = place.split_at(8);
-    Some(Position {
-        segment: u64::from_le_bytes(segment.try_into().ok()?),
-        offset: u64::from_le_bytes(offset.try_into().ok()?),
-    })
+/// The first so many bytes without the checksum at their end, if it is right.
+fn verified(bytes: &[u8], length: usize) -> Option<&[u8]> {
+    let (content, sum) = bytes.get(..length)?.split_last_chunk::<4>()?;
+    (crc32(0, content).to_le_bytes() == *sum).then_some(content)
 }

@@ -1,5 +1,7 @@
+mod blows;
 mod damage;
 mod disk;
+mod released;
 
 use std::fs;
 
@@ -35,7 +37,7 @@ pub(super) const PLENTY: u64 = 1 << 30;
 fn record(number: i64) -> Record {
     Record::Request(Box::new(Row {
         id: Uuid::from_u128(1),
-        sequence: number,
+        request_bytes: number,
         path: "/v1/messages".into(),
         ..Row::default()
     }))
@@ -53,7 +55,7 @@ fn keep(journal: &Journal, numbers: impl IntoIterator<Item = i64>) {
 
 fn numbers(records: &[Record]) -> Vec<i64> {
     let number = |record: &Record| match record {
-        Record::Request(row) => row.sequence,
+        Record::Request(row) => row.request_bytes,
         Record::Batch(_) => -1,
     };
     records.iter().map(number).collect()

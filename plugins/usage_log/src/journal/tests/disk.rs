@@ -102,7 +102,7 @@ async fn a_segment_that_fills_the_journal_ends_and_makes_room() {
 }
 
 /// Reads as the shipper does, until nothing is left or it has failed so often: what it read.
-fn drain_failing(reader: &mut Reader, attempts: u32) -> Vec<i64> {
+pub(super) fn drain_failing(reader: &mut Reader, attempts: u32) -> Vec<i64> {
     let (mut all, mut failed) = (Vec::new(), 0);
     while failed < attempts {
         match reader.next_batch(7, usize::MAX) {
@@ -118,7 +118,7 @@ fn drain_failing(reader: &mut Reader, attempts: u32) -> Vec<i64> {
 }
 
 /// More attempts than any place is worth.
-const MANY: u32 = 100;
+pub(super) const MANY: u32 = 100;
 
 #[test]
 fn a_segment_that_cannot_be_opened_holds_up_those_behind_it_for_a_while_only() {
@@ -181,17 +181,16 @@ fn the_segment_that_is_written_to_is_not_written_to_any_more_once_it_cannot_be_r
 }
 
 #[test]
-fn rows_of_an_earlier_run_are_counted_where_they_can_be_and_those_that_cannot_be_read_are_lost() {
+fn rows_of_an_earlier_run_are_counted_and_those_that_cannot_be_read_are_lost() {
     let folder = Folder::new();
     keep(&folder.open(16_000).0, 0..30);
     let (journal, mut reader) = folder.open(16_000);
     let second = folder.segments().remove(1);
     let _away = Away::of(&second);
-    let counted = reader.count_old();
-    assert!((1..30).contains(&counted));
-    assert_eq!(journal.waiting(), counted);
+    assert_eq!((reader.count_old(), journal.waiting()), (30, 30));
     keep(&journal, [30]);
     let found = drain_failing(&mut reader, MANY);
-    assert_eq!((found.len() as u64, found.last(), journal.waiting()), (counted + 1, Some(&30), 0));
-    assert_eq!(lost(&journal, "damaged"), 1, "nobody knows how many");
+    assert!(found.len() < 31);
+    assert_eq!((found.last(), journal.waiting()), (Some(&30), 0));
+    assert_eq!(lost(&journal, "damaged"), 31 - found.len() as u64);
 }
