@@ -137,11 +137,12 @@ pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()
 ///
 /// # Errors
 /// That a plugin panicked.
-pub fn show_chunk(bytes: &Bytes, last: bool, x: &mut Exchange) -> Result<()> {
+pub fn show_chunk(bytes: &Bytes, part: Part, x: &mut Exchange) -> Result<()> {
     if x.seats.is_empty() {
         return Ok(());
     }
-    x.seats.response_chunk(&Chunk { bytes, last }).map_err(|plugin| panicked(x, plugin))
+    let (last, complete) = (part == Part::Last, part == Part::Complete);
+    x.seats.response_chunk(&Chunk { bytes, last, complete }).map_err(|plugin| panicked(x, plugin))
 }
 
 fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {

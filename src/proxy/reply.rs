@@ -69,7 +69,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
-                    passing::show_chunk(&body, true, x)?;
+                    passing::show_chunk(&body, Part::Last, x)?;
                 }
                 x.passing(session, body.len() as u64, Part::Last);
                 whole(session, body).await?;
@@ -150,7 +150,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
         {
             x.reading.told(answer, &mut x.outcome);
         }
-        passing::show_chunk(&bytes, last, x)?;
+        passing::show_chunk(&bytes, part, x)?;
         x.passing(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;

@@ -68,8 +68,8 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut
     }
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);
-    passing::show_chunk(bytes, last, x)?;
     let part = passing::part(last, x);
+    passing::show_chunk(bytes, part, x)?;
     x.passing(session, bytes.len() as u64, part);
     Ok(())
 }

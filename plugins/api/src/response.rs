@@ -23,4 +23,6 @@ pub struct Chunk<'a> {
     pub bytes: &'a Bytes,
     /// Whether the body is complete with them. A broken body never says so.
     pub last: bool,
+    /// Whether the answer says that it is complete with them (`[DONE]`), although the end of its body has not come.
+    pub complete: bool,
 }

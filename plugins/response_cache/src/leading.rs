@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use plugin_api::{Answer, Chunk, End, Outcome, Outlive, ResponseHead};
+use plugin_api::{Answer, Bytes, Chunk, End, Outcome, Outlive, ResponseHead};
 
 use crate::ResponseCache;
 use crate::asked::{Asked, Key, tells_apart};
@@ -36,14 +36,16 @@ pub(crate) struct Leading {
     told: bool,
     /// That, until it is kept with the answer; none of an answer that the next call would not get.
     answer: Option<Box<Answer>>,
+    /// Bytes with which it may be complete, until it has been told what it says of itself.
+    held_back: Bytes,
 }
 
 impl Leading {
     pub(crate) fn new(lead: Lead, key: Key, asked: &Asked, model: &str, epoch: Epoch) -> Self {
         let (tenant, upstream, model) = (asked.tenant.clone(), asked.upstream.clone(), model.into());
         let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
-        let (head, answer) = (None, None);
-        Self { lead, key, tenant, model, upstream, epoch, head, may_be_kept, error, whole, told, answer }
+        let (head, answer, held_back) = (None, None, Bytes::new());
+        Self { lead, key, tenant, model, upstream, epoch, head, may_be_kept, error, whole, told, answer, held_back }
     }
 
     /// Who keeps the call going after its client has left.
@@ -83,12 +85,13 @@ impl Leading {
         }
         let flight = &self.lead.flight;
         if flight.has_begun() {
-            let kept = flight.push(chunk.bytes, cache.budget);
-            if !kept {
-                // one who came late could not have all of it
-                self.lead.close();
+            if (chunk.last || chunk.complete) && !self.told {
+                // those who share it may take these for its end, and must know then what it says of itself
+                self.held_back = chunk.bytes.clone();
+                return;
             }
-            if chunk.last && self.told {
+            self.push(chunk.bytes, cache);
+            if chunk.last {
                 self.end_whole(cache);
             }
         } else if self.error.len() + chunk.bytes.len() <= LARGEST_ERROR {
@@ -108,17 +111,23 @@ impl Leading {
             if let Some(answer) = &outcome.answer {
                 flight.tell(answer);
             }
-            // a fallback's answer, perhaps of another model, is not what the next call would get
-            let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
-            self.answer = outcome.answer.clone().filter(|_| own).map(Box::new);
-            if self.whole {
-                self.end_whole(cache);
-            }
+            let held_back = std::mem::take(&mut self.held_back);
+            self.push(&held_back, cache);
+            self.answer = self.own(outcome);
+        }
+        if self.whole {
+            self.end_whole(cache);
         }
     }
 
     /// The exchange is over.
     pub(crate) fn end(mut self, outcome: &Outcome, cache: &ResponseCache) {
+        if self.whole && !self.told {
+            self.ending(outcome, cache);
+        }
+        if self.answer.is_none() && self.head.is_some() {
+            self.answer = self.own(outcome);
+        }
         let flight = &self.lead.flight;
         if flight.has_begun() {
             // a stream may be complete before its last byte; what is compressed has an end of its own
@@ -142,9 +151,32 @@ impl Leading {
         }
     }
 
-    /// All of the answer has come: those who share it end, and it is kept, if it may be.
+    /// Hands bytes on to those who share it.
+    fn push(&mut self, bytes: &[u8], cache: &ResponseCache) {
+        if !self.lead.flight.push(bytes, cache.budget) {
+            // one who came late could not have all of it
+            self.lead.close();
+        }
+    }
+
+    /// What the answer says of itself, if it is what the next call would get: not that of a fallback, perhaps of another model.
+    fn own(&self, outcome: &Outcome) -> Option<Box<Answer>> {
+        let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
+        outcome.answer.clone().filter(|_| own).map(Box::new)
+    }
+
+    /// All of the answer has come: nobody joins any more, those who share it end, and it is kept, if it may be.
     fn end_whole(&mut self, cache: &ResponseCache) {
-        self.lead.flight.end(Ended::Whole);
+        if self.lead.flight.has_begun() {
+            self.lead.flight.end(Ended::Whole);
+            self.keep(cache);
+        }
+        // by now the next one finds it kept, or has to ask; an error goes to those who wait once it is known whose it is
+        self.lead.close();
+    }
+
+    /// Keeps the answer, if it may be and it is known what it says of itself.
+    fn keep(&mut self, cache: &ResponseCache) {
         let Some(answer) = self.answer.take() else { return };
         let may_be_kept =
             self.may_be_kept && self.head.as_ref().is_some_and(|head| entry::may_be_kept(head.status, &answer));

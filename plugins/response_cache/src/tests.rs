@@ -41,6 +41,8 @@ struct Exchange<'a> {
     cache: &'a ResponseCache,
     state: State,
     call: ModelCall,
+    /// What its answer says of itself when its last bytes come, if that is known by then.
+    says: Option<Answer>,
 }
 
 impl<'a> Exchange<'a> {
@@ -49,7 +51,7 @@ impl<'a> Exchange<'a> {
         assert!(matches!(cache.request_head(&mut state, &mut request.head()).await, Flow::Continue));
         let flow = cache.request_body(&mut state, &mut call).await;
         let reply = if let Flow::Answer(reply) = flow { Some(reply) } else { None };
-        (Self { cache, state, call }, reply)
+        (Self { cache, state, call, says: None }, reply)
     }
 
     /// The answer's head comes from upstream; the value of `x-cache`.
@@ -64,9 +66,13 @@ impl<'a> Exchange<'a> {
     }
 
     fn chunk(&mut self, text: &str, last: bool) {
-        self.cache.response_chunk(&mut self.state, &Chunk { bytes: &Bytes::copy_from_slice(text.as_bytes()), last });
+        self.cache.response_chunk(
+            &mut self.state,
+            &Chunk { bytes: &Bytes::copy_from_slice(text.as_bytes()), last, complete: false },
+        );
         if last {
-            self.cache.ending(&mut self.state, &Outcome::begun(Uuid::nil(), SystemTime::now()));
+            let outcome = Outcome { answer: self.says.clone(), ..Outcome::begun(Uuid::nil(), SystemTime::now()) };
+            self.cache.ending(&mut self.state, &outcome);
         }
     }
 

@@ -115,7 +115,7 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
         let _ = plugin.request_head(&mut entry, &mut request.head()).await;
         let _ = plugin.request_body(&mut entry, &mut TestCall::new().max_tokens(9).to(Endpoint::Messages)).await;
         for (bytes, last) in [("1234", false), ("verysecret", false), ("", true)] {
-            plugin.response_chunk(&mut entry, &Chunk { bytes: &bytes.into(), last });
+            plugin.response_chunk(&mut entry, &Chunk { bytes: &bytes.into(), last, complete: false });
         }
         plugin.ending(&mut entry, &completed(5));
         plugin.log(&mut entry, &completed(500));

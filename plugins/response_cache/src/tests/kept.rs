@@ -33,7 +33,11 @@ async fn only_whole_answers_without_a_fault_are_kept() {
         }
         exchange.head(status, &all).await;
         exchange.chunk(body, last);
-        exchange.log(answer);
+        if last {
+            exchange.log(answer);
+        } else {
+            exchange.fail(End::UpstreamFailed);
+        }
     }
     ask(&cache, &request(), call(), "fine").await;
     assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");

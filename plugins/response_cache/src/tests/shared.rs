@@ -29,6 +29,7 @@ async fn same_calls_under_way_are_one_and_all_get_every_piece_as_it_comes() {
             assert_eq!(body.next().now_or_never().unwrap().unwrap().unwrap(), piece);
         }
     }
+    leader.says = Some(complete());
     leader.chunk("", true);
     for body in &mut bodies {
         assert!(body.next().now_or_never().unwrap().is_none());
