@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use log::{debug, error};
+use plugin_api::LogLimit;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -78,6 +79,7 @@ pub async fn serve(socket: TcpListener, admin: Arc<Admin>) {
 
 async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let failures = LogLimit::new();
     // never closed, so there is always a slot to come
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match socket.accept().await {
@@ -89,7 +91,9 @@ async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
                 });
             }
             Err(error) => {
-                error!(error:%; "cannot accept a connection to the admin listener");
+                if let Some(suppressed) = failures.pass(error.kind()) {
+                    error!(error:%, suppressed; "cannot accept a connection to the admin listener");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

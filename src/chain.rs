@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use log::error;
-use plugin_api::{BatchResult, Chunk, Flow, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
+use plugin_api::{BatchResult, Chunk, Flow, LogLimit, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
 
 /// The plugins of a route, top to bottom.
 #[derive(Clone, Default)]
@@ -273,7 +273,10 @@ fn proceed(plugin: &'static str, flow: Option<Flow>) -> Result<(), Stop> {
 }
 
 fn told_of_panic(plugin: &'static str) -> &'static str {
-    error!(plugin; "plugin panicked; its request fails, the others go on");
+    static PANICS: LogLimit<&str> = LogLimit::new();
+    if let Some(suppressed) = PANICS.pass(plugin) {
+        error!(plugin, suppressed; "plugin panicked; its request fails, the others go on");
+    }
     plugin
 }
 

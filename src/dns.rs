@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use log::{info, warn};
+use plugin_api::LogLimit;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -38,6 +39,8 @@ pub struct Name {
     looking: tokio::sync::Mutex<()>,
     /// Whether a look-up has ended, however it went.
     answered: AtomicBool,
+    /// What is written of look-ups in vain, by the kind of their error; `None` where nobody answers.
+    failures: LogLimit<Option<std::io::ErrorKind>>,
 }
 
 impl Resolver {
@@ -57,6 +60,7 @@ impl Resolver {
                 changes: self.changes.clone(),
                 looking: Default::default(),
                 answered: AtomicBool::new(false),
+                failures: LogLimit::new(),
             });
             *known = Arc::downgrade(&name);
             self.asked.notify_one();
@@ -138,8 +142,16 @@ impl Name {
         match timeout(LIMIT, tokio::net::lookup_host((host, self.port))).await {
             Ok(Ok(found)) => self.found(found.collect()),
             // the last known addresses stay in use
-            Ok(Err(error)) => warn!(host, error:%; "server name not resolved; check the name and the DNS"),
-            Err(_) => warn!(host; "DNS does not answer; the last known addresses stay in use"),
+            Ok(Err(error)) => {
+                if let Some(suppressed) = self.failures.pass(Some(error.kind())) {
+                    warn!(host, error:%, suppressed; "server name not resolved; check the name and the DNS");
+                }
+            }
+            Err(_) => {
+                if let Some(suppressed) = self.failures.pass(None) {
+                    warn!(host, suppressed; "DNS does not answer; the last known addresses stay in use");
+                }
+            }
         }
         self.answered.store(true, Ordering::Release);
     }

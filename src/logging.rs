@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use plugin_api::LogLimit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +62,9 @@ pub fn init(settings: &LogSettings) {
         std::panic::set_hook(Box::new(|panic| {
             let message = panic.payload_as_str().unwrap_or("no message");
             let at = panic.location().map(ToString::to_string).unwrap_or_default();
-            log::error!(at = at.as_str(); "panic: {message}");
+            if let Some(suppressed) = PANICS.pass(at.clone()) {
+                log::error!(at = at.as_str(), suppressed; "panic: {message}");
+            }
         }));
     }
     set(settings);
@@ -91,6 +94,11 @@ impl LogLevel {
 static LOGGER: Logger =
     Logger { text: AtomicBool::new(false), libraries: AtomicBool::new(false), lost: AtomicU64::new(0) };
 
+/// What is written of panics, by their places.
+static PANICS: LogLimit<String> = LogLimit::new();
+/// What is written of the errors of libraries, by their places in them.
+static LIBRARIES: LogLimit<(Option<&str>, Option<u32>)> = LogLimit::new();
+
 struct Logger {
     text: AtomicBool,
     /// Whether libraries may speak below `error`.
@@ -111,16 +119,32 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let write = if self.text.load(Ordering::Relaxed) { line::text } else { line::json };
-        let mut line = Vec::with_capacity(256);
-        write(&mut line, record, SystemTime::now());
-        self.put(&line);
+        // a library's error may be a client's doing, and as frequent as it likes
+        if record.level() == Level::Error && is_chatty_library(record.target()) {
+            match LIBRARIES.pass((record.file_static(), record.line())) {
+                None => return,
+                Some(0) => {}
+                Some(suppressed) => {
+                    let args = record.args();
+                    let counted = format_args!("{args} ({suppressed} such lines suppressed)");
+                    return self.write(&record.to_builder().args(counted).build());
+                }
+            }
+        }
+        self.write(record);
     }
 
     fn flush(&self) {}
 }
 
 impl Logger {
+    fn write(&self, record: &Record<'_>) {
+        let write = if self.text.load(Ordering::Relaxed) { line::text } else { line::json };
+        let mut line = Vec::with_capacity(256);
+        write(&mut line, record, SystemTime::now());
+        self.put(&line);
+    }
+
     /// Writes a line whole and at once, so that lines of several threads do not mix. Where standard error is a pipe that
     /// nobody empties, the line is lost: no request waits for a log. How many were lost stands before the next that is not.
     fn put(&self, line: &[u8]) {

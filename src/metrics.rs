@@ -14,7 +14,7 @@ mod upstreams;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use plugin_api::Outcome;
+use plugin_api::{LogLimit, Outcome};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -158,7 +158,10 @@ impl Metrics {
         families.extend(servers::families(servers));
         families.extend(memory::families());
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-            log::error!(error:%; "metrics cannot be written");
+            static FAILURES: LogLimit = LogLimit::new();
+            if let Some(suppressed) = FAILURES.pass(()) {
+                log::error!(error:%, suppressed; "metrics cannot be written");
+            }
         }
         text
     }
@@ -181,4 +184,12 @@ fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prome
 #[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
 fn sound<T>(result: prometheus::Result<T>) -> T {
     result.expect("a constant name is valid and used once")
+}
+
+/// Tells of a metric that a library refuses to make, which may be asked for with every request.
+fn cannot_be_made(error: &prometheus::Error) {
+    static FAILURES: LogLimit = LogLimit::new();
+    if let Some(suppressed) = FAILURES.pass(()) {
+        log::error!(error:%, suppressed; "a metric cannot be made");
+    }
 }

@@ -110,6 +110,7 @@ pub async fn serve(listener: TcpListener, settings: Settings) -> io::Result<()> 
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let simulator = Arc::new(Simulator::new(listener.local_addr()?, settings));
     let mut connections = JoinSet::new();
+    let failures = plugin_api::LogLimit::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -117,7 +118,9 @@ pub async fn serve(listener: TcpListener, settings: Settings) -> io::Result<()> 
                     connections.spawn(converse(stream, simulator.clone()));
                 }
                 Err(error) => {
-                    log::warn!("accept failed: {error}");
+                    if let Some(suppressed) = failures.pass(error.kind()) {
+                        log::warn!(error:%, suppressed; "accept failed");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

@@ -45,7 +45,7 @@ impl Requests {
         }
         drop(domains);
         if let Err(error) = self.count_first(domain, outcome) {
-            log::error!(domain, error:%; "a metric cannot be made");
+            super::cannot_be_made(&error);
         }
     }
 

@@ -112,7 +112,7 @@ impl Tokens {
         drop(known);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = known.learn(&self.registry, &one) {
-            log::error!(domain, model, error:%; "a metric cannot be made");
+            super::cannot_be_made(&error);
             return;
         }
         known.count(&one);

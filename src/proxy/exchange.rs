@@ -13,8 +13,8 @@ use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Outcome, Outlive, Uuid,
-    shortened,
+    AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, LogLimit, Outcome, Outlive,
+    Uuid, shortened,
 };
 use tokio::time::Instant;
 
@@ -32,6 +32,9 @@ use super::head::Present;
 use super::reading::Reading;
 use super::snapshot::{Route, Snapshot};
 use super::watch::{Expired, Watch};
+
+/// What is written of exchanges that nobody saw end.
+static CUT: LogLimit = LogLimit::new();
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
 pub struct Exchange {
@@ -426,7 +429,10 @@ impl Exchange {
             None => {
                 self.outcome.end = End::Aborted;
                 self.outcome.error = Some("aborted");
-                error!(id:% = self.outcome.id, path = self.outcome.path; "exchange cut short by a stop or a fault");
+                if let Some(suppressed) = CUT.pass(()) {
+                    let (id, path) = (self.outcome.id, &*self.outcome.path);
+                    error!(id:%, path, suppressed; "exchange cut short by a stop or a fault");
+                }
                 return;
             }
         };

@@ -1,14 +1,20 @@
 //! What can go wrong in an exchange: how it ends by it, what the operator and the client are told. Decides nothing.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use log::{debug, warn};
 use pingora_error::ErrorType;
-use plugin_api::{End, ErrorKind, Outcome};
+use plugin_api::{End, ErrorKind, LogLimit, Outcome};
 
 use crate::balance::FaultKind;
 
 /// The error by which a hook tells that a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
+
+/// What is written of failures, by the upstream, the server and the word for it.
+static FAILURES: LogLimit<Kind> = LogLimit::new();
+type Kind = (Option<Arc<str>>, Option<Arc<str>>, &'static str);
 
 /// A failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,14 +128,19 @@ impl Failure {
         }
     }
 
-    /// Tells the operator.
+    /// Tells the operator: of the first failure of its kind at once, then once a minute. Each stands in the access log.
     pub fn tell(self, outcome: &Outcome) {
         let (id, error) = (outcome.id, self.word());
         let (upstream, server) = (outcome.upstream.as_deref().unwrap_or("-"), outcome.server.as_deref().unwrap_or("-"));
         match self {
             Self::ClientGone | Self::BadRequest => debug!(id:%, error; "{}", self.advice()),
             Self::PluginPanic => {} // the chain has told
-            _ => warn!(id:%, error, upstream, server, attempts = outcome.attempts; "{}", self.advice()),
+            _ => match FAILURES.pass((outcome.upstream.clone(), outcome.server.clone(), error)) {
+                Some(suppressed) => {
+                    warn!(id:%, error, upstream, server, attempts = outcome.attempts, suppressed; "{}", self.advice());
+                }
+                None => debug!(id:%, error, upstream, server, attempts = outcome.attempts; "{}", self.advice()),
+            },
         }
     }
 

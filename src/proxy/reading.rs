@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{Answer, BatchResult, Outcome};
+use plugin_api::{Answer, BatchResult, LogLimit, Outcome};
 
 use crate::dialect::{BatchReader, Reader};
 
@@ -52,7 +52,10 @@ impl Reading {
             }
         }));
         if read.is_err() {
-            error!("the reader of answers panicked; the answer passes unread");
+            static PANICS: LogLimit = LogLimit::new();
+            if let Some(suppressed) = PANICS.pass(()) {
+                error!(suppressed; "the reader of answers panicked; the answer passes unread");
+            }
             *self = Self::Nothing;
         }
         found

@@ -9,7 +9,7 @@ use log::debug;
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
-use plugin_api::Reply;
+use plugin_api::{LogLimit, Reply};
 use tokio::time::Instant;
 
 use crate::balance::{Fault, FaultKind, RetryOn};
@@ -168,7 +168,10 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
         _ => Failure::Internal,
     });
     if failure == Failure::Internal {
-        log::error!(id:% = x.outcome.id, error:%; "{}", failure.advice());
+        static FAULTS: LogLimit = LogLimit::new();
+        if let Some(suppressed) = FAULTS.pass(()) {
+            log::error!(id:% = x.outcome.id, error:%, suppressed; "{}", failure.advice());
+        }
     } else {
         failure.tell(&x.outcome);
     }

@@ -1,16 +1,21 @@
 //! A fallback upstream takes over from one that is exhausted, with the model that the YAML names for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use log::warn;
 use pingora_error::{Error, ErrorType, Result};
-use plugin_api::{BODIES, Edit, Endpoint, run_blocking};
+use plugin_api::{BODIES, Edit, Endpoint, LogLimit, run_blocking};
 
 use crate::balance::Fallback;
 use crate::dialect;
 
 use super::exchange::{Exchange, ReadBody};
 use super::request::READ_IN_LINE;
+
+/// What is written of them, by the upstream that is exhausted.
+static TAKEOVERS: LogLimit<Arc<str>> = LogLimit::new();
 
 /// Goes on with the fallback of the present upstream; `false` if it has none.
 ///
@@ -20,7 +25,9 @@ pub async fn enter(x: &mut Exchange) -> Result<bool> {
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(false) };
     let Some((fallback, settings)) = &upstream.fallback else { return Ok(false) };
     let (from, to) = (&*upstream.name, &*fallback.name);
-    warn!(id:% = x.outcome.id, upstream = from, fallback = to; "upstream exhausted; its fallback takes over");
+    if let Some(suppressed) = TAKEOVERS.pass(upstream.name.clone()) {
+        warn!(id:% = x.outcome.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
+    }
     x.outcome.upstream = Some(fallback.name.clone());
     x.attempts.upstream = Some(fallback.clone());
     x.attempts.tried.clear();

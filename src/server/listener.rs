@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use log::error;
+use plugin_api::LogLimit;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
@@ -106,6 +107,7 @@ async fn accept(
     service: Service,
 ) {
     let label = local.to_string();
+    let failures = LogLimit::new();
     loop {
         let accepted = tokio::select! {
             _ = stopped.changed() => return,
@@ -121,7 +123,10 @@ async fn accept(
                 }
             }
             Err(error) => {
-                error!(listener = label.as_str(), error:%; "cannot accept a connection; raise the limit of open files");
+                if let Some(suppressed) = failures.pass(error.kind()) {
+                    let listener = label.as_str();
+                    error!(listener, error:%, suppressed; "cannot accept a connection; raise the limit of open files");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

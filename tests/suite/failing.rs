@@ -1,6 +1,7 @@
 //! Servers that fail: what counts against them, how long they are left out, how they return, and who takes over.
 
 mod fallback;
+mod log_lines;
 mod storms;
 
 use serde_json::Value;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use plugin_api::LogLimit;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -146,7 +147,10 @@ impl Shipper {
         self.link(&mut batch).await?;
         self.write(&batch).await?;
         if let Err(error) = self.reader.done(&batch) {
-            warn!(error:%; "the ledger cannot note how far its journal was read; a restart reads some of it again");
+            static UNNOTED: LogLimit = LogLimit::new();
+            if let Some(suppressed) = UNNOTED.pass(()) {
+                warn!(error:%, suppressed; "the ledger cannot note how far its journal was read; a restart reads some of it again");
+            }
         }
         self.progress.note();
         Ok(Round::Shipped { more })
@@ -219,8 +223,11 @@ impl Shipper {
         }
         let took = began.elapsed();
         if took > slow {
-            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            warn!(milliseconds, rows = records.len(); "the database was slow to take a batch of the ledger");
+            static SLOW: LogLimit = LogLimit::new();
+            if let Some(suppressed) = SLOW.pass(()) {
+                let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                warn!(milliseconds, rows = records.len(), suppressed; "the database was slow to take a batch of the ledger");
+            }
         }
         let figures = self.reader.journal().figures();
         figures.written(new, known, took);

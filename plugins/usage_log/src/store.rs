@@ -20,6 +20,7 @@ mod watch;
 
 use std::slice;
 
+use plugin_api::LogLimit;
 use uuid::Uuid;
 
 use self::postgres::Postgres;
@@ -92,7 +93,10 @@ impl Store {
             return written;
         }
         let without = self.write_as_is(slice::from_ref(&bare)).await?;
-        log::warn!(why = why.as_str(); "the database refuses a record; it is kept without its bodies");
+        static REFUSED: LogLimit = LogLimit::new();
+        if let Some(suppressed) = REFUSED.pass(()) {
+            log::warn!(why = why.as_str(), suppressed; "the database refuses a record; it is kept without its bodies");
+        }
         Ok(without)
     }
 

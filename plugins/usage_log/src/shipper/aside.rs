@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use log::error;
+use plugin_api::LogLimit;
 
 use crate::journal::Journal;
 use crate::{Record, rejected};
+
+/// What is written of them; each has its line in the file.
+static REJECTED: LogLimit<&str> = LogLimit::new();
 
 /// Puts a record aside. It is counted as lost where even that is not possible.
 pub(super) fn put(journal: &Arc<Journal>, record: &Record, why: &str) {
@@ -19,10 +23,16 @@ pub(super) fn put(journal: &Arc<Journal>, record: &Record, why: &str) {
     let path = rejected::path(journal.folder());
     let file = path.display();
     match kept {
-        Ok(()) => error!(id:%, why, file:%; "the database rejects a row of the ledger; it is put aside"),
+        Ok(()) => {
+            if let Some(suppressed) = REJECTED.pass("kept") {
+                error!(id:%, why, file:%, suppressed; "the database rejects a row of the ledger; it is put aside");
+            }
+        }
         Err(error) => {
             figures.lost("row", 1);
-            error!(id:%, why, error:%, file:%; "the database rejects a row of the ledger, and it cannot be put aside");
+            if let Some(suppressed) = REJECTED.pass("lost") {
+                error!(id:%, why, error:%, file:%, suppressed; "the database rejects a row of the ledger, and it cannot be put aside");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use plugin_api::LogLimit;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, IntCounter};
@@ -69,6 +70,9 @@ impl Collector for StoreMetrics {
 /// The longest that anything may take that takes as long as it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
+/// What is written of slow statements.
+static SLOW: LogLimit<String> = LogLimit::new();
+
 /// Runs statements against the clock.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
@@ -89,7 +93,9 @@ impl Watch {
         let took = begun.elapsed();
         if took >= self.slow {
             self.metrics.slow.inc();
-            log::warn!(statement, seconds = took.as_secs_f64(); "Slow SQL query detected");
+            if let Some(suppressed) = SLOW.pass(statement.to_owned()) {
+                log::warn!(statement, seconds = took.as_secs_f64(), suppressed; "Slow SQL query detected");
+            }
         }
         result.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| match error {
             sqlx::Error::PoolTimedOut => StoreError::Unavailable(format!("no answer within {limit:?}")),
