@@ -6,6 +6,7 @@ mod h2_heads;
 mod incoming_head;
 mod listener;
 mod listeners;
+mod opening;
 mod refused;
 mod running;
 mod source;
@@ -32,6 +33,7 @@ use crate::proxy::{Lasting, Snapshot};
 
 use running::{Running, Stopped};
 
+pub use connection::Connection;
 pub use source::Source;
 
 /// How long the first look-up of the servers' names may hold up the start.

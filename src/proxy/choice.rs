@@ -11,15 +11,11 @@ use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use crate::balance::{Ask, Lease, Pool, Refusal};
+use crate::server::Connection;
 
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::takeover;
-
-/// How often it is looked whether a client is still there that has not sent all of its body, while it waits.
-const LOOK: Duration = Duration::from_millis(250);
-/// What `TCP_INFO` says of a connection whose peer has closed or reset it (Linux: `TCP_CLOSE`, `TCP_CLOSE_WAIT`).
-const CLOSED: [u8; 2] = [7, 8];
 
 /// How a further attempt is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,13 +220,13 @@ async fn client_leaves(session: &mut Session) -> Box<Error> {
     let error = match &mut *session.downstream_session {
         ServerSession::H2(h2) => h2.idle().await.err(),
         downstream if body_is_read => downstream.read_body_or_idle(true).await.err(),
-        downstream => loop {
-            tokio::time::sleep(LOOK).await;
-            let socket = downstream.digest().and_then(|digest| digest.socket_digest.as_ref());
-            if socket.and_then(|socket| socket.tcp_info()).is_some_and(|info| CLOSED.contains(&info.tcpi_state)) {
-                break None;
+        downstream => {
+            match downstream.as_http1().and_then(|session| Connection::of(session.stream())) {
+                Some(connection) => connection.closed().await,
+                None => std::future::pending().await,
             }
-        },
+            None
+        }
     };
     error.unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "the client left while it waited"))
 }

@@ -13,10 +13,11 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID,
 };
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +28,7 @@ use crate::proxy::Watch;
 
 use super::h2_heads::{H2Heads, NoMemory};
 use super::incoming_head::{IncomingHead, TooMuch};
+use super::opening::{Opening, PREFACE};
 use super::refused;
 use super::stall::Stall;
 
@@ -43,6 +45,7 @@ pub struct Connection {
     accepted: SystemTime,
     patience: Patience,
     stall: Stall,
+    opening: Opening,
     heads: Heads,
     fd: RawFd,
     refusal: Option<oneshot::Sender<Refused>>,
@@ -211,8 +214,8 @@ impl Connection {
         bounds: HeadBounds,
     ) -> Self {
         let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
-        let (stall, refusal) = (Stall::default(), Some(bounds.refusal));
-        Self { stream, ssl: None, alpn: None, socket, accepted, patience, stall, heads, fd, refusal }
+        let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
+        Self { stream, ssl: None, alpn: None, socket, accepted, patience, stall, opening, heads, fd, refusal }
     }
 
     fn speaks_h2(&mut self) {
@@ -230,6 +233,23 @@ impl Connection {
             Some(Ok(())) => Poll::Pending,
             _ => taken(),
         }
+    }
+
+    /// The connection behind Pingora's view of it.
+    #[must_use]
+    pub fn of(stream: &Stream) -> Option<&Self> {
+        (**stream).as_any().downcast_ref()
+    }
+
+    /// Waits until the client has closed its side, or the connection broke. Reads nothing.
+    pub async fn closed(&self) {
+        let socket = match &self.stream {
+            Transport::Plain(stream) => stream.get_ref(),
+            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Taken => return,
+        };
+        // readable data, which may wait there all the while, does not wake this; an error is one way to be closed
+        let _ = socket.ready(Interest::PRIORITY | Interest::ERROR).await;
     }
 
     /// Whether HTTP/2 was agreed on in its TLS handshake.
@@ -262,7 +282,7 @@ impl AsyncRead for Connection {
             }
         }
         let before = buf.filled().len();
-        let read = self.stream.poll_read(cx, buf, most);
+        let read = if self.opening.hands_out(buf) { Poll::Ready(Ok(())) } else { self.stream.poll_read(cx, buf, most) };
         if buf.filled().len() > before {
             let sent = Watch::client_sent();
             let bytes = &buf.filled()[before..];
@@ -342,35 +362,20 @@ impl Shutdown for Connection {
 
 #[async_trait]
 impl Peek for Connection {
-    /// Waits until all of `buf` has come, or until what has come cannot be an HTTP/2 preface.
+    /// Waits until an HTTP/2 preface has come, or bytes that begin none. They are read again from here.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        let Transport::Plain(stream) = &self.stream else { return Ok(false) };
-        let peeked = self.patience.with(peek_preface(stream.get_ref(), buf)).await?;
-        if buf == PREFACE {
+        let Transport::Plain(stream) = &mut self.stream else { return Ok(false) };
+        self.patience.with(self.opening.read(stream.get_mut())).await?;
+        let opening = self.opening.rest();
+        let length = opening.len().min(buf.len());
+        buf[..length].copy_from_slice(&opening[..length]);
+        if opening == PREFACE {
             self.speaks_h2();
             if let Some(watch) = Watch::current() {
                 watch.over(); // its streams have their own
             }
         }
-        Ok(peeked)
-    }
-}
-
-/// RFC 9113 §3.4.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-async fn peek_preface(stream: &TcpStream, buf: &mut [u8]) -> io::Result<bool> {
-    const PAUSE: Duration = Duration::from_millis(5);
-    loop {
-        let seen = stream.peek(buf).await?;
-        if seen == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if seen >= buf.len() || !PREFACE.starts_with(&buf[..seen]) {
-            return Ok(true);
-        }
-        // a preface in pieces: peeking again returns at once with what is there, so look again a little later
-        tokio::time::sleep(PAUSE).await;
+        Ok(true)
     }
 }
 

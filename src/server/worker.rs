@@ -1,10 +1,12 @@
 //! One thread that serves connections, sharing nothing with its neighbours: its own runtime, its own upstream
 //! connections. A connection stays where it is put, so no request ever waits for another core's cache.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,7 +46,11 @@ struct Worker {
 }
 
 /// The threads themselves, to wait for.
-pub struct Threads(Vec<JoinHandle<()>>);
+pub struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    /// Disconnected when the last of them has ended.
+    running: Receiver<Infallible>,
+}
 
 impl Workers {
     /// Starts as many threads, each with a front of its own.
@@ -54,6 +60,7 @@ impl Workers {
     pub fn start(threads: usize, front: impl Fn() -> Front, shutdown: &ShutdownWatch) -> io::Result<(Self, Threads)> {
         let mut workers = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
+        let (runs, running) = std::sync::mpsc::channel();
         for number in 0..threads {
             let (queue, accepted) = mpsc::unbounded_channel();
             let front = Arc::new(front());
@@ -62,10 +69,16 @@ impl Workers {
             let runtime = runtime.max_blocking_threads(threads.max(1)).enable_all().build()?;
             let serving = serve(accepted, front.clone(), shutdown.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-            handles.push(thread.spawn(move || runtime.block_on(serving))?);
+            let runs = runs.clone();
+            let work = move || {
+                let _runs = runs;
+                runtime.block_on(serving);
+                drop(runtime);
+            };
+            handles.push(thread.spawn(work)?);
             workers.push(Worker { queue, open: Arc::default(), front });
         }
-        Ok((Self(workers.into()), Threads(handles)))
+        Ok((Self(workers.into()), Threads { handles, running }))
     }
 
     /// Gives a connection to the thread that has the fewest.
@@ -86,13 +99,10 @@ impl Workers {
 impl Threads {
     /// Waits until all have let go, but no longer than this. Their queues must have been dropped.
     pub fn join(self, patience: Duration) {
-        const LOOK: Duration = Duration::from_millis(5);
-        let end = std::time::Instant::now() + patience;
-        for thread in self.0 {
-            while !thread.is_finished() && std::time::Instant::now() < end {
-                std::thread::sleep(LOOK);
-            }
-            if thread.is_finished() && thread.join().is_err() {
+        // nothing is ever sent: it ends when all have, or when the time is up
+        let all_ended = self.running.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
+        for thread in self.handles {
+            if (all_ended || thread.is_finished()) && thread.join().is_err() {
                 error!("a worker thread panicked; please report it");
             }
         }
