@@ -37,7 +37,8 @@ pub struct ServerSettings {
     /// of the control group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_header_memory: Option<MemorySize>,
-    /// How long a client may take to send a body that is read for plugins; a slower one gets 408.
+    /// How long a client may take to send a body that is read for plugins, and how long it may pause within one that
+    /// streams; a slower one gets 408. Once a streaming answer has begun, bytes of the answer count too.
     pub body_timeout: Period,
     /// How long a client may take to send the head of a request, before the connection is closed.
     pub header_timeout: Period,

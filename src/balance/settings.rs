@@ -102,13 +102,18 @@ impl Default for Keepalive {
 pub struct Timeouts {
     /// For the connection, TLS included.
     pub connect: Period,
-    /// From the request's last byte to the head of the answer. Non-streaming calls take as long as the model does.
+    /// From the request's last byte to the head of the answer. Non-streaming calls take as long as the model does. How long
+    /// a client may pause within its request is `server.body_timeout`.
     pub first_byte: Period,
-    /// Between two pieces of the answer, and for how long a client may take nothing of it. Where it is longer than
-    /// `first_byte`, the servers are spoken to in HTTP/1.1.
+    /// Between two pieces of the answer, and for how long a client may take nothing of it. A server may take nothing of the
+    /// request for as long, or for `first_byte` where that is shorter. Where it is longer than `first_byte`, the servers are
+    /// spoken to in HTTP/1.1.
     pub idle: Period,
     /// For the whole exchange, all attempts included. Upgraded connections (WebSocket) are exempt.
     pub total: Period,
+    /// How long an upgraded connection (WebSocket) may be silent in both directions before it is closed. No server is to
+    /// blame for it. The other limits end where the upgrade begins.
+    pub upgraded: Period,
 }
 
 impl Default for Timeouts {
@@ -118,6 +123,7 @@ impl Default for Timeouts {
             first_byte: Period::from_secs(600),
             idle: Period::from_secs(300),
             total: Period::from_secs(1800),
+            upgraded: Period::from_secs(3600),
         }
     }
 }

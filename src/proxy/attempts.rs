@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::balance::{Fault, Lease};
 
 use super::key::Keys;
-use super::upstream::Upstream;
+use super::upstream::{Carriage, Upstream};
 
 /// The attempts upstream.
 #[derive(Default)]
@@ -52,6 +52,8 @@ pub struct Attempts {
     pub earliest: Option<Instant>,
     /// The connection of the present attempt.
     pub connection: RawFd,
+    /// How the present attempt uses it.
+    pub carriage: Carriage,
 }
 
 /// An answer that was given up for another attempt.

@@ -31,6 +31,16 @@ pub enum Read {
     NoRoom(Shortage),
 }
 
+/// Whether the body is said to be no longer than what Pingora keeps of it anyway.
+#[must_use]
+pub fn is_small(session: &Session) -> bool {
+    length(session).is_some_and(|length| (1..=RETRY_BUFFER).contains(&length))
+}
+
+fn length(session: &Session) -> Option<usize> {
+    session.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Reads the body up to `max` bytes. The caller keeps the time. The bytes are charged to the budget for bodies for as long as
 /// any of them is there.
 ///
@@ -41,8 +51,7 @@ pub enum Read {
 /// # Errors
 /// What the client's connection did; the source is always downstream.
 pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
-    let length = session.req_header().headers.get(CONTENT_LENGTH);
-    let length: Option<usize> = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+    let length = length(session);
     if length.is_some_and(|length| length > max) {
         return Ok(Read::TooLarge);
     }

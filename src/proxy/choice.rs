@@ -16,6 +16,7 @@ use crate::server::Connection;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::takeover;
+use super::upstream::Carriage;
 
 /// How a further attempt is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,8 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
         return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
     };
     let end = x.attempts.end.unwrap_or(now);
-    let mut peer = upstream.peer(lease, end.saturating_duration_since(now));
+    x.attempts.carriage = carriage(session, x.body.is_some());
+    let mut peer = upstream.peer(lease, end.saturating_duration_since(now), x.attempts.carriage);
     if fresh_connection {
         // a key of its own, so that no kept connection is taken
         peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
@@ -64,6 +66,17 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
         peer.options.set_http_version(1, 1);
     }
     Ok(peer)
+}
+
+/// How the request goes to its server.
+fn carriage(session: &mut Session, body_is_read: bool) -> Carriage {
+    if session.downstream_session.is_upgrade_req() {
+        Carriage::Http1
+    } else if body_is_read || session.downstream_session.is_body_empty() {
+        Carriage::Shared
+    } else {
+        Carriage::Own
+    }
 }
 
 /// Takes a server for a further attempt: of this upstream if it has one left and the attempts and the budget allow it, or

@@ -18,7 +18,6 @@ use plugin_api::{
 };
 use tokio::time::Instant;
 
-use crate::balance::FaultKind;
 use crate::chain::Seats;
 use crate::dialect::StreamUsageFilter;
 use crate::memory::HEADS;
@@ -416,15 +415,14 @@ impl Exchange {
             self.judge(false);
             return;
         }
-        if expired == Some(Expired::Idle) {
-            self.attempts.blame(FaultKind::Timeout.into());
-        }
         let failure = match expired {
             // it went on without its client, until nobody wanted it any more
             _ if left => Failure::ClientGone,
             Some(Expired::Idle) => Failure::IdleTimeout,
-            Some(Expired::Stalled) => Failure::ClientGone,
+            Some(Expired::Stalled | Expired::RequestBody) => Failure::ClientGone,
+            Some(Expired::Send) => Failure::SendTimeout,
             Some(Expired::FirstByte) => Failure::FirstByteTimeout,
+            Some(Expired::Upgraded) => Failure::UpgradedTimeout,
             Some(Expired::RequestHead | Expired::Total) => Failure::TotalTimeout,
             None => {
                 self.outcome.end = End::Aborted;
@@ -436,6 +434,9 @@ impl Exchange {
                 return;
             }
         };
+        if let Some(kind) = failure.fault() {
+            self.attempts.blame(kind.into());
+        }
         self.outcome.end = failure.end();
         self.outcome.error = Some(failure.word());
         failure.tell(&self.outcome);

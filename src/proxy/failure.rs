@@ -16,6 +16,9 @@ pub const PLUGIN_PANIC: &str = "PluginPanic";
 static FAILURES: LogLimit<Kind> = LogLimit::new();
 type Kind = (Option<Arc<str>>, Option<Arc<str>>, &'static str);
 
+/// What a client is told whose body did not come in time.
+pub const LATE_BODY: &str = "The request body did not come in time";
+
 /// A failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -23,6 +26,8 @@ pub enum Failure {
     ClientGone,
     /// The client broke its own request.
     BadRequest,
+    /// The client paused too long within its request.
+    BodyTimeout,
     /// No connection to the server came about.
     Connect,
     /// It took too long.
@@ -35,12 +40,16 @@ pub enum Failure {
     NoServer,
     /// Every server has as many requests as it may; the status that says so, 503 or 429.
     Full(StatusCode),
+    /// The server took nothing of the request for too long.
+    SendTimeout,
     /// No answer began in time.
     FirstByteTimeout,
     /// The answer paused too long.
     IdleTimeout,
     /// The exchange as a whole took too long.
     TotalTimeout,
+    /// Nobody used an upgraded connection for too long.
+    UpgradedTimeout,
     /// The server closed the connection before its answer's head.
     NoAnswer,
     /// The server said that it has not processed the request, and will not.
@@ -65,10 +74,10 @@ impl Failure {
             ErrorType::ConnectionClosed
             | ErrorType::ConnectError
             | ErrorType::ReadError
-            | ErrorType::ReadTimedout
             | ErrorType::WriteError
             | ErrorType::WriteTimedout
             | ErrorType::H2Error => Self::ClientGone,
+            ErrorType::ReadTimedout => Self::BodyTimeout,
             _ => Self::BadRequest,
         }
     }
@@ -78,7 +87,7 @@ impl Failure {
     pub fn fault(self) -> Option<FaultKind> {
         Some(match self {
             Self::Connect | Self::ConnectTimeout | Self::Tls => FaultKind::Connect,
-            Self::FirstByteTimeout | Self::IdleTimeout => FaultKind::Timeout,
+            Self::SendTimeout | Self::FirstByteTimeout | Self::IdleTimeout => FaultKind::Timeout,
             Self::NoAnswer | Self::BrokenAnswer => FaultKind::Error,
             Self::InvalidHeader => FaultKind::InvalidHeader,
             _ => return None,
@@ -97,7 +106,8 @@ impl Failure {
     pub fn end(self) -> End {
         match self {
             Self::ClientGone => End::ClientGone,
-            Self::BadRequest => End::Refused,
+            Self::BadRequest | Self::BodyTimeout => End::Refused,
+            Self::UpgradedTimeout => End::Completed,
             Self::PluginPanic | Self::Internal => End::Aborted,
             _ => End::UpstreamFailed,
         }
@@ -109,14 +119,17 @@ impl Failure {
         match self {
             Self::ClientGone => "client_gone",
             Self::BadRequest => "bad_request",
+            Self::BodyTimeout => "body_timeout",
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
             Self::Unresolved => "unresolved",
             Self::NoServer => "no_server",
+            Self::SendTimeout => "send_timeout",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::TotalTimeout => "total_timeout",
+            Self::UpgradedTimeout => "upgraded_timeout",
             Self::Full(_) => "full",
             Self::InvalidHeader => "invalid_header",
             Self::NoAnswer => "no_answer",
@@ -133,7 +146,9 @@ impl Failure {
         let (id, error) = (outcome.id, self.word());
         let (upstream, server) = (outcome.upstream.as_deref().unwrap_or("-"), outcome.server.as_deref().unwrap_or("-"));
         match self {
-            Self::ClientGone | Self::BadRequest => debug!(id:%, error; "{}", self.advice()),
+            Self::ClientGone | Self::BadRequest | Self::BodyTimeout | Self::UpgradedTimeout => {
+                debug!(id:%, error; "{}", self.advice());
+            }
             Self::PluginPanic => {} // the chain has told
             _ => match FAILURES.pass((outcome.upstream.clone(), outcome.server.clone(), error)) {
                 Some(suppressed) => {
@@ -150,6 +165,7 @@ impl Failure {
         match self {
             Self::ClientGone => "client left",
             Self::BadRequest => "client sent a malformed request body",
+            Self::BodyTimeout => "client paused too long within its request body; see server.body_timeout",
             Self::Connect => "upstream refused the connection; check that it runs and listens there",
             Self::ConnectTimeout => {
                 "upstream did not accept the connection in time; check the network, or raise timeouts.connect"
@@ -159,9 +175,11 @@ impl Failure {
             Self::NoServer => "no server is left to try",
             Self::Full(_) => "every server is at its max_conns; raise it, add servers, or let more wait in a queue",
             Self::InvalidHeader => "upstream did not speak HTTP; check its address and port",
+            Self::SendTimeout => "upstream took nothing of the request for too long; check it, or raise timeouts.idle",
             Self::FirstByteTimeout => "upstream began no answer in time; check it, or raise timeouts.first_byte",
             Self::IdleTimeout => "upstream paused too long within its answer; check it, or raise timeouts.idle",
             Self::TotalTimeout => "exchange took too long as a whole; check the upstream, or raise timeouts.total",
+            Self::UpgradedTimeout => "nobody used an upgraded connection for timeouts.upgraded",
             Self::NoAnswer => "upstream closed the connection before its answer",
             Self::NotProcessed => {
                 "upstream closed the stream before it processed the request; check whether it restarts, or allows too few streams"
@@ -176,8 +194,9 @@ impl Failure {
     #[must_use]
     pub fn kind(self) -> Option<ErrorKind> {
         match self {
-            Self::ClientGone => None,
+            Self::ClientGone | Self::UpgradedTimeout => None,
             Self::BadRequest => Some(ErrorKind::InvalidRequest),
+            Self::BodyTimeout => Some(ErrorKind::RequestTimeout),
             Self::Connect
             | Self::Tls
             | Self::NoAnswer
@@ -187,9 +206,11 @@ impl Failure {
             | Self::Status(_) => Some(ErrorKind::BadGateway),
             Self::Full(StatusCode::TOO_MANY_REQUESTS) => Some(ErrorKind::TooManyRequests),
             Self::NoServer | Self::Full(_) | Self::Unresolved => Some(ErrorKind::NoServer),
-            Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout => {
-                Some(ErrorKind::GatewayTimeout)
-            }
+            Self::ConnectTimeout
+            | Self::SendTimeout
+            | Self::FirstByteTimeout
+            | Self::IdleTimeout
+            | Self::TotalTimeout => Some(ErrorKind::GatewayTimeout),
             Self::PluginPanic | Self::Internal => Some(ErrorKind::Internal),
         }
     }
@@ -199,9 +220,10 @@ impl Failure {
     pub fn message(self) -> &'static str {
         match self {
             Self::BadRequest => "The request body is malformed",
+            Self::BodyTimeout => LATE_BODY,
             Self::NoServer | Self::Full(_) | Self::Unresolved => "No server can take the request now",
             Self::ConnectTimeout => "The upstream could not be reached in time",
-            Self::FirstByteTimeout | Self::IdleTimeout => "The upstream did not answer in time",
+            Self::SendTimeout | Self::FirstByteTimeout | Self::IdleTimeout => "The upstream did not answer in time",
             Self::TotalTimeout => "The request took too long",
             Self::NotProcessed => "The upstream did not take the request",
             Self::NoAnswer | Self::InvalidHeader | Self::BrokenAnswer => {

@@ -12,6 +12,7 @@ use plugin_api::HeaderEdit;
 
 use super::exchange::{Exchange, ReadBody};
 use super::head::Present;
+use super::upstream::Carriage;
 
 const FORWARDED_FOR: &str = "X-Forwarded-For";
 const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
@@ -55,11 +56,12 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
         body.attempt();
         frame(head, body, x.present)?;
     }
-    // on HTTP/2 Pingora keeps the time itself
-    if head.version == Version::HTTP_11
+    // on a connection that several requests share Pingora keeps the time itself
+    if (head.version == Version::HTTP_11 || x.attempts.carriage == Carriage::Own)
         && let Some(upstream) = &x.attempts.upstream
     {
-        x.watch.awaits_first_byte(upstream.timeouts.first_byte, x.attempts.connection);
+        let limits = upstream.timeouts.of_attempt(x.snapshot.limits.body_timeout);
+        x.watch.awaits_response(limits, x.attempts.connection);
     }
     Ok(())
 }

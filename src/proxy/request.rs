@@ -10,6 +10,7 @@ use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, Endpoint, ErrorKind, Reply, RequestHead, Shortage, run_blocking};
+use tokio::time::{Instant, timeout_at};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::chain::Stop;
@@ -20,7 +21,7 @@ use crate::routes::OnClientGone;
 use super::body::{self, Read};
 use super::drain;
 use super::exchange::{Exchange, ReadBody};
-use super::failure::Failure;
+use super::failure::{Failure, LATE_BODY};
 use super::head::{self, Present};
 use super::key;
 use super::reply;
@@ -93,6 +94,8 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.attempts.end = Some(end);
     x.watch.ends_at(end);
     client_may_stall(session, x, upstream.timeouts.idle);
+    // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the watch keeps the same for both
+    session.set_read_timeout(Some(x.snapshot.limits.body_timeout));
     x.seats = route.chain.seat();
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
@@ -109,6 +112,12 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some_and(Endpoint::takes_json)
     {
         read_body(session, x).await?;
+        return Ok(());
+    }
+    if upstream.speaks_h2 && body::is_small(session) {
+        // then it can share a connection with others
+        let bytes = receive_body(session, x).await?;
+        x.body = Some(ReadBody::new(bytes, false));
         return Ok(());
     }
     // what Pingora keeps of a body that streams, for another attempt
@@ -208,10 +217,12 @@ async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Hal
     ran.map_err(|stop| halted(x, stop))
 }
 
-async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
+/// Reads the whole body, in the time that the client has for it.
+async fn receive_body(session: &mut Session, x: &mut Exchange) -> Result<Bytes, Halt> {
     let limits = x.snapshot.limits;
-    let read = tokio::time::timeout(limits.body_timeout, body::read(session, limits.max_body)).await;
-    let bytes = match read {
+    let until = Instant::now() + limits.body_timeout;
+    let until = x.attempts.end.map_or(until, |end| end.min(until));
+    let bytes = match timeout_at(until, body::read(session, limits.max_body)).await {
         Ok(Ok(Read::Whole(bytes))) => bytes,
         Ok(Ok(Read::NoRoom(shortage))) => return Err(no_room(x, shortage)),
         Ok(Ok(Read::TooLarge)) => {
@@ -219,9 +230,15 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
             return Err(refuse(x, ErrorKind::TooLarge, &message));
         }
         Ok(Err(error)) => return Err(client_fault(x, error)),
-        Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time")),
+        Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, LATE_BODY)),
     };
     x.outcome.request_bytes = bytes.len() as u64;
+    Ok(bytes)
+}
+
+async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
+    let limits = x.snapshot.limits;
+    let bytes = receive_body(session, x).await?;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     let Some(endpoint) = call_endpoint(x, &upstream) else {
         x.body = Some(ReadBody::new(bytes, false));
@@ -335,7 +352,7 @@ fn told_of_overload(x: &Exchange, reason: &'static str) {
 /// A client that broke its own request is told so; one that left is told nothing.
 fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
     match error.etype() {
-        ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, "The request body did not come in time"),
+        ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, LATE_BODY),
         kind => Halt::Fail(Failure::of_client(kind), error),
     }
 }
@@ -357,16 +374,14 @@ fn halted(x: &mut Exchange, stop: Stop) -> Halt {
 
 /// A piece of the request's body is about to go upstream.
 pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
-    match &mut x.body {
+    let piece = match &mut x.body {
         // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
-        Some(read) if end => *body = Some(read.send()),
-        Some(_) => *body = Some(Bytes::new()),
-        None => {
-            x.watch.progress();
-            // the last frame of an h2 body may be empty; written as a piece, it would end the body twice
-            if end && body.as_ref().is_some_and(Bytes::is_empty) {
-                *body = None;
-            }
-        }
-    }
+        Some(read) if end => Some(read.send()),
+        Some(_) => Some(Bytes::new()),
+        // the last frame of an h2 body may be empty; written as a piece, it would end the body twice
+        None => body.take().filter(|piece| !(end && piece.is_empty())),
+    };
+    let is_piece = piece.is_some();
+    let sent = x.watch.sends(piece.unwrap_or_default(), end || !is_piece);
+    *body = is_piece.then_some(sent);
 }

@@ -16,7 +16,9 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
         x.outcome.status = Some(status);
-        x.watch.upgraded(upstream.timeouts.idle);
+        x.outcome.first_byte = Some(x.began.elapsed());
+        x.failure = None;
+        x.watch.upgraded(upstream.timeouts.upgraded);
         return Ok(());
     }
     if status.is_informational() {

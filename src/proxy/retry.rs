@@ -95,7 +95,16 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
     let unprocessed = Unprocessed::of(&error, x.body.is_some());
     let failure = match (error.etype(), error.esource(), expired) {
         (_, _, Some(Expired::FirstByte)) => Failure::FirstByteTimeout,
+        (_, _, Some(Expired::Send)) => Failure::SendTimeout,
         (_, _, Some(Expired::Total)) => Failure::TotalTimeout,
+        // whoever has a part of the answer cannot be told
+        (_, _, Some(Expired::RequestBody)) | (ErrorType::ReadTimedout, ErrorSource::Downstream, _) => {
+            if begun {
+                Failure::ClientGone
+            } else {
+                Failure::BodyTimeout
+            }
+        }
         (ErrorType::HTTPStatus(status), ErrorSource::Upstream, _) => Failure::Status(*status),
         (kind, ErrorSource::Downstream, _) => Failure::of_client(kind),
         (ErrorType::ReadTimedout, _, _) if out_of_time(x) => Failure::TotalTimeout,
@@ -136,7 +145,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         let worth = replayable
             && silent
             && match failure {
-                Failure::FirstByteTimeout => retries_on(x, RetryOn::Timeout),
+                Failure::FirstByteTimeout | Failure::SendTimeout => retries_on(x, RetryOn::Timeout),
                 Failure::NoAnswer => retries_on(x, RetryOn::Error),
                 Failure::InvalidHeader => retries_on(x, RetryOn::InvalidHeader),
                 _ => false,

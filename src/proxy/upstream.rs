@@ -14,6 +14,8 @@ use crate::balance::{Algorithm, Fallback, HashKey, Lease, Pool, Registry, RetryO
 use crate::dns::Resolver;
 use crate::health::Check;
 
+use super::watch::AttemptLimits;
+
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
@@ -39,6 +41,8 @@ pub struct Upstream {
     pub check: Option<Arc<Check>>,
     /// Whether it, or a fallback, must know what a call asks for.
     pub reads_body: bool,
+    /// Whether it, or a fallback, may be spoken to in HTTP/2.
+    pub speaks_h2: bool,
     /// Whether a fallback is asked for another model.
     pub renames_models: bool,
     retry_on: Vec<RetryOn>,
@@ -53,6 +57,29 @@ pub struct Timeouts {
     pub first_byte: Duration,
     pub idle: Duration,
     pub total: Duration,
+    pub upgraded: Duration,
+}
+
+impl Timeouts {
+    /// The limits of an attempt whose client may pause for so long within its request.
+    #[must_use]
+    pub fn of_attempt(self, client: Duration) -> AttemptLimits {
+        AttemptLimits { first_byte: self.first_byte, client, server: self.idle.min(self.first_byte) }
+    }
+}
+
+/// How a request goes to its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carriage {
+    /// On any connection. Over HTTP/2 others share it, and all the time that Pingora can keep there is one from the head of
+    /// the request to the head of the response: enough for a body that is here already.
+    #[default]
+    Shared,
+    /// On a connection that no other request uses at the same time. The watch can close it under an attempt, whatever its
+    /// protocol, and so the watch keeps the time: for a body that comes from the client while it is sent.
+    Own,
+    /// In HTTP/1.1, because the request asks for an upgrade, which HTTP/2 has not.
+    Http1,
 }
 
 /// How to reach one server.
@@ -60,6 +87,12 @@ struct Peer {
     /// The `Host` it is sent; the client's own if there is none.
     host: Option<HeaderValue>,
     template: HttpPeer,
+}
+
+impl Peer {
+    fn speaks_h2(&self) -> bool {
+        self.template.options.alpn.get_max_http_version() == 2
+    }
 }
 
 impl Upstream {
@@ -82,14 +115,19 @@ impl Upstream {
             first_byte: settings.timeouts.first_byte.get(),
             idle: settings.timeouts.idle.get(),
             total: settings.timeouts.total.get(),
+            upgraded: settings.timeouts.upgraded.get(),
         };
-        let peers = settings.servers.iter().map(|server| {
-            let address = &server.address;
-            Peer {
-                host: host_header(settings, address),
-                template: template(name, settings, address, timeouts, authorities.clone()),
-            }
-        });
+        let peers: Vec<_> = settings
+            .servers
+            .iter()
+            .map(|server| {
+                let address = &server.address;
+                Peer {
+                    host: host_header(settings, address),
+                    template: template(name, settings, address, timeouts, authorities.clone()),
+                }
+            })
+            .collect();
         let fallback = fallback.zip(settings.fallback.as_ref().map(|fallback| fallback.value.clone()));
         let renames_models = fallback.as_ref().is_some_and(|(to, how)| how.changes_models() || to.renames_models);
         let knows_calls = match &settings.balance {
@@ -108,12 +146,13 @@ impl Upstream {
             attempts: settings.retry.attempts.get(),
             retry_percent: settings.retry.budget.percent(),
             reads_body: knows_calls || renames_models || fallback.as_ref().is_some_and(|(to, _)| to.reads_body),
+            speaks_h2: peers.iter().any(Peer::speaks_h2) || fallback.as_ref().is_some_and(|(to, _)| to.speaks_h2),
             renames_models,
             fallback,
             check: Check::new(settings, base)?.map(Arc::new),
             retry_on,
             eject_on: settings.eject.on.iter().map(|status| status.get()).collect(),
-            peers: peers.collect(),
+            peers,
         })
     }
 
@@ -124,14 +163,23 @@ impl Upstream {
 
     /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
     #[must_use]
-    pub fn peer(&self, lease: &Lease, left: Duration) -> Box<HttpPeer> {
+    pub fn peer(&self, lease: &Lease, left: Duration, carriage: Carriage) -> Box<HttpPeer> {
         let mut chosen = self.peers[lease.site()].template.clone();
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = self.timeouts.connect.min(left);
         chosen.options.connection_timeout = Some(connect);
         chosen.options.total_connection_timeout = Some(connect);
-        chosen.options.read_timeout = chosen.options.read_timeout.map(|read| read.min(left));
+        if carriage == Carriage::Shared {
+            chosen.options.read_timeout = chosen.options.read_timeout.map(|read| read.min(left));
+        } else {
+            chosen.options.read_timeout = None;
+            // also a key of its own in Pingora's pool
+            chosen.options.max_h2_streams = 1;
+        }
+        if carriage == Carriage::Http1 {
+            chosen.options.set_http_version(1, 1);
+        }
         Box::new(chosen)
     }
 

@@ -4,6 +4,7 @@ mod connections;
 mod framing;
 mod heads;
 mod http2;
+mod processor;
 mod slowness;
 
 use std::fmt::Write;

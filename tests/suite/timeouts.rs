@@ -1,6 +1,8 @@
 //! The four limits of time, each with its own error, and the connections that are kept for the next request.
 
 mod keepalive;
+mod pausing;
+mod upgraded;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

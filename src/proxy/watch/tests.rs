@@ -116,7 +116,7 @@ async fn the_whole_ends_it_even_while_bytes_pass() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_begin_closes_the_attempt_not_the_exchange() {
+async fn a_response_that_does_not_begin_closes_the_attempt_not_the_exchange() {
     use std::os::fd::AsRawFd;
     use tokio::io::AsyncReadExt;
 
@@ -126,9 +126,51 @@ async fn an_answer_that_does_not_begin_closes_the_attempt_not_the_exchange() {
     let watch = Watch::new(LIMIT, LIMIT);
     let exchange = async {
         let watch = Watch::current().unwrap();
-        watch.awaits_first_byte(Duration::from_millis(50), upstream.as_raw_fd());
+        let limits = AttemptLimits { first_byte: Duration::from_millis(50), client: LIMIT, server: LIMIT };
+        watch.awaits_response(limits, upstream.as_raw_fd());
+        assert_eq!(watch.sends(Bytes::new(), true), Bytes::new());
         let read = upstream.read(&mut [0]).await.unwrap();
         (read, watch.expired())
     };
     assert_eq!(guarded(watch.clone(), exchange).await, Some((0, Some(Expired::FirstByte))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_that_another_task_takes_late_starts_the_time_for_the_response() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    let began = Instant::now();
+    let limits = AttemptLimits { first_byte: LIMIT, client: LIMIT * 5, server: LIMIT * 5 };
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.awaits_response(limits, -1);
+        let piece = watch.sends(Bytes::from(vec![0; 100_000]), true);
+        tokio::spawn(async move {
+            tokio::time::sleep(LIMIT * 3).await;
+            drop(piece);
+        });
+        std::future::pending::<()>().await;
+    };
+    assert_eq!(guarded(watch.clone(), exchange).await, None);
+    assert_eq!(watch.expired(), Some(Expired::FirstByte));
+    let took = began.elapsed();
+    assert!(took >= LIMIT * 4 && took < LIMIT * 4 + Duration::from_secs(11), "took {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_drips_after_its_deadline_sets_no_timer_into_the_past() {
+    let watch = Watch::new(LIMIT, LIMIT);
+    let exchange = async {
+        let watch = Watch::current().unwrap();
+        watch.ends_at(Instant::now() + LIMIT);
+        watch.awaits_response(AttemptLimits { first_byte: LIMIT, client: LIMIT * 2, server: LIMIT }, -1);
+        tokio::time::sleep(LIMIT + Duration::from_secs(1)).await;
+        assert_eq!(watch.expired(), Some(Expired::Total));
+        watch.awaits_nothing();
+        for _ in 0..1000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let next = watch.deadlines().next();
+            assert!(next.is_none_or(|next| next > Instant::now()), "{next:?}");
+        }
+    };
+    assert_eq!(guarded(watch, exchange).await, Some(()));
 }
