@@ -1,7 +1,6 @@
 //! The way in: admission, route, plugins, body, and the choice of a server.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -9,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Endpoint, ErrorKind, Reply, RequestHead, Shortage, run_blocking};
+use plugin_api::{BODIES, Endpoint, ErrorKind, LogLimit, Reply, RequestHead, Shortage, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::ASSUMED_TOKENS;
@@ -139,7 +138,11 @@ fn check_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
     let max = x.snapshot.limits.max_header;
     if size.bytes > max {
         count_large_head();
-        info!(id:% = x.outcome.id, bytes = size.bytes; "request head refused: it is larger than max_header");
+        static LARGE: LogLimit = LogLimit::new();
+        if let Some(suppressed) = LARGE.pass(()) {
+            let (id, bytes) = (x.outcome.id, size.bytes);
+            info!(id:%, bytes, suppressed; "request head refused: it is larger than max_header");
+        }
         x.outcome.error = Some("head_too_large");
         let message = format!("The request head is larger than {max} bytes");
         return Err(refuse(x, ErrorKind::HeadTooLarge, &message));
@@ -342,10 +345,9 @@ fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
 
 /// Tells the operator, but not of each of many.
 fn told_of_overload(x: &Exchange, reason: &'static str) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = x.outcome.started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    if LAST.swap(now, Ordering::Relaxed) != now {
-        warn!(id:% = x.outcome.id, reason; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
+    static OVERLOADS: LogLimit<&str> = LogLimit::new();
+    if let Some(suppressed) = OVERLOADS.pass(reason) {
+        warn!(id:% = x.outcome.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
     }
 }
 

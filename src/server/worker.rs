@@ -13,6 +13,7 @@ use std::time::Duration;
 use log::{debug, error, info};
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::server::ShutdownWatch;
+use plugin_api::LogLimit;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
@@ -159,7 +160,10 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
         }
         TooMuch::Memory => "all heads together take as much as max_header_memory allows",
     };
-    info!(client:% = peer, why; "request head refused");
+    static REFUSED: LogLimit<&str> = LogLimit::new();
+    if let Some(suppressed) = REFUSED.pass(why) {
+        info!(client:% = peer, why, suppressed; "request head refused");
+    }
     let mut stopping = shutdown.clone();
     tokio::select! {
         () = refused.answer(max) => {}
