@@ -7,7 +7,7 @@ mod sink;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -29,6 +29,8 @@ pub struct AccessLog {
 struct Open {
     sink: Sink,
     format: AccessLogFormat,
+    /// The file that it is written to, if it is one.
+    file: Option<PathBuf>,
 }
 
 impl AccessLog {
@@ -37,21 +39,32 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened for appending, or no thread can be started.
     pub fn open(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
+        let mut file = None;
         let output = match &settings.path {
             AccessLogPath::Off => return Ok(Self { open: None, usage: settings.usage }),
             AccessLogPath::Stdout => Output::Stdout,
             AccessLogPath::Stderr => Output::Stderr,
-            AccessLogPath::File(path) => append(&base.join(path))?,
+            AccessLogPath::File(path) => append(file.insert(base.join(path)))?,
         };
         Ok(Self {
-            open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format }),
+            open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format, file }),
             usage: settings.usage,
         })
     }
 
+    /// Opens its file again by its name, which after a rotation is another one.
+    ///
+    /// # Errors
+    /// When the file cannot be opened; the old one stays in use.
+    pub fn reopen(&self) -> io::Result<()> {
+        let Some(Open { sink, file: Some(file), .. }) = &self.open else { return Ok(()) };
+        sink.change(append(file)?);
+        Ok(())
+    }
+
     /// Logs a request. Never waits for the output: where that is too slow, the line is lost and counted.
     pub fn record(&self, outcome: &Outcome) {
-        let Some(Open { sink, format }) = &self.open else { return };
+        let Some(Open { sink, format, .. }) = &self.open else { return };
         sink.line(|out| match format {
             AccessLogFormat::Json => line::json(out, outcome),
             AccessLogFormat::Combined => line::combined(out, outcome),
@@ -96,7 +109,6 @@ fn append(path: &Path) -> io::Result<Output> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::{Duration, Instant, SystemTime};
 
     use plugin_api::http::StatusCode;

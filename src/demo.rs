@@ -66,7 +66,7 @@ pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
         ("DEMO_DATABASE", database.clone()),
     ];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
-    server::run(Source::Text { name: NAME, text: CONFIG, variables }, |started| {
+    server::run(Source::Text { name: NAME, text: CONFIG, variables }, move |started| {
         welcome(started, &simulators, &database);
     })
 }
@@ -84,6 +84,9 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
 }
 
 fn welcome(started: &Started, simulators: &[SocketAddr; 3], database: &str) {
+    if started.listeners.is_empty() {
+        return; // the admin listener alone, taken over from an earlier demo
+    }
     let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
     let port = started.listeners.first().map_or(0, SocketAddr::port);
     let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| path.display().to_string());

@@ -95,11 +95,17 @@ impl Resolver {
         }
     }
 
+    /// Whether every name has been found, or looked up in vain.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.in_use().iter().all(|name| name.is_settled())
+    }
+
     /// Waits until every name has been found, or has been looked up in vain, but no longer than this.
     pub async fn settle(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let settled = async {
-            while self.in_use().iter().any(|name| !name.is_settled()) {
+            while !self.is_settled() {
                 tokio::time::sleep(LOOK).await;
             }
         };

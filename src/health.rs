@@ -80,6 +80,13 @@ impl Checks {
         running.get(&server.id())?.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether every server that takes no request before its first check has had one.
+    #[must_use]
+    pub fn is_settled(&self, subjects: &[Subject]) -> bool {
+        let waits = |subject: &Subject| subject.check.is_some() && subject.server.health() == Health::Unhealthy;
+        subjects.iter().all(|subject| !waits(subject) || self.last(&subject.server).is_some())
+    }
+
     /// Begins to check the servers that are new here, and no longer checks those that are gone.
     fn set(&self, subjects: Vec<Subject>) {
         let mut running = self.running();

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
-use plugin_api::{BODIES, Budget, set_blocking_slots};
+use plugin_api::{BODIES, Budget, Count, set_blocking_slots};
 
 use crate::config::Config;
 
@@ -58,7 +58,7 @@ impl Sizes {
         // on a small share of a large machine, fewer than there are cores
         let affordable = bodies / 2 / max_body.saturating_mul(WORK).max(1);
         let slots = usize::try_from(affordable).unwrap_or(usize::MAX).clamp(1, cores);
-        let threads = server.threads.map_or(cores, NonZeroUsize::get);
+        let threads = server.threads.map_or(cores, Count::as_usize);
         // a thread copies one body at a time: into more room, or for a plugin's edit
         let work = max_body.saturating_mul(slots as u64 * WORK + threads as u64);
         let connections: u64 = config.listeners.iter().map(|listener| listener.max_connections.get() as u64).sum();

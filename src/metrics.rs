@@ -4,6 +4,7 @@ mod family;
 mod held;
 mod memory;
 mod models;
+mod process;
 mod requests;
 mod servers;
 #[cfg(test)]
@@ -16,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plugin_api::{LogLimit, Outcome};
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use process::Process;
 use requests::Requests;
 use tokens::Tokens;
 
@@ -58,7 +59,7 @@ impl Metrics {
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
         let build = Opts::new("tollgate_build_info", "What is running; always 1").const_label("version", VERSION);
         registered(&registry, IntGauge::with_opts(build)).set(1);
-        sound(registry.register(Box::new(ProcessCollector::for_self())));
+        sound(registry.register(Box::new(Process::new())));
         let connections = Opts::new("tollgate_connections_in_flight", "Connections from clients that are open");
         let config_reloads = counters("tollgate_config_reloads_total", "Reloads of the configuration", "result");
         for result in ["ok", "error"] {

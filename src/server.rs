@@ -11,16 +11,20 @@ mod refused;
 mod running;
 mod source;
 mod stall;
+mod successor;
 mod worker;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use plugin_api::Count;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -38,6 +42,10 @@ pub use source::Source;
 
 /// How long the first look-up of the servers' names may hold up the start.
 const FIRST_LOOKUP: Duration = Duration::from_secs(1);
+/// How long the gateway is not ready at most because servers are unknown. A look-up that gets no answer ends before.
+const READY_AT_LAST: Duration = Duration::from_secs(15);
+/// How often it looks whether they are known.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long what was cut may take to let go.
 const LET_GO: Duration = Duration::from_secs(2);
 /// How long plugins may take to finish what is under way, once every request had its end. Where requests were cut, nobody
@@ -46,15 +54,17 @@ const FINISH: Duration = Duration::from_secs(10);
 
 /// Runs a gateway until it is told to stop.
 ///
-/// `started` is told the addresses once they accept.
+/// `started` is told the addresses once they accept: those of a gateway that takes over the admin listener of another one
+/// in two parts.
 ///
 /// # Errors
 /// What keeps it from starting, with its place in the file.
-pub fn run(source: Source, started: impl FnOnce(&Started)) -> Result<ExitCode, StartError> {
+pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Result<ExitCode, StartError> {
     let config = source.load()?;
     logging::init(&config.log);
     raise_open_files();
-    let threads = config.server.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, Into::into);
+    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
+    let threads = config.server.threads.map_or_else(cores, Count::as_usize);
     // accepts, reloads and stops; requests are served by the workers
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (running, stopped) = runtime.block_on(serve(source, &config, threads, started))?;
@@ -78,11 +88,11 @@ async fn serve(
     source: Source,
     config: &Config,
     threads: usize,
-    started: impl FnOnce(&Started),
+    started: impl Fn(&Started) + Send + 'static,
 ) -> Result<(Running, Stopped), StartError> {
     let metrics = Arc::new(Metrics::new());
     let mut signals = Signals::new()?;
-    let admin_socket = admin_socket(&source, config)?;
+    let admin_socket = admin_socket(&source, config).await?;
     let mut running = Running::start(source, config, threads, metrics.clone())?;
     let lasting = running.lasting();
     lasting.plugins.collectors().into_iter().for_each(|figures| metrics.include(figures));
@@ -99,25 +109,48 @@ async fn serve(
     let readiness = Arc::new(Readiness::default());
     let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(1);
     let mut addresses = Started { listeners: running.listeners().addresses().collect(), admin: None };
+    let mut later = None;
     if let Some(socket) = admin_socket {
-        addresses.admin = Some(socket.local_addr()?);
         let snapshot = running.snapshot();
         let purge = purger(&lasting);
         let known_host = {
             let snapshot = snapshot.clone();
             Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
         };
+        let lasting = lasting.clone();
         let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
         let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, known_host, upstreams };
-        tokio::spawn(admin::serve(socket, Arc::new(admin)));
+        match socket {
+            AdminSocket::Bound(socket) => {
+                addresses.admin = Some(socket.local_addr()?);
+                tokio::spawn(admin::serve(socket, Arc::new(admin)));
+            }
+            AdminSocket::Later(address) => later = Some((address, admin)),
+        }
     }
-    readiness.set_ready();
+    // its tasks have not run yet: a check that is to come shows in the states of the servers
+    if is_settled(&lasting, &running.snapshot().load()) {
+        readiness.set_ready();
+    } else {
+        tokio::spawn(settle(lasting.clone(), running.snapshot(), readiness.clone()));
+    }
     started(&addresses);
+    if let Some((address, admin)) = later {
+        tokio::spawn(async move {
+            let socket = successor::take_over(address).await;
+            if let Ok(address) = socket.local_addr() {
+                started(&Started { listeners: Vec::new(), admin: Some(address) });
+            }
+            admin::serve(socket, Arc::new(admin)).await;
+        });
+    }
     info!(listeners = addresses.listeners.len(), threads; "gateway started");
 
+    let snapshot = running.snapshot();
     let signal = loop {
         let asked = tokio::select! {
             _ = signals.hangup.recv() => None,
+            () = signals.others.recv(&snapshot) => continue,
             Some(request) = reloads.recv() => Some(request),
             signal = signals.stop.recv() => break signal,
         };
@@ -137,7 +170,14 @@ async fn serve(
     }
     info!("stopping; running requests may end");
     readiness.set_draining();
-    let insist = async { _ = signals.stop.recv().await };
+    let insist = async {
+        loop {
+            tokio::select! {
+                _ = signals.stop.recv() => return,
+                () = signals.others.recv(&snapshot) => {}
+            }
+        }
+    };
     let stopped = running.stop(insist).await;
     match stopped {
         Stopped::Drained => info!("gateway stopped; every request had its end"),
@@ -167,24 +207,63 @@ fn purger(lasting: &Arc<Lasting>) -> admin::Purger {
     })
 }
 
-fn admin_socket(source: &Source, config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {
+/// The admin listener's socket, or where it will be.
+enum AdminSocket {
+    Bound(tokio::net::TcpListener),
+    /// Another gateway has it, which is stopping.
+    Later(SocketAddr),
+}
+
+async fn admin_socket(source: &Source, config: &Config) -> Result<Option<AdminSocket>, StartError> {
     let Some(admin) = &config.admin else { return Ok(None) };
     let address = &admin.address;
-    listener::bind(address.value).map(Some).map_err(|error| {
-        let what = format!("cannot listen on {}: {error}", address.value);
-        StartError::Config(source.errors(vec![(address.at, "admin.address".into(), what)]))
-    })
+    match listener::bind(address.value) {
+        Ok(socket) => Ok(Some(AdminSocket::Bound(socket))),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && successor::is_draining(address.value).await => {
+            Ok(Some(AdminSocket::Later(address.value)))
+        }
+        Err(error) => {
+            let what = format!("cannot listen on {}: {error}", address.value);
+            Err(StartError::Config(source.errors(vec![(address.at, "admin.address".into(), what)])))
+        }
+    }
+}
+
+/// Whether the names of all servers have been looked up, and the checks made that servers wait for.
+fn is_settled(lasting: &Lasting, snapshot: &Snapshot) -> bool {
+    lasting.resolver.is_settled() && lasting.checks.is_settled(&snapshot.subjects())
+}
+
+/// Tells that the gateway is ready once its servers are known, at the latest after a while.
+async fn settle(lasting: Arc<Lasting>, snapshot: Arc<ArcSwap<Snapshot>>, readiness: Arc<Readiness>) {
+    let settled = async {
+        while !is_settled(&lasting, &snapshot.load()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(READY_AT_LAST, settled).await.is_err() {
+        warn!("not every server is known yet; the gateway is ready without them");
+    }
+    readiness.set_ready();
 }
 
 struct Signals {
     hangup: Signal,
     stop: StopSignals,
+    others: OtherSignals,
 }
 
 /// What tells the gateway to stop.
 struct StopSignals {
     terminate: Signal,
+    quit: Signal,
     interrupt: Signal,
+}
+
+/// What else nginx's scripts send.
+struct OtherSignals {
+    reopen: Signal,
+    upgrade: Signal,
 }
 
 /// How it is to stop.
@@ -198,9 +277,16 @@ enum Stop {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let stop =
-            StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
-        Ok(Self { hangup: signal(SignalKind::hangup())?, stop })
+        let stop = StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        let others = OtherSignals {
+            reopen: signal(SignalKind::user_defined1())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        };
+        Ok(Self { hangup: signal(SignalKind::hangup())?, stop, others })
     }
 }
 
@@ -208,7 +294,23 @@ impl StopSignals {
     async fn recv(&mut self) -> Stop {
         tokio::select! {
             _ = self.terminate.recv() => Stop::Drain,
+            _ = self.quit.recv() => Stop::Drain,
             _ = self.interrupt.recv() => Stop::Now,
+        }
+    }
+}
+
+impl OtherSignals {
+    /// Waits for the next one, and does what it asks for.
+    async fn recv(&mut self, snapshot: &ArcSwap<Snapshot>) {
+        tokio::select! {
+            _ = self.reopen.recv() => match snapshot.load().access_log.reopen() {
+                Ok(()) => info!("logs reopened"),
+                Err(error) => warn!(error:%; "the access log cannot be reopened; the old file stays in use"),
+            },
+            _ = self.upgrade.recv() => {
+                warn!("USR2 does nothing: a binary cannot be replaced in place yet; start the new one beside this one");
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use plugin_api::{ByteSize, Period};
+use plugin_api::{ByteSize, Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,10 @@ use crate::routes::HostPattern;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Threads that serve requests; each connection stays on one. Absent: as many as there are cores. Read at start only.
+    /// Threads that serve requests, at most 1024; each connection stays on one. Absent: as many as there are cores. Read at
+    /// start only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<Count<1, 1024>>,
     /// How long a stopping gateway waits for running requests before it cuts them.
     pub drain_timeout: Period,
     /// The largest request body that is read for plugins; a larger one gets 413. A route whose plugins read no body

@@ -54,6 +54,8 @@ struct Waiting {
     taken: Instant,
     /// The thread waits for the first line, without looking at the clock.
     asleep: bool,
+    /// What the next batch is to be written to, where that is something else.
+    other: Option<Output>,
     /// Since when no more lines come.
     closed: Option<Instant>,
     ended: bool,
@@ -71,6 +73,7 @@ impl Sink {
                 writing: 0,
                 taken: Instant::now(),
                 asleep: false,
+                other: None,
                 closed: None,
                 ended: false,
             }),
@@ -105,6 +108,11 @@ impl Sink {
         if wake {
             self.shared.work.notify_one();
         }
+    }
+
+    /// Writes to this output from the next batch on.
+    pub(super) fn change(&self, output: Output) {
+        self.shared.waiting().other = Some(output);
     }
 
     /// How many lines were lost.
@@ -186,6 +194,9 @@ impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.shared.next(&mut batch) {
+            if let Some(other) = self.shared.waiting().other.take() {
+                (self.output, self.torn, self.failing) = (other, false, false);
+            }
             self.write(&batch);
         }
     }

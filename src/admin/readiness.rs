@@ -16,9 +16,14 @@ pub(super) enum State {
 }
 
 impl Readiness {
-    /// The listeners accept.
+    /// The listeners accept, and the servers are known. A gateway that stops already stays as it is.
     pub fn set_ready(&self) {
-        self.0.send_replace(State::Ready);
+        self.0.send_if_modified(|state| {
+            *state == State::Starting && {
+                *state = State::Ready;
+                true
+            }
+        });
     }
 
     /// The gateway stops; what runs may end.

@@ -121,7 +121,9 @@ impl Pool {
         let mut members = self.members();
         let terms = self.sites[lease.site].terms;
         let alone = members.list.len() == 1;
-        if let Some(at) = members.list.iter().position(|member| Arc::ptr_eq(&member.server, &server)) {
+        let place = members.list.iter().position(|member| Arc::ptr_eq(&member.server, &server));
+        // nginx: an only server keeps its weight, too, which it would never win back
+        if let Some(at) = place.filter(|_| !alone) {
             let unit = members.turns[at].unit;
             let lowered = self.sites[lease.site].weight.checked_div(terms.max_fails);
             members.turns[at].lower(i64::from(lowered.unwrap_or(0)).saturating_mul(unit));
@@ -180,7 +182,8 @@ impl Pool {
             let site = &self.sites[member.site];
             let state = if site.down { State::Down } else { member.server.state(now) };
             let shares = members.list.iter().filter(|other| other.site == member.site).count();
-            let effective = turn.effective.min(i64::try_from(turn.weight).unwrap_or(i64::MAX));
+            let full = i64::try_from(turn.weight).unwrap_or(i64::MAX);
+            let effective = if members.list.len() == 1 { full } else { turn.effective.min(full) };
             Listed {
                 server: member.server.clone(),
                 label: member.label.clone(),

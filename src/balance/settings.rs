@@ -11,7 +11,7 @@ mod server;
 
 use std::path::PathBuf;
 
-use plugin_api::Period;
+use plugin_api::{Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,15 +84,15 @@ pub struct UpstreamTls {
 #[serde(default, deny_unknown_fields)]
 pub struct Keepalive {
     /// How many idle connections each thread keeps, as each worker of nginx does. The upstreams of a thread share one pool
-    /// of the sum of them; its size is read at start only.
-    pub connections: usize,
+    /// of the sum of them, at most 100000 each; its size is read at start only.
+    pub connections: Count<0, 100_000>,
     /// How long one is kept. Providers close theirs after 15 s; shorter is safe.
     pub idle_timeout: Period,
 }
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { connections: 128, idle_timeout: Period::from_secs(10) }
+        Self { connections: Count::clamped(128), idle_timeout: Period::from_secs(10) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use plugin_api::Period;
 
 const SHOULD_RETRY: &str = "x-should-retry";
 const RETRY_AFTER_MS: &str = "retry-after-ms";
@@ -32,7 +33,8 @@ impl Advice {
             let text = text(RETRY_AFTER.as_str())?;
             span(text, 1.0).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok())
         });
-        Self { should_retry, retry_after }
+        // a server may ask for more than any clock can count
+        Self { should_retry, retry_after: retry_after.map(|span| span.min(Period::LONGEST)) }
     }
 }
 
@@ -54,6 +56,9 @@ mod tests {
             (&[("retry-after", "7")][..], Some(7.0)),
             (&[("retry-after", "1.5")], Some(1.5)),
             (&[("retry-after", "7"), ("retry-after-ms", "250")], Some(0.25)),
+            (&[("retry-after", "1e19")], Some(Period::LONGEST.as_secs_f64())),
+            (&[("retry-after-ms", "1e22")], Some(Period::LONGEST.as_secs_f64())),
+            (&[("retry-after", "1e300")], None),
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None),

@@ -53,7 +53,7 @@ impl Front {
 /// The idle connections that a worker keeps to all its upstreams.
 #[must_use]
 pub fn kept_connections(config: &Config) -> usize {
-    config.upstreams.values().map(|upstream| upstream.keepalive.connections).sum()
+    config.upstreams.values().map(|upstream| upstream.keepalive.connections.as_usize()).sum()
 }
 
 #[async_trait]

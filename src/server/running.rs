@@ -1,12 +1,12 @@
 //! A gateway at work: what serves, how it is reloaded, and how it stops.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use log::{error, info, warn};
+use plugin_api::Count;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigErrors};
@@ -44,7 +44,7 @@ pub struct Running {
 /// What a reload cannot change.
 #[derive(PartialEq, Eq)]
 struct Fixed {
-    threads: Option<NonZeroUsize>,
+    threads: Option<Count<1, 1024>>,
     admin: Option<SocketAddr>,
     kept_connections: usize,
 }

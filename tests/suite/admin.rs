@@ -41,6 +41,20 @@ async fn a_gateway_that_stops_is_healthy_but_not_ready_and_answers_to_its_end() 
 }
 
 #[tokio::test]
+async fn a_gateway_is_ready_once_the_checks_that_its_servers_wait_for_were_made() {
+    let (origin, wait) = (origin().await, gate());
+    origin.answers(sse().after(&wait).event("fine").end());
+    let checked = "health_check: { path: /health, interval: 1s, timeout: 10s, initial: unhealthy }";
+    let gateway = gateway().upstream(&origin).upstream_settings(checked).start().await;
+    origin.request(0).await;
+    let answer = gateway.ask("GET", "/readyz").await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "starting"));
+    assert_eq!(gateway.ask("GET", "/healthz").await.status, 200);
+    wait.open();
+    eventually("a gateway that is ready", async || gateway.ask("GET", "/readyz").await.status == 200).await;
+}
+
+#[tokio::test]
 async fn metrics_tell_of_requests_and_of_the_process() {
     let origin = origin().await;
     let gateway = gateway().upstream(&origin).start().await;

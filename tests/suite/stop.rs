@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Authority, Client, DEADLINE, Gate, Gateway, Origin, Streaming, answer, body, connect, eventually, gate, gateway,
-    h2c, http1, origin, sse,
+    Authority, Client, DEADLINE, Gate, Gateway, Lines, Origin, Streaming, answer, body, connect, eventually, gate,
+    gateway, h2c, http1, origin, sse,
 };
 
 /// What the gateway may take at most once nothing runs any more.
@@ -174,9 +174,14 @@ async fn drain_timeout_is_the_one_of_the_last_reload() {
 
 #[tokio::test]
 async fn a_second_signal_means_now() {
-    for second in [Signal::SIGTERM, Signal::SIGINT] {
+    for (first, second) in [
+        (Signal::SIGTERM, Signal::SIGTERM),
+        (Signal::SIGTERM, Signal::SIGINT),
+        (Signal::SIGQUIT, Signal::SIGTERM),
+        (Signal::SIGQUIT, Signal::SIGQUIT),
+    ] {
         let streams = streams("").await;
-        streams.gateway.signal(Signal::SIGTERM);
+        streams.gateway.signal(first);
         eventually("one that drains", async || streams.gateway.ask("GET", "/readyz").await.status == 503).await;
         streams.gateway.signal(second);
         cuts(streams, Instant::now()).await;
@@ -205,6 +210,79 @@ async fn a_client_that_never_reads_does_not_hold_up_an_end_that_is_forced() {
     let exit = gateway.wait_exit(DEADLINE).await;
     assert!(told.elapsed() < AT_ONCE, "took {:?}", told.elapsed());
     assert_eq!((exit.status.code(), outcomes(&exit.stdout)), (Some(0), vec!["aborted".to_owned()]));
+}
+
+#[tokio::test]
+async fn quit_lets_everything_finish_and_user_signals_kill_nothing() {
+    let mut streams = streams("access_log: { path: access.log }").await;
+    let (log, rotated) = (streams.gateway.folder().join("access.log"), streams.gateway.folder().join("rotated.log"));
+    let lines = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
+    for (number, stopping) in [(1, false), (2, true)] {
+        std::fs::rename(&log, &rotated).unwrap();
+        streams.gateway.signal(Signal::SIGUSR1);
+        eventually("a new file", async || log.exists()).await;
+        streams.gateway.signal(Signal::SIGUSR2);
+        eventually("that USR2 does nothing", async || {
+            streams.gateway.stderr().matches("USR2 does nothing").count() == number
+        })
+        .await;
+        if !stopping {
+            streams.gateway.signal(Signal::SIGQUIT);
+            eventually("one that drains", async || streams.gateway.ask("GET", "/readyz").await.status == 503).await;
+        }
+    }
+    streams.last.open();
+    for (_, streaming) in &mut streams.streams {
+        assert_eq!(streaming.rest().await, (b"data: last\n\n".to_vec(), true));
+    }
+    assert_eq!(streams.gateway.wait_exit(DEADLINE).await.status.code(), Some(0));
+    assert_eq!((lines(&rotated), lines(&log)), (0, 6));
+}
+
+#[tokio::test]
+async fn a_successor_serves_while_its_predecessor_drains_and_takes_the_admin_address_then() {
+    let mut old = streams("").await;
+    let (main, admin) = (old.gateway.address(), old.gateway.admin());
+    let text = std::fs::read_to_string(old.gateway.file()).unwrap();
+    let text = text.replacen("127.0.0.1:0", &main.to_string(), 1).replacen("127.0.0.1:0", &admin.to_string(), 1);
+    // one that still serves is no predecessor
+    let other = text.replacen(&main.to_string(), "127.0.0.1:0", 1);
+    let exit = gateway().yaml(other).start_fails().await;
+    assert!(exit.stderr.contains("admin.address: cannot listen on"), "{}", exit.stderr);
+
+    old.gateway.signal(Signal::SIGTERM);
+    eventually("a closed port", async || TcpStream::connect(main).await.is_err()).await;
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["run", "-c"])
+        .arg({
+            let file = old.gateway.folder().join("successor.yaml");
+            std::fs::write(&file, text).unwrap();
+            file
+        })
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = Lines::of(child.stdout.take().unwrap());
+    eventually("a successor that listens", async || stdout.so_far().contains(&format!("listening on {main}"))).await;
+    assert!(!stdout.so_far().iter().any(|line| line.starts_with("admin")));
+    let mut client = http1(main).await;
+    let request = client.request("POST", "/v1/messages").body(body("{}")).unwrap();
+    let mut streaming = client.send(request).await.unwrap();
+    streaming.until("\n\n").await;
+    assert_eq!(old.gateway.ask("GET", "/readyz").await.text(), "draining", "the old one still answers there");
+
+    old.last.open();
+    for (_, streaming) in &mut old.streams {
+        assert_eq!(streaming.rest().await, (b"data: last\n\n".to_vec(), true));
+    }
+    assert_eq!(old.gateway.wait_exit(DEADLINE).await.status.code(), Some(0));
+    let line = format!("admin listening on {admin}");
+    eventually("the successor's admin listener", async || stdout.so_far().contains(&line)).await;
+    assert_eq!(old.gateway.ask("GET", "/readyz").await.text(), "ready");
+    assert!(streaming.rest().await.1);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

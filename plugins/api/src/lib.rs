@@ -39,7 +39,7 @@ pub use outcome::{End, Outcome};
 pub use reply::{ErrorKind, Reply};
 pub use request::RequestHead;
 pub use response::{Chunk, ResponseHead};
-pub use settings::{ByteSize, Period};
+pub use settings::{ByteSize, Count, Period};
 pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened};
 pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use uuid::Uuid;

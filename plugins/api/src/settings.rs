@@ -6,14 +6,19 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// A span of time as the YAML writes it: `30s`, `10m`, `1h 30m`, `250ms`. `0s` is legal.
+/// A span of time as the YAML writes it: `30s`, `10m`, `1h 30m`, `250ms`. `0s` is legal, and no span is longer than
+/// [`Period::LONGEST`]: every clock can add it to its present time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Period(Duration);
 
 impl Period {
+    /// The longest span: 100 years of 365.25 days.
+    pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
+
     /// So many seconds.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
@@ -40,9 +45,13 @@ impl FromStr for Period {
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|_| format!("`{text}` is not a span of time; write it like `30s`, `10m` or `250ms`"))
+        match humantime::parse_duration(text) {
+            Ok(span) if span <= Self::LONGEST => Ok(Self(span)),
+            Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
+                Err(format!("`{text}` is too long a span of time; wanted at most 100 years"))
+            }
+            Err(_) => Err(format!("`{text}` is not a span of time; write it like `30s`, `10m` or `250ms`")),
+        }
     }
 }
 
@@ -80,7 +89,8 @@ impl JsonSchema for Period {
     }
 }
 
-/// A number of bytes as the YAML writes it: `512`, `64KiB`, `32MiB`, `1GiB`, or decimal `10MB`.
+/// A number of bytes as the YAML writes it: `512`, `64KiB`, `32MiB`, `1GiB`, or decimal `10MB`; no more than
+/// [`ByteSize::LARGEST`], so that sums of sizes are numbers, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ByteSize(u64);
@@ -98,6 +108,9 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl ByteSize {
+    /// The largest size: 1024 TiB.
+    pub const LARGEST: u64 = 1 << 50;
+
     /// So many kibibytes.
     #[must_use]
     pub const fn kibibytes(n: u64) -> Self {
@@ -136,7 +149,8 @@ impl FromStr for ByteSize {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong());
         }
-        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).map(Self).ok_or_else(wrong)
+        let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|size| *size <= Self::LARGEST);
+        size.map(Self).ok_or_else(|| format!("`{text}` is too large a size; wanted at most 1024TiB"))
     }
 }
 
@@ -177,6 +191,89 @@ impl JsonSchema for ByteSize {
     }
 }
 
+/// A whole number of `LEAST` to `MOST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u64")]
+pub struct Count<const LEAST: u64, const MOST: u64>(u64);
+
+impl<const LEAST: u64, const MOST: u64> Count<LEAST, MOST> {
+    /// This number, or the bound that it is beyond.
+    #[must_use]
+    pub const fn clamped(number: u64) -> Self {
+        Self(if number < LEAST {
+            LEAST
+        } else if number > MOST {
+            MOST
+        } else {
+            number
+        })
+    }
+
+    /// As a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// As an index; the largest where the machine's is smaller.
+    #[must_use]
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> TryFrom<u64> for Count<LEAST, MOST> {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        match number {
+            _ if number < LEAST => Err(format!("found number `{number}`, wanted a whole number of at least {LEAST}")),
+            _ if number > MOST => Err(format!("found number `{number}`, wanted a whole number of at most {MOST}")),
+            _ => Ok(Self(number)),
+        }
+    }
+}
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Count<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_u64(CountVisitor)
+    }
+}
+
+struct CountVisitor<const LEAST: u64, const MOST: u64>;
+
+impl<const LEAST: u64, const MOST: u64> Visitor<'_> for CountVisitor<LEAST, MOST> {
+    type Value = Count<LEAST, MOST>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number of at least {LEAST}")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        number.try_into().map_err(E::custom)
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> From<Count<LEAST, MOST>> for u64 {
+    fn from(count: Count<LEAST, MOST>) -> Self {
+        count.0
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> JsonSchema for Count<LEAST, MOST> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +287,12 @@ mod tests {
         }
         assert!("30".parse::<Period>().unwrap_err().contains("`30` is not a span of time"));
         assert!("-1s".parse::<Period>().is_err());
+        assert_eq!("100y".parse::<Period>().unwrap().get(), Period::LONGEST);
+        for text in ["101y", "500000000000y", "99999999999999999999y", "18446744073709551615s"] {
+            assert!(text.parse::<Period>().unwrap_err().contains("at most 100 years"), "{text}");
+        }
+        let now = (std::time::Instant::now(), std::time::SystemTime::now());
+        assert!(now.0.checked_add(Period::LONGEST * 2).is_some() && now.1.checked_add(Period::LONGEST * 2).is_some());
     }
 
     #[test]
@@ -200,8 +303,20 @@ mod tests {
             assert_eq!(text.parse::<ByteSize>().unwrap().get(), bytes, "{text}");
         }
         assert_eq!(ByteSize::mebibytes(32).to_string(), "32MiB");
-        for text in ["", "MiB", "1.5MiB", "-1", "99999999999GiB"] {
-            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        for text in ["", "MiB", "1.5MiB", "-1"] {
+            assert!(text.parse::<ByteSize>().unwrap_err().contains("is not a size"), "{text}");
         }
+        assert_eq!("1024TiB".parse::<ByteSize>().unwrap().get(), ByteSize::LARGEST);
+        for text in ["1025TiB", "99999999999GiB", "18446744073709551615", "99999999999999999999"] {
+            assert!(text.parse::<ByteSize>().unwrap_err().contains("at most 1024TiB"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_has_bounds() {
+        let read = |text: &str| serde_json::from_str::<Count<1, 9>>(text).map(Count::get).map_err(|e| e.to_string());
+        assert_eq!((read("1"), read("9")), (Ok(1), Ok(9)));
+        assert!(read("0").unwrap_err().contains("at least 1") && read("10").unwrap_err().contains("at most 9"));
+        assert_eq!((Count::<1, 9>::clamped(0).get(), Count::<1, 9>::clamped(99).as_usize()), (1, 9));
     }
 }

@@ -1,6 +1,6 @@
 //! An answer that is kept: all that it takes to give it again.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{AGE, HeaderName, HeaderValue};
@@ -22,8 +22,8 @@ pub(crate) struct Entry {
     pub(crate) body: Bytes,
     /// What the answer said of itself.
     pub(crate) answer: Option<Box<Answer>>,
-    /// When it had come in full.
-    pub(crate) at: SystemTime,
+    /// When it had come in full, by a clock that nobody sets; of one from Redis, by what its age was then.
+    pub(crate) at: Instant,
     pub(crate) tenant: Box<str>,
     /// The model that was asked for.
     pub(crate) model: Box<str>,
@@ -41,7 +41,7 @@ pub(crate) struct Epoch {
 impl Entry {
     /// How old it is.
     pub(crate) fn age(&self) -> Duration {
-        self.at.elapsed().unwrap_or_default()
+        self.at.elapsed()
     }
 
     /// Roughly what it takes in memory, in bytes.

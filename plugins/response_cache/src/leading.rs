@@ -1,7 +1,7 @@
 //! A call that goes upstream: its answer is passed to those who share it as it comes, and kept if it may be.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use plugin_api::{Answer, Bytes, Chunk, End, Outcome, Outlive, ResponseHead};
 
@@ -186,7 +186,7 @@ impl Leading {
             head,
             body,
             answer: Some(answer),
-            at: SystemTime::now(),
+            at: Instant::now(),
             tenant: std::mem::take(&mut self.tenant),
             model: std::mem::take(&mut self.model),
             epoch: self.epoch,

@@ -73,7 +73,7 @@ impl Purges {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::Instant;
 
     use bytes::Bytes;
     use http::StatusCode;
@@ -87,7 +87,7 @@ mod tests {
             head: Head { status: StatusCode::OK, headers: Vec::new(), request_id: None },
             body: Bytes::new(),
             answer: None,
-            at: SystemTime::now(),
+            at: Instant::now(),
             tenant: "t".into(),
             model: "m".into(),
             epoch: Epoch::default(),

@@ -63,6 +63,9 @@ const DEFAULT_PATHS: [&str; 5] =
 /// How long Redis remembers purges. No answer that is shared may be kept for longer.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// The most answers that a memory may be set to keep.
+const MOST_ENTRIES: u64 = 1_000_000_000;
+
 /// What a gateway keeps in its own memory.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -191,6 +194,9 @@ impl Config {
         }
         if self.memory.max_entries == 0 {
             return Err("`memory.max_entries` is 0, wanted at least 1".into());
+        }
+        if self.memory.max_entries > MOST_ENTRIES {
+            return Err(format!("`memory.max_entries` is {}, wanted at most {MOST_ENTRIES}", self.memory.max_entries));
         }
         if self.max_entry > self.memory.max_bytes {
             let (entry, all) = (self.max_entry, self.memory.max_bytes);

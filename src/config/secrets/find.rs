@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// What is longer before the colon of a URL is a token rather than a user's name, in bytes.
+const LONGEST_USER: usize = 16;
+
 /// Where secrets stand.
 pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -29,7 +32,8 @@ pub(super) fn urls(text: &str, found: &mut Vec<Range<usize>>) {
             if without_variables(password, 0..password.len()).is_empty() && !password.is_empty() {
                 continue;
             }
-            found.push(start + usize::from(url.starts_with(':'))..start + user);
+            let name = url[..user].find(':').filter(|length| *length < LONGEST_USER);
+            found.push(start + name.map_or(0, |length| length + 1)..start + user);
         } else if !url.starts_with('[') {
             // a password whose `@host` was forgotten
             let authority = url.split(['/', '?', '#']).next().unwrap_or_default();

@@ -77,8 +77,8 @@ fn messages_go_without_the_secrets_of_their_file() {
     for (message, masked) in [
         ("found text `hunter2`, wanted a number", "found text `***`, wanted a number"),
         ("found text `abc`, wanted abc", "found text `***`, wanted abc"),
-        ("cannot connect to redis://me:p%40ss@host", "cannot connect to redis://***@host"),
-        ("cannot connect to redis://me:p@ss@host", "cannot connect to redis://***@host"),
+        ("cannot connect to redis://me:p%40ss@host", "cannot connect to redis://me:***@host"),
+        ("cannot connect to redis://me:p@ss@host", "cannot connect to redis://me:***@host"),
         ("unknown key `token`; known are `key`", "unknown key `token`; known are `key`"),
     ] {
         assert_eq!(secrets.mask(message), masked);

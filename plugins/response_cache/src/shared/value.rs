@@ -2,7 +2,7 @@
 //! key that it says it is for, and a checksum over all of it.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -21,6 +21,9 @@ const LENGTH: usize = 4;
 const LEVEL: i32 = 3;
 /// From so many bytes on, it takes so long that others would notice who wait for Redis on the same thread.
 const LONG: usize = 64 << 10;
+/// How far the clocks of two gateways may be apart. An answer from a later time than that is of unknown age: one of the clocks
+/// has been set.
+const SKEW: Duration = Duration::from_secs(5);
 
 /// The most that all of an answer but its body may take.
 const FACTS: usize = 1 << 20;
@@ -47,12 +50,12 @@ struct Facts {
 
 /// The bytes for an answer; `None` for one that has none, such as a header that is no text.
 pub(crate) async fn packed(key: Key, entry: Arc<Entry>) -> Option<Vec<u8>> {
-    aside(entry.body.len(), move || encode(key, &entry)).await
+    aside(entry.body.len(), move || encode(key, &entry, SystemTime::now())).await
 }
 
 /// The answer in these bytes, if they are one for this key whose body has at most `max` bytes.
 pub(crate) async fn unpacked(key: Key, value: Vec<u8>, max: usize) -> Option<Entry> {
-    aside(value.len(), move || decode(key, &value, max)).await
+    aside(value.len(), move || decode(key, &value, max, SystemTime::now())).await
 }
 
 /// Does what takes long for so many bytes elsewhere.
@@ -60,8 +63,8 @@ async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Option<T>
     if bytes < LONG { work() } else { run_blocking(work).await.flatten() }
 }
 
-fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
-    let at = entry.at.duration_since(UNIX_EPOCH).ok()?;
+fn encode(key: Key, entry: &Entry, now: SystemTime) -> Option<Vec<u8>> {
+    let at = now.checked_sub(entry.age())?.duration_since(UNIX_EPOCH).ok()?;
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let headers = entry.head.headers.iter();
     let facts = Facts {
@@ -89,7 +92,7 @@ fn encode(key: Key, entry: &Entry) -> Option<Vec<u8>> {
     Some(value)
 }
 
-fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
+fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> {
     let rest = value.strip_prefix(MAGIC)?;
     let (checksum, rest) = rest.split_at_checked(CHECKSUM)?;
     if *blake3::hash(rest).as_bytes() != *checksum {
@@ -117,17 +120,24 @@ fn decode(key: Key, value: &[u8], max: usize) -> Option<Entry> {
         },
         body: Bytes::from(body),
         answer: facts.answer.map(|answer| Box::new(answer.shortened())),
-        at: UNIX_EPOCH.checked_add(Duration::from_millis(facts.at))?,
+        at: Instant::now().checked_sub(age(facts.at, now)?)?,
         tenant: facts.tenant,
         model: facts.model,
         epoch: Epoch { local: 0, shared: facts.epoch },
     })
 }
 
+/// How old an answer of this time is now; `None` if no age can be told.
+fn age(at: u64, now: SystemTime) -> Option<Duration> {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(at))?;
+    match now.duration_since(at) {
+        Ok(age) => Some(age),
+        Err(ahead) => (ahead.duration() <= SKEW).then_some(Duration::ZERO),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use plugin_api::{AnswerState, Tokens, Usage};
     use proptest::prelude::*;
 
@@ -146,7 +156,7 @@ mod tests {
             },
             body: "data: {}\n\n".repeat(1000).into(),
             answer: Some(Box::new(answer)),
-            at: SystemTime::now(),
+            at: Instant::now(),
             tenant: "t".into(),
             model: "m".into(),
             epoch: Epoch { local: 7, shared: 5 },
@@ -154,11 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_makes_no_answer_younger() {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let (key, written) = (Key([7; 32]), SystemTime::now());
+        let value = encode(key, &entry(), written).unwrap();
+        let read = |now: SystemTime| decode(key, &value, usize::MAX, now).map(|entry| entry.age().as_secs());
+        assert_eq!(read(written + Duration::from_secs(3)), Some(3));
+        assert_eq!(read(written - Duration::from_secs(3)), Some(0), "clocks are never quite alike");
+        assert_eq!(read(written - DAY), None);
+        assert_eq!(read(written + Duration::from_secs(600)), Some(600));
+    }
+
+    #[test]
     fn an_answer_comes_back_as_it_went_and_smaller() {
         let (key, entry) = (Key([7; 32]), entry());
-        let value = encode(key, &entry).unwrap();
+        let value = encode(key, &entry, SystemTime::now()).unwrap();
         assert!(value.len() < 1000, "{}", value.len());
-        let back = decode(key, &value, 1 << 20).unwrap();
+        let back = decode(key, &value, 1 << 20, SystemTime::now()).unwrap();
         assert_eq!(back.body, entry.body);
         assert_eq!(back.head.headers, entry.head.headers);
         assert_eq!(back.head.request_id, entry.head.request_id);
@@ -183,7 +205,7 @@ mod tests {
     fn no_value_is_longer_than_the_longest() {
         let noise = (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes());
         let mut entry = Entry { body: noise.collect(), ..entry() };
-        let value = |entry: &Entry| encode(Key([7; 32]), entry);
+        let value = |entry: &Entry| encode(Key([7; 32]), entry, SystemTime::now());
         assert!(value(&entry).unwrap().len() <= longest(entry.body.len()));
         entry.tenant = "t".repeat(FACTS - 10_000).into();
         assert!(value(&entry).unwrap().len() <= longest(entry.body.len()));
@@ -193,20 +215,20 @@ mod tests {
 
     #[test]
     fn another_key_and_a_body_that_is_too_large_are_refused() {
-        let value = encode(Key([7; 32]), &entry()).unwrap();
-        assert!(decode(Key([8; 32]), &value, 1 << 20).is_none());
-        assert!(decode(Key([7; 32]), &value, 9_999).is_none());
-        assert!(decode(Key([7; 32]), &value, 10_000).is_some());
+        let value = encode(Key([7; 32]), &entry(), SystemTime::now()).unwrap();
+        assert!(decode(Key([8; 32]), &value, 1 << 20, SystemTime::now()).is_none());
+        assert!(decode(Key([7; 32]), &value, 9_999, SystemTime::now()).is_none());
+        assert!(decode(Key([7; 32]), &value, 10_000, SystemTime::now()).is_some());
     }
 
     #[test]
     fn no_bit_of_it_can_be_wrong_and_no_end_missing() {
-        let value = encode(Key([7; 32]), &entry()).unwrap();
+        let value = encode(Key([7; 32]), &entry(), SystemTime::now()).unwrap();
         for at in 0..value.len() {
             let mut wrong = value.clone();
             wrong[at] ^= 1 << (at % 8);
-            assert!(decode(Key([7; 32]), &wrong, 1 << 20).is_none(), "{at}");
-            assert!(decode(Key([7; 32]), &value[..at], 1 << 20).is_none(), "{at}");
+            assert!(decode(Key([7; 32]), &wrong, 1 << 20, SystemTime::now()).is_none(), "{at}");
+            assert!(decode(Key([7; 32]), &value[..at], 1 << 20, SystemTime::now()).is_none(), "{at}");
         }
     }
 
@@ -221,7 +243,7 @@ mod tests {
                 value.splice(0..0, checksum);
                 value.splice(0..0, *MAGIC);
             }
-            prop_assert!(decode(Key([7; 32]), &value, 1 << 20).is_none());
+            prop_assert!(decode(Key([7; 32]), &value, 1 << 20, SystemTime::now()).is_none());
         }
     }
 }
