@@ -8,7 +8,6 @@ mod fallbacks;
 mod fault;
 mod missing;
 mod node;
-mod passwords;
 mod recover;
 mod report;
 mod schema;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::passwords::discreet;
 use crate::located::Location;
 
 use super::node::Node;
@@ -163,7 +162,6 @@ const SHOWN_BEFORE: usize = 60;
 const SHOWN: usize = 140;
 
 fn excerpt(line: &str, column: usize, width: usize) -> Line {
-    let line = &discreet(line);
     let from = if line.chars().count() > SHOWN { column.saturating_sub(SHOWN_BEFORE) } else { 0 };
     let printable = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
     let text: String = line.chars().skip(from).take(SHOWN).map(printable).collect();
