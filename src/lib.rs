@@ -38,8 +38,8 @@
 //! # Who may import whom
 //!
 //! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, proxy}`, `proxy → {chain, routes, balance, health, dialect}`,
-//! `health → balance`, `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`. Only `proxy` and `server` name
-//! Pingora; only `config` reads the environment.
+//! `health → balance`, `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{response_cache, dialect} → json_tape`. Only `proxy` and
+//! `server` name Pingora; only `config` reads the environment.
 
 pub mod access_log;
 pub mod admin;

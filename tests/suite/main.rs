@@ -26,6 +26,7 @@ mod sdk; // the real SDKs see no gateway
 mod secrets; // what the YAML holds in confidence is never told
 mod stop; // how a gateway ends, and where it cannot begin
 mod streams; // events leave when they come, and break when they break
+mod texts; // what strangers say, in bounded length
 mod timeouts; // each of the four, and what it is called
 mod tls;
 mod unread; // logs that nobody reads // certificates of listeners
