@@ -17,7 +17,13 @@ async fn ten_gateways_make_one_schema_and_write_each_row_once() {
     let writing = (0..GATEWAYS).map(|gateway| {
         let (settings, mut shared) = (settings.clone(), shared.clone());
         tokio::spawn(async move {
-            let mut store = migrated(&settings).await.unwrap();
+            // few connections among many gateways: one that has to wait for too long tries again, as the shipper does
+            let mut store = loop {
+                match migrated(&settings).await {
+                    Ok(store) => break store,
+                    Err(error) => assert!(matches!(&error, StoreError::Unavailable(_)), "{error:?}"),
+                }
+            };
             shared.rotate_left(gateway * 17);
             for part in shared.chunks(50) {
                 // what is there already, what is new, and what corrects a row
@@ -39,7 +45,7 @@ async fn ten_gateways_make_one_schema_and_write_each_row_once() {
     }
     let all = 200 + GATEWAYS * 4 * 30;
     assert_eq!(server.sql("SELECT count(*), count(DISTINCT id) FROM api_requests"), format!("{all}|{all}"));
-    assert_eq!(server.sql("SELECT count(*), max(version) FROM ledger_schema"), "1|1");
+    assert_eq!(server.sql("SELECT count(*) = max(version) FROM ledger_schema"), "t");
     // nothing is left in the sessions
     assert_eq!(server.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'staged%'"), "0");
     assert_eq!(server.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
