@@ -155,7 +155,7 @@ async fn gateways_that_are_killed_before_a_frozen_server_lose_and_double_no_row(
 #[tokio::test]
 async fn the_row_of_a_stream_outlives_a_kill_once_its_client_has_the_last_event() {
     const DONE: &str = "data: [DONE]\n\n";
-    let usage = r#"data: {"id":"c","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}"#;
+    let usage = r#"data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":7}}"#;
     for cache in ["", "  - response_cache: {}\n"] {
         for http2 in [false, true] {
             let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
@@ -186,8 +186,9 @@ async fn the_row_of_a_stream_outlives_a_kill_once_its_client_has_the_last_event(
 async fn a_stream_whose_client_leaves_at_the_last_event_has_one_row_that_needs_no_correction() {
     let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
     let gateway = before(&origin, &book).await;
+    let first = "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\"}}\n\n";
     let last = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
-    origin.answers(sse().data(last).pause(Duration::from_millis(50)).end());
+    origin.answers(sse().data(first).data(last).pause(Duration::from_millis(50)).end());
     for number in 0..10 {
         let mut client = if number % 2 == 0 { http1(gateway.address()).await } else { h2c(gateway.address()).await };
         let request = client.request("POST", "/v1/messages").body(body("{}")).unwrap();
