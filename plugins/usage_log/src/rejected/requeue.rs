@@ -53,13 +53,14 @@ pub async fn requeue(folder: &Path, store: &mut Store) -> Result<Requeued, Strin
     }
     let failed = |error: io::Error| format!("{}: {error}", folder.display());
     let _lock = lock(folder)?;
-    let mut kept = HashSet::new();
     // what an earlier run could not end comes first
     for first in [true, false] {
         if first && !taken_path(folder).exists() || !first && !take(folder).map_err(failed)? {
             continue;
         }
-        all(folder, store, &mut requeued, &mut kept).await?;
+        // what was kept of the first file is in the second, and is counted there
+        (requeued.refused, requeued.unreadable) = (0, 0);
+        all(folder, store, &mut requeued).await?;
         // what is back is on the disk before it goes from here
         if let Ok(file) = File::open(path(folder)) {
             file.sync_all().map_err(failed)?;
@@ -82,12 +83,9 @@ fn lock(folder: &Path) -> Result<File, String> {
 }
 
 /// Tries all that was taken away.
-async fn all(
-    folder: &Path,
-    store: &mut Store,
-    requeued: &mut Requeued,
-    kept: &mut HashSet<[u8; 32]>,
-) -> Result<(), String> {
+async fn all(folder: &Path, store: &mut Store, requeued: &mut Requeued) -> Result<(), String> {
+    // of this file alone: what is kept of it is in the next one, which must keep it once more
+    let mut kept = HashSet::new();
     let taken = taken_path(folder);
     let failed = |error: io::Error| format!("{}: {error}", taken.display());
     let mut lines = BufReader::new(File::open(&taken).map_err(failed)?).split(b'\n');
@@ -105,12 +103,12 @@ async fn all(
                 records.push(record);
             } else if !text.is_empty() {
                 text.push(b'\n');
-                requeued.unreadable += u64::from(keep(folder, &text, kept).map_err(failed)?);
+                requeued.unreadable += u64::from(keep(folder, &text, &mut kept).map_err(failed)?);
             }
         }
         for (record, why) in write(store, &records, requeued).await? {
             let line = line(record, &why).map_err(failed)?;
-            requeued.refused += u64::from(keep(folder, &line, kept).map_err(failed)?);
+            requeued.refused += u64::from(keep(folder, &line, &mut kept).map_err(failed)?);
             requeued.why = Some(why);
         }
     }

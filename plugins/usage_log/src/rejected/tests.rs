@@ -1,5 +1,7 @@
 use std::fs;
 
+use sqlx::{Connection as _, SqliteConnection};
+
 use super::*;
 use crate::metrics::Figures;
 use crate::tests::Folder;
@@ -79,6 +81,27 @@ async fn a_line_that_was_cut_off_is_kept_and_spoils_no_other() {
     assert_eq!(requeued, Requeued { new: 2, unreadable: 1, ..Requeued::default() });
     let aside = put_aside(&folder.0).unwrap();
     assert_eq!((aside.rows.len(), aside.others), (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_refused_again_after_a_run_that_was_stopped_is_kept_once() {
+    let folder = Folder::new();
+    let mut store = store(&folder).await;
+    let mut database = SqliteConnection::connect(&format!("sqlite://{}/new.db", folder.0.display())).await.unwrap();
+    let trigger = "CREATE TRIGGER no BEFORE INSERT ON api_requests BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(trigger).execute(&mut database).await.unwrap();
+    append(&folder.0, &request(1), "no").unwrap();
+    fs::OpenOptions::new().append(true).open(path(&folder.0)).unwrap().write_all(b"{\"cut\n").unwrap();
+    // the run was stopped when it had kept what was refused again
+    let whole = fs::read(path(&folder.0)).unwrap();
+    assert!(take(&folder.0).unwrap());
+    fs::write(path(&folder.0), whole).unwrap();
+    for _ in 0..3 {
+        let requeued = requeue(&folder.0, &mut store).await.unwrap();
+        assert_eq!((requeued.new, requeued.refused, requeued.unreadable), (0, 1, 1));
+        let aside = put_aside(&folder.0).unwrap();
+        assert_eq!((aside.rows.len(), aside.others), (1, 1));
+    }
 }
 
 #[test]
