@@ -100,6 +100,34 @@ async fn months_and_days_go_when_they_are_old_and_an_interrupted_turn_is_ended_b
 }
 
 #[tokio::test]
+async fn a_month_that_stood_alone_while_the_schema_went_on_is_taken_back_and_goes_like_any_other() {
+    let server = postgres().await;
+    let mut store = migrated(&settings(&server.url())).await.unwrap();
+    let mut old = rows(4);
+    for (number, row) in old.iter_mut().enumerate() {
+        row.created_at = at(&format!("2025-0{}-15", 1 + number / 2), row.sequence);
+    }
+    let late = old.pop().unwrap();
+    old.extend(rows(1));
+    store.write(&records(old)).await.unwrap();
+    for month in ["2025_01", "2025_02"] {
+        server.sql(&format!(
+            "ALTER TABLE api_requests DETACH PARTITION api_requests_{month};
+             ALTER TABLE api_requests_{month} DROP COLUMN provider_cost_usd"
+        ));
+    }
+    server.sql("ALTER TABLE api_requests_2025_01 RENAME TO retired_api_requests_2025_01");
+    connected(&settings(&server.url())).await.unwrap().write(&records(vec![late])).await.unwrap();
+    assert_eq!(server.sql("SELECT count(*) FROM api_requests_2025_02"), "2");
+    let archive = Folder::new();
+    let mut settings = keeping(&server.url(), Some("180days"), None);
+    settings.archive = Some(archive.path().into());
+    housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
+    assert_eq!(server.sql("SELECT count(*) FROM pg_class WHERE relname ~ '2025_0[12]$'"), "0");
+    assert_eq!(std::fs::read_dir(archive.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_dropped_whose_archive_cannot_be_written() {
     let server = postgres().await;
     let mut store = migrated(&settings(&server.url())).await.unwrap();

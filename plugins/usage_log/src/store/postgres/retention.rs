@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::schema::{begin_with_lock, is_attached, lock};
+use super::schema::{add_columns, begin_with_lock, is_attached, lock};
 use super::{LIMIT, copy, patiently, run, transaction};
 use crate::store::archive::Archive;
 use crate::store::clock::Evidence;
@@ -170,6 +170,7 @@ async fn finish(
     run(watch, connection, &transaction::begin_patiently()).await?;
     if is_mine(connection, watch).await? && tables(connection, &table, watch).await?.contains(&table) {
         if let Some(folder) = &settings.archive {
+            add_columns(connection, &table, leaf.parent.name(), watch).await?;
             archive(connection, folder, leaf, &table, watch).await?;
         }
         run(watch, connection, &lock()).await?;

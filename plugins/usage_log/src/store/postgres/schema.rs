@@ -82,9 +82,33 @@ pub(super) async fn make_leaf(connection: &mut PgConnection, leaf: Leaf, watch: 
     }
     begin_with_lock(connection, watch).await?;
     if !is_attached(connection, leaf, watch).await? {
+        add_columns(connection, &leaf.name(), leaf.parent.name(), watch).await?;
         run(watch, connection, &making(leaf)).await?;
     }
     run(watch, connection, "COMMIT").await?;
+    Ok(())
+}
+
+/// Gives a table that stands alone the columns that a parent has got since: steps of the schema do not reach it. Does nothing where
+/// there is no such table.
+pub(super) async fn add_columns(
+    connection: &mut PgConnection,
+    table: &str,
+    parent: &str,
+    watch: &Watch,
+) -> Result<(), StoreError> {
+    let query = format!(
+        "SELECT string_agg(format('ADD COLUMN %I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
+         FROM pg_attribute WHERE attrelid = to_regclass('{parent}') AND attnum > 0 AND NOT attisdropped
+           AND to_regclass('{table}') IS NOT NULL
+           AND attname NOT IN (
+               SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND NOT attisdropped)"
+    );
+    let missing = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_one(&mut *connection);
+    let missing = watch.statement(&query, LIMIT, async { missing.await?.try_get::<Option<String>, _>(0) }).await?;
+    if let Some(columns) = missing {
+        run(watch, connection, &format!("ALTER TABLE {table} {columns}")).await?;
+    }
     Ok(())
 }
 
