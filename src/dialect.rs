@@ -5,6 +5,7 @@ mod answer;
 mod charset;
 mod encoding;
 mod field;
+mod form;
 mod found;
 mod json;
 mod number;
@@ -20,6 +21,7 @@ use thread::Turns;
 
 pub use answer::{BatchReader, Reader, batch_of_results};
 pub use field::field;
+pub use form::FormModel;
 pub use stream_usage::StreamUsageFilter;
 
 /// The call that a body makes.

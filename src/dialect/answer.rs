@@ -8,6 +8,7 @@ mod facts;
 mod failure;
 mod figures;
 mod media;
+mod ollama;
 mod openai;
 mod responses;
 #[cfg(test)]
@@ -115,6 +116,7 @@ fn shape_of(endpoint: Endpoint) -> &'static Shape {
         | Endpoint::Transcriptions
         | Endpoint::Speech
         | Endpoint::Moderations => &media::SHAPE,
+        Endpoint::Ollama => &ollama::SHAPE,
         Endpoint::Responses => &responses::SHAPE,
     }
 }
@@ -155,8 +157,15 @@ struct Text {
 #[derive(Debug)]
 enum Form {
     Unknown,
-    Json { told: bool },
-    Events { events: Events, start: Start },
+    Json {
+        told: bool,
+    },
+    /// An object a line.
+    Lines,
+    Events {
+        events: Events,
+        start: Start,
+    },
 }
 
 /// The first bytes of an event's data, by which the last of `OpenAI`'s is known, which is no JSON.
@@ -177,6 +186,7 @@ impl Text {
             bytes = &bytes[bytes.iter().take_while(|byte| fills(byte)).count()..];
             match bytes.first() {
                 None => return,
+                Some(b'{') if self.shape.is_lines => self.form = Form::Lines,
                 Some(b'{') => self.form = Form::Json { told: false },
                 Some(b'[') => {
                     // no answer is a list, but Gemini lists its errors
@@ -200,6 +210,14 @@ impl Text {
                     *told = true;
                     (self.shape.on_whole)(&mut self.facts, &self.found);
                 }
+            }
+            Form::Lines => {
+                while let Some(end) = memchr::memchr(b'\n', bytes) {
+                    self.found.feed(&bytes[..end]);
+                    bytes = &bytes[end + 1..];
+                    self.end_line();
+                }
+                self.found.feed(bytes);
             }
             Form::Events { events, start } => {
                 while let Some(piece) = events.next(&mut bytes) {
@@ -229,7 +247,18 @@ impl Text {
         }
     }
 
+    /// A line is over; its object may go on in the next.
+    fn end_line(&mut self) {
+        if self.found.is_whole() {
+            (self.shape.on_event)(&mut self.facts, &self.found);
+            self.found.begin();
+        }
+    }
+
     fn finish(&mut self) {
+        if let Form::Lines = self.form {
+            self.end_line();
+        }
         let facts = &self.facts;
         // of several choices others may have been under way
         let stopped = self.shape.stops_before_its_end && facts.stop_reason.is_some() && !facts.has_choices;
@@ -239,6 +268,9 @@ impl Text {
     }
 
     fn into_facts(mut self) -> Facts {
+        if let Form::Lines = self.form {
+            self.end_line();
+        }
         if let Form::Json { told } = self.form
             && !self.found.is_whole()
         {

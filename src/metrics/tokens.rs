@@ -76,7 +76,8 @@ impl Operation {
             | Endpoint::ImageEdits
             | Endpoint::Transcriptions
             | Endpoint::Speech
-            | Endpoint::Moderations => "generate_content",
+            | Endpoint::Moderations
+            | Endpoint::Ollama => "generate_content",
             Endpoint::Messages
             | Endpoint::CountTokens
             | Endpoint::MessageBatches

@@ -19,7 +19,7 @@ use plugin_api::{
 use tokio::time::Instant;
 
 use crate::chain::Seats;
-use crate::dialect::StreamUsageFilter;
+use crate::dialect::{FormModel, StreamUsageFilter};
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
@@ -69,6 +69,8 @@ pub struct Exchange {
     pub adds_stream_usage: bool,
     /// What takes it out of the answer.
     pub stream_usage: Option<Box<StreamUsageFilter>>,
+    /// What finds the model in a form as it passes.
+    pub form: Option<Box<FormModel>>,
     /// What reads the answer as it passes.
     pub reading: Reading,
     /// Who else waits for its answer than its own client.
@@ -179,6 +181,7 @@ impl Exchange {
             attempts: Attempts::default(),
             adds_stream_usage: false,
             stream_usage: None,
+            form: None,
             reading: Reading::Nothing,
             outlive: None,
             failure: None,
@@ -239,6 +242,16 @@ impl Exchange {
     pub fn note_endpoint(&mut self) {
         if self.outcome.method == Method::POST {
             self.outcome.endpoint = Endpoint::of(self.path());
+        }
+    }
+
+    /// Notes bytes of the request's body that pass unread, in which a form may name the model.
+    pub fn note_form(&mut self, bytes: &[u8]) {
+        let Some(form) = &mut self.form else { return };
+        form.feed(bytes);
+        if let Some(model) = form.model() {
+            self.outcome.model = Some(model.to_owned());
+            self.form = None;
         }
     }
 

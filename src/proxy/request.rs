@@ -99,6 +99,9 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
         x.note_endpoint();
+        if x.outcome.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && x.answer_is_wanted() {
+            x.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
+        }
         run_request_head(session, x).await?;
     }
     let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
@@ -244,6 +247,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let bytes = receive_body(session, x).await?;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     let Some(endpoint) = call_endpoint(x, &upstream) else {
+        x.note_form(&bytes);
         x.body = Some(ReadBody::new(bytes, false));
         return Ok(());
     };
@@ -376,6 +380,9 @@ fn halted(x: &mut Exchange, stop: Stop) -> Halt {
 
 /// A piece of the request's body is about to go upstream.
 pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
+    if x.body.is_none() {
+        x.note_form(body.as_deref().unwrap_or_default());
+    }
     let piece = match &mut x.body {
         // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
         Some(read) if end => Some(read.send()),

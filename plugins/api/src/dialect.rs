@@ -70,6 +70,8 @@ pub enum Endpoint {
     Speech,
     /// `OpenAI` `POST /v1/moderations`.
     Moderations,
+    /// Ollama's own `POST /api/chat`, `/api/generate` and `/api/embed`, under whose paths others serve other things.
+    Ollama,
 }
 
 impl Endpoint {
@@ -120,6 +122,8 @@ impl Endpoint {
             Some(Self::Embeddings)
         } else if is(0, "moderations") {
             Some(Self::Moderations)
+        } else if is(1, "api") && (is(0, "chat") || is(0, "generate") || is(0, "embed")) {
+            Some(Self::Ollama)
         } else if is(1, "images") {
             let edits = is(0, "edits") || is(0, "variations");
             if is(0, "generations") { Some(Self::ImageGenerations) } else { edits.then_some(Self::ImageEdits) }
@@ -147,6 +151,7 @@ impl Endpoint {
             Self::Transcriptions => "transcriptions",
             Self::Speech => "speech",
             Self::Moderations => "moderations",
+            Self::Ollama => "ollama",
         }
     }
 
@@ -163,14 +168,16 @@ impl Endpoint {
             | Self::ImageEdits
             | Self::Transcriptions
             | Self::Speech
-            | Self::Moderations => Dialect::OpenAi,
+            | Self::Moderations
+            | Self::Ollama => Dialect::OpenAi,
         }
     }
 
-    /// Whether its call is a JSON body that is read. A form with a picture or a recording passes as it comes.
+    /// Whether its call is a JSON body that is read. A form with a picture or a recording passes as it comes, and so does what may
+    /// be no call at all.
     #[must_use]
     pub fn takes_json(self) -> bool {
-        !matches!(self, Self::ImageEdits | Self::Transcriptions)
+        !matches!(self, Self::ImageEdits | Self::Transcriptions | Self::Ollama)
     }
 
     /// Whether its calls hold a conversation.
@@ -184,7 +191,8 @@ impl Endpoint {
             | Self::ImageEdits
             | Self::Transcriptions
             | Self::Speech
-            | Self::Moderations => false,
+            | Self::Moderations
+            | Self::Ollama => false,
         }
     }
 }
@@ -266,6 +274,9 @@ mod tests {
             ("/v1/audio/translations", Endpoint::Transcriptions),
             ("/v1/audio/speech", Endpoint::Speech),
             ("/v1/moderations", Endpoint::Moderations),
+            ("/api/chat", Endpoint::Ollama),
+            ("/ollama/api/generate", Endpoint::Ollama),
+            ("/api/embed", Endpoint::Ollama),
         ] {
             assert_eq!(Endpoint::of(path), Some(endpoint), "{path}");
         }
@@ -304,6 +315,8 @@ mod tests {
             "/v1/models",
             "/v1/images",
             "/v1/audio/voices",
+            "/v1/chat",
+            "/api/tags",
             "/v1/files",
             "/v1/messages/batches/b_1",
             "/v1/threads/t_1/messages",

@@ -39,6 +39,7 @@ impl TestRequest {
             Endpoint::Transcriptions => "/v1/audio/transcriptions",
             Endpoint::Speech => "/v1/audio/speech",
             Endpoint::Moderations => "/v1/moderations",
+            Endpoint::Ollama => "/api/chat",
         };
         Self { endpoint, method: Method::POST, uri: Uri::from_static(path), headers: HeaderMap::new() }
     }

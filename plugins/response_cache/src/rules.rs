@@ -121,7 +121,8 @@ impl Seen {
             | Endpoint::ImageEdits
             | Endpoint::Transcriptions
             | Endpoint::Speech
-            | Endpoint::Moderations => {}
+            | Endpoint::Moderations
+            | Endpoint::Ollama => {}
         }
         if is(key, "store") {
             self.store = Some(value != b"false");

@@ -225,8 +225,9 @@ impl Config {
                 | Endpoint::ImageEdits
                 | Endpoint::Transcriptions
                 | Endpoint::Speech
-                | Endpoint::Moderations,
-            ) => Err(format!("`paths` names `{path}`, but only answers in text are ever answered again")),
+                | Endpoint::Moderations
+                | Endpoint::Ollama,
+            ) => Err(format!("`paths` names `{path}`, whose answers are never given again")),
             Some(endpoint) if path.starts_with('/') => Ok(endpoint),
             _ => Err(format!("`paths` names `{path}`, which is no path of calls to a model, such as `/v1/messages`")),
         };

@@ -26,6 +26,7 @@ pub(super) static MESSAGES: Shape = Shape {
     ]),
     on_event,
     stops_before_its_end: false,
+    is_lines: false,
     usage,
 };
 
@@ -38,6 +39,7 @@ pub(super) static COUNTS: Shape = Shape {
     types: None,
     on_event: |facts, found| facts.note_error(found, false),
     stops_before_its_end: false,
+    is_lines: false,
     usage,
 };
 

@@ -126,6 +126,8 @@ pub(super) struct Shape {
     /// Whether a stream of one choice may end without an event that says so, and so is complete once it has said why it
     /// stopped.
     pub(super) stops_before_its_end: bool,
+    /// Whether a stream is an object a line.
+    pub(super) is_lines: bool,
     /// The meaning of the provider's usage.
     pub(super) usage: fn(&Figures<'_>) -> Usage,
 }

@@ -22,6 +22,7 @@ pub(super) static SHAPE: Shape = Shape {
     ]),
     on_event,
     stops_before_its_end: false,
+    is_lines: false,
     usage: conventions::usage,
 };
 

@@ -16,6 +16,7 @@ pub(super) static CHOICES: Shape = Shape {
     types: None,
     on_event,
     stops_before_its_end: true,
+    is_lines: false,
     usage: conventions::usage,
 };
 
@@ -28,6 +29,7 @@ pub(super) static EMBEDDINGS: Shape = Shape {
     types: None,
     on_event: |facts, found| facts.note_error(found, false),
     stops_before_its_end: false,
+    is_lines: false,
     usage: conventions::usage,
 };
 

@@ -9,6 +9,7 @@ use super::*;
 
 mod anthropic;
 mod failures;
+mod ollama;
 mod openai;
 mod stops;
 
@@ -126,7 +127,7 @@ fn three_megabytes_before_the_usage_fill_no_memory() {
     assert_eq!((answer.state, usage(&answer).tokens), (AnswerState::Complete, tokens(1, 2)));
 }
 
-const ENDPOINTS: [Endpoint; 8] = [
+const ENDPOINTS: [Endpoint; 9] = [
     Endpoint::Messages,
     Endpoint::CountTokens,
     Endpoint::MessageBatches,
@@ -135,6 +136,7 @@ const ENDPOINTS: [Endpoint; 8] = [
     Endpoint::Responses,
     Endpoint::Embeddings,
     Endpoint::ImageGenerations,
+    Endpoint::Ollama,
 ];
 
 proptest! {
@@ -145,7 +147,7 @@ proptest! {
             prop::sample::select(vec!["data: ", "\n\n", "{", "}", "[", "\"type\":", "\"message_start\"", "\"usage\":",
                 "\"output_tokens\":", "1e999", "-1", ",", "null", "\"choices\":", "[DONE]", "\"response\":", "\"error\":",
                 "\"cache_creation\":", "\"iterations\":", "\"delta\":", "\"message_delta\"", "\"custom_id\":\"a\"", "\\",
-                "event: error\n", "\"finish_reason\":\"\"", "\"base_resp\":", "\"x_groq\":", "\"code\":1"])
+                "event: error\n", "\n", "\"done\":true", "\"eval_count\":", "\"finish_reason\":\"\"", "\"base_resp\":", "\"x_groq\":", "\"code\":1"])
                 .prop_map(|part| part.as_bytes().to_vec()),
         ], 0..40),
         cut in 1..30_usize,

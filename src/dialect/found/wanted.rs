@@ -31,10 +31,14 @@ pub(in crate::dialect) enum Field {
     ServedBy,
     Content,
     Choice,
-    /// The number of tokens that a count says.
+    /// The number of tokens that a count says, or those of the input.
     Count,
+    /// The tokens of the output.
+    OutputCount,
     /// State on the server that outlives the answer.
     Container,
+    /// A list that is the answer.
+    List,
     CustomId,
     Role,
     Text,

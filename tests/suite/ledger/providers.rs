@@ -129,7 +129,7 @@ async fn what_is_no_call_is_of_no_type_of_call_and_a_web_socket_has_its_status()
 }
 
 #[tokio::test]
-async fn pictures_are_booked_with_their_tokens_and_priced() {
+async fn pictures_recordings_and_ollama_are_booked_with_their_tokens_and_priced() {
     for book in Book::both().await {
         let origin = origin().await;
         let gateway = booking(&origin, &book).await;
@@ -143,10 +143,20 @@ async fn pictures_are_booked_with_their_tokens_and_priced() {
         let form = client
             .request("POST", "/v1/audio/transcriptions")
             .header("content-type", "multipart/form-data; boundary=b");
-        client.call(form.body(body("--b\r\n\r\nx\r\n--b--\r\n")).unwrap()).await;
+        let parts = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n\
+                     --b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b--\r\n";
+        client.call(form.body(body(parts)).unwrap()).await;
+        assert_eq!(origin.request(1).await.body, parts.as_bytes());
+        let told = r#"{"model":"m","message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":26,"eval_count":282}"#;
+        origin.answers(answer(200).header("content-type", "application/x-ndjson").body(told));
+        client.post("/api/chat", r#"{"model":"m","messages":[]}"#).await;
         let columns = "endpoint, model, input_tokens, output_tokens, usage_source, cost_usd";
-        let found = rows(&book, 2, columns).await;
-        let wanted = ["image_generations|gpt-image-1|50|50|reported|0.00225", "transcriptions||50|50|reported|"];
+        let found = rows(&book, 3, columns).await;
+        let wanted = [
+            "image_generations|gpt-image-1|50|50|reported|0.00225",
+            "transcriptions|m|50|50|reported|0.00015",
+            "ollama||26|282|reported|0.00059",
+        ];
         assert_eq!(found, wanted);
     }
 }

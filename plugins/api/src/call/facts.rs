@@ -133,7 +133,8 @@ impl TokenField {
             | Endpoint::ImageEdits
             | Endpoint::Transcriptions
             | Endpoint::Speech
-            | Endpoint::Moderations => None,
+            | Endpoint::Moderations
+            | Endpoint::Ollama => None,
         }
     }
 
