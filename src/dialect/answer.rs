@@ -229,8 +229,8 @@ impl Text {
                         Piece::End => {
                             if self.found.is_sound() {
                                 (self.shape.on_event)(&mut self.facts, &self.found);
-                            } else if self.shape.stops_before_its_end && self.facts.has_begun && start.is_done() {
-                                self.facts.complete();
+                            } else if self.shape.stops_before_its_end && start.is_done() {
+                                self.facts.end();
                             }
                             if events.was_error() {
                                 self.facts.fail(failure::name(&self.found, false).unwrap_or_else(failure::unnamed));

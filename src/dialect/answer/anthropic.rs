@@ -136,7 +136,7 @@ fn on_event(facts: &mut Facts, found: &Found) {
                 facts.usage.merge(usage);
             }
         }
-        Some(br#""message_stop""#) if facts.has_begun => facts.complete(),
+        Some(br#""message_stop""#) => facts.end(),
         // what is of no type at all is none of Anthropic's events
         Some(br#""error""#) | None => facts.note_error(found, false),
         _ => {}

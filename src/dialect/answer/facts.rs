@@ -70,6 +70,11 @@ impl Facts {
         }
     }
 
+    /// The event has come that ends a stream by its protocol. One that had not begun is over, too, but was no answer.
+    pub(super) fn end(&mut self) {
+        self.reach(if self.has_begun { AnswerState::Complete } else { AnswerState::Unrecognized });
+    }
+
     /// It has been seen to its end. An error before that stays one.
     pub(super) fn complete(&mut self) {
         self.reach(AnswerState::Complete);

@@ -62,11 +62,12 @@ fn some_of_the_choices_are_not_all() {
 #[test]
 fn an_end_without_an_answer_is_none() {
     let azure = r#"{"choices":[],"prompt_filter_results":[]}"#.to_owned();
-    for events in [&["[DONE]".to_owned()][..], &[azure, "[DONE]".to_owned()]] {
-        assert_eq!(chat(events).state, AnswerState::Partial, "{events:?}");
+    let done = "[DONE]".to_owned();
+    for events in [std::slice::from_ref(&done), &[azure, done.clone()]] {
+        assert_eq!(chat(events).state, AnswerState::Unrecognized, "{events:?}");
     }
     let stop = named(&[r#"{"type":"message_stop"}"#]);
-    assert_eq!(read(Endpoint::Messages, &stop).state, AnswerState::Partial);
+    assert_eq!(read(Endpoint::Messages, &stop).state, AnswerState::Unrecognized);
     let delta = named(&[r#"{"type":"response.output_text.delta","delta":"x"}"#]);
     assert_eq!(read(Endpoint::Responses, &(delta + "data: [DONE]\n\n")).state, AnswerState::Partial);
 }
