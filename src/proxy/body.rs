@@ -44,8 +44,8 @@ fn length(session: &Session) -> Option<usize> {
 /// Reads the body up to `max` bytes. The caller keeps the time. The bytes are charged to the budget for bodies for as long as
 /// any of them is there.
 ///
-/// What is charged is the room made for them, which doubles as they come: a length that is only claimed takes none of it, so
-/// that nobody can lock others out by claims. Nobody waits for room either, so bodies that got half way cannot block each
+/// What is charged is the room made for them, which grows as they come, 32-fold where they say how long they are and
+/// twofold where they do not: a length that is only claimed takes none of it, so that nobody can lock others out by claims. Nobody waits for room either, so bodies that got half way cannot block each
 /// other: one of them is refused, and the others have what it held.
 ///
 /// # Errors
@@ -75,7 +75,8 @@ pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
     Ok(Read::Whole(charge.on(body.into())))
 }
 
-/// Makes room for a piece: twice what there was, but no more than the whole can take.
+/// Makes room for a piece: a multiple of what there was, but no more than the whole can take. Of a known length it is a large one,
+/// since each step copies what there is and holds it twice meanwhile.
 fn make_room(
     body: &mut Vec<u8>,
     piece: usize,
@@ -88,8 +89,8 @@ fn make_room(
     if needed <= before {
         return Ok(());
     }
-    let first = if length.is_some() { FIRST_ROOM_OF_KNOWN } else { FIRST_ROOM };
-    let room = before.saturating_mul(2).max(first).min(length.unwrap_or(max)).max(needed);
+    let (first, growth) = if length.is_some() { (FIRST_ROOM_OF_KNOWN, 32) } else { (FIRST_ROOM, 2) };
+    let room = before.saturating_mul(growth).max(first).min(length.unwrap_or(max)).max(needed);
     charge.grow_to(room)?;
     body.reserve_exact(room - body.len());
     charge.settle(body.capacity());
