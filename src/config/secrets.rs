@@ -11,6 +11,8 @@ use find::{find, is_secret, merged, urls};
 const MASK: &str = "***";
 /// A shorter secret is replaced only where a message quotes it; anywhere else it may be part of a word.
 const LONG_ENOUGH: usize = 4;
+/// The digits of a number that may be a port or a limit.
+const LONGEST_NUMBER: usize = 5;
 /// Messages quote this much of a long value.
 const QUOTED: usize = 80;
 /// What messages write in the place of user and password where they show how.
@@ -62,9 +64,11 @@ impl Secrets {
         }
     }
 
-    /// Adds the value of a variable, for which its name may stand.
+    /// Adds the value of a variable, for which its name may stand. A short number, such as a port, is no secret.
     pub(super) fn add_variable(&mut self, name: &str, value: &str) {
-        self.add(value, &format!("${{{name}}}"));
+        if value.len() > LONGEST_NUMBER || value.bytes().any(|byte| !byte.is_ascii_digit()) {
+            self.add(value, &format!("${{{name}}}"));
+        }
     }
 
     fn add(&mut self, value: &str, mask: &str) {

@@ -88,6 +88,10 @@ fn messages_go_without_the_secrets_of_their_file() {
     ] {
         assert_eq!(secrets.mask(message), masked);
     }
+    let mut secrets = Secrets::default();
+    secrets.add_variable("PORT", "3000");
+    secrets.add_variable("PIN", "300000");
+    assert_eq!(secrets.mask("cannot listen on 127.0.0.1:3000; 300000"), "cannot listen on 127.0.0.1:3000; ${PIN}");
     let long = "x".repeat(200);
     let (secrets, _) = Secrets::of(&format!("password: {long}"));
     assert_eq!(secrets.mask(&format!("found `{}…`", &long[..80])), "found `***…`");
