@@ -52,7 +52,7 @@ impl Figures {
             rows: counters("tollgate_ledger_rows_total", "Rows that the database has taken", "result"),
             rejected: sound(IntCounter::new(
                 "tollgate_ledger_rejected_total",
-                "Rows that the database will never take",
+                "Rows that the database refused while it took others, and that were put aside",
             )),
             store_errors: counters("tollgate_ledger_store_errors_total", "What the database could not do", "kind"),
             batch: sound(Histogram::with_opts(batch.buckets(buckets))),

@@ -180,7 +180,11 @@ impl Shipper {
         let mut store =
             within(&mut self.orders, limit, Store::connect(&wanted, self.reader.journal().figures().store())).await?;
         within(&mut self.orders, MIGRATE, store.migrate()).await?;
-        info!(database:% = wanted.database; "the ledger is connected to its database");
+        // one that takes no rows is connected to again and again
+        static CONNECTED: LogLimit<String> = LogLimit::new();
+        if let Some(suppressed) = CONNECTED.pass(wanted.database.to_string()) {
+            info!(database:% = wanted.database, suppressed; "the ledger is connected to its database");
+        }
         self.connected = Some((store, wanted));
         Ok(())
     }

@@ -111,6 +111,12 @@ async fn where_all_rows_are_refused_they_wait_and_none_is_put_aside() {
             "{told}"
         );
         assert_eq!(gateway.metrics().await.sum("tollgate_ledger_rejected_total", &[]), 0.0);
+        eventually("some attempts", async || {
+            gateway.metrics().await.sum("tollgate_ledger_store_errors_total", &[]) >= 4.0
+        })
+        .await;
+        let connected = gateway.stderr().matches("is connected to its database").count();
+        assert_eq!(connected, 1, "{}", gateway.stderr());
         let (code, line) = usage(&gateway, "verify");
         assert_eq!(code, Some(0), "{line}");
         refuse_no_more(&book);

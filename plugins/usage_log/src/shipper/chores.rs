@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::warn;
+use plugin_api::LogLimit;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +21,7 @@ const SYNC: Duration = Duration::from_secs(1);
 
 /// Brings the journal to the disk once a second, while that is wanted.
 pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>) {
+    static UNSYNCED: LogLimit = LogLimit::new();
     loop {
         sleep(SYNC).await;
         if !orders.borrow().sync || journal.is_synced() {
@@ -28,7 +30,11 @@ pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>)
         let syncing = journal.clone();
         match tokio::task::spawn_blocking(move || syncing.sync()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(error:%; "the ledger's journal cannot be brought to the disk"),
+            Ok(Err(error)) => {
+                if let Some(suppressed) = UNSYNCED.pass(()) {
+                    warn!(error:%, suppressed; "the ledger's journal cannot be brought to the disk");
+                }
+            }
             Err(_) => return,
         }
     }
