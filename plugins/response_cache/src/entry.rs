@@ -109,6 +109,21 @@ pub(crate) fn mark(status: CacheStatus) -> HeaderValue {
     })
 }
 
+/// Reasons to stop of answers that are to be gone on with, or that were refused: what a second try may turn out otherwise, or
+/// carries a token for one use.
+const NOT_KEPT: [&str; 10] = [
+    "pause_turn",
+    "refusal",
+    "compaction",
+    "content_filter",
+    "sensitive",
+    "safety",
+    "recitation",
+    "blocklist",
+    "prohibited_content",
+    "malformed_function_call",
+];
+
 /// Whether an answer of this status and with these facts may be kept.
 pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
     let stopped = answer.stop_reason.as_deref().unwrap_or_default();
@@ -117,6 +132,30 @@ pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
         && answer.error_type.is_none()
         // by the time it is given again that may be gone
         && !answer.server_state
-        // to be gone on with, or refused: what a second try may turn out otherwise, or carries a token for one use
-        && !matches!(stopped, "pause_turn" | "refusal" | "compaction" | "content_filter")
+        && !NOT_KEPT.iter().any(|stop| stopped.eq_ignore_ascii_case(stop))
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::AnswerState;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_cut_off_by_a_filter_or_is_to_be_gone_on_with_is_not_kept() {
+        for (stop, may) in [
+            ("stop", true),
+            ("length", true),
+            ("end_turn", true),
+            ("pause_turn", false),
+            ("content_filter", false),
+            ("SAFETY", false),
+            ("sensitive", false),
+            ("malformed_function_call", false),
+        ] {
+            let answer =
+                Answer { state: AnswerState::Complete, stop_reason: Some(stop.to_owned()), ..Answer::default() };
+            assert_eq!(may_be_kept(StatusCode::OK, &answer), may, "{stop}");
+        }
+    }
 }

@@ -40,10 +40,13 @@ impl Facts {
         self.note_stop(found);
     }
 
-    /// Notes why it stopped. What is no word is no stop.
+    /// Notes why it stopped. What is no word is no stop, and some words say that it failed.
     pub(super) fn note_stop(&mut self, found: &Found) {
         if found.stops() > 0 {
             let stop = found.text(Field::Stop).filter(|stop| !stop.trim().is_empty());
+            if let Some(stop) = stop.as_deref().filter(|stop| failure::is_stop(stop)) {
+                self.fail(stop.to_owned());
+            }
             self.stop_reason = stop.or(self.stop_reason.take());
         }
     }

@@ -24,6 +24,20 @@ pub(super) const MEMBERS: Members = &[
     ("*Exception", Wanted::Key(Field::Exception)), // Bedrock's streams
 ];
 
+/// Reasons to stop that say that the answer is none.
+const STOPS: [&str; 5] = [
+    "error",                        // OpenRouter, vLLM
+    "abort",                        // vLLM, SGLang
+    "aborted",                      // the same, passed on by others
+    "insufficient_system_resource", // DeepSeek
+    "network_error",                // Zhipu
+];
+
+/// Whether a reason to stop is a failure.
+pub(super) fn is_stop(stop: &str) -> bool {
+    STOPS.iter().any(|failure| stop.eq_ignore_ascii_case(failure))
+}
+
 /// The name of the error that an object tells of, if it does. What `is_answer` may have a `code`, a `message` and a `detail` of its
 /// own.
 pub(super) fn name(found: &Found, is_answer: bool) -> Option<String> {

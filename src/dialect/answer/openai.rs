@@ -36,7 +36,7 @@ pub(super) static EMBEDDINGS: Shape = Shape {
 const CHUNK: Members = &[
     ("id", Wanted::Value(Field::Id)),
     ("model", Wanted::Value(Field::Model)),
-    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP, USAGE_OF_CHOICE]))),
+    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP, USAGE_OF_CHOICE, ERROR_OF_CHOICE]))),
     ("", Wanted::Also(AROUND)),
 ];
 
@@ -49,6 +49,7 @@ const CHUNK_WITH_CONTENT: Members = &[
             INDEX,
             STOP,
             USAGE_OF_CHOICE,
+            ERROR_OF_CHOICE,
             ("delta", Wanted::Value(Field::Content)),
             ("text", Wanted::Value(Field::Content)),
         ])),
@@ -66,6 +67,8 @@ const AROUND: Members = &[
 const INDEX: (&str, Wanted) = ("index", Wanted::Value(Field::Choice));
 const STOP: (&str, Wanted) = ("finish_reason", Wanted::Value(Field::Stop));
 const USAGE_OF_CHOICE: (&str, Wanted) = ("usage", Wanted::Value(Field::ChoiceUsage));
+/// `OpenRouter` tells there of what failed on its way.
+const ERROR_OF_CHOICE: (&str, Wanted) = ("error", Wanted::Value(Field::Error));
 
 const LIST: Members = &[
     ("id", Wanted::Value(Field::Id)),

@@ -103,3 +103,25 @@ fn an_error_that_groq_tells_beside_a_chunk_is_one() {
     let answer = read(Endpoint::ChatCompletions, &unnamed(&[chunk]));
     assert_eq!((answer.state, answer.error_type.as_deref()), (AnswerState::Failed, Some("over_capacity")));
 }
+
+#[test]
+fn a_choice_that_stopped_for_a_failure_is_no_answer() {
+    for (end, kind) in [
+        (r#""finish_reason":"error","error":{"code":502,"message":"m"}"#, "502"),
+        (r#""error":{"code":502,"message":"m"},"finish_reason":"stop""#, "502"),
+        (r#""finish_reason":"error""#, "error"),
+        (r#""finish_reason":"abort""#, "abort"),
+        (r#""finish_reason":"insufficient_system_resource""#, "insufficient_system_resource"),
+        (r#""finish_reason":"network_error""#, "network_error"),
+    ] {
+        let whole = format!(r#"{{"id":"c","choices":[{{"index":0,"message":{{"content":"a"}},{end}}}]}}"#);
+        let begun = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
+        let last = format!(r#"{{"id":"c","choices":[{{"index":0,"delta":{{}},{end}}}]}}"#);
+        for body in [whole, unnamed(&[begun, &last, "[DONE]"]), unnamed(&[begun, &last])] {
+            let answer = read(Endpoint::ChatCompletions, &body);
+            assert_eq!((answer.state, answer.error_type.as_deref()), (AnswerState::Failed, Some(kind)), "{body}");
+        }
+    }
+    let sound = r#"{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop","error":null}]}"#;
+    assert_eq!(read(Endpoint::ChatCompletions, sound).state, AnswerState::Complete);
+}
