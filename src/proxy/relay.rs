@@ -6,15 +6,18 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
 use pingora_error::{Error, ErrorType};
 use pingora_proxy::Session;
-use plugin_api::BODIES;
+use plugin_api::{BODIES, Charge};
 
 use super::delivery::{Delivery, Relaying};
 use super::reply;
 use super::watch::Watch;
 
-/// What an answer may be ahead of a slow client, in bytes, while the budget for bodies allows it. Only then does the client
-/// make the call wait, or is let go where that holds up others.
+/// Read-ahead limit for a slow client, in bytes, while the budget for bodies allows it. Beyond it the call waits; where others
+/// wait for the answer too, the client is disconnected.
 const AHEAD: usize = 8 << 20;
+/// The part of it that needs no charge, because a connection or a stream takes as much anyway. A client that keeps up stays
+/// within it, and so is never disconnected because others have spent the budget.
+const FREE_AHEAD: usize = 64 << 10;
 /// In what steps it is charged, so that small pieces cost nothing.
 const CHARGE_STEP: usize = 64 << 10;
 
@@ -83,23 +86,20 @@ async fn pass(
         }
         // what is being written stays charged until it is
         let _writing = std::mem::replace(&mut held, BODIES.charge());
-        let (mut ahead, mut full) = (0, false);
+        let (mut ahead, mut stalled) = (0, None);
         let ended = {
             let mut writing = pin!(session.write_response_tasks(tasks));
             loop {
                 tokio::select! {
                     biased;
                     ended = &mut writing => break ended.map_err(Broken::Client)?,
-                    task = handle.rx.recv(), if open && !full => {
+                    task = handle.rx.recv(), if open && stalled.is_none() => {
                         open = task.is_some();
                         ahead += task.as_ref().map_or(0, size);
                         waiting.extend(task);
-                        full = ahead >= AHEAD || held.cover(ahead, CHARGE_STEP).is_err();
-                        if full {
-                            call.client_stalls();
-                        }
+                        stalled = is_too_far_ahead(ahead, &mut held).then(|| Stalled::new(call));
                     }
-                    () = &mut shared, if full => {
+                    () = &mut shared, if stalled.is_some() => {
                         let words = "too slow for an answer that others wait for";
                         return Err(Broken::Client(Error::explain(ErrorType::WriteTimedout, words)));
                     }
@@ -107,9 +107,6 @@ async fn pass(
             }
         };
         delivery.note(session);
-        if full {
-            call.client_takes();
-        }
         if ended {
             return Ok(());
         }
@@ -119,10 +116,52 @@ async fn pass(
     }
 }
 
+/// Whether no more may be read ahead of the client; charges what may.
+fn is_too_far_ahead(ahead: usize, held: &mut Charge) -> bool {
+    ahead >= AHEAD || held.cover(ahead.saturating_sub(FREE_AHEAD), CHARGE_STEP).is_err()
+}
+
+/// The time in which a call waits for its client, so that its server is not waited for. However that ends, the server's time
+/// runs again: the call may go on without the client.
+struct Stalled<'a>(&'a Watch);
+
+impl<'a> Stalled<'a> {
+    fn new(call: &'a Watch) -> Self {
+        call.client_stalls();
+        Self(call)
+    }
+}
+
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        self.0.client_takes();
+    }
+}
+
 fn size(task: &HttpTask) -> usize {
     let bytes = match task {
         HttpTask::Body(Some(bytes), _) | HttpTask::UpgradedBody(Some(bytes), _) => bytes.len(),
         _ => 0,
     };
     size_of::<HttpTask>() + bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::Budget;
+
+    use super::*;
+
+    #[test]
+    fn one_who_keeps_up_is_not_too_far_behind_though_the_budget_is_spent() {
+        let spent = |limit| {
+            let budget: &'static Budget = Box::leak(Box::new(Budget::new()));
+            budget.set_limit(limit);
+            budget.charge()
+        };
+        assert!(!is_too_far_ahead(FREE_AHEAD, &mut spent(0)));
+        assert!(is_too_far_ahead(FREE_AHEAD + 1, &mut spent(0)));
+        assert!(!is_too_far_ahead(AHEAD - 1, &mut spent(2 * AHEAD)));
+        assert!(is_too_far_ahead(AHEAD, &mut spent(2 * AHEAD)));
+    }
 }

@@ -53,6 +53,21 @@ async fn a_call_that_drains_goes_on_behind_a_client_that_stops_reading() {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_falls_silent_behind_a_client_that_stopped_reading_is_given_up_too() {
+    let origin = origin().await;
+    origin.answers(answer(200).chunked().repeat(noise(64 * 1024), 640).silence());
+    let gateway = gateway().upstream(&origin).upstream_settings(IDLE).route_settings("on_client_gone: drain");
+    let gateway = gateway.start().await;
+    for (round, mut client) in clients(&gateway).await.into_iter().enumerate() {
+        let streaming = stream(&mut client).await;
+        origin.abandoned(round).await;
+        eventually("a line of the access log", async || gateway.access_log().len() == round + 1).await;
+        assert_eq!(gateway.access_log().pop().unwrap()["outcome"], "client_gone");
+        drop(streaming);
+    }
+}
+
 /// A gateway that has an answer in its cache, larger than any buffer, and a call for it.
 async fn with_a_large_answer() -> (Gateway, Vec<u8>) {
     let origin = origin().await;
