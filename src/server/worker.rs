@@ -4,10 +4,11 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use log::{debug, error, info};
@@ -62,12 +63,13 @@ impl Workers {
         let mut workers = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
         let (runs, running) = std::sync::mpsc::channel();
+        let blocking = available_parallelism().map_or(1, NonZeroUsize::get);
         for number in 0..threads {
             let (queue, accepted) = mpsc::unbounded_channel();
             let front = Arc::new(front());
             let mut runtime = tokio::runtime::Builder::new_current_thread();
-            // what takes long shares the slots of the process; a thread for each of them here is more than enough
-            let runtime = runtime.max_blocking_threads(threads.max(1)).enable_all().build()?;
+            // what takes long has a slot of the process, of which there are no more than cores: none waits for a thread too
+            let runtime = runtime.max_blocking_threads(blocking).enable_all().build()?;
             let serving = serve(accepted, front.clone(), shutdown.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             let runs = runs.clone();
