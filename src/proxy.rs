@@ -30,7 +30,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::protocols::Digest;
+use futures_util::future::BoxFuture;
+use pingora_core::protocols::{Digest, Stream};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -42,16 +43,20 @@ pub use request::KEPT_ALIVE;
 pub use snapshot::{Lasting, Limits, Route, Snapshot};
 pub use watch::{ClientBytes, Watch, guarded};
 
+/// Waits until the client at the other end has closed its side, without reading: whoever accepts connections knows how.
+pub type ClientClosed = for<'a> fn(&'a Stream) -> BoxFuture<'a, ()>;
+
 /// The gateway as Pingora drives it.
 pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
+    client_closed: ClientClosed,
 }
 
 impl Gateway {
     /// A gateway that serves whatever snapshot is current when a request begins.
     #[must_use]
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshot }
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, client_closed: ClientClosed) -> Self {
+        Self { snapshot, client_closed }
     }
 }
 
@@ -76,7 +81,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
-        choice::choose_server(session, x).await
+        choice::choose_server(session, x, self.client_closed).await
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {

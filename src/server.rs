@@ -37,7 +37,6 @@ use crate::proxy::{Lasting, Snapshot};
 
 use running::{Running, Stopped};
 
-pub use connection::Connection;
 pub use source::Source;
 
 /// How long the first look-up of the servers' names may hold up the start.

@@ -11,8 +11,8 @@ use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use crate::balance::{Ask, Lease, Pool, Refusal};
-use crate::server::Connection;
 
+use super::ClientClosed;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::takeover;
@@ -33,7 +33,11 @@ pub enum Next {
 ///
 /// # Errors
 /// That there is none, or that the client left or the time was up while it waited for one.
-pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+pub async fn choose_server(
+    session: &mut Session,
+    x: &mut Exchange,
+    client_closed: ClientClosed,
+) -> Result<Box<HttpPeer>> {
     let fresh_connection = std::mem::take(&mut x.attempts.same_server);
     if !fresh_connection {
         x.attempts.lease = None;
@@ -42,7 +46,7 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
         }
         let lease = match x.attempts.next.take() {
             Some(lease) => lease,
-            None => first(session, x).await?,
+            None => first(session, x, client_closed).await?,
         };
         x.outcome.attempts += 1;
         x.attempts.made += 1;
@@ -161,14 +165,14 @@ pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
 }
 
 /// The first server of an upstream, or of its fallback where it has none.
-async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
+async fn first(session: &mut Session, x: &mut Exchange, client_closed: ClientClosed) -> Result<Lease> {
     loop {
         let Some(upstream) = x.attempts.upstream.clone() else {
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
         };
         let mut found = upstream.pool.lease(&ask(x, std::time::Instant::now()));
         if let (Err(refusal @ Refusal::Full(_)), Some(_)) = (&found, upstream.pool.queue()) {
-            found = wait(session, x, &upstream.pool, *refusal).await?;
+            found = wait(session, x, client_closed, &upstream.pool, *refusal).await?;
         }
         let refusal = match found {
             Ok(lease) => return Ok(lease),
@@ -196,6 +200,7 @@ async fn first(session: &mut Session, x: &mut Exchange) -> Result<Lease> {
 async fn wait(
     session: &mut Session,
     x: &mut Exchange,
+    client_closed: ClientClosed,
     pool: &Pool,
     refusal: Refusal,
 ) -> Result<std::result::Result<Lease, Refusal>> {
@@ -209,7 +214,7 @@ async fn wait(
             x.failure = Some(Failure::TotalTimeout);
             Error::e_explain(ErrorType::ConnectProxyFailure, "the exchange may take no longer")
         }
-        error = client_leaves(session), if has_client => {
+        error = client_leaves(session, client_closed), if has_client => {
             x.failure = Some(Failure::ClientGone);
             Err(error.into_down())
         }
@@ -228,14 +233,14 @@ fn ask(x: &Exchange, now: std::time::Instant) -> Ask<'_> {
 }
 
 /// Waits until the client is gone. Reads nothing that belongs to its request.
-async fn client_leaves(session: &mut Session) -> Box<Error> {
+async fn client_leaves(session: &mut Session, client_closed: ClientClosed) -> Box<Error> {
     let body_is_read = session.downstream_session.is_body_done();
     let error = match &mut *session.downstream_session {
         ServerSession::H2(h2) => h2.idle().await.err(),
         downstream if body_is_read => downstream.read_body_or_idle(true).await.err(),
         downstream => {
-            match downstream.as_http1().and_then(|session| Connection::of(session.stream())) {
-                Some(connection) => connection.closed().await,
+            match downstream.as_http1() {
+                Some(session) => client_closed(session.stream()).await,
                 None => std::future::pending().await,
             }
             None

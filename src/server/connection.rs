@@ -1,7 +1,8 @@
-//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Knows nothing of HTTP but how to
-//! tell an HTTP/2 preface from anything else.
+//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the
+//! HTTP/2 preface, where the head of a request begins and ends, and how to refuse a head that is too large.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
@@ -235,14 +237,16 @@ impl Connection {
         }
     }
 
-    /// The connection behind Pingora's view of it.
-    #[must_use]
-    pub fn of(stream: &Stream) -> Option<&Self> {
-        (**stream).as_any().downcast_ref()
+    /// Waits until the client behind Pingora's view of a connection has closed its side, or the connection broke. Reads
+    /// nothing.
+    pub fn client_closed(stream: &Stream) -> BoxFuture<'_, ()> {
+        match (**stream).as_any().downcast_ref::<Self>() {
+            Some(connection) => Box::pin(connection.closed()),
+            None => Box::pin(pending()),
+        }
     }
 
-    /// Waits until the client has closed its side, or the connection broke. Reads nothing.
-    pub async fn closed(&self) {
+    async fn closed(&self) {
         let socket = match &self.stream {
             Transport::Plain(stream) => stream.get_ref(),
             Transport::Tls(stream) => stream.get_ref().0,

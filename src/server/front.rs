@@ -14,6 +14,8 @@ use pingora_proxy::HttpProxy;
 use crate::config::Config;
 use crate::proxy::{Gateway, KEPT_ALIVE, Limits, Snapshot, Watch, guarded};
 
+use super::connection::Connection;
+
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;
 
@@ -37,7 +39,7 @@ impl Front {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(config.server.keepalive_timeout.get());
-        let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
+        let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone(), Connection::client_closed), Arc::new(conf));
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         Self { proxy: Arc::new(proxy), snapshot }
