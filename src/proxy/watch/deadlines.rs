@@ -308,9 +308,11 @@ impl Deadlines {
             self.expired = Some(expired);
             return Action::Close(upstream);
         }
+        // of a complete response only the client was waited for, whatever else is due at the same time
+        let by_client = self.stalled.take().is_some() && self.complete;
+        let expired = if by_client { Expired::Stalled } else { expired };
         // an attempt that does not end by the closing of its connection failed by what closed it
         self.expired = self.expired.or(Some(expired));
-        self.stalled = None;
         self.over();
         Action::Break
     }

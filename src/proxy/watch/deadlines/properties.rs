@@ -194,6 +194,26 @@ fn whoever_is_waited_for_is_the_one_that_fails() {
 }
 
 #[test]
+fn a_client_that_does_not_take_the_end_of_a_complete_response_is_what_ends_it() {
+    for (complete, stalls, expired) in
+        [(true, true, Expired::Stalled), (false, true, Expired::Total), (true, false, Expired::Total)]
+    {
+        let (now, second, hour) = (Instant::now(), Duration::from_secs(1), Duration::from_secs(3600));
+        let mut deadlines = Deadlines::new(hour, hour, now);
+        deadlines.ends_at(now + second);
+        deadlines.streams(hour, now);
+        if complete {
+            deadlines.answer_is_complete();
+        }
+        if stalls {
+            deadlines.client_stalls(now);
+        }
+        assert_eq!(deadlines.on_tick(now + second), Action::Break);
+        assert_eq!(deadlines.expired(), Some(expired), "complete: {complete}, stalls: {stalls}");
+    }
+}
+
+#[test]
 fn a_piece_of_an_earlier_attempt_is_none_of_this_one() {
     let now = Instant::now();
     let limit = Duration::from_secs(1);
