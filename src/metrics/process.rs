@@ -38,3 +38,28 @@ impl Collector for Process {
         families
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds() -> f64 {
+        let families = Process::new().collect();
+        families
+            .iter()
+            .find(|family| family.name() == CPU_SECONDS)
+            .map(|family| family.get_metric()[0].get_counter().get_value())
+            .unwrap()
+    }
+
+    #[test]
+    fn the_processors_time_is_told_in_fractions_of_a_second() {
+        let before = seconds();
+        let mut told = before;
+        // work for as long as it takes to be seen
+        while told == before {
+            told = seconds();
+        }
+        assert!(told - before < 1.0, "from {before} to {told}");
+    }
+}

@@ -210,3 +210,12 @@ fn without_max_fails_nothing_ejects() {
     }
     assert_eq!(bench.states(), ["up", "up"]);
 }
+
+#[test]
+fn an_only_server_keeps_its_weight_whatever_fails() {
+    let bench = Bench::new(json!({ "balance": "round_robin" }), &[json!({ "weight": 3 })]);
+    for _ in 0..5 {
+        bench.fail(bench.lease());
+    }
+    assert_eq!(bench.pool.servers()[0].effective_weight, 3.0);
+}
