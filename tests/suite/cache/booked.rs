@@ -1,7 +1,7 @@
 //! What the ledger says of answers that are given again or shared: a full row for each, nothing billed, and what was saved.
 
 use super::*;
-use crate::harness::{Folder, Origin, eventually, feed, gateway, origin};
+use crate::harness::{Folder, Origin, feed, gateway, origin};
 use crate::ledger::book::Book;
 
 /// A gateway with the plugins of the documentation's example, in its order.
@@ -15,11 +15,7 @@ async fn booking(origin: &Origin, book: &Book, settings: &str) -> Gateway {
 
 /// What the ledger has, once it has so many rows.
 async fn rows(book: &Book, number: usize, columns: &str) -> Vec<String> {
-    eventually("all rows", async || {
-        let count = book.ask("SELECT count(*) FROM api_requests");
-        count.is_ok_and(|count| count.parse::<usize>().unwrap() >= number)
-    })
-    .await;
+    book.has_rows(number).await;
     let mut rows: Vec<_> =
         book.sql(&format!("SELECT {columns} FROM api_requests")).lines().map(str::to_owned).collect();
     rows.sort();

@@ -9,7 +9,7 @@ use usage_log::{
     StoreSettings, Timestamp, Tokens, UsageSource,
 };
 
-use crate::harness::{Folder, Postgres, postgres};
+use crate::harness::{Folder, Postgres, eventually, postgres};
 
 /// A database that a ledger is kept in.
 pub enum Book {
@@ -51,6 +51,15 @@ impl Book {
             Self::Postgres(server) => server.ask("ledger", statement),
             Self::Sqlite(folder) => sqlite(folder, statement),
         }
+    }
+
+    /// Waits until it has at least so many rows.
+    pub async fn has_rows(&self, number: usize) {
+        eventually("all rows", async || {
+            let count = self.ask("SELECT count(*) FROM api_requests");
+            count.is_ok_and(|count| count.parse::<usize>().unwrap() >= number)
+        })
+        .await;
     }
 
     /// A ledger in it, with its schema.

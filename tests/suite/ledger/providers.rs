@@ -1,7 +1,7 @@
 //! What providers say of usage, of what they charge and of errors, each in its own way, as the rows have it.
 
 use super::book::Book;
-use crate::harness::{Gateway, Origin, Script, answer, body, connect, eventually, gateway, http1, origin, sse};
+use crate::harness::{Gateway, Origin, Script, answer, body, connect, gateway, http1, origin, sse};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -15,11 +15,7 @@ async fn booking(origin: &Origin, book: &Book) -> Gateway {
 
 /// The rows' columns, in the order of their making, once there are so many.
 async fn rows(book: &Book, number: usize, columns: &str) -> Vec<String> {
-    eventually("all rows", async || {
-        let count = book.ask("SELECT count(*) FROM api_requests");
-        count.is_ok_and(|count| count.parse::<usize>().unwrap() >= number)
-    })
-    .await;
+    book.has_rows(number).await;
     let text = book.sql(&format!("SELECT {columns} FROM api_requests ORDER BY sequence"));
     text.lines().map(str::to_owned).collect()
 }
