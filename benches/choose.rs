@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tollgate::balance::{Ask, Pool, Registry};
+use tollgate::balance::{Pool, SelectParams, UpstreamRegistry};
 use tollgate::dns::Resolver;
 
 const WARM_UP: u32 = 2_000;
@@ -39,7 +39,7 @@ fn pool(balance: &serde_json::Value, servers: usize) -> Pool {
         .collect();
     let settings = serde_json::json!({ "balance": balance, "servers": servers });
     let settings = serde_json::from_value(settings).expect("the settings are right");
-    Pool::new("bench", &settings, &Registry::default(), &Resolver::default())
+    Pool::new("bench", &settings, &UpstreamRegistry::default(), &Resolver::default())
 }
 
 fn idle(balance: &serde_json::Value, servers: usize) -> f64 {
@@ -48,7 +48,8 @@ fn idle(balance: &serde_json::Value, servers: usize) -> f64 {
 
 fn loaded(balance: &serde_json::Value, servers: usize) -> f64 {
     let pool = pool(balance, servers);
-    let _held: Vec<_> = (0..servers * 50).map(|_| pool.lease(&Ask::at(Instant::now())).expect("a server")).collect();
+    let _held: Vec<_> =
+        (0..servers * 50).map(|_| pool.lease(&SelectParams::at(Instant::now())).expect("a server")).collect();
     measure(&pool)
 }
 
@@ -57,7 +58,7 @@ fn measure(pool: &Pool) -> f64 {
         let began = Instant::now();
         for key in 0..rounds {
             // as in the proxy, every choice has its own time
-            let ask = Ask { key: Some(key.into()), tokens: 1000, ..Ask::at(Instant::now()) };
+            let ask = SelectParams { key: Some(key.into()), tokens: 1000, ..SelectParams::at(Instant::now()) };
             drop(black_box(pool.lease(black_box(&ask))));
         }
         began.elapsed().as_nanos() as f64 / f64::from(rounds)

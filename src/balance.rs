@@ -1,43 +1,43 @@
 //! Chooses a server of an upstream, counts what is in flight on it, and leaves out those that fail. Does not connect.
 
-mod ask;
+mod backends;
 mod budget;
+mod candidates;
 mod change;
 mod ejection;
-mod fault;
-mod group;
+mod failure;
 mod hash;
 mod latency;
 mod lease;
 mod least_conn;
 mod least_tokens;
-mod listed;
-mod members;
 mod peak_ewma;
 mod pool;
 mod queue;
 mod registry;
 mod round_robin;
+mod select;
 mod server;
+mod server_config;
+mod server_view;
 mod settings;
-mod site;
 mod state;
-mod survey;
 mod turn;
+mod upstream_state;
 
 #[cfg(test)]
 mod properties;
 
-pub use ask::{Ask, Refusal};
-pub use change::Change;
-pub use fault::{Fault, FaultKind};
+pub use change::StateChange;
+pub use failure::{FailureClass, ServerFailure};
 pub use hash::of as hash_of;
 pub use lease::Lease;
 pub use least_tokens::ASSUMED_TOKENS;
-pub use listed::Listed;
 pub use pool::Pool;
-pub use registry::Registry;
+pub use registry::UpstreamRegistry;
+pub use select::{SelectError, SelectParams};
 pub use server::Server;
+pub use server_view::ServerView;
 pub use settings::{
     Algorithm, Attempts, Bound, CheckKind, CheckPath, Eject, Fallback, HashKey, HashSettings, HealthCheckSettings,
     HostHeader, InitialHealth, Keepalive, QueueSettings, QueueStatus, Retry, RetryOn, ServerAddress, ServerSettings,

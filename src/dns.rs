@@ -14,31 +14,31 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// How often a name is looked up again. The system's resolver does not tell how long an answer holds.
-const EVERY: Duration = Duration::from_secs(30);
+const REFRESH: Duration = Duration::from_secs(30);
 /// How often a name is tried that has no address yet.
-const EVERY_UNKNOWN: Duration = Duration::from_secs(2);
+const RETRY_UNKNOWN: Duration = Duration::from_secs(2);
 /// How long one look-up may take; the old addresses serve meanwhile.
-const LIMIT: Duration = Duration::from_secs(10);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The names in use, by identity: a reload finds the addresses it had.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    names: Mutex<HashMap<(String, u16), Weak<Name>>>,
-    asked: Notify,
+    names: Mutex<HashMap<(String, u16), Weak<ResolvedName>>>,
+    requested: Notify,
     changes: Arc<AtomicU64>,
 }
 
 /// A host and port, and the addresses it was last found at.
 #[derive(Debug)]
-pub struct Name {
+pub struct ResolvedName {
     host: String,
     port: u16,
     addresses: ArcSwap<Vec<SocketAddr>>,
     changes: Arc<AtomicU64>,
     /// Held by the look-up under way, so that there is one at a time.
-    looking: tokio::sync::Mutex<()>,
+    lookup_lock: tokio::sync::Mutex<()>,
     /// Whether a look-up has ended, however it went.
-    answered: AtomicBool,
+    looked_up: AtomicBool,
     /// What is written of look-ups in vain, by the kind of their error; `None` where nobody answers.
     failures: LogLimit<Option<std::io::ErrorKind>>,
 }
@@ -46,24 +46,24 @@ pub struct Name {
 impl Resolver {
     /// The name for this host and port: the one in use, or a new one that is looked up soon.
     /// An IP address is its own answer.
-    pub fn name(&self, host: &str, port: u16) -> Arc<Name> {
+    pub fn name(&self, host: &str, port: u16) -> Arc<ResolvedName> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|_, name| name.strong_count() > 0);
         let known = names.entry((host.to_owned(), port)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let addresses = host.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
             let addresses = ArcSwap::from_pointee(addresses);
-            let name = Arc::new(Name {
+            let name = Arc::new(ResolvedName {
                 host: host.to_owned(),
                 port,
                 addresses,
                 changes: self.changes.clone(),
-                looking: Default::default(),
-                answered: AtomicBool::new(false),
+                lookup_lock: Default::default(),
+                looked_up: AtomicBool::new(false),
                 failures: LogLimit::new(),
             });
             *known = Arc::downgrade(&name);
-            self.asked.notify_one();
+            self.requested.notify_one();
             name
         })
     }
@@ -80,7 +80,7 @@ impl Resolver {
         // a name that takes long holds up no other
         let mut lookups = JoinSet::new();
         loop {
-            let full = last_full.elapsed() >= EVERY;
+            let full = last_full.elapsed() >= REFRESH;
             if full {
                 last_full = Instant::now();
             }
@@ -89,37 +89,37 @@ impl Resolver {
             }
             while lookups.try_join_next().is_some() {}
             tokio::select! {
-                () = tokio::time::sleep(EVERY_UNKNOWN) => {}
-                () = self.asked.notified() => {}
+                () = tokio::time::sleep(RETRY_UNKNOWN) => {}
+                () = self.requested.notified() => {}
             }
         }
     }
 
     /// Whether every name has been found, or looked up in vain.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub fn first_lookups_done(&self) -> bool {
         self.in_use().iter().all(|name| name.is_settled())
     }
 
     /// Waits until every name has been found, or has been looked up in vain, but no longer than this.
-    pub async fn settle(&self, patience: Duration) {
+    pub async fn wait_for_first_lookups(&self, limit: Duration) {
         const LOOK: Duration = Duration::from_millis(10);
         let settled = async {
-            while !self.is_settled() {
+            while !self.first_lookups_done() {
                 tokio::time::sleep(LOOK).await;
             }
         };
         // whoever is unknown then is looked up further; its server is skipped meanwhile
-        let _ = timeout(patience, settled).await;
+        let _ = timeout(limit, settled).await;
     }
 
-    fn in_use(&self) -> Vec<Arc<Name>> {
+    fn in_use(&self) -> Vec<Arc<ResolvedName>> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.values().filter_map(Weak::upgrade).filter(|name| name.host.parse::<IpAddr>().is_err()).collect()
     }
 }
 
-impl Name {
+impl ResolvedName {
     /// Its addresses in order; none while the name is not known.
     #[must_use]
     pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
@@ -139,13 +139,13 @@ impl Name {
 
     /// Whether there is nothing more to be expected of its first look-up.
     fn is_settled(&self) -> bool {
-        self.answered.load(Ordering::Acquire) || !self.addresses().is_empty()
+        self.looked_up.load(Ordering::Acquire) || !self.addresses().is_empty()
     }
 
     async fn look_up(&self) {
-        let Ok(_looking) = self.looking.try_lock() else { return };
+        let Ok(_looking) = self.lookup_lock.try_lock() else { return };
         let host = self.host.as_str();
-        match timeout(LIMIT, tokio::net::lookup_host((host, self.port))).await {
+        match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, self.port))).await {
             Ok(Ok(found)) => self.found(found.collect()),
             // the last known addresses stay in use
             Ok(Err(error)) => {
@@ -159,7 +159,7 @@ impl Name {
                 }
             }
         }
-        self.answered.store(true, Ordering::Release);
+        self.looked_up.store(true, Ordering::Release);
     }
 }
 
@@ -183,7 +183,7 @@ mod tests {
             let resolver = resolver.clone();
             async move { resolver.run().await }
         });
-        resolver.settle(Duration::from_secs(10)).await;
+        resolver.wait_for_first_lookups(Duration::from_secs(10)).await;
         assert!(name.addresses().iter().all(|address| address.ip().is_loopback()));
         running.abort();
     }
@@ -193,7 +193,7 @@ mod tests {
         let resolver = Arc::new(Resolver::default());
         let slow = resolver.name("slow.test", 80);
         // as if its look-up were under way
-        let under_way = slow.looking.lock().await;
+        let under_way = slow.lookup_lock.lock().await;
         let running = tokio::spawn({
             let resolver = resolver.clone();
             async move { resolver.run().await }
@@ -204,7 +204,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(!names[0].addresses().is_empty() && names[1].addresses().is_empty());
-        resolver.settle(Duration::from_millis(1)).await;
+        resolver.wait_for_first_lookups(Duration::from_millis(1)).await;
         assert!(!slow.is_settled(), "waited for it no longer than asked to");
         drop(under_way);
         running.abort();

@@ -23,22 +23,22 @@ use verdict::Verdict;
 pub use check::Check;
 
 /// How often servers are looked for that came or went with the DNS.
-const LOOK: Duration = Duration::from_secs(1);
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// The checks under way.
 #[derive(Default)]
 pub struct Checks {
     // by the server's own number
-    running: Mutex<HashMap<u64, Running>>,
+    running: Mutex<HashMap<u64, RunningCheck>>,
     changed: Notify,
 }
 
 /// A server in use.
-pub struct Subject {
+pub struct CheckTarget {
     /// The server.
     pub server: Arc<Server>,
     /// Its place among its upstream's servers in the YAML.
-    pub site: usize,
+    pub server_index: usize,
     /// How they are checked, if they are.
     pub check: Option<Arc<Check>>,
 }
@@ -58,18 +58,18 @@ pub struct LastCheck {
 
 impl Checks {
     /// Checks what is to be checked, for as long as the future is polled.
-    pub async fn run(&self, subjects: impl Fn() -> Vec<Subject>) {
+    pub async fn run(&self, targets: impl Fn() -> Vec<CheckTarget>) {
         loop {
-            self.set(subjects());
+            self.set(targets());
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(REFRESH) => {}
                 () = self.changed.notified() => {}
             }
         }
     }
 
     /// Other servers are to be checked, or in other ways: soon looks which.
-    pub fn look(&self) {
+    pub fn refresh(&self) {
         self.changed.notify_one();
     }
 
@@ -82,16 +82,16 @@ impl Checks {
 
     /// Whether every server that takes no request before its first check has had one.
     #[must_use]
-    pub fn is_settled(&self, subjects: &[Subject]) -> bool {
-        let waits = |subject: &Subject| subject.check.is_some() && subject.server.health() == Health::Unhealthy;
-        subjects.iter().all(|subject| !waits(subject) || self.last(&subject.server).is_some())
+    pub fn first_checks_done(&self, targets: &[CheckTarget]) -> bool {
+        let waits = |target: &CheckTarget| target.check.is_some() && target.server.health() == Health::Unhealthy;
+        targets.iter().all(|target| !waits(target) || self.last(&target.server).is_some())
     }
 
     /// Begins to check the servers that are new here, and no longer checks those that are gone.
-    fn set(&self, subjects: Vec<Subject>) {
+    fn set(&self, targets: Vec<CheckTarget>) {
         let mut running = self.running();
         let mut before = std::mem::take(&mut *running);
-        for Subject { server, site, check } in subjects {
+        for CheckTarget { server, server_index, check } in targets {
             let Some(check) = check else {
                 // it may wait for a check that was never begun
                 server.set_health(Health::Unknown, "");
@@ -100,51 +100,51 @@ impl Checks {
             // one that the YAML names twice is checked once
             let Entry::Vacant(place) = running.entry(server.id()) else { continue };
             place.insert(match before.remove(&server.id()) {
-                Some(kept) => kept.with(Order { check, site }),
-                None => Running::start(server, Order { check, site }),
+                Some(kept) => kept.with(Assignment { check, server_index }),
+                None => RunningCheck::start(server, Assignment { check, server_index }),
             });
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, RunningCheck>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How a server is to be checked from now on.
 #[derive(Clone)]
-struct Order {
+struct Assignment {
     check: Arc<Check>,
-    site: usize,
+    server_index: usize,
 }
 
 /// A server that is being checked. Dropped, it is no longer, and nobody knows how it is.
-struct Running {
+struct RunningCheck {
     server: Arc<Server>,
-    order: watch::Sender<Order>,
+    assignment: watch::Sender<Assignment>,
     last: Arc<Mutex<Option<LastCheck>>>,
     task: AbortHandle,
 }
 
-impl Running {
-    fn start(server: Arc<Server>, order: Order) -> Self {
-        let (order, orders) = watch::channel(order);
+impl RunningCheck {
+    fn start(server: Arc<Server>, assignment: Assignment) -> Self {
+        let (assignment, assignments) = watch::channel(assignment);
         let last = Arc::default();
-        let task = tokio::spawn(keep_checking(server.clone(), orders, Arc::clone(&last))).abort_handle();
-        Self { server, order, last, task }
+        let task = tokio::spawn(keep_checking(server.clone(), assignments, Arc::clone(&last))).abort_handle();
+        Self { server, assignment, last, task }
     }
 
-    fn with(self, order: Order) -> Self {
-        self.order.send_if_modified(|known| {
-            let is_new = !Arc::ptr_eq(&known.check, &order.check);
-            *known = order;
+    fn with(self, assignment: Assignment) -> Self {
+        self.assignment.send_if_modified(|known| {
+            let is_new = !Arc::ptr_eq(&known.check, &assignment.check);
+            *known = assignment;
             is_new
         });
         self
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCheck {
     fn drop(&mut self) {
         self.task.abort();
         self.server.set_health(Health::Unknown, "");
@@ -152,19 +152,23 @@ impl Drop for Running {
 }
 
 /// Checks a server again and again, one check after the other.
-async fn keep_checking(server: Arc<Server>, mut orders: watch::Receiver<Order>, last: Arc<Mutex<Option<LastCheck>>>) {
+async fn keep_checking(
+    server: Arc<Server>,
+    mut assignments: watch::Receiver<Assignment>,
+    last: Arc<Mutex<Option<LastCheck>>>,
+) {
     let mut verdict = Verdict::new(server.health());
-    let wait = orders.borrow().check.delay(random());
+    let wait = assignments.borrow().check.delay(random());
     sleep(wait).await;
     loop {
-        let Order { check, site } = orders.borrow_and_update().clone();
+        let Assignment { check, server_index } = assignments.borrow_and_update().clone();
         let began = Instant::now();
-        let found = check.run(site, server.socket()).await;
+        let found = check.run(server_index, server.socket()).await;
         let at = Instant::now();
         verdict = verdict.after(found.is_ok(), check.thresholds);
         let (status, error) = match &found {
             Ok(status) => (*status, None),
-            Err(fault) => (fault.status(), Some(format!("{fault}; {}", fault.advice()))),
+            Err(error) => (error.status(), Some(format!("{error}; {}", error.hint()))),
         };
         if let Some(error) = &error {
             let (upstream, name) = (server.upstream(), server.address());
@@ -176,10 +180,10 @@ async fn keep_checking(server: Arc<Server>, mut orders: watch::Receiver<Order>, 
         // a reload may change how long to wait
         let random = random();
         loop {
-            let next = began + orders.borrow().check.pause(random);
+            let next = began + assignments.borrow().check.pause(random);
             tokio::select! {
                 () = sleep_until(next) => break,
-                changed = orders.changed() => if changed.is_err() { return },
+                changed = assignments.changed() => if changed.is_err() { return },
             }
         }
     }

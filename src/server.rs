@@ -29,7 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
-use crate::balance::Listed;
+use crate::balance::ServerView;
 use crate::config::{Config, ConfigErrors};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -99,10 +99,10 @@ async fn serve(
         let lasting = lasting.clone();
         async move { lasting.resolver.run().await }
     });
-    lasting.resolver.settle(FIRST_LOOKUP).await;
+    lasting.resolver.wait_for_first_lookups(FIRST_LOOKUP).await;
     tokio::spawn({
         let (lasting, snapshot) = (lasting.clone(), running.snapshot());
-        async move { lasting.checks.run(|| snapshot.load().subjects()).await }
+        async move { lasting.checks.run(|| snapshot.load().check_targets()).await }
     });
 
     let readiness = Arc::new(Readiness::default());
@@ -187,7 +187,7 @@ async fn serve(
 
 /// What an operator sees of the upstreams.
 fn look(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
-    let last_check = |listed: &Listed| lasting.checks.last(&listed.server);
+    let last_check = |view: &ServerView| lasting.checks.last(&view.server);
     let upstreams = snapshot.upstreams.iter();
     let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
     UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
@@ -230,7 +230,7 @@ async fn admin_socket(source: &Source, config: &Config) -> Result<Option<AdminSo
 
 /// Whether the names of all servers have been looked up, and the checks made that servers wait for.
 fn is_settled(lasting: &Lasting, snapshot: &Snapshot) -> bool {
-    lasting.resolver.is_settled() && lasting.checks.is_settled(&snapshot.subjects())
+    lasting.resolver.first_lookups_done() && lasting.checks.first_checks_done(&snapshot.check_targets())
 }
 
 /// Tells that the gateway is ready once its servers are known, at the latest after a while.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::balance::{Health, Listed, Pool, Server, State};
+use crate::balance::{Health, Pool, Server, ServerView, State};
 use crate::health::LastCheck;
 use crate::metrics::{ServerFigures, UpstreamFigures};
 
@@ -79,7 +79,7 @@ struct CheckSeen {
 
 impl UpstreamSeen {
     /// Looks at an upstream. `last_check` knows what the last check of a server has shown.
-    pub fn look(name: &Arc<str>, pool: &Pool, last_check: impl Fn(&Listed) -> Option<LastCheck>) -> Self {
+    pub fn look(name: &Arc<str>, pool: &Pool, last_check: impl Fn(&ServerView) -> Option<LastCheck>) -> Self {
         let now = Instant::now();
         let servers = pool.servers();
         Self {
@@ -88,7 +88,7 @@ impl UpstreamSeen {
             queued: pool.queued(),
             retries_refused: pool.retries_refused(),
             unresolved: pool.unresolved(),
-            servers: servers.iter().map(|listed| ServerSeen::look(listed, last_check(listed), now)).collect(),
+            servers: servers.iter().map(|view| ServerSeen::look(view, last_check(view), now)).collect(),
         }
     }
 
@@ -124,22 +124,22 @@ impl UpstreamSeen {
 }
 
 impl ServerSeen {
-    fn look(listed: &Listed, last_check: Option<LastCheck>, now: Instant) -> Self {
-        let server = &listed.server;
+    fn look(view: &ServerView, last_check: Option<LastCheck>, now: Instant) -> Self {
+        let server = &view.server;
         // also of one that is unhealthy besides
         let ejected = server.ejected_until();
         let until = ejected.and_then(|until| until.checked_duration_since(now));
         Self {
-            server: listed.label.clone(),
+            server: view.label.clone(),
             address: server.address().to_owned(),
             resolved: server.socket(),
             id: server.id(),
-            state: listed.state.word(),
-            weight: listed.weight,
-            effective_weight: listed.effective_weight,
-            max_conns: listed.max_conns,
-            backup: listed.backup,
-            down: listed.state == State::Down,
+            state: view.state.word(),
+            weight: view.weight,
+            effective_weight: view.effective_weight,
+            max_conns: view.max_conns,
+            backup: view.backup,
+            down: view.state == State::Down,
             in_flight: server.in_flight(),
             tokens_in_flight: server.tokens_in_flight(),
             choices: server.choices(),
@@ -159,10 +159,10 @@ impl ServerSeen {
         let address = server.address();
         let taken = servers.iter().any(|other| *other.server == *address);
         let label = if taken { format!("{address} ({})", server.socket().ip()) } else { address.to_owned() };
-        let listed = Listed {
+        let view = ServerView {
             server: server.clone(),
             label: label.into(),
-            site: 0,
+            server_index: 0,
             weight: 0,
             shares: 1,
             effective_weight: 0.0,
@@ -170,7 +170,7 @@ impl ServerSeen {
             backup: false,
             state: State::Up,
         };
-        Self { state: "leaving", ..Self::look(&listed, None, Instant::now()) }
+        Self { state: "leaving", ..Self::look(&view, None, Instant::now()) }
     }
 
     fn figures(&self, upstream: &Arc<str>) -> ServerFigures {
@@ -210,17 +210,17 @@ fn milliseconds(duration: Duration) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use crate::balance::{Ask, Lease, Registry, UpstreamSettings};
+    use crate::balance::{Lease, SelectParams, UpstreamRegistry, UpstreamSettings};
     use crate::dns::Resolver;
 
     use super::*;
 
-    fn pool(settings: Value, registry: &Registry, resolver: &Resolver) -> Pool {
+    fn pool(settings: Value, registry: &UpstreamRegistry, resolver: &Resolver) -> Pool {
         let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
         Pool::new("up", &settings, registry, resolver)
     }
 
-    fn look(pool: &Pool, registry: &Registry) -> Vec<UpstreamSeen> {
+    fn look(pool: &Pool, registry: &UpstreamRegistry) -> Vec<UpstreamSeen> {
         let mut seen = vec![UpstreamSeen::look(&"up".into(), pool, |_| None)];
         UpstreamSeen::add_leaving(&mut seen, &registry.servers());
         seen
@@ -232,13 +232,13 @@ mod tests {
 
     #[test]
     fn an_address_that_leaves_the_dns_is_told_apart_from_the_one_that_stays() {
-        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let (registry, resolver) = (UpstreamRegistry::default(), Resolver::default());
         let name = resolver.name("name.test", 1);
         let pool = pool(json!({ "servers": [{ "address": "name.test:1" }] }), &registry, &resolver);
         assert_eq!(serde_json::to_value(look(&pool, &registry)).unwrap()[0]["unresolved"], json!(["name.test:1"]));
         let [here, there] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
         name.found(vec![here, there]);
-        let leases: Vec<Lease> = (0..4).map(|_| pool.lease(&Ask::at(Instant::now())).unwrap()).collect();
+        let leases: Vec<Lease> = (0..4).map(|_| pool.lease(&SelectParams::at(Instant::now())).unwrap()).collect();
         let both = [("name.test:1 (127.0.0.1)".to_owned(), 2), ("name.test:1 (127.0.0.2)".to_owned(), 2)];
         assert_eq!(in_flight(&look(&pool, &registry)), both);
         name.found(vec![here]);
@@ -251,12 +251,12 @@ mod tests {
 
     #[test]
     fn a_server_is_ejected_until_a_request_has_told_that_it_answers_again() {
-        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let (registry, resolver) = (UpstreamRegistry::default(), Resolver::default());
         let servers = json!([{ "address": "127.0.0.1:1", "fail_timeout": "1ms" }, { "address": "127.0.0.2:1" }]);
         let pool = pool(json!({ "servers": servers }), &registry, &resolver);
         let now = Instant::now();
-        let mut lease = pool.lease(&Ask::at(now)).unwrap();
-        pool.failed(&mut lease, crate::balance::FaultKind::Connect.into(), now);
+        let mut lease = pool.lease(&SelectParams::at(now)).unwrap();
+        pool.failed(&mut lease, crate::balance::FailureClass::Connect.into(), now);
         drop(lease);
         let later = ServerSeen::look(&pool.servers()[0], None, now + Duration::from_secs(1));
         assert_eq!((later.ejected, later.ejected_for_ms), (true, None));
@@ -264,10 +264,10 @@ mod tests {
 
     #[test]
     fn a_server_that_the_yaml_names_twice_is_one_in_the_metrics() {
-        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let (registry, resolver) = (UpstreamRegistry::default(), Resolver::default());
         let servers = json!([{ "address": "127.0.0.1:1" }, { "address": "127.0.0.1:1", "weight": 2 }]);
         let pool = pool(json!({ "servers": servers }), &registry, &resolver);
-        let _held = pool.lease(&Ask::at(Instant::now())).unwrap();
+        let _held = pool.lease(&SelectParams::at(Instant::now())).unwrap();
         let seen = look(&pool, &registry);
         assert_eq!(seen[0].servers.len(), 2);
         assert_eq!(in_flight(&seen), [("127.0.0.1:1".to_owned(), 1)]);

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::{FaultKind, Server};
+use super::{FailureClass, Server};
 
 /// What has become of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum StateChange<'a> {
     /// It failed too often and is left out.
     Ejected {
         /// For how long.
         lasts: Duration,
         /// The failure that did it.
-        after: FaultKind,
+        after: FailureClass,
         /// Failures since its last good answer.
         in_a_row: u32,
     },
@@ -28,9 +28,9 @@ pub enum Change<'a> {
     Unchecked,
 }
 
-impl Change<'_> {
+impl StateChange<'_> {
     /// Tells the operator.
-    pub(super) fn tell(self, server: &Server) {
+    pub(super) fn log(self, server: &Server) {
         let (upstream, name, socket) = (server.upstream(), server.address(), server.socket());
         match self {
             Self::Ejected { lasts, after, in_a_row } => {

@@ -3,17 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Fault, FaultKind};
+use super::{FailureClass, ServerFailure};
 
 /// What the settings say of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct EjectionPolicy {
     /// Failures that eject; 0: none do.
     pub max_fails: u32,
     /// Within what time they add up, and how long the first ejection lasts.
     pub fail_timeout: Duration,
-    /// How long the longest lasts.
-    pub longest: Duration,
+    /// How long longest lasts.
+    pub max_time: Duration,
 }
 
 /// What is remembered of a server's failures.
@@ -24,7 +24,7 @@ pub(super) struct Ejection {
     failed: Option<Instant>,
     checked: Option<Instant>,
     in_a_row: u32,
-    last: Option<FaultKind>,
+    last: Option<FailureClass>,
     out: Option<Out>,
     /// How often it was ejected while it took part.
     ejections: u64,
@@ -44,15 +44,15 @@ struct Out {
 
 /// Whether it may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum EjectionState {
     /// As any other.
-    Good,
+    NotEjected,
     /// It may be chosen once, to see whether it answers again.
-    Due,
+    ProbeDue,
     /// That one request is under way; it was due then.
     Probing(Instant),
     /// It is left out until then.
-    Out(Instant),
+    Ejected(Instant),
 }
 
 /// As what a server was chosen.
@@ -68,27 +68,27 @@ pub(super) enum Role {
 
 impl Ejection {
     /// Whether it may be chosen now.
-    pub fn standing(&self, now: Instant) -> Standing {
+    pub fn state(&self, now: Instant) -> EjectionState {
         match self.out {
-            None => Standing::Good,
-            Some(out) if out.probing => Standing::Probing(out.until),
-            Some(out) if out.until <= now => Standing::Due,
-            Some(out) => Standing::Out(out.until),
+            None => EjectionState::NotEjected,
+            Some(out) if out.probing => EjectionState::Probing(out.until),
+            Some(out) if out.until <= now => EjectionState::ProbeDue,
+            Some(out) => EjectionState::Ejected(out.until),
         }
     }
 
     /// It was chosen.
-    pub fn chosen(&mut self, now: Instant, terms: Terms) -> Role {
-        let standing = self.standing(now);
+    pub fn chosen(&mut self, now: Instant, policy: EjectionPolicy) -> Role {
+        let ejection = self.state(now);
         match &mut self.out {
             None => {
                 // nginx: failures are forgotten by a success only in the next window
-                if self.checked.is_some_and(|checked| now.saturating_duration_since(checked) > terms.fail_timeout) {
+                if self.checked.is_some_and(|checked| now.saturating_duration_since(checked) > policy.fail_timeout) {
                     self.checked = Some(now);
                 }
                 Role::Ordinary
             }
-            Some(out) if standing == Standing::Due => {
+            Some(out) if ejection == EjectionState::ProbeDue => {
                 out.probing = true;
                 Role::Probe(out.number)
             }
@@ -97,10 +97,17 @@ impl Ejection {
     }
 
     /// An attempt failed. How long it is left out from now on, if this is what ejects it; `spare` forbids that.
-    pub fn failed(&mut self, now: Instant, terms: Terms, fault: Fault, role: Role, spare: bool) -> Option<Duration> {
+    pub fn failed(
+        &mut self,
+        now: Instant,
+        policy: EjectionPolicy,
+        failure: ServerFailure,
+        role: Role,
+        spare: bool,
+    ) -> Option<Duration> {
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.last = Some(fault.kind);
-        let asked = fault.retry_after.unwrap_or_default().min(terms.longest);
+        self.last = Some(failure.class);
+        let asked = failure.retry_after.unwrap_or_default().min(policy.max_time);
         if let Some(out) = &mut self.out
             && role != Role::Probe(out.number)
         {
@@ -108,7 +115,7 @@ impl Ejection {
             out.until = out.until.max(now + asked);
             return None;
         }
-        if terms.max_fails == 0 {
+        if policy.max_fails == 0 {
             self.out = None;
             self.forget();
             return None;
@@ -116,7 +123,7 @@ impl Ejection {
         self.fails = self.fails.saturating_add(1);
         (self.failed, self.checked) = (Some(now), Some(now));
         if self.out.is_none() {
-            if self.fails < terms.max_fails || spare {
+            if self.fails < policy.max_fails || spare {
                 return None;
             }
             self.ejections += 1;
@@ -124,7 +131,7 @@ impl Ejection {
         // one that failed again soon after it returned has not recovered
         let again = self.returned.is_none_or(|at| now.saturating_duration_since(at) < self.back_off);
         let grown = if again { self.back_off.saturating_mul(2) } else { Duration::ZERO };
-        self.back_off = grown.max(terms.fail_timeout).min(terms.longest.max(terms.fail_timeout));
+        self.back_off = grown.max(policy.fail_timeout).min(policy.max_time.max(policy.fail_timeout));
         let lasts = self.back_off.max(asked);
         self.out = Some(Out { number: self.ejections, until: now + lasts, probing: false });
         self.returned = None;
@@ -151,7 +158,7 @@ impl Ejection {
     }
 
     /// What was chosen in this role ended without telling anything, as by its client leaving.
-    pub fn told_nothing(&mut self, role: Role) {
+    pub fn ended_without_result(&mut self, role: Role) {
         if let Some(out) = &mut self.out
             && role == Role::Probe(out.number)
         {
@@ -172,7 +179,7 @@ impl Ejection {
         self.in_a_row
     }
 
-    pub fn last(&self) -> Option<FaultKind> {
+    pub fn last(&self) -> Option<FailureClass> {
         self.last
     }
 

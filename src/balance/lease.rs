@@ -10,7 +10,7 @@ use super::ejection::Role;
 pub struct Lease {
     pub(super) server: Arc<Server>,
     pub(super) label: Arc<str>,
-    pub(super) site: usize,
+    pub(super) server_index: usize,
     pub(super) tokens: u64,
     pub(super) role: Role,
 }
@@ -30,12 +30,12 @@ impl Lease {
 
     /// Its place among the servers in the YAML.
     #[must_use]
-    pub fn site(&self) -> usize {
-        self.site
+    pub fn server_index(&self) -> usize {
+        self.server_index
     }
 
     /// Its server is about to be told how it went: as what it was chosen. A probe is one only until then.
-    pub(super) fn tell(&mut self) -> Role {
+    pub(super) fn take_role(&mut self) -> Role {
         std::mem::replace(&mut self.role, Role::Ordinary)
     }
 }

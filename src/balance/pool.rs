@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ejection::{Standing, Terms};
-use super::group::Group;
+use super::backends::{Backend, Backends};
+use super::candidates::Candidates;
+use super::ejection::{EjectionPolicy, EjectionState};
 use super::lease::Lease;
-use super::members::{Member, Members};
-use super::server::Fitness;
-use super::site::Site;
-use super::survey::Survey;
+use super::server::Availability;
+use super::server_config::ServerConfig;
 use super::turn::Turn;
+use super::upstream_state::UpstreamState;
 use super::{
-    Algorithm, Ask, Fault, Listed, QueueSettings, Refusal, Registry, Server, State, UpstreamSettings, hash, least_conn,
-    least_tokens, peak_ewma, round_robin,
+    Algorithm, QueueSettings, SelectError, SelectParams, Server, ServerFailure, ServerView, State, UpstreamRegistry,
+    UpstreamSettings, hash, least_conn, least_tokens, peak_ewma, round_robin,
 };
 use crate::dns::Resolver;
 
@@ -22,65 +22,66 @@ use crate::dns::Resolver;
 #[derive(Debug)]
 pub struct Pool {
     rule: Algorithm,
-    group: Arc<Group>,
-    sites: Vec<Site>,
+    upstream: Arc<UpstreamState>,
+    configs: Vec<ServerConfig>,
     queue: Option<QueueSettings>,
     /// Grows when a name's addresses change.
     changes: Arc<AtomicU64>,
     // choice and count are one step under this lock, so that a burst does not herd onto one server
-    members: Mutex<Members>,
+    backends: Mutex<Backends>,
 }
 
 impl Pool {
     /// A pool of the servers that the settings name, each with what is known of it already.
     #[must_use]
-    pub fn new(upstream: &str, settings: &UpstreamSettings, registry: &Registry, resolver: &Resolver) -> Self {
-        let group = registry.group(upstream);
-        let sites: Vec<Site> = settings.servers.iter().map(|server| Site::new(server, settings, resolver)).collect();
+    pub fn new(upstream: &str, settings: &UpstreamSettings, registry: &UpstreamRegistry, resolver: &Resolver) -> Self {
+        let upstream = registry.upstream(upstream);
+        let configs: Vec<ServerConfig> =
+            settings.servers.iter().map(|server| ServerConfig::new(server, settings, resolver)).collect();
         let pool = Self {
             rule: settings.balance.clone(),
-            members: Mutex::new(Members::default()),
+            backends: Mutex::new(Backends::default()),
             queue: settings.queue.clone(),
             changes: resolver.changes(),
-            group: group.clone(),
-            sites,
+            upstream: upstream.clone(),
+            configs,
         };
-        drop(pool.members());
-        group.settle();
+        drop(pool.backends());
+        upstream.settle();
         pool
     }
 
     /// Its configuration is in force: its limits hold for requests that came under an older one, too, and who waits looks
     /// again.
-    pub fn come_into_force(&self) {
-        self.group.set_limits(&self.sites);
-        self.group.queue.wake();
+    pub fn activate(&self) {
+        self.upstream.set_limits(&self.configs);
+        self.upstream.queue.wake();
     }
 
     /// Chooses a server. It counts as in flight there until the lease is dropped.
     ///
     /// # Errors
     /// Why none was chosen.
-    pub fn lease(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
-        if ask.tried.is_empty() {
-            self.group.budget.request(ask.now);
-            if self.group.queue.len() > 0 && self.queue.is_some() {
-                return Err(Refusal::Full(None)); // others were here first
+    pub fn lease(&self, params: &SelectParams<'_>) -> Result<Lease, SelectError> {
+        if params.tried.is_empty() {
+            self.upstream.budget.request(params.now);
+            if self.upstream.queue.len() > 0 && self.queue.is_some() {
+                return Err(SelectError::Full(None)); // others were here first
             }
         }
-        self.choose(ask)
+        self.choose(params)
     }
 
     /// Waits in the queue for a server, if there is one and it has room.
     ///
     /// # Errors
     /// Why none was chosen; the refusal of [`lease`](Self::lease) if there is no queue.
-    pub async fn wait(&self, ask: &Ask<'_>, refusal: Refusal) -> Result<Lease, Refusal> {
-        let (Some(settings), Refusal::Full(_)) = (&self.queue, refusal) else { return Err(refusal) };
+    pub async fn wait(&self, params: &SelectParams<'_>, refusal: SelectError) -> Result<Lease, SelectError> {
+        let (Some(settings), SelectError::Full(_)) = (&self.queue, refusal) else { return Err(refusal) };
         // those who may go to any server of this configuration are alike; one that was elsewhere before is like nobody
-        let kind = ask.tried.is_empty().then(|| std::ptr::from_ref(self).addr());
-        let place = self.group.queue.join(settings.size as usize, kind).ok_or(Refusal::QueueFull)?;
-        let mut look = ask.now;
+        let kind = params.tried.is_empty().then(|| std::ptr::from_ref(self).addr());
+        let place = self.upstream.queue.join(settings.size as usize, kind).ok_or(SelectError::QueueFull)?;
+        let mut look = params.now;
         let found = tokio::time::timeout(settings.timeout.get(), async {
             // what comes back by time alone wakes nobody
             let mut back = None;
@@ -90,8 +91,8 @@ impl Pool {
                     Some(at) => drop(tokio::time::timeout_at(tokio::time::Instant::from_std(at), place.turn()).await),
                 }
                 look = Instant::now();
-                match self.choose(&Ask { now: look, ..*ask }) {
-                    Err(Refusal::Full(earliest)) => {
+                match self.choose(&SelectParams { now: look, ..*params }) {
+                    Err(SelectError::Full(earliest)) => {
                         back = earliest;
                         place.pass();
                     }
@@ -99,43 +100,43 @@ impl Pool {
                 }
             }
         });
-        found.await.unwrap_or(Err(Refusal::QueueLate))
+        found.await.unwrap_or(Err(SelectError::QueueTimeout))
     }
 
     /// Takes a further attempt, on a server that is leased already, out of the budget of this many percent; `false` if it is
     /// spent.
     #[must_use]
     pub fn allows_another(&self, percent: u64, now: Instant) -> bool {
-        self.group.budget.retry(percent, now)
+        self.upstream.budget.retry(percent, now)
     }
 
     /// The attempt failed: counts it against the server, which may be ejected by it.
-    pub fn failed(&self, lease: &mut Lease, fault: Fault, now: Instant) {
+    pub fn failed(&self, lease: &mut Lease, failure: ServerFailure, now: Instant) {
         let server = lease.server.clone();
-        server.count_failure(fault.kind);
+        server.count_failure(failure.class);
         if self.rule == Algorithm::PeakEwma {
-            server.latency.penalise(fault.retry_after, now);
+            server.latency.penalise(failure.retry_after, now);
         }
         // until all requests of an old configuration have ended, two pools judge the same servers
-        let judging = self.group.judging();
-        let mut members = self.members();
-        let terms = self.sites[lease.site].terms;
-        let alone = members.list.len() == 1;
-        let place = members.list.iter().position(|member| Arc::ptr_eq(&member.server, &server));
+        let ejection_lock = self.upstream.ejection_lock();
+        let mut backends = self.backends();
+        let policy = self.configs[lease.server_index].policy;
+        let alone = backends.list.len() == 1;
+        let place = backends.list.iter().position(|backend| Arc::ptr_eq(&backend.server, &server));
         // nginx: an only server keeps its weight, too, which it would never win back
         if let Some(at) = place.filter(|_| !alone) {
-            let unit = members.turns[at].unit;
-            let lowered = self.sites[lease.site].weight.checked_div(terms.max_fails);
-            members.turns[at].lower(i64::from(lowered.unwrap_or(0)).saturating_mul(unit));
+            let unit = backends.turns[at].unit;
+            let lowered = self.configs[lease.server_index].weight.checked_div(policy.max_fails);
+            backends.turns[at].lower(i64::from(lowered.unwrap_or(0)).saturating_mul(unit));
         }
         // the last one stays in use, for want of another
-        let spare = alone || !members.list.iter().any(|other| self.could_take_over(other, &server, now));
+        let spare = alone || !backends.list.iter().any(|other| self.can_replace(other, &server, now));
         // nginx: an only server's failures are not remembered at all
-        let terms = if alone { Terms { max_fails: 0, ..terms } } else { terms };
-        let change = server.failed(now, terms, fault, lease.tell(), spare);
-        drop((members, judging));
+        let policy = if alone { EjectionPolicy { max_fails: 0, ..policy } } else { policy };
+        let change = server.failed(now, policy, failure, lease.take_role(), spare);
+        drop((backends, ejection_lock));
         if let Some(change) = change {
-            change.tell(&server);
+            change.log(&server);
         }
     }
 
@@ -144,7 +145,7 @@ impl Pool {
         if self.rule == Algorithm::PeakEwma {
             lease.server.latency.observe(first_byte, now);
         }
-        let role = lease.tell();
+        let role = lease.take_role();
         lease.server.answered(now, role);
     }
 
@@ -163,111 +164,114 @@ impl Pool {
     /// How many requests wait for a server.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.group.queue.len()
+        self.upstream.queue.len()
     }
 
     /// How often a further attempt was refused because the budget had nothing left.
     #[must_use]
     pub fn retries_refused(&self) -> u64 {
-        self.group.budget.refused()
+        self.upstream.budget.refused()
     }
 
     /// The servers as they are now: in the order of the YAML, and of each name's addresses. A server whose name is not
     /// resolved is not among them.
     #[must_use]
-    pub fn servers(&self) -> Vec<Listed> {
+    pub fn servers(&self) -> Vec<ServerView> {
         let now = Instant::now();
-        let members = self.members();
-        let listed = |(member, turn): (&Member, &Turn)| {
-            let site = &self.sites[member.site];
-            let state = if site.down { State::Down } else { member.server.state(now) };
-            let shares = members.list.iter().filter(|other| other.site == member.site).count();
+        let backends = self.backends();
+        let view = |(backend, turn): (&Backend, &Turn)| {
+            let config = &self.configs[backend.server_index];
+            let state = if config.down { State::Down } else { backend.server.state(now) };
+            let shares = backends.list.iter().filter(|other| other.server_index == backend.server_index).count();
             let full = i64::try_from(turn.weight).unwrap_or(i64::MAX);
-            let effective = if members.list.len() == 1 { full } else { turn.effective.min(full) };
-            Listed {
-                server: member.server.clone(),
-                label: member.label.clone(),
-                site: member.site,
-                weight: site.weight,
+            let effective = if backends.list.len() == 1 { full } else { turn.effective.min(full) };
+            ServerView {
+                server: backend.server.clone(),
+                label: backend.label.clone(),
+                server_index: backend.server_index,
+                weight: config.weight,
                 shares,
                 effective_weight: effective as f64 / (turn.unit as f64 * shares as f64),
-                max_conns: u32::try_from(site.max_conns).unwrap_or(u32::MAX),
-                backup: site.backup,
+                max_conns: u32::try_from(config.max_conns).unwrap_or(u32::MAX),
+                backup: config.backup,
                 state,
             }
         };
-        members.list.iter().zip(&members.turns).map(listed).collect()
+        backends.list.iter().zip(&backends.turns).map(view).collect()
     }
 
     /// The servers of the YAML whose names have no address, and so are not among those above.
     #[must_use]
     pub fn unresolved(&self) -> Vec<String> {
-        let sites = self.sites.iter().filter(|site| site.name.addresses().is_empty());
-        sites.map(|site| site.address.to_string()).collect()
+        let configs = self.configs.iter().filter(|config| config.name.addresses().is_empty());
+        configs.map(|config| config.address.to_string()).collect()
     }
 
     /// Whether the servers' names have no address at all.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
-        self.members().list.is_empty()
+        self.backends().list.is_empty()
     }
 
     /// A server and, for a further attempt, its part of the budget: both or neither.
-    fn choose(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
-        let Some(percent) = ask.budget else { return self.choose_server(ask) };
-        if !self.group.budget.retry(percent, ask.now) {
-            return Err(Refusal::Budget);
+    fn choose(&self, params: &SelectParams<'_>) -> Result<Lease, SelectError> {
+        let Some(percent) = params.budget else { return self.choose_server(params) };
+        if !self.upstream.budget.retry(percent, params.now) {
+            return Err(SelectError::BudgetExhausted);
         }
-        let chosen = self.choose_server(ask);
+        let chosen = self.choose_server(params);
         if chosen.is_err() {
-            self.group.budget.not_made(ask.now);
+            self.upstream.budget.not_made(params.now);
         }
         chosen
     }
 
-    fn choose_server(&self, ask: &Ask<'_>) -> Result<Lease, Refusal> {
-        let mut members = self.members();
-        let Members { list, turns, .. } = &mut *members;
-        let survey = Survey::of(&self.sites, list, turns, ask, &self.rule);
+    fn choose_server(&self, params: &SelectParams<'_>) -> Result<Lease, SelectError> {
+        let mut backends = self.backends();
+        let Backends { list, turns, .. } = &mut *backends;
+        let candidates = Candidates::of(&self.configs, list, turns, params, &self.rule);
         let index = match &self.rule {
-            _ if !survey.anybody => None,
+            _ if !candidates.any_eligible => None,
             Algorithm::LeastConn => least_conn::choose(turns),
             Algorithm::RoundRobin => round_robin::choose(turns),
             Algorithm::LeastTokens => least_tokens::choose(turns),
             Algorithm::PeakEwma => peak_ewma::choose(turns),
-            Algorithm::Hash(settings) => match ask.key {
+            Algorithm::Hash(settings) => match params.key {
                 Some(key) => hash::choose(turns, key, settings.bound.get()),
                 None => least_conn::choose(turns),
             },
         };
-        let index = match index.or(survey.last_resort.map(|(_, index)| index)) {
+        let index = match index.or(candidates.last_resort.map(|(_, index)| index)) {
             Some(index) => index,
-            None if survey.full => return Err(Refusal::Full(survey.earliest)),
-            None => return Err(Refusal::Nobody(survey.earliest)),
+            None if candidates.full => return Err(SelectError::Full(candidates.earliest)),
+            None => return Err(SelectError::NoServer(candidates.earliest)),
         };
-        let member = &list[index];
-        let role = member.server.take(ask.now, ask.tokens, self.sites[member.site].terms);
-        let (server, label) = (member.server.clone(), member.label.clone());
-        Ok(Lease { server, label, site: member.site, tokens: ask.tokens, role })
+        let backend = &list[index];
+        let role = backend.server.take(params.now, params.tokens, self.configs[backend.server_index].policy);
+        let (server, label) = (backend.server.clone(), backend.label.clone());
+        Ok(Lease { server, label, server_index: backend.server_index, tokens: params.tokens, role })
     }
 
-    fn could_take_over(&self, other: &Member, failing: &Arc<Server>, now: Instant) -> bool {
-        let Fitness { healthy, standing, .. } = other.server.fitness(now);
+    fn can_replace(&self, other: &Backend, failing: &Arc<Server>, now: Instant) -> bool {
+        let Availability { healthy, ejection, .. } = other.server.availability(now);
         // one that is due may still be what it was
-        healthy && standing == Standing::Good && !self.sites[other.site].down && !Arc::ptr_eq(&other.server, failing)
+        healthy
+            && ejection == EjectionState::NotEjected
+            && !self.configs[other.server_index].down
+            && !Arc::ptr_eq(&other.server, failing)
     }
 
-    /// The members, after a look at whether any name's addresses or the limits have changed.
-    fn members(&self) -> MutexGuard<'_, Members> {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = self.changes.load(Ordering::Acquire).wrapping_add(self.group.limits_set());
-        if members.seen != Some(changes) {
-            members.renew(&self.sites, &self.group);
-            members.seen = Some(changes);
+    /// The backends, after a look at whether any name's addresses or the limits have changed.
+    fn backends(&self) -> MutexGuard<'_, Backends> {
+        let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.changes.load(Ordering::Acquire).wrapping_add(self.upstream.limits_set());
+        if backends.seen != Some(changes) {
+            backends.renew(&self.configs, &self.upstream);
+            backends.seen = Some(changes);
             // there may be room where there was none
-            self.group.queue.wake();
+            self.upstream.queue.wake();
         }
-        members
+        backends
     }
 }
 

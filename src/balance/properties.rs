@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use std::time::{Duration, Instant};
 
-use super::ejection::Standing;
-use super::server::Fitness;
+use super::ejection::EjectionState;
+use super::server::Availability;
 use super::*;
 use crate::dns::Resolver;
 
@@ -34,15 +34,15 @@ fn pool(balance: &str, weights: &[u32]) -> Pool {
         .map(|(at, weight)| serde_json::json!({ "address": format!("127.0.0.{}:1", at + 1), "weight": weight }))
         .collect();
     let settings = serde_json::from_value(serde_json::json!({ "balance": balance, "servers": servers })).unwrap();
-    Pool::new("test", &settings, &Registry::default(), &Resolver::default())
+    Pool::new("test", &settings, &UpstreamRegistry::default(), &Resolver::default())
 }
 
 fn lease(pool: &Pool, tried: &[u64]) -> Option<Lease> {
-    pool.lease(&Ask { tried, ..Ask::at(Instant::now()) }).ok()
+    pool.lease(&SelectParams { tried, ..SelectParams::at(Instant::now()) }).ok()
 }
 
 fn loads(pool: &Pool) -> Vec<u64> {
-    pool.servers().iter().map(|listed| listed.server.in_flight()).collect()
+    pool.servers().iter().map(|view| view.server.in_flight()).collect()
 }
 
 /// Whether a load of `a` requests on a weight is less than one of `b` on another.
@@ -60,16 +60,16 @@ proptest! {
             match step {
                 Step::Open => {
                     let lease = lease(&pool, &[]).unwrap();
-                    let taken = (model[lease.site()], weights[lease.site()]);
+                    let taken = (model[lease.server_index()], weights[lease.server_index()]);
                     for other in model.iter().copied().zip(weights.iter().copied()) {
                         prop_assert!(!is_less(other, taken), "{other:?} had less than {taken:?}");
                     }
-                    model[lease.site()] += 1;
+                    model[lease.server_index()] += 1;
                     under_way.push(lease);
                 }
                 Step::Close(index) if !under_way.is_empty() => {
                     let lease = under_way.swap_remove(index.index(under_way.len()));
-                    model[lease.site()] -= 1;
+                    model[lease.server_index()] -= 1;
                 }
                 Step::Close(_) => {}
             }
@@ -89,7 +89,7 @@ proptest! {
         for _ in 0..3 {
             let mut taken = vec![0_u32; weights.len()];
             for _ in 0..round {
-                taken[lease(&pool, &[]).unwrap().site()] += 1;
+                taken[lease(&pool, &[]).unwrap().server_index()] += 1;
             }
             prop_assert_eq!(&taken, &weights);
         }
@@ -120,20 +120,20 @@ proptest! {
         let mut model = vec![0_u64; weights.len()];
         let mut under_way = Vec::new();
         for tokens in asks {
-            let lease = pool.lease(&Ask { tokens, ..Ask::at(Instant::now()) }).unwrap();
-            let taken = (model[lease.site()], weights[lease.site()]);
+            let lease = pool.lease(&SelectParams { tokens, ..SelectParams::at(Instant::now()) }).unwrap();
+            let taken = (model[lease.server_index()], weights[lease.server_index()]);
             for other in model.iter().copied().zip(weights.iter().copied()) {
                 prop_assert!(!is_less(other, taken), "{other:?} had less than {taken:?}");
             }
-            model[lease.site()] += tokens;
+            model[lease.server_index()] += tokens;
             under_way.push((lease, tokens));
             if under_way.len() > 20 {
                 let (ended, given_back) = under_way.swap_remove(tokens as usize % 20);
-                model[ended.site()] -= given_back;
+                model[ended.server_index()] -= given_back;
             }
         }
         drop(under_way);
-        prop_assert!(pool.servers().iter().all(|listed| listed.server.tokens_in_flight() == 0));
+        prop_assert!(pool.servers().iter().all(|view| view.server.tokens_in_flight() == 0));
     }
 
     #[test]
@@ -142,24 +142,24 @@ proptest! {
         steps in vec((any::<prop::sample::Index>(), 0..5_u8, 0..15_u64), 1..200),
     ) {
         let pool = pool("least_conn", &weights);
-        let servers: Vec<_> = pool.servers().into_iter().map(|listed| listed.server).collect();
+        let servers: Vec<_> = pool.servers().into_iter().map(|view| view.server).collect();
         let mut now = Instant::now();
         let mut under_way: Vec<Lease> = Vec::new();
         let mut all_were_healthy = true;
         for (which, what, seconds) in steps {
             now += Duration::from_secs(seconds);
-            let fitness: Vec<_> = servers.iter().map(|server| server.fitness(now)).collect();
-            let is_free = |one: &Fitness| one.healthy && matches!(one.standing, Standing::Good | Standing::Due);
-            let somebody = fitness.iter().any(is_free);
-            prop_assert!(somebody || !all_were_healthy, "{fitness:?}");
-            match pool.lease(&Ask::at(now)) {
+            let availability: Vec<_> = servers.iter().map(|server| server.availability(now)).collect();
+            let is_free = |one: &Availability| one.healthy && matches!(one.ejection, EjectionState::NotEjected | EjectionState::ProbeDue);
+            let somebody = availability.iter().any(is_free);
+            prop_assert!(somebody || !all_were_healthy, "{availability:?}");
+            match pool.lease(&SelectParams::at(now)) {
                 Ok(lease) => {
-                    let taken = &fitness[lease.site()];
+                    let taken = &availability[lease.server_index()];
                     // one that is left out is never taken while another is there
-                    prop_assert!(if somebody { is_free(taken) } else { taken.healthy }, "{fitness:?}");
+                    prop_assert!(if somebody { is_free(taken) } else { taken.healthy }, "{availability:?}");
                     under_way.push(lease);
                 }
-                Err(_) => prop_assert!(fitness.iter().all(|one| !one.healthy), "{fitness:?}"),
+                Err(_) => prop_assert!(availability.iter().all(|one| !one.healthy), "{availability:?}"),
             }
             if what == 4 {
                 let server = &servers[which.index(servers.len())];
@@ -173,7 +173,7 @@ proptest! {
             let mut lease = under_way.swap_remove(which.index(under_way.len()));
             match what {
                 0 => pool.answered(&mut lease, Duration::ZERO, now),
-                1 => pool.failed(&mut lease, FaultKind::Error.into(), now),
+                1 => pool.failed(&mut lease, FailureClass::Error.into(), now),
                 2 => {} // it ends and tells nothing
                 _ => under_way.push(lease),
             }
@@ -184,8 +184,8 @@ proptest! {
         prop_assert!(loads(&pool).iter().all(|load| *load == 0));
         now += Duration::from_secs(3600);
         for server in servers.iter().filter(|server| server.health() != Health::Unhealthy) {
-            let standing = server.fitness(now).standing;
-            prop_assert!(matches!(standing, Standing::Good | Standing::Due), "{standing:?}, for ever");
+            let ejection = server.availability(now).ejection;
+            prop_assert!(matches!(ejection, EjectionState::NotEjected | EjectionState::ProbeDue), "{ejection:?}, for ever");
         }
     }
 }

@@ -5,32 +5,32 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Server;
-use super::group::Group;
+use super::upstream_state::UpstreamState;
 
 /// The upstreams in use by some configuration or by some request that is still in flight.
 #[derive(Debug, Default)]
-pub struct Registry {
-    groups: Mutex<HashMap<String, Weak<Group>>>,
+pub struct UpstreamRegistry {
+    upstreams: Mutex<HashMap<String, Weak<UpstreamState>>>,
 }
 
-impl Registry {
+impl UpstreamRegistry {
     /// The upstream of this name: the one in use, or a new one.
-    pub(super) fn group(&self, upstream: &str) -> Arc<Group> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.retain(|_, group| group.strong_count() > 0);
-        let known = groups.entry(upstream.to_owned()).or_default();
+    pub(super) fn upstream(&self, upstream: &str) -> Arc<UpstreamState> {
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        let known = upstreams.entry(upstream.to_owned()).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let group = Arc::new(Group::new(upstream));
-            *known = Arc::downgrade(&group);
-            group
+            let upstream = Arc::new(UpstreamState::new(upstream));
+            *known = Arc::downgrade(&upstream);
+            upstream
         })
     }
 
     /// Every server that some configuration or some request in flight still holds on to.
     #[must_use]
     pub fn servers(&self) -> Vec<Arc<Server>> {
-        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.values().filter_map(Weak::upgrade).flat_map(|group| group.servers()).collect()
+        let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        upstreams.values().filter_map(Weak::upgrade).flat_map(|upstream| upstream.servers()).collect()
     }
 }
 
@@ -38,22 +38,22 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::balance::UpstreamSettings;
-    use crate::balance::site::Site;
+    use crate::balance::server_config::ServerConfig;
     use crate::dns::Resolver;
 
     #[test]
     fn a_server_is_the_same_as_long_as_anybody_uses_it() {
-        let registry = Registry::default();
+        let registry = UpstreamRegistry::default();
         let settings = serde_json::from_value(serde_json::json!({ "servers": [{ "address": "a:1" }] }));
         let settings: UpstreamSettings = settings.unwrap();
-        let site = Site::new(&settings.servers[0], &settings, &Resolver::default());
+        let config = ServerConfig::new(&settings.servers[0], &settings, &Resolver::default());
         let (here, there) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:1".parse().unwrap());
-        let before = registry.group("one").server(&site, here);
-        assert!(Arc::ptr_eq(&before, &registry.group("one").server(&site, here)));
-        assert!(!Arc::ptr_eq(&before, &registry.group("one").server(&site, there)));
-        assert!(!Arc::ptr_eq(&before, &registry.group("two").server(&site, here)));
+        let before = registry.upstream("one").server(&config, here);
+        assert!(Arc::ptr_eq(&before, &registry.upstream("one").server(&config, here)));
+        assert!(!Arc::ptr_eq(&before, &registry.upstream("one").server(&config, there)));
+        assert!(!Arc::ptr_eq(&before, &registry.upstream("two").server(&config, here)));
         drop(before);
-        registry.group("three");
-        assert_eq!(registry.groups.lock().unwrap().len(), 1, "what nobody uses is forgotten");
+        registry.upstream("three");
+        assert_eq!(registry.upstreams.lock().unwrap().len(), 1, "what nobody uses is forgotten");
     }
 }

@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::change::Change;
-use super::ejection::{Ejection, Role, Standing, Terms};
-use super::group::Group;
+use super::change::StateChange;
+use super::ejection::{Ejection, EjectionPolicy, EjectionState, Role};
 use super::latency::Latency;
-use super::site::Site;
-use super::{Fault, FaultKind, Health, State};
+use super::server_config::ServerConfig;
+use super::upstream_state::UpstreamState;
+use super::{FailureClass, Health, ServerFailure, State};
 
 /// A server: one address of one that the YAML names.
 #[derive(Debug)]
 pub struct Server {
     id: u64,
-    group: Arc<Group>,
+    upstream: Arc<UpstreamState>,
     address: Arc<str>,
     socket: SocketAddr,
     hash: u64,
     hot: Hot,
-    failures: [AtomicU64; FaultKind::ALL.len()],
+    failures: [AtomicU64; FailureClass::ALL.len()],
     pub(super) latency: Latency,
-    condition: Mutex<Condition>,
+    health_state: Mutex<HealthState>,
 }
 
 /// What every choice reads of every server: in one line of the processor's cache.
@@ -35,44 +35,50 @@ struct Hot {
     tokens: AtomicU64,
     choices: AtomicU64,
     /// Whether its condition must be looked at before it is chosen. Mostly not: one load tells.
-    noted: AtomicBool,
+    dirty: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Condition {
+struct HealthState {
     health: Health,
     ejection: Ejection,
     /// Since when it takes part (again), where its weight may still have to grow.
-    ramp: Option<Instant>,
+    ramp_start: Option<Instant>,
 }
 
 /// What a pool must know of a server's condition to choose.
 #[derive(Debug)]
-pub(super) struct Fitness {
+pub(super) struct Availability {
     pub healthy: bool,
-    pub standing: Standing,
-    pub ramp: Option<Instant>,
+    pub ejection: EjectionState,
+    pub ramp_start: Option<Instant>,
 }
 
-impl Fitness {
-    pub(super) const GOOD: Self = Self { healthy: true, standing: Standing::Good, ramp: None };
+impl Availability {
+    pub(super) const FULL: Self = Self { healthy: true, ejection: EjectionState::NotEjected, ramp_start: None };
 }
 
 impl Server {
-    pub(super) fn new(id: u64, group: Arc<Group>, site: &Site, socket: SocketAddr, hash: u64) -> Self {
-        let ramp = group.is_settled().then(Instant::now);
-        let health = site.initial;
-        let noted = ramp.is_some() || health == Health::Unhealthy;
+    pub(super) fn new(
+        id: u64,
+        upstream: Arc<UpstreamState>,
+        config: &ServerConfig,
+        socket: SocketAddr,
+        hash: u64,
+    ) -> Self {
+        let ramp_start = upstream.is_settled().then(Instant::now);
+        let health = config.initial;
+        let dirty = ramp_start.is_some() || health == Health::Unhealthy;
         Self {
             id,
-            group,
-            address: site.address.to_string().into(),
+            upstream,
+            address: config.address.to_string().into(),
             socket,
             hash,
-            hot: Hot { noted: AtomicBool::new(noted), ..Hot::default() },
+            hot: Hot { dirty: AtomicBool::new(dirty), ..Hot::default() },
             failures: Default::default(),
             latency: Latency::default(),
-            condition: Mutex::new(Condition { health, ramp, ..Condition::default() }),
+            health_state: Mutex::new(HealthState { health, ramp_start, ..HealthState::default() }),
         }
     }
 
@@ -85,7 +91,7 @@ impl Server {
     /// The name of its upstream.
     #[must_use]
     pub fn upstream(&self) -> &str {
-        self.group.name()
+        self.upstream.name()
     }
 
     /// Its address as the YAML writes it.
@@ -120,62 +126,62 @@ impl Server {
     }
 
     /// How often it failed in each way.
-    pub fn failures(&self) -> impl Iterator<Item = (FaultKind, u64)> {
-        FaultKind::ALL.into_iter().map(|kind| (kind, self.failures[kind.at()].load(Ordering::Relaxed)))
+    pub fn failures(&self) -> impl Iterator<Item = (FailureClass, u64)> {
+        FailureClass::ALL.into_iter().map(|class| (class, self.failures[class.at()].load(Ordering::Relaxed)))
     }
 
     /// Failures since its last good answer.
     #[must_use]
     pub fn failures_in_a_row(&self) -> u32 {
-        self.condition().ejection.in_a_row()
+        self.health_state().ejection.in_a_row()
     }
 
     /// Its last failure.
     #[must_use]
-    pub fn last_failure(&self) -> Option<FaultKind> {
-        self.condition().ejection.last()
+    pub fn last_failure(&self) -> Option<FailureClass> {
+        self.health_state().ejection.last()
     }
 
     /// Until when it is left out; in the past, if it waits for the request that tells whether it answers again.
     #[must_use]
     pub fn ejected_until(&self) -> Option<Instant> {
-        self.condition().ejection.until()
+        self.health_state().ejection.until()
     }
 
     /// What active checks found.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.condition().health
+        self.health_state().health
     }
 
     /// Active checks found this, the last of them in these words. `true` if it is a change, which is told then.
     pub fn set_health(&self, health: Health, found: &str) -> bool {
-        let mut condition = self.condition();
-        let before = std::mem::replace(&mut condition.health, health);
+        let mut health_state = self.health_state();
+        let before = std::mem::replace(&mut health_state.health, health);
         if before == Health::Unhealthy && health != Health::Unhealthy {
-            condition.ramp = Some(Instant::now());
+            health_state.ramp_start = Some(Instant::now());
         }
-        self.note(condition);
+        self.publish(health_state);
         match health {
             _ if before == health => return false,
-            Health::Healthy if before == Health::Unhealthy => Change::Healthy.tell(self),
-            Health::Unhealthy => Change::Unhealthy(found).tell(self),
-            Health::Unknown if before == Health::Unhealthy => Change::Unchecked.tell(self),
+            Health::Healthy if before == Health::Unhealthy => StateChange::Healthy.log(self),
+            Health::Unhealthy => StateChange::Unhealthy(found).log(self),
+            Health::Unknown if before == Health::Unhealthy => StateChange::Unchecked.log(self),
             Health::Healthy | Health::Unknown => {}
         }
-        self.group.queue.wake();
+        self.upstream.queue.wake();
         true
     }
 
     /// What it is now, the YAML's `down` aside.
     #[must_use]
     pub fn state(&self, now: Instant) -> State {
-        let Fitness { healthy, standing, .. } = self.fitness(now);
-        match standing {
+        let Availability { healthy, ejection, .. } = self.availability(now);
+        match ejection {
             _ if !healthy => State::Unhealthy,
-            Standing::Good => State::Up,
-            Standing::Due | Standing::Probing(_) => State::Probing,
-            Standing::Out(until) => State::Ejected(until),
+            EjectionState::NotEjected => State::Up,
+            EjectionState::ProbeDue | EjectionState::Probing(_) => State::Probing,
+            EjectionState::Ejected(until) => State::Ejected(until),
         }
     }
 
@@ -184,29 +190,29 @@ impl Server {
     }
 
     #[inline]
-    pub(super) fn fitness(&self, now: Instant) -> Fitness {
-        if !self.hot.noted.load(Ordering::Relaxed) {
-            return Fitness::GOOD;
+    pub(super) fn availability(&self, now: Instant) -> Availability {
+        if !self.hot.dirty.load(Ordering::Relaxed) {
+            return Availability::FULL;
         }
-        self.fitness_by_condition(now)
+        self.load_availability(now)
     }
 
-    fn fitness_by_condition(&self, now: Instant) -> Fitness {
-        let condition = self.condition();
-        Fitness {
-            healthy: condition.health != Health::Unhealthy,
-            standing: condition.ejection.standing(now),
-            ramp: condition.ramp,
+    fn load_availability(&self, now: Instant) -> Availability {
+        let health_state = self.health_state();
+        Availability {
+            healthy: health_state.health != Health::Unhealthy,
+            ejection: health_state.ejection.state(now),
+            ramp_start: health_state.ramp_start,
         }
     }
 
     /// It was chosen: counts what is in flight, and tells as what it was chosen.
-    pub(super) fn take(&self, now: Instant, tokens: u64, terms: Terms) -> Role {
+    pub(super) fn take(&self, now: Instant, tokens: u64, policy: EjectionPolicy) -> Role {
         self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
         self.hot.tokens.fetch_add(tokens, Ordering::Relaxed);
         self.hot.choices.fetch_add(1, Ordering::Relaxed);
-        if self.hot.noted.load(Ordering::Relaxed) {
-            self.condition().ejection.chosen(now, terms)
+        if self.hot.dirty.load(Ordering::Relaxed) {
+            self.health_state().ejection.chosen(now, policy)
         } else {
             Role::Ordinary
         }
@@ -217,62 +223,64 @@ impl Server {
         self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.hot.tokens.fetch_sub(tokens, Ordering::Relaxed);
         if let Role::Probe(_) = role {
-            self.condition().ejection.told_nothing(role);
+            self.health_state().ejection.ended_without_result(role);
         }
-        self.group.queue.wake();
+        self.upstream.queue.wake();
     }
 
-    pub(super) fn count_failure(&self, kind: FaultKind) {
-        self.failures[kind.at()].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_failure(&self, class: FailureClass) {
+        self.failures[class.at()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// An attempt failed. What that changes is for the caller to tell, once it holds no lock.
     pub(super) fn failed(
         &self,
         now: Instant,
-        terms: Terms,
-        fault: Fault,
+        policy: EjectionPolicy,
+        failure: ServerFailure,
         role: Role,
         spare: bool,
-    ) -> Option<Change<'_>> {
-        let mut condition = self.condition();
-        let lasts = condition.ejection.failed(now, terms, fault, role, spare);
-        let in_a_row = condition.ejection.in_a_row();
-        self.note(condition);
-        lasts.map(|lasts| Change::Ejected { lasts, after: fault.kind, in_a_row })
+    ) -> Option<StateChange<'_>> {
+        let mut health_state = self.health_state();
+        let lasts = health_state.ejection.failed(now, policy, failure, role, spare);
+        let in_a_row = health_state.ejection.in_a_row();
+        self.publish(health_state);
+        lasts.map(|lasts| StateChange::Ejected { lasts, after: failure.class, in_a_row })
     }
 
     pub(super) fn answered(&self, now: Instant, role: Role) {
-        if !self.hot.noted.load(Ordering::Relaxed) {
+        if !self.hot.dirty.load(Ordering::Relaxed) {
             return;
         }
-        let mut condition = self.condition();
-        let returned = condition.ejection.succeeded(now, role);
+        let mut health_state = self.health_state();
+        let returned = health_state.ejection.succeeded(now, role);
         if returned {
-            condition.ramp = Some(now);
+            health_state.ramp_start = Some(now);
         }
-        self.note(condition);
+        self.publish(health_state);
         if returned {
-            Change::Returned.tell(self);
-            self.group.queue.wake();
+            StateChange::Returned.log(self);
+            self.upstream.queue.wake();
         }
     }
 
     /// Its weight has grown to the full.
     pub(super) fn ramp_is_over(&self, since: Instant) {
-        let mut condition = self.condition();
-        if condition.ramp == Some(since) {
-            condition.ramp = None;
+        let mut health_state = self.health_state();
+        if health_state.ramp_start == Some(since) {
+            health_state.ramp_start = None;
         }
-        self.note(condition);
+        self.publish(health_state);
     }
 
-    fn condition(&self) -> MutexGuard<'_, Condition> {
-        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+    fn health_state(&self) -> MutexGuard<'_, HealthState> {
+        self.health_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, condition: MutexGuard<'_, Condition>) {
-        let noted = condition.health == Health::Unhealthy || !condition.ejection.is_clear() || condition.ramp.is_some();
-        self.hot.noted.store(noted, Ordering::Relaxed);
+    fn publish(&self, health_state: MutexGuard<'_, HealthState>) {
+        let dirty = health_state.health == Health::Unhealthy
+            || !health_state.ejection.is_clear()
+            || health_state.ramp_start.is_some();
+        self.hot.dirty.store(dirty, Ordering::Relaxed);
     }
 }

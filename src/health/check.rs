@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use crate::balance::{CheckKind, HealthCheckSettings, ServerAddress, StatusRange, TlsName, UpstreamSettings};
 use crate::tls;
 
-use super::probe::{Fault, Probe, Question};
+use super::probe::{HttpRequest, Probe, ProbeError};
 use super::verdict::Thresholds;
 
 /// How the servers of an upstream are checked.
@@ -43,8 +43,8 @@ impl Check {
     }
 
     /// Asks the server of this place in the YAML, at one of its addresses.
-    pub(super) async fn run(&self, site: usize, address: SocketAddr) -> Result<Option<u16>, Fault> {
-        self.probes[site].run(address).await
+    pub(super) async fn run(&self, server_index: usize, address: SocketAddr) -> Result<Option<u16>, ProbeError> {
+        self.probes[server_index].run(address).await
     }
 
     /// How long to wait from one check to the next.
@@ -73,18 +73,18 @@ fn probe(
         }
         _ => None,
     };
-    let question = (check.kind == CheckKind::Http).then(|| question(settings, check, server)).transpose()?;
-    Ok(Probe { tls, question, timeout: check.timeout.get() })
+    let request = (check.kind == CheckKind::Http).then(|| request(settings, check, server)).transpose()?;
+    Ok(Probe { tls, request, timeout: check.timeout.get() })
 }
 
-fn question(
+fn request(
     settings: &UpstreamSettings,
     check: &HealthCheckSettings,
     server: &ServerAddress,
-) -> Result<Question, String> {
+) -> Result<HttpRequest, String> {
     let host = check.host.as_ref().map(|host| &host.value).or(settings.host.as_ref());
     let host = host.map_or_else(|| server.authority(), |host| host.as_str().to_owned());
-    Ok(Question {
+    Ok(HttpRequest {
         path: check.path.as_ref().map(|path| path.value.clone()).unwrap_or_default().get().clone(),
         host: HeaderValue::try_from(&host).map_err(|_| format!("`{host}` cannot be sent as Host"))?,
         statuses: check.status.as_ref().map_or_else(|| vec![StatusRange::NO_ERROR], |status| status.value.clone()),
@@ -111,7 +111,7 @@ mod tests {
                 json["health_check"]["host"] = host.into();
             }
             let check = check(json);
-            check.probes[0].question.as_ref().unwrap().host.to_str().unwrap().to_owned()
+            check.probes[0].request.as_ref().unwrap().host.to_str().unwrap().to_owned()
         };
         assert_eq!(host(None, None), "a:1");
         assert_eq!(host(Some("b"), None), "b");
@@ -124,7 +124,7 @@ mod tests {
         for (kind, tls, asks) in [("http", true, true), ("tls", true, false), ("tcp", false, false)] {
             let check = check(serde_json::json!({ "servers": servers, "health_check": { "type": kind } }));
             let [a, b] = &check.probes[..] else { panic!("one for each") };
-            assert_eq!((a.tls.is_some(), a.question.is_some(), b.tls.is_some()), (tls, asks, false), "{kind}");
+            assert_eq!((a.tls.is_some(), a.request.is_some(), b.tls.is_some()), (tls, asks, false), "{kind}");
         }
     }
 

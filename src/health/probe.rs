@@ -33,13 +33,13 @@ pub(super) struct Probe {
     /// How TLS is spoken, and the name to verify; `None` in plain text.
     pub tls: Option<(TlsConnector, ServerName<'static>)>,
     /// What is asked once it is connected; `None`: nothing.
-    pub question: Option<Question>,
+    pub request: Option<HttpRequest>,
     /// How long all of it may take.
     pub timeout: Duration,
 }
 
 /// A GET, and the answers that are good.
-pub(super) struct Question {
+pub(super) struct HttpRequest {
     pub path: PathAndQuery,
     pub host: HeaderValue,
     pub statuses: Vec<StatusRange>,
@@ -47,7 +47,7 @@ pub(super) struct Question {
 
 /// Why a check was not passed.
 #[derive(Debug)]
-pub enum Fault {
+pub enum ProbeError {
     /// No connection came about.
     Connect(io::Error),
     /// TLS failed: the certificate, above all.
@@ -75,19 +75,19 @@ pub enum Step {
 
 impl Probe {
     /// Asks the server at this address. The status that it answered, if it was asked for one.
-    pub async fn run(&self, address: SocketAddr) -> Result<Option<u16>, Fault> {
+    pub async fn run(&self, address: SocketAddr) -> Result<Option<u16>, ProbeError> {
         let mut step = Step::Connect;
         let asked = tokio::time::timeout(self.timeout, self.ask(address, &mut step)).await;
-        asked.unwrap_or(Err(Fault::Timeout(step)))
+        asked.unwrap_or(Err(ProbeError::Timeout(step)))
     }
 
-    async fn ask(&self, address: SocketAddr, step: &mut Step) -> Result<Option<u16>, Fault> {
-        let stream = TcpStream::connect(address).await.map_err(Fault::Connect)?;
+    async fn ask(&self, address: SocketAddr, step: &mut Step) -> Result<Option<u16>, ProbeError> {
+        let stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
         let Some((connector, name)) = &self.tls else {
             return self.ask_over(stream, step).await;
         };
         *step = Step::Tls;
-        let stream = connector.connect(name.clone(), stream).await.map_err(Fault::Tls)?;
+        let stream = connector.connect(name.clone(), stream).await.map_err(ProbeError::Tls)?;
         self.ask_over(stream, step).await
     }
 
@@ -95,19 +95,19 @@ impl Probe {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         step: &mut Step,
-    ) -> Result<Option<u16>, Fault> {
-        let Some(question) = &self.question else { return Ok(None) };
+    ) -> Result<Option<u16>, ProbeError> {
+        let Some(request) = &self.request else { return Ok(None) };
         *step = Step::Head;
-        let status = question.put(stream, step).await.map_err(Fault::Http)?;
-        if question.statuses.iter().any(|good| good.contains(status)) {
+        let status = request.put(stream, step).await.map_err(ProbeError::Http)?;
+        if request.statuses.iter().any(|good| good.contains(status)) {
             Ok(Some(status))
         } else {
-            Err(Fault::Status(status))
+            Err(ProbeError::Status(status))
         }
     }
 }
 
-impl Question {
+impl HttpRequest {
     async fn put(&self, stream: impl AsyncRead + AsyncWrite + Unpin, step: &mut Step) -> Result<u16, hyper::Error> {
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await?;
@@ -144,7 +144,7 @@ impl Question {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "no connection: {error}"),
@@ -159,7 +159,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Fault {
+impl ProbeError {
     /// The status of an answer that is not good.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -171,7 +171,7 @@ impl Fault {
 
     /// What the operator can do about it.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::Connect(_) | Self::Timeout(Step::Connect) => "check that it runs and listens there",
             Self::Tls(_) | Self::Timeout(Step::Tls) => "check its certificate, its name and upstreams.*.tls",
@@ -189,13 +189,13 @@ mod tests {
 
     use super::*;
 
-    fn probe(question: bool, milliseconds: u64) -> Probe {
-        let question = question.then(|| Question {
+    fn probe(request: bool, milliseconds: u64) -> Probe {
+        let request = request.then(|| HttpRequest {
             path: PathAndQuery::from_static("/health?deep=1"),
             host: HeaderValue::from_static("api.example.com"),
             statuses: vec![StatusRange::NO_ERROR],
         });
-        Probe { tls: None, question, timeout: Duration::from_millis(milliseconds) }
+        Probe { tls: None, request, timeout: Duration::from_millis(milliseconds) }
     }
 
     /// Listens, and answers every connection with these bytes once it was asked; then does as `hold` says.
@@ -263,18 +263,18 @@ mod tests {
         assert_eq!(probe(true, LONG).run(address).await.unwrap(), Some(200));
         // a head without end
         let address = server(b"HTTP/1.1 200 OK\r\nx: ", 1, false).await;
-        assert!(matches!(probe(true, LONG).run(address).await, Err(Fault::Http(_))));
+        assert!(matches!(probe(true, LONG).run(address).await, Err(ProbeError::Http(_))));
         let address =
             server(b"HTTP/1.1 200 OK\r\nx: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n", usize::MAX, true).await;
-        assert!(matches!(probe(true, LONG).run(address).await, Err(Fault::Http(_))));
+        assert!(matches!(probe(true, LONG).run(address).await, Err(ProbeError::Http(_))));
     }
 
     #[tokio::test]
     async fn silence_ends_by_the_timeout_and_says_where() {
         let head = server(b"", 0, true).await;
-        assert!(matches!(probe(true, SHORT).run(head).await, Err(Fault::Timeout(Step::Head))));
+        assert!(matches!(probe(true, SHORT).run(head).await, Err(ProbeError::Timeout(Step::Head))));
         let body = server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", 1, true).await;
-        assert!(matches!(probe(true, SHORT).run(body).await, Err(Fault::Timeout(Step::Body))));
+        assert!(matches!(probe(true, SHORT).run(body).await, Err(ProbeError::Timeout(Step::Body))));
     }
 
     #[tokio::test]
@@ -283,6 +283,6 @@ mod tests {
         let address = listener.local_addr().unwrap();
         assert_eq!(probe(false, LONG).run(address).await.unwrap(), None);
         drop(listener);
-        assert!(matches!(probe(false, LONG).run(address).await, Err(Fault::Connect(_))));
+        assert!(matches!(probe(false, LONG).run(address).await, Err(ProbeError::Connect(_))));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::balance::{Pool, Registry, UpstreamSettings};
+use crate::balance::{Pool, UpstreamRegistry, UpstreamSettings};
 use crate::dns::Resolver;
 
 use super::*;
@@ -42,7 +42,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// An upstream and what is known of its servers.
 struct Upstream {
-    registry: Registry,
+    registry: UpstreamRegistry,
     resolver: Resolver,
     pool: Pool,
     check: Option<Arc<Check>>,
@@ -51,19 +51,20 @@ struct Upstream {
 impl Upstream {
     fn new(settings: serde_json::Value) -> Self {
         let settings: UpstreamSettings = serde_json::from_value(settings).unwrap();
-        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let (registry, resolver) = (UpstreamRegistry::default(), Resolver::default());
         let pool = Pool::new("test", &settings, &registry, &resolver);
         let check = Check::new(&settings, Path::new("")).unwrap().map(Arc::new);
         Self { registry, resolver, pool, check }
     }
 
-    fn subjects(&self) -> Vec<Subject> {
-        let listed = self.pool.servers().into_iter();
-        listed.map(|listed| Subject { server: listed.server, site: listed.site, check: self.check.clone() }).collect()
+    fn targets(&self) -> Vec<CheckTarget> {
+        let view = self.pool.servers().into_iter();
+        view.map(|view| CheckTarget { server: view.server, server_index: view.server_index, check: self.check.clone() })
+            .collect()
     }
 
     fn health(&self) -> Vec<Health> {
-        self.pool.servers().iter().map(|listed| listed.server.health()).collect()
+        self.pool.servers().iter().map(|view| view.server.health()).collect()
     }
 }
 
@@ -79,13 +80,13 @@ async fn servers_come_and_go_with_the_addresses_of_their_name() {
     let checks = Arc::new(Checks::default());
     tokio::spawn({
         let (checks, upstream) = (checks.clone(), upstream.clone());
-        async move { checks.run(|| upstream.subjects()).await }
+        async move { checks.run(|| upstream.targets()).await }
     });
     let name = upstream.resolver.name("name.test", here.port());
     name.found(vec![here, there, nobody]);
     let of = |found: &[Health]| upstream.health() == found;
     until("all three checked", || of(&[Health::Healthy, Health::Healthy, Health::Unhealthy])).await;
-    assert!(upstream.pool.servers().iter().all(|listed| checks.last(&listed.server).is_some()));
+    assert!(upstream.pool.servers().iter().all(|view| checks.last(&view.server).is_some()));
 
     let gone = upstream.pool.servers().remove(1).server;
     name.found(vec![here]);
@@ -106,7 +107,7 @@ async fn a_new_server_may_have_to_wait_for_its_first_check() {
     let upstream = Upstream::new(json!({ "servers": server, "health_check": check }));
     assert_eq!(upstream.health(), [Health::Unhealthy]);
     let checks = Checks::default();
-    checks.set(upstream.subjects());
+    checks.set(upstream.targets());
     until("its first check", || upstream.health() == [Health::Healthy]).await;
 
     // one that takes requests already need not wait when it gets a check
@@ -124,7 +125,7 @@ async fn a_server_that_nobody_checks_does_not_wait_for_a_check() {
     }));
     assert_eq!(upstream.health(), [Health::Unhealthy]);
     upstream.check = None;
-    Checks::default().set(upstream.subjects());
+    Checks::default().set(upstream.targets());
     assert_eq!(upstream.health(), [Health::Unknown]);
 }
 
@@ -136,7 +137,7 @@ async fn checks_that_are_dropped_leave_nothing_behind() {
         "health_check": { "type": "tcp", "interval": "10ms", "jitter": "0s" },
     }));
     let checks = Checks::default();
-    checks.set(upstream.subjects());
+    checks.set(upstream.targets());
     assert_eq!(checks.running().len(), 1, "a server that is named twice is checked once");
     until("a check", || upstream.health()[0] == Health::Healthy).await;
     drop(checks);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use crate::balance::{Fault, Lease};
+use crate::balance::{Lease, ServerFailure};
 
 use super::key::Keys;
 use super::upstream::{Carriage, Upstream};
@@ -66,7 +66,7 @@ pub struct GivenUp {
 
 impl Attempts {
     /// Counts a failure against the server of the present one.
-    pub fn blame(&mut self, fault: Fault) {
+    pub fn blame(&mut self, fault: ServerFailure) {
         if let (Some(upstream), Some(lease)) = (&self.upstream, &mut self.lease) {
             upstream.pool.failed(lease, fault, std::time::Instant::now());
         }

@@ -10,7 +10,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use crate::balance::{Ask, Lease, Pool, Refusal};
+use crate::balance::{Lease, Pool, SelectError, SelectParams};
 
 use super::ClientClosed;
 use super::exchange::Exchange;
@@ -84,27 +84,27 @@ fn carriage(session: &mut Session, body_is_read: bool) -> Carriage {
 }
 
 /// Takes a server for a further attempt: of this upstream if it has one left and the attempts and the budget allow it, or
-/// else of a fallback, which takes over when that attempt begins. `site` asks for another address of that server in the
+/// else of a fallback, which takes over when that attempt begins. `server_index` asks for another address of that server in the
 /// YAML, which costs no attempt. Unless it is taken or the request may wait for one, nothing changes.
-pub fn next_server(x: &mut Exchange, site: Option<usize>, may_wait: bool) -> Next {
+pub fn next_server(x: &mut Exchange, server_index: Option<usize>, may_wait: bool) -> Next {
     let Some(upstream) = x.attempts.upstream.clone() else { return Next::None };
-    if next_address(x, site) {
+    if next_address(x, server_index) {
         return Next::Taken;
     }
     let now = std::time::Instant::now();
     if x.attempts.made < upstream.attempts {
         match upstream.pool.lease(&ask(x, now)) {
             Ok(lease) => return taken(x, lease, 0),
-            Err(Refusal::Full(_)) if may_wait && upstream.pool.queue().is_some() => return queue(x, 0),
+            Err(SelectError::Full(_)) if may_wait && upstream.pool.queue().is_some() => return queue(x, 0),
             _ => {}
         }
     }
     for (fallbacks, fallback) in upstream.chain().enumerate().skip(1) {
         let key = x.attempts.keys.get(x.attempts.taken_over + fallbacks).copied().flatten();
         // its own requests are what its budget is a share of, and this is one of them
-        match fallback.pool.lease(&Ask { tried: &[], budget: None, key, ..ask(x, now) }) {
+        match fallback.pool.lease(&SelectParams { tried: &[], budget: None, key, ..ask(x, now) }) {
             Ok(lease) => return taken(x, lease, fallbacks),
-            Err(Refusal::Full(_)) if may_wait && fallback.pool.queue().is_some() => return queue(x, fallbacks),
+            Err(SelectError::Full(_)) if may_wait && fallback.pool.queue().is_some() => return queue(x, fallbacks),
             Err(_) => {}
         }
     }
@@ -155,9 +155,9 @@ fn queue(x: &mut Exchange, fallbacks: usize) -> Next {
 }
 
 /// Takes another address of a server of the YAML, which costs no attempt and nothing of the budget.
-pub fn next_address(x: &mut Exchange, site: Option<usize>) -> bool {
-    let (Some(upstream), Some(_)) = (&x.attempts.upstream, site) else { return false };
-    let ask = Ask { site, budget: None, ..ask(x, std::time::Instant::now()) };
+pub fn next_address(x: &mut Exchange, server_index: Option<usize>) -> bool {
+    let (Some(upstream), Some(_)) = (&x.attempts.upstream, server_index) else { return false };
+    let ask = SelectParams { server_index, budget: None, ..ask(x, std::time::Instant::now()) };
     let Ok(lease) = upstream.pool.lease(&ask) else { return false };
     x.attempts.made = x.attempts.made.saturating_sub(1);
     taken(x, lease, 0);
@@ -171,7 +171,7 @@ async fn first(session: &mut Session, x: &mut Exchange, client_closed: ClientClo
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
         };
         let mut found = upstream.pool.lease(&ask(x, std::time::Instant::now()));
-        if let (Err(refusal @ Refusal::Full(_)), Some(_)) = (&found, upstream.pool.queue()) {
+        if let (Err(refusal @ SelectError::Full(_)), Some(_)) = (&found, upstream.pool.queue()) {
             found = wait(session, x, client_closed, &upstream.pool, *refusal).await?;
         }
         let refusal = match found {
@@ -180,14 +180,14 @@ async fn first(session: &mut Session, x: &mut Exchange, client_closed: ClientClo
             Err(refusal) => refusal,
         };
         let failure = match refusal {
-            Refusal::Nobody(_) if upstream.pool.is_unresolved() => Failure::Unresolved,
-            Refusal::Nobody(_) | Refusal::Budget => Failure::NoServer,
-            Refusal::Full(_) => Failure::Full(StatusCode::SERVICE_UNAVAILABLE),
-            Refusal::QueueFull | Refusal::QueueLate => {
+            SelectError::NoServer(_) if upstream.pool.is_unresolved() => Failure::Unresolved,
+            SelectError::NoServer(_) | SelectError::BudgetExhausted => Failure::NoServer,
+            SelectError::Full(_) => Failure::Full(StatusCode::SERVICE_UNAVAILABLE),
+            SelectError::QueueFull | SelectError::QueueTimeout => {
                 Failure::Full(upstream.pool.queue().map(|queue| queue.status).unwrap_or_default().code())
             }
         };
-        if let Refusal::Nobody(Some(earliest)) | Refusal::Full(Some(earliest)) = refusal {
+        if let SelectError::NoServer(Some(earliest)) | SelectError::Full(Some(earliest)) = refusal {
             x.attempts.earliest = Some(earliest.into());
         }
         // of an attempt that was made, its own failure says more
@@ -202,8 +202,8 @@ async fn wait(
     x: &mut Exchange,
     client_closed: ClientClosed,
     pool: &Pool,
-    refusal: Refusal,
-) -> Result<std::result::Result<Lease, Refusal>> {
+    refusal: SelectError,
+) -> Result<std::result::Result<Lease, SelectError>> {
     let patience = x.attempts.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
     // a call that goes on without its client has nobody to look after
     let has_client = x.delivery.is_none();
@@ -221,13 +221,13 @@ async fn wait(
     }
 }
 
-fn ask(x: &Exchange, now: std::time::Instant) -> Ask<'_> {
-    Ask {
+fn ask(x: &Exchange, now: std::time::Instant) -> SelectParams<'_> {
+    SelectParams {
         now,
         tried: &x.attempts.tried,
         tokens: x.attempts.tokens,
         key: x.attempts.keys.get(x.attempts.taken_over).copied().flatten(),
-        site: None,
+        server_index: None,
         budget: x.attempts.upstream.as_ref().filter(|_| !x.attempts.tried.is_empty()).map(|up| up.retry_percent),
     }
 }

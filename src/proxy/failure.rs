@@ -7,7 +7,7 @@ use log::{debug, warn};
 use pingora_error::ErrorType;
 use plugin_api::{End, ErrorKind, LogLimit, Outcome};
 
-use crate::balance::FaultKind;
+use crate::balance::FailureClass;
 
 /// The error by which a hook tells that a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
@@ -84,12 +84,12 @@ impl Failure {
 
     /// What its server is blamed for, if it is: not for the client, the gateway, or a limit on the whole.
     #[must_use]
-    pub fn fault(self) -> Option<FaultKind> {
+    pub fn fault(self) -> Option<FailureClass> {
         Some(match self {
-            Self::Connect | Self::ConnectTimeout | Self::Tls => FaultKind::Connect,
-            Self::SendTimeout | Self::FirstByteTimeout | Self::IdleTimeout => FaultKind::Timeout,
-            Self::NoAnswer | Self::BrokenAnswer => FaultKind::Error,
-            Self::InvalidHeader => FaultKind::InvalidHeader,
+            Self::Connect | Self::ConnectTimeout | Self::Tls => FailureClass::Connect,
+            Self::SendTimeout | Self::FirstByteTimeout | Self::IdleTimeout => FailureClass::Timeout,
+            Self::NoAnswer | Self::BrokenAnswer => FailureClass::Error,
+            Self::InvalidHeader => FailureClass::InvalidHeader,
             _ => return None,
         })
     }

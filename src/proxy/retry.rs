@@ -12,7 +12,7 @@ use pingora_proxy::{FailToProxy, Session};
 use plugin_api::{LogLimit, Reply};
 use tokio::time::Instant;
 
-use crate::balance::{Fault, FaultKind, RetryOn};
+use crate::balance::{FailureClass, RetryOn, ServerFailure};
 
 use super::advice::Advice;
 use super::attempts::GivenUp;
@@ -48,8 +48,8 @@ pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     }
     let worth = retries_on(x, RetryOn::Connect);
     // whatever else: the other addresses of its name are the same server by the YAML
-    let site = x.attempts.lease.as_ref().map(crate::balance::Lease::site);
-    let again = failure != Failure::TotalTimeout && another(x, failure, worth, site);
+    let server_index = x.attempts.lease.as_ref().map(crate::balance::Lease::server_index);
+    let again = failure != Failure::TotalTimeout && another(x, failure, worth, server_index);
     error.set_retry(again);
     error
 }
@@ -62,7 +62,7 @@ pub fn on_answer(session: &Session, head: &ResponseHeader, x: &mut Exchange) -> 
     let advice = if status < 400 { Advice::default() } else { Advice::of(&head.headers) };
     let callers_fault = advice.should_retry == Some(false);
     if upstream.ejects_on(status) && !callers_fault {
-        x.attempts.blame(Fault { kind: FaultKind::of_status(status), retry_after: advice.retry_after });
+        x.attempts.blame(ServerFailure { class: FailureClass::of_status(status), retry_after: advice.retry_after });
     } else if let (Some(lease), Some(began)) = (&mut x.attempts.lease, x.attempts.began) {
         let now = Instant::now();
         upstream.pool.answered(lease, now.saturating_duration_since(began), now.into_std());
@@ -132,7 +132,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         true
     } else if failure == Failure::NotProcessed {
         if unprocessed == Some(Unprocessed::Failing) {
-            x.attempts.blame(FaultKind::Error.into());
+            x.attempts.blame(FailureClass::Error.into());
         }
         x.attempts.wants_http_1 = unprocessed == Some(Unprocessed::WantsHttp1);
         let elsewhere = matches!(unprocessed, Some(Unprocessed::Failing | Unprocessed::Refused | Unprocessed::Unsent));
@@ -212,13 +212,13 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
 }
 
 /// Whether there will be another attempt, on another server. Notes the failure of this one.
-fn another(x: &mut Exchange, failure: Failure, worth: bool, site: Option<usize>) -> bool {
+fn another(x: &mut Exchange, failure: Failure, worth: bool, server_index: Option<usize>) -> bool {
     x.attempts.rule_out();
-    let site_left = site.filter(|_| !out_of_time(x));
+    let index_left = server_index.filter(|_| !out_of_time(x));
     let again = if worth && !out_of_time(x) {
-        next_server(x, site_left, true) != Next::None
+        next_server(x, index_left, true) != Next::None
     } else {
-        next_address(x, site_left)
+        next_address(x, index_left)
     };
     x.failure = Some(failure);
     again && told_again(x, failure)

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_log::AccessLog;
-use crate::balance::{Listed, Registry, State};
+use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::health::{Checks, Subject};
+use crate::health::{CheckTarget, Checks};
 use crate::located::Location;
 use crate::memory::Sizes;
 use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
@@ -79,7 +79,7 @@ type Fault = (Location, String, String);
 #[derive(Default)]
 pub struct Lasting {
     /// The servers and their counts.
-    pub registry: Registry,
+    pub registry: UpstreamRegistry,
     /// Their names and addresses.
     pub resolver: Resolver,
     /// Their health checks.
@@ -146,23 +146,23 @@ impl Snapshot {
     /// Tells its upstreams and plugins that it is at work: nothing can keep it from that any more.
     pub fn in_force(&self) {
         self.sizes.apply();
-        self.upstreams.iter().for_each(|upstream| upstream.pool.come_into_force());
+        self.upstreams.iter().for_each(|upstream| upstream.pool.activate());
         self.routes.iter().for_each(|route| route.chain.in_force());
     }
 
     /// Every server, to be checked as its upstream says; none that is `down`.
     #[must_use]
-    pub fn subjects(&self) -> Vec<Subject> {
-        let subject = |upstream: &Upstream, listed: Listed| Subject {
-            server: listed.server,
-            site: listed.site,
+    pub fn check_targets(&self) -> Vec<CheckTarget> {
+        let target = |upstream: &Upstream, view: ServerView| CheckTarget {
+            server: view.server,
+            server_index: view.server_index,
             // one that is taken out may be in pieces
-            check: upstream.check.clone().filter(|_| listed.state != State::Down),
+            check: upstream.check.clone().filter(|_| view.state != State::Down),
         };
         let servers = self
             .upstreams
             .iter()
-            .flat_map(|upstream| upstream.pool.servers().into_iter().map(move |listed| subject(upstream, listed)));
+            .flat_map(|upstream| upstream.pool.servers().into_iter().map(move |view| target(upstream, view)));
         servers.collect()
     }
 }

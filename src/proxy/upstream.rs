@@ -10,7 +10,9 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::WrappedX509;
 use x509_parser::prelude::FromDer;
 
-use crate::balance::{Algorithm, Fallback, HashKey, Lease, Pool, Registry, RetryOn, ServerAddress, UpstreamSettings};
+use crate::balance::{
+    Algorithm, Fallback, HashKey, Lease, Pool, RetryOn, ServerAddress, UpstreamRegistry, UpstreamSettings,
+};
 use crate::dns::Resolver;
 use crate::health::Check;
 
@@ -105,7 +107,7 @@ impl Upstream {
         name: &str,
         settings: &UpstreamSettings,
         base: &Path,
-        registry: &Registry,
+        registry: &UpstreamRegistry,
         resolver: &Resolver,
         fallback: Option<Arc<Self>>,
     ) -> Result<Self, String> {
@@ -164,7 +166,7 @@ impl Upstream {
     /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
     #[must_use]
     pub fn peer(&self, lease: &Lease, left: Duration, carriage: Carriage) -> Box<HttpPeer> {
-        let mut chosen = self.peers[lease.site()].template.clone();
+        let mut chosen = self.peers[lease.server_index()].template.clone();
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = self.timeouts.connect.min(left);
@@ -186,7 +188,7 @@ impl Upstream {
     /// The `Host` for a leased server; the client's own if there is none.
     #[must_use]
     pub fn host(&self, lease: &Lease) -> Option<&HeaderValue> {
-        self.peers[lease.site()].host.as_ref()
+        self.peers[lease.server_index()].host.as_ref()
     }
 
     /// Whether this is worth another attempt.

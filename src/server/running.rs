@@ -138,11 +138,11 @@ impl Running {
         let config = self.source.load()?;
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
         // or its new servers could take nothing at first, which is worse than to come a little later
-        self.lasting.resolver.settle(NEW_NAMES).await;
+        self.lasting.resolver.wait_for_first_lookups(NEW_NAMES).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
         self.snapshot.load().in_force();
-        self.lasting.checks.look();
+        self.lasting.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);
         if Fixed::of(&config) != self.fixed {

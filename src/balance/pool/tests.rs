@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::balance::FaultKind;
+use crate::balance::FailureClass;
 
 /// A pool with the registry, the names and the clock of its own.
 struct Bench {
     pool: Pool,
-    registry: Registry,
+    registry: UpstreamRegistry,
     resolver: Resolver,
     now: Instant,
 }
@@ -22,22 +22,22 @@ struct Bench {
 impl Bench {
     /// One of `a`, `b`, … for each of these, with its settings.
     fn new(upstream: Value, servers: &[Value]) -> Self {
-        let (registry, resolver) = (Registry::default(), Resolver::default());
+        let (registry, resolver) = (UpstreamRegistry::default(), Resolver::default());
         let pool = pool(upstream, servers, &registry, &resolver);
         Self { pool, registry, resolver, now: Instant::now() }
     }
 
-    fn ask(&self) -> Ask<'static> {
-        Ask::at(self.now)
+    fn params(&self) -> SelectParams<'static> {
+        SelectParams::at(self.now)
     }
 
     fn lease(&self) -> Lease {
-        self.pool.lease(&self.ask()).unwrap()
+        self.pool.lease(&self.params()).unwrap()
     }
 
     /// A lease of a server by its place.
-    fn on(&self, site: usize) -> Lease {
-        self.pool.lease(&Ask { site: Some(site), ..self.ask() }).unwrap()
+    fn on(&self, server_index: usize) -> Lease {
+        self.pool.lease(&SelectParams { server_index: Some(server_index), ..self.params() }).unwrap()
     }
 
     fn open(&self, n: usize) -> Vec<Lease> {
@@ -56,7 +56,7 @@ impl Bench {
     }
 
     fn fail(&self, mut lease: Lease) {
-        self.pool.failed(&mut lease, FaultKind::Error.into(), self.now);
+        self.pool.failed(&mut lease, FailureClass::Error.into(), self.now);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -64,11 +64,11 @@ impl Bench {
     }
 
     fn states(&self) -> Vec<&'static str> {
-        self.pool.servers().iter().map(|listed| listed.server.state(self.now).word()).collect()
+        self.pool.servers().iter().map(|view| view.server.state(self.now).word()).collect()
     }
 }
 
-fn pool(mut upstream: Value, servers: &[Value], registry: &Registry, resolver: &Resolver) -> Pool {
+fn pool(mut upstream: Value, servers: &[Value], registry: &UpstreamRegistry, resolver: &Resolver) -> Pool {
     let servers: Vec<Value> = servers
         .iter()
         .enumerate()
@@ -90,7 +90,7 @@ fn weighted(balance: &str) -> Bench {
 }
 
 fn name(lease: &Lease) -> char {
-    char::from(b'A' + u8::try_from(lease.site()).unwrap())
+    char::from(b'A' + u8::try_from(lease.server_index()).unwrap())
 }
 
 fn names(leases: &[Lease]) -> String {
@@ -105,7 +105,7 @@ fn held_requests_split_by_weight_in_nginx_own_order() {
     // three of A's and one of C's end; the next four go where there is room
     for (server, ended) in [(0, 3), (2, 1)] {
         for _ in 0..ended {
-            let at = held.iter().position(|lease| lease.site() == server).unwrap();
+            let at = held.iter().position(|lease| lease.server_index() == server).unwrap();
             held.remove(at);
         }
     }
@@ -128,7 +128,7 @@ fn a_server_that_was_tried_is_not_tried_again() {
     let bench = weighted("least_conn");
     let mut tried = Vec::new();
     let mut held = Vec::new();
-    while let Ok(lease) = bench.pool.lease(&Ask { tried: &tried, ..bench.ask() }) {
+    while let Ok(lease) = bench.pool.lease(&SelectParams { tried: &tried, ..bench.params() }) {
         tried.push(lease.server().id());
         held.push(lease);
     }
@@ -139,7 +139,7 @@ fn a_server_that_was_tried_is_not_tried_again() {
 fn a_lease_counts_until_it_is_dropped() {
     let bench = weighted("least_conn");
     let held = bench.open(60);
-    let counts = || bench.pool.servers().iter().map(|listed| listed.server.in_flight()).collect::<Vec<_>>();
+    let counts = || bench.pool.servers().iter().map(|view| view.server.in_flight()).collect::<Vec<_>>();
     assert_eq!(counts(), [30, 20, 10]);
     drop(held);
     assert_eq!(counts(), [0, 0, 0]);
@@ -152,7 +152,7 @@ fn a_burst_from_many_threads_splits_as_evenly_as_one_thread_would() {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| bench.open(30))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
-    let count = |server| held.iter().filter(|lease| lease.site() == server).count();
+    let count = |server| held.iter().filter(|lease| lease.server_index() == server).count();
     assert_eq!([count(0), count(1), count(2)], [120, 80, 40]);
 }
 
@@ -172,7 +172,7 @@ fn no_server_has_more_than_its_max_conns() {
     let bench = Bench::new(json!({}), &[json!({ "max_conns": 1, "weight": 9 }), json!({ "max_conns": 2 })]);
     let mut held = bench.open(3);
     assert_eq!(names(&held), "ABB");
-    assert_eq!(bench.pool.lease(&bench.ask()).unwrap_err(), Refusal::Full(None));
+    assert_eq!(bench.pool.lease(&bench.params()).unwrap_err(), SelectError::Full(None));
     held.remove(1);
     assert_eq!(names(&bench.open(1)), "B");
 }
@@ -201,7 +201,7 @@ fn counts_failures_and_health_survive_a_reload() {
     bench.pool.servers()[2].server.set_health(crate::balance::Health::Unhealthy, "");
     let after =
         pool(json!({ "balance": "round_robin" }), &[json!({}), json!({}), json!({})], &bench.registry, &bench.resolver);
-    let seen: Vec<_> = after.servers().iter().map(|listed| (listed.state.word(), listed.server.in_flight())).collect();
+    let seen: Vec<_> = after.servers().iter().map(|view| (view.state.word(), view.server.in_flight())).collect();
     assert_eq!(seen, [("ejected", 0), ("up", 1), ("unhealthy", 0)]);
 }
 
@@ -218,8 +218,8 @@ fn a_name_with_several_addresses_is_as_many_servers_that_share_its_weight() {
     resolved.found(vec![at(1), at(2), at(3)]);
     let held = bench.open(36);
     let counts = || -> Vec<(String, u64)> {
-        let listed = bench.pool.servers();
-        listed.iter().map(|listed| (listed.label.to_string(), listed.server.in_flight())).collect()
+        let view = bench.pool.servers();
+        view.iter().map(|view| (view.label.to_string(), view.server.in_flight())).collect()
     };
     let label = |last: u8| format!("proxy:80 (10.0.0.{last})");
     assert_eq!(counts(), [(label(1), 8), (label(2), 8), (label(3), 8), ("127.0.0.1:80".into(), 12)]);

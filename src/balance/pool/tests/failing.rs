@@ -34,8 +34,8 @@ fn a_probe_that_tells_nothing_makes_room_for_the_next() {
     bench.pass(10);
     let _held = bench.open(1);
     for _ in 0..3 {
-        let site = bench.pool.lease(&Ask { site: Some(0), ..bench.ask() });
-        assert_eq!(site.unwrap().role, Role::Probe(1));
+        let lease = bench.pool.lease(&SelectParams { server_index: Some(0), ..bench.params() });
+        assert_eq!(lease.unwrap().role, Role::Probe(1));
     }
 }
 
@@ -125,20 +125,22 @@ fn a_server_that_is_due_is_no_reason_to_eject_the_last() {
 #[test]
 fn two_pools_of_the_same_servers_leave_one_of_them_in_use() {
     for _ in 0..500 {
-        let registry = Registry::default();
+        let registry = UpstreamRegistry::default();
         let resolver = Resolver::default();
         // as after a reload, while requests of the old configuration still run
         let pools = [(); 2].map(|()| pool(json!({}), &[json!({}), json!({})], &registry, &resolver));
         let now = Instant::now();
         std::thread::scope(|scope| {
-            for (site, pool) in pools.iter().enumerate() {
+            for (server_index, pool) in pools.iter().enumerate() {
                 scope.spawn(move || {
-                    let mut lease = pool.lease(&Ask { site: Some(site), ..Ask::at(now) }).unwrap();
-                    pool.failed(&mut lease, FaultKind::Connect.into(), now);
+                    let mut lease = pool
+                        .lease(&SelectParams { server_index: Some(server_index), ..SelectParams::at(now) })
+                        .unwrap();
+                    pool.failed(&mut lease, FailureClass::Connect.into(), now);
                 });
             }
         });
-        let up = pools[0].servers().iter().filter(|listed| listed.state == State::Up).count();
+        let up = pools[0].servers().iter().filter(|view| view.state == State::Up).count();
         assert_eq!(up, 1);
     }
 }
@@ -164,7 +166,10 @@ fn a_server_that_is_ejected_serves_where_nobody_else_is_left_and_returns_by_that
     bench.pool.servers()[1].server.set_health(crate::balance::Health::Unhealthy, "");
     assert_eq!(bench.states(), ["ejected", "unhealthy"]);
     let tried = [u64::MAX];
-    assert!(bench.pool.lease(&Ask { tried: &tried, ..bench.ask() }).is_err(), "no further attempt is made there");
+    assert!(
+        bench.pool.lease(&SelectParams { tried: &tried, ..bench.params() }).is_err(),
+        "no further attempt is made there"
+    );
     assert_eq!(bench.one_by_one(1), "A");
     assert_eq!(bench.states(), ["up", "unhealthy"]);
 }
@@ -177,10 +182,10 @@ fn the_last_resort_has_no_more_than_its_max_conns_either() {
     let held = bench.lease();
     assert_eq!(name(&held), 'A');
     let until = bench.pool.servers()[0].server.ejected_until();
-    assert_eq!(bench.pool.lease(&bench.ask()).unwrap_err(), Refusal::Full(until), "it is worth waiting for");
+    assert_eq!(bench.pool.lease(&bench.params()).unwrap_err(), SelectError::Full(until), "it is worth waiting for");
     let tried = [u64::MAX];
-    let further = bench.pool.lease(&Ask { tried: &tried, ..bench.ask() });
-    assert_eq!(further.unwrap_err(), Refusal::Nobody(until), "a further attempt would not be taken");
+    let further = bench.pool.lease(&SelectParams { tried: &tried, ..bench.params() });
+    assert_eq!(further.unwrap_err(), SelectError::NoServer(until), "a further attempt would not be taken");
     drop(held);
     assert_eq!(name(&bench.lease()), 'A');
 }
@@ -189,7 +194,8 @@ fn the_last_resort_has_no_more_than_its_max_conns_either() {
 fn a_server_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = Bench::new(json!({}), &[json!({}), json!({})]);
     let mut lease = bench.lease();
-    let fault = |seconds| Fault { kind: FaultKind::Http429, retry_after: Some(Duration::from_secs(seconds)) };
+    let fault =
+        |seconds| ServerFailure { class: FailureClass::Http429, retry_after: Some(Duration::from_secs(seconds)) };
     bench.pool.failed(&mut lease, fault(30), bench.now);
     bench.pass(29);
     assert_eq!(bench.states(), ["ejected", "up"]);
@@ -199,7 +205,7 @@ fn a_server_is_left_alone_for_as_long_as_it_asks() {
     bench.pass(299);
     assert_eq!(bench.states(), ["ejected", "up"]);
     bench.pass(1);
-    assert_eq!(bench.states(), ["probing", "up"], "but no longer than `longest`");
+    assert_eq!(bench.states(), ["probing", "up"], "but no longer than `max_time`");
 }
 
 #[test]

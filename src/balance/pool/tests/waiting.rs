@@ -11,16 +11,16 @@ async fn those_who_wait_are_served_in_the_order_they_came() {
     let settings = json!({ "queue": { "size": 2, "timeout": "5s" } });
     let bench = Bench::new(settings, &[json!({ "max_conns": 1 })]);
     let held = bench.lease();
-    let full = Refusal::Full(None);
-    let ask = bench.ask();
-    assert_eq!(bench.pool.lease(&ask).unwrap_err(), full);
-    let mut first = Box::pin(bench.pool.wait(&ask, full));
-    let mut second = Box::pin(bench.pool.wait(&ask, full));
+    let full = SelectError::Full(None);
+    let params = bench.params();
+    assert_eq!(bench.pool.lease(&params).unwrap_err(), full);
+    let mut first = Box::pin(bench.pool.wait(&params, full));
+    let mut second = Box::pin(bench.pool.wait(&params, full));
     assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
     assert_eq!(bench.pool.queued(), 2);
-    assert_eq!(bench.pool.wait(&ask, full).await.unwrap_err(), Refusal::QueueFull);
+    assert_eq!(bench.pool.wait(&params, full).await.unwrap_err(), SelectError::QueueFull);
     drop(held);
-    assert_eq!(bench.pool.lease(&ask).unwrap_err(), full, "nobody overtakes them");
+    assert_eq!(bench.pool.lease(&params).unwrap_err(), full, "nobody overtakes them");
     assert!(futures_util::poll!(&mut second).is_pending());
     let lease = first.await.unwrap();
     assert!(futures_util::poll!(&mut second).is_pending());
@@ -33,9 +33,9 @@ async fn those_who_wait_are_served_in_the_order_they_came() {
 async fn one_who_leaves_the_queue_makes_way() {
     let settings = json!({ "queue": { "size": 2, "timeout": "5s" } });
     let bench = Bench::new(settings, &[json!({ "max_conns": 1 })]);
-    let (held, ask, full) = (bench.lease(), bench.ask(), Refusal::Full(None));
-    let mut first = Box::pin(bench.pool.wait(&ask, full));
-    let mut second = Box::pin(bench.pool.wait(&ask, full));
+    let (held, params, full) = (bench.lease(), bench.params(), SelectError::Full(None));
+    let mut first = Box::pin(bench.pool.wait(&params, full));
+    let mut second = Box::pin(bench.pool.wait(&params, full));
     assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
     drop(held); // the first is woken, and leaves before it has looked
     drop(first);
@@ -48,7 +48,7 @@ async fn one_who_waits_too_long_is_refused() {
     let settings = json!({ "queue": { "size": 1, "timeout": "5s" } });
     let bench = Bench::new(settings, &[json!({ "max_conns": 1 })]);
     let _held = bench.lease();
-    assert_eq!(bench.pool.wait(&bench.ask(), Refusal::Full(None)).await.unwrap_err(), Refusal::QueueLate);
+    assert_eq!(bench.pool.wait(&bench.params(), SelectError::Full(None)).await.unwrap_err(), SelectError::QueueTimeout);
     assert_eq!(bench.pool.queued(), 0);
 }
 
@@ -83,11 +83,11 @@ async fn who_waits_while_a_server_is_asked_whether_it_is_back_sleeps() {
     let _held = bench.on(1);
     let mut probe = bench.lease();
     assert_eq!(name(&probe), 'A');
-    let ask = bench.ask();
-    let full = bench.pool.lease(&ask).unwrap_err();
+    let params = bench.params();
+    let full = bench.pool.lease(&params).unwrap_err();
     // its time is over by the runtime's clock, too
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let mut waiting = Box::pin(bench.pool.wait(&ask, full));
+    let mut waiting = Box::pin(bench.pool.wait(&params, full));
     assert_eq!(Wakes::of(waiting.as_mut()).await, 0);
     bench.pool.answered(&mut probe, Duration::ZERO, bench.now);
     assert_eq!(name(&waiting.await.unwrap()), 'A');
@@ -99,14 +99,14 @@ async fn a_further_attempt_that_waits_is_within_the_budget_when_its_turn_comes()
     let bench = Bench::new(settings, &[json!({}), json!({ "max_conns": 1 })]);
     let held = bench.on(1);
     let tried = [bench.on(0).server().id()];
-    let ask = Ask { tried: &tried, budget: Some(20), ..bench.ask() };
-    let full = bench.pool.lease(&ask).unwrap_err();
-    let mut waiting = Box::pin(bench.pool.wait(&ask, full));
+    let params = SelectParams { tried: &tried, budget: Some(20), ..bench.params() };
+    let full = bench.pool.lease(&params).unwrap_err();
+    let mut waiting = Box::pin(bench.pool.wait(&params, full));
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    let others = (0..10_000).take_while(|_| bench.pool.group.budget.retry(20, Instant::now())).count();
+    let others = (0..10_000).take_while(|_| bench.pool.upstream.budget.retry(20, Instant::now())).count();
     assert_eq!(others, 100, "to wait costs nothing of it");
     drop(held);
-    assert_eq!(waiting.await.unwrap_err(), Refusal::Budget);
+    assert_eq!(waiting.await.unwrap_err(), SelectError::BudgetExhausted);
     assert_eq!(bench.pool.servers()[1].server.choices(), 1, "nobody was chosen");
 }
 
@@ -119,16 +119,16 @@ fn with_queue(servers: &[Value]) -> Bench {
 /// The bench's pool after a reload to these servers.
 fn reloaded(bench: &Bench, servers: &[Value]) -> Pool {
     let pool = pool(serde_json::from_str(QUEUE).unwrap(), servers, &bench.registry, &bench.resolver);
-    pool.come_into_force();
+    pool.activate();
     pool
 }
 
 #[tokio::test]
 async fn a_limit_that_a_reload_raises_is_raised_for_who_waits() {
     let bench = with_queue(&[json!({ "max_conns": 1 })]);
-    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let (params, full) = (bench.params(), SelectError::Full(None));
     let held = bench.lease();
-    let mut waiting = [(); 3].map(|()| Box::pin(bench.pool.wait(&ask, full)));
+    let mut waiting = [(); 3].map(|()| Box::pin(bench.pool.wait(&params, full)));
     for one in &mut waiting {
         assert!(futures_util::poll!(one.as_mut()).is_pending());
     }
@@ -146,15 +146,15 @@ async fn a_limit_that_a_reload_raises_is_raised_for_who_waits() {
 #[tokio::test]
 async fn who_comes_after_a_reload_does_not_wait_behind_those_who_cannot_use_what_it_added() {
     let bench = with_queue(&[json!({ "max_conns": 1 })]);
-    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let (params, full) = (bench.params(), SelectError::Full(None));
     let held = bench.lease();
-    let mut old = [(); 2].map(|()| Box::pin(bench.pool.wait(&ask, full)));
+    let mut old = [(); 2].map(|()| Box::pin(bench.pool.wait(&params, full)));
     for one in &mut old {
         assert!(futures_util::poll!(one.as_mut()).is_pending());
     }
     let after = reloaded(&bench, &[json!({ "max_conns": 1 }), json!({ "max_conns": 1 })]);
-    assert_eq!(after.lease(&ask).unwrap_err(), full, "nobody overtakes those who wait");
-    let mut new = [(); 2].map(|()| Box::pin(after.wait(&ask, full)));
+    assert_eq!(after.lease(&params).unwrap_err(), full, "nobody overtakes those who wait");
+    let mut new = [(); 2].map(|()| Box::pin(after.wait(&params, full)));
     for one in &mut new {
         assert!(futures_util::poll!(one.as_mut()).is_pending(), "it is not for the new one to look first");
     }
@@ -179,13 +179,13 @@ async fn who_comes_after_a_reload_does_not_wait_behind_those_who_cannot_use_what
 #[tokio::test]
 async fn one_who_leaves_passes_on_what_was_meant_for_it_wherever_it_stands() {
     let bench = with_queue(&[json!({ "max_conns": 1 })]);
-    let (ask, full) = (bench.ask(), Refusal::Full(None));
+    let (params, full) = (bench.params(), SelectError::Full(None));
     let _held = bench.lease();
-    let mut old = Box::pin(bench.pool.wait(&ask, full));
+    let mut old = Box::pin(bench.pool.wait(&params, full));
     assert!(futures_util::poll!(&mut old).is_pending());
     let after = reloaded(&bench, &[json!({ "max_conns": 1 }), json!({})]);
-    let mut leaves = Box::pin(after.wait(&ask, full));
-    let mut stays = Box::pin(after.wait(&ask, full));
+    let mut leaves = Box::pin(after.wait(&params, full));
+    let mut stays = Box::pin(after.wait(&params, full));
     assert!(futures_util::poll!(&mut leaves).is_pending() && futures_util::poll!(&mut stays).is_pending());
     assert!(futures_util::poll!(&mut old).is_pending());
     drop(leaves);
@@ -198,8 +198,8 @@ async fn an_address_that_comes_with_the_dns_is_found_by_who_waits() {
     let name = bench.resolver.name("proxy", 80);
     name.found(vec![at(1)]);
     let _held = bench.lease();
-    let ask = bench.ask();
-    let mut waiting = Box::pin(bench.pool.wait(&ask, Refusal::Full(None)));
+    let params = bench.params();
+    let mut waiting = Box::pin(bench.pool.wait(&params, SelectError::Full(None)));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     name.found(vec![at(1), at(2)]);
     // as the health checks do all the time
@@ -211,10 +211,10 @@ async fn an_address_that_comes_with_the_dns_is_found_by_who_waits() {
 async fn one_who_may_not_go_where_room_is_does_not_block_the_next() {
     let bench = with_queue(&[json!({ "max_conns": 1 }), json!({ "max_conns": 1 })]);
     let held = bench.open(2);
-    let (tried, full) = ([held[0].server().id()], Refusal::Full(None));
-    let (again, ask) = (Ask { tried: &tried, ..bench.ask() }, bench.ask());
+    let (tried, full) = ([held[0].server().id()], SelectError::Full(None));
+    let (again, params) = (SelectParams { tried: &tried, ..bench.params() }, bench.params());
     let mut further = Box::pin(bench.pool.wait(&again, full));
-    let mut first = Box::pin(bench.pool.wait(&ask, full));
+    let mut first = Box::pin(bench.pool.wait(&params, full));
     assert!(futures_util::poll!(&mut further).is_pending() && futures_util::poll!(&mut first).is_pending());
     let mut held = held.into_iter();
     drop(held.next());

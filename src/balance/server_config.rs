@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ejection::Terms;
+use super::ejection::EjectionPolicy;
 use super::{Health, InitialHealth, ServerAddress, ServerSettings, UpstreamSettings};
-use crate::dns::{Name, Resolver};
+use crate::dns::{ResolvedName, Resolver};
 
 /// One entry of an upstream's `servers`.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(super) struct ServerConfig {
     pub address: ServerAddress,
-    pub name: Arc<Name>,
+    pub name: Arc<ResolvedName>,
     pub weight: u32,
-    pub terms: Terms,
+    pub policy: EjectionPolicy,
     /// 0: any number.
     pub max_conns: u64,
     pub slow_start: Duration,
@@ -23,21 +23,25 @@ pub(super) struct Site {
     pub initial: Health,
 }
 
-impl Site {
+impl ServerConfig {
     /// The most requests on it.
     pub fn limit(&self) -> u64 {
         if self.max_conns == 0 { u64::MAX } else { self.max_conns }
     }
 
     pub fn new(settings: &ServerSettings, upstream: &UpstreamSettings, resolver: &Resolver) -> Self {
-        let longest = upstream.eject.longest.get();
+        let max_time = upstream.eject.longest.get();
         let initial = upstream.health_check.as_ref().map(|check| check.initial);
         let address = &settings.address;
         Self {
             name: resolver.name(&address.host, address.port),
             address: address.clone(),
             weight: settings.weight.get(),
-            terms: Terms { max_fails: settings.max_fails, fail_timeout: settings.fail_timeout.get(), longest },
+            policy: EjectionPolicy {
+                max_fails: settings.max_fails,
+                fail_timeout: settings.fail_timeout.get(),
+                max_time,
+            },
             max_conns: settings.max_conns.into(),
             slow_start: settings.slow_start.get(),
             backup: settings.backup,

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 /// A failed attempt, as its server is told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ServerFailure {
     /// What it was.
-    pub kind: FaultKind,
+    pub class: FailureClass,
     /// For how long the server asked to be left alone (`retry-after`).
     pub retry_after: Option<Duration>,
 }
 
-impl From<FaultKind> for Fault {
-    fn from(kind: FaultKind) -> Self {
-        Self { kind, retry_after: None }
+impl From<FailureClass> for ServerFailure {
+    fn from(class: FailureClass) -> Self {
+        Self { class, retry_after: None }
     }
 }
 
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum FailureClass {
     /// No connection came about, TLS included, be it refused or too slow.
     Connect,
     /// No answer began in time, or it paused too long.
@@ -44,7 +44,7 @@ pub enum FaultKind {
     HttpOther,
 }
 
-impl FaultKind {
+impl FailureClass {
     /// All of them, in the order of their counters.
     pub const ALL: [Self; 11] = [
         Self::Connect,

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Server;
-use super::group::Group;
-use super::site::Site;
+use super::server_config::ServerConfig;
 use super::turn::Turn;
+use super::upstream_state::UpstreamState;
 
 /// The servers, and the turn of each under the same index.
 #[derive(Debug, Default)]
-pub(super) struct Members {
-    pub list: Vec<Member>,
+pub(super) struct Backends {
+    pub list: Vec<Backend>,
     pub turns: Vec<Turn>,
     /// The change of addresses or limits that was seen last.
     pub seen: Option<u64>,
@@ -19,13 +19,13 @@ pub(super) struct Members {
 
 /// One address of a server of the YAML.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct Backend {
     pub server: Arc<Server>,
     pub label: Arc<str>,
-    pub site: usize,
+    pub server_index: usize,
     /// Its full weight, scaled.
     pub weight: u64,
-    /// What of its site every choice asks for, at hand.
+    /// What of its config every choice asks for, at hand.
     pub limit: u64,
     pub backup: bool,
     pub down: bool,
@@ -36,36 +36,38 @@ const LARGEST_SCALE: u64 = 720_720;
 /// By what they are scaled besides where a weight may grow in thousandths.
 const SLOW_START_SCALE: u64 = 1000;
 
-impl Members {
+impl Backends {
     /// Takes the names' present addresses. What stays keeps its turn; what goes keeps its counts for as long as requests
     /// hold on to it.
-    pub fn renew(&mut self, sites: &[Site], group: &Arc<Group>) {
-        let addresses: Vec<_> = sites.iter().map(|site| site.name.addresses()).collect();
+    pub fn renew(&mut self, configs: &[ServerConfig], upstream: &Arc<UpstreamState>) {
+        let addresses: Vec<_> = configs.iter().map(|config| config.name.addresses()).collect();
         let counts: Vec<u64> = addresses.iter().map(|found| found.len() as u64).collect();
         let mut scale = scale(&counts);
-        if sites.iter().any(|site| !site.slow_start.is_zero()) {
+        if configs.iter().any(|config| !config.slow_start.is_zero()) {
             scale *= SLOW_START_SCALE;
         }
         let mut list = Vec::with_capacity(addresses.iter().map(|found| found.len()).sum());
         let mut turns = Vec::with_capacity(list.capacity());
-        for (at, (site, found)) in sites.iter().zip(&addresses).enumerate() {
+        for (at, (config, found)) in configs.iter().zip(&addresses).enumerate() {
             let unit = (scale / found.len().max(1) as u64).max(1);
             for socket in found.iter() {
-                let server = group.server(site, *socket);
-                let weight = u64::from(site.weight) * unit;
-                let before =
-                    self.list.iter().position(|member| member.site == at && Arc::ptr_eq(&member.server, &server));
+                let server = upstream.server(config, *socket);
+                let weight = u64::from(config.weight) * unit;
+                let before = self
+                    .list
+                    .iter()
+                    .position(|backend| backend.server_index == at && Arc::ptr_eq(&backend.server, &server));
                 // a turn under another scale would count too much or too little
                 let turn = before.map(|before| self.turns[before]).filter(|turn| turn.unit.unsigned_abs() == unit);
                 turns.push(turn.unwrap_or_else(|| Turn::new(weight, unit, server.hash())));
-                list.push(Member {
+                list.push(Backend {
                     server,
-                    label: label(site, *socket, found.len()),
-                    site: at,
+                    label: label(config, *socket, found.len()),
+                    server_index: at,
                     weight,
-                    limit: group.limit(site),
-                    backup: site.backup,
-                    down: site.down,
+                    limit: upstream.limit(config),
+                    backup: config.backup,
+                    down: config.down,
                 });
             }
         }
@@ -73,8 +75,12 @@ impl Members {
     }
 }
 
-fn label(site: &Site, socket: SocketAddr, addresses: usize) -> Arc<str> {
-    if addresses == 1 { site.address.to_string().into() } else { format!("{} ({})", site.address, socket.ip()).into() }
+fn label(config: &ServerConfig, socket: SocketAddr, addresses: usize) -> Arc<str> {
+    if addresses == 1 {
+        config.address.to_string().into()
+    } else {
+        format!("{} ({})", config.address, socket.ip()).into()
+    }
 }
 
 /// By what weights are multiplied so that each divides by its number of addresses: the least common multiple.

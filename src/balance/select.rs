@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// What is asked of a pool.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct SelectParams<'a> {
     /// Now.
     pub now: Instant,
     /// The servers that were tried, by id.
@@ -14,30 +14,30 @@ pub struct Ask<'a> {
     /// What is hashed, where the rule does.
     pub key: Option<u64>,
     /// Only the addresses of this server of the YAML.
-    pub site: Option<usize>,
+    pub server_index: Option<usize>,
     /// A further attempt is asked for, within a budget of this many percent of the requests.
     pub budget: Option<u64>,
 }
 
-impl Ask<'_> {
+impl SelectParams<'_> {
     /// For a first attempt, of which nothing is known.
     #[must_use]
     pub fn at(now: Instant) -> Self {
-        Self { now, tried: &[], tokens: 0, key: None, site: None, budget: None }
+        Self { now, tried: &[], tokens: 0, key: None, server_index: None, budget: None }
     }
 }
 
 /// Why no server was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum SelectError {
     /// None is left that could take it, except for those that take some again at the earliest then.
-    Nobody(Option<Instant>),
+    NoServer(Option<Instant>),
     /// Those that could take it have as many as they may.
     Full(Option<Instant>),
     /// The queue is full.
     QueueFull,
     /// The time in the queue is over.
-    QueueLate,
+    QueueTimeout,
     /// The budget of further attempts is spent.
-    Budget,
+    BudgetExhausted,
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::budget::Budget;
 use super::hash;
 use super::queue::Queue;
-use super::site::Site;
+use super::server_config::ServerConfig;
 use super::{Server, ServerAddress};
 
 /// The servers of an upstream that are in use by some configuration or by some request in flight, and what they share.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct UpstreamState {
     name: Arc<str>,
     servers: Mutex<HashMap<(ServerAddress, SocketAddr), Weak<Server>>>,
     /// Requests that wait for one of them.
@@ -25,12 +25,12 @@ pub(super) struct Group {
     limits_set: AtomicU64,
     /// Whether a server that comes now is an addition.
     settled: AtomicBool,
-    judging: Mutex<()>,
+    ejection_lock: Mutex<()>,
 }
 
 static IDS: AtomicU64 = AtomicU64::new(0);
 
-impl Group {
+impl UpstreamState {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -40,13 +40,13 @@ impl Group {
             limits: Mutex::default(),
             limits_set: AtomicU64::new(0),
             settled: AtomicBool::new(false),
-            judging: Mutex::default(),
+            ejection_lock: Mutex::default(),
         }
     }
 
     /// Held by who sees whether another server is left and ejects this one: in one step, or two might eject each other's.
-    pub fn judging(&self) -> MutexGuard<'_, ()> {
-        self.judging.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn ejection_lock(&self) -> MutexGuard<'_, ()> {
+        self.ejection_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn name(&self) -> &str {
@@ -54,14 +54,14 @@ impl Group {
     }
 
     /// The server at this address: the one in use, or a new one.
-    pub fn server(self: &Arc<Self>, site: &Site, socket: SocketAddr) -> Arc<Server> {
+    pub fn server(self: &Arc<Self>, config: &ServerConfig, socket: SocketAddr) -> Arc<Server> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|_, server| server.strong_count() > 0);
-        let known = servers.entry((site.address.clone(), socket)).or_default();
+        let known = servers.entry((config.address.clone(), socket)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let id = IDS.fetch_add(1, Ordering::Relaxed);
-            let identity = hash::of(format!("{} {socket}", site.address).as_bytes());
-            let server = Arc::new(Server::new(id, self.clone(), site, socket, identity));
+            let identity = hash::of(format!("{} {socket}", config.address).as_bytes());
+            let server = Arc::new(Server::new(id, self.clone(), config, socket, identity));
             *known = Arc::downgrade(&server);
             server
         })
@@ -73,21 +73,21 @@ impl Group {
         servers.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The most requests on a server of this site: what is in flight is counted for all configurations together, so that the
+    /// The most requests on a server of this config: what is in flight is counted for all configurations together, so that the
     /// one in force limits it for all. Its own where that one does not name the server, or none has come into force.
-    pub fn limit(&self, site: &Site) -> u64 {
+    pub fn limit(&self, config: &ServerConfig) -> u64 {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.get(&site.address).copied().unwrap_or(site.limit())
+        limits.get(&config.address).copied().unwrap_or(config.limit())
     }
 
     /// From now on these limits hold.
-    pub fn set_limits(&self, sites: &[Site]) {
+    pub fn set_limits(&self, configs: &[ServerConfig]) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.clear();
-        for site in sites {
+        for config in configs {
             // of one that is named twice, the larger lets more through anyway
-            let limit = limits.entry(site.address.clone()).or_default();
-            *limit = site.limit().max(*limit);
+            let limit = limits.entry(config.address.clone()).or_default();
+            *limit = config.limit().max(*limit);
         }
         self.limits_set.fetch_add(1, Ordering::Release);
     }

@@ -6,13 +6,13 @@ use super::{Server, State};
 
 /// A server of a pool, as an operator sees it.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ServerView {
     /// The server.
     pub server: Arc<Server>,
     /// Its name in logs and metrics.
     pub label: Arc<str>,
     /// Its place among the servers in the YAML.
-    pub site: usize,
+    pub server_index: usize,
     /// The weight in the YAML, of which it has an equal share with the other addresses of its name.
     pub weight: u32,
     /// With how many addresses it shares that weight, itself included.
