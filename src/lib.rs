@@ -9,7 +9,8 @@
 //! | [`located`] | a value of the configuration and its place in the file |
 //! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
 //! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
-//! | [`proxy`] | one line per hook of Pingora; the work of each phase in its own file |
+//! | [`engine`] | all that names Pingora: one line per hook, each phase in its own file; sockets, sessions, bodies, peers |
+//! | [`exchange`] | the life of one request without Pingora: deadlines, what an answer says of itself; pure |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
 //! | [`routes`] | host and path → route |
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
@@ -37,9 +38,10 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, proxy}`, `proxy → {chain, routes, balance, health, dialect}`,
-//! `health → balance`, `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{response_cache, dialect} → json_tape`. Only `proxy` and
-//! `server` name Pingora; only `config` reads the environment.
+//! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, engine}`,
+//! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dialect}`, `health → balance`,
+//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{response_cache, dialect} → json_tape`. Only `engine` names Pingora;
+//! only `config` reads the environment.
 
 pub mod access_log;
 pub mod admin;
@@ -49,6 +51,8 @@ pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod dns;
+pub mod engine;
+pub mod exchange;
 pub mod health;
 pub mod located;
 pub mod logging;
@@ -56,7 +60,6 @@ pub mod memory;
 pub mod metrics;
 pub mod migrate;
 pub mod plugins;
-pub mod proxy;
 pub mod routes;
 pub mod server;
 pub mod settings;

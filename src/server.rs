@@ -1,18 +1,10 @@
 //! A configuration becomes a running gateway: its runtime, its listeners, its signals, its end.
 
-mod connection;
-mod front;
-mod h2_heads;
-mod incoming_head;
 mod listener;
 mod listeners;
-mod opening;
-mod refused;
 mod running;
 mod source;
-mod stall;
 mod successor;
-mod worker;
 
 use std::fmt;
 use std::io;
@@ -31,9 +23,9 @@ use tokio::sync::mpsc;
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::balance::ServerView;
 use crate::config::{Config, ConfigErrors};
+use crate::engine::{Lasting, Snapshot};
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::proxy::{Lasting, Snapshot};
 
 use running::{Running, Stopped};
 

@@ -12,9 +12,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::engine::{Accepted, Workers};
 use crate::metrics::Metrics;
-
-use super::worker::{Accepted, Workers};
 
 /// Connections that the system may queue before they are accepted.
 const BACKLOG: u32 = 4096;

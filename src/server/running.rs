@@ -10,16 +10,14 @@ use plugin_api::Count;
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigErrors};
+use crate::engine::{self, Front, Lasting, Snapshot, Threads, Workers};
 use crate::located::Location;
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::proxy::{Lasting, Snapshot};
 
-use super::front::{self, Front};
 use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
 use super::source::Source;
-use super::worker::{Threads, Workers};
 
 /// How often a stopping gateway looks whether it may go.
 const LOOK: Duration = Duration::from_millis(5);
@@ -54,7 +52,7 @@ impl Fixed {
         Self {
             threads: config.server.threads,
             admin: config.admin.as_ref().map(|admin| admin.address.value),
-            kept_connections: front::kept_connections(config),
+            kept_connections: engine::kept_connections(config),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::chain::{Chain, Installed};
-use crate::proxy::Route;
+use crate::engine::Route;
 use crate::simulate;
 
 /// Panics in the phase that the request's `x-panic` names.

@@ -1,28 +1,34 @@
 //! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
 
-mod advice;
 mod attempts;
 mod body;
-mod choice;
+mod connection;
+mod ctx;
 mod delivery;
-mod drain;
-mod exchange;
+mod detached;
+mod failover;
 mod failure;
 mod forward;
+mod front;
+mod h2_heads;
+mod hash_key;
 mod head;
-mod key;
-mod passing;
-mod reading;
+mod incoming_head;
+mod opening;
+mod refused;
 mod relay;
 mod reply;
 mod request;
 mod response;
+mod response_tap;
 mod retry;
+mod select;
 mod snapshot;
-mod takeover;
+mod stall;
+mod timer;
 mod unprocessed;
 mod upstream;
-mod watch;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,11 +43,11 @@ use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use exchange::Exchange;
+use ctx::Exchange;
 
-pub use request::KEPT_ALIVE;
+pub use front::{Front, kept_connections};
 pub use snapshot::{Lasting, Limits, Route, Snapshot};
-pub use watch::{ClientBytes, Watch, guarded};
+pub use worker::{Accepted, Threads, Workers};
 
 /// Waits until the client at the other end has closed its side, without reading: whoever accepts connections knows how.
 pub type ClientClosed = for<'a> fn(&'a Stream) -> BoxFuture<'a, ()>;
@@ -81,7 +87,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
-        choice::choose_server(session, x, self.client_closed).await
+        select::choose_server(session, x, self.client_closed).await
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {

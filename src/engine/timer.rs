@@ -2,8 +2,6 @@
 //! the pauses of the response and of the client that reads it, the whole. One watch serves the exchanges of an HTTP/1.1
 //! connection in turn; an h2 stream has its own.
 
-mod deadlines;
-
 use std::os::fd::RawFd;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +12,7 @@ use bytes::Bytes;
 use nix::sys::socket::{Shutdown, shutdown};
 use tokio::time::Instant;
 
-use deadlines::{Action, Deadlines};
-
-pub use deadlines::{AttemptLimits, ClientBytes, Expired, LINGER};
+use crate::exchange::deadlines::{Action, AttemptLimits, ClientBytes, Deadlines, Expired};
 
 tokio::task_local! {
     static WATCH: Arc<Watch>;

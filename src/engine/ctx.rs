@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 use crate::chain::Seats;
 use crate::dialect::{FormModel, StreamUsageFilter};
+use crate::exchange::deadlines::Expired;
+use crate::exchange::response_observer::Reading;
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
@@ -28,9 +30,8 @@ use super::attempts::Attempts;
 use super::delivery::Delivery;
 use super::failure::Failure;
 use super::head::Present;
-use super::reading::Reading;
 use super::snapshot::{Route, Snapshot};
-use super::watch::{Expired, Watch};
+use super::timer::Watch;
 
 /// What is written of exchanges that nobody saw end.
 static CUT: LogLimit = LogLimit::new();

@@ -8,10 +8,10 @@ use pingora_http::ResponseHeader;
 use plugin_api::{Chunk, End, HeaderEdit, LONGEST_TEXT, Reply, ResponseHead, shortened};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
+use crate::exchange::response_observer::Reading;
 
-use super::exchange::{Exchange, Part};
+use super::ctx::{Exchange, Part};
 use super::failure::PLUGIN_PANIC;
-use super::reading::Reading;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

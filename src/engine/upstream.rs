@@ -14,9 +14,8 @@ use crate::balance::{
     Algorithm, Fallback, HashKey, Lease, Pool, RetryOn, ServerAddress, UpstreamRegistry, UpstreamSettings,
 };
 use crate::dns::Resolver;
+use crate::exchange::deadlines::AttemptLimits;
 use crate::health::Check;
-
-use super::watch::AttemptLimits;
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;

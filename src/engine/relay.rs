@@ -10,7 +10,7 @@ use plugin_api::{BODIES, Charge};
 
 use super::delivery::{Delivery, Relaying};
 use super::reply;
-use super::watch::Watch;
+use super::timer::Watch;
 
 /// Read-ahead limit for a slow client, in bytes, while the budget for bodies allows it. Beyond it the call waits; where others
 /// wait for the answer too, the client is disconnected.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::balance::{Lease, ServerFailure};
 
-use super::key::Keys;
+use super::hash_key::Keys;
 use super::upstream::{Carriage, Upstream};
 
 /// The attempts upstream.

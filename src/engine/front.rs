@@ -12,9 +12,12 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use crate::config::Config;
-use crate::proxy::{Gateway, KEPT_ALIVE, Limits, Snapshot, Watch, guarded};
 
+use super::Gateway;
 use super::connection::Connection;
+use super::request::KEPT_ALIVE;
+use super::snapshot::{Limits, Snapshot};
+use super::timer::{Watch, guarded};
 
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;

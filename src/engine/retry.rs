@@ -13,15 +13,15 @@ use plugin_api::{LogLimit, Reply};
 use tokio::time::Instant;
 
 use crate::balance::{FailureClass, RetryOn, ServerFailure};
+use crate::exchange::deadlines::Expired;
+use crate::exchange::retry_hint::Advice;
 
-use super::advice::Advice;
 use super::attempts::GivenUp;
-use super::choice::{Next, next_address, next_server, next_unprocessed};
-use super::exchange::{Exchange, written};
+use super::ctx::{Exchange, written};
 use super::failure::{Failure, PLUGIN_PANIC};
 use super::reply;
+use super::select::{Next, next_address, next_server, next_unprocessed};
 use super::unprocessed::{Unprocessed, ended_by_server};
-use super::watch::Expired;
 
 /// How soon a kept connection that the server had closed already shows that it is. Whatever breaks later may have been at
 /// work on the call.

@@ -9,7 +9,7 @@ use pingora_error::Error;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 
-use super::exchange::{has_whole_body, written};
+use super::ctx::{has_whole_body, written};
 
 /// The state that the relaying request and its call share.
 #[derive(Debug)]

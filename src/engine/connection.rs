@@ -26,13 +26,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::server::TlsStream;
 
-use crate::proxy::Watch;
-
 use super::h2_heads::{H2Heads, NoMemory};
 use super::incoming_head::{IncomingHead, TooMuch};
 use super::opening::{Opening, PREFACE};
 use super::refused;
 use super::stall::Stall;
+use super::timer::Watch;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.

@@ -7,8 +7,8 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::exchange::{Exchange, body_length};
-use super::{passing, retry};
+use super::ctx::{Exchange, body_length};
+use super::{response_tap, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
@@ -38,8 +38,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     }
     x.watch.streams(upstream.timeouts.idle);
     strip_hop_by_hop(head);
-    passing::begin(head, x);
-    passing::begin_filter(head, x)
+    response_tap::begin(head, x);
+    response_tap::begin_filter(head, x)
 }
 
 /// The head is about to go to the client.
@@ -56,7 +56,7 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     if x.seats.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    passing::show_head(head, x).await?;
+    response_tap::show_head(head, x).await?;
     x.passing_head(session, body_length(session, head));
     Ok(())
 }
@@ -64,14 +64,14 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
 /// Bytes of the answer are passing.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
     x.watch.progress();
-    passing::read(body.as_deref().unwrap_or_default(), last, x)?;
+    response_tap::read(body.as_deref().unwrap_or_default(), last, x)?;
     if let Some(filter) = &mut x.stream_usage {
-        *body = Some(passing::filtered(filter, body.as_deref().unwrap_or_default(), last));
+        *body = Some(response_tap::filtered(filter, body.as_deref().unwrap_or_default(), last));
     }
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);
-    let part = passing::part(last, x);
-    passing::show_chunk(bytes, part, x)?;
+    let part = response_tap::part(last, x);
+    response_tap::show_chunk(bytes, part, x)?;
     x.passing(session, bytes.len() as u64, part);
     Ok(())
 }

@@ -16,12 +16,13 @@ use pingora_proxy::subrequest::{BodyMode, Ctx};
 use plugin_api::Outlive;
 use tokio::task::JoinHandle;
 
+use crate::exchange::deadlines::LINGER;
 use crate::routes::OnClientGone;
 
+use super::ctx::Exchange;
 use super::delivery::Delivery;
-use super::exchange::Exchange;
 use super::relay::{Broken, relay};
-use super::watch::{LINGER, Watch, guarded};
+use super::timer::{Watch, guarded};
 
 /// A subrequest has its head from the start.
 const HEAD: Duration = Duration::from_secs(10);

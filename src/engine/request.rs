@@ -18,11 +18,11 @@ use crate::memory::count_large_head;
 use crate::routes::OnClientGone;
 
 use super::body::{self, Read};
-use super::drain;
-use super::exchange::{Exchange, ReadBody};
+use super::ctx::{Exchange, ReadBody};
+use super::detached;
 use super::failure::{Failure, LATE_BODY};
+use super::hash_key;
 use super::head::{self, Present};
-use super::key;
 use super::reply;
 use super::upstream::Upstream;
 
@@ -36,11 +36,11 @@ const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
 /// Decides what becomes of a request; `true` if it has been answered here.
 pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-    if drain::adopt(session, x).await? {
+    if detached::adopt(session, x).await? {
         return Ok(false);
     }
     match prepare(session, x).await {
-        Ok(()) if drain::wanted(x) => drain::carry(session, x).await.map(|()| true),
+        Ok(()) if detached::wanted(x) => detached::carry(session, x).await.map(|()| true),
         Ok(()) => Ok(false),
         Err(Halt::Answer(reply)) => {
             if x.route.is_none() {
@@ -108,7 +108,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     if upstream.reads_body {
         x.note_endpoint();
     }
-    x.attempts.keys = key::of_head(upstream, x.outcome.client, &session.req_header().headers);
+    x.attempts.keys = hash_key::of_head(upstream, x.outcome.client, &session.req_header().headers);
     x.attempts.tokens = ASSUMED_TOKENS;
     if drains
         || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some_and(Endpoint::takes_json)
@@ -258,7 +258,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     }
     let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
         let call = dialect::read(endpoint, headers, bytes, limits.max_body, thread);
-        let keys = key::of_body(upstream, &call);
+        let keys = hash_key::of_body(upstream, &call);
         (call, keys)
     };
     let in_line = if thread { HASHED_IN_LINE } else { READ_IN_LINE };
@@ -305,7 +305,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.outlive = call.outlive.take();
     ran.map_err(|stop| halted(x, stop))?;
     x.adds_stream_usage = call.adds_stream_usage();
-    x.attempts.tokens = key::tokens(&call);
+    x.attempts.tokens = hash_key::tokens(&call);
     let edited = call.is_edited();
     let mut bytes = call.into_body();
     if edited {

@@ -3,8 +3,8 @@
 
 use plugin_api::Charge;
 
+use crate::exchange::deadlines::ClientBytes;
 use crate::memory::{FREE_HEAD, HEADS};
-use crate::proxy::ClientBytes;
 
 /// What is kept of a head's first line, to answer in the dialect of its path.
 const LINE: usize = 128;

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::balance::{Lease, Pool, SelectError, SelectParams};
 
 use super::ClientClosed;
-use super::exchange::Exchange;
+use super::ctx::Exchange;
+use super::failover;
 use super::failure::Failure;
-use super::takeover;
 use super::upstream::Carriage;
 
 /// How a further attempt is to be made.
@@ -42,7 +42,7 @@ pub async fn choose_server(
     if !fresh_connection {
         x.attempts.lease = None;
         for _ in 0..std::mem::take(&mut x.attempts.takeovers) {
-            takeover::enter(x).await?;
+            failover::enter(x).await?;
         }
         let lease = match x.attempts.next.take() {
             Some(lease) => lease,
@@ -176,7 +176,7 @@ async fn first(session: &mut Session, x: &mut Exchange, client_closed: ClientClo
         }
         let refusal = match found {
             Ok(lease) => return Ok(lease),
-            Err(_) if takeover::enter(x).await? => continue,
+            Err(_) if failover::enter(x).await? => continue,
             Err(refusal) => refusal,
         };
         let failure = match refusal {

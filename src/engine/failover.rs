@@ -11,7 +11,7 @@ use plugin_api::{BODIES, Edit, Endpoint, LogLimit, run_blocking};
 use crate::balance::Fallback;
 use crate::dialect;
 
-use super::exchange::{Exchange, ReadBody};
+use super::ctx::{Exchange, ReadBody};
 use super::request::READ_IN_LINE;
 
 /// What is written of them, by the upstream that is exhausted.

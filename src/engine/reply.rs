@@ -14,9 +14,9 @@ use pingora_proxy::Session;
 use plugin_api::{Body, BodyStream, Broken, End, Reply};
 use tokio::time::timeout;
 
-use super::exchange::{Exchange, Part};
+use super::ctx::{Exchange, Part};
 use super::failure::Failure;
-use super::passing;
+use super::response_tap;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,12 +49,12 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     // after a panic the plugins of this exchange are left alone
     let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
     if shown {
-        passing::show_head(&mut head, x).await?;
+        response_tap::show_head(&mut head, x).await?;
     }
     if x.failure.is_none() {
         x.outcome.end = reply.end;
     }
-    passing::begin_again(&reply, x);
+    response_tap::begin_again(&reply, x);
     x.outcome.error_type = reply.error_type.or_else(|| {
         let refused = reply.end == End::Refused && !reply.status.is_success();
         refused.then(|| x.dialect().error_type(reply.status))
@@ -69,7 +69,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
-                    passing::show_chunk(&body, Part::Last, x)?;
+                    response_tap::show_chunk(&body, Part::Last, x)?;
                 }
                 x.passing(session, body.len() as u64, Part::Last);
                 whole(session, body).await?;
@@ -143,14 +143,14 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
         };
-        passing::read(&bytes, last, x)?;
-        let part = passing::part(last, x);
+        response_tap::read(&bytes, last, x)?;
+        let part = response_tap::part(last, x);
         if part != Part::Some
             && let Some(answer) = pieces.saved()
         {
             x.reading.told(answer, &mut x.outcome);
         }
-        passing::show_chunk(&bytes, part, x)?;
+        response_tap::show_chunk(&bytes, part, x)?;
         x.passing(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Sleep, sleep};
 
-use crate::proxy::Watch;
+use super::timer::Watch;
 
 /// The time since a client last took anything, while there is something for it.
 #[derive(Default)]

@@ -19,11 +19,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::memory::count_large_head;
-use crate::proxy::{Watch, guarded};
 
 use super::connection::{Connection, HeadBounds, Patience};
 use super::front::Front;
 use super::incoming_head::TooMuch;
+use super::timer::{Watch, guarded};
 
 /// A connection that was accepted and is yet to be served.
 pub struct Accepted {

@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
 
-use super::exchange::{Exchange, ReadBody};
+use super::ctx::{Exchange, ReadBody};
 use super::head::Present;
 use super::upstream::Carriage;
 
