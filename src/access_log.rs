@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use log::warn;
-use plugin_api::{Outcome, private};
+use plugin_api::{Record, private};
 
 use sink::{Output, Sink};
 
@@ -63,11 +63,11 @@ impl AccessLog {
     }
 
     /// Logs a request. Never waits for the output: where that is too slow, the line is lost and counted.
-    pub fn record(&self, outcome: &Outcome) {
+    pub fn record(&self, record: &Record) {
         let Some(Open { sink, format, .. }) = &self.open else { return };
         sink.line(|out| match format {
-            AccessLogFormat::Json => line::json(out, outcome),
-            AccessLogFormat::Combined => line::combined(out, outcome),
+            AccessLogFormat::Json => line::json(out, record),
+            AccessLogFormat::Combined => line::combined(out, record),
         });
     }
 
@@ -112,7 +112,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use plugin_api::http::StatusCode;
-    use plugin_api::{End, Uuid};
+    use plugin_api::{Outcome, Uuid};
 
     use super::*;
 
@@ -143,8 +143,8 @@ mod tests {
         }
     }
 
-    fn outcome(path: String) -> Outcome {
-        Outcome {
+    fn record(path: String) -> Record {
+        Record {
             path,
             host: "host".into(),
             client: Some([127, 0, 0, 1].into()),
@@ -152,8 +152,8 @@ mod tests {
             server: Some("server:1".into()),
             attempts: 1,
             status: Some(StatusCode::OK),
-            end: End::Completed,
-            ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
+            outcome: Outcome::Completed,
+            ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
                 let log = &logs[thread % 2];
                 scope.spawn(move || {
                     for line in 0..LINES {
-                        log.record(&outcome(format!("/{thread}/{line}/{}", "x".repeat(line % 300))));
+                        log.record(&record(format!("/{thread}/{line}/{}", "x".repeat(line % 300))));
                     }
                 });
             }
@@ -200,7 +200,7 @@ mod tests {
         let file = Scratch::new("single");
         let log = AccessLog::open(&file.settings(), Path::new(""), Arc::default()).unwrap();
         for lines in 1..=3 {
-            log.record(&outcome("/".into()));
+            log.record(&record("/".into()));
             eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == lines));
         }
     }
@@ -212,7 +212,7 @@ mod tests {
         let lost = Arc::new(AtomicU64::new(0));
         let log = AccessLog::open(&pipe.settings(), Path::new(""), lost).unwrap();
         let mut written = 0_u64;
-        let one = outcome("/".repeat(4000));
+        let one = record("/".repeat(4000));
         let mut slowest = Duration::ZERO;
         while log.lost() < 100 {
             let began = Instant::now();
@@ -236,7 +236,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
         let log = AccessLog::open(&pipe.settings(), Path::new(""), Arc::default()).unwrap();
         for line in 0..1000 {
-            log.record(&outcome(format!("/{line}/{}", "x".repeat(1000))));
+            log.record(&record(format!("/{line}/{}", "x".repeat(1000))));
         }
         let read = std::io::BufReader::new(fs::File::open(&pipe.0).unwrap());
         for (line, text) in read.lines().take(1000).enumerate() {
@@ -251,7 +251,7 @@ mod tests {
         let settings = AccessLogSettings { path: AccessLogPath::File("/dev/full".into()), ..Default::default() };
         let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
         for lines in 1..=2 {
-            log.record(&outcome("/".into()));
+            log.record(&record("/".into()));
             eventually("the loss", || log.lost() == lines);
         }
     }
@@ -260,7 +260,7 @@ mod tests {
     fn a_log_that_is_off_makes_nothing() {
         let settings = AccessLogSettings { path: AccessLogPath::Off, ..Default::default() };
         let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
-        log.record(&outcome("/".into()));
+        log.record(&record("/".into()));
         assert_eq!(log.lost(), 0);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use log::error;
-use plugin_api::{BatchResult, Chunk, Flow, LogLimit, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead};
+use plugin_api::{BatchResult, Chunk, Flow, LogLimit, ModelCall, Plugin, Record, Reply, RequestHead, ResponseHead};
 
 /// The plugins of a route, top to bottom.
 #[derive(Clone, Default)]
@@ -162,27 +162,27 @@ impl Seats {
     ///
     /// # Errors
     /// The name of the plugin that panicked.
-    pub fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult) -> Result<(), &'static str> {
+    pub fn batch_result(&mut self, record: &Record, result: &BatchResult) -> Result<(), &'static str> {
         for seat in self.seats[..self.joined].iter_mut().rev() {
-            let ran = catch_unwind(AssertUnwindSafe(|| seat.batch_result(outcome, result)));
+            let ran = catch_unwind(AssertUnwindSafe(|| seat.batch_result(record, result)));
             ran.map_err(|_| told_of_panic(seat.name()))?;
         }
         Ok(())
     }
 
     /// Runs `ending` of all, top to bottom; one that panics keeps none of the others from it.
-    pub fn ending(&mut self, outcome: &Outcome) {
+    pub fn ending(&mut self, record: &Record) {
         for seat in &mut self.seats {
-            if catch_unwind(AssertUnwindSafe(|| seat.ending(outcome))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| seat.ending(record))).is_err() {
                 told_of_panic(seat.name());
             }
         }
     }
 
     /// Runs `log` of all, top to bottom; one that panics keeps none of the others from it.
-    pub fn log(&mut self, outcome: &Outcome) {
+    pub fn log(&mut self, record: &Record) {
         for seat in &mut self.seats {
-            if catch_unwind(AssertUnwindSafe(|| seat.log(outcome))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| seat.log(record))).is_err() {
                 told_of_panic(seat.name());
             }
         }
@@ -204,9 +204,9 @@ trait Seat: Send + Sync {
     async fn request_body(&mut self, call: &mut ModelCall) -> Flow;
     async fn response_head(&mut self, head: &mut ResponseHead<'_>);
     fn response_chunk(&mut self, chunk: &Chunk<'_>);
-    fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult);
-    fn ending(&mut self, outcome: &Outcome);
-    fn log(&mut self, outcome: &Outcome);
+    fn batch_result(&mut self, record: &Record, result: &BatchResult);
+    fn ending(&mut self, record: &Record);
+    fn log(&mut self, record: &Record);
 }
 
 struct Seated<P: Plugin> {
@@ -240,16 +240,16 @@ impl<P: Plugin> Seat for Seated<P> {
         self.plugin.response_chunk(&mut self.state, chunk);
     }
 
-    fn batch_result(&mut self, outcome: &Outcome, result: &BatchResult) {
-        self.plugin.batch_result(&mut self.state, outcome, result);
+    fn batch_result(&mut self, record: &Record, result: &BatchResult) {
+        self.plugin.batch_result(&mut self.state, record, result);
     }
 
-    fn ending(&mut self, outcome: &Outcome) {
-        self.plugin.ending(&mut self.state, outcome);
+    fn ending(&mut self, record: &Record) {
+        self.plugin.ending(&mut self.state, record);
     }
 
-    fn log(&mut self, outcome: &Outcome) {
-        self.plugin.log(&mut self.state, outcome);
+    fn log(&mut self, record: &Record) {
+        self.plugin.log(&mut self.state, record);
     }
 }
 

@@ -15,7 +15,7 @@ mod upstreams;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use plugin_api::{LogLimit, Outcome};
+use plugin_api::{LogLimit, Record};
 use prometheus::core::Collector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -121,9 +121,9 @@ impl Metrics {
     }
 
     /// A request ended. `domain` is one of the configuration's, never what a client wrote; so is what its model is called.
-    pub fn request_finished(&self, domain: &str, models: &ModelNames, outcome: &Outcome) {
-        self.requests.finished(domain, outcome);
-        self.tokens.finished(domain, models, outcome);
+    pub fn request_finished(&self, domain: &str, models: &ModelNames, record: &Record) {
+        self.requests.finished(domain, record);
+        self.tokens.finished(domain, models, record);
     }
 
     /// A request got another attempt.

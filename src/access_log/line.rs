@@ -5,41 +5,41 @@ mod answer;
 use std::io::Write as _;
 use std::time::Duration;
 
-use plugin_api::{End, Outcome};
+use plugin_api::{Outcome, Record};
 
 use crate::logging::field;
 
 /// Appends the request as a JSON object. Every key is always there, in the same order, those of an answer only where it was
 /// read; what is not known is null.
-pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
+pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"time\":\"");
-    out.extend_from_slice(&field::rfc3339(outcome.started));
+    out.extend_from_slice(&field::rfc3339(record.started));
     out.extend_from_slice(b"\",\"id\":\"");
-    out.extend_from_slice(outcome.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
+    out.extend_from_slice(record.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
     out.push(b'"');
-    text(out, b",\"method\":", Some(outcome.method.as_str()));
-    text(out, b",\"host\":", Some(&*outcome.host).filter(|host| !host.is_empty()));
-    text(out, b",\"path\":", Some(&*outcome.path).filter(|path| !path.is_empty()));
-    number(out, b",\"status\":", outcome.status.map(|status| status.as_u16().into()));
-    text(out, b",\"outcome\":", Some(outcome.end.as_str()));
-    text(out, b",\"error\":", outcome.error);
-    text(out, b",\"endpoint\":", outcome.endpoint.map(|endpoint| endpoint.as_str()));
-    text(out, b",\"model\":", outcome.model.as_deref());
-    out.extend_from_slice(match outcome.streaming {
+    text(out, b",\"method\":", Some(record.method.as_str()));
+    text(out, b",\"host\":", Some(&*record.host).filter(|host| !host.is_empty()));
+    text(out, b",\"path\":", Some(&*record.path).filter(|path| !path.is_empty()));
+    number(out, b",\"status\":", record.status.map(|status| status.as_u16().into()));
+    text(out, b",\"outcome\":", Some(record.outcome.as_str()));
+    text(out, b",\"error\":", record.error);
+    text(out, b",\"endpoint\":", record.endpoint.map(|endpoint| endpoint.as_str()));
+    text(out, b",\"model\":", record.model.as_deref());
+    out.extend_from_slice(match record.streaming {
         Some(true) => b",\"streaming\":true",
         Some(false) => b",\"streaming\":false",
         None => b",\"streaming\":null",
     });
-    text(out, b",\"upstream\":", outcome.upstream.as_deref());
-    text(out, b",\"server\":", outcome.server.as_deref());
-    number(out, b",\"attempts\":", Some(outcome.attempts.into()));
-    number(out, b",\"request_bytes\":", Some(outcome.request_bytes));
-    number(out, b",\"response_bytes\":", Some(outcome.response_bytes));
-    milliseconds(out, b",\"first_byte_ms\":", outcome.first_byte);
-    milliseconds(out, b",\"duration_ms\":", Some(outcome.total));
-    answer::json(out, outcome);
+    text(out, b",\"upstream\":", record.upstream.as_deref());
+    text(out, b",\"server\":", record.server.as_deref());
+    number(out, b",\"attempts\":", Some(record.attempts.into()));
+    number(out, b",\"request_bytes\":", Some(record.request_bytes));
+    number(out, b",\"response_bytes\":", Some(record.response_bytes));
+    milliseconds(out, b",\"first_byte_ms\":", record.first_byte);
+    milliseconds(out, b",\"duration_ms\":", Some(record.total));
+    answer::json(out, record);
     out.extend_from_slice(b",\"client\":");
-    match outcome.client {
+    match record.client {
         Some(address) => field::displayed(out, address),
         None => out.extend_from_slice(NULL),
     }
@@ -48,13 +48,13 @@ pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
 
 /// Appends the request as nginx's `combined` does, stamped with its end, in UTC. The query, the protocol's version, the
 /// referrer and the user agent are not known here; without an answer the status is 499 where the client left, else 000.
-pub(super) fn combined(out: &mut Vec<u8>, outcome: &Outcome) {
-    match outcome.client {
+pub(super) fn combined(out: &mut Vec<u8>, record: &Record) {
+    match record.client {
         // writing to memory does not fail
         Some(address) => drop(write!(out, "{address}")),
         None => out.push(b'-'),
     }
-    let ended = outcome.started.checked_add(outcome.total).unwrap_or(outcome.started);
+    let ended = record.started.checked_add(record.total).unwrap_or(record.started);
     let ended = field::rfc3339(ended);
     out.extend_from_slice(b" - - [");
     out.extend_from_slice(&ended[8..10]);
@@ -65,17 +65,17 @@ pub(super) fn combined(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(b':');
     out.extend_from_slice(&ended[11..19]);
     out.extend_from_slice(b" +0000] \"");
-    guarded(out, outcome.method.as_str());
+    guarded(out, record.method.as_str());
     out.push(b' ');
-    guarded(out, &outcome.path);
+    guarded(out, &record.path);
     out.extend_from_slice(b"\" ");
-    match outcome.status {
+    match record.status {
         Some(status) => out.extend_from_slice(status.as_str().as_bytes()),
-        None if outcome.end == End::ClientGone => out.extend_from_slice(b"499"),
+        None if record.outcome == Outcome::ClientGone => out.extend_from_slice(b"499"),
         None => out.extend_from_slice(b"000"),
     }
     out.push(b' ');
-    field::number(out, outcome.response_bytes);
+    field::number(out, record.response_bytes);
     out.extend_from_slice(b" \"-\" \"-\"\n");
 }
 
@@ -145,8 +145,8 @@ mod tests {
 
     use super::*;
 
-    fn outcome() -> Outcome {
-        Outcome {
+    fn record() -> Record {
+        Record {
             id: Uuid::nil(),
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_007),
             method: Method::POST,
@@ -160,26 +160,26 @@ mod tests {
             server: Some("proxy1:3000".into()),
             attempts: 2,
             status: Some(StatusCode::OK),
-            end: End::Completed,
+            outcome: Outcome::Completed,
             error: None,
             request_bytes: 12,
             response_bytes: 3456,
             first_byte: Some(Duration::from_micros(1_000_020)),
             total: Duration::from_micros(2_000_500),
-            ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
+            ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         }
     }
 
-    fn written(write: fn(&mut Vec<u8>, &Outcome), outcome: &Outcome) -> String {
+    fn written(write: fn(&mut Vec<u8>, &Record), record: &Record) -> String {
         let mut out = Vec::new();
-        write(&mut out, outcome);
+        write(&mut out, record);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn a_request_is_one_json_line_with_its_keys_in_a_fixed_order() {
         assert_eq!(
-            written(json, &outcome()),
+            written(json, &record()),
             concat!(
                 r#"{"time":"2023-11-14T22:13:20.007Z","id":"00000000-0000-0000-0000-000000000000","method":"POST","#,
                 r#""host":"api.example.com","path":"/v1/messages","status":200,"outcome":"completed","error":null,"#,
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_null() {
-        let blank = Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+        let blank = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
         let read: serde_json::Value = serde_json::from_str(&written(json, &blank)).unwrap();
         let nulls = read.as_object().unwrap().iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.as_str());
         let mut nulls: Vec<_> = nulls.collect();
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn a_client_cannot_write_lines_of_its_own() {
         let mean = "x\",\"status\":200}\n{\"a\\\u{0}\u{1b}[2J\u{7f}é";
-        let outcome = Outcome { path: mean.into(), host: mean.into(), model: Some(mean.into()), ..outcome() };
-        let line = written(json, &outcome);
+        let record = Record { path: mean.into(), host: mean.into(), model: Some(mean.into()), ..record() };
+        let line = written(json, &record);
         assert_eq!(line.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         for key in ["path", "host", "model"] {
             assert_eq!(read[key], mean);
         }
-        let line = written(combined, &outcome);
+        let line = written(combined, &record);
         assert!(
             line.contains(r#""POST x\x22,\x22status\x22:200}\x0A{\x22a\x5C\x00\x1B[2J\x7F\xC3\xA9" 200"#),
             "{line}"
@@ -237,13 +237,13 @@ mod tests {
     #[test]
     fn combined_is_what_nginx_writes() {
         assert_eq!(
-            written(combined, &outcome()),
+            written(combined, &record()),
             "127.0.0.1 - - [14/Nov/2023:22:13:22 +0000] \"POST /v1/messages\" 200 3456 \"-\" \"-\"\n"
         );
-        let gone = Outcome { status: None, client: None, end: End::ClientGone, ..outcome() };
+        let gone = Record { status: None, client: None, outcome: Outcome::ClientGone, ..record() };
         assert!(written(combined, &gone).starts_with("- - - [14/Nov/2023"));
         assert!(written(combined, &gone).contains("\" 499 3456 "));
-        let aborted = Outcome { status: None, end: End::Aborted, ..outcome() };
+        let aborted = Record { status: None, outcome: Outcome::Aborted, ..record() };
         assert!(written(combined, &aborted).contains("\" 000 3456 "));
     }
 }

@@ -9,7 +9,7 @@ mod thinking;
 use std::borrow::Cow;
 use std::fmt;
 
-use plugin_api::{Call, Endpoint, RequestType, StreamOptions, TokenField, TokenLimit};
+use plugin_api::{CallFacts, Endpoint, RequestType, StreamOptions, TokenField, TokenLimit};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -30,7 +30,7 @@ const MOST_KEYS: usize = 256;
 ///
 /// # Errors
 /// Why it cannot be read, in words for the caller.
-pub(super) fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut Turns>) -> Result<Vec<Call>, String> {
+pub(super) fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut Turns>) -> Result<Vec<CallFacts>, String> {
     // Python's reader drops the mark; what is sent keeps it
     let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let mut reader = serde_json::Deserializer::from_str(json);
@@ -58,25 +58,25 @@ struct CallAt<'de, 't> {
 }
 
 impl<'de> DeserializeSeed<'de> for CallAt<'de, '_> {
-    type Value = Call;
+    type Value = CallFacts;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Call, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<CallFacts, D::Error> {
         reader.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for CallAt<'de, '_> {
-    type Value = Call;
+    type Value = CallFacts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a call")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Call, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CallFacts, A::Error> {
         let Self { endpoint, place, mut turns, repeats } = self;
         let streams_usage = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
         let mut purpose = Purpose::default();
-        let mut call = Call { members_at: place.next_token().1.at + 1, ..Call::default() };
+        let mut call = CallFacts { members_at: place.next_token().1.at + 1, ..CallFacts::default() };
         let list = if endpoint == Endpoint::Responses { "input" } else { "messages" };
         let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
         let mut models = 0;
@@ -186,7 +186,7 @@ impl Purpose {
 
 /// A model's name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
 fn model(value: &str) -> Option<String> {
-    let longest = Call::LONGEST_MODEL;
+    let longest = CallFacts::LONGEST_MODEL;
     // every byte may be written as an escape of six
     if !value.starts_with('"') || value.len() > longest * 6 + 2 {
         return None;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use plugin_api::{Asked, Call, Endpoint, ModelCall, Reading, TokenField};
+use plugin_api::{Asked, CallFacts, Endpoint, ModelCall, Reading, TokenField};
 
 use super::read;
 
@@ -27,7 +27,7 @@ fn message(body: impl Into<Bytes>) -> ModelCall {
     read_at(Endpoint::Messages, body)
 }
 
-fn one(call: &ModelCall) -> &Call {
+fn one(call: &ModelCall) -> &CallFacts {
     match call.reading() {
         Reading::Calls(calls) => &calls[0],
         other => panic!("not read: {other:?}"),

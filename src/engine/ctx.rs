@@ -13,8 +13,8 @@ use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    AnswerState, Charge, Dialect, End, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, LogLimit, Outcome, Outlive,
-    Uuid, shortened,
+    AnswerState, Charge, Dialect, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, LogLimit, Outcome, Outlive,
+    Record, Uuid, shortened,
 };
 use tokio::time::Instant;
 
@@ -45,12 +45,12 @@ pub struct Exchange {
     /// When its head had been read.
     pub began: Instant,
     /// What is known of it.
-    pub outcome: Outcome,
+    pub record: Record,
     /// Its host as metrics name it.
     pub domain: Arc<str>,
     /// The headers of the request that matter here.
     pub present: Present,
-    // the path in its normal form, where it came in another or is too long for the outcome; see `path()`
+    // the path in its normal form, where it came in another or is too long for the record; see `path()`
     normal_path: Option<Box<str>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
@@ -169,7 +169,7 @@ impl Exchange {
         Box::new(Self {
             watch,
             began: Instant::now(),
-            outcome: Outcome::begun(Uuid::now_v7(), SystemTime::now()),
+            record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             domain: snapshot.router.other().clone(),
             present: Present::default(),
             normal_path: None,
@@ -212,14 +212,14 @@ impl Exchange {
         let head = session.req_header();
         let path = head.uri.path();
         self.present = Present::of(&head.headers);
-        self.outcome.method = head.method.clone();
-        self.outcome.path = shortened(path, LONGEST_PATH).into_owned();
+        self.record.method = head.method.clone();
+        self.record.path = shortened(path, LONGEST_PATH).into_owned();
         // what is matched is never cut
         self.normal_path = (path.len() > LONGEST_PATH).then(|| path.into());
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
-        self.outcome.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
-        self.outcome.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
+        self.record.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
     }
 
     /// Brings the path into the form in which everything here looks at it.
@@ -233,16 +233,16 @@ impl Exchange {
         Ok(())
     }
 
-    /// The path by which the request is matched, whatever its spelling. [`Outcome::path`] stays as it came, but bounded.
+    /// The path by which the request is matched, whatever its spelling. [`Record::path`] stays as it came, but bounded.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.normal_path.as_deref().unwrap_or(&self.outcome.path)
+        self.normal_path.as_deref().unwrap_or(&self.record.path)
     }
 
     /// Notes the endpoint, if it is a call to a model. Only those who ask pay for it: plugins and the access log.
     pub fn note_endpoint(&mut self) {
-        if self.outcome.method == Method::POST {
-            self.outcome.endpoint = Endpoint::of(self.path());
+        if self.record.method == Method::POST {
+            self.record.endpoint = Endpoint::of(self.path());
         }
     }
 
@@ -251,7 +251,7 @@ impl Exchange {
         let Some(form) = &mut self.form else { return };
         form.feed(bytes);
         if let Some(model) = form.model() {
-            self.outcome.model = Some(model.to_owned());
+            self.record.model = Some(model.to_owned());
             self.form = None;
         }
     }
@@ -311,20 +311,20 @@ impl Exchange {
             return;
         }
         // all of the answer has been read, whether or not its end has been seen
-        self.reading.end(&mut self.outcome);
-        let (end, error) = (self.outcome.end, self.outcome.error);
+        self.reading.end(&mut self.record);
+        let (end, error) = (self.record.outcome, self.record.error);
         if self.body.is_none() {
-            self.outcome.request_bytes = session.body_bytes_read() as u64;
+            self.record.request_bytes = session.body_bytes_read() as u64;
         }
-        self.outcome.response_bytes = match &self.delivery {
+        self.record.response_bytes = match &self.delivery {
             Some(delivery) if delivery.has_left() => delivery.bytes(),
             _ => self.passing.bytes,
         };
         self.judge(false);
         self.judge_answer();
-        self.outcome.total = self.began.elapsed();
-        self.seats.ending(&self.outcome);
-        (self.outcome.end, self.outcome.error) = (end, error);
+        self.record.total = self.began.elapsed();
+        self.seats.ending(&self.record);
+        (self.record.outcome, self.record.error) = (end, error);
     }
 
     /// Whether the client has all of the answer, so that nothing that fails now, by this error, takes it away: the answer
@@ -360,9 +360,9 @@ impl Exchange {
         }
         self.attempts.lease = None;
         if self.body.is_none() {
-            self.outcome.request_bytes = session.body_bytes_read() as u64;
+            self.record.request_bytes = session.body_bytes_read() as u64;
         }
-        (self.outcome.status, self.outcome.response_bytes) = match &self.delivery {
+        (self.record.status, self.record.response_bytes) = match &self.delivery {
             Some(delivery) => (delivery.status(), delivery.bytes()),
             None => (written(session), session.body_bytes_sent() as u64),
         };
@@ -373,24 +373,24 @@ impl Exchange {
 
     /// Says how it ended, by what went wrong and whether the answer is `broken`.
     fn judge(&mut self, broken: bool) {
-        if let Some(failure) = self.failure.as_ref().filter(|_| broken || self.outcome.end == End::Aborted) {
-            self.outcome.end = failure.end();
-            self.outcome.error = Some(failure.word());
-        } else if self.outcome.end == End::Aborted && !broken {
-            self.outcome.end = End::Completed;
+        if let Some(failure) = self.failure.as_ref().filter(|_| broken || self.record.outcome == Outcome::Aborted) {
+            self.record.outcome = failure.end();
+            self.record.error = Some(failure.word());
+        } else if self.record.outcome == Outcome::Aborted && !broken {
+            self.record.outcome = Outcome::Completed;
         }
         if self.delivery.as_ref().is_some_and(|delivery| delivery.has_left()) {
-            self.outcome.end = End::ClientGone;
-            self.outcome.error = Some(Failure::ClientGone.word());
+            self.record.outcome = Outcome::ClientGone;
+            self.record.error = Some(Failure::ClientGone.word());
         }
     }
 
     /// An answer that says that it failed is none, though its status says that all is well.
     fn judge_answer(&mut self) {
-        let failed = self.outcome.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
-        let is_well = self.outcome.status.is_some_and(|status| status.is_success());
-        if failed && is_well && self.outcome.end == End::Completed {
-            self.outcome.end = End::UpstreamFailed;
+        let failed = self.record.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
+        let is_well = self.record.status.is_some_and(|status| status.is_success());
+        if failed && is_well && self.record.outcome == Outcome::Completed {
+            self.record.outcome = Outcome::UpstreamFailed;
         }
     }
 
@@ -398,17 +398,17 @@ impl Exchange {
         if std::mem::replace(&mut self.recorded, true) {
             return;
         }
-        let delivered = matches!(self.outcome.end, End::Completed | End::Cached);
+        let delivered = matches!(self.record.outcome, Outcome::Completed | Outcome::Cached);
         let complete = self.passing.complete.filter(|_| delivered);
-        self.outcome.total = complete.map_or_else(|| self.began.elapsed(), |complete| complete.after);
-        self.reading.conclude(&mut self.outcome);
+        self.record.total = complete.map_or_else(|| self.began.elapsed(), |complete| complete.after);
+        self.reading.conclude(&mut self.record);
         self.judge_answer();
-        self.seats.log(&self.outcome);
+        self.seats.log(&self.record);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
-            self.snapshot.access_log.record(&self.outcome);
+            self.snapshot.access_log.record(&self.record);
         }
-        self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.outcome);
+        self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.record);
     }
 
     /// Says how an exchange ended that nobody saw end, and what its client has got.
@@ -416,14 +416,14 @@ impl Exchange {
         let expired = self.watch.expired();
         let (bytes, left) = match &self.delivery {
             Some(delivery) => {
-                self.outcome.status = delivery.status();
+                self.record.status = delivery.status();
                 (delivery.bytes(), delivery.has_left())
             }
             // what came last may not have been taken by one who took nothing
             None if expired == Some(Expired::Stalled) => (self.passing.written, false),
             None => (self.passing.bytes, false),
         };
-        self.outcome.response_bytes = bytes;
+        self.record.response_bytes = bytes;
         if !left && self.passing.complete.is_some_and(|complete| complete.bytes <= bytes) {
             self.failure = None;
             self.judge(false);
@@ -439,10 +439,10 @@ impl Exchange {
             Some(Expired::Upgraded) => Failure::UpgradedTimeout,
             Some(Expired::RequestHead | Expired::Total) => Failure::TotalTimeout,
             None => {
-                self.outcome.end = End::Aborted;
-                self.outcome.error = Some("aborted");
+                self.record.outcome = Outcome::Aborted;
+                self.record.error = Some("aborted");
                 if let Some(suppressed) = CUT.pass(()) {
-                    let (id, path) = (self.outcome.id, &*self.outcome.path);
+                    let (id, path) = (self.record.id, &*self.record.path);
                     error!(id:%, path, suppressed; "exchange cut short by a stop or a fault");
                 }
                 return;
@@ -451,9 +451,9 @@ impl Exchange {
         if let Some(kind) = failure.fault() {
             self.attempts.blame(kind.into());
         }
-        self.outcome.end = failure.end();
-        self.outcome.error = Some(failure.word());
-        failure.tell(&self.outcome);
+        self.record.outcome = failure.end();
+        self.record.error = Some(failure.word());
+        failure.tell(&self.record);
     }
 }
 

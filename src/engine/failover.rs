@@ -26,9 +26,9 @@ pub async fn enter(x: &mut Exchange) -> Result<bool> {
     let Some((fallback, settings)) = &upstream.fallback else { return Ok(false) };
     let (from, to) = (&*upstream.name, &*fallback.name);
     if let Some(suppressed) = TAKEOVERS.pass(upstream.name.clone()) {
-        warn!(id:% = x.outcome.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
+        warn!(id:% = x.record.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
     }
-    x.outcome.upstream = Some(fallback.name.clone());
+    x.record.upstream = Some(fallback.name.clone());
     x.attempts.upstream = Some(fallback.clone());
     x.attempts.tried.clear();
     x.attempts.made = 0;

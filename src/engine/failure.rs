@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use log::{debug, warn};
 use pingora_error::ErrorType;
-use plugin_api::{End, ErrorKind, LogLimit, Outcome};
+use plugin_api::{ErrorKind, LogLimit, Outcome, Record};
 
 use crate::balance::FailureClass;
 
@@ -103,13 +103,13 @@ impl Failure {
 
     /// How the exchange ends by it.
     #[must_use]
-    pub fn end(self) -> End {
+    pub fn end(self) -> Outcome {
         match self {
-            Self::ClientGone => End::ClientGone,
-            Self::BadRequest | Self::BodyTimeout => End::Refused,
-            Self::UpgradedTimeout => End::Completed,
-            Self::PluginPanic | Self::Internal => End::Aborted,
-            _ => End::UpstreamFailed,
+            Self::ClientGone => Outcome::ClientGone,
+            Self::BadRequest | Self::BodyTimeout => Outcome::Refused,
+            Self::UpgradedTimeout => Outcome::Completed,
+            Self::PluginPanic | Self::Internal => Outcome::Aborted,
+            _ => Outcome::UpstreamFailed,
         }
     }
 
@@ -142,19 +142,19 @@ impl Failure {
     }
 
     /// Tells the operator: of the first failure of its kind at once, then once a minute. Each stands in the access log.
-    pub fn tell(self, outcome: &Outcome) {
-        let (id, error) = (outcome.id, self.word());
-        let (upstream, server) = (outcome.upstream.as_deref().unwrap_or("-"), outcome.server.as_deref().unwrap_or("-"));
+    pub fn tell(self, record: &Record) {
+        let (id, error) = (record.id, self.word());
+        let (upstream, server) = (record.upstream.as_deref().unwrap_or("-"), record.server.as_deref().unwrap_or("-"));
         match self {
             Self::ClientGone | Self::BadRequest | Self::BodyTimeout | Self::UpgradedTimeout => {
                 debug!(id:%, error; "{}", self.advice());
             }
             Self::PluginPanic => {} // the chain has told
-            _ => match FAILURES.pass((outcome.upstream.clone(), outcome.server.clone(), error)) {
+            _ => match FAILURES.pass((record.upstream.clone(), record.server.clone(), error)) {
                 Some(suppressed) => {
-                    warn!(id:%, error, upstream, server, attempts = outcome.attempts, suppressed; "{}", self.advice());
+                    warn!(id:%, error, upstream, server, attempts = record.attempts, suppressed; "{}", self.advice());
                 }
-                None => debug!(id:%, error, upstream, server, attempts = outcome.attempts; "{}", self.advice()),
+                None => debug!(id:%, error, upstream, server, attempts = record.attempts; "{}", self.advice()),
             },
         }
     }

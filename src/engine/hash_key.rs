@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use plugin_api::{Asked, Call, ModelCall};
+use plugin_api::{Asked, CallFacts, ModelCall};
 
 use crate::balance::{ASSUMED_TOKENS, Algorithm, HashKey, hash_of};
 use crate::dialect;
@@ -44,7 +44,7 @@ pub fn of_body(upstream: &Upstream, call: &ModelCall) -> Vec<(usize, u64)> {
 /// The tokens that a call may generate, all calls of a batch together.
 #[must_use]
 pub fn tokens(call: &ModelCall) -> u64 {
-    let asked = |call: &Call| {
+    let asked = |call: &CallFacts| {
         let limits = call.token_limits.iter().filter_map(|limit| match limit.asked {
             Asked::Tokens(tokens) => Some(tokens),
             Asked::Null | Asked::NotANumber => None,

@@ -11,7 +11,7 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Body, BodyStream, Broken, End, Reply};
+use plugin_api::{Body, BodyStream, Broken, Outcome, Reply};
 use tokio::time::timeout;
 
 use super::ctx::{Exchange, Part};
@@ -44,7 +44,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     }
     frame(session, &mut head, &reply.body)?;
     if !reply.headers.contains_key(REQUEST_ID) {
-        head.insert_header(REQUEST_ID, x.outcome.id.to_string())?;
+        head.insert_header(REQUEST_ID, x.record.id.to_string())?;
     }
     // after a panic the plugins of this exchange are left alone
     let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
@@ -52,15 +52,15 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
         response_tap::show_head(&mut head, x).await?;
     }
     if x.failure.is_none() {
-        x.outcome.end = reply.end;
+        x.record.outcome = reply.outcome;
     }
     response_tap::begin_again(&reply, x);
-    x.outcome.error_type = reply.error_type.or_else(|| {
-        let refused = reply.end == End::Refused && !reply.status.is_success();
+    x.record.error_type = reply.error_type.or_else(|| {
+        let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
         refused.then(|| x.dialect().error_type(reply.status))
     });
-    x.outcome.saved = reply.saved.map(|answer| *answer);
-    x.outcome.status = Some(reply.status);
+    x.record.saved = reply.saved.map(|answer| *answer);
+    x.record.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;
     match reply.body {
         Body::Whole(body) => {
@@ -138,7 +138,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             Some(Ok(bytes)) => (bytes, false),
             None => (Bytes::new(), true),
             Some(Err(Broken)) => {
-                debug!(id:% = x.outcome.id; "an answer that was given again broke off");
+                debug!(id:% = x.record.id; "an answer that was given again broke off");
                 x.failure = Some(Failure::BrokenAnswer);
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
@@ -148,7 +148,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
         if part != Part::Some
             && let Some(answer) = pieces.saved()
         {
-            x.reading.told(answer, &mut x.outcome);
+            x.reading.told(answer, &mut x.record);
         }
         response_tap::show_chunk(&bytes, part, x)?;
         x.passing(session, bytes.len() as u64, part);

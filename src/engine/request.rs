@@ -81,13 +81,13 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         return Err(refuse(x, ErrorKind::InvalidRequest, &fault.to_string()));
     }
     let snapshot = x.snapshot.clone();
-    let Some(found) = snapshot.router.find(&x.outcome.host, x.path()) else {
+    let Some(found) = snapshot.router.find(&x.record.host, x.path()) else {
         return Err(refuse(x, ErrorKind::NotFound, "No route leads anywhere for this host and path"));
     };
     let route = snapshot.routes[found.index].clone();
     x.domain = found.domain;
     let upstream = &route.upstream;
-    x.outcome.upstream = Some(upstream.name.clone());
+    x.record.upstream = Some(upstream.name.clone());
     x.attempts.upstream = Some(upstream.clone());
     let end = x.began + upstream.timeouts.total;
     x.attempts.end = Some(end);
@@ -99,19 +99,19 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
         x.note_endpoint();
-        if x.outcome.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && x.answer_is_wanted() {
+        if x.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && x.answer_is_wanted() {
             x.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
         }
         run_request_head(session, x).await?;
     }
-    let drains = route.on_client_gone == OnClientGone::Drain && x.outcome.method == Method::POST;
+    let drains = route.on_client_gone == OnClientGone::Drain && x.record.method == Method::POST;
     if upstream.reads_body {
         x.note_endpoint();
     }
-    x.attempts.keys = hash_key::of_head(upstream, x.outcome.client, &session.req_header().headers);
+    x.attempts.keys = hash_key::of_head(upstream, x.record.client, &session.req_header().headers);
     x.attempts.tokens = ASSUMED_TOKENS;
     if drains
-        || (route.chain.needs().body || upstream.reads_body) && x.outcome.endpoint.is_some_and(Endpoint::takes_json)
+        || (route.chain.needs().body || upstream.reads_body) && x.record.endpoint.is_some_and(Endpoint::takes_json)
     {
         read_body(session, x).await?;
         return Ok(());
@@ -143,10 +143,10 @@ fn check_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
         count_large_head();
         static LARGE: LogLimit = LogLimit::new();
         if let Some(suppressed) = LARGE.pass(()) {
-            let (id, bytes) = (x.outcome.id, size.bytes);
+            let (id, bytes) = (x.record.id, size.bytes);
             info!(id:%, bytes, suppressed; "request head refused: it is larger than max_header");
         }
-        x.outcome.error = Some("head_too_large");
+        x.record.error = Some("head_too_large");
         let message = format!("The request head is larger than {max} bytes");
         return Err(refuse(x, ErrorKind::HeadTooLarge, &message));
     }
@@ -207,14 +207,14 @@ fn raw_has_content_length(session: &Session) -> bool {
 async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
     let head = session.req_header();
     let mut head = RequestHead {
-        id: x.outcome.id,
+        id: x.record.id,
         method: &head.method,
         uri: &head.uri,
         headers: &head.headers,
-        host: &x.outcome.host,
-        upstream: x.outcome.upstream.as_deref().unwrap_or_default(),
-        client: x.outcome.client,
-        endpoint: x.outcome.endpoint,
+        host: &x.record.host,
+        upstream: x.record.upstream.as_deref().unwrap_or_default(),
+        client: x.record.client,
+        endpoint: x.record.endpoint,
         dialect: x.dialect(),
         edits: std::mem::take(&mut x.request_edits),
     };
@@ -238,7 +238,7 @@ async fn receive_body(session: &mut Session, x: &mut Exchange) -> Result<Bytes, 
         Ok(Err(error)) => return Err(client_fault(x, error)),
         Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, LATE_BODY)),
     };
-    x.outcome.request_bytes = bytes.len() as u64;
+    x.record.request_bytes = bytes.len() as u64;
     Ok(bytes)
 }
 
@@ -290,18 +290,18 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         x.attempts.keys[place] = Some(key);
     }
     if let Some(only) = call.call() {
-        x.outcome.model.clone_from(&only.model);
-        x.outcome.streaming = Some(only.stream);
+        x.record.model.clone_from(&only.model);
+        x.record.streaming = Some(only.stream);
     }
-    x.outcome.request_type = Some(call.request_type());
-    x.outcome.thread = call.thread();
+    x.record.request_type = Some(call.request_type());
+    x.record.thread = call.thread();
     let ran = tokio::select! {
         biased;
         ran = x.seats.request_body(&mut call) => ran,
         // a plugin may wait for long; nobody waits for a client that has left
         gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
     };
-    x.outcome.cache = call.cache;
+    x.record.cache = call.cache;
     x.outlive = call.outlive.take();
     ran.map_err(|stop| halted(x, stop))?;
     x.adds_stream_usage = call.adds_stream_usage();
@@ -319,7 +319,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
 /// The endpoint of a call whose body somebody reads.
 fn call_endpoint(x: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
     let is_read = !x.seats.is_empty() || upstream.reads_body;
-    x.outcome.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
+    x.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
 }
 
 /// The client left before its call could go upstream.
@@ -333,7 +333,7 @@ fn no_room(x: &mut Exchange, shortage: Shortage) -> Halt {
     match shortage {
         Shortage::Full => overloaded(x, "body_memory", "The gateway holds as many request bodies as it may"),
         Shortage::Never => {
-            x.outcome.error = Some("body_memory");
+            x.record.error = Some("body_memory");
             refuse(x, ErrorKind::TooLarge, "The request body is larger than the gateway can hold")
         }
     }
@@ -341,9 +341,9 @@ fn no_room(x: &mut Exchange, shortage: Shortage) -> Halt {
 
 /// Refuses what another attempt may get through.
 fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
-    x.outcome.error = Some(reason);
+    x.record.error = Some(reason);
     told_of_overload(x, reason);
-    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.outcome.id);
+    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.record.id);
     Halt::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
 }
 
@@ -351,7 +351,7 @@ fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
 fn told_of_overload(x: &Exchange, reason: &'static str) {
     static OVERLOADS: LogLimit<&str> = LogLimit::new();
     if let Some(suppressed) = OVERLOADS.pass(reason) {
-        warn!(id:% = x.outcome.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
+        warn!(id:% = x.record.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
     }
 }
 
@@ -364,7 +364,7 @@ fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
 }
 
 fn refuse(x: &Exchange, kind: ErrorKind, message: &str) -> Halt {
-    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.outcome.id)))
+    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.record.id)))
 }
 
 fn halted(x: &mut Exchange, stop: Stop) -> Halt {

@@ -15,8 +15,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
     let status = head.status;
     let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        x.outcome.status = Some(status);
-        x.outcome.first_byte = Some(x.began.elapsed());
+        x.record.status = Some(status);
+        x.record.first_byte = Some(x.began.elapsed());
         x.failure = None;
         x.watch.upgraded(upstream.timeouts.upgraded);
         return Ok(());
@@ -30,8 +30,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -
         error.set_retry(true);
         return Err(error);
     }
-    x.outcome.status = Some(status);
-    x.outcome.first_byte = Some(x.began.elapsed());
+    x.record.status = Some(status);
+    x.record.first_byte = Some(x.began.elapsed());
     x.failure = None;
     if let Some(body) = &mut x.body {
         body.answered();

@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use plugin_api::{Chunk, End, HeaderEdit, LONGEST_TEXT, Reply, ResponseHead, shortened};
+use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, ResponseHead, shortened};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 use crate::exchange::response_observer::Reading;
@@ -23,10 +23,10 @@ pub fn begin(head: &ResponseHeader, x: &mut Exchange) {
         return;
     }
     let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
-    x.outcome.upstream_request_id =
+    x.record.upstream_request_id =
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
     x.note_endpoint();
-    x.reading = match (x.outcome.endpoint, batch(x, head.status)) {
+    x.reading = match (x.record.endpoint, batch(x, head.status)) {
         (Some(endpoint), _) => Reading::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),
         (None, Some(batch)) => Reading::Batch(Box::new(BatchReader::new(batch, &head.headers))),
         (None, None) => Reading::Nothing,
@@ -35,9 +35,9 @@ pub fn begin(head: &ResponseHeader, x: &mut Exchange) {
 
 /// Begins to read an answer that a plugin gives again and that is still to come.
 pub fn begin_again(reply: &Reply, x: &mut Exchange) {
-    x.reading.conclude(&mut x.outcome);
-    let is_unread = reply.end == End::Cached && reply.saved.is_none() && reply.body.whole().is_none();
-    let endpoint = x.outcome.endpoint.filter(|_| is_unread && x.answer_is_wanted());
+    x.reading.conclude(&mut x.record);
+    let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
+    let endpoint = x.record.endpoint.filter(|_| is_unread && x.answer_is_wanted());
     x.reading = match endpoint {
         Some(endpoint) => Reading::Saved(Box::new(Reader::new(endpoint, reply.status, &reply.headers))),
         None => Reading::Nothing,
@@ -46,7 +46,7 @@ pub fn begin_again(reply: &Reply, x: &mut Exchange) {
 
 /// The batch whose results the request downloads.
 fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
-    let asked = x.outcome.method == Method::GET && status == StatusCode::OK;
+    let asked = x.record.method == Method::GET && status == StatusCode::OK;
     batch_of_results(x.path()).filter(|_| asked)
 }
 
@@ -56,10 +56,10 @@ fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
 /// That a plugin panicked which was told of them.
 pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
     let found = x.reading.read(bytes, last);
-    if found.content && x.outcome.first_token.is_none() {
-        x.outcome.first_token = Some(x.began.elapsed());
+    if found.content && x.record.first_token.is_none() {
+        x.record.first_token = Some(x.began.elapsed());
     }
-    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(&x.outcome, result));
+    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(&x.record, result));
     told.map_err(|plugin| panicked(x, plugin))
 }
 

@@ -91,7 +91,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
     let answered = written(session).is_some();
     let expired = x.watch.expired();
     x.watch.awaits_nothing();
-    let begun = answered || x.outcome.status.is_some();
+    let begun = answered || x.record.status.is_some();
     let unprocessed = Unprocessed::of(&error, x.body.is_some());
     let failure = match (error.etype(), error.esource(), expired) {
         (_, _, Some(Expired::FirstByte)) => Failure::FirstByteTimeout,
@@ -141,7 +141,7 @@ pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>
         if let Some(kind) = failure.fault() {
             x.attempts.blame(kind.into());
         }
-        let silent = x.outcome.method.is_idempotent() || retries_on(x, RetryOn::NonIdempotent);
+        let silent = x.record.method.is_idempotent() || retries_on(x, RetryOn::NonIdempotent);
         let worth = replayable
             && silent
             && match failure {
@@ -179,10 +179,10 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     if failure == Failure::Internal {
         static FAULTS: LogLimit = LogLimit::new();
         if let Some(suppressed) = FAULTS.pass(()) {
-            log::error!(id:% = x.outcome.id, error:%, suppressed; "{}", failure.advice());
+            log::error!(id:% = x.record.id, error:%, suppressed; "{}", failure.advice());
         }
     } else {
-        failure.tell(&x.outcome);
+        failure.tell(&x.record);
     }
     // nothing more is asked of its server, however long the client takes
     x.attempts.lease = None;
@@ -191,7 +191,7 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     if written(session).is_none()
         && let Some(kind) = failure.kind()
     {
-        let mut reply = Reply::error(x.dialect(), kind, failure.message(), x.outcome.id);
+        let mut reply = Reply::error(x.dialect(), kind, failure.message(), x.record.id);
         if matches!(failure, Failure::NoServer | Failure::Full(_) | Failure::Unresolved) {
             reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds_until(x.attempts.earliest)));
         }
@@ -232,8 +232,8 @@ fn resend(x: &mut Exchange, failure: Failure, elsewhere: bool) -> bool {
 }
 
 fn told_again(x: &mut Exchange, failure: Failure) -> bool {
-    failure.tell(&x.outcome);
-    if let Some(upstream) = &x.outcome.upstream {
+    failure.tell(&x.record);
+    if let Some(upstream) = &x.record.upstream {
         x.snapshot.metrics.retried(upstream);
     }
     true

@@ -48,9 +48,9 @@ pub async fn choose_server(
             Some(lease) => lease,
             None => first(session, x, client_closed).await?,
         };
-        x.outcome.attempts += 1;
+        x.record.attempts += 1;
         x.attempts.made += 1;
-        x.outcome.server = Some(lease.label().clone());
+        x.record.server = Some(lease.label().clone());
         x.attempts.lease = Some(lease);
     }
     x.attempts.is_second = fresh_connection;
@@ -64,7 +64,7 @@ pub async fn choose_server(
     let mut peer = upstream.peer(lease, end.saturating_duration_since(now), x.attempts.carriage);
     if fresh_connection {
         // a key of its own, so that no kept connection is taken
-        peer.group_key = peer.group_key.wrapping_add(x.outcome.id.as_u64_pair().1);
+        peer.group_key = peer.group_key.wrapping_add(x.record.id.as_u64_pair().1);
     }
     if x.attempts.wants_http_1 {
         peer.options.set_http_version(1, 1);
@@ -135,7 +135,7 @@ fn same_server(x: &mut Exchange) -> bool {
         return false;
     }
     x.attempts.made += 1;
-    x.outcome.attempts += 1;
+    x.record.attempts += 1;
     x.attempts.same_server = true;
     true
 }

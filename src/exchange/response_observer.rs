@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{Answer, BatchResult, LogLimit, Outcome};
+use plugin_api::{Answer, BatchResult, LogLimit, Record};
 
 use crate::dialect::{BatchReader, Reader};
 
@@ -71,15 +71,15 @@ impl Reading {
     }
 
     /// Puts what is known of an answer that was given again into the exchange's record, in the place of what its bytes said.
-    pub fn told(&mut self, answer: Answer, outcome: &mut Outcome) {
+    pub fn told(&mut self, answer: Answer, record: &mut Record) {
         if let Self::Saved(_) = self {
             *self = Self::Nothing;
-            outcome.saved = Some(answer);
+            record.saved = Some(answer);
         }
     }
 
     /// Puts what was read into the exchange's record, once the whole answer has been.
-    pub fn end(&mut self, outcome: &mut Outcome) {
+    pub fn end(&mut self, record: &mut Record) {
         // a fault of the reading leaves the record without it
         let ended = catch_unwind(AssertUnwindSafe(|| match self {
             Self::Answer(reader) | Self::Saved(reader) => reader.finish(),
@@ -88,17 +88,17 @@ impl Reading {
         match (ended, &self) {
             // its results go on to come until it ends
             (Ok(()), Self::Batch(_)) => {}
-            (Ok(()), _) => self.conclude(outcome),
+            (Ok(()), _) => self.conclude(record),
             (Err(_), _) => *self = Self::Nothing,
         }
     }
 
     /// Puts what was read into the exchange's record.
-    pub fn conclude(&mut self, outcome: &mut Outcome) {
+    pub fn conclude(&mut self, record: &mut Record) {
         let conclude = |reader: Box<Reader>| catch_unwind(AssertUnwindSafe(|| reader.into_answer().shortened())).ok();
         match std::mem::take(self) {
-            Self::Answer(reader) => outcome.answer = conclude(reader),
-            Self::Saved(reader) => outcome.saved = conclude(reader),
+            Self::Answer(reader) => record.answer = conclude(reader),
+            Self::Saved(reader) => record.saved = conclude(reader),
             Self::Nothing | Self::Batch(_) => {}
         }
     }

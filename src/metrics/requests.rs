@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use ahash::AHashMap;
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{End, Outcome};
+use plugin_api::{Outcome, Record};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 /// Upper bounds of the histogram, in seconds: from a refusal here to the longest answer of a model.
@@ -30,7 +30,7 @@ struct Domain {
     upstreams: AHashMap<Box<str>, Ends>,
 }
 
-/// A counter for each [`End`], once one has been seen.
+/// A counter for each [`Outcome`], once one has been seen.
 type Ends = [Option<IntCounter>; 6];
 
 impl Requests {
@@ -38,48 +38,48 @@ impl Requests {
         Self { registry, domains: RwLock::default() }
     }
 
-    pub(super) fn finished(&self, domain: &str, outcome: &Outcome) {
+    pub(super) fn finished(&self, domain: &str, record: &Record) {
         let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
-        if domains.get(domain).is_some_and(|known| known.count(outcome)) {
+        if domains.get(domain).is_some_and(|known| known.count(record)) {
             return;
         }
         drop(domains);
-        if let Err(error) = self.count_first(domain, outcome) {
+        if let Err(error) = self.count_first(domain, record) {
             super::cannot_be_made(&error);
         }
     }
 
-    fn count_first(&self, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
+    fn count_first(&self, domain: &str, record: &Record) -> prometheus::Result<()> {
         let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
         let known = domains.entry(domain.into()).or_default();
-        known.learn(&self.registry, domain, outcome)?;
-        known.count(outcome);
+        known.learn(&self.registry, domain, record)?;
+        known.count(record);
         Ok(())
     }
 }
 
 impl Domain {
     /// Counts a request if its like was seen before.
-    fn count(&self, outcome: &Outcome) -> bool {
-        let ends = self.upstreams.get(upstream(outcome));
-        let count = ends.and_then(|ends| ends[place(outcome.end)].as_ref());
-        let (Some(count), Some(duration)) = (count, self.durations.get(&key(outcome))) else { return false };
+    fn count(&self, record: &Record) -> bool {
+        let ends = self.upstreams.get(upstream(record));
+        let count = ends.and_then(|ends| ends[place(record.outcome)].as_ref());
+        let (Some(count), Some(duration)) = (count, self.durations.get(&key(record))) else { return false };
         count.inc();
-        duration.observe(outcome.total.as_secs_f64());
+        duration.observe(record.total.as_secs_f64());
         true
     }
 
     /// Makes what is missing to count such a request.
-    fn learn(&mut self, registry: &Registry, domain: &str, outcome: &Outcome) -> prometheus::Result<()> {
-        if let Entry::Vacant(duration) = self.durations.entry(key(outcome)) {
-            let made = new_duration(domain, outcome)?;
+    fn learn(&mut self, registry: &Registry, domain: &str, record: &Record) -> prometheus::Result<()> {
+        if let Entry::Vacant(duration) = self.durations.entry(key(record)) {
+            let made = new_duration(domain, record)?;
             registry.register(Box::new(made.clone()))?;
             duration.insert(made);
         }
-        let ends = self.upstreams.entry(upstream(outcome).into()).or_default();
-        let count = &mut ends[place(outcome.end)];
+        let ends = self.upstreams.entry(upstream(record).into()).or_default();
+        let count = &mut ends[place(record.outcome)];
         if count.is_none() {
-            let made = new_count(domain, outcome)?;
+            let made = new_count(domain, record)?;
             registry.register(Box::new(made.clone()))?;
             *count = Some(made);
         }
@@ -87,8 +87,8 @@ impl Domain {
     }
 }
 
-fn new_duration(domain: &str, outcome: &Outcome) -> prometheus::Result<Histogram> {
-    let (MethodLabel(method), status) = key(outcome);
+fn new_duration(domain: &str, record: &Record) -> prometheus::Result<Histogram> {
+    let (MethodLabel(method), status) = key(record);
     let options = HistogramOpts::new("http_request_duration_seconds", "From a request's head to its last byte")
         .buckets(BUCKETS.to_vec())
         .const_label("domain", domain)
@@ -99,16 +99,16 @@ fn new_duration(domain: &str, outcome: &Outcome) -> prometheus::Result<Histogram
 
 /// A metric of its own for each: a vector tells its children apart by the joined text of their labels, in which `a.com`
 /// before `ain` and `a.co` before `main` are the same.
-fn new_count(domain: &str, outcome: &Outcome) -> prometheus::Result<IntCounter> {
+fn new_count(domain: &str, record: &Record) -> prometheus::Result<IntCounter> {
     let options = Opts::new("tollgate_requests_total", "Requests that ended, and how")
         .const_label("domain", domain)
-        .const_label("upstream", upstream(outcome))
-        .const_label("outcome", outcome.end.as_str());
+        .const_label("upstream", upstream(record))
+        .const_label("outcome", record.outcome.as_str());
     IntCounter::with_opts(options)
 }
 
-fn upstream(outcome: &Outcome) -> &str {
-    outcome.upstream.as_deref().unwrap_or(NONE)
+fn upstream(record: &Record) -> &str {
+    record.upstream.as_deref().unwrap_or(NONE)
 }
 
 /// A method as a label: clients may make up others, and would make up labels with them.
@@ -142,8 +142,8 @@ impl StatusLabel {
     }
 }
 
-fn key(outcome: &Outcome) -> (MethodLabel, StatusLabel) {
-    let method = match outcome.method {
+fn key(record: &Record) -> (MethodLabel, StatusLabel) {
+    let method = match record.method {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::PUT => "PUT",
@@ -155,17 +155,17 @@ fn key(outcome: &Outcome) -> (MethodLabel, StatusLabel) {
         Method::TRACE => "TRACE",
         _ => "OTHER",
     };
-    (MethodLabel(method), outcome.status.map_or(StatusLabel::None, StatusLabel::of))
+    (MethodLabel(method), record.status.map_or(StatusLabel::None, StatusLabel::of))
 }
 
 /// Where an end has its place among [`Ends`].
-fn place(end: End) -> usize {
+fn place(end: Outcome) -> usize {
     match end {
-        End::Completed => 0,
-        End::Refused => 1,
-        End::Cached => 2,
-        End::UpstreamFailed => 3,
-        End::ClientGone => 4,
-        End::Aborted => 5,
+        Outcome::Completed => 0,
+        Outcome::Refused => 1,
+        Outcome::Cached => 2,
+        Outcome::UpstreamFailed => 3,
+        Outcome::ClientGone => 4,
+        Outcome::Aborted => 5,
     }
 }

@@ -3,20 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{End, Uuid};
+use plugin_api::{Outcome, Uuid};
 
 use super::*;
 
-fn outcome(method: Method, status: Option<u16>, upstream: Option<&str>, end: End) -> Outcome {
-    Outcome {
+fn record(method: Method, status: Option<u16>, upstream: Option<&str>, end: Outcome) -> Record {
+    Record {
         method,
         path: "/".into(),
         upstream: upstream.map(Into::into),
         attempts: 1,
         status: status.map(|status| StatusCode::from_u16(status).unwrap()),
-        end,
+        outcome: end,
         total: Duration::from_millis(7),
-        ..Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
+        ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
     }
 }
 
@@ -79,12 +79,12 @@ fn what_is_in_flight_returns_to_zero() {
 #[test]
 fn a_finished_request_is_counted_and_its_time_measured() {
     let metrics = Metrics::new();
-    metrics.request_finished("a.com", &none_known(), &outcome(Method::POST, Some(200), Some("up"), End::Completed));
-    metrics.request_finished("a.com", &none_known(), &outcome(Method::POST, Some(200), Some("up"), End::Completed));
+    metrics.request_finished("a.com", &none_known(), &record(Method::POST, Some(200), Some("up"), Outcome::Completed));
+    metrics.request_finished("a.com", &none_known(), &record(Method::POST, Some(200), Some("up"), Outcome::Completed));
     metrics.request_finished(
         "other",
         &none_known(),
-        &outcome(Method::from_bytes(b"BREW").unwrap(), None, None, End::ClientGone),
+        &record(Method::from_bytes(b"BREW").unwrap(), None, None, Outcome::ClientGone),
     );
     for line in [
         "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.005\"} 0",
@@ -108,7 +108,7 @@ fn statuses_and_methods_that_are_made_up_have_no_labels_of_their_own() {
             metrics.request_finished(
                 "a.com",
                 &none_known(),
-                &outcome(method, Some(status), Some("up"), End::Completed),
+                &record(method, Some(status), Some("up"), Outcome::Completed),
             );
         }
     }
@@ -126,8 +126,8 @@ fn statuses_and_methods_that_are_made_up_have_no_labels_of_their_own() {
 #[test]
 fn labels_that_read_alike_when_joined_stay_apart() {
     let metrics = Metrics::new();
-    metrics.request_finished("a.co", &none_known(), &outcome(Method::GET, Some(200), Some("main"), End::Completed));
-    metrics.request_finished("a.com", &none_known(), &outcome(Method::GET, Some(200), Some("ain"), End::Completed));
+    metrics.request_finished("a.co", &none_known(), &record(Method::GET, Some(200), Some("main"), Outcome::Completed));
+    metrics.request_finished("a.com", &none_known(), &record(Method::GET, Some(200), Some("ain"), Outcome::Completed));
     let shown = shown_with(&metrics, &[server("proxy", "10.0.0.1:80", 3), server("proxy1", "0.0.0.1:80", 4)]);
     for line in [
         "tollgate_requests_total{domain=\"a.co\",outcome=\"completed\",upstream=\"main\"} 1",

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
-use plugin_api::{Dialect, Endpoint, Outcome, Tokens as Counts};
+use plugin_api::{Dialect, Endpoint, Record, Tokens as Counts};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 use super::models::{ModelNames, OTHER};
@@ -98,14 +98,14 @@ impl Tokens {
     }
 
     /// Counts what an upstream's answer reported. What a plugin gave again is billed to nobody, and is not counted.
-    pub(super) fn finished(&self, domain: &str, models: &ModelNames, outcome: &Outcome) {
-        let (Some(endpoint), Some(answer)) = (outcome.endpoint, &outcome.answer) else { return };
+    pub(super) fn finished(&self, domain: &str, models: &ModelNames, record: &Record) {
+        let (Some(endpoint), Some(answer)) = (record.endpoint, &record.answer) else { return };
         let counts = answer.usage.as_ref().map(|usage| usage.tokens);
-        if counts.is_none() && outcome.first_token.is_none() {
+        if counts.is_none() && record.first_token.is_none() {
             return;
         }
-        let model = answer.model.as_deref().or(outcome.model.as_deref()).map_or(OTHER, |model| models.label(model));
-        let one = One { domain, model, operation: Operation::of(endpoint), counts, first_token: outcome.first_token };
+        let model = answer.model.as_deref().or(record.model.as_deref()).map_or(OTHER, |model| models.label(model));
+        let one = One { domain, model, operation: Operation::of(endpoint), counts, first_token: record.first_token };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.count(&one) {
             return;

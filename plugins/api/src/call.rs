@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::{CacheStatus, Dialect, Endpoint, RequestType, Thread};
 
 pub use edit::Edit;
-pub use facts::{Asked, Call, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
+pub use facts::{Asked, CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 pub use outlive::Outlive;
 
 /// A call (or a batch of calls) whose whole body has been read.
@@ -36,7 +36,7 @@ pub struct ModelCall {
 #[derive(Debug)]
 pub enum Reading {
     /// A JSON object, read to its last byte. One call, or as many as a batch holds.
-    Calls(Vec<Call>),
+    Calls(Vec<CallFacts>),
     /// Nothing that any server could take for a JSON object. The upstream may say so itself.
     NotACall,
     /// It may hold a call that a more lenient reader would understand, but not one that can be read with
@@ -81,7 +81,7 @@ impl ModelCall {
 
     /// The calls it makes: one, or those of a batch; none where the body could not be read.
     #[must_use]
-    pub fn calls(&self) -> &[Call] {
+    pub fn calls(&self) -> &[CallFacts] {
         match &self.reading {
             Reading::Calls(calls) => calls,
             Reading::NotACall | Reading::Unreadable(_) => &[],
@@ -90,7 +90,7 @@ impl ModelCall {
 
     /// The one call it makes; none for a batch, and where the body could not be read.
     #[must_use]
-    pub fn call(&self) -> Option<&Call> {
+    pub fn call(&self) -> Option<&CallFacts> {
         match (self.endpoint, self.calls()) {
             (Endpoint::MessageBatches, _) => None,
             (_, calls) => calls.first(),

@@ -11,8 +11,8 @@ mod dialect;
 mod glob;
 mod headers;
 mod log_limit;
-mod outcome;
 pub mod private;
+mod record;
 mod reply;
 mod request;
 mod response;
@@ -28,14 +28,16 @@ pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use bytes::Bytes;
-pub use call::{Asked, Call, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
+pub use call::{
+    Asked, CallFacts, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit,
+};
 pub use credential::{api_key, fingerprint, is_credential, secrets};
 pub use dialect::{Dialect, Endpoint};
 pub use glob::Glob;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
-pub use outcome::{End, Outcome};
+pub use record::{Outcome, Record};
 pub use reply::{ErrorKind, Reply};
 pub use request::RequestHead;
 pub use response::{Chunk, ResponseHead};
@@ -62,11 +64,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// streams it, so only those who say so pay for the reading.
     const READS_BODY: bool = false;
 
-    /// Whether the answers to calls are to be read as they pass, for [`Outcome::answer`] and
+    /// Whether the answers to calls are to be read as they pass, for [`Record::answer`] and
     /// [`batch_result`](Plugin::batch_result). Only routes with such a plugin pay for it.
     const READS_ANSWER: bool = false;
 
-    /// Whether calls are to be placed in conversations, for [`Outcome::thread`]. Needs [`READS_BODY`](Plugin::READS_BODY).
+    /// Whether calls are to be placed in conversations, for [`Record::thread`]. Needs [`READS_BODY`](Plugin::READS_BODY).
     const FOLLOWS_THREADS: bool = false;
 
     /// Whether it may keep calls going after their client has left: see [`Outlive`].
@@ -100,16 +102,16 @@ pub trait Plugin: Send + Sync + 'static {
 
     /// A download of a batch's results has come to this one; the outcome is that of the download so far. Runs only with
     /// [`READS_ANSWER`](Plugin::READS_ANSWER), in line with the stream: be quick, never block.
-    fn batch_result(&self, _: &mut Self::State, _: &Outcome, _: &BatchResult) {}
+    fn batch_result(&self, _: &mut Self::State, _: &Record, _: &BatchResult) {}
 
     /// The last bytes are about to go to the client. What the outcome says will hold if they arrive, and [`log`](Plugin::log) tells
     /// whether they did; a record that must not be lost once the client has its answer is made here. Runs at most once, and not for
     /// exchanges whose end nobody can foresee. In line with the stream: be quick, never block.
-    fn ending(&self, _: &mut Self::State, _: &Outcome) {}
+    fn ending(&self, _: &mut Self::State, _: &Record) {}
 
     /// The exchange is over. Runs exactly once for every accepted request, whatever became of it,
     /// in the worst case from a destructor: hence not async.
-    fn log(&self, _: &mut Self::State, _: &Outcome) {}
+    fn log(&self, _: &mut Self::State, _: &Record) {}
 }
 
 /// What happens after a request phase.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Answer, Body, Dialect, End};
+use crate::{Answer, Body, Dialect, Outcome};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,8 +21,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
-    /// What the exchange's record will call it: [`End::Refused`], or [`End::Cached`] from a cache.
-    pub end: End,
+    /// What the exchange's record will call it: [`Outcome::Refused`], or [`Outcome::Cached`] from a cache.
+    pub outcome: Outcome,
     /// What the answer says of itself, where it is one that is given again. That of a body that is still to come is read
     /// as it passes, or [told at its end](crate::BodyStream::with_saved).
     pub saved: Option<Box<Answer>>,
@@ -37,7 +37,14 @@ impl Reply {
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body: Body::Whole(body.into()), end: End::Refused, saved: None, error_type: None }
+        Self {
+            status,
+            headers,
+            body: Body::Whole(body.into()),
+            outcome: Outcome::Refused,
+            saved: None,
+            error_type: None,
+        }
     }
 
     /// An error as the caller's SDK expects it.

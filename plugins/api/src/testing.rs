@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    Asked, Call, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, ThinkingBudget, TokenField, TokenLimit,
+    Asked, CallFacts, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, ThinkingBudget, TokenField, TokenLimit,
 };
 
 /// The id of every [`TestRequest`].
@@ -89,7 +89,7 @@ pub fn batch(calls: Vec<TestCall>) -> ModelCall {
     for (place, call) in calls.into_iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         let _ = write!(text, r#"{comma}{{"custom_id":"c{place}","params":"#);
-        facts.push(Call { place: Some(place), ..call.write(&mut text) });
+        facts.push(CallFacts { place: Some(place), ..call.write(&mut text) });
         text.push('}');
     }
     text.push_str("]}");
@@ -107,7 +107,7 @@ pub fn batch(calls: Vec<TestCall>) -> ModelCall {
 pub struct TestCall {
     members: String,
     // spans count from the first member
-    facts: Call,
+    facts: CallFacts,
 }
 
 impl TestCall {
@@ -191,7 +191,7 @@ impl TestCall {
     }
 
     /// Appends it to a text; its facts, with their places in that text.
-    fn write(self, text: &mut String) -> Call {
+    fn write(self, text: &mut String) -> CallFacts {
         text.push('{');
         let mut facts = self.facts;
         facts.members_at = text.len();

@@ -2,7 +2,7 @@
 //! call's own limit, so whoever changes that limit must see to the budget.
 
 use plugin_api::http::HeaderMap;
-use plugin_api::{Call, Edit, ThinkingBudget};
+use plugin_api::{CallFacts, Edit, ThinkingBudget};
 
 use crate::refusal::Refusal;
 
@@ -22,7 +22,7 @@ pub(crate) fn interleaves(headers: &HeaderMap) -> bool {
 /// # Errors
 /// That there is no room for a budget.
 pub(crate) fn fit(
-    call: &Call,
+    call: &CallFacts,
     before: u64,
     after: u64,
     interleaved: bool,
@@ -42,6 +42,6 @@ pub(crate) fn fit(
 }
 
 /// The largest budget of a call.
-pub(crate) fn largest(call: &Call) -> u64 {
+pub(crate) fn largest(call: &CallFacts) -> u64 {
     call.thinking_budgets.iter().map(|budget: &ThinkingBudget| budget.tokens).max().unwrap_or(0)
 }

@@ -7,7 +7,8 @@ mod refusal;
 
 use indexmap::IndexMap;
 use plugin_api::{
-    Asked, Call, Dialect, Edit, Endpoint, Flow, ModelCall, Plugin, Reading, RequestHead, TokenField, Uuid, async_trait,
+    Asked, CallFacts, Dialect, Edit, Endpoint, Flow, ModelCall, Plugin, Reading, RequestHead, TokenField, Uuid,
+    async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -180,7 +181,7 @@ impl MaxTokens {
     fn hold(
         &self,
         body: &ModelCall,
-        call: &Call,
+        call: &CallFacts,
         most: Option<u64>,
         interleaves: bool,
         edits: &mut Vec<Edit>,
@@ -215,7 +216,7 @@ impl MaxTokens {
     fn fill_in(
         &self,
         body: &ModelCall,
-        call: &Call,
+        call: &CallFacts,
         default: u64,
         most: u64,
         edits: &mut Vec<Edit>,

@@ -1,7 +1,7 @@
 //! Which limit a call is held to, by the models that it names.
 
 use indexmap::IndexMap;
-use plugin_api::{Call, Glob};
+use plugin_api::{CallFacts, Glob};
 
 /// The limits: by model, and for the rest.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Limits {
     ///
     /// A server may take any of the models that the call names for the one that is meant, and one of its own
     /// where it names none: the lowest of the limits that may apply, then, is the one that does.
-    pub(crate) fn of(&self, call: &Call) -> Option<u64> {
+    pub(crate) fn of(&self, call: &CallFacts) -> Option<u64> {
         let named = std::iter::once(&call.model).chain(&call.other_models);
         named.filter_map(|model| model.as_deref().map_or(self.lowest, |model| self.of_model(model))).min()
     }
@@ -52,9 +52,13 @@ mod tests {
         Limits::new(&models.iter().map(|(glob, limit)| ((*glob).to_owned(), *limit)).collect(), others)
     }
 
-    fn call(model: Option<&str>, other_models: &[Option<&str>]) -> Call {
+    fn call(model: Option<&str>, other_models: &[Option<&str>]) -> CallFacts {
         let owned = |model: Option<&str>| model.map(str::to_owned);
-        Call { model: owned(model), other_models: other_models.iter().copied().map(owned).collect(), ..Call::default() }
+        CallFacts {
+            model: owned(model),
+            other_models: other_models.iter().copied().map(owned).collect(),
+            ..CallFacts::default()
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a call is refused, in the words and the form that the caller gets.
 
 use plugin_api::http::StatusCode;
-use plugin_api::{Call, Dialect, ErrorKind, ModelCall, Reply, ThinkingBudget, TokenField, TokenLimit, Uuid};
+use plugin_api::{CallFacts, Dialect, ErrorKind, ModelCall, Reply, ThinkingBudget, TokenField, TokenLimit, Uuid};
 use serde::Serialize;
 
 use crate::ErrorFormat;
@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn too_high(body: &ModelCall, call: &Call, limit: &TokenLimit, most: u64) -> Self {
+    pub(crate) fn too_high(body: &ModelCall, call: &CallFacts, limit: &TokenLimit, most: u64) -> Self {
         let number = body.text().get(limit.at.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let number = number.filter(|number| number.len() <= LONGEST_QUOTE).unwrap_or("a number of many digits");
         let asked = match place(call, limit) {
@@ -38,11 +38,11 @@ impl Refusal {
         Self::TooHigh { asked, most }
     }
 
-    pub(crate) fn not_a_number(call: &Call, limit: &TokenLimit) -> Self {
+    pub(crate) fn not_a_number(call: &CallFacts, limit: &TokenLimit) -> Self {
         Self::NotANumber(place(call, limit))
     }
 
-    pub(crate) fn no_room(call: &Call, budget: &ThinkingBudget, most: u64) -> Self {
+    pub(crate) fn no_room(call: &CallFacts, budget: &ThinkingBudget, most: u64) -> Self {
         let name = if budget.member == "thinking" { "thinking.budget_tokens" } else { "reasoning.max_tokens" };
         let place = within(call, name);
         Self::NoRoom(format!(
@@ -51,7 +51,7 @@ impl Refusal {
         ))
     }
 
-    pub(crate) fn too_few(call: &Call, field: TokenField, most: u64, fewest: u64) -> Self {
+    pub(crate) fn too_few(call: &CallFacts, field: TokenField, most: u64, fewest: u64) -> Self {
         let place = within(call, field.as_str());
         Self::NoRoom(format!("{place} must be at least {fewest}, and no more than {most} tokens are allowed"))
     }
@@ -93,11 +93,11 @@ struct Plain {
 }
 
 /// Where a limit stands, as the APIs themselves write such places.
-fn place(call: &Call, limit: &TokenLimit) -> String {
+fn place(call: &CallFacts, limit: &TokenLimit) -> String {
     within(call, limit.field.as_str())
 }
 
-fn within(call: &Call, name: &str) -> String {
+fn within(call: &CallFacts, name: &str) -> String {
     match call.place {
         Some(place) => format!("requests.{place}.params.{name}"),
         None => name.to_owned(),

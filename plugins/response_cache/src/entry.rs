@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{AGE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use plugin_api::{Answer, Body, CacheStatus, Dialect, End, Iteration, Reply, Uuid};
+use plugin_api::{Answer, Body, CacheStatus, Dialect, Iteration, Outcome, Reply, Uuid};
 
 use crate::replayed::Head;
 
@@ -59,7 +59,7 @@ impl Entry {
             status: self.head.status,
             headers,
             body: Body::Whole(self.body.clone()),
-            end: End::Cached,
+            outcome: Outcome::Cached,
             saved: self.answer.clone(),
             error_type: None,
         }

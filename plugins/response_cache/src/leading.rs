@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugin_api::{Answer, Bytes, Chunk, End, Outcome, Outlive, ResponseHead};
+use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, ResponseHead};
 
 use crate::ResponseCache;
 use crate::asked::{Asked, Key, tells_apart};
@@ -104,16 +104,16 @@ impl Leading {
 
     /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself. It is kept before
     /// its own client has it all, which may ask again at once.
-    pub(crate) fn ending(&mut self, outcome: &Outcome, cache: &ResponseCache) {
+    pub(crate) fn ending(&mut self, record: &Record, cache: &ResponseCache) {
         self.told = true;
         let flight = &self.lead.flight;
         if flight.has_begun() {
-            if let Some(answer) = &outcome.answer {
+            if let Some(answer) = &record.answer {
                 flight.tell(answer);
             }
             let held_back = std::mem::take(&mut self.held_back);
             self.push(&held_back, cache);
-            self.answer = self.own(outcome);
+            self.answer = self.own(record);
         }
         if self.whole {
             self.end_whole(cache);
@@ -121,25 +121,25 @@ impl Leading {
     }
 
     /// The exchange is over.
-    pub(crate) fn end(mut self, outcome: &Outcome, cache: &ResponseCache) {
+    pub(crate) fn end(mut self, record: &Record, cache: &ResponseCache) {
         if self.whole && !self.told {
-            self.ending(outcome, cache);
+            self.ending(record, cache);
         }
         if self.answer.is_none() && self.head.is_some() {
-            self.answer = self.own(outcome);
+            self.answer = self.own(record);
         }
         let flight = &self.lead.flight;
         if flight.has_begun() {
             // a stream may be complete before its last byte; what is compressed has an end of its own
-            self.whole |= outcome.end == End::Completed && !self.head.as_ref().is_some_and(Head::is_encoded);
+            self.whole |= record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(Head::is_encoded);
             if self.whole {
                 self.end_whole(cache);
             }
             return;
         }
         // No success. Followers have it as it is, if it is the upstream's; each may try for itself, if it is the gateway's.
-        let left = outcome.end == End::ClientGone;
-        let answered = matches!(outcome.end, End::Completed | End::Refused) || left;
+        let left = record.outcome == Outcome::ClientGone;
+        let answered = matches!(record.outcome, Outcome::Completed | Outcome::Refused) || left;
         match self.head.take() {
             Some(head) if self.whole && answered => {
                 flight.begin(head);
@@ -160,9 +160,9 @@ impl Leading {
     }
 
     /// What the answer says of itself, if it is what the next call would get: not that of a fallback, perhaps of another model.
-    fn own(&self, outcome: &Outcome) -> Option<Box<Answer>> {
-        let own = outcome.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
-        outcome.answer.clone().filter(|_| own).map(Box::new)
+    fn own(&self, record: &Record) -> Option<Box<Answer>> {
+        let own = record.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
+        record.answer.clone().filter(|_| own).map(Box::new)
     }
 
     /// All of the answer has come: nobody joins any more, those who share it end, and it is kept, if it may be.

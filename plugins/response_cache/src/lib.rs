@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use plugin_api::{
-    Body, CacheStatus, Chunk, End, Endpoint, Flow, ModelCall, Outcome, Plugin, Reply, RequestHead, ResponseHead,
+    Body, CacheStatus, Chunk, Endpoint, Flow, ModelCall, Outcome, Plugin, Record, Reply, RequestHead, ResponseHead,
     async_trait,
 };
 
@@ -138,8 +138,14 @@ impl Plugin for ResponseCache {
             Ok(Decided::Shared(head, follower)) => {
                 let headers = entry::headers(&head, dialect, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
-                let reply =
-                    Reply { status: head.status, headers, body, end: End::Cached, saved: None, error_type: None };
+                let reply = Reply {
+                    status: head.status,
+                    headers,
+                    body,
+                    outcome: Outcome::Cached,
+                    saved: None,
+                    error_type: None,
+                };
                 (CacheStatus::Coalesced, Role::Answered, Flow::Answer(reply))
             }
             Ok(Decided::Led(leading)) => {
@@ -177,15 +183,15 @@ impl Plugin for ResponseCache {
         }
     }
 
-    fn ending(&self, state: &mut State, outcome: &Outcome) {
+    fn ending(&self, state: &mut State, record: &Record) {
         if let Role::Leading(leading) = &mut state.0 {
-            leading.ending(outcome, self);
+            leading.ending(record, self);
         }
     }
 
-    fn log(&self, state: &mut State, outcome: &Outcome) {
+    fn log(&self, state: &mut State, record: &Record) {
         if let Role::Leading(leading) = std::mem::take(&mut state.0) {
-            leading.end(outcome, self);
+            leading.end(record, self);
         }
     }
 }

@@ -71,18 +71,18 @@ impl<'a> Exchange<'a> {
             &Chunk { bytes: &Bytes::copy_from_slice(text.as_bytes()), last, complete: false },
         );
         if last {
-            let outcome = Outcome { answer: self.says.clone(), ..Outcome::begun(Uuid::nil(), SystemTime::now()) };
-            self.cache.ending(&mut self.state, &outcome);
+            let record = Record { answer: self.says.clone(), ..Record::begun(Uuid::nil(), SystemTime::now()) };
+            self.cache.ending(&mut self.state, &record);
         }
     }
 
     fn log(mut self, answer: Option<Answer>) {
-        let outcome = Outcome { answer, end: End::Completed, ..Outcome::begun(Uuid::nil(), SystemTime::now()) };
-        self.cache.log(&mut self.state, &outcome);
+        let record = Record { answer, outcome: Outcome::Completed, ..Record::begun(Uuid::nil(), SystemTime::now()) };
+        self.cache.log(&mut self.state, &record);
     }
 
-    fn fail(mut self, end: End) {
-        self.cache.log(&mut self.state, &Outcome { end, ..Outcome::begun(Uuid::nil(), SystemTime::now()) });
+    fn fail(mut self, end: Outcome) {
+        self.cache.log(&mut self.state, &Record { outcome: end, ..Record::begun(Uuid::nil(), SystemTime::now()) });
     }
 
     /// A whole answer comes from upstream.
@@ -146,7 +146,7 @@ async fn an_answer_is_given_again_with_fresh_ids_and_nothing_of_the_moment() {
     assert_eq!(header("x-cached-request-id").unwrap(), "req_1");
     assert_eq!(header("content-type").unwrap(), "application/json");
     assert!(header("set-cookie").is_none() && header("date").is_none());
-    assert_eq!((reply.status, reply.end), (StatusCode::OK, End::Cached));
+    assert_eq!((reply.status, reply.outcome), (StatusCode::OK, Outcome::Cached));
     assert!(reply.saved.as_ref().unwrap().usage.is_some());
     assert_eq!(text(reply).await, JSON);
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_api::{
-    Answer, AnswerState, BatchResult, End, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, RequestType, Uuid,
+    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, RequestType, Uuid,
     shortened,
 };
 
@@ -37,7 +37,7 @@ pub struct Entry {
 /// What a record foresaw of an outcome that may yet turn out otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Foreseen {
-    end: End,
+    end: Outcome,
     error: Option<&'static str>,
     status: Option<u16>,
     bytes: (u64, u64),
@@ -46,62 +46,62 @@ pub(crate) struct Foreseen {
 }
 
 impl Foreseen {
-    pub(crate) fn of(outcome: &Outcome) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         let tokens = |answer: &Answer| answer.usage.as_ref().map(|usage| usage.tokens).unwrap_or_default();
         Self {
-            end: outcome.end,
-            error: outcome.error,
-            status: outcome.status.map(|status| status.as_u16()),
-            bytes: (outcome.request_bytes, outcome.response_bytes),
-            answer: outcome.answer.as_ref().map(|answer| (answer.state, tokens(answer))),
-            total: outcome.total,
+            end: record.outcome,
+            error: record.error,
+            status: record.status.map(|status| status.as_u16()),
+            bytes: (record.request_bytes, record.response_bytes),
+            answer: record.answer.as_ref().map(|answer| (answer.state, tokens(answer))),
+            total: record.total,
         }
     }
 
     /// Whether it came as foreseen.
-    pub(crate) fn holds(self, outcome: &Outcome) -> bool {
-        let came = Self::of(outcome);
+    pub(crate) fn holds(self, record: &Record) -> bool {
+        let came = Self::of(record);
         came.total.saturating_sub(self.total) <= TIME_OFF && Self { total: came.total, ..self } == came
     }
 }
 
 impl Entry {
     /// The row of an exchange, without bodies.
-    pub(crate) fn row(&self, outcome: &Outcome, prices: &Prices, instance: Uuid) -> Row {
-        let answer = outcome.answer.as_ref();
-        let spoke = answer.or(outcome.saved.as_ref());
+    pub(crate) fn row(&self, record: &Record, prices: &Prices, instance: Uuid) -> Row {
+        let answer = record.answer.as_ref();
+        let spoke = answer.or(record.saved.as_ref());
         let mut row = Row {
-            id: outcome.id,
-            created_at: Timestamp::from(outcome.started),
+            id: record.id,
+            created_at: Timestamp::from(record.started),
             revision: i16::from(self.foreseen.is_some()),
-            domain: domain(&outcome.host),
-            method: method(outcome.method.as_str()),
-            path: text(&outcome.path, LONGEST_PATH),
-            endpoint: outcome.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
-            model: outcome.model.as_deref().map(short),
-            request_type: Cow::Borrowed(request_type(outcome)),
+            domain: domain(&record.host),
+            method: method(record.method.as_str()),
+            path: text(&record.path, LONGEST_PATH),
+            endpoint: record.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
+            model: record.model.as_deref().map(short),
+            request_type: Cow::Borrowed(request_type(record)),
             served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
-            turn_hash: outcome.thread.map(|thread| thread.turn),
-            previous_turn_hash: outcome.thread.and_then(|thread| thread.previous),
+            turn_hash: record.thread.map(|thread| thread.turn),
+            previous_turn_hash: record.thread.and_then(|thread| thread.previous),
             api_key_hash: self.api_key_hash.clone(),
-            response_status: outcome.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
-            response_time_ms: milliseconds(outcome.total),
-            first_byte_ms: outcome.first_byte.map(milliseconds),
-            first_token_ms: outcome.first_token.map(milliseconds),
-            streaming: outcome.streaming,
-            cache_status: outcome.cache.map(|cache| Cow::Borrowed(cache.as_str())),
-            upstream: outcome.upstream.as_deref().map(short),
-            server: outcome.server.as_deref().map(short),
-            attempts: i32::try_from(outcome.attempts).unwrap_or(i32::MAX),
-            outcome: Cow::Borrowed(outcome.end.as_str()),
-            error_type: made_here(outcome)
+            response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
+            response_time_ms: milliseconds(record.total),
+            first_byte_ms: record.first_byte.map(milliseconds),
+            first_token_ms: record.first_token.map(milliseconds),
+            streaming: record.streaming,
+            cache_status: record.cache.map(|cache| Cow::Borrowed(cache.as_str())),
+            upstream: record.upstream.as_deref().map(short),
+            server: record.server.as_deref().map(short),
+            attempts: i32::try_from(record.attempts).unwrap_or(i32::MAX),
+            outcome: Cow::Borrowed(record.outcome.as_str()),
+            error_type: made_here(record)
                 .map(Cow::Borrowed)
                 .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(|error| short(error).into())),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
-            request_bytes: whole(outcome.request_bytes),
-            response_bytes: whole(outcome.response_bytes),
-            client_ip: outcome.client,
-            upstream_request_id: outcome.upstream_request_id.as_deref().map(short),
+            request_bytes: whole(record.request_bytes),
+            response_bytes: whole(record.response_bytes),
+            client_ip: record.client,
+            upstream_request_id: record.upstream_request_id.as_deref().map(short),
             answer_id: spoke.and_then(|answer| answer.id.as_deref()).map(short),
             instance,
             sequence: self.sequence,
@@ -110,27 +110,27 @@ impl Entry {
         if let Some(answer) = answer {
             used(&mut row, answer, prices);
         }
-        if let Some(saved) = &outcome.saved
+        if let Some(saved) = &record.saved
             && let Some(usage) = &saved.usage
         {
             row.saved = Tokens::from(usage.tokens);
-            row.saved_cost_usd = prices.bill(usage, saved.model.as_deref().or(outcome.model.as_deref())).cost;
+            row.saved_cost_usd = prices.bill(usage, saved.model.as_deref().or(record.model.as_deref())).cost;
         }
         row
     }
 
     /// The row of a batch's result that was seen in this exchange.
-    pub(crate) fn batch_row(&self, outcome: &Outcome, result: &BatchResult, prices: &Prices) -> BatchRow {
+    pub(crate) fn batch_row(&self, record: &Record, result: &BatchResult, prices: &Prices) -> BatchRow {
         let usage = &result.usage;
         let bill = prices.bill_batch(usage, result.model.as_deref());
         BatchRow {
             batch: short(&result.batch),
             custom_id: short(&result.custom_id),
-            request_id: outcome.id,
-            created_at: Timestamp::from(outcome.started),
-            domain: domain(&outcome.host),
+            request_id: record.id,
+            created_at: Timestamp::from(record.started),
+            domain: domain(&record.host),
             api_key_hash: self.api_key_hash.clone(),
-            upstream: outcome.upstream.as_deref().map(short),
+            upstream: record.upstream.as_deref().map(short),
             served_model: result.model.as_deref().map(short),
             tokens: Tokens::from(usage.tokens),
             usage_data: usage.raw.as_deref().and_then(|raw| raw_usage(raw.get())),
@@ -143,10 +143,10 @@ impl Entry {
 }
 
 /// The type of error that the gateway gave the exchange: what the client was told, or else a word for what went wrong.
-fn made_here(outcome: &Outcome) -> Option<&'static str> {
+fn made_here(record: &Record) -> Option<&'static str> {
     // whoever left was told nothing
-    let told = outcome.error_type.filter(|_| outcome.end != End::ClientGone);
-    told.or(outcome.error)
+    let told = record.error_type.filter(|_| record.outcome != Outcome::ClientGone);
+    told.or(record.error)
 }
 
 /// What the answer says it cost, and what that comes to.
@@ -170,8 +170,8 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
 }
 
 /// What the request was for. A call whose body was not read counts as what most calls are.
-fn request_type(outcome: &Outcome) -> &'static str {
-    match (outcome.request_type, outcome.endpoint) {
+fn request_type(record: &Record) -> &'static str {
+    match (record.request_type, record.endpoint) {
         (Some(kind), _) => kind.as_str(),
         (None, Some(endpoint)) if endpoint.converses() => RequestType::Inference.as_str(),
         (None, Some(_)) => RequestType::QueryEvaluation.as_str(),

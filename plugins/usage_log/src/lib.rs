@@ -19,8 +19,7 @@ mod store;
 use std::path::Path;
 
 use plugin_api::{
-    BatchResult, ByteSize, Chunk, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, api_key, async_trait,
-    fingerprint,
+    BatchResult, ByteSize, Chunk, Flow, ModelCall, Plugin, RequestHead, ResponseHead, api_key, async_trait, fingerprint,
 };
 
 use entry::{Entry, Foreseen};
@@ -115,26 +114,26 @@ impl Plugin for UsageLog {
         }
     }
 
-    fn batch_result(&self, entry: &mut Entry, outcome: &Outcome, result: &BatchResult) {
-        let row = entry.batch_row(outcome, result, &self.prices);
+    fn batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
+        let row = entry.batch_row(record, result, &self.prices);
         self.ledger.keep(&mut Record::Batch(Box::new(row)));
     }
 
-    fn ending(&self, entry: &mut Entry, outcome: &Outcome) {
-        self.keep(entry, outcome);
-        entry.foreseen = Some(Foreseen::of(outcome));
+    fn ending(&self, entry: &mut Entry, record: &plugin_api::Record) {
+        self.keep(entry, record);
+        entry.foreseen = Some(Foreseen::of(record));
     }
 
-    fn log(&self, entry: &mut Entry, outcome: &Outcome) {
-        if entry.foreseen.is_none_or(|foreseen| !foreseen.holds(outcome)) {
-            self.keep(entry, outcome);
+    fn log(&self, entry: &mut Entry, record: &plugin_api::Record) {
+        if entry.foreseen.is_none_or(|foreseen| !foreseen.holds(record)) {
+            self.keep(entry, record);
         }
     }
 }
 
 impl UsageLog {
-    fn keep(&self, entry: &mut Entry, outcome: &Outcome) {
-        let mut row = entry.row(outcome, &self.prices, self.ledger.instance());
+    fn keep(&self, entry: &mut Entry, record: &plugin_api::Record) {
+        let mut row = entry.row(record, &self.prices, self.ledger.instance());
         if row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0 {
             self.ledger.unpriced(
                 row.served_model.as_deref().or(row.model.as_deref()).and_then(|model| self.prices.name(model)),
@@ -143,9 +142,9 @@ impl UsageLog {
         if let Some(kept) = &mut entry.kept {
             kept.fill(&mut row, &self.store);
         }
-        let mut record = Record::Request(Box::new(row));
-        self.ledger.keep(&mut record);
-        if let Record::Request(row) = &mut record {
+        let mut kept = Record::Request(Box::new(row));
+        self.ledger.keep(&mut kept);
+        if let Record::Request(row) = &mut kept {
             entry.sequence = row.sequence;
             if let Some(kept) = &mut entry.kept {
                 kept.take_back(row);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use plugin_api::http::StatusCode;
 use plugin_api::testing::{ID, TestCall, TestRequest};
-use plugin_api::{Answer, AnswerState, End, Endpoint, Usage};
+use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Usage};
 use uuid::Uuid;
 
 use super::*;
@@ -62,17 +62,17 @@ impl Drop for Folder {
     }
 }
 
-fn completed(total: u64) -> Outcome {
-    let mut outcome = Outcome::begun(ID, SystemTime::now());
-    (outcome.end, outcome.status) = (End::Completed, Some(StatusCode::OK));
-    outcome.total = Duration::from_millis(total);
+fn completed(total: u64) -> plugin_api::Record {
+    let mut record = plugin_api::Record::begun(ID, SystemTime::now());
+    (record.outcome, record.status) = (Outcome::Completed, Some(StatusCode::OK));
+    record.total = Duration::from_millis(total);
     let tokens = plugin_api::Tokens { input: Some(1), ..plugin_api::Tokens::default() };
-    outcome.answer = Some(Answer {
+    record.answer = Some(Answer {
         state: AnswerState::Complete,
         usage: Some(Usage { tokens, ..Usage::default() }),
         ..Answer::default()
     });
-    outcome
+    record
 }
 
 #[tokio::test]
@@ -85,11 +85,11 @@ async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
             let mut entry = Entry::default();
             assert!(matches!(plugin.request_head(&mut entry, &mut request.head()).await, Flow::Continue));
             plugin.ending(&mut entry, &completed(5));
-            let mut outcome = completed(6);
+            let mut record = completed(6);
             if gone {
-                outcome.end = End::ClientGone;
+                record.outcome = Outcome::ClientGone;
             }
-            plugin.log(&mut entry, &outcome);
+            plugin.log(&mut entry, &record);
         }
         plugin.log(&mut Entry::default(), &completed(7));
         ledgers.finish(Duration::ZERO);

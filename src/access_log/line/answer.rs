@@ -1,13 +1,13 @@
 //! What a JSON line says of an answer that was read as it passed.
 
-use plugin_api::{Answer, AnswerState, Outcome};
+use plugin_api::{Answer, AnswerState, Record};
 
 use super::{milliseconds, number, text};
 
 /// Appends the answer's members. All of them are there where the answer was read, and none where it was not.
-pub(super) fn json(out: &mut Vec<u8>, outcome: &Outcome) {
-    let Some(answer) = &outcome.answer else { return };
-    milliseconds(out, b",\"first_token_ms\":", outcome.first_token);
+pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
+    let Some(answer) = &record.answer else { return };
+    milliseconds(out, b",\"first_token_ms\":", record.first_token);
     text(out, b",\"served_model\":", answer.model.as_deref());
     text(out, b",\"stop_reason\":", answer.stop_reason.as_deref());
     text(out, b",\"error_type\":", answer.error_type.as_deref());
@@ -46,11 +46,11 @@ mod tests {
             usage: Some(Usage { tokens, ..Usage::default() }),
             ..Answer::default()
         };
-        let mut outcome = Outcome::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
-        outcome.answer = Some(answer);
-        outcome.first_token = Some(Duration::from_micros(1_500));
+        let mut record = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+        record.answer = Some(answer);
+        record.first_token = Some(Duration::from_micros(1_500));
         let mut out = Vec::new();
-        json(&mut out, &outcome);
+        json(&mut out, &record);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

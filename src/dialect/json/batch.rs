@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use plugin_api::{Call, Endpoint};
+use plugin_api::{CallFacts, Endpoint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::CallAt;
@@ -17,7 +17,7 @@ const LEAST: usize = 32;
 
 /// The calls found in a batch so far.
 pub(super) struct Calls {
-    pub(super) found: Vec<Call>,
+    pub(super) found: Vec<CallFacts>,
     /// How many there may be, by the length of the text.
     most: usize,
     repeats: usize,
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Request<'de, '_> {
                     }
                     let (endpoint, repeats) = (Endpoint::MessageBatches, &mut self.calls.repeats);
                     let call = map.next_value_seed(CallAt { endpoint, place, turns: None, repeats })?;
-                    self.calls.found.push(Call { place: Some(self.number), ..call });
+                    self.calls.found.push(CallFacts { place: Some(self.number), ..call });
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugin_api::http::HeaderMap;
-use plugin_api::{Chunk, End, Flow, ModelCall, Outcome, Plugin, RequestHead, ResponseHead, async_trait};
+use plugin_api::{Chunk, Flow, ModelCall, Outcome, Plugin, Record, RequestHead, ResponseHead, async_trait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -56,14 +56,14 @@ impl Plugin for Panicky {
         told.at("response_chunk");
     }
 
-    fn log(&self, told: &mut Told, _: &Outcome) {
+    fn log(&self, told: &mut Told, _: &Record) {
         told.at("log");
     }
 }
 
 /// Keeps the row of every exchange.
 #[derive(Clone, Default)]
-struct Rows(Arc<Mutex<Vec<(String, End)>>>);
+struct Rows(Arc<Mutex<Vec<(String, Outcome)>>>);
 
 #[async_trait]
 impl Plugin for Rows {
@@ -75,8 +75,8 @@ impl Plugin for Rows {
         Flow::Continue
     }
 
-    fn log(&self, phase: &mut Option<String>, outcome: &Outcome) {
-        let row = (phase.take().unwrap_or_default(), outcome.end);
+    fn log(&self, phase: &mut Option<String>, record: &Record) {
+        let row = (phase.take().unwrap_or_default(), record.outcome);
         self.0.lock().unwrap().push(row);
     }
 }
@@ -148,12 +148,12 @@ async fn a_plugin_that_panics_costs_its_own_request_alone() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let mut counts: HashMap<(String, End), usize> = HashMap::new();
+    let mut counts: HashMap<(String, Outcome), usize> = HashMap::new();
     for (phase, end) in rows.0.lock().unwrap().iter() {
         *counts.entry((phase.clone(), *end)).or_default() += 1;
     }
     for phase in phases {
-        let end = if matches!(phase, "log" | "nowhere") { End::Completed } else { End::Aborted };
+        let end = if matches!(phase, "log" | "nowhere") { Outcome::Completed } else { Outcome::Aborted };
         assert_eq!(counts.get(&(phase.to_owned(), end)), Some(&10), "{phase}: {counts:?}");
     }
     let server = running.snapshot.load().upstreams[0].pool.servers()[0].server.clone();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Asked, Call, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
+use super::{Asked, CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 use crate::Endpoint;
 
 /// One change to the text of a call.
@@ -43,13 +43,13 @@ impl Edit {
     /// Gives a call a limit as its first member, under the name of its endpoint's API; none where that
     /// generates nothing.
     #[must_use]
-    pub fn add(endpoint: Endpoint, call: &Call, tokens: u64) -> Option<Self> {
+    pub fn add(endpoint: Endpoint, call: &CallFacts, tokens: u64) -> Option<Self> {
         TokenField::of(endpoint).map(|field| Self::add_as(field, call, tokens))
     }
 
     /// Gives a call a limit as its first member, under this name.
     #[must_use]
-    pub fn add_as(field: TokenField, call: &Call, tokens: u64) -> Self {
+    pub fn add_as(field: TokenField, call: &CallFacts, tokens: u64) -> Self {
         let at = call.members_at..call.members_at;
         Self { at, change: Change::NewLimit { field, comma: call.has_members, tokens } }
     }
@@ -60,7 +60,7 @@ impl Edit {
     }
 
     /// Puts another model's name wherever a server might read the call's; nothing where it names none.
-    pub fn rename_model(call: &Call, model: &str) -> impl Iterator<Item = Self> {
+    pub fn rename_model(call: &CallFacts, model: &str) -> impl Iterator<Item = Self> {
         call.models_at.iter().map(move |at| Self { at: at.clone(), change: Change::Model(model.to_owned()) })
     }
 
@@ -106,7 +106,7 @@ struct Made {
 }
 
 /// The edited text, with the facts brought up to it; `None` if there is nothing to edit.
-pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Option<Bytes> {
+pub(super) fn apply(old: &[u8], calls: &mut [CallFacts], mut edits: Vec<Edit>) -> Option<Bytes> {
     edits.sort_by_key(|edit| edit.at.start);
     let added: usize = edits.iter().map(|edit| edit.longest().saturating_sub(edit.at.len())).sum();
     let mut new = Vec::new();
@@ -139,7 +139,7 @@ pub(super) fn apply(old: &[u8], calls: &mut [Call], mut edits: Vec<Edit>) -> Opt
 }
 
 /// Brings the facts of one call up to the new text.
-fn follow(call: &mut Call, made: &[Made]) {
+fn follow(call: &mut CallFacts, made: &[Made]) {
     for limit in &mut call.token_limits {
         match edit_of(&limit.at, made) {
             Some(Made { value, change: Change::Limit(tokens), .. }) => {
@@ -221,7 +221,7 @@ mod tests {
 
     fn call_with(text: &'static str, values: &[&str]) -> ModelCall {
         let token_limits = values.iter().map(|value| limit(text, value)).collect();
-        let call = Call { token_limits, members_at: 1, has_members: text.len() > 2, ..Call::default() };
+        let call = CallFacts { token_limits, members_at: 1, has_members: text.len() > 2, ..CallFacts::default() };
         ModelCall::new(Endpoint::Messages, Bytes::from_static(text.as_bytes()), None, Reading::Calls(vec![call]))
     }
 

@@ -8,12 +8,12 @@ use crate::{Endpoint, RequestType};
 ///
 /// Of a key that stands twice the last value counts, as most JSON parsers have it. Servers differ, though, and some
 /// take keys in any letter case (`MAX_TOKENS`), so all that any of them might read is kept where a
-/// limit depends on it: in [`token_limits`](Call::token_limits) and [`other_models`](Call::other_models).
+/// limit depends on it: in [`token_limits`](CallFacts::token_limits) and [`other_models`](CallFacts::other_models).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Call {
+pub struct CallFacts {
     /// Its place in a batch, from 0; none outside of one.
     pub place: Option<usize>,
-    /// `model`, if it is a string of at most [`Call::LONGEST_MODEL`] bytes.
+    /// `model`, if it is a string of at most [`CallFacts::LONGEST_MODEL`] bytes.
     pub model: Option<String>,
     /// What else a server might take for its model: earlier values of a key that stands twice, and keys in other
     /// letter case. `None` for one that is no such string.
@@ -42,7 +42,7 @@ pub struct Call {
     pub has_members: bool,
 }
 
-impl Call {
+impl CallFacts {
     /// The longest name of a model that is read as one, in bytes.
     pub const LONGEST_MODEL: usize = 512;
 }

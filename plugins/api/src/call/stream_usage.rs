@@ -52,10 +52,16 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{Asked, Call, Edit, TokenField, TokenLimit};
+    use crate::{Asked, CallFacts, Edit, TokenField, TokenLimit};
 
     fn call(text: &'static str, stream_options: StreamOptions) -> ModelCall {
-        let call = Call { stream: true, members_at: 1, has_members: text.len() > 2, stream_options, ..Call::default() };
+        let call = CallFacts {
+            stream: true,
+            members_at: 1,
+            has_members: text.len() > 2,
+            stream_options,
+            ..CallFacts::default()
+        };
         ModelCall::new(Endpoint::ChatCompletions, Bytes::from_static(text.as_bytes()), None, Reading::Calls(vec![call]))
     }
 
@@ -94,7 +100,7 @@ mod tests {
         for (endpoint, stream) in
             [(Endpoint::ChatCompletions, false), (Endpoint::Messages, true), (Endpoint::Responses, true)]
         {
-            let facts = Call { stream, members_at: 1, ..Call::default() };
+            let facts = CallFacts { stream, members_at: 1, ..CallFacts::default() };
             let mut call = ModelCall::new(endpoint, Bytes::from_static(b"{}"), None, Reading::Calls(vec![facts]));
             assert!(!call.ask_for_stream_usage() && !call.is_edited());
         }

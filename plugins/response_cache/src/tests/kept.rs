@@ -36,7 +36,7 @@ async fn only_whole_answers_without_a_fault_are_kept() {
         if last {
             exchange.log(answer);
         } else {
-            exchange.fail(End::UpstreamFailed);
+            exchange.fail(Outcome::UpstreamFailed);
         }
     }
     ask(&cache, &request(), call(), "fine").await;
@@ -50,9 +50,9 @@ async fn the_answer_of_a_fallback_is_not_kept() {
         let (mut exchange, _) = Exchange::begin(&cache, &request(), call()).await;
         exchange.head(200, &json_headers()).await;
         exchange.chunk(JSON, true);
-        let outcome = Outcome::begun(Uuid::nil(), SystemTime::now());
-        let outcome = Outcome { answer: Some(complete()), upstream: Some(upstream.into()), ..outcome };
-        cache.log(&mut exchange.state, &outcome);
+        let record = Record::begun(Uuid::nil(), SystemTime::now());
+        let record = Record { answer: Some(complete()), upstream: Some(upstream.into()), ..record };
+        cache.log(&mut exchange.state, &record);
         assert_eq!(Exchange::begin(&cache, &request(), call()).await.1.is_some(), kept, "{upstream}");
     }
 }

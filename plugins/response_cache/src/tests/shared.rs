@@ -63,7 +63,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     assert!((&mut follower).now_or_never().is_none());
     leader.head(502, &json_headers()).await;
     leader.chunk("bad gateway", true);
-    leader.fail(End::UpstreamFailed);
+    leader.fail(Outcome::UpstreamFailed);
     let (exchange, reply) = follower.await;
     assert!(reply.is_none());
     assert_eq!(exchange.call.cache, Some(CacheStatus::Miss));
@@ -72,7 +72,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     leader.head(200, &json_headers()).await;
     let (_, reply) = Exchange::begin(&cache, &request, call()).await;
     leader.chunk("half", false);
-    leader.fail(End::UpstreamFailed);
+    leader.fail(Outcome::UpstreamFailed);
     let Body::Stream(mut body) = reply.unwrap().body else { panic!("not a stream") };
     assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"half"))));
     assert_eq!(body.next().await, Some(Err(Broken)));
@@ -87,7 +87,7 @@ async fn a_leader_that_leaves_before_it_asked_hands_the_lead_on() {
     for follower in &mut followers {
         assert!(follower.now_or_never().is_none());
     }
-    leader.fail(End::ClientGone);
+    leader.fail(Outcome::ClientGone);
     let mut led = Vec::new();
     for follower in &mut followers {
         led.extend(follower.now_or_never());

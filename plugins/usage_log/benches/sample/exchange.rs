@@ -5,35 +5,35 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Answer, AnswerState, End, Endpoint, Outcome, Plugin, RequestType, Thread, Tokens, Usage};
+use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Plugin, Record, RequestType, Thread, Tokens, Usage};
 use usage_log::UsageLog;
 use uuid::Uuid;
 
 /// Ends a request as a busy gateway sees it: a call to a model in a conversation of a dozen turns.
 pub fn end(plugin: &UsageLog, number: u64) {
     let mut entry = <UsageLog as Plugin>::State::default();
-    let mut outcome = Outcome::begun(Uuid::now_v7(), SystemTime::now());
+    let mut record = Record::begun(Uuid::now_v7(), SystemTime::now());
     let usage = r#"{"input_tokens":25,"cache_creation_input_tokens":0,"cache_read_input_tokens":20000,"output_tokens":150,"service_tier":"standard"}"#;
-    outcome.method = Method::POST;
-    outcome.path = "/v1/messages".into();
-    outcome.host = format!("team-{}.example.com", number / 12 % 40);
-    outcome.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
-    outcome.endpoint = Some(Endpoint::Messages);
-    outcome.model = Some("claude-sonnet-4-5-20250929".into());
-    outcome.streaming = Some(true);
-    outcome.request_type = Some(RequestType::Inference);
+    record.method = Method::POST;
+    record.path = "/v1/messages".into();
+    record.host = format!("team-{}.example.com", number / 12 % 40);
+    record.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
+    record.endpoint = Some(Endpoint::Messages);
+    record.model = Some("claude-sonnet-4-5-20250929".into());
+    record.streaming = Some(true);
+    record.request_type = Some(RequestType::Inference);
     let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    outcome.thread = Some(Thread { turn: hash(number), previous });
-    outcome.upstream = Some(Arc::from("anthropic"));
-    outcome.server = Some(Arc::from("https://api.anthropic.com"));
-    (outcome.attempts, outcome.status, outcome.end) = (1, Some(StatusCode::OK), End::Completed);
-    (outcome.request_bytes, outcome.response_bytes) = (50_000, 8_000);
-    outcome.first_byte = Some(Duration::from_millis(300));
-    outcome.first_token = Some(Duration::from_millis(400));
-    outcome.total = Duration::from_millis(2_000 + number % 9_000);
-    outcome.upstream_request_id = Some(format!("req_{number:024}"));
+    record.thread = Some(Thread { turn: hash(number), previous });
+    record.upstream = Some(Arc::from("anthropic"));
+    record.server = Some(Arc::from("https://api.anthropic.com"));
+    (record.attempts, record.status, record.outcome) = (1, Some(StatusCode::OK), Outcome::Completed);
+    (record.request_bytes, record.response_bytes) = (50_000, 8_000);
+    record.first_byte = Some(Duration::from_millis(300));
+    record.first_token = Some(Duration::from_millis(400));
+    record.total = Duration::from_millis(2_000 + number % 9_000);
+    record.upstream_request_id = Some(format!("req_{number:024}"));
     let tokens = Tokens { input: Some(25), cache_read: Some(20_000), output: Some(number % 900), ..Tokens::default() };
-    outcome.answer = Some(Answer {
+    record.answer = Some(Answer {
         state: AnswerState::Complete,
         id: Some(format!("msg_{number:024}")),
         model: Some("claude-sonnet-4-5-20250929".into()),
@@ -41,8 +41,8 @@ pub fn end(plugin: &UsageLog, number: u64) {
         usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
         ..Answer::default()
     });
-    plugin.ending(&mut entry, &outcome);
-    plugin.log(&mut entry, &outcome);
+    plugin.ending(&mut entry, &record);
+    plugin.log(&mut entry, &record);
 }
 
 fn hash(number: u64) -> [u8; 32] {

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::*;
 use crate::Cost;
 
-fn outcome() -> Outcome {
-    Outcome::begun(Uuid::from_u128(7), SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567))
+fn record() -> Record {
+    Record::begun(Uuid::from_u128(7), SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567))
 }
 
 fn answer(state: AnswerState) -> Answer {
@@ -18,13 +18,13 @@ fn answer(state: AnswerState) -> Answer {
     Answer { state, model: Some("claude-opus-5".into()), usage: Some(usage), ..Answer::default() }
 }
 
-fn row(outcome: &Outcome) -> Row {
-    Entry::default().row(outcome, &Prices::default(), Uuid::nil())
+fn row(record: &Record) -> Row {
+    Entry::default().row(record, &Prices::default(), Uuid::nil())
 }
 
 #[test]
 fn a_request_of_which_nothing_is_known_has_a_row() {
-    let row = row(&outcome());
+    let row = row(&record());
     assert_eq!((row.domain.as_str(), &*row.request_type, &*row.outcome), ("unknown", "other", "aborted"));
     assert_eq!((row.created_at.micros(), row.usage_source, row.cost_usd), (1_234_567, UsageSource::None, None));
     assert_eq!((row.tokens, row.response_status, row.model), (Tokens::default(), None, None));
@@ -32,33 +32,33 @@ fn a_request_of_which_nothing_is_known_has_a_row() {
 
 #[test]
 fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
-    let mut outcome = outcome();
-    outcome.host = "API.Example.com".into();
-    outcome.endpoint = Some(Endpoint::Messages);
-    outcome.model = Some("fast".into());
-    outcome.request_type = Some(RequestType::Quota);
-    outcome.status = Some(StatusCode::OK);
-    outcome.end = End::Completed;
-    outcome.answer = Some(answer(AnswerState::Complete));
-    let found = row(&outcome);
+    let mut record = record();
+    record.host = "API.Example.com".into();
+    record.endpoint = Some(Endpoint::Messages);
+    record.model = Some("fast".into());
+    record.request_type = Some(RequestType::Quota);
+    record.status = Some(StatusCode::OK);
+    record.outcome = Outcome::Completed;
+    record.answer = Some(answer(AnswerState::Complete));
+    let found = row(&record);
     assert_eq!((found.domain.as_str(), &*found.request_type), ("api.example.com", "quota"));
     assert_eq!((found.model.as_deref(), found.served_model.as_deref()), (Some("fast"), Some("claude-opus-5")));
     assert_eq!(found.usage_source, UsageSource::Reported);
     assert_eq!((found.tokens.input, found.tokens.output, found.tokens.cache_read), (Some(1_000), Some(0), None));
     assert_eq!(found.cost_usd.map(|cost| cost.to_string()).as_deref(), Some("0.025"));
     assert_eq!(found.usage_data.as_deref(), Some(r#"{"input_tokens":1000,"new":1}"#));
-    for (end, state) in [(End::ClientGone, AnswerState::Partial), (End::Completed, AnswerState::Failed)] {
-        (outcome.end, outcome.answer) = (end, Some(answer(state)));
-        assert_eq!(row(&outcome).usage_source, UsageSource::Partial);
+    for (end, state) in [(Outcome::ClientGone, AnswerState::Partial), (Outcome::Completed, AnswerState::Failed)] {
+        (record.outcome, record.answer) = (end, Some(answer(state)));
+        assert_eq!(row(&record).usage_source, UsageSource::Partial);
     }
 }
 
 #[test]
 fn an_answer_from_a_cache_costs_nothing_and_says_what_it_saved() {
-    let mut outcome = outcome();
-    (outcome.end, outcome.cache, outcome.saved) =
-        (End::Cached, Some(CacheStatus::Hit), Some(answer(AnswerState::Complete)));
-    let row = row(&outcome);
+    let mut record = record();
+    (record.outcome, record.cache, record.saved) =
+        (Outcome::Cached, Some(CacheStatus::Hit), Some(answer(AnswerState::Complete)));
+    let row = row(&record);
     assert_eq!((&*row.outcome, row.cache_status.as_deref()), ("cached", Some("hit")));
     assert_eq!((row.tokens, row.usage_source, row.cost_usd), (Tokens::default(), UsageSource::None, None));
     assert_eq!((row.saved.input, row.saved_cost_usd), (Some(1_000), Some(Cost::from_picos(25_000_000_000))));
@@ -66,16 +66,16 @@ fn an_answer_from_a_cache_costs_nothing_and_says_what_it_saved() {
 
 #[test]
 fn no_text_of_a_stranger_keeps_a_row_out_of_the_database() {
-    let mut outcome = outcome();
-    outcome.host = "é".repeat(1_000);
-    outcome.path = format!("/{}", "x".repeat(100_000));
-    outcome.model = Some("a\0b".into());
+    let mut record = record();
+    record.host = "é".repeat(1_000);
+    record.path = format!("/{}", "x".repeat(100_000));
+    record.model = Some("a\0b".into());
     let mut huge = answer(AnswerState::Complete);
     huge.model = Some("m\0".repeat(10_000));
     huge.usage.as_mut().unwrap().raw = Some(RawValue::from_string(format!("\"{}\"", "x".repeat(100_000))).unwrap());
     huge.usage.as_mut().unwrap().tokens.input = Some(u64::MAX);
-    outcome.answer = Some(huge);
-    let row = row(&outcome);
+    record.answer = Some(huge);
+    let row = row(&record);
     assert!(row.domain.len() <= LONGEST_HOST && row.path.len() <= LONGEST_PATH && row.path.contains('…'));
     assert_eq!(row.model.as_deref(), Some("a\u{FFFD}b"));
     assert!(row.served_model.is_some_and(|model| !model.contains('\0')));
@@ -84,14 +84,14 @@ fn no_text_of_a_stranger_keeps_a_row_out_of_the_database() {
 
 #[test]
 fn what_came_as_foreseen_needs_no_second_record() {
-    let mut outcome = outcome();
-    (outcome.end, outcome.total) = (End::Completed, Duration::from_millis(100));
-    let foreseen = Foreseen::of(&outcome);
-    outcome.total += TIME_OFF;
-    assert!(foreseen.holds(&outcome));
-    outcome.total += Duration::from_millis(1);
-    assert!(!foreseen.holds(&outcome));
-    outcome.total = Duration::from_millis(100);
-    outcome.end = End::ClientGone;
-    assert!(!foreseen.holds(&outcome));
+    let mut record = record();
+    (record.outcome, record.total) = (Outcome::Completed, Duration::from_millis(100));
+    let foreseen = Foreseen::of(&record);
+    record.total += TIME_OFF;
+    assert!(foreseen.holds(&record));
+    record.total += Duration::from_millis(1);
+    assert!(!foreseen.holds(&record));
+    record.total = Duration::from_millis(100);
+    record.outcome = Outcome::ClientGone;
+    assert!(!foreseen.holds(&record));
 }

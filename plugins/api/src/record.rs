@@ -12,7 +12,7 @@ use crate::{Answer, CacheStatus, Endpoint, RequestType, Thread};
 /// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
 /// [`shortened`](crate::shortened) before they come here.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Record {
     /// The exchange's own id, a `UUIDv7`.
     pub id: Uuid,
     /// When its head had been read.
@@ -46,7 +46,7 @@ pub struct Outcome {
     /// The status sent to the client; `None` where nothing was sent.
     pub status: Option<StatusCode>,
     /// How it ended.
-    pub end: End,
+    pub outcome: Outcome,
     /// What went wrong, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing did.
     pub error: Option<&'static str>,
     /// The type that the error object gives which the client is answered with; `None` where that is not made here.
@@ -70,7 +70,7 @@ pub struct Outcome {
     pub total: Duration,
 }
 
-impl Outcome {
+impl Record {
     /// An exchange of which nothing is known yet but that it began. Until more is known, it counts as cut short.
     #[must_use]
     pub fn begun(id: Uuid, started: SystemTime) -> Self {
@@ -91,7 +91,7 @@ impl Outcome {
             server: None,
             attempts: 0,
             status: None,
-            end: End::Aborted,
+            outcome: Outcome::Aborted,
             error: None,
             error_type: None,
             request_bytes: 0,
@@ -108,7 +108,7 @@ impl Outcome {
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
+pub enum Outcome {
     /// The client has the upstream's whole answer, whatever its status.
     Completed,
     /// The gateway or a plugin refused it.
@@ -123,7 +123,7 @@ pub enum End {
     Aborted,
 }
 
-impl End {
+impl Outcome {
     /// The word for it in logs and in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
