@@ -3,12 +3,9 @@
 
 mod answer;
 mod charset;
-mod encoding;
-mod field;
 mod form;
-mod found;
 mod json;
-mod number;
+mod slot;
 mod sse;
 mod stream_usage;
 mod thread;
@@ -20,7 +17,6 @@ use plugin_api::{Endpoint, ModelCall, Reading};
 use thread::Turns;
 
 pub use answer::{BatchReader, Reader, batch_of_results};
-pub use field::field;
 pub use form::FormModel;
 pub use stream_usage::StreamUsageFilter;
 
@@ -39,14 +35,14 @@ pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: u
     if body.is_empty() {
         return ModelCall::new(endpoint, body, None, Reading::NotACall);
     }
-    match encoding::decoded(headers, &body, max_decoded) {
+    match decode::decode(headers, &body, max_decoded) {
         Ok(decoded) => {
             let converses = matches!(endpoint, Endpoint::Messages | Endpoint::ChatCompletions | Endpoint::Responses);
             let mut turns = (thread && converses).then(Turns::default);
             let reading = reading(endpoint, headers, decoded.as_ref().unwrap_or(&body), turns.as_mut());
             ModelCall::new(endpoint, body, decoded, reading).in_thread(turns.and_then(|turns| turns.thread()))
         }
-        Err(reason) => ModelCall::new(endpoint, body, None, Reading::Unreadable(reason)),
+        Err(error) => ModelCall::new(endpoint, body, None, Reading::Unreadable(error.to_string())),
     }
 }
 

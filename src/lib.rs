@@ -40,7 +40,7 @@
 //!
 //! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, engine}`,
 //! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dialect}`, `health → balance`,
-//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{response_cache, dialect} → json_tape`. Only `engine` names Pingora;
+//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{plugins/*, dialect} → libs/*`. Only `engine` names Pingora;
 //! only `config` reads the environment.
 
 pub mod access_log;

@@ -15,11 +15,11 @@ mod responses;
 mod tests;
 mod usage_text;
 
+use decode::Decoder;
 use http::{HeaderMap, StatusCode};
 use plugin_api::{Answer, AnswerState, Endpoint};
 
-use super::encoding::Decoder;
-use super::found::Found;
+use super::slot::{Extractor, Slot};
 use super::sse::{Events, Piece};
 use facts::{Facts, Shape};
 use figures::Figures;
@@ -123,7 +123,7 @@ fn shape_of(endpoint: Endpoint) -> &'static Shape {
 
 impl Coding {
     fn of(headers: &HeaderMap) -> Self {
-        match Decoder::of(headers) {
+        match Decoder::new(headers) {
             Ok(None) => Self::Plain,
             Ok(Some(decoder)) => Self::Encoded(Box::new(decoder)),
             Err(_) => Self::Unreadable,
@@ -149,7 +149,7 @@ impl Coding {
 struct Text {
     shape: &'static Shape,
     form: Form,
-    found: Found,
+    json: Extractor,
     facts: Facts,
 }
 
@@ -177,7 +177,7 @@ struct Start {
 
 impl Text {
     fn new(shape: &'static Shape) -> Self {
-        Self { shape, form: Form::Unknown, found: Found::new(shape.whole), facts: Facts::default() }
+        Self { shape, form: Form::Unknown, json: Extractor::new(shape.whole), facts: Facts::default() }
     }
 
     fn feed(&mut self, mut bytes: &[u8]) {
@@ -194,9 +194,9 @@ impl Text {
                     bytes = &bytes[1..];
                 }
                 Some(_) => {
-                    self.found = match self.shape.types {
-                        Some(types) => Found::of_types(self.shape.events, types),
-                        None => Found::new(self.shape.events),
+                    self.json = match self.shape.types {
+                        Some(types) => Extractor::only_with(self.shape.events, Slot::Type, types),
+                        None => Extractor::new(self.shape.events),
                     };
                     self.form = Form::Events { events: Events::default(), start: Start::default() };
                 }
@@ -205,40 +205,40 @@ impl Text {
         match &mut self.form {
             Form::Unknown => {}
             Form::Json { told } => {
-                self.found.feed(bytes);
-                if !*told && self.found.is_whole() {
+                self.json.feed(bytes);
+                if !*told && self.json.is_complete() {
                     *told = true;
-                    (self.shape.on_whole)(&mut self.facts, &self.found);
+                    (self.shape.on_whole)(&mut self.facts, &self.json);
                 }
             }
             Form::Lines => {
                 while let Some(end) = memchr::memchr(b'\n', bytes) {
-                    self.found.feed(&bytes[..end]);
+                    self.json.feed(&bytes[..end]);
                     bytes = &bytes[end + 1..];
                     self.end_line();
                 }
-                self.found.feed(bytes);
+                self.json.feed(bytes);
             }
             Form::Events { events, start } => {
                 while let Some(piece) = events.next(&mut bytes) {
                     match piece {
                         Piece::Data(data) => {
                             start.push(data);
-                            self.found.feed(data);
+                            self.json.feed(data);
                         }
                         Piece::End => {
-                            if self.found.is_sound() {
-                                (self.shape.on_event)(&mut self.facts, &self.found);
+                            if self.json.is_sound() {
+                                (self.shape.on_event)(&mut self.facts, &self.json);
                             } else if self.shape.stops_before_its_end && start.is_done() {
                                 self.facts.end();
                             }
                             if events.was_error() {
-                                self.facts.fail(failure::name(&self.found, false).unwrap_or_else(failure::unnamed));
+                                self.facts.fail(failure::name(&self.json, false).unwrap_or_else(failure::unnamed));
                             }
                             if self.facts.has_content {
-                                self.found.look_for(self.shape.events_behind_content);
+                                self.json.look_for(self.shape.events_behind_content);
                             }
-                            self.found.begin();
+                            self.json.begin();
                             start.length = 0;
                         }
                     }
@@ -249,9 +249,9 @@ impl Text {
 
     /// A line is over; its object may go on in the next.
     fn end_line(&mut self) {
-        if self.found.is_whole() {
-            (self.shape.on_event)(&mut self.facts, &self.found);
-            self.found.begin();
+        if self.json.is_complete() {
+            (self.shape.on_event)(&mut self.facts, &self.json);
+            self.json.begin();
         }
     }
 
@@ -272,10 +272,10 @@ impl Text {
             self.end_line();
         }
         if let Form::Json { told } = self.form
-            && !self.found.is_whole()
+            && !self.json.is_complete()
         {
             if !told {
-                (self.shape.on_whole)(&mut self.facts, &self.found);
+                (self.shape.on_whole)(&mut self.facts, &self.json);
             }
             // what came of it may be right, but is not all, or not all that came
             self.facts.reach(AnswerState::Partial);

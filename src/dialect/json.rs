@@ -9,12 +9,12 @@ mod thinking;
 use std::borrow::Cow;
 use std::fmt;
 
-use plugin_api::{CallFacts, Endpoint, RequestType, StreamOptions, TokenField, TokenLimit};
+use json_extract::decimal;
+use plugin_api::{Asked, CallFacts, Endpoint, RequestType, StreamOptions, TokenField, TokenLimit};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::number;
 use super::thread::Turns;
 use batch::{Batch, Calls};
 use key::{Key, Match, Place};
@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 call.token_limits.push(TokenLimit {
                     field,
                     exact: how == Match::Exact,
-                    asked: number::asked(value),
+                    asked: asked(value),
                     at: start..start + value.len(),
                 });
                 bounded::<A::Error>(call.token_limits.len(), repeats, "token limits")?;
@@ -181,6 +181,15 @@ impl Purpose {
             2.. if conversation => RequestType::Inference,
             _ => RequestType::QueryEvaluation,
         }
+    }
+}
+
+/// The value of a token limit, as a JSON value.
+fn asked(value: &str) -> Asked {
+    match decimal::whole(value) {
+        Some(tokens) => Asked::Tokens(tokens),
+        None if value == "null" => Asked::Null,
+        None => Asked::NotANumber,
     }
 }
 

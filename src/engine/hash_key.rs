@@ -7,7 +7,6 @@ use http::HeaderMap;
 use plugin_api::{Asked, CallFacts, ModelCall};
 
 use crate::balance::{ASSUMED_TOKENS, Algorithm, HashKey, hash_of};
-use crate::dialect;
 
 use super::upstream::Upstream;
 
@@ -35,7 +34,7 @@ pub fn of_head(upstream: &Upstream, client: Option<IpAddr>, headers: &HeaderMap)
 #[must_use]
 pub fn of_body(upstream: &Upstream, call: &ModelCall) -> Vec<(usize, u64)> {
     let key = |(place, upstream): (usize, &Upstream)| match hash_key(upstream)? {
-        HashKey::Body(path) => Some((place, hash_of(dialect::field(call.text(), path)?.as_bytes()))),
+        HashKey::Body(path) => Some((place, hash_of(json_extract::at_path(call.text(), path)?.as_bytes()))),
         _ => None,
     };
     upstream.chain().enumerate().filter_map(key).collect()

@@ -2,7 +2,7 @@
 
 use plugin_api::{AnswerState, Iteration, Tokens, Usage};
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::facts::{self, Facts, Shape};
 use super::figures::Figures;
@@ -33,11 +33,11 @@ pub(super) static MESSAGES: Shape = Shape {
 /// Answers to counts of tokens, which cost nothing: a count is no usage.
 pub(super) static COUNTS: Shape = Shape {
     whole: COUNT,
-    on_whole: |facts, found| on_costless(facts, found, Field::Count),
+    on_whole: |facts, json| on_costless(facts, json, Slot::Count),
     events: COUNT,
     events_behind_content: COUNT,
     types: None,
-    on_event: |facts, found| facts.note_error(found, false),
+    on_event: |facts, json| facts.note_error(json, false),
     stops_before_its_end: false,
     is_lines: false,
     usage,
@@ -46,99 +46,102 @@ pub(super) static COUNTS: Shape = Shape {
 /// Answers to batches that are handed in; what they cost comes with their results.
 pub(super) static BATCHES: Shape = Shape {
     whole: BATCH,
-    on_whole: |facts, found| on_costless(facts, found, Field::Id),
+    on_whole: |facts, json| on_costless(facts, json, Slot::Id),
     events: BATCH,
     events_behind_content: BATCH,
     ..COUNTS
 };
 
 const WHOLE: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
-    ("content", Wanted::Value(Field::Content)),
-    ("stop_reason", Wanted::Value(Field::Stop)),
-    ("usage", Wanted::Value(Field::Usage)),
-    ("container", Wanted::Value(Field::Container)),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("content", Pattern::Value(Slot::Content)),
+    ("stop_reason", Pattern::Value(Slot::Stop)),
+    ("usage", Pattern::Value(Slot::Usage)),
+    ("container", Pattern::Value(Slot::Container)),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
 const COUNT: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("input_tokens", Wanted::Value(Field::Count)),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("input_tokens", Pattern::Value(Slot::Count)),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
-const BATCH: Members = &[("id", Wanted::Value(Field::Id)), ("", Wanted::Also(failure::MEMBERS))];
+const BATCH: Members = &[("id", Pattern::Value(Slot::Id)), ("", Pattern::Also(failure::MEMBERS))];
 
 const EVENTS: Members = &[
-    ("type", Wanted::Value(Field::Type)),
+    ("type", Pattern::Value(Slot::Type)),
     (
         "message",
-        Wanted::Members(&[
-            ("id", Wanted::Value(Field::Id)),
-            ("model", Wanted::Value(Field::Model)),
-            ("usage", Wanted::Value(Field::Usage)),
-            ("container", Wanted::Value(Field::Container)),
+        Pattern::Members(&[
+            ("id", Pattern::Value(Slot::Id)),
+            ("model", Pattern::Value(Slot::Model)),
+            ("usage", Pattern::Value(Slot::Usage)),
+            ("container", Pattern::Value(Slot::Container)),
         ]),
     ),
     (
         "delta",
-        Wanted::Members(&[("stop_reason", Wanted::Value(Field::Stop)), ("container", Wanted::Value(Field::Container))]),
-    ),
-    ("usage", Wanted::Value(Field::Usage)),
-    (
-        "content_block",
-        Wanted::Members(&[
-            ("type", Wanted::Value(Field::BlockType)),
-            ("to", Wanted::Members(&[("model", Wanted::Value(Field::ServedBy))])),
+        Pattern::Members(&[
+            ("stop_reason", Pattern::Value(Slot::Stop)),
+            ("container", Pattern::Value(Slot::Container)),
         ]),
     ),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("usage", Pattern::Value(Slot::Usage)),
+    (
+        "content_block",
+        Pattern::Members(&[
+            ("type", Pattern::Value(Slot::BlockType)),
+            ("to", Pattern::Members(&[("model", Pattern::Value(Slot::ServedBy))])),
+        ]),
+    ),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
-fn on_whole(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    let is_answer = found.is_list(Field::Content);
-    facts.reach(match (is_answer, found.stops()) {
+fn on_whole(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    let is_answer = json.is_list(Slot::Content);
+    facts.reach(match (is_answer, json.words()) {
         (true, 1..) => AnswerState::Complete,
         // one that says nothing as its reason to stop has not come to its end
-        (true, 0) if found.mentions(Field::Stop) => AnswerState::Partial,
+        (true, 0) if json.mentions(Slot::Stop) => AnswerState::Partial,
         _ => AnswerState::Unrecognized,
     });
-    facts.note_error(found, is_answer);
+    facts.note_error(json, is_answer);
 }
 
-fn on_costless(facts: &mut Facts, found: &Found, sign: Field) {
-    facts.note(found);
-    let is_answer = found.has(sign);
+fn on_costless(facts: &mut Facts, json: &Extractor, sign: Slot) {
+    facts.note(json);
+    let is_answer = json.has(sign);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(found, is_answer);
+    facts.note_error(json, is_answer);
 }
 
-fn on_event(facts: &mut Facts, found: &Found) {
-    match found.get(Field::Type) {
+fn on_event(facts: &mut Facts, json: &Extractor) {
+    match json.get(Slot::Type) {
         Some(br#""content_block_delta""#) => facts.has_content = true,
         // a second one is none of this answer's
         Some(br#""message_start""#) if !facts.has_begun => {
             facts.has_begun = true;
-            facts.note(found);
-            facts.note_usage(found);
+            facts.note(json);
+            facts.note_usage(json);
         }
-        Some(br#""content_block_start""#) if found.get(Field::BlockType) == Some(br#""fallback""#) => {
+        Some(br#""content_block_start""#) if json.get(Slot::BlockType) == Some(br#""fallback""#) => {
             // who answers from here on
-            facts.model.note(found.get(Field::ServedBy));
+            facts.model.note(json.get(Slot::ServedBy));
         }
         Some(br#""message_delta""#) => {
-            facts.note_stop(found);
-            facts.has_server_state |= found.has(Field::Container);
-            if let Some(usage) = facts::usage(found) {
+            facts.note_stop(json);
+            facts.has_server_state |= json.has(Slot::Container);
+            if let Some(usage) = facts::usage(json) {
                 facts.usage.merge(usage);
             }
         }
         Some(br#""message_stop""#) => facts.end(),
         // what is of no type at all is none of Anthropic's events
-        Some(br#""error""#) | None => facts.note_error(found, false),
+        Some(br#""error""#) | None => facts.note_error(json, false),
         _ => {}
     }
 }

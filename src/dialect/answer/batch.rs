@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use plugin_api::BatchResult;
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::Coding;
 use super::facts::usage;
@@ -29,17 +29,17 @@ pub struct BatchReader {
 #[derive(Debug)]
 struct Lines {
     batch: String,
-    line: Found,
+    line: Extractor,
     begun: bool,
 }
 
 const RESULT: Members = &[
-    ("custom_id", Wanted::Value(Field::CustomId)),
+    ("custom_id", Pattern::Value(Slot::CustomId)),
     (
         "result",
-        Wanted::Members(&[(
+        Pattern::Members(&[(
             "message",
-            Wanted::Members(&[("model", Wanted::Value(Field::Model)), ("usage", Wanted::Value(Field::Usage))]),
+            Pattern::Members(&[("model", Pattern::Value(Slot::Model)), ("usage", Pattern::Value(Slot::Usage))]),
         )]),
     ),
 ];
@@ -48,7 +48,7 @@ impl BatchReader {
     /// A reader of the results of this batch, whose download has these headers.
     #[must_use]
     pub fn new(batch: &str, headers: &HeaderMap) -> Self {
-        let lines = Lines { batch: batch.to_owned(), line: Found::new(RESULT), begun: false };
+        let lines = Lines { batch: batch.to_owned(), line: Extractor::new(RESULT), begun: false };
         Self { coding: Coding::of(headers), lines }
     }
 
@@ -78,7 +78,7 @@ impl Lines {
 
     fn end_line(&mut self, results: &mut dyn FnMut(BatchResult)) {
         if std::mem::take(&mut self.begun)
-            && self.line.is_whole()
+            && self.line.is_complete()
             && let Some(result) = self.result()
         {
             results(result);
@@ -92,7 +92,7 @@ impl Lines {
         let raw = text.finish()?;
         let mut usage = anthropic::usage(&Figures::of(raw.get())?);
         usage.raw = Some(raw);
-        let custom_id = self.line.text(Field::CustomId)?;
-        Some(BatchResult { batch: self.batch.clone(), custom_id, model: self.line.text(Field::Model), usage })
+        let custom_id = self.line.string(Slot::CustomId)?;
+        Some(BatchResult { batch: self.batch.clone(), custom_id, model: self.line.string(Slot::Model), usage })
     }
 }

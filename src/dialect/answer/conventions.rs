@@ -3,15 +3,15 @@
 
 use plugin_api::{Tokens, Usage};
 
-use crate::dialect::found::Field;
+use crate::dialect::slot::Slot;
 
 use super::figures::Figures;
 
 /// The objects of an answer that may be its usage; the first that is there counts.
-pub(super) const PLACES: [Field; 3] = [
-    Field::Usage, // `usage`: OpenAI, Azure, DeepSeek, Mistral, OpenRouter, vLLM, SGLang, Ollama, Qwen, Gemini, Bedrock, …
-    Field::GroqUsage, // `x_groq.usage`: the last chunk of Groq's streams
-    Field::ChoiceUsage, // `choices[].usage`: the last chunk of Moonshot's streams
+pub(super) const PLACES: [Slot; 3] = [
+    Slot::Usage, // `usage`: OpenAI, Azure, DeepSeek, Mistral, OpenRouter, vLLM, SGLang, Ollama, Qwen, Gemini, Bedrock, …
+    Slot::GroqUsage, // `x_groq.usage`: the last chunk of Groq's streams
+    Slot::ChoiceUsage, // `choices[].usage`: the last chunk of Moonshot's streams
 ];
 
 /// What a figure says.

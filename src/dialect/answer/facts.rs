@@ -2,7 +2,7 @@
 
 use plugin_api::{AnswerState, Usage};
 
-use crate::dialect::found::{Field, Found, Members};
+use crate::dialect::slot::{Extractor, Members, Slot};
 
 use super::conventions::PLACES;
 use super::failure;
@@ -32,18 +32,18 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Notes what an answer of either dialect says at its top.
-    pub(super) fn note(&mut self, found: &Found) {
-        self.id.note(found.get(Field::Id));
-        self.model.note(found.get(Field::Model));
-        self.service_tier.note(found.get(Field::Tier));
-        self.has_server_state |= found.has(Field::Container);
-        self.note_stop(found);
+    pub(super) fn note(&mut self, json: &Extractor) {
+        self.id.note(json.get(Slot::Id));
+        self.model.note(json.get(Slot::Model));
+        self.service_tier.note(json.get(Slot::Tier));
+        self.has_server_state |= json.has(Slot::Container);
+        self.note_stop(json);
     }
 
     /// Notes why it stopped. What is no word is no stop, and some words say that it failed.
-    pub(super) fn note_stop(&mut self, found: &Found) {
-        if found.stops() > 0 {
-            let stop = found.text(Field::Stop).filter(|stop| !stop.trim().is_empty());
+    pub(super) fn note_stop(&mut self, json: &Extractor) {
+        if json.words() > 0 {
+            let stop = json.string(Slot::Stop).filter(|stop| !stop.trim().is_empty());
             if let Some(stop) = stop.as_deref().filter(|stop| failure::is_stop(stop)) {
                 self.fail(stop.to_owned());
             }
@@ -52,15 +52,15 @@ impl Facts {
     }
 
     /// Notes usage that replaces what was said before; `null` says nothing.
-    pub(super) fn note_usage(&mut self, found: &Found) {
-        if let Some(usage) = usage(found) {
+    pub(super) fn note_usage(&mut self, json: &Extractor) {
+        if let Some(usage) = usage(json) {
             self.usage.replace(usage);
         }
     }
 
     /// Notes an error, if the object tells of one; `is_answer` says that it is, or may be, a part of an answer.
-    pub(super) fn note_error(&mut self, found: &Found, is_answer: bool) {
-        if let Some(name) = failure::name(found, is_answer) {
+    pub(super) fn note_error(&mut self, json: &Extractor, is_answer: bool) {
+        if let Some(name) = failure::name(json, is_answer) {
             self.fail(name);
         }
     }
@@ -123,14 +123,14 @@ impl Word {
 pub(super) struct Shape {
     /// What is looked for in an answer that is one object.
     pub(super) whole: Members,
-    pub(super) on_whole: fn(&mut Facts, &Found),
+    pub(super) on_whole: fn(&mut Facts, &Extractor),
     /// What is looked for in an event.
     pub(super) events: Members,
     /// The same, once an event with content has been seen.
     pub(super) events_behind_content: Members,
     /// The types of events, in quotes, that matter beyond their type; all of them where there are none.
     pub(super) types: Option<&'static [&'static str]>,
-    pub(super) on_event: fn(&mut Facts, &Found),
+    pub(super) on_event: fn(&mut Facts, &Extractor),
     /// Whether a stream of one choice may end without an event that says so, and so is complete once it has said why it
     /// stopped.
     pub(super) stops_before_its_end: bool,
@@ -141,6 +141,6 @@ pub(super) struct Shape {
 }
 
 /// The provider's usage, where it gave one.
-pub(super) fn usage(found: &Found) -> Option<&[u8]> {
-    PLACES.into_iter().find_map(|place| found.get(place).filter(|usage| usage.starts_with(b"{")))
+pub(super) fn usage(json: &Extractor) -> Option<&[u8]> {
+    PLACES.into_iter().find_map(|place| json.get(place).filter(|usage| usage.starts_with(b"{")))
 }

@@ -1,7 +1,7 @@
 //! Errors under the names that servers have for them, in a body or an event whose status says that all is well: one table of where
 //! they stand, and what of them is their name.
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::figures::Figures;
 
@@ -12,16 +12,16 @@ const UNNAMED: &str = "error";
 
 /// Where an error may stand at the top of an object.
 pub(super) const MEMBERS: Members = &[
-    ("error", Wanted::Value(Field::Error)), // OpenAI, Anthropic, Ollama, Gemini, Qwen, …
-    ("errors", Wanted::Value(Field::Errors)), // Cloudflare, JSON:API
-    ("object", Wanted::Value(Field::Object)), // vLLM, SGLang: `error`
-    ("type", Wanted::Value(Field::Type)),   // `error`
-    ("code", Wanted::Value(Field::ErrorCode)), // Qwen
-    ("message", Wanted::Value(Field::ErrorMessage)), // AWS, Kong
-    ("detail", Wanted::Value(Field::ErrorDetail)), // FastAPI
-    ("base_resp", Wanted::Members(&[("status_code", Wanted::Value(Field::BaseStatus))])), // MiniMax
-    ("__type", Wanted::Value(Field::ExceptionType)), // AWS
-    ("*Exception", Wanted::Key(Field::Exception)), // Bedrock's streams
+    ("error", Pattern::Value(Slot::Error)), // OpenAI, Anthropic, Ollama, Gemini, Qwen, …
+    ("errors", Pattern::Value(Slot::Errors)), // Cloudflare, JSON:API
+    ("object", Pattern::Value(Slot::Object)), // vLLM, SGLang: `error`
+    ("type", Pattern::Value(Slot::Type)),   // `error`
+    ("code", Pattern::Value(Slot::ErrorCode)), // Qwen
+    ("message", Pattern::Value(Slot::ErrorMessage)), // AWS, Kong
+    ("detail", Pattern::Value(Slot::ErrorDetail)), // FastAPI
+    ("base_resp", Pattern::Members(&[("status_code", Pattern::Value(Slot::BaseStatus))])), // MiniMax
+    ("__type", Pattern::Value(Slot::ExceptionType)), // AWS
+    ("*Exception", Pattern::Key(Slot::Exception)), // Bedrock's streams
 ];
 
 /// Reasons to stop that say that the answer is none.
@@ -40,35 +40,35 @@ pub(super) fn is_stop(stop: &str) -> bool {
 
 /// The name of the error that an object tells of, if it does. What `is_answer` may have a `code`, a `message` and a `detail` of its
 /// own.
-pub(super) fn name(found: &Found, is_answer: bool) -> Option<String> {
-    let named = |field| word(found, field);
-    if says_something(found, Field::Error) {
-        let error = found.get(Field::Error).and_then(|error| std::str::from_utf8(error).ok());
-        let name = error.and_then(of_object).or_else(|| named(Field::Error)).or_else(|| named(Field::ErrorCode));
+pub(super) fn name(json: &Extractor, is_answer: bool) -> Option<String> {
+    let named = |slot| word(json, slot);
+    if says_something(json, Slot::Error) {
+        let error = json.get(Slot::Error).and_then(|error| std::str::from_utf8(error).ok());
+        let name = error.and_then(of_object).or_else(|| named(Slot::Error)).or_else(|| named(Slot::ErrorCode));
         return Some(name.unwrap_or_else(unnamed));
     }
-    if says_something(found, Field::Errors) {
-        let errors = found.get(Field::Errors).and_then(|errors| std::str::from_utf8(errors).ok());
+    if says_something(json, Slot::Errors) {
+        let errors = json.get(Slot::Errors).and_then(|errors| std::str::from_utf8(errors).ok());
         let first = errors.and_then(|errors| serde_json::from_str::<Vec<&serde_json::value::RawValue>>(errors).ok());
         let first = first.and_then(|errors| of_object(errors.first()?.get()));
         return Some(first.unwrap_or_else(unnamed));
     }
-    let says_error = |field| found.get(field) == Some(br#""error""#);
-    if says_error(Field::Object) || says_error(Field::Type) {
-        let kind = named(Field::Type).filter(|kind| kind != UNNAMED);
-        return Some(kind.or_else(|| named(Field::ErrorCode)).unwrap_or_else(unnamed));
+    let says_error = |slot| json.get(slot) == Some(br#""error""#);
+    if says_error(Slot::Object) || says_error(Slot::Type) {
+        let kind = named(Slot::Type).filter(|kind| kind != UNNAMED);
+        return Some(kind.or_else(|| named(Slot::ErrorCode)).unwrap_or_else(unnamed));
     }
-    if found.has(Field::Exception) || found.has(Field::ExceptionType) {
-        let kind = named(Field::Exception).or_else(|| named(Field::ExceptionType));
+    if json.has(Slot::Exception) || json.has(Slot::ExceptionType) {
+        let kind = named(Slot::Exception).or_else(|| named(Slot::ExceptionType));
         // AWS names the package, too
         return Some(kind.and_then(|kind| kind.rsplit('#').next().map(str::to_owned)).unwrap_or_else(unnamed));
     }
-    if says_something(found, Field::BaseStatus) {
-        return Some(named(Field::BaseStatus).unwrap_or_else(unnamed));
+    if says_something(json, Slot::BaseStatus) {
+        return Some(named(Slot::BaseStatus).unwrap_or_else(unnamed));
     }
-    let others = [Field::ErrorCode, Field::ErrorMessage, Field::ErrorDetail];
-    (!is_answer && others.into_iter().any(|field| says_something(found, field)))
-        .then(|| named(Field::ErrorCode).unwrap_or_else(unnamed))
+    let others = [Slot::ErrorCode, Slot::ErrorMessage, Slot::ErrorDetail];
+    (!is_answer && others.into_iter().any(|slot| says_something(json, slot)))
+        .then(|| named(Slot::ErrorCode).unwrap_or_else(unnamed))
 }
 
 /// The name of an error of which nothing is known but that it is one.
@@ -77,9 +77,9 @@ pub(super) fn unnamed() -> String {
 }
 
 /// Whether there is a value that is more than a way to say that there is none.
-fn says_something(found: &Found, field: Field) -> bool {
+fn says_something(json: &Extractor, slot: Slot) -> bool {
     const NOTHING: [&[u8]; 6] = [b"\"\"", b"{}", b"[]", b"false", b"0", b"\"0\""];
-    found.has(field) && found.get(field).is_none_or(|value| !NOTHING.contains(&value))
+    json.has(slot) && json.get(slot).is_none_or(|value| !NOTHING.contains(&value))
 }
 
 /// The name in an error object: its type, else its code, else its status.
@@ -90,12 +90,12 @@ fn of_object(error: &str) -> Option<String> {
 }
 
 /// A string that may be a name, or a number.
-fn word(found: &Found, field: Field) -> Option<String> {
+fn word(json: &Extractor, slot: Slot) -> Option<String> {
     let number = || {
-        let text = std::str::from_utf8(found.get(field)?).ok()?;
+        let text = std::str::from_utf8(json.get(slot)?).ok()?;
         text.starts_with(|first: char| first.is_ascii_digit() || first == '-').then(|| text.to_owned())
     };
-    found.text(field).or_else(number).and_then(|word| as_name(&word))
+    json.string(slot).or_else(number).and_then(|word| as_name(&word))
 }
 
 /// A name, and no sentence: it may hold anything, and is no word for a column.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use plugin_api::Asked;
+use json_extract::decimal;
 use serde_json::value::RawValue;
-
-use crate::dialect::number;
 
 /// A dollar is ten to the power of these picodollars.
 const PICO_DIGITS: i64 = 12;
@@ -25,15 +23,12 @@ impl<'a> Figures<'a> {
     /// A number of something: whole, not negative, and within 63 bits, which a database can hold. A path leads into objects
     /// (`a.b`).
     pub(super) fn count(&self, path: &str) -> Option<u64> {
-        match number::asked(self.at(path)?.get()) {
-            Asked::Tokens(count) if i64::try_from(count).is_ok() => Some(count),
-            _ => None,
-        }
+        decimal::whole(self.at(path)?.get()).filter(|count| i64::try_from(*count).is_ok())
     }
 
     /// An amount of money at a path, in picodollars, where ten to the power of `digits` of its units are a dollar.
     pub(super) fn picos(&self, path: &str, digits: i64) -> Option<u64> {
-        number::scaled(self.at(path)?.get(), PICO_DIGITS - digits).filter(|picos| i64::try_from(*picos).is_ok())
+        decimal::scaled(self.at(path)?.get(), PICO_DIGITS - digits).filter(|picos| i64::try_from(*picos).is_ok())
     }
 
     fn at(&self, path: &str) -> Option<&'a RawValue> {

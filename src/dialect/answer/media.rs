@@ -2,7 +2,7 @@
 
 use plugin_api::AnswerState;
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::facts::{Facts, Shape};
 use super::{conventions, failure};
@@ -27,30 +27,30 @@ pub(super) static SHAPE: Shape = Shape {
 };
 
 const OBJECT: Members = &[
-    ("type", Wanted::Value(Field::Type)),
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
-    ("data", Wanted::Value(Field::Content)),    // images
-    ("results", Wanted::Value(Field::Content)), // moderations
-    ("text", Wanted::Value(Field::Text)),       // transcriptions
-    ("usage", Wanted::Value(Field::Usage)),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("type", Pattern::Value(Slot::Type)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("data", Pattern::Value(Slot::Content)),    // images
+    ("results", Pattern::Value(Slot::Content)), // moderations
+    ("text", Pattern::Value(Slot::Text)),       // transcriptions
+    ("usage", Pattern::Value(Slot::Usage)),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
-fn on_whole(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    let is_answer = found.is_filled_list(Field::Content) || found.mentions(Field::Text);
+fn on_whole(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    let is_answer = json.is_filled_list(Slot::Content) || json.mentions(Slot::Text);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(found, is_answer);
+    facts.note_error(json, is_answer);
 }
 
-fn on_event(facts: &mut Facts, found: &Found) {
-    match found.get(Field::Type) {
-        Some(br#""error""#) | None => facts.note_error(found, false),
+fn on_event(facts: &mut Facts, json: &Extractor) {
+    match json.get(Slot::Type) {
+        Some(br#""error""#) | None => facts.note_error(json, false),
         Some(kind) if kind.ends_with(br#".completed""#) || kind.ends_with(br#".done""#) => {
-            facts.note(found);
-            facts.note_usage(found);
+            facts.note(json);
+            facts.note_usage(json);
             // of several pictures each has its own end
             facts.complete();
         }

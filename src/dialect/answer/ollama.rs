@@ -2,7 +2,7 @@
 
 use plugin_api::AnswerState;
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::conventions;
 use super::facts::{Facts, Shape};
@@ -21,45 +21,45 @@ pub(super) static SHAPE: Shape = Shape {
 };
 
 const LINE: Members = &[
-    ("model", Wanted::Value(Field::Model)),
-    ("done", Wanted::Value(Field::Status)),
-    ("done_reason", Wanted::Value(Field::Stop)),
-    ("prompt_eval_count", Wanted::Value(Field::Count)),
-    ("eval_count", Wanted::Value(Field::OutputCount)),
-    ("message", Wanted::Members(&[("content", Wanted::Value(Field::Content))])),
-    ("response", Wanted::Value(Field::Content)),
-    ("embeddings", Wanted::Value(Field::List)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("done", Pattern::Value(Slot::Status)),
+    ("done_reason", Pattern::Value(Slot::Stop)),
+    ("prompt_eval_count", Pattern::Value(Slot::Count)),
+    ("eval_count", Pattern::Value(Slot::OutputCount)),
+    ("message", Pattern::Members(&[("content", Pattern::Value(Slot::Content))])),
+    ("response", Pattern::Value(Slot::Content)),
+    ("embeddings", Pattern::Value(Slot::List)),
     // others serve other things under these paths, in which a `message` or a `code` is no error
-    ("error", Wanted::Value(Field::Error)),
+    ("error", Pattern::Value(Slot::Error)),
 ];
 
-fn on_line(facts: &mut Facts, found: &Found) {
-    facts.model.note(found.get(Field::Model));
-    facts.note_stop(found);
-    let has_text = found.is_too_long(Field::Content) || found.get(Field::Content).is_some_and(|text| text != b"\"\"");
+fn on_line(facts: &mut Facts, json: &Extractor) {
+    facts.model.note(json.get(Slot::Model));
+    facts.note_stop(json);
+    let has_text = json.is_too_long(Slot::Content) || json.get(Slot::Content).is_some_and(|text| text != b"\"\"");
     facts.has_content |= has_text;
-    match found.get(Field::Status) {
+    match json.get(Slot::Status) {
         Some(b"true") => {
-            facts.usage.replace(figures(found).as_bytes());
+            facts.usage.replace(figures(json).as_bytes());
             facts.complete();
         }
         Some(_) => facts.reach(AnswerState::Partial),
         // embeddings come at once
-        None if found.is_filled_list(Field::List) => {
-            facts.usage.replace(figures(found).as_bytes());
+        None if json.is_filled_list(Slot::List) => {
+            facts.usage.replace(figures(json).as_bytes());
             facts.complete();
         }
         None => facts.reach(AnswerState::Unrecognized),
     }
-    facts.note_error(found, true);
+    facts.note_error(json, true);
 }
 
 /// The figures that stand in the answer itself, as an object of their own.
-fn figures(found: &Found) -> String {
+fn figures(json: &Extractor) -> String {
     let figure = |name: &str, field| {
-        let value = found.get(field).and_then(|value| std::str::from_utf8(value).ok())?;
+        let value = json.get(field).and_then(|value| std::str::from_utf8(value).ok())?;
         Some(format!("\"{name}\":{value}"))
     };
-    let figures = [figure("prompt_eval_count", Field::Count), figure("eval_count", Field::OutputCount)];
+    let figures = [figure("prompt_eval_count", Slot::Count), figure("eval_count", Slot::OutputCount)];
     format!("{{{}}}", figures.into_iter().flatten().collect::<Vec<_>>().join(","))
 }

@@ -2,7 +2,7 @@
 
 use plugin_api::AnswerState;
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::facts::{Facts, Shape};
 use super::{conventions, failure};
@@ -27,91 +27,91 @@ pub(super) static EMBEDDINGS: Shape = Shape {
     events: LIST,
     events_behind_content: LIST,
     types: None,
-    on_event: |facts, found| facts.note_error(found, false),
+    on_event: |facts, json| facts.note_error(json, false),
     stops_before_its_end: false,
     is_lines: false,
     usage: conventions::usage,
 };
 
 const CHUNK: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
-    ("choices", Wanted::Each(&Wanted::Members(&[INDEX, STOP, USAGE_OF_CHOICE, ERROR_OF_CHOICE]))),
-    ("", Wanted::Also(AROUND)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("choices", Pattern::Each(&Pattern::Members(&[INDEX, STOP, USAGE_OF_CHOICE, ERROR_OF_CHOICE]))),
+    ("", Pattern::Also(AROUND)),
 ];
 
 const CHUNK_WITH_CONTENT: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
     (
         "choices",
-        Wanted::Each(&Wanted::Members(&[
+        Pattern::Each(&Pattern::Members(&[
             INDEX,
             STOP,
             USAGE_OF_CHOICE,
             ERROR_OF_CHOICE,
-            ("delta", Wanted::Value(Field::Content)),
-            ("text", Wanted::Value(Field::Content)),
+            ("delta", Pattern::Value(Slot::Content)),
+            ("text", Pattern::Value(Slot::Content)),
         ])),
     ),
-    ("", Wanted::Also(AROUND)),
+    ("", Pattern::Also(AROUND)),
 ];
 
 const AROUND: Members = &[
-    ("usage", Wanted::Value(Field::Usage)),
-    ("service_tier", Wanted::Value(Field::Tier)),
-    ("x_groq", Wanted::Members(&[("usage", Wanted::Value(Field::GroqUsage)), ("error", Wanted::Value(Field::Error))])),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("usage", Pattern::Value(Slot::Usage)),
+    ("service_tier", Pattern::Value(Slot::Tier)),
+    ("x_groq", Pattern::Members(&[("usage", Pattern::Value(Slot::GroqUsage)), ("error", Pattern::Value(Slot::Error))])),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
-const INDEX: (&str, Wanted) = ("index", Wanted::Value(Field::Choice));
-const STOP: (&str, Wanted) = ("finish_reason", Wanted::Value(Field::Stop));
-const USAGE_OF_CHOICE: (&str, Wanted) = ("usage", Wanted::Value(Field::ChoiceUsage));
+const INDEX: (&str, Pattern) = ("index", Pattern::Value(Slot::Choice));
+const STOP: (&str, Pattern) = ("finish_reason", Pattern::Value(Slot::Stop));
+const USAGE_OF_CHOICE: (&str, Pattern) = ("usage", Pattern::Value(Slot::ChoiceUsage));
 /// `OpenRouter` tells there of what failed on its way.
-const ERROR_OF_CHOICE: (&str, Wanted) = ("error", Wanted::Value(Field::Error));
+const ERROR_OF_CHOICE: (&str, Pattern) = ("error", Pattern::Value(Slot::Error));
 
 const LIST: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
-    ("data", Wanted::Value(Field::Content)),
-    ("usage", Wanted::Value(Field::Usage)),
-    ("", Wanted::Also(failure::MEMBERS)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("data", Pattern::Value(Slot::Content)),
+    ("usage", Pattern::Value(Slot::Usage)),
+    ("", Pattern::Also(failure::MEMBERS)),
 ];
 
-fn on_whole(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    let choices = found.elements();
+fn on_whole(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    let choices = json.elements();
     facts.reach(match choices {
         // one that says nothing as its reason to stop has not come to its end
-        1.. if found.stops() < choices && found.mentions(Field::Stop) => AnswerState::Partial,
-        1.. if found.stops() == choices => AnswerState::Complete,
+        1.. if json.words() < choices && json.mentions(Slot::Stop) => AnswerState::Partial,
+        1.. if json.words() == choices => AnswerState::Complete,
         _ => AnswerState::Unrecognized,
     });
-    facts.note_error(found, choices > 0);
+    facts.note_error(json, choices > 0);
 }
 
-fn on_list(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    let is_answer = found.is_filled_list(Field::Content);
+fn on_list(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    let is_answer = json.is_filled_list(Slot::Content);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(found, is_answer);
+    facts.note_error(json, is_answer);
 }
 
-fn on_event(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    let choices = found.elements();
-    facts.note_error(found, choices > 0);
+fn on_event(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    let choices = json.elements();
+    facts.note_error(json, choices > 0);
     facts.has_begun |= choices > 0;
-    facts.has_choices |= choices > 1 || found.get(Field::Choice).is_some_and(|index| index != b"0");
-    facts.has_content = facts.has_content || carries_content(found);
+    facts.has_choices |= choices > 1 || json.get(Slot::Choice).is_some_and(|index| index != b"0");
+    facts.has_content = facts.has_content || carries_content(json);
 }
 
 /// Whether the chunk brings a piece of the answer; the first one mostly names a role only.
-fn carries_content(found: &Found) -> bool {
-    let Some(content) = found.get(Field::Content) else { return found.is_too_long(Field::Content) };
+fn carries_content(json: &Extractor) -> bool {
+    let Some(content) = json.get(Slot::Content) else { return json.is_too_long(Slot::Content) };
     match serde_json::from_slice(content) {
         Ok(serde_json::Value::Object(delta)) => delta.iter().any(|(key, value)| key != "role" && !is_empty(value)),
         Ok(value) => !is_empty(&value),

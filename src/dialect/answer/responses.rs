@@ -2,7 +2,7 @@
 
 use plugin_api::AnswerState;
 
-use crate::dialect::found::{Field, Found, Members, Wanted};
+use crate::dialect::slot::{Extractor, Members, Pattern, Slot};
 
 use super::facts::{Facts, Shape};
 use super::{conventions, failure};
@@ -27,59 +27,59 @@ pub(super) static SHAPE: Shape = Shape {
 };
 
 const RESPONSE: Members = &[
-    ("id", Wanted::Value(Field::Id)),
-    ("model", Wanted::Value(Field::Model)),
-    ("status", Wanted::Value(Field::Status)),
-    ("incomplete_details", Wanted::Members(&[("reason", Wanted::Value(Field::Reason))])),
-    ("output", Wanted::Value(Field::Content)),
-    ("usage", Wanted::Value(Field::Usage)),
-    ("service_tier", Wanted::Value(Field::Tier)),
-    ("container", Wanted::Value(Field::Container)),
-    ("error", Wanted::Value(Field::Error)),
+    ("id", Pattern::Value(Slot::Id)),
+    ("model", Pattern::Value(Slot::Model)),
+    ("status", Pattern::Value(Slot::Status)),
+    ("incomplete_details", Pattern::Members(&[("reason", Pattern::Value(Slot::Reason))])),
+    ("output", Pattern::Value(Slot::Content)),
+    ("usage", Pattern::Value(Slot::Usage)),
+    ("service_tier", Pattern::Value(Slot::Tier)),
+    ("container", Pattern::Value(Slot::Container)),
+    ("error", Pattern::Value(Slot::Error)),
 ];
 
-const WHOLE: Members = &[("", Wanted::Also(RESPONSE)), ("", Wanted::Also(failure::MEMBERS))];
+const WHOLE: Members = &[("", Pattern::Also(RESPONSE)), ("", Pattern::Also(failure::MEMBERS))];
 
-const EVENTS: Members = &[("response", Wanted::Members(RESPONSE)), ("", Wanted::Also(failure::MEMBERS))];
+const EVENTS: Members = &[("response", Pattern::Members(RESPONSE)), ("", Pattern::Also(failure::MEMBERS))];
 
-fn on_whole(facts: &mut Facts, found: &Found) {
-    note(facts, found);
-    let is_answer = found.is_list(Field::Content);
-    match found.get(Field::Status) {
+fn on_whole(facts: &mut Facts, json: &Extractor) {
+    note(facts, json);
+    let is_answer = json.is_list(Slot::Content);
+    match json.get(Slot::Status) {
         // it goes on in the background; its cost is told to who asks for it later
         Some(br#""queued""# | br#""in_progress""#) => facts.stop_reason = None,
         Some(br#""failed""#) => facts.fail(failure::unnamed()),
         Some(br#""completed""# | br#""incomplete""#) if is_answer => facts.complete(),
         _ => facts.reach(AnswerState::Unrecognized),
     }
-    facts.note_error(found, is_answer || found.has(Field::Status));
+    facts.note_error(json, is_answer || json.has(Slot::Status));
 }
 
-fn on_event(facts: &mut Facts, found: &Found) {
-    let Some(kind) = found.get(Field::Type) else {
+fn on_event(facts: &mut Facts, json: &Extractor) {
+    let Some(kind) = json.get(Slot::Type) else {
         // some servers end a stream like this in the words of the others
-        facts.note_error(found, false);
+        facts.note_error(json, false);
         return;
     };
     match kind {
-        br#""response.created""# => facts.note(found),
+        br#""response.created""# => facts.note(json),
         br#""response.completed""# | br#""response.incomplete""# => {
-            note(facts, found);
+            note(facts, json);
             facts.complete();
-            facts.note_error(found, true);
+            facts.note_error(json, true);
         }
         br#""response.failed""# => {
-            note(facts, found);
+            note(facts, json);
             facts.fail(failure::unnamed());
-            facts.note_error(found, true);
+            facts.note_error(json, true);
         }
-        br#""error""# => facts.note_error(found, false),
+        br#""error""# => facts.note_error(json, false),
         kind => facts.has_content |= kind.ends_with(br#".delta""#),
     }
 }
 
-fn note(facts: &mut Facts, found: &Found) {
-    facts.note(found);
-    facts.note_usage(found);
-    facts.stop_reason = found.text(Field::Reason).or_else(|| found.text(Field::Status)).or(facts.stop_reason.take());
+fn note(facts: &mut Facts, json: &Extractor) {
+    facts.note(json);
+    facts.note_usage(json);
+    facts.stop_reason = json.string(Slot::Reason).or_else(|| json.string(Slot::Status)).or(facts.stop_reason.take());
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::dialect::found::{Field, Found, Wanted};
+use crate::dialect::slot::{Extractor, Pattern, Slot};
 use crate::dialect::thread::Turns;
 
 /// How long a message may be that asks for nothing but a quota.
@@ -48,7 +48,7 @@ impl<'de> Visitor<'de> for Messages<'_> {
         }
         let mut held = Held::default();
         let mut last_of_user = None;
-        let mut role = Found::until(ROLE, Field::Role);
+        let mut role = Extractor::until(ROLE, Slot::Role);
         while let Some(message) = list.next_element::<&'de RawValue>()? {
             let message = message.get();
             held.count += 1;
@@ -57,25 +57,25 @@ impl<'de> Visitor<'de> for Messages<'_> {
             }
             role.begin();
             role.feed(message.as_bytes());
-            match role.get(Field::Role) {
+            match role.get(Slot::Role) {
                 Some(br#""system""# | br#""developer""#) => held.system += 1,
                 Some(br#""user""#) => last_of_user = Some(message),
                 _ => {}
             }
         }
         held.asks_quota = last_of_user.is_some_and(|message| {
-            let mut content = Found::new(CONTENT);
+            let mut content = Extractor::new(CONTENT);
             if message.len() <= LONGEST_QUOTA {
                 content.feed(message.as_bytes());
             }
-            content.get(Field::Text).and_then(|text| std::str::from_utf8(text).ok()).is_some_and(is_quota)
+            content.get(Slot::Text).and_then(|text| std::str::from_utf8(text).ok()).is_some_and(is_quota)
         });
         Ok(held)
     }
 }
 
-const ROLE: &[(&str, Wanted)] = &[("role", Wanted::Value(Field::Role))];
-const CONTENT: &[(&str, Wanted)] = &[("content", Wanted::Value(Field::Text))];
+const ROLE: &[(&str, Pattern)] = &[("role", Pattern::Value(Slot::Role))];
+const CONTENT: &[(&str, Pattern)] = &[("content", Pattern::Value(Slot::Text))];
 
 /// Whether a value is the text `quota`: as a string, or as a list of one block of text.
 pub(super) fn is_quota(value: &str) -> bool {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use plugin_api::{Asked, ThinkingBudget};
+use json_extract::decimal;
+use plugin_api::ThinkingBudget;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::key::{Key, Place};
-use super::number;
 
 /// The members in which a call sets a budget, and the key of the number.
 const BUDGETS: [(&str, &str); 2] = [("thinking", "budget_tokens"), ("reasoning", "max_tokens")];
@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for Budgets<'de> {
             if key.is(self.number).is_some() {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 let start = self.place.of(value).at;
-                if let Asked::Tokens(tokens) = number::asked(value) {
+                if let Some(tokens) = decimal::whole(value) {
                     budgets.push(ThinkingBudget { member: self.member, tokens, at: start..start + value.len() });
                 }
             } else if *key.name == *b"type" {

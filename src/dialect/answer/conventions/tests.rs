@@ -3,9 +3,9 @@
 use super::*;
 
 /// Input, cache read, cache write, output, reasoning.
-type Wanted = [Option<u64>; 5];
+type Pattern = [Option<u64>; 5];
 
-fn tokens(usage: &str) -> Wanted {
+fn tokens(usage: &str) -> Pattern {
     let tokens = super::usage(&Figures::of(usage).unwrap()).tokens;
     [tokens.input, tokens.cache_read, tokens.cache_creation, tokens.output, tokens.reasoning]
 }
@@ -13,7 +13,7 @@ fn tokens(usage: &str) -> Wanted {
 #[test]
 fn each_server_is_understood_by_its_own_convention() {
     let none = None;
-    let cases: &[(&str, &str, Wanted)] = &[
+    let cases: &[(&str, &str, Pattern)] = &[
         (
             "OpenAI",
             r#"{"prompt_tokens":1000,"completion_tokens":10,"total_tokens":1010,"prompt_tokens_details":{"cached_tokens":300,"cache_write_tokens":200},"completion_tokens_details":{"reasoning_tokens":4}}"#,

@@ -1,20 +1,28 @@
-//! What a number in JSON says, in exact decimal arithmetic: of tokens (`5e3` is 5000, `1e400` is a great many) or of money.
+//! JSON numbers as exact decimals: whole ones (`5e3` is 5000, `1e400` is more than 64 bits hold), and amounts of money without
+//! a float.
 
-use plugin_api::Asked;
-
-/// The meaning of a JSON value, as it stands in the text, where a number of tokens is wanted.
-pub(super) fn asked(value: &str) -> Asked {
+/// The value of a JSON number that is whole and not negative, however it is written; `u64::MAX` where it is larger than that.
+/// `None` for any other JSON value.
+///
+/// ```
+/// use json_extract::decimal::whole;
+///
+/// assert_eq!(whole("5e3"), Some(5000));
+/// assert_eq!(whole("4000.5"), None);
+/// assert_eq!(whole("-0"), Some(0));
+/// ```
+#[must_use]
+pub fn whole(value: &str) -> Option<u64> {
     match value.as_bytes().first() {
-        Some(b'n') => Asked::Null,
-        Some(b'0'..=b'9') => whole(value).map_or(Asked::NotANumber, Asked::Tokens),
-        // there is no negative number of tokens, but `-0` is 0
-        Some(b'-') if whole(&value[1..]) == Some(0) => Asked::Tokens(0),
-        _ => Asked::NotANumber,
+        Some(b'0'..=b'9') => unsigned(value),
+        // no negative number is whole here, but `-0` is 0
+        Some(b'-') => unsigned(&value[1..]).filter(|value| *value == 0),
+        _ => None,
     }
 }
 
 /// The value of a JSON number without sign; `None` if it has a fraction.
-fn whole(number: &str) -> Option<u64> {
+fn unsigned(number: &str) -> Option<u64> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = || integer.bytes().chain(fraction.bytes());
@@ -35,7 +43,8 @@ fn whole(number: &str) -> Option<u64> {
 
 /// A JSON number without sign, times ten to the power of `digits`, rounded to a whole number; as many as there can be where it is
 /// more.
-pub(super) fn scaled(number: &str, digits: i64) -> Option<u64> {
+#[must_use]
+pub fn scaled(number: &str, digits: i64) -> Option<u64> {
     if !number.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
@@ -96,9 +105,9 @@ mod tests {
             ("1.5e400", u64::MAX),
             ("1e99999999999999999999", u64::MAX),
         ] {
-            assert_eq!(asked(text), Asked::Tokens(tokens), "{text}");
+            assert_eq!(whole(text), Some(tokens), "{text}");
         }
-        assert_eq!(asked(&format!("{}e-99999", "1".to_owned() + &"0".repeat(100_000))), Asked::Tokens(10));
+        assert_eq!(whole(&format!("{}e-99999", "1".to_owned() + &"0".repeat(100_000))), Some(10));
     }
 
     #[test]
@@ -125,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_number_of_tokens() {
+    fn no_other_value_is_a_whole_number() {
         for text in [
             "-1",
             "-1e-400",
@@ -136,13 +145,13 @@ mod tests {
             "1e-400",
             "1e-99999999999999999999",
             "\"4000\"",
+            "null",
             "true",
             "false",
             "[4000]",
             "{}",
         ] {
-            assert_eq!(asked(text), Asked::NotANumber, "{text}");
+            assert_eq!(whole(text), None, "{text}");
         }
-        assert_eq!(asked("null"), Asked::Null);
     }
 }

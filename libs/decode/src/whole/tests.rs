@@ -1,7 +1,9 @@
 //! Encoded bodies: whole, broken, stacked, ambiguous, and bombs.
 
+use std::io::Read;
+
 use http::HeaderValue;
-use zlib_rs::{Deflate, DeflateFlush};
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::*;
 
@@ -9,6 +11,10 @@ const TEXT: &[u8] = br#"{"max_tokens":5000,"messages":[{"role":"user","content":
 
 fn headers(values: &[&'static str]) -> HeaderMap {
     values.iter().map(|value| (CONTENT_ENCODING, HeaderValue::from_static(value))).collect()
+}
+
+fn decoded(headers: &HeaderMap, body: &Bytes, max: usize) -> Result<Option<Bytes>, String> {
+    super::decode(headers, body, max).map_err(|error| error.to_string())
 }
 
 fn decode(encoding: &'static str, body: &[u8]) -> Result<Option<Bytes>, String> {

@@ -1,4 +1,4 @@
-//! One field of a JSON body, by its path. For those who need it; nobody else pays for the look.
+//! The value at one path of a whole JSON text.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 /// The value at this path as its JSON text; `None` if the body has none there, or `null`, or is not strict JSON up to its
 /// end. Of a key that stands twice the last counts.
 #[must_use]
-pub fn field<'a>(text: &'a [u8], path: &[String]) -> Option<&'a str> {
+pub fn at_path<'a>(text: &'a [u8], path: &[String]) -> Option<&'a str> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let found = At { path }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
@@ -43,7 +43,7 @@ impl<'de> Visitor<'de> for At<'_> {
                 continue;
             }
             let value = map.next_value::<&'de RawValue>()?.get();
-            found = if rest.is_empty() { Some(value) } else { field(value.as_bytes(), rest) };
+            found = if rest.is_empty() { Some(value) } else { at_path(value.as_bytes(), rest) };
         }
         Ok(found)
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn at<'a>(text: &'a str, path: &str) -> Option<&'a str> {
-        field(text.as_bytes(), &path.split('.').map(str::to_owned).collect::<Vec<_>>())
+        at_path(text.as_bytes(), &path.split('.').map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
