@@ -16,12 +16,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use located_yaml::ConfigErrors;
 use log::{debug, error};
 use plugin_api::LogLimit;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::config::ConfigErrors;
 use crate::metrics::Metrics;
 
 pub use purge::{Purged, Purger};

@@ -1,38 +1,25 @@
 //! What the YAML file says, as types. Composes the settings that each part of the gateway owns; makes nothing of them.
 
 mod check;
-mod decode;
-mod environment;
-mod error;
 mod fallbacks;
-mod fault;
-mod missing;
-mod node;
-mod recover;
-mod report;
 mod schema;
-mod secrets;
-mod yaml;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use indexmap::IndexMap;
+use located_yaml::{ConfigErrors, Diagnostic, Located, Location, Reader, RenamedKey, Report};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access_log::AccessLogSettings;
 use crate::balance::UpstreamSettings;
-use crate::located::{Located, Location};
 use crate::logging::LogSettings;
 use crate::plugins::PluginEntry;
 use crate::routes::RouteSettings;
 use crate::settings::{AdminSettings, ListenerSettings, ServerSettings};
 
-use report::Report;
-
-pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
 
 /// The configuration of a gateway.
@@ -60,7 +47,16 @@ pub struct Config {
     pub plugins: Vec<Located<PluginEntry>>,
     /// Which requests go where. The first that matches wins.
     pub routes: Vec<Located<RouteSettings>>,
+    /// What should be changed in the file; it does not keep the gateway from running.
+    #[serde(skip)]
+    pub warnings: Vec<Diagnostic>,
 }
+
+/// Keys that had another name in the release before. Each new one has the old one as its serde `alias`.
+const RENAMED_KEYS: &[RenamedKey] = &[];
+
+/// What the `key` of a hash begins with. Any other `key` may be a secret.
+const HASH_KEYS: &[&str] = &["header", "body", "cookie", "client_ip"];
 
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 4 << 20;
@@ -92,30 +88,22 @@ pub fn check(path: &Path) -> Result<Config, ConfigErrors> {
 
 fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let name = path.display().to_string();
-    let unreadable = |text: &str, at: Location, message: String| {
-        ConfigErrors::of(&name, text, &environment, vec![(at, "file".into(), message)])
-    };
-    let bytes = read(path).map_err(|error| unreadable("", Location::default(), format!("cannot be read: {error}")))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let line = valid.matches('\n').count() + 1;
-        let column = valid.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        unreadable(&String::from_utf8_lossy(&bytes), Location { line, column }, "this is not UTF-8 text".into())
+    let reader = reader(&environment);
+    let bytes = read(path).map_err(|error| {
+        let fault = (Location::default(), "file".to_owned(), format!("cannot be read: {error}"));
+        reader.errors_at(&name, "", vec![fault])
     })?;
+    let text = reader.text(&name, &bytes)?;
     parse_with(&name, text, path.parent().unwrap_or(Path::new("")), &environment, dates)
+}
+
+fn reader<'a>(variable: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
+    Reader::new(variable).renamed(RENAMED_KEYS).plain_keys(HASH_KEYS)
 }
 
 /// A variable of the process.
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// Errors that showed when a file was put to work, with the lines they stand on.
-#[must_use]
-pub fn errors_in(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
-    // the lines are a help; without them the places still stand
-    let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    ConfigErrors::of(&path.display().to_string(), &text, &environment, faults)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -127,11 +115,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text and checks it. Errors call it by `name`; paths in it start from `base`; `variable` knows what its
-/// `${NAME}` stand for.
+/// Reads a text and checks it. Errors call it by `name`; paths in it start from `base`; `variable` has the contents of
+/// `${NAME}`.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of its lines. Where it is not YAML, the first place where it is not.
+/// Everything that is wrong with it, in the order of its lines. If it is not YAML, the first place where it is not.
 pub fn parse(
     name: &str,
     text: &str,
@@ -148,23 +136,35 @@ fn parse_with(
     variable: &dyn Fn(&str) -> Option<String>,
     dates: Dates,
 ) -> Result<Config, ConfigErrors> {
-    let source = error::Source::new(name, text);
-    let mut read = yaml::read(text).map_err(|(mark, message)| {
-        ConfigErrors::new(vec![source.error(mark.at, mark.width, "yaml".into(), &message)], false)
-    })?;
-    let mut unset = Vec::new();
-    environment::fill(&mut read.root, variable, &mut unset);
-    read.unknown.extend(unset.iter().map(|problem| problem.node));
-    let mut report = Report::new(source, &read.root);
-    for problem in read.problems.into_iter().chain(unset) {
-        report.add(problem);
-    }
-    let config = recover::decode(&mut report, read.unknown);
-    if let Some(config) = &config {
-        check::check(config, base, dates, &mut report);
-    }
-    match config {
-        Some(config) if report.is_empty() => Ok(config),
-        _ => Err(report.finish()),
+    let check = |config: &Config, report: &mut Report<'_>| check::check(config, base, dates, report);
+    let document = reader(variable).read(name, text, check)?;
+    Ok(Config { warnings: document.warnings, ..document.value })
+}
+
+/// Errors that showed when a file was put to work, with the lines they stand on.
+#[must_use]
+pub fn errors_in_file(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
+    // the lines are a help; without them the places still stand
+    let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    errors_in_text(&path.display().to_string(), &text, &environment, faults)
+}
+
+/// Errors that showed when a text was put to work, with the lines they stand on.
+#[must_use]
+pub fn errors_in_text(
+    name: &str,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    faults: Vec<(Location, String, String)>,
+) -> ConfigErrors {
+    reader(variable).errors_at(name, text, faults)
+}
+
+impl Config {
+    /// Logs what should be changed in the file.
+    pub fn log_warnings(&self) {
+        for warning in &self.warnings {
+            log::warn!("{warning}");
+        }
     }
 }

@@ -5,8 +5,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `main.rs` | arguments → a command; the only place that exits the process |
-//! | [`config`] | the YAML file → [`config::Config`]; `${ENV}`; every error with file, line and column |
-//! | [`located`] | a value of the configuration and its place in the file |
+//! | [`config`] | the YAML file → [`config::Config`], read by `located_yaml`; checks of its parts against each other |
 //! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
 //! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
 //! | [`engine`] | all that names Pingora: one line per hook, each phase in its own file; sockets, sessions, bodies, peers |
@@ -40,7 +39,7 @@
 //!
 //! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, engine}`,
 //! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dialect}`, `health → balance`,
-//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, `{plugins/*, dialect} → libs/*`. Only `engine` names Pingora;
+//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
 
 pub mod access_log;
@@ -54,7 +53,6 @@ pub mod dns;
 pub mod engine;
 pub mod exchange;
 pub mod health;
-pub mod located;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

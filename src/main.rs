@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
         Command::Check(file) => match config::check(&file.config) {
             Ok(config) => {
+                for warning in &config.warnings {
+                    warn(&warning.with_line());
+                }
                 say(format_args!("{}: ok", file.config.display()));
                 say(format_args!("memory: {}", Sizes::of(&config)));
                 ExitCode::SUCCESS
@@ -84,6 +87,11 @@ fn say(line: std::fmt::Arguments<'_>) {
 
 fn ended<E: std::fmt::Display>(run: Result<ExitCode, E>) -> ExitCode {
     run.unwrap_or_else(|error| failed(&error))
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log")]
+fn warn(warning: &impl std::fmt::Display) {
+    eprintln!("warning: {warning}");
 }
 
 #[expect(clippy::print_stderr, reason = "a command's last word, before or after the log")]

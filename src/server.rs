@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use located_yaml::ConfigErrors;
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::Count;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::balance::ServerView;
-use crate::config::{Config, ConfigErrors};
+use crate::config::Config;
 use crate::engine::{Lasting, Snapshot};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -53,6 +54,7 @@ const FINISH: Duration = Duration::from_secs(10);
 pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Result<ExitCode, StartError> {
     let config = source.load()?;
     logging::init(&config.log);
+    config.log_warnings();
     raise_open_files();
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     let threads = config.server.threads.map_or_else(cores, Count::as_usize);

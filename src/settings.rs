@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use located_yaml::Located;
 use plugin_api::{ByteSize, Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::located::Located;
 use crate::routes::HostPattern;
 
 /// The process as a whole.

@@ -9,11 +9,11 @@ mod pem;
 use std::path::Path;
 use std::sync::Arc;
 
+use located_yaml::Location;
 use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{Error, ServerConfig};
 
-use crate::located::Location;
 use crate::settings::TlsSettings;
 
 use by_name::ByName;

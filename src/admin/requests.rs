@@ -2,10 +2,9 @@
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use located_yaml::{ConfigErrors, Diagnostic};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
-
-use crate::config::{ConfigError, ConfigErrors};
 
 use super::Admin;
 use super::answer::{self, Answer};
@@ -81,7 +80,7 @@ fn not_reloaded(errors: &ConfigErrors) -> Value {
     json!({ "reloaded": false, "errors": errors.iter().map(config_error).collect::<Vec<_>>() })
 }
 
-fn config_error(error: &ConfigError) -> Value {
+fn config_error(error: &Diagnostic) -> Value {
     json!({
         "line": error.location.line,
         "column": error.location.column,

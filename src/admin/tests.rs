@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use located_yaml::Location;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-use crate::located::Location;
-
 use super::*;
+use crate::config::errors_in_text;
 
 #[tokio::test]
 async fn health_is_told_whatever_the_gateway_does() {
@@ -92,7 +92,7 @@ async fn a_purge_is_carried_out_and_its_outcome_told() {
 async fn a_reload_is_asked_for_and_its_outcome_told() {
     let mut gateway = Gateway::start();
     let faults = vec![(Location { line: 2, column: 3 }, "a.b".to_owned(), "wrong \"thing\"".to_owned())];
-    let outcomes = [Ok(()), Err(ConfigErrors::of("f.yaml", "a:\n  b: x", &|_| None, faults))];
+    let outcomes = [Ok(()), Err(errors_in_text("f.yaml", "a:\n  b: x", &|_| None, faults))];
     let address = gateway.address;
     let mut answers = Vec::new();
     for outcome in outcomes {

@@ -11,11 +11,10 @@ mod server;
 
 use std::path::PathBuf;
 
+use located_yaml::Located;
 use plugin_api::{Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::located::Located;
 
 pub use address::{HostHeader, ServerAddress, TlsName};
 pub use algorithm::{Algorithm, Bound, HashKey, HashSettings};

@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::node::{Kind, Node};
+use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
 
-use super::report::{Report, discreet, unknown};
 use super::{Config, Dates, fallbacks};
-use crate::located::{Located, Location};
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
 
@@ -151,5 +149,5 @@ fn journals(config: &Config, base: &Path, report: &mut Report<'_>) {
 /// Tells of a value by its place.
 fn tell(at: Location, message: String, report: &mut Report<'_>) {
     let Some(node) = report.node_at(at) else { return };
-    report.add_at(node, discreet(message, node));
+    report.add_at(node, redact(message, node));
 }

@@ -1,7 +1,6 @@
 //! Whether fallbacks lead anywhere: to upstreams that there are, and not in a circle.
 
-use super::node::Node;
-use super::report::{Report, listed, unknown};
+use located_yaml::{Node, Report, list, unknown};
 
 /// Tells of every fallback that leads nowhere, and of every circle once.
 pub(super) fn check(report: &mut Report<'_>) {
@@ -28,7 +27,7 @@ pub(super) fn check(report: &mut Report<'_>) {
                 [_] => "an upstream cannot be its own fallback".to_owned(),
                 circle => {
                     let names: Vec<&str> = circle.iter().map(|at| names[*at]).collect();
-                    format!("the fallbacks of {} lead in a circle", listed(&names))
+                    format!("the fallbacks of {} lead in a circle", list(&names))
                 }
             };
             report.add_at(node, message);

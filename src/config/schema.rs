@@ -1,51 +1,13 @@
 //! The JSON Schema of the YAML file: editors complete and explain the settings by it.
 
-use schemars::Schema;
-use schemars::generate::SchemaSettings;
-use schemars::transform::{RecursiveTransform, Transform};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Config;
 
 /// The schema, with the doc comments of the settings as descriptions.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
-    RecursiveTransform(allow_variable).transform(&mut schema);
-    RecursiveTransform(explain_name).transform(&mut schema);
-    schema.insert("title".into(), "The configuration of a Tollgate".into());
-    schema.to_value()
-}
-
-/// A variable may fill a number or a boolean.
-fn allow_variable(schema: &mut Schema) {
-    const FILLED: [&str; 3] = ["integer", "number", "boolean"];
-    let Some(kind) = schema.get_mut("type") else { return };
-    let mut kinds = match kind.take() {
-        Value::Array(kinds) => kinds,
-        one => vec![one],
-    };
-    let is_filled =
-        kinds.iter().any(|kind| FILLED.iter().any(|filled| kind == filled)) && !kinds.contains(&json!("string"));
-    if is_filled {
-        kinds.push("string".into());
-    }
-    *kind = if kinds.len() == 1 { kinds.swap_remove(0) } else { kinds.into() };
-    if is_filled {
-        schema.insert("pattern".into(), r"\$\{.+\}".into());
-    }
-}
-
-/// What explains a plugin explains its key, which is where editors look.
-fn explain_name(schema: &mut Schema) {
-    let Some(description) = schema.get("description").cloned() else { return };
-    let is_choice = schema.get("additionalProperties") == Some(&false.into());
-    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
-    if is_choice && properties.len() == 1 {
-        for name in properties.values_mut().filter_map(Value::as_object_mut) {
-            name.entry("description").or_insert_with(|| description.clone());
-        }
-    }
+    located_yaml::schema_for::<Config>("The configuration of a Tollgate")
 }
 
 #[cfg(test)]
@@ -53,17 +15,18 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use located_yaml::Reader;
+    use serde_json::json;
+
     use super::*;
-    use crate::config::node::Node;
-    use crate::config::{environment, parse, recover, report::Report, yaml};
+    use crate::config::parse;
 
     const REFERENCE: &str = include_str!("../../conf/tollgate.yaml");
 
     /// The file as it is written, without the defaults of what it leaves out.
     fn as_written(text: &str) -> Value {
-        let root: Node = yaml::read(text).unwrap().root;
-        let mut report = Report::new(crate::config::error::Source::new("tollgate.yaml", text), &root);
-        recover::decode(&mut report, Vec::new()).unwrap_or_else(|| panic!("{}", report.finish()))
+        let unchanged = |name: &str| Some(format!("${{{name}}}"));
+        Reader::new(&unchanged).read("tollgate.yaml", text, |_, _| {}).unwrap_or_else(|errors| panic!("{errors}")).value
     }
 
     /// The file with the settings that are commented out: those behind a `#` without a space.
@@ -145,15 +108,5 @@ mod tests {
         for absent in ["threads", "ca", "server_name", "host", "admin", "default", "models"] {
             walk(&schema, &schema, &config, &mut |key, _, _| assert_ne!(key, absent));
         }
-    }
-
-    #[test]
-    fn a_number_may_be_filled_by_a_variable_and_a_text_is_left_alone() {
-        let schema = schema();
-        let weight = &schema["$defs"]["Weight"];
-        assert_eq!(weight["type"], json!(["integer", "string"]));
-        assert_eq!(weight["pattern"], r"\$\{.+\}");
-        assert!(!schema["properties"]["listeners"].as_object().unwrap().contains_key("pattern"));
-        assert_eq!(environment::hide("${A}").chars().count(), 4);
     }
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use located_yaml::Location;
+
 use crate::access_log::AccessLog;
 use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::health::{CheckTarget, Checks};
-use crate::located::Location;
 use crate::memory::Sizes;
 use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};

@@ -1,9 +1,9 @@
 //! The settings of a route: which requests it takes, and where they go.
 
+use located_yaml::Located;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::located::Located;
 use crate::plugins::PluginEntry;
 
 use super::path::normalize;

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use located_yaml::{Located, Location};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::located::{Located, Location};
 use crate::tls::{self, Certificates};
 
 use super::listener::{self, Listener, Service};

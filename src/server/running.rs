@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use located_yaml::{ConfigErrors, Location};
 use log::{error, info, warn};
 use plugin_api::Count;
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigErrors};
+use crate::config::Config;
 use crate::engine::{self, Front, Lasting, Snapshot, Threads, Workers};
-use crate::located::Location;
 use crate::logging;
 use crate::metrics::Metrics;
 
@@ -143,6 +143,7 @@ impl Running {
         self.lasting.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);
+        config.log_warnings();
         if Fixed::of(&config) != self.fixed {
             warn!(
                 "server.threads, admin.address and keepalive.connections change with a restart only; the old ones stay"

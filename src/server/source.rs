@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, ConfigErrors};
+use located_yaml::ConfigErrors;
+
+use crate::config::{self, Config};
 
 use super::listeners::Fault;
 
@@ -48,9 +50,9 @@ impl Source {
     #[must_use]
     pub fn errors(&self, faults: Vec<Fault>) -> ConfigErrors {
         match self {
-            Self::File(path) => config::errors_in(path, faults),
+            Self::File(path) => config::errors_in_file(path, faults),
             Self::Text { name, text, variables } => {
-                ConfigErrors::of(name, text, &|name| value_of(variables, name), faults)
+                config::errors_in_text(name, text, &|name| value_of(variables, name), faults)
             }
         }
     }

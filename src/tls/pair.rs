@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use located_yaml::Location;
 use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls::sign::{CertifiedKey, SigningKey};
 use tokio_rustls::rustls::{Error, InconsistentKeys};
@@ -11,7 +12,6 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
-use crate::located::Location;
 use crate::settings::CertificateSettings;
 
 use super::pem;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use located_yaml::Located;
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd};
 use rustls_pki_types::ServerName;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -13,7 +14,6 @@ use tokio_rustls::rustls::{
     SupportedProtocolVersion, version,
 };
 
-use crate::located::Located;
 use crate::settings::CertificateSettings;
 
 use super::*;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use located_yaml::ConfigErrors;
 use proptest::prelude::*;
-use tollgate::config::{self, Config, ConfigErrors};
+use tollgate::config::{self, Config};
 
 /// A variable of the tests' own environment.
 fn variable(name: &str) -> Option<String> {

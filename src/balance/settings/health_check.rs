@@ -7,11 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
+use located_yaml::{Located, Location};
 use plugin_api::Period;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-
-use crate::located::{Located, Location};
 
 use super::{HostHeader, ServerSettings};
 

@@ -35,9 +35,9 @@ impl<T> Deref for Located<T> {
     }
 }
 
-/// The name under which a located value asks for itself. A deserializer that knows places answers it with line, column
-/// and value; every other takes it for the name of a newtype.
-pub(crate) const LOCATED: &str = "tollgate::Located";
+/// The name under which a located value asks for itself. This crate's deserializer answers it with line, column and value;
+/// every other takes it for the name of a newtype.
+pub(crate) const LOCATED: &str = "located_yaml::Located";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,43 +1,52 @@
-//! YAML text → tree of nodes. What YAML allows and a configuration has no use for is refused here, with its place.
+//! YAML text → tree of values. Features of YAML that a configuration has no use for are errors here, with their places.
 
 use std::collections::HashMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
-use super::environment;
-use super::node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar};
 use crate::located::Location;
+use crate::node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar};
+use crate::variables;
 
 /// How deep values may be nested.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// How many values a file may hold, those that aliases repeat included.
-const MOST_NODES: usize = 50_000;
+const MAX_NODES: usize = 50_000;
 
-/// A file that is YAML, and what of it a configuration has no use for.
+/// A text that is YAML, and its uses of features that a configuration has no use for.
 #[derive(Debug)]
-pub(super) struct Parsed {
+pub(crate) struct Parsed {
     pub root: Node,
     pub problems: Vec<Problem>,
-    /// Values that are not known, because of a problem with them.
-    pub unknown: Vec<Id>,
+    /// Values that cannot be read because of a problem with them.
+    pub unreadable: Vec<Id>,
 }
 
-/// Reads a text.
+/// Why a text is no tree.
+#[derive(Debug)]
+pub(crate) enum NotYaml {
+    /// It holds nothing.
+    Empty,
+    /// The first place where it is not YAML, or exceeds a limit.
+    At(Mark, String),
+}
+
+/// Parses a text.
 ///
 /// # Errors
-/// Where it is no YAML, or more of it than anyone writes.
-pub(super) fn read(text: &str) -> Result<Parsed, (Mark, String)> {
-    let hidden = environment::hide(text);
-    let options = granit_parser::options! { flow_nesting_limit: DEEPEST, block_nesting_limit: DEEPEST };
+/// If it is not YAML, or exceeds the limits of depth and size.
+pub(crate) fn parse(text: &str) -> Result<Parsed, NotYaml> {
+    let hidden = variables::hide(text);
+    let options = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(&hidden, options),
         anchors: HashMap::new(),
         nodes: 0,
         problems: Vec::new(),
-        unknown: Vec::new(),
+        unreadable: Vec::new(),
     };
     let root = builder.document()?;
-    Ok(Parsed { root, problems: builder.problems, unknown: builder.unknown })
+    Ok(Parsed { root, problems: builder.problems, unreadable: builder.unreadable })
 }
 
 struct Builder<'a> {
@@ -45,20 +54,19 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     problems: Vec<Problem>,
-    unknown: Vec<Id>,
+    unreadable: Vec<Id>,
 }
 
-type Failed = (Mark, String);
-
 impl<'a> Builder<'a> {
-    fn document(&mut self) -> Result<Node, Failed> {
+    fn document(&mut self) -> Result<Node, NotYaml> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err((mark(&span), "a second document begins here; a configuration is one".into()));
+                    let message = "a second document begins here; a configuration is one".into();
+                    return Err(NotYaml::At(mark(&span), message));
                 }
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, &span, 0)?),
@@ -66,14 +74,11 @@ impl<'a> Builder<'a> {
         }
         match root {
             Some(root) if !root.is_nothing() => Ok(root),
-            _ => Err((
-                Mark { at: Location { line: 1, column: 1 }, width: 1 },
-                "there is nothing in the file, wanted `listeners`, `upstreams` and `routes`".into(),
-            )),
+            _ => Err(NotYaml::Empty),
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Span), Failed> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), NotYaml> {
         match self.events.next() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => Err(syntax(&error)),
@@ -82,7 +87,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The node that begins with this event.
-    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, Failed> {
+    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, NotYaml> {
         let mark = mark(span);
         let id = self.number(mark, depth)?;
         let (kind, anchor, tagged) = match event {
@@ -93,7 +98,7 @@ impl<'a> Builder<'a> {
             Event::SequenceStart(_, anchor, tag) => (Kind::List(self.items(depth + 1)?), anchor, tag.is_some()),
             Event::MappingStart(_, anchor, tag) => (Kind::Mapping(self.entries(id, depth + 1)?), anchor, tag.is_some()),
             // every other event stands between nodes, never in the place of one
-            _ => return Err((mark, "a value belongs here".into())),
+            _ => return Err(NotYaml::At(mark, "a value belongs here".into())),
         };
         if tagged {
             let at = span.tag_span().map_or(mark, |tag| self::mark(&tag));
@@ -107,7 +112,7 @@ impl<'a> Builder<'a> {
         Ok(node)
     }
 
-    fn items(&mut self, depth: usize) -> Result<Vec<Node>, Failed> {
+    fn items(&mut self, depth: usize) -> Result<Vec<Node>, NotYaml> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -117,24 +122,24 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn entries(&mut self, mapping: Id, depth: usize) -> Result<Vec<Entry>, Failed> {
+    fn entries(&mut self, mapping: Id, depth: usize) -> Result<Vec<Entry>, NotYaml> {
         let mut entries = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let key = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(entries),
                 (Event::Scalar(text, _, _, None), span) => {
-                    let text = if span.start == span.end { String::new() } else { environment::reveal(&text) };
+                    let text = if span.start == span.end { String::new() } else { variables::reveal(&text) };
                     Key { text, mark: mark(&span) }
                 }
-                (_, span) => return Err((mark(&span), "a key has to be plain text".into())),
+                (_, span) => return Err(NotYaml::At(mark(&span), "a key has to be plain text".into())),
             };
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth)?;
             let first = lines.insert(key.text.clone(), key.mark.at.line);
             let wrong = if key.text == "<<" {
                 // what it would bring in is not missing
-                self.unknown.push(mapping);
+                self.unreadable.push(mapping);
                 Some("merge keys (`<<`) are not read; an alias can stand for a whole value".into())
             } else if key.text.contains("${") {
                 Some("variables are read in values, not in keys".into())
@@ -150,19 +155,22 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn alias(&mut self, id: Id, anchor: usize, mark: Mark, depth: usize) -> Result<Node, Failed> {
+    fn alias(&mut self, id: Id, anchor: usize, mark: Mark, depth: usize) -> Result<Node, NotYaml> {
         if let Some(node) = self.anchors.remove(&anchor) {
-            let copy = self.copy(&node, depth).map_err(|(_, message)| (mark, message))?;
+            let copy = self.copy(&node, depth).map_err(|error| match error {
+                NotYaml::At(_, message) => NotYaml::At(mark, message),
+                NotYaml::Empty => error,
+            })?;
             self.anchors.insert(anchor, node);
             return Ok(copy);
         }
         self.problem(id, mark, "the alias stands within the value that it repeats");
-        self.unknown.push(id);
+        self.unreadable.push(id);
         Ok(Node { id, mark, kind: Kind::Mapping(Vec::new()) })
     }
 
     /// A copy with numbers of its own.
-    fn copy(&mut self, node: &Node, depth: usize) -> Result<Node, Failed> {
+    fn copy(&mut self, node: &Node, depth: usize) -> Result<Node, NotYaml> {
         let id = self.number(node.mark, depth)?;
         let kind = match &node.kind {
             Kind::Scalar(scalar) => Kind::Scalar(scalar.clone()),
@@ -178,13 +186,14 @@ impl<'a> Builder<'a> {
         Ok(Node { id, mark: node.mark, kind })
     }
 
-    fn number(&mut self, mark: Mark, depth: usize) -> Result<Id, Failed> {
+    fn number(&mut self, mark: Mark, depth: usize) -> Result<Id, NotYaml> {
         self.nodes += 1;
-        if depth > DEEPEST {
-            return Err((mark, too_deep()));
+        if depth > MAX_DEPTH {
+            return Err(NotYaml::At(mark, too_deep()));
         }
-        if self.nodes > MOST_NODES {
-            return Err((mark, format!("there are more than {MOST_NODES} values, those that aliases repeat included")));
+        if self.nodes > MAX_NODES {
+            let message = format!("there are more than {MAX_NODES} values, those that aliases repeat included");
+            return Err(NotYaml::At(mark, message));
         }
         Ok(self.nodes)
     }
@@ -195,13 +204,13 @@ impl<'a> Builder<'a> {
 }
 
 fn too_deep() -> String {
-    format!("values are nested more than {DEEPEST} deep")
+    format!("values are nested more than {MAX_DEPTH} deep")
 }
 
 fn scalar(text: &str, style: ScalarStyle, span: &Span) -> Scalar {
     // the parser writes `~` where nothing stands
     let text =
-        if span.start == span.end && style == ScalarStyle::Plain { String::new() } else { environment::reveal(text) };
+        if span.start == span.end && style == ScalarStyle::Plain { String::new() } else { variables::reveal(text) };
     Scalar { text, written: None, plain: style == ScalarStyle::Plain }
 }
 
@@ -211,7 +220,7 @@ fn mark(span: &Span) -> Mark {
     Mark { at: Location { line: start.line(), column: start.col() + 1 }, width }
 }
 
-fn syntax(error: &ScanError) -> Failed {
+fn syntax(error: &ScanError) -> NotYaml {
     let at = Location { line: error.marker().line(), column: error.marker().col() + 1 };
     let message = match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(),
@@ -222,5 +231,5 @@ fn syntax(error: &ScanError) -> Failed {
         ErrorKind::InvalidColonPlacement => "no key can stand here; is a bracket or a quote open above?".into(),
         _ => error.info(),
     };
-    (Mark { at, width: 1 }, message)
+    NotYaml::At(Mark { at, width: 1 }, message)
 }

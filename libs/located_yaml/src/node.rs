@@ -1,78 +1,97 @@
-//! The file as a tree: every value with its place. Knows nothing of settings.
+//! A file as a tree: every value with its place. Knows nothing of the types read from it.
 
 use crate::located::Location;
 
 /// Names a node within its tree. Nodes are numbered in the order of the text, each before what it holds.
-pub(super) type Id = usize;
+pub type Id = usize;
 
 /// A value of the file.
 #[derive(Debug)]
-pub(super) struct Node {
+pub struct Node {
+    /// Its number.
     pub id: Id,
+    /// Where it stands; for what an alias repeats, where the anchor stands.
     pub mark: Mark,
+    /// What it is.
     pub kind: Kind,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A single value.
     Scalar(Scalar),
+    /// A list of values.
     List(Vec<Node>),
+    /// A mapping of keys to values; no key stands in it twice.
     Mapping(Vec<Entry>),
 }
 
 /// A key and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Entry {
+    /// The key.
     pub key: Key,
+    /// The value.
     pub value: Node,
 }
 
 /// A key; always text.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub struct Key {
+    /// What it says.
     pub text: String,
+    /// Where it stands.
     pub mark: Mark,
 }
 
 /// A piece of a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
+pub struct Mark {
+    /// Where it begins.
     pub at: Location,
-    /// In characters; 1 for what has no end on its line.
+    /// In characters; 1 for what does not end on its line.
     pub width: usize,
 }
 
 /// A single value.
 #[derive(Clone, Debug)]
-pub(super) struct Scalar {
-    /// What it says, its variables filled in.
+pub struct Scalar {
+    /// Its text, with variables filled in.
     pub text: String,
-    /// What the file says in its place, if variables were filled in.
+    /// The text of the file, if variables were filled in.
     pub written: Option<String>,
-    /// Whether it stands without quotes, so that its type is for its text to tell.
+    /// Whether it stands without quotes, so that its text decides its type.
     pub plain: bool,
 }
 
 /// A single value by its type, as YAML 1.2 has it: `on`, `off`, `yes` and `no` are text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
+    /// An empty value, `~` or `null`.
     Nothing,
+    /// `true` or `false`.
     Bool(bool),
+    /// A whole number of at least 0.
     Unsigned(u64),
+    /// A negative whole number.
     Signed(i64),
+    /// Any other number.
     Float(f64),
+    /// Anything else, and what stands in quotes.
     Text(&'a str),
 }
 
 impl Node {
     /// The value of a key; `None` also where this is not a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key.text == key).map(|entry| &entry.value)
     }
 
     /// Its entries; none where it is not a mapping.
-    pub(super) fn entries(&self) -> &[Entry] {
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Mapping(entries) => entries,
             Kind::Scalar(_) | Kind::List(_) => &[],
@@ -80,7 +99,8 @@ impl Node {
     }
 
     /// Its items; none where it is not a list.
-    pub(super) fn items(&self) -> &[Node] {
+    #[must_use]
+    pub fn items(&self) -> &[Node] {
         match &self.kind {
             Kind::List(items) => items,
             Kind::Scalar(_) | Kind::Mapping(_) => &[],
@@ -88,12 +108,13 @@ impl Node {
     }
 
     /// Whether nothing stands in its place, or `null`.
-    pub(super) fn is_nothing(&self) -> bool {
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
         self.scalar().is_some_and(|scalar| scalar.value() == Value::Nothing)
     }
 
     /// The mapping that holds this value under a key, and the key.
-    pub(super) fn holder_of(&self, value: Id) -> Option<(&Node, &Key)> {
+    pub(crate) fn holder_of(&self, value: Id) -> Option<(&Node, &Key)> {
         self.all().find_map(|node| {
             let entry = node.entries().iter().find(|entry| entry.value.id == value)?;
             Some((node, &entry.key))
@@ -101,7 +122,7 @@ impl Node {
     }
 
     /// Itself and all it holds, in the order of the text.
-    pub(super) fn all(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
+    pub(crate) fn all(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
         let held: Box<dyn Iterator<Item = &Node>> = match &self.kind {
             Kind::Scalar(_) => Box::new(std::iter::empty()),
             Kind::List(items) => Box::new(items.iter().flat_map(Node::all)),
@@ -111,7 +132,8 @@ impl Node {
     }
 
     /// The single value it is.
-    pub(super) fn scalar(&self) -> Option<&Scalar> {
+    #[must_use]
+    pub fn scalar(&self) -> Option<&Scalar> {
         match &self.kind {
             Kind::Scalar(scalar) => Some(scalar),
             Kind::List(_) | Kind::Mapping(_) => None,
@@ -119,7 +141,7 @@ impl Node {
     }
 
     /// The way from this node to the one that `is_it` knows: `routes[0].upstream`.
-    pub(super) fn path_to(&self, is_it: &dyn Fn(&Node) -> bool) -> Option<String> {
+    pub(crate) fn path_to(&self, is_it: &dyn Fn(&Node) -> bool) -> Option<String> {
         if is_it(self) {
             return Some(String::new());
         }
@@ -140,12 +162,13 @@ impl Node {
 
 impl Scalar {
     /// Its value by its type. What stands in quotes is text.
-    pub(super) fn value(&self) -> Value<'_> {
+    #[must_use]
+    pub fn value(&self) -> Value<'_> {
         if self.plain { typed(&self.text) } else { Value::Text(&self.text) }
     }
 
     /// Its value by its type, which a variable may give it even from within quotes.
-    pub(super) fn lenient_value(&self) -> Value<'_> {
+    pub(crate) fn lenient_value(&self) -> Value<'_> {
         if self.written.is_some() { typed(&self.text) } else { self.value() }
     }
 }
@@ -186,10 +209,12 @@ fn typed(text: &str) -> Value<'_> {
 
 /// What is wrong, and where.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     /// The value that it is a problem of.
     pub node: Id,
+    /// Where it shows.
     pub mark: Mark,
+    /// What is wrong.
     pub message: String,
 }
 

@@ -1,24 +1,23 @@
-//! What is wrong with a configuration: every error with its place, and the line it stands on.
+//! Errors of a file: each with its place and the line it stands on.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::located::Location;
-
-use super::node::Node;
-use super::secrets::{Secrets, variables};
+use crate::node::Node;
+use crate::secrets::Secrets;
 
 /// Everything that is wrong with a file, in the order of its lines. Never empty.
 #[derive(Clone, Debug)]
 pub struct ConfigErrors {
-    errors: Vec<ConfigError>,
-    /// Whether there may be more than are told.
+    errors: Vec<Diagnostic>,
+    /// Whether there may be more than are reported.
     more: bool,
 }
 
-/// One error. It displays as one line, `FILE:LINE:COLUMN: where: what`.
+/// One error or warning. It displays as one line, `FILE:LINE:COLUMN: path: message`.
 #[derive(Clone, Debug)]
-pub struct ConfigError {
+pub struct Diagnostic {
     /// Where it stands in the file.
     pub location: Location,
     /// Which setting it is about: `routes[0].upstream`.
@@ -40,32 +39,13 @@ struct Line {
 }
 
 impl ConfigErrors {
-    /// Errors that showed outside of the file, when it was put to work: their places in it, which settings they are
-    /// about, and what is wrong. None shows what its variables hold.
-    #[must_use]
-    pub fn of(
-        file: &str,
-        text: &str,
-        variable: &dyn Fn(&str) -> Option<String>,
-        faults: Vec<(Location, String, String)>,
-    ) -> Self {
-        let mut source = Source::new(file, text);
-        for name in variables(text) {
-            if let Some(value) = variable(name) {
-                source.secrets.add_variable(name, &value);
-            }
-        }
-        let errors = faults.into_iter().map(|(at, path, message)| source.error(at, 1, path, &message));
-        Self::new(errors.collect(), false)
-    }
-
-    pub(super) fn new(mut errors: Vec<ConfigError>, more: bool) -> Self {
+    pub(crate) fn new(mut errors: Vec<Diagnostic>, more: bool) -> Self {
         errors.sort_by_key(|error| error.location);
         Self { errors, more }
     }
 
     /// The errors, in the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.errors.iter()
     }
 
@@ -86,7 +66,7 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, error) in self.errors.iter().enumerate() {
             let gap = if at > 0 { "\n\n" } else { "" };
-            write!(f, "{gap}{error}{}", Snippet(error))?;
+            write!(f, "{gap}{}", error.with_line())?;
         }
         if self.more { write!(f, "\n\n{MORE}") } else { Ok(()) }
     }
@@ -94,19 +74,32 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Location { line, column } = self.location;
         write!(f, "{}:{line}:{column}: {}: {}", self.file, self.path, self.message)
     }
 }
 
+impl Diagnostic {
+    /// It and the line it stands on, with a mark beneath the place.
+    #[must_use]
+    pub fn with_line(&self) -> impl fmt::Display {
+        fmt::from_fn(move |f| write!(f, "{self}{}", Snippet(self)))
+    }
+
+    /// Whether it says the same of the same place.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.location == other.location && self.message == other.message
+    }
+}
+
 /// The line of an error with a mark beneath the place; nothing if the file has no such line.
-struct Snippet<'a>(&'a ConfigError);
+struct Snippet<'a>(&'a Diagnostic);
 
 impl fmt::Display for Snippet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigError { location, line, .. } = self.0;
+        let Diagnostic { location, line, .. } = self.0;
         if line.text.is_empty() {
             return Ok(());
         }
@@ -119,35 +112,40 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
-/// A file that errors are found in. No error shows its secrets.
-pub(super) struct Source {
+/// A file in which errors are found. No error shows its secrets.
+pub(crate) struct Source {
     file: Arc<str>,
     lines: Vec<String>,
     secrets: Secrets,
 }
 
 impl Source {
-    pub(super) fn new(file: &str, text: &str) -> Self {
-        let (secrets, masked) = Secrets::of(text);
+    pub(crate) fn new(file: &str, text: &str, plain_keys: &[&str]) -> Self {
+        let (secrets, masked) = Secrets::of(text, plain_keys);
         // a byte order mark takes no column
         let lines = masked.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
         Self { file: file.into(), lines, secrets }
     }
 
-    /// The same, with the secrets that show once the file has become a tree.
-    pub(super) fn of_tree(mut self, root: &Node) -> Self {
+    /// Adds the secrets that show once the file has become a tree.
+    pub(crate) fn of_tree(mut self, root: &Node) -> Self {
         self.secrets.learn(root);
         self
     }
 
+    /// Hides the contents of a variable.
+    pub(crate) fn hide_variable(&mut self, name: &str, value: &str) {
+        self.secrets.add_variable(name, value);
+    }
+
     /// An error in this file. An unknown place counts as the file's beginning.
-    pub(super) fn error(&self, at: Location, width: usize, path: String, message: &str) -> ConfigError {
+    pub(crate) fn error(&self, at: Location, width: usize, path: String, message: &str) -> Diagnostic {
         let known = at != Location::default();
         let location = if known { at } else { Location { line: 1, column: 1 } };
         let line =
             self.lines.get(location.line - 1).filter(|_| known).map(|line| excerpt(line, location.column - 1, width));
         let path = if path.is_empty() { "top level".to_owned() } else { one_line(&path) };
-        ConfigError {
+        Diagnostic {
             location,
             path,
             message: one_line(&self.secrets.mask(message)),
@@ -170,7 +168,7 @@ fn excerpt(line: &str, column: usize, width: usize) -> Line {
     Line { text: text.trim_end().to_owned(), before, width }
 }
 
-/// The text without what would break a line in two or reach into a terminal.
+/// The text with control characters escaped: they would break the line in two or reach into a terminal.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -184,7 +182,8 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, line: usize, column: usize, width: usize) -> String {
-        let error = Source::new("f.yaml", text).error(Location { line, column }, width, "a.b".into(), "wrong\nhere");
+        let error =
+            Source::new("f.yaml", text, &[]).error(Location { line, column }, width, "a.b".into(), "wrong\nhere");
         ConfigErrors::new(vec![error], false).to_string()
     }
 
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_beyond_the_file_or_its_line_is_told_without_a_line() {
+    fn a_place_beyond_the_file_or_its_line_is_reported_without_a_line() {
         assert_eq!(shown("a", 7, 1, 1), "f.yaml:7:1: a.b: wrong\\nhere");
         assert_eq!(shown("ab", 1, 9, 5), "f.yaml:1:9: a.b: wrong\\nhere\n  |\n1 | ab\n  |   ^");
         assert_eq!(shown("ab", 0, 0, 5), "f.yaml:1:1: a.b: wrong\\nhere");

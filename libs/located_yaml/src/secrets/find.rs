@@ -2,20 +2,20 @@
 
 use std::ops::Range;
 
-/// What is longer before the colon of a URL is a token rather than a user's name, in bytes.
-const LONGEST_USER: usize = 16;
+/// Text before the colon of a URL's user info that is longer is a token, not a user's name; in bytes.
+const MAX_USER: usize = 16;
 
 /// Where secrets stand.
-pub(super) fn find(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn find(text: &str, plain_keys: &[String]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     urls(text, &mut found);
-    named(text, &mut found);
+    named(text, plain_keys, &mut found);
     shaped(text, &mut found);
     found.into_iter().flat_map(|range| without_variables(text, range)).collect()
 }
 
 /// User and password of URLs, and the paths of webhooks, which are secrets as a whole.
-pub(super) fn urls(text: &str, found: &mut Vec<Range<usize>>) {
+pub(crate) fn urls(text: &str, found: &mut Vec<Range<usize>>) {
     for (at, _) in text.match_indices("://") {
         let scheme = text[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.'));
         let quote = scheme.and_then(|before| text[before..].chars().next()).filter(|c| matches!(c, '"' | '\'' | '`'));
@@ -32,7 +32,7 @@ pub(super) fn urls(text: &str, found: &mut Vec<Range<usize>>) {
             if without_variables(password, 0..password.len()).is_empty() && !password.is_empty() {
                 continue;
             }
-            let name = url[..user].find(':').filter(|length| *length < LONGEST_USER);
+            let name = url[..user].find(':').filter(|length| *length < MAX_USER);
             found.push(start + name.map_or(0, |length| length + 1)..start + user);
         } else if !url.starts_with('[') {
             // a password whose `@host` was forgotten
@@ -52,7 +52,7 @@ pub(super) fn urls(text: &str, found: &mut Vec<Range<usize>>) {
 }
 
 /// Values whose names say that they are secret: `password: x`, `"x-api-key": x`, `?token=x`.
-fn named(text: &str, found: &mut Vec<Range<usize>>) {
+fn named(text: &str, plain_keys: &[String], found: &mut Vec<Range<usize>>) {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     let mut at = 0;
     while let Some(start) = text[at..].find(is_name).map(|start| at + start) {
@@ -64,7 +64,7 @@ fn named(text: &str, found: &mut Vec<Range<usize>>) {
             // a colon that was forgotten
             let before = text[..start].trim_end_matches([' ', '\t']);
             let begins = before.is_empty() || before.ends_with(['\n', '-', '{', ',']);
-            if begins && spaced.len() < rest.len() && is_secret(&text[start..end], spaced) {
+            if begins && spaced.len() < rest.len() && is_secret(&text[start..end], spaced, plain_keys) {
                 let value = text.len() - spaced.len();
                 found.push(value..value + spaced.find('\n').unwrap_or(spaced.len()));
             }
@@ -76,12 +76,12 @@ fn named(text: &str, found: &mut Vec<Range<usize>>) {
             let default = text[value..].split(['}', '\n']).next().unwrap_or_default();
             let is_number =
                 default.len() < 6 && default.strip_prefix('-').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-            if is_secret(&text[start..end], default) && !is_number {
+            if is_secret(&text[start..end], default, plain_keys) && !is_number {
                 found.push(value + usize::from(default.starts_with('-'))..value + default.len());
             }
             continue;
         }
-        if is_secret(&text[start..end], &text[value..]) {
+        if is_secret(&text[start..end], &text[value..], plain_keys) {
             match separator {
                 '=' => {
                     let value = text.len() - text[value..].trim_start_matches([' ', '\t', '"', '\'']).len();
@@ -191,13 +191,11 @@ fn shaped(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Whether the value of this name is a secret.
-pub(super) fn is_secret(name: &str, value: &str) -> bool {
+/// Whether the value of this name is a secret. One called `key` alone is not if it begins with one of `plain_keys`.
+pub(crate) fn is_secret(name: &str, value: &str, plain_keys: &[String]) -> bool {
     const PARTS: [&str; 9] =
         ["password", "passwd", "passphrase", "secret", "credential", "authorization", "webhook", "apikey", "accesskey"];
     const WORDS: [&str; 6] = ["token", "pwd", "pass", "pw", "cookie", "bearer"];
-    // by what a hash goes
-    const SELECTORS: [&str; 4] = ["header", "body", "cookie", "client_ip"];
     let name = name.to_ascii_lowercase();
     let words: Vec<&str> = name.split(['_', '-', '.']).collect();
     if PARTS.iter().any(|part| name.contains(part)) || words.iter().any(|word| WORDS.contains(word)) {
@@ -206,7 +204,7 @@ pub(super) fn is_secret(name: &str, value: &str) -> bool {
     match words.as_slice() {
         ["key"] => {
             let value = value.trim_start_matches([' ', '\t', '"', '\'']);
-            !SELECTORS.iter().any(|selector| value.starts_with(selector))
+            !plain_keys.iter().any(|plain| value.starts_with(plain.as_str()))
         }
         [.., before, "key" | "keys"] => matches!(*before, "api" | "access" | "auth" | "signing" | "master" | "admin"),
         _ => false,
@@ -230,7 +228,7 @@ fn without_variables(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
 }
 
 /// The ranges in order, those that overlap as one.
-pub(super) fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+pub(crate) fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.retain(|range| range.start < range.end);
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());

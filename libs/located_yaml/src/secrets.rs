@@ -1,37 +1,40 @@
-//! Keeps secrets that stand in a configuration out of what is said of it: snippets and messages. Works on the text, since a
-//! file that is no YAML has secrets too; where in doubt, it takes a value for one.
+//! Keeps the secrets of a file out of messages and shown lines. Works on the text, since a file that is not YAML has secrets,
+//! too. In doubt a value is taken for a secret.
 
 mod find;
 
-use super::node::{Kind, Node};
+use crate::node::{Kind, Node};
 
 use find::{find, is_secret, merged, urls};
 
-/// What stands in a message in a secret's place.
+/// What messages show in place of a secret.
 const MASK: &str = "***";
 /// A shorter secret is replaced only where a message quotes it; anywhere else it may be part of a word.
-const LONG_ENOUGH: usize = 4;
-/// The digits of a number that may be a port or a limit.
-const LONGEST_NUMBER: usize = 5;
+const MIN_ANYWHERE: usize = 4;
+/// Numbers of up to this many digits may be ports or limits.
+const MAX_PLAIN_DIGITS: usize = 5;
 /// Messages quote this much of a long value.
 const QUOTED: usize = 80;
-/// What messages write in the place of user and password where they show how.
+/// What messages write in place of user and password to show the form of a URL.
 const PLACEHOLDERS: [&str; 3] = ["user", "user:password", "***"];
 
 /// The secrets of a file.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
-    /// Each with what stands for it.
+pub(crate) struct Secrets {
+    /// Each with what is shown in its place.
     values: Vec<(String, String)>,
+    /// Values of keys called `key` that begin so are shown.
+    plain_keys: Vec<String>,
 }
 
 impl Secrets {
     /// The secrets in a text, and the text with a `*` for each of their characters: columns stay as they are.
-    pub(super) fn of(text: &str) -> (Self, String) {
-        let mut secrets = Self::default();
+    pub(crate) fn of(text: &str, plain_keys: &[&str]) -> (Self, String) {
+        let plain_keys = plain_keys.iter().map(|&key| key.to_owned()).collect();
+        let mut secrets = Self { values: Vec::new(), plain_keys };
         let mut masked = String::with_capacity(text.len());
         let mut at = 0;
-        for range in merged(find(text)) {
+        for range in merged(find(text, &secrets.plain_keys)) {
             secrets.add(&text[range.clone()], MASK);
             masked.push_str(&text[at..range.start]);
             masked.extend(text[range.clone()].chars().map(|c| if c.is_whitespace() { c } else { '*' }));
@@ -42,7 +45,7 @@ impl Secrets {
     }
 
     /// Adds what the values of a tree say once escapes are resolved and variables filled in.
-    pub(super) fn learn(&mut self, node: &Node) {
+    pub(crate) fn learn(&mut self, node: &Node) {
         self.learn_under(None, node);
     }
 
@@ -53,20 +56,20 @@ impl Secrets {
                 entries.iter().for_each(|entry| self.learn_under(Some(&entry.key.text), &entry.value));
             }
             Kind::Scalar(scalar) => {
-                let named = key.is_some_and(|key| is_secret(key, &scalar.text));
+                let named = key.is_some_and(|key| is_secret(key, &scalar.text, &self.plain_keys));
                 if named {
                     self.add(&scalar.text, scalar.written.as_deref().unwrap_or(MASK));
                 }
-                for range in find(&scalar.text) {
+                for range in find(&scalar.text, &self.plain_keys) {
                     self.add(&scalar.text[range], MASK);
                 }
             }
         }
     }
 
-    /// Adds the value of a variable, for which its name may stand. A short number, such as a port, is no secret.
-    pub(super) fn add_variable(&mut self, name: &str, value: &str) {
-        if value.len() > LONGEST_NUMBER || value.bytes().any(|byte| !byte.is_ascii_digit()) {
+    /// Adds the value of a variable, in whose place its name is shown. A short number, such as a port, is not a secret.
+    pub(crate) fn add_variable(&mut self, name: &str, value: &str) {
+        if value.len() > MAX_PLAIN_DIGITS || value.bytes().any(|byte| !byte.is_ascii_digit()) {
             self.add(value, &format!("${{{name}}}"));
         }
     }
@@ -84,11 +87,11 @@ impl Secrets {
     }
 
     /// A message without them.
-    pub(super) fn mask(&self, message: &str) -> String {
+    pub(crate) fn mask(&self, message: &str) -> String {
         let mut masked = message.to_owned();
         for (value, mask) in &self.values {
             if masked.contains(value.as_str()) {
-                masked = if value.len() >= LONG_ENOUGH {
+                masked = if value.len() >= MIN_ANYWHERE {
                     masked.replace(value.as_str(), mask)
                 } else {
                     masked.replace(&format!("`{value}`"), &format!("`{mask}`"))
@@ -106,7 +109,7 @@ impl Secrets {
 }
 
 /// The names of the variables in a text.
-pub(super) fn variables(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn variable_names(text: &str) -> impl Iterator<Item = &str> {
     text.split("${").skip(1).map(|rest| rest.split([':', '}', '\n']).next().unwrap_or_default())
 }
 

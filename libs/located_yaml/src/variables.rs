@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::node::{Kind, Mark, Node, Problem};
+use crate::node::{Kind, Mark, Node, Problem};
 
 /// Characters that nobody writes (the last plane's private use area) stand for ASCII within `${…}` while YAML is
 /// parsed, one for one, so that columns stay true.
@@ -10,7 +10,7 @@ const HIDING_PLACE: u32 = 0x0010_F000;
 
 /// The text with its `${…}` in characters that mean nothing to YAML, whose own `{`, `}`, `:`, `,` and `#` do. Otherwise
 /// `{ limit: ${LIMIT:-4000} }` would be no YAML.
-pub(super) fn hide(text: &str) -> Cow<'_, str> {
+pub(crate) fn hide(text: &str) -> Cow<'_, str> {
     let mut hidden = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -29,7 +29,7 @@ pub(super) fn hide(text: &str) -> Cow<'_, str> {
 }
 
 /// The text as it was before it was hidden.
-pub(super) fn reveal(text: &str) -> String {
+pub(crate) fn reveal(text: &str) -> String {
     text.chars().map(|c| moved(c, |c| (HIDING_PLACE..HIDING_PLACE + 0x80).contains(&c), |c| c - HIDING_PLACE)).collect()
 }
 
@@ -38,7 +38,7 @@ fn moved(c: char, moves: impl Fn(u32) -> bool, to: impl Fn(u32) -> u32) -> char 
 }
 
 /// Fills in the variables of every value. Returns what is wrong; such values keep their text.
-pub(super) fn fill(node: &mut Node, variable: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) {
+pub(crate) fn fill(node: &mut Node, variable: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) {
     match &mut node.kind {
         Kind::List(items) => items.iter_mut().for_each(|item| fill(item, variable, problems)),
         Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| fill(&mut entry.value, variable, problems)),
@@ -110,7 +110,7 @@ fn value(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Stri
 }
 
 /// Puts `written` in the place of what variables brought into a message: it may be a secret.
-pub(super) fn redact(message: &str, text: &str, written: &str) -> String {
+pub(crate) fn redact(message: &str, text: &str, written: &str) -> String {
     let quoted: Vec<&str> = message.split('`').collect();
     let is_secret =
         |at: usize, part: &str| at % 2 == 1 && !part.is_empty() && text.contains(part) && !written.contains(part);

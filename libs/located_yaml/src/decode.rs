@@ -1,0 +1,321 @@
+//! The serde `Deserializer` over a tree of values. Every error carries the value it is about.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use serde::de::value::{StrDeserializer, UsizeDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use crate::decode_error::{DecodeError, ErrorKind, Place, unknown_choice, wrong_choice};
+use crate::located::LOCATED;
+use crate::node::{Entry, Id, Kind, Node, Scalar, Value};
+use crate::placeholder::Placeholder;
+use crate::reader::{OldNames, RenamedKey};
+
+/// How the tree is read after errors, and with which old names of keys.
+#[derive(Debug)]
+pub(crate) struct Recovery<'r> {
+    /// Wrong values, which are left out.
+    pub excluded: HashSet<Id>,
+    /// Missing keys of the mapping with this number, for which placeholders are read.
+    pub placeholders: HashMap<Id, Vec<&'static str>>,
+    renamed: &'r [RenamedKey],
+    /// The uses of old names so far.
+    pub old_names: RefCell<OldNames>,
+}
+
+impl<'r> Recovery<'r> {
+    pub(crate) fn new(excluded: Vec<Id>, renamed: &'r [RenamedKey]) -> Self {
+        let excluded = excluded.into_iter().collect();
+        Self { excluded, placeholders: HashMap::new(), renamed, old_names: RefCell::default() }
+    }
+
+    /// Has a placeholder read for a missing key of this mapping; `false` if there was one already.
+    pub(crate) fn add_placeholder(&mut self, mapping: Id, key: &'static str) -> bool {
+        let placeholders = self.placeholders.entry(mapping).or_default();
+        let is_new = !placeholders.contains(&key);
+        if is_new {
+            placeholders.push(key);
+        }
+        is_new
+    }
+
+    /// Notes that a key of a type with these fields goes by an old name.
+    fn note_old_name(&self, value: Id, key: &str, fields: &[&str]) {
+        let is_used = |renamed: &&RenamedKey| renamed.old == key && renamed.is_of(fields);
+        if let Some(renamed) = self.renamed.iter().find(is_used) {
+            self.old_names.borrow_mut().note(value, *renamed);
+        }
+    }
+}
+
+/// Reads a type from a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Decoder<'de> {
+    pub node: &'de Node,
+    pub recovery: &'de Recovery<'de>,
+}
+
+impl<'de> Decoder<'de> {
+    /// Reads the type of the seed. An error without a place is this value's.
+    fn read<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
+        seed.deserialize(self).map_err(|error| error.at(Place::Value(self.node.id)))
+    }
+
+    fn of(self, node: &'de Node) -> Self {
+        Self { node, ..self }
+    }
+
+    fn scalar(self, expected: &dyn Expected) -> Result<&'de Scalar, DecodeError> {
+        self.node.scalar().ok_or_else(|| DecodeError::wrong(expected))
+    }
+
+    /// Entries of a mapping. Where nothing stands, its keys may be meant to be commented out: an empty one.
+    fn mapping<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
+        if !matches!(self.node.kind, Kind::Mapping(_)) && !self.node.is_nothing() {
+            return Err(DecodeError::wrong(&visitor));
+        }
+        let placeholders = self.recovery.placeholders.get(&self.node.id).map_or(&[][..], Vec::as_slice);
+        let entries = self.node.entries().iter();
+        visitor.visit_map(Entries { decoder: self, fields, entries, placeholders, value: None })
+    }
+
+    /// Items of a list; an empty one where nothing stands.
+    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        if !matches!(self.node.kind, Kind::List(_)) && !self.node.is_nothing() {
+            return Err(DecodeError::wrong(&visitor));
+        }
+        visitor.visit_seq(Items { decoder: self, items: self.node.items().iter() })
+    }
+}
+
+impl<'de> Deserializer<'de> for Decoder<'de> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.node.kind {
+            Kind::List(_) => self.list(visitor),
+            Kind::Mapping(_) => self.mapping(&[], visitor),
+            Kind::Scalar(scalar) => match scalar.lenient_value() {
+                Value::Nothing => visitor.visit_unit(),
+                Value::Bool(value) => visitor.visit_bool(value),
+                Value::Unsigned(value) => visitor.visit_u64(value),
+                Value::Signed(value) => visitor.visit_i64(value),
+                Value::Float(value) => visitor.visit_f64(value),
+                Value::Text(text) => visitor.visit_borrowed_str(text),
+            },
+        }
+    }
+
+    /// Text is whatever is written: a size of `512` needs no quotes.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let scalar = self.scalar(&visitor)?;
+        if scalar.value() == Value::Nothing {
+            return Err(DecodeError::wrong(&visitor));
+        }
+        let wrong = DecodeError::wrong(&visitor);
+        visitor.visit_borrowed_str(&scalar.text).map_err(|error: DecodeError| match &error.kind {
+            // the standard library's types do not say what they found
+            ErrorKind::Custom(message) if !message.contains('`') => wrong,
+            _ => error,
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        if self.node.is_nothing() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        if name == LOCATED {
+            return visitor.visit_seq(Located { decoder: self, part: 0 });
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.list(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.mapping(&[], visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        self.mapping(fields, visitor)
+    }
+
+    /// A name alone, or a mapping of one name to what belongs to it.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        noun: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let is_known = |name: &str| names.contains(&name);
+        match &self.node.kind {
+            Kind::Scalar(scalar) if scalar.value() == Value::Nothing => Err(wrong_choice(names)),
+            Kind::Scalar(scalar) if !is_known(&scalar.text) => Err(unknown_choice("value", scalar, names)),
+            Kind::Scalar(scalar) => visitor.visit_enum(Choice { decoder: self, name: &scalar.text, settings: None }),
+            Kind::List(_) => Err(wrong_choice(names)),
+            Kind::Mapping(entries) => match entries.as_slice() {
+                [Entry { value, .. }] if self.recovery.excluded.contains(&value.id) => Err(DecodeError::suppressed()),
+                [Entry { key, value }] if is_known(&key.text) => {
+                    visitor.visit_enum(Choice { decoder: self, name: &key.text, settings: Some(value) })
+                }
+                [Entry { key, value }] => {
+                    let name = Scalar { text: key.text.clone(), written: None, plain: true };
+                    Err(unknown_choice(noun, &name, names).at(Place::Key(value.id)))
+                }
+                [] => Err(wrong_choice(names)),
+                entries => {
+                    let keys: Vec<&str> = entries.iter().map(|entry| entry.key.text.as_str()).collect();
+                    let found = crate::names::list(&keys);
+                    Err(DecodeError::message(format!(
+                        "found {} keys, {found}; wanted the name of one {noun}",
+                        keys.len()
+                    )))
+                }
+            },
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+    }
+}
+
+struct Entries<'de> {
+    decoder: Decoder<'de>,
+    fields: &'static [&'static str],
+    entries: std::slice::Iter<'de, Entry>,
+    placeholders: &'de [&'static str],
+    /// The value of the key that was last read; none for a placeholder.
+    value: Option<&'de Node>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let recovery = self.decoder.recovery;
+        if let Some(entry) = self.entries.find(|entry| !recovery.excluded.contains(&entry.value.id)) {
+            self.value = Some(&entry.value);
+            recovery.note_old_name(entry.value.id, &entry.key.text, self.fields);
+            let key: StrDeserializer<'_, DecodeError> = entry.key.text.as_str().into_deserializer();
+            return seed.deserialize(key).map(Some).map_err(|error| error.at(Place::Key(entry.value.id)));
+        }
+        let Some((key, rest)) = self.placeholders.split_first() else { return Ok(None) };
+        (self.placeholders, self.value) = (rest, None);
+        let key: StrDeserializer<'_, DecodeError> = (*key).into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
+        match self.value {
+            Some(value) => self.decoder.of(value).read(seed),
+            None => seed.deserialize(Placeholder).map_err(|_| DecodeError::suppressed()),
+        }
+    }
+}
+
+struct Items<'de> {
+    decoder: Decoder<'de>,
+    items: std::slice::Iter<'de, Node>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
+        let recovery = self.decoder.recovery;
+        match self.items.find(|item| !recovery.excluded.contains(&item.id)) {
+            Some(item) => self.decoder.of(item).read(seed).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Line, column and value.
+struct Located<'de> {
+    decoder: Decoder<'de>,
+    part: u8,
+}
+
+impl<'de> SeqAccess<'de> for Located<'de> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
+        let at = self.decoder.node.mark.at;
+        let place = |number: usize| -> UsizeDeserializer<DecodeError> { number.into_deserializer() };
+        self.part += 1;
+        match self.part {
+            1 => seed.deserialize(place(at.line)).map(Some),
+            2 => seed.deserialize(place(at.column)).map(Some),
+            3 => self.decoder.read(seed).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// One of an enum's names, with what belongs to it.
+struct Choice<'de> {
+    decoder: Decoder<'de>,
+    name: &'de str,
+    settings: Option<&'de Node>,
+}
+
+impl<'de> EnumAccess<'de> for Choice<'de> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
+        let name: StrDeserializer<'_, DecodeError> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice<'de> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        match self.settings {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::message(format!("`{0}` has no settings; write `{0}` alone", self.name))),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
+        let lacking = || DecodeError::message(format!("`{0}` needs settings; write `{0}: {{ … }}`", self.name));
+        self.decoder.of(self.settings.ok_or_else(lacking)?).read(seed)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
+        Err(DecodeError::wrong(&visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let lacking = || DecodeError::message(format!("`{0}` needs settings; write `{0}: {{ … }}`", self.name));
+        let settings = self.decoder.of(self.settings.ok_or_else(lacking)?);
+        settings.mapping(fields, visitor).map_err(|error| error.at(Place::Value(settings.node.id)))
+    }
+}
