@@ -3,6 +3,7 @@
 
 mod figures;
 mod output;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod progress;
 mod requeue;

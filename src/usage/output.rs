@@ -7,8 +7,10 @@ use plugin_api::private;
 use serde_json::{Map, Value, json};
 use usage_log::report::{By, Line, Sums, csv_field, dollars};
 
+use super::UsageError;
 use super::figures::{FIGURES, Figure, figures};
-use super::{UsageError, parquet};
+#[cfg(feature = "parquet")]
+use super::parquet;
 
 /// How sums are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -20,13 +22,19 @@ pub(super) enum Format {
     Parquet,
 }
 
+#[cfg(not(feature = "parquet"))]
+const NO_PARQUET: &str = "this build writes no Parquet; build it with the cargo feature `parquet`";
+
 /// Writes the lines to a file, or else to standard output.
 pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Path>) -> Result<(), UsageError> {
     let bytes = match format {
         Format::Table => table(by, lines).into_bytes(),
         Format::Json => json(by, lines).into_bytes(),
         Format::Csv => csv(by, lines).into_bytes(),
+        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::file(by, lines)?,
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(UsageError(NO_PARQUET.into())),
     };
     match file {
         Some(file) => {

@@ -49,6 +49,9 @@ impl Config {
         if self.journal.max_bytes < LEAST {
             return Err(format!("`journal.max_bytes` is {}, below {LEAST}", self.journal.max_bytes));
         }
+        if let Some(why) = self.database.missing_engine() {
+            return Err(format!("`database` is `{}`, and {why}", self.database));
+        }
         Prices::new(&self.prices).map(drop)
     }
 

@@ -140,4 +140,5 @@ pub fn put_aside(folder: &Path) -> io::Result<PutAside> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;

@@ -1,16 +1,18 @@
 //! Reads the ledger: who used what, and whether any row is missing. Writes nothing.
 
+mod engine;
 mod gaps;
 mod sums;
 
 use std::str::FromStr;
 
-use sqlx::{PgPool, SqlitePool};
 use uuid::Uuid;
 
 use crate::store::calendar::{self, Date};
-use crate::store::{StoreError, csv, open};
+use crate::store::{StoreError, csv};
 use crate::{Database, PoolSettings, Timestamp};
+
+use engine::Engine;
 
 pub use crate::journal::{Waiting, waiting};
 pub use crate::rejected::{PutAside, Requeued, put_aside, requeue};
@@ -70,13 +72,7 @@ impl FromStr for By {
 
 /// A ledger that is read.
 #[derive(Debug)]
-pub struct Report(Engine);
-
-#[derive(Debug)]
-enum Engine {
-    Postgres(PgPool),
-    Sqlite(SqlitePool),
-}
+pub struct Report(Box<dyn Engine>);
 
 impl Report {
     /// The ledger in a database. It is reached only when something is asked of it.
@@ -84,13 +80,7 @@ impl Report {
     /// # Errors
     /// That its URL cannot be used, or its file is not there.
     pub fn open(database: &Database, pool: &PoolSettings) -> Result<Self, StoreError> {
-        Ok(Self(match database {
-            Database::Postgres(url) => Engine::Postgres(open::postgres(url, pool)?),
-            Database::Sqlite(path) if !path.exists() => {
-                return Err(StoreError::Unavailable(format!("there is no file {}", path.display())));
-            }
-            Database::Sqlite(path) => Engine::Sqlite(open::sqlite(path, pool)),
-        }))
+        engine::open(database, pool).map(Self)
     }
 
     /// When the first of its rows was made, if it has any.
@@ -98,7 +88,7 @@ impl Report {
     /// # Errors
     /// That it cannot be read.
     pub async fn first(&self) -> Result<Option<Timestamp>, StoreError> {
-        sums::first(&self.0).await
+        sums::first(&*self.0).await
     }
 
     /// The sums of what came from `since` on and before `until`, in the order of what they are made for.
@@ -106,7 +96,7 @@ impl Report {
     /// # Errors
     /// That it cannot be read.
     pub async fn sums(&self, by: &[By], since: Timestamp, until: Timestamp) -> Result<Vec<Line>, StoreError> {
-        sums::between(&self.0, by, since, until).await
+        sums::between(&*self.0, by, since, until).await
     }
 
     /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.
@@ -122,7 +112,7 @@ impl Report {
     /// # Errors
     /// That it cannot be read.
     pub async fn gaps_up_to(&self, highest: &[(Uuid, i64)]) -> Result<Vec<Gap>, StoreError> {
-        gaps::all(&self.0, highest).await
+        gaps::all(&*self.0, highest).await
     }
 }
 

@@ -1,19 +1,27 @@
 //! The database: an engine behind a narrow door. What comes in is written once, whatever is repeated.
 
+#![cfg_attr(
+    not(all(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "no engine uses all that the engines share")
+)]
+
 mod archive;
 mod batch;
 pub(crate) mod calendar;
 mod clock;
 pub(crate) mod csv;
 mod cuts;
+mod engine;
 mod failure;
 mod held;
 mod housekeeper;
 mod leaf;
 mod migration;
-pub(crate) mod open;
+mod open;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-mod sqlite;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 mod table;
 mod value;
 mod watch;
@@ -23,27 +31,19 @@ use std::slice;
 use plugin_api::LogLimit;
 use uuid::Uuid;
 
-use self::postgres::Postgres;
-use self::sqlite::Sqlite;
+use self::engine::Engine;
 use self::watch::Watch;
-use crate::{Database, Record, StoreSettings, Turn};
+use crate::{Record, StoreSettings, Turn};
 
 pub use self::clock::{Clock, Reading};
 pub use self::failure::StoreError;
 pub use self::housekeeper::Housekeeper;
-pub(crate) use self::postgres::transaction;
 pub(crate) use self::watch::PATIENCE;
 pub use self::watch::StoreMetrics;
 
 /// A database that is connected. Dropping it gives up whatever is under way.
 #[derive(Debug)]
-pub struct Store(Engine);
-
-#[derive(Debug)]
-enum Engine {
-    Postgres(Postgres),
-    Sqlite(Sqlite),
-}
+pub struct Store(Box<dyn Engine>);
 
 /// What a batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,10 +61,7 @@ impl Store {
     /// That it cannot be reached now.
     pub async fn connect(settings: &StoreSettings, metrics: &StoreMetrics) -> Result<Self, StoreError> {
         let watch = Watch { slow: settings.slow_query, metrics: metrics.clone() };
-        Ok(Self(match &settings.database {
-            Database::Postgres(url) => Engine::Postgres(Postgres::connect(url, settings, watch).await?),
-            Database::Sqlite(path) => Engine::Sqlite(Sqlite::connect(path, settings, watch).await?),
-        }))
+        engine::connect(settings, watch).await.map(Self)
     }
 
     /// Brings the schema to what this build writes, or checks it, as `migrate` of the settings says. Safe when ten gateways do so
@@ -73,10 +70,7 @@ impl Store {
     /// # Errors
     /// That it is not, or cannot be brought there.
     pub async fn migrate(&mut self) -> Result<(), StoreError> {
-        match &mut self.0 {
-            Engine::Postgres(store) => store.migrate().await,
-            Engine::Sqlite(store) => store.migrate().await,
-        }
+        self.0.migrate().await
     }
 
     /// Writes these records, all or none, and has them committed when it returns. Those that it has already are no error: a
@@ -106,17 +100,11 @@ impl Store {
     /// Why not.
     pub(crate) async fn would_take(&mut self, record: &Record) -> Result<(), StoreError> {
         let other = [batch::another(record)];
-        match &mut self.0 {
-            Engine::Postgres(store) => store.try_out(&other).await,
-            Engine::Sqlite(store) => store.try_out(&other).await,
-        }
+        self.0.try_out(&other).await
     }
 
     async fn write_as_is(&mut self, records: &[Record]) -> Result<Written, StoreError> {
-        match &mut self.0 {
-            Engine::Postgres(store) => store.write(records).await,
-            Engine::Sqlite(store) => store.write(records).await,
-        }
+        self.0.write(records).await
     }
 
     /// The conversations that these turns belong to, in their order; `None` where there is no such turn. Of several, the latest.
@@ -124,10 +112,7 @@ impl Store {
     /// # Errors
     /// That it cannot tell now.
     pub async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
-        match &mut self.0 {
-            Engine::Postgres(store) => store.conversations(turns).await,
-            Engine::Sqlite(store) => store.conversations(turns).await,
-        }
+        self.0.conversations(turns).await
     }
 
     /// Does what falls due with time: partitions ahead, retention, archive. Called about every minute, on a connection of its own
@@ -138,17 +123,11 @@ impl Store {
     /// # Errors
     /// What could not be done now.
     pub async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
-        match &mut self.0 {
-            Engine::Postgres(store) => store.maintain(keeper).await,
-            Engine::Sqlite(store) => store.maintain(keeper).await,
-        }
+        self.0.maintain(keeper).await
     }
 
     /// Lets go of it in order.
     pub async fn close(self) {
-        match self.0 {
-            Engine::Postgres(store) => store.close().await,
-            Engine::Sqlite(store) => store.close().await,
-        }
+        self.0.close().await;
     }
 }

@@ -1,10 +1,9 @@
 //! Numbers that no row has: each is a row that is not in the database.
 
-use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::Engine;
-use crate::store::{StoreError, transaction};
+use super::engine::{Engine, Words};
+use crate::store::StoreError;
 
 /// Numbers of an instance that no row has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,44 +25,33 @@ impl Gap {
 }
 
 /// The numbers that no row has; also those up to the highest of an instance, where that is known.
-pub(super) async fn all(engine: &Engine, highest: &[(Uuid, i64)]) -> Result<Vec<Gap>, StoreError> {
-    let wrong = |error: sqlx::Error| StoreError::of(&error);
-    let gap =
-        |(instance, first, last): (Option<Uuid>, i64, i64)| instance.map(|instance| Gap { instance, first, last });
-    let rows = match engine {
-        Engine::Postgres(pool) => {
-            // it reads every row, which takes as long as it takes
-            let query = transaction::alone_patiently(&query("greatest", "::uuid", highest));
-            let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(pool).await.map_err(wrong)?;
-            let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
-            read.collect::<Result<Vec<_>, _>>()
-        }
-        Engine::Sqlite(pool) => {
-            let rows = sqlx::query(AssertSqlSafe(query("max", "", highest))).fetch_all(pool).await.map_err(wrong)?;
-            let read = rows.iter().map(|row| {
-                let instance: String = row.try_get(0)?;
-                Ok((Uuid::try_parse(&instance).ok(), row.try_get(1)?, row.try_get(2)?))
-            });
-            read.collect()
-        }
-    };
-    Ok(rows.map_err(wrong)?.into_iter().filter_map(gap).collect())
+pub(super) async fn all(engine: &dyn Engine, highest: &[(Uuid, i64)]) -> Result<Vec<Gap>, StoreError> {
+    // it reads every row
+    let rows = engine.rows(&query(engine.words(), highest), 3, true).await?;
+    Ok(rows.iter().filter_map(|row| gap(row)).collect())
+}
+
+fn gap(row: &[Option<String>]) -> Option<Gap> {
+    let [Some(instance), Some(first), Some(last)] = row else { return None };
+    let instance = Uuid::try_parse(instance).ok()?;
+    Some(Gap { instance, first: first.parse().ok()?, last: last.parse().ok()? })
 }
 
 /// The numbers missing before each row, and before the one that would come next. What retention took is not missing.
-fn query(larger: &str, uuid: &str, highest: &[(Uuid, i64)]) -> String {
+fn query(words: &Words, highest: &[(Uuid, i64)]) -> String {
+    let Words { larger, uuid, .. } = words;
     let next = highest.iter().filter(|(_, number)| *number > 0);
     let next = next.map(|(instance, number)| {
         format!(" UNION ALL SELECT '{instance}'{uuid}, CAST({} AS bigint)", number.saturating_add(1))
     });
     let next: String = next.collect();
     format!(
-        "SELECT instance, before + 1, sequence - 1 FROM (
+        "SELECT CAST(instance AS text), CAST(before + 1 AS text), CAST(sequence - 1 AS text) FROM (
             SELECT r.instance, r.sequence, {larger}(
                 coalesce(lag(r.sequence) OVER (PARTITION BY r.instance ORDER BY r.sequence), 0),
                 coalesce(t.sequence, 0)) AS before
             FROM (SELECT instance, sequence FROM api_requests{next}) AS r LEFT JOIN ledger_retired AS t ON t.instance = r.instance
             WHERE r.sequence > 0
-        ) AS numbered WHERE sequence > before + 1 ORDER BY 1, 2"
+        ) AS numbered WHERE sequence > before + 1 ORDER BY numbered.instance, before"
     )
 }

@@ -2,13 +2,10 @@
 
 use std::ops::AddAssign;
 
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row as _};
-
-use super::{By, Engine};
+use super::By;
+use super::engine::{Engine, TextRow, Words};
 use crate::Timestamp;
-use crate::store::{StoreError, calendar, transaction};
+use crate::store::{StoreError, calendar};
 
 /// What came together for one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,68 +95,26 @@ pub fn dollars(picos: i128) -> String {
     format!("{sign}{}{point}{fraction}", picos / DOLLAR)
 }
 
-/// How an engine says it.
-struct Words {
-    time: fn(Timestamp) -> String,
-    /// `created_at` up to so many characters of `2026-11-24 13`.
-    clock: fn(usize) -> String,
-    /// A column of money, in picodollars.
-    money: fn(&str) -> String,
-}
-
-const POSTGRES: Words = Words {
-    time: |time| format!("'{}+00'", calendar::text(time)),
-    clock: |length| format!("left(to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24'), {length})"),
-    money: |column| format!("({column}_usd * 1000000000000)::numeric(38, 0)"),
-};
-
-const SQLITE: Words = Words {
-    time: |time| format!("'{}'", calendar::text(time)),
-    clock: |length| format!("substr(created_at, 1, {length})"),
-    money: |column| format!("{column}_picos"),
-};
-
 pub(super) async fn between(
-    engine: &Engine,
+    engine: &dyn Engine,
     by: &[By],
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Line>, StoreError> {
-    let wrong = |error: sqlx::Error| StoreError::of(&error);
-    match engine {
-        Engine::Postgres(pool) => {
-            let query = transaction::alone(&query(&POSTGRES, by, since, until));
-            let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(pool).await.map_err(wrong)?;
-            rows.iter()
-                .map(|row| line(by, |index| text_of_postgres(row, index)))
-                .collect::<Result<_, _>>()
-                .map_err(wrong)
-        }
-        Engine::Sqlite(pool) => {
-            let query = AssertSqlSafe(query(&SQLITE, by, since, until));
-            let rows = sqlx::query(query).fetch_all(pool).await.map_err(wrong)?;
-            rows.iter().map(|row| line(by, |index| text_of_sqlite(row, index))).collect::<Result<_, _>>().map_err(wrong)
-        }
-    }
+    let query = query(engine.words(), by, since, until);
+    let rows = engine.rows(&query, by.len() + SUMS.len(), false).await?;
+    rows.into_iter().map(|row| line(by.len(), row)).collect()
 }
 
-pub(super) async fn first(engine: &Engine) -> Result<Option<Timestamp>, StoreError> {
-    const BOTH: &str =
-        "SELECT min(created_at) AS first FROM api_requests UNION ALL SELECT min(created_at) FROM batch_results";
-    let first = match engine {
-        Engine::Postgres(pool) => {
-            let query = format!(
-                "SELECT to_char(min(first) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM ({BOTH}) AS both_tables"
-            );
-            let query = AssertSqlSafe(transaction::alone(&query));
-            sqlx::raw_sql(query).fetch_one(pool).await.and_then(|row| text_of_postgres(&row, 0))
-        }
-        Engine::Sqlite(pool) => {
-            let query = format!("SELECT min(first) FROM ({BOTH})");
-            sqlx::query(AssertSqlSafe(query)).fetch_one(pool).await.and_then(|row| text_of_sqlite(&row, 0))
-        }
-    };
-    Ok(first.map_err(|error| StoreError::of(&error))?.and_then(|text| calendar::parse(&text)))
+pub(super) async fn first(engine: &dyn Engine) -> Result<Option<Timestamp>, StoreError> {
+    let earliest = (engine.words().earliest)("first");
+    let query = format!(
+        "SELECT {earliest} FROM (
+            SELECT min(created_at) AS first FROM api_requests UNION ALL SELECT min(created_at) FROM batch_results
+        ) AS both_tables"
+    );
+    let rows = engine.rows(&query, 1, false).await?;
+    Ok(rows.into_iter().flatten().flatten().next().and_then(|text| calendar::parse(&text)))
 }
 
 fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String {
@@ -195,13 +150,13 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     )
 }
 
-fn line(by: &[By], text: impl Fn(usize) -> Result<Option<String>, sqlx::Error>) -> Result<Line, sqlx::Error> {
-    let group = (0..by.len()).map(&text).collect::<Result<_, _>>()?;
+fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> {
+    let sums = row.split_off(groups.min(row.len()));
     let mut figures = [None; SUMS.len()];
-    for (index, figure) in figures.iter_mut().enumerate() {
+    for (figure, sum) in figures.iter_mut().zip(sums) {
         // no row, or none that knows
-        let sum = text(by.len() + index)?.map(|sum| sum.parse()).transpose();
-        *figure = sum.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let sum = sum.map(|sum| sum.parse()).transpose();
+        *figure = sum.map_err(|error| StoreError::Unavailable(format!("a sum is no number: {error}")))?;
     }
     let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = figures;
     let count = |sum: Option<i128>| sum.unwrap_or(0);
@@ -220,15 +175,7 @@ fn line(by: &[By], text: impl Fn(usize) -> Result<Option<String>, sqlx::Error>) 
         saved: count(saved),
         saved_unknown: some && saved.is_none(),
     };
-    Ok(Line { group, sums })
-}
-
-fn text_of_postgres(row: &PgRow, index: usize) -> Result<Option<String>, sqlx::Error> {
-    row.try_get(index)
-}
-
-fn text_of_sqlite(row: &SqliteRow, index: usize) -> Result<Option<String>, sqlx::Error> {
-    row.try_get(index)
+    Ok(Line { group: row, sums })
 }
 
 #[cfg(test)]

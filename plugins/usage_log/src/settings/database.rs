@@ -29,6 +29,16 @@ impl Database {
             Self::Sqlite(path) => Self::Sqlite(base.join(path)),
         }
     }
+
+    /// Why this build cannot use it, if it cannot: engines are cargo features.
+    #[must_use]
+    pub fn missing_engine(&self) -> Option<String> {
+        let (engine, feature, is_built) = match self {
+            Self::Postgres(_) => ("Postgres", "postgres", cfg!(feature = "postgres")),
+            Self::Sqlite(_) => ("SQLite", "sqlite", cfg!(feature = "sqlite")),
+        };
+        (!is_built).then(|| format!("this build has no {engine}; build it with the cargo feature `{feature}`"))
+    }
 }
 
 impl FromStr for Database {
@@ -56,11 +66,13 @@ impl FromStr for Database {
     }
 }
 
+/// As the YAML names it: with an engine that this build has.
 impl TryFrom<String> for Database {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+        let database: Self = text.parse()?;
+        database.missing_engine().map_or(Ok(database), Err)
     }
 }
 
@@ -144,13 +156,30 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_names_only_engines_that_are_built() {
+        let engines = [
+            ("postgres://db/x", cfg!(feature = "postgres"), "no Postgres; build it with the cargo feature `postgres`"),
+            ("sqlite://x.db", cfg!(feature = "sqlite"), "no SQLite; build it with the cargo feature `sqlite`"),
+        ];
+        for (url, is_built, why) in engines {
+            match Database::try_from(url.to_owned()) {
+                Ok(_) => assert!(is_built, "{url}"),
+                Err(error) => assert!(!is_built && error.ends_with(why), "{url}: {error}"),
+            }
+        }
+        let default = crate::Config::default().check();
+        assert_eq!(default.is_ok(), cfg!(feature = "sqlite"), "{default:?}");
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
     fn the_driver_takes_every_url_that_is_taken_here() {
         let passwords = ["p%40", "%23%2F%3F%25", "a!$&'()*+,;=~", "ü", "", "[", "\\", "a|b^c`d{e}\"<>"];
         for password in passwords {
             for rest in ["db/l", "[::1]:5432/l?sslmode=prefer", "%2Frun%2Fpg/l?options[search_path]=x"] {
                 let url = format!("postgres://u:{password}@{rest}");
                 if url.parse::<Database>().is_ok() {
-                    crate::store::open::postgres_options(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+                    crate::store::postgres::open::options(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
                 }
             }
         }

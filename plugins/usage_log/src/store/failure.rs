@@ -35,6 +35,14 @@ impl StoreError {
     }
 }
 
+#[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+impl StoreError {
+    /// That this build cannot use a database.
+    pub(crate) fn of_missing_engine(database: &crate::Database) -> Self {
+        Self::Unavailable(database.missing_engine().unwrap_or_default())
+    }
+}
+
 /// What is to blame for an error.
 #[derive(Debug, PartialEq, Eq)]
 enum Blame {

@@ -8,12 +8,14 @@ pub(super) struct Migration {
 }
 
 /// The steps on Postgres.
+#[cfg(feature = "postgres")]
 pub(super) const POSTGRES: [Migration; 2] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql") },
     Migration { version: 2, sql: include_str!("../../../../migrations/postgres/0002_provider_cost.sql") },
 ];
 
 /// The steps on `SQLite`.
+#[cfg(feature = "sqlite")]
 pub(super) const SQLITE: [Migration; 2] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql") },
     Migration { version: 2, sql: include_str!("../../../../migrations/sqlite/0002_provider_cost.sql") },

@@ -2,6 +2,7 @@
 
 mod chores;
 mod copy;
+pub(crate) mod open;
 mod retention;
 mod schema;
 pub(crate) mod transaction;
@@ -9,16 +10,18 @@ pub(crate) mod transaction;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::engine::Engine;
 use super::held::Held;
 use super::leaf::{Leaf, Parent};
 use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
 use super::watch::Watch;
-use super::{Housekeeper, StoreError, Written, open};
+use super::{Housekeeper, StoreError, Written};
 use crate::{Record, StoreSettings, Timestamp, Turn};
 
 /// How long a statement may take: a little longer than the server gives it.
@@ -37,21 +40,9 @@ pub(super) struct Postgres {
     leaves: HashSet<Leaf>,
 }
 
-impl Postgres {
-    pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
-        let pool = open::postgres(url, &settings.pool)?;
-        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new() };
-        let mut held = match store.acquire().await {
-            Ok(held) => held,
-            // the pool tries again and again, and then says only that
-            Err(late) => return Err(open::why_not(url, &settings.pool).await.unwrap_or(late)),
-        };
-        schema::check_encoding(&mut held, &store.watch).await?;
-        held.release();
-        Ok(store)
-    }
-
-    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
+#[async_trait]
+impl Engine for Postgres {
+    async fn migrate(&mut self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
         schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release();
@@ -59,7 +50,7 @@ impl Postgres {
         self.make_leaves(Timestamp::from(std::time::SystemTime::now())).await
     }
 
-    pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+    async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
         let batch = Batch::of(records);
         match self.write_batch(&batch).await {
             Err(StoreError::Rejected(why)) if why.ends_with(NO_LEAF) => {
@@ -71,6 +62,77 @@ impl Postgres {
         }
     }
 
+    async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let batch = Batch::of(records);
+        self.make_for(&batch).await?;
+        self.write_new(&batch, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK").await.map(drop)
+    }
+
+    async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+        const WHAT: &str = "SELECT … conversation_id … FROM api_requests WHERE turn_hash = …";
+        let mut found = vec![None; turns.len()];
+        if turns.is_empty() {
+            return Ok(found);
+        }
+        let values = turns.iter().enumerate().map(|(number, Turn { domain, api_key_hash, hash })| {
+            let (hash, domain) = (transaction::bytes(hash), transaction::text(domain));
+            let key = api_key_hash.as_deref().map_or("NULL".into(), transaction::text);
+            format!("({number}, {hash}, {domain}, {key})")
+        });
+        let query = format!(
+            "SELECT t.n::bigint, r.conversation_id
+            FROM (VALUES {}) AS t (n, hash, domain, key)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(conversation_id, id) AS conversation_id FROM api_requests
+                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key::text
+                  AND created_at > now() - make_interval(days => {CONVERSATION_DAYS})
+                ORDER BY created_at DESC LIMIT 1
+            ) AS r",
+            values.collect::<Vec<_>>().join(", ")
+        );
+        let mut held = self.acquire().await?;
+        let rows = sqlx::raw_sql(AssertSqlSafe(transaction::alone(&query))).fetch_all(&mut *held);
+        let rows = self.watch.statement(WHAT, LIMIT, rows).await?;
+        held.release();
+        for row in rows {
+            let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
+            let place = usize::try_from(number).ok().and_then(|index| found.get_mut(index));
+            if let Some(place) = place {
+                *place = row.try_get(1).map_err(|error| StoreError::of(&error))?;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
+        self.migrate().await?;
+        let mut held = self.acquire().await?;
+        self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
+        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        chores::analyze(&mut held, &self.watch).await?;
+        held.release();
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
+    }
+}
+
+impl Postgres {
+    pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+        let pool = open::pool(url, &settings.pool)?;
+        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new() };
+        let mut held = match store.acquire().await {
+            Ok(held) => held,
+            // the pool tries again and again, and then says only that
+            Err(late) => return Err(open::why_not(url, &settings.pool).await.unwrap_or(late)),
+        };
+        schema::check_encoding(&mut held, &store.watch).await?;
+        held.release();
+        Ok(store)
+    }
+
     async fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
         self.make_for(batch).await?;
         let written = if batch.is_plain() { self.write_at_once(batch).await? } else { None };
@@ -78,13 +140,6 @@ impl Postgres {
             Some(written) => Ok(written),
             None => self.write_new(batch, "COMMIT").await,
         }
-    }
-
-    /// Writes records as if for good, and takes them back.
-    pub(super) async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let batch = Batch::of(records);
-        self.make_for(&batch).await?;
-        self.write_new(&batch, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK").await.map(drop)
     }
 
     /// Writes requests straight into the table, which costs half as much; nothing is written, and nothing told, where one is
@@ -143,56 +198,6 @@ impl Postgres {
         let conflict = table.on_conflict(copy::name);
         let insert = format!("INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}");
         self.run(connection, &insert).await
-    }
-
-    pub(super) async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
-        const WHAT: &str = "SELECT … conversation_id … FROM api_requests WHERE turn_hash = …";
-        let mut found = vec![None; turns.len()];
-        if turns.is_empty() {
-            return Ok(found);
-        }
-        let values = turns.iter().enumerate().map(|(number, Turn { domain, api_key_hash, hash })| {
-            let (hash, domain) = (transaction::bytes(hash), transaction::text(domain));
-            let key = api_key_hash.as_deref().map_or("NULL".into(), transaction::text);
-            format!("({number}, {hash}, {domain}, {key})")
-        });
-        let query = format!(
-            "SELECT t.n::bigint, r.conversation_id
-            FROM (VALUES {}) AS t (n, hash, domain, key)
-            CROSS JOIN LATERAL (
-                SELECT coalesce(conversation_id, id) AS conversation_id FROM api_requests
-                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key::text
-                  AND created_at > now() - make_interval(days => {CONVERSATION_DAYS})
-                ORDER BY created_at DESC LIMIT 1
-            ) AS r",
-            values.collect::<Vec<_>>().join(", ")
-        );
-        let mut held = self.acquire().await?;
-        let rows = sqlx::raw_sql(AssertSqlSafe(transaction::alone(&query))).fetch_all(&mut *held);
-        let rows = self.watch.statement(WHAT, LIMIT, rows).await?;
-        held.release();
-        for row in rows {
-            let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
-            let place = usize::try_from(number).ok().and_then(|index| found.get_mut(index));
-            if let Some(place) = place {
-                *place = row.try_get(1).map_err(|error| StoreError::of(&error))?;
-            }
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
-        self.migrate().await?;
-        let mut held = self.acquire().await?;
-        self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
-        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
-        chores::analyze(&mut held, &self.watch).await?;
-        held.release();
-        Ok(())
-    }
-
-    pub(super) async fn close(self) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
     }
 
     /// Makes the leaves that a batch needs.

@@ -1,21 +1,24 @@
 //! The ledger in a file of `SQLite`'s, within the gateway's own process.
 
+pub(crate) mod open;
 mod retention;
 mod write;
 
 use std::path::Path;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::engine::Engine;
 use super::held::Held;
 use super::migration::{self, SQLITE};
 use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS};
 use super::watch::Watch;
-use super::{Housekeeper, StoreError, Written, open};
+use super::{Housekeeper, StoreError, Written};
 use crate::{Migrate, Record, StoreSettings, Turn};
 
 /// How long a statement may take.
@@ -29,15 +32,9 @@ pub(super) struct Sqlite {
     settings: StoreSettings,
 }
 
-impl Sqlite {
-    pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
-        let pool = open::sqlite_to_write(path, &settings.pool);
-        let store = Self { pool, watch, settings: settings.clone() };
-        store.acquire().await?.release();
-        Ok(store)
-    }
-
-    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
+#[async_trait]
+impl Engine for Sqlite {
+    async fn migrate(&mut self) -> Result<(), StoreError> {
         if self.settings.migrate == Migrate::Off {
             return Ok(());
         }
@@ -62,32 +59,15 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
+    async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
         self.write_until(records, "COMMIT").await
     }
 
-    /// Writes records as if for good, and takes them back.
-    pub(super) async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
+    async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
         self.write_until(records, "ROLLBACK").await.map(drop)
     }
 
-    /// Writes records in one transaction that ends so.
-    async fn write_until(&mut self, records: &[Record], end: &str) -> Result<Written, StoreError> {
-        let batch = Batch::of(records);
-        let mut held = self.acquire().await?;
-        self.run(&mut held, "BEGIN IMMEDIATE").await?;
-        let new = write::insert(&self.watch, &mut held, &REQUESTS, &batch.requests).await?
-            + write::insert(&self.watch, &mut held, &BATCHES, &batch.batches).await?;
-        write::insert(&self.watch, &mut held, &BODIES, &batch.bodies).await?;
-        let chunks: Vec<_> = batch.chunks.iter().collect();
-        write::insert(&self.watch, &mut held, &CHUNKS, &chunks).await?;
-        self.run(&mut held, end).await?;
-        held.release();
-        let all = (batch.requests.len() + batch.batches.len()) as u64;
-        Ok(Written { new, known: all.saturating_sub(new) })
-    }
-
-    pub(super) async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+    async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
         const QUERY: &str = "SELECT coalesce(conversation_id, id) FROM api_requests
             WHERE turn_hash = ? AND domain = ? AND api_key_hash IS ? ORDER BY created_at DESC LIMIT 1";
         let mut held = self.acquire().await?;
@@ -106,7 +86,7 @@ impl Sqlite {
         Ok(found)
     }
 
-    pub(super) async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
+    async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
         let mut held = self.acquire().await?;
         retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
@@ -114,8 +94,33 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(super) async fn close(self) {
+    async fn close(self: Box<Self>) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.pool.close()).await;
+    }
+}
+
+impl Sqlite {
+    pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+        let pool = open::to_write(path, &settings.pool);
+        let store = Self { pool, watch, settings: settings.clone() };
+        store.acquire().await?.release();
+        Ok(store)
+    }
+
+    /// Writes records in one transaction that ends so.
+    async fn write_until(&mut self, records: &[Record], end: &str) -> Result<Written, StoreError> {
+        let batch = Batch::of(records);
+        let mut held = self.acquire().await?;
+        self.run(&mut held, "BEGIN IMMEDIATE").await?;
+        let new = write::insert(&self.watch, &mut held, &REQUESTS, &batch.requests).await?
+            + write::insert(&self.watch, &mut held, &BATCHES, &batch.batches).await?;
+        write::insert(&self.watch, &mut held, &BODIES, &batch.bodies).await?;
+        let chunks: Vec<_> = batch.chunks.iter().collect();
+        write::insert(&self.watch, &mut held, &CHUNKS, &chunks).await?;
+        self.run(&mut held, end).await?;
+        held.release();
+        let all = (batch.requests.len() + batch.batches.len()) as u64;
+        Ok(Written { new, known: all.saturating_sub(new) })
     }
 
     async fn version(&self, connection: &mut SqliteConnection) -> Result<i64, StoreError> {

@@ -45,6 +45,7 @@ impl StoreMetrics {
     }
 
     /// What `pg_stat_statements` sums up to now, in milliseconds.
+    #[cfg(feature = "postgres")]
     pub(super) fn set_total_time(&self, milliseconds: Option<f64>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = milliseconds;
     }

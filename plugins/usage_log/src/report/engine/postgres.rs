@@ -1,0 +1,42 @@
+//! Postgres: each query is a transaction of its own, as a pooler needs it.
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{Engine, TextRow, Words};
+use crate::PoolSettings;
+use crate::store::postgres::{open, transaction};
+use crate::store::{StoreError, calendar};
+
+const WORDS: Words = Words {
+    time: |time| format!("'{}+00'", calendar::text(time)),
+    clock: |length| format!("left(to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24'), {length})"),
+    money: |column| format!("({column}_usd * 1000000000000)::numeric(38, 0)"),
+    earliest: |column| format!("to_char(min({column}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"),
+    larger: "greatest",
+    uuid: "::uuid",
+};
+
+#[derive(Debug)]
+pub(super) struct Postgres(PgPool);
+
+impl Postgres {
+    pub(super) fn open(url: &str, pool: &PoolSettings) -> Result<Self, StoreError> {
+        open::pool(url, pool).map(Self)
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn words(&self) -> &'static Words {
+        &WORDS
+    }
+
+    async fn rows(&self, query: &str, columns: usize, long: bool) -> Result<Vec<TextRow>, StoreError> {
+        let query = if long { transaction::alone_patiently(query) } else { transaction::alone(query) };
+        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(&self.0).await;
+        let text = |row: &PgRow| (0..columns).map(|column| row.try_get(column)).collect();
+        rows.and_then(|rows| rows.iter().map(text).collect()).map_err(|error| StoreError::of(&error))
+    }
+}

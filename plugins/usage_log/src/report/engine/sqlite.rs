@@ -1,0 +1,46 @@
+//! A file of `SQLite`'s, opened to be read.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{Engine, TextRow, Words};
+use crate::PoolSettings;
+use crate::store::sqlite::open;
+use crate::store::{StoreError, calendar};
+
+const WORDS: Words = Words {
+    time: |time| format!("'{}'", calendar::text(time)),
+    clock: |length| format!("substr(created_at, 1, {length})"),
+    money: |column| format!("{column}_picos"),
+    earliest: |column| format!("min({column})"),
+    larger: "max",
+    uuid: "",
+};
+
+#[derive(Debug)]
+pub(super) struct Sqlite(SqlitePool);
+
+impl Sqlite {
+    pub(super) fn open(path: &Path, pool: &PoolSettings) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Unavailable(format!("there is no file {}", path.display())));
+        }
+        Ok(Self(open::to_read(path, pool)))
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn words(&self) -> &'static Words {
+        &WORDS
+    }
+
+    async fn rows(&self, query: &str, columns: usize, _: bool) -> Result<Vec<TextRow>, StoreError> {
+        let rows = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_all(&self.0).await;
+        let text = |row: &SqliteRow| (0..columns).map(|column| row.try_get(column)).collect();
+        rows.and_then(|rows| rows.iter().map(text).collect()).map_err(|error| StoreError::of(&error))
+    }
+}

@@ -1,0 +1,33 @@
+//! Connections to a file of `SQLite`'s as the settings want them. None is made here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use plugin_api::private;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+
+use crate::PoolSettings;
+use crate::store::open;
+
+/// How long a transaction of `SQLite` waits for another.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Connections to a file that is only read.
+pub(crate) fn to_read(path: &Path, settings: &PoolSettings) -> SqlitePool {
+    open::pool(settings).connect_lazy_with(file(path).read_only(true))
+}
+
+/// Connections to a file that is made where there is none. What is committed is on the disk, since the journal forgets it.
+pub(super) fn to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
+    // the engine would make it readable by all, and gives its own files beside it the mode of this one; what keeps it from being
+    // created is told by the engine
+    let _ = private::options().write(true).create_new(true).open(path);
+    let options = file(path).create_if_missing(true);
+    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    open::pool(settings).connect_lazy_with(options)
+}
+
+fn file(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).disable_statement_logging()
+}
