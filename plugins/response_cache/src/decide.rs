@@ -86,6 +86,10 @@ impl ResponseCache {
             fresh
         });
         let found = found.filter(|entry| asked.control.takes(entry.age().as_secs()));
+        if let (Some(entry), Some(redis)) = (&found, &self.redis) {
+            // its first fill may have failed, or been skipped
+            redis.refill(*key, entry, self.ttl);
+        }
         self.caches.figures.looked("memory", found.is_some());
         found
     }

@@ -1,5 +1,6 @@
 //! An answer that is kept: all that it takes to give it again.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer that is kept.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) head: Head,
     /// In a buffer of just its size.
@@ -29,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) model: Box<str>,
     /// The purges that were known here when it was asked for.
     pub(crate) epoch: Epoch,
+    /// Whether Redis has it or is about to get it. Reset when a fill fails, so that the next hit tries again.
+    pub(crate) in_redis: AtomicBool,
 }
 
 /// Up to which purge an answer has seen all: one number for this gateway's own, one for those that Redis tells of.

@@ -1,6 +1,7 @@
 //! A call that goes upstream: its answer is passed to those who share it as it comes, and kept if it may be.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, ResponseHead};
@@ -190,12 +191,13 @@ impl Leading {
             tenant: std::mem::take(&mut self.tenant),
             model: std::mem::take(&mut self.model),
             epoch: self.epoch,
+            in_redis: AtomicBool::new(false),
         });
         if entry.weight() > cache.budget || !cache.remember(self.key, &entry) {
             return;
         }
-        if let Some(redis) = cache.redis.as_ref().filter(|redis| !redis.seen().purged(&entry)) {
-            redis.fill(self.key, entry, cache.ttl);
+        if let Some(redis) = &cache.redis {
+            redis.fill(self.key, &entry, cache.ttl);
         }
     }
 }

@@ -91,6 +91,7 @@ mod tests {
             tenant: "t".into(),
             model: "m".into(),
             epoch: Epoch::default(),
+            in_redis: false.into(),
         }
     }
 

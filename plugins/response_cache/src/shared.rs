@@ -68,11 +68,13 @@ type Forget = Box<dyn Fn(&Purge) + Send + Sync>;
 /// What was found in time, and without an error of the connection.
 type Looked = Result<Option<Box<Entry>>, &'static str>;
 
-/// An answer to be kept for so long.
+/// An answer to store for this long.
 struct Fill {
     key: Key,
     entry: Arc<Entry>,
     ttl: Duration,
+    /// Keep what Redis has: it may be newer.
+    if_absent: bool,
 }
 
 impl Shared {
@@ -140,9 +142,25 @@ impl Shared {
         }
     }
 
-    /// Has an answer kept for so long, if there is time for it.
-    pub(crate) fn fill(&self, key: Key, entry: Arc<Entry>, ttl: Duration) {
-        if !self.seen.breaker.is_open() && self.fills.try_send(Fill { key, entry, ttl }).is_err() {
+    /// Stores a new answer for `ttl`, without waiting. A fill that fails, or is skipped while Redis fails, leaves
+    /// [`Entry::in_redis`] unset.
+    pub(crate) fn fill(&self, key: Key, entry: &Arc<Entry>, ttl: Duration) {
+        self.try_fill(key, entry, ttl, false);
+    }
+
+    /// Stores an answer from memory that is not in Redis yet, for what is left of `ttl`. Call it at every hit.
+    pub(crate) fn refill(&self, key: Key, entry: &Arc<Entry>, ttl: Duration) {
+        self.try_fill(key, entry, ttl, true);
+    }
+
+    fn try_fill(&self, key: Key, entry: &Arc<Entry>, ttl: Duration, if_absent: bool) {
+        let skipped = entry.in_redis.load(Ordering::Relaxed) || self.seen.breaker.is_open() || self.seen.purged(entry);
+        if skipped || entry.in_redis.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let fill = Fill { key, entry: entry.clone(), ttl: ttl.saturating_sub(entry.age()), if_absent };
+        if self.fills.try_send(fill).is_err() {
+            entry.in_redis.store(false, Ordering::Relaxed);
             self.seen.figures.redis_error("busy");
         }
     }

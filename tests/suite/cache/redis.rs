@@ -60,6 +60,30 @@ async fn an_answer_is_shared_compressed_for_its_time_and_promoted() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_fill_failed_reaches_redis_at_a_later_hit() {
+    let redis = redis(&[]).await;
+    let origin = origin().await;
+    origin.answers(json("hello"));
+    let gateway = gateway().upstream(&origin).settings(&with(&redis, "")).start().await;
+    kept(&gateway, &redis, &asks("connected", false)).await;
+    redis.freeze();
+    let call = asks("hi", false);
+    assert_eq!(mark(&ask(&gateway, "a", &call).await), "MISS");
+    eventually("a fill that was skipped or has failed", async || {
+        assert_eq!(mark(&ask(&gateway, "a", &call).await), "HIT");
+        gateway.metrics().await.sum("tollgate_cache_breaker_open", &[]) > 0.0
+    })
+    .await;
+    redis.thaw();
+    eventually("both answers in Redis", async || {
+        assert_eq!(mark(&ask(&gateway, "a", &call).await), "HIT");
+        redis.keys("tollgate:cache:").await.len() == 2
+    })
+    .await;
+    assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test]
 async fn rubbish_another_type_and_a_full_redis_are_misses() {
     let redis = redis(&["--maxmemory-policy", "noeviction"]).await;
     let origin = origin().await;

@@ -2,6 +2,7 @@
 //! key that it says it is for, and a checksum over all of it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -124,6 +125,7 @@ fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> 
         tenant: facts.tenant,
         model: facts.model,
         epoch: Epoch { local: 0, shared: facts.epoch },
+        in_redis: AtomicBool::new(true),
     })
 }
 
@@ -160,6 +162,7 @@ mod tests {
             tenant: "t".into(),
             model: "m".into(),
             epoch: Epoch { local: 7, shared: 5 },
+            in_redis: AtomicBool::new(false),
         }
     }
 

@@ -224,22 +224,31 @@ async fn fill(
     links: watch::Receiver<Option<Arc<Link>>>,
     seen: Arc<Seen>,
 ) {
-    while let Some(Fill { key, entry, ttl }) = fills.recv().await {
-        let Some(link) = links.borrow().clone().filter(|_| !seen.breaker.is_open()) else { continue };
-        let Some(value) = value::packed(key, entry).await else { continue };
+    while let Some(Fill { key, entry, ttl, if_absent }) = fills.recv().await {
+        let Some(link) = links.borrow().clone().filter(|_| !seen.breaker.is_open()) else {
+            entry.in_redis.store(false, Ordering::Relaxed);
+            continue;
+        };
+        let Some(value) = value::packed(key, entry.clone()).await else { continue };
         let mut set = cmd("SET");
         set.arg(name(&config, key))
             .arg(&value)
             .arg("PX")
             .arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
+        if if_absent {
+            set.arg("NX");
+        }
         match timeout(config.timeout.get() * FILL_PATIENCE, link.run::<()>(&set)).await {
             Ok(Ok(())) => seen.figures.filled("redis", value.len()),
+            // a second fill would be refused, too
             Ok(Err(error)) if !broken(&error) => seen.figures.redis_error("refused"),
             Ok(Err(_)) => {
+                entry.in_redis.store(false, Ordering::Relaxed);
                 seen.figures.redis_error("connection");
                 seen.breaker.failed("connection");
             }
             Err(_) => {
+                entry.in_redis.store(false, Ordering::Relaxed);
                 seen.figures.redis_error("timeout");
                 seen.breaker.failed("timeout");
             }
