@@ -8,6 +8,9 @@ use crate::harness::{gateway, origin, redis};
 
 const TENANTS: usize = 200;
 const ROUNDS: usize = 6;
+/// Hits that every tenant waits for. How many come by themselves depends on how long the small memory of every other
+/// reload is in use, and thus on the machine.
+const HITS: usize = 2;
 
 #[tokio::test]
 async fn tenants_never_see_each_others_bytes_under_load_with_reloads_with_either_tier() {
@@ -30,15 +33,20 @@ async fn tenants_never_see_each_others_bytes_under_load_with_reloads_with_either
             tenants.spawn(async move {
                 let key = format!("sk-tenant-{tenant}");
                 let mut client = http1(address).await;
-                for round in 0..ROUNDS {
+                let mut hits = 0;
+                for round in 0.. {
+                    if round >= ROUNDS && hits >= HITS {
+                        break;
+                    }
                     let stream = (tenant + round) % 2 == 0;
                     let target = if stream { "/v1/messages?stream" } else { "/v1/messages" };
                     let request = client.request("POST", target).header("x-api-key", &key);
                     let told = client.call(request.body(body(asks("the same", stream))).unwrap()).await;
                     let expected = if stream { events(&["for", &key]).concat() } else { message(&key) };
                     assert_eq!(told.text(), expected, "{}", mark(&told));
-                    given.fetch_add(usize::from(mark(&told) == "HIT"), Ordering::Relaxed);
+                    hits += usize::from(mark(&told) == "HIT");
                 }
+                given.fetch_add(hits, Ordering::Relaxed);
             });
         }
         let reloads = async {
