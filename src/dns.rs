@@ -1,4 +1,4 @@
-//! Names of servers and their addresses, looked up in the background: no request ever waits for DNS.
+//! Host names of servers and their addresses, resolved in the background. No request waits for DNS.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,43 +9,52 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use log::{info, warn};
 use plugin_api::LogLimit;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// How often a name is looked up again. The system's resolver does not tell how long an answer holds.
+/// Interval between lookups of a resolved name. The system's resolver does not report the TTL.
 const REFRESH: Duration = Duration::from_secs(30);
-/// How often a name is tried that has no address yet.
+/// Interval between lookups of a name without an address.
 const RETRY_UNKNOWN: Duration = Duration::from_secs(2);
-/// How long one look-up may take; the old addresses serve meanwhile.
+/// Time limit of one lookup. The old addresses stay in use meanwhile.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The names in use, by identity: a reload finds the addresses it had.
+/// The names in use, keyed by host and port, so that a reload keeps the addresses of the names it keeps.
 #[derive(Debug, Default)]
 pub struct Resolver {
     names: Mutex<HashMap<(String, u16), Weak<ResolvedName>>>,
     requested: Notify,
-    changes: Arc<AtomicU64>,
+    shared: Shared,
 }
 
-/// A host and port, and the addresses it was last found at.
+/// What the resolver shares with its names.
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    /// Incremented at every change of addresses, for readers that cannot wait.
+    changes: Arc<AtomicU64>,
+    /// Signals changed addresses, finished first lookups and dropped names, for those that wait.
+    events: Arc<watch::Sender<()>>,
+}
+
+/// A host and port with its last known addresses.
 #[derive(Debug)]
 pub struct ResolvedName {
     host: String,
     port: u16,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    changes: Arc<AtomicU64>,
-    /// Held by the look-up under way, so that there is one at a time.
+    shared: Shared,
+    /// Held during a lookup, so that only one runs at a time.
     lookup_lock: tokio::sync::Mutex<()>,
-    /// Whether a look-up has ended, however it went.
+    /// Whether a lookup has finished, successfully or not.
     looked_up: AtomicBool,
-    /// What is written of look-ups in vain, by the kind of their error; `None` where nobody answers.
+    /// Limits log lines about failed lookups, by error kind; `None` stands for a timeout.
     failures: LogLimit<Option<std::io::ErrorKind>>,
 }
 
 impl Resolver {
-    /// The name for this host and port: the one in use, or a new one that is looked up soon.
-    /// An IP address is its own answer.
+    /// The name for this host and port: the one in use, or a new one with a lookup requested.
+    /// An IP address needs no lookup.
     pub fn name(&self, host: &str, port: u16) -> Arc<ResolvedName> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.retain(|_, name| name.strong_count() > 0);
@@ -57,7 +66,7 @@ impl Resolver {
                 host: host.to_owned(),
                 port,
                 addresses,
-                changes: self.changes.clone(),
+                shared: self.shared.clone(),
                 lookup_lock: Default::default(),
                 looked_up: AtomicBool::new(false),
                 failures: LogLimit::new(),
@@ -68,49 +77,60 @@ impl Resolver {
         })
     }
 
-    /// A number that grows whenever any name's addresses change: who has seen it need not look at the names.
+    /// A counter that is incremented whenever the addresses of any name change. A reader that has seen its value need not
+    /// look at the names again.
     #[must_use]
     pub fn changes(&self) -> Arc<AtomicU64> {
-        self.changes.clone()
+        self.shared.changes.clone()
     }
 
-    /// Keeps the addresses fresh; runs until it is dropped.
+    /// Signals every change of addresses and every first lookup that finishes.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.shared.events.subscribe()
+    }
+
+    /// Keeps the addresses fresh until the future is dropped.
     pub async fn run(&self) {
         let mut last_full = Instant::now();
-        // a name that takes long holds up no other
+        // one task per lookup: a slow name delays no other
         let mut lookups = JoinSet::new();
         loop {
             let full = last_full.elapsed() >= REFRESH;
             if full {
                 last_full = Instant::now();
             }
-            for name in self.in_use().into_iter().filter(|name| full || name.addresses().is_empty()) {
-                lookups.spawn(async move { name.look_up().await });
+            let mut pause = REFRESH.saturating_sub(last_full.elapsed());
+            for name in self.in_use() {
+                let unknown = name.addresses().is_empty();
+                if unknown {
+                    pause = pause.min(RETRY_UNKNOWN);
+                }
+                if full || unknown {
+                    lookups.spawn(async move { name.look_up().await });
+                }
             }
             while lookups.try_join_next().is_some() {}
             tokio::select! {
-                () = tokio::time::sleep(RETRY_UNKNOWN) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.requested.notified() => {}
             }
         }
     }
 
-    /// Whether every name has been found, or looked up in vain.
+    /// Whether the first lookup of every name has finished, successfully or not.
     #[must_use]
     pub fn first_lookups_done(&self) -> bool {
-        self.in_use().iter().all(|name| name.is_settled())
+        self.in_use().iter().all(|name| name.first_lookup_done())
     }
 
-    /// Waits until every name has been found, or has been looked up in vain, but no longer than this.
+    /// Waits until the first lookup of every name has finished, at most for `limit`. Names that are unknown by then are
+    /// looked up further; their servers are skipped meanwhile.
     pub async fn wait_for_first_lookups(&self, limit: Duration) {
-        const LOOK: Duration = Duration::from_millis(10);
-        let settled = async {
-            while !self.first_lookups_done() {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        // whoever is unknown then is looked up further; its server is skipped meanwhile
-        let _ = timeout(limit, settled).await;
+        let mut events = self.subscribe();
+        // not `wait_for`, which would hold the channel's lock while a name may be dropped
+        let done = async { while !self.first_lookups_done() && events.changed().await.is_ok() {} };
+        let _ = timeout(limit, done).await;
     }
 
     fn in_use(&self) -> Vec<Arc<ResolvedName>> {
@@ -120,33 +140,33 @@ impl Resolver {
 }
 
 impl ResolvedName {
-    /// Its addresses in order; none while the name is not known.
+    /// The addresses in ascending order; empty while the name is unknown.
     #[must_use]
     pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
         self.addresses.load_full()
     }
 
-    /// It was found at these addresses.
-    pub(crate) fn found(&self, mut addresses: Vec<SocketAddr>) {
+    /// Stores the result of a lookup. An empty one changes nothing.
+    pub(crate) fn set_addresses(&self, mut addresses: Vec<SocketAddr>) {
         addresses.sort_unstable();
         addresses.dedup();
         if !addresses.is_empty() && **self.addresses.load() != addresses {
             info!(host = self.host, addresses = addresses.len(); "server name resolved");
             self.addresses.store(Arc::new(addresses));
-            self.changes.fetch_add(1, Ordering::Release);
+            self.shared.changes.fetch_add(1, Ordering::Release);
+            self.shared.events.send_replace(());
         }
     }
 
-    /// Whether there is nothing more to be expected of its first look-up.
-    fn is_settled(&self) -> bool {
+    fn first_lookup_done(&self) -> bool {
         self.looked_up.load(Ordering::Acquire) || !self.addresses().is_empty()
     }
 
     async fn look_up(&self) {
-        let Ok(_looking) = self.lookup_lock.try_lock() else { return };
+        let Ok(_lock) = self.lookup_lock.try_lock() else { return };
         let host = self.host.as_str();
         match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, self.port))).await {
-            Ok(Ok(found)) => self.found(found.collect()),
+            Ok(Ok(found)) => self.set_addresses(found.collect()),
             // the last known addresses stay in use
             Ok(Err(error)) => {
                 if let Some(suppressed) = self.failures.pass(Some(error.kind())) {
@@ -159,7 +179,16 @@ impl ResolvedName {
                 }
             }
         }
-        self.looked_up.store(true, Ordering::Release);
+        if !self.looked_up.swap(true, Ordering::AcqRel) {
+            self.shared.events.send_replace(());
+        }
+    }
+}
+
+impl Drop for ResolvedName {
+    fn drop(&mut self) {
+        // its lookup may have been the last one to wait for
+        self.shared.events.send_replace(());
     }
 }
 
@@ -200,12 +229,12 @@ mod tests {
         });
         tokio::task::yield_now().await;
         let names = [resolver.name("localhost", 80), resolver.name("a name that is none", 80)];
-        while !names.iter().all(|name| name.is_settled()) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let mut events = resolver.subscribe();
+        let done = events.wait_for(|()| names.iter().all(|name| name.first_lookup_done()));
+        timeout(Duration::from_secs(10), done).await.unwrap().unwrap();
         assert!(!names[0].addresses().is_empty() && names[1].addresses().is_empty());
         resolver.wait_for_first_lookups(Duration::from_millis(1)).await;
-        assert!(!slow.is_settled(), "waited for it no longer than asked to");
+        assert!(!slow.first_lookup_done(), "waited for it no longer than asked to");
         drop(under_way);
         running.abort();
     }
@@ -217,7 +246,7 @@ mod tests {
         let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
         let mut counted = Vec::new();
         for found in [vec![at(2), at(1)], vec![at(1), at(2), at(2)], vec![], vec![at(1)]] {
-            name.found(found);
+            name.set_addresses(found);
             counted.push(changes.load(Ordering::Acquire));
         }
         assert_eq!((counted.as_slice(), name.addresses().as_slice()), (&[1, 1, 1, 2][..], &[at(1)][..]));

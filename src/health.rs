@@ -1,5 +1,5 @@
-//! Active health checks: asks servers in the background whether they can take requests, and tells the balancer. One task
-//! for each server; it outlives a reload that leaves the server in place. Chooses no server itself.
+//! Active health checks: one background task per server asks whether it can take requests and reports to the balancer.
+//! A task survives a reload that keeps its server. Selects no server itself.
 
 mod check;
 mod probe;
@@ -22,88 +22,98 @@ use verdict::Verdict;
 
 pub use check::Check;
 
-/// How often servers are looked for that came or went with the DNS.
-const REFRESH: Duration = Duration::from_secs(1);
-
-/// The checks under way.
+/// The running checks.
 #[derive(Default)]
 pub struct Checks {
-    // by the server's own number
+    /// By server id.
     running: Mutex<HashMap<u64, RunningCheck>>,
-    changed: Notify,
+    refresh: Notify,
+    /// Signals that a server had its first check, or that the set of servers changed.
+    events: Arc<watch::Sender<()>>,
 }
 
 /// A server in use.
 pub struct CheckTarget {
     /// The server.
     pub server: Arc<Server>,
-    /// Its place among its upstream's servers in the YAML.
+    /// Index of its entry in the upstream's `servers`.
     pub server_index: usize,
-    /// How they are checked, if they are.
+    /// How it is checked; `None`: not at all.
     pub check: Option<Arc<Check>>,
 }
 
-/// What a server's last check has shown.
+/// The result of a server's last check.
 #[derive(Clone, Debug)]
 pub struct LastCheck {
     /// When it ended.
     pub at: Instant,
     /// How long it took.
     pub took: Duration,
-    /// The status that it was answered with; none where it asks for none, or got none.
+    /// The status of the response; `None` for checks without a request, or without a response.
     pub status: Option<u16>,
-    /// Why it was not passed; none if it was.
+    /// Why the check failed; `None` if it passed.
     pub error: Option<String>,
 }
 
 impl Checks {
-    /// Checks what is to be checked, for as long as the future is polled.
-    pub async fn run(&self, targets: impl Fn() -> Vec<CheckTarget>) {
+    /// Checks the targets until the future is dropped. Asks for the targets again whenever `addresses` signals a change or
+    /// [`refresh`](Self::refresh) is called.
+    pub async fn run(&self, mut addresses: watch::Receiver<()>, targets: impl Fn() -> Vec<CheckTarget>) {
         loop {
+            addresses.mark_unchanged();
             self.set(targets());
             tokio::select! {
-                () = sleep(REFRESH) => {}
-                () = self.changed.notified() => {}
+                Ok(()) = addresses.changed() => {}
+                () = self.refresh.notified() => {}
             }
         }
     }
 
-    /// Other servers are to be checked, or in other ways: soon looks which.
+    /// Makes [`run`](Self::run) ask for the targets again, as after a reload.
     pub fn refresh(&self) {
-        self.changed.notify_one();
+        self.refresh.notify_one();
     }
 
-    /// What the last check of a server has shown; `None` if there was none.
+    /// Signals every first check of a server and every change of the set of checked servers.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.events.subscribe()
+    }
+
+    /// The result of a server's last check; `None` before the first one.
     #[must_use]
     pub fn last(&self, server: &Server) -> Option<LastCheck> {
         let running = self.running();
         running.get(&server.id())?.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether every server that takes no request before its first check has had one.
+    /// Whether every server that takes no requests before its first check has had that check.
     #[must_use]
     pub fn first_checks_done(&self, targets: &[CheckTarget]) -> bool {
         let waits = |target: &CheckTarget| target.check.is_some() && target.server.health() == Health::Unhealthy;
         targets.iter().all(|target| !waits(target) || self.last(&target.server).is_some())
     }
 
-    /// Begins to check the servers that are new here, and no longer checks those that are gone.
+    /// Starts checks of new targets and stops those of servers that are no longer among them.
     fn set(&self, targets: Vec<CheckTarget>) {
         let mut running = self.running();
         let mut before = std::mem::take(&mut *running);
         for CheckTarget { server, server_index, check } in targets {
             let Some(check) = check else {
-                // it may wait for a check that was never begun
+                // it may wait for a first check that never started
                 server.set_health(Health::Unknown, "");
                 continue;
             };
-            // one that the YAML names twice is checked once
+            // a server that the YAML names twice is checked once
             let Entry::Vacant(place) = running.entry(server.id()) else { continue };
+            let assignment = Assignment { check, server_index };
             place.insert(match before.remove(&server.id()) {
-                Some(kept) => kept.with(Assignment { check, server_index }),
-                None => RunningCheck::start(server, Assignment { check, server_index }),
+                Some(kept) => kept.with(assignment),
+                None => RunningCheck::start(server, assignment, self.events.clone()),
             });
         }
+        drop((running, before));
+        self.events.send_replace(());
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<u64, RunningCheck>> {
@@ -111,14 +121,14 @@ impl Checks {
     }
 }
 
-/// How a server is to be checked from now on.
+/// How a server is checked from now on.
 #[derive(Clone)]
 struct Assignment {
     check: Arc<Check>,
     server_index: usize,
 }
 
-/// A server that is being checked. Dropped, it is no longer, and nobody knows how it is.
+/// The check of one server. Dropping it stops the check and resets the server's health to unknown.
 struct RunningCheck {
     server: Arc<Server>,
     assignment: watch::Sender<Assignment>,
@@ -127,13 +137,14 @@ struct RunningCheck {
 }
 
 impl RunningCheck {
-    fn start(server: Arc<Server>, assignment: Assignment) -> Self {
+    fn start(server: Arc<Server>, assignment: Assignment, events: Arc<watch::Sender<()>>) -> Self {
         let (assignment, assignments) = watch::channel(assignment);
         let last = Arc::default();
-        let task = tokio::spawn(keep_checking(server.clone(), assignments, Arc::clone(&last))).abort_handle();
+        let task = tokio::spawn(keep_checking(server.clone(), assignments, Arc::clone(&last), events)).abort_handle();
         Self { server, assignment, last, task }
     }
 
+    /// The same check under another configuration. One that is equal does not wake the task.
     fn with(self, assignment: Assignment) -> Self {
         self.assignment.send_if_modified(|known| {
             let is_new = !Arc::ptr_eq(&known.check, &assignment.check);
@@ -151,11 +162,12 @@ impl Drop for RunningCheck {
     }
 }
 
-/// Checks a server again and again, one check after the other.
+/// Checks a server repeatedly, one check at a time.
 async fn keep_checking(
     server: Arc<Server>,
     mut assignments: watch::Receiver<Assignment>,
     last: Arc<Mutex<Option<LastCheck>>>,
+    events: Arc<watch::Sender<()>>,
 ) {
     let mut verdict = Verdict::new(server.health());
     let wait = assignments.borrow().check.delay(random());
@@ -163,10 +175,10 @@ async fn keep_checking(
     loop {
         let Assignment { check, server_index } = assignments.borrow_and_update().clone();
         let began = Instant::now();
-        let found = check.run(server_index, server.socket()).await;
+        let result = check.run(server_index, server.socket()).await;
         let at = Instant::now();
-        verdict = verdict.after(found.is_ok(), check.thresholds);
-        let (status, error) = match &found {
+        verdict = verdict.after(result.is_ok(), check.thresholds);
+        let (status, error) = match &result {
             Ok(status) => (*status, None),
             Err(error) => (error.status(), Some(format!("{error}; {}", error.hint()))),
         };
@@ -174,10 +186,14 @@ async fn keep_checking(
             let (upstream, name) = (server.upstream(), server.address());
             debug!(upstream, server = name, address:% = server.socket(), error; "health check failed");
         }
-        let found = error.clone().unwrap_or_default();
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastCheck { at, took: at - began, status, error });
-        server.set_health(verdict.health(), &found);
-        // a reload may change how long to wait
+        let reason = error.clone().unwrap_or_default();
+        let result = LastCheck { at, took: at - began, status, error };
+        let is_first = last.lock().unwrap_or_else(PoisonError::into_inner).replace(result).is_none();
+        server.set_health(verdict.health(), &reason);
+        if is_first {
+            events.send_replace(());
+        }
+        // a reload may change the interval
         let random = random();
         loop {
             let next = began + assignments.borrow().check.pause(random);

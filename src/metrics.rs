@@ -1,7 +1,7 @@
 //! What is counted, as Prometheus reads it. Counts what it is told; does not know whence it comes.
 
 mod family;
-mod held;
+mod in_flight;
 mod memory;
 mod models;
 mod process;
@@ -19,11 +19,12 @@ use plugin_api::{LogLimit, Record};
 use prometheus::core::Collector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use in_flight::Counter;
 use process::Process;
 use requests::Requests;
 use tokens::Tokens;
 
-pub use held::{ConnectionInFlight, InFlight, SnapshotAlive};
+pub use in_flight::{ConnectionInFlight, InFlight, SnapshotAlive};
 pub use models::ModelNames;
 pub use servers::ServerFigures;
 pub use upstreams::UpstreamFigures;
@@ -33,10 +34,12 @@ pub use upstreams::UpstreamFigures;
 pub struct Metrics {
     registry: Registry,
     requests: Requests,
+    in_flight: Counter,
+    /// Set from `in_flight` at every scrape.
     requests_in_flight: IntGauge,
     connections_in_flight: IntGaugeVec,
     /// Those of all listeners together.
-    connections: IntGauge,
+    connections: Counter,
     tokens: Tokens,
     retries: IntCounterVec,
     plugin_panics: IntCounterVec,
@@ -67,9 +70,10 @@ impl Metrics {
             config_reloads.with_label_values(&[result]);
         }
         Self {
+            in_flight: Counter::default(),
             requests_in_flight: gauge("tollgate_requests_in_flight", "Requests whose last byte is still to come"),
             connections_in_flight: registered(&registry, IntGaugeVec::new(connections, &["listener"])),
-            connections: sound(IntGauge::new("connections", "of all listeners")),
+            connections: Counter::default(),
             retries: counters("tollgate_retries_total", "Attempts upstream after a failed one", "upstream"),
             plugin_panics: counters("tollgate_plugin_panics_total", "Panics caught in plugins", "plugin"),
             config_reloads,
@@ -100,7 +104,7 @@ impl Metrics {
 
     /// A request began; it ends when this is dropped.
     pub fn request_in_flight(&self) -> InFlight {
-        InFlight::new(&self.requests_in_flight)
+        self.in_flight.count()
     }
 
     /// A client connected to this listener; it is gone when this is dropped.
@@ -108,16 +112,23 @@ impl Metrics {
         ConnectionInFlight::new(&self.connections_in_flight.with_label_values(&[listener]), &self.connections)
     }
 
-    /// Requests that have not ended.
+    /// The number of requests in flight.
     #[must_use]
-    pub fn requests_in_flight(&self) -> i64 {
-        self.requests_in_flight.get()
+    pub fn requests_in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
-    /// Connections from clients that are open, on all listeners.
+    /// The number of open connections from clients, on all listeners.
     #[must_use]
-    pub fn connections_in_flight(&self) -> i64 {
-        self.connections.get()
+    pub fn connections_in_flight(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Returns once no connection from a client is open and no request is in flight. Call it when no new connection can
+    /// come: requests come over connections, but a detached call outlives its own.
+    pub async fn drained(&self) {
+        self.connections.drained().await;
+        self.in_flight.drained().await;
     }
 
     /// A request ended. `domain` is one of the configuration's, never what a client wrote; so is what its model is called.
@@ -153,6 +164,7 @@ impl Metrics {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
         let told = self.access_log_told.fetch_max(lost, Ordering::Relaxed);
         self.access_log_lost_total.inc_by(lost.saturating_sub(told));
+        self.requests_in_flight.set(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
         let mut text = Vec::with_capacity(16 << 10);
         let mut families = self.registry.gather();
         families.extend(upstreams::families(upstreams));

@@ -3,22 +3,21 @@
 mod listener;
 mod listeners;
 mod running;
+mod servers_known;
+mod signals;
 mod source;
+mod start_error;
 mod successor;
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use located_yaml::ConfigErrors;
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::Count;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
@@ -29,17 +28,16 @@ use crate::logging;
 use crate::metrics::Metrics;
 
 use running::{Running, Stopped};
+use servers_known::{are_servers_known, set_ready_when_known};
+use signals::{Signals, Stop};
 
 pub use source::Source;
+pub use start_error::StartError;
 
-/// How long the first look-up of the servers' names may hold up the start.
-const FIRST_LOOKUP: Duration = Duration::from_secs(1);
-/// How long the gateway is not ready at most because servers are unknown. A look-up that gets no answer ends before.
-const READY_AT_LAST: Duration = Duration::from_secs(15);
-/// How often it looks whether they are known.
-const LOOK: Duration = Duration::from_millis(10);
-/// How long what was cut may take to let go.
-const LET_GO: Duration = Duration::from_secs(2);
+/// How long the start waits for the first lookup of the servers' names.
+const FIRST_LOOKUPS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the worker threads may take to end after their requests were cut.
+const WORKERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long plugins may take to finish what is under way, once every request had its end. Where requests were cut, nobody
 /// waits for that either.
 const FINISH: Duration = Duration::from_secs(10);
@@ -64,7 +62,7 @@ pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Resul
     // accept loops and the admin listener, which hold on to the workers, go first
     drop(runtime);
     let lasting = running.lasting();
-    running.end(LET_GO);
+    running.end(WORKERS_TIMEOUT);
     lasting.plugins.finish(if stopped == Stopped::Drained { FINISH } else { Duration::ZERO });
     Ok(ExitCode::SUCCESS)
 }
@@ -93,10 +91,10 @@ async fn serve(
         let lasting = lasting.clone();
         async move { lasting.resolver.run().await }
     });
-    lasting.resolver.wait_for_first_lookups(FIRST_LOOKUP).await;
+    lasting.resolver.wait_for_first_lookups(FIRST_LOOKUPS_TIMEOUT).await;
     tokio::spawn({
         let (lasting, snapshot) = (lasting.clone(), running.snapshot());
-        async move { lasting.checks.run(|| snapshot.load().check_targets()).await }
+        async move { lasting.checks.run(lasting.resolver.subscribe(), || snapshot.load().check_targets()).await }
     });
 
     let readiness = Arc::new(Readiness::default());
@@ -121,11 +119,11 @@ async fn serve(
             AdminSocket::Later(address) => later = Some((address, admin)),
         }
     }
-    // its tasks have not run yet: a check that is to come shows in the states of the servers
-    if is_settled(&lasting, &running.snapshot().load()) {
+    // the tasks of the checks have not run yet: a first check still to come shows in the servers' states
+    if are_servers_known(&lasting, &running.snapshot().load()) {
         readiness.set_ready();
     } else {
-        tokio::spawn(settle(lasting.clone(), running.snapshot(), readiness.clone()));
+        tokio::spawn(set_ready_when_known(lasting.clone(), running.snapshot(), readiness.clone()));
     }
     started(&addresses);
     if let Some((address, admin)) = later {
@@ -222,92 +220,6 @@ async fn admin_socket(source: &Source, config: &Config) -> Result<Option<AdminSo
     }
 }
 
-/// Whether the names of all servers have been looked up, and the checks made that servers wait for.
-fn is_settled(lasting: &Lasting, snapshot: &Snapshot) -> bool {
-    lasting.resolver.first_lookups_done() && lasting.checks.first_checks_done(&snapshot.check_targets())
-}
-
-/// Tells that the gateway is ready once its servers are known, at the latest after a while.
-async fn settle(lasting: Arc<Lasting>, snapshot: Arc<ArcSwap<Snapshot>>, readiness: Arc<Readiness>) {
-    let settled = async {
-        while !is_settled(&lasting, &snapshot.load()) {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    if tokio::time::timeout(READY_AT_LAST, settled).await.is_err() {
-        warn!("not every server is known yet; the gateway is ready without them");
-    }
-    readiness.set_ready();
-}
-
-struct Signals {
-    hangup: Signal,
-    stop: StopSignals,
-    others: OtherSignals,
-}
-
-/// What tells the gateway to stop.
-struct StopSignals {
-    terminate: Signal,
-    quit: Signal,
-    interrupt: Signal,
-}
-
-/// What else nginx's scripts send.
-struct OtherSignals {
-    reopen: Signal,
-    upgrade: Signal,
-}
-
-/// How it is to stop.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// When running requests had their end.
-    Drain,
-    /// At once.
-    Now,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let stop = StopSignals {
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        };
-        let others = OtherSignals {
-            reopen: signal(SignalKind::user_defined1())?,
-            upgrade: signal(SignalKind::user_defined2())?,
-        };
-        Ok(Self { hangup: signal(SignalKind::hangup())?, stop, others })
-    }
-}
-
-impl StopSignals {
-    async fn recv(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Drain,
-            _ = self.quit.recv() => Stop::Drain,
-            _ = self.interrupt.recv() => Stop::Now,
-        }
-    }
-}
-
-impl OtherSignals {
-    /// Waits for the next one, and does what it asks for.
-    async fn recv(&mut self, snapshot: &ArcSwap<Snapshot>) {
-        tokio::select! {
-            _ = self.reopen.recv() => match snapshot.load().access_log.reopen() {
-                Ok(()) => info!("logs reopened"),
-                Err(error) => warn!(error:%; "the access log cannot be reopened; the old file stays in use"),
-            },
-            _ = self.upgrade.recv() => {
-                warn!("USR2 does nothing: a binary cannot be replaced in place yet; start the new one beside this one");
-            }
-        }
-    }
-}
-
 /// Raises the limit of open files to what the system allows: a connection takes one, a proxied request two.
 fn raise_open_files() {
     let raised =
@@ -316,35 +228,3 @@ fn raise_open_files() {
         warn!(error:%; "cannot raise the limit of open files");
     }
 }
-
-/// What keeps a gateway from starting.
-#[derive(Debug)]
-pub enum StartError {
-    /// The configuration.
-    Config(ConfigErrors),
-    /// The system.
-    System(io::Error),
-}
-
-impl From<ConfigErrors> for StartError {
-    fn from(errors: ConfigErrors) -> Self {
-        Self::Config(errors)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(errors) => errors.fmt(f),
-            Self::System(error) => write!(f, "cannot start: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -3,9 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, poll};
 
 /// As many bytes make a batch that is written at once.
 const BATCH: usize = 64 << 10;
@@ -15,8 +18,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const MOST: usize = 8 << 20;
 /// How long a write may hold up the end of the sink.
 const LAST_WRITE: Duration = Duration::from_secs(2);
-/// How long to wait for an output that would block a thread, where it is one that says so.
-const AGAIN: Duration = Duration::from_millis(5);
+/// How long to wait at once for a nonblocking output to take more, before a look whether the sink was closed.
+const WRITABLE_TIMEOUT: u8 = 100;
 
 /// A place for lines. Taking one never waits for the output; what the output does not take in time is lost and counted.
 #[derive(Debug)]
@@ -226,7 +229,7 @@ impl Writer {
 
 /// Writes whole lines as far as it gets, and tells how many bytes that is. `torn` says, before and after, whether a line
 /// was left without its end.
-fn put(output: &mut dyn Write, batch: &[u8], torn: &mut bool, shared: &Shared) -> (usize, io::Result<()>) {
+fn put(output: &mut (impl Write + AsFd), batch: &[u8], torn: &mut bool, shared: &Shared) -> (usize, io::Result<()>) {
     if *torn {
         match put_bytes(output, b"\n", shared) {
             (_, Ok(())) => *torn = false,
@@ -238,7 +241,7 @@ fn put(output: &mut dyn Write, batch: &[u8], torn: &mut bool, shared: &Shared) -
     (written, result)
 }
 
-fn put_bytes(output: &mut dyn Write, bytes: &[u8], shared: &Shared) -> (usize, io::Result<()>) {
+fn put_bytes(output: &mut (impl Write + AsFd), bytes: &[u8], shared: &Shared) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
         match output.write(&bytes[written..]) {
@@ -246,7 +249,9 @@ fn put_bytes(output: &mut dyn Write, bytes: &[u8], shared: &Shared) -> (usize, i
             Ok(more) => written += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !shared.is_forsaken() => {
-                std::thread::sleep(AGAIN);
+                let mut descriptor = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
+                // the write tells what is wrong, if something is
+                let _ = poll(&mut descriptor, WRITABLE_TIMEOUT);
             }
             Err(error) => return (written, Err(error)),
         }

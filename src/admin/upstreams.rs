@@ -237,11 +237,11 @@ mod tests {
         let pool = pool(json!({ "servers": [{ "address": "name.test:1" }] }), &registry, &resolver);
         assert_eq!(serde_json::to_value(look(&pool, &registry)).unwrap()[0]["unresolved"], json!(["name.test:1"]));
         let [here, there] = ["127.0.0.1:1", "127.0.0.2:1"].map(|address| address.parse().unwrap());
-        name.found(vec![here, there]);
+        name.set_addresses(vec![here, there]);
         let leases: Vec<Lease> = (0..4).map(|_| pool.lease(&SelectParams::at(Instant::now())).unwrap()).collect();
         let both = [("name.test:1 (127.0.0.1)".to_owned(), 2), ("name.test:1 (127.0.0.2)".to_owned(), 2)];
         assert_eq!(in_flight(&look(&pool, &registry)), both);
-        name.found(vec![here]);
+        name.set_addresses(vec![here]);
         let seen = look(&pool, &registry);
         assert_eq!(in_flight(&seen), [("name.test:1".to_owned(), 2), ("name.test:1 (127.0.0.2)".to_owned(), 2)]);
         assert_eq!(serde_json::to_value(&seen).unwrap()[0]["servers"][1]["state"], "leaving");

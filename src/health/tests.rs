@@ -80,16 +80,16 @@ async fn servers_come_and_go_with_the_addresses_of_their_name() {
     let checks = Arc::new(Checks::default());
     tokio::spawn({
         let (checks, upstream) = (checks.clone(), upstream.clone());
-        async move { checks.run(|| upstream.targets()).await }
+        async move { checks.run(upstream.resolver.subscribe(), || upstream.targets()).await }
     });
     let name = upstream.resolver.name("name.test", here.port());
-    name.found(vec![here, there, nobody]);
+    name.set_addresses(vec![here, there, nobody]);
     let of = |found: &[Health]| upstream.health() == found;
     until("all three checked", || of(&[Health::Healthy, Health::Healthy, Health::Unhealthy])).await;
     assert!(upstream.pool.servers().iter().all(|view| checks.last(&view.server).is_some()));
 
     let gone = upstream.pool.servers().remove(1).server;
-    name.found(vec![here]);
+    name.set_addresses(vec![here]);
     until("one that is forgotten", || gone.health() == Health::Unknown).await;
     assert!(checks.last(&gone).is_none());
     // whatever was under way has arrived by now or never will

@@ -1,9 +1,11 @@
 //! What a scrape shows.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
 use plugin_api::{Outcome, Uuid};
+use tokio::time::timeout;
 
 use super::*;
 
@@ -49,6 +51,19 @@ fn server(upstream: &str, server: &str, in_flight: u64) -> ServerFigures {
 fn assert_shows(metrics: &Metrics, line: &str) {
     let shown = shown(metrics);
     assert!(shown.lines().any(|found| found == line), "{line} is not in\n{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_last_request_and_connection_is_signalled() {
+    let metrics = Metrics::new();
+    timeout(Duration::ZERO, metrics.drained()).await.expect("nothing was ever in flight");
+    let (request, connection) = (metrics.request_in_flight(), metrics.connection_in_flight("127.0.0.1:1"));
+    let mut drained = pin!(metrics.drained());
+    assert!(timeout(Duration::from_secs(1), drained.as_mut()).await.is_err());
+    drop(connection);
+    assert!(timeout(Duration::from_secs(1), drained.as_mut()).await.is_err(), "a detached call is still in flight");
+    drop(request);
+    timeout(Duration::ZERO, drained).await.expect("the signal of the last one");
 }
 
 #[test]

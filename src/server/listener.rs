@@ -1,4 +1,4 @@
-//! One listener: accepts connections, no more at once than it may, and gives them to the workers.
+//! One listener: accepts connections up to its limit and passes them to the workers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,28 +9,30 @@ use std::time::Duration;
 use log::error;
 use plugin_api::LogLimit;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::engine::{Accepted, Workers};
 use crate::metrics::Metrics;
 
 /// Connections that the system may queue before they are accepted.
 const BACKLOG: u32 = 4096;
-/// How long to wait after an accept that failed, for descriptors above all.
+/// Pause after a failed accept, which most often lacks a file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A bound listener.
+/// A bound listener. Dropping it stops accepting; open connections stay.
 pub struct Listener {
-    /// The address in the YAML, which may say port 0.
+    /// The address in the YAML, which may have port 0.
     pub configured: SocketAddr,
-    /// The address it really has.
+    /// The address with the real port.
     pub local: SocketAddr,
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    _stop: DropGuard,
 }
 
-/// What its accept loop, its connections and a reload share.
+/// State shared by the accept loop, its connections and reloads.
 struct Shared {
     tls: RwLock<Option<TlsAcceptor>>,
     open: AtomicUsize,
@@ -47,29 +49,30 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
 }
 
-/// Takes an address.
+/// Binds an address and listens.
 ///
 /// # Errors
-/// Why it cannot be had.
+/// The system's, such as that the address is in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // or a restart would have to wait for the connections of the last run to be forgotten
+    // without it, a restart would wait until the system forgets the connections of the last run
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
 impl Listener {
-    /// Begins to accept on a bound socket.
+    /// Starts an accept loop on a bound socket, as a task of `accepting`.
     ///
     /// # Errors
-    /// That its address cannot be told.
+    /// The socket has no local address.
     pub fn serve(
         socket: TcpListener,
         configured: SocketAddr,
         max_connections: usize,
         tls: Option<TlsAcceptor>,
         service: Service,
+        accepting: &mut JoinSet<()>,
     ) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let shared = Arc::new(Shared {
@@ -78,12 +81,12 @@ impl Listener {
             max: AtomicUsize::new(max_connections),
             closed_one: Notify::new(),
         });
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(accept(socket, local, shared.clone(), stopped, service));
-        Ok(Self { configured, local, shared, stop })
+        let stop = CancellationToken::new();
+        accepting.spawn(accept(socket, local, shared.clone(), stop.clone(), service));
+        Ok(Self { configured, local, shared, _stop: stop.drop_guard() })
     }
 
-    /// Changes what can change while it serves. Connections that are open keep what they have.
+    /// Applies settings that can change while it serves. Open connections keep theirs.
     pub fn change(&self, max_connections: usize, tls: Option<TlsAcceptor>) {
         *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         self.shared.max.store(max_connections, Ordering::Relaxed);
@@ -91,32 +94,25 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
-    /// Accepts no more; open connections go on.
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
-}
-
 async fn accept(
     socket: TcpListener,
     local: SocketAddr,
     shared: Arc<Shared>,
-    mut stopped: watch::Receiver<bool>,
+    stop: CancellationToken,
     service: Service,
 ) {
     let label = local.to_string();
     let failures = LogLimit::new();
     loop {
         let accepted = tokio::select! {
-            _ = stopped.changed() => return,
+            () = stop.cancelled() => return,
             accepted = shared.accept(&socket) => accepted,
         };
         match accepted {
             Ok((stream, peer, slot)) => {
                 let tls = shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
-                // out of this runtime, into that of a worker; a socket that cannot go is gone
+                // from this runtime to that of a worker; this fails only for a closed socket
                 if let Ok(stream) = stream.into_std() {
                     service.workers.give(Accepted { stream, peer, tls, held });
                 }
@@ -133,7 +129,7 @@ async fn accept(
 }
 
 impl Shared {
-    /// The next connection, once there is room for it. Until then, the system's queue holds it.
+    /// Accepts the next connection once the limit allows it. Until then it waits in the system's queue.
     async fn accept(self: &Arc<Self>, socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr, Slot)> {
         while self.open.load(Ordering::Relaxed) >= self.max.load(Ordering::Relaxed) {
             self.closed_one.notified().await;
@@ -144,7 +140,7 @@ impl Shared {
     }
 }
 
-/// One connection's place among those that may be open.
+/// A connection's share of the limit, given back on drop.
 struct Slot(Arc<Shared>);
 
 impl Drop for Slot {

@@ -1,10 +1,11 @@
-//! The listeners of the gateway, as the configuration names them: opened together or not at all, kept over a reload.
+//! The gateway's listeners: opened all together or not at all, and kept across reloads.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use located_yaml::{Located, Location};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::tls::{self, Certificates};
@@ -12,31 +13,36 @@ use crate::tls::{self, Certificates};
 use super::listener::{self, Listener, Service};
 use crate::settings::ListenerSettings;
 
-/// What keeps a listener from being opened: where in the file, of what, and why.
-pub type Fault = (Location, String, String);
+/// A problem that shows only when the configuration is put to work: its place in the file, the setting's path, and what
+/// is wrong.
+pub type ConfigProblem = (Location, String, String);
 
 /// The open listeners, in the order of the YAML.
 #[derive(Default)]
-pub struct Listeners(Vec<Listener>);
+pub struct Listeners {
+    open: Vec<Listener>,
+    /// The accept loops, those of listeners that were removed included.
+    accepting: JoinSet<()>,
+}
 
-/// Listeners made ready off-line: everything that can fail has been done.
+/// Listeners ready to serve: everything that can fail has succeeded.
 pub struct Prepared(Vec<Ready>);
 
 struct Ready {
     settings: ListenerSettings,
     tls: Option<TlsAcceptor>,
-    /// Absent where one that is open already serves this address.
+    /// `None` where an open listener already serves this address.
     socket: Option<TcpListener>,
 }
 
 impl Listeners {
-    /// Reads certificates and takes new addresses. Nothing that serves is touched.
+    /// Reads certificates and binds new addresses. Changes no open listener.
     ///
     /// # Errors
-    /// Every certificate that cannot be read, and every address that cannot be had.
-    pub fn prepare(&self, settings: &[Located<ListenerSettings>], base: &Path) -> Result<Prepared, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut open: Vec<SocketAddr> = self.0.iter().map(|listener| listener.configured).collect();
+    /// Every certificate that cannot be read and every address that cannot be bound.
+    pub fn prepare(&self, settings: &[Located<ListenerSettings>], base: &Path) -> Result<Prepared, Vec<ConfigProblem>> {
+        let mut problems = Vec::new();
+        let mut open: Vec<SocketAddr> = self.open.iter().map(|listener| listener.configured).collect();
         let mut prepared = Vec::with_capacity(settings.len());
         for (index, settings) in settings.iter().enumerate() {
             let tls = settings.tls.as_ref().and_then(|tls| match Certificates::load(tls, base) {
@@ -48,7 +54,7 @@ impl Listeners {
                 }
                 Err(wrong) => {
                     let path = format!("listeners[{index}].tls");
-                    faults.extend(wrong.into_iter().map(|(at, what)| (at, path.clone(), what)));
+                    problems.extend(wrong.into_iter().map(|(at, what)| (at, path.clone(), what)));
                     None
                 }
             });
@@ -59,25 +65,26 @@ impl Listeners {
                 Ok(socket) => prepared.push(Ready { settings: settings.value.clone(), tls, socket }),
                 Err(error) => {
                     let path = format!("listeners[{index}].address");
-                    faults.push((settings.address.at, path, format!("cannot listen on {address}: {error}")));
+                    problems.push((settings.address.at, path, format!("cannot listen on {address}: {error}")));
                 }
             }
         }
-        if faults.is_empty() { Ok(Prepared(prepared)) } else { Err(faults) }
+        if problems.is_empty() { Ok(Prepared(prepared)) } else { Err(problems) }
     }
 
-    /// Puts the prepared listeners in the place of the present ones. Addresses that are no longer named stop accepting;
-    /// their open connections go on.
+    /// Replaces the open listeners by the prepared ones. Addresses that are no longer configured stop accepting; their open
+    /// connections stay.
     ///
     /// # Errors
-    /// That the system no longer knows a socket it has just given.
+    /// A socket that was just bound has no local address.
     pub fn apply(&mut self, prepared: Prepared, service: &Service) -> std::io::Result<()> {
-        let mut before = std::mem::take(&mut self.0);
+        while self.accepting.try_join_next().is_some() {} // loops of listeners that an earlier reload removed
+        let mut before = std::mem::take(&mut self.open);
         for Ready { settings, tls, socket } in prepared.0 {
             let address = settings.address.value;
             let max = settings.max_connections.get();
             let listener = match socket {
-                Some(socket) => Listener::serve(socket, address, max, tls, service.clone())?,
+                Some(socket) => Listener::serve(socket, address, max, tls, service.clone(), &mut self.accepting)?,
                 None => {
                     let Some(at) = before.iter().position(|listener| listener.configured == address) else { continue };
                     let listener = before.remove(at);
@@ -85,18 +92,19 @@ impl Listeners {
                     listener
                 }
             };
-            self.0.push(listener);
+            self.open.push(listener);
         }
         Ok(())
     }
 
-    /// The addresses they really have.
+    /// The addresses with their real ports.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|listener| listener.local)
+        self.open.iter().map(|listener| listener.local)
     }
 
-    /// Accepts no more anywhere.
-    pub fn close(&mut self) {
-        self.0.clear();
+    /// Stops accepting; returns when no accept loop can bring another connection.
+    pub async fn close(&mut self) {
+        self.open.clear();
+        while self.accepting.join_next().await.is_some() {}
     }
 }

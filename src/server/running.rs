@@ -1,4 +1,4 @@
-//! A gateway at work: what serves, how it is reloaded, and how it stops.
+//! A running gateway: what serves, how it is reloaded, and how it stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,13 +19,10 @@ use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
 use super::source::Source;
 
-/// How often a stopping gateway looks whether it may go.
-const LOOK: Duration = Duration::from_millis(5);
+/// How long a reload waits for the first lookup of new server names.
+const NEW_NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long names that are new in a configuration may hold up a reload.
-const NEW_NAMES: Duration = Duration::from_secs(5);
-
-/// A gateway at work.
+/// A running gateway.
 pub struct Running {
     source: Source,
     lasting: Arc<Lasting>,
@@ -39,7 +36,7 @@ pub struct Running {
     fixed: Fixed,
 }
 
-/// What a reload cannot change.
+/// Settings that a reload cannot change.
 #[derive(PartialEq, Eq)]
 struct Fixed {
     threads: Option<Count<1, 1024>>,
@@ -60,17 +57,17 @@ impl Fixed {
 /// How a stop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Every request had its end.
+    /// Every request has ended and is recorded.
     Drained,
-    /// The time was up, or somebody insisted; what still ran was cut.
+    /// The drain timeout passed or the operator insisted. Requests that still ran were cut.
     Cut,
 }
 
 impl Running {
-    /// Puts a configuration to work on so many threads. Must run within the runtime that accepts.
+    /// Starts a gateway with this many worker threads. Must run within the runtime that accepts.
     ///
     /// # Errors
-    /// What keeps it from working, with its place in the file.
+    /// What prevents the start, with its place in the file.
     pub fn start(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
         let lasting = Arc::new(Lasting::default());
         let (snapshot, prepared) = build(&source, config, &lasting, &metrics, &Listeners::default())?;
@@ -99,13 +96,13 @@ impl Running {
         Ok(running)
     }
 
-    /// What outlives every configuration.
+    /// The state that outlives every configuration.
     #[must_use]
     pub fn lasting(&self) -> Arc<Lasting> {
         self.lasting.clone()
     }
 
-    /// The configuration at work.
+    /// The current configuration.
     #[must_use]
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         self.snapshot.clone()
@@ -117,11 +114,11 @@ impl Running {
         &self.listeners
     }
 
-    /// Reads the configuration again and puts it in the place of the present one, all at once. One that is wrong
-    /// anywhere changes nothing, and neither does a reload that is dropped.
+    /// Reads the configuration again and replaces the current one atomically. A configuration with an error changes
+    /// nothing, nor does a reload whose future is dropped.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every error in it.
     pub async fn reload(&mut self) -> Result<(), ConfigErrors> {
         let reloaded = self.try_reload().await;
         self.metrics.config_reloaded(reloaded.is_ok());
@@ -135,8 +132,8 @@ impl Running {
     async fn try_reload(&mut self) -> Result<(), ConfigErrors> {
         let config = self.source.load()?;
         let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
-        // or its new servers could take nothing at first, which is worse than to come a little later
-        self.lasting.resolver.wait_for_first_lookups(NEW_NAMES).await;
+        // otherwise the new servers could take no requests at first, which is worse than a later reload
+        self.lasting.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
         self.snapshot.load().in_force();
@@ -157,18 +154,14 @@ impl Running {
         opened.map_err(|error| not_started(&self.source, "listeners", &error))
     }
 
-    /// Accepts no more, lets running requests end, and cuts what still runs when the time is up or `insist` comes.
+    /// Stops accepting and waits until every connection is closed and every request recorded, at most for the drain
+    /// timeout or until `insist` completes. Requests that still run then are cut.
     pub async fn stop(&mut self, insist: impl Future<Output = ()>) -> Stopped {
-        self.listeners.close();
+        self.listeners.close().await;
         self.stopping.send_replace(true);
         self.service.workers.end_idle().await;
-        let idle = async {
-            while self.metrics.connections_in_flight() > 0 || self.metrics.requests_in_flight() > 0 {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
         tokio::select! {
-            () = idle => Stopped::Drained,
+            () = self.metrics.drained() => Stopped::Drained,
             () = tokio::time::sleep(self.drain_timeout) => {
                 warn!(requests = self.metrics.requests_in_flight(); "drain_timeout is up; what still runs is cut");
                 Stopped::Cut
@@ -179,11 +172,12 @@ impl Running {
 }
 
 impl Running {
-    /// Ends the threads; what still runs is cut, and recorded as that.
-    pub fn end(self, patience: Duration) {
+    /// Ends the worker threads and waits for them, at most this long. Requests that still run are cut and recorded as
+    /// aborted.
+    pub fn end(self, limit: Duration) {
         let Self { listeners, service, threads, .. } = self;
         drop((listeners, service));
-        threads.join(patience);
+        threads.join(limit);
     }
 }
 
@@ -191,7 +185,7 @@ fn not_started(source: &Source, path: &str, error: &std::io::Error) -> ConfigErr
     source.errors(vec![(Location::default(), path.to_owned(), error.to_string())])
 }
 
-/// Everything of a configuration that can fail, off-line.
+/// Does everything about a configuration that can fail, without touching what serves.
 fn build(
     source: &Source,
     config: &Config,
@@ -201,7 +195,7 @@ fn build(
 ) -> Result<(Snapshot, Prepared), ConfigErrors> {
     let snapshot = Snapshot::build(config, source.base(), lasting, metrics);
     let snapshot = snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))?;
-    let prepared = open.prepare(&config.listeners, source.base()).map_err(|faults| source.errors(faults))?;
+    let prepared = open.prepare(&config.listeners, source.base()).map_err(|problems| source.errors(problems))?;
     Ok((snapshot, prepared))
 }
 

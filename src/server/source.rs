@@ -1,4 +1,4 @@
-//! Where the configuration comes from: a file, read again at every reload, or a text that the program carries.
+//! The source of the configuration: a file, read again at every reload, or a text built into the program.
 
 use std::path::{Path, PathBuf};
 
@@ -6,28 +6,28 @@ use located_yaml::ConfigErrors;
 
 use crate::config::{self, Config};
 
-use super::listeners::Fault;
+use super::listeners::ConfigProblem;
 
 /// The source of the configuration.
 pub enum Source {
     /// A YAML file.
     File(PathBuf),
-    /// A text under a name, and the variables it may name.
+    /// A built-in text.
     Text {
-        /// What errors call it.
+        /// Its name in errors.
         name: &'static str,
         /// The YAML.
         text: &'static str,
-        /// What its `${NAME}` stand for.
+        /// The values of its `${NAME}`.
         variables: Vec<(&'static str, String)>,
     },
 }
 
 impl Source {
-    /// Reads and checks it.
+    /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every error in it, with its place.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
         match self {
             Self::File(path) => config::load(path),
@@ -37,7 +37,7 @@ impl Source {
         }
     }
 
-    /// The folder that relative paths in it start from.
+    /// The folder to which relative paths in it are relative.
     #[must_use]
     pub fn base(&self) -> &Path {
         match self {
@@ -46,13 +46,13 @@ impl Source {
         }
     }
 
-    /// Errors that only showed when it was put to work, with the lines they stand on.
+    /// Errors for problems that showed when the configuration was put to work, with the lines of their places.
     #[must_use]
-    pub fn errors(&self, faults: Vec<Fault>) -> ConfigErrors {
+    pub fn errors(&self, problems: Vec<ConfigProblem>) -> ConfigErrors {
         match self {
-            Self::File(path) => config::errors_in_file(path, faults),
+            Self::File(path) => config::errors_in_file(path, problems),
             Self::Text { name, text, variables } => {
-                config::errors_in_text(name, text, &|name| value_of(variables, name), faults)
+                config::errors_in_text(name, text, &|name| value_of(variables, name), problems)
             }
         }
     }

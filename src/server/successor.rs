@@ -1,5 +1,5 @@
-//! A gateway that starts while the one before it still lets its last requests end. Only the admin listener is in the way:
-//! it answers until its gateway is gone.
+//! A gateway that starts while its predecessor still drains. Only the admin listener is in the way: the predecessor answers
+//! there until it exits.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,40 +12,54 @@ use tokio::time::{sleep, timeout};
 
 use super::listener;
 
-/// How long the other one may take to answer.
-const LIMIT: Duration = Duration::from_secs(2);
-/// The longest answer that is read, in bytes.
-const LONGEST: u64 = 4096;
-/// How often the address is tried.
-const EVERY: Duration = Duration::from_millis(50);
+/// Time limit for the predecessor's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most bytes of that answer that are read.
+const MAX_ANSWER: u64 = 4096;
+/// Pause between attempts to bind an address that cannot be bound although nothing accepts there.
+const RETRY: Duration = Duration::from_millis(50);
 
-/// Whether the admin listener at this address is that of a gateway that is stopping.
+/// Whether the admin listener at this address belongs to a gateway that is stopping.
 pub(super) async fn is_draining(address: SocketAddr) -> bool {
-    timeout(LIMIT, readyz(reached(address))).await.is_ok_and(|answer| answer.is_ok_and(|answer| says_draining(&answer)))
+    let readyz = timeout(ANSWER_TIMEOUT, readyz(reachable(address)));
+    readyz.await.is_ok_and(|answer| answer.is_ok_and(|answer| says_draining(&answer)))
 }
 
-/// Waits until the address is free, and takes it.
+/// Binds the address as soon as the predecessor has released it.
 pub(super) async fn take_over(address: SocketAddr) -> TcpListener {
     info!(address:%; "the admin address belongs to a gateway that is stopping; it is taken over when that one is gone");
-    let mut told = false;
+    let mut reported = false;
     loop {
         match listener::bind(address) {
             Ok(socket) => {
                 info!(address:%; "admin address taken over");
                 return socket;
             }
-            Err(error) if error.kind() != ErrorKind::AddrInUse && !told => {
-                told = true;
-                error!(address:%, error:%; "cannot listen on the admin address; trying on");
+            Err(error) if error.kind() != ErrorKind::AddrInUse && !reported => {
+                reported = true;
+                error!(address:%, error:%; "cannot listen on the admin address; trying again");
             }
             Err(_) => {}
         }
-        sleep(EVERY).await;
+        if connection_closed(reachable(address)).await.is_err() {
+            sleep(RETRY).await;
+        }
     }
 }
 
-/// Where a listener on this address can be reached from here.
-fn reached(address: SocketAddr) -> SocketAddr {
+/// Opens a connection to the predecessor and waits until it is closed: at the latest when that process exits.
+///
+/// # Errors
+/// Nothing accepts at this address.
+async fn connection_closed(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    // any end is one: a closed connection, a reset, or bytes that nobody asked for
+    let _ = stream.read(&mut [0; 1]).await;
+    Ok(())
+}
+
+/// The address at which a listener bound to this one is reachable from this host.
+fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -59,8 +73,8 @@ async fn readyz(address: SocketAddr) -> io::Result<Vec<u8>> {
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    // what has come counts, however the connection ends
-    let _ = stream.take(LONGEST).read_to_end(&mut answer).await;
+    // what was received counts, however the connection ends
+    let _ = stream.take(MAX_ANSWER).read_to_end(&mut answer).await;
     Ok(answer)
 }
 
@@ -92,5 +106,19 @@ mod tests {
         }
         server.await.unwrap();
         assert!(!is_draining(address).await, "nobody listens");
+    }
+
+    #[tokio::test]
+    async fn the_address_is_taken_over_when_the_predecessor_lets_go_of_it() {
+        let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let taking = tokio::spawn(take_over(address));
+        // its idle connections may end before it does
+        drop(socket.accept().await.unwrap());
+        let (connection, _) = socket.accept().await.unwrap();
+        assert!(!taking.is_finished());
+        drop((socket, connection));
+        let taken = timeout(Duration::from_secs(10), taking).await.unwrap().unwrap();
+        assert_eq!(taken.local_addr().unwrap(), address);
     }
 }

@@ -215,7 +215,7 @@ fn a_name_with_several_addresses_is_as_many_servers_that_share_its_weight() {
     let bench = Bench::new(json!({}), &servers);
     assert_eq!(bench.one_by_one(2), "BB", "a name that is not known takes nothing");
     let resolved = bench.resolver.name("proxy", 80);
-    resolved.found(vec![at(1), at(2), at(3)]);
+    resolved.set_addresses(vec![at(1), at(2), at(3)]);
     let held = bench.open(36);
     let counts = || -> Vec<(String, u64)> {
         let view = bench.pool.servers();
@@ -225,16 +225,16 @@ fn a_name_with_several_addresses_is_as_many_servers_that_share_its_weight() {
     assert_eq!(counts(), [(label(1), 8), (label(2), 8), (label(3), 8), ("127.0.0.1:80".into(), 12)]);
 
     // one goes, one comes: what is in flight stays counted where it is
-    resolved.found(vec![at(2), at(3), at(4)]);
+    resolved.set_addresses(vec![at(2), at(3), at(4)]);
     assert_eq!(counts(), [(label(2), 8), (label(3), 8), (label(4), 0), ("127.0.0.1:80".into(), 12)]);
     let gone = held.iter().find(|lease| lease.server().socket() == at(1)).unwrap().server().clone();
     assert_eq!(gone.in_flight(), 8);
     let new = bench.open(8);
     assert!(new.iter().all(|lease| lease.server().socket() == at(4)));
-    resolved.found(vec![at(1), at(4)]);
+    resolved.set_addresses(vec![at(1), at(4)]);
     assert_eq!(counts()[..2], [(label(1), 8), (label(4), 8)], "it is the same when it comes back");
     drop((held, new));
     assert_eq!(gone.in_flight(), 0);
-    resolved.found(vec![at(9)]);
+    resolved.set_addresses(vec![at(9)]);
     assert_eq!(counts()[0], ("proxy:80".into(), 0), "an only address needs no telling apart");
 }

@@ -191,7 +191,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
     assert_eq!(status(address).await, "503", "its name is not known yet");
 
     let at = |last: u8| SocketAddr::from(([127, 0, 0, last], port));
-    running.lasting.resolver.name("two.test", port).found(vec![at(1), at(2)]);
+    running.lasting.resolver.name("two.test", port).set_addresses(vec![at(1), at(2)]);
     for _ in 0..6 {
         assert_eq!(status(address).await, "200");
     }
@@ -208,7 +208,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
     assert_eq!(pool(1).state.word(), "ejected");
     assert_eq!(pool(1).server.choices(), 4);
 
-    running.lasting.resolver.name("two.test", port).found(vec![at(1)]);
+    running.lasting.resolver.name("two.test", port).set_addresses(vec![at(1)]);
     assert_eq!(status(address).await, "200");
     assert_eq!((running.snapshot.load().upstreams[0].pool.servers().len(), pool(0).server.in_flight()), (1, 0));
 }

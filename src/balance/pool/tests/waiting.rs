@@ -196,12 +196,12 @@ async fn one_who_leaves_passes_on_what_was_meant_for_it_wherever_it_stands() {
 async fn an_address_that_comes_with_the_dns_is_found_by_who_waits() {
     let bench = with_queue(&[json!({ "address": "proxy:80", "max_conns": 1 })]);
     let name = bench.resolver.name("proxy", 80);
-    name.found(vec![at(1)]);
+    name.set_addresses(vec![at(1)]);
     let _held = bench.lease();
     let params = bench.params();
     let mut waiting = Box::pin(bench.pool.wait(&params, SelectError::Full(None)));
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    name.found(vec![at(1), at(2)]);
+    name.set_addresses(vec![at(1), at(2)]);
     // as the health checks do all the time
     assert_eq!(bench.pool.servers().len(), 2);
     assert_eq!(waiting.await.unwrap().server().socket(), at(2));

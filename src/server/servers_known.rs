@@ -1,0 +1,40 @@
+//! When the gateway becomes ready: the names of its servers are resolved, and the first health checks done that servers
+//! wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use log::warn;
+
+use crate::admin::Readiness;
+use crate::engine::{Lasting, Snapshot};
+
+/// How long unknown servers may delay readiness. A lookup without an answer ends before.
+const READY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Whether every server name has been looked up and every server that waits for a first health check has had it.
+pub(super) fn are_servers_known(lasting: &Lasting, snapshot: &Snapshot) -> bool {
+    lasting.resolver.first_lookups_done() && lasting.checks.first_checks_done(&snapshot.check_targets())
+}
+
+/// Makes the gateway ready once its servers are known, at the latest after a timeout.
+pub(super) async fn set_ready_when_known(
+    lasting: Arc<Lasting>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    readiness: Arc<Readiness>,
+) {
+    let (mut lookups, mut checks) = (lasting.resolver.subscribe(), lasting.checks.subscribe());
+    let known = async {
+        while !are_servers_known(&lasting, &snapshot.load()) {
+            tokio::select! {
+                _ = lookups.changed() => {}
+                _ = checks.changed() => {}
+            }
+        }
+    };
+    if tokio::time::timeout(READY_TIMEOUT, known).await.is_err() {
+        warn!("not every server is known yet; the gateway is ready without them");
+    }
+    readiness.set_ready();
+}
