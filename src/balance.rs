@@ -1,4 +1,4 @@
-//! Chooses a server of an upstream, counts what is in flight on it, and leaves out those that fail. Does not connect.
+//! Selects a server of an upstream, counts the requests in flight on each, and ejects servers that fail. Does not connect.
 
 mod backends;
 mod budget;

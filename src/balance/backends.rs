@@ -1,4 +1,4 @@
-//! The servers of a pool at this moment: one for every address of every name, with weights that share exactly.
+//! The current backends of a pool: one for each address of each name. The addresses of a name share its weight exactly.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,37 +8,37 @@ use super::server_config::ServerConfig;
 use super::turn::Turn;
 use super::upstream_state::UpstreamState;
 
-/// The servers, and the turn of each under the same index.
+/// The backends, and the turn of each at the same index.
 #[derive(Debug, Default)]
 pub(super) struct Backends {
     pub list: Vec<Backend>,
     pub turns: Vec<Turn>,
-    /// The change of addresses or limits that was seen last.
+    /// The last seen count of changes of addresses and limits.
     pub seen: Option<u64>,
 }
 
-/// One address of a server of the YAML.
+/// One address of an entry of `servers`.
 #[derive(Debug)]
 pub(super) struct Backend {
     pub server: Arc<Server>,
     pub label: Arc<str>,
     pub server_index: usize,
-    /// Its full weight, scaled.
+    /// The full weight, scaled.
     pub weight: u64,
-    /// What of its config every choice asks for, at hand.
+    // copied from the entry, since every selection reads them
     pub limit: u64,
     pub backup: bool,
     pub down: bool,
 }
 
-/// The most by which weights are scaled to be shared exactly; beyond it they are rounded.
+/// The largest scale by which weights are made divisible. Beyond it their shares are rounded.
 const LARGEST_SCALE: u64 = 720_720;
-/// By what they are scaled besides where a weight may grow in thousandths.
+/// Additional scale where a slow start lets weights grow in thousandths.
 const SLOW_START_SCALE: u64 = 1000;
 
 impl Backends {
-    /// Takes the names' present addresses. What stays keeps its turn; what goes keeps its counts for as long as requests
-    /// hold on to it.
+    /// Takes the names' current addresses. Addresses that stay keep their turns; servers that go keep their counts as long
+    /// as requests hold them.
     pub fn renew(&mut self, configs: &[ServerConfig], upstream: &Arc<UpstreamState>) {
         let addresses: Vec<_> = configs.iter().map(|config| config.name.addresses()).collect();
         let counts: Vec<u64> = addresses.iter().map(|found| found.len() as u64).collect();
@@ -57,7 +57,7 @@ impl Backends {
                     .list
                     .iter()
                     .position(|backend| backend.server_index == at && Arc::ptr_eq(&backend.server, &server));
-                // a turn under another scale would count too much or too little
+                // a turn of another scale cannot be kept
                 let turn = before.map(|before| self.turns[before]).filter(|turn| turn.unit.unsigned_abs() == unit);
                 turns.push(turn.unwrap_or_else(|| Turn::new(weight, unit, server.hash())));
                 list.push(Backend {
@@ -83,7 +83,7 @@ fn label(config: &ServerConfig, socket: SocketAddr, addresses: usize) -> Arc<str
     }
 }
 
-/// By what weights are multiplied so that each divides by its number of addresses: the least common multiple.
+/// The factor that makes every weight divisible by its number of addresses: their least common multiple.
 fn scale(counts: &[u64]) -> u64 {
     let mut scale = 1;
     for count in counts.iter().copied().filter(|count| *count > 1) {

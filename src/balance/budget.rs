@@ -1,24 +1,24 @@
-//! How many further attempts an upstream may see: a share of its requests of late, so that retries make no storm.
+//! The retry budget of an upstream: retries may be a share of its recent requests, so that failures cause no retry storm.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// How long a request allows for retries, in seconds.
+/// How long a request counts towards the budget, in seconds.
 const WINDOW: u64 = 10;
-/// Retries a second that are always allowed, so that little traffic has any.
+/// Retries per second that are always allowed, so that an upstream with little traffic has a budget at all.
 const RESERVE: u64 = 10;
 
-/// The requests and retries of the last seconds.
+/// Counts the requests and retries of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Budget(Mutex<Seconds>);
 
 #[derive(Debug, Default)]
 struct Seconds {
-    /// The second that is counted now, since `began`.
+    /// The current second, counted from `began`.
     now: u64,
     began: Option<Instant>,
     slots: [Slot; WINDOW as usize],
-    /// Retries for which nothing was left, since ever.
+    /// Retries refused since the start.
     refused: u64,
 }
 
@@ -29,18 +29,18 @@ struct Slot {
 }
 
 impl Budget {
-    /// A request began.
+    /// Counts a request.
     pub fn request(&self, now: Instant) {
         self.at(now, |seconds| seconds.slot().requests += 1);
     }
 
-    /// Takes a retry out of the budget of this many percent; `false` if it is spent.
+    /// Takes one retry out of a budget of this many percent; `false` if it is exhausted.
     pub fn retry(&self, percent: u64, now: Instant) -> bool {
         self.at(now, |seconds| {
             let sum = |of: fn(&Slot) -> u64| seconds.slots.iter().map(of).sum::<u64>();
             let (requests, retries) = (sum(|slot| slot.requests), sum(|slot| slot.retries));
             let allowed = requests * percent / 100 + RESERVE * WINDOW;
-            // 0% is none, whatever the reserve
+            // 0 % allows none, not even the reserve
             let may = percent > 0 && retries < allowed;
             if may {
                 seconds.slot().retries += 1;
@@ -51,7 +51,7 @@ impl Budget {
         })
     }
 
-    /// How often a retry was refused.
+    /// The number of refused retries.
     pub fn refused(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).refused
     }
@@ -75,7 +75,7 @@ impl Seconds {
     fn roll(&mut self, now: Instant) {
         let began = *self.began.get_or_insert(now);
         let now = now.saturating_duration_since(began).as_secs();
-        // a thread may be late by a little; what it counts belongs to the present second then
+        // the time of another thread may be slightly older; it then counts in the current second
         for second in (self.now + 1..=now).rev().take(self.slots.len()) {
             self.slots[(second % WINDOW) as usize] = Slot::default();
         }

@@ -1,4 +1,4 @@
-//! A look at all servers before one is chosen: who may be, and what there is to say if nobody may.
+//! The candidates of a selection: which backends are eligible, and what to report if none is.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,22 @@ use super::server_config::ServerConfig;
 use super::turn::Turn;
 use super::{Algorithm, SelectParams};
 
-/// What a look at all servers tells.
+/// The outcome of a look at all backends.
 #[derive(Default)]
 pub(super) struct Candidates {
-    /// Whether anybody takes part.
+    /// Whether any backend is eligible.
     pub any_eligible: bool,
-    /// Whether somebody would be chosen, with less in flight.
+    /// Whether a backend would be eligible with fewer requests in flight.
     pub full: bool,
-    /// When the first of the ejected may be tried again.
-    pub earliest: Option<Instant>,
-    /// Who is taken for want of anybody. Not for a further attempt: those are for servers in good standing.
+    /// The earliest end of an ejection.
+    pub retry_at: Option<Instant>,
+    /// The ejected backend to use when no other is left: the one whose ejection ends first. Only for first attempts;
+    /// further ones are for servers that are not ejected.
     pub last_resort: Option<(Instant, usize)>,
 }
 
 impl Candidates {
-    /// Sees who takes part: those who can, and the backups only if nobody else can.
+    /// Marks the eligible turns: those of backends that can take the request, and those of backups only if no other can.
     pub fn of(
         configs: &[ServerConfig],
         list: &[Backend],
@@ -33,7 +34,7 @@ impl Candidates {
     ) -> Self {
         let mut candidates = Self::default();
         let (mut backups, mut last_resort_is_full) = (false, false);
-        // a first attempt, as most are, may go to anybody
+        // a first attempt, which most are, may use any backend
         let is_first = params.tried.is_empty();
         let narrows = params.server_index.is_some() || !is_first;
         for (index, (backend, turn)) in list.iter().zip(turns.iter_mut()).enumerate() {
@@ -49,9 +50,9 @@ impl Candidates {
             turn.load = server.in_flight();
             let full = turn.load >= backend.limit;
             if let EjectionState::Probing(until) | EjectionState::Ejected(until) = ejection {
-                // when a probe ends no clock tells, and its end wakes who waits
+                // no clock tells when a probe ends, but its end wakes the queue
                 if ejection == EjectionState::Ejected(until) {
-                    candidates.earliest = Some(candidates.earliest.map_or(until, |earliest| earliest.min(until)));
+                    candidates.retry_at = Some(candidates.retry_at.map_or(until, |at| at.min(until)));
                 }
                 last_resort_is_full |= is_first && full;
                 if is_first && !full && candidates.last_resort.is_none_or(|(best, _)| until < best) {
@@ -96,7 +97,7 @@ impl SelectParams<'_> {
     }
 }
 
-/// A weight that has been growing since then.
+/// The weight during a slow start that began then.
 fn ramped(backend: &Backend, config: &ServerConfig, since: Instant, now: Instant) -> u64 {
     let passed = now.saturating_duration_since(since);
     if passed >= config.slow_start {
@@ -106,7 +107,7 @@ fn ramped(backend: &Backend, config: &ServerConfig, since: Instant, now: Instant
     (backend.weight * ramp_share(passed, config.slow_start) / 1000).max(1)
 }
 
-/// How much of its weight a server has so long after it came: from a tenth to all of it, in thousandths.
+/// The share of its weight that a server has this long after the start, in thousandths: from a tenth to all of it.
 fn ramp_share(since: Duration, slow_start: Duration) -> u64 {
     if since >= slow_start {
         return 1000;

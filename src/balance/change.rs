@@ -1,4 +1,4 @@
-//! Changes of a server's state: the one place where they are told, each with one line.
+//! Changes of a server's state, and the log line of each.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use log::{info, warn};
 
 use super::{FailureClass, Server};
 
-/// What has become of a server.
+/// A change of a server's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateChange<'a> {
-    /// It failed too often and is left out.
+    /// It failed too often and takes no requests for a while.
     Ejected {
         /// For how long.
         lasts: Duration,
         /// The failure that did it.
         after: FailureClass,
-        /// Failures since its last good answer.
+        /// Consecutive failures.
         in_a_row: u32,
     },
-    /// It has answered well and takes its share again.
+    /// It answered again and takes its share of requests.
     Returned,
-    /// Its checks succeed.
+    /// Its health checks pass.
     Healthy,
-    /// Its checks fail, the last one in this way; it takes no requests.
+    /// Its health checks fail, the last one for this reason. It takes no requests.
     Unhealthy(&'a str),
-    /// It is not checked any more, and was unhealthy.
+    /// It was unhealthy and is no longer checked.
     Unchecked,
 }
 
 impl StateChange<'_> {
-    /// Tells the operator.
+    /// Writes the log line.
     pub(super) fn log(self, server: &Server) {
         let (upstream, name, socket) = (server.upstream(), server.address(), server.socket());
         match self {

@@ -1,73 +1,73 @@
-//! When a failing server is left out and when it comes back: nginx's accounting of failures, with a back-off that grows.
-//! Pure: knows neither server nor clock.
+//! Passive ejection: when a failing server stops taking requests and when it returns. nginx's accounting of failures, with
+//! exponential backoff. Pure: knows neither servers nor the clock.
 
 use std::time::{Duration, Instant};
 
 use super::{FailureClass, ServerFailure};
 
-/// What the settings say of it.
+/// The settings that govern ejection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EjectionPolicy {
-    /// Failures that eject; 0: none do.
+    /// Failures that eject a server; 0: it is never ejected.
     pub max_fails: u32,
-    /// Within what time they add up, and how long the first ejection lasts.
+    /// The window in which failures add up, and the duration of the first ejection.
     pub fail_timeout: Duration,
-    /// How long longest lasts.
+    /// The longest ejection.
     pub max_time: Duration,
 }
 
-/// What is remembered of a server's failures.
+/// The failure history of a server.
 #[derive(Debug, Default)]
 pub(super) struct Ejection {
-    /// Failures that add up (nginx: `fails`, `accessed`, `checked`).
+    // nginx: `fails`, `accessed`, `checked`
     fails: u32,
     failed: Option<Instant>,
     checked: Option<Instant>,
     in_a_row: u32,
     last: Option<FailureClass>,
     out: Option<Out>,
-    /// How often it was ejected while it took part.
+    /// Ejections so far.
     ejections: u64,
-    /// How long the last ejection lasts or lasted.
+    /// The duration of the last ejection.
     back_off: Duration,
     returned: Option<Instant>,
 }
 
-/// An ejection. What belongs to it ends with it, whoever ends it.
+/// The current ejection.
 #[derive(Clone, Copy, Debug)]
 struct Out {
-    /// Which one it is: what was begun under an earlier one tells nothing of it.
+    /// Its number. Results of requests that began under an earlier one do not count for this one.
     number: u64,
     until: Instant,
     probing: bool,
 }
 
-/// Whether it may be chosen.
+/// Whether a server is ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EjectionState {
-    /// As any other.
+    /// It is not.
     NotEjected,
-    /// It may be chosen once, to see whether it answers again.
+    /// Its time is over: one request may probe it.
     ProbeDue,
-    /// That one request is under way; it was due then.
+    /// That request is in flight. The ejection ended at this time.
     Probing(Instant),
-    /// It is left out until then.
+    /// It is, until this time.
     Ejected(Instant),
 }
 
-/// As what a server was chosen.
+/// The role in which a server was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// As one in good standing.
+    /// It was not ejected.
     Ordinary,
-    /// To see whether it answers again, in the ejection of this number.
+    /// As a probe, in the ejection of this number.
     Probe(u64),
-    /// In the ejection of this number, because nobody else was left.
+    /// Because no other server was left, in the ejection of this number.
     LastResort(u64),
 }
 
 impl Ejection {
-    /// Whether it may be chosen now.
+    /// Whether the server is ejected now.
     pub fn state(&self, now: Instant) -> EjectionState {
         match self.out {
             None => EjectionState::NotEjected,
@@ -77,12 +77,12 @@ impl Ejection {
         }
     }
 
-    /// It was chosen.
+    /// Records that the server was selected, and returns in which role.
     pub fn chosen(&mut self, now: Instant, policy: EjectionPolicy) -> Role {
         let ejection = self.state(now);
         match &mut self.out {
             None => {
-                // nginx: failures are forgotten by a success only in the next window
+                // nginx: a success clears failures only in the next window
                 if self.checked.is_some_and(|checked| now.saturating_duration_since(checked) > policy.fail_timeout) {
                     self.checked = Some(now);
                 }
@@ -96,7 +96,8 @@ impl Ejection {
         }
     }
 
-    /// An attempt failed. How long it is left out from now on, if this is what ejects it; `spare` forbids that.
+    /// Records a failed attempt. Returns the duration of the ejection if the failure ejects the server; `spare` forbids a
+    /// first ejection.
     pub fn failed(
         &mut self,
         now: Instant,
@@ -111,7 +112,7 @@ impl Ejection {
         if let Some(out) = &mut self.out
             && role != Role::Probe(out.number)
         {
-            // it was begun before, or for want of another: no reason for a longer back-off
+            // the attempt began earlier, or as a last resort: the backoff does not grow
             out.until = out.until.max(now + asked);
             return None;
         }
@@ -128,7 +129,7 @@ impl Ejection {
             }
             self.ejections += 1;
         }
-        // one that failed again soon after it returned has not recovered
+        // a failure soon after its return means that it has not recovered
         let again = self.returned.is_none_or(|at| now.saturating_duration_since(at) < self.back_off);
         let grown = if again { self.back_off.saturating_mul(2) } else { Duration::ZERO };
         self.back_off = grown.max(policy.fail_timeout).min(policy.max_time.max(policy.fail_timeout));
@@ -138,7 +139,7 @@ impl Ejection {
         Some(lasts)
     }
 
-    /// An attempt was answered well; `true` if that brings the server back.
+    /// Records a successful attempt; `true` if it ends the ejection.
     pub fn succeeded(&mut self, now: Instant, role: Role) -> bool {
         let Some(out) = self.out else {
             self.in_a_row = 0;
@@ -148,7 +149,7 @@ impl Ejection {
             return false;
         };
         if role != Role::Probe(out.number) && role != Role::LastResort(out.number) {
-            return false; // it was begun before
+            return false; // the attempt began before the ejection
         }
         self.out = None;
         self.in_a_row = 0;
@@ -157,7 +158,7 @@ impl Ejection {
         true
     }
 
-    /// What was chosen in this role ended without telling anything, as by its client leaving.
+    /// Records that an attempt ended without a result, as when its client disconnects. Another probe may follow.
     pub fn ended_without_result(&mut self, role: Role) {
         if let Some(out) = &mut self.out
             && role == Role::Probe(out.number)
@@ -166,7 +167,7 @@ impl Ejection {
         }
     }
 
-    /// Whether there is nothing to be asked about: it stands as any other, and a success changes nothing.
+    /// Whether there is nothing on record: the server is not ejected, and a success changes nothing.
     pub fn is_clear(&self) -> bool {
         self.out.is_none() && self.fails == 0 && self.in_a_row == 0
     }

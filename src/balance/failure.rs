@@ -1,13 +1,13 @@
-//! How an attempt can fail that counts against its server.
+//! Failures of attempts that count against a server.
 
 use std::time::Duration;
 
-/// A failed attempt, as its server is told of it.
+/// A failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerFailure {
-    /// What it was.
+    /// How it failed.
     pub class: FailureClass,
-    /// For how long the server asked to be left alone (`retry-after`).
+    /// The server's `retry-after`.
     pub retry_after: Option<Duration>,
 }
 
@@ -17,35 +17,35 @@ impl From<FailureClass> for ServerFailure {
     }
 }
 
-/// The kinds of failure.
+/// The classes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
-    /// No connection came about, TLS included, be it refused or too slow.
+    /// No connection, TLS included: refused or too slow.
     Connect,
-    /// No answer began in time, or it paused too long.
+    /// The response did not begin in time, or paused too long.
     Timeout,
-    /// The connection broke before the answer's end.
+    /// The connection broke before the end of the response.
     Error,
-    /// What came was not HTTP.
+    /// The response was not HTTP.
     InvalidHeader,
-    /// The answer 429.
+    /// Status 429.
     Http429,
-    /// The answer 500.
+    /// Status 500.
     Http500,
-    /// The answer 502.
+    /// Status 502.
     Http502,
-    /// The answer 503.
+    /// Status 503.
     Http503,
-    /// The answer 504.
+    /// Status 504.
     Http504,
-    /// The answer 529.
+    /// Status 529.
     Http529,
-    /// Another answer that counts as a failure.
+    /// Another status that counts as a failure.
     HttpOther,
 }
 
 impl FailureClass {
-    /// All of them, in the order of their counters.
+    /// All classes, in the order of their counters.
     pub const ALL: [Self; 11] = [
         Self::Connect,
         Self::Timeout,
@@ -60,7 +60,7 @@ impl FailureClass {
         Self::HttpOther,
     ];
 
-    /// An answer with this status.
+    /// The class of a status.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
@@ -74,7 +74,7 @@ impl FailureClass {
         }
     }
 
-    /// The word for it in logs, metrics and the admin API; nginx's where it has one.
+    /// The name in logs, metrics and the admin API; nginx's name where there is one.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,13 +1,13 @@
-//! `hash`: the same key to the same server, wherever it is chosen, as long as that server is not overloaded. When servers
-//! come or go, only the keys move that must.
+//! `hash`: consistent hashing with bounded loads. A key goes to the same server in every gateway unless that server is
+//! overloaded; when servers come or go, only the keys that must move do.
 
 use super::turn::Turn;
 
-/// The server to take next for this key; `None` if none takes part.
+/// Selects a server for this key; `None` if none is eligible.
 ///
-/// Every server draws a number from the key, and the servers stand in the order of their draws (weighted rendezvous
-/// hashing). The first is taken that has less in flight than `bound` times its share of all that is in flight, this
-/// request included (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads").
+/// Servers are ordered by a number that each draws from the key (weighted rendezvous hashing). The first server wins whose
+/// load is below `bound` times its share of the total load, this request included (Mirrokni, Thorup and Zadimoghaddam,
+/// "Consistent Hashing with Bounded Loads").
 #[expect(clippy::cast_precision_loss, reason = "loads and weights are far below 2^52")]
 pub(super) fn choose(turns: &mut [Turn], key: u64, bound: f64) -> Option<usize> {
     let mut load = 1.0;
@@ -16,7 +16,7 @@ pub(super) fn choose(turns: &mut [Turn], key: u64, bound: f64) -> Option<usize> 
         load += turn.load as f64;
         weight += turn.weight as f64;
     }
-    // a whole number is below a bound exactly if it is below the bound rounded up
+    // an integer is below a bound exactly if it is below the bound rounded up
     let has_room = |turn: &Turn| (turn.load as f64) < bound * load * turn.weight as f64 / weight;
     let mut best: Option<(usize, f64)> = None;
     for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.takes_part) {
@@ -28,20 +28,20 @@ pub(super) fn choose(turns: &mut [Turn], key: u64, bound: f64) -> Option<usize> 
     best.map(|(index, _)| index)
 }
 
-/// A number of a text that is the same in every process (FNV-1a, 64 bits).
+/// A hash of a text that is the same in every process (FNV-1a, 64 bits).
 #[must_use]
 pub fn of(text: &[u8]) -> u64 {
     text.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// The draw of a server, if it is above this one. The largest of all draws belongs to a server as often as its weight is
-/// of the sum: `weight / -ln(uniform)`.
+/// The draw of a server, if it is above `least`. Draws are `weight / -ln(uniform)`, so that a server has the largest one
+/// with a probability proportional to its weight.
 #[expect(clippy::cast_precision_loss, reason = "53 bits of the draw are enough")]
 fn draw_above(turn: &Turn, key: u64, least: f64) -> Option<f64> {
     let bits = mixed(key ^ turn.hash) >> 11;
     let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
     let weight = turn.weight as f64;
-    // a logarithm is dear, and `-ln(u)` is never below `1 - u`, which mostly tells already
+    // `-ln(u)` is never below `1 - u`, which usually spares the logarithm
     if weight <= least * (1.0 - uniform) {
         return None;
     }

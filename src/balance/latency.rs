@@ -1,38 +1,38 @@
-//! How long a server has been taking for its first byte: an average that follows peaks at once and forgets slowly.
+//! The time to first byte of a server: a moving average that rises to a peak at once and decays slowly (peak EWMA).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// In what time a wait is forgotten to about a third.
+/// Time constant of the decay: after it, about a third of a peak is left.
 const FORGETS: Duration = Duration::from_secs(10);
-/// What a failure counts as, in seconds, if the server does not ask for more.
+/// The time that a failure counts as, in seconds, unless its `retry-after` is longer.
 const PENALTY: f32 = 5.0;
 
-/// The average of one server: seconds, and when they were so many, in one word, so that every choice may read it.
+/// The average of one server: seconds and the time of the last update in one atomic word, which every selection reads.
 #[derive(Debug, Default)]
 pub(super) struct Latency(AtomicU64);
 
-/// Seconds, as they were at that moment; 0 if nothing was ever known.
+/// An average at a moment; 0 seconds if nothing was observed yet.
 #[derive(Clone, Copy, Debug)]
 struct Average {
     seconds: f32,
-    /// Milliseconds since the first look at the clock; they begin anew after 49 days.
+    /// Milliseconds since the first reading of the clock; they wrap after 49 days.
     at: u32,
 }
 
 impl Latency {
-    /// A first byte came after this time.
+    /// Records a time to first byte.
     pub fn observe(&self, took: Duration, now: Instant) {
         self.add(took.as_secs_f32(), now);
     }
 
-    /// It failed, and may have asked to be left alone for a time.
+    /// Records a failure, with the server's `retry-after`.
     pub fn penalise(&self, retry_after: Option<Duration>, now: Instant) {
         self.add(retry_after.map_or(0.0, |asked| asked.as_secs_f32()).max(PENALTY), now);
     }
 
-    /// The average in seconds, which fades while nothing is known; 0 if nothing ever was.
+    /// The average in seconds, decayed to this time; 0 if nothing was observed yet.
     #[inline]
     pub fn seconds(&self, now: Instant) -> f64 {
         let average = Average::from(self.0.load(Ordering::Relaxed));
@@ -43,13 +43,13 @@ impl Latency {
         let now = milliseconds(now);
         let next = |word: u64| {
             let before = Average::from(word);
-            // the peak, or what is between
+            // a peak replaces the average, a lower value moves it
             let kept = if seconds < before.seconds { kept(before.at, now) } else { 0.0 };
             let seconds = before.seconds * kept + seconds * (1.0 - kept);
-            // 0 is for what is not known
+            // 0 means that nothing was observed
             Some(u64::from(Average { seconds: seconds.max(f32::MIN_POSITIVE), at: now }))
         };
-        // it never refuses
+        // never fails: the function always returns a value
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 }

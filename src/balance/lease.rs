@@ -1,11 +1,11 @@
-//! An attempt in flight on a server, from the choice to the last byte of its answer, whatever ends it.
+//! An attempt in flight on a server, from its selection to the last byte of the response.
 
 use std::sync::Arc;
 
 use super::Server;
 use super::ejection::Role;
 
-/// Counts as in flight on its server until it is dropped.
+/// Counts as one request in flight on its server until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     pub(super) server: Arc<Server>,
@@ -22,19 +22,19 @@ impl Lease {
         &self.server
     }
 
-    /// Its name in logs and metrics: the address in the YAML, with the IP address where the name has several.
+    /// The server's name in logs and metrics: the address in the YAML, with the IP address if the name has several.
     #[must_use]
     pub fn label(&self) -> &Arc<str> {
         &self.label
     }
 
-    /// Its place among the servers in the YAML.
+    /// Index of the server's entry in the upstream's `servers`.
     #[must_use]
     pub fn server_index(&self) -> usize {
         self.server_index
     }
 
-    /// Its server is about to be told how it went: as what it was chosen. A probe is one only until then.
+    /// Takes the role for a report of the result. A probe is one only until its result is reported.
     pub(super) fn take_role(&mut self) -> Role {
         std::mem::replace(&mut self.role, Role::Ordinary)
     }

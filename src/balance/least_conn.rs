@@ -1,15 +1,14 @@
-//! nginx's `least_conn`: the fewest requests in flight per weight; among equals, smooth weighted round robin.
+//! nginx's `least_conn`: the fewest requests in flight per weight; ties by smooth weighted round robin.
 
 use std::cmp::Ordering;
 
 use super::round_robin;
 use super::turn::Turn;
 
-/// The server to take next; `None` if none takes part.
+/// Selects a server; `None` if none is eligible.
 ///
-/// The loads are compared by cross-multiplication, so nothing is rounded. The round robin runs only when several
-/// servers are equally loaded, and only those take part in it
-/// (source: nginx, `ngx_http_upstream_least_conn_module`).
+/// Loads are compared by cross-multiplication, so nothing is rounded. The round robin runs only among servers that tie
+/// (nginx, `ngx_http_upstream_least_conn_module`).
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     let mut best: Option<(usize, Load)> = None;
     let mut tied = false;
@@ -31,7 +30,7 @@ pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     round_robin::choose_among(turns, |turn| Load::of(turn).order(load).is_eq())
 }
 
-/// A load on a weight.
+/// A load and the weight it counts against.
 #[derive(Clone, Copy)]
 struct Load {
     load: u64,

@@ -1,12 +1,12 @@
-//! `least_tokens`: the fewest tokens asked for per weight by the requests in flight; among equals by turns.
+//! `least_tokens`: the fewest output tokens asked for by the requests in flight, per weight; ties in turn.
 
 use super::least_conn;
 use super::turn::Turn;
 
-/// What a request counts as that does not say how many tokens it wants.
+/// Tokens that a request counts as if it sets no limit.
 pub const ASSUMED_TOKENS: u64 = 4096;
 
-/// The server to take next, by loads that are tokens; `None` if none takes part.
+/// Selects a server by loads that are tokens; `None` if none is eligible.
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     least_conn::choose(turns)
 }

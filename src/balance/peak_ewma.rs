@@ -1,13 +1,13 @@
-//! `peak_ewma`: the shortest wait to expect for a first byte, by what waits have been and by what is in flight.
+//! `peak_ewma`: the shortest expected time to first byte, from the average of each server and its requests in flight.
 
 use super::round_robin;
 use super::turn::Turn;
 
-/// What a server is taken to need that has requests and has never answered one, in seconds: it gets no more until it has.
+/// Assumed time of a server that has requests in flight but no answer yet, in seconds. It keeps further requests away until
+/// the first answer.
 const UNKNOWN: f64 = 1.0;
 
-/// The server to take next; `None` if none takes part. Those of which nothing is known and that are idle come first, by
-/// turns.
+/// Selects a server; `None` if none is eligible. Idle servers without an average come first, in turn.
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     let mut best = None;
     for turn in turns.iter_mut().filter(|turn| turn.takes_part) {

@@ -1,4 +1,4 @@
-//! The servers of an upstream under one configuration, and the choice of one of them.
+//! The servers of an upstream in one configuration, and the selection of one of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,21 +18,21 @@ use super::{
 };
 use crate::dns::Resolver;
 
-/// The servers of an upstream, and the rule by which one of them is chosen.
+/// The servers of an upstream and the rule that selects one.
 #[derive(Debug)]
 pub struct Pool {
     rule: Algorithm,
     upstream: Arc<UpstreamState>,
     configs: Vec<ServerConfig>,
     queue: Option<QueueSettings>,
-    /// Grows when a name's addresses change.
+    /// Incremented when the addresses of any name change.
     changes: Arc<AtomicU64>,
-    // choice and count are one step under this lock, so that a burst does not herd onto one server
+    // selection and count are one step under this lock, so that a burst does not herd onto one server
     backends: Mutex<Backends>,
 }
 
 impl Pool {
-    /// A pool of the servers that the settings name, each with what is known of it already.
+    /// Creates a pool. Servers that are in use already keep their state.
     #[must_use]
     pub fn new(upstream: &str, settings: &UpstreamSettings, registry: &UpstreamRegistry, resolver: &Resolver) -> Self {
         let upstream = registry.upstream(upstream);
@@ -51,17 +51,17 @@ impl Pool {
         pool
     }
 
-    /// Its configuration is in force: its limits hold for requests that came under an older one, too, and who waits looks
-    /// again.
+    /// Makes this pool's configuration the active one: its limits hold for requests of older configurations, too, and the
+    /// queue looks again.
     pub fn activate(&self) {
         self.upstream.set_limits(&self.configs);
         self.upstream.queue.wake();
     }
 
-    /// Chooses a server. It counts as in flight there until the lease is dropped.
+    /// Selects a server. The request counts as in flight there until the lease is dropped.
     ///
     /// # Errors
-    /// Why none was chosen.
+    /// Why no server was selected.
     pub fn lease(&self, params: &SelectParams<'_>) -> Result<Lease, SelectError> {
         if params.tried.is_empty() {
             self.upstream.budget.request(params.now);
@@ -72,18 +72,18 @@ impl Pool {
         self.choose(params)
     }
 
-    /// Waits in the queue for a server, if there is one and it has room.
+    /// Waits in the queue for a server, after [`lease`](Self::lease) failed with this error.
     ///
     /// # Errors
-    /// Why none was chosen; the refusal of [`lease`](Self::lease) if there is no queue.
+    /// Why no server was selected; the same error if the upstream has no queue or waiting does not help.
     pub async fn wait(&self, params: &SelectParams<'_>, refusal: SelectError) -> Result<Lease, SelectError> {
         let (Some(settings), SelectError::Full(_)) = (&self.queue, refusal) else { return Err(refusal) };
-        // those who may go to any server of this configuration are alike; one that was elsewhere before is like nobody
+        // first attempts of one configuration can use the same servers; a further attempt is a kind of its own
         let kind = params.tried.is_empty().then(|| std::ptr::from_ref(self).addr());
         let place = self.upstream.queue.join(settings.size as usize, kind).ok_or(SelectError::QueueFull)?;
         let mut look = params.now;
         let found = tokio::time::timeout(settings.timeout.get(), async {
-            // what comes back by time alone wakes nobody
+            // the end of an ejection wakes no waiter
             let mut back = None;
             loop {
                 match back {
@@ -92,8 +92,8 @@ impl Pool {
                 }
                 look = Instant::now();
                 match self.choose(&SelectParams { now: look, ..*params }) {
-                    Err(SelectError::Full(earliest)) => {
-                        back = earliest;
+                    Err(SelectError::Full(retry_at)) => {
+                        back = retry_at;
                         place.pass();
                     }
                     other => return other,
@@ -103,35 +103,35 @@ impl Pool {
         found.await.unwrap_or(Err(SelectError::QueueTimeout))
     }
 
-    /// Takes a further attempt, on a server that is leased already, out of the budget of this many percent; `false` if it is
-    /// spent.
+    /// Takes a further attempt on a server that is already leased out of a retry budget of this many percent; `false` if it
+    /// is exhausted.
     #[must_use]
     pub fn allows_another(&self, percent: u64, now: Instant) -> bool {
         self.upstream.budget.retry(percent, now)
     }
 
-    /// The attempt failed: counts it against the server, which may be ejected by it.
+    /// Reports a failed attempt. It counts against the server and may eject it.
     pub fn failed(&self, lease: &mut Lease, failure: ServerFailure, now: Instant) {
         let server = lease.server.clone();
         server.count_failure(failure.class);
         if self.rule == Algorithm::PeakEwma {
             server.latency.penalise(failure.retry_after, now);
         }
-        // until all requests of an old configuration have ended, two pools judge the same servers
+        // while requests of an old configuration run, two pools may eject the same servers
         let ejection_lock = self.upstream.ejection_lock();
         let mut backends = self.backends();
         let policy = self.configs[lease.server_index].policy;
         let alone = backends.list.len() == 1;
         let place = backends.list.iter().position(|backend| Arc::ptr_eq(&backend.server, &server));
-        // nginx: an only server keeps its weight, too, which it would never win back
+        // nginx: a single server keeps its weight, which it could never regain
         if let Some(at) = place.filter(|_| !alone) {
             let unit = backends.turns[at].unit;
             let lowered = self.configs[lease.server_index].weight.checked_div(policy.max_fails);
             backends.turns[at].lower(i64::from(lowered.unwrap_or(0)).saturating_mul(unit));
         }
-        // the last one stays in use, for want of another
+        // the last server stays in use
         let spare = alone || !backends.list.iter().any(|other| self.can_replace(other, &server, now));
-        // nginx: an only server's failures are not remembered at all
+        // nginx: failures of a single server are not counted
         let policy = if alone { EjectionPolicy { max_fails: 0, ..policy } } else { policy };
         let change = server.failed(now, policy, failure, lease.take_role(), spare);
         drop((backends, ejection_lock));
@@ -140,7 +140,7 @@ impl Pool {
         }
     }
 
-    /// The attempt was answered, and not in a way that counts as a failure; its first byte took this long.
+    /// Reports an attempt whose response is no failure, and the time to its first byte.
     pub fn answered(&self, lease: &mut Lease, first_byte: Duration, now: Instant) {
         if self.rule == Algorithm::PeakEwma {
             lease.server.latency.observe(first_byte, now);
@@ -149,32 +149,32 @@ impl Pool {
         lease.server.answered(now, role);
     }
 
-    /// The rule by which it chooses.
+    /// The rule that selects a server.
     #[must_use]
     pub fn rule(&self) -> &Algorithm {
         &self.rule
     }
 
-    /// The queue's settings, if there is one.
+    /// The settings of the queue, if there is one.
     #[must_use]
     pub fn queue(&self) -> Option<&QueueSettings> {
         self.queue.as_ref()
     }
 
-    /// How many requests wait for a server.
+    /// The number of requests in the queue.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.upstream.queue.len()
     }
 
-    /// How often a further attempt was refused because the budget had nothing left.
+    /// The number of further attempts that the retry budget refused.
     #[must_use]
     pub fn retries_refused(&self) -> u64 {
         self.upstream.budget.refused()
     }
 
-    /// The servers as they are now: in the order of the YAML, and of each name's addresses. A server whose name is not
-    /// resolved is not among them.
+    /// The current servers, in the order of the YAML and of each name's addresses. An entry whose name is not resolved has
+    /// none.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerView> {
         let now = Instant::now();
@@ -200,20 +200,20 @@ impl Pool {
         backends.list.iter().zip(&backends.turns).map(view).collect()
     }
 
-    /// The servers of the YAML whose names have no address, and so are not among those above.
+    /// The entries of `servers` whose names are not resolved.
     #[must_use]
     pub fn unresolved(&self) -> Vec<String> {
         let configs = self.configs.iter().filter(|config| config.name.addresses().is_empty());
         configs.map(|config| config.address.to_string()).collect()
     }
 
-    /// Whether the servers' names have no address at all.
+    /// Whether no name of the pool is resolved.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
         self.backends().list.is_empty()
     }
 
-    /// A server and, for a further attempt, its part of the budget: both or neither.
+    /// Selects a server and, for a further attempt, takes it out of the retry budget: both or neither.
     fn choose(&self, params: &SelectParams<'_>) -> Result<Lease, SelectError> {
         let Some(percent) = params.budget else { return self.choose_server(params) };
         if !self.upstream.budget.retry(percent, params.now) {
@@ -243,8 +243,8 @@ impl Pool {
         };
         let index = match index.or(candidates.last_resort.map(|(_, index)| index)) {
             Some(index) => index,
-            None if candidates.full => return Err(SelectError::Full(candidates.earliest)),
-            None => return Err(SelectError::NoServer(candidates.earliest)),
+            None if candidates.full => return Err(SelectError::Full(candidates.retry_at)),
+            None => return Err(SelectError::NoServer(candidates.retry_at)),
         };
         let backend = &list[index];
         let role = backend.server.take(params.now, params.tokens, self.configs[backend.server_index].policy);
@@ -254,14 +254,14 @@ impl Pool {
 
     fn can_replace(&self, other: &Backend, failing: &Arc<Server>, now: Instant) -> bool {
         let Availability { healthy, ejection, .. } = other.server.availability(now);
-        // one that is due may still be what it was
+        // a server to be probed may still be failing
         healthy
             && ejection == EjectionState::NotEjected
             && !self.configs[other.server_index].down
             && !Arc::ptr_eq(&other.server, failing)
     }
 
-    /// The backends, after a look at whether any name's addresses or the limits have changed.
+    /// Locks the backends, renewed first if any addresses or limits have changed.
     fn backends(&self) -> MutexGuard<'_, Backends> {
         let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = self.changes.load(Ordering::Acquire).wrapping_add(self.upstream.limits_set());

@@ -1,4 +1,4 @@
-//! Requests that wait for a server of an upstream, first come, first served. Knows when to look again, not at what.
+//! Requests that wait for a server of an upstream, in order of arrival. Knows when a waiter should look, not at what.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Those who wait, the first in front.
+/// The waiters, the first in front.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    // so that nobody takes the lock while nobody waits; in one order with the counts in flight, so that whoever joins sees
-    // what became free before, or is woken
+    // spares the lock while the queue is empty; sequentially consistent with the counts in flight, so that a new waiter sees
+    // capacity that became free before, or is woken
     length: AtomicUsize,
     waiting: Mutex<VecDeque<Waiting>>,
 }
@@ -18,11 +18,11 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Waiting {
     turn: Arc<Notify>,
-    /// Who has the same as another finds what that one finds. None: nobody else does.
+    /// Waiters of the same kind can use the same servers. `None`: a kind of its own.
     kind: Option<usize>,
 }
 
-/// A place in a queue, left by being dropped.
+/// A place in the queue, left on drop.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     queue: &'a Queue,
@@ -30,12 +30,12 @@ pub(super) struct Place<'a> {
 }
 
 impl Queue {
-    /// How many wait.
+    /// The number of waiters.
     pub fn len(&self) -> usize {
         self.length.load(Ordering::SeqCst)
     }
 
-    /// The place behind all others; none if so many wait already.
+    /// Joins at the end; `None` if this many wait already.
     pub fn join(&self, size: usize, kind: Option<usize>) -> Option<Place<'_>> {
         let mut waiting = self.waiting();
         if waiting.len() >= size {
@@ -45,14 +45,14 @@ impl Queue {
         let turn = Arc::new(Notify::new());
         waiting.push_back(Waiting { turn: turn.clone(), kind });
         self.length.store(waiting.len(), Ordering::SeqCst);
-        // what became free since it last looked woke nobody who could take it
+        // capacity that became free since the first one looked may be of use to this kind only
         if let (true, Some(first)) = (is_new, waiting.front()) {
             first.turn.notify_one();
         }
         Some(Place { queue: self, turn })
     }
 
-    /// Something has become free: the first may look.
+    /// Wakes the first waiter: there may be capacity.
     pub fn wake(&self) {
         if self.len() == 0 {
             return;
@@ -68,12 +68,12 @@ impl Queue {
 }
 
 impl Place<'_> {
-    /// Waits until it is worth a look.
+    /// Waits until there may be capacity.
     pub async fn turn(&self) {
         self.turn.notified().await;
     }
 
-    /// It has looked and found nothing: the next behind it may look who can find something else.
+    /// This waiter found nothing: wakes the next one of another kind.
     pub fn pass(&self) {
         let waiting = self.queue.waiting();
         let mut from_here = waiting.iter().skip_while(|other| !Arc::ptr_eq(&other.turn, &self.turn));
@@ -90,7 +90,7 @@ impl Drop for Place<'_> {
         let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(&other.turn, &self.turn)) else { return };
         waiting.remove(at);
         self.queue.length.store(waiting.len(), Ordering::SeqCst);
-        // more than one may have become free meanwhile, or what woke this one is still there
+        // more capacity may have become free meanwhile, or this waiter has not used what woke it
         if let Some(next) = waiting.get(at) {
             next.turn.notify_one();
         }

@@ -1,5 +1,5 @@
-//! The upstreams that the process knows, by name, so that what is known of their servers survives a change of
-//! configuration. A server is the same as long as its upstream's name, its address in the YAML and its IP address are.
+//! All upstreams of the process by name, so that the state of their servers survives reloads. A server is identified by the
+//! name of its upstream, its address in the YAML and its IP address.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::Server;
 use super::upstream_state::UpstreamState;
 
-/// The upstreams in use by some configuration or by some request that is still in flight.
+/// The upstreams that a configuration or a request in flight uses.
 #[derive(Debug, Default)]
 pub struct UpstreamRegistry {
     upstreams: Mutex<HashMap<String, Weak<UpstreamState>>>,
 }
 
 impl UpstreamRegistry {
-    /// The upstream of this name: the one in use, or a new one.
+    /// Returns the upstream of this name: the one in use, or a new one.
     pub(super) fn upstream(&self, upstream: &str) -> Arc<UpstreamState> {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
@@ -26,7 +26,7 @@ impl UpstreamRegistry {
         })
     }
 
-    /// Every server that some configuration or some request in flight still holds on to.
+    /// Every server that a configuration or a request in flight uses.
     #[must_use]
     pub fn servers(&self) -> Vec<Arc<Server>> {
         let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);

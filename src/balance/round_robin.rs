@@ -1,16 +1,16 @@
-//! nginx's smooth weighted round robin: in proportion to the weights, and as evenly spread as they allow.
+//! nginx's smooth weighted round robin: in proportion to the weights and spread as evenly as they allow.
 
 use super::turn::Turn;
 
-/// The server to take next; `None` if none takes part.
+/// Selects a server; `None` if none is eligible.
 pub(super) fn choose(turns: &mut [Turn]) -> Option<usize> {
     choose_among(turns, |_| true)
 }
 
-/// The same among those for which this holds; the others keep their place in the round.
+/// Selects among the servers for which `holds` is true; the others keep their counters.
 ///
-/// A server that has failed goes round by less than its weight and recovers a step at every choice it takes part in
-/// (source: nginx, `ngx_http_upstream_round_robin`).
+/// A server that failed takes part with less than its weight and recovers by one step at each selection in which it is
+/// eligible (nginx, `ngx_http_upstream_round_robin`).
 pub(super) fn choose_among(turns: &mut [Turn], holds: impl Fn(&Turn) -> bool) -> Option<usize> {
     let mut best: Option<(usize, i64)> = None;
     let mut total = 0;
@@ -19,7 +19,7 @@ pub(super) fn choose_among(turns: &mut [Turn], holds: impl Fn(&Turn) -> bool) ->
             continue;
         }
         let weight = turn.weight.cast_signed();
-        // less than that while it starts slowly
+        // below the effective weight during a slow start
         let goes_by = turn.effective.min(weight);
         turn.current += goes_by;
         total += goes_by;

@@ -1,43 +1,43 @@
-//! What is asked of a pool, and why it may have no server.
+//! The parameters of a selection, and the reasons why it may find no server.
 
 use std::time::Instant;
 
-/// What is asked of a pool.
+/// The parameters of a selection.
 #[derive(Clone, Copy, Debug)]
 pub struct SelectParams<'a> {
-    /// Now.
+    /// The current time.
     pub now: Instant,
-    /// The servers that were tried, by id.
+    /// Ids of the servers to leave out, because earlier attempts used them. Empty for a first attempt.
     pub tried: &'a [u64],
-    /// The tokens asked for, where the rule weighs them.
+    /// Output tokens that the request asks for; weighed by `least_tokens`.
     pub tokens: u64,
-    /// What is hashed, where the rule does.
+    /// The hash of the request's key; used by `hash`.
     pub key: Option<u64>,
-    /// Only the addresses of this server of the YAML.
+    /// Selects among the addresses of this entry of `servers` only.
     pub server_index: Option<usize>,
-    /// A further attempt is asked for, within a budget of this many percent of the requests.
+    /// For a further attempt: the retry budget, in percent of the recent requests.
     pub budget: Option<u64>,
 }
 
 impl SelectParams<'_> {
-    /// For a first attempt, of which nothing is known.
+    /// Parameters of a first attempt of which nothing else is known.
     #[must_use]
     pub fn at(now: Instant) -> Self {
         Self { now, tried: &[], tokens: 0, key: None, server_index: None, budget: None }
     }
 }
 
-/// Why no server was chosen.
+/// Why no server was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectError {
-    /// None is left that could take it, except for those that take some again at the earliest then.
+    /// No server is left that could take the request. The time is that at which the first ejected one may be tried again.
     NoServer(Option<Instant>),
-    /// Those that could take it have as many as they may.
+    /// Every server that could take the request is at its `max_conns`. The time is as above.
     Full(Option<Instant>),
     /// The queue is full.
     QueueFull,
-    /// The time in the queue is over.
+    /// The request waited in the queue for its full timeout.
     QueueTimeout,
-    /// The budget of further attempts is spent.
+    /// The retry budget is exhausted.
     BudgetExhausted,
 }

@@ -1,5 +1,5 @@
-//! A server as the whole process knows it: what is in flight on it and in what condition it is. It outlives the
-//! configuration that names it.
+//! The state of a server: its requests in flight, its health and its failures. It outlives the configuration that names the
+//! server.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use super::server_config::ServerConfig;
 use super::upstream_state::UpstreamState;
 use super::{FailureClass, Health, ServerFailure, State};
 
-/// A server: one address of one that the YAML names.
+/// A server: one address of an entry of `servers`.
 #[derive(Debug)]
 pub struct Server {
     id: u64,
@@ -27,14 +27,14 @@ pub struct Server {
     health_state: Mutex<HealthState>,
 }
 
-/// What every choice reads of every server: in one line of the processor's cache.
+/// What every selection reads of every server, in one cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Hot {
     in_flight: AtomicU64,
     tokens: AtomicU64,
     choices: AtomicU64,
-    /// Whether its condition must be looked at before it is chosen. Mostly not: one load tells.
+    /// Whether `health_state` holds anything to consider. Usually not, which spares a selection the lock.
     dirty: AtomicBool,
 }
 
@@ -42,11 +42,11 @@ struct Hot {
 struct HealthState {
     health: Health,
     ejection: Ejection,
-    /// Since when it takes part (again), where its weight may still have to grow.
+    /// Start of a slow start: when the server was added or returned.
     ramp_start: Option<Instant>,
 }
 
-/// What a pool must know of a server's condition to choose.
+/// What a selection must know of a server's health state.
 #[derive(Debug)]
 pub(super) struct Availability {
     pub healthy: bool,
@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    /// A number that no other server of this process has.
+    /// A number unique within the process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -94,68 +94,68 @@ impl Server {
         self.upstream.name()
     }
 
-    /// Its address as the YAML writes it.
+    /// The address as written in the YAML.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Where it is.
+    /// The IP address and port.
     #[must_use]
     pub fn socket(&self) -> SocketAddr {
         self.socket
     }
 
-    /// Attempts under way on it.
+    /// The number of attempts in flight.
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u64 {
         self.hot.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The tokens that they asked for.
+    /// The output tokens that those attempts ask for.
     #[must_use]
     pub fn tokens_in_flight(&self) -> u64 {
         self.hot.tokens.load(Ordering::Relaxed)
     }
 
-    /// How often it was chosen.
+    /// The number of attempts so far.
     #[must_use]
     pub fn choices(&self) -> u64 {
         self.hot.choices.load(Ordering::Relaxed)
     }
 
-    /// How often it failed in each way.
+    /// The number of failures of each class.
     pub fn failures(&self) -> impl Iterator<Item = (FailureClass, u64)> {
         FailureClass::ALL.into_iter().map(|class| (class, self.failures[class.at()].load(Ordering::Relaxed)))
     }
 
-    /// Failures since its last good answer.
+    /// Consecutive failures.
     #[must_use]
     pub fn failures_in_a_row(&self) -> u32 {
         self.health_state().ejection.in_a_row()
     }
 
-    /// Its last failure.
+    /// The class of the last failure.
     #[must_use]
     pub fn last_failure(&self) -> Option<FailureClass> {
         self.health_state().ejection.last()
     }
 
-    /// Until when it is left out; in the past, if it waits for the request that tells whether it answers again.
+    /// The end of the current ejection; in the past while the server waits for its probe.
     #[must_use]
     pub fn ejected_until(&self) -> Option<Instant> {
         self.health_state().ejection.until()
     }
 
-    /// What active checks found.
+    /// The result of active health checks.
     #[must_use]
     pub fn health(&self) -> Health {
         self.health_state().health
     }
 
-    /// Active checks found this, the last of them in these words. `true` if it is a change, which is told then.
-    pub fn set_health(&self, health: Health, found: &str) -> bool {
+    /// Sets the result of active health checks; `reason` is that of the last failure. Logs a change; `true` if there was one.
+    pub fn set_health(&self, health: Health, reason: &str) -> bool {
         let mut health_state = self.health_state();
         let before = std::mem::replace(&mut health_state.health, health);
         if before == Health::Unhealthy && health != Health::Unhealthy {
@@ -165,7 +165,7 @@ impl Server {
         match health {
             _ if before == health => return false,
             Health::Healthy if before == Health::Unhealthy => StateChange::Healthy.log(self),
-            Health::Unhealthy => StateChange::Unhealthy(found).log(self),
+            Health::Unhealthy => StateChange::Unhealthy(reason).log(self),
             Health::Unknown if before == Health::Unhealthy => StateChange::Unchecked.log(self),
             Health::Healthy | Health::Unknown => {}
         }
@@ -173,7 +173,7 @@ impl Server {
         true
     }
 
-    /// What it is now, the YAML's `down` aside.
+    /// The current state, without regard to `down` in the YAML.
     #[must_use]
     pub fn state(&self, now: Instant) -> State {
         let Availability { healthy, ejection, .. } = self.availability(now);
@@ -194,10 +194,10 @@ impl Server {
         if !self.hot.dirty.load(Ordering::Relaxed) {
             return Availability::FULL;
         }
-        self.load_availability(now)
+        self.read_health_state(now)
     }
 
-    fn load_availability(&self, now: Instant) -> Availability {
+    fn read_health_state(&self, now: Instant) -> Availability {
         let health_state = self.health_state();
         Availability {
             healthy: health_state.health != Health::Unhealthy,
@@ -206,7 +206,7 @@ impl Server {
         }
     }
 
-    /// It was chosen: counts what is in flight, and tells as what it was chosen.
+    /// Counts an attempt in flight and returns the role of the server in it.
     pub(super) fn take(&self, now: Instant, tokens: u64, policy: EjectionPolicy) -> Role {
         self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
         self.hot.tokens.fetch_add(tokens, Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl Server {
         }
     }
 
-    /// What was taken is given back.
+    /// Undoes [`take`](Self::take) at the end of the attempt.
     pub(super) fn give_back(&self, tokens: u64, role: Role) {
         self.hot.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.hot.tokens.fetch_sub(tokens, Ordering::Relaxed);
@@ -232,7 +232,7 @@ impl Server {
         self.failures[class.at()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt failed. What that changes is for the caller to tell, once it holds no lock.
+    /// Records a failed attempt. The caller logs the change once it holds no lock.
     pub(super) fn failed(
         &self,
         now: Instant,
@@ -264,7 +264,7 @@ impl Server {
         }
     }
 
-    /// Its weight has grown to the full.
+    /// Ends the slow start that began then.
     pub(super) fn ramp_is_over(&self, since: Instant) {
         let mut health_state = self.health_state();
         if health_state.ramp_start == Some(since) {
@@ -277,6 +277,7 @@ impl Server {
         self.health_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Updates the flag that selections read.
     fn publish(&self, health_state: MutexGuard<'_, HealthState>) {
         let dirty = health_state.health == Health::Unhealthy
             || !health_state.ejection.is_clear()

@@ -1,4 +1,4 @@
-//! A server as the YAML names it: what holds for each of its addresses.
+//! The configuration of a server, which holds for each of its addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ pub(super) struct ServerConfig {
     pub name: Arc<ResolvedName>,
     pub weight: u32,
     pub policy: EjectionPolicy,
-    /// 0: any number.
+    /// 0: no limit.
     pub max_conns: u64,
     pub slow_start: Duration,
     pub backup: bool,
     pub down: bool,
-    /// What a server is that is new here.
+    /// The health of a server that is new.
     pub initial: Health,
 }
 
 impl ServerConfig {
-    /// The most requests on it.
+    /// The most requests in flight on each address.
     pub fn limit(&self) -> u64 {
         if self.max_conns == 0 { u64::MAX } else { self.max_conns }
     }

@@ -1,28 +1,28 @@
-//! A server of a pool, as an operator sees it.
+//! A server of a pool as metrics and the admin API show it.
 
 use std::sync::Arc;
 
 use super::{Server, State};
 
-/// A server of a pool, as an operator sees it.
+/// A server of a pool as metrics and the admin API show it.
 #[derive(Clone, Debug)]
 pub struct ServerView {
     /// The server.
     pub server: Arc<Server>,
-    /// Its name in logs and metrics.
+    /// The name in logs and metrics.
     pub label: Arc<str>,
-    /// Its place among the servers in the YAML.
+    /// Index of the server's entry in the upstream's `servers`.
     pub server_index: usize,
-    /// The weight in the YAML, of which it has an equal share with the other addresses of its name.
+    /// The weight in the YAML. The addresses of one name share it equally.
     pub weight: u32,
-    /// With how many addresses it shares that weight, itself included.
+    /// The number of addresses that share that weight, this one included.
     pub shares: usize,
-    /// Its share of the weight at the last choice: lower after failures, and in a slow start.
+    /// The weight at the last selection: lower after failures and during a slow start.
     pub effective_weight: f64,
-    /// The most requests in flight; 0: any number.
+    /// The most requests in flight; 0: no limit.
     pub max_conns: u32,
-    /// Whether it only takes what no other can.
+    /// Whether it takes only requests that no other server can take.
     pub backup: bool,
-    /// What it is now.
+    /// Its current state.
     pub state: State,
 }

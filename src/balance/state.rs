@@ -1,36 +1,36 @@
-//! What a server is at a moment, in the words of logs, metrics and the admin API.
+//! The state of a server as logs, metrics and the admin API name it.
 
 use std::time::Instant;
 
-/// What active checks found.
+/// The result of active health checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// There are none, or none has told yet. It takes requests.
+    /// The server is not checked, or had no check yet. It takes requests.
     #[default]
     Unknown,
-    /// They succeed.
+    /// The checks pass.
     Healthy,
-    /// They fail: it takes no requests.
+    /// The checks fail. The server takes no requests.
     Unhealthy,
 }
 
-/// What a server is at a moment.
+/// The state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It takes its share.
+    /// It takes its share of requests.
     Up,
-    /// The YAML takes it out.
+    /// The YAML says `down`.
     Down,
-    /// Its checks fail.
+    /// Its health checks fail.
     Unhealthy,
-    /// It failed and is left out until this time.
+    /// It failed and takes no requests until this time.
     Ejected(Instant),
-    /// Its time is over: the next request, or the one under way, tells whether it answers again.
+    /// Its ejection is over. The next request, or the one in flight, shows whether it answers again.
     Probing,
 }
 
 impl State {
-    /// The word for it.
+    /// The name of the state.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

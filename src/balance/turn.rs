@@ -1,26 +1,26 @@
-//! What a rule knows of a server when it chooses. The rules are pure: they see turns and nothing else.
+//! A server as a balancing rule sees it. The rules are pure functions of turns.
 
-/// A server as a rule sees it.
+/// A server as a balancing rule sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
-    /// Its weight at this moment.
+    /// The current weight.
     pub weight: u64,
-    /// The weight by which it goes round: below the full one after failures, and recovering (nginx: `effective_weight`).
+    /// The weight in the round robin: lowered by failures and recovering (nginx: `effective_weight`).
     pub effective: i64,
-    /// What one step of recovery is: 1 in nginx, more where weights are scaled to be shared exactly.
+    /// One step of recovery: 1 in nginx, more where weights are scaled.
     pub unit: i64,
-    /// Grows by the effective weight at every choice it takes part in and falls by the sum of all when it wins: smooth
-    /// weighted round robin.
+    /// The counter of smooth weighted round robin: raised by the effective weight at every selection in which the server is
+    /// eligible, and lowered by the sum of all effective weights when it is selected (nginx: `current_weight`).
     pub current: i64,
-    /// What is in flight on it: requests, or the tokens they ask for.
+    /// Its load: requests in flight, or the tokens they ask for.
     pub load: u64,
-    /// A number of its own, the same in every process.
+    /// A hash of the server's identity, the same in every process.
     pub hash: u64,
-    /// How long its first byte takes of late, in seconds, where the rule asks.
+    /// The average time to the first byte, in seconds; for `peak_ewma` only.
     pub wait: f64,
-    /// Whether it may be chosen.
+    /// Whether it is eligible.
     pub takes_part: bool,
-    /// Whether it may be chosen if nobody takes part.
+    /// Whether it is eligible if no other server is.
     pub stands_by: bool,
 }
 
@@ -40,7 +40,7 @@ impl Turn {
         }
     }
 
-    /// Its failure weighs this much against it until it has recovered.
+    /// Lowers the effective weight after a failure.
     pub fn lower(&mut self, by: i64) {
         self.effective = (self.effective - by).max(0);
     }

@@ -1,4 +1,4 @@
-//! An upstream as the whole process knows it: what its servers share, whatever configuration names them.
+//! The state of an upstream that outlives configurations: its servers and what they share.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -11,19 +11,19 @@ use super::queue::Queue;
 use super::server_config::ServerConfig;
 use super::{Server, ServerAddress};
 
-/// The servers of an upstream that are in use by some configuration or by some request in flight, and what they share.
+/// The servers of an upstream that a configuration or a request in flight uses, and what they share.
 #[derive(Debug)]
 pub(super) struct UpstreamState {
     name: Arc<str>,
     servers: Mutex<HashMap<(ServerAddress, SocketAddr), Weak<Server>>>,
-    /// Requests that wait for one of them.
+    /// Requests that wait for a server.
     pub queue: Queue,
-    /// Whether another attempt may be made.
+    /// The retry budget.
     pub budget: Budget,
-    /// The most requests on each server, as the configuration in force has it.
+    /// `max_conns` of each server in the active configuration.
     limits: Mutex<HashMap<ServerAddress, u64>>,
     limits_set: AtomicU64,
-    /// Whether a server that comes now is an addition.
+    /// Whether the first configuration is complete, so that new servers are additions.
     settled: AtomicBool,
     ejection_lock: Mutex<()>,
 }
@@ -44,7 +44,7 @@ impl UpstreamState {
         }
     }
 
-    /// Held by who sees whether another server is left and ejects this one: in one step, or two might eject each other's.
+    /// Makes one step of "is another server left?" and "eject this one": two threads could otherwise eject the last two.
     pub fn ejection_lock(&self) -> MutexGuard<'_, ()> {
         self.ejection_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,7 +53,7 @@ impl UpstreamState {
         &self.name
     }
 
-    /// The server at this address: the one in use, or a new one.
+    /// Returns the server at this address: the one in use, or a new one.
     pub fn server(self: &Arc<Self>, config: &ServerConfig, socket: SocketAddr) -> Arc<Server> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|_, server| server.strong_count() > 0);
@@ -67,37 +67,37 @@ impl UpstreamState {
         })
     }
 
-    /// Those that somebody holds on to.
+    /// The servers in use.
     pub fn servers(&self) -> Vec<Arc<Server>> {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The most requests on a server of this config: what is in flight is counted for all configurations together, so that the
-    /// one in force limits it for all. Its own where that one does not name the server, or none has come into force.
+    /// The most requests in flight on a server of this entry. Requests of all configurations count together, so the limit of
+    /// the active configuration holds for all; the entry's own limit where the active one does not have the server.
     pub fn limit(&self, config: &ServerConfig) -> u64 {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.get(&config.address).copied().unwrap_or(config.limit())
     }
 
-    /// From now on these limits hold.
+    /// Replaces the limits by those of a configuration that becomes active.
     pub fn set_limits(&self, configs: &[ServerConfig]) {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits.clear();
         for config in configs {
-            // of one that is named twice, the larger lets more through anyway
+            // of a server named twice the larger limit counts, since it lets more through anyway
             let limit = limits.entry(config.address.clone()).or_default();
             *limit = config.limit().max(*limit);
         }
         self.limits_set.fetch_add(1, Ordering::Release);
     }
 
-    /// A number that grows whenever limits are set.
+    /// Incremented whenever the limits are replaced.
     pub fn limits_set(&self) -> u64 {
         self.limits_set.load(Ordering::Acquire)
     }
 
-    /// From now on a new server is one that was added.
+    /// Marks the first configuration as complete: servers that come later are additions.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! How the servers of an upstream are checked: its settings, read and ready for use. Checks nobody by itself.
+//! The health check of an upstream, prepared from its settings. Decides what to send and when, not what a result means.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::tls;
 use super::probe::{HttpRequest, Probe, ProbeError};
 use super::verdict::Thresholds;
 
-/// How the servers of an upstream are checked.
+/// The health check of an upstream.
 pub struct Check {
-    /// What each server of the YAML is asked, in its order.
+    /// One probe for each entry of `servers`, in the order of the YAML.
     probes: Vec<Probe>,
     interval: Duration,
     jitter: Duration,
@@ -24,10 +24,10 @@ pub struct Check {
 }
 
 impl Check {
-    /// The check that an upstream asks for, if it asks for one. Files are relative to `base`.
+    /// Prepares the check of an upstream; `None` if it has none. Paths are relative to `base`.
     ///
     /// # Errors
-    /// Why its servers cannot be verified or asked.
+    /// A certificate authority that cannot be read, or a name that cannot be sent.
     pub fn new(settings: &UpstreamSettings, base: &Path) -> Result<Option<Self>, String> {
         let Some(check) = &settings.health_check else { return Ok(None) };
         let verifies = check.kind != CheckKind::Tcp && settings.servers.iter().any(|server| server.address.tls);
@@ -42,23 +42,23 @@ impl Check {
         }))
     }
 
-    /// Asks the server of this place in the YAML, at one of its addresses.
+    /// Probes the server of this entry at one of its addresses.
     pub(super) async fn run(&self, server_index: usize, address: SocketAddr) -> Result<Option<u16>, ProbeError> {
         self.probes[server_index].run(address).await
     }
 
-    /// How long to wait from one check to the next.
+    /// The time from the start of one check to the start of the next.
     pub(super) fn pause(&self, random: u64) -> Duration {
         self.interval + self.delay(random)
     }
 
-    /// How long to wait before the first check: as much as jitter allows.
+    /// The time before the first check: a random part of the jitter.
     pub(super) fn delay(&self, random: u64) -> Duration {
         self.jitter.mul_f64(random as f64 / u64::MAX as f64)
     }
 }
 
-/// What one server is asked.
+/// The probe of one server.
 fn probe(
     settings: &UpstreamSettings,
     check: &HealthCheckSettings,

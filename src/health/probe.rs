@@ -1,5 +1,5 @@
-//! One check of one server, on a connection of its own. It ends by its timeout, follows no redirect, and reads only so
-//! much; what follows from it is decided elsewhere.
+//! One check of one server over a connection of its own. It ends at the latest with its timeout, follows no redirects and
+//! reads a bounded part of the response.
 
 use std::fmt;
 use std::io;
@@ -21,60 +21,60 @@ use tokio_rustls::TlsConnector;
 
 use crate::balance::StatusRange;
 
-/// The longest head of an answer, in bytes.
-const LONGEST_HEAD: usize = 16 * 1024;
-/// So much of an answer's body is read, in bytes; the rest is not waited for.
-const LONGEST_BODY: usize = 64 * 1024;
+/// The longest response head, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// The part of a response body that is read, in bytes. A longer body passes without its rest.
+const MAX_BODY: usize = 64 * 1024;
 
 const AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// What a server is asked, ready to be sent.
+/// A prepared check.
 pub(super) struct Probe {
-    /// How TLS is spoken, and the name to verify; `None` in plain text.
+    /// TLS and the name to verify; `None` for plain text.
     pub tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// What is asked once it is connected; `None`: nothing.
+    /// The request to send once connected; `None`: a connection is enough.
     pub request: Option<HttpRequest>,
-    /// How long all of it may take.
+    /// Time limit for the whole check.
     pub timeout: Duration,
 }
 
-/// A GET, and the answers that are good.
+/// A GET request and the statuses that pass.
 pub(super) struct HttpRequest {
     pub path: PathAndQuery,
     pub host: HeaderValue,
     pub statuses: Vec<StatusRange>,
 }
 
-/// Why a check was not passed.
+/// Why a check failed.
 #[derive(Debug)]
 pub enum ProbeError {
-    /// No connection came about.
+    /// No connection.
     Connect(io::Error),
-    /// TLS failed: the certificate, above all.
+    /// The TLS handshake failed, most often because of the certificate.
     Tls(io::Error),
-    /// What came was not HTTP, or broke off.
+    /// The response was not HTTP, or was incomplete.
     Http(hyper::Error),
-    /// The answer had this status.
+    /// The response had this status.
     Status(u16),
-    /// The time was up within this step.
+    /// The timeout passed during this step.
     Timeout(Step),
 }
 
-/// How far a check had come.
+/// The steps of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Connecting.
     Connect,
     /// The TLS handshake.
     Tls,
-    /// Waiting for the head of an answer.
+    /// Waiting for the response head.
     Head,
-    /// Reading its body.
+    /// Reading the response body.
     Body,
 }
 
 impl Probe {
-    /// Asks the server at this address. The status that it answered, if it was asked for one.
+    /// Checks the server at this address. Returns the status, if a request was sent.
     pub async fn run(&self, address: SocketAddr) -> Result<Option<u16>, ProbeError> {
         let mut step = Step::Connect;
         let asked = tokio::time::timeout(self.timeout, self.ask(address, &mut step)).await;
@@ -98,7 +98,7 @@ impl Probe {
     ) -> Result<Option<u16>, ProbeError> {
         let Some(request) = &self.request else { return Ok(None) };
         *step = Step::Head;
-        let status = request.put(stream, step).await.map_err(ProbeError::Http)?;
+        let status = request.send(stream, step).await.map_err(ProbeError::Http)?;
         if request.statuses.iter().any(|good| good.contains(status)) {
             Ok(Some(status))
         } else {
@@ -108,26 +108,26 @@ impl Probe {
 }
 
 impl HttpRequest {
-    async fn put(&self, stream: impl AsyncRead + AsyncWrite + Unpin, step: &mut Step) -> Result<u16, hyper::Error> {
+    async fn send(&self, stream: impl AsyncRead + AsyncWrite + Unpin, step: &mut Step) -> Result<u16, hyper::Error> {
         let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream)).await?;
+            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
         let request = self.request();
         let answer = pin!(async {
             let mut answer = sender.send_request(request).await?;
             *step = Step::Body;
             let mut read = 0;
-            while read < LONGEST_BODY
+            while read < MAX_BODY
                 && let Some(frame) = answer.frame().await
             {
                 read += frame?.data_ref().map_or(0, Bytes::len);
             }
             Ok(answer.status().as_u16())
         });
-        // the connection ends with this future, and not later: it is no task
+        // polled here and not in a task, so that the connection ends with this future
         let mut answer = answer;
         tokio::select! {
             answered = &mut answer => answered,
-            // what it has read by then is still there
+            // what was read before the connection ended is still to be returned
             _ = connection => answer.await,
         }
     }
@@ -160,7 +160,7 @@ impl fmt::Display for ProbeError {
 }
 
 impl ProbeError {
-    /// The status of an answer that is not good.
+    /// The status of a response that did not pass.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -169,7 +169,7 @@ impl ProbeError {
         }
     }
 
-    /// What the operator can do about it.
+    /// What the operator can do.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {

@@ -1,31 +1,31 @@
-//! What the checks of a server say together: healthy or not, by how many in a row were passed or failed. Pure.
+//! The health of a server by its consecutive passed or failed checks. Pure.
 
 use std::num::NonZeroU32;
 
 use crate::balance::Health;
 
-/// How many checks in a row it takes.
+/// Consecutive checks that change the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Thresholds {
-    /// Passed ones, for an unhealthy server to be healthy again.
+    /// Passed checks after which an unhealthy server is healthy.
     pub healthy: NonZeroU32,
-    /// Failed ones, for a healthy server to be unhealthy.
+    /// Failed checks after which a healthy server is unhealthy.
     pub unhealthy: NonZeroU32,
 }
 
-/// Where a server stands.
+/// The verdict on a server, with the consecutive checks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It gets requests; so many checks in a row were failed.
+    /// It takes requests; this many checks failed in a row.
     Healthy { failed: u32 },
-    /// It gets none; so many checks in a row were passed.
+    /// It takes none; this many checks passed in a row.
     Unhealthy { passed: u32 },
-    /// It gets none until it has passed its first check.
+    /// It takes none until one check has passed.
     Unproven,
 }
 
 impl Verdict {
-    /// That of a server before its first check, which gets requests already or does not.
+    /// The verdict before the first check.
     pub fn new(health: Health) -> Self {
         match health {
             Health::Unknown | Health::Healthy => Self::Healthy { failed: 0 },
@@ -33,7 +33,7 @@ impl Verdict {
         }
     }
 
-    /// In a word.
+    /// The health that follows.
     pub fn health(self) -> Health {
         match self {
             Self::Healthy { .. } => Health::Healthy,
@@ -41,7 +41,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict after one more check.
+    /// The verdict after another check.
     #[must_use]
     pub fn after(self, passed: bool, thresholds: Thresholds) -> Self {
         let healthy = Self::Healthy { failed: 0 };
@@ -104,7 +104,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the rule told in another way, by looking back over all the checks so far.
+        /// Compares with the same rule written as a look back over all checks so far.
         #[test]
         fn the_verdict_is_that_of_the_last_long_enough_row(
             checks in prop::collection::vec(any::<bool>(), 0..60),
@@ -130,7 +130,7 @@ mod tests {
             }
         }
 
-        /// Thresholds may change between checks, as on a reload; a row never loses or gains more than its checks.
+        /// Thresholds may change between checks, as at a reload.
         #[test]
         fn thresholds_that_change_break_nothing(
             checks in prop::collection::vec((any::<bool>(), 1..5_u32), 0..60),
@@ -139,7 +139,7 @@ mod tests {
             for (passed, threshold) in checks {
                 let before = is_healthy(verdict);
                 verdict = verdict.after(passed, thresholds(threshold, threshold));
-                // a check that is passed harms nobody, and one that is failed helps nobody
+                // a passed check never makes a server unhealthy, and a failed one never makes it healthy
                 let after = is_healthy(verdict);
                 prop_assert!(after == before || after == passed);
                 if threshold == 1 {
