@@ -1,5 +1,6 @@
 //! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
 
+mod attempt_error;
 mod attempts;
 mod body;
 mod connection;
@@ -36,8 +37,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use pingora_core::protocols::{Digest, Stream};
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -49,20 +49,16 @@ pub use front::{Front, kept_connections};
 pub use snapshot::{Lasting, Limits, Route, Snapshot};
 pub use worker::{Accepted, Threads, Workers};
 
-/// Waits until the client at the other end has closed its side, without reading: whoever accepts connections knows how.
-pub type ClientClosed = for<'a> fn(&'a Stream) -> BoxFuture<'a, ()>;
-
 /// The gateway as Pingora drives it.
 pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    client_closed: ClientClosed,
 }
 
 impl Gateway {
     /// A gateway that serves whatever snapshot is current when a request begins.
     #[must_use]
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, client_closed: ClientClosed) -> Self {
-        Self { snapshot, client_closed }
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshot }
     }
 }
 
@@ -87,11 +83,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
-        select::choose_server(session, x, self.client_closed).await
+        select::choose_server(session, x).await
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
-        retry::on_connect(x, e)
+        attempts::on_connect(x, e)
     }
 
     async fn connected_to_upstream(
@@ -103,7 +99,7 @@ impl ProxyHttp for Gateway {
         _: Option<&Digest>,
         x: &mut Box<Exchange>,
     ) -> Result<()> {
-        x.attempts.connection = fd;
+        x.connection = fd;
         Ok(())
     }
 
@@ -164,11 +160,11 @@ impl ProxyHttp for Gateway {
         x: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
-        retry::on_attempt(x, session, e, reused)
+        attempts::on_attempt(x, session, e, reused)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, x: &mut Box<Exchange>) -> FailToProxy {
-        retry::on_exchange(x, session, e).await
+        failure::on_exchange(x, session, e).await
     }
 
     // the gateway tells of failures itself, once and with advice

@@ -9,7 +9,7 @@
 //! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
 //! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
 //! | [`engine`] | all that names Pingora: one line per hook, each phase in its own file; sockets, sessions, bodies, peers |
-//! | [`exchange`] | the life of one request without Pingora: deadlines, what an answer says of itself; pure |
+//! | [`exchange`] | the life of one request without Pingora: attempts, failures, deadlines, how it ends; pure |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
 //! | [`routes`] | host and path → route |
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |

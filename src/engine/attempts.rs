@@ -1,82 +1,60 @@
-//! The attempts upstream of one exchange: where it stands with them. Decides nothing.
+//! What Pingora reports of a failing attempt: handed to the attempts of its exchange, which decide whether there is another.
 
-use std::os::fd::RawFd;
-use std::sync::Arc;
-
-use http::{HeaderMap, HeaderValue, StatusCode};
+use log::debug;
+use pingora_error::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use crate::balance::{Lease, ServerFailure};
+use crate::exchange::attempts::{Action, Event};
 
-use super::hash_key::Keys;
-use super::upstream::{Carriage, Upstream};
+use super::attempt_error;
+use super::ctx::Exchange;
+use super::retry;
 
-/// The attempts upstream.
-#[derive(Default)]
-pub struct Attempts {
-    /// When the last of them must be over.
-    pub end: Option<Instant>,
-    /// When the present one began.
-    pub began: Option<Instant>,
-    /// The upstream of the present attempt: the route's, or a fallback.
-    pub upstream: Option<Arc<Upstream>>,
-    /// The server of the present attempt.
-    pub lease: Option<Lease>,
-    /// The server of the next attempt, where it had to be certain that there is one.
-    pub next: Option<Lease>,
-    /// The servers of the present upstream that failed, by id.
-    pub tried: Vec<u64>,
-    /// Attempts on the present upstream.
-    pub made: u32,
-    /// How many fallbacks take over when the next attempt begins. Until then all that is said is said of this upstream.
-    pub takeovers: usize,
-    /// How many fallbacks have taken over.
-    pub taken_over: usize,
-    /// What the upstreams hash of it, in the order of the fallbacks.
-    pub keys: Keys,
-    /// The tokens it asks for.
-    pub tokens: u64,
-    /// How its body was encoded, where that may matter for a fallback.
-    pub sent_headers: HeaderMap,
-    /// The next attempt is for the same server, on a connection of its own.
-    pub same_server: bool,
-    /// The present attempt is such a one.
-    pub is_second: bool,
-    /// The server takes the request in HTTP/1.1 alone.
-    pub wants_http_1: bool,
-    /// Whether one of its kept connections was stale already.
-    pub was_stale: bool,
-    /// The last answer that was given up for another attempt.
-    pub given_up: Option<GivenUp>,
-    /// When a server may take requests again, if none does now.
-    pub earliest: Option<Instant>,
-    /// The connection of the present attempt.
-    pub connection: RawFd,
-    /// How the present attempt uses it.
-    pub carriage: Carriage,
+/// No connection was established.
+pub fn on_connect(x: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+    debug!(error:%; "attempt failed to connect");
+    let event = Event::ConnectFailed(attempt_error::of_connect(&error));
+    let retry = goes_on(x, event);
+    error.set_retry(retry);
+    error
 }
 
-/// An answer that was given up for another attempt.
-pub struct GivenUp {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its `retry-after`.
-    pub retry_after: Option<HeaderValue>,
-}
-
-impl Attempts {
-    /// Counts a failure against the server of the present one.
-    pub fn blame(&mut self, fault: ServerFailure) {
-        if let (Some(upstream), Some(lease)) = (&self.upstream, &mut self.lease) {
-            upstream.pool.failed(lease, fault, std::time::Instant::now());
-        }
+/// An attempt failed after it was connected.
+pub fn on_attempt(x: &mut Exchange, session: &mut Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if x.is_delivered(session, &error) {
+        debug!(error:%; "what was left of an exchange failed once its answer had been delivered");
+        error.set_retry(false);
+        return error;
     }
+    let expired = x.watch.expired();
+    x.watch.awaits_nothing();
+    if let (ErrorType::HTTPStatus(_), ErrorSource::Upstream) = (error.etype(), error.esource()) {
+        // decided when the head came
+        error.set_retry(true);
+        return error;
+    }
+    let cause = attempt_error::of_attempt(&error, expired, x.body.is_some(), reused);
+    debug!(error:%, reused, cause:?; "attempt failed");
+    let event = Event::Broke { cause, replayable: x.replayable(session) };
+    let retry = goes_on(x, event);
+    error.set_retry(retry);
+    error
+}
 
-    /// The server of the present one is not to be tried again.
-    pub fn rule_out(&mut self) {
-        if let Some(lease) = &self.lease {
-            self.tried.push(lease.server().id());
+/// Whether there will be another attempt after this event.
+fn goes_on(x: &mut Exchange, event: Event<'_>) -> bool {
+    let Some(attempts) = &mut x.attempts else { return false };
+    match attempts.on(event, Instant::now()) {
+        Action::Retry(failure) => {
+            retry::report(x, failure);
+            true
         }
-        (self.was_stale, self.wants_http_1) = (false, false);
+        Action::Reconnect => true,
+        Action::GiveUp(failure) => {
+            x.failure = Some(failure);
+            false
+        }
+        Action::Connect | Action::Wait(_) | Action::FailOver(_) | Action::Pass => false,
     }
 }

@@ -1,13 +1,14 @@
 //! One request and its response: everything remembered between the hooks, and the one place where it ends.
 
 use std::borrow::Cow;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::Authority;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use log::error;
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
@@ -20,18 +21,19 @@ use tokio::time::Instant;
 
 use crate::chain::Seats;
 use crate::dialect::{FormModel, StreamUsageFilter};
+use crate::exchange::attempts::Attempts;
 use crate::exchange::deadlines::Expired;
+use crate::exchange::failure::Failure;
 use crate::exchange::response_observer::Reading;
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
-use super::attempts::Attempts;
 use super::delivery::Delivery;
-use super::failure::Failure;
 use super::head::Present;
 use super::snapshot::{Route, Snapshot};
 use super::timer::Watch;
+use super::upstream::Carriage;
 
 /// What is written of exchanges that nobody saw end.
 static CUT: LogLimit = LogLimit::new();
@@ -64,8 +66,14 @@ pub struct Exchange {
     pub stream_charge: Option<Charge>,
     /// What its head takes.
     pub head_charge: Charge,
-    /// The attempts upstream.
-    pub attempts: Attempts,
+    /// The attempts upstream, once its route was found.
+    pub attempts: Option<Attempts>,
+    /// How its body was encoded, where that may matter for a fallback.
+    pub sent_headers: HeaderMap,
+    /// The connection of the present attempt.
+    pub connection: RawFd,
+    /// How the present attempt uses it.
+    pub carriage: Carriage,
     /// Whether a plugin asked for usage that the client does not get.
     pub adds_stream_usage: bool,
     /// What takes it out of the answer.
@@ -179,7 +187,10 @@ impl Exchange {
             body: None,
             stream_charge: None,
             head_charge: HEADS.charge(),
-            attempts: Attempts::default(),
+            attempts: None,
+            sent_headers: HeaderMap::new(),
+            connection: -1,
+            carriage: Carriage::default(),
             adds_stream_usage: false,
             stream_usage: None,
             form: None,
@@ -278,6 +289,13 @@ impl Exchange {
         self.body.is_some() || !session.retry_buffer_truncated()
     }
 
+    /// Nothing more is asked of its server.
+    pub fn release_server(&mut self) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.release();
+        }
+    }
+
     /// Notes the head that is about to go to the client, and how long its body says it is; 0 where there is none.
     pub fn passing_head(&mut self, session: &Session, length: Option<u64>) {
         (self.passing.length, self.passing.bytes) = (length, 0);
@@ -346,7 +364,7 @@ impl Exchange {
     pub async fn settle(&mut self) {
         if let Some(delivery) = self.delivery.clone() {
             // the server has done its part, and whoever relays the answer keeps the time
-            self.attempts.lease = None;
+            self.release_server();
             self.watch.over();
             delivery.settled().await;
         }
@@ -358,7 +376,7 @@ impl Exchange {
         if self.recorded {
             return;
         }
-        self.attempts.lease = None;
+        self.release_server();
         if self.body.is_none() {
             self.record.request_bytes = session.body_bytes_read() as u64;
         }
@@ -374,7 +392,7 @@ impl Exchange {
     /// Says how it ended, by what went wrong and whether the answer is `broken`.
     fn judge(&mut self, broken: bool) {
         if let Some(failure) = self.failure.as_ref().filter(|_| broken || self.record.outcome == Outcome::Aborted) {
-            self.record.outcome = failure.end();
+            self.record.outcome = failure.outcome();
             self.record.error = Some(failure.word());
         } else if self.record.outcome == Outcome::Aborted && !broken {
             self.record.outcome = Outcome::Completed;
@@ -448,12 +466,12 @@ impl Exchange {
                 return;
             }
         };
-        if let Some(kind) = failure.fault() {
-            self.attempts.blame(kind.into());
+        if let (Some(class), Some(attempts)) = (failure.class(), &mut self.attempts) {
+            attempts.blame(class.into(), Instant::now());
         }
-        self.record.outcome = failure.end();
+        self.record.outcome = failure.outcome();
         self.record.error = Some(failure.word());
-        failure.tell(&self.record);
+        failure.log(&self.record);
     }
 }
 
@@ -464,7 +482,7 @@ impl Drop for Exchange {
             return;
         }
         self.judge_unseen();
-        self.attempts.lease = None;
+        self.release_server();
         self.record();
     }
 }

@@ -49,8 +49,8 @@ pub async fn adopt(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool>
     };
     let watch = x.watch.clone();
     std::mem::replace(x, exchange).forget();
-    if let Some(end) = x.attempts.end {
-        watch.ends_at(end);
+    if let Some(attempts) = &x.attempts {
+        watch.ends_at(attempts.deadline());
     }
     x.watch = watch;
     // the state in which Pingora asks for the body on every attempt: see `body`

@@ -1,4 +1,4 @@
-//! A fallback upstream takes over from one that is exhausted, with the model that the YAML names for it.
+//! Makes a request one for the fallback of an exhausted upstream, with the model that the YAML names for it.
 
 use std::sync::Arc;
 
@@ -10,31 +10,24 @@ use plugin_api::{BODIES, Edit, Endpoint, LogLimit, run_blocking};
 
 use crate::balance::Fallback;
 use crate::dialect;
+use crate::exchange::upstream::Upstream;
 
 use super::ctx::{Exchange, ReadBody};
 use super::request::READ_IN_LINE;
 
-/// What is written of them, by the upstream that is exhausted.
-static TAKEOVERS: LogLimit<Arc<str>> = LogLimit::new();
-
-/// Goes on with the fallback of the present upstream; `false` if it has none.
+/// Makes the request one for the fallback of this upstream.
 ///
 /// # Errors
 /// That the call could not be read, which would be a fault of the gateway.
-pub async fn enter(x: &mut Exchange) -> Result<bool> {
-    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(false) };
-    let Some((fallback, settings)) = &upstream.fallback else { return Ok(false) };
-    let (from, to) = (&*upstream.name, &*fallback.name);
-    if let Some(suppressed) = TAKEOVERS.pass(upstream.name.clone()) {
+pub async fn apply(x: &mut Exchange, exhausted: &Upstream) -> Result<()> {
+    static FAILOVERS: LogLimit<Arc<str>> = LogLimit::new();
+    let Some((fallback, settings)) = &exhausted.fallback else { return Ok(()) };
+    let (from, to) = (&*exhausted.name, &*fallback.name);
+    if let Some(suppressed) = FAILOVERS.pass(exhausted.name.clone()) {
         warn!(id:% = x.record.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
     }
     x.record.upstream = Some(fallback.name.clone());
-    x.attempts.upstream = Some(fallback.clone());
-    x.attempts.tried.clear();
-    x.attempts.made = 0;
-    x.attempts.taken_over += 1;
-    rename_model(x, settings).await?;
-    Ok(true)
+    rename_model(x, settings).await
 }
 
 /// Puts the fallback's model in the place of the call's own, and changes no other byte of its text.
@@ -43,7 +36,7 @@ async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
         return Ok(());
     }
     let (Some(endpoint), Some(body)) = (Endpoint::of(x.path()), &x.body) else { return Ok(()) };
-    let headers = if body.edited { HeaderMap::new() } else { x.attempts.sent_headers.clone() };
+    let headers = if body.edited { HeaderMap::new() } else { x.sent_headers.clone() };
     let (bytes, max) = (body.bytes.clone(), x.snapshot.limits.max_body);
     let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
         // others of this thread need not wait for it

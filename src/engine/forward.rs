@@ -35,8 +35,9 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
             }
         }
     }
-    if let (Some(upstream), Some(lease)) = (&x.attempts.upstream, &x.attempts.lease) {
-        if let Some(host) = upstream.host(lease) {
+    let Some(attempts) = &x.attempts else { return Err(internal("no upstream was chosen")) };
+    if let Some(lease) = attempts.lease() {
+        if let Some(host) = x.snapshot.peers[attempts.upstream().index].host(lease) {
             head.insert_header(HOST, host.clone())?;
         } else if x.present.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
@@ -57,11 +58,9 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
         frame(head, body, x.present)?;
     }
     // on a connection that several requests share Pingora keeps the time itself
-    if (head.version == Version::HTTP_11 || x.attempts.carriage == Carriage::Own)
-        && let Some(upstream) = &x.attempts.upstream
-    {
-        let limits = upstream.timeouts.of_attempt(x.snapshot.limits.body_timeout);
-        x.watch.awaits_response(limits, x.attempts.connection);
+    if head.version == Version::HTTP_11 || x.carriage == Carriage::Own {
+        let limits = attempts.upstream().timeouts.of_attempt(x.snapshot.limits.body_timeout);
+        x.watch.awaits_response(limits, x.connection);
     }
     Ok(())
 }

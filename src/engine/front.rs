@@ -14,7 +14,6 @@ use pingora_proxy::HttpProxy;
 use crate::config::Config;
 
 use super::Gateway;
-use super::connection::Connection;
 use super::request::KEPT_ALIVE;
 use super::snapshot::{Limits, Snapshot};
 use super::timer::{Watch, guarded};
@@ -42,7 +41,7 @@ impl Front {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(config.server.keepalive_timeout.get());
-        let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone(), Connection::client_closed), Arc::new(conf));
+        let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         Self { proxy: Arc::new(proxy), snapshot }

@@ -7,8 +7,7 @@ use http::HeaderMap;
 use plugin_api::{Asked, CallFacts, ModelCall};
 
 use crate::balance::{ASSUMED_TOKENS, Algorithm, HashKey, hash_of};
-
-use super::upstream::Upstream;
+use crate::exchange::upstream::Upstream;
 
 /// What each upstream of a chain of fallbacks hashes of a request. Empty where none does.
 pub type Keys = Vec<Option<u64>>;

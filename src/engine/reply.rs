@@ -14,8 +14,9 @@ use pingora_proxy::Session;
 use plugin_api::{Body, BodyStream, Broken, Outcome, Reply};
 use tokio::time::timeout;
 
+use crate::exchange::failure::Failure;
+
 use super::ctx::{Exchange, Part};
-use super::failure::Failure;
 use super::response_tap;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -14,17 +14,19 @@ use tokio::time::{Instant, timeout_at};
 use crate::balance::ASSUMED_TOKENS;
 use crate::chain::Stop;
 use crate::dialect;
+use crate::exchange::attempts::{Attempts, Demand};
+use crate::exchange::failure::{Failure, LATE_BODY};
+use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
 use crate::routes::OnClientGone;
 
+use super::attempt_error;
 use super::body::{self, Read};
 use super::ctx::{Exchange, ReadBody};
 use super::detached;
-use super::failure::{Failure, LATE_BODY};
 use super::hash_key;
 use super::head::{self, Present};
 use super::reply;
-use super::upstream::Upstream;
 
 /// What Pingora is told of a connection that may be used again: that it has no limit, because the watch keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -88,10 +90,14 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.domain = found.domain;
     let upstream = &route.upstream;
     x.record.upstream = Some(upstream.name.clone());
-    x.attempts.upstream = Some(upstream.clone());
-    let end = x.began + upstream.timeouts.total;
-    x.attempts.end = Some(end);
-    x.watch.ends_at(end);
+    let deadline = x.began + upstream.timeouts.total;
+    let demand = Demand {
+        hash_keys: hash_key::of_head(upstream, x.record.client, &session.req_header().headers),
+        tokens: ASSUMED_TOKENS,
+        idempotent: x.record.method.is_idempotent(),
+    };
+    x.attempts = Some(Attempts::new(upstream.clone(), demand, deadline, x.began));
+    x.watch.ends_at(deadline);
     client_may_stall(session, x, upstream.timeouts.idle);
     // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the watch keeps the same for both
     session.set_read_timeout(Some(x.snapshot.limits.body_timeout));
@@ -108,8 +114,6 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     if upstream.reads_body {
         x.note_endpoint();
     }
-    x.attempts.keys = hash_key::of_head(upstream, x.record.client, &session.req_header().headers);
-    x.attempts.tokens = ASSUMED_TOKENS;
     if drains
         || (route.chain.needs().body || upstream.reads_body) && x.record.endpoint.is_some_and(Endpoint::takes_json)
     {
@@ -227,7 +231,7 @@ async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Hal
 async fn receive_body(session: &mut Session, x: &mut Exchange) -> Result<Bytes, Halt> {
     let limits = x.snapshot.limits;
     let until = Instant::now() + limits.body_timeout;
-    let until = x.attempts.end.map_or(until, |end| end.min(until));
+    let until = x.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
     let bytes = match timeout_at(until, body::read(session, limits.max_body)).await {
         Ok(Ok(Read::Whole(bytes))) => bytes,
         Ok(Ok(Read::NoRoom(shortage))) => return Err(no_room(x, shortage)),
@@ -245,7 +249,7 @@ async fn receive_body(session: &mut Session, x: &mut Exchange) -> Result<Bytes, 
 async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     let limits = x.snapshot.limits;
     let bytes = receive_body(session, x).await?;
-    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
+    let Some(upstream) = x.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
     let Some(endpoint) = call_endpoint(x, &upstream) else {
         x.note_form(&bytes);
         x.body = Some(ReadBody::new(bytes, false));
@@ -254,7 +258,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let headers = &session.req_header().headers;
     let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().thread);
     if upstream.renames_models && x.present.content_encoding {
-        x.attempts.sent_headers = headers.clone();
+        x.sent_headers = headers.clone();
     }
     let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
         let call = dialect::read(endpoint, headers, bytes, limits.max_body, thread);
@@ -286,8 +290,9 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     // what was made of the body, which goes with the call
     let mut made = BODIES.charge();
     made.cover(call.made_bytes(), 1).map_err(|shortage| no_room(x, shortage))?;
-    for (place, key) in keys {
-        x.attempts.keys[place] = Some(key);
+    if let Some(attempts) = &mut x.attempts {
+        let demand = attempts.demand();
+        keys.into_iter().for_each(|(place, key)| demand.hash_keys[place] = Some(key));
     }
     if let Some(only) = call.call() {
         x.record.model.clone_from(&only.model);
@@ -305,7 +310,9 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     x.outlive = call.outlive.take();
     ran.map_err(|stop| halted(x, stop))?;
     x.adds_stream_usage = call.adds_stream_usage();
-    x.attempts.tokens = hash_key::tokens(&call);
+    if let Some(attempts) = &mut x.attempts {
+        attempts.demand().tokens = hash_key::tokens(&call);
+    }
     let edited = call.is_edited();
     let mut bytes = call.into_body();
     if edited {
@@ -359,7 +366,7 @@ fn told_of_overload(x: &Exchange, reason: &'static str) {
 fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
     match error.etype() {
         ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, LATE_BODY),
-        kind => Halt::Fail(Failure::of_client(kind), error),
+        _ => Halt::Fail(attempt_error::of_client(&error), error),
     }
 }
 

@@ -3,40 +3,44 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderName, StatusCode, Version};
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio::time::Instant;
+
+use crate::exchange::attempts::{Action, Event};
 
 use super::ctx::{Exchange, body_length};
 use super::{response_tap, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
-    let status = head.status;
-    let Some(upstream) = x.attempts.upstream.clone() else { return Ok(()) };
+    let (status, now) = (head.status, Instant::now());
+    let replayable = x.replayable(session);
+    let Some(attempts) = &mut x.attempts else { return Ok(()) };
+    let timeouts = attempts.upstream().timeouts;
     if status == StatusCode::SWITCHING_PROTOCOLS {
+        attempts.on(Event::Upgraded, now);
         x.record.status = Some(status);
-        x.record.first_byte = Some(x.began.elapsed());
+        x.record.first_byte = Some(now - x.began);
         x.failure = None;
-        x.watch.upgraded(upstream.timeouts.upgraded);
+        x.watch.upgraded(timeouts.upgraded);
         return Ok(());
     }
     if status.is_informational() {
         return Ok(());
     }
-    if retry::on_answer(session, head, x) {
-        let mut error = Error::explain(ErrorType::HTTPStatus(status.as_u16()), "a status worth another attempt");
-        error.as_up();
-        error.set_retry(true);
-        return Err(error);
+    if let Action::Retry(failure) = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now) {
+        retry::report(x, failure);
+        return Err(retry::discard(status));
     }
     x.record.status = Some(status);
-    x.record.first_byte = Some(x.began.elapsed());
+    x.record.first_byte = Some(now - x.began);
     x.failure = None;
     if let Some(body) = &mut x.body {
         body.answered();
     }
-    x.watch.streams(upstream.timeouts.idle);
+    x.watch.streams(timeouts.idle);
     strip_hop_by_hop(head);
     response_tap::begin(head, x);
     response_tap::begin_filter(head, x)

@@ -13,13 +13,14 @@ use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::health::{CheckTarget, Checks};
+use crate::exchange::upstream::Upstream;
+use crate::health::{Check, CheckTarget, Checks};
 use crate::memory::Sizes;
 use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
 use crate::plugins::{self, PluginEntry, Site};
 use crate::routes::{HostPattern, OnClientGone, Router};
 
-use super::upstream::Upstream;
+use super::upstream::Peers;
 
 /// A configuration at work.
 pub struct Snapshot {
@@ -29,6 +30,10 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// The upstreams, in the order of the YAML.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// How to connect to their servers, in the same order.
+    pub peers: Vec<Peers>,
+    /// How their servers are checked, if they are, in the same order.
+    checks: Vec<Option<Arc<Check>>>,
     /// Whether the calls of any route may go on without their clients.
     pub subrequests: bool,
     /// What bounds a request.
@@ -98,8 +103,14 @@ impl Snapshot {
     pub fn build(config: &Config, base: &Path, lasting: &Lasting, metrics: &Arc<Metrics>) -> Result<Self, Fault> {
         let mut upstreams = HashMap::new();
         let mut in_order = Vec::with_capacity(config.upstreams.len());
-        for name in config.upstreams.keys() {
-            in_order.push(build_upstream(name, config, base, lasting, &mut upstreams, 0)?);
+        let mut peers = Vec::with_capacity(config.upstreams.len());
+        let mut checks = Vec::with_capacity(config.upstreams.len());
+        for (name, settings) in &config.upstreams {
+            let wrong = |error| (settings.at, format!("upstreams.{name}"), error);
+            let upstream = build_upstream(name, config, lasting, &mut upstreams, 0)?;
+            peers.push(Peers::new(&upstream, settings, base).map_err(wrong)?);
+            checks.push(Check::new(settings, base).map_err(wrong)?.map(Arc::new));
+            in_order.push(upstream);
         }
         let mut routes = Vec::with_capacity(config.routes.len());
         let site = Site { base, lasting: &lasting.plugins };
@@ -136,6 +147,8 @@ impl Snapshot {
             },
             sizes: Sizes::of(config),
             upstreams: in_order,
+            peers,
+            checks,
             admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             access_log,
             metrics: metrics.clone(),
@@ -154,16 +167,15 @@ impl Snapshot {
     /// Every server, to be checked as its upstream says; none that is `down`.
     #[must_use]
     pub fn check_targets(&self) -> Vec<CheckTarget> {
-        let target = |upstream: &Upstream, view: ServerView| CheckTarget {
+        let target = |check: &Option<Arc<Check>>, view: ServerView| CheckTarget {
             server: view.server,
             server_index: view.server_index,
             // one that is taken out may be in pieces
-            check: upstream.check.clone().filter(|_| view.state != State::Down),
+            check: check.clone().filter(|_| view.state != State::Down),
         };
-        let servers = self
-            .upstreams
-            .iter()
-            .flat_map(|upstream| upstream.pool.servers().into_iter().map(move |view| target(upstream, view)));
+        let upstreams = self.upstreams.iter().zip(&self.checks);
+        let servers = upstreams
+            .flat_map(|(upstream, check)| upstream.pool.servers().into_iter().map(move |view| target(check, view)));
         servers.collect()
     }
 }
@@ -179,7 +191,6 @@ fn model_names(config: &Config) -> impl Iterator<Item = &str> {
 fn build_upstream<'c>(
     name: &str,
     config: &'c Config,
-    base: &Path,
     lasting: &Lasting,
     built: &mut HashMap<&'c str, Arc<Upstream>>,
     depth: usize,
@@ -187,17 +198,16 @@ fn build_upstream<'c>(
     if let Some(upstream) = built.get(name) {
         return Ok(upstream.clone());
     }
-    let wrong = |at, what: &str| (at, format!("upstreams.{name}"), what.to_owned());
-    let Some((name, settings)) = config.upstreams.get_key_value(name).filter(|_| depth <= config.upstreams.len())
+    let Some((index, name, settings)) = config.upstreams.get_full(name).filter(|_| depth <= config.upstreams.len())
     else {
-        return Err(wrong(Location::default(), "is unknown, or leads back to itself"));
+        let what = "is unknown, or leads back to itself".to_owned();
+        return Err((Location::default(), format!("upstreams.{name}"), what));
     };
     let fallback = settings.fallback.as_ref();
-    let fallback = fallback
-        .map(|fallback| build_upstream(&fallback.upstream, config, base, lasting, built, depth + 1))
-        .transpose()?;
-    let upstream = Upstream::new(name, settings, base, &lasting.registry, &lasting.resolver, fallback);
-    let upstream = Arc::new(upstream.map_err(|error| wrong(settings.at, &error))?);
+    let fallback =
+        fallback.map(|fallback| build_upstream(&fallback.upstream, config, lasting, built, depth + 1)).transpose()?;
+    let upstream = Upstream::new(name, index, settings, &lasting.registry, &lasting.resolver, fallback);
+    let upstream = Arc::new(upstream);
     built.insert(name, upstream.clone());
     Ok(upstream)
 }

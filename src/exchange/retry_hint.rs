@@ -9,16 +9,16 @@ use plugin_api::Period;
 const SHOULD_RETRY: &str = "x-should-retry";
 const RETRY_AFTER_MS: &str = "retry-after-ms";
 
-/// The advice of an answer.
+/// What an answer says of trying again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Advice {
+pub struct RetryHint {
     /// Whether the server wants it tried again; `None` where it does not say.
     pub should_retry: Option<bool>,
     /// For how long it wants to be left alone.
     pub retry_after: Option<Duration>,
 }
 
-impl Advice {
+impl RetryHint {
     /// What these headers say. What cannot be read says nothing.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
@@ -46,8 +46,8 @@ fn span(number: &str, seconds: f64) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn advice(headers: &[(&'static str, &str)]) -> Advice {
-        Advice::of(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+    fn hint(headers: &[(&'static str, &str)]) -> RetryHint {
+        RetryHint::of(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
     }
 
     #[test]
@@ -64,17 +64,17 @@ mod tests {
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None),
             (&[], None),
         ] {
-            assert_eq!(advice(headers).retry_after.map(|span| span.as_secs_f64()), seconds, "{headers:?}");
+            assert_eq!(hint(headers).retry_after.map(|span| span.as_secs_f64()), seconds, "{headers:?}");
         }
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
-        let seconds = advice(&[("retry-after", &date)]).retry_after.unwrap().as_secs();
+        let seconds = hint(&[("retry-after", &date)]).retry_after.unwrap().as_secs();
         assert!((85..=90).contains(&seconds), "{seconds}");
     }
 
     #[test]
     fn whether_to_try_again_is_true_false_or_not_said() {
         for (value, should) in [("true", Some(true)), ("false", Some(false)), ("perhaps", None)] {
-            assert_eq!(advice(&[("x-should-retry", value)]).should_retry, should);
+            assert_eq!(hint(&[("x-should-retry", value)]).should_retry, should);
         }
     }
 }

@@ -1,0 +1,102 @@
+//! Translates the errors of Pingora and h2 into what the attempts of an exchange understand. Decides nothing.
+
+use pingora_error::{Error, ErrorSource, ErrorType};
+
+use crate::exchange::attempts::{BreakCause, ConnectFailure};
+use crate::exchange::deadlines::Expired;
+use crate::exchange::failure::Failure;
+
+use super::unprocessed::{is_ended_by_server, unprocessed};
+
+/// The error by which a hook says that a plugin panicked.
+pub const PLUGIN_PANIC: &str = "PluginPanic";
+
+/// What a client has done whose connection failed by this error.
+#[must_use]
+pub fn of_client(error: &Error) -> Failure {
+    match error.etype() {
+        ErrorType::ConnectionClosed
+        | ErrorType::ConnectError
+        | ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::WriteTimedout
+        | ErrorType::H2Error => Failure::ClientGone,
+        ErrorType::ReadTimedout => Failure::BodyTimeout,
+        _ => Failure::BadRequest,
+    }
+}
+
+/// Why no connection was established.
+#[must_use]
+pub fn of_connect(error: &Error) -> ConnectFailure {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => ConnectFailure::Timeout,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::TLSWantX509Lookup => ConnectFailure::Tls,
+        ErrorType::H2Error => ConnectFailure::Closing,
+        _ => ConnectFailure::Refused,
+    }
+}
+
+/// What broke a connected attempt. `expired` is the deadline that passed, if one did; `whole` says that the server cannot act on the
+/// request without all of its body, which is sent with its length; `reused` that the connection was a kept one.
+#[must_use]
+pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: bool) -> BreakCause {
+    match (error.etype(), error.esource(), expired) {
+        (_, _, Some(deadline)) => BreakCause::Deadline(deadline),
+        (ErrorType::ReadTimedout, ErrorSource::Downstream, _) => BreakCause::Deadline(Expired::RequestBody),
+        (_, ErrorSource::Downstream, _) => BreakCause::Client(of_client(error)),
+        (ErrorType::ReadTimedout, _, _) => BreakCause::ReadTimeout,
+        (ErrorType::CustomCode(PLUGIN_PANIC, _), _, _) => BreakCause::PluginPanic,
+        (_, ErrorSource::Internal, _) => BreakCause::Internal,
+        (ErrorType::InvalidHTTPHeader, _, _) => BreakCause::NotHttp,
+        _ => match unprocessed(error, whole) {
+            Some(why) => BreakCause::NotProcessed(why),
+            None => BreakCause::Closed { may_be_stale: reused && !is_ended_by_server(error) },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::unprocessed::CLOSED_WHILE_SENDING;
+    use crate::exchange::attempts::Unprocessed;
+
+    fn error(kind: ErrorType, source: ErrorSource) -> Box<Error> {
+        let mut error = Error::new(kind);
+        error.esource = source;
+        error
+    }
+
+    #[test]
+    fn a_deadline_that_passed_goes_before_what_the_connection_says() {
+        let broken = error(ErrorType::ConnectionClosed, ErrorSource::Upstream);
+        let deadline = of_attempt(&broken, Some(Expired::FirstByte), true, true);
+        assert_eq!(deadline, BreakCause::Deadline(Expired::FirstByte));
+        assert_eq!(of_attempt(&broken, None, true, true), BreakCause::Closed { may_be_stale: true });
+        assert_eq!(of_attempt(&broken, None, true, false), BreakCause::Closed { may_be_stale: false });
+    }
+
+    #[test]
+    fn the_side_that_broke_is_told_apart() {
+        for (kind, source, cause) in [
+            (ErrorType::ReadTimedout, ErrorSource::Downstream, BreakCause::Deadline(Expired::RequestBody)),
+            (ErrorType::WriteError, ErrorSource::Downstream, BreakCause::Client(Failure::ClientGone)),
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream, BreakCause::Client(Failure::BadRequest)),
+            (ErrorType::ReadTimedout, ErrorSource::Upstream, BreakCause::ReadTimeout),
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Upstream, BreakCause::NotHttp),
+            (ErrorType::CustomCode(PLUGIN_PANIC, 500), ErrorSource::Internal, BreakCause::PluginPanic),
+            (ErrorType::InternalError, ErrorSource::Internal, BreakCause::Internal),
+        ] {
+            assert_eq!(of_attempt(&error(kind, source), None, false, false), cause);
+        }
+    }
+
+    #[test]
+    fn a_stream_closed_under_a_body_was_not_processed_only_if_the_body_was_whole() {
+        let mut closed = error(ErrorType::H2Error, ErrorSource::Upstream);
+        closed.context = Some(CLOSED_WHILE_SENDING.into());
+        assert_eq!(of_attempt(&closed, None, true, false), BreakCause::NotProcessed(Unprocessed::Unsent));
+        assert_eq!(of_attempt(&closed, None, false, false), BreakCause::Closed { may_be_stale: false });
+    }
+}

@@ -1,0 +1,113 @@
+//! What can happen to the attempts of an exchange, and what is to be done then. Pingora's errors are translated into these.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::balance::{Lease, SelectError};
+use crate::exchange::deadlines::Expired;
+use crate::exchange::failure::Failure;
+use crate::exchange::upstream::Upstream;
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A server is wanted: for the first attempt, after [`Action::Retry`], [`Action::Reconnect`] or [`Action::FailOver`].
+    ServerWanted,
+    /// The wait in the queue is over.
+    QueueEnded(Result<Lease, SelectError>),
+    /// No connection was established.
+    ConnectFailed(ConnectFailure),
+    /// The head of a response has come.
+    Answered {
+        /// Its status.
+        status: StatusCode,
+        /// Its headers.
+        headers: &'a HeaderMap,
+        /// Whether the request can be sent once more.
+        replayable: bool,
+    },
+    /// The server switched protocols.
+    Upgraded,
+    /// The attempt broke after it was connected.
+    Broke {
+        /// By what.
+        cause: BreakCause,
+        /// Whether the request can be sent once more.
+        replayable: bool,
+    },
+    /// The client left while nothing was under way for it.
+    ClientLeft,
+    /// The exchange may take no longer.
+    TimeOver,
+}
+
+/// Why no connection was established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// It was refused, or could not be made at all.
+    Refused,
+    /// It took too long, TLS included.
+    Timeout,
+    /// TLS failed.
+    Tls,
+    /// There is one, over HTTP/2, that takes no further stream because the server is closing it.
+    Closing,
+}
+
+/// What broke an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakCause {
+    /// A deadline that the gateway keeps.
+    Deadline(Expired),
+    /// Something on the client's side.
+    Client(Failure),
+    /// The one limit that Pingora keeps on a shared connection.
+    ReadTimeout,
+    /// A plugin that panicked.
+    PluginPanic,
+    /// A fault of the gateway.
+    Internal,
+    /// What came was not HTTP.
+    NotHttp,
+    /// The server, which certainly has not processed the request.
+    NotProcessed(Unprocessed),
+    /// The connection was closed, or the stream.
+    Closed {
+        /// Whether the connection was a kept one, which the server may have closed before it was used again.
+        may_be_stale: bool,
+    },
+}
+
+/// Why a request was certainly not processed (RFC 9113 §8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprocessed {
+    /// The server closes the connection in an orderly way, and the request came too late for it (`GOAWAY` without an error).
+    Closing,
+    /// It closes the connection for an error that it has found, before it looked at the request.
+    Failing,
+    /// It takes no further request on this connection now (`REFUSED_STREAM`).
+    Refused,
+    /// It takes the request in HTTP/1.1 alone (`HTTP_1_1_REQUIRED`).
+    WantsHttp1,
+    /// It closed the stream before all of the request had been sent. Why is not known any more by then.
+    Unsent,
+}
+
+/// What is to be done.
+pub enum Action {
+    /// Connect to the leased server.
+    Connect,
+    /// Wait in the queue of the present upstream, which has no room now: [`Attempts::wait`](super::Attempts::wait).
+    Wait(SelectError),
+    /// Make the request one for the fallback of this upstream, which is exhausted, and ask for a server again.
+    FailOver(Arc<Upstream>),
+    /// Drop the attempt, log its failure, and ask for a server again.
+    Retry(Failure),
+    /// Drop the attempt, which is no failure, and ask for a server again.
+    Reconnect,
+    /// Give the response to the client.
+    Pass,
+    /// The exchange has failed.
+    GiveUp(Failure),
+}

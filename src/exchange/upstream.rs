@@ -1,0 +1,140 @@
+//! An upstream as an exchange sees it: its servers to choose from, its limits, when another attempt is made, and its fallback.
+//! How to connect to a server is the engine's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{Algorithm, Fallback, HashKey, Pool, RetryOn, UpstreamRegistry, UpstreamSettings};
+use crate::dns::Resolver;
+
+use super::deadlines::AttemptLimits;
+
+/// A group of servers that answer alike.
+pub struct Upstream {
+    /// Its name in the YAML.
+    pub name: Arc<str>,
+    /// Its place among the upstreams in the YAML.
+    pub index: usize,
+    /// Its servers, to choose from.
+    pub pool: Pool,
+    /// How long to wait for a server.
+    pub timeouts: Timeouts,
+    /// When another attempt is made.
+    pub retry: RetryPolicy,
+    /// The upstream that takes over when this one is exhausted, and how it is asked.
+    pub fallback: Option<(Arc<Upstream>, Fallback)>,
+    /// Whether it, or a fallback, must know what a call asks for.
+    pub reads_body: bool,
+    /// Whether it, or a fallback, may be spoken to in HTTP/2.
+    pub speaks_h2: bool,
+    /// Whether a fallback is asked for another model.
+    pub renames_models: bool,
+    eject_on: Vec<u16>,
+}
+
+/// How long to wait, as the settings say.
+#[derive(Clone, Copy)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// From the end of the request to the head of the response.
+    pub first_byte: Duration,
+    /// For the next byte of the response.
+    pub idle: Duration,
+    /// For the whole exchange.
+    pub total: Duration,
+    /// For the next byte of an upgraded connection, in either direction.
+    pub upgraded: Duration,
+}
+
+impl Timeouts {
+    /// The limits of an attempt whose client may pause for so long within its request.
+    #[must_use]
+    pub fn of_attempt(self, client: Duration) -> AttemptLimits {
+        AttemptLimits { first_byte: self.first_byte, client, server: self.idle.min(self.first_byte) }
+    }
+
+    /// Whether Pingora's one limit for HTTP/2, for the first byte and every pause, can keep both.
+    #[must_use]
+    pub fn allow_h2(self) -> bool {
+        self.idle <= self.first_byte
+    }
+}
+
+/// When another attempt is made.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// How many of all attempts may be further ones, in percent of the requests.
+    pub budget: u64,
+    on: Vec<RetryOn>,
+}
+
+impl RetryPolicy {
+    /// Whether this is worth another attempt.
+    #[must_use]
+    pub fn is_on(&self, condition: RetryOn) -> bool {
+        self.on.contains(&condition)
+    }
+}
+
+impl Upstream {
+    /// The upstream that the settings describe; its servers' names are looked up soon. `fallback` is the one that they name.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        index: usize,
+        settings: &UpstreamSettings,
+        registry: &UpstreamRegistry,
+        resolver: &Resolver,
+        fallback: Option<Arc<Self>>,
+    ) -> Self {
+        let timeouts = Timeouts {
+            connect: settings.timeouts.connect.get(),
+            first_byte: settings.timeouts.first_byte.get(),
+            idle: settings.timeouts.idle.get(),
+            total: settings.timeouts.total.get(),
+            upgraded: settings.timeouts.upgraded.get(),
+        };
+        let fallback = fallback.zip(settings.fallback.as_ref().map(|fallback| fallback.value.clone()));
+        let renames_models = fallback.as_ref().is_some_and(|(to, how)| how.changes_models() || to.renames_models);
+        let knows_calls = match &settings.balance {
+            Algorithm::LeastTokens => true,
+            Algorithm::Hash(hash) => matches!(hash.key, HashKey::Body(_)),
+            Algorithm::LeastConn | Algorithm::RoundRobin | Algorithm::PeakEwma => false,
+        };
+        let has_tls = settings.servers.iter().any(|server| server.address.tls);
+        let mut retry_on = settings.retry.on.clone();
+        if settings.retry.non_idempotent {
+            retry_on.push(RetryOn::NonIdempotent);
+        }
+        Self {
+            name: name.into(),
+            index,
+            pool: Pool::new(name, settings, registry, resolver),
+            timeouts,
+            retry: RetryPolicy {
+                attempts: settings.retry.attempts.get(),
+                budget: settings.retry.budget.percent(),
+                on: retry_on,
+            },
+            reads_body: knows_calls || renames_models || fallback.as_ref().is_some_and(|(to, _)| to.reads_body),
+            speaks_h2: has_tls && timeouts.allow_h2() || fallback.as_ref().is_some_and(|(to, _)| to.speaks_h2),
+            renames_models,
+            fallback,
+            eject_on: settings.eject.on.iter().map(|status| status.get()).collect(),
+        }
+    }
+
+    /// It, its fallback, the fallback of that, and so on.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |upstream| upstream.fallback.as_ref().map(|(fallback, _)| &**fallback))
+    }
+
+    /// Whether an answer with this status counts against its server.
+    #[must_use]
+    pub fn ejects_on(&self, status: u16) -> bool {
+        self.eject_on.contains(&status)
+    }
+}
