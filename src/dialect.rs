@@ -6,7 +6,6 @@ mod charset;
 mod form;
 mod json;
 mod slot;
-mod sse;
 mod stream_usage;
 mod thread;
 

@@ -1,12 +1,11 @@
 //! Finds the route of a request by its host and path. Does not know where a route leads.
 
-mod path;
 mod settings;
 
 use std::sync::Arc;
 
-pub use path::{InvalidPath, normalize};
 pub use settings::{HostPattern, OnClientGone, PathPattern, RouteSettings};
+pub use url_path::{InvalidPath, normalize};
 
 /// The host of a request that no route names, in metrics: whatever a client writes must not become a label.
 pub const OTHER_HOST: &str = "other";

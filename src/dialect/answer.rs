@@ -20,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 use plugin_api::{Answer, AnswerState, Endpoint};
 
 use super::slot::{Extractor, Slot};
-use super::sse::{Events, Piece};
+use event_stream::{Events, Piece};
 use facts::{Facts, Shape};
 use figures::Figures;
 

@@ -9,7 +9,7 @@ use memchr::memmem;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::sse::{Events, Piece};
+use event_stream::{Events, Piece};
 
 /// The longest event that is held until its end. A longer one is none of those that usage comes in, and passes as it is.
 const LONGEST: usize = 1 << 20;

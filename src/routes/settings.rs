@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plugins::PluginEntry;
 
-use super::path::normalize;
+use super::normalize;
 
 /// Which requests go to which upstream. Without hosts and paths it takes every request.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -1,26 +1,41 @@
-//! The data of server-sent events, out of a stream that is cut anywhere (WHATWG HTML §9.2). Hands it on in pieces that
-//! borrow from the chunks: nothing is copied, and nothing grows with an event. Knows nothing of what the data means.
+//! Reads the data of server-sent events from a stream that arrives in chunks of any size (WHATWG HTML §9.2). The data comes in pieces
+//! that borrow from the chunks: nothing is copied, and no memory grows with an event. It does not know what the data means.
+//!
+//! ```
+//! use event_stream::{Events, Piece};
+//!
+//! let mut events = Events::default();
+//! let mut data = Vec::new();
+//! for mut chunk in [&b"event: ping\ndata: {\"a"[..], b"\":1}\n\n"] {
+//!     while let Some(piece) = events.next(&mut chunk) {
+//!         match piece {
+//!             Piece::Data(bytes) => data.extend_from_slice(bytes),
+//!             Piece::End => assert_eq!(data, br#"{"a":1}"#),
+//!         }
+//!     }
+//! }
+//! ```
 
 use memchr::memchr2;
 
-/// Where in its stream the reading of events has come to.
+/// The reader of one stream, as far as it has come.
 #[derive(Debug)]
-pub(super) struct Events {
+pub struct Events {
     line: Line,
     /// The last byte was a CR, to which an LF may still belong.
     after_cr: bool,
-    /// The event under way has a line of data.
+    /// The current event has a line of data.
     has_data: bool,
-    /// The event under way is called `error`.
+    /// The current event is called `error`.
     is_error: bool,
-    /// The one before it was.
+    /// The event before it was.
     was_error: bool,
 }
 
-/// What of an event is next.
+/// The next part of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
-    /// Data, with the line ends between its lines. An event may have any number of these pieces.
+pub enum Piece<'a> {
+    /// Data, including the line ends between its lines. An event may have any number of these pieces.
     Data(&'a [u8]),
     /// A blank line: the event, if it had data, is complete.
     End,
@@ -28,25 +43,28 @@ pub(super) enum Piece<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Line {
-    /// At the start of the stream, so far into a byte order mark.
+    /// At the start of the stream, so many bytes into a byte order mark.
     Mark(usize),
     Start,
-    /// So far into the name `data`.
+    /// So many bytes into `data`.
     Name(usize),
-    /// Behind the colon, where one space does not count.
+    /// Behind the colon of `data:`. One space there does not count.
     Space,
     Data,
-    /// So far into `event: error`, the space left out.
+    /// So many bytes into `event:`.
+    Event(usize),
+    /// Behind its colon. One space there does not count.
+    EventSpace,
+    /// So many bytes into `error`, the name of an event.
     Error(usize),
-    /// Of no interest up to its end.
+    /// Ignored up to the end of the line.
     Other,
 }
 
 const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const NAME: &[u8; 4] = b"data";
-const ERROR: &[u8; 11] = b"event:error";
-/// How much of that stands before the name.
-const COLON: usize = 6;
+const EVENT: &[u8; 6] = b"event:";
+const ERROR: &[u8; 5] = b"error";
 
 impl Default for Events {
     fn default() -> Self {
@@ -55,8 +73,8 @@ impl Default for Events {
 }
 
 impl Events {
-    /// The next piece in what is left of a chunk; none when all of it has been read.
-    pub(super) fn next<'a>(&mut self, rest: &mut &'a [u8]) -> Option<Piece<'a>> {
+    /// The next piece in the rest of a chunk; none when all of the chunk has been read.
+    pub fn next<'a>(&mut self, rest: &mut &'a [u8]) -> Option<Piece<'a>> {
         while let Some(&byte) = rest.first() {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
                 *rest = &rest[1..];
@@ -78,23 +96,36 @@ impl Events {
                 // all at once, as nearly always
                 Line::Start if rest.starts_with(b"event: ") => {
                     *rest = &rest[b"event: ".len()..];
-                    self.line = Line::Error(COLON);
+                    self.line = Line::Error(0);
                 }
-                Line::Start => self.line = if byte == ERROR[0] { Line::Error(0) } else { Line::Name(0) },
+                Line::Start => self.line = if byte == EVENT[0] { Line::Event(0) } else { Line::Name(0) },
+                Line::Event(read) if EVENT.get(read) == Some(&byte) => {
+                    *rest = &rest[1..];
+                    self.line = if read + 1 == EVENT.len() { Line::EventSpace } else { Line::Event(read + 1) };
+                }
+                Line::Event(read) if ends => {
+                    // the name of the field alone: an event without a name
+                    self.is_error &= read + 1 < EVENT.len();
+                    self.end_line(rest);
+                }
+                Line::Event(_) => self.line = Line::Other,
+                Line::EventSpace => {
+                    if byte == b' ' {
+                        *rest = &rest[1..];
+                    }
+                    self.line = Line::Error(0);
+                }
                 Line::Error(read) if ERROR.get(read) == Some(&byte) => {
                     *rest = &rest[1..];
                     self.line = Line::Error(read + 1);
                 }
-                Line::Error(COLON) if byte == b' ' => {
-                    *rest = &rest[1..];
-                }
                 Line::Error(read) if ends => {
                     // the last name of an event counts
-                    self.is_error = read == ERROR.len() || self.is_error && read < COLON;
+                    self.is_error = read == ERROR.len();
                     self.end_line(rest);
                 }
-                Line::Error(read) => {
-                    self.is_error &= read < COLON;
+                Line::Error(_) => {
+                    self.is_error = false;
                     self.line = Line::Other;
                 }
                 Line::Name(4) if byte == b':' => {
@@ -136,8 +167,9 @@ impl Events {
         None
     }
 
-    /// Whether the event whose end came last is called `error`.
-    pub(super) fn was_error(&self) -> bool {
+    /// Whether the event that ended last is called `error`.
+    #[must_use]
+    pub fn was_error(&self) -> bool {
         self.was_error
     }
 

@@ -1,5 +1,10 @@
 //! The path by which requests are matched: percent-decoded once, `//` merged, `.` and `..` resolved, as nginx does it
 //! (`ngx_http_parse_complex_uri`). The path that is sent upstream stays as it came.
+//!
+//! ```
+//! assert_eq!(url_path::normalize("/v1//x/../mess%61ges").as_deref(), Ok("/v1/messages"));
+//! assert!(url_path::normalize("/../etc").is_err());
+//! ```
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,6 +29,8 @@ impl fmt::Display for InvalidPath {
         })
     }
 }
+
+impl std::error::Error for InvalidPath {}
 
 /// The path in the form in which it is matched. Borrowed where it has that form already, as nearly always.
 ///

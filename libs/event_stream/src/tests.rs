@@ -98,3 +98,28 @@ proptest! {
         prop_assert_eq!(events(&stream, cut), events(&stream, stream.len().max(1)));
     }
 }
+
+#[test]
+fn an_event_is_an_error_if_its_last_name_is_exactly_that() {
+    for (stream, is_error) in [
+        ("event: error\n\n", true),
+        ("event:error\r\n\r\n", true),
+        ("event: ok\nevent: error\ndata: x\n\n", true),
+        ("event: error\nid: 1\n: event: ok\neventual: ok\n\n", true),
+        ("event: error\nevent: ok\n\n", false),
+        ("event: error\nevent\n\n", false),
+        ("event: error\nevent:\n\n", false),
+        ("event:  error\n\n", false),
+        ("event: errors\n\n", false),
+        ("event: erro\n\n", false),
+        ("event: error\n\ndata: x\n\n", false),
+    ] {
+        for cut in 1..=stream.len() {
+            let mut events = Events::default();
+            for mut chunk in stream.as_bytes().chunks(cut) {
+                while events.next(&mut chunk).is_some() {}
+            }
+            assert_eq!(events.was_error(), is_error, "{stream:?} in pieces of {cut}");
+        }
+    }
+}
