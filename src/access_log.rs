@@ -112,7 +112,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use plugin_api::http::StatusCode;
-    use plugin_api::{Outcome, Uuid};
+    use plugin_api::{Context, Outcome, Uuid};
 
     use super::*;
 
@@ -144,10 +144,12 @@ mod tests {
     }
 
     fn record(path: String) -> Record {
+        let mut context = Context::new(Uuid::nil());
+        context.client = Some([127, 0, 0, 1].into());
         Record {
             path,
             host: "host".into(),
-            client: Some([127, 0, 0, 1].into()),
+            context,
             upstream: Some("up".into()),
             server: Some("server:1".into()),
             attempts: 1,

@@ -1,9 +1,8 @@
-//! The operator's listener: health, metrics, upstreams, reload, purges. Plain HTTP/1.1, without authentication, apart from
+//! The operator's listener: health, metrics, upstreams, reload, and what plugins add. Plain HTTP/1.1, without authentication, apart from
 //! the clients' listeners, and closed to web pages; it answers until the gateway is gone.
 
 mod answer;
 mod guard;
-mod purge;
 mod readiness;
 mod requests;
 mod upstreams;
@@ -18,13 +17,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use located_yaml::ConfigErrors;
 use log::{debug, error};
-use plugin_api::LogLimit;
+use plugin_api::{AdminRoute, LogLimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::metrics::Metrics;
 
-pub use purge::{Purged, Purger};
 pub use readiness::Readiness;
 pub use upstreams::UpstreamSeen;
 
@@ -64,8 +62,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// Where `/reload` asks.
     pub reload: mpsc::Sender<ReloadRequest>,
-    /// Where `/cache` asks.
-    pub purge: Purger,
+    /// What plugins answer.
+    pub plugins: Vec<AdminRoute>,
     /// Whether a host is one of the names under which the listener may be asked.
     pub known_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
     /// Looks at the upstreams: for `/upstreams`, and for each scrape.

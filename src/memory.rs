@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 use plugin_api::{BODIES, Budget, Count, set_blocking_slots};
 
 use crate::config::Config;
+use crate::plugins;
 
 /// The budget for heads of requests, and for what each stream of an HTTP/2 connection takes.
 pub static HEADS: Budget = Budget::new();
@@ -39,7 +40,7 @@ pub struct Sizes {
     work: u64,
     /// What connections take, each with one request.
     connections: u64,
-    /// What caches hold.
+    /// What plugins hold: their caches.
     caches: u64,
 }
 
@@ -63,17 +64,13 @@ impl Sizes {
         let work = max_body.saturating_mul(slots as u64 * WORK + threads as u64);
         let connections: u64 = config.listeners.iter().map(|listener| listener.max_connections.get() as u64).sum();
         let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
-        let mut caches: Vec<_> = entries.filter_map(|entry| entry.cache_bounds()).collect();
-        caches.sort_unstable();
-        caches.dedup();
         Self {
             bodies,
             heads,
             slots,
             work,
             connections: connections.saturating_mul(CONNECTION),
-            // as much again is held of answers under way
-            caches: caches.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.saturating_mul(2))),
+            caches: plugins::memory(entries.map(|entry| &**entry)),
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Metrics {
     tokens: Tokens,
     retries: IntCounterVec,
     plugin_panics: IntCounterVec,
+    refusals: IntCounterVec,
     config_reloads: IntCounterVec,
     snapshots_alive: IntGauge,
     access_log_lost: Arc<AtomicU64>,
@@ -64,6 +65,7 @@ impl Metrics {
         registered(&registry, IntGauge::with_opts(build)).set(1);
         sound(registry.register(Box::new(Process::new())));
         let connections = Opts::new("tollgate_connections_in_flight", "Connections from clients that are open");
+        let refusals = Opts::new("tollgate_refusals_total", "Requests that a plugin refused, and why");
         let config_reloads = counters("tollgate_config_reloads_total", "Reloads of the configuration", "result");
         for result in ["ok", "error"] {
             // begins at 0, or the first of them would be no rise
@@ -76,6 +78,7 @@ impl Metrics {
             connections: Counter::default(),
             retries: counters("tollgate_retries_total", "Attempts upstream after a failed one", "upstream"),
             plugin_panics: counters("tollgate_plugin_panics_total", "Panics caught in plugins", "plugin"),
+            refusals: registered(&registry, IntCounterVec::new(refusals, &["plugin", "reason"])),
             config_reloads,
             snapshots_alive: gauge("tollgate_snapshots_alive", "Configurations that requests still hold on to"),
             access_log_lost: Arc::default(),
@@ -135,6 +138,9 @@ impl Metrics {
     pub fn request_finished(&self, domain: &str, models: &ModelNames, record: &Record) {
         self.requests.finished(domain, record);
         self.tokens.finished(domain, models, record);
+        if let (Some(plugin), Some(reason)) = (record.plugin, record.reason) {
+            self.refusals.with_label_values(&[plugin, reason]).inc();
+        }
     }
 
     /// A request got another attempt.

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -63,7 +63,8 @@ pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Resul
     drop(runtime);
     let lasting = running.lasting();
     running.end(WORKERS_TIMEOUT);
-    lasting.plugins.finish(if stopped == Stopped::Drained { FINISH } else { Duration::ZERO });
+    let patience = if stopped == Stopped::Drained { FINISH } else { Duration::ZERO };
+    lasting.plugins.finish(Instant::now() + patience);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,14 +104,14 @@ async fn serve(
     let mut later = None;
     if let Some(socket) = admin_socket {
         let snapshot = running.snapshot();
-        let purge = purger(&lasting);
+        let plugins = lasting.plugins.admin_routes();
         let known_host = {
             let snapshot = snapshot.clone();
             Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
         };
         let lasting = lasting.clone();
         let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, known_host, upstreams };
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, plugins, known_host, upstreams };
         match socket {
             AdminSocket::Bound(socket) => {
                 addresses.admin = Some(socket.local_addr()?);
@@ -184,18 +185,6 @@ fn look(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
     let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
     UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
     seen
-}
-
-/// Carries out the admin listener's purges.
-fn purger(lasting: &Arc<Lasting>) -> admin::Purger {
-    let lasting = lasting.clone();
-    Box::new(move |tenant, model| {
-        let lasting = lasting.clone();
-        Box::pin(async move {
-            let (entries, told) = lasting.plugins.purge_cache(tenant, model).await;
-            admin::Purged { entries, told }
-        })
-    })
 }
 
 /// The admin listener's socket, or where it will be.

@@ -9,13 +9,13 @@ use plugin_api::{Outcome, Record};
 
 use crate::logging::field;
 
-/// Appends the request as a JSON object. Every key is always there, in the same order, those of an answer only where it was
-/// read; what is not known is null.
+/// Appends the request as a JSON object. Every key is always there, in the same order, those of an answer or a refusal only where there
+/// was one; what is not known is null.
 pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(&field::rfc3339(record.started));
     out.extend_from_slice(b"\",\"id\":\"");
-    out.extend_from_slice(record.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
+    out.extend_from_slice(record.context.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
     out.push(b'"');
     text(out, b",\"method\":", Some(record.method.as_str()));
     text(out, b",\"host\":", Some(&*record.host).filter(|host| !host.is_empty()));
@@ -37,19 +37,28 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     number(out, b",\"response_bytes\":", Some(record.response_bytes));
     milliseconds(out, b",\"first_byte_ms\":", record.first_byte);
     milliseconds(out, b",\"duration_ms\":", Some(record.total));
+    refusal(out, record);
     answer::json(out, record);
     out.extend_from_slice(b",\"client\":");
-    match record.client {
+    match record.context.client {
         Some(address) => field::displayed(out, address),
         None => out.extend_from_slice(NULL),
     }
     out.extend_from_slice(b"}\n");
 }
 
+/// Appends who refused the request, and why. Both keys are there where a plugin did, and neither where none did.
+fn refusal(out: &mut Vec<u8>, record: &Record) {
+    if record.plugin.is_some() {
+        text(out, b",\"plugin\":", record.plugin);
+        text(out, b",\"reason\":", record.reason);
+    }
+}
+
 /// Appends the request as nginx's `combined` does, stamped with its end, in UTC. The query, the protocol's version, the
 /// referrer and the user agent are not known here; without an answer the status is 499 where the client left, else 000.
 pub(super) fn combined(out: &mut Vec<u8>, record: &Record) {
-    match record.client {
+    match record.context.client {
         // writing to memory does not fail
         Some(address) => drop(write!(out, "{address}")),
         None => out.push(b'-'),
@@ -141,18 +150,19 @@ mod tests {
     use std::time::SystemTime;
 
     use plugin_api::http::{Method, StatusCode};
-    use plugin_api::{Endpoint, Uuid};
+    use plugin_api::{Context, Endpoint, Uuid};
 
     use super::*;
 
     fn record() -> Record {
+        let mut context = Context::new(Uuid::nil());
+        context.client = Some([127, 0, 0, 1].into());
         Record {
-            id: Uuid::nil(),
+            context,
             started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_007),
             method: Method::POST,
             path: "/v1/messages".into(),
             host: "api.example.com".into(),
-            client: Some([127, 0, 0, 1].into()),
             endpoint: Some(Endpoint::Messages),
             model: Some("claude-x".into()),
             streaming: Some(true),
@@ -189,6 +199,15 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_refusal_says_which_plugin_refused_and_why() {
+        let (plugin, reason) = (Some("max_tokens"), Some("too_high"));
+        let refused = Record { plugin, reason, outcome: Outcome::Refused, ..record() };
+        let line = written(json, &refused);
+        assert!(line.contains(r#","plugin":"max_tokens","reason":"too_high","client":"#), "{line}");
+        assert!(!written(json, &record()).contains("reason"));
     }
 
     #[test]
@@ -240,7 +259,8 @@ mod tests {
             written(combined, &record()),
             "127.0.0.1 - - [14/Nov/2023:22:13:22 +0000] \"POST /v1/messages\" 200 3456 \"-\" \"-\"\n"
         );
-        let gone = Record { status: None, client: None, outcome: Outcome::ClientGone, ..record() };
+        let gone =
+            Record { status: None, context: Context::new(Uuid::nil()), outcome: Outcome::ClientGone, ..record() };
         assert!(written(combined, &gone).starts_with("- - - [14/Nov/2023"));
         assert!(written(combined, &gone).contains("\" 499 3456 "));
         let aborted = Record { status: None, outcome: Outcome::Aborted, ..record() };

@@ -30,10 +30,12 @@ pub(super) fn not_found(path: &str) -> Answer {
     error(StatusCode::NOT_FOUND, "not_found", &format!("there is nothing at `{path}`"))
 }
 
-pub(super) fn not_allowed(method: &Method, allowed: &'static str) -> Answer {
+pub(super) fn not_allowed(method: &Method, allowed: &str) -> Answer {
     let message = format!("found the method {method}, wanted {allowed}");
     let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        answer.headers_mut().insert(ALLOW, allowed);
+    }
     answer
 }
 

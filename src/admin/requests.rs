@@ -3,13 +3,13 @@
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use located_yaml::{ConfigErrors, Diagnostic};
+use plugin_api::{AdminRequest, AdminRoute};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Admin;
 use super::answer::{self, Answer};
 use super::guard;
-use super::purge;
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
 
@@ -30,12 +30,23 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
         "/metrics" if reads => metrics(admin),
         "/upstreams" if reads => upstreams(admin),
         "/reload" if *method == Method::POST => reload(admin).await,
-        "/cache" if *method == Method::DELETE => purge::purge(request.uri().query(), &admin.purge).await,
         "/healthz" | "/readyz" | "/metrics" | "/upstreams" => answer::not_allowed(method, "GET, HEAD"),
         "/reload" => answer::not_allowed(method, "POST"),
-        "/cache" => answer::not_allowed(method, "DELETE"),
-        path => answer::not_found(path),
+        _ => of_plugin(request, &admin.plugins).await,
     }
+}
+
+/// Asks the plugin whose path it is, if one has it.
+async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer {
+    let (method, path) = (request.method(), request.uri().path());
+    let routes = || routes.iter().filter(|route| route.path == path);
+    if let Some(route) = routes().find(|route| route.method == *method) {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let answered = (route.handler)(AdminRequest { query }).await;
+        return answer::json(answered.status, &answered.body);
+    }
+    let methods: Vec<&str> = routes().map(|route| route.method.as_str()).collect();
+    if methods.is_empty() { answer::not_found(path) } else { answer::not_allowed(method, &methods.join(", ")) }
 }
 
 fn readyz(admin: &Admin) -> Answer {

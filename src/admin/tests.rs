@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use located_yaml::Location;
+use plugin_api::AdminAnswer;
+use plugin_api::http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
@@ -62,7 +64,7 @@ async fn what_is_not_there_or_not_allowed_is_told_in_json() {
         ("GET /healthz/ HTTP/1.1", 404, "not_found"),
         ("POST /healthz HTTP/1.1", 405, "method_not_allowed"),
         ("GET /reload HTTP/1.1", 405, "method_not_allowed"),
-        ("GET /cache HTTP/1.1", 405, "method_not_allowed"),
+        ("GET /things HTTP/1.1", 405, "method_not_allowed"),
     ] {
         let answer = gateway.ask(&format!("{request}\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
         assert_eq!(answer.status, status, "{request}");
@@ -72,20 +74,13 @@ async fn what_is_not_there_or_not_allowed_is_told_in_json() {
 }
 
 #[tokio::test]
-async fn a_purge_is_carried_out_and_its_outcome_told() {
+async fn a_path_of_a_plugin_is_answered_by_it() {
     let gateway = Gateway::start();
-    for (query, status, told) in [
-        ("model=m", 200, r#"{"purged":1,"shared":null}"#),
-        ("tenant=told", 200, r#"{"purged":0,"shared":true}"#),
-        ("tenant=untold&model=m", 202, r#"{"purged":1,"shared":false}"#),
-        ("all", 200, r#"{"purged":0,"shared":null}"#),
-    ] {
-        let answer =
-            gateway.ask(&format!("DELETE /cache?{query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
-        assert_eq!((answer.status, answer.body.trim_end()), (status, told), "{query}");
-    }
-    let answer = gateway.ask("DELETE /cache HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
-    assert_eq!((answer.status, &answer.json()["error"]), (400, &Value::from("bad_request")));
+    let answer = gateway.ask("DELETE /things?which=a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.trim_end()), (202, r#"{"asked":"which=a"}"#));
+    let answer = gateway.get("/things").await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: DELETE\r\n"), "{}", answer.head);
 }
 
 #[tokio::test]
@@ -240,12 +235,12 @@ impl Gateway {
             })
         };
         let metrics = Arc::new(Metrics::new());
-        let purge: Purger = Box::new(|tenant, model| {
-            let told = tenant.map(|tenant| tenant == "told");
-            Box::pin(async move { Purged { entries: u64::from(model.is_some()), told } })
+        let thing = AdminRoute::new(Method::DELETE, "/things", |request| async move {
+            AdminAnswer::json(StatusCode::ACCEPTED, serde_json::json!({ "asked": request.query }))
         });
+        let plugins = vec![thing];
         let known_host = Box::new(|host: &str| host == "admin.test");
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, purge, known_host, upstreams };
+        let admin = Admin { metrics, readiness: readiness.clone(), reload, plugins, known_host, upstreams };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
         Self { address, readiness, reloads, observed }
     }

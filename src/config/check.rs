@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
+use plugin_api::CheckContext;
 
 use super::{Config, Dates, fallbacks};
 use crate::plugins::PluginEntry;
@@ -16,7 +17,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     upstreams(config, base, report);
     routes(config, report);
     plugins(config, report);
-    journals(config, base, report);
+    conflicts(config, base, report);
 }
 
 fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
@@ -114,10 +115,10 @@ fn plugins(config: &Config, report: &mut Report<'_>) {
 /// One list of plugins by itself.
 fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
     for (at, entry) in entries.iter().enumerate() {
-        if let Err(message) = entry.check()
+        if let Err(problem) = entry.check()
             && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
         {
-            tell(entry.at, message, report);
+            tell(entry.at, problem.into(), report);
         }
         if let Some(first) = entries[..at].iter().find(|other| other.name() == entry.name()) {
             let line = first.at.line;
@@ -127,21 +128,18 @@ fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
     }
 }
 
-/// Ledgers with one journal are one, and cannot be kept in two ways.
-fn journals(config: &Config, base: &Path, report: &mut Report<'_>) {
+/// Entries of one plugin, in the whole file, that exclude each other.
+fn conflicts(config: &Config, base: &Path, report: &mut Report<'_>) {
     let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
     let is_sound = |entry: &&Located<PluginEntry>| report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node));
     let entries: Vec<_> = entries.filter(is_sound).collect();
     for (number, entry) in entries.iter().enumerate() {
-        let differs = |other: &&&Located<PluginEntry>| entry.ledger()?.differs_from(other.ledger()?, base);
-        let other = entries[..number].iter().find_map(|other| Some((other.at.line, differs(&other)?)));
-        if let Some((line, setting)) = other {
-            let message = format!(
-                "its journal is that of the `{}` on line {line}, too, whose `{setting}` is another; give it a \
-                 `journal.path` of its own",
-                entry.name()
-            );
-            tell(entry.at, message, report);
+        let conflict = entries[..number].iter().find_map(|earlier| {
+            let other = format!("the `{}` on line {}", earlier.name(), earlier.at.line);
+            entry.conflict(earlier, &CheckContext { base, other: &other })
+        });
+        if let Some(problem) = conflict {
+            tell(entry.at, problem.into(), report);
         }
     }
 }

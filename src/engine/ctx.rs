@@ -19,7 +19,7 @@ use plugin_api::{
 };
 use tokio::time::Instant;
 
-use crate::chain::Seats;
+use crate::chain::Instances;
 use crate::dialect::{FormModel, StreamUsageFilter};
 use crate::exchange::attempts::Attempts;
 use crate::exchange::deadlines::Expired;
@@ -57,7 +57,7 @@ pub struct Exchange {
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
-    pub seats: Seats,
+    pub seats: Instances,
     /// Changes that plugins want made to the request's headers.
     pub request_edits: HeaderEdits,
     /// The body to send, if it was read here.
@@ -182,7 +182,7 @@ impl Exchange {
             present: Present::default(),
             normal_path: None,
             route: None,
-            seats: Seats::default(),
+            seats: Instances::default(),
             request_edits: HeaderEdits::default(),
             body: None,
             stream_charge: None,
@@ -230,7 +230,7 @@ impl Exchange {
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
-        self.record.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        self.record.context.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
     }
 
     /// Brings the path into the form in which everything here looks at it.
@@ -341,7 +341,7 @@ impl Exchange {
         self.judge(false);
         self.judge_answer();
         self.record.total = self.began.elapsed();
-        self.seats.ending(&self.record);
+        self.seats.before_last_byte(&self.record);
         (self.record.outcome, self.record.error) = (end, error);
     }
 
@@ -421,7 +421,7 @@ impl Exchange {
         self.record.total = complete.map_or_else(|| self.began.elapsed(), |complete| complete.after);
         self.reading.conclude(&mut self.record);
         self.judge_answer();
-        self.seats.log(&self.record);
+        self.seats.on_complete(&self.record);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
             self.snapshot.access_log.record(&self.record);
@@ -460,7 +460,7 @@ impl Exchange {
                 self.record.outcome = Outcome::Aborted;
                 self.record.error = Some("aborted");
                 if let Some(suppressed) = CUT.pass(()) {
-                    let (id, path) = (self.record.id, &*self.record.path);
+                    let (id, path) = (self.record.context.id, &*self.record.path);
                     error!(id:%, path, suppressed; "exchange cut short by a stop or a fault");
                 }
                 return;

@@ -24,7 +24,7 @@ pub async fn apply(x: &mut Exchange, exhausted: &Upstream) -> Result<()> {
     let Some((fallback, settings)) = &exhausted.fallback else { return Ok(()) };
     let (from, to) = (&*exhausted.name, &*fallback.name);
     if let Some(suppressed) = FAILOVERS.pass(exhausted.name.clone()) {
-        warn!(id:% = x.record.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
+        warn!(id:% = x.record.context.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
     }
     x.record.upstream = Some(fallback.name.clone());
     rename_model(x, settings).await

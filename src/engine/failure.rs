@@ -34,7 +34,7 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     if failure == Failure::Internal {
         static FAULTS: LogLimit = LogLimit::new();
         if let Some(suppressed) = FAULTS.pass(()) {
-            log::error!(id:% = x.record.id, error:%, suppressed; "{}", failure.hint());
+            log::error!(id:% = x.record.context.id, error:%, suppressed; "{}", failure.hint());
         }
     } else {
         failure.log(&x.record);
@@ -48,7 +48,7 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if let Some(answer) = answer.filter(|_| written(session).is_none()) {
-        let mut reply = Reply::error(x.dialect(), answer.kind, answer.message, x.record.id);
+        let mut reply = Reply::error(x.dialect(), answer.kind, answer.message, x.record.context.id);
         reply.status = answer.status;
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);

@@ -86,7 +86,7 @@ fn forward(session: &Session, head: &mut RequestHeader, x: &Exchange) -> Result<
         Some(host) => Some(host.clone()),
         None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
     };
-    if let Some(client) = x.record.client {
+    if let Some(client) = x.record.context.client {
         append(head, FORWARDED_FOR, address_text(client)?, x.present.forwarded_for)?;
     }
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
@@ -97,7 +97,7 @@ fn forward(session: &Session, head: &mut RequestHeader, x: &Exchange) -> Result<
     }
     if !x.present.request_id {
         let mut text = plugin_api::Uuid::encode_buffer();
-        let id: &str = x.record.id.hyphenated().encode_lower(&mut text);
+        let id: &str = x.record.context.id.hyphenated().encode_lower(&mut text);
         head.append_header(REQUEST_ID, HeaderValue::from_str(id).map_err(|_| internal("request id"))?)?;
     }
     Ok(())

@@ -45,7 +45,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     }
     frame(session, &mut head, &reply.body)?;
     if !reply.headers.contains_key(REQUEST_ID) {
-        head.insert_header(REQUEST_ID, x.record.id.to_string())?;
+        head.insert_header(REQUEST_ID, x.record.context.id.to_string())?;
     }
     // after a panic the plugins of this exchange are left alone
     let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
@@ -139,7 +139,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             Some(Ok(bytes)) => (bytes, false),
             None => (Bytes::new(), true),
             Some(Err(Broken)) => {
-                debug!(id:% = x.record.id; "an answer that was given again broke off");
+                debug!(id:% = x.record.context.id; "an answer that was given again broke off");
                 x.failure = Some(Failure::BrokenAnswer);
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }

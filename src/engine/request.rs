@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Endpoint, ErrorKind, LogLimit, Reply, RequestHead, Shortage, run_blocking};
+use plugin_api::{BODIES, Call, Endpoint, ErrorKind, LogLimit, Reply, Request, Shortage, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::ASSUMED_TOKENS;
-use crate::chain::Stop;
+use crate::chain::EarlyExit;
 use crate::dialect;
 use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::failure::{Failure, LATE_BODY};
@@ -92,7 +92,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     x.record.upstream = Some(upstream.name.clone());
     let deadline = x.began + upstream.timeouts.total;
     let demand = Demand {
-        hash_keys: hash_key::of_head(upstream, x.record.client, &session.req_header().headers),
+        hash_keys: hash_key::of_head(upstream, x.record.context.client, &session.req_header().headers),
         tokens: ASSUMED_TOKENS,
         idempotent: x.record.method.is_idempotent(),
     };
@@ -101,9 +101,10 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     client_may_stall(session, x, upstream.timeouts.idle);
     // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the watch keeps the same for both
     session.set_read_timeout(Some(x.snapshot.limits.body_timeout));
-    x.seats = route.chain.seat();
+    x.seats = route.chain.instances();
     x.route = Some(route.clone());
     if !x.seats.is_empty() {
+        x.record.context.route = Some(route.name.clone());
         x.note_endpoint();
         if x.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && x.answer_is_wanted() {
             x.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
@@ -147,7 +148,7 @@ fn check_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
         count_large_head();
         static LARGE: LogLimit = LogLimit::new();
         if let Some(suppressed) = LARGE.pass(()) {
-            let (id, bytes) = (x.record.id, size.bytes);
+            let (id, bytes) = (x.record.context.id, size.bytes);
             info!(id:%, bytes, suppressed; "request head refused: it is larger than max_header");
         }
         x.record.error = Some("head_too_large");
@@ -210,21 +211,21 @@ fn raw_has_content_length(session: &Session) -> bool {
 
 async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
     let head = session.req_header();
-    let mut head = RequestHead {
-        id: x.record.id,
+    let dialect = x.dialect();
+    let mut request = Request {
+        context: &mut x.record.context,
         method: &head.method,
         uri: &head.uri,
         headers: &head.headers,
         host: &x.record.host,
         upstream: x.record.upstream.as_deref().unwrap_or_default(),
-        client: x.record.client,
         endpoint: x.record.endpoint,
-        dialect: x.dialect(),
+        dialect,
         edits: std::mem::take(&mut x.request_edits),
     };
-    let ran = x.seats.request_head(&mut head).await;
-    x.request_edits = head.edits;
-    ran.map_err(|stop| halted(x, stop))
+    let ran = x.seats.on_request(&mut request).await;
+    x.request_edits = request.edits;
+    ran.map_err(|exit| halted(x, exit))
 }
 
 /// Reads the whole body, in the time that the client has for it.
@@ -256,7 +257,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         return Ok(());
     };
     let headers = &session.req_header().headers;
-    let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().thread);
+    let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().conversation);
     if upstream.renames_models && x.present.content_encoding {
         x.sent_headers = headers.clone();
     }
@@ -300,15 +301,15 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     }
     x.record.request_type = Some(call.request_type());
     x.record.thread = call.thread();
+    let mut on_call = Call { context: &mut x.record.context, body: &mut call };
     let ran = tokio::select! {
         biased;
-        ran = x.seats.request_body(&mut call) => ran,
+        ran = x.seats.on_call(&mut on_call) => ran,
         // a plugin may wait for long; nobody waits for a client that has left
         gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
     };
-    x.record.cache = call.cache;
     x.outlive = call.outlive.take();
-    ran.map_err(|stop| halted(x, stop))?;
+    ran.map_err(|exit| halted(x, exit))?;
     x.adds_stream_usage = call.adds_stream_usage();
     if let Some(attempts) = &mut x.attempts {
         attempts.demand().tokens = hash_key::tokens(&call);
@@ -350,7 +351,7 @@ fn no_room(x: &mut Exchange, shortage: Shortage) -> Halt {
 fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
     x.record.error = Some(reason);
     told_of_overload(x, reason);
-    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.record.id);
+    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.record.context.id);
     Halt::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
 }
 
@@ -358,7 +359,7 @@ fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
 fn told_of_overload(x: &Exchange, reason: &'static str) {
     static OVERLOADS: LogLimit<&str> = LogLimit::new();
     if let Some(suppressed) = OVERLOADS.pass(reason) {
-        warn!(id:% = x.record.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
+        warn!(id:% = x.record.context.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
     }
 }
 
@@ -371,13 +372,17 @@ fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
 }
 
 fn refuse(x: &Exchange, kind: ErrorKind, message: &str) -> Halt {
-    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.record.id)))
+    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.record.context.id)))
 }
 
-fn halted(x: &mut Exchange, stop: Stop) -> Halt {
-    match stop {
-        Stop::Answer(reply) => Halt::Answer(reply),
-        Stop::Panic(plugin) => {
+fn halted(x: &mut Exchange, exit: EarlyExit) -> Halt {
+    match exit {
+        EarlyExit::Answer(reply) => Halt::Answer(reply),
+        EarlyExit::Refuse { plugin, refusal } => {
+            (x.record.plugin, x.record.reason) = (Some(plugin), Some(refusal.reason()));
+            Halt::Answer(Box::new(refusal.into_reply(x.dialect(), x.record.context.id)))
+        }
+        EarlyExit::Panic(plugin) => {
             x.snapshot.metrics.plugin_panicked(plugin);
             let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
             Halt::Fail(Failure::PluginPanic, error)

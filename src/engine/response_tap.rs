@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, ResponseHead, shortened};
+use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, Response, shortened};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 use crate::exchange::response_observer::Reading;
@@ -46,7 +46,9 @@ pub fn begin_again(reply: &Reply, x: &mut Exchange) {
 
 /// The batch whose results the request downloads.
 fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
-    let asked = x.record.method == Method::GET && status == StatusCode::OK;
+    let asked = x.record.method == Method::GET
+        && status == StatusCode::OK
+        && x.route.as_ref().is_some_and(|route| route.chain.needs().batch_results);
     batch_of_results(x.path()).filter(|_| asked)
 }
 
@@ -59,7 +61,7 @@ pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
     if found.content && x.record.first_token.is_none() {
         x.record.first_token = Some(x.began.elapsed());
     }
-    let told = found.results.iter().try_for_each(|result| x.seats.batch_result(&x.record, result));
+    let told = found.results.iter().try_for_each(|result| x.seats.on_batch_result(&x.record, result));
     told.map_err(|plugin| panicked(x, plugin))
 }
 
@@ -119,9 +121,11 @@ pub fn filtered(filter: &mut StreamUsageFilter, bytes: &[u8], last: bool) -> Byt
 /// # Errors
 /// That a plugin panicked.
 pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
-    let mut seen = ResponseHead { status: head.status, headers: &head.headers, edits: Default::default() };
-    x.seats.response_head(&mut seen).await.map_err(|plugin| panicked(x, plugin))?;
+    let (status, headers, edits) = (head.status, &head.headers, Default::default());
+    let mut seen = Response { context: &mut x.record.context, status, headers, edits };
+    let ran = x.seats.on_response(&mut seen).await;
     let edits = seen.edits;
+    ran.map_err(|plugin| panicked(x, plugin))?;
     for edit in edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
@@ -142,7 +146,8 @@ pub fn show_chunk(bytes: &Bytes, part: Part, x: &mut Exchange) -> Result<()> {
         return Ok(());
     }
     let (last, complete) = (part == Part::Last, part == Part::Complete);
-    x.seats.response_chunk(&Chunk { bytes, last, complete }).map_err(|plugin| panicked(x, plugin))
+    let mut chunk = Chunk { context: &x.record.context, bytes, last, complete };
+    x.seats.on_chunk(&mut chunk).map_err(|plugin| panicked(x, plugin))
 }
 
 fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {

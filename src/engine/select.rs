@@ -59,7 +59,7 @@ fn connect(session: &mut Session, x: &mut Exchange, now: Instant) -> Result<Box<
     let mut peer = x.snapshot.peers[upstream.index].peer(upstream, lease, attempts.time_left(now), x.carriage);
     if attempts.wants_fresh_connection() {
         // a key of its own, so that no kept connection is taken
-        peer.group_key = peer.group_key.wrapping_add(x.record.id.as_u64_pair().1);
+        peer.group_key = peer.group_key.wrapping_add(x.record.context.id.as_u64_pair().1);
     }
     if attempts.is_http1_only() {
         peer.options.set_http_version(1, 1);

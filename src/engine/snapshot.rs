@@ -17,7 +17,7 @@ use crate::exchange::upstream::Upstream;
 use crate::health::{Check, CheckTarget, Checks};
 use crate::memory::Sizes;
 use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
-use crate::plugins::{self, PluginEntry, Site};
+use crate::plugins::{self, PluginEntry, PluginShared};
 use crate::routes::{HostPattern, OnClientGone, Router};
 
 use super::upstream::Peers;
@@ -53,6 +53,8 @@ pub struct Snapshot {
 
 /// Where a route leads, and what happens on the way.
 pub struct Route {
+    /// Its name in records and logs.
+    pub name: Arc<str>,
     /// Its plugins.
     pub chain: Chain,
     /// Its upstream.
@@ -91,7 +93,7 @@ pub struct Lasting {
     /// Their health checks.
     pub checks: Checks,
     /// What plugins keep.
-    pub plugins: plugins::Lasting,
+    pub plugins: PluginShared,
 }
 
 impl Snapshot {
@@ -113,17 +115,17 @@ impl Snapshot {
             in_order.push(upstream);
         }
         let mut routes = Vec::with_capacity(config.routes.len());
-        let site = Site { base, lasting: &lasting.plugins };
         for (index, route) in config.routes.iter().enumerate() {
             let upstream = upstreams
                 .get(route.upstream.as_str())
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins = entries.iter().filter_map(|entry| entry.install(&site).transpose());
+            let plugins = entries.iter().filter_map(|entry| entry.build(base, &lasting.plugins).transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
-            let plugins = plugins.map_err(|error| (route.at, format!("routes[{index}].plugins"), error))?;
+            let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
             routes.push(Arc::new(Route {
+                name: route.label().into(),
                 chain: Chain::new(plugins),
                 upstream: upstream.clone(),
                 on_client_gone: route.on_client_gone,
@@ -135,7 +137,7 @@ impl Snapshot {
             router: Router::new(config.routes.iter().map(|route| &**route)),
             subrequests: routes
                 .iter()
-                .any(|route| route.on_client_gone == OnClientGone::Drain || route.chain.needs().outlive),
+                .any(|route| route.on_client_gone == OnClientGone::Drain || route.chain.needs().detach),
             routes,
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
@@ -152,16 +154,16 @@ impl Snapshot {
             admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
             access_log,
             metrics: metrics.clone(),
-            models: ModelNames::new(model_names(config), plugins::priced_model),
+            models: ModelNames::new(model_names(config), plugins::known_model),
             _alive: metrics.snapshot_alive(),
         })
     }
 
     /// Tells its upstreams and plugins that it is at work: nothing can keep it from that any more.
-    pub fn in_force(&self) {
+    pub fn activate(&self) {
         self.sizes.apply();
         self.upstreams.iter().for_each(|upstream| upstream.pool.activate());
-        self.routes.iter().for_each(|route| route.chain.in_force());
+        self.routes.iter().for_each(|route| route.chain.activate());
     }
 
     /// Every server, to be checked as its upstream says; none that is `down`.

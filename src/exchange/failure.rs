@@ -304,7 +304,7 @@ impl Failure {
     pub fn log(self, record: &Record) {
         static FAILURES: LogLimit<Kind> = LogLimit::new();
         let Row { word: error, hint, log, .. } = self.row();
-        let (id, attempts) = (record.id, record.attempts);
+        let (id, attempts) = (record.context.id, record.attempts);
         let (upstream, server) = (record.upstream.as_deref().unwrap_or("-"), record.server.as_deref().unwrap_or("-"));
         match log {
             Log::Debug => debug!(id:%, error; "{hint}"),

@@ -221,3 +221,26 @@ fn events_are_counted_by_what_they_befell() {
     let shown = shown(&metrics);
     assert!(shown.contains("tollgate_build_info{version=\"") && shown.contains("process_resident_memory_bytes "));
 }
+
+#[test]
+fn a_refusal_is_counted_by_its_plugin_and_its_reason() {
+    let metrics = Metrics::new();
+    let refused = |reason| Record {
+        plugin: Some("max_tokens"),
+        reason: Some(reason),
+        ..record(Method::POST, Some(400), None, Outcome::Refused)
+    };
+    for reason in ["too_high", "too_high", "unreadable"] {
+        metrics.request_finished("a.com", &none_known(), &refused(reason));
+    }
+    metrics.request_finished("a.com", &none_known(), &record(Method::POST, Some(404), None, Outcome::Refused));
+    let text = String::from_utf8(metrics.render(&[], &[])).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("tollgate_refusals_total{")).collect();
+    assert_eq!(
+        lines,
+        [
+            "tollgate_refusals_total{plugin=\"max_tokens\",reason=\"too_high\"} 2",
+            "tollgate_refusals_total{plugin=\"max_tokens\",reason=\"unreadable\"} 1",
+        ]
+    );
+}

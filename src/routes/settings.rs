@@ -31,6 +31,16 @@ pub struct RouteSettings {
     pub on_client_gone: OnClientGone,
 }
 
+impl RouteSettings {
+    /// The name of the route in records and logs: its first host and its first path.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let host = self.hosts.first().cloned().map(String::from).unwrap_or_default();
+        let path = self.paths.first().cloned().map_or_else(|| "/".to_owned(), String::from);
+        host + &path
+    }
+}
+
 /// What becomes of an upstream call whose client has left before it had its whole answer. One that leaves once it has the
 /// event that ends a stream (`message_stop`, `[DONE]`, `response.completed`) has it, where the route reads answers; the server
 /// then has a second to end its side, so that its connection stays usable.

@@ -92,7 +92,7 @@ impl Running {
             fixed,
         };
         running.open(prepared)?;
-        running.snapshot.load().in_force();
+        running.snapshot.load().activate();
         Ok(running)
     }
 
@@ -136,7 +136,7 @@ impl Running {
         self.lasting.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
-        self.snapshot.load().in_force();
+        self.snapshot.load().activate();
         self.lasting.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);

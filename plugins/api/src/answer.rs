@@ -54,32 +54,6 @@ pub enum AnswerState {
     Unrecognized,
 }
 
-/// What a cache did for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CacheStatus {
-    /// It had the answer.
-    Hit,
-    /// It had none; the upstream was asked.
-    Miss,
-    /// The answer to another caller's same call, under way at the time, served this one too.
-    Coalesced,
-    /// A rule, or the client, kept it out.
-    Bypass,
-}
-
-impl CacheStatus {
-    /// The word for it in the ledger; in capitals it is the value of `x-cache`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Coalesced => "coalesced",
-            Self::Bypass => "bypass",
-        }
-    }
-}
-
 /// What a call is for, in the three words that Claude Nexus has for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RequestType {

@@ -7,11 +7,20 @@ mod stream_usage;
 
 use bytes::Bytes;
 
-use crate::{CacheStatus, Dialect, Endpoint, RequestType, Thread};
+use crate::{Context, Dialect, Endpoint, RequestType, Thread};
 
 pub use edit::Edit;
 pub use facts::{Asked, CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 pub use outlive::Outlive;
+
+/// A call to a model, as [`on_call`](crate::Plugin::on_call) sees it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What every hook knows of it.
+    pub context: &'a mut Context,
+    /// Its body, with the facts read from it.
+    pub body: &'a mut ModelCall,
+}
 
 /// A call (or a batch of calls) whose whole body has been read.
 ///
@@ -26,8 +35,6 @@ pub struct ModelCall {
     reading: Reading,
     adds_stream_usage: bool,
     thread: Option<Thread>,
-    /// What a cache does for it; the exchange's record tells.
-    pub cache: Option<CacheStatus>,
     /// Who else waits for its answer than its own client.
     pub outlive: Option<Outlive>,
 }
@@ -49,16 +56,7 @@ impl ModelCall {
     #[must_use]
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: Reading) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
-        Self {
-            endpoint,
-            sent: Some(sent),
-            text,
-            reading,
-            adds_stream_usage: false,
-            thread: None,
-            cache: None,
-            outlive: None,
-        }
+        Self { endpoint, sent: Some(sent), text, reading, adds_stream_usage: false, thread: None, outlive: None }
     }
 
     /// The endpoint it was sent to.
@@ -110,7 +108,7 @@ impl ModelCall {
         self
     }
 
-    /// Its place in a conversation, where a plugin [follows threads](crate::Plugin::FOLLOWS_THREADS).
+    /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
     #[must_use]
     pub fn thread(&self) -> Option<Thread> {
         self.thread

@@ -29,6 +29,7 @@ impl Dialect {
     pub fn error_type(self, status: StatusCode) -> &'static str {
         match (self, status.as_u16()) {
             (Self::Anthropic, 401) => "authentication_error",
+            (Self::Anthropic, 402) => "billing_error",
             (Self::Anthropic, 403) => "permission_error",
             (Self::Anthropic, 404) => "not_found_error",
             (Self::Anthropic, 408 | 504) => "timeout_error",
@@ -36,6 +37,7 @@ impl Dialect {
             (Self::Anthropic, 429) => "rate_limit_error",
             (Self::Anthropic, 529) => "overloaded_error",
             (Self::Anthropic, 500..) => "api_error",
+            (Self::OpenAi, 402) => "insufficient_quota",
             (Self::OpenAi, 429) => "requests",
             (Self::OpenAi, 500..) => "server_error",
             (Self::Anthropic | Self::OpenAi, _) => "invalid_request_error",

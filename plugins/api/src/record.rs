@@ -1,20 +1,19 @@
-//! What became of an exchange, as `log` sees it.
+//! What is known of a request when its last byte is about to be written, and when it is over.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, CacheStatus, Endpoint, RequestType, Thread};
+use crate::{Answer, Context, Endpoint, RequestType, Thread};
 
 /// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
 /// [`shortened`](crate::shortened) before they come here.
 #[derive(Debug)]
 pub struct Record {
-    /// The exchange's own id, a `UUIDv7`.
-    pub id: Uuid,
+    /// What every hook knows of it: its id, its route, its client, who calls.
+    pub context: Context,
     /// When its head had been read.
     pub started: SystemTime,
     /// The method.
@@ -23,8 +22,6 @@ pub struct Record {
     pub path: String,
     /// The host asked for, as the client wrote it, without the port.
     pub host: String,
-    /// The peer's address.
-    pub client: Option<IpAddr>,
     /// The endpoint, where it was a call to a model.
     pub endpoint: Option<Endpoint>,
     /// The model asked for, where the body was read and named one.
@@ -33,10 +30,8 @@ pub struct Record {
     pub streaming: Option<bool>,
     /// What it was for, where the body was read.
     pub request_type: Option<RequestType>,
-    /// Its place in a conversation, where a plugin [follows threads](crate::Plugin::FOLLOWS_THREADS).
+    /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
     pub thread: Option<Thread>,
-    /// What a cache did for it, where there is one.
-    pub cache: Option<CacheStatus>,
     /// The upstream's name in the YAML.
     pub upstream: Option<Arc<str>>,
     /// The server of the last attempt, as the YAML writes its address.
@@ -49,7 +44,11 @@ pub struct Record {
     pub outcome: Outcome,
     /// What went wrong, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing did.
     pub error: Option<&'static str>,
-    /// The type that the error object gives which the client is answered with; `None` where that is not made here.
+    /// The plugin that refused the request; `None` where none did.
+    pub plugin: Option<&'static str>,
+    /// Why it did, in its own word; see [`Refusal`](crate::Refusal).
+    pub reason: Option<&'static str>,
+    /// The type in the error object that the client is answered with; `None` where that is not made here.
     pub error_type: Option<&'static str>,
     /// Bytes of the request's body read from the client.
     pub request_bytes: u64,
@@ -58,9 +57,9 @@ pub struct Record {
     /// From the head of the request to the head of the upstream's response.
     pub first_byte: Option<Duration>,
     /// From the head of the request to the first piece of a stream that carries content, where a plugin
-    /// [reads answers](crate::Plugin::READS_ANSWER).
+    /// [needs answers](crate::Needs::answer).
     pub first_token: Option<Duration>,
-    /// What the upstream's answer said of itself, where a plugin [reads answers](crate::Plugin::READS_ANSWER).
+    /// What the upstream's answer said of itself, where a plugin [needs answers](crate::Needs::answer).
     pub answer: Option<Answer>,
     /// What the answer said that a plugin gave again in the upstream's place: nothing of it is billed.
     pub saved: Option<Answer>,
@@ -75,24 +74,24 @@ impl Record {
     #[must_use]
     pub fn begun(id: Uuid, started: SystemTime) -> Self {
         Self {
-            id,
+            context: Context::new(id),
             started,
             method: Method::GET,
             path: String::new(),
             host: String::new(),
-            client: None,
             endpoint: None,
             model: None,
             streaming: None,
             request_type: None,
             thread: None,
-            cache: None,
             upstream: None,
             server: None,
             attempts: 0,
             status: None,
             outcome: Outcome::Aborted,
             error: None,
+            plugin: None,
+            reason: None,
             error_type: None,
             request_bytes: 0,
             response_bytes: 0,

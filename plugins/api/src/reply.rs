@@ -99,6 +99,12 @@ impl Reply {
 pub enum ErrorKind {
     /// 400: the request itself is wrong.
     InvalidRequest,
+    /// 401: the caller does not say who it is, or not credibly.
+    Unauthenticated,
+    /// 402: what the caller may spend is spent.
+    PaymentRequired,
+    /// 403: the caller may not.
+    Forbidden,
     /// 404: no route leads anywhere.
     NotFound,
     /// 408: the client did not send its request in time.
@@ -127,6 +133,9 @@ impl ErrorKind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -140,7 +149,7 @@ impl ErrorKind {
     }
 
     /// The type that an error object of a dialect gives.
-    fn type_in(self, dialect: Dialect) -> &'static str {
+    pub(crate) fn type_in(self, dialect: Dialect) -> &'static str {
         match (self, dialect) {
             (Self::Overloaded, Dialect::Anthropic) => "overloaded_error",
             _ => dialect.error_type(self.status()),
@@ -150,6 +159,9 @@ impl ErrorKind {
     fn openai_code(self) -> Option<&'static str> {
         match self {
             Self::InvalidRequest | Self::Internal => None,
+            Self::Unauthenticated => Some("invalid_api_key"),
+            Self::PaymentRequired => Some("insufficient_quota"),
+            Self::Forbidden => Some("permission_denied"),
             Self::NotFound => Some("not_found"),
             Self::RequestTimeout => Some("request_timeout"),
             Self::TooLarge => Some("request_too_large"),
@@ -164,7 +176,14 @@ impl ErrorKind {
 
     fn retry_can_help(self) -> bool {
         match self {
-            Self::InvalidRequest | Self::NotFound | Self::TooLarge | Self::HeadTooLarge | Self::Internal => false,
+            Self::InvalidRequest
+            | Self::Unauthenticated
+            | Self::PaymentRequired
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::TooLarge
+            | Self::HeadTooLarge
+            | Self::Internal => false,
             Self::RequestTimeout
             | Self::TooManyRequests
             | Self::BadGateway

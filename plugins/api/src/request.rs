@@ -1,17 +1,14 @@
 //! What a plugin sees of a request before its body.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, Method, Uri};
-use uuid::Uuid;
 
-use crate::{Dialect, Endpoint, HeaderEdits};
+use crate::{Context, Dialect, Endpoint, HeaderEdits};
 
 /// The head of a request.
 #[derive(Debug)]
-pub struct RequestHead<'a> {
-    /// The exchange's own id, a `UUIDv7`: the key of its row in every log.
-    pub id: Uuid,
+pub struct Request<'a> {
+    /// What every hook knows of it.
+    pub context: &'a mut Context,
     /// The method.
     pub method: &'a Method,
     /// The target as the client wrote it: path and query.
@@ -22,8 +19,6 @@ pub struct RequestHead<'a> {
     pub host: &'a str,
     /// The name of the upstream that the route leads to.
     pub upstream: &'a str,
-    /// The peer's address; none where it has none (a Unix socket).
-    pub client: Option<IpAddr>,
     /// The endpoint, where the request is a call to a model.
     pub endpoint: Option<Endpoint>,
     /// The dialect in which an answer is expected.

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::HeaderEdits;
+use crate::{Context, HeaderEdits};
 
 /// The head of the response that is about to be sent.
 #[derive(Debug)]
-pub struct ResponseHead<'a> {
+pub struct Response<'a> {
+    /// What every hook knows of the request.
+    pub context: &'a mut Context,
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -19,6 +21,8 @@ pub struct ResponseHead<'a> {
 /// Bytes of the response's body, as they came: cut anywhere, encoded as the `content-encoding` says.
 #[derive(Debug)]
 pub struct Chunk<'a> {
+    /// What every hook knows of the request.
+    pub context: &'a Context,
     /// The bytes, which may be none at the end.
     pub bytes: &'a Bytes,
     /// Whether the body is complete with them. A broken body never says so.

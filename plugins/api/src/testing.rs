@@ -7,13 +7,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    Asked, CallFacts, Endpoint, HeaderEdits, ModelCall, Reading, RequestHead, ThinkingBudget, TokenField, TokenLimit,
+    Asked, CallFacts, Context, Endpoint, HeaderEdits, ModelCall, Reading, Request, ThinkingBudget, TokenField,
+    TokenLimit,
 };
 
-/// The id of every [`TestRequest`].
+/// The id of every [`context`] here.
 pub const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 
-/// What a [`RequestHead`] is borrowed from: a POST to an endpoint, with the id [`ID`].
+/// A fresh context, with the id [`ID`].
+#[must_use]
+pub fn context() -> Context {
+    Context::new(ID)
+}
+
+/// What a [`Request`] is borrowed from: a POST to an endpoint.
 #[derive(Debug)]
 pub struct TestRequest {
     endpoint: Endpoint,
@@ -51,17 +58,22 @@ impl TestRequest {
         self
     }
 
+    /// Its headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Its head, as a plugin sees it.
     #[must_use]
-    pub fn head(&self) -> RequestHead<'_> {
-        RequestHead {
-            id: ID,
+    pub fn request<'a>(&'a self, context: &'a mut Context) -> Request<'a> {
+        Request {
+            context,
             method: &self.method,
             uri: &self.uri,
             headers: &self.headers,
             host: "test.example",
             upstream: "test",
-            client: None,
             endpoint: Some(self.endpoint),
             dialect: self.endpoint.dialect(),
             edits: HeaderEdits::default(),

@@ -4,7 +4,7 @@
 use plugin_api::http::HeaderMap;
 use plugin_api::{CallFacts, Edit, ThinkingBudget};
 
-use crate::refusal::Refusal;
+use crate::refusal::Denial;
 
 /// The smallest budget that the APIs take, in tokens.
 const SMALLEST: u64 = 1024;
@@ -27,14 +27,14 @@ pub(crate) fn fit(
     after: u64,
     interleaved: bool,
     edits: &mut Vec<Edit>,
-) -> Result<(), Refusal> {
+) -> Result<(), Denial> {
     if interleaved && call.tools {
         return Ok(());
     }
     for budget in call.thinking_budgets.iter().filter(|budget| (after..before).contains(&budget.tokens)) {
         let lowered = after.saturating_sub(1);
         if lowered < SMALLEST {
-            return Err(Refusal::no_room(call, budget, after));
+            return Err(Denial::no_room(call, budget, after));
         }
         edits.push(Edit::lower_budget(budget, lowered));
     }

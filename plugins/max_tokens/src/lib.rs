@@ -7,14 +7,14 @@ mod refusal;
 
 use indexmap::IndexMap;
 use plugin_api::{
-    Asked, CallFacts, Dialect, Edit, Endpoint, Flow, ModelCall, Plugin, Reading, RequestHead, TokenField, Uuid,
-    async_trait,
+    Asked, BuildContext, Call, CallFacts, ConfigProblem, Dialect, Edit, Endpoint, Flow, ModelCall, Needs, Plugin,
+    Reading, Request, TokenField,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use limits::Limits;
-use refusal::Refusal;
+use refusal::Denial;
 
 /// How many tokens a call may ask for.
 ///
@@ -96,30 +96,6 @@ pub enum ErrorFormat {
     Plain,
 }
 
-impl Config {
-    /// The plugin with these settings.
-    ///
-    /// # Errors
-    /// What in them makes no sense together.
-    pub fn build(&self) -> Result<MaxTokens, String> {
-        if self.limit.is_none() && self.models.is_empty() && self.default.is_none() {
-            return Err("none of `limit`, `models` and `default` is given, so there is nothing to hold calls to".into());
-        }
-        if let (Some(default), Some(limit)) = (self.default, self.limit)
-            && default > limit
-        {
-            return Err(format!("`default` is {default}, above `limit`, which is {limit}"));
-        }
-        Ok(MaxTokens {
-            limits: Limits::new(&self.models, self.limit)?,
-            mode: self.mode,
-            default: self.default,
-            chat_name: self.default_as,
-            format: self.error_format,
-        })
-    }
-}
-
 /// The plugin.
 #[derive(Debug)]
 pub struct MaxTokens {
@@ -130,41 +106,70 @@ pub struct MaxTokens {
     format: ErrorFormat,
 }
 
-/// What is remembered of a request.
+/// What the head of a request says of its thinking.
 #[derive(Debug, Default)]
 pub struct Head {
-    /// The exchange's id.
-    id: Uuid,
     interleaves: bool,
 }
 
-#[async_trait]
 impl Plugin for MaxTokens {
     const NAME: &'static str = "max_tokens";
-    const READS_BODY: bool = true;
+    const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+    type Config = Config;
+    type Shared = ();
     type State = Head;
 
-    async fn request_head(&self, kept: &mut Head, head: &mut RequestHead<'_>) -> Flow {
-        *kept = Head { id: head.id, interleaves: budget::interleaves(head.headers) };
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        Self::new(config).map(drop)
+    }
+
+    fn model_names(config: &Config) -> Vec<&str> {
+        config.models.keys().map(String::as_str).collect()
+    }
+
+    fn build(config: &Config, _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
+        Self::new(config)
+    }
+
+    async fn on_request(&self, head: &mut Head, request: &mut Request<'_>) -> Flow {
+        head.interleaves = budget::interleaves(request.headers);
         Flow::Continue
     }
 
-    async fn request_body(&self, head: &mut Head, call: &mut ModelCall) -> Flow {
-        match self.examine(call, head.interleaves) {
+    async fn on_call(&self, head: &mut Head, call: &mut Call<'_>) -> Flow {
+        match self.examine(call.body, head.interleaves) {
             Ok(edits) => {
-                call.edit(edits);
+                call.body.edit(edits);
                 Flow::Continue
             }
-            Err(refusal) => Flow::Answer(refusal.reply(self.format, call.dialect(), head.id)),
+            Err(denial) => denial.refusal(self.format).into(),
         }
     }
 }
 
 impl MaxTokens {
+    fn new(config: &Config) -> Result<Self, ConfigProblem> {
+        if config.limit.is_none() && config.models.is_empty() && config.default.is_none() {
+            return Err("none of `limit`, `models` and `default` is given, so there is nothing to hold calls to".into());
+        }
+        if let (Some(default), Some(limit)) = (config.default, config.limit)
+            && default > limit
+        {
+            return Err(format!("`default` is {default}, above `limit`, which is {limit}").into());
+        }
+        Ok(Self {
+            limits: Limits::new(&config.models, config.limit)?,
+            mode: config.mode,
+            default: config.default,
+            chat_name: config.default_as,
+            format: config.error_format,
+        })
+    }
+
     /// What must change in the body for it to pass.
-    fn examine(&self, body: &ModelCall, interleaves: bool) -> Result<Vec<Edit>, Refusal> {
+    fn examine(&self, body: &ModelCall, interleaves: bool) -> Result<Vec<Edit>, Denial> {
         if let Reading::Unreadable(reason) = body.reading() {
-            return Err(Refusal::Unreadable(reason.clone()));
+            return Err(Denial::Unreadable(reason.clone()));
         }
         let mut edits = Vec::new();
         for call in body.calls() {
@@ -185,13 +190,13 @@ impl MaxTokens {
         most: Option<u64>,
         interleaves: bool,
         edits: &mut Vec<Edit>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Denial> {
         let mut highest = None;
         for limit in &call.token_limits {
             match (limit.asked, most) {
                 (Asked::Tokens(asked), Some(most)) if asked > most => {
                     if self.mode == Mode::Reject || most < fewest(body.endpoint()) {
-                        return Err(Refusal::too_high(body, call, limit, most));
+                        return Err(Denial::too_high(body, call, limit, most));
                     }
                     highest = highest.max(Some(asked));
                     edits.push(Edit::replace(limit, most));
@@ -199,7 +204,7 @@ impl MaxTokens {
                 (Asked::Tokens(_), _) => {}
                 // the types of OpenAI's SDKs allow it, and it means the same as nothing
                 (Asked::Null, _) if body.dialect() == Dialect::OpenAi => {}
-                (Asked::Null | Asked::NotANumber, _) => return Err(Refusal::not_a_number(call, limit)),
+                (Asked::Null | Asked::NotANumber, _) => return Err(Denial::not_a_number(call, limit)),
             }
         }
         match highest.zip(most) {
@@ -220,7 +225,7 @@ impl MaxTokens {
         default: u64,
         most: u64,
         edits: &mut Vec<Edit>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Denial> {
         let endpoint = body.endpoint();
         let read = || call.token_limits.iter().rev().filter(|limit| limit.exact && limit.field.is_read_at(endpoint));
         let numbered = read().find(|limit| limit.asked != Asked::Null);
@@ -231,7 +236,7 @@ impl MaxTokens {
         let Some(own) = TokenField::of(endpoint) else { return Ok(()) };
         let tokens = default.saturating_add(budget::largest(call)).max(fewest(endpoint)).min(most);
         if tokens < fewest(endpoint) {
-            return Err(Refusal::too_few(call, own, tokens, fewest(endpoint)));
+            return Err(Denial::too_few(call, own, tokens, fewest(endpoint)));
         }
         match field {
             None => {

@@ -1,7 +1,6 @@
 //! Why a call is refused, in the words and the form that the caller gets.
 
-use plugin_api::http::StatusCode;
-use plugin_api::{CallFacts, Dialect, ErrorKind, ModelCall, Reply, ThinkingBudget, TokenField, TokenLimit, Uuid};
+use plugin_api::{CallFacts, ModelCall, Refusal, RefusalKind, ThinkingBudget, TokenField, TokenLimit};
 use serde::Serialize;
 
 use crate::ErrorFormat;
@@ -11,7 +10,7 @@ const LONGEST_QUOTE: usize = 32;
 
 /// Why a call is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum Denial {
     /// It asks for more tokens than allowed.
     TooHigh {
         /// The number as the caller wrote it, and where, if there is more to say than `max_tokens`.
@@ -27,7 +26,7 @@ pub(crate) enum Refusal {
     Unreadable(String),
 }
 
-impl Refusal {
+impl Denial {
     pub(crate) fn too_high(body: &ModelCall, call: &CallFacts, limit: &TokenLimit, most: u64) -> Self {
         let number = body.text().get(limit.at.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let number = number.filter(|number| number.len() <= LONGEST_QUOTE).unwrap_or("a number of many digits");
@@ -56,11 +55,22 @@ impl Refusal {
         Self::NoRoom(format!("{place} must be at least {fewest}, and no more than {most} tokens are allowed"))
     }
 
-    /// The answer that the caller gets.
-    pub(crate) fn reply(&self, format: ErrorFormat, dialect: Dialect, id: Uuid) -> Reply {
+    /// What the gateway makes the caller's answer of.
+    pub(crate) fn refusal(&self, format: ErrorFormat) -> Refusal {
+        let refusal = Refusal::new(RefusalKind::InvalidRequest, self.reason(), self.message());
         match format {
-            ErrorFormat::Dialect => Reply::error(dialect, ErrorKind::InvalidRequest, &self.message(), id),
-            ErrorFormat::Plain => self.plain(),
+            ErrorFormat::Dialect => refusal,
+            ErrorFormat::Plain => refusal.with_body(self.plain()),
+        }
+    }
+
+    /// The word for it in the record, in metrics and in logs.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::TooHigh { .. } => "too_high",
+            Self::NotANumber(_) => "not_a_number",
+            Self::NoRoom(_) => "no_room",
+            Self::Unreadable(_) => "unreadable",
         }
     }
 
@@ -75,14 +85,13 @@ impl Refusal {
         }
     }
 
-    fn plain(&self) -> Reply {
+    fn plain(&self) -> String {
         let (error, message) = match self {
             Self::TooHigh { most, .. } => ("max_tokens too high", format!("Maximum allowed tokens is {most}")),
             Self::NoRoom(_) => ("max_tokens too high", self.message()),
             Self::NotANumber(_) | Self::Unreadable(_) => ("max_tokens invalid", self.message()),
         };
-        let body = serde_json::to_string(&Plain { error, message }).unwrap_or_default();
-        Reply::json(StatusCode::BAD_REQUEST, body).not_to_be_retried()
+        serde_json::to_string(&Plain { error, message }).unwrap_or_default()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use plugin_api::http::StatusCode;
 use plugin_api::http::header::CONTENT_TYPE;
-use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call, unreadable};
-use plugin_api::{Asked, Endpoint, Flow, ModelCall, Plugin, Reply, TokenField};
+use plugin_api::testing::{ID, TestCall, TestRequest, batch, context, not_a_call, unreadable};
+use plugin_api::{Asked, Call, Endpoint, Flow, ModelCall, Plugin, Refusal, TokenField};
 
 use super::{ChatName, Config, ErrorFormat, Head, MaxTokens, Mode};
 
@@ -12,27 +12,30 @@ const PLAIN: &str = r#"{"error":"max_tokens too high","message":"Maximum allowed
 fn plugin(change: impl FnOnce(&mut Config)) -> MaxTokens {
     let mut config = Config { limit: Some(4000), ..Config::default() };
     change(&mut config);
-    config.build().unwrap()
+    MaxTokens::new(&config).unwrap()
 }
 
-/// Runs the phases of a request; the refusal, if there is one.
-async fn run(plugin: &MaxTokens, call: &mut ModelCall) -> Option<Reply> {
+/// Runs the hooks of a request; the refusal, if there is one.
+async fn run(plugin: &MaxTokens, call: &mut ModelCall) -> Option<Refusal> {
     run_with(plugin, call, "").await
 }
 
 /// The same for a client that names these betas.
-async fn run_with(plugin: &MaxTokens, call: &mut ModelCall, betas: &'static str) -> Option<Reply> {
-    let mut state = Head::default();
-    let request = TestRequest::to(call.endpoint()).header("anthropic-beta", betas);
-    assert!(matches!(plugin.request_head(&mut state, &mut request.head()).await, Flow::Continue));
-    match plugin.request_body(&mut state, call).await {
+async fn run_with(plugin: &MaxTokens, body: &mut ModelCall, betas: &'static str) -> Option<Refusal> {
+    let (mut state, mut context) = (Head::default(), context());
+    let request = TestRequest::to(body.endpoint()).header("anthropic-beta", betas);
+    assert!(matches!(plugin.on_request(&mut state, &mut request.request(&mut context)).await, Flow::Continue));
+    match plugin.on_call(&mut state, &mut Call { context: &mut context, body }).await {
         Flow::Continue => None,
-        Flow::Answer(reply) => Some(reply),
+        Flow::Refuse(refusal) => Some(*refusal),
+        Flow::Answer(reply) => panic!("{reply:?}"),
     }
 }
 
 async fn refused(plugin: &MaxTokens, mut call: ModelCall) -> String {
-    let reply = run(plugin, &mut call).await.expect("refused");
+    let refusal = run(plugin, &mut call).await.expect("refused");
+    assert!(["too_high", "not_a_number", "no_room", "unreadable"].contains(&refusal.reason()));
+    let reply = refusal.into_reply(call.dialect(), ID);
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
     assert_eq!(reply.headers["x-should-retry"], "false");
@@ -311,13 +314,14 @@ async fn a_model_has_its_own_limit_and_a_second_model_does_not_raise_it() {
 
 #[test]
 fn settings_that_make_no_sense_are_errors() {
-    let error = Config::default().build().unwrap_err();
+    let check = |config: &Config| MaxTokens::check(config).map_err(String::from);
+    let error = check(&Config::default()).unwrap_err();
     assert!(error.contains("`limit`, `models` and `default`"), "{error}");
-    let error = Config { limit: Some(4000), default: Some(5000), ..Config::default() }.build().unwrap_err();
+    let error = check(&Config { limit: Some(4000), default: Some(5000), ..Config::default() }).unwrap_err();
     assert_eq!(error, "`default` is 5000, above `limit`, which is 4000");
     let models = [("*".to_owned(), 1), ("gpt-*".to_owned(), 2)].into();
-    assert!(Config { models, ..Config::default() }.build().is_err());
-    assert!(Config { limit: Some(0), default: Some(0), ..Config::default() }.build().is_ok());
+    assert!(check(&Config { models, ..Config::default() }).is_err());
+    assert!(check(&Config { limit: Some(0), default: Some(0), ..Config::default() }).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
-use plugin_api::{Endpoint, LONGEST_TEXT, RequestHead, Uuid, api_key, fingerprint, is_credential, shortened};
+use plugin_api::{Endpoint, LONGEST_TEXT, Request, api_key, fingerprint, is_credential, shortened};
 
 use crate::bypass::Bypass;
 use crate::canonical::Digest;
@@ -18,8 +18,6 @@ pub(crate) struct Key(pub(crate) [u8; 32]);
 /// A call whose head has come.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// The exchange's id.
-    pub(crate) id: Uuid,
     /// What the client says of caching.
     pub(crate) control: Control,
     /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or what stands
@@ -40,7 +38,7 @@ impl Asked {
     /// # Errors
     /// What keeps the call out of the cache.
     pub(crate) fn of(
-        head: &RequestHead<'_>,
+        head: &Request<'_>,
         endpoint: Endpoint,
         scope: &Scope,
         vary: &[HeaderName],
@@ -58,7 +56,7 @@ impl Asked {
         part(&mut hasher, endpoint.as_str().as_bytes());
         encodings(head.headers, &mut hasher);
         headers(head.headers, vary, &mut hasher);
-        Ok(Self { id: head.id, control, tenant, endpoint, upstream: head.upstream.into(), hasher })
+        Ok(Self { control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
 
     /// The key of the call with this digest. Where a plugin asked for usage that the client does not

@@ -4,8 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::ResponseCache;
+use plugin_api::AdminRoute;
+use prometheus::core::Collector;
+
 use crate::asked::tenant_name;
+use crate::collector::CacheCollector;
 use crate::entry::Entry;
 use crate::figures::Figures;
 use crate::flights::Flights;
@@ -13,6 +16,7 @@ use crate::memory::{Bounds, Memory};
 use crate::purges::{Purge, Purges};
 use crate::settings::{Config, RedisConfig};
 use crate::shared::{Shared, Untold};
+use crate::{ResponseCache, admin};
 
 /// What the caches keep beyond one configuration.
 #[derive(Debug)]
@@ -29,19 +33,17 @@ pub struct Caches {
 
 /// What became of a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purged {
+pub(crate) struct Purged {
     /// How many answers went from this gateway's memory.
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// Whether Redis, and with it the other gateways, has been told; `None` where no Redis is shared. If not, it will be
     /// told as soon as it answers again.
-    pub told: Option<bool>,
+    pub(crate) told: Option<bool>,
 }
 
-impl Caches {
-    /// Nothing kept yet.
-    #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
             figures: Arc::new(Figures::new()),
             flights: Arc::default(),
             memories: Mutex::default(),
@@ -49,14 +51,26 @@ impl Caches {
             untold: Mutex::default(),
             purges: Mutex::default(),
             used: AtomicBool::new(false),
-        })
+        }
+    }
+}
+
+impl plugin_api::Shared for Caches {
+    fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(CacheCollector::new(self))]
     }
 
+    fn admin_routes(self: &Arc<Self>) -> Vec<AdminRoute> {
+        vec![admin::purge(self)]
+    }
+}
+
+impl Caches {
     /// The cache with these settings, which finds again what others like it have kept.
     ///
     /// # Errors
     /// What is wrong with the settings.
-    pub fn install(self: &Arc<Self>, config: &Config) -> Result<ResponseCache, String> {
+    pub(crate) fn install(self: &Arc<Self>, config: &Config) -> Result<ResponseCache, String> {
         config.check()?;
         self.used.store(true, Ordering::Relaxed);
         let memory = self.memory((&config.memory).into());
@@ -66,7 +80,7 @@ impl Caches {
 
     /// Removes answers everywhere: here at once, and with those that are under way; by way of Redis on the other
     /// gateways, too.
-    pub async fn purge(&self, mut purge: Purge) -> Purged {
+    pub(crate) async fn purge(&self, mut purge: Purge) -> Purged {
         purge.tenant = purge.tenant.map(|tenant| tenant_name(&tenant).into_owned());
         let entries = self.purge_memory(&purge);
         let shared: Vec<_> = lock(&self.redis).iter().filter_map(|(_, shared)| shared.upgrade()).collect();

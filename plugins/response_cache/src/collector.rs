@@ -10,15 +10,14 @@ use crate::figures::Figures;
 
 /// Shows the figures, and reads the gauges off the caches.
 #[derive(Debug)]
-pub struct CacheCollector {
+pub(crate) struct CacheCollector {
     figures: Arc<Figures>,
     caches: Weak<Caches>,
 }
 
 impl CacheCollector {
     /// The figures of these caches.
-    #[must_use]
-    pub fn new(caches: &Arc<Caches>) -> Self {
+    pub(crate) fn new(caches: &Arc<Caches>) -> Self {
         Self { figures: caches.figures.clone(), caches: Arc::downgrade(caches) }
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{AGE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use plugin_api::{Answer, Body, CacheStatus, Dialect, Iteration, Outcome, Reply, Uuid};
+use plugin_api::{Answer, Body, Dialect, Iteration, Outcome, Reply, Uuid};
 
 use crate::replayed::Head;
+use crate::status::CacheStatus;
 
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHED_REQUEST_ID: HeaderName = HeaderName::from_static("x-cached-request-id");

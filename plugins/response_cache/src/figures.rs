@@ -1,10 +1,10 @@
 //! What the caches count. Does not know them.
 
-use plugin_api::CacheStatus;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::bypass::Bypass;
+use crate::status::CacheStatus;
 
 /// What the caches count.
 #[derive(Clone, Debug)]

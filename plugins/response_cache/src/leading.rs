@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, ResponseHead};
+use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, Response};
 
 use crate::ResponseCache;
 use crate::asked::{Asked, Key, tells_apart};
@@ -62,7 +62,7 @@ impl Leading {
     }
 
     /// The head of the answer has come.
-    pub(crate) fn head(&mut self, head: &ResponseHead<'_>, cache: &ResponseCache) {
+    pub(crate) fn head(&mut self, head: &Response<'_>, cache: &ResponseCache) {
         if !is_same_for_all(head.headers, |name| tells_apart(name, &cache.scope, &cache.vary)) {
             // those who wait have nothing of it yet: each may ask for itself
             self.lead.flight.end(Ended::Failed);
@@ -105,7 +105,7 @@ impl Leading {
 
     /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself. It is kept before
     /// its own client has it all, which may ask again at once.
-    pub(crate) fn ending(&mut self, record: &Record, cache: &ResponseCache) {
+    pub(crate) fn before_last_byte(&mut self, record: &Record, cache: &ResponseCache) {
         self.told = true;
         let flight = &self.lead.flight;
         if flight.has_begun() {
@@ -124,7 +124,7 @@ impl Leading {
     /// The exchange is over.
     pub(crate) fn end(mut self, record: &Record, cache: &ResponseCache) {
         if self.whole && !self.told {
-            self.ending(record, cache);
+            self.before_last_byte(record, cache);
         }
         if self.answer.is_none() && self.head.is_some() {
             self.answer = self.own(record);

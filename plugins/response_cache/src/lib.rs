@@ -1,6 +1,7 @@
 //! Answers repeated calls again, from memory or from Redis, and makes one call of those that are under way at the same
 //! time. Never across tenants; only whole answers. Reads no answers itself; the gateway tells what they are.
 
+mod admin;
 mod asked;
 mod bypass;
 mod caches;
@@ -19,14 +20,15 @@ mod replayed;
 mod rules;
 mod settings;
 mod shared;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use plugin_api::{
-    Body, CacheStatus, Chunk, Endpoint, Flow, ModelCall, Outcome, Plugin, Record, Reply, RequestHead, ResponseHead,
-    async_trait,
+    Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Flow, Needs, Outcome, Plugin, Record, Reply, Request,
+    Response, tags,
 };
 
 use asked::Asked;
@@ -36,10 +38,9 @@ use leading::Leading;
 use memory::Memory;
 use settings::OnAllGone;
 use shared::Shared;
+use status::CacheStatus;
 
-pub use caches::{Caches, Purged};
-pub use collector::CacheCollector;
-pub use purges::Purge;
+pub use caches::Caches;
 pub use settings::{Coalesce, Config, MemoryConfig, RedisConfig, Scope};
 
 /// The plugin.
@@ -100,19 +101,35 @@ impl ResponseCache {
     }
 }
 
-#[async_trait]
 impl Plugin for ResponseCache {
     const NAME: &'static str = "response_cache";
-    const READS_BODY: bool = true;
-    const READS_ANSWER: bool = true;
-    const OUTLIVES: bool = true;
+    const NEEDS: Needs = Needs { body: true, answer: true, detach: true, ..Needs::NOTHING };
+    type Config = Config;
+    type Shared = Caches;
     type State = State;
 
-    async fn request_head(&self, state: &mut State, head: &mut RequestHead<'_>) -> Flow {
-        let Some(endpoint) = head.endpoint.filter(|endpoint| self.endpoints.contains(endpoint)) else {
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        Ok(config.check()?)
+    }
+
+    fn memory(configs: &[&Config]) -> u64 {
+        // caches with the same bounds are one; as much again is held of answers under way
+        let mut bounds: Vec<_> =
+            configs.iter().map(|config| (config.memory.max_entries, config.memory.max_bytes.get())).collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        bounds.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.saturating_mul(2)))
+    }
+
+    fn build(config: &Config, context: &BuildContext<'_, Caches>) -> Result<Self, ConfigProblem> {
+        Ok(context.shared.install(config)?)
+    }
+
+    async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
+        let Some(endpoint) = request.endpoint.filter(|endpoint| self.endpoints.contains(endpoint)) else {
             return Flow::Continue;
         };
-        let role = match Asked::of(head, endpoint, &self.scope, &self.vary) {
+        let role = match Asked::of(request, endpoint, &self.scope, &self.vary) {
             Ok(asked) => Role::Asked(Box::new(asked)),
             Err(why) => {
                 self.caches.figures.bypassed(why);
@@ -123,73 +140,67 @@ impl Plugin for ResponseCache {
         Flow::Continue
     }
 
-    async fn request_body(&self, state: &mut State, call: &mut ModelCall) -> Flow {
+    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
         let asked = match &mut state.0 {
             Role::Asked(asked) => asked,
             Role::Bypassed => {
-                call.cache = Some(CacheStatus::Bypass);
+                call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
                 return Flow::Continue;
             }
             Role::Out | Role::Answered | Role::Leading(_) => return Flow::Continue,
         };
-        let (dialect, id) = (asked.endpoint.dialect(), asked.id);
-        let (status, role, flow) = match self.decide(asked, call).await {
-            Ok(Decided::Given(entry)) => (CacheStatus::Hit, Role::Answered, Flow::Answer(entry.reply(dialect, id))),
+        let (dialect, id) = (asked.endpoint.dialect(), call.context.id);
+        let (status, role, flow) = match self.decide(asked, call.body).await {
+            Ok(Decided::Given(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(dialect, id).into()),
             Ok(Decided::Shared(head, follower)) => {
                 let headers = entry::headers(&head, dialect, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
-                let reply = Reply {
-                    status: head.status,
-                    headers,
-                    body,
-                    outcome: Outcome::Cached,
-                    saved: None,
-                    error_type: None,
-                };
-                (CacheStatus::Coalesced, Role::Answered, Flow::Answer(reply))
+                let outcome = Outcome::Cached;
+                let reply = Reply { status: head.status, headers, body, outcome, saved: None, error_type: None };
+                (CacheStatus::Coalesced, Role::Answered, reply.into())
             }
             Ok(Decided::Led(leading)) => {
-                call.outlive = leading.outlive(self);
+                call.body.outlive = leading.outlive(self);
                 (CacheStatus::Miss, Role::Leading(leading), Flow::Continue)
             }
             Err(why) => {
-                call.cache = Some(CacheStatus::Bypass);
+                call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
                 self.caches.figures.bypassed(why);
                 state.0 = Role::Bypassed;
                 return Flow::Continue;
             }
         };
-        call.cache = Some(status);
+        call.context.tags.set(tags::CACHE_STATUS, status.as_str());
         self.caches.figures.served(status);
         state.0 = role;
         flow
     }
 
-    async fn response_head(&self, state: &mut State, head: &mut ResponseHead<'_>) {
+    async fn on_response(&self, state: &mut State, response: &mut Response<'_>) {
         match &mut state.0 {
             Role::Out | Role::Answered => {}
-            // a refusal between the phases, or a call that went past
-            Role::Asked(_) | Role::Bypassed => head.edits.set(X_CACHE, mark(CacheStatus::Bypass)),
+            // a refusal between the hooks, or a call that went past
+            Role::Asked(_) | Role::Bypassed => response.edits.set(X_CACHE, mark(CacheStatus::Bypass)),
             Role::Leading(leading) => {
-                head.edits.set(X_CACHE, mark(CacheStatus::Miss));
-                leading.head(head, self);
+                response.edits.set(X_CACHE, mark(CacheStatus::Miss));
+                leading.head(response, self);
             }
         }
     }
 
-    fn response_chunk(&self, state: &mut State, chunk: &Chunk<'_>) {
+    fn on_chunk(&self, state: &mut State, chunk: &mut Chunk<'_>) {
         if let Role::Leading(leading) = &mut state.0 {
             leading.chunk(chunk, self);
         }
     }
 
-    fn ending(&self, state: &mut State, record: &Record) {
+    fn before_last_byte(&self, state: &mut State, record: &Record) {
         if let Role::Leading(leading) = &mut state.0 {
-            leading.ending(record, self);
+            leading.before_last_byte(record, self);
         }
     }
 
-    fn log(&self, state: &mut State, record: &Record) {
+    fn on_complete(&self, state: &mut State, record: &Record) {
         if let Role::Leading(leading) = std::mem::take(&mut state.0) {
             leading.end(record, self);
         }

@@ -9,15 +9,17 @@ use std::time::SystemTime;
 
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use plugin_api::testing::{ID, TestCall, TestRequest};
-use plugin_api::{Answer, AnswerState, Broken, ByteSize, Bytes, HeaderEdit, HeaderEdits, Period, Usage, Uuid};
+use plugin_api::testing::{ID, TestCall, TestRequest, context};
+use plugin_api::{
+    Answer, AnswerState, Broken, ByteSize, Bytes, Context, HeaderEdit, HeaderEdits, ModelCall, Period, Usage, Uuid,
+};
 
 use super::*;
 
 const JSON: &str = r#"{"id":"msg_1","type":"message"}"#;
 
 fn cache(change: impl FnOnce(&mut Config)) -> (Arc<Caches>, ResponseCache) {
-    let caches = Caches::new();
+    let caches = Arc::new(Caches::default());
     let cache = again(&caches, change);
     (caches, cache)
 }
@@ -40,6 +42,7 @@ fn call() -> ModelCall {
 struct Exchange<'a> {
     cache: &'a ResponseCache,
     state: State,
+    context: Context,
     call: ModelCall,
     /// What its answer says of itself when its last bytes come, if that is known by then.
     says: Option<Answer>,
@@ -47,42 +50,48 @@ struct Exchange<'a> {
 
 impl<'a> Exchange<'a> {
     async fn begin(cache: &'a ResponseCache, request: &TestRequest, mut call: ModelCall) -> (Self, Option<Reply>) {
-        let mut state = State::default();
-        assert!(matches!(cache.request_head(&mut state, &mut request.head()).await, Flow::Continue));
-        let flow = cache.request_body(&mut state, &mut call).await;
-        let reply = if let Flow::Answer(reply) = flow { Some(reply) } else { None };
-        (Self { cache, state, call, says: None }, reply)
+        let (mut state, mut context) = (State::default(), context());
+        assert!(matches!(cache.on_request(&mut state, &mut request.request(&mut context)).await, Flow::Continue));
+        let flow = cache.on_call(&mut state, &mut Call { context: &mut context, body: &mut call }).await;
+        let reply = if let Flow::Answer(reply) = flow { Some(*reply) } else { None };
+        (Self { cache, state, context, call, says: None }, reply)
+    }
+
+    /// What the ledger will say of the cache.
+    fn cache_status(&self) -> Option<&str> {
+        self.context.tags.get(tags::CACHE_STATUS).map(|status| &**status)
     }
 
     /// The answer's head comes from upstream; the value of `x-cache`.
     async fn head(&mut self, status: u16, headers: &HeaderMap) -> Option<String> {
         let status = StatusCode::from_u16(status).unwrap();
-        let mut head = ResponseHead { status, headers, edits: HeaderEdits::default() };
-        self.cache.response_head(&mut self.state, &mut head).await;
-        head.edits.iter().find_map(|edit| match edit {
+        let edits = HeaderEdits::default();
+        let mut response = Response { context: &mut self.context, status, headers, edits };
+        self.cache.on_response(&mut self.state, &mut response).await;
+        response.edits.iter().find_map(|edit| match edit {
             HeaderEdit::Set(name, value) if name == X_CACHE => Some(value.to_str().unwrap().to_owned()),
             _ => None,
         })
     }
 
     fn chunk(&mut self, text: &str, last: bool) {
-        self.cache.response_chunk(
-            &mut self.state,
-            &Chunk { bytes: &Bytes::copy_from_slice(text.as_bytes()), last, complete: false },
-        );
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let mut chunk = Chunk { context: &self.context, bytes: &bytes, last, complete: false };
+        self.cache.on_chunk(&mut self.state, &mut chunk);
         if last {
             let record = Record { answer: self.says.clone(), ..Record::begun(Uuid::nil(), SystemTime::now()) };
-            self.cache.ending(&mut self.state, &record);
+            self.cache.before_last_byte(&mut self.state, &record);
         }
     }
 
     fn log(mut self, answer: Option<Answer>) {
         let record = Record { answer, outcome: Outcome::Completed, ..Record::begun(Uuid::nil(), SystemTime::now()) };
-        self.cache.log(&mut self.state, &record);
+        self.cache.on_complete(&mut self.state, &record);
     }
 
     fn fail(mut self, end: Outcome) {
-        self.cache.log(&mut self.state, &Record { outcome: end, ..Record::begun(Uuid::nil(), SystemTime::now()) });
+        self.cache
+            .on_complete(&mut self.state, &Record { outcome: end, ..Record::begun(Uuid::nil(), SystemTime::now()) });
     }
 
     /// A whole answer comes from upstream.
@@ -131,12 +140,12 @@ async fn an_answer_is_given_again_with_fresh_ids_and_nothing_of_the_moment() {
     let (_, cache) = cache(|_| {});
     let (exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     assert!(reply.is_none());
-    assert_eq!(exchange.call.cache, Some(CacheStatus::Miss));
+    assert_eq!(exchange.cache_status(), Some("miss"));
     assert!(exchange.call.outlive.is_some());
     exchange.answer(JSON).await;
     let (exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     let reply = reply.unwrap();
-    assert_eq!(exchange.call.cache, Some(CacheStatus::Hit));
+    assert_eq!(exchange.cache_status(), Some("hit"));
     assert!(exchange.call.outlive.is_none());
     let header = |name: &str| reply.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(header("x-cache").unwrap(), "HIT");
@@ -219,7 +228,7 @@ async fn a_call_that_a_client_or_a_rule_keeps_out_is_marked_and_neither_given_no
     ] {
         let (mut exchange, reply) = Exchange::begin(&cache, &request, call).await;
         assert!(reply.is_none());
-        assert_eq!(exchange.call.cache, Some(CacheStatus::Bypass));
+        assert_eq!(exchange.cache_status(), Some("bypass"));
         assert!(exchange.call.outlive.is_none());
         assert_eq!(exchange.head(200, &json_headers()).await.as_deref(), Some("BYPASS"));
         exchange.chunk(JSON, true);
@@ -232,7 +241,7 @@ async fn a_call_that_a_client_or_a_rule_keeps_out_is_marked_and_neither_given_no
 async fn paths_that_are_not_named_are_left_alone() {
     let (_, cache) = cache(|config| config.paths = vec!["/v1/embeddings".into()]);
     let (mut exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
-    assert!(reply.is_none() && exchange.call.cache.is_none());
+    assert!(reply.is_none() && exchange.cache_status().is_none());
     assert_eq!(exchange.head(200, &json_headers()).await, None);
 }
 

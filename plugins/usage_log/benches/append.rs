@@ -7,11 +7,12 @@ mod exchange;
 #[path = "sample/folder.rs"]
 mod folder;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugin_api::{ByteSize, Plugin as _};
-use usage_log::{Config, Database, Ledgers};
+use plugin_api::{BuildContext, ByteSize, Plugin as _};
+use usage_log::{Config, Database, Ledgers, UsageLog};
 
 use exchange::end;
 use folder::Folder;
@@ -24,12 +25,13 @@ const PLENTY: ByteSize = ByteSize::mebibytes(2048);
 fn main() {
     for threads in [1, 2, 4, 8] {
         let folder = Folder::new();
-        let ledgers = Ledgers::default();
+        let ledgers = Arc::new(Ledgers::default());
         let mut config = Config { database: Database::Sqlite("/dev/null/no.db".into()), ..Config::default() };
         config.journal.path = Some("journal".into());
         config.journal.max_bytes = PLENTY;
-        let plugin = config.build(folder.path(), &ledgers).expect("a journal");
-        plugin.in_force();
+        let plugin =
+            UsageLog::build(&config, &BuildContext { base: folder.path(), shared: &ledgers }).expect("a journal");
+        plugin.activate();
         let began = Instant::now();
         let mut took: Vec<Duration> = thread::scope(|scope| {
             let ending = |_| {

@@ -10,12 +10,13 @@ mod folder;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plugin_api::Plugin as _;
+use plugin_api::{BuildContext, Plugin as _, Shared as _};
 use prometheus::core::Collector;
-use usage_log::{Config, LedgerCollector, Ledgers};
+use usage_log::{Config, Ledgers, UsageLog};
 
 use exchange::end;
 use folder::Folder;
@@ -31,11 +32,11 @@ fn main() {
     let mut number = |or: u32| arguments.next().map_or(or, |number| number.parse().expect("a number"));
     let (rate, seconds) = (number(10_000), number(20));
     let folder = Folder::new();
-    let ledgers = Ledgers::default();
+    let ledgers = Arc::new(Ledgers::default());
     let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
-    let plugin = config.build(folder.path(), &ledgers).expect("a journal");
-    plugin.in_force();
-    let seen = Seen(Box::new(LedgerCollector::new(&ledgers)));
+    let plugin = UsageLog::build(&config, &BuildContext { base: folder.path(), shared: &ledgers }).expect("a journal");
+    plugin.activate();
+    let seen = Seen(ledgers.collectors().remove(0));
     // connecting and making the schema is no part of it
     end(&plugin, 0);
     seen.until_rows(1);

@@ -12,7 +12,7 @@ use crate::metrics::{Figures, sound};
 
 /// The figures, with what the ledgers hold at the moment.
 #[derive(Debug)]
-pub struct LedgerCollector {
+pub(crate) struct LedgerCollector {
     figures: Arc<Figures>,
     ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>,
     queue: IntGauge,
@@ -22,8 +22,7 @@ pub struct LedgerCollector {
 
 impl LedgerCollector {
     /// The figures of these ledgers.
-    #[must_use]
-    pub fn new(ledgers: &Ledgers) -> Self {
+    pub(crate) fn new(ledgers: &Ledgers) -> Self {
         let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
         Self {
             figures: ledgers.figures.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plugin_api::{
     Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, RequestType, Uuid,
-    shortened,
+    shortened, tags,
 };
 
 use crate::kept::Kept;
@@ -71,7 +71,7 @@ impl Entry {
         let answer = record.answer.as_ref();
         let spoke = answer.or(record.saved.as_ref());
         let mut row = Row {
-            id: record.id,
+            id: record.context.id,
             created_at: Timestamp::from(record.started),
             revision: i16::from(self.foreseen.is_some()),
             domain: domain(&record.host),
@@ -89,7 +89,7 @@ impl Entry {
             first_byte_ms: record.first_byte.map(milliseconds),
             first_token_ms: record.first_token.map(milliseconds),
             streaming: record.streaming,
-            cache_status: record.cache.map(|cache| Cow::Borrowed(cache.as_str())),
+            cache_status: record.context.tags.get(tags::CACHE_STATUS).cloned(),
             upstream: record.upstream.as_deref().map(short),
             server: record.server.as_deref().map(short),
             attempts: i32::try_from(record.attempts).unwrap_or(i32::MAX),
@@ -100,7 +100,7 @@ impl Entry {
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),
-            client_ip: record.client,
+            client_ip: record.context.client,
             upstream_request_id: record.upstream_request_id.as_deref().map(short),
             answer_id: spoke.and_then(|answer| answer.id.as_deref()).map(short),
             instance,
@@ -126,7 +126,7 @@ impl Entry {
         BatchRow {
             batch: short(&result.batch),
             custom_id: short(&result.custom_id),
-            request_id: record.id,
+            request_id: record.context.id,
             created_at: Timestamp::from(record.started),
             domain: domain(&record.host),
             api_key_hash: self.api_key_hash.clone(),

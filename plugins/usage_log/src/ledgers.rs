@@ -11,10 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use plugin_api::Shared;
 use plugin_api::private::is_open_to_all;
+use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::collector::LedgerCollector;
 use crate::journal::Journal;
 use crate::metrics::Figures;
 use crate::shipper::{Orders, Progress, Shipper};
@@ -65,6 +68,33 @@ impl Default for Ledgers {
     }
 }
 
+impl Shared for Ledgers {
+    fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(LedgerCollector::new(self))]
+    }
+
+    /// Ships what still waits. What waits after that stays in the journal, and the next start ships it.
+    fn finish(&self, deadline: Instant) {
+        let at_work = std::mem::take(&mut *self.at_work.lock().unwrap_or_else(PoisonError::into_inner));
+        for ledger in &at_work {
+            ledger.orders.send_modify(|orders| orders.end = Some(deadline));
+        }
+        for ledger in at_work {
+            let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            // a little longer: it notices the deadline itself
+            let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
+            let in_time = ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
+            let waiting = ledger.waiting();
+            if in_time && waiting == 0 {
+                info!("the ledger has shipped every row");
+            } else {
+                let journal = ledger.path.display();
+                warn!(waiting, journal:%; "rows of the ledger wait in the journal; the next start ships them");
+            }
+        }
+    }
+}
+
 impl Ledgers {
     /// The ledger that a configuration names. One with the same journal is taken on as it is; if its database is another
     /// once the configuration is in force, the rows that wait go there.
@@ -93,28 +123,6 @@ impl Ledgers {
             }
         };
         Ok(Wanted { ledger, orders, max_bytes, at_work: self.at_work.clone(), _alive: alive })
-    }
-
-    /// Ships what still waits, for at most so long. What waits then stays in the journal, and the next start ships it.
-    pub fn finish(&self, patience: Duration) {
-        let end = Instant::now() + patience;
-        let at_work = std::mem::take(&mut *self.at_work.lock().unwrap_or_else(PoisonError::into_inner));
-        for ledger in &at_work {
-            ledger.orders.send_modify(|orders| orders.end = Some(end));
-        }
-        for ledger in at_work {
-            let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            // a little longer: it notices the end itself
-            let left = end.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
-            let in_time = ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
-            let waiting = ledger.waiting();
-            if in_time && waiting == 0 {
-                info!("the ledger has shipped every row");
-            } else {
-                let journal = ledger.path.display();
-                warn!(waiting, journal:%; "rows of the ledger wait in the journal; the next start ships them");
-            }
-        }
     }
 }
 

@@ -16,20 +16,18 @@ mod settings;
 mod shipper;
 mod store;
 
-use std::path::Path;
-
 use plugin_api::{
-    BatchResult, ByteSize, Chunk, Flow, ModelCall, Plugin, RequestHead, ResponseHead, api_key, async_trait, fingerprint,
+    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, ConfigProblem, Flow, Needs, Plugin, Request,
+    Response, api_key, fingerprint,
 };
 
 use entry::{Entry, Foreseen};
 use kept::{Kept, Secrets};
 use ledgers::Wanted;
-use prices::Prices;
+use prices::{Prices, published_name};
 
-pub use collector::LedgerCollector;
 pub use ledgers::Ledgers;
-pub use prices::{Above, Amount, Price, Tier, published_name};
+pub use prices::{Above, Amount, Price, Tier};
 pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};
 pub use settings::{
     Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
@@ -40,32 +38,6 @@ pub use store::{Clock, Housekeeper, Reading, Store, StoreError, StoreMetrics, Wr
 /// The least that a journal may take.
 const LEAST: ByteSize = ByteSize::mebibytes(1);
 
-impl Config {
-    /// Checks the settings as a whole; opens nothing.
-    ///
-    /// # Errors
-    /// What in them makes no sense.
-    pub fn check(&self) -> Result<(), String> {
-        if self.journal.max_bytes < LEAST {
-            return Err(format!("`journal.max_bytes` is {}, below {LEAST}", self.journal.max_bytes));
-        }
-        if let Some(why) = self.database.missing_engine() {
-            return Err(format!("`database` is `{}`, and {why}", self.database));
-        }
-        Prices::new(&self.prices).map(drop)
-    }
-
-    /// The plugin with these settings, on the ledger that they name. Relative paths start from `base`.
-    ///
-    /// # Errors
-    /// What in them makes no sense, or that the journal cannot be had. The database is not asked for anything.
-    pub fn build(&self, base: &Path, ledgers: &Ledgers) -> Result<UsageLog, String> {
-        let prices = Prices::new(&self.prices)?;
-        let ledger = ledgers.open(self, base)?;
-        Ok(UsageLog { ledger, prices, store: self.store, stream_usage: self.openai_stream_usage })
-    }
-}
-
 /// The plugin.
 #[derive(Debug)]
 pub struct UsageLog {
@@ -75,59 +47,93 @@ pub struct UsageLog {
     stream_usage: OpenAiStreamUsage,
 }
 
-#[async_trait]
 impl Plugin for UsageLog {
     const NAME: &'static str = "usage_log";
-    const READS_BODY: bool = true;
-    const READS_ANSWER: bool = true;
-    const FOLLOWS_THREADS: bool = true;
+    const NEEDS: Needs = Needs { body: true, answer: true, batch_results: true, conversation: true, ..Needs::NOTHING };
+    type Config = Config;
+    type Shared = Ledgers;
     type State = Entry;
 
-    fn in_force(&self) {
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        if config.journal.max_bytes < LEAST {
+            return Err(format!("`journal.max_bytes` is {}, below {LEAST}", config.journal.max_bytes).into());
+        }
+        if let Some(why) = config.database.missing_engine() {
+            return Err(format!("`database` is `{}`, and {why}", config.database).into());
+        }
+        Ok(Prices::new(&config.prices).map(drop)?)
+    }
+
+    /// Ledgers with one journal are one, and cannot be kept in two ways.
+    fn conflict(config: &Config, other: &Config, context: &CheckContext<'_>) -> Option<ConfigProblem> {
+        let setting = config.differs_from(other, context.base)?;
+        let message = format!(
+            "its journal is that of {}, too, whose `{setting}` is another; give it a `journal.path` of its own",
+            context.other
+        );
+        Some(message.into())
+    }
+
+    fn model_names(config: &Config) -> Vec<&str> {
+        config.prices.keys().map(String::as_str).collect()
+    }
+
+    fn known_model(model: &str) -> Option<&'static str> {
+        published_name(model)
+    }
+
+    /// Opens the journal; the database is not asked for anything.
+    fn build(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
+        let prices = Prices::new(&config.prices)?;
+        let ledger = context.shared.open(config, context.base)?;
+        Ok(Self { ledger, prices, store: config.store, stream_usage: config.openai_stream_usage })
+    }
+
+    fn activate(&self) {
         self.ledger.take_effect();
     }
 
-    async fn request_head(&self, entry: &mut Entry, head: &mut RequestHead<'_>) -> Flow {
-        entry.api_key_hash = api_key(head.headers).map(fingerprint);
-        if self.store.any() && head.endpoint.is_some() {
-            entry.kept = Some(Box::new(Kept::new(Secrets::of(head.headers))));
+    async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {
+        entry.api_key_hash = api_key(request.headers).map(fingerprint);
+        if self.store.any() && request.endpoint.is_some() {
+            entry.kept = Some(Box::new(Kept::new(Secrets::of(request.headers))));
         }
         Flow::Continue
     }
 
-    async fn request_body(&self, entry: &mut Entry, call: &mut ModelCall) -> Flow {
+    async fn on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Flow {
         if let Some(kept) = &mut entry.kept {
-            kept.request(call.text(), &self.store);
+            kept.request(call.body.text(), &self.store);
         }
         if self.stream_usage == OpenAiStreamUsage::Inject {
-            call.ask_for_stream_usage();
+            call.body.ask_for_stream_usage();
         }
         Flow::Continue
     }
 
-    async fn response_head(&self, entry: &mut Entry, head: &mut ResponseHead<'_>) {
+    async fn on_response(&self, entry: &mut Entry, response: &mut Response<'_>) {
         if let Some(kept) = &mut entry.kept {
-            kept.response_head(head.headers);
+            kept.response_head(response.headers);
         }
     }
 
-    fn response_chunk(&self, entry: &mut Entry, chunk: &Chunk<'_>) {
+    fn on_chunk(&self, entry: &mut Entry, chunk: &mut Chunk<'_>) {
         if let Some(kept) = &mut entry.kept {
             kept.response(chunk.bytes, &self.store);
         }
     }
 
-    fn batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
+    fn on_batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
         let row = entry.batch_row(record, result, &self.prices);
         self.ledger.keep(&mut Record::Batch(Box::new(row)));
     }
 
-    fn ending(&self, entry: &mut Entry, record: &plugin_api::Record) {
+    fn before_last_byte(&self, entry: &mut Entry, record: &plugin_api::Record) {
         self.keep(entry, record);
         entry.foreseen = Some(Foreseen::of(record));
     }
 
-    fn log(&self, entry: &mut Entry, record: &plugin_api::Record) {
+    fn on_complete(&self, entry: &mut Entry, record: &plugin_api::Record) {
         if entry.foreseen.is_none_or(|foreseen| !foreseen.holds(record)) {
             self.keep(entry, record);
         }

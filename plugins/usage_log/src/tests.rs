@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plugin_api::http::StatusCode;
-use plugin_api::testing::{ID, TestCall, TestRequest};
-use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Usage};
+use plugin_api::testing::{ID, TestCall, TestRequest, context};
+use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Shared, Usage};
 use uuid::Uuid;
 
 use super::*;
@@ -23,15 +23,15 @@ impl Folder {
     }
 
     /// A ledger whose database is not there, so that all it keeps stays in the journal.
-    fn plugin(&self, settings: &str) -> (UsageLog, Ledgers) {
+    fn plugin(&self, settings: &str) -> (UsageLog, Arc<Ledgers>) {
         fs::create_dir_all(self.0.join("ledger.db")).unwrap();
         let settings: serde_json::Value = serde_json::from_str(settings).unwrap();
         let mut config = serde_json::json!({ "database": "sqlite://ledger.db" });
         config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let config: Config = serde_json::from_value(config).unwrap();
-        let ledgers = Ledgers::default();
-        let plugin = config.build(&self.0, &ledgers).unwrap();
-        plugin.in_force();
+        let ledgers = Arc::new(Ledgers::default());
+        let plugin = UsageLog::build(&config, &BuildContext { base: &self.0, shared: &ledgers }).unwrap();
+        plugin.activate();
         (plugin, ledgers)
     }
 
@@ -83,16 +83,19 @@ async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
         let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "secret");
         for gone in [false, true] {
             let mut entry = Entry::default();
-            assert!(matches!(plugin.request_head(&mut entry, &mut request.head()).await, Flow::Continue));
-            plugin.ending(&mut entry, &completed(5));
+            assert!(matches!(
+                plugin.on_request(&mut entry, &mut request.request(&mut context())).await,
+                Flow::Continue
+            ));
+            plugin.before_last_byte(&mut entry, &completed(5));
             let mut record = completed(6);
             if gone {
                 record.outcome = Outcome::ClientGone;
             }
-            plugin.log(&mut entry, &record);
+            plugin.on_complete(&mut entry, &record);
         }
-        plugin.log(&mut Entry::default(), &completed(7));
-        ledgers.finish(Duration::ZERO);
+        plugin.on_complete(&mut Entry::default(), &completed(7));
+        ledgers.finish(Instant::now());
     }
     let found: Vec<_> = folder.rows().iter().map(|row| (row.sequence, row.revision, row.outcome.to_string())).collect();
     let row = |sequence, revision, outcome: &str| (sequence, revision, outcome.to_owned());
@@ -112,14 +115,16 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
         let (plugin, ledgers) = folder.plugin(settings);
         let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "verysecret");
         let mut entry = Entry::default();
-        let _ = plugin.request_head(&mut entry, &mut request.head()).await;
-        let _ = plugin.request_body(&mut entry, &mut TestCall::new().max_tokens(9).to(Endpoint::Messages)).await;
+        let _ = plugin.on_request(&mut entry, &mut request.request(&mut context())).await;
+        let mut body = TestCall::new().max_tokens(9).to(Endpoint::Messages);
+        let mut context = context();
+        let _ = plugin.on_call(&mut entry, &mut Call { context: &mut context, body: &mut body }).await;
         for (bytes, last) in [("1234", false), ("verysecret", false), ("", true)] {
-            plugin.response_chunk(&mut entry, &Chunk { bytes: &bytes.into(), last, complete: false });
+            plugin.on_chunk(&mut entry, &mut Chunk { context: &context, bytes: &bytes.into(), last, complete: false });
         }
-        plugin.ending(&mut entry, &completed(5));
-        plugin.log(&mut entry, &completed(500));
-        ledgers.finish(Duration::ZERO);
+        plugin.before_last_byte(&mut entry, &completed(5));
+        plugin.on_complete(&mut entry, &completed(500));
+        ledgers.finish(Instant::now());
     }
     let rows = folder.rows();
     assert_eq!(rows.len(), 2, "it took longer than was foreseen");
@@ -133,7 +138,7 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
 
 #[test]
 fn settings_that_make_no_sense_are_told_of() {
-    let check = |json: &str| serde_json::from_str::<Config>(json).unwrap().check().unwrap_err();
+    let check = |json: &str| String::from(UsageLog::check(&serde_json::from_str::<Config>(json).unwrap()).unwrap_err());
     assert!(check(r#"{ "journal": { "max_bytes": "1KiB" } }"#).contains("`journal.max_bytes` is 1KiB, below 1MiB"));
     assert!(check(r#"{ "prices": { "a*b": {} } }"#).contains("`a*b`"));
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plugin_api::http::HeaderMap;
-use plugin_api::{Chunk, Flow, ModelCall, Outcome, Plugin, Record, RequestHead, ResponseHead, async_trait};
+use plugin_api::{BuildContext, Call, Chunk, ConfigProblem, Flow, Needs, Outcome, Plugin, Record, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::chain::{Chain, Installed};
+use crate::chain::{Chain, PluginFactory};
 use crate::engine::Route;
 use crate::simulate;
 
@@ -31,33 +31,38 @@ fn panic_header(headers: &HeaderMap) -> Option<String> {
     headers.get("x-panic").map(|phase| phase.to_str().unwrap().to_owned())
 }
 
-#[async_trait]
 impl Plugin for Panicky {
     const NAME: &'static str = "panicky";
-    const READS_BODY: bool = true;
+    const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+    type Config = ();
+    type Shared = ();
     type State = Told;
 
-    async fn request_head(&self, told: &mut Told, head: &mut RequestHead<'_>) -> Flow {
-        told.0 = panic_header(head.headers);
-        told.at("request_head");
+    fn build((): &(), _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
+        Ok(Self)
+    }
+
+    async fn on_request(&self, told: &mut Told, request: &mut Request<'_>) -> Flow {
+        told.0 = panic_header(request.headers);
+        told.at("on_request");
         Flow::Continue
     }
 
-    async fn request_body(&self, told: &mut Told, _: &mut ModelCall) -> Flow {
-        told.at("request_body");
+    async fn on_call(&self, told: &mut Told, _: &mut Call<'_>) -> Flow {
+        told.at("on_call");
         Flow::Continue
     }
 
-    async fn response_head(&self, told: &mut Told, _: &mut ResponseHead<'_>) {
-        told.at("response_head");
+    async fn on_response(&self, told: &mut Told, _: &mut Response<'_>) {
+        told.at("on_response");
     }
 
-    fn response_chunk(&self, told: &mut Told, _: &Chunk<'_>) {
-        told.at("response_chunk");
+    fn on_chunk(&self, told: &mut Told, _: &mut Chunk<'_>) {
+        told.at("on_chunk");
     }
 
-    fn log(&self, told: &mut Told, _: &Record) {
-        told.at("log");
+    fn on_complete(&self, told: &mut Told, _: &Record) {
+        told.at("on_complete");
     }
 }
 
@@ -65,17 +70,22 @@ impl Plugin for Panicky {
 #[derive(Clone, Default)]
 struct Rows(Arc<Mutex<Vec<(String, Outcome)>>>);
 
-#[async_trait]
 impl Plugin for Rows {
     const NAME: &'static str = "rows";
+    type Config = ();
+    type Shared = ();
     type State = Option<String>;
 
-    async fn request_head(&self, phase: &mut Option<String>, head: &mut RequestHead<'_>) -> Flow {
-        *phase = panic_header(head.headers);
+    fn build((): &(), _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
+        Ok(Self::default())
+    }
+
+    async fn on_request(&self, phase: &mut Option<String>, request: &mut Request<'_>) -> Flow {
+        *phase = panic_header(request.headers);
         Flow::Continue
     }
 
-    fn log(&self, phase: &mut Option<String>, record: &Record) {
+    fn on_complete(&self, phase: &mut Option<String>, record: &Record) {
         let row = (phase.take().unwrap_or_default(), record.outcome);
         self.0.lock().unwrap().push(row);
     }
@@ -90,7 +100,7 @@ routes: [{ upstream: simulated }]
 ";
 
 /// A gateway before a simulator, whose one route has these plugins.
-fn start(plugins: Vec<Installed>) -> (Running, SocketAddr) {
+fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
     let upstream = simulate::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let variables = vec![("UPSTREAM", upstream.local_addr().unwrap().to_string())];
     tokio::spawn(simulate::serve(upstream, simulate::Settings::default()));
@@ -101,6 +111,7 @@ fn start(plugins: Vec<Installed>) -> (Running, SocketAddr) {
     let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.lasting, &metrics).unwrap();
     let route = &snapshot.routes[0];
     snapshot.routes = vec![Arc::new(Route {
+        name: route.name.clone(),
         chain: Chain::new(plugins),
         upstream: route.upstream.clone(),
         on_client_gone: route.on_client_gone,
@@ -129,8 +140,8 @@ async fn call(address: SocketAddr, panic_in: &str) -> (u16, bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_panics_costs_its_own_request_alone() {
     let rows = Rows::default();
-    let (running, address) = start(vec![Installed::new(rows.clone()), Installed::new(Panicky)]);
-    let phases = ["request_head", "request_body", "response_head", "response_chunk", "log", "nowhere"];
+    let (running, address) = start(vec![PluginFactory::new(rows.clone()), PluginFactory::new(Panicky)]);
+    let phases = ["on_request", "on_call", "on_response", "on_chunk", "on_complete", "nowhere"];
     let mut calls = tokio::task::JoinSet::new();
     for phase in phases.repeat(10) {
         calls.spawn(async move { (phase, call(address, phase).await) });
@@ -138,8 +149,8 @@ async fn a_plugin_that_panics_costs_its_own_request_alone() {
     for (phase, answer) in calls.join_all().await {
         match phase {
             // with the head out, all that is left is to break off
-            "response_chunk" => assert!(!answer.1 || answer.0 == 500, "{phase}: {answer:?}"),
-            "log" | "nowhere" => assert_eq!(answer, (200, true), "{phase}"),
+            "on_chunk" => assert!(!answer.1 || answer.0 == 500, "{phase}: {answer:?}"),
+            "on_complete" | "nowhere" => assert_eq!(answer, (200, true), "{phase}"),
             _ => assert_eq!(answer, (500, true), "{phase}"),
         }
     }
@@ -153,7 +164,7 @@ async fn a_plugin_that_panics_costs_its_own_request_alone() {
         *counts.entry((phase.clone(), *end)).or_default() += 1;
     }
     for phase in phases {
-        let end = if matches!(phase, "log" | "nowhere") { Outcome::Completed } else { Outcome::Aborted };
+        let end = if matches!(phase, "on_complete" | "nowhere") { Outcome::Completed } else { Outcome::Aborted };
         assert_eq!(counts.get(&(phase.to_owned(), end)), Some(&10), "{phase}: {counts:?}");
     }
     let server = running.snapshot.load().upstreams[0].pool.servers()[0].server.clone();

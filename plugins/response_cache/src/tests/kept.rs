@@ -1,6 +1,7 @@
 //! What is kept, for how long, and what a purge or a bound takes away.
 
 use super::*;
+use crate::purges::Purge;
 
 #[tokio::test]
 async fn only_whole_answers_without_a_fault_are_kept() {
@@ -52,7 +53,7 @@ async fn the_answer_of_a_fallback_is_not_kept() {
         exchange.chunk(JSON, true);
         let record = Record::begun(Uuid::nil(), SystemTime::now());
         let record = Record { answer: Some(complete()), upstream: Some(upstream.into()), ..record };
-        cache.log(&mut exchange.state, &record);
+        cache.on_complete(&mut exchange.state, &record);
         assert_eq!(Exchange::begin(&cache, &request(), call()).await.1.is_some(), kept, "{upstream}");
     }
 }
@@ -122,7 +123,7 @@ async fn a_purge_takes_the_tenant_whom_the_ledger_names() {
         let request =
             headers.iter().fold(TestRequest::to(Endpoint::Messages), |all, (name, value)| all.header(name, value));
         ask(&cache, &request, call(), "1").await;
-        let tenant = plugin_api::api_key(request.head().headers).map(plugin_api::fingerprint);
+        let tenant = plugin_api::api_key(request.headers()).map(plugin_api::fingerprint);
         assert_eq!(tenant.as_deref(), Some("2bb80d537b1da3e38bd30361aa855686"));
         assert_eq!(caches.purge(Purge { tenant, model: None }).await.entries, 1, "{headers:?}");
     }

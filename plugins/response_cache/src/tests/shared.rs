@@ -18,7 +18,7 @@ async fn same_calls_under_way_are_one_and_all_get_every_piece_as_it_comes() {
     for follower in followers {
         let (exchange, reply) = follower.await;
         let reply = reply.unwrap();
-        assert_eq!(exchange.call.cache, Some(CacheStatus::Coalesced));
+        assert_eq!(exchange.cache_status(), Some("coalesced"));
         assert_eq!(reply.headers[X_CACHE], "COALESCED");
         let Body::Stream(body) = reply.body else { panic!("not a stream") };
         bodies.push(body);
@@ -66,7 +66,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     leader.fail(Outcome::UpstreamFailed);
     let (exchange, reply) = follower.await;
     assert!(reply.is_none());
-    assert_eq!(exchange.call.cache, Some(CacheStatus::Miss));
+    assert_eq!(exchange.cache_status(), Some("miss"));
     // what breaks off breaks for all
     let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
     leader.head(200, &json_headers()).await;

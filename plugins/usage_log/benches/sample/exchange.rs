@@ -17,7 +17,7 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.method = Method::POST;
     record.path = "/v1/messages".into();
     record.host = format!("team-{}.example.com", number / 12 % 40);
-    record.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
+    record.context.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
     record.endpoint = Some(Endpoint::Messages);
     record.model = Some("claude-sonnet-4-5-20250929".into());
     record.streaming = Some(true);
@@ -41,8 +41,8 @@ pub fn end(plugin: &UsageLog, number: u64) {
         usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
         ..Answer::default()
     });
-    plugin.ending(&mut entry, &record);
-    plugin.log(&mut entry, &record);
+    plugin.before_last_byte(&mut entry, &record);
+    plugin.on_complete(&mut entry, &record);
 }
 
 fn hash(number: u64) -> [u8; 32] {

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use plugin_api::http::StatusCode;
-use plugin_api::{CacheStatus, Endpoint, RequestType, Usage};
+use plugin_api::{Endpoint, RequestType, Usage};
 use serde_json::value::RawValue;
 
 use super::*;
@@ -56,8 +56,8 @@ fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
 #[test]
 fn an_answer_from_a_cache_costs_nothing_and_says_what_it_saved() {
     let mut record = record();
-    (record.outcome, record.cache, record.saved) =
-        (Outcome::Cached, Some(CacheStatus::Hit), Some(answer(AnswerState::Complete)));
+    (record.outcome, record.saved) = (Outcome::Cached, Some(answer(AnswerState::Complete)));
+    record.context.tags.set(tags::CACHE_STATUS, "hit");
     let row = row(&record);
     assert_eq!((&*row.outcome, row.cache_status.as_deref()), ("cached", Some("hit")));
     assert_eq!((row.tokens, row.usage_source, row.cost_usd), (Tokens::default(), UsageSource::None, None));

@@ -1,37 +1,33 @@
-//! `DELETE /cache`: removes kept answers, by tenant, model, or all of them. What a purge is carried out on is not known here.
+//! `DELETE /cache` on the admin listener: removes kept answers, by tenant, model, or all of them.
 
-use std::pin::Pin;
+use std::sync::Arc;
 
-use hyper::StatusCode;
+use http::{Method, StatusCode};
+use plugin_api::{AdminAnswer, AdminRequest, AdminRoute};
 use serde_json::json;
 
-use super::answer::{self, Answer};
+use crate::caches::Caches;
+use crate::purges::Purge;
 
-/// Carries out a purge of what belongs to this tenant, and to this model, where they are named.
-pub type Purger = Box<dyn Fn(Option<String>, Option<String>) -> Purging + Send + Sync>;
-
-/// A purge under way.
-pub type Purging = Pin<Box<dyn Future<Output = Purged> + Send>>;
-
-/// What became of a purge.
-#[derive(Clone, Copy, Debug)]
-pub struct Purged {
-    /// How many answers went from this gateway's memory.
-    pub entries: u64,
-    /// Whether the other gateways have been told; `None` where nothing is shared.
-    pub told: Option<bool>,
+/// The route that purges these caches.
+pub(crate) fn purge(caches: &Arc<Caches>) -> AdminRoute {
+    let caches = caches.clone();
+    AdminRoute::new(Method::DELETE, "/cache", move |request: AdminRequest| {
+        let caches = caches.clone();
+        async move { answer(&caches, &request.query).await }
+    })
 }
 
 /// Purges what the query names.
-pub(super) async fn purge(query: Option<&str>, purger: &Purger) -> Answer {
-    let (tenant, model) = match wanted(query.unwrap_or_default()) {
+async fn answer(caches: &Caches, query: &str) -> AdminAnswer {
+    let (tenant, model) = match wanted(query) {
         Ok(wanted) => wanted,
-        Err(message) => return answer::error(StatusCode::BAD_REQUEST, "bad_request", &message),
+        Err(message) => return AdminAnswer::bad_request(&message),
     };
-    let purged = purger(tenant, model).await;
+    let purged = caches.purge(Purge { tenant, model }).await;
     // one that the others have yet to hear of is only accepted
     let status = if purged.told == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-    answer::json(status, &json!({ "purged": purged.entries, "shared": purged.told }))
+    AdminAnswer::json(status, json!({ "purged": purged.entries, "shared": purged.told }))
 }
 
 /// The tenant and the model that a query names.

@@ -1,0 +1,57 @@
+//! What every hook knows of the request it runs for: its id, its route, its client, who calls, and what plugins noted.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{Principal, Tags};
+
+/// The context of one request. Every hook sees the same one, so no plugin needs a state of its own to remember it.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The request's id, a `UUIDv7`: the key of its row in every log.
+    pub id: Uuid,
+    /// The name of the route that took the request. `None` where no route did, or the route has no plugins.
+    pub route: Option<Arc<str>>,
+    /// The client's address. `None` where the peer has none (a Unix socket).
+    pub client: Option<IpAddr>,
+    /// Words that plugins leave for each other.
+    pub tags: Tags,
+    principal: Option<Box<Principal>>,
+}
+
+impl Context {
+    /// The context of a request of which only its id is known.
+    #[must_use]
+    pub fn new(id: Uuid) -> Self {
+        Self { id, route: None, client: None, tags: Tags::default(), principal: None }
+    }
+
+    /// Who calls. All of its fields are `None` until a plugin identifies the caller.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        self.principal.as_deref().unwrap_or(&Principal::UNKNOWN)
+    }
+
+    /// The principal, to be filled in by the plugin that identifies the caller. Allocates it on first use.
+    pub fn principal_mut(&mut self) -> &mut Principal {
+        self.principal.get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_calls_until_a_plugin_says_who() {
+        let mut context = Context::new(Uuid::nil());
+        assert_eq!(context.principal(), &Principal::UNKNOWN);
+        context.principal_mut().tenant = Some("team-a".into());
+        context.principal_mut().user = Some("u1".into());
+        let principal = context.principal();
+        assert_eq!((principal.tenant.as_deref(), principal.user.as_deref()), (Some("team-a"), Some("u1")));
+        assert_eq!(principal.key_name, None);
+    }
+}

@@ -1,0 +1,39 @@
+//! What plugins need done for them. A route pays for what one of its plugins needs, and for nothing else.
+
+/// What a plugin needs the gateway to do.
+///
+/// ```
+/// # use plugin_api::Needs;
+/// const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The bodies of calls read, for [`on_call`](crate::Plugin::on_call). Other routes stream them.
+    pub body: bool,
+    /// The answers to calls read as they pass, for [`Record::answer`](crate::Record::answer).
+    pub answer: bool,
+    /// Downloads of batch results read as they pass, for [`on_batch_result`](crate::Plugin::on_batch_result).
+    pub batch_results: bool,
+    /// Calls placed in conversations, for [`Record::thread`](crate::Record::thread). Needs [`body`](Needs::body).
+    pub conversation: bool,
+    /// Calls that may go on after their client has left: see [`Outlive`](crate::Outlive).
+    pub detach: bool,
+}
+
+impl Needs {
+    /// No needs.
+    pub const NOTHING: Self =
+        Self { body: false, answer: false, batch_results: false, conversation: false, detach: false };
+
+    /// What either of two needs.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            body: self.body || other.body,
+            answer: self.answer || other.answer,
+            batch_results: self.batch_results || other.batch_results,
+            conversation: self.conversation || other.conversation,
+            detach: self.detach || other.detach,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The trait that a plugin implements, and what its request hooks answer.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    BatchResult, BuildContext, Call, CheckContext, Chunk, ConfigProblem, Needs, Record, Refusal, Reply, Request,
+    Response, Shared,
+};
+
+/// One concern of the gateway: a limit, a cache, a log.
+///
+/// A plugin is built once for each route that names it and shared by all requests of that route. Each request gives it a
+/// fresh [`State`](Plugin::State). The hooks run in the order in which they stand here: those of the request from the top
+/// of the YAML list to its bottom, those of the response from bottom to top.
+///
+/// A hook returns no error: a plugin owns its failures. A cache that cannot read says [`Flow::Continue`]; a limit that
+/// cannot decide refuses. A hook that panics costs its own request a 500.
+///
+/// Hooks that a plugin leaves out cost a call each, and no allocation.
+pub trait Plugin: Send + Sync + Sized + 'static {
+    /// Its key in the YAML, and its name in logs and metrics.
+    const NAME: &'static str;
+
+    /// What the gateway has to do for it. Only routes with a plugin that needs something pay for it.
+    const NEEDS: Needs = Needs::NOTHING;
+
+    /// Its settings. Their doc comments become the schema; the first paragraph of the type's own explains the plugin.
+    type Config: Clone + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
+
+    /// What outlives reloads: counters, caches, connections. `()` if nothing does.
+    type Shared: Shared;
+
+    /// What it remembers from one hook of a request to the next; `()` if nothing. Dropped when the request ends, however it
+    /// ends.
+    type State: Default + Send + Sync + 'static;
+
+    /// Checks settings as a whole, where their types cannot. Opens nothing.
+    ///
+    /// # Errors
+    /// What makes no sense.
+    fn check(_: &Self::Config) -> Result<(), ConfigProblem> {
+        Ok(())
+    }
+
+    /// Why settings cannot be used beside others of this plugin in the same file, if they cannot.
+    fn conflict(_: &Self::Config, _other: &Self::Config, _: &CheckContext<'_>) -> Option<ConfigProblem> {
+        None
+    }
+
+    /// The most bytes that plugins with these settings hold together, for the figure of `tollgate check`.
+    fn memory(_: &[&Self::Config]) -> u64 {
+        0
+    }
+
+    /// The models that settings name, some by patterns: these may be labels of metrics.
+    fn model_names(_: &Self::Config) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The name by which this build knows a model without settings, if it does: this may be a label of metrics.
+    fn known_model(_: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// The plugin with these settings. Nothing that outlives a reload changes yet: the file may still be refused for what is
+    /// wrong elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, or keeps the plugin from working.
+    fn build(config: &Self::Config, context: &BuildContext<'_, Self::Shared>) -> Result<Self, ConfigProblem>;
+
+    /// Its configuration is in force: requests come from now on. Runs once for each route, where configurations are changed:
+    /// be quick, never block.
+    fn activate(&self) {}
+
+    /// The head of a request has arrived; its body has not.
+    fn on_request(&self, _: &mut Self::State, _: &mut Request<'_>) -> impl Future<Output = Flow> + Send {
+        Pass::new()
+    }
+
+    /// The whole body of a call to a model has arrived. Runs only with [`Needs::body`], and only for the endpoints of
+    /// [`Endpoint`](crate::Endpoint).
+    fn on_call(&self, _: &mut Self::State, _: &mut Call<'_>) -> impl Future<Output = Flow> + Send {
+        Pass::new()
+    }
+
+    /// The head of the response has arrived, from an upstream or from a plugin below this one.
+    fn on_response(&self, _: &mut Self::State, _: &mut Response<'_>) -> impl Future<Output = ()> + Send {
+        Pass::new()
+    }
+
+    /// Bytes are passing to the client, in line with the stream: be quick, never block.
+    fn on_chunk(&self, _: &mut Self::State, _: &mut Chunk<'_>) {}
+
+    /// A download of a batch's results has come to this one. The record is that of the download so far. Runs only with
+    /// [`Needs::batch_results`], in line with the stream: be quick, never block.
+    fn on_batch_result(&self, _: &mut Self::State, _: &Record, _: &BatchResult) {}
+
+    /// The last byte is about to be written. Persist here what must survive a crash once the client has its answer;
+    /// [`on_complete`](Plugin::on_complete) reports whether delivery succeeded. Runs at most once, and not for requests
+    /// whose end cannot be foreseen. In line with the stream: be quick, never block.
+    fn before_last_byte(&self, _: &mut Self::State, _: &Record) {}
+
+    /// The request is over. Runs exactly once for every request of the route, whatever became of it, in the worst case from
+    /// a destructor: hence not async.
+    fn on_complete(&self, _: &mut Self::State, _: &Record) {}
+}
+
+/// What happens after a request hook.
+#[must_use]
+#[derive(Debug, Default)]
+pub enum Flow {
+    /// On to the next plugin, in the end to the upstream.
+    #[default]
+    Continue,
+    /// Answer now. Plugins below and the upstream are skipped; the response hooks of this plugin and of those above it
+    /// still run.
+    Answer(Box<Reply>),
+    /// Refuse now, in the caller's dialect. Runs the same hooks as an answer.
+    Refuse(Box<Refusal>),
+}
+
+impl From<Reply> for Flow {
+    fn from(reply: Reply) -> Self {
+        Self::Answer(Box::new(reply))
+    }
+}
+
+impl From<Refusal> for Flow {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(Box::new(refusal))
+    }
+}
+
+impl From<Result<(), Refusal>> for Flow {
+    fn from(decided: Result<(), Refusal>) -> Self {
+        decided.map_or_else(Self::from, |()| Self::Continue)
+    }
+}
+
+/// A hook that a plugin leaves out: done at once. It has no size, so no memory is allocated for it where hooks are boxed.
+struct Pass<T>(PhantomData<fn() -> T>);
+
+impl<T> Pass<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Default> Future for Pass<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<T> {
+        Poll::Ready(T::default())
+    }
+}

@@ -1,0 +1,22 @@
+//! Who calls, as far as a plugin found out.
+
+use std::sync::Arc;
+
+/// The caller of a request. The plugin that identifies callers fills it in; limits, caches, the ledger, metrics and logs
+/// read it. Texts that come from clients must be [`shortened`](crate::shortened).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Principal {
+    /// The name of the API key, never the key itself.
+    pub key_name: Option<Arc<str>>,
+    /// The tenant: a team, a customer.
+    pub tenant: Option<Arc<str>>,
+    /// The session that the call belongs to.
+    pub session: Option<Arc<str>>,
+    /// The user within the tenant.
+    pub user: Option<Arc<str>>,
+}
+
+impl Principal {
+    /// A caller of whom nothing is known.
+    pub const UNKNOWN: Self = Self { key_name: None, tenant: None, session: None, user: None };
+}
