@@ -106,7 +106,6 @@ macro_rules! plugins {
                     $((Self::$plugin(own), Self::$plugin(others)) => {
                         <$krate::$plugin as Plugin>::conflict(own.on()?, others.on()?, context)
                     })*
-                    #[allow(unreachable_patterns, reason = "a build may have one plugin")]
                     _ => None,
                 }
             }
@@ -132,7 +131,6 @@ macro_rules! plugins {
             let held = [$({
                 let settings = entries.clone().filter_map(|entry| match entry {
                     PluginEntry::$plugin(switch) => switch.on(),
-                    #[allow(unreachable_patterns, reason = "a build may have one plugin")]
                     _ => None,
                 });
                 <$krate::$plugin as Plugin>::memory(&settings.collect::<Vec<_>>())

@@ -20,6 +20,7 @@ mod max_tokens; // the limit holds wherever the number hides
 mod once; // one row for every request, whatever became of it
 mod paths; // however a path is spelled, it is the same one
 mod proxying; // what passes unchanged, and the few headers that change by rule
+mod refusals; // what a plugin refuses: who did it, and why
 mod reload; // another configuration, and nobody notices
 mod retries; // another server, while nothing has reached the client
 mod rules; // least_tokens, peak_ewma, hash

@@ -78,7 +78,7 @@ fn main() {
         peak.1,
         seen.of("tollgate_ledger_lost_total")
     );
-    ledgers.finish(PATIENCE);
+    ledgers.finish(Instant::now() + PATIENCE);
 }
 
 /// What the ledger tells of itself.

@@ -167,7 +167,7 @@ mod tests {
                 Err(error) => assert!(!is_built && error.ends_with(why), "{url}: {error}"),
             }
         }
-        let default = crate::Config::default().check();
+        let default = <crate::UsageLog as plugin_api::Plugin>::check(&crate::Config::default());
         assert_eq!(default.is_ok(), cfg!(feature = "sqlite"), "{default:?}");
     }
 
