@@ -1,0 +1,19 @@
+//! One module for each target. Its `check` takes any bytes, hands them to a library of the gateway and to an oracle, and panics
+//! where they do not agree.
+
+pub mod decode;
+pub mod event_stream;
+mod json;
+pub mod json_extract;
+pub mod located_yaml;
+pub mod pieces;
+pub mod url_path;
+
+/// Every target, by its name.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("decode", decode::check),
+    ("event_stream", event_stream::check),
+    ("json_extract", json_extract::check),
+    ("located_yaml", located_yaml::check),
+    ("url_path", url_path::check),
+];

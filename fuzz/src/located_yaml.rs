@@ -1,0 +1,90 @@
+//! The YAML reader: it never panics, every error has a place inside of the file, and what it and libyaml (by `serde_norway`) both
+//! read is the same tree.
+
+use located_yaml::Reader;
+use serde_json::Value;
+
+/// Checks one file.
+pub fn check(input: &[u8]) {
+    let variable = |name: &str| match name {
+        "SET" => Some("a: [b".to_owned()),
+        "NUMBER" => Some("12".to_owned()),
+        _ => None,
+    };
+    let reader = Reader::new(&variable);
+    let text = match reader.text("file", input) {
+        Ok(text) => text,
+        Err(errors) => {
+            assert!(std::str::from_utf8(input).is_err());
+            return check_places(&errors, &String::from_utf8_lossy(input));
+        }
+    };
+    match reader.read::<Value>("file", text, |_, _| {}) {
+        Err(errors) => check_places(&errors, text),
+        Ok(document) => {
+            assert!(document.warnings.is_empty(), "no key has another name");
+            // variables are ours alone; of a byte order mark the other makes text
+            if text.contains("${") || text.contains('\u{FEFF}') {
+                return;
+            }
+            let Ok(other) = serde_norway::from_str::<serde_norway::Value>(text) else { return };
+            assert!(is_same(&document.value, &other), "ours: {}\nthe other: {other:?}", document.value);
+        }
+    }
+}
+
+fn check_places(errors: &located_yaml::ConfigErrors, text: &str) {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let mut some = false;
+    for error in errors.iter() {
+        some = true;
+        let (line, column) = (error.location.line, error.location.column);
+        assert!((1..=lines.len()).contains(&line), "{error}: there are {} lines", lines.len());
+        let width = lines[line - 1].chars().count();
+        assert!((1..=width + 1).contains(&column), "{error}: the line has {width} characters");
+        assert!(!error.message.is_empty());
+        let _ = error.with_line().to_string();
+    }
+    assert!(some, "what is refused says why");
+    let _ = (errors.to_string(), errors.one_line());
+}
+
+/// Whether both are one tree. Where the two take a scalar for different types, its text decides.
+fn is_same(ours: &Value, other: &serde_norway::Value) -> bool {
+    use serde_norway::Value as Other;
+    match (ours, other) {
+        (Value::Array(ours), Other::Sequence(others)) => {
+            ours.len() == others.len() && ours.iter().zip(others).all(|(ours, other)| is_same(ours, other))
+        }
+        (Value::Object(ours), Other::Mapping(others)) => {
+            ours.len() == others.len()
+                && ours
+                    .iter()
+                    .zip(others)
+                    .all(|((key, ours), (other_key, other))| is_same_key(key, other_key) && is_same(ours, other))
+        }
+        (Value::String(ours), Other::String(other)) => ours == other,
+        // JSON has no infinity
+        (Value::Null, Other::Number(other)) => other.as_f64().is_none_or(|number| !number.is_finite()),
+        // a number with leading zeros is one by YAML 1.2, and text for the other
+        (Value::Number(ours), Other::String(other)) => {
+            other.trim_start_matches(['+', '-']).starts_with('0') && other.parse().ok() == ours.as_f64()
+        }
+        (Value::Null, Other::Null) => true,
+        (Value::Bool(ours), Other::Bool(other)) => ours == other,
+        (Value::Number(ours), Other::Number(other)) => {
+            ours.as_i64() == other.as_i64() && ours.as_u64() == other.as_u64() || ours.as_f64() == other.as_f64()
+        }
+        _ => false,
+    }
+}
+
+fn is_same_key(ours: &str, other: &serde_norway::Value) -> bool {
+    use serde_norway::Value as Other;
+    match other {
+        Other::String(other) => ours == other,
+        // ours are always text
+        Other::Null | Other::Bool(_) | Other::Number(_) => true,
+        _ => false,
+    }
+}
