@@ -16,6 +16,7 @@ mod hash_key;
 mod head;
 mod incoming_head;
 mod opening;
+mod recording;
 mod refused;
 mod relay;
 mod reply;
@@ -68,14 +69,15 @@ impl ProxyHttp for Gateway {
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Box<Exchange> {
-        Exchange::new(self.snapshot.load_full())
+        detached::take_handoff().unwrap_or_else(|| Exchange::new(self.snapshot.load_full()))
     }
 
     // Pingora would add a compression module, which buffers event streams
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     fn allow_spawning_subrequest(&self, _: &Session, x: &Box<Exchange>) -> bool {
-        x.snapshot.subrequests
+        // a call that runs on its own already needs no other
+        x.snapshot.subrequests && x.handed_over.is_none()
     }
 
     async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {

@@ -1,8 +1,13 @@
 //! The life of one request, without Pingora: what is decided about it, as pure code that reads no clock and touches no socket.
 
+pub mod admission;
 pub mod attempts;
+pub mod buffered_body;
 pub mod deadlines;
+pub mod delivery;
+pub mod ending;
 pub mod failure;
+pub mod header_flags;
 pub mod response_observer;
 pub mod retry_hint;
 pub mod upstream;

@@ -1,6 +1,7 @@
 //! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
 //! its answer on. It goes on to its end (`on_client_gone: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
 
+use std::cell::Cell;
 use std::future::pending;
 use std::time::Duration;
 
@@ -17,61 +18,66 @@ use plugin_api::Outlive;
 use tokio::task::JoinHandle;
 
 use crate::exchange::deadlines::LINGER;
+use crate::exchange::delivery::Delivery;
 use crate::routes::OnClientGone;
 
 use super::ctx::Exchange;
-use super::delivery::Delivery;
 use super::relay::{Broken, relay};
 use super::timer::{Watch, guarded};
 
 /// A subrequest has its head from the start.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// The exchange and the head of its request on their way to the subrequest that carries them on.
-struct HandedOver(Option<(Box<Exchange>, RequestHeader)>);
+tokio::task_local! {
+    /// The exchange that the subrequest of this task carries on. Pingora makes the context of a subrequest on the subrequest's
+    /// own task, so it is found there with its type, which the context that Pingora hands over has lost.
+    static HANDOFF: Cell<Option<Box<Exchange>>>;
+}
 
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
-pub fn wanted(x: &Exchange) -> bool {
+pub fn is_wanted(x: &Exchange) -> bool {
     let drains = || x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
     x.body.is_some() && (x.outlive.is_some() || drains())
 }
 
-/// Takes over an exchange that was handed to this subrequest; `false` if this is none.
+/// The exchange that the subrequest of this task carries on; `None` if this task has none.
+#[must_use]
+pub fn take_handoff() -> Option<Box<Exchange>> {
+    let mut x = HANDOFF.try_with(Cell::take).ok().flatten()?;
+    if let Some(watch) = Watch::current() {
+        watch.request_came();
+        if let Some(attempts) = &x.attempts {
+            watch.ends_at(attempts.deadline());
+        }
+        x.watch = watch;
+    }
+    Some(x)
+}
+
+/// Goes on with an exchange that has been admitted by the request it came with.
 ///
 /// # Errors
 /// That its body cannot be set up, which would be a fault of the gateway.
-pub async fn adopt(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-    let Some(context) = session.subrequest_ctx.as_mut().and_then(|context| context.user_ctx_mut()) else {
-        return Ok(false);
-    };
-    let Some((exchange, head)) = context.downcast_mut::<HandedOver>().and_then(|handed| handed.0.take()) else {
-        return Ok(false);
-    };
-    let watch = x.watch.clone();
-    std::mem::replace(x, exchange).forget();
-    if let Some(attempts) = &x.attempts {
-        watch.ends_at(attempts.deadline());
-    }
-    x.watch = watch;
+pub async fn resume(session: &mut Session, x: &mut Exchange, head: RequestHeader) -> Result<()> {
     // the state in which Pingora asks for the body on every attempt: see `body`
     let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let now = session.req_header_mut();
     *now = head;
     now.remove_header(&TRANSFER_ENCODING);
     now.insert_header(CONTENT_LENGTH, if empty { "0" } else { "1" })?;
-    x.present.transfer_encoding = false;
+    x.flags.transfer_encoding = false;
     if !empty {
         session.enable_retry_buffering();
         while session.read_request_body().await?.is_some() {}
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Lets a subrequest carry the exchange on, and passes its answer to the client as long as there is one.
+/// Lets a subrequest on a task of its own carry the exchange on, and passes its answer to the client as long as there is one.
 ///
 /// # Errors
 /// That the client left, or that the answer broke: its connection must break too.
-pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
+pub async fn spawn_detached(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let Some(spawner) = session.subrequest_spawner.take() else {
         return Error::e_explain(ErrorType::InternalError, "no subrequest can be made");
     };
@@ -82,10 +88,11 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
     let delivery = Delivery::new();
     x.delivery = Some(delivery.clone());
     let head = head_of_http_1(session.req_header())?;
-    let spent = Exchange::spent(x.snapshot.clone());
-    let handed = HandedOver(Some((std::mem::replace(x, spent), head)));
-    let context = Ctx::builder().body_mode(body_mode).user_ctx(Box::new(handed)).build();
-    // it begins as a request that any parser takes, and gets the real head when it adopts the exchange: one of HTTP/2 may
+    x.handed_over = Some(Box::new(head));
+    let left_behind = Exchange::left_behind(x.snapshot.clone());
+    let handoff = Cell::new(Some(std::mem::replace(x, left_behind)));
+    let context = Ctx::builder().body_mode(body_mode).build();
+    // it begins as a request that any parser takes, and gets the real head when it resumes the exchange: one of HTTP/2 may
     // hold what HTTP/1.1 cannot say
     let real = match session.req_header().version {
         Version::HTTP_2 => Some(std::mem::replace(session.req_header_mut(), placeholder()?)),
@@ -101,7 +108,7 @@ pub async fn carry(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
         sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
     }
     let watch = Watch::new(HEAD, HEAD);
-    let call = tokio::spawn(guarded(watch.clone(), subrequest.run()));
+    let call = tokio::spawn(HANDOFF.scope(handoff, guarded(watch.clone(), subrequest.run())));
 
     let shared = shared.unwrap_or_else(|| Box::pin(pending()));
     match relay(session, &mut handle, &delivery, &watch, shared).await {

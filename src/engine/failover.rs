@@ -10,9 +10,10 @@ use plugin_api::{BODIES, Edit, Endpoint, LogLimit, run_blocking};
 
 use crate::balance::Fallback;
 use crate::dialect;
+use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::upstream::Upstream;
 
-use super::ctx::{Exchange, ReadBody};
+use super::ctx::Exchange;
 use super::request::READ_IN_LINE;
 
 /// Makes the request one for the fallback of this upstream.
@@ -50,7 +51,7 @@ async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
         // in the place of what was charged before
         let mut charge = BODIES.charge();
         charge.settle(bytes.len());
-        x.body = Some(ReadBody::new(charge.on(bytes), true));
+        x.body = Some(BufferedBody::new(charge.on(bytes), true));
     }
     Ok(())
 }

@@ -11,12 +11,13 @@ use crate::exchange::attempts::ErrorAnswer;
 use crate::exchange::failure::Failure;
 
 use super::attempt_error;
-use super::ctx::{Exchange, written};
+use super::ctx::Exchange;
+use super::recording::written;
 use super::reply;
 
 /// The exchange has failed for good: answers the client, if nothing has reached it yet.
 pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error) -> FailToProxy {
-    if x.is_spent() {
+    if x.ending.is_over() {
         // the call that runs on its own has answered, as far as anybody can
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::exchange::buffered_body::BufferedBody;
+use crate::exchange::header_flags::HeaderFlags;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
@@ -10,8 +12,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
 
-use super::ctx::{Exchange, ReadBody};
-use super::head::Present;
+use super::ctx::Exchange;
 use super::upstream::Carriage;
 
 const FORWARDED_FOR: &str = "X-Forwarded-For";
@@ -39,13 +40,13 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
     if let Some(lease) = attempts.lease() {
         if let Some(host) = x.snapshot.peers[attempts.upstream().index].host(lease) {
             head.insert_header(HOST, host.clone())?;
-        } else if x.present.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
+        } else if x.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
             let address = HeaderValue::from_str(lease.server().address());
             head.insert_header(HOST, address.map_err(|_| internal("server address"))?)?;
         }
     }
-    if x.present.expect {
+    if x.flags.expect {
         // it has been answered here
         head.remove_header(&EXPECT);
     }
@@ -55,7 +56,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
     }
     if let Some(body) = &mut x.body {
         body.attempt();
-        frame(head, body, x.present)?;
+        frame(head, body, x.flags)?;
     }
     // on a connection that several requests share Pingora keeps the time itself
     if head.version == Version::HTTP_11 || x.carriage == Carriage::Own {
@@ -66,11 +67,11 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
 }
 
 /// Gives a body that was read here the framing of what is really sent.
-fn frame(head: &mut RequestHeader, body: &ReadBody, present: Present) -> Result<()> {
-    if present.transfer_encoding {
+fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> Result<()> {
+    if flags.transfer_encoding {
         head.remove_header(&TRANSFER_ENCODING);
     }
-    if body.edited && present.content_encoding {
+    if body.edited && flags.content_encoding {
         head.remove_header(&CONTENT_ENCODING);
     }
     let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -87,15 +88,15 @@ fn forward(session: &Session, head: &mut RequestHeader, x: &Exchange) -> Result<
         None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
     };
     if let Some(client) = x.record.context.client {
-        append(head, FORWARDED_FOR, address_text(client)?, x.present.forwarded_for)?;
+        append(head, FORWARDED_FOR, address_text(client)?, x.flags.forwarded_for)?;
     }
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-    append(head, FORWARDED_PROTO, proto, x.present.forwarded_proto)?;
+    append(head, FORWARDED_PROTO, proto, x.flags.forwarded_proto)?;
     if let Some(host) = host {
-        append(head, FORWARDED_HOST, host, x.present.forwarded_host)?;
+        append(head, FORWARDED_HOST, host, x.flags.forwarded_host)?;
     }
-    if !x.present.request_id {
+    if !x.flags.request_id {
         let mut text = plugin_api::Uuid::encode_buffer();
         let id: &str = x.record.context.id.hyphenated().encode_lower(&mut text);
         head.append_header(REQUEST_ID, HeaderValue::from_str(id).map_err(|_| internal("request id"))?)?;

@@ -8,7 +8,9 @@ use pingora_error::{Error, ErrorType};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, Charge};
 
-use super::delivery::{Delivery, Relaying};
+use crate::exchange::delivery::{Delivery, Relaying};
+
+use super::delivery::{client_left, note};
 use super::reply;
 use super::timer::Watch;
 
@@ -41,10 +43,10 @@ pub async fn relay(
     let relaying = Relaying::of(delivery);
     let mut passed = pass(session, handle, delivery, call, shared).await;
     match &passed {
-        Ok(()) => delivery.note(session),
-        Err(Broken::Client(error)) => delivery.client_left(session, error),
+        Ok(()) => note(delivery, session),
+        Err(Broken::Client(error)) => client_left(delivery, session, error),
         Err(Broken::Answer) => {
-            delivery.note(session);
+            note(delivery, session);
             if delivery.is_complete() && reply::end(session).await.is_ok() {
                 passed = Ok(());
             }
@@ -106,7 +108,7 @@ async fn pass(
                 }
             }
         };
-        delivery.note(session);
+        note(delivery, session);
         if ended {
             return Ok(());
         }

@@ -14,9 +14,10 @@ use pingora_proxy::Session;
 use plugin_api::{Body, BodyStream, Broken, Outcome, Reply};
 use tokio::time::timeout;
 
+use crate::exchange::ending::Part;
 use crate::exchange::failure::Failure;
 
-use super::ctx::{Exchange, Part};
+use super::ctx::Exchange;
 use super::response_tap;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +54,7 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
         response_tap::show_head(&mut head, x).await?;
     }
     if x.failure.is_none() {
-        x.record.outcome = reply.outcome;
+        x.ending.answered_here(reply.outcome);
     }
     response_tap::begin_again(&reply, x);
     x.record.error_type = reply.error_type.or_else(|| {
@@ -66,19 +67,19 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     match reply.body {
         Body::Whole(body) => {
             let without_body = is_head || body.is_empty();
-            x.passing_head(session, Some(if without_body { 0 } else { body.len() as u64 }));
+            x.head_passes(session, Some(if without_body { 0 } else { body.len() as u64 }));
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
                     response_tap::show_chunk(&body, Part::Last, x)?;
                 }
-                x.passing(session, body.len() as u64, Part::Last);
+                x.piece_passes(session, body.len() as u64, Part::Last);
                 whole(session, body).await?;
             }
             end(session).await?;
         }
         Body::Stream(pieces) => {
-            x.passing_head(session, is_head.then_some(0));
+            x.head_passes(session, is_head.then_some(0));
             session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
             if is_head {
                 end(session).await?;
@@ -152,7 +153,7 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             x.reading.told(answer, &mut x.record);
         }
         response_tap::show_chunk(&bytes, part, x)?;
-        x.passing(session, bytes.len() as u64, part);
+        x.piece_passes(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;
         if last {

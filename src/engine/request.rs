@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, Method, Version};
 use log::{info, warn};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -15,6 +14,7 @@ use crate::balance::ASSUMED_TOKENS;
 use crate::chain::EarlyExit;
 use crate::dialect;
 use crate::exchange::attempts::{Attempts, Demand};
+use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::{Failure, LATE_BODY};
 use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
@@ -22,10 +22,10 @@ use crate::routes::OnClientGone;
 
 use super::attempt_error;
 use super::body::{self, Read};
-use super::ctx::{Exchange, ReadBody};
+use super::ctx::Exchange;
 use super::detached;
 use super::hash_key;
-use super::head::{self, Present};
+use super::head;
 use super::reply;
 
 /// What Pingora is told of a connection that may be used again: that it has no limit, because the watch keeps it.
@@ -38,11 +38,11 @@ const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
 /// Decides what becomes of a request; `true` if it has been answered here.
 pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-    if detached::adopt(session, x).await? {
-        return Ok(false);
+    if let Some(head) = x.handed_over.take() {
+        return detached::resume(session, x, *head).await.map(|()| false);
     }
     match prepare(session, x).await {
-        Ok(()) if detached::wanted(x) => detached::carry(session, x).await.map(|()| true),
+        Ok(()) if detached::is_wanted(x) => detached::spawn_detached(session, x).await.map(|()| true),
         Ok(()) => Ok(false),
         Err(Halt::Answer(reply)) => {
             if x.route.is_none() {
@@ -74,9 +74,9 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     }
     // RFC 9112 §9.3.2: a client may send its next request before this answer; it waits its turn. Not behind chunks: their
     // size lines are read leniently below us, so what a stricter proxy before us takes for a body could look like a request
-    session.downstream_session.set_pipelining_enabled(!x.present.transfer_encoding);
+    session.downstream_session.set_pipelining_enabled(!x.flags.transfer_encoding);
     check_head(session, x)?;
-    if let Err(fault) = admit(session, x.present) {
+    if let Err(fault) = head::admit(session, x.flags) {
         return Err(refuse(x, ErrorKind::InvalidRequest, fault));
     }
     if let Err(fault) = x.normalize_path() {
@@ -124,7 +124,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
     if upstream.speaks_h2 && body::is_small(session) {
         // then it can share a connection with others
         let bytes = receive_body(session, x).await?;
-        x.body = Some(ReadBody::new(bytes, false));
+        x.body = Some(BufferedBody::new(bytes, false));
         return Ok(());
     }
     // what Pingora keeps of a body that streams, for another attempt
@@ -134,7 +134,7 @@ async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
         charge.grow_to(kept).map_err(|shortage| no_room(x, shortage))?;
         x.stream_charge = Some(charge);
     }
-    if x.present.expect {
+    if x.flags.expect {
         body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
     }
     Ok(())
@@ -169,44 +169,6 @@ fn client_may_stall(session: &mut Session, x: &Exchange, limit: Duration) {
         // answer can have paused for too long
         session.set_write_timeout(Some(limit * 9 / 10));
     }
-}
-
-/// Refuses what two parsers could understand in two ways (RFC 9112 §3.2 and §6.3).
-fn admit(session: &Session, present: Present) -> Result<(), &'static str> {
-    let head = session.req_header();
-    if head.version == Version::HTTP_2 {
-        return Ok(());
-    }
-    if present.hosts == 0 && head.version == Version::HTTP_11 {
-        return Err("The Host header is missing");
-    }
-    if present.hosts > 1 {
-        return Err("There is more than one Host header");
-    }
-    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
-    if present.content_lengths > 1 || head.headers.get(CONTENT_LENGTH).is_some_and(|length| !is_number(length)) {
-        return Err("The Content-Length is not one number");
-    }
-    if present.transfer_encoding {
-        let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        if !chunked || codings.next().is_some() {
-            return Err("The Transfer-Encoding is not chunked alone");
-        }
-        // by now Pingora has dropped the content-length that stood beside it
-        if raw_has_content_length(session) {
-            return Err("Content-Length and Transfer-Encoding exclude each other");
-        }
-    }
-    Ok(())
-}
-
-fn raw_has_content_length(session: &Session) -> bool {
-    let raw = session.downstream_session.to_h1_raw();
-    raw.split(|byte| *byte == b'\n').any(|line| {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        name.trim_ascii().eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
-    })
 }
 
 async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
@@ -253,12 +215,12 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
     let Some(upstream) = x.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
     let Some(endpoint) = call_endpoint(x, &upstream) else {
         x.note_form(&bytes);
-        x.body = Some(ReadBody::new(bytes, false));
+        x.body = Some(BufferedBody::new(bytes, false));
         return Ok(());
     };
     let headers = &session.req_header().headers;
     let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().conversation);
-    if upstream.renames_models && x.present.content_encoding {
+    if upstream.renames_models && x.flags.content_encoding {
         x.sent_headers = headers.clone();
     }
     let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
@@ -267,7 +229,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         (call, keys)
     };
     let in_line = if thread { HASHED_IN_LINE } else { READ_IN_LINE };
-    let (mut call, keys) = if bytes.len() > in_line || x.present.content_encoding {
+    let (mut call, keys) = if bytes.len() > in_line || x.flags.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
         let reading = run_blocking(move || read(&upstream, &headers, bytes));
@@ -320,7 +282,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         made.settle(bytes.len());
         bytes = made.on(bytes);
     }
-    x.body = Some(ReadBody::new(bytes, edited));
+    x.body = Some(BufferedBody::new(bytes, edited));
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::exchange::attempts::{Action, Event};
 
-use super::ctx::{Exchange, body_length};
+use super::ctx::Exchange;
+use super::recording::body_length;
 use super::{response_tap, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
@@ -61,7 +62,7 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
         return Ok(());
     }
     response_tap::show_head(head, x).await?;
-    x.passing_head(session, body_length(session, head));
+    x.head_passes(session, body_length(session, head));
     Ok(())
 }
 
@@ -76,7 +77,7 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut
     let bytes = body.as_ref().unwrap_or(&none);
     let part = response_tap::part(last, x);
     response_tap::show_chunk(bytes, part, x)?;
-    x.passing(session, bytes.len() as u64, part);
+    x.piece_passes(session, bytes.len() as u64, part);
     Ok(())
 }
 

@@ -8,10 +8,11 @@ use pingora_http::ResponseHeader;
 use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, Response, shortened};
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
+use crate::exchange::ending::Part;
 use crate::exchange::response_observer::Reading;
 
 use super::attempt_error::PLUGIN_PANIC;
-use super::ctx::{Exchange, Part};
+use super::ctx::Exchange;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

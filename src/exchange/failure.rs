@@ -90,6 +90,8 @@ enum Log {
     Debug,
     /// As a warning, limited per upstream, server and word.
     Warn,
+    /// As an error, limited.
+    Error,
     /// Where it happened it has been logged, with more than is known here.
     Elsewhere,
 }
@@ -246,9 +248,12 @@ impl Failure {
             },
             Self::PluginPanic => Row::gateway("plugin_panic"),
             Self::Internal => Row::gateway("internal"),
-            Self::Aborted => {
-                Row { error: None, hint: "exchange cut short by a stop or a fault", ..Row::gateway("aborted") }
-            }
+            Self::Aborted => Row {
+                error: None,
+                hint: "exchange cut short by a stop or a fault",
+                log: Log::Error,
+                ..Row::gateway("aborted")
+            },
         }
     }
 
@@ -309,6 +314,12 @@ impl Failure {
         match log {
             Log::Debug => debug!(id:%, error; "{hint}"),
             Log::Elsewhere => {}
+            Log::Error => {
+                static ERRORS: LogLimit = LogLimit::new();
+                if let Some(suppressed) = ERRORS.pass(()) {
+                    log::error!(id:%, path = &*record.path, suppressed; "{hint}");
+                }
+            }
             Log::Warn => match FAILURES.pass((record.upstream.clone(), record.server.clone(), error)) {
                 Some(suppressed) => warn!(id:%, error, upstream, server, attempts, suppressed; "{hint}"),
                 None => debug!(id:%, error, upstream, server, attempts; "{hint}"),

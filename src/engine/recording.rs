@@ -1,0 +1,187 @@
+//! The end of an exchange: what passes to the client is reported to its [`Ending`](crate::exchange::ending::Ending), and what that
+//! says goes to the plugins, the access log and the metrics, exactly once.
+
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
+use pingora_error::{Error, ErrorType};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use plugin_api::AnswerState;
+use tokio::time::Instant;
+
+use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
+
+use super::ctx::Exchange;
+
+impl Exchange {
+    /// Nothing more is asked of its server.
+    pub fn release_server(&mut self) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.release();
+        }
+    }
+
+    /// Notes the head that is about to go to the client, and how long its body says it is; 0 where there is none.
+    pub fn head_passes(&mut self, session: &Session, length: Option<u64>) {
+        if self.ending.head(length) {
+            self.predict(session);
+        }
+    }
+
+    /// Notes bytes that are about to go to the client, and what they are to the whole.
+    pub fn piece_passes(&mut self, session: &Session, bytes: u64, part: Part) {
+        let piece = Piece { bytes, written: session.body_bytes_sent() as u64, part };
+        let is_first = part == Part::Complete && self.ending.complete_at().is_none();
+        let is_last = self.ending.piece(piece, || self.began.elapsed());
+        if is_first && let Some(bytes) = self.ending.complete_at() {
+            match &self.delivery {
+                Some(delivery) => delivery.completes_with(bytes),
+                None => self.watch.answer_is_complete(),
+            }
+        }
+        if is_last {
+            self.predict(session);
+        }
+    }
+
+    /// Tells the plugins how it will end if the client gets what is about to be sent: whoever keeps a record has it before the client
+    /// has its answer.
+    fn predict(&mut self, session: &Session) {
+        if self.seats.is_empty() {
+            return;
+        }
+        // all of the answer has been read, whether or not its end has been seen
+        self.reading.end(&mut self.record);
+        if self.body.is_none() {
+            self.record.request_bytes = session.body_bytes_read() as u64;
+        }
+        let before = (self.record.outcome, self.record.error);
+        let verdict = self.ending.predict(self.failure, self.relayed());
+        self.note(verdict);
+        self.record.total = self.began.elapsed();
+        self.seats.before_last_byte(&self.record);
+        (self.record.outcome, self.record.error) = before;
+    }
+
+    /// Whether the client has all of the answer, so that nothing that fails now, by this error, takes it away.
+    #[must_use]
+    pub fn is_delivered(&self, session: &Session, error: &Error) -> bool {
+        self.ending.is_delivered(sent(session, error))
+    }
+
+    /// Waits until nothing more goes to the client, where the exchange runs on its own: only then is it known what the
+    /// client has got.
+    pub async fn settle(&mut self) {
+        if let Some(delivery) = self.delivery.clone() {
+            // the server has done its part, and whoever relays the answer keeps the time
+            self.release_server();
+            self.watch.over();
+            delivery.settled().await;
+        }
+    }
+
+    /// Records the exchange, once the client has all it gets.
+    pub fn finish(&mut self, session: &Session, broken: bool) {
+        self.watch.over();
+        if self.ending.is_over() {
+            return;
+        }
+        self.release_server();
+        if self.body.is_none() {
+            self.record.request_bytes = session.body_bytes_read() as u64;
+        }
+        let sent = Relayed { bytes: session.body_bytes_sent() as u64, left: false };
+        self.record.status = match &self.delivery {
+            Some(delivery) => delivery.status(),
+            None => written(session),
+        };
+        let client = self.relayed().unwrap_or(sent);
+        if let Some(verdict) = self.ending.end(self.failure, broken, client) {
+            self.write_record(verdict);
+        }
+    }
+
+    /// Records an exchange that is dropped before its end.
+    fn cut(&mut self) {
+        let expired = self.watch.expired();
+        if let Some(delivery) = &self.delivery {
+            self.record.status = delivery.status();
+        }
+        let Some(verdict) = self.ending.cut(expired, self.relayed()) else { return };
+        if let Some(failure) = verdict.failure {
+            if let (Some(class), Some(attempts)) = (failure.class(), &mut self.attempts) {
+                attempts.blame(class.into(), Instant::now());
+            }
+            failure.log(&self.record);
+        }
+        self.release_server();
+        self.write_record(verdict);
+    }
+
+    /// Notes what the record says of the end, so far.
+    fn note(&mut self, verdict: Verdict) {
+        let says_it_failed = self.record.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
+        let is_well = self.record.status.is_some_and(|status| status.is_success());
+        let verdict = verdict.of_response(says_it_failed && is_well);
+        self.record.outcome = verdict.outcome;
+        if let Some(failure) = verdict.failure {
+            self.record.error = Some(failure.word());
+        }
+        self.record.response_bytes = verdict.response_bytes;
+    }
+
+    fn write_record(&mut self, verdict: Verdict) {
+        self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
+        self.reading.conclude(&mut self.record);
+        self.note(verdict);
+        self.seats.on_complete(&self.record);
+        if self.snapshot.access_log.is_on() {
+            self.note_endpoint();
+            self.snapshot.access_log.record(&self.record);
+        }
+        self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.record);
+    }
+
+    /// What the client has got of a call that runs on its own.
+    fn relayed(&self) -> Option<Relayed> {
+        self.delivery.as_ref().map(|delivery| delivery.relayed())
+    }
+}
+
+impl Drop for Exchange {
+    /// The end of an exchange that nobody saw end: a deadline, a forced stop, a panic.
+    fn drop(&mut self) {
+        if !self.ending.is_over() {
+            self.cut();
+        }
+    }
+}
+
+/// The status that was sent, if a final one was.
+#[must_use]
+pub fn written(session: &Session) -> Option<StatusCode> {
+    let is_final = |status: &StatusCode| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS;
+    session.response_written().map(|head| head.status).filter(is_final)
+}
+
+/// How long an answer's body is, where its head says so (RFC 9112 §6.3).
+#[must_use]
+pub fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
+    let without = session.req_header().method == Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if without { Some(0) } else { length() }
+}
+
+/// What a client has whose connection, or whose server's, failed by this error.
+#[must_use]
+pub fn sent(session: &Session, error: &Error) -> Sent {
+    let head = session.response_written().filter(|head| !head.status.is_informational());
+    let writing = matches!(error.etype(), ErrorType::WriteError | ErrorType::WriteTimedout);
+    Sent {
+        bytes: session.body_bytes_sent() as u64,
+        length: head.and_then(|head| body_length(session, head)),
+        // a body of known length counts as sent once it is in a buffer
+        may_be_unflushed: writing && head.is_some_and(|head| head.headers.contains_key(CONTENT_LENGTH)),
+    }
+}

@@ -1,0 +1,138 @@
+//! Whether the head of a request can be admitted: its framing, which two parsers could understand in two ways, and its size.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Uri, Version};
+
+use crate::memory::FREE_HEAD;
+
+use super::header_flags::HeaderFlags;
+
+/// What a stream of an HTTP/2 connection takes, where an HTTP/1.1 connection has one request at a time.
+const STREAM: usize = 64 << 10;
+/// What a field takes besides its bytes: here, and once more in the head that goes upstream.
+const FIELD: usize = 256;
+/// What HTTP/2 counts for each field besides its bytes (RFC 9113 §6.5.2).
+const H2_FIELD: usize = 32;
+
+/// How large a head is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSize {
+    /// Its bytes on HTTP/1.1; on HTTP/2, those of its fields, and 32 for each.
+    pub bytes: usize,
+    fields: usize,
+    is_h2: bool,
+}
+
+impl HeadSize {
+    /// That of an HTTP/1.1 request with so many bytes and fields.
+    #[must_use]
+    pub fn of_h1(bytes: usize, fields: usize) -> Self {
+        Self { bytes, fields, is_h2: false }
+    }
+
+    /// That of an HTTP/2 request.
+    #[must_use]
+    pub fn of_h2(uri: &Uri, headers: &HeaderMap) -> Self {
+        let named = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + H2_FIELD);
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let pseudo = target + uri.authority().map_or(0, |authority| authority.as_str().len()) + 4 * H2_FIELD;
+        Self { bytes: named.sum::<usize>() + pseudo, fields: headers.len(), is_h2: true }
+    }
+
+    /// What it takes in memory beyond what a connection takes anyway: a buffer has up to twice the bytes in it.
+    #[must_use]
+    pub fn charged(self) -> usize {
+        let stream = if self.is_h2 { STREAM } else { 0 };
+        stream + (2 * self.bytes + FIELD * self.fields).saturating_sub(2 * FREE_HEAD)
+    }
+}
+
+/// Refuses what two parsers could understand in two ways (RFC 9112 §3.2 and §6.3). `raw` is the head as it came: by now Pingora has
+/// dropped a content-length that stood beside a transfer-encoding.
+///
+/// # Errors
+/// What is wrong, as the client is told.
+pub fn check_framing(
+    version: Version,
+    headers: &HeaderMap,
+    flags: HeaderFlags,
+    raw: impl FnOnce() -> Bytes,
+) -> Result<(), &'static str> {
+    if version == Version::HTTP_2 {
+        return Ok(());
+    }
+    if flags.hosts == 0 && version == Version::HTTP_11 {
+        return Err("The Host header is missing");
+    }
+    if flags.hosts > 1 {
+        return Err("There is more than one Host header");
+    }
+    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if flags.content_lengths > 1 || headers.get(CONTENT_LENGTH).is_some_and(|length| !is_number(length)) {
+        return Err("The Content-Length is not one number");
+    }
+    if flags.transfer_encoding {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !chunked || codings.next().is_some() {
+            return Err("The Transfer-Encoding is not chunked alone");
+        }
+        if has_content_length(&raw()) {
+            return Err("Content-Length and Transfer-Encoding exclude each other");
+        }
+    }
+    Ok(())
+}
+
+fn has_content_length(raw: &[u8]) -> bool {
+    raw.split(|byte| *byte == b'\n').any(|line| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(version: Version, raw: &'static str) -> Result<(), &'static str> {
+        let fields = raw.lines().filter_map(|line| line.split_once(':'));
+        let headers: HeaderMap = fields
+            .map(|(name, value)| (name.trim().parse().unwrap(), HeaderValue::from_str(value.trim()).unwrap()))
+            .fold(HeaderMap::new(), |mut headers, (name, value): (http::HeaderName, _)| {
+                headers.append(name, value);
+                headers
+            });
+        check_framing(version, &headers, HeaderFlags::of(&headers), || Bytes::from_static(raw.as_bytes()))
+    }
+
+    #[test]
+    fn what_two_parsers_could_understand_in_two_ways_is_refused() {
+        for (raw, refused) in [
+            ("host: a", false),
+            ("host: a\ncontent-length: 10", false),
+            ("host: a\ntransfer-encoding: Chunked", false),
+            ("", true),
+            ("host: a\nhost: a", true),
+            ("host: a\ncontent-length: 1\ncontent-length: 1", true),
+            ("host: a\ncontent-length: +1", true),
+            ("host: a\ncontent-length: 1, 1", true),
+            ("host: a\ntransfer-encoding: gzip, chunked", true),
+            ("host: a\ntransfer-encoding: chunked\ntransfer-encoding: chunked", true),
+            ("host: a\ntransfer-encoding: chunked\nContent-Length : 5", true),
+        ] {
+            assert_eq!(framing(Version::HTTP_11, raw).is_err(), refused, "{raw:?}");
+        }
+        assert!(framing(Version::HTTP_10, "").is_ok(), "HTTP/1.0 knows no Host");
+        assert!(framing(Version::HTTP_2, "").is_ok(), "HTTP/2 is framed otherwise");
+    }
+
+    #[test]
+    fn a_head_is_charged_beyond_what_a_connection_takes_anyway() {
+        assert_eq!(HeadSize::of_h1(FREE_HEAD / 2, 1).charged(), 0);
+        assert!(HeadSize::of_h1(FREE_HEAD * 4, 1).charged() > 4 * FREE_HEAD);
+        let h2 = HeadSize::of_h2(&Uri::from_static("/x"), &HeaderMap::new());
+        assert_eq!((h2.bytes, h2.charged()), (2 + 4 * H2_FIELD, STREAM));
+    }
+}

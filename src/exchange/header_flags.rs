@@ -1,0 +1,68 @@
+//! Which of the headers that matter a request has, found in one pass: every look-up in a header map costs a hash.
+
+use http::HeaderMap;
+
+/// Which headers are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeaderFlags {
+    /// How often `host`.
+    pub hosts: usize,
+    /// How often `content-length`.
+    pub content_lengths: usize,
+    /// `transfer-encoding`.
+    pub transfer_encoding: bool,
+    /// `content-encoding`.
+    pub content_encoding: bool,
+    /// `expect`.
+    pub expect: bool,
+    /// `x-forwarded-for`.
+    pub forwarded_for: bool,
+    /// `x-forwarded-proto`.
+    pub forwarded_proto: bool,
+    /// `x-forwarded-host`.
+    pub forwarded_host: bool,
+    /// `x-request-id`.
+    pub request_id: bool,
+    /// `anthropic-version`.
+    pub anthropic_version: bool,
+}
+
+impl HeaderFlags {
+    /// Looks through the headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut flags = Self::default();
+        // a header that stands twice comes twice
+        for (name, _) in headers {
+            match name.as_str() {
+                "host" => flags.hosts += 1,
+                "content-length" => flags.content_lengths += 1,
+                "transfer-encoding" => flags.transfer_encoding = true,
+                "content-encoding" => flags.content_encoding = true,
+                "expect" => flags.expect = true,
+                "x-forwarded-for" => flags.forwarded_for = true,
+                "x-forwarded-proto" => flags.forwarded_proto = true,
+                "x-forwarded-host" => flags.forwarded_host = true,
+                "x-request-id" => flags.request_id = true,
+                "anthropic-version" => flags.anthropic_version = true,
+                _ => {}
+            }
+        }
+        flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_counted_as_often_as_they_stand() {
+        let mut headers = HeaderMap::new();
+        headers.append("host", http::HeaderValue::from_static("a"));
+        headers.append("host", http::HeaderValue::from_static("b"));
+        headers.append("expect", http::HeaderValue::from_static("100-continue"));
+        let wanted = HeaderFlags { hosts: 2, expect: true, ..HeaderFlags::default() };
+        assert_eq!(HeaderFlags::of(&headers), wanted);
+    }
+}
