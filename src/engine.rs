@@ -75,21 +75,21 @@ impl ProxyHttp for Gateway {
     // Pingora would add a compression module, which buffers event streams
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
-    fn allow_spawning_subrequest(&self, _: &Session, x: &Box<Exchange>) -> bool {
+    fn allow_spawning_subrequest(&self, _: &Session, ctx: &Box<Exchange>) -> bool {
         // a call that runs on its own already needs no other
-        x.snapshot.subrequests && x.handed_over.is_none()
+        ctx.snapshot.subrequests && ctx.handed_over.is_none()
     }
 
-    async fn request_filter(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-        request::handle(session, x).await
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bool> {
+        request::handle(session, ctx).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, x: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
-        select::choose_server(session, x).await
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
+        select::choose_server(session, ctx).await
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, x: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
-        attempts::on_connect(x, e)
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
+        attempts::on_connect(ctx, e)
     }
 
     async fn connected_to_upstream(
@@ -99,9 +99,9 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         fd: std::os::fd::RawFd,
         _: Option<&Digest>,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        x.connection = fd;
+        ctx.connection = fd;
         Ok(())
     }
 
@@ -109,9 +109,9 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        forward::write_head(session, head, x)
+        forward::write_head(session, head, ctx)
     }
 
     async fn request_body_filter(
@@ -119,9 +119,9 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        request::on_body(body, end, x);
+        request::on_body(body, end, ctx);
         Ok(())
     }
 
@@ -129,18 +129,18 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        response::on_head(session, head, x)
+        response::on_head(session, head, ctx)
     }
 
     async fn response_filter(
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        response::on_head_to_client(session, head, x).await
+        response::on_head_to_client(session, head, ctx).await
     }
 
     fn upstream_response_body_filter(
@@ -148,9 +148,9 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
-        response::on_chunk(session, body, end, x)?;
+        response::on_chunk(session, body, end, ctx)?;
         Ok(None)
     }
 
@@ -159,14 +159,14 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
-        x: &mut Box<Exchange>,
+        ctx: &mut Box<Exchange>,
         reused: bool,
     ) -> Box<Error> {
-        attempts::on_attempt(x, session, e, reused)
+        attempts::on_attempt(ctx, session, e, reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, x: &mut Box<Exchange>) -> FailToProxy {
-        failure::on_exchange(x, session, e).await
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Box<Exchange>) -> FailToProxy {
+        failure::on_exchange(ctx, session, e).await
     }
 
     // the gateway tells of failures itself, once and with advice
@@ -178,9 +178,9 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    async fn logging(&self, session: &mut Session, e: Option<&Error>, x: &mut Box<Exchange>) {
-        x.settle().await;
-        x.finish(session, e.is_some());
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Box<Exchange>) {
+        ctx.settle().await;
+        ctx.finish(session, e.is_some());
         if e.is_none() {
             reply::linger(session).await;
         }

@@ -31,7 +31,7 @@ use super::incoming_head::{IncomingHead, TooMuch};
 use super::opening::{Opening, PREFACE};
 use super::refused;
 use super::stall::Stall;
-use super::timer::Watch;
+use super::timer::Timer;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
@@ -44,7 +44,7 @@ pub struct Connection {
     alpn: Option<ALPN>,
     socket: Arc<SocketDigest>,
     accepted: SystemTime,
-    patience: Patience,
+    client_timeout: ClientTimeout,
     stall: Stall,
     opening: Opening,
     heads: Heads,
@@ -91,14 +91,14 @@ impl Refused {
 
 /// How long a client may take to say what it wants.
 #[derive(Clone)]
-pub struct Patience {
+pub struct ClientTimeout {
     /// How long its TLS handshake may take, and its first bytes.
     pub limit: Duration,
     /// Tells that the gateway stops, and waits no more.
     pub stopping: ShutdownWatch,
 }
 
-impl Patience {
+impl ClientTimeout {
     async fn with<T>(&mut self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::select! {
             biased; // what has come already is served
@@ -166,30 +166,30 @@ fn without_signature(buf: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Connection {
-    /// A plain connection. One whose first bytes take longer than `patience` has is given up.
+    /// A plain connection. One whose first bytes take longer than `client_timeout` has is given up.
     #[must_use]
-    pub fn plain(stream: TcpStream, peer: SocketAddr, patience: Patience, bounds: HeadBounds) -> Self {
+    pub fn plain(stream: TcpStream, peer: SocketAddr, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
         let fd = stream.as_raw_fd();
         let socket = socket_digest(&stream, peer);
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
-        Self::new(stream, fd, socket, SystemTime::now(), patience, bounds)
+        Self::new(stream, fd, socket, SystemTime::now(), client_timeout, bounds)
     }
 
     /// A TLS connection, after its handshake.
     ///
     /// # Errors
-    /// What went wrong in the handshake, or that it took longer than `patience` has.
+    /// What went wrong in the handshake, or that it took longer than `client_timeout` has.
     pub async fn tls(
         stream: TcpStream,
         peer: SocketAddr,
         acceptor: &TlsAcceptor,
-        mut patience: Patience,
+        mut client_timeout: ClientTimeout,
         bounds: HeadBounds,
     ) -> io::Result<Self> {
         let fd = stream.as_raw_fd();
         let socket = socket_digest(&stream, peer);
         let accepted = SystemTime::now();
-        let stream = patience.with(acceptor.accept(stream)).await?;
+        let stream = client_timeout.with(acceptor.accept(stream)).await?;
         let (_, session) = stream.get_ref();
         let alpn = session.alpn_protocol().map(|name| if name == b"h2" { ALPN::H2 } else { ALPN::H1 });
         let version = match session.protocol_version() {
@@ -198,7 +198,7 @@ impl Connection {
         };
         let ssl = SslDigest::new("", version, None, None, Vec::new());
         let stream = Transport::Tls(Box::new(stream));
-        let mut connection = Self::new(stream, fd, socket, accepted, patience, bounds);
+        let mut connection = Self::new(stream, fd, socket, accepted, client_timeout, bounds);
         (connection.ssl, connection.alpn) = (Some(Arc::new(ssl)), alpn);
         if connection.is_h2() {
             connection.speaks_h2();
@@ -211,12 +211,12 @@ impl Connection {
         fd: RawFd,
         socket: Arc<SocketDigest>,
         accepted: SystemTime,
-        patience: Patience,
+        client_timeout: ClientTimeout,
         bounds: HeadBounds,
     ) -> Self {
         let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
         let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
-        Self { stream, ssl: None, alpn: None, socket, accepted, patience, stall, opening, heads, fd, refusal }
+        Self { stream, ssl: None, alpn: None, socket, accepted, client_timeout, stall, opening, heads, fd, refusal }
     }
 
     fn speaks_h2(&mut self) {
@@ -276,7 +276,7 @@ impl AsyncRead for Connection {
             && let Some(room) = head.room()
         {
             // Pingora looks at a head after every read, and reads on only if it is not whole
-            if !Watch::awaits_rest_of_head() {
+            if !Timer::awaits_rest_of_head() {
                 head.ended();
             } else if room == 0 {
                 return self.refuse(TooMuch::Large);
@@ -287,7 +287,7 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let read = if self.opening.hands_out(buf) { Poll::Ready(Ok(())) } else { self.stream.poll_read(cx, buf, most) };
         if buf.filled().len() > before {
-            let sent = Watch::client_sent();
+            let sent = Timer::client_sent();
             let bytes = &buf.filled()[before..];
             let came = match &mut self.heads {
                 Heads::Http1(head) => head.came(bytes, sent),
@@ -299,8 +299,8 @@ impl AsyncRead for Connection {
         } else if read.is_pending() {
             // nothing to do but wait: what the buffer holds must not wait too. An error shows at the next write
             let _ = self.as_mut().poll_flush(cx);
-        } else if Watch::client_left() {
-            // the watch wakes whoever waits for it, or the answer's end does
+        } else if Timer::client_left() {
+            // the timer wakes whoever waits for it, or the answer's end does
             let _ = self.as_mut().poll_flush(cx);
             return Poll::Pending;
         }
@@ -368,14 +368,14 @@ impl Peek for Connection {
     /// Waits until an HTTP/2 preface has come, or bytes that begin none. They are read again from here.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
         let Transport::Plain(stream) = &mut self.stream else { return Ok(false) };
-        self.patience.with(self.opening.read(stream.get_mut())).await?;
+        self.client_timeout.with(self.opening.read(stream.get_mut())).await?;
         let opening = self.opening.rest();
         let length = opening.len().min(buf.len());
         buf[..length].copy_from_slice(&opening[..length]);
         if opening == PREFACE {
             self.speaks_h2();
-            if let Some(watch) = Watch::current() {
-                watch.over(); // its streams have their own
+            if let Some(timer) = Timer::current() {
+                timer.over(); // its streams have their own
             }
         }
         Ok(true)

@@ -23,21 +23,21 @@ use crate::exchange::delivery::Delivery;
 use crate::exchange::ending::Ending;
 use crate::exchange::failure::Failure;
 use crate::exchange::header_flags::HeaderFlags;
-use crate::exchange::response_observer::Reading;
+use crate::exchange::response_observer::ResponseObserver;
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::snapshot::{Route, Snapshot};
-use super::timer::Watch;
-use super::upstream::Carriage;
+use super::timer::Timer;
+use super::upstream::ConnectionUse;
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
 pub struct Exchange {
     /// The configuration it began with.
     pub snapshot: Arc<Snapshot>,
     /// Its deadlines.
-    pub watch: Arc<Watch>,
+    pub timer: Arc<Timer>,
     /// When its head had been read.
     pub began: Instant,
     /// What is known of it.
@@ -51,7 +51,7 @@ pub struct Exchange {
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
-    pub seats: Instances,
+    pub plugins: Instances,
     /// Changes that plugins want made to the request's headers.
     pub request_edits: HeaderEdits,
     /// The body to send, if it was read here.
@@ -67,7 +67,7 @@ pub struct Exchange {
     /// The connection of the present attempt.
     pub connection: RawFd,
     /// How the present attempt uses it.
-    pub carriage: Carriage,
+    pub connection_use: ConnectionUse,
     /// Whether a plugin asked for usage that the client does not get.
     pub adds_stream_usage: bool,
     /// What takes it out of the answer.
@@ -75,7 +75,7 @@ pub struct Exchange {
     /// What finds the model in a form as it passes.
     pub form: Option<Box<FormModel>>,
     /// What reads the answer as it passes.
-    pub reading: Reading,
+    pub observer: ResponseObserver,
     /// Who else waits for its answer than its own client.
     pub outlive: Option<Outlive>,
     /// What went wrong last.
@@ -93,17 +93,17 @@ impl Exchange {
     /// An exchange whose request has not been looked at yet.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
-        let watch = Watch::current().unwrap_or_else(|| Watch::new(Duration::ZERO, Duration::ZERO));
-        watch.request_came();
+        let timer = Timer::current().unwrap_or_else(|| Timer::new(Duration::ZERO, Duration::ZERO));
+        timer.request_came();
         Box::new(Self {
-            watch,
+            timer,
             began: Instant::now(),
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             domain: snapshot.router.other().clone(),
             flags: HeaderFlags::default(),
             normal_path: None,
             route: None,
-            seats: Instances::default(),
+            plugins: Instances::default(),
             request_edits: HeaderEdits::default(),
             body: None,
             stream_charge: None,
@@ -111,11 +111,11 @@ impl Exchange {
             attempts: None,
             sent_headers: HeaderMap::new(),
             connection: -1,
-            carriage: Carriage::default(),
+            connection_use: ConnectionUse::default(),
             adds_stream_usage: false,
             stream_usage: None,
             form: None,
-            reading: Reading::Nothing,
+            observer: ResponseObserver::Nothing,
             outlive: None,
             failure: None,
             delivery: None,

@@ -23,7 +23,7 @@ use crate::routes::OnClientGone;
 
 use super::ctx::Exchange;
 use super::relay::{Broken, relay};
-use super::timer::{Watch, guarded};
+use super::timer::{Timer, with_deadlines};
 
 /// A subrequest has its head from the start.
 const HEAD: Duration = Duration::from_secs(10);
@@ -35,37 +35,37 @@ tokio::task_local! {
 }
 
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
-pub fn is_wanted(x: &Exchange) -> bool {
-    let drains = || x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
-    x.body.is_some() && (x.outlive.is_some() || drains())
+pub fn is_wanted(ctx: &Exchange) -> bool {
+    let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    ctx.body.is_some() && (ctx.outlive.is_some() || drains())
 }
 
 /// The exchange that the subrequest of this task carries on; `None` if this task has none.
 #[must_use]
 pub fn take_handoff() -> Option<Box<Exchange>> {
-    let mut x = HANDOFF.try_with(Cell::take).ok().flatten()?;
-    if let Some(watch) = Watch::current() {
-        watch.request_came();
-        if let Some(attempts) = &x.attempts {
-            watch.ends_at(attempts.deadline());
+    let mut ctx = HANDOFF.try_with(Cell::take).ok().flatten()?;
+    if let Some(timer) = Timer::current() {
+        timer.request_came();
+        if let Some(attempts) = &ctx.attempts {
+            timer.ends_at(attempts.deadline());
         }
-        x.watch = watch;
+        ctx.timer = timer;
     }
-    Some(x)
+    Some(ctx)
 }
 
 /// Goes on with an exchange that has been admitted by the request it came with.
 ///
 /// # Errors
 /// That its body cannot be set up, which would be a fault of the gateway.
-pub async fn resume(session: &mut Session, x: &mut Exchange, head: RequestHeader) -> Result<()> {
+pub async fn resume(session: &mut Session, ctx: &mut Exchange, head: RequestHeader) -> Result<()> {
     // the state in which Pingora asks for the body on every attempt: see `body`
-    let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
+    let empty = ctx.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let now = session.req_header_mut();
     *now = head;
     now.remove_header(&TRANSFER_ENCODING);
     now.insert_header(CONTENT_LENGTH, if empty { "0" } else { "1" })?;
-    x.flags.transfer_encoding = false;
+    ctx.flags.transfer_encoding = false;
     if !empty {
         session.enable_retry_buffering();
         while session.read_request_body().await?.is_some() {}
@@ -77,20 +77,20 @@ pub async fn resume(session: &mut Session, x: &mut Exchange, head: RequestHeader
 ///
 /// # Errors
 /// That the client left, or that the answer broke: its connection must break too.
-pub async fn spawn_detached(session: &mut Session, x: &mut Box<Exchange>) -> Result<()> {
+pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<()> {
     let Some(spawner) = session.subrequest_spawner.take() else {
         return Error::e_explain(ErrorType::InternalError, "no subrequest can be made");
     };
-    let empty = x.body.as_ref().is_none_or(|body| body.bytes.is_empty());
+    let empty = ctx.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
-    let drains = x.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
-    let (over, shared) = x.outlive.take().map(Outlive::into_futures).unzip();
+    let drains = ctx.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    let (over, shared) = ctx.outlive.take().map(Outlive::into_futures).unzip();
     let delivery = Delivery::new();
-    x.delivery = Some(delivery.clone());
+    ctx.delivery = Some(delivery.clone());
     let head = head_of_http_1(session.req_header())?;
-    x.handed_over = Some(Box::new(head));
-    let left_behind = Exchange::left_behind(x.snapshot.clone());
-    let handoff = Cell::new(Some(std::mem::replace(x, left_behind)));
+    ctx.handed_over = Some(Box::new(head));
+    let left_behind = Exchange::left_behind(ctx.snapshot.clone());
+    let handoff = Cell::new(Some(std::mem::replace(ctx, left_behind)));
     let context = Ctx::builder().body_mode(body_mode).build();
     // it begins as a request that any parser takes, and gets the real head when it resumes the exchange: one of HTTP/2 may
     // hold what HTTP/1.1 cannot say
@@ -107,11 +107,11 @@ pub async fn spawn_detached(session: &mut Session, x: &mut Box<Exchange>) -> Res
         let sent = handle.tx.try_send(one_byte);
         sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
     }
-    let watch = Watch::new(HEAD, HEAD);
-    let call = tokio::spawn(HANDOFF.scope(handoff, guarded(watch.clone(), subrequest.run())));
+    let timer = Timer::new(HEAD, HEAD);
+    let call = tokio::spawn(HANDOFF.scope(handoff, with_deadlines(timer.clone(), subrequest.run())));
 
     let shared = shared.unwrap_or_else(|| Box::pin(pending()));
-    match relay(session, &mut handle, &delivery, &watch, shared).await {
+    match relay(session, &mut handle, &delivery, &timer, shared).await {
         Ok(()) => Ok(()),
         Err(Broken::Client(error)) => {
             debug!(error:%; "client left; its call goes on without it");

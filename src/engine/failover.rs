@@ -20,25 +20,25 @@ use super::request::READ_IN_LINE;
 ///
 /// # Errors
 /// That the call could not be read, which would be a fault of the gateway.
-pub async fn apply(x: &mut Exchange, exhausted: &Upstream) -> Result<()> {
+pub async fn apply(ctx: &mut Exchange, exhausted: &Upstream) -> Result<()> {
     static FAILOVERS: LogLimit<Arc<str>> = LogLimit::new();
     let Some((fallback, settings)) = &exhausted.fallback else { return Ok(()) };
     let (from, to) = (&*exhausted.name, &*fallback.name);
     if let Some(suppressed) = FAILOVERS.pass(exhausted.name.clone()) {
-        warn!(id:% = x.record.context.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
+        warn!(id:% = ctx.record.context.id, upstream = from, fallback = to, suppressed; "upstream exhausted; its fallback takes over");
     }
-    x.record.upstream = Some(fallback.name.clone());
-    rename_model(x, settings).await
+    ctx.record.upstream = Some(fallback.name.clone());
+    rename_model(ctx, settings).await
 }
 
 /// Puts the fallback's model in the place of the call's own, and changes no other byte of its text.
-async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
+async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     if !settings.changes_models() {
         return Ok(());
     }
-    let (Some(endpoint), Some(body)) = (Endpoint::of(x.path()), &x.body) else { return Ok(()) };
-    let headers = if body.edited { HeaderMap::new() } else { x.sent_headers.clone() };
-    let (bytes, max) = (body.bytes.clone(), x.snapshot.limits.max_body);
+    let (Some(endpoint), Some(body)) = (Endpoint::of(ctx.path()), &ctx.body) else { return Ok(()) };
+    let headers = if body.edited { HeaderMap::new() } else { ctx.sent_headers.clone() };
+    let (bytes, max) = (body.bytes.clone(), ctx.snapshot.limits.max_body);
     let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
         // others of this thread need not wait for it
         let settings = settings.clone();
@@ -51,7 +51,7 @@ async fn rename_model(x: &mut Exchange, settings: &Fallback) -> Result<()> {
         // in the place of what was charged before
         let mut charge = BODIES.charge();
         charge.settle(bytes.len());
-        x.body = Some(BufferedBody::new(charge.on(bytes), true));
+        ctx.body = Some(BufferedBody::new(charge.on(bytes), true));
     }
     Ok(())
 }

@@ -16,18 +16,18 @@ use super::recording::written;
 use super::reply;
 
 /// The exchange has failed for good: answers the client, if nothing has reached it yet.
-pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error) -> FailToProxy {
-    if x.ending.is_over() {
+pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Error) -> FailToProxy {
+    if ctx.ending.is_over() {
         // the call that runs on its own has answered, as far as anybody can
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    if x.is_delivered(session, error) {
-        x.failure = None;
+    if ctx.is_delivered(session, error) {
+        ctx.failure = None;
         // of use where it is the server that broke off: a client that has left sees nothing of it
         let _ = reply::end(session).await;
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
-    let failure = *x.failure.get_or_insert_with(|| match error.esource() {
+    let failure = *ctx.failure.get_or_insert_with(|| match error.esource() {
         ErrorSource::Downstream => attempt_error::of_client(error),
         ErrorSource::Upstream => Failure::NoAnswer,
         _ => Failure::Internal,
@@ -35,26 +35,26 @@ pub async fn on_exchange(x: &mut Exchange, session: &mut Session, error: &Error)
     if failure == Failure::Internal {
         static FAULTS: LogLimit = LogLimit::new();
         if let Some(suppressed) = FAULTS.pass(()) {
-            log::error!(id:% = x.record.context.id, error:%, suppressed; "{}", failure.hint());
+            log::error!(id:% = ctx.record.context.id, error:%, suppressed; "{}", failure.hint());
         }
     } else {
-        failure.log(&x.record);
+        failure.log(&ctx.record);
     }
-    let answer = match &x.attempts {
+    let answer = match &ctx.attempts {
         Some(attempts) => attempts.error_answer(failure, Instant::now()),
         None => ErrorAnswer::of(failure),
     };
     // nothing more is asked of its server, however long the client takes
-    x.release_server();
+    ctx.release_server();
     let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if let Some(answer) = answer.filter(|_| written(session).is_none()) {
-        let mut reply = Reply::error(x.dialect(), answer.kind, answer.message, x.record.context.id);
+        let mut reply = Reply::error(ctx.dialect(), answer.kind, answer.message, ctx.record.context.id);
         reply.status = answer.status;
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);
         }
-        match reply::send(session, x, reply).await {
+        match reply::send(session, ctx, reply).await {
             Ok(()) => reply::linger(session).await,
             Err(error) => debug!(error:%; "client left before the error answer"),
         }

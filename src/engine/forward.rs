@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
 
 use super::ctx::Exchange;
-use super::upstream::Carriage;
+use super::upstream::ConnectionUse;
 
 const FORWARDED_FOR: &str = "X-Forwarded-For";
 const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
@@ -22,13 +22,13 @@ const REQUEST_ID: &str = "X-Request-Id";
 const LONGEST_IPV4: usize = 15;
 
 /// Makes the head that goes upstream out of the client's.
-pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange) -> Result<()> {
+pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     if !matches!(head.raw_path(), [b'/', ..] | b"*") {
         // absolute-form is for proxies (RFC 9112 §3.2.2); `Host`, which says the same, goes with the path
         head.set_uri(head.uri.clone());
     }
-    forward(session, head, x)?;
-    for edit in x.request_edits.iter() {
+    forward(session, head, ctx)?;
+    for edit in ctx.request_edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
             HeaderEdit::Remove(name) => {
@@ -36,32 +36,32 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, x: &mut Exchange)
             }
         }
     }
-    let Some(attempts) = &x.attempts else { return Err(internal("no upstream was chosen")) };
+    let Some(attempts) = &ctx.attempts else { return Err(internal("no upstream was chosen")) };
     if let Some(lease) = attempts.lease() {
-        if let Some(host) = x.snapshot.peers[attempts.upstream().index].host(lease) {
+        if let Some(host) = ctx.snapshot.peers[attempts.upstream().index].host(lease) {
             head.insert_header(HOST, host.clone())?;
-        } else if x.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
+        } else if ctx.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
             let address = HeaderValue::from_str(lease.server().address());
             head.insert_header(HOST, address.map_err(|_| internal("server address"))?)?;
         }
     }
-    if x.flags.expect {
+    if ctx.flags.expect {
         // it has been answered here
         head.remove_header(&EXPECT);
     }
-    if x.adds_stream_usage {
+    if ctx.adds_stream_usage {
         // something has to be taken out of the answer, which can only be done in plain text
         head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }
-    if let Some(body) = &mut x.body {
+    if let Some(body) = &mut ctx.body {
         body.attempt();
-        frame(head, body, x.flags)?;
+        frame(head, body, ctx.flags)?;
     }
     // on a connection that several requests share Pingora keeps the time itself
-    if head.version == Version::HTTP_11 || x.carriage == Carriage::Own {
-        let limits = attempts.upstream().timeouts.of_attempt(x.snapshot.limits.body_timeout);
-        x.watch.awaits_response(limits, x.connection);
+    if head.version == Version::HTTP_11 || ctx.connection_use == ConnectionUse::Exclusive {
+        let limits = attempts.upstream().timeouts.of_attempt(ctx.snapshot.limits.body_timeout);
+        ctx.timer.awaits_response(limits, ctx.connection);
     }
     Ok(())
 }
@@ -82,23 +82,23 @@ fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> R
 }
 
 /// Says for whom the request is forwarded, behind what proxies before us have said.
-fn forward(session: &Session, head: &mut RequestHeader, x: &Exchange) -> Result<()> {
+fn forward(session: &Session, head: &mut RequestHeader, ctx: &Exchange) -> Result<()> {
     let host = match head.headers.get(HOST) {
         Some(host) => Some(host.clone()),
         None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
     };
-    if let Some(client) = x.record.context.client {
-        append(head, FORWARDED_FOR, address_text(client)?, x.flags.forwarded_for)?;
+    if let Some(client) = ctx.record.context.client {
+        append(head, FORWARDED_FOR, address_text(client)?, ctx.flags.forwarded_for)?;
     }
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-    append(head, FORWARDED_PROTO, proto, x.flags.forwarded_proto)?;
+    append(head, FORWARDED_PROTO, proto, ctx.flags.forwarded_proto)?;
     if let Some(host) = host {
-        append(head, FORWARDED_HOST, host, x.flags.forwarded_host)?;
+        append(head, FORWARDED_HOST, host, ctx.flags.forwarded_host)?;
     }
-    if !x.flags.request_id {
+    if !ctx.flags.request_id {
         let mut text = plugin_api::Uuid::encode_buffer();
-        let id: &str = x.record.context.id.hyphenated().encode_lower(&mut text);
+        let id: &str = ctx.record.context.id.hyphenated().encode_lower(&mut text);
         head.append_header(REQUEST_ID, HeaderValue::from_str(id).map_err(|_| internal("request id"))?)?;
     }
     Ok(())

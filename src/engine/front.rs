@@ -1,4 +1,4 @@
-//! Where a client's connection meets the proxy, once per worker: every request is watched over.
+//! Where a client's connection meets the proxy, once per worker: every request gets a timer.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::config::Config;
 use super::Gateway;
 use super::request::KEPT_ALIVE;
 use super::snapshot::{Limits, Snapshot};
-use super::timer::{Watch, guarded};
+use super::timer::{Timer, with_deadlines};
 
 /// Attempts that Pingora's own loop allows; the YAML's budget, which is smaller, decides.
 const MAX_ATTEMPTS: usize = 64;
@@ -68,17 +68,17 @@ impl HttpServerApp for Front {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let limits = self.snapshot.load().limits;
-        match Watch::current() {
-            Some(watch) if !session.is_http2() => {
-                // the connection is guarded as a whole, which saves each of its requests a timer
+        match Timer::current() {
+            Some(timer) if !session.is_http2() => {
+                // one timer serves all requests of the connection
                 let first = session.get_keepalive() != Some(KEPT_ALIVE);
                 let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
-                watch.awaits_request(idle, limits.header_timeout);
+                timer.awaits_request(idle, limits.header_timeout);
                 self.proxy.process_new_http(session, shutdown).await
             }
             _ => {
-                let watch = Watch::new(limits.header_timeout, limits.header_timeout);
-                guarded(watch, self.proxy.process_new_http(session, shutdown)).await.flatten()
+                let timer = Timer::new(limits.header_timeout, limits.header_timeout);
+                with_deadlines(timer, self.proxy.process_new_http(session, shutdown)).await.flatten()
             }
         }
     }

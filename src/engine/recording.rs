@@ -36,7 +36,7 @@ impl Exchange {
         if is_first && let Some(bytes) = self.ending.complete_at() {
             match &self.delivery {
                 Some(delivery) => delivery.completes_with(bytes),
-                None => self.watch.answer_is_complete(),
+                None => self.timer.answer_is_complete(),
             }
         }
         if is_last {
@@ -47,11 +47,11 @@ impl Exchange {
     /// Tells the plugins how it will end if the client gets what is about to be sent: whoever keeps a record has it before the client
     /// has its answer.
     fn predict(&mut self, session: &Session) {
-        if self.seats.is_empty() {
+        if self.plugins.is_empty() {
             return;
         }
         // all of the answer has been read, whether or not its end has been seen
-        self.reading.end(&mut self.record);
+        self.observer.finish(&mut self.record);
         if self.body.is_none() {
             self.record.request_bytes = session.body_bytes_read() as u64;
         }
@@ -59,7 +59,7 @@ impl Exchange {
         let verdict = self.ending.predict(self.failure, self.relayed());
         self.note(verdict);
         self.record.total = self.began.elapsed();
-        self.seats.before_last_byte(&self.record);
+        self.plugins.before_last_byte(&self.record);
         (self.record.outcome, self.record.error) = before;
     }
 
@@ -75,14 +75,14 @@ impl Exchange {
         if let Some(delivery) = self.delivery.clone() {
             // the server has done its part, and whoever relays the answer keeps the time
             self.release_server();
-            self.watch.over();
+            self.timer.over();
             delivery.settled().await;
         }
     }
 
     /// Records the exchange, once the client has all it gets.
     pub fn finish(&mut self, session: &Session, broken: bool) {
-        self.watch.over();
+        self.timer.over();
         if self.ending.is_over() {
             return;
         }
@@ -103,7 +103,7 @@ impl Exchange {
 
     /// Records an exchange that is dropped before its end.
     fn cut(&mut self) {
-        let expired = self.watch.expired();
+        let expired = self.timer.expired();
         if let Some(delivery) = &self.delivery {
             self.record.status = delivery.status();
         }
@@ -132,9 +132,9 @@ impl Exchange {
 
     fn write_record(&mut self, verdict: Verdict) {
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
-        self.reading.conclude(&mut self.record);
+        self.observer.conclude(&mut self.record);
         self.note(verdict);
-        self.seats.on_complete(&self.record);
+        self.plugins.on_complete(&self.record);
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
             self.snapshot.access_log.record(&self.record);

@@ -12,7 +12,7 @@ use crate::exchange::delivery::{Delivery, Relaying};
 
 use super::delivery::{client_left, note};
 use super::reply;
-use super::timer::Watch;
+use super::timer::Timer;
 
 /// Read-ahead limit for a slow client, in bytes, while the budget for bodies allows it. Beyond it the call waits; where others
 /// wait for the answer too, the client is disconnected.
@@ -37,7 +37,7 @@ pub async fn relay(
     session: &mut Session,
     handle: &mut SubrequestHandle,
     delivery: &Delivery,
-    call: &Watch,
+    call: &Timer,
     shared: impl Future<Output = ()> + Unpin,
 ) -> Result<(), Broken> {
     let relaying = Relaying::of(delivery);
@@ -60,7 +60,7 @@ async fn pass(
     session: &mut Session,
     handle: &mut SubrequestHandle,
     delivery: &Delivery,
-    call: &Watch,
+    call: &Timer,
     mut shared: impl Future<Output = ()> + Unpin,
 ) -> Result<(), Broken> {
     let mut call_over = pin!(delivery.call_over());
@@ -125,10 +125,10 @@ fn is_too_far_ahead(ahead: usize, held: &mut Charge) -> bool {
 
 /// The time in which a call waits for its client, so that its server is not waited for. However that ends, the server's time
 /// runs again: the call may go on without the client.
-struct Stalled<'a>(&'a Watch);
+struct Stalled<'a>(&'a Timer);
 
 impl<'a> Stalled<'a> {
-    fn new(call: &'a Watch) -> Self {
+    fn new(call: &'a Timer) -> Self {
         call.client_stalls();
         Self(call)
     }

@@ -36,7 +36,7 @@ const LINGER_LATE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// That the client left, or that the answer broke off: the client's connection must break too.
-pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Result<()> {
+pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Result<()> {
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
@@ -46,45 +46,45 @@ pub async fn send(session: &mut Session, x: &mut Exchange, reply: Reply) -> Resu
     }
     frame(session, &mut head, &reply.body)?;
     if !reply.headers.contains_key(REQUEST_ID) {
-        head.insert_header(REQUEST_ID, x.record.context.id.to_string())?;
+        head.insert_header(REQUEST_ID, ctx.record.context.id.to_string())?;
     }
     // after a panic the plugins of this exchange are left alone
-    let shown = !x.seats.is_empty() && x.failure != Some(Failure::PluginPanic);
+    let shown = !ctx.plugins.is_empty() && ctx.failure != Some(Failure::PluginPanic);
     if shown {
-        response_tap::show_head(&mut head, x).await?;
+        response_tap::show_head(&mut head, ctx).await?;
     }
-    if x.failure.is_none() {
-        x.ending.answered_here(reply.outcome);
+    if ctx.failure.is_none() {
+        ctx.ending.answered_here(reply.outcome);
     }
-    response_tap::begin_again(&reply, x);
-    x.record.error_type = reply.error_type.or_else(|| {
+    response_tap::begin_again(&reply, ctx);
+    ctx.record.error_type = reply.error_type.or_else(|| {
         let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
-        refused.then(|| x.dialect().error_type(reply.status))
+        refused.then(|| ctx.dialect().error_type(reply.status))
     });
-    x.record.saved = reply.saved.map(|answer| *answer);
-    x.record.status = Some(reply.status);
+    ctx.record.saved = reply.saved.map(|answer| *answer);
+    ctx.record.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;
     match reply.body {
         Body::Whole(body) => {
             let without_body = is_head || body.is_empty();
-            x.head_passes(session, Some(if without_body { 0 } else { body.len() as u64 }));
+            ctx.head_passes(session, Some(if without_body { 0 } else { body.len() as u64 }));
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
                 if shown {
-                    response_tap::show_chunk(&body, Part::Last, x)?;
+                    response_tap::show_chunk(&body, Part::Last, ctx)?;
                 }
-                x.piece_passes(session, body.len() as u64, Part::Last);
+                ctx.piece_passes(session, body.len() as u64, Part::Last);
                 whole(session, body).await?;
             }
             end(session).await?;
         }
         Body::Stream(pieces) => {
-            x.head_passes(session, is_head.then_some(0));
+            ctx.head_passes(session, is_head.then_some(0));
             session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
             if is_head {
                 end(session).await?;
             } else {
-                stream(session, x, pieces).await?;
+                stream(session, ctx, pieces).await?;
             }
         }
     }
@@ -122,10 +122,10 @@ fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Resul
     }
 }
 
-async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream) -> Result<()> {
+async fn stream(session: &mut Session, ctx: &mut Exchange, mut pieces: BodyStream) -> Result<()> {
     let unread = !session.downstream_session.is_body_done();
-    if let Some(route) = &x.route {
-        x.watch.streams(route.upstream.timeouts.idle);
+    if let Some(route) = &ctx.route {
+        ctx.timer.streams(route.upstream.timeouts.idle);
     }
     loop {
         let piece = tokio::select! {
@@ -135,25 +135,25 @@ async fn stream(session: &mut Session, x: &mut Exchange, mut pieces: BodyStream)
             }
             piece = pieces.next() => piece,
         };
-        x.watch.progress();
+        ctx.timer.progress();
         let (bytes, last) = match piece {
             Some(Ok(bytes)) => (bytes, false),
             None => (Bytes::new(), true),
             Some(Err(Broken)) => {
-                debug!(id:% = x.record.context.id; "an answer that was given again broke off");
-                x.failure = Some(Failure::BrokenAnswer);
+                debug!(id:% = ctx.record.context.id; "an answer that was given again broke off");
+                ctx.failure = Some(Failure::BrokenAnswer);
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
         };
-        response_tap::read(&bytes, last, x)?;
-        let part = response_tap::part(last, x);
+        response_tap::read(&bytes, last, ctx)?;
+        let part = response_tap::part(last, ctx);
         if part != Part::Some
             && let Some(answer) = pieces.saved()
         {
-            x.reading.told(answer, &mut x.record);
+            ctx.observer.replace_saved(answer, &mut ctx.record);
         }
-        response_tap::show_chunk(&bytes, part, x)?;
-        x.piece_passes(session, bytes.len() as u64, part);
+        response_tap::show_chunk(&bytes, part, ctx)?;
+        ctx.piece_passes(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;
         if last {

@@ -28,7 +28,7 @@ use super::hash_key;
 use super::head;
 use super::reply;
 
-/// What Pingora is told of a connection that may be used again: that it has no limit, because the watch keeps it.
+/// What Pingora is told of a connection that may be used again: that it has no limit, because the timer keeps it.
 pub const KEPT_ALIVE: u64 = 0;
 
 /// A body up to this size is read in less than a millisecond; whatever is larger, or encoded, may take longer.
@@ -37,21 +37,21 @@ pub const READ_IN_LINE: usize = 1024 * 1024;
 const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
 /// Decides what becomes of a request; `true` if it has been answered here.
-pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool> {
-    if let Some(head) = x.handed_over.take() {
-        return detached::resume(session, x, *head).await.map(|()| false);
+pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bool> {
+    if let Some(head) = ctx.handed_over.take() {
+        return detached::resume(session, ctx, *head).await.map(|()| false);
     }
-    match prepare(session, x).await {
-        Ok(()) if detached::is_wanted(x) => detached::spawn_detached(session, x).await.map(|()| true),
+    match prepare(session, ctx).await {
+        Ok(()) if detached::is_wanted(ctx) => detached::spawn_detached(session, ctx).await.map(|()| true),
         Ok(()) => Ok(false),
-        Err(Halt::Answer(reply)) => {
-            if x.route.is_none() {
-                client_may_stall(session, x, x.snapshot.limits.longest_idle);
+        Err(Interruption::Answer(reply)) => {
+            if ctx.route.is_none() {
+                client_may_stall(session, ctx, ctx.snapshot.limits.longest_idle);
             }
-            reply::send(session, x, *reply).await.map(|()| true)
+            reply::send(session, ctx, *reply).await.map(|()| true)
         }
-        Err(Halt::Fail(failure, error)) => {
-            x.failure = Some(failure);
+        Err(Interruption::Fail(failure, error)) => {
+            ctx.failure = Some(failure);
             Err(error)
         }
     }
@@ -61,167 +61,167 @@ pub async fn handle(session: &mut Session, x: &mut Box<Exchange>) -> Result<bool
 const RETRY_AFTER: u64 = 1;
 
 /// What keeps a request from its upstream.
-enum Halt {
+enum Interruption {
     Answer(Box<Reply>),
     Fail(Failure, Box<Error>),
 }
 
-async fn prepare(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
-    x.note_request(session);
+async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    ctx.note_request(session);
     if session.downstream_session.get_keepalive().is_some() {
-        let kept = !x.snapshot.limits.keepalive_timeout.is_zero();
+        let kept = !ctx.snapshot.limits.keepalive_timeout.is_zero();
         session.set_keepalive(kept.then_some(KEPT_ALIVE));
     }
     // RFC 9112 §9.3.2: a client may send its next request before this answer; it waits its turn. Not behind chunks: their
     // size lines are read leniently below us, so what a stricter proxy before us takes for a body could look like a request
-    session.downstream_session.set_pipelining_enabled(!x.flags.transfer_encoding);
-    check_head(session, x)?;
-    if let Err(fault) = head::admit(session, x.flags) {
-        return Err(refuse(x, ErrorKind::InvalidRequest, fault));
+    session.downstream_session.set_pipelining_enabled(!ctx.flags.transfer_encoding);
+    check_head(session, ctx)?;
+    if let Err(fault) = head::admit(session, ctx.flags) {
+        return Err(refuse(ctx, ErrorKind::InvalidRequest, fault));
     }
-    if let Err(fault) = x.normalize_path() {
-        return Err(refuse(x, ErrorKind::InvalidRequest, &fault.to_string()));
+    if let Err(fault) = ctx.normalize_path() {
+        return Err(refuse(ctx, ErrorKind::InvalidRequest, &fault.to_string()));
     }
-    let snapshot = x.snapshot.clone();
-    let Some(found) = snapshot.router.find(&x.record.host, x.path()) else {
-        return Err(refuse(x, ErrorKind::NotFound, "No route leads anywhere for this host and path"));
+    let snapshot = ctx.snapshot.clone();
+    let Some(found) = snapshot.router.find(&ctx.record.host, ctx.path()) else {
+        return Err(refuse(ctx, ErrorKind::NotFound, "No route leads anywhere for this host and path"));
     };
     let route = snapshot.routes[found.index].clone();
-    x.domain = found.domain;
+    ctx.domain = found.domain;
     let upstream = &route.upstream;
-    x.record.upstream = Some(upstream.name.clone());
-    let deadline = x.began + upstream.timeouts.total;
+    ctx.record.upstream = Some(upstream.name.clone());
+    let deadline = ctx.began + upstream.timeouts.total;
     let demand = Demand {
-        hash_keys: hash_key::of_head(upstream, x.record.context.client, &session.req_header().headers),
+        hash_keys: hash_key::of_head(upstream, ctx.record.context.client, &session.req_header().headers),
         tokens: ASSUMED_TOKENS,
-        idempotent: x.record.method.is_idempotent(),
+        idempotent: ctx.record.method.is_idempotent(),
     };
-    x.attempts = Some(Attempts::new(upstream.clone(), demand, deadline, x.began));
-    x.watch.ends_at(deadline);
-    client_may_stall(session, x, upstream.timeouts.idle);
-    // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the watch keeps the same for both
-    session.set_read_timeout(Some(x.snapshot.limits.body_timeout));
-    x.seats = route.chain.instances();
-    x.route = Some(route.clone());
-    if !x.seats.is_empty() {
-        x.record.context.route = Some(route.name.clone());
-        x.note_endpoint();
-        if x.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && x.answer_is_wanted() {
-            x.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
+    ctx.attempts = Some(Attempts::new(upstream.clone(), demand, deadline, ctx.began));
+    ctx.timer.ends_at(deadline);
+    client_may_stall(session, ctx, upstream.timeouts.idle);
+    // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the timer keeps the same for both
+    session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));
+    ctx.plugins = route.chain.instances();
+    ctx.route = Some(route.clone());
+    if !ctx.plugins.is_empty() {
+        ctx.record.context.route = Some(route.name.clone());
+        ctx.note_endpoint();
+        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && ctx.answer_is_wanted() {
+            ctx.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
         }
-        run_request_head(session, x).await?;
+        run_request_head(session, ctx).await?;
     }
-    let drains = route.on_client_gone == OnClientGone::Drain && x.record.method == Method::POST;
+    let drains = route.on_client_gone == OnClientGone::Drain && ctx.record.method == Method::POST;
     if upstream.reads_body {
-        x.note_endpoint();
+        ctx.note_endpoint();
     }
     if drains
-        || (route.chain.needs().body || upstream.reads_body) && x.record.endpoint.is_some_and(Endpoint::takes_json)
+        || (route.chain.needs().body || upstream.reads_body) && ctx.record.endpoint.is_some_and(Endpoint::takes_json)
     {
-        read_body(session, x).await?;
+        read_body(session, ctx).await?;
         return Ok(());
     }
     if upstream.speaks_h2 && body::is_small(session) {
         // then it can share a connection with others
-        let bytes = receive_body(session, x).await?;
-        x.body = Some(BufferedBody::new(bytes, false));
+        let bytes = receive_body(session, ctx).await?;
+        ctx.body = Some(BufferedBody::new(bytes, false));
         return Ok(());
     }
     // what Pingora keeps of a body that streams, for another attempt
     let kept = body::kept_of_stream(session);
     if kept > 0 {
         let mut charge = BODIES.charge();
-        charge.grow_to(kept).map_err(|shortage| no_room(x, shortage))?;
-        x.stream_charge = Some(charge);
+        charge.grow_to(kept).map_err(|shortage| no_room(ctx, shortage))?;
+        ctx.stream_charge = Some(charge);
     }
-    if x.flags.expect {
-        body::invite(session).await.map_err(|error| Halt::Fail(Failure::ClientGone, error))?;
+    if ctx.flags.expect {
+        body::invite(session).await.map_err(|error| Interruption::Fail(Failure::ClientGone, error))?;
     }
     Ok(())
 }
 
 /// Refuses a head that is larger than allowed, or for which there is no memory left.
-fn check_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
+fn check_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let size = head::size(session);
-    let max = x.snapshot.limits.max_header;
+    let max = ctx.snapshot.limits.max_header;
     if size.bytes > max {
         count_large_head();
         static LARGE: LogLimit = LogLimit::new();
         if let Some(suppressed) = LARGE.pass(()) {
-            let (id, bytes) = (x.record.context.id, size.bytes);
+            let (id, bytes) = (ctx.record.context.id, size.bytes);
             info!(id:%, bytes, suppressed; "request head refused: it is larger than max_header");
         }
-        x.record.error = Some("head_too_large");
+        ctx.record.error = Some("head_too_large");
         let message = format!("The request head is larger than {max} bytes");
-        return Err(refuse(x, ErrorKind::HeadTooLarge, &message));
+        return Err(refuse(ctx, ErrorKind::HeadTooLarge, &message));
     }
-    if x.head_charge.grow_to(size.charged()).is_err() {
-        return Err(overloaded(x, "head_memory", "The gateway holds as many requests as it may"));
+    if ctx.head_charge.grow_to(size.charged()).is_err() {
+        return Err(overloaded(ctx, "head_memory", "The gateway holds as many requests as it may"));
     }
     Ok(())
 }
 
 /// Bounds how long the client may take nothing of its answer.
-fn client_may_stall(session: &mut Session, x: &Exchange, limit: Duration) {
-    x.watch.client_may_stall(limit);
+fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) {
+    ctx.timer.client_may_stall(limit);
     if session.req_header().version == Version::HTTP_2 {
-        // the connection does not see what its flow control holds back, nor does the watch: so this must be over before an
+        // the connection does not see what its flow control holds back, nor does the timer: so this must be over before an
         // answer can have paused for too long
         session.set_write_timeout(Some(limit * 9 / 10));
     }
 }
 
-async fn run_request_head(session: &Session, x: &mut Exchange) -> Result<(), Halt> {
+async fn run_request_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let head = session.req_header();
-    let dialect = x.dialect();
+    let dialect = ctx.dialect();
     let mut request = Request {
-        context: &mut x.record.context,
+        context: &mut ctx.record.context,
         method: &head.method,
         uri: &head.uri,
         headers: &head.headers,
-        host: &x.record.host,
-        upstream: x.record.upstream.as_deref().unwrap_or_default(),
-        endpoint: x.record.endpoint,
+        host: &ctx.record.host,
+        upstream: ctx.record.upstream.as_deref().unwrap_or_default(),
+        endpoint: ctx.record.endpoint,
         dialect,
-        edits: std::mem::take(&mut x.request_edits),
+        edits: std::mem::take(&mut ctx.request_edits),
     };
-    let ran = x.seats.on_request(&mut request).await;
-    x.request_edits = request.edits;
-    ran.map_err(|exit| halted(x, exit))
+    let ran = ctx.plugins.on_request(&mut request).await;
+    ctx.request_edits = request.edits;
+    ran.map_err(|exit| interrupted(ctx, exit))
 }
 
 /// Reads the whole body, in the time that the client has for it.
-async fn receive_body(session: &mut Session, x: &mut Exchange) -> Result<Bytes, Halt> {
-    let limits = x.snapshot.limits;
+async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<Bytes, Interruption> {
+    let limits = ctx.snapshot.limits;
     let until = Instant::now() + limits.body_timeout;
-    let until = x.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
+    let until = ctx.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
     let bytes = match timeout_at(until, body::read(session, limits.max_body)).await {
         Ok(Ok(Read::Whole(bytes))) => bytes,
-        Ok(Ok(Read::NoRoom(shortage))) => return Err(no_room(x, shortage)),
+        Ok(Ok(Read::NoRoom(shortage))) => return Err(no_room(ctx, shortage)),
         Ok(Ok(Read::TooLarge)) => {
             let message = format!("The request body is larger than {} bytes", limits.max_body);
-            return Err(refuse(x, ErrorKind::TooLarge, &message));
+            return Err(refuse(ctx, ErrorKind::TooLarge, &message));
         }
-        Ok(Err(error)) => return Err(client_fault(x, error)),
-        Err(_) => return Err(refuse(x, ErrorKind::RequestTimeout, LATE_BODY)),
+        Ok(Err(error)) => return Err(client_fault(ctx, error)),
+        Err(_) => return Err(refuse(ctx, ErrorKind::RequestTimeout, LATE_BODY)),
     };
-    x.record.request_bytes = bytes.len() as u64;
+    ctx.record.request_bytes = bytes.len() as u64;
     Ok(bytes)
 }
 
-async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> {
-    let limits = x.snapshot.limits;
-    let bytes = receive_body(session, x).await?;
-    let Some(upstream) = x.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
-    let Some(endpoint) = call_endpoint(x, &upstream) else {
-        x.note_form(&bytes);
-        x.body = Some(BufferedBody::new(bytes, false));
+async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    let limits = ctx.snapshot.limits;
+    let bytes = receive_body(session, ctx).await?;
+    let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
+    let Some(endpoint) = call_endpoint(ctx, &upstream) else {
+        ctx.note_form(&bytes);
+        ctx.body = Some(BufferedBody::new(bytes, false));
         return Ok(());
     };
     let headers = &session.req_header().headers;
-    let thread = x.route.as_ref().is_some_and(|route| route.chain.needs().conversation);
-    if upstream.renames_models && x.flags.content_encoding {
-        x.sent_headers = headers.clone();
+    let thread = ctx.route.as_ref().is_some_and(|route| route.chain.needs().conversation);
+    if upstream.renames_models && ctx.flags.content_encoding {
+        ctx.sent_headers = headers.clone();
     }
     let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
         let call = dialect::read(endpoint, headers, bytes, limits.max_body, thread);
@@ -229,7 +229,7 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         (call, keys)
     };
     let in_line = if thread { HASHED_IN_LINE } else { READ_IN_LINE };
-    let (mut call, keys) = if bytes.len() > in_line || x.flags.content_encoding {
+    let (mut call, keys) = if bytes.len() > in_line || ctx.flags.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();
         let reading = run_blocking(move || read(&upstream, &headers, bytes));
@@ -237,43 +237,43 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
             biased;
             read = tokio::time::timeout(limits.body_timeout, reading) => read,
             // it may have to wait for others; nobody waits for a client that has left
-            gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
+            gone = session.downstream_session.read_body_or_idle(true) => return Err(left(ctx, gone.err())),
         };
         match read {
             Ok(Some(read)) => read,
             Ok(None) => {
                 let error = Error::explain(ErrorType::InternalError, "reading a call panicked");
-                return Err(Halt::Fail(Failure::Internal, error));
+                return Err(Interruption::Fail(Failure::Internal, error));
             }
-            Err(_) => return Err(overloaded(x, "busy", "The gateway reads as many large bodies as it may")),
+            Err(_) => return Err(overloaded(ctx, "busy", "The gateway reads as many large bodies as it may")),
         }
     } else {
         read(&upstream, headers, bytes)
     };
     // what was made of the body, which goes with the call
     let mut made = BODIES.charge();
-    made.cover(call.made_bytes(), 1).map_err(|shortage| no_room(x, shortage))?;
-    if let Some(attempts) = &mut x.attempts {
+    made.cover(call.made_bytes(), 1).map_err(|shortage| no_room(ctx, shortage))?;
+    if let Some(attempts) = &mut ctx.attempts {
         let demand = attempts.demand();
         keys.into_iter().for_each(|(place, key)| demand.hash_keys[place] = Some(key));
     }
     if let Some(only) = call.call() {
-        x.record.model.clone_from(&only.model);
-        x.record.streaming = Some(only.stream);
+        ctx.record.model.clone_from(&only.model);
+        ctx.record.streaming = Some(only.stream);
     }
-    x.record.request_type = Some(call.request_type());
-    x.record.thread = call.thread();
-    let mut on_call = Call { context: &mut x.record.context, body: &mut call };
+    ctx.record.request_type = Some(call.request_type());
+    ctx.record.thread = call.thread();
+    let mut on_call = Call { context: &mut ctx.record.context, body: &mut call };
     let ran = tokio::select! {
         biased;
-        ran = x.seats.on_call(&mut on_call) => ran,
+        ran = ctx.plugins.on_call(&mut on_call) => ran,
         // a plugin may wait for long; nobody waits for a client that has left
-        gone = session.downstream_session.read_body_or_idle(true) => return Err(left(x, gone.err())),
+        gone = session.downstream_session.read_body_or_idle(true) => return Err(left(ctx, gone.err())),
     };
-    x.outlive = call.outlive.take();
-    ran.map_err(|exit| halted(x, exit))?;
-    x.adds_stream_usage = call.adds_stream_usage();
-    if let Some(attempts) = &mut x.attempts {
+    ctx.outlive = call.outlive.take();
+    ran.map_err(|exit| interrupted(ctx, exit))?;
+    ctx.adds_stream_usage = call.adds_stream_usage();
+    if let Some(attempts) = &mut ctx.attempts {
         attempts.demand().tokens = hash_key::tokens(&call);
     }
     let edited = call.is_edited();
@@ -282,82 +282,82 @@ async fn read_body(session: &mut Session, x: &mut Exchange) -> Result<(), Halt> 
         made.settle(bytes.len());
         bytes = made.on(bytes);
     }
-    x.body = Some(BufferedBody::new(bytes, edited));
+    ctx.body = Some(BufferedBody::new(bytes, edited));
     Ok(())
 }
 
 /// The endpoint of a call whose body somebody reads.
-fn call_endpoint(x: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
-    let is_read = !x.seats.is_empty() || upstream.reads_body;
-    x.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
+fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
+    let is_read = !ctx.plugins.is_empty() || upstream.reads_body;
+    ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
 }
 
 /// The client left before its call could go upstream.
-fn left(x: &mut Exchange, error: Option<Box<Error>>) -> Halt {
+fn left(ctx: &mut Exchange, error: Option<Box<Error>>) -> Interruption {
     let error = error.unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
-    client_fault(x, error)
+    client_fault(ctx, error)
 }
 
 /// Refuses a body for which there is no memory left.
-fn no_room(x: &mut Exchange, shortage: Shortage) -> Halt {
+fn no_room(ctx: &mut Exchange, shortage: Shortage) -> Interruption {
     match shortage {
-        Shortage::Full => overloaded(x, "body_memory", "The gateway holds as many request bodies as it may"),
+        Shortage::Full => overloaded(ctx, "body_memory", "The gateway holds as many request bodies as it may"),
         Shortage::Never => {
-            x.record.error = Some("body_memory");
-            refuse(x, ErrorKind::TooLarge, "The request body is larger than the gateway can hold")
+            ctx.record.error = Some("body_memory");
+            refuse(ctx, ErrorKind::TooLarge, "The request body is larger than the gateway can hold")
         }
     }
 }
 
 /// Refuses what another attempt may get through.
-fn overloaded(x: &mut Exchange, reason: &'static str, message: &str) -> Halt {
-    x.record.error = Some(reason);
-    told_of_overload(x, reason);
-    let reply = Reply::error(x.dialect(), ErrorKind::Overloaded, message, x.record.context.id);
-    Halt::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
+fn overloaded(ctx: &mut Exchange, reason: &'static str, message: &str) -> Interruption {
+    ctx.record.error = Some(reason);
+    log_overload(ctx, reason);
+    let reply = Reply::error(ctx.dialect(), ErrorKind::Overloaded, message, ctx.record.context.id);
+    Interruption::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
 }
 
 /// Tells the operator, but not of each of many.
-fn told_of_overload(x: &Exchange, reason: &'static str) {
+fn log_overload(ctx: &Exchange, reason: &'static str) {
     static OVERLOADS: LogLimit<&str> = LogLimit::new();
     if let Some(suppressed) = OVERLOADS.pass(reason) {
-        warn!(id:% = x.record.context.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
+        warn!(id:% = ctx.record.context.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
     }
 }
 
 /// A client that broke its own request is told so; one that left is told nothing.
-fn client_fault(x: &Exchange, error: Box<Error>) -> Halt {
+fn client_fault(ctx: &Exchange, error: Box<Error>) -> Interruption {
     match error.etype() {
-        ErrorType::ReadTimedout => refuse(x, ErrorKind::RequestTimeout, LATE_BODY),
-        _ => Halt::Fail(attempt_error::of_client(&error), error),
+        ErrorType::ReadTimedout => refuse(ctx, ErrorKind::RequestTimeout, LATE_BODY),
+        _ => Interruption::Fail(attempt_error::of_client(&error), error),
     }
 }
 
-fn refuse(x: &Exchange, kind: ErrorKind, message: &str) -> Halt {
-    Halt::Answer(Box::new(Reply::error(x.dialect(), kind, message, x.record.context.id)))
+fn refuse(ctx: &Exchange, kind: ErrorKind, message: &str) -> Interruption {
+    Interruption::Answer(Box::new(Reply::error(ctx.dialect(), kind, message, ctx.record.context.id)))
 }
 
-fn halted(x: &mut Exchange, exit: EarlyExit) -> Halt {
+fn interrupted(ctx: &mut Exchange, exit: EarlyExit) -> Interruption {
     match exit {
-        EarlyExit::Answer(reply) => Halt::Answer(reply),
+        EarlyExit::Answer(reply) => Interruption::Answer(reply),
         EarlyExit::Refuse { plugin, refusal } => {
-            (x.record.plugin, x.record.reason) = (Some(plugin), Some(refusal.reason()));
-            Halt::Answer(Box::new(refusal.into_reply(x.dialect(), x.record.context.id)))
+            (ctx.record.plugin, ctx.record.reason) = (Some(plugin), Some(refusal.reason()));
+            Interruption::Answer(Box::new(refusal.into_reply(ctx.dialect(), ctx.record.context.id)))
         }
         EarlyExit::Panic(plugin) => {
-            x.snapshot.metrics.plugin_panicked(plugin);
+            ctx.snapshot.metrics.plugin_panicked(plugin);
             let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
-            Halt::Fail(Failure::PluginPanic, error)
+            Interruption::Fail(Failure::PluginPanic, error)
         }
     }
 }
 
 /// A piece of the request's body is about to go upstream.
-pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
-    if x.body.is_none() {
-        x.note_form(body.as_deref().unwrap_or_default());
+pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
+    if ctx.body.is_none() {
+        ctx.note_form(body.as_deref().unwrap_or_default());
     }
-    let piece = match &mut x.body {
+    let piece = match &mut ctx.body {
         // the whole at once with the end, in the place of what Pingora kept; `None` would end it at once
         Some(read) if end => Some(read.send()),
         Some(_) => Some(Bytes::new()),
@@ -365,6 +365,6 @@ pub fn on_body(body: &mut Option<Bytes>, end: bool, x: &mut Exchange) {
         None => body.take().filter(|piece| !(end && piece.is_empty())),
     };
     let is_piece = piece.is_some();
-    let sent = x.watch.sends(piece.unwrap_or_default(), end || !is_piece);
+    let sent = ctx.timer.sends(piece.unwrap_or_default(), end || !is_piece);
     *body = is_piece.then_some(sent);
 }

@@ -15,40 +15,40 @@ use super::recording::body_length;
 use super::{response_tap, retry};
 
 /// The head of an answer has come from upstream: decides on another attempt.
-pub fn on_head(session: &Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     let (status, now) = (head.status, Instant::now());
-    let replayable = x.replayable(session);
-    let Some(attempts) = &mut x.attempts else { return Ok(()) };
+    let replayable = ctx.replayable(session);
+    let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
     let timeouts = attempts.upstream().timeouts;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         attempts.on(Event::Upgraded, now);
-        x.record.status = Some(status);
-        x.record.first_byte = Some(now - x.began);
-        x.failure = None;
-        x.watch.upgraded(timeouts.upgraded);
+        ctx.record.status = Some(status);
+        ctx.record.first_byte = Some(now - ctx.began);
+        ctx.failure = None;
+        ctx.timer.upgraded(timeouts.upgraded);
         return Ok(());
     }
     if status.is_informational() {
         return Ok(());
     }
     if let Action::Retry(failure) = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now) {
-        retry::report(x, failure);
+        retry::report(ctx, failure);
         return Err(retry::discard(status));
     }
-    x.record.status = Some(status);
-    x.record.first_byte = Some(now - x.began);
-    x.failure = None;
-    if let Some(body) = &mut x.body {
+    ctx.record.status = Some(status);
+    ctx.record.first_byte = Some(now - ctx.began);
+    ctx.failure = None;
+    if let Some(body) = &mut ctx.body {
         body.answered();
     }
-    x.watch.streams(timeouts.idle);
+    ctx.timer.streams(timeouts.idle);
     strip_hop_by_hop(head);
-    response_tap::begin(head, x);
-    response_tap::begin_filter(head, x)
+    response_tap::begin(head, ctx);
+    response_tap::begin_filter(head, ctx)
 }
 
 /// The head is about to go to the client.
-pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     if session.req_header().version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
         // it knows no chunks (RFC 9112 §6.1): the end of the connection is the end of the answer
         head.remove_header(&TRANSFER_ENCODING);
@@ -58,26 +58,26 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
         // or the client might ask here again, and find the connection closed
         session.set_keepalive(None);
     }
-    if x.seats.is_empty() || head.status.is_informational() {
+    if ctx.plugins.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    response_tap::show_head(head, x).await?;
-    x.head_passes(session, body_length(session, head));
+    response_tap::show_head(head, ctx).await?;
+    ctx.head_passes(session, body_length(session, head));
     Ok(())
 }
 
 /// Bytes of the answer are passing.
-pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, x: &mut Exchange) -> Result<()> {
-    x.watch.progress();
-    response_tap::read(body.as_deref().unwrap_or_default(), last, x)?;
-    if let Some(filter) = &mut x.stream_usage {
+pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &mut Exchange) -> Result<()> {
+    ctx.timer.progress();
+    response_tap::read(body.as_deref().unwrap_or_default(), last, ctx)?;
+    if let Some(filter) = &mut ctx.stream_usage {
         *body = Some(response_tap::filtered(filter, body.as_deref().unwrap_or_default(), last));
     }
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);
-    let part = response_tap::part(last, x);
-    response_tap::show_chunk(bytes, part, x)?;
-    x.piece_passes(session, bytes.len() as u64, part);
+    let part = response_tap::part(last, ctx);
+    response_tap::show_chunk(bytes, part, ctx)?;
+    ctx.piece_passes(session, bytes.len() as u64, part);
     Ok(())
 }
 

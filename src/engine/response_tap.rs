@@ -9,7 +9,7 @@ use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, Response, shor
 
 use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 use crate::exchange::ending::Part;
-use crate::exchange::response_observer::Reading;
+use crate::exchange::response_observer::ResponseObserver;
 
 use super::attempt_error::PLUGIN_PANIC;
 use super::ctx::Exchange;
@@ -18,61 +18,61 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Begins to read an answer of the upstream's, where somebody wants to know; one of an earlier attempt is forgotten.
-pub fn begin(head: &ResponseHeader, x: &mut Exchange) {
-    x.reading = Reading::Nothing;
-    if !x.answer_is_wanted() {
+pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
+    ctx.observer = ResponseObserver::Nothing;
+    if !ctx.answer_is_wanted() {
         return;
     }
     let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
-    x.record.upstream_request_id =
+    ctx.record.upstream_request_id =
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
-    x.note_endpoint();
-    x.reading = match (x.record.endpoint, batch(x, head.status)) {
-        (Some(endpoint), _) => Reading::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),
-        (None, Some(batch)) => Reading::Batch(Box::new(BatchReader::new(batch, &head.headers))),
-        (None, None) => Reading::Nothing,
+    ctx.note_endpoint();
+    ctx.observer = match (ctx.record.endpoint, batch(ctx, head.status)) {
+        (Some(endpoint), _) => ResponseObserver::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),
+        (None, Some(batch)) => ResponseObserver::Batch(Box::new(BatchReader::new(batch, &head.headers))),
+        (None, None) => ResponseObserver::Nothing,
     };
 }
 
 /// Begins to read an answer that a plugin gives again and that is still to come.
-pub fn begin_again(reply: &Reply, x: &mut Exchange) {
-    x.reading.conclude(&mut x.record);
+pub fn begin_again(reply: &Reply, ctx: &mut Exchange) {
+    ctx.observer.conclude(&mut ctx.record);
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
-    let endpoint = x.record.endpoint.filter(|_| is_unread && x.answer_is_wanted());
-    x.reading = match endpoint {
-        Some(endpoint) => Reading::Saved(Box::new(Reader::new(endpoint, reply.status, &reply.headers))),
-        None => Reading::Nothing,
+    let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.answer_is_wanted());
+    ctx.observer = match endpoint {
+        Some(endpoint) => ResponseObserver::Saved(Box::new(Reader::new(endpoint, reply.status, &reply.headers))),
+        None => ResponseObserver::Nothing,
     };
 }
 
 /// The batch whose results the request downloads.
-fn batch(x: &Exchange, status: StatusCode) -> Option<&str> {
-    let asked = x.record.method == Method::GET
+fn batch(ctx: &Exchange, status: StatusCode) -> Option<&str> {
+    let asked = ctx.record.method == Method::GET
         && status == StatusCode::OK
-        && x.route.as_ref().is_some_and(|route| route.chain.needs().batch_results);
-    batch_of_results(x.path()).filter(|_| asked)
+        && ctx.route.as_ref().is_some_and(|route| route.chain.needs().batch_results);
+    batch_of_results(ctx.path()).filter(|_| asked)
 }
 
 /// Reads bytes of an answer.
 ///
 /// # Errors
 /// That a plugin panicked which was told of them.
-pub fn read(bytes: &[u8], last: bool, x: &mut Exchange) -> Result<()> {
-    let found = x.reading.read(bytes, last);
-    if found.content && x.record.first_token.is_none() {
-        x.record.first_token = Some(x.began.elapsed());
+pub fn read(bytes: &[u8], last: bool, ctx: &mut Exchange) -> Result<()> {
+    let found = ctx.observer.observe(bytes, last);
+    if found.content && ctx.record.first_token.is_none() {
+        ctx.record.first_token = Some(ctx.began.elapsed());
     }
-    let told = found.results.iter().try_for_each(|result| x.seats.on_batch_result(&x.record, result));
-    told.map_err(|plugin| panicked(x, plugin))
+    let told = found.results.iter().try_for_each(|result| ctx.plugins.on_batch_result(&ctx.record, result));
+    told.map_err(|plugin| panicked(ctx, plugin))
 }
 
 /// What the bytes that were just read are to the whole answer.
 #[must_use]
-pub fn part(last: bool, x: &Exchange) -> Part {
-    let held_back = || x.stream_usage.as_ref().is_some_and(|filter| filter.holds_back());
+pub fn part(last: bool, ctx: &Exchange) -> Part {
+    let held_back = || ctx.stream_usage.as_ref().is_some_and(|filter| filter.holds_back());
     match last {
         true => Part::Last,
-        false if x.reading.is_complete() && !held_back() => Part::Complete,
+        false if ctx.observer.is_complete() && !held_back() => Part::Complete,
         false => Part::Some,
     }
 }
@@ -81,12 +81,12 @@ pub fn part(last: bool, x: &Exchange) -> Part {
 ///
 /// # Errors
 /// That the head cannot be changed, which would be a fault of the gateway.
-pub fn begin_filter(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
-    x.stream_usage = None;
-    if !x.adds_stream_usage || !head.status.is_success() || !may_be_stream(&head.headers) {
+pub fn begin_filter(head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
+    ctx.stream_usage = None;
+    if !ctx.adds_stream_usage || !head.status.is_success() || !may_be_stream(&head.headers) {
         return Ok(());
     }
-    x.stream_usage = Some(Box::default());
+    ctx.stream_usage = Some(Box::default());
     if head.remove_header(&CONTENT_LENGTH).is_some() {
         // it gets shorter; over h2 this goes no further
         head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
@@ -121,12 +121,12 @@ pub fn filtered(filter: &mut StreamUsageFilter, bytes: &[u8], last: bool) -> Byt
 ///
 /// # Errors
 /// That a plugin panicked.
-pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()> {
+pub async fn show_head(head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     let (status, headers, edits) = (head.status, &head.headers, Default::default());
-    let mut seen = Response { context: &mut x.record.context, status, headers, edits };
-    let ran = x.seats.on_response(&mut seen).await;
+    let mut seen = Response { context: &mut ctx.record.context, status, headers, edits };
+    let ran = ctx.plugins.on_response(&mut seen).await;
     let edits = seen.edits;
-    ran.map_err(|plugin| panicked(x, plugin))?;
+    ran.map_err(|plugin| panicked(ctx, plugin))?;
     for edit in edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
@@ -142,17 +142,17 @@ pub async fn show_head(head: &mut ResponseHeader, x: &mut Exchange) -> Result<()
 ///
 /// # Errors
 /// That a plugin panicked.
-pub fn show_chunk(bytes: &Bytes, part: Part, x: &mut Exchange) -> Result<()> {
-    if x.seats.is_empty() {
+pub fn show_chunk(bytes: &Bytes, part: Part, ctx: &mut Exchange) -> Result<()> {
+    if ctx.plugins.is_empty() {
         return Ok(());
     }
     let (last, complete) = (part == Part::Last, part == Part::Complete);
-    let mut chunk = Chunk { context: &x.record.context, bytes, last, complete };
-    x.seats.on_chunk(&mut chunk).map_err(|plugin| panicked(x, plugin))
+    let mut chunk = Chunk { context: &ctx.record.context, bytes, last, complete };
+    ctx.plugins.on_chunk(&mut chunk).map_err(|plugin| panicked(ctx, plugin))
 }
 
-fn panicked(x: &Exchange, plugin: &'static str) -> Box<Error> {
-    x.snapshot.metrics.plugin_panicked(plugin);
+fn panicked(ctx: &Exchange, plugin: &'static str) -> Box<Error> {
+    ctx.snapshot.metrics.plugin_panicked(plugin);
     let mut error = Error::explain(ErrorType::CustomCode(PLUGIN_PANIC, 500), "a plugin panicked");
     error.esource = ErrorSource::Internal;
     error

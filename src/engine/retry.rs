@@ -8,10 +8,10 @@ use crate::exchange::failure::Failure;
 use super::ctx::Exchange;
 
 /// Logs and counts that an attempt is followed by another because of this failure.
-pub fn report(x: &Exchange, failure: Failure) {
-    failure.log(&x.record);
-    if let Some(upstream) = &x.record.upstream {
-        x.snapshot.metrics.retried(upstream);
+pub fn report(ctx: &Exchange, failure: Failure) {
+    failure.log(&ctx.record);
+    if let Some(upstream) = &ctx.record.upstream {
+        ctx.snapshot.metrics.retried(upstream);
     }
 }
 

@@ -13,32 +13,32 @@ use crate::exchange::attempts::{Action, Attempts, Event};
 use super::connection::Connection;
 use super::ctx::Exchange;
 use super::failover;
-use super::upstream::Carriage;
+use super::upstream::ConnectionUse;
 
 /// How to connect to the server of the next attempt.
 ///
 /// # Errors
 /// That there is none, or that the client left or the time was up while it waited for one.
-pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Box<HttpPeer>> {
+pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<Box<HttpPeer>> {
     let mut event = Event::ServerWanted;
     loop {
         let now = Instant::now();
-        let Some(attempts) = &mut x.attempts else {
+        let Some(attempts) = &mut ctx.attempts else {
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
         };
         event = match attempts.on(event, now) {
-            Action::Connect => return connect(session, x, now),
+            Action::Connect => return connect(session, ctx, now),
             Action::Wait(error) => {
                 // a call that goes on without its client has nobody to look after
-                let has_client = x.delivery.is_none();
+                let has_client = ctx.delivery.is_none();
                 wait(session, attempts, error, has_client, now).await
             }
             Action::FailOver(exhausted) => {
-                failover::apply(x, &exhausted).await?;
+                failover::apply(ctx, &exhausted).await?;
                 Event::ServerWanted
             }
             Action::GiveUp(failure) => {
-                x.failure = Some(failure);
+                ctx.failure = Some(failure);
                 return Error::e_explain(ErrorType::ConnectProxyFailure, "no server is left");
             }
             Action::Retry(_) | Action::Reconnect | Action::Pass => {
@@ -48,18 +48,19 @@ pub async fn choose_server(session: &mut Session, x: &mut Exchange) -> Result<Bo
     }
 }
 
-fn connect(session: &mut Session, x: &mut Exchange, now: Instant) -> Result<Box<HttpPeer>> {
-    let Some((attempts, lease)) = x.attempts.as_ref().and_then(|attempts| Some((attempts, attempts.lease()?))) else {
+fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant) -> Result<Box<HttpPeer>> {
+    let Some((attempts, lease)) = ctx.attempts.as_ref().and_then(|attempts| Some((attempts, attempts.lease()?))) else {
         return Error::e_explain(ErrorType::InternalError, "no server was chosen");
     };
-    x.record.attempts = attempts.total();
-    x.record.server = Some(lease.label().clone());
-    x.carriage = carriage(session, x.body.is_some());
+    ctx.record.attempts = attempts.total();
+    ctx.record.server = Some(lease.label().clone());
+    ctx.connection_use = connection_use(session, ctx.body.is_some());
     let upstream = attempts.upstream();
-    let mut peer = x.snapshot.peers[upstream.index].peer(upstream, lease, attempts.time_left(now), x.carriage);
+    let mut peer =
+        ctx.snapshot.peers[upstream.index].peer(upstream, lease, attempts.time_left(now), ctx.connection_use);
     if attempts.wants_fresh_connection() {
         // a key of its own, so that no kept connection is taken
-        peer.group_key = peer.group_key.wrapping_add(x.record.context.id.as_u64_pair().1);
+        peer.group_key = peer.group_key.wrapping_add(ctx.record.context.id.as_u64_pair().1);
     }
     if attempts.is_http1_only() {
         peer.options.set_http_version(1, 1);
@@ -68,13 +69,13 @@ fn connect(session: &mut Session, x: &mut Exchange, now: Instant) -> Result<Box<
 }
 
 /// How the request goes to its server.
-fn carriage(session: &mut Session, body_is_read: bool) -> Carriage {
+fn connection_use(session: &mut Session, body_is_read: bool) -> ConnectionUse {
     if session.downstream_session.is_upgrade_req() {
-        Carriage::Http1
+        ConnectionUse::Http1
     } else if body_is_read || session.downstream_session.is_body_empty() {
-        Carriage::Shared
+        ConnectionUse::Shared
     } else {
-        Carriage::Own
+        ConnectionUse::Exclusive
     }
 }
 

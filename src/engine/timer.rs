@@ -1,6 +1,5 @@
-//! The deadlines of an exchange that Pingora does not keep, on a clock: the head of the request, its body, the first byte,
-//! the pauses of the response and of the client that reads it, the whole. One watch serves the exchanges of an HTTP/1.1
-//! connection in turn; an h2 stream has its own.
+//! The deadlines of an exchange on tokio's clock: the head of the request, its body, the first byte of the response, its pauses
+//! and the client's, the whole. One timer serves the exchanges of an HTTP/1.1 connection in turn; an HTTP/2 stream has its own.
 
 use std::os::fd::RawFd;
 use std::pin::pin;
@@ -15,15 +14,15 @@ use tokio::time::Instant;
 use crate::exchange::deadlines::{Action, AttemptLimits, ClientBytes, Deadlines, Expired};
 
 tokio::task_local! {
-    static WATCH: Arc<Watch>;
+    static TIMER: Arc<Timer>;
 }
 
-/// Watches over one exchange.
+/// Keeps the deadlines of one exchange.
 #[derive(Debug)]
-pub struct Watch(Mutex<Deadlines>);
+pub struct Timer(Mutex<Deadlines>);
 
-impl Watch {
-    /// A watch over an exchange whose request is yet to come: its first byte within `limit`, then its head within
+impl Timer {
+    /// A timer for an exchange whose request is yet to come: its first byte within `limit`, then its head within
     /// `head`.
     #[must_use]
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
@@ -35,27 +34,27 @@ impl Watch {
         self.deadlines().awaits_request(limit, head, Instant::now());
     }
 
-    /// The watch over the exchange of the present task.
+    /// The timer of the present task's exchange.
     #[must_use]
     pub fn current() -> Option<Arc<Self>> {
-        WATCH.try_with(Arc::clone).ok()
+        TIMER.try_with(Arc::clone).ok()
     }
 
     /// Bytes came from the client of the present task: the first of a request, if one is awaited. Tells what they are.
     pub fn client_sent() -> ClientBytes {
-        // a task without a watch is one that reads before the first request, as TLS does
-        WATCH.try_with(|watch| watch.deadlines().client_sent(Instant::now)).unwrap_or(ClientBytes::Other)
+        // a task without a timer is one that reads before the first request, as TLS does
+        TIMER.try_with(|timer| timer.deadlines().client_sent(Instant::now)).unwrap_or(ClientBytes::Other)
     }
 
     /// Whether the rest of a head is awaited from the client of the present task.
     pub fn awaits_rest_of_head() -> bool {
-        WATCH.try_with(|watch| watch.deadlines().awaits_rest_of_head()).unwrap_or(false)
+        TIMER.try_with(|timer| timer.deadlines().awaits_rest_of_head()).unwrap_or(false)
     }
 
     /// The client of the present task has left. Whether nobody need know yet: its answer is complete, and may take `LINGER`
     /// longer to come to its end.
     pub fn client_left() -> bool {
-        WATCH.try_with(|watch| watch.deadlines().client_left(Instant::now)).unwrap_or(false)
+        TIMER.try_with(|timer| timer.deadlines().client_left(Instant::now)).unwrap_or(false)
     }
 
     /// The request's head is there.
@@ -73,12 +72,12 @@ impl Watch {
         self.deadlines().attempt(limits, upstream, Instant::now());
     }
 
-    /// A piece of the request's body goes upstream, the last one perhaps: the same bytes, by which the watch sees whether
+    /// A piece of the request's body goes upstream, the last one perhaps: the same bytes, by which the timer sees whether
     /// the connection to the server has taken them.
     #[must_use]
     pub fn sends(self: &Arc<Self>, bytes: Bytes, is_last: bool) -> Bytes {
         match self.deadlines().piece(bytes.len(), is_last, Instant::now()) {
-            Some(attempt) => Bytes::from_owner(Piece { bytes, attempt, watch: self.clone() }),
+            Some(attempt) => Bytes::from_owner(Piece { bytes, attempt, timer: self.clone() }),
             None => bytes,
         }
     }
@@ -109,8 +108,8 @@ impl Watch {
     }
 
     /// How long the client may take nothing of what is there for it.
-    pub fn client_may_stall(&self, patience: Duration) {
-        self.deadlines().client_may_stall(patience);
+    pub fn client_may_stall(&self, stall_timeout: Duration) {
+        self.deadlines().client_may_stall(stall_timeout);
     }
 
     /// The client takes nothing any more; tells how long that may last. Meanwhile nobody else is waited for.
@@ -143,7 +142,7 @@ impl Watch {
 struct Piece {
     bytes: Bytes,
     attempt: u32,
-    watch: Arc<Watch>,
+    timer: Arc<Timer>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -154,32 +153,32 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.watch.deadlines().taken(self.attempt, Instant::now);
+        self.timer.deadlines().taken(self.attempt, Instant::now);
     }
 }
 
 /// How far ahead a timer is set that has nothing to time.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Runs an exchange under a watch; `None` if the watch ended it. Whatever it held is given back by being dropped.
-pub async fn guarded<T>(watch: Arc<Watch>, exchange: impl Future<Output = T>) -> Option<T> {
-    let mut exchange = pin!(WATCH.scope(watch.clone(), exchange));
-    let mut armed = watch.deadlines().next().unwrap_or_else(|| Instant::now() + FAR);
-    let mut timer = pin!(tokio::time::sleep_until(armed));
+/// Runs an exchange under a timer; `None` if the timer ended it. Whatever it held is given back by being dropped.
+pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output = T>) -> Option<T> {
+    let mut exchange = pin!(TIMER.scope(timer.clone(), exchange));
+    let mut armed = timer.deadlines().next().unwrap_or_else(|| Instant::now() + FAR);
+    let mut sleep = pin!(tokio::time::sleep_until(armed));
     std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = exchange.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
         // a timer that rings too early is set again then; only an earlier deadline is worth setting it now
-        let next = watch.deadlines().next();
+        let next = timer.deadlines().next();
         if let Some(next) = next.filter(|next| *next < armed) {
             armed = next;
-            timer.as_mut().reset(armed);
+            sleep.as_mut().reset(armed);
         }
-        while timer.as_mut().poll(cx).is_ready() {
+        while sleep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let (action, next) = {
-                let mut deadlines = watch.deadlines();
+                let mut deadlines = timer.deadlines();
                 (deadlines.on_tick(now), deadlines.next())
             };
             match action {
@@ -191,7 +190,7 @@ pub async fn guarded<T>(watch: Arc<Watch>, exchange: impl Future<Output = T>) ->
                 }
             }
             armed = next.unwrap_or(now + FAR);
-            timer.as_mut().reset(armed);
+            sleep.as_mut().reset(armed);
         }
         Poll::Pending
     })

@@ -22,14 +22,14 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// How a request goes to its server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Carriage {
+pub enum ConnectionUse {
     /// On any connection. Over HTTP/2 others share it, and all the time that Pingora can keep there is one from the head of
     /// the request to the head of the response: enough for a body that is here already.
     #[default]
     Shared,
-    /// On a connection that no other request uses at the same time. The watch can close it under an attempt, whatever its
-    /// protocol, and so the watch keeps the time: for a body that comes from the client while it is sent.
-    Own,
+    /// On a connection that no other request uses at the same time. The timer can close it under an attempt, whatever its
+    /// protocol, and so the timer keeps the time: for a body that comes from the client while it is sent.
+    Exclusive,
     /// In HTTP/1.1, because the request asks for an upgrade, which HTTP/2 has not.
     Http1,
 }
@@ -60,21 +60,27 @@ impl Peers {
 
     /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
     #[must_use]
-    pub fn peer(&self, upstream: &Upstream, lease: &Lease, left: Duration, carriage: Carriage) -> Box<HttpPeer> {
+    pub fn peer(
+        &self,
+        upstream: &Upstream,
+        lease: &Lease,
+        left: Duration,
+        connection_use: ConnectionUse,
+    ) -> Box<HttpPeer> {
         let mut chosen = self.0[lease.server_index()].template.clone();
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = upstream.timeouts.connect.min(left);
         chosen.options.connection_timeout = Some(connect);
         chosen.options.total_connection_timeout = Some(connect);
-        if carriage == Carriage::Shared {
+        if connection_use == ConnectionUse::Shared {
             chosen.options.read_timeout = chosen.options.read_timeout.map(|read| read.min(left));
         } else {
             chosen.options.read_timeout = None;
             // also a key of its own in Pingora's pool
             chosen.options.max_h2_streams = 1;
         }
-        if carriage == Carriage::Http1 {
+        if connection_use == ConnectionUse::Http1 {
             chosen.options.set_http_version(1, 1);
         }
         Box::new(chosen)
@@ -117,7 +123,7 @@ fn template(
     peer.options.idle_timeout = Some(settings.keepalive.idle_timeout.get());
     if address.tls {
         // one limit is all that Pingora has on HTTP/2, for the first byte and for every pause; if a pause may be longer,
-        // it takes HTTP/1.1, where the watch can end an attempt before its first byte
+        // it takes HTTP/1.1, where the timer can end an attempt before its first byte
         if timeouts.allow_h2() {
             peer.options.set_http_version(2, 1);
             peer.options.max_h2_streams = STREAMS_PER_CONNECTION;

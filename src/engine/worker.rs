@@ -20,10 +20,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::memory::count_large_head;
 
-use super::connection::{Connection, HeadBounds, Patience};
+use super::connection::{ClientTimeout, Connection, HeadBounds};
 use super::front::Front;
 use super::incoming_head::TooMuch;
-use super::timer::{Watch, guarded};
+use super::timer::{Timer, with_deadlines};
 
 /// A connection that was accepted and is yet to be served.
 pub struct Accepted {
@@ -101,9 +101,9 @@ impl Workers {
 
 impl Threads {
     /// Waits until all have let go, but no longer than this. Their queues must have been dropped.
-    pub fn join(self, patience: Duration) {
+    pub fn join(self, client_timeout: Duration) {
         // nothing is ever sent: it ends when all have, or when the time is up
-        let all_ended = self.running.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected);
+        let all_ended = self.running.recv_timeout(client_timeout) == Err(RecvTimeoutError::Disconnected);
         for thread in self.handles {
             if (all_ended || thread.is_finished()) && thread.join().is_err() {
                 error!("a worker thread panicked; please report it");
@@ -130,13 +130,13 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
     let Ok(stream) = stream else { return }; // the client is gone
     let limits = front.limits();
     let limit = limits.header_timeout;
-    let patience = Patience { limit, stopping: shutdown.clone() };
+    let client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
     let max = limits.max_header;
     let (refusal, refused) = oneshot::channel();
     let bounds = HeadBounds { max, refusal };
     let connection = match tls {
-        None => Connection::plain(stream, peer, patience, bounds),
-        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, patience, bounds).await {
+        None => Connection::plain(stream, peer, client_timeout, bounds),
+        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, client_timeout, bounds).await {
             Ok(connection) => connection,
             Err(error) => {
                 debug!(client:% = peer, error:%; "TLS handshake failed");
@@ -144,15 +144,15 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
             }
         },
     };
-    let watch = Watch::new(limit, limit);
-    watch.client_may_stall(limits.longest_idle);
+    let timer = Timer::new(limit, limit);
+    timer.client_may_stall(limits.longest_idle);
     if connection.is_h2() {
-        watch.over(); // its streams have their own
+        timer.over(); // its streams have their own
     }
-    // what the watch ends is broken off here: the connection is dropped with all that it holds
+    // what the timer ends is broken off here: the connection is dropped with all that it holds
     let refused = tokio::select! {
         biased;
-        _ = guarded(watch, front.process_new(Box::new(connection), shutdown)) => return,
+        _ = with_deadlines(timer, front.process_new(Box::new(connection), shutdown)) => return,
         Ok(refused) = refused => refused,
     };
     let why = match refused.why() {

@@ -32,7 +32,7 @@ pub struct Deadlines {
     /// Counts the attempts, so that a piece of an earlier one is not taken for one of the present.
     attempt: u32,
     /// How long the client may take nothing.
-    patience: Duration,
+    stall_timeout: Duration,
     /// Since when it has taken nothing, while something is there for it.
     stalled: Option<Instant>,
     /// The response on its way to the client is complete, although its end has not come.
@@ -151,7 +151,7 @@ impl Deadlines {
             end: None,
             upload: None,
             attempt: 0,
-            patience: Duration::from_secs(3600),
+            stall_timeout: Duration::from_secs(3600),
             stalled: None,
             complete: false,
             ticked: now,
@@ -257,14 +257,14 @@ impl Deadlines {
     }
 
     /// How long the client may take nothing of what is there for it.
-    pub fn client_may_stall(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub fn client_may_stall(&mut self, stall_timeout: Duration) {
+        self.stall_timeout = stall_timeout;
     }
 
     /// The client takes nothing any more; gives how long that may last. Meanwhile nobody else is waited for.
     pub fn client_stalls(&mut self, now: Instant) -> Duration {
         self.stalled.get_or_insert(now);
-        self.patience
+        self.stall_timeout
     }
 
     /// The client takes bytes again, and from now on the response is waited for.
@@ -329,7 +329,7 @@ impl Deadlines {
     fn due(&self) -> Option<(Instant, Expired)> {
         let whole = self.end.map(|end| (end, Expired::Total));
         // the connection, which keeps this time too, tells first
-        let stalled = self.stalled.map(|since| (since + self.patience + GRACE, Expired::Stalled));
+        let stalled = self.stalled.map(|since| (since + self.stall_timeout + GRACE, Expired::Stalled));
         let due = |limit, expired| Some((self.since + limit, expired));
         let awaited = self.upload.map_or(Awaited::Response, Upload::awaited);
         let client = self.upload.map(|upload| upload.client).unwrap_or_default();

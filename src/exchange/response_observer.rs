@@ -9,7 +9,7 @@ use crate::dialect::{BatchReader, Reader};
 
 /// What reads the answer that is passing.
 #[derive(Debug, Default)]
-pub enum Reading {
+pub enum ResponseObserver {
     /// Nothing: nobody wants to know, or it is no answer to a call.
     #[default]
     Nothing,
@@ -23,17 +23,17 @@ pub enum Reading {
 
 /// What bytes of an answer held.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Observed {
     /// Whether content has come, now or before.
     pub content: bool,
     /// Results of a batch.
     pub results: Vec<BatchResult>,
 }
 
-impl Reading {
+impl ResponseObserver {
     /// Reads bytes that are passing, decoded and parsed in line with them: it takes about a microsecond for an event.
-    pub fn read(&mut self, bytes: &[u8], last: bool) -> Found {
-        let mut found = Found::default();
+    pub fn observe(&mut self, bytes: &[u8], last: bool) -> Observed {
+        let mut observed = Observed::default();
         let read = catch_unwind(AssertUnwindSafe(|| match self {
             Self::Nothing => {}
             Self::Answer(reader) | Self::Saved(reader) => {
@@ -41,10 +41,10 @@ impl Reading {
                 if last {
                     reader.finish();
                 }
-                found.content = reader.has_content();
+                observed.content = reader.has_content();
             }
             Self::Batch(reader) => {
-                let mut keep = |result: BatchResult| found.results.push(result.shortened());
+                let mut keep = |result: BatchResult| observed.results.push(result.shortened());
                 reader.feed(bytes, &mut keep);
                 if last {
                     reader.finish(&mut keep);
@@ -58,7 +58,7 @@ impl Reading {
             }
             *self = Self::Nothing;
         }
-        found
+        observed
     }
 
     /// Whether a stream has said that it is complete, whatever comes behind that.
@@ -71,7 +71,7 @@ impl Reading {
     }
 
     /// Puts what is known of an answer that was given again into the exchange's record, in the place of what its bytes said.
-    pub fn told(&mut self, answer: Answer, record: &mut Record) {
+    pub fn replace_saved(&mut self, answer: Answer, record: &mut Record) {
         if let Self::Saved(_) = self {
             *self = Self::Nothing;
             record.saved = Some(answer);
@@ -79,7 +79,7 @@ impl Reading {
     }
 
     /// Puts what was read into the exchange's record, once the whole answer has been.
-    pub fn end(&mut self, record: &mut Record) {
+    pub fn finish(&mut self, record: &mut Record) {
         // a fault of the reading leaves the record without it
         let ended = catch_unwind(AssertUnwindSafe(|| match self {
             Self::Answer(reader) | Self::Saved(reader) => reader.finish(),

@@ -136,7 +136,7 @@ proptest! {
 
     #[test]
     fn a_timer_that_is_set_once_for_each_event_misses_no_deadline(events in events()) {
-        // as `guarded` sets it: only to an earlier time, and not at all where a piece is taken on another task
+        // as `with_deadlines` sets it: only to an earlier time, and not at all where a piece is taken on another task
         let mut now = Instant::now();
         let mut deadlines = Deadlines::new(Duration::from_secs(1), Duration::from_secs(1), now);
         let mut armed = deadlines.next().unwrap();
