@@ -7,9 +7,10 @@ use plugin_api::{
     Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, RequestType, Uuid,
     shortened, tags,
 };
+use prices::Prices;
 
+use crate::bill::Bill;
 use crate::kept::Kept;
-use crate::prices::Prices;
 use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
 /// The longest usage object that is kept.
@@ -114,7 +115,7 @@ impl Entry {
             && let Some(usage) = &saved.usage
         {
             row.saved = Tokens::from(usage.tokens);
-            row.saved_cost_usd = prices.bill(usage, saved.model.as_deref().or(record.model.as_deref())).cost;
+            row.saved_cost_usd = Bill::of(prices, usage, saved.model.as_deref().or(record.model.as_deref())).cost;
         }
         row
     }
@@ -122,7 +123,7 @@ impl Entry {
     /// The row of a batch's result that was seen in this exchange.
     pub(crate) fn batch_row(&self, record: &Record, result: &BatchResult, prices: &Prices) -> BatchRow {
         let usage = &result.usage;
-        let bill = prices.bill_batch(usage, result.model.as_deref());
+        let bill = Bill::of_batch(prices, usage, result.model.as_deref());
         BatchRow {
             batch: short(&result.batch),
             custom_id: short(&result.custom_id),
@@ -165,7 +166,7 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     row.web_search_requests = usage.web_search_requests.map(whole);
     row.web_fetch_requests = usage.web_fetch_requests.map(whole);
     // who does not say which model it is answers as the one that was asked for
-    let bill = prices.bill(usage, answer.model.as_deref().or(row.model.as_deref()));
+    let bill = Bill::of(prices, usage, answer.model.as_deref().or(row.model.as_deref()));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
 }
 

@@ -1,6 +1,7 @@
 //! The ledger: one row per request, in a journal on the local disk before the request is over, and from there in a
 //! database. Neither a `kill -9` nor a dead database loses a row, and no request ever waits for the database.
 
+mod bill;
 mod collector;
 mod conversation;
 mod entry;
@@ -8,7 +9,6 @@ mod journal;
 mod kept;
 mod ledgers;
 mod metrics;
-mod prices;
 mod rejected;
 pub mod report;
 mod row;

@@ -1,6 +1,5 @@
 //! What the ledger keeps of one request, column by column, and of one result of a batch. Knows no database.
 
-mod cost;
 mod time;
 
 use std::borrow::Cow;
@@ -9,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use cost::Cost;
+pub use prices::Cost;
 pub use time::Timestamp;
 
 /// A word from a fixed vocabulary, or a text: never with a NUL in it, which no Postgres text can hold.

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use plugin_api::{ByteSize, Period};
+use prices::Price;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::prices::Price;
 
 pub use database::Database;
 

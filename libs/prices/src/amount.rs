@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const DIGITS: usize = 6;
 const ONE: u64 = 1_000_000;
-/// The largest, so that no sum overflows.
-const MOST: u64 = 1_000_000 * ONE;
+/// The limit, so that no sum overflows.
+const MAX: u64 = 1_000_000 * ONE;
 
 /// A number of US dollars, or a factor: not negative, at most a million, six digits behind the point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Amount(u64);
 
 impl Amount {
     /// In millionths.
-    pub(super) fn millionths(self) -> i128 {
+    pub(crate) fn millionths(self) -> i128 {
         self.0.into()
     }
 }
@@ -41,7 +41,7 @@ impl FromStr for Amount {
         let whole: u64 = whole.parse().map_err(|_| wrong())?;
         let fraction: u64 = format!("{fraction:0<DIGITS$}").parse().map_err(|_| wrong())?;
         let sum = whole.checked_mul(ONE).and_then(|whole| whole.checked_add(fraction));
-        sum.filter(|sum| *sum <= MOST).map(Self).ok_or_else(wrong)
+        sum.filter(|sum| *sum <= MAX).map(Self).ok_or_else(wrong)
     }
 }
 

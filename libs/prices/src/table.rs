@@ -1,5 +1,4 @@
-//! The table of published prices that is part of the build. `prices/generate.py` writes it; its source and licence stand beside
-//! it.
+//! The table of published prices that is part of the build. `table/generate.py` writes it; its licence stands beside it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,15 +7,15 @@ use serde::Deserialize;
 
 use super::Price;
 
-const TABLE: &str = include_str!("../../prices/table.json");
+const TABLE: &str = include_str!("../table/table.json");
 
 static PRICES: LazyLock<HashMap<String, HashMap<String, Price>>> = LazyLock::new(|| {
     // a table that cannot be read prices nothing; a test reads it
     serde_json::from_str::<Table>(TABLE).map(|table| table.models).unwrap_or_default()
 });
 
-/// Reads the table, unless it has been.
-pub(super) fn read() {
+/// Reads the table, unless it has been read.
+pub(crate) fn load() {
     LazyLock::force(&PRICES);
 }
 
@@ -25,21 +24,26 @@ struct Table {
     models: HashMap<String, HashMap<String, Price>>,
 }
 
-/// Whose a name is that stands alone: the provider's own come first, those under which others sell them after.
+/// The providers of names without one: a model's own provider before those that resell it.
 const PROVIDERS: [&str; 9] =
     ["anthropic", "openai", "gemini", "xai", "deepseek", "mistral", "cohere", "bedrock", "vertex_ai"];
 
-/// What else stands before a `/` for a provider.
+/// Other words for a provider before a `/`.
 const ALIASES: [(&str, &str); 5] =
     [("google", "gemini"), ("models", "gemini"), ("x-ai", "xai"), ("mistralai", "mistral"), ("vertex", "vertex_ai")];
 
 /// The price of a model: by its name, the provider's name before it or not (`openai/gpt-5`), with a date behind it or not
 /// (`gpt-5-2025-08-07`), or tuned by somebody (`ft:gpt-4o-2024-08-06:acme::x`).
-pub(super) fn find(model: &str) -> Option<&'static Price> {
+pub(crate) fn find(model: &str) -> Option<&'static Price> {
     entry(model).map(|(_, price)| price)
 }
 
-/// The name by which the table knows a model, if it does: without its provider, and without a date where it stands there so.
+/// The published name of a model, if there is one: without its provider, and without a date where the table has none.
+///
+/// ```
+/// assert_eq!(prices::published_name("openai/gpt-5-2026-01-01"), Some("gpt-5"));
+/// assert_eq!(prices::published_name("gpt-5-turbo"), None);
+/// ```
 #[must_use]
 pub fn published_name(model: &str) -> Option<&'static str> {
     entry(model).map(|(name, _)| name)
@@ -61,7 +65,7 @@ fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
     exact(name).or_else(|| exact(tuned(name)?)).or_else(|| exact(undated(name)?))
 }
 
-/// `ft:MODEL` of a tuned model, which costs other than the model itself.
+/// `ft:MODEL` of a tuned model, whose price is not that of the model itself.
 fn tuned(name: &str) -> Option<&str> {
     let model = name.strip_prefix("ft:")?.split(':').next()?;
     name.get(..3 + model.len())

@@ -1,9 +1,9 @@
-//! Prices as the YAML writes them; the build's table is written the same way.
+//! A price as a configuration has it; the published table is written the same way.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use crate::amount::Amount;
 
 /// What a model costs, in US dollars per million tokens. A class that has no price here has none: an answer with such tokens has no
 /// cost.
