@@ -15,7 +15,7 @@ use crate::flights::Flights;
 use crate::memory::{Bounds, Memory};
 use crate::purges::{Purge, Purges};
 use crate::settings::{Config, RedisConfig};
-use crate::shared::{Shared, Untold};
+use crate::shared::{PendingPurges, Shared};
 use crate::{ResponseCache, admin};
 
 /// What the caches keep beyond one configuration.
@@ -25,8 +25,8 @@ pub struct Caches {
     pub(crate) flights: Arc<Flights>,
     memories: Mutex<Vec<(Bounds, Weak<Memory>)>>,
     redis: Mutex<Vec<(RedisConfig, Weak<Shared>)>>,
-    /// What each Redis has yet to be told, whether or not it is still configured.
-    untold: Mutex<Vec<(RedisConfig, Arc<Untold>)>>,
+    /// The purges that have yet to reach each Redis, whether or not it is still configured.
+    pending_purges: Mutex<Vec<(RedisConfig, Arc<PendingPurges>)>>,
     purges: Mutex<Purges>,
     used: AtomicBool,
 }
@@ -48,7 +48,7 @@ impl Default for Caches {
             flights: Arc::default(),
             memories: Mutex::default(),
             redis: Mutex::default(),
-            untold: Mutex::default(),
+            pending_purges: Mutex::default(),
             purges: Mutex::default(),
             used: AtomicBool::new(false),
         }
@@ -127,7 +127,7 @@ impl Caches {
     /// Whether any Redis fails; `None` where there is none.
     pub(crate) fn redis_fails(&self) -> Option<bool> {
         let shared: Vec<_> = lock(&self.redis).iter().filter_map(|(_, shared)| shared.upgrade()).collect();
-        (!shared.is_empty()).then(|| shared.iter().any(|shared| shared.seen().breaker.is_open()))
+        (!shared.is_empty()).then(|| shared.iter().any(|shared| shared.is_failing()))
     }
 
     fn memories(&self) -> Vec<Arc<Memory>> {
@@ -161,20 +161,21 @@ impl Caches {
                 caches.purge_memory(purge);
             }
         };
-        let shared = Arc::new(Shared::start(config, self.untold(config), Box::new(forget), self.figures.clone())?);
+        let pending = self.pending_purges(config);
+        let shared = Arc::new(Shared::start(config, pending, Box::new(forget), self.figures.clone())?);
         redis.push((config.clone(), Arc::downgrade(&shared)));
         Ok(shared)
     }
 
-    fn untold(&self, config: &RedisConfig) -> Arc<Untold> {
-        let mut untold = lock(&self.untold);
-        // none that has nothing to tell need be found again
-        untold.retain(|(_, untold)| Arc::strong_count(untold) > 1 || !untold.is_empty());
-        if let Some((_, untold)) = untold.iter().find(|(own, _)| own.shares_with(config)) {
-            return untold.clone();
+    fn pending_purges(&self, config: &RedisConfig) -> Arc<PendingPurges> {
+        let mut all = lock(&self.pending_purges);
+        // an empty one need not be found again
+        all.retain(|(_, pending)| Arc::strong_count(pending) > 1 || !pending.is_empty());
+        if let Some((_, pending)) = all.iter().find(|(own, _)| own.shares_with(config)) {
+            return pending.clone();
         }
-        let fresh = Arc::<Untold>::default();
-        untold.push((config.clone(), fresh.clone()));
+        let fresh = Arc::<PendingPurges>::default();
+        all.push((config.clone(), fresh.clone()));
         fresh
     }
 }

@@ -52,7 +52,7 @@ impl ResponseCache {
             lead.flight.end(Ended::Found(entry.clone()));
             return Ok(Decided::Given(entry));
         }
-        let shared = self.redis.as_ref().map_or(0, |redis| redis.seen().epoch());
+        let shared = self.redis.as_ref().map_or(0, |redis| redis.epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
         Ok(Decided::Led(Box::new(Leading::new(lead, key, asked, model, epoch))))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use plugin_api::{ByteSize, Endpoint, Period};
-use redis::IntoConnectionInfo;
+use redis_link::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -262,12 +262,8 @@ impl RedisConfig {
     }
 }
 
-/// The error never shows the address, which may hold a password.
 fn address(setting: &str, url: &str) -> Result<(), String> {
-    let wanted = "wanted one like `redis://host:6379/0` or `rediss://host:6380`";
-    url.into_connection_info()
-        .map(drop)
-        .map_err(|error| format!("`{setting}` is no address of a Redis ({}); {wanted}", error.category()))
+    Address::check(url).map_err(|problem| format!("`{setting}` {problem}"))
 }
 
 fn header_name(setting: &str, name: &str) -> Result<HeaderName, String> {

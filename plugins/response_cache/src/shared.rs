@@ -1,16 +1,19 @@
-//! The answers that gateways share in Redis, as a request sees them: asked for within a deadline, filled without waiting,
-//! left out while Redis fails. The work is done on a thread of its own.
+//! Answers that gateways share in Redis, as a request sees them: looked up within a deadline, filled without waiting, skipped
+//! while Redis fails. The connection itself is `redis_link`'s.
 
-mod breaker;
-mod link;
-mod untold;
+mod keys;
+mod pending_purges;
+mod purge_sync;
 mod value;
-mod worker;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use log::debug;
+use redis_link::redis::cmd;
+use redis_link::{Address, LinkConfig, LinkError, RedisLink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -20,53 +23,46 @@ use crate::figures::Figures;
 use crate::purges::{Purge, Purges};
 use crate::settings::RedisConfig;
 
-use breaker::Breaker;
+use keys::Keys;
+use purge_sync::PurgeSync;
 
-pub(crate) use untold::Untold;
+pub(crate) use pending_purges::PendingPurges;
 
-/// How many requests may wait for Redis at once, and how many fills for their turn. More are left out.
-const WAITING: usize = 1024;
-const FILLS: usize = 64;
-/// How often Redis is asked for purges, and probed while it fails.
-pub(crate) const POLL: Duration = Duration::from_millis(500);
-/// A gateway that has not heard of purges for so long takes nothing from Redis.
-const DEAF: Duration = Duration::from_secs(3);
+/// Fills that may wait for their turn; more are dropped.
+const MAX_FILLS: usize = 64;
+/// Operators that may wait at once for their purges to reach Redis.
+const MAX_OPERATORS: usize = 64;
+/// How many times the timeout of a lookup a fill may take, since nobody waits for it.
+const FILL_TIMEOUTS: u32 = 10;
+/// Nothing is taken from Redis if the last poll for purges was longer ago.
+const MAX_STALENESS: Duration = Duration::from_secs(3);
 /// How long a purge may take to reach Redis before its operator is told that it has not.
-const PURGE: Duration = Duration::from_secs(1);
+const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A Redis, shared with other gateways.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    jobs: mpsc::Sender<Job>,
+    link: Arc<RedisLink>,
+    keys: Arc<Keys>,
     fills: mpsc::Sender<Fill>,
-    seen: Arc<Seen>,
-    untold: Arc<Untold>,
-    timeout: Duration,
+    /// Operators who wait for the pending purges to reach Redis.
+    operators: mpsc::Sender<oneshot::Sender<()>>,
+    sync: Arc<SyncState>,
+    pending: Arc<PendingPurges>,
+    figures: Arc<Figures>,
 }
 
-/// What is known of a Redis.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) breaker: Breaker,
-    figures: Arc<Figures>,
+/// How far this gateway knows the purges of all.
+#[derive(Debug, Default)]
+struct SyncState {
     purges: Mutex<Purges>,
     /// By Redis' clock, in milliseconds: all purges from before are known.
     epoch: AtomicU64,
-    heard: Mutex<Option<Instant>>,
-}
-
-/// What a request, or an operator, waits for.
-enum Job {
-    Get { key: Key, max: usize, found: oneshot::Sender<Looked> },
-    Forget(Key),
-    Tell { done: oneshot::Sender<()> },
+    last_poll: Mutex<Option<Instant>>,
 }
 
 /// Drops what the gateway itself keeps, when another has purged.
 type Forget = Box<dyn Fn(&Purge) + Send + Sync>;
-
-/// What was found in time, and without an error of the connection.
-type Looked = Result<Option<Box<Entry>>, &'static str>;
 
 /// An answer to store for this long.
 struct Fill {
@@ -84,62 +80,63 @@ impl Shared {
     /// That there is no thread to be had.
     pub(crate) fn start(
         config: &RedisConfig,
-        untold: Arc<Untold>,
+        pending: Arc<PendingPurges>,
         forget: Forget,
         figures: Arc<Figures>,
     ) -> Result<Self, String> {
-        let (jobs, waiting) = mpsc::channel(WAITING);
-        let (fills, filling) = mpsc::channel(FILLS);
-        let seen = Arc::new(Seen {
-            breaker: Breaker::default(),
-            figures,
-            purges: Mutex::default(),
-            epoch: AtomicU64::new(0),
-            heard: Mutex::default(),
-        });
-        let started = (|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let work = worker::run(config.clone(), waiting, filling, seen.clone(), untold.clone(), forget);
-            std::thread::Builder::new().name("response_cache".into()).spawn(move || runtime.block_on(work))
-        })();
-        started.map_err(|error| format!("no thread for `redis`: {error}"))?;
-        Ok(Self { jobs, fills, seen, untold, timeout: config.timeout.get() })
+        let (fills, filling) = mpsc::channel(MAX_FILLS);
+        let (operators, waiting) = mpsc::channel(MAX_OPERATORS);
+        let keys = Arc::new(Keys::new(&config.prefix));
+        let sync = Arc::<SyncState>::default();
+        let purges = PurgeSync::new(keys.clone(), sync.clone(), pending.clone(), figures.clone(), forget);
+        let link = RedisLink::start(link_config(config), move |prober| purges.run(prober, waiting))
+            .map_err(|error| format!("no thread for `redis`: {error}"))?;
+        let limit = config.timeout.get() * FILL_TIMEOUTS;
+        link.spawn(fill(link.clone(), limit, keys.clone(), filling, figures.clone()));
+        Ok(Self { link, keys, fills, operators, sync, pending, figures })
     }
 
-    /// What is known of it.
-    pub(crate) fn seen(&self) -> &Arc<Seen> {
-        &self.seen
+    /// Whether it fails at present, so that it is skipped.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.link.breaker().is_open()
     }
 
     /// The answer for this key whose body has at most `max` bytes, if it comes in time.
     pub(crate) async fn get(&self, key: Key, max: usize) -> Option<Box<Entry>> {
-        if self.seen.breaker.is_open() || !self.seen.hears() {
-            self.seen.figures.redis_left_out.inc();
+        if !self.sync.is_synced() {
+            self.figures.redis_left_out.inc();
             return None;
         }
-        let (found, finding) = oneshot::channel();
-        if self.jobs.try_send(Job::Get { key, max, found }).is_err() {
-            self.seen.figures.redis_error("busy");
-            return None;
-        }
-        let looked = match timeout(self.timeout, finding).await {
-            Ok(Ok(looked)) => looked,
-            Ok(Err(_)) => Err("connection"),
-            Err(_) => Err("timeout"),
+        let name = self.keys.entry(key);
+        let found = self.link.run(move |redis| async move {
+            // no more of a value is read than an answer may take, and one byte by which a longer one is known
+            let longest = value::longest(max);
+            let value: Vec<u8> = redis.run(cmd("GETRANGE").arg(name).arg(0).arg(longest)).await?;
+            if value.is_empty() {
+                return Ok(None);
+            }
+            let entry = if value.len() > longest { None } else { value::unpacked(key, value, max).await };
+            if entry.is_none() {
+                // it stays there: it may be of use to a gateway with other limits, and the fill to come replaces it
+                debug!("redis has something else in place of an answer");
+            }
+            Ok(entry.map(Box::new))
+        });
+        let found = match found.await {
+            Ok(found) => found.filter(|entry| !self.purged(entry)),
+            // it answers, though not as a Redis does that keeps our answers
+            Err(LinkError::Refused(_)) => None,
+            Err(LinkError::Open) => {
+                self.figures.redis_left_out.inc();
+                return None;
+            }
+            Err(error) => {
+                self.figures.redis_error(error.as_str());
+                return None;
+            }
         };
-        match looked {
-            Ok(found) => {
-                self.seen.breaker.succeeded();
-                let found = found.filter(|entry| !self.seen.purged(entry));
-                self.seen.figures.looked("redis", found.is_some());
-                found
-            }
-            Err(why) => {
-                self.seen.figures.redis_error(why);
-                self.seen.breaker.failed(why);
-                None
-            }
-        }
+        self.figures.looked("redis", found.is_some());
+        found
     }
 
     /// Stores a new answer for `ttl`, without waiting. A fill that fails, or is skipped while Redis fails, leaves
@@ -154,52 +151,110 @@ impl Shared {
     }
 
     fn try_fill(&self, key: Key, entry: &Arc<Entry>, ttl: Duration, if_absent: bool) {
-        let skipped = entry.in_redis.load(Ordering::Relaxed) || self.seen.breaker.is_open() || self.seen.purged(entry);
+        let skipped = entry.in_redis.load(Ordering::Relaxed) || self.is_failing() || self.purged(entry);
         if skipped || entry.in_redis.swap(true, Ordering::Relaxed) {
             return;
         }
         let fill = Fill { key, entry: entry.clone(), ttl: ttl.saturating_sub(entry.age()), if_absent };
         if self.fills.try_send(fill).is_err() {
             entry.in_redis.store(false, Ordering::Relaxed);
-            self.seen.figures.redis_error("busy");
+            self.figures.redis_error("busy");
         }
     }
 
-    /// Has an answer removed that is not to be given any more.
+    /// Has an answer removed that is not to be given any more. One that stays is refused again.
     pub(crate) fn forget(&self, key: Key) {
-        // one that stays is refused again
-        let _ = self.jobs.try_send(Job::Forget(key));
+        let name = self.keys.entry(key);
+        self.link.submit(move |redis| async move { redis.run::<()>(cmd("UNLINK").arg(name)).await });
     }
 
-    /// Tells all gateways of a purge; whether it has reached Redis. If not, it is told as soon as Redis answers again.
+    /// Publishes a purge to all gateways; whether it has reached Redis. If not, it is published as soon as Redis answers again.
     pub(crate) async fn purge(&self, purge: Purge) -> bool {
-        self.untold.add(purge);
-        let (done, doing) = oneshot::channel();
-        let telling = async { self.jobs.send(Job::Tell { done }).await.is_ok() && doing.await.is_ok() };
-        timeout(PURGE, telling).await.unwrap_or(false)
+        self.pending.add(purge);
+        let (done, published) = oneshot::channel();
+        let publishing = async { self.operators.send(done).await.is_ok() && published.await.is_ok() };
+        timeout(PURGE_TIMEOUT, publishing).await.unwrap_or(false)
     }
-}
 
-impl Seen {
-    /// Up to which purge, by Redis' clock in milliseconds, all are known.
+    /// By Redis' clock in milliseconds: all purges from before are known.
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
+        self.sync.epoch()
     }
 
     /// Whether an answer was purged since it was asked for.
     pub(crate) fn purged(&self, entry: &Entry) -> bool {
-        self.purges().takes(entry, entry.epoch.shared)
+        self.sync.purges().takes(entry, entry.epoch.shared)
+    }
+}
+
+fn link_config(config: &RedisConfig) -> LinkConfig {
+    LinkConfig {
+        name: "response_cache",
+        purpose: "the shared cache",
+        address: match &config.url {
+            Some(url) => Address::Server(url.clone()),
+            None => Address::Cluster(config.cluster.clone()),
+        },
+        connections: config.connections,
+        timeout: config.timeout.get(),
+    }
+}
+
+/// Fills one after another, until the cache is gone.
+async fn fill(
+    link: Arc<RedisLink>,
+    limit: Duration,
+    keys: Arc<Keys>,
+    mut fills: mpsc::Receiver<Fill>,
+    figures: Arc<Figures>,
+) {
+    while let Some(Fill { key, entry, ttl, if_absent }) = fills.recv().await {
+        if !link.is_connected() || link.breaker().is_open() {
+            entry.in_redis.store(false, Ordering::Relaxed);
+            continue;
+        }
+        let Some(value) = value::packed(key, entry.clone()).await else { continue };
+        let (name, length) = (keys.entry(key), value.len());
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
+        let set = link.run_within(limit, move |redis| async move {
+            let mut set = cmd("SET");
+            set.arg(name).arg(&value).arg("PX").arg(ttl);
+            if if_absent {
+                set.arg("NX");
+            }
+            redis.run::<()>(&set).await
+        });
+        match set.await {
+            Ok(()) => figures.filled("redis", length),
+            // a second fill would be refused, too
+            Err(error @ LinkError::Refused(_)) => figures.redis_error(error.as_str()),
+            Err(error) => {
+                entry.in_redis.store(false, Ordering::Relaxed);
+                if error != LinkError::Open {
+                    figures.redis_error(error.as_str());
+                }
+            }
+        }
+    }
+}
+
+impl SyncState {
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
-    fn hears(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|heard| heard.elapsed() < DEAF)
+    /// Whether the purges of others are known well enough to take answers from Redis.
+    fn is_synced(&self) -> bool {
+        self.last_poll.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|last| last.elapsed() < MAX_STALENESS)
     }
 
-    fn heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// All purges from before this time, by Redis' clock in milliseconds, are known now.
+    fn polled(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+        *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn purges(&self) -> std::sync::MutexGuard<'_, Purges> {
+    fn purges(&self) -> MutexGuard<'_, Purges> {
         self.purges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Purges that a Redis has yet to be told of. They outlive every connection, and every configuration.
+//! Purges that have yet to reach a Redis. They outlive every connection, and every configuration.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::purges::Purge;
 
 /// How many purges wait one by one. Beyond, they are one that takes everything.
-const MOST: usize = 64;
+const MAX_PENDING: usize = 64;
 
-/// Purges that a Redis has yet to be told of.
+/// Purges that have yet to reach a Redis.
 #[derive(Debug, Default)]
-pub(crate) struct Untold(Mutex<State>);
+pub(crate) struct PendingPurges(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -18,12 +18,12 @@ struct State {
     last: u64,
 }
 
-impl Untold {
-    /// One more is to be told.
+impl PendingPurges {
+    /// Adds one.
     pub(crate) fn add(&self, purge: Purge) {
         let mut state = self.state();
         state.last += 1;
-        let purge = if state.waiting.len() < MOST {
+        let purge = if state.waiting.len() < MAX_PENDING {
             purge
         } else {
             state.waiting.clear();
@@ -33,13 +33,13 @@ impl Untold {
         state.waiting.push_back((number, purge));
     }
 
-    /// The one to be told next, and its number.
+    /// The one to be published next, and its number.
     pub(super) fn next(&self) -> Option<(u64, Purge)> {
         self.state().waiting.front().cloned()
     }
 
-    /// The one with this number has been told.
-    pub(super) fn told(&self, number: u64) {
+    /// The one with this number has reached Redis.
+    pub(super) fn published(&self, number: u64) {
         self.state().waiting.retain(|(own, _)| *own != number);
     }
 
@@ -58,18 +58,18 @@ mod tests {
 
     #[test]
     fn too_many_are_one_that_takes_everything() {
-        let untold = Untold::default();
+        let pending = PendingPurges::default();
         let one = |number: usize| Purge { tenant: Some(number.to_string()), model: None };
-        (0..MOST).for_each(|number| untold.add(one(number)));
-        let (first, purge) = untold.next().unwrap();
+        (0..MAX_PENDING).for_each(|number| pending.add(one(number)));
+        let (first, purge) = pending.next().unwrap();
         assert_eq!(purge, one(0));
-        untold.add(one(MOST));
-        let (all, purge) = untold.next().unwrap();
+        pending.add(one(MAX_PENDING));
+        let (all, purge) = pending.next().unwrap();
         assert_eq!(purge, Purge::default());
         // the one that was under way is none of those that wait
-        untold.told(first);
-        assert_eq!(untold.next().unwrap().0, all);
-        untold.told(all);
-        assert!(untold.next().is_none());
+        pending.published(first);
+        assert_eq!(pending.next().unwrap().0, all);
+        pending.published(all);
+        assert!(pending.next().is_none());
     }
 }
