@@ -23,8 +23,6 @@
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
 //! | [`plugins`] | the plugins this build has; the only file that names them |
-//! | [`usage`] | `tollgate usage`: who spent what, and whether any row is missing |
-//! | [`migrate`] | `tollgate migrate`: the schemas of the ledgers' databases |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
 //! | [`demo`] | a gateway before three simulators |
 //!
@@ -38,7 +36,7 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `main → {server, usage, migrate}`, `server → {config, engine}`,
+//! Arrows point one way: `main → {server, plugins}`, `server → {config, engine}`,
 //! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dialect}`, `health → balance`,
 //! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
@@ -57,11 +55,9 @@ pub mod health;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
-pub mod migrate;
 pub mod plugins;
 pub mod routes;
 pub mod server;
 pub mod settings;
 pub mod simulate;
 pub mod tls;
-pub mod usage;

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tollgate::memory::Sizes;
 use tollgate::server::{self, Source, Started};
-use tollgate::{config, demo, migrate, simulate, usage};
+use tollgate::{config, demo, plugins, simulate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,10 +32,6 @@ enum Command {
     Demo(demo::DemoSettings),
     /// Run a simulated upstream that answers as Anthropic and OpenAI do.
     Simulate(simulate::Settings),
-    /// Sum up the ledger: who spent what.
-    Usage(usage::Settings),
-    /// Bring the schema of the ledger's database up to date.
-    Migrate(ConfigFile),
 }
 
 #[derive(clap::Args)]
@@ -46,7 +42,15 @@ struct ConfigFile {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let of_plugins = plugins::commands();
+    let all = of_plugins.iter().fold(Arguments::command(), |all, command| all.subcommand(command.clap.clone()));
+    let matches = all.get_matches();
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(command) = of_plugins.iter().find(|command| command.clap.get_name() == name)
+    {
+        return ended(command.run(matches));
+    }
+    match Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
         Command::Check(file) => match config::check(&file.config) {
             Ok(config) => {
@@ -65,8 +69,6 @@ fn main() -> ExitCode {
         }
         Command::Demo(settings) => ended(demo::run(&settings)),
         Command::Simulate(settings) => ended(simulate::run(settings).map(|()| ExitCode::SUCCESS)),
-        Command::Usage(settings) => ended(usage::run(settings)),
-        Command::Migrate(file) => ended(migrate::run(&file.config)),
     }
 }
 

@@ -1,10 +1,16 @@
 //! What the list of plugins becomes: the entries of `plugins:` in the YAML, what plugins keep across reloads, and what they
 //! offer to the rest of the gateway. Knows none of them by name.
 
-use plugin_api::Plugin;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use plugin_api::{Command, CommandContext, CommandError, Plugin};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::PluginEntry;
 use super::switch::Switch;
+use crate::config;
 
 /// Makes [`PluginEntry`](super::PluginEntry), [`PluginShared`](super::PluginShared) and what belongs to them of a list of
 /// types: `a_crate::ItsPlugin, …`.
@@ -144,6 +150,23 @@ macro_rules! plugins {
             None$(.or_else(|| <$krate::$plugin as Plugin>::known_model(model)))*
         }
 
+        /// The commands that plugins bring.
+        #[must_use]
+        pub fn commands() -> Vec<PluginCommand> {
+            let mut all = Vec::new();
+            $({
+                fn settings(entry: &PluginEntry) -> Option<&<$krate::$plugin as Plugin>::Config> {
+                    match entry {
+                        PluginEntry::$plugin(switch) => switch.on(),
+                        _ => None,
+                    }
+                }
+                let commands = <$krate::$plugin as Plugin>::commands().into_iter();
+                all.extend(commands.map(|command| PluginCommand::new(command, settings)));
+            })*
+            all
+        }
+
         impl Serialize for PluginEntry {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let index = NAMES.iter().position(|name| *name == self.name()).unwrap_or_default() as u32;
@@ -198,6 +221,36 @@ macro_rules! plugins {
 }
 
 pub(super) use plugins;
+
+/// A command that a plugin brings, without the types of its settings.
+pub struct PluginCommand {
+    /// Its name, its arguments and its help.
+    pub clap: clap::Command,
+    run: Box<Run>,
+}
+
+type Run = dyn Fn(&ArgMatches) -> Result<ExitCode, CommandError>;
+
+impl PluginCommand {
+    /// A command for the settings that this function finds in an entry.
+    pub(super) fn new<C: Clone + 'static>(command: Command<C>, of: fn(&PluginEntry) -> Option<&C>) -> Self {
+        let run = command.run;
+        let load = move |file: &Path| {
+            let config = config::load(file).map_err(|errors| errors.to_string())?;
+            let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
+            Ok(entries.filter_map(|entry| of(entry)).cloned().collect())
+        };
+        Self { clap: command.clap, run: Box::new(move |matches| run(matches, &CommandContext::new(&load))) }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What keeps it from its answer.
+    pub fn run(&self, matches: &ArgMatches) -> Result<ExitCode, CommandError> {
+        (self.run)(matches)
+    }
+}
 
 /// The schema of one plugin's entry, explained by the first paragraph about its settings.
 pub(super) fn choice<P: Plugin>(generator: &mut SchemaGenerator) -> Schema {

@@ -7,6 +7,7 @@ mod body;
 mod budget;
 mod build;
 mod call;
+mod command;
 mod context;
 mod credential;
 mod dialect;
@@ -39,6 +40,8 @@ pub use bytes::Bytes;
 pub use call::{
     Asked, Call, CallFacts, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit,
 };
+pub use clap;
+pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;
 pub use credential::{api_key, fingerprint, is_credential, secrets};
 pub use dialect::{Dialect, Endpoint};

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, ConfigProblem, Needs, Record, Refusal, Reply, Request,
-    Response, Shared,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Record, Refusal, Reply,
+    Request, Response, Shared,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -67,6 +67,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// The name by which this build knows a model without settings, if it does: this may be a label of metrics.
     fn known_model(_: &str) -> Option<&'static str> {
         None
+    }
+
+    /// The commands of `tollgate` that it brings.
+    fn commands() -> Vec<Command<Self::Config>> {
+        Vec::new()
     }
 
     /// The plugin with these settings. Nothing that outlives a reload changes yet: the file may still be refused for what is

@@ -3,6 +3,7 @@
 
 mod bill;
 mod collector;
+mod commands;
 mod conversation;
 mod entry;
 mod journal;
@@ -17,8 +18,8 @@ mod shipper;
 mod store;
 
 use plugin_api::{
-    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, ConfigProblem, Flow, Needs, Plugin, Request,
-    Response, api_key, fingerprint,
+    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, Needs, Plugin,
+    Request, Response, api_key, fingerprint,
 };
 
 use entry::{Entry, Foreseen};
@@ -72,6 +73,10 @@ impl Plugin for UsageLog {
             context.other
         );
         Some(message.into())
+    }
+
+    fn commands() -> Vec<Command<Config>> {
+        commands::all()
     }
 
     fn model_names(config: &Config) -> Vec<&str> {

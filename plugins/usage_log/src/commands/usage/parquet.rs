@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::report::{By, Line};
 use ::parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
 use ::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{Type, TypePtr};
-use usage_log::report::{By, Line};
 
 use super::figures::{FIGURES, Figure, figures};
 
@@ -19,7 +19,7 @@ const MONEY_BYTES: i32 = 16;
 /// The lines as the bytes of a file.
 pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
     let names = by.iter().map(|by| name(by.as_str()));
-    let kinds = figures(&usage_log::report::Sums::default());
+    let kinds = figures(&crate::report::Sums::default());
     let figures_of = FIGURES.iter().zip(kinds).map(|(name, kind)| figure(name, kind));
     let fields = names.chain(figures_of).collect::<Result<Vec<TypePtr>, _>>()?;
     let schema = Arc::new(Type::group_type_builder("usage").with_fields(fields).build()?);
@@ -83,9 +83,9 @@ fn figure(name: &str, kind: Figure) -> Result<TypePtr, ParquetError> {
 
 #[cfg(test)]
 mod tests {
+    use crate::report::Sums;
     use ::parquet::file::reader::{FileReader, SerializedFileReader};
     use plugin_api::Bytes;
-    use usage_log::report::Sums;
 
     use super::*;
 

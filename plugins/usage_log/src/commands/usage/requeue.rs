@@ -4,19 +4,19 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use usage_log::report::{Requeued, requeue};
-use usage_log::{Store, StoreMetrics};
+use plugin_api::CommandError;
 
-use super::{UsageError, journals};
-use crate::config;
+use crate::report::{Requeued, requeue};
+use crate::{Config, Store, StoreMetrics};
 
-pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
-    let config = config::load(file).map_err(|errors| UsageError(errors.to_string()))?;
+use super::journals;
+
+pub(super) async fn run(file: &Path, ledgers: &[Config]) -> Result<ExitCode, CommandError> {
     let base = file.parent().unwrap_or("".as_ref());
     let mut code = ExitCode::SUCCESS;
-    for ledger in journals(&config, base) {
+    for ledger in journals(ledgers, base) {
         let settings = ledger.store_settings(base);
-        let failed = |error: String| UsageError(format!("{}: {error}", settings.database));
+        let failed = |error: String| CommandError::new(format!("{}: {error}", settings.database));
         let mut store =
             Store::connect(&settings, &StoreMetrics::new()?).await.map_err(|error| failed(error.to_string()))?;
         store.migrate().await.map_err(|error| failed(error.to_string()))?;

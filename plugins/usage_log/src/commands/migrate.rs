@@ -1,32 +1,39 @@
 //! `tollgate migrate`: brings the schemas of the ledgers' databases to what this build writes, where gateways may not.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use usage_log::{Migrate, Store, StoreMetrics, StoreSettings};
+use clap::{ArgMatches, FromArgMatches};
+use plugin_api::{CommandContext, CommandError};
 
-use crate::config;
-use crate::usage::ledgers;
+use crate::{Config, Migrate, Store, StoreMetrics, StoreSettings};
+
+/// What `tollgate migrate` may be told.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Settings {
+    /// The YAML file.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
 
 /// Brings the schema of every database that the file names up to date.
 ///
 /// # Errors
 /// What keeps it from that, in words for whoever gave the command.
-pub fn run(file: &Path) -> Result<ExitCode, String> {
-    let config = config::load(file).map_err(|errors| errors.to_string())?;
+pub(super) fn run(matches: &ArgMatches, context: &CommandContext<'_, Config>) -> Result<ExitCode, CommandError> {
+    let file = Settings::from_arg_matches(matches)?.config;
     let base = file.parent().unwrap_or("".as_ref());
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut settings: Vec<StoreSettings> = Vec::new();
-    for ledger in ledgers(&config) {
+    for ledger in context.settings(&file)? {
         let wanted = StoreSettings { migrate: Migrate::Auto, ..ledger.store_settings(base) };
         if !settings.iter().any(|known| known.database == wanted.database) {
             settings.push(wanted);
         }
     }
     if settings.is_empty() {
-        return Err(format!("{}: no route has a `usage_log`", file.display()));
+        return Err(CommandError::new(format!("{}: no route has a `usage_log`", file.display())));
     }
     for settings in settings {
         let migrated = runtime.block_on(async {
@@ -36,7 +43,7 @@ pub fn run(file: &Path) -> Result<ExitCode, String> {
             store.close().await;
             Ok::<_, String>(())
         });
-        migrated.map_err(|error| format!("{}: {error}", settings.database))?;
+        migrated.map_err(|error| CommandError::new(format!("{}: {error}", settings.database)))?;
         // whoever no longer listens has heard enough
         let _ = writeln!(std::io::stdout(), "{}: the schema is up to date", settings.database);
     }

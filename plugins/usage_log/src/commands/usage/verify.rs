@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plugin_api::Uuid;
-use usage_log::Config;
-use usage_log::report::{Report, Waiting, put_aside, waiting};
+use crate::Config;
+use crate::report::{Report, Waiting, put_aside, waiting};
+use plugin_api::{CommandError, Uuid};
 
-use super::{UsageError, journals};
-use crate::config;
+use super::journals;
 
 /// A row may be on its way from the journal to the database while both are read: what is missing is missing twice.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -33,11 +32,10 @@ impl Found {
     }
 }
 
-pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
-    let config = config::load(file).map_err(|errors| UsageError(errors.to_string()))?;
+pub(super) async fn run(file: &Path, ledgers: &[Config]) -> Result<ExitCode, CommandError> {
     let base = file.parent().unwrap_or("".as_ref());
     let mut code = ExitCode::SUCCESS;
-    for ledger in journals(&config, base) {
+    for ledger in journals(ledgers, base) {
         let mut found = look(ledger, base).await?;
         if !found.missing.is_empty() {
             tokio::time::sleep(AGAIN).await;
@@ -61,12 +59,13 @@ pub(super) async fn run(file: &Path) -> Result<ExitCode, UsageError> {
 
 /// Reads the journal before the database: what is shipped in between is in both, and not in neither. A replica may lag behind, so
 /// the database that is written to is asked.
-async fn look(ledger: &Config, base: &Path) -> Result<Found, UsageError> {
+async fn look(ledger: &Config, base: &Path) -> Result<Found, CommandError> {
     let folder = ledger.journal_folder(base);
-    let journal = waiting(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?;
-    let others = put_aside(&folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?.others;
+    let journal = waiting(&folder).map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?;
+    let others =
+        put_aside(&folder).map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?.others;
     let database = ledger.database.under(base);
-    let failed = |error| UsageError(format!("{database}: {error}"));
+    let failed = |error| CommandError::new(format!("{database}: {error}"));
     let report = Report::open(&database, &ledger.pool).map_err(failed)?;
     let gaps = report.gaps_up_to(&journal.highest).await.map_err(failed)?;
     let mut missing: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();

@@ -10,17 +10,16 @@ mod requeue;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use plugin_api::Period;
-use usage_log::report::{By, Line, Report, Sums, days, moment};
-use usage_log::{Database, PoolSettings, Timestamp};
+use clap::{ArgMatches, FromArgMatches};
+use plugin_api::{CommandContext, CommandError, Period};
 
-use crate::config::{self, Config};
+use crate::report::{By, Line, Report, Sums, days, moment};
+use crate::{Config, Database, PoolSettings, Timestamp};
 
 use output::Format;
 use progress::Progress;
@@ -28,7 +27,7 @@ use progress::Progress;
 /// What `tollgate usage` may be told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Settings {
+pub(super) struct Settings {
     #[command(subcommand)]
     other: Option<Other>,
     /// The YAML file.
@@ -96,56 +95,41 @@ impl FromStr for When {
     }
 }
 
-/// What keeps the command from its answer, in words for whoever gave it.
-#[derive(Debug)]
-pub struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<E: std::error::Error> From<E> for UsageError {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// Answers, and ends with 1 where a row is missing.
 ///
 /// # Errors
 /// What keeps it from the answer: a configuration that is wrong, or a database that cannot be read.
-pub fn run(settings: Settings) -> Result<ExitCode, UsageError> {
+pub(super) fn run(matches: &ArgMatches, context: &CommandContext<'_, Config>) -> Result<ExitCode, CommandError> {
+    let settings = Settings::from_arg_matches(matches)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.other {
-        Some(Other::Verify { config }) => runtime.block_on(verify::run(&config)),
-        Some(Other::Requeue { config }) => runtime.block_on(requeue::run(&config)),
-        None => runtime.block_on(sum_up(settings)),
+        Some(Other::Verify { config }) => runtime.block_on(verify::run(&config, &context.settings(&config)?)),
+        Some(Other::Requeue { config }) => runtime.block_on(requeue::run(&config, &context.settings(&config)?)),
+        None => runtime.block_on(sum_up(settings, context)),
     }
 }
 
-async fn sum_up(settings: Settings) -> Result<ExitCode, UsageError> {
+async fn sum_up(settings: Settings, context: &CommandContext<'_, Config>) -> Result<ExitCode, CommandError> {
     let Settings { config, by, since, until, format, output, .. } = settings;
     let file = config.unwrap_or_default();
-    let config = config::load(&file).map_err(|errors| UsageError(errors.to_string()))?;
+    let ledgers = context.settings(&file)?;
     let base = file.parent().unwrap_or("".as_ref());
     // routes may write to ledgers of their own; one that many write to is read once
     let mut databases: Vec<(Database, PoolSettings)> = Vec::new();
-    for ledger in ledgers(&config) {
+    for ledger in &ledgers {
         let database = ledger.read_database(base);
         if !databases.iter().any(|(known, _)| *known == database) {
             databases.push((database, ledger.pool));
         }
     }
     if databases.is_empty() {
-        return Err(UsageError(format!("{}: no route has a `usage_log`", file.display())));
+        return Err(CommandError::new(format!("{}: no route has a `usage_log`", file.display())));
     }
     let until = until.map_or_else(|| Timestamp::from(SystemTime::now()), When::get);
     let since = since.map(When::get);
     let mut all: BTreeMap<Vec<Option<String>>, Sums> = BTreeMap::new();
     for (database, pool) in &databases {
-        let failed = |error| UsageError(format!("{database}: {error}"));
+        let failed = |error| CommandError::new(format!("{database}: {error}"));
         let report = Report::open(database, pool).map_err(failed)?;
         let since = match since {
             Some(since) => since,
@@ -166,16 +150,10 @@ async fn sum_up(settings: Settings) -> Result<ExitCode, UsageError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The ledgers that requests are written to, in the order of the file.
-pub(crate) fn ledgers(config: &Config) -> impl Iterator<Item = &usage_log::Config> {
-    let routes = config.routes.iter().flat_map(|route| &route.plugins);
-    config.plugins.iter().chain(routes).filter_map(|entry| entry.ledger())
-}
-
 /// The ledgers, each journal once.
-fn journals<'a>(config: &'a Config, base: &Path) -> Vec<&'a usage_log::Config> {
-    let mut found: Vec<&usage_log::Config> = Vec::new();
-    for ledger in ledgers(config) {
+fn journals<'a>(ledgers: &'a [Config], base: &Path) -> Vec<&'a Config> {
+    let mut found: Vec<&Config> = Vec::new();
+    for ledger in ledgers {
         if !found.iter().any(|known| known.journal_folder(base) == ledger.journal_folder(base)) {
             found.push(ledger);
         }

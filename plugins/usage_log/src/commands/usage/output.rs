@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use plugin_api::private;
+use crate::report::{By, Line, Sums, csv_field, dollars};
+use plugin_api::{CommandError, private};
 use serde_json::{Map, Value, json};
-use usage_log::report::{By, Line, Sums, csv_field, dollars};
 
-use super::UsageError;
 use super::figures::{FIGURES, Figure, figures};
 #[cfg(feature = "parquet")]
 use super::parquet;
@@ -26,7 +25,7 @@ pub(super) enum Format {
 const NO_PARQUET: &str = "this build writes no Parquet; build it with the cargo feature `parquet`";
 
 /// Writes the lines to a file, or else to standard output.
-pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Path>) -> Result<(), UsageError> {
+pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Path>) -> Result<(), CommandError> {
     let bytes = match format {
         Format::Table => table(by, lines).into_bytes(),
         Format::Json => json(by, lines).into_bytes(),
@@ -34,13 +33,13 @@ pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Pat
         #[cfg(feature = "parquet")]
         Format::Parquet => parquet::file(by, lines)?,
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet => return Err(UsageError(NO_PARQUET.into())),
+        Format::Parquet => return Err(CommandError::new(NO_PARQUET)),
     };
     match file {
         Some(file) => {
             let opened = private::options().write(true).create(true).truncate(true).open(file);
             let written = opened.and_then(|mut opened| opened.write_all(&bytes));
-            written.map_err(|error| UsageError(format!("{}: {error}", file.display())))
+            written.map_err(|error| CommandError::new(format!("{}: {error}", file.display())))
         }
         None => match io::stdout().write_all(&bytes) {
             // whoever no longer listens has heard enough

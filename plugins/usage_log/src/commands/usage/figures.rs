@@ -1,6 +1,6 @@
 //! The figures of a line: their names, their order and their kinds.
 
-use usage_log::report::{Sums, dollars};
+use crate::report::{Sums, dollars};
 
 /// The figures of a line, in the order in which they are written.
 pub(super) const FIGURES: [&str; 10] = [
