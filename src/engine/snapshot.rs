@@ -125,7 +125,7 @@ impl Snapshot {
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
             routes.push(Arc::new(Route {
-                name: route.label().into(),
+                name: route.label(),
                 chain: Chain::new(plugins),
                 upstream: upstream.clone(),
                 on_client_gone: route.on_client_gone,

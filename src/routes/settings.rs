@@ -1,6 +1,9 @@
 //! The settings of a route: which requests it takes, and where they go.
 
 use located_yaml::Located;
+use std::sync::Arc;
+
+use plugin_api::{LONGEST_TEXT, shortened};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +15,9 @@ use super::normalize;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
+    /// What records and logs call it. Absent: its first host and its first path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The hosts it serves: exact names, or `*.example.com` for every name below. None: any.
     #[serde(default)]
     pub hosts: Vec<HostPattern>,
@@ -32,12 +38,17 @@ pub struct RouteSettings {
 }
 
 impl RouteSettings {
-    /// The name of the route in records and logs: its first host and its first path.
+    /// What records and logs call it.
     #[must_use]
-    pub fn label(&self) -> String {
+    pub fn label(&self) -> Arc<str> {
+        if let Some(name) = &self.name {
+            return name.as_str().into();
+        }
         let host = self.hosts.first().cloned().map(String::from).unwrap_or_default();
-        let path = self.paths.first().cloned().map_or_else(|| "/".to_owned(), String::from);
-        host + &path
+        let path = self.paths.first().map_or("/", |path| match path {
+            PathPattern::Exact(path) | PathPattern::Prefix(path) => path,
+        });
+        shortened(&(host + path), LONGEST_TEXT).into()
     }
 }
 
@@ -171,5 +182,21 @@ impl From<PathPattern> for String {
             PathPattern::Exact(path) => format!("= {path}"),
             PathPattern::Prefix(path) => path,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_called_by_its_name_or_by_what_it_takes() {
+        let label = |json: &str| serde_json::from_str::<RouteSettings>(json).unwrap().label();
+        let upstream = r#""upstream":"a""#;
+        assert_eq!(&*label(&format!("{{{upstream}}}")), "/");
+        assert_eq!(&*label(&format!(r#"{{"paths":["= /health","/v1/"],{upstream}}}"#)), "/health");
+        let host = format!(r#""hosts":["*.example.com","b"],"paths":["/v1/"],{upstream}"#);
+        assert_eq!(&*label(&format!("{{{host}}}")), "*.example.com/v1/");
+        assert_eq!(&*label(&format!(r#"{{"name":"canary",{host}}}"#)), "canary");
     }
 }
