@@ -53,7 +53,11 @@ pub struct Config {
 }
 
 /// Keys that had another name in the release before. Each new one has the old one as its serde `alias`.
-const RENAMED_KEYS: &[RenamedKey] = &[];
+const RENAMED_KEYS: &[RenamedKey] = &[
+    RenamedKey { old: "longest", new: "max_time" },
+    RenamedKey { old: "on_client_gone", new: "on_client_disconnect" },
+    RenamedKey { old: "on_all_gone", new: "on_clients_disconnected" },
+];
 
 /// What the `key` of a hash begins with. Any other `key` may be a secret.
 const HASH_KEYS: &[&str] = &["header", "body", "cookie", "client_ip"];

@@ -1,4 +1,4 @@
-//! What is counted, as Prometheus reads it. Counts what it is told; does not know whence it comes.
+//! Metrics in Prometheus' text format. Counts what it is told and knows nothing of its sources.
 
 mod family;
 mod in_flight;
@@ -24,12 +24,12 @@ use process::Process;
 use requests::Requests;
 use tokens::Tokens;
 
-pub use in_flight::{ConnectionInFlight, InFlight, SnapshotAlive};
+pub use in_flight::{ConfigSnapshot, ConnectionInFlight, InFlight};
 pub use models::ModelNames;
 pub use servers::ServerFigures;
 pub use upstreams::UpstreamFigures;
 
-/// The figures of one gateway.
+/// The metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -45,15 +45,15 @@ pub struct Metrics {
     plugin_panics: IntCounterVec,
     refusals: IntCounterVec,
     config_reloads: IntCounterVec,
-    snapshots_alive: IntGauge,
+    config_snapshots: IntGauge,
     access_log_lost: Arc<AtomicU64>,
-    /// How many of them the counter has.
+    /// How many of them the counter has been given.
     access_log_told: AtomicU64,
     access_log_lost_total: IntCounter,
 }
 
 impl Metrics {
-    /// A set of its own: two gateways in one process do not share figures.
+    /// A new set: two gateways in one process share no metrics.
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
@@ -61,31 +61,37 @@ impl Metrics {
             registered(&registry, IntCounterVec::new(Opts::new(name, help), &[label]))
         };
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
-        let build = Opts::new("tollgate_build_info", "What is running; always 1").const_label("version", VERSION);
+        let build = Opts::new("tollgate_build_info", "The version that runs; always 1").const_label("version", VERSION);
         registered(&registry, IntGauge::with_opts(build)).set(1);
         sound(registry.register(Box::new(Process::new())));
-        let connections = Opts::new("tollgate_connections_in_flight", "Connections from clients that are open");
-        let refusals = Opts::new("tollgate_refusals_total", "Requests that a plugin refused, and why");
+        let connections = Opts::new("tollgate_connections_in_flight", "Open connections from clients");
+        let refusals = Opts::new("tollgate_refusals_total", "Requests that a plugin refused, by reason");
         let config_reloads = counters("tollgate_config_reloads_total", "Reloads of the configuration", "result");
         for result in ["ok", "error"] {
-            // begins at 0, or the first of them would be no rise
+            // starts at 0, so that the first one is an increase
             config_reloads.with_label_values(&[result]);
         }
         Self {
             in_flight: Counter::default(),
-            requests_in_flight: gauge("tollgate_requests_in_flight", "Requests whose last byte is still to come"),
+            requests_in_flight: gauge("tollgate_requests_in_flight", "Requests in flight"),
             connections_in_flight: registered(&registry, IntGaugeVec::new(connections, &["listener"])),
             connections: Counter::default(),
-            retries: counters("tollgate_retries_total", "Attempts upstream after a failed one", "upstream"),
+            retries: counters("tollgate_retries_total", "Further attempts after a failed one", "upstream"),
             plugin_panics: counters("tollgate_plugin_panics_total", "Panics caught in plugins", "plugin"),
             refusals: registered(&registry, IntCounterVec::new(refusals, &["plugin", "reason"])),
             config_reloads,
-            snapshots_alive: gauge("tollgate_snapshots_alive", "Configurations that requests still hold on to"),
+            config_snapshots: gauge(
+                "tollgate_config_snapshots",
+                "Configurations in memory: the current one, and older ones that requests still use",
+            ),
             access_log_lost: Arc::default(),
             access_log_told: AtomicU64::default(),
             access_log_lost_total: registered(
                 &registry,
-                IntCounter::new("tollgate_access_log_lost_total", "Lines the access log's output did not take"),
+                IntCounter::new(
+                    "tollgate_access_log_lost_total",
+                    "Lines of the access log that were lost because its output did not take them",
+                ),
             ),
             requests: Requests::new(registry.clone()),
             tokens: Tokens::new(registry.clone()),
@@ -93,24 +99,24 @@ impl Metrics {
         }
     }
 
-    /// Shows the figures of another part, too.
+    /// Adds the metrics of another part.
     pub fn include(&self, figures: Box<dyn Collector>) {
         if let Err(error) = self.registry.register(figures) {
-            log::error!(error:%; "a plugin's metrics cannot be shown");
+            log::error!(error:%; "the metrics of a plugin cannot be registered");
         }
     }
 
-    /// A configuration came to be; it is gone when this is dropped.
-    pub fn snapshot_alive(self: &Arc<Self>) -> SnapshotAlive {
-        SnapshotAlive::new(&self.snapshots_alive)
+    /// Counts a configuration until the guard is dropped.
+    pub fn config_snapshot(self: &Arc<Self>) -> ConfigSnapshot {
+        ConfigSnapshot::new(&self.config_snapshots)
     }
 
-    /// A request began; it ends when this is dropped.
+    /// Counts a request in flight until the guard is dropped.
     pub fn request_in_flight(&self) -> InFlight {
         self.in_flight.count()
     }
 
-    /// A client connected to this listener; it is gone when this is dropped.
+    /// Counts an open connection to this listener until the guard is dropped.
     pub fn connection_in_flight(&self, listener: &str) -> ConnectionInFlight {
         ConnectionInFlight::new(&self.connections_in_flight.with_label_values(&[listener]), &self.connections)
     }
@@ -134,7 +140,7 @@ impl Metrics {
         self.in_flight.drained().await;
     }
 
-    /// A request ended. `domain` is one of the configuration's, never what a client wrote; so is what its model is called.
+    /// Counts a request that ended. `domain` and the names of models come from the configuration, never from a client.
     pub fn request_finished(&self, domain: &str, models: &ModelNames, record: &Record) {
         self.requests.finished(domain, record);
         self.tokens.finished(domain, models, record);
@@ -143,28 +149,28 @@ impl Metrics {
         }
     }
 
-    /// A request got another attempt.
+    /// Counts a further attempt.
     pub fn retried(&self, upstream: &str) {
         self.retries.with_label_values(&[upstream]).inc();
     }
 
-    /// A plugin panicked.
+    /// Counts a panic in a plugin.
     pub fn plugin_panicked(&self, plugin: &str) {
         self.plugin_panics.with_label_values(&[plugin]).inc();
     }
 
-    /// The configuration was read again, with or without success.
+    /// Counts a reload.
     pub fn config_reloaded(&self, ok: bool) {
         self.config_reloads.with_label_values(&[if ok { "ok" } else { "error" }]).inc();
     }
 
-    /// Where access logs count the lines they lost, one after the other.
+    /// The counter of lost lines, which successive access logs share.
     #[must_use]
     pub fn access_log_lost(&self) -> Arc<AtomicU64> {
         self.access_log_lost.clone()
     }
 
-    /// All figures, those of memory, and those of these upstreams and servers, in Prometheus' text format 0.0.4.
+    /// All metrics, those of memory, upstreams and servers included, in Prometheus' text format 0.0.4.
     #[must_use]
     pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
@@ -205,10 +211,10 @@ fn sound<T>(result: prometheus::Result<T>) -> T {
     result.expect("a constant name is valid and used once")
 }
 
-/// Tells of a metric that a library refuses to make, which may be asked for with every request.
+/// Logs, once in a while, that the library refuses to create a metric.
 fn cannot_be_made(error: &prometheus::Error) {
     static FAILURES: LogLimit = LogLimit::new();
     if let Some(suppressed) = FAILURES.pass(()) {
-        log::error!(error:%, suppressed; "a metric cannot be made");
+        log::error!(error:%, suppressed; "a metric cannot be created");
     }
 }

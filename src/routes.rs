@@ -4,7 +4,7 @@ mod settings;
 
 use std::sync::Arc;
 
-pub use settings::{HostPattern, OnClientGone, PathPattern, RouteSettings};
+pub use settings::{HostPattern, OnClientDisconnect, PathPattern, RouteSettings};
 pub use url_path::{InvalidPath, normalize};
 
 /// The host of a request that no route names, in metrics: whatever a client writes must not become a label.

@@ -142,7 +142,7 @@ impl ServerSeen {
             down: view.state == State::Down,
             in_flight: server.in_flight(),
             tokens_in_flight: server.tokens_in_flight(),
-            choices: server.choices(),
+            choices: server.attempts(),
             failures: server.failures().map(|(kind, count)| (kind.word(), count)).collect(),
             failures_in_a_row: server.failures_in_a_row(),
             last_error: server.last_failure().map(|kind| kind.word()),
@@ -180,7 +180,7 @@ impl ServerSeen {
             in_flight: self.in_flight,
             healthy: self.healthy,
             ejected: self.ejected,
-            choices: self.choices,
+            attempts: self.choices,
             failures: self.failures.iter().map(|(kind, count)| (*kind, *count)).collect(),
         }
     }

@@ -33,7 +33,7 @@ pub struct Server {
 struct Hot {
     in_flight: AtomicU64,
     tokens: AtomicU64,
-    choices: AtomicU64,
+    attempts: AtomicU64,
     /// Whether `health_state` holds anything to consider. Usually not, which spares a selection the lock.
     dirty: AtomicBool,
 }
@@ -121,8 +121,8 @@ impl Server {
 
     /// The number of attempts so far.
     #[must_use]
-    pub fn choices(&self) -> u64 {
-        self.hot.choices.load(Ordering::Relaxed)
+    pub fn attempts(&self) -> u64 {
+        self.hot.attempts.load(Ordering::Relaxed)
     }
 
     /// The number of failures of each class.
@@ -210,7 +210,7 @@ impl Server {
     pub(super) fn take(&self, now: Instant, tokens: u64, policy: EjectionPolicy) -> Role {
         self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
         self.hot.tokens.fetch_add(tokens, Ordering::Relaxed);
-        self.hot.choices.fetch_add(1, Ordering::Relaxed);
+        self.hot.attempts.fetch_add(1, Ordering::Relaxed);
         if self.hot.dirty.load(Ordering::Relaxed) {
             self.health_state().ejection.chosen(now, policy)
         } else {

@@ -30,7 +30,7 @@ impl ServerConfig {
     }
 
     pub fn new(settings: &ServerSettings, upstream: &UpstreamSettings, resolver: &Resolver) -> Self {
-        let max_time = upstream.eject.longest.get();
+        let max_time = upstream.eject.max_time.get();
         let initial = upstream.health_check.as_ref().map(|check| check.initial);
         let address = &settings.address;
         Self {

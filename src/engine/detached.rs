@@ -1,5 +1,5 @@
 //! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
-//! its answer on. It goes on to its end (`on_client_gone: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
+//! its answer on. It goes on to its end (`on_client_disconnect: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
 
 use std::cell::Cell;
 use std::future::pending;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::exchange::deadlines::LINGER;
 use crate::exchange::delivery::Delivery;
-use crate::routes::OnClientGone;
+use crate::routes::OnClientDisconnect;
 
 use super::ctx::Exchange;
 use super::relay::{Broken, relay};
@@ -36,7 +36,7 @@ tokio::task_local! {
 
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
 pub fn is_wanted(ctx: &Exchange) -> bool {
-    let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
     ctx.body.is_some() && (ctx.outlive.is_some() || drains())
 }
 
@@ -83,7 +83,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
     };
     let empty = ctx.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
-    let drains = ctx.route.as_ref().is_some_and(|route| route.on_client_gone == OnClientGone::Drain);
+    let drains = ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
     let (over, shared) = ctx.outlive.take().map(Outlive::into_futures).unzip();
     let delivery = Delivery::new();
     ctx.delivery = Some(delivery.clone());

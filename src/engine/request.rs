@@ -18,7 +18,7 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::{Failure, LATE_BODY};
 use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
-use crate::routes::OnClientGone;
+use crate::routes::OnClientDisconnect;
 
 use super::attempt_error;
 use super::body::{self, Read};
@@ -111,7 +111,7 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         }
         run_request_head(session, ctx).await?;
     }
-    let drains = route.on_client_gone == OnClientGone::Drain && ctx.record.method == Method::POST;
+    let drains = route.on_client_disconnect == OnClientDisconnect::Drain && ctx.record.method == Method::POST;
     if upstream.reads_body {
         ctx.note_endpoint();
     }

@@ -16,9 +16,9 @@ use crate::dns::Resolver;
 use crate::exchange::upstream::Upstream;
 use crate::health::{Check, CheckTarget, Checks};
 use crate::memory::Sizes;
-use crate::metrics::{Metrics, ModelNames, SnapshotAlive};
+use crate::metrics::{ConfigSnapshot, Metrics, ModelNames};
 use crate::plugins::{self, PluginEntry, PluginShared};
-use crate::routes::{HostPattern, OnClientGone, Router};
+use crate::routes::{HostPattern, OnClientDisconnect, Router};
 
 use super::upstream::Peers;
 
@@ -48,7 +48,7 @@ pub struct Snapshot {
     pub metrics: Arc<Metrics>,
     /// The models that have names there.
     pub models: ModelNames,
-    _alive: SnapshotAlive,
+    _alive: ConfigSnapshot,
 }
 
 /// Where a route leads, and what happens on the way.
@@ -60,7 +60,7 @@ pub struct Route {
     /// Its upstream.
     pub upstream: Arc<Upstream>,
     /// What becomes of a call whose client leaves.
-    pub on_client_gone: OnClientGone,
+    pub on_client_disconnect: OnClientDisconnect,
 }
 
 /// What bounds a request.
@@ -128,7 +128,7 @@ impl Snapshot {
                 name: route.label(),
                 chain: Chain::new(plugins),
                 upstream: upstream.clone(),
-                on_client_gone: route.on_client_gone,
+                on_client_disconnect: route.on_client_disconnect,
             }));
         }
         let access_log = AccessLog::open(&config.access_log, base, metrics.access_log_lost())
@@ -137,7 +137,7 @@ impl Snapshot {
             router: Router::new(config.routes.iter().map(|route| &**route)),
             subrequests: routes
                 .iter()
-                .any(|route| route.on_client_gone == OnClientGone::Drain || route.chain.needs().detach),
+                .any(|route| route.on_client_disconnect == OnClientDisconnect::Drain || route.chain.needs().detach),
             routes,
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
@@ -155,7 +155,7 @@ impl Snapshot {
             access_log,
             metrics: metrics.clone(),
             models: ModelNames::new(model_names(config), plugins::known_model),
-            _alive: metrics.snapshot_alive(),
+            _alive: metrics.config_snapshot(),
         })
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// A configuration in use, until dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct SnapshotAlive(#[expect(dead_code, reason = "held to be dropped")] GaugeGuard);
+pub struct ConfigSnapshot(#[expect(dead_code, reason = "held to be dropped")] GaugeGuard);
 
 /// A request in flight, until dropped.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct InFlight(Counter);
 // in this order: whoever waits for the connection finds the gauge correct
 pub struct ConnectionInFlight(#[expect(dead_code, reason = "held to be dropped")] (GaugeGuard, InFlight));
 
-impl SnapshotAlive {
+impl ConfigSnapshot {
     pub(super) fn new(alive: &IntGauge) -> Self {
         Self(GaugeGuard::new(alive))
     }

@@ -1,5 +1,4 @@
-//! The servers of the upstreams, as they are at the moment of a scrape. Nothing of them is kept here: what a scrape is told
-//! is what it shows, and a server that it is not told of is not in it.
+//! Metrics of servers, from their state at the time of a scrape. Keeps nothing: a server that is gone is not shown.
 
 use std::sync::Arc;
 
@@ -7,22 +6,22 @@ use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
 use super::family::{counter, family, gauge as gauge_of, label};
 
-/// The figures of one server.
+/// The metrics of one server.
 #[derive(Clone, Debug)]
 pub struct ServerFigures {
     /// The name of its upstream.
     pub upstream: Arc<str>,
-    /// Its name among the servers of its upstream.
+    /// Its name within the upstream.
     pub server: Arc<str>,
-    /// Requests that it has and has not answered to the last byte.
+    /// Requests in flight.
     pub in_flight: u64,
-    /// Whether its health check, if there is one, lets it have requests.
+    /// Whether its health check, if there is one, lets it take requests.
     pub healthy: bool,
-    /// Whether it was left out for its failures and has not answered well since.
+    /// Whether it is ejected.
     pub ejected: bool,
-    /// How often it was chosen.
-    pub choices: u64,
-    /// How often it failed, by kind.
+    /// Attempts so far.
+    pub attempts: u64,
+    /// Failures by class.
     pub failures: Vec<(&'static str, u64)>,
 }
 
@@ -32,42 +31,36 @@ pub(super) fn families(servers: &[ServerFigures]) -> Vec<MetricFamily> {
         let one = |server: &ServerFigures| gauge_of(labels(server, None), value(server));
         family(name, help, MetricType::GAUGE, servers.iter().map(one).collect())
     };
-    let choices = servers.iter().map(|server| counter(labels(server, None), server.choices));
+    let attempts = servers.iter().map(|server| counter(labels(server, None), server.attempts));
     let failures = servers.iter().flat_map(|server| {
         server.failures.iter().map(|(kind, failures)| counter(labels(server, Some(kind)), *failures))
     });
     let families = [
         family(
-            "tollgate_upstream_choices_total",
-            "How often a server was chosen for an attempt",
+            "tollgate_upstream_attempts_total",
+            "Attempts for which a server was selected",
             MetricType::COUNTER,
-            choices.collect(),
+            attempts.collect(),
         ),
-        gauge(
-            "tollgate_upstream_ejected",
-            "1 from when a server is left out for its failures until it has answered well again",
-            |server| server.ejected.into(),
-        ),
+        gauge("tollgate_upstream_ejected", "1 from the ejection of a server until it answers again", |server| {
+            server.ejected.into()
+        }),
         family(
             "tollgate_upstream_failures_total",
-            "Attempts on a server that failed through its fault",
+            "Failed attempts that count against the server",
             MetricType::COUNTER,
             failures.collect(),
         ),
-        gauge("tollgate_upstream_healthy", "0 while the health check of a server keeps requests from it", |server| {
+        gauge("tollgate_upstream_healthy", "0 while the health checks of a server fail", |server| {
             server.healthy.into()
         }),
-        gauge(
-            "tollgate_upstream_in_flight",
-            "Requests that a server has and has not answered to the last byte",
-            |server| server.in_flight,
-        ),
+        gauge("tollgate_upstream_in_flight", "Requests in flight on a server", |server| server.in_flight),
     ];
-    // Prometheus' encoder refuses those without a sample
+    // the encoder refuses families without a sample
     families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()
 }
 
-/// In the order of their names, as the registry's metrics have them.
+/// The labels in the order of their names, as the registry sorts them.
 fn labels(server: &ServerFigures, kind: Option<&str>) -> Vec<LabelPair> {
     let kind = kind.map(|kind| ("kind", kind));
     kind.into_iter()

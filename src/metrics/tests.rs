@@ -42,7 +42,7 @@ fn server(upstream: &str, server: &str, in_flight: u64) -> ServerFigures {
         in_flight,
         healthy: true,
         ejected: false,
-        choices: in_flight,
+        attempts: in_flight,
         failures: Vec::new(),
     }
 }
@@ -70,13 +70,13 @@ async fn the_end_of_the_last_request_and_connection_is_signalled() {
 fn what_is_in_flight_returns_to_zero() {
     let metrics = Arc::new(Metrics::new());
     let held = (
-        metrics.snapshot_alive(),
+        metrics.config_snapshot(),
         metrics.request_in_flight(),
         metrics.connection_in_flight("127.0.0.1:1"),
         metrics.connection_in_flight("127.0.0.1:2"),
     );
     assert_eq!((metrics.requests_in_flight(), metrics.connections_in_flight()), (1, 2));
-    assert_shows(&metrics, "tollgate_snapshots_alive 1");
+    assert_shows(&metrics, "tollgate_config_snapshots 1");
     assert_shows(&metrics, "tollgate_requests_in_flight 1");
     assert_shows(&metrics, "tollgate_connections_in_flight{listener=\"127.0.0.1:2\"} 1");
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -161,13 +161,13 @@ fn a_server_is_shown_as_it_is_told_and_no_longer_than_that() {
     let sick = ServerFigures {
         healthy: false,
         ejected: true,
-        choices: 9,
+        attempts: 9,
         failures: vec![("connect", 2), ("status", 0)],
         ..server("up", "sick:1", 0)
     };
     let shown = shown_with(&metrics, &[gone, sick.clone()]);
     for line in [
-        "# TYPE tollgate_upstream_choices_total counter",
+        "# TYPE tollgate_upstream_attempts_total counter",
         "# TYPE tollgate_upstream_in_flight gauge",
         "tollgate_upstream_in_flight{server=\"gone:1\",upstream=\"up\"} 5",
         "tollgate_upstream_healthy{server=\"gone:1\",upstream=\"up\"} 1",
@@ -175,7 +175,7 @@ fn a_server_is_shown_as_it_is_told_and_no_longer_than_that() {
         "tollgate_upstream_in_flight{server=\"sick:1\",upstream=\"up\"} 0",
         "tollgate_upstream_healthy{server=\"sick:1\",upstream=\"up\"} 0",
         "tollgate_upstream_ejected{server=\"sick:1\",upstream=\"up\"} 1",
-        "tollgate_upstream_choices_total{server=\"sick:1\",upstream=\"up\"} 9",
+        "tollgate_upstream_attempts_total{server=\"sick:1\",upstream=\"up\"} 9",
         "tollgate_upstream_failures_total{kind=\"connect\",server=\"sick:1\",upstream=\"up\"} 2",
         "tollgate_upstream_failures_total{kind=\"status\",server=\"sick:1\",upstream=\"up\"} 0",
     ] {

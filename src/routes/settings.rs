@@ -33,8 +33,8 @@ pub struct RouteSettings {
     #[serde(default)]
     pub plugins: Vec<Located<PluginEntry>>,
     /// What becomes of the call when its client leaves.
-    #[serde(default)]
-    pub on_client_gone: OnClientGone,
+    #[serde(default, alias = "on_client_gone")]
+    pub on_client_disconnect: OnClientDisconnect,
 }
 
 impl RouteSettings {
@@ -57,7 +57,7 @@ impl RouteSettings {
 /// then has a second to end its side, so that its connection stays usable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OnClientGone {
+pub enum OnClientDisconnect {
     /// It is cancelled: nobody pays for what nobody reads.
     #[default]
     Cancel,

@@ -98,7 +98,7 @@ async fn a_body_beyond_the_budget_is_503_until_others_are_through() {
 
 #[tokio::test]
 async fn a_body_is_let_go_once_its_answer_begins_though_it_goes_on() {
-    for settings in ["", "on_client_gone: drain"] {
+    for settings in ["", "on_client_disconnect: drain"] {
         let origin = origin().await;
         let builder = gateway().upstream(&origin).route_settings(settings);
         let gateway = builder.settings(&format!("server: {{ max_body_memory: 8MiB }}\n{READS_BODIES}")).start().await;

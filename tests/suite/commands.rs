@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::harness::{Answer, DEADLINE, Folder, Lines, body, eventually, found, http1};
+use crate::harness::{Answer, DEADLINE, Folder, Lines, body, eventually, found, gateway, http1, origin};
 
 /// Runs a command to its end.
 fn tollgate(arguments: &[&str]) -> Output {
@@ -282,4 +282,42 @@ fn a_file_that_is_not_there_ends_with_1_and_its_name() {
         assert!(text(&output.stderr).contains("no/such/file.yaml"), "{command}: {}", text(&output.stderr));
         assert!(output.stdout.is_empty() && began.elapsed() < DEADLINE, "{command}");
     }
+}
+
+#[tokio::test]
+async fn old_names_of_settings_work_and_are_warned_of_once_each_with_their_places() {
+    const RENAMED: [(&str, &str); 3] = [
+        ("longest", "max_time"),
+        ("on_client_gone", "on_client_disconnect"),
+        ("on_all_gone", "on_clients_disconnected"),
+    ];
+    let origin = origin().await;
+    let builder = gateway().upstream(&origin).upstream_settings("eject: { longest: 1m }");
+    let builder = builder.route_settings("on_client_gone: drain");
+    let gateway = builder.settings("plugins: [{ response_cache: { on_all_gone: fill } }]").start().await;
+    let old_text = std::fs::read_to_string(gateway.file()).unwrap();
+    let new_text = RENAMED.iter().fold(old_text.clone(), |text, (old, new)| text.replace(old, new));
+    let check = || {
+        let output = tollgate(&["check", "-c", gateway.file().to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = check();
+    for (old, new) in RENAMED {
+        let warning = format!("`{old}` is now called `{new}`");
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains(&warning)).collect();
+        let [line] = lines[..] else { panic!("not once: {told}") };
+        let place = line.split_once(&format!("{}:", gateway.file().display())).unwrap().1;
+        let mut place = place.split(':').map(|number| number.parse::<usize>());
+        let (line, column) = (place.next().unwrap().unwrap(), place.next().unwrap().unwrap());
+        let at = &old_text.lines().nth(line - 1).unwrap()[column - 1..];
+        assert!(at.starts_with(&format!("{old}:")), "{at}");
+        gateway.says(&warning).await;
+    }
+    gateway.rewrite(&new_text);
+    assert_eq!(check(), "");
+    assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+    gateway.rewrite(&old_text);
+    assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+    eventually("a warning at the reload, too", async || gateway.stderr().matches("is now called").count() == 6).await;
 }

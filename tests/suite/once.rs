@@ -201,7 +201,7 @@ async fn a_client_that_leaves_has_a_row() {
 async fn a_call_that_goes_on_without_its_client_has_one_row() {
     let (origin, last) = (origin().await, gate());
     origin.answers(sse().event("one").wait(&last).event("two").end());
-    let gateway = gateway().upstream(&origin).route_settings("on_client_gone: drain").start().await;
+    let gateway = gateway().upstream(&origin).route_settings("on_client_disconnect: drain").start().await;
     for (number, mut client) in both(&gateway).await.into_iter().enumerate() {
         let request = client.request("POST", "/v1/messages").body(body(call(300, 1))).unwrap();
         let mut streaming = client.send(request).await.unwrap();

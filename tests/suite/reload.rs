@@ -112,7 +112,7 @@ async fn a_request_keeps_the_configuration_it_began_with() {
     gateway.reload(format!("{}{}", text.replace(&before.server(), &after.server()), limit(1000))).await;
     assert_eq!((ask_for(&gateway, 1001).await, ask_for(&gateway, 1000).await), (400, 200));
     assert_eq!((before.count(), after.count()), (1, 1));
-    assert_eq!(gateway.metrics().await.sum("tollgate_snapshots_alive", &[]), 2.0);
+    assert_eq!(gateway.metrics().await.sum("tollgate_config_snapshots", &[]), 2.0);
 
     half.send(&body[150..]).await;
     assert_eq!(half.answer().await.status, 200);

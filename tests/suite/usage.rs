@@ -207,7 +207,7 @@ async fn what_is_read_to_its_end_without_the_client_is_all_known() {
     let origin = origin().await;
     let gateway = gateway()
         .upstream(&origin)
-        .route_settings("on_client_gone: drain")
+        .route_settings("on_client_disconnect: drain")
         .settings("access_log: { usage: true }")
         .start()
         .await;

@@ -43,9 +43,10 @@ impl<'r> Recovery<'r> {
         is_new
     }
 
-    /// Notes that a key of a type with these fields goes by an old name.
-    fn note_old_name(&self, value: Id, key: &str, fields: &[&str]) {
-        let is_used = |renamed: &&RenamedKey| renamed.old == key && renamed.is_of(fields);
+    /// Notes that a key of a type with these fields goes by an old name. A type whose fields are not known here (`None`)
+    /// refuses an old name unless it knows it.
+    fn note_old_name(&self, value: Id, key: &str, fields: Option<&[&str]>) {
+        let is_used = |renamed: &&RenamedKey| renamed.old == key && fields.is_none_or(|fields| renamed.is_of(fields));
         if let Some(renamed) = self.renamed.iter().find(is_used) {
             self.old_names.borrow_mut().note(value, *renamed);
         }
@@ -74,7 +75,11 @@ impl<'de> Decoder<'de> {
     }
 
     /// Entries of a mapping. Where nothing stands, its keys may be meant to be commented out: an empty one.
-    fn mapping<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, DecodeError> {
+    fn mapping<V: Visitor<'de>>(
+        self,
+        fields: Option<&'static [&'static str]>,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         if !matches!(self.node.kind, Kind::Mapping(_)) && !self.node.is_nothing() {
             return Err(DecodeError::wrong(&visitor));
         }
@@ -98,7 +103,8 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.kind {
             Kind::List(_) => self.list(visitor),
-            Kind::Mapping(_) => self.mapping(&[], visitor),
+            // what decides by the kind of value reads its settings from here, such as `off` or a mapping
+            Kind::Mapping(_) => self.mapping(None, visitor),
             Kind::Scalar(scalar) => match scalar.lenient_value() {
                 Value::Nothing => visitor.visit_unit(),
                 Value::Bool(value) => visitor.visit_bool(value),
@@ -148,7 +154,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.mapping(&[], visitor)
+        self.mapping(Some(&[]), visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -157,7 +163,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.mapping(fields, visitor)
+        self.mapping(Some(fields), visitor)
     }
 
     /// A name alone, or a mapping of one name to what belongs to it.
@@ -202,7 +208,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
 
 struct Entries<'de> {
     decoder: Decoder<'de>,
-    fields: &'static [&'static str],
+    fields: Option<&'static [&'static str]>,
     entries: std::slice::Iter<'de, Entry>,
     placeholders: &'de [&'static str],
     /// The value of the key that was last read; none for a placeholder.
@@ -316,6 +322,6 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
     ) -> Result<V::Value, DecodeError> {
         let lacking = || DecodeError::message(format!("`{0}` needs settings; write `{0}: {{ … }}`", self.name));
         let settings = self.decoder.of(self.settings.ok_or_else(lacking)?);
-        settings.mapping(fields, visitor).map_err(|error| error.at(Place::Value(settings.node.id)))
+        settings.mapping(Some(fields), visitor).map_err(|error| error.at(Place::Value(settings.node.id)))
     }
 }

@@ -12,7 +12,7 @@ use crate::entry::{self, Entry, Epoch};
 use crate::flight::Ended;
 use crate::flights::Lead;
 use crate::replayed::{Head, is_same_for_all, may_be_kept};
-use crate::settings::OnAllGone;
+use crate::settings::OnClientsDisconnected;
 
 /// The largest answer with an error that followers share, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
@@ -52,10 +52,10 @@ impl Leading {
     /// Who keeps the call going after its client has left.
     pub(crate) fn outlive(&self, cache: &ResponseCache) -> Option<Outlive> {
         let flight = self.lead.flight.clone();
-        let outlive = match cache.on_all_gone {
-            OnAllGone::Fill => Outlive::until(async move { flight.ended().await }),
-            OnAllGone::Cancel if cache.coalesce => Outlive::until(async move { flight.unwanted().await }),
-            OnAllGone::Cancel => return None,
+        let outlive = match cache.on_clients_disconnected {
+            OnClientsDisconnected::Fill => Outlive::until(async move { flight.ended().await }),
+            OnClientsDisconnected::Cancel if cache.coalesce => Outlive::until(async move { flight.unwanted().await }),
+            OnClientsDisconnected::Cancel => return None,
         };
         let flight = self.lead.flight.clone();
         Some(outlive.shared_once(async move { flight.followed().await }))

@@ -36,7 +36,7 @@ use decide::Decided;
 use entry::{X_CACHE, mark};
 use leading::Leading;
 use memory::Memory;
-use settings::OnAllGone;
+use settings::OnClientsDisconnected;
 use shared::Shared;
 use status::CacheStatus;
 
@@ -56,7 +56,7 @@ pub struct ResponseCache {
     scope: Scope,
     vary: Vec<HeaderName>,
     coalesce: bool,
-    on_all_gone: OnAllGone,
+    on_clients_disconnected: OnClientsDisconnected,
 }
 
 /// What the cache is to an exchange.
@@ -96,7 +96,7 @@ impl ResponseCache {
             scope: config.scope.clone(),
             vary: config.vary_names()?,
             coalesce: config.coalesce == Coalesce::On,
-            on_all_gone: config.on_all_gone,
+            on_clients_disconnected: config.on_clients_disconnected,
         })
     }
 }

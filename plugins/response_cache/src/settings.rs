@@ -37,7 +37,8 @@ pub struct Config {
     /// Whether the same calls under way at the same time become one call upstream.
     pub coalesce: Coalesce,
     /// What becomes of a call when all its clients have left.
-    pub on_all_gone: OnAllGone,
+    #[serde(alias = "on_all_gone")]
+    pub on_clients_disconnected: OnClientsDisconnected,
 }
 
 impl Default for Config {
@@ -52,7 +53,7 @@ impl Default for Config {
             scope: Scope::default(),
             vary: Vec::new(),
             coalesce: Coalesce::default(),
-            on_all_gone: OnAllGone::default(),
+            on_clients_disconnected: OnClientsDisconnected::default(),
         }
     }
 }
@@ -172,7 +173,7 @@ pub enum Coalesce {
 /// What becomes of a call when all its clients have left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum OnAllGone {
+pub enum OnClientsDisconnected {
     /// It ends.
     #[default]
     Cancel,

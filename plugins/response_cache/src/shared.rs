@@ -104,7 +104,7 @@ impl Shared {
     /// The answer for this key whose body has at most `max` bytes, if it comes in time.
     pub(crate) async fn get(&self, key: Key, max: usize) -> Option<Box<Entry>> {
         if !self.sync.is_synced() {
-            self.figures.redis_left_out.inc();
+            self.figures.redis_skipped.inc();
             return None;
         }
         let name = self.keys.entry(key);
@@ -127,7 +127,7 @@ impl Shared {
             // it answers, though not as a Redis does that keeps our answers
             Err(LinkError::Refused(_)) => None,
             Err(LinkError::Open) => {
-                self.figures.redis_left_out.inc();
+                self.figures.redis_skipped.inc();
                 return None;
             }
             Err(error) => {

@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 pub struct Eject {
     /// The statuses that count as failures.
     pub on: Vec<FailureStatus>,
-    /// The longest that a server is left out, be it by doubling or by its own `retry-after`; but never less than its
-    /// `fail_timeout`.
-    pub longest: Period,
+    /// The longest ejection, by doubling or by the server's `retry-after`; at least its `fail_timeout`.
+    #[serde(alias = "longest")]
+    pub max_time: Period,
 }
 
 impl Default for Eject {
     fn default() -> Self {
-        Self { on: [429, 500, 502, 503, 529].map(FailureStatus).into(), longest: Period::from_secs(300) }
+        Self { on: [429, 500, 502, 503, 529].map(FailureStatus).into(), max_time: Period::from_secs(300) }
     }
 }
 

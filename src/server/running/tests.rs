@@ -114,7 +114,7 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
         name: route.name.clone(),
         chain: Chain::new(plugins),
         upstream: route.upstream.clone(),
-        on_client_gone: route.on_client_gone,
+        on_client_disconnect: route.on_client_disconnect,
     })];
     running.snapshot.store(Arc::new(snapshot));
     let address = running.listeners.addresses().next().unwrap();
@@ -207,7 +207,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
         assert_eq!(status(address).await, "200");
     }
     let pool = |at: usize| running.snapshot.load().upstreams[0].pool.servers()[at].clone();
-    assert_eq!((pool(0).server.choices(), pool(1).server.choices()), (3, 3));
+    assert_eq!((pool(0).server.attempts(), pool(1).server.attempts()), (3, 3));
     assert_eq!((&*pool(0).label, pool(1).shares), (&*format!("two.test:{port} (127.0.0.1)"), 2));
 
     // one of them is gone: the other is the same server by the YAML
@@ -217,7 +217,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
         assert_eq!(status(address).await, "200");
     }
     assert_eq!(pool(1).state.word(), "ejected");
-    assert_eq!(pool(1).server.choices(), 4);
+    assert_eq!(pool(1).server.attempts(), 4);
 
     running.lasting.resolver.name("two.test", port).set_addresses(vec![at(1)]);
     assert_eq!(status(address).await, "200");

@@ -150,7 +150,7 @@ async fn a_leader_that_leaves_before_the_answer_leaves_its_call_to_the_others() 
 async fn when_the_last_client_has_left_the_call_ends_or_fills_the_cache() {
     for fill in [false, true] {
         let origin = origin().await;
-        let settings = if fill { "on_all_gone: fill" } else { "" };
+        let settings = if fill { "on_clients_disconnected: fill" } else { "" };
         let gateway = gateway().upstream(&origin).settings(&plugin(settings)).start().await;
         let (feed, call, all) = (feeding(&origin), asks("hi", true), events(&["one"]));
         feed.send(&all[0]);

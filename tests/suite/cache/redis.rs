@@ -155,7 +155,7 @@ async fn a_redis_that_freezes_is_killed_or_comes_back_under_load_is_never_felt()
         async |gateway: &Gateway| gateway.metrics().await.sum("tollgate_cache_breaker_open", &[("tier", "redis")]);
     kept(&gateway, &redis, &asks("hi", false)).await;
     let normal = load(&gateway, "normal").await;
-    let spared = async |gateway: &Gateway| gateway.metrics().await.sum("tollgate_cache_redis_left_out_total", &[]);
+    let spared = async |gateway: &Gateway| gateway.metrics().await.sum("tollgate_cache_redis_skipped_total", &[]);
     redis.freeze();
     let before = spared(&gateway).await;
     let frozen = load(&gateway, "frozen").await;

@@ -1,4 +1,4 @@
-//! The same errors on routes whose calls run on their own (`response_cache`, `on_client_gone: drain`): every client gets
+//! The same errors on routes whose calls run on their own (`response_cache`, `on_client_disconnect: drain`): every client gets
 //! them whole, and the row says what it got.
 
 use super::*;
@@ -8,7 +8,7 @@ use crate::harness::{Authority, Origin, Streaming, h2, https1, sse};
 const ROUTES: [(&str, &str); 3] = [
     ("", ""),
     ("plugins: [{ max_tokens: { limit: 4000 } }, { response_cache: {} }]", ""),
-    ("", "on_client_gone: drain"),
+    ("", "on_client_disconnect: drain"),
 ];
 
 /// A gateway that speaks plain text first and TLS second.
@@ -126,7 +126,7 @@ async fn a_full_server_and_a_full_queue_are_503_for_every_client_of_every_route(
 async fn a_plugins_refusal_is_400_for_every_client_of_every_route() {
     let (authority, origin) = (Authority::new(), origin().await);
     let plugins = "plugins: [{ response_cache: {} }, { max_tokens: { limit: 1 } }]";
-    for route in ["", "on_client_gone: drain"] {
+    for route in ["", "on_client_disconnect: drain"] {
         let upstreams = upstream("origin", origin.server(), "");
         let gateway = speaking_both(&authority, &upstreams, (plugins, route)).await;
         for mut client in clients(&gateway, &authority).await {

@@ -135,7 +135,7 @@ async fn after_any_storm_nothing_is_in_flight() {
     let each = "fail_timeout: 20ms, max_conns: 6,";
     let settings = "    timeouts: { first_byte: 100ms, idle: 100ms }\n    queue: { size: 20, timeout: 300ms }\n    \
                     retry: { attempts: 3, on: [connect, error, timeout, http_529, non_idempotent] }\n    \
-                    eject: { on: [529], longest: 50ms }";
+                    eject: { on: [529], max_time: 50ms }";
     let gateway = before(&[(&servers[0], each), (&servers[1], each), (&servers[2], each)], settings).await;
     let text = std::fs::read_to_string(gateway.file()).unwrap();
     for balance in ["least_conn", "least_tokens", "peak_ewma", "{ hash: { key: header:x-user } }"] {

@@ -59,7 +59,7 @@ impl Builder {
         self
     }
 
-    /// Settings of the route, such as `on_client_gone: drain`.
+    /// Settings of the route, such as `on_client_disconnect: drain`.
     pub fn route_settings(mut self, yaml: &str) -> Self {
         self.route.extend(yaml.lines().map(|line| format!("    {line}\n")));
         self

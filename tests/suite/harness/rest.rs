@@ -17,7 +17,7 @@ impl Gateway {
             let metrics = self.metrics().await;
             let idle = metrics.in_flight().iter().all(|(_, count)| *count == 0.0);
             let held = metrics.sum("tollgate_memory_bytes", &[]);
-            idle && held == 0.0 && metrics.sum("tollgate_snapshots_alive", &[]) == 1.0
+            idle && held == 0.0 && metrics.sum("tollgate_config_snapshots", &[]) == 1.0
         })
         .await;
     }

@@ -20,7 +20,7 @@ async fn the_operator_sees_what_each_server_is_does_and_did() {
          \x20 first:\n    balance: round_robin\n    servers:\n      - {{ address: \"{0}\", weight: 3 }}\n\
          \x20     - {{ address: \"{1}\", weight: 2, max_fails: 1, fail_timeout: 1h }}\n\
          \x20     - {{ address: \"{0}1\", down: true }}\n      - {{ address: \"127.0.0.1:1\", backup: true, max_conns: 7 }}\n\
-         \x20   eject: {{ longest: 1h }}\n  second:\n    servers: [{{ address: \"{0}\" }}]\nroutes: [{{ upstream: first }}]\n",
+         \x20   eject: {{ max_time: 1h }}\n  second:\n    servers: [{{ address: \"{0}\" }}]\nroutes: [{{ upstream: first }}]\n",
         a.server(),
         nobody.address()
     );
@@ -68,8 +68,8 @@ async fn the_operator_sees_what_each_server_is_does_and_did() {
     for (name, server, value) in [
         ("in_flight", &here, 1.0),
         ("in_flight", &there, 0.0),
-        ("choices_total", &here, 6.0),
-        ("choices_total", &there, 1.0),
+        ("attempts_total", &here, 6.0),
+        ("attempts_total", &there, 1.0),
         ("ejected", &here, 0.0),
         ("ejected", &there, 1.0),
         ("healthy", &here, 1.0),

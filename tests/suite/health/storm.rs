@@ -44,7 +44,7 @@ fn yaml(servers: &[String], rest: &str) -> String {
     format!(
         "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nroutes: [{{ upstream: all }}]\n\
          upstreams:\n  all:\n    servers:\n{}    queue: {{ size: 40, timeout: 1s }}\n    timeouts: {{ first_byte: 3s }}\n\
-         \x20   retry: {{ attempts: 3, on: [connect, error, http_429, http_500, http_529] }}\n    eject: {{ longest: 200ms }}\n\
+         \x20   retry: {{ attempts: 3, on: [connect, error, http_429, http_500, http_529] }}\n    eject: {{ max_time: 200ms }}\n\
          {rest}",
         list.collect::<String>()
     )

@@ -112,7 +112,7 @@ async fn fifty_reloads_fail_nothing_and_cut_nothing() {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("tollgate_config_reloads_total", &[("result", "ok")]), RELOADS as f64);
     // the first, which the streams hold, and the last
-    assert_eq!(metrics.sum("tollgate_snapshots_alive", &[]), 2.0);
+    assert_eq!(metrics.sum("tollgate_config_snapshots", &[]), 2.0);
 
     for events in &events {
         events.end();

@@ -61,7 +61,7 @@ const FAILING: Protocol = Protocol {
 const ROUTES: [(&str, &str); 3] = [
     ("access_log: { usage: true }", ""),
     ("plugins: [{ response_cache: {} }]", ""),
-    ("access_log: { usage: true }", "on_client_gone: drain"),
+    ("access_log: { usage: true }", "on_client_disconnect: drain"),
 ];
 
 /// A gateway before this origin that speaks plain text first and TLS second.

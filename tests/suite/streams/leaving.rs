@@ -88,7 +88,7 @@ async fn one_stream_of_a_connection_can_be_cancelled_without_harm_to_the_others(
 #[tokio::test]
 async fn a_call_that_drains_is_read_to_its_end_after_its_client_left() {
     for origin in origins().await {
-        let gateway = gateway().upstream(&origin).route_settings("on_client_gone: drain").start().await;
+        let gateway = gateway().upstream(&origin).route_settings("on_client_disconnect: drain").start().await;
         for (round, mut client) in clients(&gateway).await.into_iter().enumerate() {
             let number = origin.count();
             let events = feed();
@@ -113,7 +113,7 @@ async fn a_call_that_drains_is_read_to_its_end_after_its_client_left() {
 #[tokio::test]
 async fn a_call_that_drains_passes_like_any_other_while_its_client_stays() {
     let origin = origin().await;
-    let gateway = gateway().upstream(&origin).route_settings("on_client_gone: drain").start().await;
+    let gateway = gateway().upstream(&origin).route_settings("on_client_disconnect: drain").start().await;
     for mut client in clients(&gateway).await {
         let number = origin.count();
         let events = feed();
@@ -141,7 +141,7 @@ async fn a_call_that_drains_passes_like_any_other_while_its_client_stays() {
 #[tokio::test]
 async fn only_a_post_drains() {
     let origin = origin().await;
-    let gateway = gateway().upstream(&origin).route_settings("on_client_gone: drain").start().await;
+    let gateway = gateway().upstream(&origin).route_settings("on_client_disconnect: drain").start().await;
     let events = feed();
     origin.answers(sse().feed(&events).end());
     events.send("data: one\n\n");

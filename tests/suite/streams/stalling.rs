@@ -43,7 +43,7 @@ async fn a_client_that_stops_reading_is_given_up_and_its_server_is_not_blamed() 
 async fn a_call_that_drains_goes_on_behind_a_client_that_stops_reading() {
     let origin = origin().await;
     origin.answers(answer(200).chunked().repeat(noise(64 * 1024), 640).end());
-    let gateway = gateway().upstream(&origin).upstream_settings(IDLE).route_settings("on_client_gone: drain");
+    let gateway = gateway().upstream(&origin).upstream_settings(IDLE).route_settings("on_client_disconnect: drain");
     let gateway = gateway.start().await;
     for (round, mut client) in clients(&gateway).await.into_iter().enumerate() {
         let streaming = stream(&mut client).await;
@@ -57,7 +57,7 @@ async fn a_call_that_drains_goes_on_behind_a_client_that_stops_reading() {
 async fn a_server_that_falls_silent_behind_a_client_that_stopped_reading_is_given_up_too() {
     let origin = origin().await;
     origin.answers(answer(200).chunked().repeat(noise(64 * 1024), 640).silence());
-    let gateway = gateway().upstream(&origin).upstream_settings(IDLE).route_settings("on_client_gone: drain");
+    let gateway = gateway().upstream(&origin).upstream_settings(IDLE).route_settings("on_client_disconnect: drain");
     let gateway = gateway.start().await;
     for (round, mut client) in clients(&gateway).await.into_iter().enumerate() {
         let streaming = stream(&mut client).await;

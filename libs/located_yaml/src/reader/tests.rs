@@ -163,6 +163,49 @@ fn an_old_name_of_a_key_is_read_with_a_warning_that_names_the_new_one() {
     assert!(shown.ends_with("\n3 | limits: { longest: 5 }\n  |           ^^^^^^^"), "{shown}");
 }
 
+/// Settings, or a word in their place.
+#[derive(Debug, PartialEq)]
+enum LimitsOrOff {
+    Limits(Limits),
+    Off,
+}
+
+impl<'de> Deserialize<'de> for LimitsOrOff {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = LimitsOrOff;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("limits, or `off`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<LimitsOrOff, E> {
+                Ok(LimitsOrOff::Off)
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<LimitsOrOff, A::Error> {
+                Limits::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(LimitsOrOff::Limits)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[test]
+fn an_old_name_is_read_with_a_warning_where_the_kind_of_value_decides_what_it_is() {
+    let reader = Reader::new(&variable).renamed(RENAMED);
+    let read = |text| reader.read::<std::collections::BTreeMap<String, LimitsOrOff>>("f.yaml", text, |_, _| {});
+    let document = read("a: { longest: 5 }\nlongest: off").unwrap();
+    assert_eq!(document.value["a"], LimitsOrOff::Limits(Limits { max_time: 5, open: false }));
+    let warnings: Vec<String> = document.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "a key of a map has no other name: {warnings:?}");
+    assert!(warnings[0].starts_with("f.yaml:1:6: a: `longest` is now called `max_time`"), "{warnings:?}");
+    assert!(read("a: { lngest: 5 }").is_err());
+}
+
 #[test]
 fn an_old_name_is_known_only_where_its_new_one_is_and_is_not_offered() {
     assert_eq!(

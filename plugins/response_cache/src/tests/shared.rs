@@ -100,7 +100,10 @@ async fn a_leader_that_leaves_before_it_asked_hands_the_lead_on() {
 #[tokio::test]
 async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fills() {
     for fill in [false, true] {
-        let (_, cache) = cache(|config| config.on_all_gone = if fill { OnAllGone::Fill } else { OnAllGone::Cancel });
+        let (_, cache) = cache(|config| {
+            config.on_clients_disconnected =
+                if fill { OnClientsDisconnected::Fill } else { OnClientsDisconnected::Cancel }
+        });
         let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
         let (mut wanted, mut shared) = leader.call.outlive.take().unwrap().into_futures();
         assert!((&mut shared).now_or_never().is_none());

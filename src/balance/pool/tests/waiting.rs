@@ -107,7 +107,7 @@ async fn a_further_attempt_that_waits_is_within_the_budget_when_its_turn_comes()
     assert_eq!(others, 100, "to wait costs nothing of it");
     drop(held);
     assert_eq!(waiting.await.unwrap_err(), SelectError::BudgetExhausted);
-    assert_eq!(bench.pool.servers()[1].server.choices(), 1, "nobody was chosen");
+    assert_eq!(bench.pool.servers()[1].server.attempts(), 1, "nobody was chosen");
 }
 
 const QUEUE: &str = r#"{ "queue": { "size": 9, "timeout": "5s" } }"#;
