@@ -34,7 +34,9 @@ pub fn check(input: &[u8]) {
 }
 
 fn check_places(errors: &located_yaml::ConfigErrors, text: &str) {
-    let lines: Vec<&str> = text.split('\n').collect();
+    // what ends a line of YAML
+    let unix = text.replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<&str> = unix.split('\n').collect();
     let mut some = false;
     for error in errors.iter() {
         some = true;

@@ -232,7 +232,8 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     }
 
     fn keep_key(&mut self, piece: &[u8]) {
-        let room = (LONGEST_KEY + 1).saturating_sub(self.key.len());
+        // its quote is kept, too, and taken off again
+        let room = (LONGEST_KEY + 2).saturating_sub(self.key.len());
         // one that is too long stays too long, and equals none
         self.key.extend_from_slice(&piece[..piece.len().min(room)]);
     }
@@ -240,7 +241,10 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     /// The pattern under the key that was just read.
     fn pattern_here(&self) -> Option<&'static Pattern<S>> {
         let Some(Open::Object(members)) = self.open.last() else { return None };
-        if !self.key.contains(&b'\\') || self.key.len() > LONGEST_KEY {
+        if self.key.len() > LONGEST_KEY {
+            return None;
+        }
+        if !self.key.contains(&b'\\') {
             return find(members, &self.key);
         }
         let mut quoted = Vec::with_capacity(self.key.len() + 2);

@@ -92,6 +92,16 @@ fn a_value_beyond_its_bound_is_not_kept_and_what_follows_is() {
 }
 
 #[test]
+fn a_key_too_long_to_be_compared_matches_no_pattern_by_what_is_kept_of_it() {
+    const ENDING: Members<Field> = &[("*xception", Pattern::Key(Field::Type))];
+    for (before, behind, is_it) in [(120, "", true), (121, "", false), (120, ", and more", false), (900, "", false)] {
+        let mut found = Found::new(ENDING);
+        found.feed(format!(r#"{{"{}xception{behind}":1}}"#, "a".repeat(before)).as_bytes());
+        assert_eq!(found.mentions(Field::Type), is_it, "{before} {behind}");
+    }
+}
+
+#[test]
 fn the_rest_is_left_unread_once_it_cannot_matter() {
     let mut found = Found::only_with(LOOKED_FOR, Field::Type, &["\"wanted\""]);
     found.feed(br#"{"type":"other","usage":1"#);
