@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use log::warn;
-use plugin_api::{Record, private};
+use plugin_api::Record;
 
 use sink::{Output, Sink};
 
@@ -91,7 +91,7 @@ impl AccessLog {
 }
 
 fn append(path: &Path) -> io::Result<Output> {
-    let mut options = private::options();
+    let mut options = private_files::options();
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         // opened for writing alone, a pipe would wait for somebody to read it
         options.read(true).write(true);
@@ -101,7 +101,7 @@ fn append(path: &Path) -> io::Result<Output> {
     let file = options.open(path);
     let file =
         file.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))?;
-    if private::is_open_to_all(path) {
+    if private_files::is_open_to_all(path) {
         warn!(file:% = path.display(); "everybody on this machine may read the access log; take that away (chmod o-r)");
     }
     Ok(Output::File(file))

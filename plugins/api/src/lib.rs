@@ -17,7 +17,6 @@ mod log_limit;
 mod needs;
 mod plugin;
 mod principal;
-pub mod private;
 mod record;
 mod refusal;
 mod reply;

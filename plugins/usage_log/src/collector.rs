@@ -16,6 +16,7 @@ pub(crate) struct LedgerCollector {
     figures: Arc<Figures>,
     ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>,
     queue: IntGauge,
+    unknown: IntGauge,
     bytes: IntGauge,
     age: IntGauge,
 }
@@ -28,6 +29,10 @@ impl LedgerCollector {
             figures: ledgers.figures.clone(),
             ledgers: ledgers.at_work.clone(),
             queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
+            unknown: gauge(
+                "tollgate_ledger_unknown_records",
+                "Records of a later release that stay in the journal until that release is started",
+            ),
             bytes: gauge("tollgate_ledger_journal_bytes", "What the journal takes on the disk"),
             age: gauge(
                 "tollgate_ledger_last_shipped_age_seconds",
@@ -37,7 +42,7 @@ impl LedgerCollector {
     }
 
     fn counted(&self) -> impl Iterator<Item = &dyn Collector> {
-        let held: [&dyn Collector; 3] = [&self.queue, &self.bytes, &self.age];
+        let held: [&dyn Collector; 4] = [&self.queue, &self.unknown, &self.bytes, &self.age];
         self.figures.all().into_iter().chain(held)
     }
 }
@@ -48,15 +53,17 @@ impl Collector for LedgerCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (mut rows, mut bytes, mut age) = (0, 0, Duration::ZERO);
+        let (mut rows, mut unknown, mut bytes, mut age) = (0, 0, 0, Duration::ZERO);
         let now = Instant::now();
         for ledger in &*self.ledgers.lock().unwrap_or_else(PoisonError::into_inner) {
             rows += ledger.waiting();
+            unknown += ledger.unknown();
             bytes += ledger.journal_bytes();
             age = age.max(ledger.stuck_for(now));
         }
         let whole = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
         self.queue.set(whole(rows));
+        self.unknown.set(whole(unknown));
         self.bytes.set(whole(bytes));
         self.age.set(whole(age.as_secs()));
         self.counted().flat_map(Collector::collect).collect()

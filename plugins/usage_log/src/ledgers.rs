@@ -11,14 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
+use crate::collector::LedgerCollector;
+use crate::ledger_journal::LedgerJournal;
 use plugin_api::Shared;
-use plugin_api::private::is_open_to_all;
+use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
-
-use crate::collector::LedgerCollector;
-use crate::journal::Journal;
 use crate::metrics::Figures;
 use crate::shipper::{Orders, Progress, Shipper};
 use crate::{Config, Database, Record, StoreSettings, Sync};
@@ -48,7 +47,8 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
-    journal: Arc<Journal>,
+    journal: LedgerJournal,
+    figures: Arc<Figures>,
     orders: watch::Sender<Orders>,
     progress: Arc<Progress>,
     /// What ships, before it does.
@@ -156,12 +156,12 @@ impl fmt::Debug for Idle {
 impl Ledger {
     /// Opens the journal. Whatever can fail is done here; nothing is shipped yet.
     fn open(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
-        let (journal, reader) = Journal::open(&path, max_bytes, figures)?;
+        let (journal, reader) = LedgerJournal::open(&path, max_bytes, figures.clone())?;
         warn_of_open_files(&path, &orders.settings);
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (orders, taken) = watch::channel(orders);
-        let shipper = Shipper::new(reader, taken);
+        let shipper = Shipper::new(reader, figures.clone(), taken);
         let progress = shipper.progress();
         let (ending, ended) = channel();
         let (thread, begun) = channel::<Shipper>();
@@ -175,11 +175,11 @@ impl Ledger {
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
         let idle = Mutex::new(Some(Idle { shipper, thread }));
-        Ok(Self { path, journal, orders, progress, idle, ended: Mutex::new(ended) })
+        Ok(Self { path, journal, figures, orders, progress, idle, ended: Mutex::new(ended) })
     }
 
     fn take_orders(&self, new: &Orders, max_bytes: u64) {
-        self.journal.set_max_bytes(max_bytes);
+        self.journal.get().set_max_bytes(max_bytes);
         self.orders.send_if_modified(|orders| {
             let changed = orders.settings != new.settings || orders.sync != new.sync;
             if orders.settings.database != new.settings.database {
@@ -191,29 +191,34 @@ impl Ledger {
         });
     }
 
-    /// Keeps a record, and gives a new row its number; see [`Journal::keep`].
+    /// Keeps a record, and gives a new row its number; see [`LedgerJournal::append`].
     pub(crate) fn keep(&self, record: &mut Record) {
-        self.journal.keep(record);
+        self.journal.append(record);
     }
 
     /// Tells this run of this gateway from all others.
     pub(crate) fn instance(&self) -> Uuid {
-        self.journal.instance()
+        self.journal.get().instance()
     }
 
     /// An answer has no cost, of the model that has a price under this name, or of one that has none at all.
     pub(crate) fn unpriced(&self, name: Option<&str>) {
-        self.journal.figures().unpriced(name);
+        self.figures.unpriced(name);
     }
 
     /// Records that wait for the database.
     pub(crate) fn waiting(&self) -> u64 {
-        self.journal.waiting()
+        self.journal.get().waiting()
+    }
+
+    /// Records of a later release that stay in the journal.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.journal.get().unknown()
     }
 
     /// What the journal takes on the disk, in bytes.
     pub(crate) fn journal_bytes(&self) -> u64 {
-        self.journal.bytes()
+        self.journal.get().bytes()
     }
 
     /// How long records have waited without any progress.

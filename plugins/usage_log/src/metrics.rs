@@ -15,7 +15,6 @@ const OTHER: &str = "other";
 pub(crate) struct Figures {
     lost: IntCounterVec,
     lost_corrections: IntCounter,
-    unread: IntCounter,
     unpriced: IntCounterVec,
     rows: IntCounterVec,
     rejected: IntCounter,
@@ -40,10 +39,6 @@ impl Figures {
                 "tollgate_ledger_lost_corrections_total",
                 "Rows that stay as they were foreseen, since what became of them is lost",
             )),
-            unread: sound(IntCounter::new(
-                "tollgate_ledger_unread_total",
-                "Records of a later release in the journal, which stay there until that is started",
-            )),
             unpriced: counters(
                 "tollgate_ledger_unpriced_total",
                 "Answers whose price is not known, by the name under which their model has one for others",
@@ -61,9 +56,9 @@ impl Figures {
     }
 
     /// All of them, to be shown.
-    pub(crate) fn all(&self) -> [&dyn Collector; 9] {
-        let Self { lost, lost_corrections, unread, unpriced, rows, rejected, store_errors, batch, store, .. } = self;
-        [lost, lost_corrections, unread, unpriced, rows, rejected, store_errors, batch, store]
+    pub(crate) fn all(&self) -> [&dyn Collector; 8] {
+        let Self { lost, lost_corrections, unpriced, rows, rejected, store_errors, batch, store, .. } = self;
+        [lost, lost_corrections, unpriced, rows, rejected, store_errors, batch, store]
     }
 
     /// What the database's work is counted in.
@@ -79,16 +74,6 @@ impl Figures {
     /// So many rows were kept as they were foreseen, and what became of them could not be.
     pub(crate) fn lost_corrections(&self, count: u64) {
         self.lost_corrections.inc_by(count);
-    }
-
-    /// So many records were met that this build does not know.
-    pub(crate) fn unread(&self, count: u64) {
-        self.unread.inc_by(count);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn lost_corrections_so_far(&self) -> u64 {
-        self.lost_corrections.get()
     }
 
     #[cfg(test)]

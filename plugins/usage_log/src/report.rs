@@ -14,7 +14,7 @@ use crate::{Database, PoolSettings, Timestamp};
 
 use engine::Engine;
 
-pub use crate::journal::{Waiting, waiting};
+pub use crate::ledger_journal::{Waiting, waiting};
 pub use crate::rejected::{PutAside, Requeued, put_aside, requeue};
 pub use gaps::Gap;
 pub use sums::{Line, Sums, dollars};

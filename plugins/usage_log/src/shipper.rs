@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::conversation::Conversations;
-use crate::journal::{Batch, Reader};
+use crate::ledger_journal::{Batch, Reader};
+use crate::metrics::Figures;
 use crate::store::PATIENCE;
 use crate::{Record, Store, StoreSettings, Written};
 
@@ -45,6 +46,7 @@ const REMIND: Duration = Duration::from_secs(60);
 /// The shipper.
 pub(crate) struct Shipper {
     reader: Reader,
+    figures: Arc<Figures>,
     orders: watch::Receiver<Orders>,
     progress: Arc<Progress>,
     conversations: Conversations,
@@ -69,11 +71,12 @@ enum Round {
 struct Trouble(&'static str, String);
 
 impl Shipper {
-    pub(crate) fn new(reader: Reader, orders: watch::Receiver<Orders>) -> Self {
+    pub(crate) fn new(reader: Reader, figures: Arc<Figures>, orders: watch::Receiver<Orders>) -> Self {
         let progress = Arc::new(Progress::new());
         let (conversations, patience) = (Conversations::default(), Patience::default());
         Self {
             reader,
+            figures,
             orders,
             progress,
             conversations,
@@ -92,7 +95,7 @@ impl Shipper {
     /// Ships until it is told to end, or nobody is left to tell it, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
         let syncing = tokio::spawn(chores::sync(self.reader.journal().clone(), self.orders.clone()));
-        let maintaining = tokio::spawn(chores::maintain(self.reader.journal().figures().clone(), self.orders.clone()));
+        let maintaining = tokio::spawn(chores::maintain(self.figures.clone(), self.orders.clone()));
         let rows = self.reader.count_old();
         if rows > 0 {
             info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
@@ -177,8 +180,7 @@ impl Shipper {
         let wanted = self.orders.borrow().settings.clone();
         self.connected = None;
         let limit = wanted.pool.connect_timeout.get() + CONNECT;
-        let mut store =
-            within(&mut self.orders, limit, Store::connect(&wanted, self.reader.journal().figures().store())).await?;
+        let mut store = within(&mut self.orders, limit, Store::connect(&wanted, self.figures.store())).await?;
         within(&mut self.orders, MIGRATE, store.migrate()).await?;
         // one that takes no rows is connected to again and again
         static CONNECTED: LogLimit<String> = LogLimit::new();
@@ -233,11 +235,10 @@ impl Shipper {
                 warn!(milliseconds, rows = records.len(), suppressed; "the database was slow to take a batch of the ledger");
             }
         }
-        let figures = self.reader.journal().figures();
-        figures.written(new, known, took);
+        self.figures.written(new, known, took);
         for (at, why) in rejected {
-            figures.store_failed("rejected");
-            aside::put(self.reader.journal(), &records[at], &why);
+            self.figures.store_failed("rejected");
+            aside::put(&self.figures, self.reader.journal().folder(), &records[at], &why);
         }
         Ok(())
     }
@@ -273,7 +274,7 @@ impl Shipper {
     }
 
     fn failed(&mut self, Trouble(kind, why): &Trouble) {
-        self.reader.journal().figures().store_failed(kind);
+        self.figures.store_failed(kind);
         let (now, waiting) = (Instant::now(), self.reader.journal().waiting());
         if waiting == 0 {
             // nothing is held up by it

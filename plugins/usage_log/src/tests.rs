@@ -9,7 +9,7 @@ use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Shared, Usage};
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::Journal;
+use crate::ledger_journal::LedgerJournal;
 use crate::metrics::Figures;
 
 /// A folder of its own, gone when dropped.
@@ -40,7 +40,7 @@ impl Folder {
         let journal = self.0.join("ledger.db.journal");
         let end = Instant::now() + Duration::from_secs(10);
         let (_journal, mut reader) = loop {
-            match Journal::open(&journal, 1 << 30, Arc::new(Figures::new())) {
+            match LedgerJournal::open(&journal, 1 << 30, Arc::new(Figures::new())) {
                 Ok(journal) => break journal,
                 Err(error) => assert!(Instant::now() < end, "{error}"),
             }

@@ -1,26 +1,25 @@
 //! Records that the database refuses while it takes others: put aside, and told of.
 
-use std::sync::Arc;
+use std::path::Path;
 
 use log::error;
 use plugin_api::LogLimit;
 
-use crate::journal::Journal;
+use crate::metrics::Figures;
 use crate::{Record, rejected};
 
 /// What is written of them; each has its line in the file.
 static REJECTED: LogLimit<&str> = LogLimit::new();
 
 /// Puts a record aside. It is counted as lost where even that is not possible.
-pub(super) fn put(journal: &Arc<Journal>, record: &Record, why: &str) {
-    let figures = journal.figures();
+pub(super) fn put(figures: &Figures, folder: &Path, record: &Record, why: &str) {
     figures.rejected();
     let id = match record {
         Record::Request(row) => row.id,
         Record::Batch(row) => row.request_id,
     };
-    let kept = rejected::append(journal.folder(), record, why);
-    let path = rejected::path(journal.folder());
+    let kept = rejected::append(folder, record, why);
+    let path = rejected::path(folder);
     let file = path.display();
     match kept {
         Ok(()) => {

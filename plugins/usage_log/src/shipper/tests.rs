@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::Journal;
+use crate::ledger_journal::LedgerJournal;
 use crate::metrics::Figures;
 use crate::{Config, Row};
 
@@ -127,17 +127,18 @@ async fn a_database_that_cannot_tell_ends_the_search() {
 async fn a_ledger_that_nobody_holds_any_more_ends() {
     for rows in [0, 1] {
         let folder = std::env::temp_dir().join(format!("tollgate-shipper-{}", Uuid::now_v7()));
-        let (journal, reader) = Journal::open(&folder, 1 << 20, Arc::new(Figures::new())).unwrap();
-        (0..rows).for_each(|id| journal.keep(&mut record(id, 0)));
+        let figures = Arc::new(Figures::new());
+        let (journal, reader) = LedgerJournal::open(&folder, 1 << 20, figures.clone()).unwrap();
+        (0..rows).for_each(|id| journal.append(&mut record(id, 0)));
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
         let (orders, taken) = watch::channel(Orders { settings, sync: true, end: None, wanted: Weak::new() });
-        let shipper = Shipper::new(reader, taken);
+        let shipper = Shipper::new(reader, figures, taken);
         drop(orders);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
         fs::remove_dir_all(&folder).unwrap();
         ended.unwrap();
-        assert_eq!(u128::from(journal.waiting()), rows);
+        assert_eq!(u128::from(journal.get().waiting()), rows);
     }
 }

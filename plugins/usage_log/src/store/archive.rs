@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use plugin_api::{Bytes, private};
+use plugin_api::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -27,8 +27,8 @@ impl Archive {
         let part = folder.join(format!("{name}.csv.zst.part"));
         // what an interrupted attempt left may have another mode
         let _ = fs::remove_file(&part);
-        let begun = private::create_dir_all(folder)
-            .and_then(|()| private::options().write(true).create(true).truncate(true).open(&part));
+        let begun = private_files::create_dir_all(folder)
+            .and_then(|()| private_files::options().write(true).create(true).truncate(true).open(&part));
         let file = begun.map_err(|error| unwritable(&part, &error))?;
         let (pieces, waiting) = mpsc::channel(WAITING);
         let written = tokio::task::spawn_blocking(move || write(file, waiting));

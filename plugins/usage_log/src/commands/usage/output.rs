@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::report::{By, Line, Sums, csv_field, dollars};
-use plugin_api::{CommandError, private};
+use plugin_api::CommandError;
 use serde_json::{Map, Value, json};
 
 use super::figures::{FIGURES, Figure, figures};
@@ -37,7 +37,7 @@ pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Pat
     };
     match file {
         Some(file) => {
-            let opened = private::options().write(true).create(true).truncate(true).open(file);
+            let opened = private_files::options().write(true).create(true).truncate(true).open(file);
             let written = opened.and_then(|mut opened| opened.write_all(&bytes));
             written.map_err(|error| CommandError::new(format!("{}: {error}", file.display())))
         }

@@ -71,7 +71,7 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, CommandError> {
     let mut missing: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();
     for gap in gaps {
         let numbers = (gap.first..=gap.last).map(|number| (gap.instance, number));
-        for (instance, number) in numbers.filter(|row| !journal.rows.contains(row) && !journal.aside.contains(row)) {
+        for (instance, number) in numbers.filter(|row| !journal.has(row)) {
             missing.entry(instance).or_default().push(number);
         }
     }
@@ -79,8 +79,9 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, CommandError> {
 }
 
 fn verdict(found: &Found) -> String {
-    let (rows, unread, aside) = (found.journal.rows.len(), found.journal.unread, found.put_aside());
-    let unread = if unread > 0 { format!(", {unread} wait for a later release") } else { String::new() };
+    let (rows, unknown, aside) = (found.journal.rows.len(), found.journal.unknown, found.put_aside());
+    let unread =
+        if unknown > 0 { format!(", {unknown} records there wait for a later release") } else { String::new() };
     let again = if aside > 0 { ", and `tollgate usage requeue` tries them again" } else { "" };
     let journal = format!("{rows} rows wait in the journal{unread}, {aside} are put aside beside it{again}");
     let missing: usize = found.missing.values().map(Vec::len).sum();

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use plugin_api::private;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 
@@ -22,7 +21,7 @@ pub(crate) fn to_read(path: &Path, settings: &PoolSettings) -> SqlitePool {
 pub(super) fn to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
     // the engine would make it readable by all, and gives its own files beside it the mode of this one; what keeps it from being
     // created is told by the engine
-    let _ = private::options().write(true).create_new(true).open(path);
+    let _ = private_files::options().write(true).create_new(true).open(path);
     let options = file(path).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     open::pool(settings).connect_lazy_with(options)

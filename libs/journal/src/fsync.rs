@@ -1,18 +1,18 @@
-//! What of a journal may not be on the disk yet, and bringing it there. What that costs is nothing to whoever appends: the
-//! segments are locked only while they are looked at.
+//! What of a journal may not be on the disk yet, and bringing it there. Appends do not wait for that: the segments are locked only
+//! while they are looked at.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::Disk;
-use super::position::Position;
-use super::segment;
+use crate::disk::Disk;
+use crate::position::Position;
+use crate::segment;
 
 /// What may not be on the disk.
 #[derive(Debug)]
-pub(super) struct Unsynced {
+pub(crate) struct Unsynced {
     /// Segments that ended since.
     ended: Vec<u64>,
     /// The one that is written to.
@@ -20,12 +20,12 @@ pub(super) struct Unsynced {
     /// Whether that one is new: then its name may not be on the disk either.
     new: bool,
     /// All before it is on the disk afterwards.
-    pub(super) to: Position,
+    pub(crate) to: Position,
 }
 
 impl Unsynced {
     /// What was written since the last time; `None` if nothing was.
-    pub(super) fn of(disk: &Disk) -> Option<Self> {
+    pub(crate) fn of(disk: &Disk) -> Option<Self> {
         let current = &disk.current;
         let to = Position { segment: current.number, offset: current.end };
         let Position { segment, .. } = disk.synced;
@@ -41,7 +41,7 @@ impl Unsynced {
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn sync(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
         let mut synced = self.current.sync_data();
         for number in &self.ended {
             synced = synced.and(Self::sync_ended(folder, *number));
@@ -55,7 +55,7 @@ impl Unsynced {
     fn sync_ended(folder: &Path, number: u64) -> io::Result<()> {
         match File::open(segment::path(folder, number)) {
             Ok(file) => file.sync_data(),
-            // it is in the database meanwhile
+            // retired meanwhile
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }

@@ -1,7 +1,9 @@
-//! Whatever is done to the segments of a journal: what was read and what is counted as lost is all that was kept, no row comes
-//! twice, and none comes altered.
+//! Whatever is done to the segments of a journal: what was read and what is counted as lost is all that was appended, no record
+//! comes twice, and none comes altered.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 
@@ -89,37 +91,32 @@ fn blows() -> impl Strategy<Value = Vec<(f64, Blow)>> {
     proptest::collection::vec((place(), blow), 0..5)
 }
 
-/// A record of any kind, which nothing else is like: by turns the first of a row, a result of a batch, and the correction of
-/// an earlier row.
-fn any_record(number: i64, rows: &[Record]) -> Record {
-    let corrected = rows.iter().rev().nth(usize::try_from(number % 13).unwrap()).cloned();
-    match (number % 7, corrected) {
-        (3, _) => Record::Batch(Box::new(BatchRow {
-            batch: "b".into(),
-            custom_id: number.to_string(),
-            ..BatchRow::default()
-        })),
-        (5, Some(Record::Request(row))) => {
-            Record::Request(Box::new(Row { revision: 1, request_bytes: number, ..*row }))
-        }
-        _ => with_body(number, usize::try_from(number % 90).unwrap()),
+/// A record of any kind, which nothing else is like: by turns a numbered one, an unnumbered one, and an amendment of an earlier
+/// one.
+fn any_record(value: i64, earlier: &[Record]) -> Record {
+    let amended = earlier.iter().rev().nth(usize::try_from(value % 13).unwrap());
+    match (value % 7, amended) {
+        (3, _) => Record { kind: Kind::Unnumbered, ..record(value) },
+        (5, Some(amended)) => Record { kind: Kind::Amendment, value, ..amended.clone() },
+        // as long as a row
+        _ => with_body(value, 150 + usize::try_from(value % 90).unwrap()),
     }
 }
 
-/// Keeps so many of them.
-fn keep_any(journal: &Journal, records: &mut Vec<Record>, count: i64) {
-    let mut rows: Vec<Record> = Vec::new();
+/// Appends so many of them.
+fn append_any(journal: &Journal, records: &mut Vec<Record>, count: i64) {
+    let mut numbered: Vec<Record> = Vec::new();
     for _ in 0..count {
-        let mut record = any_record(records.len() as i64, &rows);
-        journal.keep(&mut record);
-        if matches!(&record, Record::Request(row) if row.revision == 0) {
-            rows.push(record.clone());
+        let mut record = any_record(records.len() as i64, &numbered);
+        append(journal, &mut record);
+        if record.kind == Kind::Numbered {
+            numbered.push(record.clone());
         }
         records.push(record);
     }
 }
 
-fn read_all(reader: &mut Reader) -> Vec<Record> {
+fn read_all(reader: &mut Reader<Record>) -> Vec<Record> {
     let (mut all, mut failed) = (Vec::new(), 0);
     while failed < MANY {
         match reader.next_batch(7, usize::MAX) {
@@ -134,34 +131,34 @@ fn read_all(reader: &mut Reader) -> Vec<Record> {
     all
 }
 
-/// The numbers of rows, and the results, of which something is among these records; and corrections.
-fn kinds(records: &[Record]) -> (BTreeSet<i64>, BTreeSet<&str>, usize) {
-    let (mut rows, mut results, mut corrections) = (BTreeSet::new(), BTreeSet::new(), 0);
+/// The numbers and the unnumbered records of which something is among these records; and amendments.
+fn kinds(records: &[Record]) -> (BTreeSet<u64>, BTreeSet<i64>, usize) {
+    let (mut numbers, mut unnumbered, mut amendments) = (BTreeSet::new(), BTreeSet::new(), 0);
     for record in records {
-        match record {
-            Record::Request(row) => {
-                rows.insert(row.sequence);
-                corrections += usize::from(row.revision > 0);
+        match record.kind {
+            Kind::Unnumbered => drop(unnumbered.insert(record.value)),
+            kind => {
+                numbers.insert(record.number);
+                amendments += usize::from(kind == Kind::Amendment);
             }
-            Record::Batch(row) => drop(results.insert(row.custom_id.as_str())),
         }
     }
-    (rows, results, corrections)
+    (numbers, unnumbered, amendments)
 }
 
-/// Sees that what was read and what is lost is all that was kept.
-fn adds_up(journal: &Journal, kept: &[Record], read: &[Record]) -> Result<(), TestCaseError> {
+/// Sees that what was read and what is lost is all that was appended.
+fn adds_up(folder: &Folder, journal: &Journal, kept: &[Record], read: &[Record]) -> Result<(), TestCaseError> {
     let place = |record: &Record| kept.iter().position(|kept| kept == record);
     let places: Vec<Option<usize>> = read.iter().map(place).collect();
     prop_assert!(places.iter().all(Option::is_some), "no record is altered");
     prop_assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), read.len(), "no record comes twice");
     let (all, left) = (kinds(kept), kinds(read));
     let missing = all.0.len() - left.0.len() + all.1.len() - left.1.len();
-    prop_assert_eq!(lost(journal, "damaged"), missing as u64);
-    prop_assert_eq!(journal.figures().lost_corrections_so_far(), (all.2 - left.2) as u64);
-    prop_assert_eq!((lost(journal, "row"), journal.waiting()), (0, 0));
+    prop_assert_eq!(folder.lost(), missing as u64);
+    prop_assert_eq!(folder.reported().amendments, (all.2 - left.2) as u64);
+    prop_assert_eq!(journal.waiting(), 0);
     let noted = !segment::numbered(&journal.folder, "lost").unwrap().is_empty();
-    prop_assert_eq!(noted, all.0.len() > left.0.len(), "what is lost is known to whoever asks");
+    prop_assert_eq!(noted, all.0.len() > left.0.len(), "a loss is noted for inspection");
     Ok(())
 }
 
@@ -182,7 +179,7 @@ proptest! {
         let (folder, mut kept) = (Folder::new(), Vec::new());
         let mut read = {
             let (journal, mut reader) = folder.open(SMALL);
-            keep_any(&journal, &mut kept, count);
+            append_any(&journal, &mut kept, count);
             // some of it may be in the database already
             let batch = if first > 200 { reader.next_batch(first - 200, usize::MAX).unwrap() } else { None };
             batch.map_or_else(Vec::new, |batch| {
@@ -191,32 +188,31 @@ proptest! {
             })
         };
         strike(&folder, &blows);
-        let waiting = inspect::waiting(&folder.0).unwrap();
+        let (waiting, _) = inspected(&folder);
         let (journal, mut reader) = folder.open(PLENTY);
         prop_assert_eq!(reader.count_old(), (kept.len() - read.len()) as u64);
         // another run goes on meanwhile
-        keep_any(&journal, &mut kept, 5);
+        append_any(&journal, &mut kept, 5);
         let later = kept.split_off(kept.len() - 5);
         let found = read_all(&mut reader);
         prop_assert_eq!(&found[found.len() - 5..], &later[..]);
         let found = &found[..found.len() - 5];
-        let (rows, ..) = kinds(found);
-        prop_assert_eq!(waiting.rows.iter().map(|row| row.1).collect::<BTreeSet<_>>(), rows);
+        prop_assert_eq!(kinds(&waiting).0, kinds(found).0);
         // a copy of what was read before a restart comes again, and the database knows it
         let again = read.clone();
         read.extend(found.iter().filter(|record| !again.contains(record)).cloned());
-        adds_up(&journal, &kept, &read)?;
+        adds_up(&folder, &journal, &kept, &read)?;
     }
 
     #[test]
     fn what_is_read_of_a_journal_in_use_and_what_is_lost_is_all_that_was_kept(count in 1_i64..500, blows in blows()) {
         let (folder, mut kept) = (Folder::new(), Vec::new());
         let (journal, mut reader) = folder.open(SMALL);
-        keep_any(&journal, &mut kept, count);
+        append_any(&journal, &mut kept, count);
         strike(&folder, &blows);
         let read = read_all(&mut reader);
-        adds_up(&journal, &kept, &read)?;
-        keep(&journal, [7]);
+        adds_up(&folder, &journal, &kept, &read)?;
+        append_all(&journal, [7]);
         prop_assert_eq!(drain_failing(&mut reader, MANY), [7]);
     }
 }

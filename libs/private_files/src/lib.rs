@@ -1,5 +1,5 @@
-//! Files that hold prompts, keys or rows: their owner writes them, the owner's group reads them, nobody else does. Whoever
-//! creates such a file or folder does it by this. A stricter umask stays; an existing file keeps its mode.
+//! Creates files that hold prompts, keys or rows: the owner can write them, and the owner's group can read them. A stricter umask
+//! applies; an existing file keeps its mode.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn what_is_created_is_private_and_what_exists_keeps_its_mode() {
-        let folder = std::env::temp_dir().join(format!("tollgate-private-{}", uuid::Uuid::now_v7()));
+        let folder = std::env::temp_dir().join(format!("private-files-{}", uuid::Uuid::now_v7()));
         let (inner, file) = (folder.join("a/b"), folder.join("a/b/file"));
         create_dir_all(&inner).unwrap();
         let open = || options().append(true).create(true).open(&file).unwrap();

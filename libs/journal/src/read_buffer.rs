@@ -1,4 +1,4 @@
-//! A segment open for reading, a window of it in memory at a time.
+//! A segment that is open for reading, a part of it in memory at a time.
 
 use std::fs::File;
 use std::io;
@@ -7,22 +7,24 @@ use std::os::unix::fs::FileExt;
 /// As many bytes are read at a time, unless one frame takes more.
 const WIDTH: usize = 256 << 10;
 
-/// The window.
+/// The buffer.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct ReadBuffer {
     /// The segment's number.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// Its salt.
-    pub(super) salt: u32,
+    pub(crate) salt: u32,
+    /// Its records were passed over before.
+    pub(crate) passed: bool,
     file: File,
     from: u64,
     bytes: Vec<u8>,
 }
 
-impl Window {
-    /// A window of a segment, with nothing in it yet.
-    pub(super) fn new(number: u64, salt: u32, file: File) -> Self {
-        Self { number, salt, file, from: 0, bytes: Vec::new() }
+impl ReadBuffer {
+    /// A buffer for a segment, with nothing in it yet.
+    pub(crate) fn new(number: u64, salt: u32, passed: bool, file: File) -> Self {
+        Self { number, salt, passed, file, from: 0, bytes: Vec::new() }
     }
 
     /// The bytes from `at`: at least `wanted` of them, or all up to `limit` where there are fewer; there may be more, but none from
@@ -30,7 +32,7 @@ impl Window {
     ///
     /// # Errors
     /// That these cannot be read.
-    pub(super) fn view(&mut self, at: u64, wanted: usize, limit: u64) -> io::Result<&[u8]> {
+    pub(crate) fn view(&mut self, at: u64, wanted: usize, limit: u64) -> io::Result<&[u8]> {
         let left = usize::try_from(limit.saturating_sub(at)).unwrap_or(usize::MAX);
         let wanted = wanted.min(left);
         let skip = at.checked_sub(self.from).and_then(|skip| usize::try_from(skip).ok());
@@ -48,7 +50,7 @@ impl Window {
 
     /// Reads so many bytes, or as many as there are before the first that cannot be read, if those are the ones that are wanted.
     fn load(&mut self, at: u64, wanted: usize, length: usize) -> io::Result<()> {
-        // a window that one huge frame made wide is not kept
+        // a buffer that one huge frame made large is not kept
         if self.bytes.capacity() > 4 * WIDTH && length <= WIDTH {
             self.bytes = Vec::new();
         }

@@ -1,14 +1,13 @@
-//! How far the journal has been read, kept in a file of its own. A position that is lost costs reading again, no more.
+//! How far the journal has been read, in a file of its own. A lost position costs reading again, no more.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use plugin_api::private;
 use zlib_rs::crc32::crc32;
 
-use super::count::Count;
+use crate::count::Count;
 
 const NAME: &str = "position";
 /// The place and a checksum, all that earlier releases wrote; and with salt, count and another checksum.
@@ -17,38 +16,39 @@ const LENGTH: usize = SHORT + 4 + Count::LENGTH + 4;
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// The segment.
-    pub(super) segment: u64,
+    pub(crate) segment: u64,
     /// The byte in it.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
 }
 
 /// How far the journal was read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// Up to there.
-    pub(super) at: Position,
+    pub(crate) at: Position,
     /// The run that was read last, by its salt.
-    pub(super) salt: u32,
+    pub(crate) salt: u32,
     /// What was read of it.
-    pub(super) count: Count,
+    pub(crate) count: Count,
 }
 
-/// The file in which it is kept how far the journal was read: all before that is in the database.
+/// The file that says how far the journal was read: all before that is stored elsewhere.
 #[derive(Debug)]
-pub(super) struct PositionFile(File);
+pub(crate) struct PositionFile(File);
 
 impl PositionFile {
     /// Opens it, with what it holds; nothing if it is new or damaged.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, Option<Kept>)> {
-        let options = private::options().read(true).write(true).create(true).truncate(false).open(folder.join(NAME));
+    pub(crate) fn open(folder: &Path) -> io::Result<(Self, Option<Kept>)> {
+        let options =
+            private_files::options().read(true).write(true).create(true).truncate(false).open(folder.join(NAME));
         let kept = read(folder);
         Ok((Self(options?), kept))
     }
 
     /// Keeps how far the journal was read.
-    pub(super) fn keep(&self, Kept { at, salt, count }: Kept) -> io::Result<()> {
+    pub(crate) fn keep(&self, Kept { at, salt, count }: Kept) -> io::Result<()> {
         let mut bytes = [0; LENGTH];
         bytes[..8].copy_from_slice(&at.segment.to_le_bytes());
         bytes[8..16].copy_from_slice(&at.offset.to_le_bytes());
@@ -63,7 +63,7 @@ impl PositionFile {
 }
 
 /// How far the journal in a folder was read; nothing if that is not known.
-pub(super) fn read(folder: &Path) -> Option<Kept> {
+pub(crate) fn read(folder: &Path) -> Option<Kept> {
     let bytes = std::fs::read(folder.join(NAME)).ok()?;
     let place = verified(&bytes, SHORT)?;
     let number = |at: usize| Some(u64::from_le_bytes(place.get(at..at + 8)?.try_into().ok()?));

@@ -1,7 +1,5 @@
 //! Journals that other releases wrote: an earlier one's is read whole, and a later one's stays.
 
-use zlib_rs::crc32::crc32;
-
 use super::*;
 use crate::{Billed, Cost, Piece, Timestamp, Tokens, UsageSource};
 
@@ -9,9 +7,13 @@ use crate::{Billed, Cost, Piece, Timestamp, Tokens, UsageSource};
 const SEGMENT_1: &[u8] = include_bytes!("released/0000000000000001.journal");
 const POSITION: &[u8] = include_bytes!("released/position");
 
+fn segment(folder: &Folder, number: u64) -> PathBuf {
+    folder.0.join(format!("{number:016x}.journal"))
+}
+
 fn first_release(folder: &Folder) {
     fs::create_dir_all(&folder.0).unwrap();
-    fs::write(segment::path(&folder.0, 1), SEGMENT_1).unwrap();
+    fs::write(segment(folder, 1), SEGMENT_1).unwrap();
     fs::write(folder.0.join("position"), POSITION).unwrap();
 }
 
@@ -61,64 +63,28 @@ fn what_an_earlier_release_left_is_read_to_the_last_byte() {
     let folder = Folder::new();
     first_release(&folder);
     let (journal, mut reader) = folder.open(PLENTY);
-    assert_eq!((reader.count_old(), journal.waiting()), (4, 4));
-    assert_eq!(inspect::waiting(&folder.0).unwrap().rows.len(), 2);
-    keep(&journal, [7]);
+    assert_eq!((reader.count_old(), journal.get().waiting()), (4, 4));
+    assert_eq!(waiting(&folder.0).unwrap().rows.len(), 2);
+    append(&journal, [7]);
     let batch = reader.next_batch(9, usize::MAX).unwrap().unwrap();
     assert_eq!(batch.records[..4], written()[1..]);
     assert_eq!(numbers(&batch.records[4..]), [7]);
     reader.done(&batch).unwrap();
-    assert_eq!((journal.waiting(), lost(&journal, "damaged"), folder.segments().len()), (0, 0, 1));
+    assert_eq!((journal.get().waiting(), lost(&journal, "damaged"), segment(&folder, 1).exists()), (0, 0, false));
     drop((journal, reader));
     let (_journal, mut reader) = folder.open(PLENTY);
     assert_eq!(drain(&mut reader), Vec::<i64>::new());
 }
 
 #[test]
-fn a_segment_of_an_earlier_release_whose_head_is_damaged_is_put_aside() {
+fn a_segment_of_an_earlier_release_whose_head_is_damaged_is_quarantined() {
     let folder = Folder::new();
     first_release(&folder);
-    let path = segment::path(&folder.0, 1);
-    fs::write(&path, [&[0; segment::HEAD], &SEGMENT_1[segment::HEAD..]].concat()).unwrap();
+    let path = segment(&folder, 1);
+    fs::write(&path, [&[0; 24], &SEGMENT_1[24..]].concat()).unwrap();
     let (journal, mut reader) = folder.open(PLENTY);
-    keep(&journal, [4]);
+    append(&journal, [4]);
     assert_eq!(drain(&mut reader), [4]);
-    assert_eq!((lost(&journal, "damaged"), journal.waiting()), (1, 0));
+    assert_eq!((lost(&journal, "damaged"), journal.get().waiting()), (1, 0));
     assert!(path.with_extension("damaged").exists());
-}
-
-/// Makes the frame at a place one of a later release.
-fn of_a_later_release(bytes: &mut [u8], at: usize) {
-    let salt = segment::salt_in(bytes).unwrap();
-    let length = u32::from_le_bytes(bytes[at + 5..at + 9].try_into().unwrap()) as usize;
-    bytes[at + 4] = 99;
-    let record = crc32(salt, &bytes[at + frame::HEAD..at + frame::HEAD + length]);
-    let sum = crc32(crc32(record, &bytes[at + 4..at + 9]), &bytes[at + 13..at + frame::HEAD]);
-    bytes[at + 9..at + 13].copy_from_slice(&sum.to_le_bytes());
-}
-
-#[test]
-fn a_record_of_a_later_release_stays_until_one_knows_it() {
-    let folder = Folder::new();
-    let second = {
-        let (journal, _reader) = folder.open(PLENTY);
-        keep(&journal, [0]);
-        let second = usize::try_from(journal.bytes()).unwrap();
-        keep(&journal, 1..3);
-        second
-    };
-    let path = folder.segments().remove(0);
-    let mut bytes = fs::read(&path).unwrap();
-    of_a_later_release(&mut bytes, second);
-    fs::write(&path, &bytes).unwrap();
-    for _ in 0..3 {
-        let (journal, mut reader) = folder.open(PLENTY);
-        reader.count_old();
-        // a row that is shipped again is known
-        assert_eq!(drain(&mut reader), [0, 2]);
-        assert_eq!((lost(&journal, "damaged"), journal.waiting()), (0, 0));
-        assert_eq!(inspect::waiting(&folder.0).unwrap().unread, 1);
-        let unread = segment::list_unread(&folder.0).unwrap().remove(0);
-        assert_eq!(fs::read(segment::unread_path(&folder.0, unread)).unwrap(), bytes);
-    }
 }

@@ -1,0 +1,214 @@
+//! The journal as its writers see it: appends, their limit on the disk, and fsync. Reading is the [`Reader`](crate::Reader)'s.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::count::Kind;
+use crate::disk::{Disk, Extent};
+use crate::error::AppendError;
+use crate::event::{Event, Observer};
+use crate::frame;
+use crate::fsync::Unsynced;
+use crate::run::{Run, RunFile};
+
+/// A segment ends when it is this long, or takes this part of what the journal may: space is given back by the segment.
+pub(crate) const SEGMENT: u64 = 16 << 20;
+pub(crate) const PART: u64 = 8;
+/// A buffer that a huge record made larger than this is not kept.
+const BUFFER: usize = 256 << 10;
+
+thread_local! {
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A journal that is open. Any number of threads append at once.
+#[derive(Debug)]
+pub struct Journal {
+    pub(crate) folder: PathBuf,
+    /// This run, as it began, and its file, which says how far it is.
+    pub(crate) own: Run,
+    pub(crate) run: RunFile,
+    /// The runs of earlier processes that were not read to their end when this one began.
+    pub(crate) old: Vec<Run>,
+    pub(crate) max_bytes: AtomicU64,
+    pub(crate) disk: Mutex<Disk>,
+    /// What `disk` takes, to be read without its lock.
+    pub(crate) bytes: AtomicU64,
+    pub(crate) waiting: AtomicU64,
+    /// Records that wait from before this run, as far as the runs tell.
+    pub(crate) left: u64,
+    pub(crate) unknown: AtomicU64,
+    pub(crate) work: Notify,
+    pub(crate) observer: Box<dyn Observer>,
+    pub(crate) _lock: File,
+}
+
+impl Journal {
+    /// Appends a record in a format, and gives it its number if it is [`Kind::Numbered`]. Once this has returned, the record outlives
+    /// the process. `record` appends its bytes to what the buffer holds.
+    ///
+    /// # Errors
+    /// The record was not appended.
+    pub fn append(
+        &self,
+        kind: Kind,
+        format: u8,
+        record: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Option<u64>, AppendError> {
+        let number = ENCODED.with_borrow_mut(|buffer| {
+            let appended = if frame::encode(kind, format, record, self.own.salt, buffer) {
+                self.write(kind, buffer)
+            } else {
+                Err(AppendError::TooLong)
+            };
+            if buffer.capacity() > BUFFER {
+                *buffer = Vec::new();
+            }
+            appended
+        })?;
+        self.work.notify_one();
+        Ok(number)
+    }
+
+    fn write(&self, kind: Kind, frame: &mut [u8]) -> Result<Option<u64>, AppendError> {
+        let length = frame.len() as u64;
+        let mut disk = self.disk();
+        let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+        let long = SEGMENT.min(max_bytes / PART);
+        if disk.is_segment_over(length, long, max_bytes) {
+            self.begin(&mut disk, long);
+        }
+        if disk.bytes + length > max_bytes {
+            return Err(AppendError::Full);
+        }
+        frame::place(frame, disk.count);
+        let current = &mut disk.current;
+        // what a failed attempt leaves is written over by the next one
+        current.file.write_all_at(frame, current.end).map_err(AppendError::Disk)?;
+        // under the lock, or the reader could be done with it before it counts
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        current.end += length;
+        disk.count = disk.count.after(kind);
+        // behind the record: one that a kill keeps from being written is not missed
+        self.run.keep(&Run { end: disk.count, ..self.own });
+        disk.bytes += length;
+        self.bytes.store(disk.bytes, Ordering::Relaxed);
+        Ok((kind == Kind::Numbered).then_some(disk.count.sequence))
+    }
+
+    /// Begins a segment; where that is not possible, the current one takes what it would have taken.
+    fn begin(&self, disk: &mut Disk, long: u64) {
+        match disk.begin(&self.folder, self.own.salt) {
+            Ok(()) => {
+                self.bytes.store(disk.bytes, Ordering::Relaxed);
+                // the reader may have waited at the end of the other one, and can retire it now
+                self.work.notify_one();
+            }
+            Err(error) if disk.go_on(long) => self.report(&Event::NotBegun { error: &error }),
+            Err(_) => {}
+        }
+    }
+
+    /// Uses a number up for a numbered record that is not appended, so that the record is missed.
+    pub fn skip_number(&self) -> u64 {
+        let mut disk = self.disk();
+        disk.count = disk.count.refused();
+        self.run.keep(&Run { end: disk.count, ..self.own });
+        disk.count.sequence
+    }
+
+    /// Waits until something may have been appended.
+    pub async fn appended(&self) {
+        self.work.notified().await;
+    }
+
+    /// Whether all that was appended is on the disk.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        Unsynced::of(&self.disk()).is_none()
+    }
+
+    /// Asks the system to bring what was appended to the disk, and waits for it. Appends go on meanwhile.
+    ///
+    /// # Errors
+    /// What the disk says. The next call asks for the same again.
+    pub fn sync(&self) -> io::Result<()> {
+        let Some(unsynced) = Unsynced::of(&self.disk()) else { return Ok(()) };
+        unsynced.sync(&self.folder)?;
+        self.disk().synced = unsynced.to;
+        Ok(())
+    }
+
+    /// Records that wait to be read and stored elsewhere.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Records that wait for a release that knows them.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// The id of this run, which no other run has.
+    #[must_use]
+    pub fn instance(&self) -> Uuid {
+        self.own.instance
+    }
+
+    /// What the segments take on the disk, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most they may take, in bytes.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes the most they may take.
+    pub fn set_max_bytes(&self, bytes: u64) {
+        self.max_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// So many records more wait that were not counted.
+    pub(crate) fn add_waiting(&self, records: u64) {
+        let _lock = self.disk();
+        self.waiting.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// So many records more were passed over.
+    pub(crate) fn add_unknown(&self, records: u64) {
+        self.unknown.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// The first segment from a number on, or the current one.
+    pub(crate) fn first_from(&self, number: u64) -> Extent {
+        self.disk().first_from(number)
+    }
+
+    pub(crate) fn report(&self, event: &Event<'_>) {
+        self.observer.on(&self.folder, event);
+    }
+
+    pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,132 @@
+//! The ledger's records in its journal: what is left out where space is short, and how much waits. Knows no database.
+
+mod observer;
+mod waiting;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use journal::{AppendError, Journal, Kind, Options};
+use log::{error, info};
+use plugin_api::LogLimit;
+
+use crate::metrics::Figures;
+use crate::{Record, encoding};
+use observer::Reporter;
+
+pub use waiting::{Waiting, waiting};
+
+pub(crate) type Reader = journal::Reader<Record>;
+pub(crate) type Batch = journal::Batch<Record>;
+
+/// The journal of a ledger.
+#[derive(Debug)]
+pub(crate) struct LedgerJournal {
+    journal: Arc<Journal>,
+    figures: Arc<Figures>,
+    /// Rows are being lost, and that was logged.
+    losing: AtomicBool,
+    /// Bodies are being left out, and that was logged.
+    tight: AtomicBool,
+}
+
+impl LedgerJournal {
+    /// Opens the journal in a folder, creating it if need be, and its one reader.
+    ///
+    /// # Errors
+    /// Another process has it, or the disk does not allow it.
+    pub(crate) fn open(folder: &Path, max_bytes: u64, figures: Arc<Figures>) -> Result<(Self, Reader), String> {
+        let observer = Box::new(Reporter::new(figures.clone()));
+        let (journal, reader) = Journal::open(folder, Options { max_bytes }, encoding::decode, observer)
+            .map_err(|error| format!("the ledger: {error}"))?;
+        Ok((Self { journal, figures, losing: AtomicBool::new(false), tight: AtomicBool::new(false) }, reader))
+    }
+
+    /// The journal.
+    pub(crate) fn get(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Appends a record, without its bodies where space is short, and gives a new row its number. Once this has returned, the record
+    /// outlives the process. A record that cannot be appended is counted, and logged once until others can be again.
+    pub(crate) fn append(&self, record: &mut Record) {
+        let is_tight = self.journal.bytes() > self.journal.max_bytes() / 4 * 3;
+        if is_tight {
+            self.leave_out_bodies(record, "it is three quarters full");
+        }
+        let mut appended = self.try_append(record);
+        if let Err(why) = &appended
+            && record.has_bodies()
+        {
+            self.leave_out_bodies(record, &why.to_string());
+            appended = self.try_append(record);
+        }
+        match appended {
+            Ok(()) => {
+                if self.losing.load(Ordering::Relaxed) && self.losing.swap(false, Ordering::Relaxed) {
+                    info!(journal:% = self.journal.folder().display(); "the ledger keeps rows again");
+                }
+                if !is_tight && self.tight.load(Ordering::Relaxed) && self.tight.swap(false, Ordering::Relaxed) {
+                    info!(journal:% = self.journal.folder().display(); "the ledger keeps bodies again");
+                }
+            }
+            Err(why) => {
+                self.refuse(record);
+                static LOSING: LogLimit = LogLimit::new();
+                if !self.losing.swap(true, Ordering::Relaxed)
+                    && let Some(suppressed) = LOSING.pass(())
+                {
+                    let journal = self.journal.folder().display();
+                    error!(why:%, journal:%, suppressed; "the ledger loses rows; tollgate_ledger_lost_total counts them");
+                }
+            }
+        }
+    }
+
+    fn try_append(&self, record: &mut Record) -> Result<(), AppendError> {
+        let number = self.journal.append(kind(record), encoding::FORMAT, |bytes| encoding::encode(record, bytes))?;
+        if let (Record::Request(row), Some(number)) = (record, number) {
+            row.sequence = i64::try_from(number).unwrap_or(i64::MAX);
+        }
+        Ok(())
+    }
+
+    fn leave_out_bodies(&self, record: &mut Record, why: &str) {
+        if !record.leave_out_bodies() {
+            return;
+        }
+        self.figures.lost("body", 1);
+        static TIGHT: LogLimit = LogLimit::new();
+        if !self.tight.swap(true, Ordering::Relaxed)
+            && let Some(suppressed) = TIGHT.pass(())
+        {
+            let journal = self.journal.folder().display();
+            error!(why, journal:%, suppressed; "the ledger leaves bodies out; rows are kept");
+        }
+    }
+
+    /// Counts a record that is not kept. A row has its number nevertheless, by which it is missed.
+    fn refuse(&self, record: &mut Record) {
+        match (kind(record), record) {
+            (Kind::Numbered, Record::Request(row)) => {
+                row.sequence = i64::try_from(self.journal.skip_number()).unwrap_or(i64::MAX);
+                self.figures.lost("row", 1);
+            }
+            (Kind::Amendment, _) => self.figures.lost_corrections(1),
+            _ => self.figures.lost("row", 1),
+        }
+    }
+}
+
+/// What a record is to the journal: a row without a number is new, and one with a number corrects an earlier one.
+fn kind(record: &Record) -> Kind {
+    match record {
+        Record::Request(row) if row.sequence == 0 => Kind::Numbered,
+        Record::Request(_) => Kind::Amendment,
+        Record::Batch(_) => Kind::Unnumbered,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What waits in a ledger's journal, for the commands that compare it with the database.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+
+use journal::{Inspection, inspect};
+use uuid::Uuid;
+
+use crate::rejected::put_aside;
+use crate::{Record, encoding};
+
+/// What a journal holds that the database may not have: the rows, by instance and number.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting {
+    /// Rows that are still to be shipped.
+    pub rows: HashSet<(Uuid, i64)>,
+    /// Rows that the database refused and that were put aside.
+    pub aside: HashSet<(Uuid, i64)>,
+    /// Records of a later release, which a start of that release ships.
+    pub unknown: u64,
+    /// Those of them that are rows, where their instance is known.
+    pub unknown_rows: HashSet<(Uuid, i64)>,
+    /// The highest number of each instance, as far as the journal still knows.
+    pub highest: Vec<(Uuid, i64)>,
+}
+
+impl Waiting {
+    /// Whether a row waits here, in whichever way.
+    #[must_use]
+    pub fn has(&self, row: &(Uuid, i64)) -> bool {
+        self.rows.contains(row) || self.aside.contains(row) || self.unknown_rows.contains(row)
+    }
+}
+
+/// Reads the journal in a folder; a folder that is not there holds nothing.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn waiting(folder: &Path) -> io::Result<Waiting> {
+    let mut rows = HashSet::new();
+    let each = |record| {
+        if let Record::Request(row) = record {
+            rows.insert((row.instance, row.sequence));
+        }
+    };
+    let Inspection { unknown, unknown_numbers, highest } = inspect(folder, encoding::decode, each)?;
+    if !folder.exists() {
+        return Ok(Waiting::default());
+    }
+    let signed = |(instance, number): (Uuid, u64)| (instance, i64::try_from(number).unwrap_or(i64::MAX));
+    Ok(Waiting {
+        rows,
+        aside: put_aside(folder)?.rows,
+        unknown,
+        unknown_rows: unknown_numbers.into_iter().map(signed).collect(),
+        highest: highest.into_iter().map(signed).collect(),
+    })
+}
