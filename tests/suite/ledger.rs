@@ -19,5 +19,7 @@ mod private; // modes of files
 mod providers; // what providers say of usage and of errors, as the rows have it
 mod refusals; // errors that the gateway answers with
 mod refused; // rows that the database refuses, one or all
+mod released; // databases and journals of earlier releases
 mod reloads; // configurations that are refused, and new ones
+mod schema; // what is declared, and what the databases have
 mod usage; // the commands

@@ -1,23 +1,59 @@
-//! A record as bytes in the journal.
+//! A record as bytes in the journal. The numbers of its fields are declared with the [columns](crate::columns).
+
+pub(crate) mod fields;
+mod positional;
 
 use journal::{Decoded, Entry, Kind};
 
-use crate::Record;
+use crate::{Billed, Body, Piece, Record};
 
-/// The format that is written.
-pub(crate) const FORMAT: u8 = 0;
+/// Formats of a record. A format is never changed and never given up: a journal may hold records of any release.
+const POSITIONAL: u8 = 0;
+const REQUEST: u8 = 1;
+const BATCH_RESULT: u8 = 2;
+
+fields::fields! { Body { 1 = bytes; 2 = encoding; 3 = truncated; } }
+
+fields::fields! { Piece { 1 = after_ms; 2 = bytes; } }
+
+fields::fields! {
+    Billed {
+        1 = kind;
+        2 = model;
+        3 = tokens.input;
+        4 = tokens.output;
+        5 = tokens.cache_read;
+        6 = tokens.cache_creation;
+        7 = tokens.cache_creation_1h;
+        8 = tokens.reasoning;
+        9 = cost_usd;
+    }
+}
+
+/// The format in which a record is written.
+pub(crate) fn format(record: &Record) -> u8 {
+    match record {
+        Record::Request(_) => REQUEST,
+        Record::Batch(_) => BATCH_RESULT,
+    }
+}
 
 /// Appends the bytes of a record.
 pub(crate) fn encode(record: &Record, bytes: &mut Vec<u8>) {
-    // writing to memory fails for no record that the types allow
-    if let Ok(filled) = postcard::to_extend(record, std::mem::take(bytes)) {
-        *bytes = filled;
+    match record {
+        Record::Request(row) => fields::Fields::write(&**row, bytes),
+        Record::Batch(row) => fields::Fields::write(&**row, bytes),
     }
 }
 
 /// A record that any release wrote; `None` if it is of a later one.
 pub(crate) fn decode(entry: &Entry<'_>) -> Option<Decoded<Record>> {
-    let mut record = if entry.format == FORMAT { positional(entry.record)? } else { return None };
+    let mut record = match entry.format {
+        POSITIONAL => positional::read(entry.record)?,
+        REQUEST => Record::Request(Box::new(fields::read(entry.record)?)),
+        BATCH_RESULT => Record::Batch(Box::new(fields::read(entry.record)?)),
+        _ => return None,
+    };
     let mut amends = None;
     if let Record::Request(row) = &mut record {
         if let Some(number) = entry.number {
@@ -28,13 +64,5 @@ pub(crate) fn decode(entry: &Entry<'_>) -> Option<Decoded<Record>> {
     Some(Decoded { record, amends })
 }
 
-/// A record, of this build or of one that knew fewer fields. Fields are added at the end of a row only: an older build passes over
-/// them, and what an older build did not write is read as nothing.
-fn positional(record: &[u8]) -> Option<Record> {
-    // in this encoding a zero is every kind of nothing: `None`, 0, an empty text or list
-    const NOTHING: [u8; 64] = [0; 64];
-    match postcard::from_bytes(record) {
-        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[record, &NOTHING].concat()).ok(),
-        read => read.ok(),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,8 @@ impl LedgerJournal {
     }
 
     fn try_append(&self, record: &mut Record) -> Result<(), AppendError> {
-        let number = self.journal.append(kind(record), encoding::FORMAT, |bytes| encoding::encode(record, bytes))?;
+        let number =
+            self.journal.append(kind(record), encoding::format(record), |bytes| encoding::encode(record, bytes))?;
         if let (Record::Request(row), Some(number)) = (record, number) {
             row.sequence = i64::try_from(number).unwrap_or(i64::MAX);
         }

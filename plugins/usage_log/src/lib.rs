@@ -3,6 +3,7 @@
 
 mod bill;
 mod collector;
+mod columns;
 mod commands;
 mod conversation;
 mod encoding;
@@ -28,6 +29,7 @@ use kept::{Kept, Secrets};
 use ledgers::Wanted;
 use prices::{Prices, published_name};
 
+pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
 pub use prices::{Above, Amount, Price, Tier};
 pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};

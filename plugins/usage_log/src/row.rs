@@ -46,6 +46,7 @@ impl Record {
 /// One request: the columns of `api_requests`, under their names. A figure that was never learned is `None`, not 0; every
 /// number fits a signed 64-bit column and is not negative.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// The exchange's own id, a `UUIDv7`; with `created_at` the key.
     pub id: Uuid,
@@ -148,6 +149,12 @@ pub struct Row {
     pub chunks: Vec<Piece>,
     /// What the provider itself says that it charges for the answer.
     pub provider_cost_usd: Option<Cost>,
+    /// The plugin that refused the request or answered it, where one did.
+    pub plugin: Option<Word>,
+    /// Why it was refused, in a word (`too_many_tokens`).
+    pub reason: Option<Word>,
+    /// The name of the route.
+    pub route: Option<String>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,
@@ -190,6 +197,19 @@ impl UsageSource {
             Self::Reported => "reported",
         }
     }
+
+    /// Its number in the journal.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Partial => 1,
+            Self::Reported => 2,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Option<Self> {
+        [Self::None, Self::Partial, Self::Reported].into_iter().find(|source| source.code() == code)
+    }
 }
 
 /// One sampling within an answer, billed by its own model's prices.
@@ -207,6 +227,7 @@ pub struct Billed {
 
 /// One result of a batch; the columns of `batch_results`, whose key is `(batch, custom_id)`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BatchRow {
     /// The batch's id.
     pub batch: String,

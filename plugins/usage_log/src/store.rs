@@ -22,8 +22,6 @@ mod open;
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
-mod table;
-mod value;
 mod watch;
 
 use std::slice;

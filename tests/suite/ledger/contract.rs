@@ -83,6 +83,9 @@ async fn every_column_comes_back_as_it_went_in() {
             cost_usd: Some(Cost::from_picos(12_000_000_000_001)),
             saved_cost_usd: Some(Cost::from_picos(i64::MAX.into())),
             provider_cost_usd: Some(Cost::from_picos(140_000_000)),
+            plugin: Some("max_tokens".into()),
+            reason: Some("too_many_tokens".into()),
+            route: Some("models".into()),
             cache_status: Some("hit".into()),
             upstream: Some("a".into()),
             server: Some("b:1".into()),
@@ -104,10 +107,11 @@ async fn every_column_comes_back_as_it_went_in() {
             cache_creation_1h_input_tokens, reasoning_tokens, saved_input_tokens, saved_output_tokens,
             saved_cache_read_input_tokens, saved_cache_creation_input_tokens, first_byte_ms, first_token_ms, usage_source,
             usage_data, cache_status, upstream, server, error_type, stop_reason, client_ip, upstream_request_id, answer_id,
-            service_tier, inference_geo, speed, web_search_requests, web_fetch_requests, api_key_hash, endpoint, model";
+            service_tier, inference_geo, speed, web_search_requests, web_fetch_requests, api_key_hash, endpoint, model, plugin,
+            reason, route";
         assert_eq!(
             book.sql(&format!("SELECT {columns} FROM api_requests")),
-            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307"#
+            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models"#
         );
         assert_eq!(book.sql("SELECT served_model FROM api_requests"), "claude \"x\", ü");
         let postgres = matches!(book, Book::Postgres(_));
@@ -253,7 +257,7 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
             Book::Postgres(_) => {
                 ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
             }
-            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 2"],
+            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 3"],
         };
         book.sql(newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
-use super::table::Chunk;
+use crate::columns::Chunk;
 use crate::{BatchRow, Record, Row, Timestamp};
 
 /// A batch of records, table by table, each by its key. Of several of one request there is only the latest.

@@ -2,6 +2,7 @@
 //! a partitioned table, for the two that are.
 
 use crate::Timestamp;
+use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS};
 use crate::store::calendar::Date;
 
 /// A table that is cut by time.
@@ -29,10 +30,20 @@ impl Parent {
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Requests => "api_requests",
-            Self::Bodies => "api_request_bodies",
-            Self::Chunks => "streaming_chunks",
-            Self::Batches => "batch_results",
+            Self::Requests => REQUESTS.name,
+            Self::Bodies => BODIES.name,
+            Self::Chunks => CHUNKS.name,
+            Self::Batches => BATCHES.name,
+        }
+    }
+
+    /// The names of its columns, with commas between, each as `name` has it.
+    pub(super) fn columns(self, name: impl Fn(&'static str) -> String) -> String {
+        match self {
+            Self::Requests => REQUESTS.names(name),
+            Self::Bodies => BODIES.names(name),
+            Self::Chunks => CHUNKS.names(name),
+            Self::Batches => BATCHES.names(name),
         }
     }
 

@@ -1,37 +1,122 @@
-//! The steps that bring a database's schema to what this build writes. Each engine takes them in its own way.
+//! The steps that bring a database's schema to what this build writes, and what a schema of another build means. Each engine takes the
+//! steps in its own way.
+
+use plugin_api::LogLimit;
 
 /// A step.
+#[derive(Debug)]
 pub(super) struct Migration {
     /// 1, 2, 3, …
     pub(super) version: i64,
     pub(super) sql: &'static str,
+    /// The oldest version whose builds may write to a schema of this one. The first two have no place to say so.
+    pub(super) readable_from: Option<i64>,
 }
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 2] = [
-    Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql") },
-    Migration { version: 2, sql: include_str!("../../../../migrations/postgres/0002_provider_cost.sql") },
+pub(super) const POSTGRES: [Migration; 3] = [
+    Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
+    Migration {
+        version: 2,
+        sql: include_str!("../../../../migrations/postgres/0002_provider_cost.sql"),
+        readable_from: None,
+    },
+    Migration {
+        version: 3,
+        sql: include_str!("../../../../migrations/postgres/0003_refusals.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 2] = [
-    Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql") },
-    Migration { version: 2, sql: include_str!("../../../../migrations/sqlite/0002_provider_cost.sql") },
+pub(super) const SQLITE: [Migration; 3] = [
+    Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
+    Migration {
+        version: 2,
+        sql: include_str!("../../../../migrations/sqlite/0002_provider_cost.sql"),
+        readable_from: None,
+    },
+    Migration {
+        version: 3,
+        sql: include_str!("../../../../migrations/sqlite/0003_refusals.sql"),
+        readable_from: Some(3),
+    },
 ];
 
-/// The steps that are still to be taken from a version on; an error where the schema is newer than this build.
-pub(super) fn missing(steps: &'static [Migration], version: i64) -> Result<&'static [Migration], String> {
-    let newest = steps.last().map_or(0, |step| step.version);
-    if version > newest {
-        return Err(format!("its schema is version {version}, newer than this build's, which is {newest}"));
-    }
-    Ok(&steps[steps.partition_point(|step| step.version <= version)..])
+/// The schema of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Schema {
+    /// 0 where there is none.
+    pub(super) version: i64,
+    /// The oldest version whose builds may write to it, where it says so.
+    pub(super) readable_from: Option<i64>,
 }
 
-/// That a database's schema is behind, where nobody may bring it forward.
-pub(super) fn behind(version: i64, missing: &[Migration]) -> String {
-    let newest = missing.last().map_or(version, |step| step.version);
-    format!("its schema is version {version}, and this build writes version {newest}: run `tollgate migrate -c FILE`")
+/// What a schema is to this build.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// It lacks these steps; none if it is this build's.
+    Missing(&'static [Migration]),
+    /// It is a later build's, and this build may write the columns that it knows.
+    Newer,
+}
+
+impl Schema {
+    /// What it is to a build with these steps; an error where it is a later build's, and this one may not write to it.
+    pub(super) fn standing(self, steps: &'static [Migration]) -> Result<Standing, String> {
+        let newest = steps.last().map_or(0, |step| step.version);
+        if self.version <= newest {
+            let known = steps.partition_point(|step| step.version <= self.version);
+            return Ok(Standing::Missing(&steps[known..]));
+        }
+        if self.readable_from.is_some_and(|from| from <= newest) {
+            return Ok(Standing::Newer);
+        }
+        Err(format!("its schema is version {}, newer than this build's, which is {newest}", self.version))
+    }
+
+    /// That it is behind, where nobody may bring it forward.
+    pub(super) fn behind(self, missing: &[Migration]) -> String {
+        let version = self.version;
+        let newest = missing.last().map_or(version, |step| step.version);
+        format!(
+            "its schema is version {version}, and this build writes version {newest}: run `tollgate migrate -c FILE`"
+        )
+    }
+}
+
+/// Logs that a schema is a later build's, which this build writes to.
+pub(super) fn log_newer() {
+    static NEWER: LogLimit = LogLimit::new();
+    if let Some(suppressed) = NEWER.pass(()) {
+        log::info!(suppressed; "the ledger's schema is newer than this build's: it writes the columns that it knows, and leaves retention to a later build");
+    }
+}
+
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_written_to_only_where_it_says_that_this_build_may() {
+        let missing = |version| match (Schema { version, readable_from: None }).standing(&POSTGRES) {
+            Ok(Standing::Missing(steps)) => steps.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([0, 1, 2, 3].map(missing), [3, 2, 1, 0]);
+        let newer = |readable_from| Schema { version: 9, readable_from }.standing(&SQLITE);
+        assert!(matches!(newer(Some(3)), Ok(Standing::Newer)));
+        assert!(newer(Some(4)).is_err() && newer(None).is_err());
+    }
+
+    #[test]
+    fn both_engines_have_the_same_steps() {
+        for (at, (one, other)) in POSTGRES.iter().zip(&SQLITE).enumerate() {
+            assert_eq!((one.version, one.readable_from), (other.version, other.readable_from));
+            assert_eq!(usize::try_from(one.version), Ok(at + 1));
+        }
+        assert_eq!(POSTGRES.len(), SQLITE.len());
+    }
 }

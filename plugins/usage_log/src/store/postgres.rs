@@ -19,9 +19,9 @@ use super::batch::Batch;
 use super::engine::Engine;
 use super::held::Held;
 use super::leaf::{Leaf, Parent};
-use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
 use super::watch::Watch;
-use super::{Housekeeper, StoreError, Written};
+use super::{Housekeeper, StoreError, Written, migration};
+use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
 use crate::{Record, StoreSettings, Timestamp, Turn};
 
 /// How long a statement may take: a little longer than the server gives it.
@@ -38,13 +38,15 @@ pub(super) struct Postgres {
     watch: Watch,
     settings: StoreSettings,
     leaves: HashSet<Leaf>,
+    /// Its schema is a later build's.
+    is_newer: bool,
 }
 
 #[async_trait]
 impl Engine for Postgres {
     async fn migrate(&mut self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
-        schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
+        self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release();
         self.leaves.clear();
         self.make_leaves(Timestamp::from(std::time::SystemTime::now())).await
@@ -106,6 +108,11 @@ impl Engine for Postgres {
 
     async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
+        if self.is_newer {
+            // an archive would lack the columns that this build does not know, and their rows would go
+            migration::log_newer();
+            return Ok(());
+        }
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
         retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
@@ -122,7 +129,7 @@ impl Engine for Postgres {
 impl Postgres {
     pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
         let pool = open::pool(url, &settings.pool)?;
-        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new() };
+        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new(), is_newer: false };
         let mut held = match store.acquire().await {
             Ok(held) => held,
             // the pool tries again and again, and then says only that

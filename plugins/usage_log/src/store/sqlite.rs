@@ -2,6 +2,7 @@
 
 pub(crate) mod open;
 mod retention;
+mod schema;
 mod write;
 
 use std::path::Path;
@@ -15,11 +16,10 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::engine::Engine;
 use super::held::Held;
-use super::migration::{self, SQLITE};
-use super::table::{BATCHES, BODIES, CHUNKS, REQUESTS};
 use super::watch::Watch;
-use super::{Housekeeper, StoreError, Written};
-use crate::{Migrate, Record, StoreSettings, Turn};
+use super::{Housekeeper, StoreError, Written, migration};
+use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS};
+use crate::{Record, StoreSettings, Turn};
 
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(35);
@@ -30,31 +30,15 @@ pub(super) struct Sqlite {
     pool: SqlitePool,
     watch: Watch,
     settings: StoreSettings,
+    /// Its schema is a later build's.
+    is_newer: bool,
 }
 
 #[async_trait]
 impl Engine for Sqlite {
     async fn migrate(&mut self) -> Result<(), StoreError> {
-        if self.settings.migrate == Migrate::Off {
-            return Ok(());
-        }
         let mut held = self.acquire().await?;
-        let version = self.version(&mut held).await?;
-        let missing = migration::missing(&SQLITE, version).map_err(StoreError::Unavailable)?;
-        if !missing.is_empty() && self.settings.migrate == Migrate::Check {
-            return Err(StoreError::Unavailable(migration::behind(version, missing)));
-        }
-        if !missing.is_empty() {
-            self.run(&mut held, "BEGIN IMMEDIATE").await?;
-            // another process may have been quicker
-            let version = self.version(&mut held).await?;
-            for step in migration::missing(&SQLITE, version).map_err(StoreError::Unavailable)? {
-                patiently(&self.watch, &mut held, step.sql).await?;
-                self.run(&mut held, &format!("PRAGMA user_version = {}", step.version)).await?;
-                log::info!(version = step.version; "the ledger's schema is brought forward");
-            }
-            self.run(&mut held, "COMMIT").await?;
-        }
+        self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release();
         Ok(())
     }
@@ -88,6 +72,11 @@ impl Engine for Sqlite {
 
     async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
+        if self.is_newer {
+            // an archive would lack the columns that this build does not know, and their rows would go
+            migration::log_newer();
+            return Ok(());
+        }
         let mut held = self.acquire().await?;
         retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
         held.release();
@@ -102,7 +91,7 @@ impl Engine for Sqlite {
 impl Sqlite {
     pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
         let pool = open::to_write(path, &settings.pool);
-        let store = Self { pool, watch, settings: settings.clone() };
+        let store = Self { pool, watch, settings: settings.clone(), is_newer: false };
         store.acquire().await?.release();
         Ok(store)
     }
@@ -121,12 +110,6 @@ impl Sqlite {
         held.release();
         let all = (batch.requests.len() + batch.batches.len()) as u64;
         Ok(Written { new, known: all.saturating_sub(new) })
-    }
-
-    async fn version(&self, connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-        const QUERY: &str = "PRAGMA user_version";
-        let read = sqlx::query(QUERY).fetch_one(connection);
-        self.watch.statement(QUERY, LIMIT, async { read.await?.try_get(0) }).await
     }
 
     async fn run(&self, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use crate::Cost;
-use crate::store::table::{Column, Table};
-use crate::store::value::Value;
+use crate::columns::{Table, Value};
 
 /// The server's epoch, 2000-01-01, in microseconds of ours.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -36,8 +35,8 @@ pub(super) fn rows<'a, R: 'a>(table: &Table<R>, rows: impl ExactSizeIterator<Ite
     let columns = i16::try_from(table.columns.len()).unwrap_or(i16::MAX);
     for row in rows {
         bytes.extend_from_slice(&columns.to_be_bytes());
-        for Column(_, of) in table.columns {
-            field(&mut bytes, &of(row));
+        for column in table.columns {
+            field(&mut bytes, &(column.value)(row));
         }
     }
     bytes.extend_from_slice(&TRAILER);

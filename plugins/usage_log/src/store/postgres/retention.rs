@@ -15,7 +15,6 @@ use crate::store::clock::Evidence;
 use crate::store::cuts::Cuts;
 use crate::store::housekeeper::{Housekeeper, MOST};
 use crate::store::leaf::{Leaf, Parent};
-use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar};
 use crate::{Retention, StoreSettings, Timestamp};
@@ -204,7 +203,7 @@ async fn archive(
     watch: &Watch,
 ) -> Result<(), StoreError> {
     let archive = Archive::begin(folder, &leaf.name())?;
-    let (names, key) = (table::names(leaf.parent, copy::name), leaf.parent.key());
+    let (names, key) = (leaf.parent.columns(copy::name), leaf.parent.key());
     let statement =
         format!("COPY (SELECT {names} FROM {rows} ORDER BY created_at, {key}) TO STDOUT (FORMAT csv, HEADER true)");
     let copied = async {

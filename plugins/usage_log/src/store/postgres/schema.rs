@@ -6,32 +6,40 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{LIMIT, patiently, run, transaction};
 use crate::Migrate;
 use crate::store::leaf::Leaf;
-use crate::store::migration::{self, POSTGRES};
+use crate::store::migration::{POSTGRES, Schema, Standing};
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar};
 
 /// Whoever holds it changes the schema: `tollgate` in ASCII.
 const LOCK: i64 = 0x746f_6c6c_6761_7465;
 
-/// Brings the schema to this build's version, or sees that it is.
-pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, watch: &Watch) -> Result<(), StoreError> {
+/// Brings the schema to this build's version, or sees that it is; whether it is a later build's.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    migrate: Migrate,
+    watch: &Watch,
+) -> Result<bool, StoreError> {
     if migrate == Migrate::Off {
-        return Ok(());
+        return Ok(false);
     }
-    let version = version(connection, watch).await?;
-    let missing = migration::missing(&POSTGRES, version).map_err(StoreError::Unavailable)?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if migrate == Migrate::Check {
-        return Err(StoreError::Unavailable(migration::behind(version, missing)));
+    let schema = read(connection, watch).await?;
+    match schema.standing(&POSTGRES).map_err(StoreError::Unavailable)? {
+        Standing::Newer => return Ok(true),
+        Standing::Missing([]) => return Ok(false),
+        Standing::Missing(missing) if migrate == Migrate::Check => {
+            return Err(StoreError::Unavailable(schema.behind(missing)));
+        }
+        Standing::Missing(_) => {}
     }
     // a step may go through all of a table, and whoever waits for another gateway's waits as long
     run(watch, connection, &transaction::begin_patiently()).await?;
     patiently(watch, connection, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // another gateway may have been quicker
-    let version = self::version(connection, watch).await?;
-    let missing = migration::missing(&POSTGRES, version).map_err(StoreError::Unavailable)?;
+    let standing = read(connection, watch).await?.standing(&POSTGRES).map_err(StoreError::Unavailable)?;
+    let (missing, is_newer): (&[_], _) = match standing {
+        Standing::Missing(missing) => (missing, false),
+        Standing::Newer => (&[], true),
+    };
     run(
         watch,
         connection,
@@ -40,12 +48,15 @@ pub(super) async fn migrate(connection: &mut PgConnection, migrate: Migrate, wat
     .await?;
     for step in missing {
         patiently(watch, connection, step.sql).await?;
-        let done = format!("INSERT INTO ledger_schema (version, applied_at) VALUES ({}, now())", step.version);
+        let (column, value) =
+            step.readable_from.map_or_else(Default::default, |from| (", readable_from", format!(", {from}")));
+        let done =
+            format!("INSERT INTO ledger_schema (version, applied_at{column}) VALUES ({}, now(){value})", step.version);
         run(watch, connection, &done).await?;
         log::info!(version = step.version; "the ledger's schema is brought forward");
     }
     run(watch, connection, "COMMIT").await?;
-    Ok(())
+    Ok(is_newer)
 }
 
 /// Sees that the database holds every text as it is written. One of another encoding has no place for most of them, and one of none
@@ -61,18 +72,25 @@ pub(super) async fn check_encoding(connection: &mut PgConnection, watch: &Watch)
     Err(StoreError::Unavailable(format!("the database's encoding is {encoding}, {why}")))
 }
 
-async fn version(connection: &mut PgConnection, watch: &Watch) -> Result<i64, StoreError> {
-    // asked of the catalog's own table: behind a lock that somebody else held, to_regclass() may still say what was true before
-    const IS_THERE: &str =
-        "SELECT count(*) > 0 FROM pg_class WHERE relname = 'ledger_schema' AND pg_table_is_visible(oid)";
-    const VERSION: &str = "SELECT coalesce(max(version), 0) FROM ledger_schema";
+async fn read(connection: &mut PgConnection, watch: &Watch) -> Result<Schema, StoreError> {
+    // asked of the catalog's own tables: behind a lock that somebody else held, to_regclass() may still say what was true before
+    const COLUMNS: &str = "SELECT count(*) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relname = 'ledger_schema' AND pg_table_is_visible(pg_class.oid)
+          AND attname IN ('version', 'readable_from') AND NOT attisdropped";
+    const SCHEMA: &str = "SELECT version, readable_from FROM ledger_schema ORDER BY version DESC LIMIT 1";
+    const VERSION: &str = "SELECT version, NULL::bigint FROM ledger_schema ORDER BY version DESC LIMIT 1";
     let read = async {
-        if !sqlx::raw_sql(IS_THERE).fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
-            return Ok(0);
-        }
-        sqlx::raw_sql(VERSION).fetch_one(&mut *connection).await?.try_get::<i64, _>(0)
+        let query = match sqlx::raw_sql(COLUMNS).fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? {
+            0 => return Ok(Schema::default()),
+            1 => VERSION,
+            _ => SCHEMA,
+        };
+        let Some(row) = sqlx::raw_sql(query).fetch_optional(&mut *connection).await? else {
+            return Ok(Schema::default());
+        };
+        Ok(Schema { version: row.try_get(0)?, readable_from: row.try_get(1)? })
     };
-    watch.statement(VERSION, LIMIT, read).await
+    watch.statement(SCHEMA, LIMIT, read).await
 }
 
 /// Makes a leaf where there is none.

@@ -11,7 +11,6 @@ use crate::store::clock::Evidence;
 use crate::store::cuts::Cuts;
 use crate::store::housekeeper::{Housekeeper, MOST};
 use crate::store::leaf::{Leaf, Parent};
-use crate::store::table;
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar, csv};
 use crate::{Retention, StoreSettings, Timestamp};
@@ -99,7 +98,7 @@ async fn retire(
     patiently(watch, connection, &format!("INSERT INTO leaving SELECT rowid {rows}")).await?;
     let archived = match &settings.archive {
         Some(folder) => {
-            let (names, key) = (table::names(leaf.parent, write::name), leaf.parent.key());
+            let (names, key) = (leaf.parent.columns(write::name), leaf.parent.key());
             let select = format!("SELECT {names} {rows} ORDER BY created_at, {key}");
             let archive = Archive::begin(folder, &leaf.name())?;
             let rows = watch.patient(&select, copy_out(connection, &select, &names, &archive)).await?;

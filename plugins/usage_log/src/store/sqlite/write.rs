@@ -4,20 +4,16 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::LIMIT;
-use crate::store::table::{Column, Table};
-use crate::store::value::Value;
+use crate::columns::{Table, Value, sqlite_name};
 use crate::store::watch::Watch;
 use crate::store::{StoreError, calendar};
 
 /// Rows in a statement. `SQLite` takes 32,766 values.
 const AT_A_TIME: usize = 128;
 
-/// The name of a column. Money is kept in picodollars, from which the column in dollars is made.
+/// The name of a column, as SQL has it.
 pub(super) fn name(column: &str) -> String {
-    match column.strip_suffix("cost_usd") {
-        Some(before) => format!("{before}cost_picos"),
-        None => format!("\"{column}\""),
-    }
+    format!("\"{}\"", sqlite_name(column))
 }
 
 /// Inserts rows, and tells how many changed anything.
@@ -35,8 +31,8 @@ pub(super) async fn insert<R: Sync>(
         let statement = format!("INSERT INTO {} ({columns}) VALUES {all} {conflict}", table.name);
         let mut arguments = SqliteArguments::default();
         for row in rows {
-            for Column(_, of) in table.columns {
-                add(&mut arguments, of(row)).map_err(|error| StoreError::Rejected(error.to_string()))?;
+            for column in table.columns {
+                add(&mut arguments, (column.value)(row)).map_err(|error| StoreError::Rejected(error.to_string()))?;
             }
         }
         let insert = sqlx::query_with(AssertSqlSafe(statement), arguments).execute(&mut *connection);

@@ -9,7 +9,7 @@ use crate::{Cost, Timestamp};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Null,
     Text(Cow<'a, str>),
     Json(Cow<'a, str>),
@@ -25,17 +25,17 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// The value, where there is one.
-    pub(super) fn some<T>(value: Option<T>, make: impl FnOnce(T) -> Self) -> Self {
+    pub(crate) fn some<T>(value: Option<T>, make: impl FnOnce(T) -> Self) -> Self {
         value.map_or(Self::Null, make)
     }
 
     /// A text. No Postgres text holds a NUL: a sign stands in its place.
-    pub(super) fn text(text: &'a str) -> Self {
+    pub(crate) fn text(text: &'a str) -> Self {
         Self::Text(if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() })
     }
 
     /// The beginning of a text that has a place in an index, which takes no long ones.
-    pub(super) fn key(text: &'a str) -> Self {
+    pub(crate) fn key(text: &'a str) -> Self {
         Self::text(&text[..text.floor_char_boundary(LONGEST_KEY)])
     }
 }
