@@ -71,7 +71,7 @@ impl Book {
 /// Asks a file as an operator does who has no client but Python's.
 fn sqlite(folder: &Folder, statement: &str) -> Result<String, String> {
     const ASK: &str = "import sqlite3, sys
-for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):
+for row in sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]):
     print('|'.join('' if value is None else str(value) for value in row))";
     let output =
         Command::new("python3").args(["-c", ASK]).arg(folder.path().join("ledger.db")).arg(statement).output().unwrap();

@@ -4,8 +4,8 @@ use super::*;
 use crate::{Billed, Cost, Piece, Timestamp, Tokens, UsageSource};
 
 /// What the first release wrote: five records, of which it had read one.
-const SEGMENT_1: &[u8] = include_bytes!("released/0000000000000001.journal");
-const POSITION: &[u8] = include_bytes!("released/position");
+const SEGMENT_1: &[u8] = include_bytes!("../../../../../tests/suite/ledger/released/journal_1/0000000000000001.journal");
+const POSITION: &[u8] = include_bytes!("../../../../../tests/suite/ledger/released/journal_1/position");
 
 fn segment(folder: &Folder, number: u64) -> PathBuf {
     folder.0.join(format!("{number:016x}.journal"))
