@@ -23,7 +23,7 @@ pub(crate) struct Disk {
     overlong: u64,
     /// All that was appended so far.
     pub(crate) count: Count,
-    /// The bytes of all of them.
+    /// The bytes of all of them that the limit applies to.
     pub(crate) bytes: u64,
     /// All before it is on the disk. What an earlier process left may not be.
     pub(crate) synced: Position,
@@ -40,6 +40,8 @@ pub(crate) struct Current {
 pub(crate) struct Closed {
     pub(crate) number: u64,
     pub(crate) end: u64,
+    /// Whether the journal's limit applies to it. It does not to records that a downgrade left: they must not displace new ones.
+    pub(crate) is_counted: bool,
 }
 
 /// A segment as it is at one moment. Two questions may get answers of two moments: a segment may be written on and ended between them.
@@ -56,7 +58,7 @@ impl Disk {
     /// With the segments that earlier processes left, and a new one to write to.
     pub(crate) fn new(folder: &Path, closed: VecDeque<Closed>, number: u64, salt: u32) -> io::Result<Self> {
         let current = Current::create(folder, number, salt)?;
-        let bytes = closed.iter().map(|closed| closed.end).sum::<u64>() + current.end;
+        let bytes = closed.iter().map(Closed::counted).sum::<u64>() + current.end;
         let (count, synced) = (Count::default(), Position::default());
         Ok(Self { current, closed, next_number: number + 1, overlong: 0, count, bytes, synced })
     }
@@ -96,7 +98,7 @@ impl Disk {
         self.bytes += current.end;
         self.overlong = 0;
         let Current { number, end, .. } = std::mem::replace(&mut self.current, current);
-        self.closed.push_back(Closed { number, end });
+        self.closed.push_back(Closed { number, end, is_counted: true });
         Ok(())
     }
 
@@ -110,8 +112,15 @@ impl Disk {
     /// A segment is not there any more.
     pub(crate) fn forget(&mut self, number: u64) {
         let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return };
-        let gone = self.closed.remove(at).map_or(0, |closed| closed.end);
+        let gone = self.closed.remove(at).as_ref().map_or(0, Closed::counted);
         self.bytes = self.bytes.saturating_sub(gone);
+    }
+}
+
+impl Closed {
+    /// Its bytes, as far as the limit applies to them.
+    fn counted(&self) -> u64 {
+        if self.is_counted { self.end } else { 0 }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Journal {
     pub(crate) run: RunFile,
     /// The runs of earlier processes that were not read to their end when this one began.
     pub(crate) old: Vec<Run>,
+    /// From this segment on, records come that were passed over before, and then those of this run.
+    pub(crate) adopted: u64,
     pub(crate) max_bytes: AtomicU64,
     pub(crate) disk: Mutex<Disk>,
     /// What `disk` takes, to be read without its lock.

@@ -30,6 +30,8 @@ pub struct Options {
 struct Left {
     /// The segments that are to be read.
     closed: VecDeque<Closed>,
+    /// The number of the first segment that was an `.unread` file.
+    adopted: u64,
     /// The number of the next segment.
     next: u64,
     /// Where reading goes on.
@@ -60,7 +62,7 @@ impl Journal {
             // the next process could not tell the beginning from a position that was lost
             kept.keep(Kept::default()).map_err(failed)?;
         }
-        let Left { closed, next, at, unknown, later } = sort(folder, at, &old, decode).map_err(failed)?;
+        let Left { closed, adopted, next, at, unknown, later } = sort(folder, at, &old, decode).map_err(failed)?;
         let salt = u32::from_le_bytes(random(Uuid::now_v7()));
         let disk = Disk::new(folder, closed, next, salt).map_err(failed)?;
         let own = Run { first: next, salt, instance: Uuid::now_v7(), end: Count::default() };
@@ -76,6 +78,7 @@ impl Journal {
             own,
             run,
             old,
+            adopted,
             max_bytes: options.max_bytes.into(),
             bytes: disk.bytes.into(),
             disk: Mutex::new(disk),
@@ -108,6 +111,7 @@ fn sort<T>(folder: &Path, at: Option<Kept>, runs: &[Run], decode: Decoder<T>) ->
     let read = at.unwrap_or_default().at;
     let mut left = Left {
         closed: VecDeque::new(),
+        adopted: 0,
         next: read.segment.max(run::highest(folder)?) + 1,
         at,
         unknown: 0,
@@ -116,41 +120,47 @@ fn sort<T>(folder: &Path, at: Option<Kept>, runs: &[Run], decode: Decoder<T>) ->
     for number in segment::list(folder)? {
         left.next = left.next.max(number + 1);
         let path = segment::path(folder, number);
-        let file = File::open(&path)?;
-        let end = file.metadata()?.len();
-        let (marked, head) = (unknown::marked(folder, number), segment::head(&file)?);
+        let end = fs::metadata(&path)?.len();
+        // one that cannot be read now is the reader's to deal with
+        let head = File::open(&path).and_then(|file| segment::head(&file)).unwrap_or(Head::Damaged);
+        let marked = unknown::marked(folder, number);
         if head == Head::Later {
             unknown::set_aside(folder, number)?;
         } else if number < read.segment || number == read.segment && end <= read.offset {
             if marked.is_some() { unknown::set_aside(folder, number)? } else { fs::remove_file(&path)? }
         } else {
-            if let Some(from) = marked {
-                unknown::mark(folder, number, from)?;
-                let _ = fs::remove_file(segment::file(folder, number, UNREAD));
-                if number == read.segment {
-                    // this release may know what the one before passed over: it is read once more
-                    let at = Position { segment: number, offset: from.min(read.offset) };
-                    left.at = left.at.map(|kept| Kept { at, ..kept });
-                }
+            if let Some(from) = marked.filter(|_| number == read.segment) {
+                // this release may know what the one before passed over: it is read once more
+                let at = Position { segment: number, offset: from.min(read.offset) };
+                left.at = left.at.map(|kept| Kept { at, ..kept });
             }
-            left.closed.push_back(Closed { number, end });
+            left.closed.push_back(Closed { number, end, is_counted: true });
         }
     }
-    for number in segment::numbered(folder, UNREAD)? {
-        left.next = left.next.max(number + 1);
-    }
-    for number in segment::numbered(folder, UNREAD)? {
-        let path = segment::file(folder, number, UNREAD);
-        let found = unknown::look(&path, runs, decode, drop)?;
+    let unread = segment::numbered(folder, UNREAD)?;
+    left.next = unread.last().map_or(left.next, |last| left.next.max(last + 1));
+    left.adopted = left.next;
+    for number in unread {
+        let (path, journal) = (segment::file(folder, number, UNREAD), segment::path(folder, number));
+        if journal.exists() {
+            // a second name of the segment, which an earlier release gave it
+            if unknown::mark(folder, number, 0).is_ok() {
+                fs::remove_file(path)?;
+            }
+            continue;
+        }
+        // one that cannot be read now stays
+        let Ok(found) = unknown::look(&path, runs, decode, drop) else { continue };
         let Some(salt) = found.salt.filter(|_| found.known > 0) else {
             left.unknown += found.unknown;
-            if segment::head(&File::open(&path)?)? == Head::Later {
+            if found.is_later {
                 left.later.push(number);
             }
             continue;
         };
         unknown::adopt(folder, number, salt, left.next)?;
-        left.closed.push_back(Closed { number: left.next, end: fs::metadata(segment::path(folder, left.next))?.len() });
+        let end = fs::metadata(segment::path(folder, left.next))?.len();
+        left.closed.push_back(Closed { number: left.next, end, is_counted: false });
         left.next += 1;
     }
     for number in segment::numbered(folder, PASSED)? {

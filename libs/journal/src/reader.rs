@@ -90,7 +90,7 @@ impl<T> Reader<T> {
                 Ok(Next::SegmentEnd) => {
                     batch.end = Position { segment: batch.end.segment + 1, offset: 0 };
                     // what was moved within an earlier run comes no later than that
-                    if self.journal.first_from(batch.end.segment).number >= self.journal.own.first {
+                    if self.journal.first_from(batch.end.segment).number >= self.journal.adopted {
                         batch.settle(&self.journal, None);
                     }
                 }

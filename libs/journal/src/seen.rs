@@ -99,6 +99,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
 
     /// The places of records of these kinds, and the count behind them.
     fn places(kinds: &[Kind]) -> (Vec<Place>, Count) {

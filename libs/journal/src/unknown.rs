@@ -103,6 +103,8 @@ pub(crate) struct Unread {
     pub(crate) numbers: Vec<(Option<Uuid>, u64)>,
     /// Records that the decoder knows.
     pub(crate) known: u64,
+    /// Whether it is a segment of a later version.
+    pub(crate) is_later: bool,
     /// The salt; `None` in a segment of a later version, or one whose head is damaged.
     pub(crate) salt: Option<u32>,
 }
@@ -112,7 +114,7 @@ pub(crate) fn look<T>(path: &Path, runs: &[Run], decode: Decoder<T>, mut each: i
     let bytes = fs::read(path)?;
     let salt = match segment::head_in(&bytes) {
         Head::Known { salt, .. } => salt,
-        Head::Later => return Ok(Unread { unknown: 1, ..Unread::default() }),
+        Head::Later => return Ok(Unread { unknown: 1, is_later: true, ..Unread::default() }),
         Head::Damaged => return Ok(Unread::default()),
     };
     let instance = run_in(&bytes).or_else(|| runs.iter().find(|run| run.salt == salt).copied()).map(|run| run.instance);

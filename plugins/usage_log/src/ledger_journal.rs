@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use journal::{AppendError, Journal, Kind, Options};
-use log::{error, info};
+use log::{error, info, warn};
 use plugin_api::LogLimit;
 
 use crate::metrics::Figures;
@@ -40,6 +40,11 @@ impl LedgerJournal {
         let observer = Box::new(Reporter::new(figures.clone()));
         let (journal, reader) = Journal::open(folder, Options { max_bytes }, encoding::decode, observer)
             .map_err(|error| format!("the ledger: {error}"))?;
+        let records = journal.unknown();
+        if records > 0 {
+            let journal = folder.display();
+            warn!(records, journal:%; "records of a later release wait in the ledger's journal; a start of that release ships them");
+        }
         Ok((Self { journal, figures, losing: AtomicBool::new(false), tight: AtomicBool::new(false) }, reader))
     }
 
@@ -103,7 +108,7 @@ impl LedgerJournal {
             && let Some(suppressed) = TIGHT.pass(())
         {
             let journal = self.journal.folder().display();
-            error!(why, journal:%, suppressed; "the ledger leaves bodies out; rows are kept");
+            error!(why, journal:%, suppressed; "the ledger partitions bodies out; rows are kept");
         }
     }
 

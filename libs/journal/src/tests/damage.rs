@@ -33,7 +33,7 @@ fn a_frame_that_a_kill_tore_is_no_loss_and_one_that_was_whole_is() {
             bytes.extend_from_within(segment::HEAD..segment::HEAD + 50);
         }
         fs::write(&path, bytes).unwrap();
-        let (journal, mut reader) = folder.open(PLENTY);
+        let (_journal, mut reader) = folder.open(PLENTY);
         assert_eq!(drain(&mut reader).len() as u64, 3 - lost_records);
         assert_eq!(folder.lost(), lost_records);
     }
@@ -98,7 +98,7 @@ proptest! {
         // between two frames
         let bytes = [&bytes[..starts[1]], &noise, &bytes[starts[1]..]].concat();
         fs::write(&path, &bytes).unwrap();
-        let (journal, mut reader) = folder.open(PLENTY);
+        let (_journal, mut reader) = folder.open(PLENTY);
         prop_assert_eq!(drain(&mut reader), [0, 1, 2]);
         prop_assert_eq!(folder.lost(), 0);
     }
