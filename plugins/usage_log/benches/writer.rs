@@ -24,7 +24,7 @@ use folder::Folder;
 /// How often rows come, in bunches: a timer cannot wait for each.
 const TICK: Duration = Duration::from_millis(5);
 /// How long the last rows may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -78,7 +78,7 @@ fn main() {
         peak.1,
         seen.of("tollgate_ledger_lost_total")
     );
-    ledgers.finish(Instant::now() + PATIENCE);
+    ledgers.finish(Instant::now() + PATIENT_TIMEOUT);
 }
 
 /// What the ledger tells of itself.
@@ -94,7 +94,7 @@ impl Seen {
 
     /// Waits until the database has taken so many rows.
     fn until_rows(&self, rows: u64) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + PATIENT_TIMEOUT;
         while self.of("tollgate_ledger_rows_total") < rows as f64 {
             assert!(Instant::now() < end, "the rows did not arrive");
             thread::sleep(TICK);

@@ -26,7 +26,7 @@ const PIECE: usize = 256;
 
 /// What is kept of an exchange's bodies.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CapturedBodies {
     began: Instant,
     /// The caller's own credentials, which are taken out wherever they stand.
     secrets: Secrets,
@@ -42,7 +42,7 @@ pub(crate) struct Kept {
     redacted: bool,
 }
 
-impl Kept {
+impl CapturedBodies {
     pub(crate) fn new(secrets: Secrets) -> Self {
         Self {
             began: Instant::now(),
@@ -119,7 +119,7 @@ impl Kept {
     }
 
     /// Takes it back from a row that may not be the last.
-    pub(crate) fn take_back(&mut self, row: &mut Row) {
+    pub(crate) fn release(&mut self, row: &mut Row) {
         self.request = row.request_body.take();
         self.response = row.response_body.take().unwrap_or_default();
         self.chunks = std::mem::take(&mut row.chunks);
@@ -159,7 +159,7 @@ mod tests {
             for (most, piece) in (1..=text.len()).flat_map(|most| (1..=text.len()).map(move |piece| (most, piece))) {
                 let max_body = format!("{most}B").parse::<ByteSize>().unwrap();
                 let settings = StoreBodies { request_body: true, response_body: true, chunks: true, max_body };
-                let mut kept = Kept::new(Secrets::new([own.as_bytes()].into_iter()));
+                let mut kept = CapturedBodies::new(Secrets::new([own.as_bytes()].into_iter()));
                 kept.request(text.as_bytes(), &settings);
                 text.as_bytes().chunks(piece).for_each(|bytes| kept.response(bytes, &settings));
                 let mut row = Row::default();
@@ -176,7 +176,7 @@ mod tests {
     fn many_small_pieces_are_joined_and_few_are_kept_apart() {
         let settings = StoreBodies { chunks: true, ..StoreBodies::default() };
         let chunks = |pieces: &[usize]| {
-            let mut kept = Kept::new(Secrets::new(std::iter::empty()));
+            let mut kept = CapturedBodies::new(Secrets::new(std::iter::empty()));
             pieces.iter().for_each(|length| kept.response(&b"x".repeat(*length), &settings));
             let mut row = Row::default();
             kept.fill(&mut row, &settings);

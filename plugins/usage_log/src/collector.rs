@@ -27,7 +27,7 @@ impl LedgerCollector {
         let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
         Self {
             figures: ledgers.figures.clone(),
-            ledgers: ledgers.at_work.clone(),
+            ledgers: ledgers.active.clone(),
             queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
             unknown: gauge(
                 "tollgate_ledger_unknown_records",

@@ -10,7 +10,7 @@ use plugin_api::{
 use prices::Prices;
 
 use crate::bill::Bill;
-use crate::kept::Kept;
+use crate::captured_bodies::CapturedBodies;
 use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
 /// The longest usage object that is kept.
@@ -19,7 +19,7 @@ const USAGE: usize = 64 << 10;
 const UNKNOWN: &str = "unknown";
 /// The type of requests that are no calls to a model.
 const NO_CALL: &str = "other";
-/// A row that was foreseen is corrected only where its time is wrong by more.
+/// A row that was predicted is corrected only where its time is wrong by more.
 const TIME_OFF: Duration = Duration::from_millis(10);
 
 /// What is remembered of one exchange.
@@ -29,15 +29,15 @@ pub struct Entry {
     pub(crate) api_key_hash: Option<String>,
     /// Its number among the rows of this gateway; 0 as long as it has none.
     pub(crate) sequence: i64,
-    /// What was foreseen, once it was.
-    pub(crate) foreseen: Option<Foreseen>,
+    /// What was predicted, once it was.
+    pub(crate) predicted: Option<PredictedOutcome>,
     /// Bodies to be kept; none where none are.
-    pub(crate) kept: Option<Box<Kept>>,
+    pub(crate) bodies: Option<Box<CapturedBodies>>,
 }
 
 /// What a record foresaw of an outcome that may yet turn out otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Foreseen {
+pub(crate) struct PredictedOutcome {
     end: Outcome,
     error: Option<&'static str>,
     status: Option<u16>,
@@ -46,7 +46,7 @@ pub(crate) struct Foreseen {
     total: Duration,
 }
 
-impl Foreseen {
+impl PredictedOutcome {
     pub(crate) fn of(record: &Record) -> Self {
         let tokens = |answer: &Answer| answer.usage.as_ref().map(|usage| usage.tokens).unwrap_or_default();
         Self {
@@ -59,7 +59,7 @@ impl Foreseen {
         }
     }
 
-    /// Whether it came as foreseen.
+    /// Whether it came as predicted.
     pub(crate) fn holds(self, record: &Record) -> bool {
         let came = Self::of(record);
         came.total.saturating_sub(self.total) <= TIME_OFF && Self { total: came.total, ..self } == came
@@ -74,7 +74,7 @@ impl Entry {
         let mut row = Row {
             id: record.context.id,
             created_at: Timestamp::from(record.started),
-            revision: i16::from(self.foreseen.is_some()),
+            revision: i16::from(self.predicted.is_some()),
             domain: domain(&record.host),
             method: method(record.method.as_str()),
             path: text(&record.path, LONGEST_PATH),

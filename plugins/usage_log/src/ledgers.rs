@@ -11,15 +11,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use crate::collector::LedgerCollector;
-use crate::ledger_journal::LedgerJournal;
 use plugin_api::Shared;
 use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use crate::collector::LedgerCollector;
+use crate::ledger_journal::LedgerJournal;
 use crate::metrics::Figures;
-use crate::shipper::{Orders, Progress, Shipper};
+use crate::shipper::{Progress, Shipper, ShipperConfig};
 use crate::{Config, Database, Record, StoreSettings, Sync};
 
 /// All ledgers of a gateway.
@@ -29,17 +30,17 @@ pub struct Ledgers {
     /// Those of any configuration, also of one that is being built.
     open: Mutex<Vec<Weak<Ledger>>>,
     /// Those of a configuration that is or was in force.
-    pub(crate) at_work: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    pub(crate) active: Arc<Mutex<Vec<Arc<Ledger>>>>,
 }
 
-/// A ledger as a configuration wants it. As long as that is not in force, the ledger is as it was.
+/// A ledger with the settings of a configuration. They apply once the configuration is in force.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct LedgerHandle {
     ledger: Arc<Ledger>,
-    orders: Orders,
+    shipping: ShipperConfig,
     max_bytes: u64,
-    at_work: Arc<Mutex<Vec<Arc<Ledger>>>>,
-    /// What the orders look at to know whether anybody still wants them.
+    active: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    /// Shows the shipper that this configuration still exists.
     _alive: Arc<()>,
 }
 
@@ -49,22 +50,22 @@ pub(crate) struct Ledger {
     path: PathBuf,
     journal: LedgerJournal,
     figures: Arc<Figures>,
-    orders: watch::Sender<Orders>,
+    shipping: watch::Sender<ShipperConfig>,
     progress: Arc<Progress>,
-    /// What ships, before it does.
-    idle: Mutex<Option<Idle>>,
+    /// The shipper, before it ships.
+    pending: Mutex<Option<Pending>>,
     ended: Mutex<Receiver<()>>,
 }
 
 /// A shipper that has yet to begin, and the thread that waits for it.
-struct Idle {
+struct Pending {
     shipper: Shipper,
     thread: Sender<Shipper>,
 }
 
 impl Default for Ledgers {
     fn default() -> Self {
-        Self { figures: Arc::new(Figures::new()), open: Mutex::default(), at_work: Arc::default() }
+        Self { figures: Arc::new(Figures::new()), open: Mutex::default(), active: Arc::default() }
     }
 }
 
@@ -75,11 +76,11 @@ impl Shared for Ledgers {
 
     /// Ships what still waits. What waits after that stays in the journal, and the next start ships it.
     fn finish(&self, deadline: Instant) {
-        let at_work = std::mem::take(&mut *self.at_work.lock().unwrap_or_else(PoisonError::into_inner));
-        for ledger in &at_work {
-            ledger.orders.send_modify(|orders| orders.end = Some(deadline));
+        let active = std::mem::take(&mut *self.active.lock().unwrap_or_else(PoisonError::into_inner));
+        for ledger in &active {
+            ledger.shipping.send_modify(|shipping| shipping.end = Some(deadline));
         }
-        for ledger in at_work {
+        for ledger in active {
             let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
             // a little longer: it notices the deadline itself
             let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
@@ -101,15 +102,15 @@ impl Ledgers {
     ///
     /// # Errors
     /// That its journal cannot be had. The database is not asked for anything yet.
-    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<Wanted, String> {
+    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<LedgerHandle, String> {
         let path = config.journal_folder(base);
         let path = std::path::absolute(&path).unwrap_or(path);
         let alive = Arc::new(());
-        let orders = Orders {
+        let shipping = ShipperConfig {
             settings: config.store_settings(base),
             sync: config.journal.sync == Sync::Interval,
             end: None,
-            wanted: Arc::downgrade(&alive),
+            alive: Arc::downgrade(&alive),
         };
         let max_bytes = config.journal.max_bytes.get();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,29 +118,29 @@ impl Ledgers {
         let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
             Some(ledger) => ledger,
             None => {
-                let ledger = Arc::new(Ledger::open(path, orders.clone(), max_bytes, self.figures.clone())?);
+                let ledger = Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.figures.clone())?);
                 open.push(Arc::downgrade(&ledger));
                 ledger
             }
         };
-        Ok(Wanted { ledger, orders, max_bytes, at_work: self.at_work.clone(), _alive: alive })
+        Ok(LedgerHandle { ledger, shipping, max_bytes, active: self.active.clone(), _alive: alive })
     }
 }
 
-impl Wanted {
+impl LedgerHandle {
     /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
     pub(crate) fn take_effect(&self) {
-        self.ledger.take_orders(&self.orders, self.max_bytes);
-        let idle = self.ledger.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Idle { shipper, thread }) = idle {
-            self.at_work.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
+        self.ledger.reconfigure(&self.shipping, self.max_bytes);
+        let pending = self.ledger.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Pending { shipper, thread }) = pending {
+            self.active.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
             // the thread waits for nothing else
             let _ = thread.send(shipper);
         }
     }
 }
 
-impl Deref for Wanted {
+impl Deref for LedgerHandle {
     type Target = Ledger;
 
     fn deref(&self) -> &Ledger {
@@ -147,20 +148,20 @@ impl Deref for Wanted {
     }
 }
 
-impl fmt::Debug for Idle {
+impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Idle")
+        f.write_str("Pending")
     }
 }
 
 impl Ledger {
     /// Opens the journal. Whatever can fail is done here; nothing is shipped yet.
-    fn open(path: PathBuf, orders: Orders, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
+    fn open(path: PathBuf, shipping: ShipperConfig, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
         let (journal, reader) = LedgerJournal::open(&path, max_bytes, figures.clone())?;
-        warn_of_open_files(&path, &orders.settings);
+        warn_of_open_files(&path, &shipping.settings);
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let (orders, taken) = watch::channel(orders);
+        let (shipping, taken) = watch::channel(shipping);
         let shipper = Shipper::new(reader, figures.clone(), taken);
         let progress = shipper.progress();
         let (ending, ended) = channel();
@@ -174,19 +175,19 @@ impl Ledger {
             drop(ending);
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
-        let idle = Mutex::new(Some(Idle { shipper, thread }));
-        Ok(Self { path, journal, figures, orders, progress, idle, ended: Mutex::new(ended) })
+        let pending = Mutex::new(Some(Pending { shipper, thread }));
+        Ok(Self { path, journal, figures, shipping, progress, pending, ended: Mutex::new(ended) })
     }
 
-    fn take_orders(&self, new: &Orders, max_bytes: u64) {
+    fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {
         self.journal.get().set_max_bytes(max_bytes);
-        self.orders.send_if_modified(|orders| {
-            let changed = orders.settings != new.settings || orders.sync != new.sync;
-            if orders.settings.database != new.settings.database {
-                let (old, new) = (&orders.settings.database, &new.settings.database);
+        self.shipping.send_if_modified(|shipping| {
+            let changed = shipping.settings != new.settings || shipping.sync != new.sync;
+            if shipping.settings.database != new.settings.database {
+                let (old, new) = (&shipping.settings.database, &new.settings.database);
                 warn!(old:%, new:%; "the ledger has another database now; rows that wait go there");
             }
-            *orders = Orders { end: orders.end, ..new.clone() };
+            *shipping = ShipperConfig { end: shipping.end, ..new.clone() };
             changed
         });
     }

@@ -2,13 +2,13 @@
 //! database. Neither a `kill -9` nor a dead database loses a row, and no request ever waits for the database.
 
 mod bill;
+mod captured_bodies;
 mod collector;
 mod columns;
 mod commands;
 mod conversation;
 mod encoding;
 mod entry;
-mod kept;
 mod ledger_journal;
 mod ledgers;
 mod metrics;
@@ -24,9 +24,9 @@ use plugin_api::{
     Request, Response, api_key, fingerprint,
 };
 
-use entry::{Entry, Foreseen};
-use kept::{Kept, Secrets};
-use ledgers::Wanted;
+use captured_bodies::{CapturedBodies, Secrets};
+use entry::{Entry, PredictedOutcome};
+use ledgers::LedgerHandle;
 use prices::{Prices, published_name};
 
 pub use columns::{DeclaredColumn, declared_columns};
@@ -45,7 +45,7 @@ const LEAST: ByteSize = ByteSize::mebibytes(1);
 /// The plugin.
 #[derive(Debug)]
 pub struct UsageLog {
-    ledger: Wanted,
+    ledger: LedgerHandle,
     prices: Prices,
     store: StoreBodies,
     stream_usage: OpenAiStreamUsage,
@@ -104,14 +104,14 @@ impl Plugin for UsageLog {
     async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {
         entry.api_key_hash = api_key(request.headers).map(fingerprint);
         if self.store.any() && request.endpoint.is_some() {
-            entry.kept = Some(Box::new(Kept::new(Secrets::of(request.headers))));
+            entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers))));
         }
         Flow::Continue
     }
 
     async fn on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Flow {
-        if let Some(kept) = &mut entry.kept {
-            kept.request(call.body.text(), &self.store);
+        if let Some(bodies) = &mut entry.bodies {
+            bodies.request(call.body.text(), &self.store);
         }
         if self.stream_usage == OpenAiStreamUsage::Inject {
             call.body.ask_for_stream_usage();
@@ -120,14 +120,14 @@ impl Plugin for UsageLog {
     }
 
     async fn on_response(&self, entry: &mut Entry, response: &mut Response<'_>) {
-        if let Some(kept) = &mut entry.kept {
-            kept.response_head(response.headers);
+        if let Some(bodies) = &mut entry.bodies {
+            bodies.response_head(response.headers);
         }
     }
 
     fn on_chunk(&self, entry: &mut Entry, chunk: &mut Chunk<'_>) {
-        if let Some(kept) = &mut entry.kept {
-            kept.response(chunk.bytes, &self.store);
+        if let Some(bodies) = &mut entry.bodies {
+            bodies.response(chunk.bytes, &self.store);
         }
     }
 
@@ -138,11 +138,11 @@ impl Plugin for UsageLog {
 
     fn before_last_byte(&self, entry: &mut Entry, record: &plugin_api::Record) {
         self.keep(entry, record);
-        entry.foreseen = Some(Foreseen::of(record));
+        entry.predicted = Some(PredictedOutcome::of(record));
     }
 
     fn on_complete(&self, entry: &mut Entry, record: &plugin_api::Record) {
-        if entry.foreseen.is_none_or(|foreseen| !foreseen.holds(record)) {
+        if entry.predicted.is_none_or(|predicted| !predicted.holds(record)) {
             self.keep(entry, record);
         }
     }
@@ -156,15 +156,15 @@ impl UsageLog {
                 row.served_model.as_deref().or(row.model.as_deref()).and_then(|model| self.prices.name(model)),
             );
         }
-        if let Some(kept) = &mut entry.kept {
-            kept.fill(&mut row, &self.store);
+        if let Some(bodies) = &mut entry.bodies {
+            bodies.fill(&mut row, &self.store);
         }
         let mut kept = Record::Request(Box::new(row));
         self.ledger.keep(&mut kept);
         if let Record::Request(row) = &mut kept {
             entry.sequence = row.sequence;
-            if let Some(kept) = &mut entry.kept {
-                kept.take_back(row);
+            if let Some(bodies) = &mut entry.bodies {
+                bodies.release(row);
             }
         }
     }

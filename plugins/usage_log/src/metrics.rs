@@ -37,7 +37,7 @@ impl Figures {
             lost,
             lost_corrections: sound(IntCounter::new(
                 "tollgate_ledger_lost_corrections_total",
-                "Rows that stay as they were foreseen, since what became of them is lost",
+                "Rows that stay as they were predicted, since what became of them is lost",
             )),
             unpriced: counters(
                 "tollgate_ledger_unpriced_total",
@@ -71,7 +71,7 @@ impl Figures {
         self.lost.with_label_values(&[kind]).inc_by(count);
     }
 
-    /// So many rows were kept as they were foreseen, and what became of them could not be.
+    /// So many rows were kept as they were predicted, and what became of them could not be.
     pub(crate) fn lost_corrections(&self, count: u64) {
         self.lost_corrections.inc_by(count);
     }

@@ -1,5 +1,6 @@
 //! What the ledger keeps of one request, column by column, and of one result of a batch. Knows no database.
 
+mod body;
 mod time;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use body::{Body, Piece};
 pub use prices::Cost;
 pub use time::Timestamp;
 
@@ -17,9 +19,9 @@ pub type Word = Cow<'static, str>;
 /// One thing to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
-    /// A request. Kept once per [`Row::id`], at its highest [`Row::revision`]; never twice in one batch.
+    /// A request. CapturedBodies once per [`Row::id`], at its highest [`Row::revision`]; never twice in one batch.
     Request(Box<Row>),
-    /// A result of a batch. Kept once per [`BatchRow::batch`] and [`BatchRow::custom_id`], however often it is downloaded.
+    /// A result of a batch. CapturedBodies once per [`BatchRow::batch`] and [`BatchRow::custom_id`], however often it is downloaded.
     Batch(Box<BatchRow>),
 }
 
@@ -52,7 +54,7 @@ pub struct Row {
     pub id: Uuid,
     /// When its head had been read.
     pub created_at: Timestamp,
-    /// 0 for what was foreseen before the last bytes went to the client, 1 for what became of it. A second record of the same
+    /// 0 for what was predicted before the last bytes went to the client, 1 for what became of it. A second record of the same
     /// `id` and `created_at` takes the place of the first if its revision is higher; else it is known already.
     pub revision: i16,
     /// The host asked for, in lower case, without the port; `unknown` where there was none.
@@ -259,28 +261,6 @@ pub struct BatchRow {
     pub service_tier: Option<String>,
 }
 
-/// A body, byte for byte but for credentials, which are overwritten.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Body {
-    /// The bytes; they may be no text.
-    #[serde(with = "bytes")]
-    pub bytes: Vec<u8>,
-    /// How they are encoded, where they are (`gzip`).
-    pub encoding: Option<String>,
-    /// Whether the end is missing.
-    pub truncated: bool,
-}
-
-/// A piece of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
-    /// From the head of the request to its coming, in milliseconds.
-    pub after_ms: i64,
-    /// The bytes.
-    #[serde(with = "bytes")]
-    pub bytes: Vec<u8>,
-}
-
 /// A turn of a conversation, by which the next one finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Turn {
@@ -290,41 +270,4 @@ pub struct Turn {
     pub api_key_hash: Option<String>,
     /// The row's `turn_hash`.
     pub hash: [u8; 32],
-}
-
-/// Bytes at once, where serde would take them one by one.
-mod bytes {
-    use std::fmt;
-
-    use serde::de::{Error, SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Vec<u8>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-
-            // JSON has them as a list of numbers
-            fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Vec<u8>, A::Error> {
-                let mut bytes = Vec::new();
-                while let Some(byte) = numbers.next_element()? {
-                    bytes.push(byte);
-                }
-                Ok(bytes)
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
 }

@@ -1,12 +1,15 @@
 //! Moves records from the journal to the database, on a thread of its own. Whatever the database does, requests do not notice:
 //! the rows wait in the journal.
 
-mod aside;
-mod chores;
+mod backoff;
+mod config;
+mod connection;
 mod isolate;
-mod orders;
-mod patience;
+mod maintenance;
+mod outage;
 mod progress;
+mod quarantine;
+mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,14 +22,16 @@ use tokio::time::{sleep, timeout};
 use crate::conversation::Conversations;
 use crate::ledger_journal::{Batch, Reader};
 use crate::metrics::Figures;
-use crate::store::PATIENCE;
+use crate::store::PATIENT_TIMEOUT;
 use crate::{Record, Store, StoreSettings, Written};
 
-use isolate::{Isolated, SAMPLES, isolate, one_by_one};
-use orders::within;
-use patience::Patience;
+use backoff::Backoff;
+use config::within;
+use isolate::Isolated;
+use outage::Outage;
+use write::written;
 
-pub(crate) use orders::Orders;
+pub(crate) use config::ShipperConfig;
 pub(crate) use progress::Progress;
 
 /// The most records of a batch, and about how many bytes of the journal.
@@ -37,26 +42,23 @@ const LINGER: Duration = Duration::from_millis(100);
 /// How long the database may take: to connect, beyond its own limit; to bring its schema up to date, which may rewrite tables, and
 /// would begin again if it were given up; to take a batch; to find turns. A frozen one never says that it does not answer.
 const CONNECT: Duration = Duration::from_secs(5);
-const MIGRATE: Duration = PATIENCE;
+const MIGRATE: Duration = PATIENT_TIMEOUT;
 const WRITE: Duration = Duration::from_secs(60);
 const LOOK_UP: Duration = Duration::from_secs(10);
-/// How often a trouble that goes on is told of again.
-const REMIND: Duration = Duration::from_secs(60);
 
 /// The shipper.
 pub(crate) struct Shipper {
     reader: Reader,
     figures: Arc<Figures>,
-    orders: watch::Receiver<Orders>,
+    shipping: watch::Receiver<ShipperConfig>,
     progress: Arc<Progress>,
     conversations: Conversations,
     connected: Option<(Store, StoreSettings)>,
     /// A record that the database took, and how often in a row it has refused all of a batch since.
     taken: Option<Record>,
     refusals: usize,
-    patience: Patience,
-    /// Since when the database takes nothing, and when that was last told.
-    trouble: Option<(Instant, Instant)>,
+    backoff: Backoff,
+    outage: Outage,
 }
 
 /// What a round came to.
@@ -68,23 +70,23 @@ enum Round {
 }
 
 /// Why a round failed: in a word for the metrics, and in full.
-struct Trouble(&'static str, String);
+struct ShipError(&'static str, String);
 
 impl Shipper {
-    pub(crate) fn new(reader: Reader, figures: Arc<Figures>, orders: watch::Receiver<Orders>) -> Self {
+    pub(crate) fn new(reader: Reader, figures: Arc<Figures>, shipping: watch::Receiver<ShipperConfig>) -> Self {
         let progress = Arc::new(Progress::new());
-        let (conversations, patience) = (Conversations::default(), Patience::default());
+        let (conversations, backoff) = (Conversations::default(), Backoff::default());
         Self {
             reader,
             figures,
-            orders,
+            shipping,
             progress,
             conversations,
             connected: None,
             taken: None,
             refusals: 0,
-            patience,
-            trouble: None,
+            backoff,
+            outage: Outage::default(),
         }
     }
 
@@ -94,8 +96,8 @@ impl Shipper {
 
     /// Ships until it is told to end, or nobody is left to tell it, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
-        let syncing = tokio::spawn(chores::sync(self.reader.journal().clone(), self.orders.clone()));
-        let maintaining = tokio::spawn(chores::maintain(self.figures.clone(), self.orders.clone()));
+        let syncing = tokio::spawn(maintenance::sync(self.reader.journal().clone(), self.shipping.clone()));
+        let maintaining = tokio::spawn(maintenance::maintain(self.figures.clone(), self.shipping.clone()));
         let rows = self.reader.count_old();
         if rows > 0 {
             info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
@@ -116,8 +118,8 @@ impl Shipper {
                         self.linger().await;
                     }
                 }
-                Err(trouble) => {
-                    self.failed(&trouble);
+                Err(error) => {
+                    self.failed(&error);
                     if self.time_is_up() {
                         break;
                     }
@@ -135,8 +137,8 @@ impl Shipper {
     }
 
     /// Ships one batch.
-    async fn round(&mut self) -> Result<Round, Trouble> {
-        let batch = self.reader.next_batch(ROWS, BYTES).map_err(|error| Trouble("journal", error.to_string()))?;
+    async fn round(&mut self) -> Result<Round, ShipError> {
+        let batch = self.reader.next_batch(ROWS, BYTES).map_err(|error| ShipError("journal", error.to_string()))?;
         let Some(mut batch) = batch else {
             if self.is_connected() || self.is_ending() {
                 return Ok(Round::Empty);
@@ -159,45 +161,13 @@ impl Shipper {
         Ok(Round::Shipped { more })
     }
 
-    /// Connects where nothing waits: a database that is wrong or down is told of before there is a row. The end is not held up for it.
-    async fn connect_ahead(&mut self) -> Result<(), Trouble> {
-        let mut orders = self.orders.clone();
-        let ending = async move {
-            let _ = orders.wait_for(|orders| orders.end.is_some()).await;
-        };
-        tokio::select! {
-            biased;
-            () = ending => Ok(()),
-            connected = self.connect() => connected,
-        }
-    }
-
-    /// Connects, unless it is connected to the database that is wanted.
-    async fn connect(&mut self) -> Result<(), Trouble> {
-        if self.is_connected() {
-            return Ok(());
-        }
-        let wanted = self.orders.borrow().settings.clone();
-        self.connected = None;
-        let limit = wanted.pool.connect_timeout.get() + CONNECT;
-        let mut store = within(&mut self.orders, limit, Store::connect(&wanted, self.figures.store())).await?;
-        within(&mut self.orders, MIGRATE, store.migrate()).await?;
-        // one that takes no rows is connected to again and again
-        static CONNECTED: LogLimit<String> = LogLimit::new();
-        if let Some(suppressed) = CONNECTED.pass(wanted.database.to_string()) {
-            info!(database:% = wanted.database, suppressed; "the ledger is connected to its database");
-        }
-        self.connected = Some((store, wanted));
-        Ok(())
-    }
-
     /// Gives the batch's turns their conversations.
-    async fn link(&mut self, batch: &mut Batch) -> Result<(), Trouble> {
+    async fn link(&mut self, batch: &mut Batch) -> Result<(), ShipError> {
         let unknown = self.conversations.unknown(&batch.records);
         if !unknown.is_empty()
             && let Some((store, _)) = &mut self.connected
         {
-            let found = within(&mut self.orders, LOOK_UP, store.conversations(&unknown)).await;
+            let found = within(&mut self.shipping, LOOK_UP, store.conversations(&unknown)).await;
             let found = found.inspect_err(|_| self.connected = None)?;
             self.conversations.learn(&unknown, &found);
         }
@@ -207,17 +177,17 @@ impl Shipper {
 
     /// Has the batch in the database, but for records that it refuses while it takes others: those are put aside. Where it takes none,
     /// all of them wait.
-    async fn write(&mut self, batch: &Batch) -> Result<(), Trouble> {
+    async fn write(&mut self, batch: &Batch) -> Result<(), ShipError> {
         let Some((store, settings)) = &mut self.connected else {
-            return Err(Trouble("unavailable", "not connected".into()));
+            return Err(ShipError("unavailable", "not connected".into()));
         };
         let (slow, records, began) = (settings.slow_query, batch.records.as_slice(), Instant::now());
-        let isolated = written(&mut self.orders, store, records, self.taken.as_ref(), self.refusals).await;
+        let isolated = written(&mut self.shipping, store, records, self.taken.as_ref(), self.refusals).await;
         let (Written { new, known }, rejected) = match isolated.inspect_err(|_| self.connected = None)? {
             Isolated::Written(written, rejected) => (written, rejected),
             Isolated::Refused(why) => {
                 (self.connected, self.refusals) = (None, self.refusals + 1);
-                return Err(Trouble("rejected", why));
+                return Err(ShipError("rejected", why));
             }
         };
         self.refusals = 0;
@@ -238,7 +208,7 @@ impl Shipper {
         self.figures.written(new, known, took);
         for (at, why) in rejected {
             self.figures.store_failed("rejected");
-            aside::put(&self.figures, self.reader.journal().folder(), &records[at], &why);
+            quarantine::put(&self.figures, self.reader.journal().folder(), &records[at], &why);
         }
         Ok(())
     }
@@ -248,7 +218,7 @@ impl Shipper {
         let journal = self.reader.journal().clone();
         tokio::select! {
             () = journal.appended() => {}
-            _ = self.orders.changed() => {}
+            _ = self.shipping.changed() => {}
         }
         self.progress.note();
         self.linger().await;
@@ -260,89 +230,50 @@ impl Shipper {
         }
         tokio::select! {
             () = sleep(LINGER) => {}
-            _ = self.orders.changed() => {}
+            _ = self.shipping.changed() => {}
         }
     }
 
     async fn back_off(&mut self) {
-        let pause = self.patience.next();
-        // new orders may name a database that answers
+        let pause = self.backoff.next();
+        // new shipping may name a database that answers
         tokio::select! {
             () = sleep(pause) => {}
-            _ = self.orders.changed() => {}
+            _ = self.shipping.changed() => {}
         }
     }
 
-    fn failed(&mut self, Trouble(kind, why): &Trouble) {
+    fn failed(&mut self, ShipError(kind, why): &ShipError) {
         self.figures.store_failed(kind);
-        let (now, waiting) = (Instant::now(), self.reader.journal().waiting());
+        let waiting = self.reader.journal().waiting();
         if waiting == 0 {
             // nothing is held up by it
             self.progress.note();
         }
-        let (since, told) = self.trouble.unwrap_or((now, now));
-        if self.trouble.is_none() || now - told >= REMIND {
-            let (database, seconds) = (self.orders.borrow().settings.database.clone(), (now - since).as_secs());
+        if let Some(seconds) = self.outage.goes_on(Instant::now()) {
+            let database = self.shipping.borrow().settings.database.clone();
             warn!(database:%, kind, why:%, waiting, seconds; "the ledger's database takes no rows; they wait in the journal");
-            self.trouble = Some((since, now));
         }
     }
 
     fn recovered(&mut self) {
-        self.patience.reset();
-        if let Some((since, _)) = self.trouble.take() {
-            info!(seconds = since.elapsed().as_secs(); "the ledger's database takes rows again");
+        self.backoff.reset();
+        if let Some(seconds) = self.outage.end(Instant::now()) {
+            info!(seconds; "the ledger's database takes rows again");
         }
     }
 
-    /// Whether it is connected to the database that is wanted.
-    fn is_connected(&self) -> bool {
-        self.connected.as_ref().is_some_and(|(_, settings)| *settings == self.orders.borrow().settings)
-    }
-
     fn is_ending(&self) -> bool {
-        self.orders.borrow().end.is_some() || self.is_abandoned()
+        self.shipping.borrow().end.is_some() || self.is_abandoned()
     }
 
     fn time_is_up(&self) -> bool {
-        self.orders.borrow().end.is_some_and(|end| end <= Instant::now()) || self.is_abandoned()
+        self.shipping.borrow().end.is_some_and(|end| end <= Instant::now()) || self.is_abandoned()
     }
 
-    /// Whether nobody is left to give orders, not even to end.
+    /// Whether nobody is left to give shipping, not even to end.
     fn is_abandoned(&self) -> bool {
-        self.orders.has_changed().is_err()
-    }
-}
-
-/// Writes records, and finds those that the database refuses while it takes others. Few records that are all refused say nothing of
-/// the schema: whether it takes others shows in one that it took before.
-async fn written(
-    orders: &mut watch::Receiver<Orders>,
-    store: &mut Store,
-    records: &[Record],
-    taken: Option<&Record>,
-    attempt: usize,
-) -> Result<Isolated, Trouble> {
-    let mut write = async |records: &[Record]| told(within(orders, WRITE, store.write(records)).await);
-    let isolated = isolate(records, attempt, &mut write).await?;
-    let (Isolated::Refused(_), Some(taken)) = (&isolated, taken.filter(|_| records.len() <= SAMPLES)) else {
-        return Ok(isolated);
-    };
-    if told(within(orders, WRITE, store.would_take(taken)).await)?.is_err() {
-        return Ok(isolated);
-    }
-    let write = async |records: &[Record]| told(within(orders, WRITE, store.write(records)).await);
-    let (new, rejected) = one_by_one(records, 0..records.len(), write).await?;
-    let known = ((records.len() - rejected.len()) as u64).saturating_sub(new);
-    Ok(Isolated::Written(Written { new, known }, rejected))
-}
-
-/// What the database says for or against records, where it says anything.
-fn told<T>(answer: Result<T, Trouble>) -> Result<Result<T, String>, Trouble> {
-    match answer {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(Trouble("rejected", why)) => Ok(Err(why)),
-        Err(trouble) => Err(trouble),
+        self.shipping.has_changed().is_err()
     }
 }
 

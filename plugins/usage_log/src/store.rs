@@ -10,19 +10,19 @@ mod batch;
 pub(crate) mod calendar;
 mod clock;
 pub(crate) mod csv;
-mod cuts;
+mod cutoffs;
 mod engine;
 mod failure;
-mod held;
 mod housekeeper;
-mod leaf;
 mod migration;
 mod open;
+mod partition;
+mod pooled;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod query_timer;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
-mod watch;
 
 use std::slice;
 
@@ -30,14 +30,14 @@ use plugin_api::LogLimit;
 use uuid::Uuid;
 
 use self::engine::Engine;
-use self::watch::Watch;
+use self::query_timer::QueryTimer;
 use crate::{Record, StoreSettings, Turn};
 
 pub use self::clock::{Clock, Reading};
 pub use self::failure::StoreError;
 pub use self::housekeeper::Housekeeper;
-pub(crate) use self::watch::PATIENCE;
-pub use self::watch::StoreMetrics;
+pub(crate) use self::query_timer::PATIENT_TIMEOUT;
+pub use self::query_timer::StoreMetrics;
 
 /// A database that is connected. Dropping it gives up whatever is under way.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Store {
     /// # Errors
     /// That it cannot be reached now.
     pub async fn connect(settings: &StoreSettings, metrics: &StoreMetrics) -> Result<Self, StoreError> {
-        let watch = Watch { slow: settings.slow_query, metrics: metrics.clone() };
+        let watch = QueryTimer { slow: settings.slow_query, metrics: metrics.clone() };
         engine::connect(settings, watch).await.map(Self)
     }
 

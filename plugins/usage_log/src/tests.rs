@@ -127,7 +127,7 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
         ledgers.finish(Instant::now());
     }
     let rows = folder.rows();
-    assert_eq!(rows.len(), 2, "it took longer than was foreseen");
+    assert_eq!(rows.len(), 2, "it took longer than was predicted");
     for row in rows {
         let (request, response) = (row.request_body.unwrap(), row.response_body.unwrap());
         assert_eq!((request.bytes.as_slice(), request.truncated), (&br#"{"max_toke"#[..], true));

@@ -13,7 +13,7 @@ fn decoded(record: &Record) -> Option<Record> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    "\\PC{1,20}"
+    "[a-zé\u{1F600}]{1,20}"
 }
 
 fn some_text() -> impl Strategy<Value = Option<String>> {
@@ -150,6 +150,8 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_field_of_a_record_comes_back(row in row(), batch in batch_row()) {
         for record in [Record::Request(Box::new(row)), Record::Batch(Box::new(batch))] {

@@ -86,12 +86,12 @@ fn no_text_of_a_stranger_keeps_a_row_out_of_the_database() {
 fn what_came_as_foreseen_needs_no_second_record() {
     let mut record = record();
     (record.outcome, record.total) = (Outcome::Completed, Duration::from_millis(100));
-    let foreseen = Foreseen::of(&record);
+    let predicted = PredictedOutcome::of(&record);
     record.total += TIME_OFF;
-    assert!(foreseen.holds(&record));
+    assert!(predicted.holds(&record));
     record.total += Duration::from_millis(1);
-    assert!(!foreseen.holds(&record));
+    assert!(!predicted.holds(&record));
     record.total = Duration::from_millis(100);
     record.outcome = Outcome::ClientGone;
-    assert!(!foreseen.holds(&record));
+    assert!(!predicted.holds(&record));
 }

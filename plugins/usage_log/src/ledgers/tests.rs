@@ -15,7 +15,7 @@ fn build(folder: &Folder, ledgers: &Arc<Ledgers>, json: &str) -> UsageLog {
 
 /// In how many seconds a statement is slow, by the settings of the ledger.
 fn slow_query(plugin: &UsageLog) -> u64 {
-    plugin.ledger.ledger.orders.borrow().settings.slow_query.as_secs()
+    plugin.ledger.ledger.shipping.borrow().settings.slow_query.as_secs()
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn a_ledger_that_no_configuration_names_any_more_does_no_housekeeping() {
     next.activate();
     let ledger = next.ledger.ledger.clone();
     drop(first);
-    assert!(ledger.orders.borrow().housekeeping().is_some());
+    assert!(ledger.shipping.borrow().housekeeping().is_some());
     drop(next);
-    assert!(ledger.orders.borrow().housekeeping().is_none());
+    assert!(ledger.shipping.borrow().housekeeping().is_none());
     ledgers.finish(Instant::now());
 }

@@ -31,7 +31,10 @@ fn request(number: i64) -> Record {
 
 async fn store(folder: &Folder) -> Store {
     let settings = Config { database: "sqlite://new.db".parse().unwrap(), ..Config::default() };
-    let mut store = Store::connect(&settings.store_settings(&folder.0), Figures::new().store()).await.unwrap();
+    let mut settings = settings.store_settings(&folder.0);
+    // a busy machine may take a while
+    settings.pool.connect_timeout = "60s".parse().unwrap();
+    let mut store = Store::connect(&settings, Figures::new().store()).await.unwrap();
     store.migrate().await.unwrap();
     store
 }

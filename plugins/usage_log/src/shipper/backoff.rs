@@ -8,19 +8,19 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The pauses between attempts.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     next: Duration,
     random: RandomState,
     drawn: u64,
 }
 
-impl Default for Patience {
+impl Default for Backoff {
     fn default() -> Self {
         Self { next: FIRST, random: RandomState::new(), drawn: 0 }
     }
 }
 
-impl Patience {
+impl Backoff {
     /// The next pause: between half of and all that is due, twice as much as before, up to 5 s.
     pub(super) fn next(&mut self) -> Duration {
         let due = self.next;
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_begin_anew() {
-        let mut patience = Patience::default();
+        let mut patience = Backoff::default();
         let mut due = FIRST;
         for _ in 0..20 {
             let pause = patience.next();

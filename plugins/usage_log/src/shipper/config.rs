@@ -1,4 +1,4 @@
-//! What the shipper is told from outside, and waiting for a database as long as its orders allow. Does not ship.
+//! How the shipper is configured from outside, and waiting for a database as long as that allows. Ships nothing.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -6,52 +6,52 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-use super::Trouble;
+use super::ShipError;
 use crate::{StoreError, StoreSettings};
 
-/// What the shipper is told.
+/// The configuration of a shipper, which may change while it runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Orders {
+pub(crate) struct ShipperConfig {
     /// The database.
     pub(crate) settings: StoreSettings,
     /// Whether the journal is brought to the disk once a second.
     pub(crate) sync: bool,
     /// Until when what waits may be shipped, once the gateway stops.
     pub(crate) end: Option<Instant>,
-    /// Lives as long as the configuration that these settings are of.
-    pub(crate) wanted: Weak<()>,
+    /// Lives as long as the gateway's configuration that these settings are of.
+    pub(crate) alive: Weak<()>,
 }
 
-impl Orders {
-    /// The settings by which the database does its housekeeping; none where no configuration wants that any more.
+impl ShipperConfig {
+    /// The settings for the database's housekeeping; none once the gateway's configuration is gone.
     pub(crate) fn housekeeping(&self) -> Option<StoreSettings> {
-        (self.wanted.strong_count() > 0).then(|| self.settings.clone())
+        (self.alive.strong_count() > 0).then(|| self.settings.clone())
     }
 }
 
 /// Waits for the database, but not longer than `limit`, nor than the gateway's end.
 pub(super) async fn within<T>(
-    orders: &mut watch::Receiver<Orders>,
+    shipping: &mut watch::Receiver<ShipperConfig>,
     limit: Duration,
     asked: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, Trouble> {
+) -> Result<T, ShipError> {
     tokio::select! {
         answer = asked => answer.map_err(|error| match error {
-            StoreError::Unavailable(why) => Trouble("unavailable", why),
-            StoreError::Refused(why) | StoreError::Rejected(why) => Trouble("rejected", why),
+            StoreError::Unavailable(why) => ShipError("unavailable", why),
+            StoreError::Refused(why) | StoreError::Rejected(why) => ShipError("rejected", why),
         }),
-        () = sleep(limit) => Err(Trouble("timeout", format!("the database has not answered for {} s", limit.as_secs()))),
-        () = end(orders) => Err(Trouble("timeout", "the gateway stops, and the database has not answered".into())),
+        () = sleep(limit) => Err(ShipError("timeout", format!("the database has not answered for {} s", limit.as_secs()))),
+        () = end(shipping) => Err(ShipError("timeout", "the gateway stops, and the database has not answered".into())),
     }
 }
 
 /// Waits until the gateway's time is up.
-async fn end(orders: &mut watch::Receiver<Orders>) {
+async fn end(shipping: &mut watch::Receiver<ShipperConfig>) {
     loop {
-        let end = orders.borrow_and_update().end;
+        let end = shipping.borrow_and_update().end;
         match end {
             Some(end) => return sleep_until(end.into()).await,
-            None if orders.changed().await.is_err() => return std::future::pending().await,
+            None if shipping.changed().await.is_err() => return std::future::pending().await,
             None => {}
         }
     }

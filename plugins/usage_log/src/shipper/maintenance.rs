@@ -10,7 +10,7 @@ use plugin_api::LogLimit;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::{CONNECT, Orders};
+use super::{CONNECT, ShipperConfig};
 use crate::metrics::Figures;
 use crate::{Clock, Housekeeper, Store, StoreError};
 
@@ -20,11 +20,11 @@ const MAINTENANCE: Duration = Duration::from_secs(60);
 const SYNC: Duration = Duration::from_secs(1);
 
 /// Brings the journal to the disk once a second, while that is wanted.
-pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>) {
+pub(super) async fn sync(journal: Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) {
     static UNSYNCED: LogLimit = LogLimit::new();
     loop {
         sleep(SYNC).await;
-        if !orders.borrow().sync || journal.is_synced() {
+        if !shipping.borrow().sync || journal.is_synced() {
             continue;
         }
         let syncing = journal.clone();
@@ -42,13 +42,13 @@ pub(super) async fn sync(journal: Arc<Journal>, orders: watch::Receiver<Orders>)
 
 /// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it. Each
 /// statement has its own limit.
-pub(super) async fn maintain(figures: Arc<Figures>, orders: watch::Receiver<Orders>) {
+pub(super) async fn maintain(figures: Arc<Figures>, shipping: watch::Receiver<ShipperConfig>) {
     let clock = Clock::start();
     let mut keeper = Housekeeper::new(clock.read());
     loop {
         sleep(MAINTENANCE).await;
         keeper.look(clock.read());
-        let Some(settings) = orders.borrow().housekeeping() else { continue };
+        let Some(settings) = shipping.borrow().housekeeping() else { continue };
         let housekeeping = async {
             let mut store =
                 timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))

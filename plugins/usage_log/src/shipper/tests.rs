@@ -6,6 +6,7 @@ use std::sync::Weak;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::isolate::{SAMPLES, isolate};
 use super::*;
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::Figures;
@@ -133,9 +134,9 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
-        let (orders, taken) = watch::channel(Orders { settings, sync: true, end: None, wanted: Weak::new() });
+        let (shipping, taken) = watch::channel(ShipperConfig { settings, sync: true, end: None, alive: Weak::new() });
         let shipper = Shipper::new(reader, figures, taken);
-        drop(orders);
+        drop(shipping);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
         fs::remove_dir_all(&folder).unwrap();
         ended.unwrap();

@@ -26,7 +26,7 @@ impl<'a> Batch<'a> {
                 Record::Batch(row) => batches.push(&**row),
             }
         }
-        // by time first: COPY fills one leaf after the other, whatever the order of its rows, and this is that order
+        // by time first: COPY fills one partition after the other, whatever the order of its rows, and this is that order
         requests.sort_unstable_by_key(|row| (row.created_at, row.id, Reverse(row.revision)));
         requests.dedup_by_key(|row| (row.created_at, row.id));
         batches.sort_unstable_by_key(|row| (&row.batch, &row.custom_id));

@@ -1,18 +1,18 @@
 //! What is too old, by the settings. Deletes nothing.
 
-use super::leaf::{Leaf, Parent};
+use super::partition::{Parent, Partition};
 use crate::{StoreSettings, Timestamp};
 
 /// What is older than this is too old, where anything is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cuts {
+pub(super) struct Cutoffs {
     rows: Option<Timestamp>,
     bodies: Option<Timestamp>,
     /// The newest row: what came with it stays, however old it is.
     newest: Option<Timestamp>,
 }
 
-impl Cuts {
+impl Cutoffs {
     /// By the settings, as of a time. No body outlives its row.
     pub(super) fn at(time: Timestamp, newest: Option<Timestamp>, settings: &StoreSettings) -> Self {
         let ago = |period: plugin_api::Period| {
@@ -29,12 +29,12 @@ impl Cuts {
             Parent::Requests | Parent::Batches => self.rows,
             Parent::Bodies | Parent::Chunks => self.bodies,
         };
-        let newest = self.newest.map(|newest| Leaf::of(parent, newest).start());
+        let newest = self.newest.map(|newest| Partition::of(parent, newest).start());
         cut.map(|cut| newest.map_or(cut, |newest| cut.min(newest)))
     }
 
     /// Whether a span is too old.
-    pub(super) fn has(self, leaf: Leaf) -> bool {
-        self.of(leaf.parent).is_some_and(|cut| leaf.end() <= cut)
+    pub(super) fn has(self, partition: Partition) -> bool {
+        self.of(partition.parent).is_some_and(|cut| partition.end() <= cut)
     }
 }

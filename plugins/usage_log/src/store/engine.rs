@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::watch::Watch;
+use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written};
 use crate::{Record, StoreSettings, Turn};
 
@@ -22,7 +22,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
 }
 
 /// Connects to the database that the settings name.
-pub(super) async fn connect(settings: &StoreSettings, watch: Watch) -> Result<Box<dyn Engine>, StoreError> {
+pub(super) async fn connect(settings: &StoreSettings, watch: QueryTimer) -> Result<Box<dyn Engine>, StoreError> {
     match &settings.database {
         #[cfg(feature = "postgres")]
         crate::Database::Postgres(url) => Ok(Box::new(super::postgres::Postgres::connect(url, settings, watch).await?)),

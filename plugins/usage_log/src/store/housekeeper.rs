@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::calendar;
 use super::clock::{Evidence, Reading, Watchman};
-use super::cuts::Cuts;
-use super::leaf::{Leaf, Parent};
+use super::cutoffs::Cutoffs;
+use super::partition::{Parent, Partition};
 use crate::{StoreSettings, Timestamp};
 
 /// How long it is known what will go before it goes: it takes another look, which are a minute apart.
@@ -22,7 +22,7 @@ pub struct Housekeeper {
     watchman: Watchman,
     settings: Option<StoreSettings>,
     /// What will go, and since when that is known.
-    notices: BTreeMap<Leaf, Duration>,
+    notices: BTreeMap<Partition, Duration>,
     doubt: bool,
 }
 
@@ -80,28 +80,33 @@ impl Housekeeper {
     }
 
     /// Of what is too old, what goes now: of each table the oldest that notice was given of. Notice is given of all others.
-    pub(super) fn due(&mut self, old: &[Leaf], cuts: Cuts, archive: bool) -> Vec<Leaf> {
+    pub(super) fn due(&mut self, old: &[Partition], cutoffs: Cutoffs, archive: bool) -> Vec<Partition> {
         let now = self.watchman.running();
-        self.notices.retain(|leaf, _| old.contains(leaf));
-        let new: Vec<Leaf> = old.iter().copied().filter(|leaf| !self.notices.contains_key(leaf)).collect();
+        self.notices.retain(|partition, _| old.contains(partition));
+        let new: Vec<Partition> =
+            old.iter().copied().filter(|partition| !self.notices.contains_key(partition)).collect();
         if !new.is_empty() {
-            let names: Vec<String> = new.iter().take(NAMED).map(|leaf| leaf.name()).collect();
+            let names: Vec<String> = new.iter().take(NAMED).map(|partition| partition.name()).collect();
             let (names, more) = (names.join(", "), new.len().saturating_sub(NAMED));
-            let before =
-                Parent::ALL.iter().filter_map(|parent| cuts.of(*parent)).min().map(calendar::text).unwrap_or_default();
+            let before = Parent::ALL
+                .iter()
+                .filter_map(|parent| cutoffs.of(*parent))
+                .min()
+                .map(calendar::text)
+                .unwrap_or_default();
             let seconds = NOTICE.as_secs();
             log::warn!(
                 names, more, older_than:% = before, archive, not_before_seconds = seconds;
                 "the ledger will drop what is older than it keeps, one of each table at a time"
             );
-            self.notices.extend(new.into_iter().map(|leaf| (leaf, now)));
+            self.notices.extend(new.into_iter().map(|partition| (partition, now)));
         }
-        let mut due: Vec<Leaf> = Vec::new();
+        let mut due: Vec<Partition> = Vec::new();
         // in the order of their tables, and of their time
-        for (leaf, since) in &self.notices {
-            let first = due.last().is_none_or(|last| last.parent != leaf.parent);
+        for (partition, since) in &self.notices {
+            let first = due.last().is_none_or(|last| last.parent != partition.parent);
             if first && now.saturating_sub(*since) >= NOTICE {
-                due.push(*leaf);
+                due.push(*partition);
             }
         }
         due
@@ -132,43 +137,43 @@ mod tests {
     #[test]
     fn what_goes_was_told_of_at_an_earlier_look_and_is_one_of_each_table() {
         let mut keeper = Housekeeper::new(reading(0));
-        let months = ["2026-03-01", "2026-04-01", "2026-05-01"].map(|day| Leaf::of(Parent::Requests, at(day)));
-        let days = ["2026-03-01", "2026-03-02"].map(|day| Leaf::of(Parent::Chunks, at(day)));
+        let months = ["2026-03-01", "2026-04-01", "2026-05-01"].map(|day| Partition::of(Parent::Requests, at(day)));
+        let days = ["2026-03-01", "2026-03-02"].map(|day| Partition::of(Parent::Chunks, at(day)));
         let mut old = [&months[..], &days[..]].concat();
-        let cuts = Cuts::at(at("2026-11-28"), None, &settings());
+        let cutoffs = Cutoffs::at(at("2026-11-28"), None, &settings());
         keeper.look(reading(1));
-        assert_eq!(keeper.due(&old, cuts, true), []);
-        assert_eq!(keeper.due(&old, cuts, true), [], "at the same look");
+        assert_eq!(keeper.due(&old, cutoffs, true), []);
+        assert_eq!(keeper.due(&old, cutoffs, true), [], "at the same look");
         keeper.look(reading(2));
-        assert_eq!(keeper.due(&old, cuts, true), [months[0], days[0]]);
-        old.retain(|leaf| *leaf != months[0] && *leaf != days[0]);
+        assert_eq!(keeper.due(&old, cutoffs, true), [months[0], days[0]]);
+        old.retain(|partition| *partition != months[0] && *partition != days[0]);
         keeper.look(reading(3));
-        assert_eq!(keeper.due(&old, cuts, true), [months[1], days[1]]);
+        assert_eq!(keeper.due(&old, cutoffs, true), [months[1], days[1]]);
         // what is not too old any more is told of again if it is once more
-        assert_eq!(keeper.due(&[], cuts, true), []);
+        assert_eq!(keeper.due(&[], cutoffs, true), []);
         keeper.look(reading(4));
-        assert_eq!(keeper.due(&old, cuts, true), []);
+        assert_eq!(keeper.due(&old, cutoffs, true), []);
     }
 
     #[test]
     fn after_a_jump_everything_is_told_of_again() {
         let mut keeper = Housekeeper::new(reading(0));
-        let (old, cuts) =
-            ([Leaf::of(Parent::Requests, at("2026-03-01"))], Cuts::at(at("2026-11-28"), None, &settings()));
+        let (old, cutoffs) =
+            ([Partition::of(Parent::Requests, at("2026-03-01"))], Cutoffs::at(at("2026-11-28"), None, &settings()));
         keeper.look(reading(1));
-        assert_eq!(keeper.due(&old, cuts, false), []);
+        assert_eq!(keeper.due(&old, cutoffs, false), []);
         keeper.look(Reading { running: reading(2).running, ..reading(20) });
-        assert_eq!(keeper.due(&old, cuts, false), []);
+        assert_eq!(keeper.due(&old, cutoffs, false), []);
     }
 
     #[test]
     fn the_newest_rows_stay_however_old_they_are() {
-        let cuts = |newest| Cuts::at(at("2028-11-28"), newest, &settings());
-        let november = Leaf::of(Parent::Requests, at("2026-11-28"));
-        assert!(cuts(None).has(november));
-        let newest = cuts(Some(at("2026-11-28 12:00")));
-        assert!(!newest.has(november) && newest.has(Leaf::of(Parent::Requests, at("2026-10-31"))));
-        let day = Leaf::of(Parent::Bodies, at("2026-11-28"));
-        assert!(!newest.has(day) && newest.has(Leaf::of(Parent::Bodies, at("2026-11-27"))));
+        let cutoffs = |newest| Cutoffs::at(at("2028-11-28"), newest, &settings());
+        let november = Partition::of(Parent::Requests, at("2026-11-28"));
+        assert!(cutoffs(None).has(november));
+        let newest = cutoffs(Some(at("2026-11-28 12:00")));
+        assert!(!newest.has(november) && newest.has(Partition::of(Parent::Requests, at("2026-10-31"))));
+        let day = Partition::of(Parent::Bodies, at("2026-11-28"));
+        assert!(!newest.has(day) && newest.has(Partition::of(Parent::Bodies, at("2026-11-27"))));
     }
 }

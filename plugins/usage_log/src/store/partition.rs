@@ -1,4 +1,4 @@
-//! A span of time in which rows of a table stay and go together: a month of requests, a day of bodies. On Postgres a leaf of
+//! A span of time in which rows of a table stay and go together: a month of requests, a day of bodies. On Postgres a partition of
 //! a partitioned table, for the two that are.
 
 use crate::Timestamp;
@@ -18,9 +18,9 @@ pub(super) enum Parent {
     Batches,
 }
 
-/// One of its leaves.
+/// One of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Leaf {
+pub(super) struct Partition {
     pub(super) parent: Parent,
     first: Date,
 }
@@ -61,14 +61,14 @@ impl Parent {
     }
 }
 
-impl Leaf {
-    /// The leaf that holds a moment.
+impl Partition {
+    /// The partition that holds a moment.
     pub(super) fn of(parent: Parent, time: Timestamp) -> Self {
         let day = Date::of(time);
         Self { parent, first: if parent.is_by_month() { day.month_start() } else { day } }
     }
 
-    /// The leaf that has this name.
+    /// The partition that has this name.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let parent = *Parent::ALL.iter().find(|parent| {
             name.strip_prefix(parent.name()).is_some_and(|rest| rest.starts_with('_') && !rest.starts_with("_bodies"))
@@ -77,8 +77,8 @@ impl Leaf {
         let year = numbers.next()?.ok()?.into();
         let month = u8::try_from(numbers.next()?.ok()?).ok()?;
         let day = if parent.is_by_month() { 1 } else { u8::try_from(numbers.next()?.ok()?).ok()? };
-        let leaf = Self { parent, first: Date::new(year, month, day)? };
-        (leaf.name() == name).then_some(leaf)
+        let partition = Self { parent, first: Date::new(year, month, day)? };
+        (partition.name() == name).then_some(partition)
     }
 
     /// The one after it.
@@ -115,19 +115,19 @@ mod tests {
             let parts: Vec<i32> = text.split('-').map(|part| part.parse().unwrap_or(0)).collect();
             Date { year: parts[0], month: parts[1] as u8, day: parts[2] as u8 }.start()
         };
-        let december = Leaf::of(Parent::Requests, Timestamp::from_micros(at("2026-01-01").micros() - 1));
+        let december = Partition::of(Parent::Requests, Timestamp::from_micros(at("2026-01-01").micros() - 1));
         assert_eq!(december.name(), "api_requests_2025_12");
         assert_eq!(december.end(), at("2026-01-01"));
         assert_eq!(december.next().name(), "api_requests_2026_01");
-        let day = Leaf::of(Parent::Bodies, at("2024-02-29"));
+        let day = Partition::of(Parent::Bodies, at("2024-02-29"));
         assert_eq!((day.name().as_str(), day.end()), ("api_request_bodies_2024_02_29", at("2024-03-01")));
-        let chunks = Leaf::of(Parent::Chunks, at("2024-02-29"));
+        let chunks = Partition::of(Parent::Chunks, at("2024-02-29"));
         assert_eq!((chunks.name().as_str(), chunks.end()), ("streaming_chunks_2024_02_29", at("2024-03-01")));
-        for leaf in [december, day, day.next(), chunks] {
-            assert_eq!(Leaf::parse(&leaf.name()), Some(leaf));
+        for partition in [december, day, day.next(), chunks] {
+            assert_eq!(Partition::parse(&partition.name()), Some(partition));
         }
         for name in ["api_requests", "api_requests_2026_13", "api_requests_2026_1", "api_requests_old", "x_2026_01"] {
-            assert_eq!(Leaf::parse(name), None, "{name}");
+            assert_eq!(Partition::parse(name), None, "{name}");
         }
     }
 }

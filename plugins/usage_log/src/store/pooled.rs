@@ -10,12 +10,12 @@ use sqlx::{Database, Pool};
 use super::StoreError;
 
 /// A connection in use.
-pub(super) struct Held<D: Database> {
+pub(super) struct PooledConnection<D: Database> {
     connection: PoolConnection<D>,
     well: bool,
 }
 
-impl<D: Database> Held<D> {
+impl<D: Database> PooledConnection<D> {
     /// A connection of the pool, or a new one, within the pool's own time.
     pub(super) async fn acquire(pool: &Pool<D>, within: Duration) -> Result<Self, StoreError> {
         match pool.acquire().await {
@@ -32,7 +32,7 @@ impl<D: Database> Held<D> {
     }
 }
 
-impl<D: Database> Deref for Held<D> {
+impl<D: Database> Deref for PooledConnection<D> {
     type Target = D::Connection;
 
     fn deref(&self) -> &D::Connection {
@@ -40,13 +40,13 @@ impl<D: Database> Deref for Held<D> {
     }
 }
 
-impl<D: Database> DerefMut for Held<D> {
+impl<D: Database> DerefMut for PooledConnection<D> {
     fn deref_mut(&mut self) -> &mut D::Connection {
         &mut self.connection
     }
 }
 
-impl<D: Database> Drop for Held<D> {
+impl<D: Database> Drop for PooledConnection<D> {
     fn drop(&mut self) {
         if !self.well {
             self.connection.close_on_drop();

@@ -1,7 +1,7 @@
 //! The ledger in Postgres: connections, batches, conversations. What falls due with time is in `chores`.
 
-mod chores;
 mod copy;
+mod maintenance;
 pub(crate) mod open;
 mod retention;
 mod schema;
@@ -17,27 +17,27 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::engine::Engine;
-use super::held::Held;
-use super::leaf::{Leaf, Parent};
-use super::watch::Watch;
+use super::partition::{Parent, Partition};
+use super::pooled::PooledConnection;
+use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written, migration};
 use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
 use crate::{Record, StoreSettings, Timestamp, Turn};
 
 /// How long a statement may take: a little longer than the server gives it.
 const LIMIT: Duration = Duration::from_secs(35);
-/// How an error ends that may say that no leaf takes a row; a constraint of an operator's own says the same.
-const NO_LEAF: &str = "(23514)";
-/// How far back a conversation is looked for: nobody takes one up after so long, and no older leaf is searched.
+/// How an error ends that may say that no partition takes a row; a constraint of an operator's own says the same.
+const NO_PARTITION: &str = "(23514)";
+/// How far back a conversation is looked for: nobody takes one up after so long, and no older partition is searched.
 const CONVERSATION_DAYS: i32 = 31;
 
 /// A Postgres database.
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: PgPool,
-    watch: Watch,
+    watch: QueryTimer,
     settings: StoreSettings,
-    leaves: HashSet<Leaf>,
+    partitions: HashSet<Partition>,
     /// Its schema is a later build's.
     is_newer: bool,
 }
@@ -48,16 +48,16 @@ impl Engine for Postgres {
         let mut held = self.acquire().await?;
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release();
-        self.leaves.clear();
-        self.make_leaves(Timestamp::from(std::time::SystemTime::now())).await
+        self.partitions.clear();
+        self.make_partitions(Timestamp::from(std::time::SystemTime::now())).await
     }
 
     async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
         let batch = Batch::of(records);
         match self.write_batch(&batch).await {
-            Err(StoreError::Rejected(why)) if why.ends_with(NO_LEAF) => {
+            Err(StoreError::Rejected(why)) if why.ends_with(NO_PARTITION) => {
                 // somebody may have taken it away since it was last seen
-                self.leaves.clear();
+                self.partitions.clear();
                 self.write_batch(&batch).await
             }
             written => written,
@@ -114,9 +114,9 @@ impl Engine for Postgres {
             return Ok(());
         }
         let mut held = self.acquire().await?;
-        self.watch.metrics.set_total_time(chores::statement_time(&mut held, &self.watch).await?);
+        self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
         retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
-        chores::analyze(&mut held, &self.watch).await?;
+        maintenance::analyze(&mut held, &self.watch).await?;
         held.release();
         Ok(())
     }
@@ -127,9 +127,9 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
-    pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+    pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
         let pool = open::pool(url, &settings.pool)?;
-        let store = Self { pool, watch, settings: settings.clone(), leaves: HashSet::new(), is_newer: false };
+        let store = Self { pool, watch, settings: settings.clone(), partitions: HashSet::new(), is_newer: false };
         let mut held = match store.acquire().await {
             Ok(held) => held,
             // the pool tries again and again, and then says only that
@@ -207,28 +207,28 @@ impl Postgres {
         self.run(connection, &insert).await
     }
 
-    /// Makes the leaves that a batch needs.
+    /// Makes the partitions that a batch needs.
     async fn make_for(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let mut needed: BTreeSet<Leaf> = batch.times().map(|time| Leaf::of(Parent::Requests, time)).collect();
-        needed.extend(batch.bodies.iter().map(|row| Leaf::of(Parent::Bodies, row.created_at)));
+        let mut needed: BTreeSet<Partition> = batch.times().map(|time| Partition::of(Parent::Requests, time)).collect();
+        needed.extend(batch.bodies.iter().map(|row| Partition::of(Parent::Bodies, row.created_at)));
         self.make(needed).await
     }
 
-    /// Makes the leaves of this month and of the next two.
-    async fn make_leaves(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let this = Leaf::of(Parent::Requests, now);
+    /// Makes the partitions of this month and of the next two.
+    async fn make_partitions(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let this = Partition::of(Parent::Requests, now);
         self.make([this, this.next(), this.next().next()].into()).await
     }
 
-    async fn make(&mut self, mut needed: BTreeSet<Leaf>) -> Result<(), StoreError> {
-        needed.retain(|leaf| !self.leaves.contains(leaf));
+    async fn make(&mut self, mut needed: BTreeSet<Partition>) -> Result<(), StoreError> {
+        needed.retain(|partition| !self.partitions.contains(partition));
         if needed.is_empty() {
             return Ok(());
         }
         let mut held = self.acquire().await?;
-        for leaf in needed {
-            schema::make_leaf(&mut held, leaf, &self.watch).await?;
-            self.leaves.insert(leaf);
+        for partition in needed {
+            schema::make_partition(&mut held, partition, &self.watch).await?;
+            self.partitions.insert(partition);
         }
         held.release();
         Ok(())
@@ -238,19 +238,19 @@ impl Postgres {
         run(&self.watch, connection, statement).await
     }
 
-    async fn acquire(&self) -> Result<Held<sqlx::Postgres>, StoreError> {
-        Held::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+    async fn acquire(&self) -> Result<PooledConnection<sqlx::Postgres>, StoreError> {
+        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
     }
 }
 
 /// Runs statements that return no rows.
-async fn run(watch: &Watch, connection: &mut PgConnection, statement: &str) -> Result<u64, StoreError> {
+async fn run(watch: &QueryTimer, connection: &mut PgConnection, statement: &str) -> Result<u64, StoreError> {
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
 }
 
 /// Runs statements that take as long as they take, where the server lets them.
-async fn patiently(watch: &Watch, connection: &mut PgConnection, statement: &str) -> Result<(), StoreError> {
+async fn patiently(watch: &QueryTimer, connection: &mut PgConnection, statement: &str) -> Result<(), StoreError> {
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.patient(statement, async { work.await.map(drop) }).await
 }

@@ -69,19 +69,19 @@ impl Collector for StoreMetrics {
 }
 
 /// The longest that anything may take that takes as long as it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(4 * 3600);
+pub(crate) const PATIENT_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// What is written of slow statements.
 static SLOW: LogLimit<String> = LogLimit::new();
 
 /// Runs statements against the clock.
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
+pub(super) struct QueryTimer {
     pub(super) slow: Duration,
     pub(super) metrics: StoreMetrics,
 }
 
-impl Watch {
+impl QueryTimer {
     /// A statement's result; after `limit` it is given up.
     pub(super) async fn statement<T>(
         &self,
@@ -111,6 +111,6 @@ impl Watch {
         statement: &str,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
-        self.statement(statement, PATIENCE, work).await
+        self.statement(statement, PATIENT_TIMEOUT, work).await
     }
 }

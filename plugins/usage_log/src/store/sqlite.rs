@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::engine::Engine;
-use super::held::Held;
-use super::watch::Watch;
+use super::pooled::PooledConnection;
+use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written, migration};
 use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS};
 use crate::{Record, StoreSettings, Turn};
@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(35);
 #[derive(Debug)]
 pub(super) struct Sqlite {
     pool: SqlitePool,
-    watch: Watch,
+    watch: QueryTimer,
     settings: StoreSettings,
     /// Its schema is a later build's.
     is_newer: bool,
@@ -89,7 +89,7 @@ impl Engine for Sqlite {
 }
 
 impl Sqlite {
-    pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: Watch) -> Result<Self, StoreError> {
+    pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
         let pool = open::to_write(path, &settings.pool);
         let store = Self { pool, watch, settings: settings.clone(), is_newer: false };
         store.acquire().await?.release();
@@ -116,19 +116,19 @@ impl Sqlite {
         run(&self.watch, connection, statement).await
     }
 
-    async fn acquire(&self) -> Result<Held<sqlx::Sqlite>, StoreError> {
-        Held::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+    async fn acquire(&self) -> Result<PooledConnection<sqlx::Sqlite>, StoreError> {
+        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
     }
 }
 
 /// Runs statements that return no rows.
-async fn run(watch: &Watch, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {
+async fn run(watch: &QueryTimer, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.statement(statement, LIMIT, async { Ok(work.await?.rows_affected()) }).await
 }
 
 /// The same for those that take as long as they take.
-async fn patiently(watch: &Watch, connection: &mut SqliteConnection, statement: &str) -> Result<(), StoreError> {
+async fn patiently(watch: &QueryTimer, connection: &mut SqliteConnection, statement: &str) -> Result<(), StoreError> {
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.patient(statement, async { work.await.map(drop) }).await
 }

@@ -4,7 +4,8 @@ use super::*;
 use crate::{Billed, Cost, Piece, Timestamp, Tokens, UsageSource};
 
 /// What the first release wrote: five records, of which it had read one.
-const SEGMENT_1: &[u8] = include_bytes!("../../../../../tests/suite/ledger/released/journal_1/0000000000000001.journal");
+const SEGMENT_1: &[u8] =
+    include_bytes!("../../../../../tests/suite/ledger/released/journal_1/0000000000000001.journal");
 const POSITION: &[u8] = include_bytes!("../../../../../tests/suite/ledger/released/journal_1/position");
 
 fn segment(folder: &Folder, number: u64) -> PathBuf {

@@ -5,10 +5,10 @@ use sqlx::postgres::PgConnection;
 
 use super::{LIMIT, patiently, run, transaction};
 use crate::store::StoreError;
-use crate::store::watch::Watch;
+use crate::store::query_timer::QueryTimer;
 
-/// Autovacuum looks at leaves only; what the planner knows of the whole table is refreshed here, once a day.
-pub(super) async fn analyze(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
+/// Autovacuum looks at partitions only; what the planner knows of the whole table is refreshed here, once a day.
+pub(super) async fn analyze(connection: &mut PgConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     const CLAIM: &str = "INSERT INTO ledger_tasks (task, done_at) VALUES ('analyze', now())
         ON CONFLICT (task) DO UPDATE SET done_at = now() WHERE ledger_tasks.done_at < now() - interval '1 day'";
     if run(watch, connection, &transaction::alone(CLAIM)).await? > 0 {
@@ -19,7 +19,10 @@ pub(super) async fn analyze(connection: &mut PgConnection, watch: &Watch) -> Res
 
 /// What all statements of this database took so far, in milliseconds; none where the server does not count, or the role
 /// may not know.
-pub(super) async fn statement_time(connection: &mut PgConnection, watch: &Watch) -> Result<Option<f64>, StoreError> {
+pub(super) async fn statement_time(
+    connection: &mut PgConnection,
+    watch: &QueryTimer,
+) -> Result<Option<f64>, StoreError> {
     // the settings of the extension are there only where the server has loaded it
     const IS_THERE: &str = "SELECT current_setting('pg_stat_statements.max', true) IS NOT NULL
         AND coalesce(has_table_privilege(to_regclass('pg_stat_statements'), 'SELECT'), false)";

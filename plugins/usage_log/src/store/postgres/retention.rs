@@ -1,4 +1,4 @@
-//! Old leaves go: cut off, then written to the archive, then dropped; of tables without leaves, old rows do. Whatever stops it
+//! Old partitions go: cut off, then written to the archive, then dropped; of tables without partitions, old rows do. Whatever stops it
 //! midway, the next turn takes it up, and nothing goes before its archive is on the disk.
 
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use super::schema::{add_columns, begin_with_lock, is_attached, lock};
 use super::{LIMIT, copy, patiently, run, transaction};
 use crate::store::archive::Archive;
 use crate::store::clock::Evidence;
-use crate::store::cuts::Cuts;
+use crate::store::cutoffs::Cutoffs;
 use crate::store::housekeeper::{Housekeeper, MOST};
-use crate::store::leaf::{Leaf, Parent};
-use crate::store::watch::Watch;
+use crate::store::partition::{Parent, Partition};
+use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
 use crate::{Retention, StoreSettings, Timestamp};
 
@@ -29,7 +29,7 @@ pub(super) async fn keep(
     connection: &mut PgConnection,
     keeper: &mut Housekeeper,
     settings: &StoreSettings,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
     const NOW: &str = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
     keeper.begin(settings);
@@ -39,45 +39,51 @@ pub(super) async fn keep(
     let clock = time(connection, NOW, watch).await?;
     let newest = newest(connection, "<", keeper.since(), watch).await?;
     let Some(time) = keeper.time(Evidence { clock, newest }) else { return Ok(()) };
-    let cuts = Cuts::at(time, self::newest(connection, "<=", time, watch).await?, settings);
+    let cutoffs = Cutoffs::at(time, self::newest(connection, "<=", time, watch).await?, settings);
     let mut old = Vec::new();
     for parent in [Parent::Requests, Parent::Bodies] {
-        if cuts.of(parent).is_some() {
+        if cutoffs.of(parent).is_some() {
             finish_detaching(connection, parent, watch).await?;
-            let leaves = leaves(connection, parent, watch).await?;
-            old.extend(leaves.into_iter().filter(|leaf| cuts.has(*leaf)).take(MOST));
+            let partitions = partitions(connection, parent, watch).await?;
+            old.extend(partitions.into_iter().filter(|partition| cutoffs.has(*partition)).take(MOST));
         }
     }
     for parent in [Parent::Chunks, Parent::Batches] {
         let (mut from, before) = (None, old.len());
-        while let Some(leaf) = first(connection, parent, from, watch).await?.filter(|leaf| cuts.has(*leaf)) {
-            from = Some(leaf.end());
-            old.push(leaf);
+        while let Some(partition) =
+            first(connection, parent, from, watch).await?.filter(|partition| cutoffs.has(*partition))
+        {
+            from = Some(partition.end());
+            old.push(partition);
             if old.len() - before >= MOST {
                 break;
             }
         }
     }
-    for leaf in keeper.due(&old, cuts, settings.archive.is_some()) {
-        match leaf.parent {
+    for partition in keeper.due(&old, cutoffs, settings.archive.is_some()) {
+        match partition.parent {
             Parent::Requests | Parent::Bodies => {
                 // one that an earlier turn could not end comes before one that late rows have made since
-                finish(connection, leaf, settings, watch).await?;
-                cut_off(connection, leaf, watch).await?;
-                finish(connection, leaf, settings, watch).await?;
+                finish(connection, partition, settings, watch).await?;
+                cut_off(connection, partition, watch).await?;
+                finish(connection, partition, settings, watch).await?;
             }
-            Parent::Chunks | Parent::Batches => delete(connection, leaf, settings, watch).await?,
+            Parent::Chunks | Parent::Batches => delete(connection, partition, settings, watch).await?,
         }
     }
     Ok(())
 }
 
-/// The leaves of a table, whether they are still a part of it, were cut off and no more, or are on their way out.
-async fn leaves(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<BTreeSet<Leaf>, StoreError> {
+/// The partitions of a table, whether they are still a part of it, were cut off and no more, or are on their way out.
+async fn partitions(
+    connection: &mut PgConnection,
+    parent: Parent,
+    watch: &QueryTimer,
+) -> Result<BTreeSet<Partition>, StoreError> {
     let mut names = tables(connection, parent.name(), watch).await?;
     names.extend(tables(connection, &format!("{RETIRED}{}", parent.name()), watch).await?);
-    let leaves = names.iter().filter_map(|name| Leaf::parse(name.strip_prefix(RETIRED).unwrap_or(name)));
-    Ok(leaves.filter(|leaf| leaf.parent == parent).collect())
+    let partitions = names.iter().filter_map(|name| Partition::parse(name.strip_prefix(RETIRED).unwrap_or(name)));
+    Ok(partitions.filter(|partition| partition.parent == parent).collect())
 }
 
 /// The newest row of before a moment, or up to it.
@@ -85,7 +91,7 @@ async fn newest(
     connection: &mut PgConnection,
     before: &str,
     moment: Timestamp,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<Option<Timestamp>, StoreError> {
     let moment = calendar::text(moment);
     let newest = format!("SELECT max(created_at) FROM api_requests WHERE created_at {before} '{moment}+00'");
@@ -97,11 +103,11 @@ async fn first(
     connection: &mut PgConnection,
     parent: Parent,
     from: Option<Timestamp>,
-    watch: &Watch,
-) -> Result<Option<Leaf>, StoreError> {
+    watch: &QueryTimer,
+) -> Result<Option<Partition>, StoreError> {
     let from = from.map(|from| format!(" WHERE created_at >= '{}+00'", calendar::text(from))).unwrap_or_default();
     let first = format!("SELECT min(created_at) FROM {}{from}", parent.name());
-    Ok(time(connection, &in_utc(&first), watch).await?.map(|time| Leaf::of(parent, time)))
+    Ok(time(connection, &in_utc(&first), watch).await?.map(|time| Partition::of(parent, time)))
 }
 
 /// A query for a moment, as one for what a clock in UTC shows.
@@ -110,14 +116,14 @@ fn in_utc(query: &str) -> String {
 }
 
 /// The moment that a query finds.
-async fn time(connection: &mut PgConnection, query: &str, watch: &Watch) -> Result<Option<Timestamp>, StoreError> {
+async fn time(connection: &mut PgConnection, query: &str, watch: &QueryTimer) -> Result<Option<Timestamp>, StoreError> {
     let read = sqlx::raw_sql(AssertSqlSafe(transaction::alone(query))).fetch_one(connection);
     let time = watch.statement(query, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
     Ok(time.and_then(|text| calendar::parse(&text)))
 }
 
 /// The plain tables whose names begin so.
-async fn tables(connection: &mut PgConnection, prefix: &str, watch: &Watch) -> Result<Vec<String>, StoreError> {
+async fn tables(connection: &mut PgConnection, prefix: &str, watch: &QueryTimer) -> Result<Vec<String>, StoreError> {
     let query = format!(
         "SELECT relname::text FROM pg_class
          WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname::text, '{prefix}')"
@@ -128,52 +134,52 @@ async fn tables(connection: &mut PgConnection, prefix: &str, watch: &Watch) -> R
 }
 
 /// Ends a DETACH that somebody did not live to end; until then nothing else can be cut off.
-async fn finish_detaching(connection: &mut PgConnection, parent: Parent, watch: &Watch) -> Result<(), StoreError> {
+async fn finish_detaching(connection: &mut PgConnection, parent: Parent, watch: &QueryTimer) -> Result<(), StoreError> {
     let query = format!(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('{}') AND inhdetachpending",
         parent.name()
     );
     let pending = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_optional(&mut *connection);
     if let Some(row) = watch.statement(&query, LIMIT, pending).await? {
-        let leaf: String = row.try_get(0).map_err(|error| StoreError::of(&error))?;
-        let finalize = format!("ALTER TABLE {} DETACH PARTITION {leaf} FINALIZE", parent.name());
+        let partition: String = row.try_get(0).map_err(|error| StoreError::of(&error))?;
+        let finalize = format!("ALTER TABLE {} DETACH PARTITION {partition} FINALIZE", parent.name());
         patiently(watch, connection, &finalize).await?;
     }
     Ok(())
 }
 
-/// Cuts a leaf off, in a way that no writer waits for, and gives it the name of what is on its way out.
-async fn cut_off(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<(), StoreError> {
-    let (parent, name) = (leaf.parent.name(), leaf.name());
-    if is_attached(connection, leaf, watch).await? {
+/// Cutoffs a partition off, in a way that no writer waits for, and gives it the name of what is on its way out.
+async fn cut_off(connection: &mut PgConnection, partition: Partition, watch: &QueryTimer) -> Result<(), StoreError> {
+    let (parent, name) = (partition.parent.name(), partition.name());
+    if is_attached(connection, partition, watch).await? {
         let detach = format!("ALTER TABLE {parent} DETACH PARTITION {name} CONCURRENTLY");
         patiently(watch, connection, &detach).await?;
     }
     // a late row may have taken it back meanwhile
     begin_with_lock(connection, watch).await?;
-    if !is_attached(connection, leaf, watch).await? {
+    if !is_attached(connection, partition, watch).await? {
         run(watch, connection, &format!("ALTER TABLE IF EXISTS {name} RENAME TO {RETIRED}{name}")).await?;
     }
     run(watch, connection, "COMMIT").await?;
     Ok(())
 }
 
-/// Archives and drops a leaf that is cut off. Of many gateways, one does.
+/// Archives and drops a partition that is cut off. Of many gateways, one does.
 async fn finish(
     connection: &mut PgConnection,
-    leaf: Leaf,
+    partition: Partition,
     settings: &StoreSettings,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
-    let table = format!("{RETIRED}{}", leaf.name());
+    let table = format!("{RETIRED}{}", partition.name());
     run(watch, connection, &transaction::begin_patiently()).await?;
     if is_mine(connection, watch).await? && tables(connection, &table, watch).await?.contains(&table) {
         if let Some(folder) = &settings.archive {
-            add_columns(connection, &table, leaf.parent.name(), watch).await?;
-            archive(connection, folder, leaf, &table, watch).await?;
+            add_columns(connection, &table, partition.parent.name(), watch).await?;
+            archive(connection, folder, partition, &table, watch).await?;
         }
         run(watch, connection, &lock()).await?;
-        if leaf.parent == Parent::Requests {
+        if partition.parent == Parent::Requests {
             let numbers = format!(
                 "INSERT INTO ledger_retired (instance, sequence) SELECT instance, max(sequence) FROM {table} GROUP BY instance
                  ON CONFLICT (instance) DO UPDATE SET sequence = greatest(ledger_retired.sequence, excluded.sequence)"
@@ -181,14 +187,14 @@ async fn finish(
             patiently(watch, connection, &numbers).await?;
         }
         run(watch, connection, &format!("DROP TABLE {table}")).await?;
-        log::info!(table = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
+        log::info!(table = partition.name().as_str(); "the ledger dropped what is older than it keeps");
     }
     run(watch, connection, "COMMIT").await?;
     Ok(())
 }
 
 /// Takes the right to archive and drop until the end of the transaction, unless another gateway has it.
-async fn is_mine(connection: &mut PgConnection, watch: &Watch) -> Result<bool, StoreError> {
+async fn is_mine(connection: &mut PgConnection, watch: &QueryTimer) -> Result<bool, StoreError> {
     let query = format!("SELECT pg_try_advisory_xact_lock({LOCK})");
     let locked = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_one(connection);
     watch.statement(&query, LIMIT, async { locked.await?.try_get::<bool, _>(0) }).await
@@ -198,12 +204,12 @@ async fn is_mine(connection: &mut PgConnection, watch: &Watch) -> Result<bool, S
 async fn archive(
     connection: &mut PgConnection,
     folder: &Path,
-    leaf: Leaf,
+    partition: Partition,
     rows: &str,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
-    let archive = Archive::begin(folder, &leaf.name())?;
-    let (names, key) = (leaf.parent.columns(copy::name), leaf.parent.key());
+    let archive = Archive::begin(folder, &partition.name())?;
+    let (names, key) = (partition.parent.columns(copy::name), partition.parent.key());
     let statement =
         format!("COPY (SELECT {names} FROM {rows} ORDER BY created_at, {key}) TO STDOUT (FORMAT csv, HEADER true)");
     let copied = async {
@@ -220,24 +226,24 @@ async fn archive(
     archive.finish(counted.cast_unsigned()).await.map(drop)
 }
 
-/// Archives and deletes a span of a table that has no leaves. What goes to the archive and what is deleted is seen at one moment:
+/// Archives and deletes a span of a table that has no partitions. What goes to the archive and what is deleted is seen at one moment:
 /// a row that comes later stays for the next turn.
 async fn delete(
     connection: &mut PgConnection,
-    leaf: Leaf,
+    partition: Partition,
     settings: &StoreSettings,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
-    let (start, end) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
-    let rows = format!("{} WHERE created_at >= '{start}+00' AND created_at < '{end}+00'", leaf.parent.name());
+    let (start, end) = (calendar::text(partition.start()), calendar::text(partition.end()));
+    let rows = format!("{} WHERE created_at >= '{start}+00' AND created_at < '{end}+00'", partition.parent.name());
     // while the archive is read back, the transaction is idle
     run(watch, connection, &transaction::begin_at_one_moment()).await?;
     if is_mine(connection, watch).await? {
         if let Some(folder) = &settings.archive {
-            archive(connection, folder, leaf, &rows, watch).await?;
+            archive(connection, folder, partition, &rows, watch).await?;
         }
         patiently(watch, connection, &format!("DELETE FROM {rows}")).await?;
-        log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
+        log::info!(rows = partition.name().as_str(); "the ledger dropped what is older than it keeps");
     }
     run(watch, connection, "COMMIT").await?;
     Ok(())

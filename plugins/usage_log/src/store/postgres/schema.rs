@@ -1,13 +1,13 @@
-//! The schema: its version, and the leaves of its partitioned tables. Of many gateways that begin at once, one changes it.
+//! The schema: its version, and the partitions of its partitioned tables. Of many gateways that begin at once, one changes it.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{LIMIT, patiently, run, transaction};
 use crate::Migrate;
-use crate::store::leaf::Leaf;
 use crate::store::migration::{POSTGRES, Schema, Standing};
-use crate::store::watch::Watch;
+use crate::store::partition::Partition;
+use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
 
 /// Whoever holds it changes the schema: `tollgate` in ASCII.
@@ -17,7 +17,7 @@ const LOCK: i64 = 0x746f_6c6c_6761_7465;
 pub(super) async fn migrate(
     connection: &mut PgConnection,
     migrate: Migrate,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<bool, StoreError> {
     if migrate == Migrate::Off {
         return Ok(false);
@@ -61,7 +61,7 @@ pub(super) async fn migrate(
 
 /// Sees that the database holds every text as it is written. One of another encoding has no place for most of them, and one of none
 /// (`SQL_ASCII`) gives them back as whatever its reader believes.
-pub(super) async fn check_encoding(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
+pub(super) async fn check_encoding(connection: &mut PgConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     const QUERY: &str = "SHOW server_encoding";
     let read = sqlx::raw_sql(QUERY).fetch_one(connection);
     let encoding = watch.statement(QUERY, LIMIT, async { read.await?.try_get::<String, _>(0) }).await?;
@@ -72,7 +72,7 @@ pub(super) async fn check_encoding(connection: &mut PgConnection, watch: &Watch)
     Err(StoreError::Unavailable(format!("the database's encoding is {encoding}, {why}")))
 }
 
-async fn read(connection: &mut PgConnection, watch: &Watch) -> Result<Schema, StoreError> {
+async fn read(connection: &mut PgConnection, watch: &QueryTimer) -> Result<Schema, StoreError> {
     // asked of the catalog's own tables: behind a lock that somebody else held, to_regclass() may still say what was true before
     const COLUMNS: &str = "SELECT count(*) FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relname = 'ledger_schema' AND pg_table_is_visible(pg_class.oid)
@@ -93,15 +93,19 @@ async fn read(connection: &mut PgConnection, watch: &Watch) -> Result<Schema, St
     watch.statement(SCHEMA, LIMIT, read).await
 }
 
-/// Makes a leaf where there is none.
-pub(super) async fn make_leaf(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<(), StoreError> {
-    if is_attached(connection, leaf, watch).await? {
+/// Makes a partition where there is none.
+pub(super) async fn make_partition(
+    connection: &mut PgConnection,
+    partition: Partition,
+    watch: &QueryTimer,
+) -> Result<(), StoreError> {
+    if is_attached(connection, partition, watch).await? {
         return Ok(());
     }
     begin_with_lock(connection, watch).await?;
-    if !is_attached(connection, leaf, watch).await? {
-        add_columns(connection, &leaf.name(), leaf.parent.name(), watch).await?;
-        run(watch, connection, &making(leaf)).await?;
+    if !is_attached(connection, partition, watch).await? {
+        add_columns(connection, &partition.name(), partition.parent.name(), watch).await?;
+        run(watch, connection, &making(partition)).await?;
     }
     run(watch, connection, "COMMIT").await?;
     Ok(())
@@ -113,7 +117,7 @@ pub(super) async fn add_columns(
     connection: &mut PgConnection,
     table: &str,
     parent: &str,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
     let query = format!(
         "SELECT string_agg(format('ADD COLUMN %I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
@@ -130,35 +134,39 @@ pub(super) async fn add_columns(
     Ok(())
 }
 
-/// The statements that make a leaf. It is attached rather than made in its place: that takes no lock that writers wait for.
+/// The statements that make a partition. It is attached rather than made in its place: that takes no lock that writers wait for.
 /// A table of its name that stands alone, as one cut off by hand does, is taken back.
-fn making(leaf: Leaf) -> String {
-    let (name, parent) = (leaf.name(), leaf.parent.name());
-    let (from, to) = (calendar::text(leaf.start()), calendar::text(leaf.end()));
+fn making(partition: Partition) -> String {
+    let (name, parent) = (partition.name(), partition.parent.name());
+    let (from, to) = (calendar::text(partition.start()), calendar::text(partition.end()));
     format!(
         "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL) WITH (autovacuum_vacuum_scale_factor = 0.1);
          ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}+00') TO ('{to}+00')"
     )
 }
 
-/// Begins a transaction in which nobody else makes leaves or takes them away.
-pub(super) async fn begin_with_lock(connection: &mut PgConnection, watch: &Watch) -> Result<(), StoreError> {
+/// Begins a transaction in which nobody else makes partitions or takes them away.
+pub(super) async fn begin_with_lock(connection: &mut PgConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     run(watch, connection, &format!("{}; {}", transaction::begin(), lock())).await?;
     Ok(())
 }
 
-/// Waits for the right to make leaves and take them away, until the end of the transaction.
+/// Waits for the right to make partitions and take them away, until the end of the transaction.
 pub(super) fn lock() -> String {
     format!("SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({LOCK})")
 }
 
-/// Whether a leaf is a part of its table.
-pub(super) async fn is_attached(connection: &mut PgConnection, leaf: Leaf, watch: &Watch) -> Result<bool, StoreError> {
+/// Whether a partition is a part of its table.
+pub(super) async fn is_attached(
+    connection: &mut PgConnection,
+    partition: Partition,
+    watch: &QueryTimer,
+) -> Result<bool, StoreError> {
     let query = format!(
         "SELECT count(*) FROM pg_inherits
          WHERE inhrelid = to_regclass('{}') AND inhparent = to_regclass('{}') AND NOT inhdetachpending",
-        leaf.name(),
-        leaf.parent.name()
+        partition.name(),
+        partition.parent.name()
     );
     let found = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_one(connection);
     let row = watch.statement(&query, LIMIT, found).await?;

@@ -1,4 +1,4 @@
-//! Old rows go: a month of requests or a day of bodies at a time, written to the archive before they are deleted. What leaves is
+//! Old rows go: a month of requests or a day of bodies at a time, written to the archive before they are deleted. What partitions is
 //! marked first: a row that comes later, however old it is, stays for the next turn.
 
 use futures_util::TryStreamExt;
@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, Row as _, TypeInfo, ValueRef};
 use super::{LIMIT, patiently, run, write};
 use crate::store::archive::Archive;
 use crate::store::clock::Evidence;
-use crate::store::cuts::Cuts;
+use crate::store::cutoffs::Cutoffs;
 use crate::store::housekeeper::{Housekeeper, MOST};
-use crate::store::leaf::{Leaf, Parent};
-use crate::store::watch::Watch;
+use crate::store::partition::{Parent, Partition};
+use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar, csv};
 use crate::{Retention, StoreSettings, Timestamp};
 
@@ -23,7 +23,7 @@ pub(super) async fn keep(
     connection: &mut SqliteConnection,
     keeper: &mut Housekeeper,
     settings: &StoreSettings,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
     keeper.begin(settings);
     if settings.retention == Retention::default() {
@@ -32,20 +32,22 @@ pub(super) async fn keep(
     // its clock is this machine's, which is what is in question
     let newest = newest(connection, "<", keeper.since(), watch).await?;
     let Some(time) = keeper.time(Evidence { clock: None, newest }) else { return Ok(()) };
-    let cuts = Cuts::at(time, self::newest(connection, "<=", time, watch).await?, settings);
+    let cutoffs = Cutoffs::at(time, self::newest(connection, "<=", time, watch).await?, settings);
     let mut old = Vec::new();
     for parent in Parent::ALL {
         let (mut from, before) = (None, old.len());
-        while let Some(leaf) = first(connection, parent, from, watch).await?.filter(|leaf| cuts.has(*leaf)) {
-            from = Some(leaf.end());
-            old.push(leaf);
+        while let Some(partition) =
+            first(connection, parent, from, watch).await?.filter(|partition| cutoffs.has(*partition))
+        {
+            from = Some(partition.end());
+            old.push(partition);
             if old.len() - before >= MOST {
                 break;
             }
         }
     }
-    for leaf in keeper.due(&old, cuts, settings.archive.is_some()) {
-        retire(connection, leaf, settings, watch).await?;
+    for partition in keeper.due(&old, cutoffs, settings.archive.is_some()) {
+        retire(connection, partition, settings, watch).await?;
     }
     Ok(())
 }
@@ -55,7 +57,7 @@ async fn newest(
     connection: &mut SqliteConnection,
     before: &str,
     moment: Timestamp,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<Option<Timestamp>, StoreError> {
     let moment = calendar::text(moment);
     time(connection, format!("SELECT max(created_at) FROM api_requests WHERE created_at {before} '{moment}'"), watch)
@@ -67,17 +69,17 @@ async fn first(
     connection: &mut SqliteConnection,
     parent: Parent,
     from: Option<Timestamp>,
-    watch: &Watch,
-) -> Result<Option<Leaf>, StoreError> {
+    watch: &QueryTimer,
+) -> Result<Option<Partition>, StoreError> {
     let from = from.map(|from| format!(" WHERE created_at >= '{}'", calendar::text(from))).unwrap_or_default();
     let first = time(connection, format!("SELECT min(created_at) FROM {}{from}", parent.name()), watch).await?;
-    Ok(first.map(|time| Leaf::of(parent, time)))
+    Ok(first.map(|time| Partition::of(parent, time)))
 }
 
 async fn time(
     connection: &mut SqliteConnection,
     statement: String,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<Option<Timestamp>, StoreError> {
     let read = sqlx::query(AssertSqlSafe(statement.clone())).fetch_one(connection);
     let time = watch.statement(&statement, LIMIT, async { read.await?.try_get::<Option<String>, _>(0) }).await?;
@@ -86,21 +88,22 @@ async fn time(
 
 async fn retire(
     connection: &mut SqliteConnection,
-    leaf: Leaf,
+    partition: Partition,
     settings: &StoreSettings,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<(), StoreError> {
-    let (table, start, end) = (leaf.parent.name(), calendar::text(leaf.start()), calendar::text(leaf.end()));
+    let (table, start, end) =
+        (partition.parent.name(), calendar::text(partition.start()), calendar::text(partition.end()));
     let rows = format!("FROM {table} WHERE created_at >= '{start}' AND created_at < '{end}'");
     run(watch, connection, "CREATE TEMPORARY TABLE IF NOT EXISTS leaving (number INTEGER PRIMARY KEY)").await?;
-    // what leaves and what goes to the archive is seen at one moment, and no writer waits
+    // what partitions and what goes to the archive is seen at one moment, and no writer waits
     run(watch, connection, "DELETE FROM leaving; BEGIN").await?;
     patiently(watch, connection, &format!("INSERT INTO leaving SELECT rowid {rows}")).await?;
     let archived = match &settings.archive {
         Some(folder) => {
-            let (names, key) = (leaf.parent.columns(write::name), leaf.parent.key());
+            let (names, key) = (partition.parent.columns(write::name), partition.parent.key());
             let select = format!("SELECT {names} {rows} ORDER BY created_at, {key}");
-            let archive = Archive::begin(folder, &leaf.name())?;
+            let archive = Archive::begin(folder, &partition.name())?;
             let rows = watch.patient(&select, copy_out(connection, &select, &names, &archive)).await?;
             Some((archive, rows))
         }
@@ -110,7 +113,7 @@ async fn retire(
     if let Some((archive, rows)) = archived {
         archive.finish(rows).await?;
     }
-    if leaf.parent == Parent::Requests {
+    if partition.parent == Parent::Requests {
         let numbers = format!(
             "INSERT INTO ledger_retired (instance, sequence)
              SELECT instance, max(sequence) FROM {table} WHERE rowid IN (SELECT number FROM leaving) GROUP BY instance
@@ -119,7 +122,7 @@ async fn retire(
         run(watch, connection, &numbers).await?;
     }
     delete(connection, table, watch).await?;
-    log::info!(rows = leaf.name().as_str(); "the ledger dropped what is older than it keeps");
+    log::info!(rows = partition.name().as_str(); "the ledger dropped what is older than it keeps");
     Ok(())
 }
 
@@ -164,8 +167,8 @@ fn record(csv: &mut String, row: &SqliteRow) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Deletes what leaves, some at a time.
-async fn delete(connection: &mut SqliteConnection, table: &str, watch: &Watch) -> Result<(), StoreError> {
+/// Deletes what partitions, some at a time.
+async fn delete(connection: &mut SqliteConnection, table: &str, watch: &QueryTimer) -> Result<(), StoreError> {
     let first = format!("(SELECT number FROM leaving ORDER BY number LIMIT {AT_A_TIME})");
     let delete = format!("DELETE FROM {table} WHERE rowid IN {first}");
     // the number of a row that is gone may be given to another

@@ -7,13 +7,13 @@ use super::{LIMIT, patiently, run};
 use crate::Migrate;
 use crate::store::StoreError;
 use crate::store::migration::{Migration, SQLITE, Schema, Standing};
-use crate::store::watch::Watch;
+use crate::store::query_timer::QueryTimer;
 
 /// Brings the schema to this build's version, or sees that it is; whether it is a later build's.
 pub(super) async fn migrate(
     connection: &mut SqliteConnection,
     migrate: Migrate,
-    watch: &Watch,
+    watch: &QueryTimer,
 ) -> Result<bool, StoreError> {
     if migrate == Migrate::Off {
         return Ok(false);
@@ -38,7 +38,7 @@ pub(super) async fn migrate(
 }
 
 /// Takes steps.
-async fn take(connection: &mut SqliteConnection, steps: &[Migration], watch: &Watch) -> Result<(), StoreError> {
+async fn take(connection: &mut SqliteConnection, steps: &[Migration], watch: &QueryTimer) -> Result<(), StoreError> {
     for Migration { version, sql, readable_from } in steps {
         patiently(watch, connection, sql).await?;
         run(watch, connection, &format!("PRAGMA user_version = {version}")).await?;
@@ -51,7 +51,7 @@ async fn take(connection: &mut SqliteConnection, steps: &[Migration], watch: &Wa
     Ok(())
 }
 
-async fn read(connection: &mut SqliteConnection, watch: &Watch) -> Result<Schema, StoreError> {
+async fn read(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<Schema, StoreError> {
     const VERSION: &str = "PRAGMA user_version";
     const IS_THERE: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'ledger_schema'";
     const READABLE_FROM: &str = "SELECT readable_from FROM ledger_schema WHERE version = ?";

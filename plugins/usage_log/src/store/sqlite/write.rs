@@ -5,7 +5,7 @@ use sqlx::{Arguments, AssertSqlSafe};
 
 use super::LIMIT;
 use crate::columns::{Table, Value, sqlite_name};
-use crate::store::watch::Watch;
+use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
 
 /// Rows in a statement. `SQLite` takes 32,766 values.
@@ -18,7 +18,7 @@ pub(super) fn name(column: &str) -> String {
 
 /// Inserts rows, and tells how many changed anything.
 pub(super) async fn insert<R: Sync>(
-    watch: &Watch,
+    watch: &QueryTimer,
     connection: &mut SqliteConnection,
     table: &Table<R>,
     rows: &[&R],

@@ -1,0 +1,40 @@
+//! Writing a batch, with the records that the database refuses told apart from a database that takes none.
+
+use tokio::sync::watch;
+
+use super::config::{ShipperConfig, within};
+use super::isolate::{Isolated, SAMPLES, isolate, one_by_one};
+use super::{ShipError, WRITE};
+use crate::{Record, Store, Written};
+
+/// Writes records, and finds those that the database refuses while it takes others. Few records that are all refused say nothing of
+/// the schema: whether it takes others shows in one that it took before.
+pub(super) async fn written(
+    shipping: &mut watch::Receiver<ShipperConfig>,
+    store: &mut Store,
+    records: &[Record],
+    taken: Option<&Record>,
+    attempt: usize,
+) -> Result<Isolated, ShipError> {
+    let mut write = async |records: &[Record]| told(within(shipping, WRITE, store.write(records)).await);
+    let isolated = isolate(records, attempt, &mut write).await?;
+    let (Isolated::Refused(_), Some(taken)) = (&isolated, taken.filter(|_| records.len() <= SAMPLES)) else {
+        return Ok(isolated);
+    };
+    if told(within(shipping, WRITE, store.would_take(taken)).await)?.is_err() {
+        return Ok(isolated);
+    }
+    let write = async |records: &[Record]| told(within(shipping, WRITE, store.write(records)).await);
+    let (new, rejected) = one_by_one(records, 0..records.len(), write).await?;
+    let known = ((records.len() - rejected.len()) as u64).saturating_sub(new);
+    Ok(Isolated::Written(Written { new, known }, rejected))
+}
+
+/// What the database says for or against records, where it says anything.
+fn told<T>(answer: Result<T, ShipError>) -> Result<Result<T, String>, ShipError> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(ShipError("rejected", why)) => Ok(Err(why)),
+        Err(trouble) => Err(trouble),
+    }
+}
