@@ -19,9 +19,9 @@ pub type Word = Cow<'static, str>;
 /// One thing to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
-    /// A request. CapturedBodies once per [`Row::id`], at its highest [`Row::revision`]; never twice in one batch.
+    /// A request. Kept once per [`Row::id`], at its highest [`Row::revision`]; never twice in one batch.
     Request(Box<Row>),
-    /// A result of a batch. CapturedBodies once per [`BatchRow::batch`] and [`BatchRow::custom_id`], however often it is downloaded.
+    /// A result of a batch. Kept once per [`BatchRow::batch`] and [`BatchRow::custom_id`], however often it is downloaded.
     Batch(Box<BatchRow>),
 }
 

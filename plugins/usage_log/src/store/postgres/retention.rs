@@ -148,7 +148,7 @@ async fn finish_detaching(connection: &mut PgConnection, parent: Parent, watch: 
     Ok(())
 }
 
-/// Cutoffs a partition off, in a way that no writer waits for, and gives it the name of what is on its way out.
+/// Cuts a partition off, in a way that no writer waits for, and gives it the name of what is on its way out.
 async fn cut_off(connection: &mut PgConnection, partition: Partition, watch: &QueryTimer) -> Result<(), StoreError> {
     let (parent, name) = (partition.parent.name(), partition.name());
     if is_attached(connection, partition, watch).await? {
