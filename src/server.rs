@@ -1,5 +1,6 @@
-//! A configuration becomes a running gateway: its runtime, its listeners, its signals, its end.
+//! Runs a gateway from its configuration: start, reloads, signals, drain and end.
 
+mod admin_listener;
 mod listener;
 mod listeners;
 mod running;
@@ -9,8 +10,6 @@ mod source;
 mod start_error;
 mod successor;
 
-use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,13 +19,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::Count;
 use tokio::sync::mpsc;
 
-use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
-use crate::balance::ServerView;
+use crate::admin::{self, Readiness, ReloadRequest};
 use crate::config::Config;
-use crate::engine::{Lasting, Snapshot};
 use crate::logging;
 use crate::metrics::Metrics;
 
+use admin_listener::AdminSocket;
 use running::{Running, Stopped};
 use servers_known::{are_servers_known, set_ready_when_known};
 use signals::{Signals, Stop};
@@ -38,17 +36,16 @@ pub use start_error::StartError;
 const FIRST_LOOKUPS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the worker threads may take to end after their requests were cut.
 const WORKERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long plugins may take to finish what is under way, once every request had its end. Where requests were cut, nobody
-/// waits for that either.
-const FINISH: Duration = Duration::from_secs(10);
+/// How long plugins may take to finish their work after the last request. After a cut they get no time.
+const PLUGINS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a gateway until it is told to stop.
+/// Runs a gateway until a signal stops it.
 ///
-/// `started` is told the addresses once they accept: those of a gateway that takes over the admin listener of another one
-/// in two parts.
+/// Calls `started` with the addresses once they accept. A gateway that takes the admin address over from its predecessor
+/// calls it again with that address.
 ///
 /// # Errors
-/// What keeps it from starting, with its place in the file.
+/// What prevents the start, with its place in the file.
 pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Result<ExitCode, StartError> {
     let config = source.load()?;
     logging::init(&config.log);
@@ -56,23 +53,23 @@ pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Resul
     raise_open_files();
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     let threads = config.server.threads.map_or_else(cores, Count::as_usize);
-    // accepts, reloads and stops; requests are served by the workers
+    // this runtime accepts, reloads and stops; the workers serve requests
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (running, stopped) = runtime.block_on(serve(source, &config, threads, started))?;
-    // accept loops and the admin listener, which hold on to the workers, go first
+    // ends the accept loops and the admin listener, which hold the workers
     drop(runtime);
     let lasting = running.lasting();
     running.end(WORKERS_TIMEOUT);
-    let patience = if stopped == Stopped::Drained { FINISH } else { Duration::ZERO };
-    lasting.plugins.finish(Instant::now() + patience);
+    let limit = if stopped == Stopped::Drained { PLUGINS_TIMEOUT } else { Duration::ZERO };
+    lasting.plugins.finish(Instant::now() + limit);
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a gateway tells when it has started.
+/// The addresses of a gateway that has started.
 pub struct Started {
-    /// Its listeners' addresses, in the order of the YAML, with the real ports.
+    /// The addresses of the listeners, in the order of the YAML, with their real ports.
     pub listeners: Vec<std::net::SocketAddr>,
-    /// The admin listener's.
+    /// The address of the admin listener.
     pub admin: Option<std::net::SocketAddr>,
 }
 
@@ -84,10 +81,10 @@ async fn serve(
 ) -> Result<(Running, Stopped), StartError> {
     let metrics = Arc::new(Metrics::new());
     let mut signals = Signals::new()?;
-    let admin_socket = admin_socket(&source, config).await?;
+    let admin_socket = AdminSocket::bind(&source, config).await?;
     let mut running = Running::start(source, config, threads, metrics.clone())?;
     let lasting = running.lasting();
-    lasting.plugins.collectors().into_iter().for_each(|figures| metrics.include(figures));
+    lasting.plugins.collectors().into_iter().for_each(|collector| metrics.include(collector));
     tokio::spawn({
         let lasting = lasting.clone();
         async move { lasting.resolver.run().await }
@@ -103,20 +100,10 @@ async fn serve(
     let mut addresses = Started { listeners: running.listeners().addresses().collect(), admin: None };
     let mut later = None;
     if let Some(socket) = admin_socket {
-        let snapshot = running.snapshot();
-        let plugins = lasting.plugins.admin_routes();
-        let known_host = {
-            let snapshot = snapshot.clone();
-            Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
-        };
-        let lasting = lasting.clone();
-        let upstreams = Box::new(move || look(&snapshot.load(), &lasting));
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, plugins, known_host, upstreams };
+        let admin = Arc::new(admin_listener::admin(&running, metrics, readiness.clone(), reload));
+        addresses.admin = socket.address()?;
         match socket {
-            AdminSocket::Bound(socket) => {
-                addresses.admin = Some(socket.local_addr()?);
-                tokio::spawn(admin::serve(socket, Arc::new(admin)));
-            }
+            AdminSocket::Bound(socket) => drop(tokio::spawn(admin::serve(socket, admin))),
             AdminSocket::Later(address) => later = Some((address, admin)),
         }
     }
@@ -133,35 +120,52 @@ async fn serve(
             if let Ok(address) = socket.local_addr() {
                 started(&Started { listeners: Vec::new(), admin: Some(address) });
             }
-            admin::serve(socket, Arc::new(admin)).await;
+            admin::serve(socket, admin).await;
         });
     }
     info!(listeners = addresses.listeners.len(), threads; "gateway started");
 
+    let stopped = match reload_until_stopped(&mut running, &mut signals, &mut reloads).await {
+        Stop::Now => {
+            info!("interrupted; running requests are cut");
+            Stopped::Cut
+        }
+        Stop::Drain => drain(&mut running, &mut signals, &readiness).await,
+    };
+    Ok((running, stopped))
+}
+
+/// Reloads at each `HUP` and each request of the admin listener, until a signal stops the gateway.
+async fn reload_until_stopped(
+    running: &mut Running,
+    signals: &mut Signals,
+    reloads: &mut mpsc::Receiver<ReloadRequest>,
+) -> Stop {
     let snapshot = running.snapshot();
-    let signal = loop {
-        let asked = tokio::select! {
+    loop {
+        let request = tokio::select! {
             _ = signals.hangup.recv() => None,
             () = signals.others.recv(&snapshot) => continue,
             Some(request) = reloads.recv() => Some(request),
-            signal = signals.stop.recv() => break signal,
+            stop = signals.stop.recv() => return stop,
         };
-        // it may wait for names; who stops the gateway need not
+        // a reload may wait for names, a stop does not wait for the reload
         let reloaded = tokio::select! {
             reloaded = running.reload() => reloaded,
-            signal = signals.stop.recv() => break signal,
+            stop = signals.stop.recv() => return stop,
         };
-        if let Some(request) = asked {
-            // whoever asked may have left
+        if let Some(request) = request {
+            // the operator may have disconnected
             let _ = request.send(reloaded);
         }
-    };
-    if signal == Stop::Now {
-        info!("interrupted; what still runs is cut");
-        return Ok((running, Stopped::Cut));
     }
+}
+
+/// Stops accepting and waits for running requests. Another signal to stop cuts them.
+async fn drain(running: &mut Running, signals: &mut Signals, readiness: &Readiness) -> Stopped {
     info!("stopping; running requests may end");
     readiness.set_draining();
+    let snapshot = running.snapshot();
     let insist = async {
         loop {
             tokio::select! {
@@ -175,41 +179,10 @@ async fn serve(
         Stopped::Drained => info!("gateway stopped; every request had its end"),
         Stopped::Cut => warn!("gateway stopped; running requests were cut"),
     }
-    Ok((running, stopped))
+    stopped
 }
 
-/// What an operator sees of the upstreams.
-fn look(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
-    let last_check = |view: &ServerView| lasting.checks.last(&view.server);
-    let upstreams = snapshot.upstreams.iter();
-    let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
-    UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
-    seen
-}
-
-/// The admin listener's socket, or where it will be.
-enum AdminSocket {
-    Bound(tokio::net::TcpListener),
-    /// Another gateway has it, which is stopping.
-    Later(SocketAddr),
-}
-
-async fn admin_socket(source: &Source, config: &Config) -> Result<Option<AdminSocket>, StartError> {
-    let Some(admin) = &config.admin else { return Ok(None) };
-    let address = &admin.address;
-    match listener::bind(address.value) {
-        Ok(socket) => Ok(Some(AdminSocket::Bound(socket))),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && successor::is_draining(address.value).await => {
-            Ok(Some(AdminSocket::Later(address.value)))
-        }
-        Err(error) => {
-            let what = format!("cannot listen on {}: {error}", address.value);
-            Err(StartError::Config(source.errors(vec![(address.at, "admin.address".into(), what)])))
-        }
-    }
-}
-
-/// Raises the limit of open files to what the system allows: a connection takes one, a proxied request two.
+/// Raises the limit of open files to the hard limit. A connection takes one, a proxied request two.
 fn raise_open_files() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));

@@ -1,0 +1,86 @@
+//! The admin listener of a running gateway: binds its address, or waits for the predecessor that still has it, and connects
+//! it with what it shows and controls.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::admin::{Admin, Readiness, ReloadRequest, UpstreamSeen};
+use crate::balance::ServerView;
+use crate::config::Config;
+use crate::engine::{Lasting, Snapshot};
+use crate::metrics::Metrics;
+
+use super::running::Running;
+use super::source::Source;
+use super::start_error::StartError;
+use super::{listener, successor};
+
+/// The socket of the admin listener.
+pub(super) enum AdminSocket {
+    /// It is bound.
+    Bound(TcpListener),
+    /// A gateway that is stopping still has this address.
+    Later(SocketAddr),
+}
+
+impl AdminSocket {
+    /// Binds the configured address; `None` if there is none.
+    ///
+    /// # Errors
+    /// The address cannot be bound, and no gateway that is stopping has it.
+    pub async fn bind(source: &Source, config: &Config) -> Result<Option<Self>, StartError> {
+        let Some(admin) = &config.admin else { return Ok(None) };
+        let address = &admin.address;
+        match listener::bind(address.value) {
+            Ok(socket) => Ok(Some(Self::Bound(socket))),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && successor::is_draining(address.value).await => {
+                Ok(Some(Self::Later(address.value)))
+            }
+            Err(error) => {
+                let what = format!("cannot listen on {}: {error}", address.value);
+                Err(StartError::Config(source.errors(vec![(address.at, "admin.address".into(), what)])))
+            }
+        }
+    }
+
+    /// The address with the real port; `None` while a predecessor has it.
+    ///
+    /// # Errors
+    /// The bound socket has no address.
+    pub fn address(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Bound(socket) => socket.local_addr().map(Some),
+            Self::Later(_) => Ok(None),
+        }
+    }
+}
+
+/// What the admin listener of this gateway shows and controls. Reloads are requested through `reload`.
+pub(super) fn admin(
+    running: &Running,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    reload: mpsc::Sender<ReloadRequest>,
+) -> Admin {
+    let (lasting, snapshot) = (running.lasting(), running.snapshot());
+    let plugins = lasting.plugins.admin_routes();
+    let known_host = {
+        let snapshot = snapshot.clone();
+        Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
+    };
+    let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &lasting));
+    Admin { metrics, readiness, reload, plugins, known_host, upstreams }
+}
+
+/// The upstreams of the current configuration, and the servers of older ones that still have requests in flight.
+fn upstreams_seen(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
+    let last_check = |view: &ServerView| lasting.checks.last(&view.server);
+    let upstreams = snapshot.upstreams.iter();
+    let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
+    UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
+    seen
+}
