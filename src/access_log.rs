@@ -1,4 +1,4 @@
-//! One line per request, off its way: a request leaves its line in a buffer, a thread of its own writes it.
+//! The access log: a request puts its line into a buffer, and a separate thread writes it.
 
 mod line;
 mod settings;
@@ -18,7 +18,7 @@ use sink::{Output, Sink};
 
 pub use settings::{AccessLogFormat, AccessLogPath, AccessLogSettings};
 
-/// The log of requests. Dropping it writes what is left, and waits for that at most two seconds.
+/// The access log. Dropping it writes the buffered lines and waits at most two seconds.
 #[derive(Debug)]
 pub struct AccessLog {
     open: Option<Open>,
@@ -29,15 +29,15 @@ pub struct AccessLog {
 struct Open {
     sink: Sink,
     format: AccessLogFormat,
-    /// The file that it is written to, if it is one.
+    /// The file, if the output is one.
     file: Option<PathBuf>,
 }
 
 impl AccessLog {
-    /// Opens it; files are relative to `base`. Lines that are lost are counted in `lost`, which may have a longer life.
+    /// Opens the log. Paths are relative to `base`. Lost lines are counted in `lost`, which may outlive the log.
     ///
     /// # Errors
-    /// When the file cannot be opened for appending, or no thread can be started.
+    /// The file cannot be opened for appending, or the thread cannot be started.
     pub fn open(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
         let mut file = None;
         let output = match &settings.path {
@@ -52,17 +52,17 @@ impl AccessLog {
         })
     }
 
-    /// Opens its file again by its name, which after a rotation is another one.
+    /// Reopens the file by its name, which is another file after a rotation.
     ///
     /// # Errors
-    /// When the file cannot be opened; the old one stays in use.
+    /// The file cannot be opened; the old one stays in use.
     pub fn reopen(&self) -> io::Result<()> {
         let Some(Open { sink, file: Some(file), .. }) = &self.open else { return Ok(()) };
         sink.change(append(file)?);
         Ok(())
     }
 
-    /// Logs a request. Never waits for the output: where that is too slow, the line is lost and counted.
+    /// Logs a request without waiting for the output. If that is too slow, the line is lost and counted.
     pub fn record(&self, record: &Record) {
         let Some(Open { sink, format, .. }) = &self.open else { return };
         sink.line(|out| match format {
@@ -77,13 +77,13 @@ impl AccessLog {
         self.open.is_some()
     }
 
-    /// Whether answers are to be read for it, and for the metrics.
+    /// Whether responses are to be parsed for the log and the metrics.
     #[must_use]
     pub fn reads_usage(&self) -> bool {
         self.usage
     }
 
-    /// How many lines were lost: the output was too slow for too long, or failed.
+    /// The number of lost lines: the output failed, or was too slow for too long.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.open.as_ref().map_or(0, |open| open.sink.lost())
@@ -93,7 +93,7 @@ impl AccessLog {
 fn append(path: &Path) -> io::Result<Output> {
     let mut options = private_files::options();
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
-        // opened for writing alone, a pipe would wait for somebody to read it
+        // opened for writing only, a pipe would wait for a reader
         options.read(true).write(true);
     } else {
         options.append(true).create(true);

@@ -26,16 +26,16 @@ use crate::metrics::Metrics;
 pub use readiness::Readiness;
 pub use upstreams::UpstreamSeen;
 
-/// What connections may take at most.
+/// Limits of connections.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// How many may be open at once; more wait in the system's queue.
+    /// The most open connections; more wait in the system's queue.
     connections: usize,
-    /// How long the head of a request may take, and a connection be idle before it.
+    /// Time limit for the head of a request, idle time before it included.
     head: Duration,
-    /// How long a connection may live before it is asked to end.
+    /// Lifetime of a connection, after which it is shut down gracefully.
     lifetime: Duration,
-    /// How long a request that runs then may still take.
+    /// Time that a request in flight has to end then.
     last_answer: Duration,
 }
 
@@ -47,26 +47,26 @@ const LIMITS: Limits = Limits {
 };
 
 /// The longest head of a request, in bytes.
-const LONGEST_HEAD: usize = 16 * 1024;
-/// How long to wait after an accept that failed, for descriptors above all.
+const MAX_HEAD: usize = 16 * 1024;
+/// Pause after a failed accept, which most often lacks a file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks for a reload; told how it went.
+/// A request for a reload, answered with its result.
 pub type ReloadRequest = oneshot::Sender<Result<(), ConfigErrors>>;
 
-/// What the admin listener tells, and whom it asks.
+/// What the admin listener shows and controls.
 pub struct Admin {
-    /// What `/metrics` shows.
+    /// The metrics of `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// What `/readyz` tells.
+    /// The state of `/readyz`.
     pub readiness: Arc<Readiness>,
-    /// Where `/reload` asks.
+    /// The receiver of `/reload`.
     pub reload: mpsc::Sender<ReloadRequest>,
     /// What plugins answer.
     pub plugins: Vec<AdminRoute>,
-    /// Whether a host is one of the names under which the listener may be asked.
+    /// Whether a host is a name under which the listener may be addressed.
     pub known_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Looks at the upstreams: for `/upstreams`, and for each scrape.
+    /// Reads the state of the upstreams, for `/upstreams` and for each scrape.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }
 
@@ -78,7 +78,7 @@ pub async fn serve(socket: TcpListener, admin: Arc<Admin>) {
 async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let failures = LogLimit::new();
-    // never closed, so there is always a slot to come
+    // the semaphore is never closed
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match socket.accept().await {
             Ok((stream, _)) => {
@@ -106,14 +106,14 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(LONGEST_HEAD)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
         () = tokio::time::sleep(limits.lifetime) => {
             serving.as_mut().graceful_shutdown();
-            // one that does not read its answer is cut
+            // a client that does not read its answer is cut
             tokio::time::timeout(limits.last_answer, serving).await.unwrap_or(Ok(()))
         }
     };

@@ -1,4 +1,4 @@
-//! What the gateway says of itself, on standard error: one line per record of the `log` facade.
+//! The gateway's own log on standard error: one line per record of the `log` facade.
 //! Requests are logged elsewhere, in [`crate::access_log`].
 
 pub(crate) mod field;
@@ -53,12 +53,12 @@ pub enum LogFormat {
     Text,
 }
 
-/// Makes the gateway's logger the process's. Where there is one already (called twice, or in a test), only the settings
-/// are taken.
+/// Installs the gateway's logger for the process. If there is one already (a second call, or a test), only the settings
+/// change.
 pub fn init(settings: &LogSettings) {
-    // an error only says that there is one already
+    // fails only if there is one already
     if log::set_logger(&LOGGER).is_ok() {
-        // or a panic would stand between the lines in a form of its own
+        // otherwise panics would be printed between the lines in another form
         std::panic::set_hook(Box::new(|panic| {
             let message = panic.payload_as_str().unwrap_or("no message");
             let at = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn init(settings: &LogSettings) {
     set(settings);
 }
 
-/// Puts other settings to work, from the next record on.
+/// Replaces the settings, from the next record on.
 pub fn set(settings: &LogSettings) {
     let level = settings.level.filter();
     LOGGER.text.store(settings.format == LogFormat::Text, Ordering::Relaxed);
@@ -90,20 +90,20 @@ impl LogLevel {
     }
 }
 
-/// The process's logger. The facade wants one that lives as long as the process.
+/// The logger of the process. The facade requires one with a static lifetime.
 static LOGGER: Logger =
     Logger { text: AtomicBool::new(false), libraries: AtomicBool::new(false), lost: AtomicU64::new(0) };
 
-/// What is written of panics, by their places.
+/// Limits log lines about panics, by source location.
 static PANICS: LogLimit<String> = LogLimit::new();
-/// What is written of the errors of libraries, by their places in them.
+/// Limits log lines about errors of libraries, by source location.
 static LIBRARIES: LogLimit<(Option<&str>, Option<u32>)> = LogLimit::new();
 
 struct Logger {
     text: AtomicBool,
-    /// Whether libraries may speak below `error`.
+    /// Whether libraries may log below `error`.
     libraries: AtomicBool,
-    /// Lines lost since the last one that was not.
+    /// Lines lost since the last one that was written.
     lost: AtomicU64,
 }
 
@@ -119,7 +119,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // a library's error may be a client's doing, and as frequent as it likes
+        // clients can cause errors in libraries at any rate
         if record.level() == Level::Error && is_chatty_library(record.target()) {
             match LIBRARIES.pass((record.file_static(), record.line())) {
                 None => return,
@@ -145,8 +145,8 @@ impl Logger {
         self.put(&line);
     }
 
-    /// Writes a line whole and at once, so that lines of several threads do not mix. Where standard error is a pipe that
-    /// nobody empties, the line is lost: no request waits for a log. How many were lost stands before the next that is not.
+    /// Writes a line with a single call, so that lines of several threads do not mix. If standard error is a pipe that is
+    /// full, the line is lost: no request waits for the log. The next line that is written reports the number of lost ones.
     fn put(&self, line: &[u8]) {
         let mut stderr = io::stderr().lock();
         let takes = PollFd::new(stderr.as_fd(), PollFlags::POLLOUT);
@@ -156,18 +156,18 @@ impl Logger {
         }
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            // not as a record: it would wait for the lock that is held here
+            // not as a record, which would wait for the lock held here
             let _ = writeln!(
                 stderr,
                 "{{\"level\":\"warn\",\"message\":\"lines lost, since nobody read them\",\"lines\":{lost}}}"
             );
         }
-        // where it fails there is nobody left to tell
+        // there is no other place to report a failure to
         let _ = stderr.write_all(line);
     }
 }
 
-/// Whether a target belongs to a library that warns of what is a client's everyday, such as a connection that broke.
+/// Whether a target belongs to a library that warns of everyday events of clients, such as a broken connection.
 fn is_chatty_library(target: &str) -> bool {
     let name = target.split("::").next().unwrap_or(target);
     name.starts_with("pingora") || matches!(name, "h2" | "hyper" | "hyper_util" | "rustls" | "tokio_rustls")
@@ -177,7 +177,7 @@ fn is_chatty_library(target: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// One test, for the settings are the process's.
+    /// A single test, since the settings belong to the process.
     #[test]
     fn libraries_speak_of_errors_only_until_the_level_asks_for_more() {
         let enabled = |target: &str, level| LOGGER.enabled(&Metadata::builder().target(target).level(level).build());

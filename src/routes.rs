@@ -1,4 +1,4 @@
-//! Finds the route of a request by its host and path. Does not know where a route leads.
+//! Finds the route of a request by host and path. Does not know the routes' targets.
 
 mod settings;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub use settings::{HostPattern, OnClientDisconnect, PathPattern, RouteSettings};
 pub use url_path::{InvalidPath, normalize};
 
-/// The host of a request that no route names, in metrics: whatever a client writes must not become a label.
+/// The host label of requests to hosts that no route names: what a client sends must not become a label.
 pub const OTHER_HOST: &str = "other";
 
 /// The routes in the order of the YAML.
@@ -17,24 +17,24 @@ pub struct Router {
     other: Arc<str>,
 }
 
-/// What a route takes.
+/// The requests that a route matches.
 #[derive(Debug)]
 struct Pattern {
     hosts: Vec<(HostPattern, Arc<str>)>,
     paths: Vec<PathPattern>,
 }
 
-/// A route that takes a request.
+/// A matching route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its place in the YAML's list.
+    /// Its index in the YAML.
     pub index: usize,
-    /// The host as the YAML names it, or [`OTHER_HOST`].
+    /// The host as written in the YAML, or [`OTHER_HOST`].
     pub domain: Arc<str>,
 }
 
 impl Router {
-    /// A router over these routes.
+    /// Creates a router over these routes.
     #[must_use]
     pub fn new<'a>(routes: impl Iterator<Item = &'a RouteSettings>) -> Self {
         let pattern = |route: &RouteSettings| Pattern {
@@ -44,7 +44,7 @@ impl Router {
         Self { routes: routes.map(pattern).collect(), other: OTHER_HOST.into() }
     }
 
-    /// The first route that takes this host (without port, in any case) and path (in its [normal form](normalize)).
+    /// The first route that matches this host (without port, in any case) and path (in its [normal form](normalize)).
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<Found> {
         self.routes.iter().enumerate().find_map(|(index, route)| {
@@ -54,7 +54,7 @@ impl Router {
         })
     }
 
-    /// The label for a request that no route takes.
+    /// The label of a request that no route matches.
     #[must_use]
     pub fn other(&self) -> &Arc<str> {
         &self.other
@@ -73,7 +73,7 @@ impl Pattern {
 /// The host of an authority: without its port, and without the dot at the end of an absolute name.
 #[must_use]
 pub fn host_of(authority: &str) -> &str {
-    // an IPv6 address stands in brackets, and its colons with it
+    // the colons of an IPv6 address are within brackets
     let end = if authority.starts_with('[') {
         authority.find(']').map(|end| end + 1)
     } else {

@@ -1,5 +1,4 @@
-//! Certificates of TLS listeners: read together, checked, and chosen by the name a client asks for. Knows nothing of
-//! connections.
+//! Certificates of TLS listeners: read and checked together, selected by SNI. Knows nothing of connections.
 
 mod by_name;
 mod client;
@@ -32,8 +31,8 @@ impl Certificates {
     /// Reads certificates and keys; relative paths start from `base`.
     ///
     /// # Errors
-    /// Every file that is missing, cannot be read or holds nothing of use, and every key that belongs to another
-    /// certificate, each at its own place.
+    /// Every file that is missing, unreadable or without usable content, and every key that does not match its certificate,
+    /// each with its place.
     pub fn load(settings: &TlsSettings, base: &Path) -> Result<Self, Vec<(Location, String)>> {
         let mut pairs = Vec::with_capacity(settings.certificates.len());
         let mut faults = Vec::new();
@@ -57,15 +56,15 @@ impl Certificates {
         }
     }
 
-    /// Certificates that have expired or are not valid yet. They are served nevertheless, so that a restart after the
-    /// last day is no worse than having gone on.
+    /// Certificates that have expired or are not valid yet. They are served nevertheless: a restart after the last day must
+    /// not be worse than no restart.
     #[must_use]
     pub fn warnings(&self) -> &[(Location, String)] {
         &self.warnings
     }
 }
 
-/// Everything that is wrong with certificates and keys, including certificates that are not valid today.
+/// Every problem with certificates and keys, including certificates that are not valid today.
 #[must_use]
 pub fn check(settings: &TlsSettings, base: &Path) -> Vec<(Location, String)> {
     match Certificates::load(settings, base) {
@@ -74,7 +73,7 @@ pub fn check(settings: &TlsSettings, base: &Path) -> Vec<(Location, String)> {
     }
 }
 
-/// How a listener with these certificates speaks TLS: 1.2 and 1.3, then HTTP/2 or HTTP/1.1 as the client chooses.
+/// The TLS configuration of a listener with these certificates: TLS 1.2 and 1.3, then HTTP/2 or HTTP/1.1 by ALPN.
 #[must_use]
 pub fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
     certificates.config.clone()
@@ -83,19 +82,19 @@ pub fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
 /// Reads the certificates of authorities, for verifying an upstream.
 ///
 /// # Errors
-/// That the file cannot be read, holds no certificate, or holds one that is none.
+/// The file is unreadable, has no certificate, or has an invalid one.
 pub fn load_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     pem::certificates(path)
 }
 
 fn configure(by_name: ByName) -> Result<ServerConfig, Error> {
-    // named here, so that nothing depends on which provider the process happens to prefer
+    // explicit, so that nothing depends on the default provider of the process
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(by_name));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // clients resume from a ticket that they keep; the gateway remembers nobody, and a reload forgets the ticket's key
+    // clients resume with tickets; the gateway keeps no sessions, and a reload replaces the ticket key
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)
 }

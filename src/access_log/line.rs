@@ -1,4 +1,4 @@
-//! One request as one line: JSON, or nginx's `combined`. Does not know where it goes.
+//! Formats a request as one line: JSON, or nginx's `combined`. Does not know the output.
 
 mod answer;
 

@@ -1,5 +1,4 @@
-//! Where lines go, at a distance from those who write them: a bounded buffer, and a thread that empties it.
-//! Knows nothing of what a line says.
+//! A bounded buffer of lines and a thread that writes them to the output. Knows nothing of their contents.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,29 +9,29 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-/// As many bytes make a batch that is written at once.
+/// The size at which a batch is written at once, in bytes.
 const BATCH: usize = 64 << 10;
-/// How long a smaller batch waits for more.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// The most bytes that wait, the batch that is being written included.
-const MOST: usize = 8 << 20;
-/// How long a write may hold up the end of the sink.
+/// How long a smaller batch waits for more lines.
+const BATCH_TIMEOUT: Duration = Duration::from_millis(100);
+/// The most buffered bytes, the batch that is being written included.
+const MAX_BUFFERED: usize = 8 << 20;
+/// How long the end of the sink waits for a write.
 const LAST_WRITE: Duration = Duration::from_secs(2);
-/// How long to wait at once for a nonblocking output to take more, before a look whether the sink was closed.
+/// How long one poll waits for a nonblocking output, in milliseconds, before a check whether the sink was closed.
 const WRITABLE_TIMEOUT: u8 = 100;
 
-/// A place for lines. Taking one never waits for the output; what the output does not take in time is lost and counted.
+/// Takes lines without waiting for the output. Lines that the output does not take in time are lost and counted.
 #[derive(Debug)]
 pub(super) struct Sink {
     shared: Arc<Shared>,
 }
 
-/// What a sink writes to.
+/// The output of a sink.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// Standard output, in turn with everyone else in the process who writes there.
+    /// Standard output, shared with other writers of the process by its lock.
     Stdout,
-    /// Standard error, likewise.
+    /// Standard error, shared likewise.
     Stderr,
     /// A file, open for appending.
     File(File),
@@ -41,9 +40,9 @@ pub(super) enum Output {
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There is something to do for the thread.
+    /// Wakes the thread.
     work: Condvar,
-    /// The thread has ended.
+    /// Signals the end of the thread.
     ended: Condvar,
     lost: Arc<AtomicU64>,
 }
@@ -55,11 +54,11 @@ struct Waiting {
     writing: usize,
     /// When the last batch was taken.
     taken: Instant,
-    /// The thread waits for the first line, without looking at the clock.
+    /// The thread waits for the first line without a timeout.
     asleep: bool,
-    /// What the next batch is to be written to, where that is something else.
+    /// The output of the next batch, if it changes.
     other: Option<Output>,
-    /// Since when no more lines come.
+    /// When the sink was closed.
     closed: Option<Instant>,
     ended: bool,
 }
@@ -68,7 +67,7 @@ impl Sink {
     /// Starts a thread that writes to this output. Lost lines are counted in `lost`.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// The thread cannot be started.
     pub(super) fn start(output: Output, lost: Arc<AtomicU64>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::new(Waiting {
@@ -89,17 +88,17 @@ impl Sink {
         Ok(Self { shared })
     }
 
-    /// Takes a line, its end included, that `write` appends.
+    /// Takes a line, which `write` appends with its line break.
     pub(super) fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.shared.waiting();
         let before = waiting.lines.len();
-        if before + waiting.writing >= MOST {
+        if before + waiting.writing >= MAX_BUFFERED {
             drop(waiting);
             self.shared.lose(1);
             return;
         }
         write(&mut waiting.lines);
-        if waiting.lines.len() + waiting.writing > MOST {
+        if waiting.lines.len() + waiting.writing > MAX_BUFFERED {
             waiting.lines.truncate(before);
             drop(waiting);
             self.shared.lose(1);
@@ -118,14 +117,14 @@ impl Sink {
         self.shared.waiting().other = Some(output);
     }
 
-    /// How many lines were lost.
+    /// The number of lost lines.
     pub(super) fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Sink {
-    /// Waits until all is written, but not for an output that has been at one write for long: its thread is left to it.
+    /// Waits until everything is written, but not longer than [`LAST_WRITE`] for a single write; its thread is abandoned then.
     fn drop(&mut self) {
         let mut waiting = self.shared.waiting();
         let now = Instant::now();
@@ -134,7 +133,7 @@ impl Drop for Sink {
         self.shared.work.notify_one();
         let since = if waiting.writing > 0 { waiting.taken } else { now };
         let left = (since + LAST_WRITE).saturating_duration_since(now);
-        // poisoned or not, there is nothing to do after it
+        // nothing follows, so a poisoned lock does not matter
         drop(self.shared.ended.wait_timeout_while(waiting, left, |waiting| !waiting.ended));
     }
 }
@@ -148,16 +147,16 @@ impl Shared {
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Waits for the next batch and puts it in the place of the last one. False at the end.
+    /// Waits for the next batch and stores it in `batch`; `false` at the end.
     ///
-    /// While lines keep coming, the thread wakes by its own clock, and nobody who brings one has to wake it. Only the
-    /// first line after a silence does, and it is written at once.
+    /// While lines keep coming, the thread wakes by its timeout and spares requests the wake-up. Only the first line after a
+    /// pause wakes it, and is written at once.
     fn next(&self, batch: &mut Vec<u8>) -> bool {
         batch.clear();
         batch.shrink_to(2 * BATCH);
         let mut waiting = self.waiting();
         waiting.writing = 0;
-        let patience = PATIENCE.saturating_sub(waiting.taken.elapsed());
+        let patience = BATCH_TIMEOUT.saturating_sub(waiting.taken.elapsed());
         let few = |waiting: &mut Waiting| waiting.lines.len() < BATCH && waiting.closed.is_none();
         let waited = self.work.wait_timeout_while(waiting, patience, few);
         waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -178,17 +177,17 @@ impl Shared {
         true
     }
 
-    /// Whether the sink was closed so long ago that nobody waits for its lines.
+    /// Whether the sink was closed so long ago that its drop no longer waits.
     fn is_forsaken(&self) -> bool {
         self.waiting().closed.is_some_and(|closed| closed.elapsed() >= LAST_WRITE)
     }
 }
 
-/// The thread's side.
+/// The thread.
 struct Writer {
     output: Output,
     shared: Arc<Shared>,
-    /// The last line written is not whole.
+    /// The last line was written in part.
     torn: bool,
     failing: bool,
 }
@@ -208,7 +207,7 @@ impl Writer {
         let shared = &self.shared;
         let mut torn = self.torn;
         let (written, result) = match &mut self.output {
-            // the lock keeps the lines of two sinks apart, of an old and a new configuration
+            // the lock keeps lines of an old and a new configuration's sinks apart
             Output::Stdout => put(&mut io::stdout().lock(), batch, &mut torn, shared),
             Output::Stderr => put(&mut io::stderr().lock(), batch, &mut torn, shared),
             Output::File(file) => put(file, batch, &mut torn, shared),
@@ -227,8 +226,8 @@ impl Writer {
     }
 }
 
-/// Writes whole lines as far as it gets, and tells how many bytes that is. `torn` says, before and after, whether a line
-/// was left without its end.
+/// Writes lines as far as possible and returns the number of bytes written. `torn` is, before and after, whether the last
+/// line was written in part.
 fn put(output: &mut (impl Write + AsFd), batch: &[u8], torn: &mut bool, shared: &Shared) -> (usize, io::Result<()>) {
     if *torn {
         match put_bytes(output, b"\n", shared) {
@@ -250,7 +249,7 @@ fn put_bytes(output: &mut (impl Write + AsFd), bytes: &[u8], shared: &Shared) ->
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !shared.is_forsaken() => {
                 let mut descriptor = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
-                // the write tells what is wrong, if something is
+                // an error shows in the next write
                 let _ = poll(&mut descriptor, WRITABLE_TIMEOUT);
             }
             Err(error) => return (written, Err(error)),

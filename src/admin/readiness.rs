@@ -1,12 +1,12 @@
-//! Whether the gateway wants new requests: not yet, now, or no longer.
+//! The readiness of the gateway: starting, ready or draining.
 
 use tokio::sync::watch;
 
-/// Whether the gateway wants new requests. It begins as one that starts.
+/// Whether the gateway wants new requests. It begins with starting.
 #[derive(Debug, Default)]
 pub struct Readiness(watch::Sender<State>);
 
-/// Where the gateway stands between start and stop.
+/// The states between start and stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
     #[default]
@@ -16,7 +16,7 @@ pub(super) enum State {
 }
 
 impl Readiness {
-    /// The listeners accept, and the servers are known. A gateway that stops already stays as it is.
+    /// Makes a starting gateway ready. One that drains already stays so.
     pub fn set_ready(&self) {
         self.0.send_if_modified(|state| {
             *state == State::Starting && {
@@ -26,7 +26,7 @@ impl Readiness {
         });
     }
 
-    /// The gateway stops; what runs may end.
+    /// The gateway stops, and running requests may end.
     pub fn set_draining(&self) {
         self.0.send_replace(State::Draining);
     }
@@ -35,7 +35,7 @@ impl Readiness {
         *self.0.borrow()
     }
 
-    /// Returns once the gateway stops.
+    /// Returns once the gateway drains.
     pub(super) async fn draining(&self) {
         // cannot fail: the sender is borrowed here
         let _ = self.0.subscribe().wait_for(|state| *state == State::Draining).await;

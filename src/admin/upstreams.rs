@@ -1,4 +1,4 @@
-//! The upstreams as an operator sees them: what each server is, does and did, at this moment. Reads; changes nothing.
+//! The state of the upstreams and their servers at a moment, for `/upstreams` and `/metrics`. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ pub struct UpstreamSeen {
     /// Its name in the YAML.
     #[serde(serialize_with = "text")]
     name: Arc<str>,
-    /// How a server is chosen; `null` if the configuration has this upstream no longer.
+    /// The balancing rule; `null` if the configuration no longer has this upstream.
     balance: Value,
-    /// Requests that wait for a server.
+    /// Requests in the queue.
     queued: usize,
-    /// Further attempts for which the retry budget had nothing left, since the upstream is known.
+    /// Further attempts that the retry budget refused.
     retries_refused: u64,
-    /// Servers of the YAML whose names have no address.
+    /// Entries of `servers` whose names are not resolved.
     unresolved: Vec<String>,
-    /// Its servers, in the order of the YAML; a name with several addresses is as many. Behind them those that the
-    /// configuration has no longer, or the DNS, and that have not answered their last requests.
+    /// The servers, in the order of the YAML, one for each address. Behind them those that the configuration or the DNS no
+    /// longer has and that still have requests in flight.
     servers: Vec<ServerSeen>,
 }
 
@@ -37,16 +37,16 @@ struct ServerSeen {
     /// Its name in logs and metrics.
     #[serde(serialize_with = "text")]
     server: Arc<str>,
-    /// As the YAML writes it.
+    /// The address as written in the YAML.
     address: String,
-    /// Where that is.
+    /// The IP address and port.
     resolved: SocketAddr,
     #[serde(skip)]
     id: u64,
-    /// What it is now: `up`, `down`, `unhealthy`, `ejected`, `probing` or `leaving`.
+    /// The state: `up`, `down`, `unhealthy`, `ejected`, `probing` or `leaving`.
     state: &'static str,
     weight: u32,
-    /// Its share of the weight where its name has several addresses; lower after failures, and in a slow start.
+    /// Its share of the weight if its name has several addresses; lower after failures and during a slow start.
     effective_weight: f64,
     max_conns: u32,
     backup: bool,
@@ -58,12 +58,12 @@ struct ServerSeen {
     failures_in_a_row: u32,
     last_error: Option<&'static str>,
     healthy: bool,
-    /// Whether it was left out for its failures and has not answered well since.
+    /// Whether it is ejected: from its failures until it answers again.
     ejected: bool,
-    /// When it may take requests again, at the earliest (RFC 3339); `null` from then on, as where it is not ejected.
+    /// The end of the ejection (RFC 3339); `null` once it has passed.
     ejected_until: Option<String>,
     ejected_for_ms: Option<u64>,
-    /// What its last health check has shown; `null` where there was none.
+    /// The last health check; `null` if there was none.
     health_check: Option<CheckSeen>,
 }
 
@@ -78,7 +78,7 @@ struct CheckSeen {
 }
 
 impl UpstreamSeen {
-    /// Looks at an upstream. `last_check` knows what the last check of a server has shown.
+    /// Reads the state of an upstream. `last_check` returns the last health check of a server.
     pub fn look(name: &Arc<str>, pool: &Pool, last_check: impl Fn(&ServerView) -> Option<LastCheck>) -> Self {
         let now = Instant::now();
         let servers = pool.servers();
@@ -92,7 +92,7 @@ impl UpstreamSeen {
         }
     }
 
-    /// Adds those of all servers that are not among these, and have requests in flight.
+    /// Adds servers that are not among these but still have requests in flight.
     pub fn add_leaving(seen: &mut Vec<Self>, all: &[Arc<Server>]) {
         for server in all.iter().filter(|server| server.in_flight() > 0) {
             let known = seen.iter().position(|upstream| *upstream.name == *server.upstream());
@@ -109,13 +109,13 @@ impl UpstreamSeen {
         }
     }
 
-    /// The same for a scrape; none if the configuration has it no longer.
+    /// The metrics of the upstream; `None` if the configuration no longer has it.
     pub fn figures(&self) -> Option<UpstreamFigures> {
         let Self { queued, retries_refused, .. } = *self;
         (!self.balance.is_null()).then(|| UpstreamFigures { upstream: self.name.clone(), queued, retries_refused })
     }
 
-    /// The same of its servers. One that the YAML names twice is one there.
+    /// The metrics of its servers. A server that the YAML names twice is one.
     pub fn server_figures(&self) -> impl Iterator<Item = ServerFigures> {
         let servers = self.servers.iter().enumerate();
         let once = servers.filter(|(at, server)| self.servers[..*at].iter().all(|other| other.server != server.server));
@@ -126,7 +126,7 @@ impl UpstreamSeen {
 impl ServerSeen {
     fn look(view: &ServerView, last_check: Option<LastCheck>, now: Instant) -> Self {
         let server = &view.server;
-        // also of one that is unhealthy besides
+        // a server may be unhealthy and ejected
         let ejected = server.ejected_until();
         let until = ejected.and_then(|until| until.checked_duration_since(now));
         Self {
@@ -154,7 +154,7 @@ impl ServerSeen {
         }
     }
 
-    /// One that takes no more requests, for it is not among `servers`, which do.
+    /// A server that takes no more requests, since it is not among `servers`.
     fn leaving(server: &Arc<Server>, servers: &[Self]) -> Self {
         let address = server.address();
         let taken = servers.iter().any(|other| *other.server == *address);

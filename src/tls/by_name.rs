@@ -1,4 +1,4 @@
-//! Chooses a certificate by the name that a client asks for (SNI, RFC 6066 §3).
+//! Selects a certificate by server name indication (SNI, RFC 6066 §3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::pair::Pair;
 
-/// Certificates by name. Several may have the same name, with keys of different kinds.
+/// Certificates by name. A name may have several, with keys of different types.
 #[derive(Debug)]
 pub(super) struct ByName {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// By what follows the `*.`.
+    /// By the part after `*.`.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
     first: Arc<CertifiedKey>,
 }
@@ -36,8 +36,8 @@ impl ByName {
         Some(Self { exact, wildcard, first })
     }
 
-    /// The certificate for a client that asks for `name` and can verify signatures of `schemes`: one with exactly this
-    /// name, else one with a wildcard in the place of its first label, else the first of all.
+    /// The certificate for a client that sends `name` and can verify signatures of `schemes`: one with exactly this name,
+    /// else one with a wildcard as its first label, else the first of all.
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
         let name = name.unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
         let exact = self.exact.get(&name).and_then(|keys| fitting(keys, schemes));
@@ -55,7 +55,7 @@ impl ResolvesServerCert for ByName {
     }
 }
 
-/// The first that the client can verify; the first of all, if it can verify none, for the handshake to fail on it.
+/// The first certificate that the client can verify; the first of all if it can verify none, so that the handshake fails.
 fn fitting<'a>(keys: &'a [Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<&'a Arc<CertifiedKey>> {
     keys.iter().find(|key| key.key.choose_scheme(schemes).is_some()).or_else(|| keys.first())
 }

@@ -1,4 +1,4 @@
-//! TLS as the gateway speaks it to servers outside of Pingora: in health checks.
+//! TLS to servers outside of Pingora: for health checks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::pem;
 
-/// How servers are verified: by the authorities in a PEM file, or by the system's (and `SSL_CERT_FILE`, `SSL_CERT_DIR`).
-/// HTTP/1.1 alone is offered.
+/// A client configuration that verifies servers by the authorities in a PEM file, or by those of the system
+/// (`SSL_CERT_FILE` and `SSL_CERT_DIR` apply). It offers HTTP/1.1 only.
 ///
 /// # Errors
-/// What is wrong with the file, or why the system's authorities cannot be read.
+/// The file is unusable, or the system's authorities cannot be read.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     match ca {
@@ -27,7 +27,7 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
             roots.add_parsable_certificates(system);
         }
     }
-    // named here, so that nothing depends on which provider the process happens to prefer
+    // explicit, so that nothing depends on the default provider of the process
     let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! One certificate with its key: read, held against each other, and looked at for names and dates.
+//! One certificate with its key: reads both, checks that they match, and extracts names and validity.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::settings::CertificateSettings;
 
 use super::pem;
 
-/// A certificate, its chain and its key, as they are presented to a client.
+/// A certificate with its chain and key.
 pub(super) struct Pair {
     pub(super) key: Arc<CertifiedKey>,
-    /// The host names it is for, in lower case; those that begin with `*.` stand for one label more.
+    /// Its host names in lower case; `*.` stands for one label.
     pub(super) names: Vec<String>,
     /// Certificates of the chain that are not valid today.
     pub(super) dates: Vec<(Location, String)>,
@@ -27,7 +27,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// # Errors
-    /// What is wrong with the certificate, and what with the key.
+    /// The problems of the certificate and of the key.
     pub(super) fn load(settings: &CertificateSettings, base: &Path) -> Result<Self, Vec<(Location, String)>> {
         let (certificate, private_key) = (&settings.certificate, &settings.private_key);
         let path = base.join(&certificate.value);
@@ -68,7 +68,7 @@ fn belong_together(chain: &[CertificateDer<'static>], key: &Arc<dyn SigningKey>)
     }
 }
 
-/// What to say of a key that is not the first certificate's.
+/// The message for a key that does not match the first certificate.
 fn mismatch(chain: &[CertificateDer<'static>], path: &Path, key: &Arc<dyn SigningKey>, key_path: &Path) -> String {
     let (path, key_path) = (path.display(), key_path.display());
     match chain.iter().position(|other| belong_together(std::slice::from_ref(other), key).is_ok()) {
@@ -96,11 +96,11 @@ fn host_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     }
 }
 
-/// Says so if a certificate is not valid now.
+/// A message if the certificate is not valid now.
 fn out_of_date(certificate: &X509Certificate<'_>) -> Option<String> {
     let (validity, now) = (certificate.validity(), ASN1Time::now());
     let told = |what: &str, time: ASN1Time| {
-        // the subject of a server's certificate is often empty, an authority's has no host names
+        // a server certificate often has an empty subject, an authority's has no host names
         let name = host_names(certificate).into_iter().next().unwrap_or_else(|| certificate.subject().to_string());
         format!("the certificate of `{name}` {what} on {}", time.to_datetime().date())
     };

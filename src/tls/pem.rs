@@ -1,4 +1,4 @@
-//! PEM files: certificates and private keys. Says of each file that is of no use why it is not.
+//! Certificates and private keys in PEM files. Reports why a file is unusable.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,13 +12,13 @@ use tokio_rustls::rustls::sign::SigningKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-/// The longest file that is read, in bytes: the bundles of public authorities are a fifth of it.
+/// The longest file that is read, in bytes; bundles of public authorities have a fifth of that.
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// The certificates in a file: at least one, in the order of the file.
 ///
 /// # Errors
-/// What is wrong with the file, beginning with its path.
+/// The problem of the file, after its path.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let about = |what: String| format!("{}: {what}", path.display());
     let text = read(path).map_err(|error| about(format!("cannot be read: {error}")))?;
@@ -39,7 +39,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// The first private key in a file.
 ///
 /// # Errors
-/// What is wrong with the file, beginning with its path.
+/// The problem of the file, after its path.
 pub(super) fn signing_key(path: &Path) -> Result<Arc<dyn SigningKey>, String> {
     let about = |what: String| format!("{}: {what}", path.display());
     let text = read(path).map_err(|error| about(format!("cannot be read: {error}")))?;
