@@ -1,4 +1,5 @@
-//! The proxy: one line per hook of Pingora, in the order in which they run. The work is in the file of each phase.
+//! All that names Pingora. Here is one line per hook, in the order in which they run; the work is in the file of each phase, and what
+//! is decided is in `exchange`.
 
 mod attempt_error;
 mod attempts;
@@ -15,6 +16,7 @@ mod h2_heads;
 mod hash_key;
 mod head;
 mod incoming_head;
+mod interruption;
 mod opening;
 mod recording;
 mod refused;
@@ -28,6 +30,7 @@ mod select;
 mod snapshot;
 mod stall;
 mod timer;
+mod transport;
 mod unprocessed;
 mod upstream;
 mod worker;

@@ -37,7 +37,7 @@
 //! # Who may import whom
 //!
 //! Arrows point one way: `main → {server, plugins}`, `server → {config, engine}`,
-//! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dialect}`, `health → balance`,
+//! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
 //! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
 

@@ -19,12 +19,11 @@ use pingora_core::protocols::{
     UniqueID,
 };
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
-use tokio_rustls::server::TlsStream;
 
 use super::h2_heads::{H2Heads, NoMemory};
 use super::incoming_head::{IncomingHead, TooMuch};
@@ -32,6 +31,7 @@ use super::opening::{Opening, PREFACE};
 use super::refused;
 use super::stall::Stall;
 use super::timer::Timer;
+use super::transport::{Transport, taken};
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
@@ -107,48 +107,6 @@ impl ClientTimeout {
             () = tokio::time::sleep(self.limit) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
-}
-
-enum Transport {
-    Plain(BufWriter<TcpStream>),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// It was refused, and is answered elsewhere.
-    Taken,
-}
-
-impl Transport {
-    /// Reads no more than `most` bytes.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, most: usize) -> Poll<io::Result<()>> {
-        fn bounded(
-            stream: &mut (impl AsyncRead + Unpin),
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-            most: usize,
-        ) -> Poll<io::Result<()>> {
-            if most >= buf.remaining() {
-                return Pin::new(stream).poll_read(cx, buf);
-            }
-            Pin::new(&mut stream.take(most as u64)).poll_read(cx, buf)
-        }
-        match self {
-            // what is read does not pass the write buffer
-            Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
-            Self::Tls(stream) => bounded(stream, cx, buf, most),
-            Self::Taken => taken(),
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Taken => taken(),
-        }
-    }
-}
-
-fn taken<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
 }
 
 /// What Pingora answers alone, to what is no HTTP, without the line that names it; `None` for every other answer.
@@ -246,11 +204,7 @@ impl Connection {
     }
 
     async fn closed(&self) {
-        let socket = match &self.stream {
-            Transport::Plain(stream) => stream.get_ref(),
-            Transport::Tls(stream) => stream.get_ref().0,
-            Transport::Taken => return,
-        };
+        let Some(socket) = self.stream.socket() else { return };
         // readable data, which may wait there all the while, does not wake this; an error is one way to be closed
         let _ = socket.ready(Interest::PRIORITY | Interest::ERROR).await;
     }
@@ -323,11 +277,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match &mut self.stream {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Transport::Taken => taken(),
-        };
+        let written = self.stream.poll_write_vectored(cx, bufs);
         self.stall.bound(cx, written)
     }
 
@@ -337,20 +287,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = match &mut self.stream {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Transport::Taken => taken(),
-        };
+        let flushed = self.stream.poll_flush(cx);
         self.stall.bound(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = match &mut self.stream {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Transport::Taken => taken(),
-        };
+        let shut = self.stream.poll_shutdown(cx);
         self.stall.bound(cx, shut)
     }
 }

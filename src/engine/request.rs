@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
-use log::{info, warn};
+use log::info;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Call, Endpoint, ErrorKind, LogLimit, Reply, Request, Shortage, run_blocking};
+use plugin_api::{BODIES, Call, Endpoint, ErrorKind, LogLimit, Request, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::ASSUMED_TOKENS;
-use crate::chain::EarlyExit;
 use crate::dialect;
 use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::buffered_body::BufferedBody;
@@ -20,12 +19,12 @@ use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
 use crate::routes::OnClientDisconnect;
 
-use super::attempt_error;
 use super::body::{self, Read};
 use super::ctx::Exchange;
 use super::detached;
 use super::hash_key;
 use super::head;
+use super::interruption::{Interruption, client_fault, interrupted, left, no_room, overloaded, refuse};
 use super::reply;
 
 /// What Pingora is told of a connection that may be used again: that it has no limit, because the timer keeps it.
@@ -55,15 +54,6 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
             Err(error)
         }
     }
-}
-
-/// In how many seconds one that was refused for want of memory may come again.
-const RETRY_AFTER: u64 = 1;
-
-/// What keeps a request from its upstream.
-enum Interruption {
-    Answer(Box<Reply>),
-    Fail(Failure, Box<Error>),
 }
 
 async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
@@ -290,66 +280,6 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
 fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
     let is_read = !ctx.plugins.is_empty() || upstream.reads_body;
     ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
-}
-
-/// The client left before its call could go upstream.
-fn left(ctx: &mut Exchange, error: Option<Box<Error>>) -> Interruption {
-    let error = error.unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
-    client_fault(ctx, error)
-}
-
-/// Refuses a body for which there is no memory left.
-fn no_room(ctx: &mut Exchange, shortage: Shortage) -> Interruption {
-    match shortage {
-        Shortage::Full => overloaded(ctx, "body_memory", "The gateway holds as many request bodies as it may"),
-        Shortage::Never => {
-            ctx.record.error = Some("body_memory");
-            refuse(ctx, ErrorKind::TooLarge, "The request body is larger than the gateway can hold")
-        }
-    }
-}
-
-/// Refuses what another attempt may get through.
-fn overloaded(ctx: &mut Exchange, reason: &'static str, message: &str) -> Interruption {
-    ctx.record.error = Some(reason);
-    log_overload(ctx, reason);
-    let reply = Reply::error(ctx.dialect(), ErrorKind::Overloaded, message, ctx.record.context.id);
-    Interruption::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
-}
-
-/// Tells the operator, but not of each of many.
-fn log_overload(ctx: &Exchange, reason: &'static str) {
-    static OVERLOADS: LogLimit<&str> = LogLimit::new();
-    if let Some(suppressed) = OVERLOADS.pass(reason) {
-        warn!(id:% = ctx.record.context.id, reason, suppressed; "request refused: the gateway is at its limit; see `tollgate check` for its sizes");
-    }
-}
-
-/// A client that broke its own request is told so; one that left is told nothing.
-fn client_fault(ctx: &Exchange, error: Box<Error>) -> Interruption {
-    match error.etype() {
-        ErrorType::ReadTimedout => refuse(ctx, ErrorKind::RequestTimeout, LATE_BODY),
-        _ => Interruption::Fail(attempt_error::of_client(&error), error),
-    }
-}
-
-fn refuse(ctx: &Exchange, kind: ErrorKind, message: &str) -> Interruption {
-    Interruption::Answer(Box::new(Reply::error(ctx.dialect(), kind, message, ctx.record.context.id)))
-}
-
-fn interrupted(ctx: &mut Exchange, exit: EarlyExit) -> Interruption {
-    match exit {
-        EarlyExit::Answer(reply) => Interruption::Answer(reply),
-        EarlyExit::Refuse { plugin, refusal } => {
-            (ctx.record.plugin, ctx.record.reason) = (Some(plugin), Some(refusal.reason()));
-            Interruption::Answer(Box::new(refusal.into_reply(ctx.dialect(), ctx.record.context.id)))
-        }
-        EarlyExit::Panic(plugin) => {
-            ctx.snapshot.metrics.plugin_panicked(plugin);
-            let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
-            Interruption::Fail(Failure::PluginPanic, error)
-        }
-    }
 }
 
 /// A piece of the request's body is about to go upstream.

@@ -1,6 +1,7 @@
 //! The attempts of one exchange: the one place where retries, the queue and failover are decided. It is told what happened and
 //! answers what to do; it reads no clock and touches no connection.
 
+mod error_answer;
 mod event;
 mod next;
 mod selection;
@@ -9,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use plugin_api::ErrorKind;
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::balance::{FailureClass, Lease, RetryOn, ServerFailure};
@@ -20,8 +20,10 @@ use super::failure::Failure;
 use super::retry_hint::RetryHint;
 use super::upstream::Upstream;
 
+pub use error_answer::ErrorAnswer;
 pub use event::{Action, BreakCause, ConnectFailure, Event, Unprocessed};
 
+use error_answer::DiscardedResponse;
 use next::NextAttempt;
 
 /// How soon a kept connection that the server had closed already shows that it is. Whatever breaks later may have been at
@@ -85,35 +87,6 @@ enum Phase {
     Passing,
     /// It has failed for good.
     Over,
-}
-
-/// A response that was discarded for another attempt.
-#[derive(Clone, Debug)]
-struct DiscardedResponse {
-    status: StatusCode,
-    retry_after: Option<HeaderValue>,
-}
-
-/// What a client is answered whose exchange failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorAnswer {
-    /// The kind of the error.
-    pub kind: ErrorKind,
-    /// The status, which may be that of a response that was discarded.
-    pub status: StatusCode,
-    /// What the client is told.
-    pub message: &'static str,
-    /// When it may come again.
-    pub retry_after: Option<HeaderValue>,
-}
-
-impl ErrorAnswer {
-    /// That of an exchange of which no attempt was made; none where nobody listens.
-    #[must_use]
-    pub fn of(failure: Failure) -> Option<Self> {
-        let kind = failure.error()?;
-        Some(Self { kind, status: kind.status(), message: failure.message(), retry_after: None })
-    }
 }
 
 impl Attempts {
@@ -223,21 +196,6 @@ impl Attempts {
         {
             self.upstream.pool.failed(lease, failure, now.into_std());
         }
-    }
-
-    /// What a client is answered whose exchange ended by this failure; none where nobody listens.
-    #[must_use]
-    pub fn error_answer(&self, failure: Failure, now: Instant) -> Option<ErrorAnswer> {
-        let mut answer = ErrorAnswer::of(failure)?;
-        if failure.is_want_of_servers() {
-            answer.retry_after = Some(HeaderValue::from(seconds_until(self.retry_at, now)));
-        }
-        if let Some(discarded) = self.discarded.as_ref().filter(|_| failure.is_by_upstream()) {
-            // what a server said goes before what another did not
-            answer.status = discarded.status;
-            answer.retry_after = discarded.retry_after.clone().or(answer.retry_after);
-        }
-        Some(answer)
     }
 
     /// No connection was established, so nothing was sent and another attempt is always safe.
@@ -398,12 +356,6 @@ impl Attempts {
     fn is_out_of_time(&self, now: Instant) -> bool {
         self.deadline <= now
     }
-}
-
-/// Whole seconds until then, 1 to 3600.
-fn seconds_until(then: Option<Instant>, now: Instant) -> u64 {
-    let left = then.map_or(Duration::ZERO, |then| then.saturating_duration_since(now));
-    left.as_millis().div_ceil(1000).clamp(1, 3600) as u64
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use http::HeaderValue;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};

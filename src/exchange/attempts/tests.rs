@@ -1,5 +1,7 @@
 //! Attempts one by one: what each event leads to.
 
+use http::HeaderValue;
+use plugin_api::ErrorKind;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,92 @@
+//! The stream below a client's connection: TCP with a small write buffer, or TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// The stream of a client's connection.
+pub enum Transport {
+    /// TCP.
+    Plain(BufWriter<TcpStream>),
+    /// TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// It was refused, and is answered elsewhere.
+    Taken,
+}
+
+impl Transport {
+    /// Reads no more than `most` bytes.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, most: usize) -> Poll<io::Result<()>> {
+        fn bounded(
+            stream: &mut (impl AsyncRead + Unpin),
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+            most: usize,
+        ) -> Poll<io::Result<()>> {
+            if most >= buf.remaining() {
+                return Pin::new(stream).poll_read(cx, buf);
+            }
+            Pin::new(&mut stream.take(most as u64)).poll_read(cx, buf)
+        }
+        match self {
+            // what is read does not pass the write buffer
+            Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
+            Self::Tls(stream) => bounded(stream, cx, buf, most),
+            Self::Taken => taken(),
+        }
+    }
+
+    /// Writes what it takes.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Taken => taken(),
+        }
+    }
+
+    /// Writes what it takes of several buffers.
+    pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Taken => taken(),
+        }
+    }
+
+    /// Sends what is buffered.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Taken => taken(),
+        }
+    }
+
+    /// Sends what is buffered, and that nothing more comes.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Taken => taken(),
+        }
+    }
+
+    /// The socket below; `None` once it was taken away.
+    pub fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream.get_ref()),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Taken => None,
+        }
+    }
+}
+
+/// What comes of using a stream that was taken away.
+pub fn taken<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+}
