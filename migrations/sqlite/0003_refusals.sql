@@ -1,4 +1,4 @@
--- Who refused or answered a request in the gateway, and why; and the route that it took. NULL where that does not apply.
+-- The plugin that refused a request, and why, in a word; and the route that the request took. NULL where that does not apply.
 ALTER TABLE api_requests ADD COLUMN plugin text;
 ALTER TABLE api_requests ADD COLUMN reason text;
 ALTER TABLE api_requests ADD COLUMN route text;

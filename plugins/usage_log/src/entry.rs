@@ -98,6 +98,9 @@ impl Entry {
             error_type: made_here(record)
                 .map(Cow::Borrowed)
                 .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(|error| short(error).into())),
+            plugin: record.plugin.map(Cow::Borrowed),
+            reason: record.reason.map(Cow::Borrowed),
+            route: record.context.route.as_deref().map(short),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),

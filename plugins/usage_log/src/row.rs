@@ -151,7 +151,7 @@ pub struct Row {
     pub chunks: Vec<Piece>,
     /// What the provider itself says that it charges for the answer.
     pub provider_cost_usd: Option<Cost>,
-    /// The plugin that refused the request or answered it, where one did.
+    /// The plugin that refused the request, where one did.
     pub plugin: Option<Word>,
     /// Why it was refused, in a word (`too_many_tokens`).
     pub reason: Option<Word>,

@@ -95,3 +95,15 @@ fn what_came_as_foreseen_needs_no_second_record() {
     record.outcome = Outcome::ClientGone;
     assert!(!predicted.holds(&record));
 }
+
+#[test]
+fn a_refusal_says_who_refused_and_why_and_a_row_names_its_route() {
+    let mut record = record();
+    (record.plugin, record.reason, record.context.route) =
+        (Some("max_tokens"), Some("too_many"), Some("models".into()));
+    let row = row(&record);
+    assert_eq!(
+        (row.plugin.as_deref(), row.reason.as_deref(), row.route.as_deref()),
+        (Some("max_tokens"), Some("too_many"), Some("models"))
+    );
+}
