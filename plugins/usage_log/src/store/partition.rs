@@ -99,7 +99,7 @@ impl Partition {
 
     /// `api_requests_2026_11`.
     pub(super) fn name(self) -> String {
-        let Date { year, month, day } = self.first;
+        let (year, month, day) = (self.first.year(), self.first.month(), self.first.day());
         let of_month = format!("{}_{year:04}_{month:02}", self.parent.name());
         if self.parent.is_by_month() { of_month } else { format!("{of_month}_{day:02}") }
     }
@@ -113,7 +113,7 @@ mod tests {
     fn a_leaf_is_known_by_its_name_and_ends_where_the_next_begins() {
         let at = |text: &str| {
             let parts: Vec<i32> = text.split('-').map(|part| part.parse().unwrap_or(0)).collect();
-            Date { year: parts[0], month: parts[1] as u8, day: parts[2] as u8 }.start()
+            Date::new(parts[0], parts[1] as u8, parts[2] as u8).unwrap().start()
         };
         let december = Partition::of(Parent::Requests, Timestamp::from_micros(at("2026-01-01").micros() - 1));
         assert_eq!(december.name(), "api_requests_2025_12");
