@@ -15,6 +15,7 @@ mod glob;
 mod headers;
 mod log_limit;
 mod needs;
+mod part;
 mod plugin;
 mod principal;
 mod record;
@@ -49,6 +50,7 @@ pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
 pub use needs::Needs;
+pub use part::{Change, Part, PartKind};
 pub use plugin::{Flow, Plugin};
 pub use principal::Principal;
 pub use prometheus;
@@ -63,3 +65,8 @@ pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened};
 pub use tags::Tags;
 pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use uuid::Uuid;
+
+/// The page for authors of plugins, whose code is tested.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Page;

@@ -16,6 +16,9 @@ pub struct Needs {
     pub batch_results: bool,
     /// Calls placed in conversations, for [`Record::thread`](crate::Record::thread). Needs [`body`](Needs::body).
     pub conversation: bool,
+    /// Responses that it may change, for [`transforms`](crate::Plugin::transforms) and [`on_part`](crate::Plugin::on_part). The
+    /// upstream is asked for unencoded answers.
+    pub transform: bool,
     /// Calls that may go on after their client has left: see [`Outlive`](crate::Outlive).
     pub detach: bool,
 }
@@ -23,7 +26,7 @@ pub struct Needs {
 impl Needs {
     /// No needs.
     pub const NOTHING: Self =
-        Self { body: false, answer: false, batch_results: false, conversation: false, detach: false };
+        Self { body: false, answer: false, batch_results: false, conversation: false, transform: false, detach: false };
 
     /// What either of two needs.
     #[must_use]
@@ -33,6 +36,7 @@ impl Needs {
             answer: self.answer || other.answer,
             batch_results: self.batch_results || other.batch_results,
             conversation: self.conversation || other.conversation,
+            transform: self.transform || other.transform,
             detach: self.detach || other.detach,
         }
     }

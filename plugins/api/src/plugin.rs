@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::part::is_text_of_an_api;
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Record, Refusal, Reply,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Part, Record, Refusal, Reply,
     Request, Response, Shared,
 };
 
@@ -96,10 +97,21 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         Pass::new()
     }
 
+    /// Whether it wants to change the body of this response, part by part. Runs only with [`Needs::transform`], for responses
+    /// that have a body, before any [`on_response`](Plugin::on_response). By default every successful one that is JSON, or a
+    /// stream of events or lines, or does not say what it is.
+    fn transforms(&self, _: &mut Self::State, response: &Response<'_>) -> bool {
+        response.status.is_success() && is_text_of_an_api(response.headers)
+    }
+
     /// The head of the response has arrived, from an upstream or from a plugin below this one.
     fn on_response(&self, _: &mut Self::State, _: &mut Response<'_>) -> impl Future<Output = ()> + Send {
         Pass::new()
     }
+
+    /// A part of a response that it wanted to change, in the place of [`on_chunk`](Plugin::on_chunk). In line with the stream: be
+    /// quick, never block.
+    fn on_part(&self, _: &mut Self::State, _: &mut Part<'_>) {}
 
     /// Bytes are passing to the client, in line with the stream: be quick, never block.
     fn on_chunk(&self, _: &mut Self::State, _: &mut Chunk<'_>) {}
