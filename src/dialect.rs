@@ -5,6 +5,7 @@ mod answer;
 mod charset;
 mod form;
 mod json;
+mod refused;
 mod slot;
 mod stream_usage;
 mod thread;
@@ -17,6 +18,7 @@ use thread::Turns;
 
 pub use answer::{BatchReader, Reader, batch_of_results};
 pub use form::FormModel;
+pub use refused::{OpenStream, refused_body};
 pub use stream_usage::StreamUsageFilter;
 
 /// The call that a body makes.
