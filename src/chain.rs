@@ -3,6 +3,7 @@
 mod erased;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use plugin_api::{BatchResult, Call, Chunk, Flow, LogLimit, Needs, Record, Refusa
 use erased::Instance;
 
 pub use erased::PluginFactory;
+pub use transform::{Cut, Passed, Transform, TransformBody, TransformError};
 
 /// The plugins of a route, top to bottom.
 #[derive(Clone, Default)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, Plugin, Record, Request, Response};
+use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, Part, Plugin, Record, Request, Response};
 
 /// A plugin ready to take part in any number of requests.
 pub struct PluginFactory {
@@ -54,6 +54,8 @@ pub(super) trait Instance: Send + Sync {
     fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> BoxFuture<'a, Flow>;
     fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> BoxFuture<'a, Flow>;
     fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> BoxFuture<'a, ()>;
+    fn transforms(&mut self, response: &Response<'_>) -> bool;
+    fn on_part(&mut self, part: &mut Part<'_>);
     fn on_chunk(&mut self, chunk: &mut Chunk<'_>);
     fn on_batch_result(&mut self, record: &Record, result: &BatchResult);
     fn before_last_byte(&mut self, record: &Record);
@@ -84,6 +86,14 @@ impl<P: Plugin> Instance for Typed<P> {
 
     fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> BoxFuture<'a, ()> {
         Box::pin(self.plugin.on_response(&mut self.state, response))
+    }
+
+    fn transforms(&mut self, response: &Response<'_>) -> bool {
+        self.plugin.transforms(&mut self.state, response)
+    }
+
+    fn on_part(&mut self, part: &mut Part<'_>) {
+        self.plugin.on_part(&mut self.state, part);
     }
 
     fn on_chunk(&mut self, chunk: &mut Chunk<'_>) {
