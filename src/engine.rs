@@ -30,6 +30,7 @@ mod select;
 mod snapshot;
 mod stall;
 mod timer;
+mod transform;
 mod transport;
 mod unprocessed;
 mod upstream;

@@ -10,6 +10,8 @@ use super::unprocessed::{is_ended_by_server, unprocessed};
 
 /// The error by which a hook says that a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
+/// The error by which a hook says that plugins cannot change a response.
+pub const TRANSFORM: &str = "Transform";
 
 /// What a client has done whose connection failed by this error.
 #[must_use]
@@ -47,6 +49,7 @@ pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: 
         (_, ErrorSource::Downstream, _) => BreakCause::Client(of_client(error)),
         (ErrorType::ReadTimedout, _, _) => BreakCause::ReadTimeout,
         (ErrorType::CustomCode(PLUGIN_PANIC, _), _, _) => BreakCause::PluginPanic,
+        (ErrorType::CustomCode(TRANSFORM, _), _, _) => BreakCause::Transform,
         (_, ErrorSource::Internal, _) => BreakCause::Internal,
         (ErrorType::InvalidHTTPHeader, _, _) => BreakCause::NotHttp,
         _ => match unprocessed(error, whole) {
@@ -86,6 +89,7 @@ mod tests {
             (ErrorType::ReadTimedout, ErrorSource::Upstream, BreakCause::ReadTimeout),
             (ErrorType::InvalidHTTPHeader, ErrorSource::Upstream, BreakCause::NotHttp),
             (ErrorType::CustomCode(PLUGIN_PANIC, 500), ErrorSource::Internal, BreakCause::PluginPanic),
+            (ErrorType::CustomCode(TRANSFORM, 502), ErrorSource::Internal, BreakCause::Transform),
             (ErrorType::InternalError, ErrorSource::Internal, BreakCause::Internal),
         ] {
             assert_eq!(of_attempt(&error(kind, source), None, false, false), cause);

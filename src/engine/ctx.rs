@@ -30,6 +30,7 @@ use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
+use super::transform::Changing;
 use super::upstream::ConnectionUse;
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
@@ -72,6 +73,8 @@ pub struct Exchange {
     pub adds_stream_usage: bool,
     /// What takes it out of the answer.
     pub stream_usage: Option<Box<StreamUsageFilter>>,
+    /// What passes the response through plugins that change it.
+    pub transform: Option<Box<Changing>>,
     /// What finds the model in a form as it passes.
     pub form: Option<Box<FormModel>>,
     /// What reads the answer as it passes.
@@ -114,6 +117,7 @@ impl Exchange {
             connection_use: ConnectionUse::default(),
             adds_stream_usage: false,
             stream_usage: None,
+            transform: None,
             form: None,
             observer: ResponseObserver::Nothing,
             outlive: None,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::header_flags::HeaderFlags;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
@@ -13,6 +13,7 @@ use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
 
 use super::ctx::Exchange;
+use super::transform;
 use super::upstream::ConnectionUse;
 
 const FORWARDED_FOR: &str = "X-Forwarded-For";
@@ -50,9 +51,14 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
         // it has been answered here
         head.remove_header(&EXPECT);
     }
-    if ctx.adds_stream_usage {
+    let transforms = transform::is_possible(ctx);
+    if ctx.adds_stream_usage || transforms {
         // something has to be taken out of the answer, which can only be done in plain text
         head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    }
+    if transforms {
+        // a plugin that looks at all of a body must not be shown a part of it
+        head.remove_header(&RANGE);
     }
     if let Some(body) = &mut ctx.body {
         body.attempt();

@@ -18,7 +18,7 @@ use crate::exchange::ending::Part;
 use crate::exchange::failure::Failure;
 
 use super::ctx::Exchange;
-use super::response_tap;
+use super::{response_tap, transform};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -51,6 +51,9 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     // after a panic the plugins of this exchange are left alone
     let shown = !ctx.plugins.is_empty() && ctx.failure != Some(Failure::PluginPanic);
     if shown {
+        if ctx.failure != Some(Failure::Transform) {
+            transform::begin(session, &mut head, ctx)?;
+        }
         response_tap::show_head(&mut head, ctx).await?;
     }
     if ctx.failure.is_none() {
@@ -65,12 +68,16 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     ctx.record.status = Some(reply.status);
     let is_head = session.req_header().method == Method::HEAD;
     match reply.body {
-        Body::Whole(body) => {
+        Body::Whole(mut body) => {
             let without_body = is_head || body.is_empty();
+            let is_changed = ctx.transform.is_some() && !without_body;
+            if is_changed {
+                body = transform::pass_whole(&mut head, &body, ctx)?;
+            }
             ctx.head_passes(session, Some(if without_body { 0 } else { body.len() as u64 }));
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
-                if shown {
+                if shown && !is_changed {
                     response_tap::show_chunk(&body, Part::Last, ctx)?;
                 }
                 ctx.piece_passes(session, body.len() as u64, Part::Last);
@@ -152,7 +159,13 @@ async fn stream(session: &mut Session, ctx: &mut Exchange, mut pieces: BodyStrea
         {
             ctx.observer.replace_saved(answer, &mut ctx.record);
         }
-        response_tap::show_chunk(&bytes, part, ctx)?;
+        let (bytes, part) = if ctx.transform.is_some() {
+            transform::pass(&bytes, part, ctx)?
+        } else {
+            response_tap::show_chunk(&bytes, part, ctx)?;
+            (bytes, part)
+        };
+        let last = last || transform::is_cut(ctx);
         ctx.piece_passes(session, bytes.len() as u64, part);
         let task = HttpTask::Body(Some(bytes), last);
         session.write_response_tasks(vec![task]).await.map_err(|e| e.into_down())?;

@@ -12,7 +12,7 @@ use crate::exchange::attempts::{Action, Event};
 
 use super::ctx::Exchange;
 use super::recording::body_length;
-use super::{response_tap, retry};
+use super::{response_tap, retry, transform};
 
 /// The head of an answer has come from upstream: decides on another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
@@ -44,7 +44,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange)
     ctx.timer.streams(timeouts.idle);
     strip_hop_by_hop(head);
     response_tap::begin(head, ctx);
-    response_tap::begin_filter(head, ctx)
+    response_tap::begin_filter(head, ctx)?;
+    transform::begin(session, head, ctx)
 }
 
 /// The head is about to go to the client.
@@ -72,6 +73,9 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &m
     response_tap::read(body.as_deref().unwrap_or_default(), last, ctx)?;
     if let Some(filter) = &mut ctx.stream_usage {
         *body = Some(response_tap::filtered(filter, body.as_deref().unwrap_or_default(), last));
+    }
+    if ctx.transform.is_some() {
+        return transform::on_chunk(session, body, last, ctx);
     }
     let none = Bytes::new();
     let bytes = body.as_ref().unwrap_or(&none);

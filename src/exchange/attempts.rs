@@ -304,6 +304,7 @@ impl Attempts {
             BreakCause::ReadTimeout if passing => Failure::IdleTimeout,
             BreakCause::ReadTimeout => Failure::FirstByteTimeout,
             BreakCause::PluginPanic => Failure::PluginPanic,
+            BreakCause::Transform => Failure::Transform,
             BreakCause::Internal if !passing => Failure::Internal,
             _ if passing => Failure::BrokenAnswer,
             BreakCause::NotHttp => Failure::InvalidHeader,

@@ -53,6 +53,8 @@ pub enum Failure {
     BrokenAnswer,
     /// The server answered with a status that is worth another attempt.
     Status(u16),
+    /// Plugins change the response, and it cannot be changed.
+    Transform,
     /// A plugin panicked.
     PluginPanic,
     /// A fault of the gateway.
@@ -246,6 +248,15 @@ impl Failure {
                     "exchange took too long as a whole; check the upstream, or raise timeouts.total",
                 )
             },
+            Self::Transform => Row {
+                by_upstream: false,
+                ..Row::upstream(
+                    "transform",
+                    BadGateway,
+                    "The response cannot be passed on",
+                    "plugins change the responses of this route, and this one is larger than max_body, encoded in an unknown way, or more than max_body_memory has room for",
+                )
+            },
             Self::PluginPanic => Row::gateway("plugin_panic"),
             Self::Internal => Row::gateway("internal"),
             Self::Aborted => Row {
@@ -332,7 +343,7 @@ impl Failure {
 mod tests {
     use super::*;
 
-    const ALL: [Failure; 23] = [
+    const ALL: [Failure; 24] = [
         Failure::ClientGone,
         Failure::BadRequest,
         Failure::BodyTimeout,
@@ -353,6 +364,7 @@ mod tests {
         Failure::InvalidHeader,
         Failure::BrokenAnswer,
         Failure::Status(529),
+        Failure::Transform,
         Failure::PluginPanic,
         Failure::Internal,
         Failure::Aborted,

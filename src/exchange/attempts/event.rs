@@ -66,6 +66,8 @@ pub enum BreakCause {
     ReadTimeout,
     /// A plugin that panicked.
     PluginPanic,
+    /// Plugins change the response, and it cannot be changed.
+    Transform,
     /// A fault of the gateway.
     Internal,
     /// What came was not HTTP.

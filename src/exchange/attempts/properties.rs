@@ -83,6 +83,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         BreakCause::Client(Failure::ClientGone),
         BreakCause::ReadTimeout,
         BreakCause::PluginPanic,
+        BreakCause::Transform,
         BreakCause::Internal,
         BreakCause::NotHttp,
         BreakCause::NotProcessed(Unprocessed::Closing),
