@@ -9,4 +9,8 @@ registry::plugins! {
     max_tokens::MaxTokens,
     response_cache::ResponseCache,
     usage_log::UsageLog,
+    #[cfg(feature = "examples")]
+    require_team::RequireTeam,
+    #[cfg(feature = "examples")]
+    mask_words::MaskWords,
 }

@@ -13,9 +13,9 @@ use super::switch::Switch;
 use crate::config;
 
 /// Makes [`PluginEntry`](super::PluginEntry), [`PluginShared`](super::PluginShared) and what belongs to them of a list of
-/// types: `a_crate::ItsPlugin, …`.
+/// types: `a_crate::ItsPlugin, …`, each perhaps behind a `#[cfg(…)]`.
 macro_rules! plugins {
-    ($($krate:ident :: $plugin:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $krate:ident :: $plugin:ident),* $(,)?) => {
         use std::fmt;
         use std::path::Path;
         use std::sync::Arc;
@@ -31,31 +31,31 @@ macro_rules! plugins {
         use switch::Switch;
 
         /// The keys of the plugins in the YAML.
-        const NAMES: &[&str] = &[$(<$krate::$plugin as Plugin>::NAME),*];
+        const NAMES: &[&str] = &[$($(#[$attribute])* <$krate::$plugin as Plugin>::NAME),*];
 
         /// What plugins keep across reloads.
         #[derive(Default)]
         pub struct PluginShared {
-            $($krate: Arc<<$krate::$plugin as Plugin>::Shared>,)*
+            $($(#[$attribute])* $krate: Arc<<$krate::$plugin as Plugin>::Shared>,)*
         }
 
         impl PluginShared {
             /// What `/metrics` shows of plugins, whatever configuration is in force.
             #[must_use]
             pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-                [$(self.$krate.collectors()),*].into_iter().flatten().collect()
+                [$($(#[$attribute])* self.$krate.collectors()),*].into_iter().flatten().collect()
             }
 
             /// What plugins answer on the admin listener.
             #[must_use]
             pub fn admin_routes(&self) -> Vec<AdminRoute> {
-                [$(self.$krate.admin_routes()),*].into_iter().flatten().collect()
+                [$($(#[$attribute])* self.$krate.admin_routes()),*].into_iter().flatten().collect()
             }
 
             /// Finishes what is under way, after the last request and before the process ends. Blocks until the deadline at
             /// most.
             pub fn finish(&self, deadline: Instant) {
-                $(self.$krate.finish(deadline);)*
+                $($(#[$attribute])* self.$krate.finish(deadline);)*
             }
         }
 
@@ -63,6 +63,7 @@ macro_rules! plugins {
         #[derive(Clone, Debug)]
         pub enum PluginEntry {
             $(
+                $(#[$attribute])*
                 #[doc = concat!("[`", stringify!($krate), "`]")]
                 $plugin(Switch<Box<<$krate::$plugin as Plugin>::Config>>),
             )*
@@ -73,7 +74,7 @@ macro_rules! plugins {
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Self::$plugin(_) => <$krate::$plugin as Plugin>::NAME,)*
+                    $($(#[$attribute])* Self::$plugin(_) => <$krate::$plugin as Plugin>::NAME,)*
                 }
             }
 
@@ -81,7 +82,7 @@ macro_rules! plugins {
             #[must_use]
             pub fn is_off(&self) -> bool {
                 match self {
-                    $(Self::$plugin(switch) => matches!(switch, Switch::Off),)*
+                    $($(#[$attribute])* Self::$plugin(switch) => matches!(switch, Switch::Off),)*
                 }
             }
 
@@ -89,7 +90,7 @@ macro_rules! plugins {
             #[must_use]
             pub fn model_names(&self) -> Vec<&str> {
                 match self {
-                    $(Self::$plugin(switch) => {
+                    $($(#[$attribute])* Self::$plugin(switch) => {
                         switch.on().map(<$krate::$plugin as Plugin>::model_names).unwrap_or_default()
                     })*
                 }
@@ -101,7 +102,7 @@ macro_rules! plugins {
             /// What is wrong with them.
             pub fn check(&self) -> Result<(), ConfigProblem> {
                 match self {
-                    $(Self::$plugin(switch) => switch.on().map_or(Ok(()), <$krate::$plugin as Plugin>::check),)*
+                    $($(#[$attribute])* Self::$plugin(switch) => switch.on().map_or(Ok(()), <$krate::$plugin as Plugin>::check),)*
                 }
             }
 
@@ -109,7 +110,7 @@ macro_rules! plugins {
             #[must_use]
             pub fn conflict(&self, other: &Self, context: &CheckContext<'_>) -> Option<ConfigProblem> {
                 match (self, other) {
-                    $((Self::$plugin(own), Self::$plugin(others)) => {
+                    $($(#[$attribute])* (Self::$plugin(own), Self::$plugin(others)) => {
                         <$krate::$plugin as Plugin>::conflict(own.on()?, others.on()?, context)
                     })*
                     _ => None,
@@ -122,7 +123,7 @@ macro_rules! plugins {
             /// What is wrong with its settings as a whole, or keeps it from working.
             pub fn build(&self, base: &Path, shared: &PluginShared) -> Result<Option<PluginFactory>, ConfigProblem> {
                 match self {
-                    $(Self::$plugin(switch) => {
+                    $($(#[$attribute])* Self::$plugin(switch) => {
                         let Some(config) = switch.on() else { return Ok(None) };
                         let context = BuildContext { base, shared: &shared.$krate };
                         <$krate::$plugin as Plugin>::build(config, &context).map(|plugin| Some(PluginFactory::new(plugin)))
@@ -134,7 +135,7 @@ macro_rules! plugins {
         /// The most bytes that the plugins of these entries hold together.
         #[must_use]
         pub fn memory<'a>(entries: impl Iterator<Item = &'a PluginEntry> + Clone) -> u64 {
-            let held = [$({
+            let held = [$($(#[$attribute])* {
                 let settings = entries.clone().filter_map(|entry| match entry {
                     PluginEntry::$plugin(switch) => switch.on(),
                     _ => None,
@@ -147,14 +148,16 @@ macro_rules! plugins {
         /// The name by which a plugin knows a model without any settings, if one does.
         #[must_use]
         pub fn known_model(model: &str) -> Option<&'static str> {
-            None$(.or_else(|| <$krate::$plugin as Plugin>::known_model(model)))*
+            let known: &[fn(&str) -> Option<&'static str>] =
+                &[$($(#[$attribute])* <$krate::$plugin as Plugin>::known_model),*];
+            known.iter().find_map(|known| known(model))
         }
 
         /// The commands that plugins bring.
         #[must_use]
         pub fn commands() -> Vec<PluginCommand> {
             let mut all = Vec::new();
-            $({
+            $($(#[$attribute])* {
                 fn settings(entry: &PluginEntry) -> Option<&<$krate::$plugin as Plugin>::Config> {
                     match entry {
                         PluginEntry::$plugin(switch) => switch.on(),
@@ -171,7 +174,7 @@ macro_rules! plugins {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let index = NAMES.iter().position(|name| *name == self.name()).unwrap_or_default() as u32;
                 match self {
-                    $(Self::$plugin(switch) => {
+                    $($(#[$attribute])* Self::$plugin(switch) => {
                         serializer.serialize_newtype_variant("plugin", index, self.name(), switch)
                     })*
                 }
@@ -196,7 +199,7 @@ macro_rules! plugins {
             fn visit_enum<A: EnumAccess<'de>>(self, choice: A) -> Result<PluginEntry, A::Error> {
                 let (name, settings) = choice.variant::<String>()?;
                 match name {
-                    $(name if name == <$krate::$plugin as Plugin>::NAME => {
+                    $($(#[$attribute])* name if name == <$krate::$plugin as Plugin>::NAME => {
                         settings.newtype_variant().map(PluginEntry::$plugin)
                     })*
                     name => Err(A::Error::unknown_variant(&name, NAMES)),
@@ -210,7 +213,7 @@ macro_rules! plugins {
             }
 
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                let choices = [$(registry::choice::<$krate::$plugin>(generator)),*];
+                let choices = [$($(#[$attribute])* registry::choice::<$krate::$plugin>(generator)),*];
                 json_schema!({
                     "description": "One entry of `plugins:`. The key is the plugin, the value its settings, or `off` on a route.",
                     "oneOf": choices,
