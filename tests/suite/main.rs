@@ -32,6 +32,7 @@ mod streams; // events leave when they come, and break when they break
 mod texts; // what strangers say, in bounded length
 mod timeouts; // each of the four, and what it is called
 mod tls;
+mod transforms; // answers that a plugin changes on their way
 mod unread; // logs that nobody reads // certificates of listeners
 mod usage; // what answers cost, read as they pass
 

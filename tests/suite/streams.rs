@@ -102,7 +102,7 @@ async fn an_event_is_hardly_delayed() {
 }
 
 /// Waits until the origin is no longer able to write, and tells how much it had written.
-async fn stalled(origin: &Origin) -> u64 {
+pub async fn stalled(origin: &Origin) -> u64 {
     let mut last = (0, Instant::now());
     found("an origin that is made to wait", async || {
         let sent = origin.requests().first().map_or(0, |request| request.sent);
