@@ -26,13 +26,7 @@
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
 //! | [`demo`] | a gateway before three simulators |
 //!
-//! # The way of a request
-//!
-//! accept → (TLS) → route by host and path → `on_request` of each plugin, top to bottom → body read once, if a plugin
-//! of the route reads bodies → the call read from a copy → `on_call` of each plugin → a server chosen, its lease
-//! taken → sent, on another server if that fails while nothing reached the client → `on_response`, bottom to top →
-//! chunks pass as they come, while a copy is read for what the answer cost → `before_last_byte`, then `on_complete` of each
-//! plugin, exactly once.
+//! The map of the repository and the way of a request: `ARCHITECTURE.md`.
 //!
 //! # Who may import whom
 //!
