@@ -1,8 +1,10 @@
 //! One module for each target. Its `check` takes any bytes, hands them to a library of the gateway and to an oracle, and panics
 //! where they do not agree.
 
+pub mod canonical;
 pub mod decode;
 pub mod event_stream;
+pub mod journal;
 mod json;
 pub mod json_extract;
 pub mod located_yaml;
@@ -10,9 +12,11 @@ pub mod pieces;
 pub mod url_path;
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+    ("canonical", canonical::check),
     ("decode", decode::check),
     ("event_stream", event_stream::check),
+    ("journal", journal::check),
     ("json_extract", json_extract::check),
     ("located_yaml", located_yaml::check),
     ("url_path", url_path::check),

@@ -43,6 +43,12 @@ use status::CacheStatus;
 pub use caches::Caches;
 pub use settings::{Coalesce, Config, MemoryConfig, RedisConfig, Scope};
 
+/// What the cache knows a call by: one digest for all spellings of its JSON. `None` if the call bypasses the cache.
+#[must_use]
+pub fn call_digest(endpoint: Endpoint, text: &[u8]) -> Option<[u8; 32]> {
+    canonical::digest(endpoint, text).ok()
+}
+
 /// The plugin.
 #[derive(Debug)]
 pub struct ResponseCache {
