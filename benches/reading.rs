@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use plugin_api::Endpoint;
-use tollgate::dialect::{Reader, StreamUsageFilter, read};
+use protocols::{AnswerReader, StreamUsageFilter};
+use tollgate::dialect::read;
 
 const MAX: usize = 32 << 20;
 
@@ -29,11 +30,11 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1"
 
 "#;
     for (name, endpoint, event) in [
-        ("Anthropic", Endpoint::Messages, delta),
-        ("chat", Endpoint::ChatCompletions, chunk),
-        ("responses", Endpoint::Responses, response),
+        ("Anthropic", Endpoint::MESSAGES, delta),
+        ("chat", Endpoint::CHAT_COMPLETIONS, chunk),
+        ("responses", Endpoint::RESPONSES, response),
     ] {
-        let mut reader = Reader::new(endpoint, StatusCode::OK, &HeaderMap::new());
+        let mut reader = AnswerReader::new(endpoint, StatusCode::OK, &HeaderMap::new());
         per(&format!("{name} event of {} bytes", event.len()), 100_000, || reader.feed(black_box(event.as_bytes())));
         black_box(reader.into_answer());
     }
@@ -47,7 +48,7 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1"
         let body =
             format!(r#"{{"id":"msg_1","model":"claude","content":[{{"type":"text","text":"{content}"}}],{usage}"#);
         per(&format!("JSON answer of {} bytes", body.len()), times, || {
-            let mut reader = Reader::new(Endpoint::Messages, StatusCode::OK, &HeaderMap::new());
+            let mut reader = AnswerReader::new(Endpoint::MESSAGES, StatusCode::OK, &HeaderMap::new());
             body.as_bytes().chunks(16 << 10).for_each(|piece| reader.feed(black_box(piece)));
             reader.finish();
             assert!(black_box(reader.into_answer()).usage.is_some());
@@ -63,9 +64,9 @@ fn calls() {
         };
         // the endpoint of responses has no `messages`, and skips them
         for (what, run) in [
-            ("its messages skipped", call(Endpoint::Responses, false)),
-            ("its purpose told", call(Endpoint::Messages, false)),
-            ("its place in a thread too", call(Endpoint::Messages, true)),
+            ("its messages skipped", call(Endpoint::RESPONSES, false)),
+            ("its purpose told", call(Endpoint::MESSAGES, false)),
+            ("its place in a thread too", call(Endpoint::MESSAGES, true)),
         ] {
             per(&format!("call of {} bytes, {what}", body.len()), times, || run(&body));
         }

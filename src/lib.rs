@@ -15,7 +15,7 @@
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |
 //! | [`health`] | asks servers in the background whether they can take requests |
-//! | [`dialect`] | reads calls to models and their answers from a copy of their bytes |
+//! | [`dialect`] | reads the body of a call from a copy of its bytes, its encoding taken off |
 //! | [`tls`] | certificates of listeners, chosen by name |
 //! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
 //! | [`memory`] | how much memory requests may take: budgets, and the one figure of a configuration |

@@ -34,6 +34,7 @@ mod body;
 mod call;
 mod chat;
 mod completions;
+mod dialect;
 mod draws;
 mod embeddings;
 mod endpoint;

@@ -163,7 +163,7 @@ mod tests {
             method: Method::POST,
             path: "/v1/messages".into(),
             host: "api.example.com".into(),
-            endpoint: Some(Endpoint::Messages),
+            endpoint: Some(Endpoint::MESSAGES),
             model: Some("claude-x".into()),
             streaming: Some(true),
             upstream: Some("claude".into()),

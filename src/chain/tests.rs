@@ -106,10 +106,10 @@ async fn run(at: &'static str, does: Does) -> (Vec<String>, Option<EarlyExit>, V
     assert_eq!(chain.needs(), Witness::NEEDS);
     let mut instances = chain.instances();
     let mut context = context();
-    let request = TestRequest::to(Endpoint::Messages);
+    let request = TestRequest::to(Endpoint::MESSAGES);
     let mut exit = instances.on_request(&mut request.request(&mut context)).await.err();
     if exit.is_none() {
-        let mut body = TestCall::new().to(Endpoint::Messages);
+        let mut body = TestCall::new().to(Endpoint::MESSAGES);
         exit = instances.on_call(&mut Call { context: &mut context, body: &mut body }).await.err();
     }
     let mut panics = Vec::new();
@@ -203,8 +203,8 @@ async fn a_panic_in_any_hook_is_caught_and_keeps_no_other_plugin_from_the_end() 
 
 #[test]
 fn a_hook_that_a_plugin_leaves_out_needs_no_memory() {
-    let (request, mut context) = (TestRequest::to(Endpoint::Messages), context());
+    let (request, mut context) = (TestRequest::to(Endpoint::MESSAGES), context());
     assert_eq!(size_of_val(&Silent.on_request(&mut (), &mut request.request(&mut context))), 0);
-    let mut body = TestCall::new().to(Endpoint::Messages);
+    let mut body = TestCall::new().to(Endpoint::MESSAGES);
     assert_eq!(size_of_val(&Silent.on_call(&mut (), &mut Call { context: &mut context, body: &mut body })), 0);
 }

@@ -12,10 +12,10 @@ use bytes::{Bytes, BytesMut};
 use decode::Decoder;
 use http::header::CONTENT_LENGTH;
 use plugin_api::{Change, Chunk, Context, Endpoint, Part, PartKind, Response};
+use protocols::{OpenStream, refused_body};
 
 use super::erased::Instance;
 use super::{Instances, report_panic, run};
-use crate::dialect::{OpenStream, refused_body};
 use parts::Parts;
 
 /// The body of one response on its way through the plugins that change it.

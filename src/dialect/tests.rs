@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use plugin_api::{Asked, CallFacts, Endpoint, ModelCall, Reading, TokenField};
+use plugin_api::{CallFacts, Endpoint, ModelCall, ParsedBody, TokenField, TokenLimitValue};
 
 use super::read;
 
@@ -20,21 +20,21 @@ fn read_at(endpoint: Endpoint, body: impl Into<Bytes>) -> ModelCall {
 
 fn read_typed(content_type: &'static str, body: impl Into<Bytes>) -> ModelCall {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    read(Endpoint::Messages, &headers, body.into(), MAX, false)
+    read(Endpoint::MESSAGES, &headers, body.into(), MAX, false)
 }
 
 fn message(body: impl Into<Bytes>) -> ModelCall {
-    read_at(Endpoint::Messages, body)
+    read_at(Endpoint::MESSAGES, body)
 }
 
 fn one(call: &ModelCall) -> &CallFacts {
     match call.reading() {
-        Reading::Calls(calls) => &calls[0],
+        ParsedBody::Calls(calls) => &calls[0],
         other => panic!("not read: {other:?}"),
     }
 }
 
-fn asked(call: &ModelCall) -> Vec<Asked> {
+fn asked(call: &ModelCall) -> Vec<TokenLimitValue> {
     call.calls().iter().flat_map(|call| &call.token_limits).map(|limit| limit.asked).collect()
 }
 
@@ -50,13 +50,13 @@ fn the_facts_of_a_message_are_read() {
     assert_eq!((call.stream, call.tools, call.messages), (true, true, 2));
     assert_eq!((call.members_at, call.has_members, call.duplicate_keys, call.place), (1, true, false, None));
     assert_eq!(call.token_limits.len(), 1);
-    assert_eq!(call.token_limits[0].asked, Asked::Tokens(1024));
+    assert_eq!(call.token_limits[0].asked, TokenLimitValue::Tokens(1024));
 }
 
 #[test]
 fn thinking_budgets_are_read_with_their_places() {
     let budgets = |body: &'static str| -> Vec<(&str, u64, &str)> {
-        let call = read_at(Endpoint::ChatCompletions, body);
+        let call = read_at(Endpoint::CHAT_COMPLETIONS, body);
         let budgets = one(&call).thinking_budgets.iter();
         budgets.map(|budget| (budget.member, budget.tokens, &body[budget.at.clone()])).collect()
     };
@@ -78,7 +78,7 @@ fn thinking_budgets_are_read_with_their_places() {
         assert_eq!(budgets(body), [], "{body}");
     }
     let batch = read_at(
-        Endpoint::MessageBatches,
+        Endpoint::MESSAGE_BATCHES,
         r#"{"requests":[{"params":{}},{"params":{"thinking":{"type":"enabled","budget_tokens":2048}}}]}"#,
     );
     assert_eq!((batch.calls()[0].thinking_budgets.len(), batch.calls()[1].thinking_budgets[0].tokens), (0, 2048));
@@ -87,25 +87,25 @@ fn thinking_budgets_are_read_with_their_places() {
 #[test]
 fn each_endpoint_is_read_in_its_own_words() {
     for (endpoint, body, messages) in [
-        (Endpoint::CountTokens, r#"{"model":"m","messages":[1]}"#, 1),
-        (Endpoint::ChatCompletions, r#"{"model":"m","messages":[1,2],"max_completion_tokens":7}"#, 2),
-        (Endpoint::Completions, r#"{"model":"m","prompt":"p","max_tokens":7}"#, 0),
-        (Endpoint::Responses, r#"{"model":"m","input":[1,2,3],"max_output_tokens":7}"#, 3),
-        (Endpoint::Responses, r#"{"model":"m","input":"text"}"#, 0),
-        (Endpoint::Embeddings, r#"{"model":"m","input":["a","b"]}"#, 0),
+        (Endpoint::COUNT_TOKENS, r#"{"model":"m","messages":[1]}"#, 1),
+        (Endpoint::CHAT_COMPLETIONS, r#"{"model":"m","messages":[1,2],"max_completion_tokens":7}"#, 2),
+        (Endpoint::COMPLETIONS, r#"{"model":"m","prompt":"p","max_tokens":7}"#, 0),
+        (Endpoint::RESPONSES, r#"{"model":"m","input":[1,2,3],"max_output_tokens":7}"#, 3),
+        (Endpoint::RESPONSES, r#"{"model":"m","input":"text"}"#, 0),
+        (Endpoint::EMBEDDINGS, r#"{"model":"m","input":["a","b"]}"#, 0),
     ] {
         let call = read_at(endpoint, body);
         assert_eq!(one(&call).messages, messages, "{body}");
         assert_eq!(one(&call).model.as_deref(), Some("m"), "{body}");
-        assert_eq!(asked(&call), vec![Asked::Tokens(7); usize::from(body.contains("tokens\""))], "{body}");
+        assert_eq!(asked(&call), vec![TokenLimitValue::Tokens(7); usize::from(body.contains("tokens\""))], "{body}");
     }
 }
 
 #[test]
 fn the_names_of_all_token_limits_count_everywhere() {
-    let call = read_at(Endpoint::Embeddings, r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3}"#);
+    let call = read_at(Endpoint::EMBEDDINGS, r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3}"#);
     let fields: Vec<_> = one(&call).token_limits.iter().map(|limit| limit.field).collect();
-    assert_eq!(fields, TokenField::ALL);
+    assert_eq!(fields, TokenField::all());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_limit_is_found_in_every_spelling_and_place() {
         r#"{"a":1e999999,"b":123456789012345678901234567890,"max_tokens":5000}"#,
     ] {
         let call = message(body);
-        assert_eq!(asked(&call), [Asked::Tokens(5000)], "{body}");
+        assert_eq!(asked(&call), [TokenLimitValue::Tokens(5000)], "{body}");
         let at = one(&call).token_limits[0].at.clone();
         assert!(
             ["5000", "5e3", "5000.0", "0.5E+4"].iter().any(|number| call.text()[at.clone()] == *number.as_bytes()),
@@ -173,7 +173,7 @@ fn names_that_only_resemble_a_limit_are_none() {
 #[test]
 fn of_keys_that_stand_twice_every_limit_and_every_model_is_kept() {
     let call = message(r#"{"max_tokens":1,"model":"a","max_tokens":99,"model":"b","MODEL":"c","model":7,"model":"d"}"#);
-    assert_eq!(asked(&call), [Asked::Tokens(1), Asked::Tokens(99)]);
+    assert_eq!(asked(&call), [TokenLimitValue::Tokens(1), TokenLimitValue::Tokens(99)]);
     let call = one(&call);
     assert!(call.duplicate_keys);
     assert_eq!(call.model.as_deref(), Some("d"));
@@ -204,20 +204,20 @@ fn a_long_name_of_a_model_is_none_and_a_call_names_no_more_than_a_few() {
     assert_eq!(named(513), None);
     for member in [r#""model":"m""#, r#""max_tokens":1"#, r#""Model":"m""#] {
         let call = message(format!("{{{}}}", vec![member; 17].join(",")));
-        assert!(matches!(call.reading(), Reading::Unreadable(reason) if reason.contains("more than 16")));
+        assert!(matches!(call.reading(), ParsedBody::Unreadable(reason) if reason.contains("more than 16")));
     }
 }
 
 #[test]
 fn a_batch_holds_many_calls_each_at_its_place() {
     let call = read_at(
-        Endpoint::MessageBatches,
+        Endpoint::MESSAGE_BATCHES,
         r#" {"requests": [ {"custom_id":"a","params" : {"model":"m","max_tokens":1}}, {}, {"params":null},
             {"par\u0061ms":{},"params":{"max_tokens":3,"messages":[1]}} ], "max_tokens": 9} "#,
     );
     let places: Vec<_> = call.calls().iter().map(|call| call.place).collect();
     assert_eq!(places, [Some(0), Some(3), Some(3)]);
-    assert_eq!(asked(&call), [Asked::Tokens(1), Asked::Tokens(3)]);
+    assert_eq!(asked(&call), [TokenLimitValue::Tokens(1), TokenLimitValue::Tokens(3)]);
     for one in call.calls() {
         assert_eq!(call.text()[one.members_at - 1], b'{');
         for limit in &one.token_limits {
@@ -226,7 +226,7 @@ fn a_batch_holds_many_calls_each_at_its_place() {
     }
     for empty in ["{}", r#"{"requests":7}"#, r#"{"requests":[]}"#] {
         assert!(
-            matches!(read_at(Endpoint::MessageBatches, empty).reading(), Reading::Calls(calls) if calls.is_empty())
+            matches!(read_at(Endpoint::MESSAGE_BATCHES, empty).reading(), ParsedBody::Calls(calls) if calls.is_empty())
         );
     }
 }
@@ -245,8 +245,8 @@ fn a_batch_of_anything_but_objects_or_of_too_many_is_not_read() {
         (&tiny, "fewer than 32 bytes"),
         (&again, "again more than 1000 times"),
     ] {
-        match read_at(Endpoint::MessageBatches, body.to_owned()).reading() {
-            Reading::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
+        match read_at(Endpoint::MESSAGE_BATCHES, body.to_owned()).reading() {
+            ParsedBody::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
             other => panic!("{other:?}"),
         }
     }
@@ -271,7 +271,7 @@ fn what_cannot_begin_an_object_is_no_call() {
         b"\xFE\xFF\x00[",
         b"\x00\x00\x00",
     ] {
-        assert!(matches!(message(body).reading(), Reading::NotACall), "{body:?}");
+        assert!(matches!(message(body).reading(), ParsedBody::NotACall), "{body:?}");
     }
 }
 
@@ -314,7 +314,7 @@ fn what_begins_like_an_object_but_is_not_strict_json_cannot_be_read() {
         &utf32,
     ] {
         let call = message(body.to_vec());
-        assert!(matches!(call.reading(), Reading::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
+        assert!(matches!(call.reading(), ParsedBody::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
         assert_eq!(call.into_body(), body, "it passes as it came");
     }
 }
@@ -322,13 +322,17 @@ fn what_begins_like_an_object_but_is_not_strict_json_cannot_be_read() {
 #[test]
 fn a_charset_that_is_not_utf8_leaves_a_body_unread() {
     for content_type in ["text/plain", "application/json; charset=latin1", "", "application/x-www-form-urlencoded"] {
-        assert_eq!(asked(&read_typed(content_type, r#"{"max_tokens":9}"#)), [Asked::Tokens(9)], "{content_type}");
+        assert_eq!(
+            asked(&read_typed(content_type, r#"{"max_tokens":9}"#)),
+            [TokenLimitValue::Tokens(9)],
+            "{content_type}"
+        );
     }
     for body in [r#"{"max_tokens":9}"#, "+AHs-", "[]"] {
         let call = read_typed("application/json; charset=UTF-7", body);
-        assert!(matches!(call.reading(), Reading::Unreadable(reason) if reason.contains("utf-7")), "{body}");
+        assert!(matches!(call.reading(), ParsedBody::Unreadable(reason) if reason.contains("utf-7")), "{body}");
     }
-    assert!(matches!(read_typed("application/json; charset=utf-7", "").reading(), Reading::NotACall));
+    assert!(matches!(read_typed("application/json; charset=utf-7", "").reading(), ParsedBody::NotACall));
 }
 
 #[test]
@@ -341,11 +345,11 @@ fn a_million_levels_deep_is_read_like_any_other_text() {
             format!(r#"{{"messages":[{nest}],"max_tokens":9}}"#),
             format!(r#"{{"model":{nest},"tools":{nest},"max_tokens":9}}"#),
         ] {
-            assert_eq!(asked(&message(body)), [Asked::Tokens(9)]);
+            assert_eq!(asked(&message(body)), [TokenLimitValue::Tokens(9)]);
         }
-        assert_eq!(asked(&message(format!(r#"{{"max_tokens":{nest}}}"#))), [Asked::NotANumber]);
-        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).reading(), Reading::Unreadable(_)));
-        assert!(matches!(message(nest).reading(), Reading::NotACall | Reading::Calls(_)));
+        assert_eq!(asked(&message(format!(r#"{{"max_tokens":{nest}}}"#))), [TokenLimitValue::NotANumber]);
+        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).reading(), ParsedBody::Unreadable(_)));
+        assert!(matches!(message(nest).reading(), ParsedBody::NotACall | ParsedBody::Calls(_)));
     }
 }
 
@@ -356,7 +360,7 @@ fn a_limit_behind_twenty_megabytes_is_read_without_a_copy_of_them() {
     let started = Instant::now();
     let call = message(body.clone());
     let took = started.elapsed();
-    assert_eq!(asked(&call), [Asked::Tokens(5000)]);
+    assert_eq!(asked(&call), [TokenLimitValue::Tokens(5000)]);
     assert_eq!(call.text().as_ptr(), body.as_ptr());
     assert_eq!(call.into_body().as_ptr(), body.as_ptr());
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -373,7 +377,7 @@ fn hostile_shapes_take_no_more_than_linear_time() {
         format!(r#"{{"model":"{}"}}"#, "\\u0061".repeat(million)),
     ] {
         let started = Instant::now();
-        assert!(matches!(message(body).reading(), Reading::Calls(_)));
+        assert!(matches!(message(body).reading(), ParsedBody::Calls(_)));
         assert!(started.elapsed() < Duration::from_secs(10));
     }
 }

@@ -11,12 +11,12 @@ use http::{HeaderMap, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    Charge, Dialect, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Outlive, Record, Uuid, shortened,
+    Charge, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Outlive, Protocol, Record, Uuid, shortened,
 };
+use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
 
 use crate::chain::Instances;
-use crate::dialect::{FormModel, StreamUsageFilter};
 use crate::exchange::attempts::Attempts;
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::delivery::Delivery;
@@ -187,14 +187,11 @@ impl Exchange {
         }
     }
 
-    /// The dialect in which the caller expects an error.
+    /// The protocol in which the caller expects an error.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        match Endpoint::of(self.path()) {
-            Some(endpoint) => endpoint.dialect(),
-            None if self.flags.anthropic_version => Dialect::Anthropic,
-            None => Dialect::OpenAi,
-        }
+    pub fn protocol(&self) -> &'static Protocol {
+        let named = Endpoint::of(self.path()).map(|endpoint| endpoint.protocol);
+        named.or(self.flags.protocol).unwrap_or(Protocol::DEFAULT)
     }
 
     /// Whether anybody wants to know what its answer says.

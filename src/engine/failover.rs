@@ -74,7 +74,7 @@ mod tests {
 
     fn sent(settings: &str, body: &'static str) -> Option<Bytes> {
         let settings: Fallback = serde_json::from_str(settings).unwrap();
-        renamed(Endpoint::Messages, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), &settings, 1000)
+        renamed(Endpoint::MESSAGES, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), &settings, 1000)
     }
 
     #[test]

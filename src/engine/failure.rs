@@ -49,7 +49,7 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
     let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if let Some(answer) = answer.filter(|_| written(session).is_none()) {
-        let mut reply = Reply::error(ctx.dialect(), answer.kind, answer.message, ctx.record.context.id);
+        let mut reply = Reply::error(ctx.protocol(), answer.kind, answer.message, ctx.record.context.id);
         reply.status = answer.status;
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);

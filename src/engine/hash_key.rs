@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use plugin_api::{Asked, CallFacts, ModelCall};
+use plugin_api::{CallFacts, ModelCall, TokenLimitValue};
 
 use crate::balance::{ASSUMED_TOKENS, Algorithm, HashKey, hash_of};
 use crate::exchange::upstream::Upstream;
@@ -44,8 +44,8 @@ pub fn of_body(upstream: &Upstream, call: &ModelCall) -> Vec<(usize, u64)> {
 pub fn tokens(call: &ModelCall) -> u64 {
     let asked = |call: &CallFacts| {
         let limits = call.token_limits.iter().filter_map(|limit| match limit.asked {
-            Asked::Tokens(tokens) => Some(tokens),
-            Asked::Null | Asked::NotANumber => None,
+            TokenLimitValue::Tokens(tokens) => Some(tokens),
+            TokenLimitValue::Null | TokenLimitValue::NotANumber => None,
         });
         // what nobody can generate would count for everybody
         limits.max().unwrap_or(ASSUMED_TOKENS).min(MOST_TOKENS)

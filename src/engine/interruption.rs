@@ -42,7 +42,7 @@ pub fn no_room(ctx: &mut Exchange, shortage: Shortage) -> Interruption {
 pub fn overloaded(ctx: &mut Exchange, reason: &'static str, message: &str) -> Interruption {
     ctx.record.error = Some(reason);
     log_overload(ctx, reason);
-    let reply = Reply::error(ctx.dialect(), ErrorKind::Overloaded, message, ctx.record.context.id);
+    let reply = Reply::error(ctx.protocol(), ErrorKind::Overloaded, message, ctx.record.context.id);
     Interruption::Answer(Box::new(reply.with_retry_after(RETRY_AFTER)))
 }
 
@@ -64,7 +64,7 @@ pub fn client_fault(ctx: &Exchange, error: Box<Error>) -> Interruption {
 
 /// Refuses a request for good.
 pub fn refuse(ctx: &Exchange, kind: ErrorKind, message: &str) -> Interruption {
-    Interruption::Answer(Box::new(Reply::error(ctx.dialect(), kind, message, ctx.record.context.id)))
+    Interruption::Answer(Box::new(Reply::error(ctx.protocol(), kind, message, ctx.record.context.id)))
 }
 
 /// A plugin ended the exchange.
@@ -73,7 +73,7 @@ pub fn interrupted(ctx: &mut Exchange, exit: EarlyExit) -> Interruption {
         EarlyExit::Answer(reply) => Interruption::Answer(reply),
         EarlyExit::Refuse { plugin, refusal } => {
             (ctx.record.plugin, ctx.record.reason) = (Some(plugin), Some(refusal.reason()));
-            Interruption::Answer(Box::new(refusal.into_reply(ctx.dialect(), ctx.record.context.id)))
+            Interruption::Answer(Box::new(refusal.into_reply(ctx.protocol(), ctx.record.context.id)))
         }
         EarlyExit::Panic(plugin) => {
             ctx.snapshot.metrics.plugin_panicked(plugin);

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
-use plugin_api::{Body, Dialect, Endpoint, ErrorKind, Reply, Uuid};
+use plugin_api::{Body, Endpoint, ErrorKind, Protocol, Reply, Uuid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -42,16 +42,16 @@ async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 }
 
 fn reply(path: &str, why: TooMuch, max: usize) -> Reply {
-    let dialect = Endpoint::of(path).map_or(Dialect::OpenAi, Endpoint::dialect);
+    let protocol = Endpoint::of(path).map_or(Protocol::DEFAULT, |endpoint| endpoint.protocol);
     let id = Uuid::now_v7();
     match why {
         TooMuch::Large => {
             let message = format!("The request head is larger than {max} bytes");
-            Reply::error(dialect, ErrorKind::HeadTooLarge, &message, id)
+            Reply::error(protocol, ErrorKind::HeadTooLarge, &message, id)
         }
         TooMuch::Memory => {
             let message = "The gateway holds as many requests as it may";
-            Reply::error(dialect, ErrorKind::Overloaded, message, id).with_retry_after(1)
+            Reply::error(protocol, ErrorKind::Overloaded, message, id).with_retry_after(1)
         }
     }
 }

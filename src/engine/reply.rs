@@ -62,7 +62,7 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     response_tap::begin_again(&reply, ctx);
     ctx.record.error_type = reply.error_type.or_else(|| {
         let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
-        refused.then(|| ctx.dialect().error_type(reply.status))
+        refused.then(|| ctx.protocol().error_type(reply.status))
     });
     ctx.record.saved = reply.saved.map(|answer| *answer);
     ctx.record.status = Some(reply.status);

@@ -96,8 +96,8 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     if !ctx.plugins.is_empty() {
         ctx.record.context.route = Some(route.name.clone());
         ctx.note_endpoint();
-        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json()) && ctx.answer_is_wanted() {
-            ctx.form = dialect::FormModel::of(&session.req_header().headers).map(Box::new);
+        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.answer_is_wanted() {
+            ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
         }
         run_request_head(session, ctx).await?;
     }
@@ -106,7 +106,8 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         ctx.note_endpoint();
     }
     if drains
-        || (route.chain.needs().body || upstream.reads_body) && ctx.record.endpoint.is_some_and(Endpoint::takes_json)
+        || (route.chain.needs().body || upstream.reads_body)
+            && ctx.record.endpoint.is_some_and(|endpoint| endpoint.takes_json)
     {
         read_body(session, ctx).await?;
         return Ok(());
@@ -163,7 +164,7 @@ fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) {
 
 async fn run_request_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let head = session.req_header();
-    let dialect = ctx.dialect();
+    let protocol = ctx.protocol();
     let mut request = Request {
         context: &mut ctx.record.context,
         method: &head.method,
@@ -172,7 +173,7 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange) -> Result<(), I
         host: &ctx.record.host,
         upstream: ctx.record.upstream.as_deref().unwrap_or_default(),
         endpoint: ctx.record.endpoint,
-        dialect,
+        protocol,
         edits: std::mem::take(&mut ctx.request_edits),
     };
     let ran = ctx.plugins.on_request(&mut request).await;
@@ -279,7 +280,7 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
 /// The endpoint of a call whose body somebody reads.
 fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
     let is_read = !ctx.plugins.is_empty() || upstream.reads_body;
-    ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json())
+    ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json)
 }
 
 /// A piece of the request's body is about to go upstream.

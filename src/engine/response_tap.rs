@@ -5,9 +5,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Reply, Response, shortened};
+use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Protocol, Reply, Response, shortened};
+use protocols::{AnswerReader, BatchReader, StreamUsageFilter, batch_of_results};
 
-use crate::dialect::{BatchReader, Reader, StreamUsageFilter, batch_of_results};
 use crate::exchange::ending::Part;
 use crate::exchange::response_observer::ResponseObserver;
 
@@ -28,8 +28,12 @@ pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
     ctx.note_endpoint();
     ctx.observer = match (ctx.record.endpoint, batch(ctx, head.status)) {
-        (Some(endpoint), _) => ResponseObserver::Answer(Box::new(Reader::new(endpoint, head.status, &head.headers))),
-        (None, Some(batch)) => ResponseObserver::Batch(Box::new(BatchReader::new(batch, &head.headers))),
+        (Some(endpoint), _) => {
+            ResponseObserver::Answer(Box::new(AnswerReader::new(endpoint, head.status, &head.headers)))
+        }
+        (None, Some((protocol, batch))) => {
+            ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, &head.headers)))
+        }
         (None, None) => ResponseObserver::Nothing,
     };
 }
@@ -40,13 +44,13 @@ pub fn begin_again(reply: &Reply, ctx: &mut Exchange) {
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
     let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.answer_is_wanted());
     ctx.observer = match endpoint {
-        Some(endpoint) => ResponseObserver::Saved(Box::new(Reader::new(endpoint, reply.status, &reply.headers))),
+        Some(endpoint) => ResponseObserver::Saved(Box::new(AnswerReader::new(endpoint, reply.status, &reply.headers))),
         None => ResponseObserver::Nothing,
     };
 }
 
 /// The batch whose results the request downloads.
-fn batch(ctx: &Exchange, status: StatusCode) -> Option<&str> {
+fn batch(ctx: &Exchange, status: StatusCode) -> Option<(&'static Protocol, &str)> {
     let asked = ctx.record.method == Method::GET
         && status == StatusCode::OK
         && ctx.route.as_ref().is_some_and(|route| route.chain.needs().batch_results);

@@ -1,6 +1,7 @@
 //! Which of the headers that matter a request has, found in one pass: every look-up in a header map costs a hash.
 
 use http::HeaderMap;
+use plugin_api::Protocol;
 
 /// Which headers are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct HeaderFlags {
     pub forwarded_host: bool,
     /// `x-request-id`.
     pub request_id: bool,
-    /// `anthropic-version`.
-    pub anthropic_version: bool,
+    /// The header that marks a protocol.
+    pub protocol: Option<&'static Protocol>,
 }
 
 impl HeaderFlags {
@@ -44,8 +45,7 @@ impl HeaderFlags {
                 "x-forwarded-proto" => flags.forwarded_proto = true,
                 "x-forwarded-host" => flags.forwarded_host = true,
                 "x-request-id" => flags.request_id = true,
-                "anthropic-version" => flags.anthropic_version = true,
-                _ => {}
+                other => flags.protocol = flags.protocol.or_else(|| Protocol::marked_by(other)),
             }
         }
         flags

@@ -3,9 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{Answer, BatchResult, LogLimit, Record};
-
-use crate::dialect::{BatchReader, Reader};
+use plugin_api::{Answer, BatchResult, LogLimit, Record, shortened_answer, shortened_result};
+use protocols::{AnswerReader, BatchReader};
 
 /// What reads the answer that is passing.
 #[derive(Debug, Default)]
@@ -14,9 +13,9 @@ pub enum ResponseObserver {
     #[default]
     Nothing,
     /// An answer of the upstream's.
-    Answer(Box<Reader>),
+    Answer(Box<AnswerReader>),
     /// An answer that a plugin gives again.
-    Saved(Box<Reader>),
+    Saved(Box<AnswerReader>),
     /// The results of a batch.
     Batch(Box<BatchReader>),
 }
@@ -44,7 +43,7 @@ impl ResponseObserver {
                 observed.content = reader.has_content();
             }
             Self::Batch(reader) => {
-                let mut keep = |result: BatchResult| observed.results.push(result.shortened());
+                let mut keep = |result: BatchResult| observed.results.push(shortened_result(result));
                 reader.feed(bytes, &mut keep);
                 if last {
                     reader.finish(&mut keep);
@@ -95,7 +94,8 @@ impl ResponseObserver {
 
     /// Puts what was read into the exchange's record.
     pub fn conclude(&mut self, record: &mut Record) {
-        let conclude = |reader: Box<Reader>| catch_unwind(AssertUnwindSafe(|| reader.into_answer().shortened())).ok();
+        let conclude =
+            |reader: Box<AnswerReader>| catch_unwind(AssertUnwindSafe(|| shortened_answer(reader.into_answer()))).ok();
         match std::mem::take(self) {
             Self::Answer(reader) => record.answer = conclude(reader),
             Self::Saved(reader) => record.saved = conclude(reader),

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
-use plugin_api::{Dialect, Endpoint, Record, Tokens as Counts};
+use plugin_api::{Endpoint, Record, Tokens as Counts};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 use super::models::{ModelNames, OTHER};
@@ -69,26 +69,7 @@ struct Operation {
 
 impl Operation {
     fn of(endpoint: Endpoint) -> Self {
-        let name = match endpoint {
-            Endpoint::Completions => "text_completion",
-            Endpoint::Embeddings => "embeddings",
-            Endpoint::ImageGenerations
-            | Endpoint::ImageEdits
-            | Endpoint::Transcriptions
-            | Endpoint::Speech
-            | Endpoint::Moderations
-            | Endpoint::Ollama => "generate_content",
-            Endpoint::Messages
-            | Endpoint::CountTokens
-            | Endpoint::MessageBatches
-            | Endpoint::ChatCompletions
-            | Endpoint::Responses => "chat",
-        };
-        let provider = match endpoint.dialect() {
-            Dialect::Anthropic => "anthropic",
-            Dialect::OpenAi => "openai",
-        };
-        Self { name, provider }
+        Self { name: endpoint.operation, provider: endpoint.protocol.provider }
     }
 }
 

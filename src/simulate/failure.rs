@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::dialect::Dialect;
 use http::StatusCode;
-use plugin_api::Dialect;
 use serde::Serialize;
 
 use super::sse::json;

@@ -1,6 +1,6 @@
 //! The models a simulator says it has, in either provider's shape. It answers for any other just as well.
 
-use plugin_api::Dialect;
+use super::dialect::Dialect;
 use serde::Serialize;
 
 use super::sse::json;

@@ -73,7 +73,7 @@ mod tests {
     async fn a_call_names_its_team_or_is_refused() {
         let plugin = RequireTeam::new(&Config::default()).unwrap();
         let mut context = context();
-        let call = TestRequest::to(Endpoint::Messages);
+        let call = TestRequest::to(Endpoint::MESSAGES);
         let flow = plugin.on_request(&mut (), &mut call.request(&mut context)).await;
         let Flow::Refuse(refusal) = flow else { panic!("{flow:?}") };
         assert_eq!((refusal.status().as_u16(), refusal.reason()), (403, "no_team"));

@@ -1,16 +1,14 @@
 //! The body of a call to a model, with the facts read from it. Does not read it itself, and knows no transport.
 
 mod edit;
-mod facts;
 mod outlive;
 mod stream_usage;
 
 use bytes::Bytes;
 
-use crate::{Context, Dialect, Endpoint, RequestType, Thread};
+use crate::{CallFacts, Context, ConversationHash, Endpoint, ParsedBody, Protocol, RequestType};
 
 pub use edit::Edit;
-pub use facts::{Asked, CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
 pub use outlive::Outlive;
 
 /// A call to a model, as [`on_call`](crate::Plugin::on_call) sees it.
@@ -32,29 +30,17 @@ pub struct ModelCall {
     // as the client sent it; none once it was edited
     sent: Option<Bytes>,
     text: Bytes,
-    reading: Reading,
+    reading: ParsedBody,
     adds_stream_usage: bool,
-    thread: Option<Thread>,
+    thread: Option<ConversationHash>,
     /// Who else waits for its answer than its own client.
     pub outlive: Option<Outlive>,
-}
-
-/// What the body turned out to be.
-#[derive(Debug)]
-pub enum Reading {
-    /// A JSON object, read to its last byte. One call, or as many as a batch holds.
-    Calls(Vec<CallFacts>),
-    /// Nothing that any server could take for a JSON object. The upstream may say so itself.
-    NotACall,
-    /// It may hold a call that a more lenient reader would understand, but not one that can be read with
-    /// certainty here; why, in words for the caller.
-    Unreadable(String),
 }
 
 impl ModelCall {
     /// A call as it was read. `decoded` is the body without its content-encoding, where it had one.
     #[must_use]
-    pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: Reading) -> Self {
+    pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: ParsedBody) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
         Self { endpoint, sent: Some(sent), text, reading, adds_stream_usage: false, thread: None, outlive: None }
     }
@@ -65,15 +51,15 @@ impl ModelCall {
         self.endpoint
     }
 
-    /// The dialect it speaks.
+    /// The protocol it speaks.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.endpoint.dialect()
+    pub fn protocol(&self) -> &'static Protocol {
+        self.endpoint.protocol
     }
 
     /// What the body turned out to be.
     #[must_use]
-    pub fn reading(&self) -> &Reading {
+    pub fn reading(&self) -> &ParsedBody {
         &self.reading
     }
 
@@ -81,36 +67,33 @@ impl ModelCall {
     #[must_use]
     pub fn calls(&self) -> &[CallFacts] {
         match &self.reading {
-            Reading::Calls(calls) => calls,
-            Reading::NotACall | Reading::Unreadable(_) => &[],
+            ParsedBody::Calls(calls) => calls,
+            ParsedBody::NotACall | ParsedBody::Unreadable(_) => &[],
         }
     }
 
     /// The one call it makes; none for a batch, and where the body could not be read.
     #[must_use]
     pub fn call(&self) -> Option<&CallFacts> {
-        match (self.endpoint, self.calls()) {
-            (Endpoint::MessageBatches, _) => None,
-            (_, calls) => calls.first(),
-        }
+        if self.endpoint.is_batch() { None } else { self.calls().first() }
     }
 
     /// What it is for. A batch, and a body that could not be read, count as inference.
     #[must_use]
     pub fn request_type(&self) -> RequestType {
-        self.call().map(|call| call.request_type).unwrap_or_default()
+        self.call().map(|call| RequestType::of(self.endpoint, call)).unwrap_or_default()
     }
 
     /// The same call, with its place in a conversation.
     #[must_use]
-    pub fn in_thread(mut self, thread: Option<Thread>) -> Self {
+    pub fn in_thread(mut self, thread: Option<ConversationHash>) -> Self {
         self.thread = thread;
         self
     }
 
     /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
     #[must_use]
-    pub fn thread(&self) -> Option<Thread> {
+    pub fn thread(&self) -> Option<ConversationHash> {
         self.thread
     }
 
@@ -125,7 +108,7 @@ impl ModelCall {
     ///
     /// The text is copied once, however many the edits.
     pub fn edit(&mut self, edits: Vec<Edit>) {
-        let Reading::Calls(calls) = &mut self.reading else { return };
+        let ParsedBody::Calls(calls) = &mut self.reading else { return };
         if let Some(text) = edit::apply(&self.text, calls, edits) {
             self.text = text;
             self.sent = None;

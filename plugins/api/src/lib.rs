@@ -10,7 +10,6 @@ mod call;
 mod command;
 mod context;
 mod credential;
-mod dialect;
 mod glob;
 mod headers;
 mod log_limit;
@@ -29,22 +28,18 @@ mod shortened;
 pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod usage;
 
-pub use answer::{Answer, AnswerState, RequestType, Thread};
+pub use answer::RequestType;
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use build::{BuildContext, CheckContext, ConfigProblem};
 pub use bytes::Bytes;
-pub use call::{
-    Asked, Call, CallFacts, Edit, ModelCall, Outlive, Reading, StreamOptions, ThinkingBudget, TokenField, TokenLimit,
-};
+pub use call::{Call, Edit, ModelCall, Outlive};
 pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;
 pub use credential::{api_key, fingerprint, is_credential, secrets};
-pub use dialect::{Dialect, Endpoint};
 pub use glob::Glob;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
@@ -54,6 +49,10 @@ pub use part::{Change, Part, PartKind};
 pub use plugin::{Flow, Plugin};
 pub use principal::Principal;
 pub use prometheus;
+pub use protocols::{
+    Answer, AnswerState, BatchResult, CallFacts, ConversationHash, Endpoint, Iteration, ParsedBody, Protocol, Sign,
+    StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
+};
 pub use record::{Outcome, Record};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{ErrorKind, Reply};
@@ -61,9 +60,8 @@ pub use request::Request;
 pub use response::{Chunk, Response};
 pub use settings::{ByteSize, Count, Period};
 pub use shared::{AdminAnswer, AdminHandler, AdminRequest, AdminRoute, Shared};
-pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened};
+pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result};
 pub use tags::Tags;
-pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use uuid::Uuid;
 
 /// The page for authors of plugins, whose code is tested.

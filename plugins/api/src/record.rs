@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, Context, Endpoint, RequestType, Thread};
+use crate::{Answer, Context, ConversationHash, Endpoint, RequestType};
 
 /// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
 /// [`shortened`](crate::shortened) before they come here.
@@ -31,7 +31,7 @@ pub struct Record {
     /// What it was for, where the body was read.
     pub request_type: Option<RequestType>,
     /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
-    pub thread: Option<Thread>,
+    pub thread: Option<ConversationHash>,
     /// The upstream's name in the YAML.
     pub upstream: Option<Arc<str>>,
     /// The server of the last attempt, as the YAML writes its address.

@@ -8,7 +8,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::{Dialect, ErrorKind, Reply};
+use crate::{ErrorKind, Protocol, Reply};
 
 /// Why a plugin refuses a request.
 ///
@@ -102,13 +102,13 @@ impl Refusal {
         self.kind.error().status()
     }
 
-    /// The answer to a caller of this dialect.
+    /// The answer to a caller of this protocol.
     #[must_use]
-    pub fn into_reply(self, dialect: Dialect, id: Uuid) -> Reply {
+    pub fn into_reply(self, protocol: &'static Protocol, id: Uuid) -> Reply {
         let error = self.kind.error();
         let mut reply = match self.body {
-            Some(body) => Reply { error_type: Some(error.type_in(dialect)), ..Reply::json(error.status(), body) },
-            None => Reply::error(dialect, error, &self.message, id),
+            Some(body) => Reply { error_type: Some(error.type_in(protocol)), ..Reply::json(error.status(), body) },
+            None => Reply::error(protocol, error, &self.message, id),
         };
         if self.is_final {
             reply = reply.not_to_be_retried();
@@ -176,14 +176,14 @@ mod tests {
 
     use super::*;
 
-    fn answer(refusal: Refusal, dialect: Dialect) -> (Reply, Value) {
-        let reply = refusal.into_reply(dialect, Uuid::nil());
+    fn answer(refusal: Refusal, protocol: &'static Protocol) -> (Reply, Value) {
+        let reply = refusal.into_reply(protocol, Uuid::nil());
         let body = serde_json::from_slice(reply.body.whole().unwrap()).unwrap();
         (reply, body)
     }
 
     #[test]
-    fn every_kind_has_its_status_and_words_in_both_dialects() {
+    fn every_kind_has_its_status_and_words_in_both_protocols() {
         for (kind, status, anthropic, openai, code, is_final) in [
             (RefusalKind::InvalidRequest, 400, "invalid_request_error", "invalid_request_error", json!(null), true),
             (
@@ -222,10 +222,10 @@ mod tests {
             (RefusalKind::Unavailable, 503, "api_error", "server_error", json!("service_unavailable"), false),
         ] {
             let refusal = || Refusal::new(kind, "no", "No more \"today\"");
-            let (reply, body) = answer(refusal(), Dialect::Anthropic);
+            let (reply, body) = answer(refusal(), Protocol::ANTHROPIC);
             assert_eq!((reply.status.as_u16(), reply.error_type), (status, Some(anthropic)), "{kind:?}");
             assert_eq!(body["error"], json!({ "type": anthropic, "message": "No more \"today\"" }), "{kind:?}");
-            let (reply, body) = answer(refusal(), Dialect::OpenAi);
+            let (reply, body) = answer(refusal(), Protocol::OPENAI);
             assert_eq!((reply.status.as_u16(), reply.error_type), (status, Some(openai)), "{kind:?}");
             assert_eq!((&body["error"]["type"], &body["error"]["code"]), (&json!(openai), &code), "{kind:?}");
             assert_eq!(reply.headers.contains_key("x-should-retry"), is_final, "{kind:?}");
@@ -237,12 +237,12 @@ mod tests {
     fn another_attempt_is_named_in_whole_seconds_rounded_up() {
         for (time, seconds) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
             let refusal = Refusal::new(RefusalKind::TooManyRequests, "no", "Slower");
-            let (reply, _) = answer(refusal.retry_after(Duration::from_millis(time)), Dialect::Anthropic);
+            let (reply, _) = answer(refusal.retry_after(Duration::from_millis(time)), Protocol::ANTHROPIC);
             assert_eq!(reply.headers[RETRY_AFTER], seconds, "{time} ms");
             assert!(!reply.headers.contains_key("x-should-retry"));
         }
         let used_up = Refusal::new(RefusalKind::TooManyRequests, "month", "Used up").not_to_be_retried();
-        assert_eq!(answer(used_up, Dialect::OpenAi).0.headers["x-should-retry"], "false");
+        assert_eq!(answer(used_up, Protocol::OPENAI).0.headers["x-should-retry"], "false");
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         let name = HeaderName::from_static("www-authenticate");
         let refusal = Refusal::new(RefusalKind::Unauthenticated, "no", "x").with_body("{}");
         let (reply, body) =
-            answer(refusal.header(name.clone(), HeaderValue::from_static("Bearer")), Dialect::Anthropic);
+            answer(refusal.header(name.clone(), HeaderValue::from_static("Bearer")), Protocol::ANTHROPIC);
         assert_eq!((body, reply.error_type), (json!({}), Some("authentication_error")));
         assert_eq!(
             (&reply.headers[name], &reply.headers["content-type"]),

@@ -1,16 +1,15 @@
-//! An answer made here instead of upstream, and the error objects of both dialects.
+//! An answer made here instead of upstream, and the error objects of every protocol.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::json;
+use protocols::ApiError;
 use uuid::Uuid;
 
-use crate::{Answer, Body, Dialect, Outcome};
+use crate::{Answer, Body, Outcome, Protocol};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer made here. The gateway adds `content-length`, where the length is known, and `x-request-id`.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Reply {
     /// as it passes, or [told at its end](crate::BodyStream::with_saved).
     pub saved: Option<Box<Answer>>,
     /// The type that its error object gives, for the exchange's record; where it is not said of a refusal, that of
-    /// [`Dialect::error_type`].
+    /// [`Protocol::error_type`].
     pub error_type: Option<&'static str>,
 }
 
@@ -49,27 +48,18 @@ impl Reply {
 
     /// An error as the caller's SDK expects it.
     ///
-    /// Anthropic's object is `{"type":"error","error":{"type","message"},"request_id"}`, `OpenAI`'s
-    /// `{"error":{"message","type","param","code"}}`. Where trying again cannot help,
+    /// The object is the protocol's own. Where trying again cannot help,
     /// `x-should-retry: false` tells the SDKs of both.
     #[must_use]
-    pub fn error(dialect: Dialect, kind: ErrorKind, message: &str, id: Uuid) -> Self {
+    pub fn error(protocol: &'static Protocol, kind: ErrorKind, message: &str, id: Uuid) -> Self {
         let id = id.to_string();
-        let error_type = kind.type_in(dialect);
-        let body = match dialect {
-            Dialect::Anthropic => json!({
-                "type": "error",
-                "error": { "type": error_type, "message": message },
-                "request_id": id,
-            }),
-            Dialect::OpenAi => json!({
-                "error": { "message": message, "type": error_type, "param": null, "code": kind.openai_code() },
-            }),
-        };
+        let error_type = kind.type_in(protocol);
+        let error = ApiError { kind: error_type, code: kind.code(), message, request_id: &id };
+        let body = (protocol.errors.object)(&error);
         let mut reply = Self { error_type: Some(error_type), ..Self::json(kind.status(), body.to_string()) };
         if let Ok(id) = HeaderValue::try_from(id) {
-            if dialect == Dialect::Anthropic {
-                reply.headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+            if let Some(header) = protocol.errors.request_id_header {
+                reply.headers.insert(HeaderName::from_static(header), id.clone());
             }
             reply.headers.insert(REQUEST_ID, id);
         }
@@ -148,15 +138,13 @@ impl ErrorKind {
         }
     }
 
-    /// The type that an error object of a dialect gives.
-    pub(crate) fn type_in(self, dialect: Dialect) -> &'static str {
-        match (self, dialect) {
-            (Self::Overloaded, Dialect::Anthropic) => "overloaded_error",
-            _ => dialect.error_type(self.status()),
-        }
+    /// The type that an error object of a protocol gives.
+    pub(crate) fn type_in(self, protocol: &'static Protocol) -> &'static str {
+        protocol.error_type_of(self.code(), self.status())
     }
 
-    fn openai_code(self) -> Option<&'static str> {
+    /// The gateway's word for it.
+    fn code(self) -> Option<&'static str> {
         match self {
             Self::InvalidRequest | Self::Internal => None,
             Self::Unauthenticated => Some("invalid_api_key"),

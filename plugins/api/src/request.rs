@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Uri};
 
-use crate::{Context, Dialect, Endpoint, HeaderEdits};
+use crate::{Context, Endpoint, HeaderEdits, Protocol};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Request<'a> {
     pub upstream: &'a str,
     /// The endpoint, where the request is a call to a model.
     pub endpoint: Option<Endpoint>,
-    /// The dialect in which an answer is expected.
-    pub dialect: Dialect,
+    /// The protocol in which an answer is expected.
+    pub protocol: &'static Protocol,
     /// Changes to the headers on their way to the upstream. Plugins below still see the client's.
     pub edits: HeaderEdits,
 }

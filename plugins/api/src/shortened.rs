@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::fingerprint;
+use crate::{Answer, BatchResult, fingerprint};
 
 /// The longest host of a record, in bytes. No name in the DNS is as long.
 pub const LONGEST_HOST: usize = 255;
@@ -29,17 +29,24 @@ pub fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
 }
 
 /// Cuts a text in place.
-pub(crate) fn shorten(text: &mut String, longest: usize) {
+fn shorten(text: &mut String, longest: usize) {
     if text.len() > longest {
         *text = shortened(text, longest).into_owned();
     }
 }
 
-/// Cuts a text in place that may be absent.
-pub(crate) fn shorten_any(text: &mut Option<String>) {
-    if let Some(text) = text {
-        shorten(text, LONGEST_TEXT);
-    }
+/// The same answer, each of its texts in at most [`LONGEST_TEXT`] bytes.
+#[must_use]
+pub fn shortened_answer(mut answer: Answer) -> Answer {
+    answer.texts_mut().for_each(|text| shorten(text, LONGEST_TEXT));
+    answer
+}
+
+/// The same result, each of its texts in at most [`LONGEST_TEXT`] bytes.
+#[must_use]
+pub fn shortened_result(mut result: BatchResult) -> BatchResult {
+    result.texts_mut().for_each(|text| shorten(text, LONGEST_TEXT));
+    result
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    Asked, CallFacts, Context, Endpoint, HeaderEdits, ModelCall, Reading, Request, ThinkingBudget, TokenField,
-    TokenLimit,
+    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Request, ThinkingBudget, TokenField, TokenLimit,
+    TokenLimitValue,
 };
 
 /// The id of every [`context`] here.
@@ -33,22 +33,8 @@ impl TestRequest {
     /// A request to an endpoint, without headers.
     #[must_use]
     pub fn to(endpoint: Endpoint) -> Self {
-        let path = match endpoint {
-            Endpoint::Messages => "/v1/messages",
-            Endpoint::CountTokens => "/v1/messages/count_tokens",
-            Endpoint::MessageBatches => "/v1/messages/batches",
-            Endpoint::ChatCompletions => "/v1/chat/completions",
-            Endpoint::Completions => "/v1/completions",
-            Endpoint::Responses => "/v1/responses",
-            Endpoint::Embeddings => "/v1/embeddings",
-            Endpoint::ImageGenerations => "/v1/images/generations",
-            Endpoint::ImageEdits => "/v1/images/edits",
-            Endpoint::Transcriptions => "/v1/audio/transcriptions",
-            Endpoint::Speech => "/v1/audio/speech",
-            Endpoint::Moderations => "/v1/moderations",
-            Endpoint::Ollama => "/api/chat",
-        };
-        Self { endpoint, method: Method::POST, uri: Uri::from_static(path), headers: HeaderMap::new() }
+        let path = endpoint.example_path();
+        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers: HeaderMap::new() }
     }
 
     /// With this header.
@@ -75,7 +61,7 @@ impl TestRequest {
             host: "test.example",
             upstream: "test",
             endpoint: Some(self.endpoint),
-            dialect: self.endpoint.dialect(),
+            protocol: self.endpoint.protocol,
             edits: HeaderEdits::default(),
         }
     }
@@ -84,13 +70,13 @@ impl TestRequest {
 /// A body that could not be read for certain, for this reason.
 #[must_use]
 pub fn unreadable(endpoint: Endpoint, reason: &str) -> ModelCall {
-    ModelCall::new(endpoint, Bytes::from_static(b"{"), None, Reading::Unreadable(reason.to_owned()))
+    ModelCall::new(endpoint, Bytes::from_static(b"{"), None, ParsedBody::Unreadable(reason.to_owned()))
 }
 
 /// A body that is no JSON object.
 #[must_use]
 pub fn not_a_call(endpoint: Endpoint, body: &'static str) -> ModelCall {
-    ModelCall::new(endpoint, Bytes::from_static(body.as_bytes()), None, Reading::NotACall)
+    ModelCall::new(endpoint, Bytes::from_static(body.as_bytes()), None, ParsedBody::NotACall)
 }
 
 /// A batch of these calls.
@@ -105,14 +91,14 @@ pub fn batch(calls: Vec<TestCall>) -> ModelCall {
         text.push('}');
     }
     text.push_str("]}");
-    ModelCall::new(Endpoint::MessageBatches, text.into(), None, Reading::Calls(facts))
+    ModelCall::new(Endpoint::MESSAGE_BATCHES, text.into(), None, ParsedBody::Calls(facts))
 }
 
 /// One call, put together member by member; text and facts agree.
 ///
 /// ```
 /// # use plugin_api::{Endpoint, testing::TestCall};
-/// let call = TestCall::new().model("claude-opus-5").max_tokens(4001).to(Endpoint::Messages);
+/// let call = TestCall::new().model("claude-opus-5").max_tokens(4001).to(Endpoint::MESSAGES);
 /// assert_eq!(call.text(), r#"{"model":"claude-opus-5","max_tokens":4001}"#);
 /// ```
 #[derive(Debug, Default)]
@@ -143,12 +129,12 @@ impl TestCall {
     /// With this `max_tokens`.
     #[must_use]
     pub fn max_tokens(self, tokens: u64) -> Self {
-        self.limit(TokenField::MaxTokens, &tokens.to_string(), Asked::Tokens(tokens))
+        self.limit(TokenField::MAX_TOKENS, &tokens.to_string(), TokenLimitValue::Tokens(tokens))
     }
 
     /// With a token limit under this name and in this spelling, which a reader takes for `asked`.
     #[must_use]
-    pub fn limit(mut self, field: TokenField, spelling: &str, asked: Asked) -> Self {
+    pub fn limit(mut self, field: TokenField, spelling: &str, asked: TokenLimitValue) -> Self {
         self.facts.duplicate_keys |= self.facts.token_limits.iter().any(|limit| limit.field == field);
         self.member(field.as_str(), spelling);
         let at = self.members.len() - spelling.len()..self.members.len();
@@ -194,7 +180,7 @@ impl TestCall {
     pub fn to(self, endpoint: Endpoint) -> ModelCall {
         let mut text = String::new();
         let facts = self.write(&mut text);
-        ModelCall::new(endpoint, text.into(), None, Reading::Calls(vec![facts]))
+        ModelCall::new(endpoint, text.into(), None, ParsedBody::Calls(vec![facts]))
     }
 
     fn member(&mut self, key: &str, value: &str) {

@@ -7,8 +7,8 @@ mod refusal;
 
 use indexmap::IndexMap;
 use plugin_api::{
-    Asked, BuildContext, Call, CallFacts, ConfigProblem, Dialect, Edit, Endpoint, Flow, ModelCall, Needs, Plugin,
-    Reading, Request, TokenField,
+    BuildContext, Call, CallFacts, ConfigProblem, Edit, Flow, ModelCall, Needs, ParsedBody, Plugin, Request,
+    TokenField, TokenLimitValue,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,8 +79,8 @@ impl ChatName {
 
     fn field(self) -> TokenField {
         match self {
-            Self::MaxCompletionTokens => TokenField::MaxCompletionTokens,
-            Self::MaxTokens => TokenField::MaxTokens,
+            Self::MaxCompletionTokens => TokenField::MAX_COMPLETION_TOKENS,
+            Self::MaxTokens => TokenField::MAX_TOKENS,
         }
     }
 }
@@ -168,7 +168,7 @@ impl MaxTokens {
 
     /// What must change in the body for it to pass.
     fn examine(&self, body: &ModelCall, interleaves: bool) -> Result<Vec<Edit>, Denial> {
-        if let Reading::Unreadable(reason) = body.reading() {
+        if let ParsedBody::Unreadable(reason) = body.reading() {
             return Err(Denial::Unreadable(reason.clone()));
         }
         let mut edits = Vec::new();
@@ -194,17 +194,18 @@ impl MaxTokens {
         let mut highest = None;
         for limit in &call.token_limits {
             match (limit.asked, most) {
-                (Asked::Tokens(asked), Some(most)) if asked > most => {
-                    if self.mode == Mode::Reject || most < fewest(body.endpoint()) {
+                (TokenLimitValue::Tokens(asked), Some(most)) if asked > most => {
+                    if self.mode == Mode::Reject || most < body.endpoint().fewest_tokens {
                         return Err(Denial::too_high(body, call, limit, most));
                     }
                     highest = highest.max(Some(asked));
                     edits.push(Edit::replace(limit, most));
                 }
-                (Asked::Tokens(_), _) => {}
-                // the types of OpenAI's SDKs allow it, and it means the same as nothing
-                (Asked::Null, _) if body.dialect() == Dialect::OpenAi => {}
-                (Asked::Null | Asked::NotANumber, _) => return Err(Denial::not_a_number(call, limit)),
+                (TokenLimitValue::Tokens(_), _) => {}
+                (TokenLimitValue::Null, _) if body.protocol().null_limit_is_none => {}
+                (TokenLimitValue::Null | TokenLimitValue::NotANumber, _) => {
+                    return Err(Denial::not_a_number(call, limit));
+                }
             }
         }
         match highest.zip(most) {
@@ -227,38 +228,33 @@ impl MaxTokens {
         edits: &mut Vec<Edit>,
     ) -> Result<(), Denial> {
         let endpoint = body.endpoint();
-        let read = || call.token_limits.iter().rev().filter(|limit| limit.exact && limit.field.is_read_at(endpoint));
-        let numbered = read().find(|limit| limit.asked != Asked::Null);
+        let read = || {
+            call.token_limits.iter().rev().filter(|limit| limit.exact && endpoint.token_fields.contains(&limit.field))
+        };
+        let numbered = read().find(|limit| limit.asked != TokenLimitValue::Null);
         let field = numbered.or_else(|| read().next()).map(|limit| limit.field);
-        if numbered.is_some() && !read().any(|limit| Some(limit.field) == field && limit.asked == Asked::Null) {
+        if numbered.is_some() && !read().any(|limit| Some(limit.field) == field && limit.asked == TokenLimitValue::Null)
+        {
             return Ok(());
         }
-        let Some(own) = TokenField::of(endpoint) else { return Ok(()) };
-        let tokens = default.saturating_add(budget::largest(call)).max(fewest(endpoint)).min(most);
-        if tokens < fewest(endpoint) {
-            return Err(Denial::too_few(call, own, tokens, fewest(endpoint)));
+        let Some(own) = endpoint.token_fields.first().copied() else { return Ok(()) };
+        let tokens = default.saturating_add(budget::largest(call)).max(endpoint.fewest_tokens).min(most);
+        if tokens < endpoint.fewest_tokens {
+            return Err(Denial::too_few(call, own, tokens, endpoint.fewest_tokens));
         }
         match field {
             None => {
-                let own = if own == TokenField::MaxCompletionTokens { self.chat_name.field() } else { own };
+                let own = if own == TokenField::MAX_COMPLETION_TOKENS { self.chat_name.field() } else { own };
                 edits.push(Edit::add_as(own, call, tokens));
             }
             // a `null` in its place, or beside it as a key that stands twice
             Some(field) => {
-                let nulls = read().filter(|limit| limit.field == field && limit.asked == Asked::Null);
+                let nulls = read().filter(|limit| limit.field == field && limit.asked == TokenLimitValue::Null);
                 edits.extend(nulls.map(|null| Edit::replace(null, tokens)));
             }
         }
         // where a budget is above the limit, even the most is too little
         budget::fit(call, u64::MAX, tokens, false, edits)
-    }
-}
-
-/// The fewest tokens that an endpoint's API lets a call ask for.
-fn fewest(endpoint: Endpoint) -> u64 {
-    match endpoint {
-        Endpoint::Responses => 16,
-        _ => 0,
     }
 }
 

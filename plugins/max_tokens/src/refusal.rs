@@ -31,7 +31,7 @@ impl Denial {
         let number = body.text().get(limit.at.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let number = number.filter(|number| number.len() <= LONGEST_QUOTE).unwrap_or("a number of many digits");
         let asked = match place(call, limit) {
-            place if place == TokenField::MaxTokens.as_str() => number.to_owned(),
+            place if place == TokenField::MAX_TOKENS.as_str() => number.to_owned(),
             place => format!("{number} in {place}"),
         };
         Self::TooHigh { asked, most }

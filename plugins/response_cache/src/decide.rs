@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream;
-use plugin_api::{Asked as Tokens, BodyStream, Broken, Bytes, ModelCall, run_blocking};
+use plugin_api::{BodyStream, Broken, Bytes, ModelCall, TokenLimitValue as Tokens, run_blocking};
 
 use crate::ResponseCache;
 use crate::asked::{Asked, Key};

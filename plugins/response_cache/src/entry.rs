@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{AGE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use plugin_api::{Answer, Body, Dialect, Iteration, Outcome, Reply, Uuid};
+use plugin_api::{Answer, Body, Iteration, Outcome, Protocol, Reply, Uuid};
 
 use crate::replayed::Head;
 use crate::status::CacheStatus;
@@ -14,7 +14,6 @@ use crate::status::CacheStatus;
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHED_REQUEST_ID: HeaderName = HeaderName::from_static("x-cached-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer that is kept.
 #[derive(Debug)]
@@ -56,8 +55,8 @@ impl Entry {
     }
 
     /// The answer, given again.
-    pub(crate) fn reply(&self, dialect: Dialect, id: Uuid) -> Reply {
-        let mut headers = headers(&self.head, dialect, id, CacheStatus::Hit);
+    pub(crate) fn reply(&self, protocol: &'static Protocol, id: Uuid) -> Reply {
+        let mut headers = headers(&self.head, protocol, id, CacheStatus::Hit);
         headers.insert(AGE, HeaderValue::from(self.age().as_secs()));
         Reply {
             status: self.head.status,
@@ -84,7 +83,7 @@ fn weight_of(answer: &Answer) -> usize {
 }
 
 /// The headers of an answer that is given to another exchange than its own.
-pub(crate) fn headers(head: &Head, dialect: Dialect, id: Uuid, status: CacheStatus) -> HeaderMap {
+pub(crate) fn headers(head: &Head, protocol: &'static Protocol, id: Uuid, status: CacheStatus) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(head.headers.len() + 5);
     for (name, value) in &head.headers {
         headers.append(name.clone(), value.clone());
@@ -92,8 +91,8 @@ pub(crate) fn headers(head: &Head, dialect: Dialect, id: Uuid, status: CacheStat
     headers.insert(X_CACHE, mark(status));
     let mut text = Uuid::encode_buffer();
     if let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)) {
-        if dialect == Dialect::Anthropic {
-            headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+        if let Some(header) = protocol.errors.request_id_header {
+            headers.insert(HeaderName::from_static(header), id.clone());
         }
         headers.insert(REQUEST_ID, id);
     }

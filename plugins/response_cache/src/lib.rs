@@ -155,11 +155,11 @@ impl Plugin for ResponseCache {
             }
             Role::Out | Role::Answered | Role::Leading(_) => return Flow::Continue,
         };
-        let (dialect, id) = (asked.endpoint.dialect(), call.context.id);
+        let (protocol, id) = (asked.endpoint.protocol, call.context.id);
         let (status, role, flow) = match self.decide(asked, call.body).await {
-            Ok(Decided::Given(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(dialect, id).into()),
+            Ok(Decided::Given(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(protocol, id).into()),
             Ok(Decided::Shared(head, follower)) => {
-                let headers = entry::headers(&head, dialect, id, CacheStatus::Coalesced);
+                let headers = entry::headers(&head, protocol, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
                 let outcome = Outcome::Cached;
                 let reply = Reply { status: head.status, headers, body, outcome, saved: None, error_type: None };

@@ -1,6 +1,6 @@
 //! Which members of a call mean nothing to its answer, and which keep it out of the cache. Knows no values but theirs.
 
-use plugin_api::{Dialect, Endpoint};
+use plugin_api::{Endpoint, Sign};
 
 use crate::bypass::Bypass;
 
@@ -8,8 +8,8 @@ use crate::bypass::Bypass;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Call,
-    Metadata,
-    StreamOptions,
+    /// In an object with members that mean nothing, under this key of the call.
+    Within(&'static str),
     Thinking,
     Tools,
     Tool,
@@ -26,12 +26,13 @@ impl Place {
         if self != Self::Call {
             return Self::Elsewhere;
         }
-        match key {
-            b"metadata" if endpoint.dialect() == Dialect::Anthropic => Self::Metadata,
-            b"stream_options" if endpoint.dialect() == Dialect::OpenAi => Self::StreamOptions,
-            _ if is(key, "thinking") => Self::Thinking,
-            _ if is(key, "tools") => Self::Tools,
-            _ => Self::Elsewhere,
+        let mut without_effect = endpoint.protocol.members_without_effect();
+        let within = without_effect.find(|path| path.inner.is_some() && *key == *path.member.as_bytes());
+        match within {
+            Some(path) => Self::Within(path.member),
+            None if is(key, "thinking") => Self::Thinking,
+            None if is(key, "tools") => Self::Tools,
+            None => Self::Elsewhere,
         }
     }
 
@@ -42,19 +43,18 @@ impl Place {
 
     /// Whether a member of this key means nothing to the answer, whatever its value.
     pub(crate) fn ignores(self, endpoint: Endpoint, key: &[u8]) -> bool {
-        match (self, endpoint.dialect()) {
-            (Self::Call, Dialect::OpenAi) => {
-                matches!(key, b"user" | b"safety_identifier" | b"prompt_cache_key" | b"metadata")
-            }
-            (Self::Metadata, _) => key == b"user_id",
-            (Self::StreamOptions, _) => key == b"include_obfuscation",
-            _ => false,
+        let mut without_effect = endpoint.protocol.members_without_effect();
+        match self {
+            Self::Call => without_effect.any(|path| path.inner.is_none() && *key == *path.member.as_bytes()),
+            Self::Within(member) => without_effect
+                .any(|path| path.member == member && path.inner.is_some_and(|inner| *key == *inner.as_bytes())),
+            Self::Thinking | Self::Tools | Self::Tool | Self::Elsewhere => false,
         }
     }
 
     /// Whether an object at this place means nothing once no member of it means anything.
     pub(crate) fn may_be_left_out(self) -> bool {
-        matches!(self, Self::Metadata | Self::StreamOptions)
+        matches!(self, Self::Within(_))
     }
 }
 
@@ -82,8 +82,7 @@ impl Seen {
     /// # Errors
     /// What keeps the call out of the cache.
     pub(crate) fn judge(&self, endpoint: Endpoint) -> Result<(), Bypass> {
-        // the Responses API stores by default, and what is stored can be referred to by the id of this very answer
-        let stores = self.store.unwrap_or(endpoint == Endpoint::Responses);
+        let stores = self.store.unwrap_or(endpoint.stores_answers);
         if self.state || stores {
             Err(Bypass::State)
         } else if self.server_tools {
@@ -99,31 +98,12 @@ impl Seen {
         if value == b"null" {
             return;
         }
-        let any = |names: &[&str]| names.iter().any(|name| is(key, name));
-        match endpoint {
-            Endpoint::Messages | Endpoint::CountTokens | Endpoint::MessageBatches => {
-                self.state |=
-                    any(&["container", "context_management", "diagnostics", "fallback_credit_token", "message"]);
-                self.server_tools |= is(key, "mcp_servers") && value != b"[]";
-            }
-            Endpoint::Responses => {
-                self.state |= any(&["previous_response_id", "conversation", "prompt"]);
-                self.state |= is(key, "background") && value != b"false";
-            }
-            Endpoint::ChatCompletions => {
-                // spoken answers can be referred to for an hour
-                self.state |= is(key, "audio");
-                self.server_tools |= is(key, "web_search_options");
-            }
-            Endpoint::Completions
-            | Endpoint::Embeddings
-            | Endpoint::ImageGenerations
-            | Endpoint::ImageEdits
-            | Endpoint::Transcriptions
-            | Endpoint::Speech
-            | Endpoint::Moderations
-            | Endpoint::Ollama => {}
-        }
+        let any = |signs: &[Sign]| {
+            let says_something = |sign: &Sign| sign.unless.is_none_or(|nothing| *value != *nothing.as_bytes());
+            signs.iter().any(|sign| is(key, sign.member) && says_something(sign))
+        };
+        self.state |= any(endpoint.state_members);
+        self.server_tools |= any(endpoint.server_tool_members);
         if is(key, "store") {
             self.store = Some(value != b"false");
         } else if is(key, "thinking") {

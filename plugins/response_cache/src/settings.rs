@@ -218,17 +218,12 @@ impl Config {
             return Err("`paths` is empty, so no call could ever be answered".into());
         }
         let endpoint = |path: &String| match Endpoint::of(path) {
-            Some(Endpoint::MessageBatches) => {
+            Some(endpoint) if endpoint.is_batch() => {
                 Err(format!("`paths` names `{path}`, but batches are never answered again"))
             }
-            Some(
-                Endpoint::ImageGenerations
-                | Endpoint::ImageEdits
-                | Endpoint::Transcriptions
-                | Endpoint::Speech
-                | Endpoint::Moderations
-                | Endpoint::Ollama,
-            ) => Err(format!("`paths` names `{path}`, whose answers are never given again")),
+            Some(endpoint) if !endpoint.is_repeatable => {
+                Err(format!("`paths` names `{path}`, whose answers are never given again"))
+            }
             Some(endpoint) if path.starts_with('/') => Ok(endpoint),
             _ => Err(format!("`paths` names `{path}`, which is no path of calls to a model, such as `/v1/messages`")),
         };

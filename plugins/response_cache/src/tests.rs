@@ -31,11 +31,11 @@ fn again(caches: &Arc<Caches>, change: impl FnOnce(&mut Config)) -> ResponseCach
 }
 
 fn request() -> TestRequest {
-    TestRequest::to(Endpoint::Messages).header("x-api-key", "sk-a")
+    TestRequest::to(Endpoint::MESSAGES).header("x-api-key", "sk-a")
 }
 
 fn call() -> ModelCall {
-    TestCall::new().model("m").max_tokens(9).to(Endpoint::Messages)
+    TestCall::new().model("m").max_tokens(9).to(Endpoint::MESSAGES)
 }
 
 /// An exchange with the cache.
@@ -166,8 +166,8 @@ async fn no_two_calls_that_differ_share_an_answer() {
     let body = || TestCall::new().model("m").max_tokens(9);
     let requests: Vec<(TestRequest, ModelCall)> = vec![
         (request(), call()),
-        (TestRequest::to(Endpoint::Messages).header("x-api-key", "sk-b"), call()),
-        (TestRequest::to(Endpoint::Messages).header("authorization", "Bearer sk-a"), call()),
+        (TestRequest::to(Endpoint::MESSAGES).header("x-api-key", "sk-b"), call()),
+        (TestRequest::to(Endpoint::MESSAGES).header("authorization", "Bearer sk-a"), call()),
         (request().header("authorization", "Bearer sk-a"), call()),
         (request().header("cookie", "session=1"), call()),
         (request().header("x-goog-api-key", "g"), call()),
@@ -181,17 +181,17 @@ async fn no_two_calls_that_differ_share_an_answer() {
         (request().header("accept-encoding", "dcb"), call()),
         (request().header("accept-encoding", "*"), call()),
         (request().header("accept-encoding", "gzip;q=0, *"), call()),
-        (request(), body().with("stream", "true").to(Endpoint::Messages)),
-        (request(), body().with("temperature", "1").to(Endpoint::Messages)),
-        (request(), body().with("temperature", "1.0").to(Endpoint::Messages)),
-        (TestRequest::to(Endpoint::Completions).header("x-api-key", "sk-a"), body().to(Endpoint::Completions)),
+        (request(), body().with("stream", "true").to(Endpoint::MESSAGES)),
+        (request(), body().with("temperature", "1").to(Endpoint::MESSAGES)),
+        (request(), body().with("temperature", "1.0").to(Endpoint::MESSAGES)),
+        (TestRequest::to(Endpoint::COMPLETIONS).header("x-api-key", "sk-a"), body().to(Endpoint::COMPLETIONS)),
     ];
     for (number, (request, call)) in requests.into_iter().enumerate() {
         let call_again = ModelCall::new(
             call.endpoint(),
             call.text().clone(),
             None,
-            plugin_api::Reading::Calls(call.calls().to_vec()),
+            plugin_api::ParsedBody::Calls(call.calls().to_vec()),
         );
         assert_eq!(ask(&cache, &request, call, &number.to_string()).await.0, "MISS", "{number}");
         let expected = ("HIT".to_owned(), number.to_string());
@@ -210,7 +210,7 @@ async fn what_does_not_change_an_answer_does_not_keep_calls_apart() {
         .header("x-stainless-retry-count", "1")
         .header("user-agent", "x");
     let call = TestCall::new().with("metadata", r#"{"user_id":"u"}"#).max_tokens(9).model("m");
-    assert_eq!(ask(&cache, &other, call.to(Endpoint::Messages), "2").await, ("HIT".into(), "1".into()));
+    assert_eq!(ask(&cache, &other, call.to(Endpoint::MESSAGES), "2").await, ("HIT".into(), "1".into()));
 }
 
 #[tokio::test]
@@ -220,11 +220,11 @@ async fn a_call_that_a_client_or_a_rule_keeps_out_is_marked_and_neither_given_no
     for (request, call) in [
         (request().header("cache-control", "no-cache"), call()),
         (request().header("cache-control", "no-store"), call()),
-        (TestRequest::to(Endpoint::Messages), call()),
-        (request(), TestCall::new().model("m").max_tokens(0).to(Endpoint::Messages)),
-        (request(), TestCall::new().model("m").model("m").to(Endpoint::Messages)),
-        (request(), TestCall::new().with("container", "\"c\"").to(Endpoint::Messages)),
-        (request(), plugin_api::testing::unreadable(Endpoint::Messages, "x")),
+        (TestRequest::to(Endpoint::MESSAGES), call()),
+        (request(), TestCall::new().model("m").max_tokens(0).to(Endpoint::MESSAGES)),
+        (request(), TestCall::new().model("m").model("m").to(Endpoint::MESSAGES)),
+        (request(), TestCall::new().with("container", "\"c\"").to(Endpoint::MESSAGES)),
+        (request(), plugin_api::testing::unreadable(Endpoint::MESSAGES, "x")),
     ] {
         let (mut exchange, reply) = Exchange::begin(&cache, &request, call).await;
         assert!(reply.is_none());
@@ -258,7 +258,7 @@ async fn a_client_may_limit_the_age_and_a_limit_of_none_brings_a_fresh_answer() 
 #[tokio::test]
 async fn the_scope_says_who_shares() {
     let (_, cache) = cache(|config| config.scope = Scope::Header("x-tenant".into()));
-    let request = |key, tenant| TestRequest::to(Endpoint::Messages).header("x-api-key", key).header("x-tenant", tenant);
+    let request = |key, tenant| TestRequest::to(Endpoint::MESSAGES).header("x-api-key", key).header("x-tenant", tenant);
     ask(&cache, &request("a", "t"), call(), "1").await;
     assert_eq!(ask(&cache, &request("b", "t"), call(), "2").await.0, "HIT");
     assert_eq!(ask(&cache, &request("a", "u"), call(), "2").await.0, "MISS");
@@ -266,5 +266,5 @@ async fn the_scope_says_who_shares() {
     assert_eq!(ask(&cache, &request("a", ""), call(), "2").await.0, "BYPASS");
     let (_, cache) = self::cache(|config| config.scope = Scope::Name("all".into()));
     ask(&cache, &request("a", "t"), call(), "1").await;
-    assert_eq!(ask(&cache, &TestRequest::to(Endpoint::Messages), call(), "2").await.0, "HIT");
+    assert_eq!(ask(&cache, &TestRequest::to(Endpoint::MESSAGES), call(), "2").await.0, "HIT");
 }

@@ -177,7 +177,7 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
 fn request_type(record: &Record) -> &'static str {
     match (record.request_type, record.endpoint) {
         (Some(kind), _) => kind.as_str(),
-        (None, Some(endpoint)) if endpoint.converses() => RequestType::Inference.as_str(),
+        (None, Some(endpoint)) if endpoint.converses => RequestType::Inference.as_str(),
         (None, Some(_)) => RequestType::QueryEvaluation.as_str(),
         (None, None) => NO_CALL,
     }

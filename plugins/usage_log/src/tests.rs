@@ -80,7 +80,7 @@ async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
     let folder = Folder::new();
     {
         let (plugin, ledgers) = folder.plugin("{}");
-        let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "secret");
+        let request = TestRequest::to(Endpoint::MESSAGES).header("x-api-key", "secret");
         for gone in [false, true] {
             let mut entry = Entry::default();
             assert!(matches!(
@@ -113,10 +113,10 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
         let settings =
             r#"{ "store": { "request_body": true, "response_body": true, "chunks": true, "max_body": "10B" } }"#;
         let (plugin, ledgers) = folder.plugin(settings);
-        let request = TestRequest::to(Endpoint::Messages).header("x-api-key", "verysecret");
+        let request = TestRequest::to(Endpoint::MESSAGES).header("x-api-key", "verysecret");
         let mut entry = Entry::default();
         let _ = plugin.on_request(&mut entry, &mut request.request(&mut context())).await;
-        let mut body = TestCall::new().max_tokens(9).to(Endpoint::Messages);
+        let mut body = TestCall::new().max_tokens(9).to(Endpoint::MESSAGES);
         let mut context = context();
         let _ = plugin.on_call(&mut entry, &mut Call { context: &mut context, body: &mut body }).await;
         for (bytes, last) in [("1234", false), ("verysecret", false), ("", true)] {

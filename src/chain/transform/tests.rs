@@ -84,11 +84,11 @@ impl Way {
             PluginFactory::new(below.clone()),
         ];
         let mut instances = Chain::new(factories).instances();
-        let (request, mut context) = (TestRequest::to(Endpoint::Messages), context());
+        let (request, mut context) = (TestRequest::to(Endpoint::MESSAGES), context());
         instances.on_request(&mut request.request(&mut context)).await.unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         let mut response = Response { context: &mut context, status, headers, edits: HeaderEdits::default() };
-        let body = TransformBody { endpoint: Some(Endpoint::Messages), limit: 1000 };
+        let body = TransformBody { endpoint: Some(Endpoint::MESSAGES), limit: 1000 };
         let transform = Transform::begin(&mut instances, &mut response, body)?;
         Ok(Self { above, below, instances, transform })
     }

@@ -1,6 +1,6 @@
 //! What must hold of any object, whatever its members, and of any bytes at all.
 
-use plugin_api::{Asked, Edit, Endpoint, TokenField};
+use plugin_api::{Edit, Endpoint, TokenField, TokenLimitValue};
 use proptest::prelude::*;
 
 use super::{message, one, read_at};
@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = String> {
 
 /// A token limit's key with any of its letters escaped, and the field.
 fn limit_key() -> impl Strategy<Value = (TokenField, String)> {
-    (prop::sample::select(TokenField::ALL.to_vec()), prop::collection::vec(0..3_u8, 24)).prop_map(|(field, how)| {
+    (prop::sample::select(TokenField::all().to_vec()), prop::collection::vec(0..3_u8, 24)).prop_map(|(field, how)| {
         let letters = field.as_str().chars().zip(how).map(|(letter, how)| match how {
             0 => format!("\\u{:04x}", u32::from(letter)),
             1 => format!("\\u{:04X}", u32::from(letter)),
@@ -86,7 +86,7 @@ proptest! {
 
         let mut call = message(format!("{head}{spelling}{tail}"));
         let limit = one(&call).token_limits.iter().find(|limit| limit.at.start == head.len()).unwrap().clone();
-        prop_assert_eq!((limit.field, limit.exact, limit.asked), (field, true, Asked::Tokens(tokens)));
+        prop_assert_eq!((limit.field, limit.exact, limit.asked), (field, true, TokenLimitValue::Tokens(tokens)));
         prop_assert_eq!(limit.at.len(), spelling.len());
         call.edit(vec![Edit::replace(&limit, 4000)]);
         prop_assert_eq!(call.into_body(), format!("{head}4000{tail}"));
@@ -95,7 +95,7 @@ proptest! {
     #[test]
     fn no_bytes_at_all_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200), object in any::<bool>()) {
         let body = if object { [&b"{\"max_tokens\":"[..], &body].concat() } else { body };
-        for endpoint in [Endpoint::Messages, Endpoint::MessageBatches, Endpoint::Responses] {
+        for endpoint in [Endpoint::MESSAGES, Endpoint::MESSAGE_BATCHES, Endpoint::RESPONSES] {
             let call = read_at(endpoint, body.clone());
             prop_assert_eq!(call.into_body(), body.clone());
         }

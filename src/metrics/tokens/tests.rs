@@ -36,14 +36,14 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
         output: Some(7),
         reasoning: Some(2),
     };
-    let mut first = record(Endpoint::Messages, "m", Some(all));
+    let mut first = record(Endpoint::MESSAGES, "m", Some(all));
     first.first_token = Some(Duration::from_millis(70));
     metrics.request_finished("a.com", &known(), &first);
-    metrics.request_finished("a.com", &known(), &record(Endpoint::Messages, "m", counts(10, 0)));
+    metrics.request_finished("a.com", &known(), &record(Endpoint::MESSAGES, "m", counts(10, 0)));
     metrics.request_finished(
         "b.com",
         &known(),
-        &record(Endpoint::Embeddings, "e", Some(Counts { input: Some(9), ..Counts::default() })),
+        &record(Endpoint::EMBEDDINGS, "e", Some(Counts { input: Some(9), ..Counts::default() })),
     );
     let shown = shown(&metrics);
     for line in [
@@ -65,10 +65,10 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
 #[test]
 fn an_answer_that_was_given_again_or_says_nothing_adds_nothing() {
     let metrics = Metrics::new();
-    let mut again = record(Endpoint::Messages, "m", counts(1, 1));
+    let mut again = record(Endpoint::MESSAGES, "m", counts(1, 1));
     again.saved = again.answer.take();
     metrics.request_finished("a.com", &known(), &again);
-    metrics.request_finished("a.com", &known(), &record(Endpoint::Messages, "m", None));
+    metrics.request_finished("a.com", &known(), &record(Endpoint::MESSAGES, "m", None));
     assert!(!shown(&metrics).contains("claude_tokens_total") && !shown(&metrics).contains("gen_ai"));
 }
 
@@ -76,18 +76,18 @@ fn an_answer_that_was_given_again_or_says_nothing_adds_nothing() {
 fn nobody_can_make_labels() {
     let metrics = Metrics::new();
     let lines = |metrics: &Metrics| shown(metrics).lines().count();
-    let made_up = |number: usize| record(Endpoint::Messages, &format!("made-up-{number}"), counts(1, 0));
+    let made_up = |number: usize| record(Endpoint::MESSAGES, &format!("made-up-{number}"), counts(1, 0));
     metrics.request_finished("a.com", &known(), &made_up(0));
     let before = lines(&metrics);
     (0..10_000).for_each(|number| metrics.request_finished("a.com", &known(), &made_up(number)));
-    metrics.request_finished("a.com", &known(), &record(Endpoint::Messages, &"x".repeat(100_000), counts(1, 0)));
+    metrics.request_finished("a.com", &known(), &record(Endpoint::MESSAGES, &"x".repeat(100_000), counts(1, 0)));
     assert_eq!(lines(&metrics), before);
     // those that are known have labels, up to a number of them
     for number in 0..MOST_MODELS + 50 {
-        let one = record(Endpoint::Messages, &format!("m{number}"), counts(1, 0));
+        let one = record(Endpoint::MESSAGES, &format!("m{number}"), counts(1, 0));
         metrics.request_finished("a.com", &ModelNames::new([&*format!("m{number}")].into_iter(), |_| None), &one);
     }
-    metrics.request_finished("b.com", &known(), &record(Endpoint::Messages, "m", counts(1, 0)));
+    metrics.request_finished("b.com", &known(), &record(Endpoint::MESSAGES, "m", counts(1, 0)));
     let shown = shown(&metrics);
     let inputs = shown.lines().filter(|line| line.starts_with("claude_tokens_total") && line.contains("\"input\""));
     assert_eq!(inputs.count(), MOST_MODELS + 2);
@@ -104,11 +104,11 @@ fn nobody_can_make_labels() {
 fn an_answer_makes_only_the_series_that_it_has_figures_for() {
     let metrics = Metrics::new();
     let only_input = Some(Counts { input: Some(9), ..Counts::default() });
-    metrics.request_finished("a.com", &known(), &record(Endpoint::Embeddings, "e", only_input));
+    metrics.request_finished("a.com", &known(), &record(Endpoint::EMBEDDINGS, "e", only_input));
     let text = shown(&metrics);
     assert!(text.contains("gen_ai_token_type=\"input\"") && !text.contains("gen_ai_token_type=\"output\""));
     assert!(!text.contains("time_to_first_token"));
-    metrics.request_finished("a.com", &known(), &record(Endpoint::Embeddings, "e", counts(1, 2)));
+    metrics.request_finished("a.com", &known(), &record(Endpoint::EMBEDDINGS, "e", counts(1, 2)));
     let text = shown(&metrics);
     for (kind, count) in [("input", 2), ("output", 1)] {
         let labels = format!("gen_ai_response_model=\"e\",gen_ai_token_type=\"{kind}\"}} {count}");

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Asked, CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit};
-use crate::Endpoint;
+use crate::{CallFacts, Endpoint, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
 
 /// One change to the text of a call.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Edit {
     /// generates nothing.
     #[must_use]
     pub fn add(endpoint: Endpoint, call: &CallFacts, tokens: u64) -> Option<Self> {
-        TokenField::of(endpoint).map(|field| Self::add_as(field, call, tokens))
+        endpoint.token_fields.first().map(|field| Self::add_as(*field, call, tokens))
     }
 
     /// Gives a call a limit as its first member, under this name.
@@ -68,7 +67,8 @@ impl Edit {
     fn longest(&self) -> usize {
         match &self.change {
             Change::Limit(_) => 20,
-            Change::NewLimit { .. } => 48,
+            // quotes, a colon, a comma, and as many digits as there can be
+            Change::NewLimit { field, .. } => field.as_str().len() + 24,
             // every byte may be written as an escape of six
             Change::Model(name) => 6 * name.len() + 2,
             Change::Text(text) => text.len(),
@@ -144,7 +144,7 @@ fn follow(call: &mut CallFacts, made: &[Made]) {
         match edit_of(&limit.at, made) {
             Some(Made { value, change: Change::Limit(tokens), .. }) => {
                 limit.at = value.clone();
-                limit.asked = Asked::Tokens(*tokens);
+                limit.asked = TokenLimitValue::Tokens(*tokens);
             }
             _ => limit.at = moved(limit.at.start, made)..moved(limit.at.end, made),
         }
@@ -180,7 +180,8 @@ fn follow(call: &mut CallFacts, made: &[Made]) {
     let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start).ok().map(|at| &made[at]);
     match insertion {
         Some(Made { value: number, change: Change::NewLimit { field, tokens, .. }, .. }) => {
-            let limit = TokenLimit { field: *field, exact: true, asked: Asked::Tokens(*tokens), at: number.clone() };
+            let limit =
+                TokenLimit { field: *field, exact: true, asked: TokenLimitValue::Tokens(*tokens), at: number.clone() };
             call.token_limits.insert(0, limit);
             call.has_members = true;
             call.members_at = number.start - field.as_str().len() - 3;
@@ -211,18 +212,18 @@ fn moved(place: usize, made: &[Made]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelCall, Reading};
+    use crate::{ModelCall, ParsedBody};
 
     fn limit(text: &str, value: &str) -> TokenLimit {
         let start = text.find(value).unwrap();
         let at = start..start + value.len();
-        TokenLimit { field: TokenField::MaxTokens, exact: true, asked: Asked::Tokens(9), at }
+        TokenLimit { field: TokenField::MAX_TOKENS, exact: true, asked: TokenLimitValue::Tokens(9), at }
     }
 
     fn call_with(text: &'static str, values: &[&str]) -> ModelCall {
         let token_limits = values.iter().map(|value| limit(text, value)).collect();
         let call = CallFacts { token_limits, members_at: 1, has_members: text.len() > 2, ..CallFacts::default() };
-        ModelCall::new(Endpoint::Messages, Bytes::from_static(text.as_bytes()), None, Reading::Calls(vec![call]))
+        ModelCall::new(Endpoint::MESSAGES, Bytes::from_static(text.as_bytes()), None, ParsedBody::Calls(vec![call]))
     }
 
     fn number(call: &ModelCall, limit: usize) -> &str {
@@ -245,7 +246,7 @@ mod tests {
         call.edit(vec![Edit::replace(&call.calls()[0].token_limits[0], 4000)]);
         assert!(call.is_edited());
         assert_eq!((number(&call, 0), number(&call, 1)), ("4000", "88"));
-        assert_eq!(call.calls()[0].token_limits[0].asked, Asked::Tokens(4000));
+        assert_eq!(call.calls()[0].token_limits[0].asked, TokenLimitValue::Tokens(4000));
         assert_eq!(call.into_body(), r#"{ "max_tokens" : 4000, "x":1e400, "max_tokens":88 }"#);
     }
 
@@ -253,7 +254,7 @@ mod tests {
     fn a_limit_is_added_first_with_a_comma_only_where_one_belongs() {
         for (text, edited) in [("{}", r#"{"max_tokens":7}"#), (r#"{"a":1}"#, r#"{"max_tokens":7,"a":1}"#)] {
             let mut call = call_with(text, &[]);
-            call.edit(Edit::add(Endpoint::Messages, &call.calls()[0], 7).into_iter().collect());
+            call.edit(Edit::add(Endpoint::MESSAGES, &call.calls()[0], 7).into_iter().collect());
             assert_eq!((number(&call, 0), call.calls()[0].members_at), ("7", 1));
             assert_eq!(call.into_body(), edited);
         }
@@ -262,7 +263,7 @@ mod tests {
     #[test]
     fn the_facts_follow_one_edit_after_another() {
         let mut call = call_with(r#"{"max_tokens":12345,"max_tokens":67890}"#, &["12345", "67890"]);
-        let add = Edit::add(Endpoint::Messages, &call.calls()[0], 1).unwrap();
+        let add = Edit::add(Endpoint::MESSAGES, &call.calls()[0], 1).unwrap();
         call.edit(vec![Edit::replace(&call.calls()[0].token_limits[1], 8), add]);
         assert_eq!((number(&call, 0), number(&call, 1), number(&call, 2)), ("1", "12345", "8"));
         call.edit(call.calls()[0].token_limits.iter().map(|limit| Edit::replace(limit, 4000)).collect());
@@ -282,7 +283,7 @@ mod tests {
         let text = r#"{"model":"a","max_tokens":9,"MODEL":7}"#;
         let place = |value: &str| text.find(value).map(|at| at..at + value.len()).unwrap();
         let mut call = call_with(text, &["9"]);
-        let Reading::Calls(calls) = &mut call.reading else { unreachable!() };
+        let ParsedBody::Calls(calls) = &mut call.reading else { unreachable!() };
         calls[0].model = Some("a".into());
         calls[0].other_models = vec![None];
         calls[0].models_at = vec![place("\"a\""), place("7")];

@@ -1,8 +1,8 @@
 //! Asks a stream of `OpenAI`'s for its usage in the place of a client that does not. What comes of it is taken out of the
 //! answer by the gateway.
 
-use super::{Edit, ModelCall, Reading, StreamOptions};
-use crate::Endpoint;
+use super::{Edit, ModelCall};
+use crate::{ParsedBody, StreamOptions};
 
 impl ModelCall {
     /// Has the provider report what a stream costs: puts `stream_options.include_usage` into a call of `OpenAI`'s chat or
@@ -12,7 +12,7 @@ impl ModelCall {
     ///
     /// Does nothing to other calls, nor where `stream_options` are no object or stand twice. Whether it did.
     pub fn ask_for_stream_usage(&mut self) -> bool {
-        if !matches!(self.endpoint, Endpoint::ChatCompletions | Endpoint::Completions) {
+        if !self.endpoint.reports_usage_on_request {
             return false;
         }
         let Some(call) = self.call().filter(|call| call.stream) else { return false };
@@ -31,7 +31,7 @@ impl ModelCall {
             StreamOptions::Usage | StreamOptions::Unclear => return false,
         };
         self.edit(vec![edit]);
-        if let Reading::Calls(calls) = &mut self.reading
+        if let ParsedBody::Calls(calls) = &mut self.reading
             && let Some(call) = calls.first_mut()
         {
             call.stream_options = StreamOptions::Usage;
@@ -52,7 +52,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{Asked, CallFacts, Edit, TokenField, TokenLimit};
+    use crate::{CallFacts, Endpoint, TokenField, TokenLimit, TokenLimitValue};
 
     fn call(text: &'static str, stream_options: StreamOptions) -> ModelCall {
         let call = CallFacts {
@@ -62,7 +62,12 @@ mod tests {
             stream_options,
             ..CallFacts::default()
         };
-        ModelCall::new(Endpoint::ChatCompletions, Bytes::from_static(text.as_bytes()), None, Reading::Calls(vec![call]))
+        ModelCall::new(
+            Endpoint::CHAT_COMPLETIONS,
+            Bytes::from_static(text.as_bytes()),
+            None,
+            ParsedBody::Calls(vec![call]),
+        )
     }
 
     fn at(text: &str, part: &str) -> std::ops::Range<usize> {
@@ -98,10 +103,10 @@ mod tests {
             assert!(!call.ask_for_stream_usage() && !call.adds_stream_usage() && !call.is_edited());
         }
         for (endpoint, stream) in
-            [(Endpoint::ChatCompletions, false), (Endpoint::Messages, true), (Endpoint::Responses, true)]
+            [(Endpoint::CHAT_COMPLETIONS, false), (Endpoint::MESSAGES, true), (Endpoint::RESPONSES, true)]
         {
             let facts = CallFacts { stream, members_at: 1, ..CallFacts::default() };
-            let mut call = ModelCall::new(endpoint, Bytes::from_static(b"{}"), None, Reading::Calls(vec![facts]));
+            let mut call = ModelCall::new(endpoint, Bytes::from_static(b"{}"), None, ParsedBody::Calls(vec![facts]));
             assert!(!call.ask_for_stream_usage() && !call.is_edited());
         }
     }
@@ -111,15 +116,15 @@ mod tests {
         const TEXT: &str = r#"{"max_tokens":99999,"stream_options":{"include_usage":null}}"#;
         let mut call = call(TEXT, StreamOptions::NoUsage(at(TEXT, "null")));
         let limit = TokenLimit {
-            field: TokenField::MaxTokens,
+            field: TokenField::MAX_TOKENS,
             exact: true,
-            asked: Asked::Tokens(99_999),
+            asked: TokenLimitValue::Tokens(99_999),
             at: at(TEXT, "99999"),
         };
-        if let Reading::Calls(calls) = &mut call.reading {
+        if let ParsedBody::Calls(calls) = &mut call.reading {
             calls[0].token_limits.push(limit.clone());
         }
-        let add = Edit::add(Endpoint::ChatCompletions, &call.calls()[0], 7).unwrap();
+        let add = Edit::add(Endpoint::CHAT_COMPLETIONS, &call.calls()[0], 7).unwrap();
         call.edit(vec![Edit::replace(&limit, 4), add]);
         assert!(call.ask_for_stream_usage());
         let limits = call.calls()[0].token_limits.clone();
@@ -134,7 +139,7 @@ mod tests {
     fn a_limit_goes_in_front_of_what_was_put_first() {
         let mut call = call("{}", StreamOptions::Absent);
         assert!(call.ask_for_stream_usage());
-        call.edit(Edit::add(Endpoint::ChatCompletions, &call.calls()[0], 7).into_iter().collect());
+        call.edit(Edit::add(Endpoint::CHAT_COMPLETIONS, &call.calls()[0], 7).into_iter().collect());
         assert_eq!(call.into_body(), r#"{"max_completion_tokens":7,"stream_options":{"include_usage":true}}"#);
     }
 }

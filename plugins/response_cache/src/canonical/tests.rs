@@ -7,11 +7,11 @@ use plugin_api::Endpoint;
 use super::*;
 
 fn messages(text: &str) -> Result<Digest, Bypass> {
-    digest(Endpoint::Messages, text.as_bytes())
+    digest(Endpoint::MESSAGES, text.as_bytes())
 }
 
 fn chat(text: &str) -> Digest {
-    digest(Endpoint::ChatCompletions, text.as_bytes()).unwrap()
+    digest(Endpoint::CHAT_COMPLETIONS, text.as_bytes()).unwrap()
 }
 
 #[test]
@@ -145,40 +145,40 @@ fn what_is_no_json_object_is_told_and_nothing_panics() {
 #[test]
 fn state_tools_and_thinking_keep_a_call_out() {
     for (endpoint, text, why) in [
-        (Endpoint::Messages, r#"{"container":"c"}"#, Bypass::State),
-        (Endpoint::Messages, r#"{"Container":"c"}"#, Bypass::State),
-        (Endpoint::Messages, r#"{"context_management":{}}"#, Bypass::State),
-        (Endpoint::Messages, r#"{"fallback_credit_token":"t"}"#, Bypass::State),
-        (Endpoint::Messages, r#"{"diagnostics":{"previous_message_id":"m"}}"#, Bypass::State),
-        (Endpoint::Messages, r#"{"mcp_servers":[{"url":"u"}]}"#, Bypass::Tools),
-        (Endpoint::Messages, r#"{"tools":[{"name":"a"},{"type":"web_search_20250305","name":"w"}]}"#, Bypass::Tools),
-        (Endpoint::Messages, r#"{"tools":[{"type":"code_execution_20250825"}]}"#, Bypass::Tools),
-        (Endpoint::Messages, r#"{"tools":[{"type":"mcp_toolset"}]}"#, Bypass::Tools),
-        (Endpoint::Messages, r#"{"tools":[{"type":"custo\u006d"}]}"#, Bypass::Tools),
-        (Endpoint::Messages, r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#, Bypass::Thinking),
-        (Endpoint::Messages, r#"{"thinking":{"type":"adaptive"}}"#, Bypass::Thinking),
-        (Endpoint::Responses, r#"{"input":"x"}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":true}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":null}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":false,"previous_response_id":"r"}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":false,"conversation":"c"}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":false,"background":true}"#, Bypass::State),
-        (Endpoint::Responses, r#"{"store":false,"tools":[{"type":"file_search"}]}"#, Bypass::Tools),
-        (Endpoint::ChatCompletions, r#"{"store":true}"#, Bypass::State),
-        (Endpoint::ChatCompletions, r#"{"web_search_options":{}}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"container":"c"}"#, Bypass::State),
+        (Endpoint::MESSAGES, r#"{"Container":"c"}"#, Bypass::State),
+        (Endpoint::MESSAGES, r#"{"context_management":{}}"#, Bypass::State),
+        (Endpoint::MESSAGES, r#"{"fallback_credit_token":"t"}"#, Bypass::State),
+        (Endpoint::MESSAGES, r#"{"diagnostics":{"previous_message_id":"m"}}"#, Bypass::State),
+        (Endpoint::MESSAGES, r#"{"mcp_servers":[{"url":"u"}]}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"tools":[{"name":"a"},{"type":"web_search_20250305","name":"w"}]}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"tools":[{"type":"code_execution_20250825"}]}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"tools":[{"type":"mcp_toolset"}]}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"tools":[{"type":"custo\u006d"}]}"#, Bypass::Tools),
+        (Endpoint::MESSAGES, r#"{"thinking":{"type":"enabled","budget_tokens":1024}}"#, Bypass::Thinking),
+        (Endpoint::MESSAGES, r#"{"thinking":{"type":"adaptive"}}"#, Bypass::Thinking),
+        (Endpoint::RESPONSES, r#"{"input":"x"}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":true}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":null}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":false,"previous_response_id":"r"}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":false,"conversation":"c"}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":false,"background":true}"#, Bypass::State),
+        (Endpoint::RESPONSES, r#"{"store":false,"tools":[{"type":"file_search"}]}"#, Bypass::Tools),
+        (Endpoint::CHAT_COMPLETIONS, r#"{"store":true}"#, Bypass::State),
+        (Endpoint::CHAT_COMPLETIONS, r#"{"web_search_options":{}}"#, Bypass::Tools),
     ] {
         assert_eq!(digest(endpoint, text.as_bytes()), Err(why), "{text}");
     }
     for (endpoint, text) in [
-        (Endpoint::Messages, r#"{"container":null,"mcp_servers":[],"thinking":{"type":"disabled"}}"#),
+        (Endpoint::MESSAGES, r#"{"container":null,"mcp_servers":[],"thinking":{"type":"disabled"}}"#),
         (
-            Endpoint::Messages,
+            Endpoint::MESSAGES,
             r#"{"tools":[{"name":"a","input_schema":{"type":"object","properties":{"container":{"type":"string"}}}}]}"#,
         ),
-        (Endpoint::Messages, r#"{"tools":[{"type":"bash_20250124","name":"bash"},{"type":"custom"},{"type":null}]}"#),
-        (Endpoint::Responses, r#"{"store":false,"background":false,"tools":[{"type":"function"}]}"#),
-        (Endpoint::ChatCompletions, r#"{"store":false,"tools":[{"type":"function","function":{"name":"f"}}]}"#),
-        (Endpoint::Embeddings, r#"{"input":"x"}"#),
+        (Endpoint::MESSAGES, r#"{"tools":[{"type":"bash_20250124","name":"bash"},{"type":"custom"},{"type":null}]}"#),
+        (Endpoint::RESPONSES, r#"{"store":false,"background":false,"tools":[{"type":"function"}]}"#),
+        (Endpoint::CHAT_COMPLETIONS, r#"{"store":false,"tools":[{"type":"function","function":{"name":"f"}}]}"#),
+        (Endpoint::EMBEDDINGS, r#"{"input":"x"}"#),
     ] {
         assert!(digest(endpoint, text.as_bytes()).is_ok(), "{text}");
     }

@@ -120,7 +120,7 @@ fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> 
             request_id: facts.request_id.and_then(|id| HeaderValue::try_from(id).ok()),
         },
         body: Bytes::from(body),
-        answer: facts.answer.map(|answer| Box::new(answer.shortened())),
+        answer: facts.answer.map(|answer| Box::new(plugin_api::shortened_answer(*answer))),
         at: Instant::now().checked_sub(age(facts.at, now)?)?,
         tenant: facts.tenant,
         model: facts.model,

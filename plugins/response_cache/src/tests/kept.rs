@@ -77,8 +77,8 @@ async fn a_purge_takes_what_matches_and_what_is_under_way() {
     let (caches, cache) = cache(|_| {});
     let asked = |tenant: &'static str, model: &str| {
         (
-            TestRequest::to(Endpoint::Messages).header("x-api-key", tenant),
-            TestCall::new().model(model).to(Endpoint::Messages),
+            TestRequest::to(Endpoint::MESSAGES).header("x-api-key", tenant),
+            TestCall::new().model(model).to(Endpoint::MESSAGES),
         )
     };
     // the SHA-256 of `a`
@@ -121,14 +121,14 @@ async fn a_purge_takes_the_tenant_whom_the_ledger_names() {
         &[("cookie", "session=1"), ("x-goog-api-key", "secret")],
     ] {
         let request =
-            headers.iter().fold(TestRequest::to(Endpoint::Messages), |all, (name, value)| all.header(name, value));
+            headers.iter().fold(TestRequest::to(Endpoint::MESSAGES), |all, (name, value)| all.header(name, value));
         ask(&cache, &request, call(), "1").await;
         let tenant = plugin_api::api_key(request.headers()).map(plugin_api::fingerprint);
         assert_eq!(tenant.as_deref(), Some("2bb80d537b1da3e38bd30361aa855686"));
         assert_eq!(caches.purge(Purge { tenant, model: None }).await.entries, 1, "{headers:?}");
     }
     // nobody knows whose an empty key is
-    let nobody = TestRequest::to(Endpoint::Messages).header("x-api-key", " ").header("authorization", "");
+    let nobody = TestRequest::to(Endpoint::MESSAGES).header("x-api-key", " ").header("authorization", "");
     assert_eq!(ask(&cache, &nobody, call(), "1").await.0, "BYPASS");
 }
 
@@ -136,7 +136,7 @@ async fn a_purge_takes_the_tenant_whom_the_ledger_names() {
 async fn memory_is_bounded_in_number_and_in_bytes_and_its_content_outlives_its_bounds() {
     let fill = async |cache: &ResponseCache, from: u64, to: u64, body: &str| {
         for number in from..to {
-            let call = TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::Messages);
+            let call = TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::MESSAGES);
             ask(cache, &request(), call, body).await;
         }
     };
@@ -146,7 +146,7 @@ async fn memory_is_bounded_in_number_and_in_bytes_and_its_content_outlives_its_b
     fill(&cache, 1000, 1100, "x").await;
     assert_eq!(caches.kept().0, 1000);
     // the oldest went, the newest stays
-    let number = |number: u64| TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::Messages);
+    let number = |number: u64| TestCall::new().model("m").max_tokens(number + 1).to(Endpoint::MESSAGES);
     assert_eq!(ask(&cache, &request(), number(1099), "y").await.0, "HIT");
     assert_eq!(ask(&cache, &request(), number(0), "y").await.0, "MISS");
     // other bounds, after a reload: what fits stays

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Plugin, Record, RequestType, Thread, Tokens, Usage};
+use plugin_api::{
+    Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, RequestType, Tokens, Usage,
+};
 use usage_log::UsageLog;
 use uuid::Uuid;
 
@@ -18,12 +20,12 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.path = "/v1/messages".into();
     record.host = format!("team-{}.example.com", number / 12 % 40);
     record.context.client = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17)));
-    record.endpoint = Some(Endpoint::Messages);
+    record.endpoint = Some(Endpoint::MESSAGES);
     record.model = Some("claude-sonnet-4-5-20250929".into());
     record.streaming = Some(true);
     record.request_type = Some(RequestType::Inference);
     let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    record.thread = Some(Thread { turn: hash(number), previous });
+    record.thread = Some(ConversationHash { turn: hash(number), previous });
     record.upstream = Some(Arc::from("anthropic"));
     record.server = Some(Arc::from("https://api.anthropic.com"));
     (record.attempts, record.status, record.outcome) = (1, Some(StatusCode::OK), Outcome::Completed);

@@ -34,7 +34,7 @@ fn a_request_of_which_nothing_is_known_has_a_row() {
 fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
     let mut record = record();
     record.host = "API.Example.com".into();
-    record.endpoint = Some(Endpoint::Messages);
+    record.endpoint = Some(Endpoint::MESSAGES);
     record.model = Some("fast".into());
     record.request_type = Some(RequestType::Quota);
     record.status = Some(StatusCode::OK);

@@ -87,8 +87,8 @@ proptest! {
 
     #[test]
     fn any_bytes_whatever_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[{}\\[\\]\",:\\\\ua0-9 ]{0,40}") {
-        let _ = digest(Endpoint::Messages, &bytes);
-        let _ = digest(Endpoint::Messages, text.as_bytes());
+        let _ = digest(Endpoint::MESSAGES, &bytes);
+        let _ = digest(Endpoint::MESSAGES, text.as_bytes());
     }
 }
 

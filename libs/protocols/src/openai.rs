@@ -1,0 +1,193 @@
+//! `OpenAI`'s API, which many servers speak: its endpoints, and their calls. The shapes of their answers are below this file,
+//! and what other servers do differently is in the table of [`compatible`](crate::compatible).
+
+mod chat;
+mod media;
+mod responses;
+
+use serde_json::json;
+
+use crate::endpoint::{EndpointSpec, PathRule, Sign};
+use crate::protocol::{ApiError, ErrorSchema, MemberPath};
+use crate::refused::Closing;
+use crate::{Endpoint, Protocol, TokenField};
+
+/// The protocol.
+pub(crate) static PROTOCOL: Protocol = Protocol {
+    name: "openai",
+    provider: "openai",
+    endpoints: &[
+        Endpoint::new(&CHAT_COMPLETIONS),
+        Endpoint::new(&COMPLETIONS),
+        Endpoint::new(&RESPONSES),
+        Endpoint::new(&EMBEDDINGS),
+        Endpoint::new(&IMAGE_GENERATIONS),
+        Endpoint::new(&IMAGE_EDITS),
+        Endpoint::new(&TRANSCRIPTIONS),
+        Endpoint::new(&SPEECH),
+        Endpoint::new(&MODERATIONS),
+    ],
+    marker_header: None,
+    token_fields: &[TokenField::MAX_TOKENS, TokenField::MAX_COMPLETION_TOKENS, TokenField::MAX_OUTPUT_TOKENS],
+    // the types of its SDKs allow it
+    null_limit_is_none: true,
+    session_fields: &[
+        MemberPath::member("user"),
+        MemberPath::member("safety_identifier"),
+        MemberPath::member("prompt_cache_key"),
+        MemberPath::member("metadata"),
+    ],
+    padding_fields: &[MemberPath::inner("stream_options", "include_obfuscation")],
+    errors: ERRORS,
+    batch_results: None,
+};
+
+/// Its error objects, which compatible servers have, too.
+pub(crate) const ERRORS: ErrorSchema = ErrorSchema {
+    types: &[(402, 402, "insufficient_quota"), (429, 429, "requests"), (500, u16::MAX, "server_error")],
+    types_of_codes: &[],
+    object: error_object,
+    request_id_header: None,
+};
+
+impl Endpoint {
+    /// `OpenAI` `POST /v1/chat/completions`.
+    pub const CHAT_COMPLETIONS: Self = Self::new(&CHAT_COMPLETIONS);
+    /// `OpenAI` `POST /v1/completions`.
+    pub const COMPLETIONS: Self = Self::new(&COMPLETIONS);
+    /// `OpenAI` `POST /v1/responses`.
+    pub const RESPONSES: Self = Self::new(&RESPONSES);
+    /// `OpenAI` `POST /v1/embeddings`: generates no tokens.
+    pub const EMBEDDINGS: Self = Self::new(&EMBEDDINGS);
+    /// `OpenAI` `POST /v1/images/generations`.
+    pub const IMAGE_GENERATIONS: Self = Self::new(&IMAGE_GENERATIONS);
+    /// `OpenAI` `POST /v1/images/edits` and `…/variations`, whose body is a form.
+    pub const IMAGE_EDITS: Self = Self::new(&IMAGE_EDITS);
+    /// `OpenAI` `POST /v1/audio/transcriptions` and `…/translations`, whose body is a form.
+    pub const TRANSCRIPTIONS: Self = Self::new(&TRANSCRIPTIONS);
+    /// `OpenAI` `POST /v1/audio/speech`.
+    pub const SPEECH: Self = Self::new(&SPEECH);
+    /// `OpenAI` `POST /v1/moderations`.
+    pub const MODERATIONS: Self = Self::new(&MODERATIONS);
+}
+
+impl TokenField {
+    /// `max_completion_tokens`: `OpenAI` chat.
+    pub const MAX_COMPLETION_TOKENS: Self = Self::new("max_completion_tokens");
+    /// `max_output_tokens`: `OpenAI` responses.
+    pub const MAX_OUTPUT_TOKENS: Self = Self::new("max_output_tokens");
+}
+
+static CHAT_COMPLETIONS: EndpointSpec = EndpointSpec {
+    name: "chat_completions",
+    paths: &[PathRule::takes(&["chat", "completions"])],
+    operation: "chat",
+    converses: true,
+    has_turns: true,
+    token_fields: &[TokenField::MAX_COMPLETION_TOKENS, TokenField::MAX_TOKENS],
+    reports_usage_on_request: true,
+    is_repeatable: true,
+    // spoken answers can be referred to for an hour
+    state_members: &[Sign::any("audio")],
+    server_tool_members: &[Sign::any("web_search_options")],
+    closing: Closing::Deltas,
+    response: &chat::CHOICES,
+    ..endpoint()
+};
+
+static COMPLETIONS: EndpointSpec = EndpointSpec {
+    name: "completions",
+    paths: &[PathRule::takes(&["completions"])],
+    operation: "text_completion",
+    prompt: Some("prompt"),
+    token_fields: &[TokenField::MAX_TOKENS],
+    reports_usage_on_request: true,
+    is_repeatable: true,
+    closing: Closing::Texts,
+    response: &chat::CHOICES,
+    ..endpoint()
+};
+
+static RESPONSES: EndpointSpec = EndpointSpec {
+    name: "responses",
+    paths: &[PathRule::takes(&["responses"])],
+    operation: "chat",
+    converses: true,
+    has_turns: true,
+    messages: "input",
+    token_fields: &[TokenField::MAX_OUTPUT_TOKENS],
+    fewest_tokens: 16,
+    is_repeatable: true,
+    // what is stored can be referred to by the id of this very answer
+    stores_answers: true,
+    state_members: &[
+        Sign::any("previous_response_id"),
+        Sign::any("conversation"),
+        Sign::any("prompt"),
+        Sign::unless("background", "false"),
+    ],
+    closing: Closing::Response,
+    response: &responses::RESPONSE,
+    ..endpoint()
+};
+
+static EMBEDDINGS: EndpointSpec = EndpointSpec {
+    name: "embeddings",
+    paths: &[PathRule::takes(&["embeddings"])],
+    operation: "embeddings",
+    is_repeatable: true,
+    response: &chat::EMBEDDINGS,
+    ..endpoint()
+};
+
+static IMAGE_GENERATIONS: EndpointSpec =
+    EndpointSpec { name: "image_generations", paths: &[PathRule::takes(&["images", "generations"])], ..endpoint() };
+
+static IMAGE_EDITS: EndpointSpec = EndpointSpec {
+    name: "image_edits",
+    paths: &[PathRule::takes(&["images", "edits"]), PathRule::takes(&["images", "variations"])],
+    takes_json: false,
+    ..endpoint()
+};
+
+static TRANSCRIPTIONS: EndpointSpec = EndpointSpec {
+    name: "transcriptions",
+    paths: &[PathRule::takes(&["audio", "transcriptions"]), PathRule::takes(&["audio", "translations"])],
+    takes_json: false,
+    ..endpoint()
+};
+
+static SPEECH: EndpointSpec =
+    EndpointSpec { name: "speech", paths: &[PathRule::takes(&["audio", "speech"])], ..endpoint() };
+
+static MODERATIONS: EndpointSpec =
+    EndpointSpec { name: "moderations", paths: &[PathRule::takes(&["moderations"])], ..endpoint() };
+
+/// What most of its endpoints have in common.
+const fn endpoint() -> EndpointSpec {
+    EndpointSpec {
+        name: "",
+        protocol: &PROTOCOL,
+        paths: &[],
+        operation: "generate_content",
+        takes_json: true,
+        converses: false,
+        has_turns: false,
+        batch: None,
+        messages: "messages",
+        prompt: None,
+        token_fields: &[],
+        fewest_tokens: 0,
+        reports_usage_on_request: false,
+        is_repeatable: false,
+        stores_answers: false,
+        state_members: &[],
+        server_tool_members: &[],
+        closing: Closing::Error,
+        response: &media::MEDIA,
+    }
+}
+
+fn error_object(error: &ApiError<'_>) -> serde_json::Value {
+    json!({ "error": { "message": error.message, "type": error.kind, "param": null, "code": error.code } })
+}

@@ -1,0 +1,84 @@
+//! The last segments of a path, whatever its spelling.
+
+use std::borrow::Cow;
+
+/// How many segments tell an endpoint.
+pub(crate) const TAIL: usize = 3;
+
+/// Hands on the last segments of a path, the very last first, as servers read them: percent-encoding, doubled slashes, dot
+/// segments and a trailing slash are undone. Missing segments are empty.
+pub(crate) fn with_tail<T>(path: &str, read: impl FnOnce([&str; TAIL]) -> T) -> T {
+    if is_plain(path) {
+        let mut segments = path.rsplit('/');
+        return read(std::array::from_fn(|_| segments.next().unwrap_or_default()));
+    }
+    let path = unescaped(path);
+    let mut above = 0_usize; // how many segments the `..` seen so far take away
+    let mut segments = path.rsplit(['/', '\\']).map(bare).filter(|segment| match *segment {
+        "" | "." => false,
+        ".." => {
+            above += 1;
+            false
+        }
+        _ if above > 0 => {
+            above -= 1;
+            false
+        }
+        _ => true,
+    });
+    read(std::array::from_fn(|_| segments.next().unwrap_or_default()))
+}
+
+/// How often a path is unescaped: `%256D` is `%6D` to one server and `m` to the next behind it.
+const UNESCAPINGS: usize = 3;
+
+/// Whether the path has one spelling only, as nearly all have: letters, digits and what separates words, between single
+/// slashes.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    let plain = path.bytes().all(|byte| {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || byte == b'/' && before != b'/';
+        before = byte;
+        plain
+    });
+    plain && before != b'/'
+}
+
+/// The path without percent-encoding. Borrowed where it has none, as nearly always.
+fn unescaped(path: &str) -> Cow<'_, str> {
+    let mut path = Cow::Borrowed(path);
+    for _ in 0..UNESCAPINGS {
+        match unescaped_once(&path) {
+            Some(plainer) => path = Cow::Owned(plainer),
+            None => break,
+        }
+    }
+    path
+}
+
+/// `None` if nothing in it is escaped.
+fn unescaped_once(path: &str) -> Option<String> {
+    let mut rest = path.as_bytes();
+    let mut plain = Vec::new();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let digit = |at: usize| rest.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let (byte, length) = match (digit(at + 1), digit(at + 2)) {
+            (Some(high), Some(low)) => (u8::try_from(high * 16 + low).unwrap_or(b'%'), 3),
+            _ => (b'%', 1),
+        };
+        plain.extend_from_slice(&rest[..at]);
+        plain.push(byte);
+        rest = &rest[at + length..];
+    }
+    if plain.is_empty() {
+        return None;
+    }
+    plain.extend_from_slice(rest);
+    Some(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// A segment as servers compare it: without matrix parameters (`messages;v=1`), without what an unescaped
+/// `?`, `#` or NUL would cut off, without space around it.
+fn bare(segment: &str) -> &str {
+    segment.split([';', '?', '#', '\0']).next().unwrap_or_default().trim()
+}

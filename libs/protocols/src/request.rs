@@ -1,0 +1,294 @@
+//! Reads the body of a call: the facts of its JSON text in one pass over it, without a tree, and the places of what may be
+//! edited.
+
+mod batch;
+mod key;
+mod messages;
+mod stream_options;
+mod thinking;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::HeaderMap;
+use json_extract::decimal;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::conversation::{ConversationHash, ConversationHasher};
+use crate::facts::{CallFacts, StreamOptions, TokenField, TokenLimit, TokenLimitValue};
+use crate::{Endpoint, charset};
+use batch::{Batch, Calls};
+use key::{Key, Match, Place};
+use messages::{Messages, is_quota};
+
+/// How often a call may name a model, or a token limit, and how often those of a batch may name one again.
+const MOST_REPEATS: usize = 16;
+const MOST_REPEATS_IN_ALL: usize = 1000;
+/// How many keys of an object are compared with each other.
+const MOST_KEYS: usize = 256;
+
+/// What a body turned out to be.
+#[derive(Debug)]
+pub enum ParsedBody {
+    /// A JSON object, read to its last byte. One call, or as many as a batch holds.
+    Calls(Vec<CallFacts>),
+    /// Nothing that any server could take for a JSON object. The upstream may say so itself.
+    NotACall,
+    /// It may hold a call that a more lenient reader would understand, but not one that can be read with
+    /// certainty here; why, in words for the caller.
+    Unreadable(String),
+}
+
+/// The calls that the body of a request with these headers makes, its content-encoding taken off; with `conversation`, also its
+/// place in one, where the endpoint has turns.
+///
+/// A body that is no JSON object is [`ParsedBody::NotACall`]. One that begins like an object but is not strict JSON in UTF-8 is
+/// [`ParsedBody::Unreadable`], since a more lenient server might find a call in it.
+#[must_use]
+pub fn parse(
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: &[u8],
+    conversation: bool,
+) -> (ParsedBody, Option<ConversationHash>) {
+    let mut turns = (conversation && endpoint.has_turns).then(ConversationHasher::default);
+    let parsed = parse_with(endpoint, headers, body, turns.as_mut());
+    (parsed, turns.and_then(|turns| turns.finish()))
+}
+
+fn parse_with(
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: &[u8],
+    turns: Option<&mut ConversationHasher>,
+) -> ParsedBody {
+    if body.is_empty() {
+        return ParsedBody::NotACall;
+    }
+    if let Some(charset) = charset::unreadable(headers) {
+        return ParsedBody::Unreadable(format!("its charset is {charset}, not UTF-8"));
+    }
+    if !may_be_an_object(body) {
+        return ParsedBody::NotACall;
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => calls(endpoint, text, turns).map_or_else(ParsedBody::Unreadable, ParsedBody::Calls),
+        Err(error) => ParsedBody::Unreadable(format!("it is not UTF-8 at byte {}", error.valid_up_to())),
+    }
+}
+
+/// Whether any reader could take the bytes for a JSON object: in UTF-8, UTF-16 or UTF-32, with or without a byte
+/// order mark, behind white space, or behind a comment as JSON5 has it.
+fn may_be_an_object(body: &[u8]) -> bool {
+    // the zero bytes of the wide encodings, white space, and every byte of the three byte order marks
+    let fills = |byte: &u8| matches!(byte, 0 | 9..=13 | b' ' | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF);
+    let mut significant = body.iter().filter(|byte| !fills(byte));
+    match significant.next() {
+        Some(b'{') => true,
+        Some(b'/') => matches!(significant.next(), Some(b'/' | b'*')),
+        _ => false,
+    }
+}
+
+/// The calls in the text of a body: one, or those of a batch. The messages of one become the turns, where they are wanted.
+///
+/// # Errors
+/// Why it cannot be read, in words for the caller.
+fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut ConversationHasher>) -> Result<Vec<CallFacts>, String> {
+    // Python's reader drops the mark; what is sent keeps it
+    let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let place = Place { text, at: text.len() - json.len() };
+    let read = if let Some(members) = endpoint.batch {
+        let mut calls = Calls::in_text(text);
+        (&mut reader).deserialize_map(Batch { endpoint, members, place, calls: &mut calls }).map(|()| calls.found)
+    } else {
+        CallAt { endpoint, place, turns, repeats: &mut 0 }.deserialize(&mut reader).map(|call| vec![call])
+    };
+    read.and_then(|calls| reader.end().map(|()| calls)).map_err(|error| match error.classify() {
+        // it may quote a whole value
+        Category::Data => error.to_string().chars().take(200).collect(),
+        Category::Syntax | Category::Eof | Category::Io => format!("it is not strict JSON: {error}"),
+    })
+}
+
+/// A call that begins at this place.
+struct CallAt<'de, 't> {
+    endpoint: Endpoint,
+    place: Place<'de>,
+    turns: Option<&'t mut ConversationHasher>,
+    /// How often calls of the text have named a model or a limit again.
+    repeats: &'t mut usize,
+}
+
+impl<'de> DeserializeSeed<'de> for CallAt<'de, '_> {
+    type Value = CallFacts;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<CallFacts, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CallAt<'de, '_> {
+    type Value = CallFacts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CallFacts, A::Error> {
+        let Self { endpoint, place, mut turns, repeats } = self;
+        let token_fields = TokenField::all();
+        let (mut system_blocks, mut system_messages) = (0, 0);
+        let mut call = CallFacts { members_at: place.next_token().1.at + 1, ..CallFacts::default() };
+        let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
+        let mut models = 0;
+        let mut model_named = false;
+        while let Some(key) = Key::next(&mut map, place)? {
+            call.has_members = true;
+            let limit = token_fields.iter().find_map(|field| key.is(field.as_str()).map(|how| (*field, how)));
+            if let Some((field, how)) = limit {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                let start = place.of(value).at;
+                call.token_limits.push(TokenLimit {
+                    field,
+                    exact: how == Match::Exact,
+                    asked: asked(value),
+                    at: start..start + value.len(),
+                });
+                bounded::<A::Error>(call.token_limits.len(), repeats, "token limits")?;
+            } else if let Some(how) = key.is("model") {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                let start = place.of(value).at;
+                call.models_at.push(start..start + value.len());
+                let named = model(value);
+                models += 1;
+                bounded::<A::Error>(models, repeats, "models")?;
+                match how {
+                    Match::Folded => call.other_models.push(named),
+                    Match::Exact => {
+                        let earlier = std::mem::replace(&mut call.model, named);
+                        if std::mem::replace(&mut model_named, true) {
+                            call.other_models.push(earlier);
+                        }
+                    }
+                }
+            } else if let Some(member) = thinking::member(&key) {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                thinking::read(place, member, value, &mut call.thinking_budgets);
+                bounded::<A::Error>(call.thinking_budgets.len(), repeats, "thinking budgets")?;
+            } else if *key.name == *b"stream" {
+                call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
+            } else if *key.name == *b"tools" {
+                call.tools = length(&mut map, &key)? > 0;
+            } else if *key.name == *endpoint.messages.as_bytes() {
+                match key.end.next_token() {
+                    (Some(b'['), _) => {
+                        let messages = map.next_value_seed(Messages { turns: turns.as_deref_mut() })?;
+                        call.messages = messages.count;
+                        system_messages = messages.system;
+                        call.asks_quota = messages.asks_quota;
+                    }
+                    _ => {
+                        let value = map.next_value::<&'de RawValue>()?.get();
+                        call.messages = 0;
+                        call.asks_quota = is_quota(value);
+                    }
+                }
+            } else if *key.name == *b"system" || *key.name == *b"instructions" {
+                system_blocks = match key.end.next_token() {
+                    (Some(b'['), _) => map.next_value_seed(Length)?,
+                    (token, _) => map.next_value::<IgnoredAny>().map(|_| usize::from(token == Some(b'"')))?,
+                };
+            } else if endpoint.prompt.is_some_and(|prompt| *key.name == *prompt.as_bytes()) {
+                call.asks_quota = is_quota(map.next_value::<&'de RawValue>()?.get());
+            } else if *key.name == *b"stream_options" && endpoint.reports_usage_on_request {
+                let said = stream_options::read(place, map.next_value::<&'de RawValue>()?.get());
+                let first = call.stream_options == StreamOptions::Absent;
+                call.stream_options = if first { said } else { StreamOptions::Unclear };
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            if names.len() < MOST_KEYS && !key.is_unclear {
+                names.push(key.name);
+            } else {
+                call.duplicate_keys = true;
+            }
+        }
+        names.sort_unstable();
+        call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
+        call.system_blocks = system_blocks + system_messages;
+        // there may be many of them, and a list is made with room for four
+        call.token_limits.shrink_to_fit();
+        call.models_at.shrink_to_fit();
+        call.thinking_budgets.shrink_to_fit();
+        Ok(call)
+    }
+}
+
+/// The value of a token limit, as a JSON value.
+fn asked(value: &str) -> TokenLimitValue {
+    match decimal::whole(value) {
+        Some(tokens) => TokenLimitValue::Tokens(tokens),
+        None if value == "null" => TokenLimitValue::Null,
+        None => TokenLimitValue::NotANumber,
+    }
+}
+
+/// A model's name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
+fn model(value: &str) -> Option<String> {
+    let longest = CallFacts::LONGEST_MODEL;
+    // every byte may be written as an escape of six
+    if !value.starts_with('"') || value.len() > longest * 6 + 2 {
+        return None;
+    }
+    serde_json::from_str::<String>(value).ok().filter(|name| name.len() <= longest)
+}
+
+/// Notes that a call has named so many.
+fn bounded<E: Error>(number: usize, repeats: &mut usize, of: &str) -> Result<(), E> {
+    *repeats += usize::from(number > 1);
+    if number <= MOST_REPEATS && *repeats <= MOST_REPEATS_IN_ALL {
+        return Ok(());
+    }
+    if number <= MOST_REPEATS {
+        return Err(E::custom(format!("its calls name {of} again more than {MOST_REPEATS_IN_ALL} times")));
+    }
+    Err(E::custom(format!("it names more than {MOST_REPEATS} {of} in one call")))
+}
+
+/// The length of a value that should be a list; 0 if it is none.
+fn length<'de, A: MapAccess<'de>>(map: &mut A, key: &Key<'de>) -> Result<usize, A::Error> {
+    match key.end.next_token() {
+        (Some(b'['), _) => map.next_value_seed(Length),
+        _ => map.next_value::<IgnoredAny>().map(|_| 0),
+    }
+}
+
+struct Length;
+
+impl<'de> DeserializeSeed<'de> for Length {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<usize, D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Length {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
+        let mut length = 0;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(length)
+    }
+}
