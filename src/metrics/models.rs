@@ -2,7 +2,7 @@
 //! upstream calls a model must not become a label.
 
 use ahash::AHashSet;
-use plugin_api::Glob;
+use glob::GlobMap;
 
 /// The label of models that are not known.
 pub(super) const OTHER: &str = "other";
@@ -11,7 +11,7 @@ pub(super) const OTHER: &str = "other";
 #[derive(Debug)]
 pub struct ModelNames {
     exact: AHashSet<Box<str>>,
-    patterns: Vec<Glob>,
+    patterns: GlobMap<()>,
     priced: fn(&str) -> Option<&'static str>,
 }
 
@@ -19,15 +19,12 @@ impl ModelNames {
     /// Those of these names, some of which are patterns, and those that have a price under the name that `priced` gives.
     #[must_use]
     pub fn new<'a>(names: impl Iterator<Item = &'a str>, priced: fn(&str) -> Option<&'static str>) -> Self {
-        let mut known = Self { exact: AHashSet::new(), patterns: Vec::new(), priced };
-        for name in names {
-            if name.contains(['*', '?']) {
-                known.patterns.push(Glob::new(name));
-            } else {
-                known.exact.insert(name.into());
-            }
+        let (patterns, exact): (Vec<_>, Vec<_>) = names.partition(|name| name.contains(['*', '?']));
+        Self {
+            exact: exact.into_iter().map(Box::from).collect(),
+            patterns: patterns.into_iter().map(|pattern| (pattern, ())).collect(),
+            priced,
         }
-        known
     }
 
     /// The label for a model: its name, the name or the pattern by which it is known, or `other`.
@@ -36,7 +33,7 @@ impl ModelNames {
         if self.exact.contains(model) {
             return model;
         }
-        let pattern = || self.patterns.iter().find(|pattern| pattern.matches(model)).map(Glob::as_str);
+        let pattern = || self.patterns.get(model).map(|(pattern, ())| pattern.as_str());
         (self.priced)(model).or_else(pattern).unwrap_or(OTHER)
     }
 }

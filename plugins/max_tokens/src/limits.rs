@@ -1,12 +1,13 @@
 //! Which limit a call is held to, by the models that it names.
 
+use glob::{GlobMap, Unreachable};
 use indexmap::IndexMap;
-use plugin_api::{CallFacts, Glob};
+use plugin_api::CallFacts;
 
 /// The limits: by model, and for the rest.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    models: Vec<(Glob, u64)>,
+    models: GlobMap<u64>,
     others: Option<u64>,
     lowest: Option<u64>,
 }
@@ -15,18 +16,15 @@ impl Limits {
     /// # Errors
     /// Which pattern can never apply.
     pub(crate) fn new(models: &IndexMap<String, u64>, others: Option<u64>) -> Result<Self, String> {
-        let models: Vec<_> = models.iter().map(|(pattern, limit)| (Glob::new(pattern), *limit)).collect();
-        for (at, (glob, _)) in models.iter().enumerate() {
-            let pattern = glob.as_str();
-            if pattern.is_empty() {
-                return Err("`models` has an empty pattern, which fits no model".into());
+        let models: GlobMap<u64> = models.iter().map(|(pattern, limit)| (pattern, *limit)).collect();
+        match models.unreachable() {
+            Some(Unreachable::Empty) => return Err("`models` has an empty pattern, which fits no model".into()),
+            Some(Unreachable::Covered { pattern, by }) => {
+                return Err(format!("`models` never comes to `{pattern}`: `{by}` above it fits the same models"));
             }
-            if let Some((wider, _)) = models[..at].iter().find(|(above, _)| above.covers(glob)) {
-                let wider = wider.as_str();
-                return Err(format!("`models` never comes to `{pattern}`: `{wider}` above it fits the same models"));
-            }
+            None => {}
         }
-        let lowest = models.iter().map(|(_, limit)| *limit).chain(others).min();
+        let lowest = models.values().copied().chain(others).min();
         Ok(Self { models, others, lowest })
     }
 
@@ -40,7 +38,7 @@ impl Limits {
     }
 
     fn of_model(&self, model: &str) -> Option<u64> {
-        self.models.iter().find(|(glob, _)| glob.matches(model)).map(|(_, limit)| *limit).or(self.others)
+        self.models.get(model).map(|(_, limit)| *limit).or(self.others)
     }
 }
 

@@ -1,8 +1,22 @@
-//! A pattern for names of models: `*` for any text, `?` for any one character, letter case aside.
+//! Patterns for names of models ([`Glob`]), and values by pattern ([`GlobMap`]). Of several patterns that match a name the first
+//! in the order of the file counts, so a narrow pattern stands above a wide one.
+//!
+//! ```
+//! use glob::GlobMap;
+//!
+//! let limits: GlobMap<u32> = [("claude-opus-5", 900), ("claude-*", 100)].into_iter().collect();
+//! assert_eq!(limits.get("claude-opus-5").map(|(_, limit)| *limit), Some(900));
+//! assert_eq!(limits.get("Claude-Haiku").map(|(pattern, _)| pattern.as_str()), Some("claude-*"));
+//! assert_eq!(limits.get("gpt-5"), None);
+//! ```
+
+mod map;
 
 use std::str::Chars;
 
-/// A pattern.
+pub use map::{GlobMap, Unreachable};
+
+/// A pattern: `*` stands for any text, `?` for any one character, and letter case does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
