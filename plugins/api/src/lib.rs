@@ -39,6 +39,7 @@ pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;
 pub use credential::{api_key, fingerprint, is_credential, secrets};
+pub use glob::Glob;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
