@@ -103,6 +103,20 @@ fn each_part_of_a_stream_is_decoded_when_it_arrives() {
 }
 
 #[test]
+fn empty_pieces_do_not_matter_however_many() {
+    for encoding in ENCODINGS {
+        let mut decoder = Decoder::new(&headers(encoding)).unwrap().unwrap();
+        let mut out = Vec::new();
+        for piece in encoded(encoding, &[b"data: one\n\n"]).concat().chunks(5) {
+            for piece in [&[][..]; 40].into_iter().chain([piece]) {
+                decoder.feed(piece, &mut |bytes| out.extend_from_slice(bytes)).unwrap();
+            }
+        }
+        assert_eq!(out, b"data: one\n\n", "{encoding}");
+    }
+}
+
+#[test]
 fn encodings_are_taken_off_one_behind_the_other() {
     let text = b"a text that is packed twice, a text that is packed twice".repeat(50);
     let once = encoded("br", &[&text]).concat();
