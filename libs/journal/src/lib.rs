@@ -6,7 +6,7 @@
 //! | file | content |
 //! |---|---|
 //! | `lock` | held while a process has the journal open |
-//! | `0000000000000001.journal` | a segment: [frames](frame), in the order of the appends |
+//! | `0000000000000001.journal` | a segment: frames (see `frame.rs`), in the order of the appends |
 //! | `0000000000000001.run` | how much a process has appended, named after its first segment |
 //! | `position` | how far the consumer has come |
 //! | `….passed` | marks a segment that holds records which the reader did not know and passed over |
