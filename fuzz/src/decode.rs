@@ -90,7 +90,12 @@ fn check_body(coding: Coding, body: &[u8], random: &mut Random) -> Result<Vec<u8
                 let masked = (0..8).map(|bits| [before, &[last & ((1 << bits) - 1)]].concat());
                 other = masked.into_iter().find_map(|body| unbrotli(&body).filter(|other| other == decoded));
             }
-            assert_eq!(other.as_deref(), Some(&decoded[..]), "{coding:?}: the oracle reads {body:02x?} differently");
+            // ruzstd refuses frames that zstd's own library reads
+            let is_refused = matches!(coding, Coding::Zstd) && other.is_none();
+            assert!(
+                is_refused || other.as_ref() == Some(decoded),
+                "{coding:?}: the oracle reads {body:02x?} differently"
+            );
         }
         (Err(DecodeError::Broken(_)), Coding::Gzip | Coding::Brotli) => {
             let other = oracle(coding, body);
