@@ -17,7 +17,7 @@ use std::str::Chars;
 pub use map::{GlobMap, Unreachable};
 
 /// A pattern: `*` stands for any text, `?` for any one character, and letter case does not matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob(String);
 
 impl Glob {

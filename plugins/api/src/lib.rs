@@ -10,12 +10,14 @@ mod call;
 mod command;
 mod context;
 mod credential;
+mod grants;
 mod headers;
 mod log_limit;
 mod needs;
 mod part;
 mod plugin;
 mod principal;
+mod quota;
 mod record;
 mod refusal;
 mod reply;
@@ -40,6 +42,7 @@ pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;
 pub use credential::{api_key, fingerprint, is_credential, secrets};
 pub use glob::Glob;
+pub use grants::Grants;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
@@ -52,6 +55,7 @@ pub use protocols::{
     Answer, AnswerState, BatchResult, CallFacts, ConversationHash, Endpoint, Iteration, ParsedBody, Protocol, Sign,
     StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
 };
+pub use quota::{Quota, Rate, Window};
 pub use record::{Outcome, Record};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{ErrorKind, Reply};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::Grants;
+
 /// The caller of a request. The plugin that identifies callers fills it in; limits, caches, the ledger, metrics and logs
 /// read it. Texts that come from clients must be [`shortened`](crate::shortened).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,9 +16,11 @@ pub struct Principal {
     pub session: Option<Arc<str>>,
     /// The user within the tenant.
     pub user: Option<Arc<str>>,
+    /// What the caller may do. `None`: nobody said anything of it.
+    pub grants: Option<Arc<Grants>>,
 }
 
 impl Principal {
     /// A caller of whom nothing is known.
-    pub const UNKNOWN: Self = Self { key_name: None, tenant: None, session: None, user: None };
+    pub const UNKNOWN: Self = Self { key_name: None, tenant: None, session: None, user: None, grants: None };
 }
