@@ -54,6 +54,24 @@ fn the_facts_of_a_message_are_read() {
 }
 
 #[test]
+fn the_answers_that_a_call_asks_for_are_counted_however_it_says_so() {
+    for (body, answers) in [
+        (r#"{"model":"m"}"#, None),
+        (r#"{"n":null}"#, None),
+        (r#"{"n":3}"#, Some(3)),
+        (r#"{"N":3,"n":2}"#, Some(3)),
+        (r#"{"n":2,"best_of":5}"#, Some(5)),
+        (r#"{"n":"3"}"#, Some(u64::MAX)),
+        (r#"{"prompt":"a"}"#, None),
+        (r#"{"prompt":[1,2,3]}"#, None),
+        (r#"{"prompt":[ "a","b"],"n":4}"#, Some(8)),
+        (r#"{"prompt":[[1,2],[3],[4]]}"#, Some(3)),
+    ] {
+        assert_eq!(one(&read_at(Endpoint::COMPLETIONS, body)).answers, answers, "{body}");
+    }
+}
+
+#[test]
 fn thinking_budgets_are_read_with_their_places() {
     let budgets = |body: &'static str| -> Vec<(&str, u64, &str)> {
         let call = read_at(Endpoint::CHAT_COMPLETIONS, body);

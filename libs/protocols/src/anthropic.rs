@@ -7,7 +7,7 @@ use crate::batch_results::BatchResults;
 use crate::compatible::{self, ERROR_MEMBERS};
 use crate::endpoint::{BatchMembers, EndpointSpec, PathRule, Sign};
 use crate::figures::Figures;
-use crate::protocol::{ApiError, ErrorSchema, MemberPath};
+use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
 use crate::refused::Closing;
 use crate::response::{self, ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Members, Pattern, Slot};
@@ -44,7 +44,22 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
         object: error_object,
         request_id_header: Some("request-id"),
     },
+    limit_headers: Some(&LIMIT_HEADERS),
     batch_results: Some(&BATCH_RESULTS),
+};
+
+static LIMIT_HEADERS: LimitHeaders = LimitHeaders {
+    requests: [
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ],
+    tokens: [
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ],
+    reset: ResetFormat::Timestamp,
 };
 
 impl Endpoint {

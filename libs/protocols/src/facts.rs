@@ -30,6 +30,9 @@ pub struct CallFacts {
     pub messages: usize,
     /// Every token limit it names, in the order of the text.
     pub token_limits: Vec<TokenLimit>,
+    /// How many answers it asks for, each with tokens of its own: the largest of `n` and `best_of`, times its prompts. `None` where
+    /// it does not say; `u64::MAX` where what it says is no number.
+    pub answers: Option<u64>,
     /// Every budget for thinking that it names, in the order of the text.
     pub thinking_budgets: Vec<ThinkingBudget>,
     /// Whether a key stands twice at the top level, or there are too many keys to tell.

@@ -37,7 +37,7 @@ pub use conversation::{ConversationHash, ConversationHasher};
 pub use endpoint::{BatchMembers, Endpoint, EndpointSpec, PathRule, Sign};
 pub use facts::{CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
 pub use form::FormModel;
-pub use protocol::{ApiError, ErrorSchema, MemberPath, Protocol};
+pub use protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, Protocol, ResetFormat};
 pub use reader::AnswerReader;
 pub use refused::{Closing, OpenStream, refused_body};
 pub use request::{ParsedBody, parse};

@@ -20,6 +20,7 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
     session_fields: &[],
     padding_fields: &[],
     errors: openai::ERRORS,
+    limit_headers: None,
     batch_results: None,
 };
 

@@ -8,7 +8,7 @@ mod responses;
 use serde_json::json;
 
 use crate::endpoint::{EndpointSpec, PathRule, Sign};
-use crate::protocol::{ApiError, ErrorSchema, MemberPath};
+use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
 use crate::refused::Closing;
 use crate::{Endpoint, Protocol, TokenField};
 
@@ -39,6 +39,7 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
     ],
     padding_fields: &[MemberPath::inner("stream_options", "include_obfuscation")],
     errors: ERRORS,
+    limit_headers: Some(&LIMIT_HEADERS),
     batch_results: None,
 };
 
@@ -48,6 +49,12 @@ pub(crate) const ERRORS: ErrorSchema = ErrorSchema {
     types_of_codes: &[],
     object: error_object,
     request_id_header: None,
+};
+
+static LIMIT_HEADERS: LimitHeaders = LimitHeaders {
+    requests: ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+    tokens: ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+    reset: ResetFormat::Duration,
 };
 
 impl Endpoint {

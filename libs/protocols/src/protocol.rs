@@ -31,6 +31,8 @@ pub struct Protocol {
     pub padding_fields: &'static [MemberPath],
     /// Its error objects.
     pub errors: ErrorSchema,
+    /// The headers in which it tells how much is left of a limit, where it has such headers.
+    pub limit_headers: Option<&'static LimitHeaders>,
     /// The results of its batches, where it has batches.
     pub(crate) batch_results: Option<&'static BatchResults>,
 }
@@ -54,6 +56,26 @@ pub struct ErrorSchema {
     pub object: fn(&ApiError<'_>) -> Value,
     /// The header, beside `x-request-id`, in which its clients look for the id of a request.
     pub request_id_header: Option<&'static str>,
+}
+
+/// The headers in which a protocol tells how much is left of a limit, in lower case.
+#[derive(Debug)]
+pub struct LimitHeaders {
+    /// For limits on requests: the limit, what remains, and when all of it is there again.
+    pub requests: [&'static str; 3],
+    /// For limits on tokens: the same.
+    pub tokens: [&'static str; 3],
+    /// How the third of them writes a time.
+    pub reset: ResetFormat,
+}
+
+/// How a header writes when a limit is whole again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetFormat {
+    /// The moment: `2026-11-28T12:00:00Z`.
+    Timestamp,
+    /// The time until then: `6m0s`.
+    Duration,
 }
 
 /// What there is to say of an error.

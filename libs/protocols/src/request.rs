@@ -142,6 +142,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
         let Self { endpoint, place, mut turns, repeats } = self;
         let token_fields = TokenField::all();
         let (mut system_blocks, mut system_messages) = (0, 0);
+        let (mut answers, mut prompts) = (None::<u64>, None::<u64>);
         let mut call = CallFacts { members_at: place.next_token().1.at + 1, ..CallFacts::default() };
         let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
         let mut models = 0;
@@ -179,6 +180,8 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 thinking::read(place, member, value, &mut call.thinking_budgets);
                 bounded::<A::Error>(call.thinking_budgets.len(), repeats, "thinking budgets")?;
+            } else if key.is("n").or_else(|| key.is("best_of")).is_some() {
+                answers = answers.max(count(map.next_value::<&'de RawValue>()?.get()));
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"tools" {
@@ -203,7 +206,9 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                     (token, _) => map.next_value::<IgnoredAny>().map(|_| usize::from(token == Some(b'"')))?,
                 };
             } else if endpoint.prompt.is_some_and(|prompt| *key.name == *prompt.as_bytes()) {
-                call.asks_quota = is_quota(map.next_value::<&'de RawValue>()?.get());
+                let value = map.next_value::<&'de RawValue>()?.get();
+                call.asks_quota = is_quota(value);
+                prompts = prompts.max(prompts_in(value));
             } else if *key.name == *b"stream_options" && endpoint.reports_usage_on_request {
                 let said = stream_options::read(place, map.next_value::<&'de RawValue>()?.get());
                 let first = call.stream_options == StreamOptions::Absent;
@@ -220,6 +225,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
         names.sort_unstable();
         call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
         call.system_blocks = system_blocks + system_messages;
+        call.answers = answers.or(prompts).map(|_| answers.unwrap_or(1).saturating_mul(prompts.unwrap_or(1)));
         // there may be many of them, and a list is made with room for four
         call.token_limits.shrink_to_fit();
         call.models_at.shrink_to_fit();
@@ -235,6 +241,24 @@ fn asked(value: &str) -> TokenLimitValue {
         None if value == "null" => TokenLimitValue::Null,
         None => TokenLimitValue::NotANumber,
     }
+}
+
+/// How many answers a value asks for, as a JSON value; `None` for `null`.
+fn count(value: &str) -> Option<u64> {
+    match asked(value) {
+        TokenLimitValue::Tokens(answers) => Some(answers),
+        TokenLimitValue::Null => None,
+        TokenLimitValue::NotANumber => Some(u64::MAX),
+    }
+}
+
+/// How many prompts a value is, as a JSON value: a list of texts, or of lists of tokens, is as many as it has. `None` for any
+/// other, which is one.
+fn prompts_in(value: &str) -> Option<u64> {
+    let first = value.strip_prefix('[')?.trim_start().as_bytes().first()?;
+    let is_many = matches!(first, b'"' | b'[');
+    let length = || serde_json::Deserializer::from_str(value).deserialize_seq(Length).ok();
+    is_many.then(length).flatten().map(|length| length as u64)
 }
 
 /// A model's name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).

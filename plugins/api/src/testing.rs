@@ -142,6 +142,14 @@ impl TestCall {
         self
     }
 
+    /// Asking for this many answers, as `n`.
+    #[must_use]
+    pub fn answers(mut self, n: u64) -> Self {
+        self.member("n", &n.to_string());
+        self.facts.answers = Some(n);
+        self
+    }
+
     /// With `thinking` enabled for this many tokens.
     #[must_use]
     pub fn thinking(mut self, tokens: u64) -> Self {
