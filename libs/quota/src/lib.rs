@@ -1,0 +1,38 @@
+//! Limits whose amounts are reserved before the work and settled after it, by true figures: [`Meter`]s that count, [`reserve`] that
+//! takes from several at once or from none, and [`Estimates`] of what a call to a model will use. It knows no clock, no socket and
+//! nothing of what is counted: time is passed in.
+//!
+//! ```
+//! use quota::{Claim, Limit, Meters, Now, Subject, reserve};
+//!
+//! let limit = Limit::per_second(2, 2);
+//! let meters = Meters::default();
+//! let now = Now { nanos: 0, unix: 0 };
+//! let claim = || Claim::spend(meters.get(Subject::of(["alice"]), 1000, &limit, now).meter, limit, 1);
+//!
+//! assert!(reserve(vec![claim()], now).is_ok());
+//! assert!(reserve(vec![claim()], now).is_ok());
+//! let refused = reserve(vec![claim()], now).unwrap_err();
+//! assert_eq!(refused.wait_nanos, 500_000_000);
+//! ```
+
+mod bounded;
+mod calendar;
+mod estimate;
+mod limit;
+mod meter;
+mod meters;
+mod reserve;
+mod subject;
+
+pub use calendar::{Calendar, Unit};
+pub use chrono_tz::Tz;
+pub use estimate::{Caution, Estimates, START_OUTPUT};
+pub use limit::{Limit, Now};
+pub use meter::{Meter, Standing};
+pub use meters::{BYTES_PER_METER, Found, Meters};
+pub use reserve::{Claim, Refused, Reservation, reserve};
+pub use subject::Subject;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! What one subject has used of one limit, and what is held for calls in progress. Integers under a short lock; no clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::limit::{Limit, Now, SECOND};
+
+/// Counts what one subject uses of one limit. The limit is not a part of it: a changed limit applies to what was counted before.
+#[derive(Debug)]
+pub struct Meter {
+    /// The order in which several are locked.
+    pub(crate) id: u64,
+    state: Mutex<State>,
+}
+
+/// Where a limit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What an untouched limit allows.
+    pub limit: u64,
+    /// What may still be reserved now.
+    pub remaining: u64,
+    /// Nanoseconds until all of it may be reserved, if no more is used.
+    pub reset_nanos: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// What was used and has not drained, or was used in this window. More than the limit allows is a debt.
+    pub(crate) used: u64,
+    /// What is held for calls in progress; of a window, for those that began in it.
+    pub(crate) held: u64,
+    /// What has drained in all.
+    pub(crate) drained: u64,
+    /// Of a bucket: when it was last brought up to date, in nanoseconds.
+    at: u64,
+    /// Of a bucket: what has drained beyond whole units, in parts of a period.
+    carry: u64,
+    /// Of a window: its first second, and the first behind it.
+    pub(crate) window: Option<(i64, i64)>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), state: Mutex::default() }
+    }
+}
+
+impl Meter {
+    /// Where it stands.
+    #[must_use]
+    pub fn standing(&self, limit: &Limit, now: Now) -> Standing {
+        let mut state = self.lock();
+        state.advance(limit, now);
+        state.standing(limit, now)
+    }
+
+    /// What was used and has not drained, or was used in this window.
+    #[must_use]
+    pub fn used(&self, limit: &Limit, now: Now) -> u64 {
+        let mut state = self.lock();
+        state.advance(limit, now);
+        state.used
+    }
+
+    /// What is held for calls in progress.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.lock().held
+    }
+
+    /// Whether nothing would be lost with it: it is as one that was never used.
+    pub(crate) fn is_idle(&self, limit: &Limit, now: Now) -> bool {
+        let mut state = self.lock();
+        state.advance(limit, now);
+        state.used == 0 && state.held == 0
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Brings it up to a time. One that lies before the last changes nothing.
+    pub(crate) fn advance(&mut self, limit: &Limit, now: Now) {
+        match *limit {
+            Limit::Rate { amount, period, .. } => {
+                let elapsed = now.nanos.saturating_sub(self.at);
+                self.at = self.at.max(now.nanos);
+                let parts = u128::from(elapsed) * u128::from(amount) + u128::from(self.carry.min(period - 1));
+                let drained = u64::try_from(parts / u128::from(period)).unwrap_or(u64::MAX);
+                if drained >= self.used {
+                    self.drained = self.drained.saturating_add(self.used);
+                    (self.used, self.carry) = (0, 0);
+                } else {
+                    self.drained = self.drained.saturating_add(drained);
+                    self.used -= drained;
+                    self.carry = (parts % u128::from(period)) as u64;
+                }
+            }
+            Limit::Window { unit, calendar, .. } => {
+                if self.window.is_none_or(|(_, end)| now.unix >= end) {
+                    self.window = Some(calendar.window(unit, now.unix));
+                    (self.used, self.held) = (0, 0);
+                }
+            }
+            Limit::Concurrent { .. } => {}
+        }
+    }
+
+    /// How long a claim has to wait, in nanoseconds; 0 if not at all. To be asked once it is up to date.
+    pub(crate) fn wait(&self, limit: &Limit, amount: u64, now: Now) -> u64 {
+        let capacity = limit.capacity();
+        let taken = self.used.saturating_add(self.held).saturating_add(amount.min(capacity));
+        let Some(excess) = taken.checked_sub(capacity).filter(|excess| *excess > 0) else { return 0 };
+        match *limit {
+            Limit::Rate { amount, period, .. } => {
+                // what is held does not drain; when it comes back is not known
+                let drains = time_to_drain(excess.min(self.used), self.carry, amount, period);
+                if excess > self.used { drains.max(SECOND) } else { drains.max(1) }
+            }
+            Limit::Window { .. } => {
+                // where calls in progress hold what is needed, they may give it back
+                if self.used.saturating_add(amount.min(capacity)) <= capacity { SECOND } else { self.rest(now) }
+            }
+            Limit::Concurrent { .. } => SECOND,
+        }
+    }
+
+    /// Nanoseconds until the window ends; at least a second.
+    fn rest(&self, now: Now) -> u64 {
+        let seconds = self.window.map_or(0, |(_, end)| end.saturating_sub(now.unix));
+        u64::try_from(seconds).unwrap_or_default().max(1).saturating_mul(SECOND)
+    }
+
+    pub(crate) fn standing(&self, limit: &Limit, now: Now) -> Standing {
+        let capacity = limit.capacity();
+        let remaining = capacity.saturating_sub(self.used.saturating_add(self.held));
+        let reset_nanos = match *limit {
+            Limit::Rate { amount, period, .. } => time_to_drain(self.used, self.carry, amount, period),
+            Limit::Window { .. } => self.rest(now),
+            Limit::Concurrent { .. } => 0,
+        };
+        Standing { limit: capacity, remaining, reset_nanos }
+    }
+}
+
+/// Nanoseconds until so much has drained.
+fn time_to_drain(units: u64, carry: u64, amount: u64, period: u64) -> u64 {
+    let parts = (u128::from(units) * u128::from(period)).saturating_sub(u128::from(carry));
+    u64::try_from(parts.div_ceil(u128::from(amount))).unwrap_or(u64::MAX)
+}

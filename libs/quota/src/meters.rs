@@ -1,0 +1,52 @@
+//! The meters of one limit, one for each subject, in bounded memory.
+
+use std::sync::Arc;
+
+use crate::bounded::Bounded;
+use crate::limit::{Limit, Now};
+use crate::meter::Meter;
+use crate::subject::Subject;
+
+/// What one meter takes of memory at most, in bytes, with its place in the map.
+pub const BYTES_PER_METER: u64 = 192;
+
+/// The meters of one limit. Subjects beyond a bound share one meter, so that neither memory grows nor a meter is lost that
+/// something was used of.
+#[derive(Debug, Default)]
+pub struct Meters {
+    own: Bounded<Meter>,
+    shared: Arc<Meter>,
+}
+
+/// The meter of a subject.
+#[derive(Debug)]
+pub struct Found {
+    /// The meter.
+    pub meter: Arc<Meter>,
+    /// Whether it is the one that subjects share for whom there is no room.
+    pub is_shared: bool,
+}
+
+impl Meters {
+    /// The meter of a subject. There are at most about `max` of them; those of which nothing is used make way.
+    #[must_use]
+    pub fn get(&self, subject: Subject, max: usize, limit: &Limit, now: Now) -> Found {
+        let is_idle = |meter: &Meter| meter.is_idle(limit, now);
+        match self.own.get(subject.0, max, now.nanos, Meter::default, is_idle) {
+            Some(meter) => Found { meter, is_shared: false },
+            None => Found { meter: self.shared.clone(), is_shared: true },
+        }
+    }
+
+    /// How many subjects have a meter of their own.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

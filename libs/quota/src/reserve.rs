@@ -1,0 +1,149 @@
+//! Takes from several limits at once, or from none; gives back by `Drop`, or settles by what was really used.
+
+use std::sync::Arc;
+
+use crate::limit::{Limit, Now};
+use crate::meter::{Meter, Standing};
+
+/// What a call wants of one limit.
+#[derive(Debug)]
+pub struct Claim {
+    meter: Arc<Meter>,
+    limit: Limit,
+    amount: u64,
+    is_spent: bool,
+}
+
+/// What a call has of one limit.
+///
+/// Dropped without having been [settled](Self::settle), it gives back what it holds; what was spent stays spent.
+#[derive(Debug)]
+pub struct Reservation {
+    meter: Arc<Meter>,
+    limit: Limit,
+    amount: u64,
+    is_spent: bool,
+    /// What had drained of the meter when this was taken.
+    drained: u64,
+    /// The first second of the window in which it was taken.
+    window: Option<i64>,
+}
+
+/// Why nothing was reserved: the claim that has to wait longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its place in the list of claims.
+    pub claim: usize,
+    /// How long it has to wait, in nanoseconds. Where calls in progress hold what it needs, nobody knows; then it is the
+    /// shortest time that makes sense.
+    pub wait_nanos: u64,
+    /// Where its limit stands.
+    pub standing: Standing,
+}
+
+impl Claim {
+    /// A claim on an amount that is held while the call is in progress, and used in the end as far as it was needed.
+    #[must_use]
+    pub fn hold(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
+        Self { meter, limit, amount, is_spent: false }
+    }
+
+    /// A claim on an amount that is used at once.
+    #[must_use]
+    pub fn spend(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
+        Self { meter, limit, amount, is_spent: true }
+    }
+}
+
+/// Reserves all of these claims, each on another meter, or none of them. The reservations stand in the order of the claims.
+///
+/// A claim for more than its limit allows waits until nothing else is used or held, and then passes: no estimate makes a call
+/// impossible.
+///
+/// # Errors
+/// The claim that has to wait longest.
+pub fn reserve(claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
+    let reservation = |Claim { meter, limit, amount, is_spent }| {
+        let amount = u64::min(amount, Limit::capacity(&limit));
+        Reservation { meter, limit, amount, is_spent, drained: 0, window: None }
+    };
+    let mut reserved: Vec<_> = claims.into_iter().map(reservation).collect();
+    let refused = take(&mut reserved, 0, None, now);
+    let Some(refused) = refused else { return Ok(reserved) };
+    // nothing was taken, so there is nothing to give back
+    reserved.iter_mut().for_each(|reservation| reservation.amount = 0);
+    Err(refused)
+}
+
+/// Locks the meter whose turn it is, behind the locks of those before it; changes all of them once the last has agreed.
+///
+/// Meters are locked in the order of their ids, so that no two calls wait for each other.
+fn take(all: &mut [Reservation], locked: u64, refused: Option<Refused>, now: Now) -> Option<Refused> {
+    let turn = all.iter().enumerate().filter(|(_, one)| one.meter.id >= locked).min_by_key(|(_, one)| one.meter.id);
+    let Some((claim, id)) = turn.map(|(claim, one)| (claim, one.meter.id)) else { return refused };
+    let (meter, limit, amount) = (all[claim].meter.clone(), all[claim].limit, all[claim].amount);
+    let mut state = meter.lock();
+    state.advance(&limit, now);
+    let wait_nanos = state.wait(&limit, amount, now);
+    let longest = refused.map_or(0, |refused| refused.wait_nanos);
+    let refused = if wait_nanos > longest {
+        Some(Refused { claim, wait_nanos, standing: state.standing(&limit, now) })
+    } else {
+        refused
+    };
+    let refused = take(all, id + 1, refused, now);
+    if refused.is_none() {
+        let one = &mut all[claim];
+        one.drained = state.drained;
+        one.window = state.window.map(|(first, _)| first);
+        let counted = if one.is_spent { &mut state.used } else { &mut state.held };
+        *counted = counted.saturating_add(amount);
+    }
+    refused
+}
+
+impl Reservation {
+    /// What was reserved.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Where its limit stands.
+    #[must_use]
+    pub fn standing(&self, now: Now) -> Standing {
+        self.meter.standing(&self.limit, now)
+    }
+
+    /// Ends it: this much was used. More than was reserved is a debt; of less, the rest is given back.
+    ///
+    /// What was spent at once drains from then on, so only what is left of it can be given back. A reservation counts for the window
+    /// in which it was taken: when that is over, nothing is counted.
+    pub fn settle(mut self, used: u64, now: Now) {
+        let mut state = self.meter.lock();
+        state.advance(&self.limit, now);
+        let reserved = std::mem::take(&mut self.amount);
+        if state.window.map(|(first, _)| first) != self.window {
+            return;
+        }
+        if self.is_spent {
+            let drained = state.drained.saturating_sub(self.drained);
+            let left = reserved.saturating_sub(used).min(reserved.saturating_sub(drained));
+            state.used = state.used.saturating_sub(left).saturating_add(used.saturating_sub(reserved));
+        } else {
+            state.held = state.held.saturating_sub(reserved);
+            state.used = state.used.saturating_add(used);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.amount > 0 && !self.is_spent {
+            let mut state = self.meter.lock();
+            if state.window.map(|(first, _)| first) == self.window {
+                state.held = state.held.saturating_sub(self.amount);
+            }
+        }
+    }
+}
