@@ -41,6 +41,6 @@ pub use server_view::ServerView;
 pub use settings::{
     Algorithm, Attempts, Bound, CheckKind, CheckPath, Eject, Fallback, HashKey, HashSettings, HealthCheckSettings,
     HostHeader, InitialHealth, Keepalive, QueueSettings, QueueStatus, Retry, RetryOn, ServerAddress, ServerSettings,
-    Share, StatusRange, Timeouts, TlsName, UpstreamSettings, UpstreamTls, Weight,
+    Share, StatusRange, Timeouts, TlsName, UpstreamHeaders, UpstreamSettings, UpstreamTls, Weight,
 };
 pub use state::{Health, State};

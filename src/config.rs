@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use indexmap::IndexMap;
-use located_yaml::{ConfigErrors, Diagnostic, Located, Location, Reader, RenamedKey, Report};
+use located_yaml::{ConfigErrors, Diagnostic, Located, Location, ReadFile, Reader, RenamedKey, Report};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ const HASH_KEYS: &[&str] = &["header", "body", "cookie", "client_ip"];
 
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 4 << 20;
+/// The longest file that is read as a value, in bytes.
+const LONGEST_VALUE: usize = 64 << 10;
 
 /// Whether certificates that are not valid today are errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,17 +94,27 @@ pub fn check(path: &Path) -> Result<Config, ConfigErrors> {
 
 fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let name = path.display().to_string();
-    let reader = reader(&environment);
+    let base = path.parent().unwrap_or(Path::new(""));
+    let file = file_below(base);
+    let reader = reader(&environment, &file);
     let bytes = read(path).map_err(|error| {
         let fault = (Location::default(), "file".to_owned(), format!("cannot be read: {error}"));
         reader.errors_at(&name, "", vec![fault])
     })?;
     let text = reader.text(&name, &bytes)?;
-    parse_with(&name, text, path.parent().unwrap_or(Path::new("")), &environment, dates)
+    parse_with(&name, text, base, &environment, dates)
 }
 
-fn reader<'a>(variable: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-    Reader::new(variable).renamed(RENAMED_KEYS).plain_keys(HASH_KEYS)
+fn reader<'a>(variable: &'a dyn Fn(&str) -> Option<String>, file: ReadFile<'a>) -> Reader<'a> {
+    Reader::new(variable).files(file).renamed(RENAMED_KEYS).plain_keys(HASH_KEYS)
+}
+
+/// The texts of `${file:PATH}`; relative paths start from `base`.
+fn file_below(base: &Path) -> impl Fn(&str) -> Result<String, String> {
+    |path| {
+        let bytes = read_up_to(&base.join(path), LONGEST_VALUE).map_err(|error| error.to_string())?;
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    }
 }
 
 /// A variable of the process.
@@ -111,16 +123,20 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, LONGEST_FILE)
+}
+
+fn read_up_to(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > LONGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {LONGEST_FILE} bytes")));
+    File::open(path)?.take(longest as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > longest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {longest} bytes")));
     }
     Ok(bytes)
 }
 
-/// Reads a text and checks it. Errors call it by `name`; paths in it start from `base`; `variable` has the contents of
-/// `${NAME}`.
+/// Reads a text and checks it. Errors call it by `name`; paths in it, those of `${file:PATH}` included, start from `base`;
+/// `variable` has the contents of `${NAME}`.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines. If it is not YAML, the first place where it is not.
@@ -141,7 +157,8 @@ fn parse_with(
     dates: Dates,
 ) -> Result<Config, ConfigErrors> {
     let check = |config: &Config, report: &mut Report<'_>| check::check(config, base, dates, report);
-    let document = reader(variable).read(name, text, check)?;
+    let file = file_below(base);
+    let document = reader(variable, &file).read(name, text, check)?;
     Ok(Config { warnings: document.warnings, ..document.value })
 }
 
@@ -150,18 +167,19 @@ fn parse_with(
 pub fn errors_in_file(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
     // the lines are a help; without them the places still stand
     let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    errors_in_text(&path.display().to_string(), &text, &environment, faults)
+    errors_in_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new("")), &environment, faults)
 }
 
-/// Errors that showed when a text was put to work, with the lines they stand on.
+/// Errors that showed when a text was put to work, with the lines they stand on. Paths in it start from `base`.
 #[must_use]
 pub fn errors_in_text(
     name: &str,
     text: &str,
+    base: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
     faults: Vec<(Location, String, String)>,
 ) -> ConfigErrors {
-    reader(variable).errors_at(name, text, faults)
+    reader(variable, &file_below(base)).errors_at(name, text, faults)
 }
 
 impl Config {

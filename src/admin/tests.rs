@@ -1,6 +1,7 @@
 //! The admin listener over a real socket, with a test in the gateway's place.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use located_yaml::Location;
@@ -87,7 +88,7 @@ async fn a_path_of_a_plugin_is_answered_by_it() {
 async fn a_reload_is_asked_for_and_its_outcome_told() {
     let mut gateway = Gateway::start();
     let faults = vec![(Location { line: 2, column: 3 }, "a.b".to_owned(), "wrong \"thing\"".to_owned())];
-    let outcomes = [Ok(()), Err(errors_in_text("f.yaml", "a:\n  b: x", &|_| None, faults))];
+    let outcomes = [Ok(()), Err(errors_in_text("f.yaml", "a:\n  b: x", Path::new(""), &|_| None, faults))];
     let address = gateway.address;
     let mut answers = Vec::new();
     for outcome in outcomes {

@@ -4,6 +4,7 @@ mod address;
 mod algorithm;
 mod eject;
 mod fallback;
+mod headers;
 mod health_check;
 mod queue;
 mod retry;
@@ -20,6 +21,7 @@ pub use address::{HostHeader, ServerAddress, TlsName};
 pub use algorithm::{Algorithm, Bound, HashKey, HashSettings};
 pub use eject::Eject;
 pub use fallback::Fallback;
+pub use headers::UpstreamHeaders;
 pub use health_check::{CheckKind, CheckPath, HealthCheckSettings, InitialHealth, StatusRange};
 pub use queue::{QueueSettings, QueueStatus};
 pub use retry::{Attempts, Retry, RetryOn, Share};
@@ -37,6 +39,10 @@ pub struct UpstreamSettings {
     /// The `Host` sent upstream. Absent: the client's own for `host:port` servers, the server's name for URLs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostHeader>,
+    /// Headers that the servers get in place of the client's, on requests and health checks; `off` removes one. The place for
+    /// the provider's credentials: they hold for this upstream alone, also where it is a fallback.
+    #[serde(default)]
+    pub headers: UpstreamHeaders,
     /// TLS towards `https://` servers.
     #[serde(default)]
     pub tls: UpstreamTls,

@@ -1,4 +1,4 @@
-//! The head that goes upstream: the client's, with what a proxy adds to it and what plugins want changed.
+//! The head that goes upstream: the client's, with what a proxy adds to it and what plugins and the upstream's settings change.
 
 use std::net::IpAddr;
 
@@ -38,8 +38,15 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
         }
     }
     let Some(attempts) = &ctx.attempts else { return Err(internal("no upstream was chosen")) };
+    let peers = &ctx.snapshot.peers[attempts.upstream().index];
+    for (name, value) in peers.headers().iter() {
+        match value {
+            Some(value) => head.insert_header(name.clone(), value.clone())?,
+            None => drop(head.remove_header(name)),
+        }
+    }
     if let Some(lease) = attempts.lease() {
-        if let Some(host) = ctx.snapshot.peers[attempts.upstream().index].host(lease) {
+        if let Some(host) = peers.host(lease) {
             head.insert_header(HOST, host.clone())?;
         } else if ctx.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not

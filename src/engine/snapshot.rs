@@ -114,6 +114,7 @@ impl Snapshot {
             checks.push(Check::new(settings, base).map_err(wrong)?.map(Arc::new));
             in_order.push(upstream);
         }
+        let secrets = secrets(config);
         let mut routes = Vec::with_capacity(config.routes.len());
         for (index, route) in config.routes.iter().enumerate() {
             let upstream = upstreams
@@ -121,7 +122,7 @@ impl Snapshot {
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins = entries.iter().filter_map(|entry| entry.build(base, &lasting.plugins).transpose());
+            let plugins = entries.iter().filter_map(|entry| entry.build(base, &lasting.plugins, &secrets).transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
             routes.push(Arc::new(Route {
@@ -187,6 +188,11 @@ fn model_names(config: &Config) -> impl Iterator<Item = &str> {
     let plugins = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
     let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
     plugins.flat_map(|entry| entry.model_names()).chain(fallbacks.flat_map(|fallback| fallback.model_names()))
+}
+
+/// The credentials that a configuration holds for upstreams.
+fn secrets(config: &Config) -> Arc<[Box<str>]> {
+    config.upstreams.values().flat_map(|upstream| upstream.headers.secrets()).map(Box::from).collect()
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.

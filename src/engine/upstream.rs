@@ -10,7 +10,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::WrappedX509;
 use x509_parser::prelude::FromDer;
 
-use crate::balance::{Lease, ServerAddress, UpstreamSettings};
+use crate::balance::{Lease, ServerAddress, UpstreamHeaders, UpstreamSettings};
 use crate::exchange::upstream::{Timeouts, Upstream};
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
@@ -42,7 +42,10 @@ struct Peer {
 }
 
 /// How to connect to the servers of one upstream, in the order of the YAML.
-pub struct Peers(Vec<Peer>);
+pub struct Peers {
+    servers: Vec<Peer>,
+    headers: UpstreamHeaders,
+}
 
 impl Peers {
     /// How to connect to the servers that the settings describe.
@@ -55,7 +58,10 @@ impl Peers {
             host: host_header(settings, address),
             template: template(&upstream.name, settings, address, upstream.timeouts, authorities.clone()),
         };
-        Ok(Self(settings.servers.iter().map(|server| peer(&server.address)).collect()))
+        Ok(Self {
+            servers: settings.servers.iter().map(|server| peer(&server.address)).collect(),
+            headers: settings.headers.clone(),
+        })
     }
 
     /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
@@ -67,7 +73,7 @@ impl Peers {
         left: Duration,
         connection_use: ConnectionUse,
     ) -> Box<HttpPeer> {
-        let mut chosen = self.0[lease.server_index()].template.clone();
+        let mut chosen = self.servers[lease.server_index()].template.clone();
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = upstream.timeouts.connect.min(left);
@@ -89,7 +95,13 @@ impl Peers {
     /// The `Host` for a leased server; the client's own if there is none.
     #[must_use]
     pub fn host(&self, lease: &Lease) -> Option<&HeaderValue> {
-        self.0[lease.server_index()].host.as_ref()
+        self.servers[lease.server_index()].host.as_ref()
+    }
+
+    /// The headers that every server gets in place of the client's.
+    #[must_use]
+    pub fn headers(&self) -> &UpstreamHeaders {
+        &self.headers
     }
 }
 

@@ -87,6 +87,7 @@ fn request(
     Ok(HttpRequest {
         path: check.path.as_ref().map(|path| path.value.clone()).unwrap_or_default().get().clone(),
         host: HeaderValue::try_from(&host).map_err(|_| format!("`{host}` cannot be sent as Host"))?,
+        headers: settings.headers.clone(),
         statuses: check.status.as_ref().map_or_else(|| vec![StatusRange::NO_ERROR], |status| status.value.clone()),
     })
 }

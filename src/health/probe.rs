@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::balance::StatusRange;
+use crate::balance::{StatusRange, UpstreamHeaders};
 
 /// The longest response head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -42,6 +42,7 @@ pub(super) struct Probe {
 pub(super) struct HttpRequest {
     pub path: PathAndQuery,
     pub host: HeaderValue,
+    pub headers: UpstreamHeaders,
     pub statuses: Vec<StatusRange>,
 }
 
@@ -139,6 +140,12 @@ impl HttpRequest {
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        for (name, value) in self.headers.iter() {
+            match value {
+                Some(value) => drop(headers.insert(name.clone(), value.clone())),
+                None => drop(headers.remove(name)),
+            }
+        }
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         request
     }
@@ -193,6 +200,7 @@ mod tests {
         let request = request.then(|| HttpRequest {
             path: PathAndQuery::from_static("/health?deep=1"),
             host: HeaderValue::from_static("api.example.com"),
+            headers: UpstreamHeaders::default(),
             statuses: vec![StatusRange::NO_ERROR],
         });
         Probe { tls: None, request, timeout: Duration::from_millis(milliseconds) }

@@ -117,15 +117,21 @@ macro_rules! plugins {
                 }
             }
 
-            /// The plugin, ready to serve; `None` if it is off. Relative paths start from `base`.
+            /// The plugin, ready to serve; `None` if it is off. Relative paths start from `base`; `secrets` are the
+            /// configuration's own credentials.
             ///
             /// # Errors
             /// What is wrong with its settings as a whole, or keeps it from working.
-            pub fn build(&self, base: &Path, shared: &PluginShared) -> Result<Option<PluginFactory>, ConfigProblem> {
+            pub fn build(
+                &self,
+                base: &Path,
+                shared: &PluginShared,
+                secrets: &Arc<[Box<str>]>,
+            ) -> Result<Option<PluginFactory>, ConfigProblem> {
                 match self {
                     $($(#[$attribute])* Self::$plugin(switch) => {
                         let Some(config) = switch.on() else { return Ok(None) };
-                        let context = BuildContext { base, shared: &shared.$krate };
+                        let context = BuildContext { base, shared: &shared.$krate, secrets };
                         <$krate::$plugin as Plugin>::build(config, &context).map(|plugin| Some(PluginFactory::new(plugin)))
                     })*
                 }

@@ -52,7 +52,7 @@ impl Source {
         match self {
             Self::File(path) => config::errors_in_file(path, problems),
             Self::Text { name, text, variables } => {
-                config::errors_in_text(name, text, &|name| value_of(variables, name), problems)
+                config::errors_in_text(name, text, self.base(), &|name| value_of(variables, name), problems)
             }
         }
     }

@@ -68,6 +68,7 @@ fn every_configuration_in_the_documents_loads() {
         fs::write(folder.path().join(format!("{name}.key")), issued.key).unwrap();
     }
     fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    fs::write(folder.path().join("anthropic.secret"), "sk-example\n").unwrap();
     let mut checked = 0;
     for (path, text) in documents() {
         for (line, mut yaml) in blocks(&text, "yaml") {

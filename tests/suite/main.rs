@@ -10,6 +10,7 @@ mod budget; // what requests may hold in memory, all together
 mod cache; // one answer for same calls, and never to another tenant
 mod commands; // what they print, and how they end
 mod config; // what is in `conf/` loads, and mistakes are told with their place
+mod credentials; // upstreams' keys go to their servers, and nowhere else
 mod dependencies; // their licences, sources and versions
 mod documents; // what they say is true where it can be checked
 mod errors; // answers made here: status, dialect, headers

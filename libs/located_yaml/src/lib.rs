@@ -38,7 +38,8 @@
 //!
 //! 1. [`parse`](Node): text → a tree of values, each with its line and column. Features of YAML that a configuration has no
 //!    use for (tags, merge keys, several documents, keys twice) are errors.
-//! 2. `variables`: `${NAME}` and `${NAME:-default}` in values are filled in. What a variable holds never becomes structure.
+//! 2. `variables`: `${NAME}`, `${NAME:-default}` and `${file:PATH}` in values are filled in. What they hold never becomes
+//!    structure.
 //! 3. `decode`: the tree is a serde `Deserializer`. At an error the value is left out, or a placeholder takes the place of a
 //!    missing one, and the type is read again, until there are no further errors.
 //! 4. The caller's checks hold the parts against each other and add their errors to the same [`Report`].
@@ -68,3 +69,4 @@ pub use node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar, Value};
 pub use reader::{Document, Reader, RenamedKey};
 pub use report::{Report, redact};
 pub use schema::schema_for;
+pub use variables::ReadFile;

@@ -8,12 +8,13 @@ use crate::node::{Id, Mark, Node};
 use crate::parse::{self, NotYaml};
 use crate::report::Report;
 use crate::secrets::variable_names;
-use crate::{names, recover, variables};
+use crate::variables::{self, ReadFile, Sources};
+use crate::{names, recover};
 
 /// How texts of one format are read.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    variable: &'a dyn Fn(&str) -> Option<String>,
+    sources: Sources<'a>,
     renamed: &'a [RenamedKey],
     plain_keys: &'a [&'a str],
 }
@@ -43,7 +44,13 @@ impl<'a> Reader<'a> {
     /// A reader that asks `variable` for the contents of `${NAME}`.
     #[must_use]
     pub fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { variable, renamed: &[], plain_keys: &[] }
+        Self { sources: Sources { variable, file: None }, renamed: &[], plain_keys: &[] }
+    }
+
+    /// Asks `file` for the text of `${file:PATH}`, or why there is none. Without it, nothing reads a file.
+    #[must_use]
+    pub fn files(self, file: ReadFile<'a>) -> Self {
+        Self { sources: Sources { file: Some(file), ..self.sources }, ..self }
     }
 
     /// Accepts old names of keys, with a warning.
@@ -102,7 +109,7 @@ impl<'a> Reader<'a> {
             Err(NotYaml::At(mark, message)) => return Err(not_yaml(mark, &message)),
         };
         let mut unset = Vec::new();
-        variables::fill(&mut parsed.root, self.variable, &mut unset);
+        variables::fill(&mut parsed.root, self.sources, &mut unset);
         parsed.unreadable.extend(unset.iter().map(|problem| problem.node));
         let mut report = Report::new(source, &parsed.root);
         for problem in parsed.problems.into_iter().chain(unset) {
@@ -121,7 +128,11 @@ impl<'a> Reader<'a> {
     pub fn errors_at(&self, name: &str, text: &str, faults: Vec<(Location, String, String)>) -> ConfigErrors {
         let mut source = Source::new(name, text, self.plain_keys);
         for name in variable_names(text) {
-            if let Some(value) = (self.variable)(name) {
+            let value = match (name.strip_prefix("file:"), self.sources.file) {
+                (Some(path), Some(file)) => file(path).ok(),
+                _ => (self.sources.variable)(name),
+            };
+            if let Some(value) = value {
                 source.hide_variable(name, &value);
             }
         }

@@ -110,7 +110,10 @@ impl Secrets {
 
 /// The names of the variables in a text.
 pub(crate) fn variable_names(text: &str) -> impl Iterator<Item = &str> {
-    text.split("${").skip(1).map(|rest| rest.split([':', '}', '\n']).next().unwrap_or_default())
+    text.split("${").skip(1).map(|rest| {
+        let inside = rest.split(['}', '\n']).next().unwrap_or_default();
+        if inside.starts_with("file:") { inside } else { inside.split(':').next().unwrap_or_default() }
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `${NAME}` and `${NAME:-default}` in values: recognised, and filled in. Reads no environment itself.
+//! `${NAME}`, `${NAME:-default}` and `${file:PATH}` in values: recognised, and filled in. Reads no environment and no file itself.
 
 use std::borrow::Cow;
 
@@ -7,6 +7,9 @@ use crate::node::{Kind, Mark, Node, Problem};
 /// Characters that nobody writes (the last plane's private use area) stand for ASCII within `${…}` while YAML is
 /// parsed, one for one, so that columns stay true.
 const HIDING_PLACE: u32 = 0x0010_F000;
+
+/// What the name of a file begins with.
+const FILE: &str = "file:";
 
 /// The text with its `${…}` in characters that mean nothing to YAML, whose own `{`, `}`, `:`, `,` and `#` do. Otherwise
 /// `{ limit: ${LIMIT:-4000} }` would be no YAML.
@@ -37,12 +40,24 @@ fn moved(c: char, moves: impl Fn(u32) -> bool, to: impl Fn(u32) -> u32) -> char 
     if moves(c.into()) { char::from_u32(to(c.into())).unwrap_or(c) } else { c }
 }
 
+/// Gives the text of a file, or the reason why it cannot be read.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Where the contents of variables come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    /// The value of `${NAME}`.
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of `${file:PATH}`; `None` where files are not read.
+    pub(crate) file: Option<ReadFile<'a>>,
+}
+
 /// Fills in the variables of every value. Returns what is wrong; such values keep their text.
-pub(crate) fn fill(node: &mut Node, variable: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<Problem>) {
+pub(crate) fn fill(node: &mut Node, sources: Sources<'_>, problems: &mut Vec<Problem>) {
     match &mut node.kind {
-        Kind::List(items) => items.iter_mut().for_each(|item| fill(item, variable, problems)),
-        Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| fill(&mut entry.value, variable, problems)),
-        Kind::Scalar(scalar) => match filled(&scalar.text, variable) {
+        Kind::List(items) => items.iter_mut().for_each(|item| fill(item, sources, problems)),
+        Kind::Mapping(entries) => entries.iter_mut().for_each(|entry| fill(&mut entry.value, sources, problems)),
+        Kind::Scalar(scalar) => match filled(&scalar.text, sources) {
             Ok(None) => {}
             Ok(Some(text)) => scalar.written = Some(std::mem::replace(&mut scalar.text, text)),
             Err(messages) => {
@@ -57,7 +72,7 @@ pub(crate) fn fill(node: &mut Node, variable: &dyn Fn(&str) -> Option<String>, p
 ///
 /// # Errors
 /// Every variable that is not set or not written as one.
-fn filled(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Vec<String>> {
+fn filled(text: &str, sources: Sources<'_>) -> Result<Option<String>, Vec<String>> {
     let mut filled = String::new();
     let mut wrong = Vec::new();
     let mut rest = text;
@@ -74,7 +89,7 @@ fn filled(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Optio
             wrong.push("`${` has no `}` on its line; for the two characters themselves write `$${`".to_owned());
             break;
         };
-        match value(inside, variable) {
+        match value(inside, sources) {
             Ok(value) => filled.push_str(&value),
             Err(message) => wrong.push(message),
         }
@@ -90,8 +105,15 @@ fn filled(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Optio
     Ok(Some(filled))
 }
 
-/// What stands for `NAME` or `NAME:-default`. The default also stands for a variable that is set to nothing, as in a shell.
-fn value(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+/// What stands for `NAME`, `NAME:-default` or `file:PATH`. The default also stands for a variable that is set to nothing, as in a
+/// shell. A file's last line end is dropped: editors add one, and no secret has one.
+fn value(inside: &str, sources: Sources<'_>) -> Result<String, String> {
+    if let (Some(path), Some(file)) = (inside.strip_prefix(FILE), sources.file) {
+        let mut text = file(path).map_err(|error| format!("the file `{path}` cannot be read: {error}"))?;
+        let end = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).len());
+        text.truncate(end.unwrap_or(text.len()));
+        return Ok(text);
+    }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
@@ -100,9 +122,10 @@ fn value(inside: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Stri
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name || default.is_some_and(|default| default.contains("${")) {
-        return Err(format!("`${{{inside}}}` is not a variable; write `${{NAME}}` or `${{NAME:-default}}`"));
+        let files = if sources.file.is_some() { ", or `${file:PATH}`" } else { "" };
+        return Err(format!("`${{{inside}}}` is not a variable; write `${{NAME}}` or `${{NAME:-default}}`{files}"));
     }
-    match (variable(name).filter(|value| !value.is_empty() || default.is_none()), default) {
+    match ((sources.variable)(name).filter(|value| !value.is_empty() || default.is_none()), default) {
         (Some(value), _) => Ok(value),
         (None, Some(default)) => Ok(default.to_owned()),
         (None, None) => Err(format!("the variable `{name}` is not set; set it, or write `${{{name}:-default}}`")),
@@ -132,6 +155,19 @@ pub(crate) fn redact(message: &str, text: &str, written: &str) -> String {
 mod tests {
     use super::*;
 
+    fn filled(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Vec<String>> {
+        super::filled(text, Sources { variable, file: Some(&file) })
+    }
+
+    fn file(path: &str) -> Result<String, String> {
+        match path {
+            "key" => Ok("secret".into()),
+            "/run/secrets/a-b.c" => Ok("two\nlines\r\n".into()),
+            "only a line end" => Ok("\n".into()),
+            _ => Err("no such file".into()),
+        }
+    }
+
     fn set(name: &str) -> Option<String> {
         match name {
             "A" => Some("one".into()),
@@ -155,6 +191,10 @@ mod tests {
             ("${_B2}", "a: [b] # ${A}"),
             ("$${A}", "${A}"),
             ("a$${A}b${A}", "a${A}bone"),
+            ("Bearer ${file:key}", "Bearer secret"),
+            ("${file:/run/secrets/a-b.c}", "two\nlines"),
+            ("<${file:only a line end}>", "<>"),
+            ("$${file:key}", "${file:key}"),
         ] {
             assert_eq!(filled(text, &set).unwrap().as_deref(), Some(expected), "{text}");
         }
@@ -170,6 +210,10 @@ mod tests {
         {
             assert_eq!(filled(text, &set).unwrap_err().len(), count, "{text}");
         }
+        let errors = filled("${file:gone}", &set).unwrap_err();
+        assert_eq!(errors, ["the file `gone` cannot be read: no such file"]);
+        let no_files = Sources { variable: &set, file: None };
+        assert!(super::filled("${file:key}", no_files).unwrap_err()[0].contains("is not a variable"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct BuildContext<'a, S> {
     pub base: &'a Path,
     /// What this plugin keeps across reloads.
     pub shared: &'a Arc<S>,
+    /// Credentials of the configuration itself, such as the upstreams'. Bytes that a plugin keeps must not hold them.
+    pub secrets: &'a Arc<[Box<str>]>,
 }
 
 /// Two entries of one file that are held against each other.

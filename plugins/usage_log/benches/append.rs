@@ -29,8 +29,11 @@ fn main() {
         let mut config = Config { database: Database::Sqlite("/dev/null/no.db".into()), ..Config::default() };
         config.journal.path = Some("journal".into());
         config.journal.max_bytes = PLENTY;
-        let plugin =
-            UsageLog::build(&config, &BuildContext { base: folder.path(), shared: &ledgers }).expect("a journal");
+        let plugin = UsageLog::build(
+            &config,
+            &BuildContext { base: folder.path(), shared: &ledgers, secrets: &Default::default() },
+        )
+        .expect("a journal");
         plugin.activate();
         let began = Instant::now();
         let mut took: Vec<Duration> = thread::scope(|scope| {

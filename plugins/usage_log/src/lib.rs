@@ -28,6 +28,8 @@ mod settings;
 mod shipper;
 mod store;
 
+use std::sync::Arc;
+
 use plugin_api::{
     BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, Needs, Plugin,
     Request, Response, api_key, fingerprint,
@@ -58,6 +60,8 @@ pub struct UsageLog {
     prices: Prices,
     store: StoreBodies,
     stream_usage: OpenAiStreamUsage,
+    /// The credentials of upstreams.
+    secrets: Arc<[Box<str>]>,
 }
 
 impl Plugin for UsageLog {
@@ -103,7 +107,8 @@ impl Plugin for UsageLog {
     fn build(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
         let prices = Prices::new(&config.prices)?;
         let ledger = context.shared.open(config, context.base)?;
-        Ok(Self { ledger, prices, store: config.store, stream_usage: config.openai_stream_usage })
+        let (store, stream_usage) = (config.store, config.openai_stream_usage);
+        Ok(Self { ledger, prices, store, stream_usage, secrets: context.secrets.clone() })
     }
 
     fn activate(&self) {
@@ -113,7 +118,7 @@ impl Plugin for UsageLog {
     async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {
         entry.api_key_hash = api_key(request.headers).map(fingerprint);
         if self.store.any() && request.endpoint.is_some() {
-            entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers))));
+            entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers, &self.secrets))));
         }
         Flow::Continue
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem;
 use plugin_api::http::HeaderMap;
@@ -34,26 +35,30 @@ const EACH: usize = 32;
 /// Where the bytes end, a key may have been cut: this part of the least that it has makes it one.
 const CUT: usize = 4;
 
-/// The caller's own credentials, which are taken out wherever they stand.
+/// The credentials that are taken out wherever they stand: the caller's, and those that the gateway sends to upstreams.
 #[derive(Debug)]
-pub(crate) struct Secrets(Vec<Box<[u8]>>);
+pub(crate) struct Secrets {
+    callers: Vec<Box<[u8]>>,
+    gateways: Arc<[Box<str>]>,
+}
 
 impl Secrets {
-    /// Those in the head of a request.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self::new(secrets(headers))
+    /// Those in the head of a request, and the gateway's.
+    pub(crate) fn of(headers: &HeaderMap, gateways: &Arc<[Box<str>]>) -> Self {
+        Self { gateways: gateways.clone(), ..Self::new(secrets(headers)) }
     }
 
     pub(super) fn new<'s>(secrets: impl Iterator<Item = &'s [u8]>) -> Self {
         let mut all: Vec<Box<[u8]>> = secrets.filter(|secret| secret.len() >= SHORTEST).map(Box::from).collect();
         all.sort_unstable();
         all.dedup();
-        Self(all)
+        Self { callers: all, gateways: Arc::default() }
     }
 
     fn mark(&self, bytes: &[u8], marks: &mut Marks) {
-        if self.0.len() <= EACH {
-            self.0.iter().for_each(|secret| mark_each(bytes, secret, marks));
+        self.gateways.iter().for_each(|secret| mark_each(bytes, secret.as_bytes(), marks));
+        if self.callers.len() <= EACH {
+            self.callers.iter().for_each(|secret| mark_each(bytes, secret, marks));
         } else {
             self.mark_beginnings(bytes, marks);
         }
@@ -61,8 +66,8 @@ impl Secrets {
 
     /// Marks more than any of them can be where any of them may begin.
     fn mark_beginnings(&self, bytes: &[u8], marks: &mut Marks) {
-        let beginnings: HashSet<&[u8]> = self.0.iter().map(|secret| &secret[..SHORTEST]).collect();
-        let longest = self.0.iter().map(|secret| secret.len()).max().unwrap_or_default();
+        let beginnings: HashSet<&[u8]> = self.callers.iter().map(|secret| &secret[..SHORTEST]).collect();
+        let longest = self.callers.iter().map(|secret| secret.len()).max().unwrap_or_default();
         let mut marked = 0;
         for (at, _) in bytes.windows(SHORTEST).enumerate().filter(|(_, window)| beginnings.contains(window)) {
             let end = (at + longest).min(bytes.len());
