@@ -6,6 +6,7 @@ mod switch;
 pub use registry::PluginCommand;
 
 registry::plugins! {
+    api_keys::ApiKeys,
     max_tokens::MaxTokens,
     response_cache::ResponseCache,
     usage_log::UsageLog,

@@ -17,6 +17,9 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     upstreams(config, base, report);
     routes(config, report);
     plugins(config, report);
+    if dates == Dates::Checked {
+        plugin_files(config, base, report);
+    }
     conflicts(config, base, report);
 }
 
@@ -124,6 +127,17 @@ fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
             let line = first.at.line;
             let message = format!("`{}` stands in this list a second time; the first is on line {line}", entry.name());
             tell(entry.at, message, report);
+        }
+    }
+}
+
+/// The files that plugins name. Where the gateway starts or reloads, it reads them itself, and knows better which it has.
+fn plugin_files(config: &Config, base: &Path, report: &mut Report<'_>) {
+    for entry in config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins)) {
+        if let Err(problem) = entry.check_files(base)
+            && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
+        {
+            tell(entry.at, problem.into(), report);
         }
     }
 }

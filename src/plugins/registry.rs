@@ -106,6 +106,18 @@ macro_rules! plugins {
                 }
             }
 
+            /// Checks the files that its settings name; relative paths start from `base`.
+            ///
+            /// # Errors
+            /// What is wrong with them.
+            pub fn check_files(&self, base: &Path) -> Result<(), ConfigProblem> {
+                match self {
+                    $($(#[$attribute])* Self::$plugin(switch) => {
+                        switch.on().map_or(Ok(()), |config| <$krate::$plugin as Plugin>::check_files(config, base))
+                    })*
+                }
+            }
+
             /// Why it cannot be used beside another entry of the same file, if it cannot.
             #[must_use]
             pub fn conflict(&self, other: &Self, context: &CheckContext<'_>) -> Option<ConfigProblem> {

@@ -15,6 +15,7 @@ mod dependencies; // their licences, sources and versions
 mod documents; // what they say is true where it can be checked
 mod errors; // answers made here: status, dialect, headers
 mod health; // servers that turn sick and well, and what is seen of them
+mod keys; // who may call, and what is never told of it
 mod labels; // what is made up by clients and upstreams makes no metric
 mod ledger; // its databases, alive and dead
 mod like_nginx; // the same requests go to the same servers

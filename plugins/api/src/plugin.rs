@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
@@ -47,6 +48,14 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// # Errors
     /// What makes no sense.
     fn check(_: &Self::Config) -> Result<(), ConfigProblem> {
+        Ok(())
+    }
+
+    /// Checks the files that settings name, for `tollgate check`. Relative paths start from `base`. Keeps nothing open.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn check_files(_: &Self::Config, _base: &Path) -> Result<(), ConfigProblem> {
         Ok(())
     }
 

@@ -1,0 +1,60 @@
+//! What `/metrics` shows of the keys, with what their sources hold at each scrape.
+
+use std::sync::Arc;
+
+use plugin_api::prometheus::core::{Collector, Desc};
+use plugin_api::prometheus::proto::MetricFamily;
+use plugin_api::prometheus::{self, IntCounter, IntGauge};
+
+use crate::sources::KeySources;
+
+/// The figures of all sources together.
+#[derive(Debug)]
+pub(crate) struct KeysCollector {
+    sources: Arc<KeySources>,
+    keys: IntGauge,
+    failures: IntCounter,
+    stale: IntGauge,
+}
+
+impl KeysCollector {
+    pub(crate) fn new(sources: Arc<KeySources>) -> Self {
+        let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
+        Self {
+            sources,
+            keys: gauge("tollgate_api_keys_loaded", "API keys in force"),
+            failures: sound(IntCounter::new(
+                "tollgate_api_keys_reload_failures_total",
+                "Times that a file of API keys had changed and could not be read",
+            )),
+            stale: gauge(
+                "tollgate_api_keys_stale_seconds",
+                "How long a file of API keys could not be read, while its former keys stay in force; 0 if all are",
+            ),
+        }
+    }
+
+    fn all(&self) -> [&dyn Collector; 3] {
+        [&self.keys, &self.failures, &self.stale]
+    }
+}
+
+impl Collector for KeysCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.all().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let held = self.sources.held();
+        self.keys.set(i64::try_from(held.keys).unwrap_or(i64::MAX));
+        self.failures.inc_by(held.failures.saturating_sub(self.failures.get()));
+        self.stale.set(i64::try_from(held.stale.as_secs()).unwrap_or(i64::MAX));
+        self.all().into_iter().flat_map(Collector::collect).collect()
+    }
+}
+
+/// Names are constants, so that they are wrong can only show at the first start ever.
+#[expect(clippy::expect_used, reason = "a constant that is wrong is a fault of this file")]
+fn sound<T>(metric: prometheus::Result<T>) -> T {
+    metric.expect("the names of metrics are sound")
+}

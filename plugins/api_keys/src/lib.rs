@@ -1,0 +1,150 @@
+//! Knows callers by their API keys, says who they are to all plugins below, and refuses what a key may not do. Limits nothing,
+//! counts nothing, and asks nobody while a request waits.
+
+mod collector;
+mod command;
+mod credential;
+mod denial;
+mod digest;
+mod expiry;
+mod key_file;
+mod key_set;
+mod models;
+mod secret;
+mod settings;
+mod sources;
+mod watched_file;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use plugin_api::http::Method;
+use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Request};
+
+use credential::Credential;
+use denial::Denial;
+use watched_file::WatchedFile;
+
+pub use digest::{Digest, Digests};
+pub use expiry::Expiry;
+pub use key_set::{Key, KeySet, KeySetBuilder, Unfit};
+pub use settings::{Anonymous, Config, KeyHeader, KeySettings, Label, Labels};
+pub use sources::KeySources;
+
+/// What Claude Code asks for without a key, to see whether anybody is there.
+const HELLO: &str = "/api/hello";
+
+/// The plugin.
+#[derive(Debug)]
+pub struct ApiKeys {
+    list: Arc<KeySet>,
+    file: Option<Arc<WatchedFile>>,
+    header: Option<KeyHeader>,
+    anonymous: Anonymous,
+}
+
+impl Plugin for ApiKeys {
+    const NAME: &'static str = "api_keys";
+    const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+    type Config = Config;
+    type Shared = KeySources;
+    type State = ();
+
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        if config.keys.is_empty() && config.file.is_none() {
+            return Err("neither `keys` nor `file` is given, so nobody could have a key".into());
+        }
+        sources::set_of(&config.keys).map(drop).map_err(ConfigProblem::from)
+    }
+
+    fn check_files(config: &Config, base: &Path) -> Result<(), ConfigProblem> {
+        let Some(file) = &config.file else { return Ok(()) };
+        let read = key_file::read(&base.join(file), config.max_keys.as_usize());
+        read.map(drop).map_err(in_the_file)
+    }
+
+    fn memory(configs: &[&Config]) -> u64 {
+        let mut files: Vec<_> =
+            configs.iter().filter_map(|config| Some((config.file.as_ref()?, config.max_keys.get()))).collect();
+        files.sort_unstable();
+        files.dedup();
+        files.iter().map(|(_, keys)| keys * key_file::PER_KEY).sum()
+    }
+
+    fn commands() -> Vec<Command<Config>> {
+        vec![command::key()]
+    }
+
+    /// Reads the file; what it says later is read in the background.
+    fn build(config: &Config, context: &BuildContext<'_, KeySources>) -> Result<Self, ConfigProblem> {
+        let file = config
+            .file
+            .as_ref()
+            .map(|file| context.shared.file(&context.base.join(file), config.max_keys.as_usize()).map_err(in_the_file));
+        Ok(Self {
+            list: context.shared.list(&config.keys)?,
+            file: file.transpose()?,
+            header: config.header.clone(),
+            anonymous: config.anonymous,
+        })
+    }
+
+    async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
+        self.admit(request).map_err(Denial::into_refusal).into()
+    }
+
+    async fn on_call(&self, (): &mut (), call: &mut Call<'_>) -> Flow {
+        let principal = call.context.principal();
+        let denied = principal.grants.as_deref().and_then(|grants| models::check_call(grants, call.body).err());
+        match denied {
+            Some(denial) => denial.into_refusal_of(principal.key_name.as_deref()).into(),
+            None => Flow::Continue,
+        }
+    }
+}
+
+impl ApiKeys {
+    /// Finds out who calls, and whether that one may use this route.
+    fn admit(&self, request: &mut Request<'_>) -> Result<(), Denial> {
+        let secret = match credential::find(request.headers, self.header.as_ref().map(KeyHeader::name)) {
+            Credential::Key(secret) => secret,
+            Credential::Ambiguous => return Err(Denial::Ambiguous),
+            Credential::Absent if self.anonymous == Anonymous::Pass || is_hello(request) => return Ok(()),
+            Credential::Absent => return Err(Denial::NoKey(self.header.clone())),
+        };
+        let digest = Digest::of(secret);
+        let public = || credential::public_id(secret).map(str::to_owned);
+        let in_file = self.file.as_ref().map(|file| file.keys());
+        let key = self.list.find(&digest).or_else(|| in_file.as_ref()?.find(&digest));
+        let key = key.ok_or_else(|| Denial::Unknown(public()))?;
+        if key.is_expired() {
+            return Err(Denial::Expired(key.name.clone()));
+        }
+        credential::strip(request.headers, secret, &mut request.edits);
+        identify(key, request.context);
+        let route = request.context.route.as_deref().unwrap_or_default();
+        if !key.grants.allow_route(route) {
+            return Err(Denial::Route { key: key.name.clone(), route: route.to_owned() });
+        }
+        models::check_head(&key.grants, request).map_err(|denial| denial.of(&key.name))
+    }
+}
+
+/// Says who calls to all that come after.
+fn identify(key: &Key, context: &mut Context) {
+    let principal = context.principal_mut();
+    principal.key_name = Some(key.name.clone());
+    principal.tenant.clone_from(&key.tenant);
+    principal.grants = Some(key.grants.clone());
+}
+
+fn is_hello(request: &Request<'_>) -> bool {
+    request.method == Method::HEAD && request.uri.path() == HELLO
+}
+
+fn in_the_file(errors: String) -> ConfigProblem {
+    format!("`file` cannot be used:\n{errors}").into()
+}
+
+#[cfg(test)]
+mod tests;

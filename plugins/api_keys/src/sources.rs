@@ -1,0 +1,139 @@
+//! Where keys come from, across reloads: the files that are watched, and the sets of keys that stand in the YAML. Decides about no
+//! request.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plugin_api::Shared;
+use plugin_api::prometheus::core::Collector;
+
+use crate::collector::KeysCollector;
+use crate::key_set::{KeySet, KeySetBuilder};
+use crate::settings::KeySettings;
+use crate::watched_file::{Change, WatchedFile};
+
+/// How often files are looked at. What has changed lasts for one more look before it is read.
+const INTERVAL: Duration = Duration::from_millis(150);
+
+/// The sources of keys of all configurations at work.
+#[derive(Debug, Default)]
+pub struct KeySources {
+    known: Mutex<Known>,
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    files: Vec<Weak<WatchedFile>>,
+    /// Routes that name the same keys share one set.
+    lists: Vec<(Vec<KeySettings>, Weak<KeySet>)>,
+    is_watched: bool,
+}
+
+/// What the sources hold at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) keys: usize,
+    pub(crate) failures: u64,
+    pub(crate) stale: Duration,
+}
+
+impl KeySources {
+    /// The file at a path, which is watched from now on for as long as anybody has it.
+    ///
+    /// # Errors
+    /// What is wrong with it, where it was not watched before.
+    pub(crate) fn file(self: &Arc<Self>, path: &Path, max_keys: usize) -> Result<Arc<WatchedFile>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = known.files.iter().filter_map(Weak::upgrade);
+        if let Some(file) = files.find(|file| file.is(path, max_keys)) {
+            return Ok(file);
+        }
+        drop(files);
+        let file = Arc::new(WatchedFile::open(path, max_keys)?);
+        known.files.push(Arc::downgrade(&file));
+        if !known.is_watched {
+            let sources = Arc::downgrade(self);
+            let spawned = thread::Builder::new().name("api_keys".to_owned()).spawn(move || watch(&sources));
+            spawned.map_err(|error| format!("its thread cannot be started: {error}"))?;
+            known.is_watched = true;
+        }
+        Ok(file)
+    }
+
+    /// The set of these keys.
+    ///
+    /// # Errors
+    /// Which of them cannot be in it, and why.
+    pub(crate) fn list(&self, keys: &[KeySettings]) -> Result<Arc<KeySet>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.lists.retain(|(_, set)| set.strong_count() > 0);
+        let same = known.lists.iter().find(|(list, _)| list == keys);
+        if let Some(set) = same.and_then(|(_, set)| set.upgrade()) {
+            return Ok(set);
+        }
+        let set = Arc::new(set_of(keys)?);
+        known.lists.push((keys.to_vec(), Arc::downgrade(&set)));
+        Ok(set)
+    }
+
+    /// What they hold at the moment.
+    pub(crate) fn held(&self) -> Held {
+        let now = Instant::now();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = known.lists.iter().filter_map(|(_, set)| set.upgrade()).map(|set| set.len());
+        let mut held = Held { keys: lists.sum(), ..Held::default() };
+        for file in known.files.iter().filter_map(Weak::upgrade) {
+            held.keys += file.keys().len();
+            held.stale = held.stale.max(file.stale_for(now));
+        }
+        held.failures = self.failures.load(Ordering::Relaxed);
+        held
+    }
+
+    /// Looks at every file that anybody still has; whether there is any.
+    fn look(&self) -> bool {
+        let files: Vec<_> = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.files.retain(|file| file.strong_count() > 0);
+            known.is_watched = !known.files.is_empty();
+            known.files.iter().filter_map(Weak::upgrade).collect()
+        };
+        let failures = files.iter().filter(|file| file.look() == Change::Failed).count();
+        self.failures.fetch_add(failures as u64, Ordering::Relaxed);
+        !files.is_empty()
+    }
+}
+
+impl Shared for KeySources {
+    fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(KeysCollector::new(self.clone()))]
+    }
+}
+
+/// The set of the keys that stand in the YAML.
+///
+/// # Errors
+/// Which of them cannot be in it, and why.
+pub(crate) fn set_of(keys: &[KeySettings]) -> Result<KeySet, String> {
+    // the size of the YAML bounds them
+    let mut builder = KeySetBuilder::new(usize::MAX);
+    for key in keys {
+        builder.add(key).map_err(|unfit| format!("the key `{}` cannot be used: {unfit}", key.name.as_str()))?;
+    }
+    Ok(builder.build())
+}
+
+/// Watches the files until nobody has one.
+fn watch(sources: &Weak<KeySources>) {
+    loop {
+        thread::sleep(INTERVAL);
+        let Some(sources) = sources.upgrade() else { return };
+        if !sources.look() {
+            return;
+        }
+    }
+}
