@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access_log::AccessLogSettings;
+use crate::attribution::Attribution;
 use crate::balance::UpstreamSettings;
 use crate::logging::LogSettings;
 use crate::plugins::PluginEntry;
@@ -40,6 +41,9 @@ pub struct Config {
     /// The operator's own listener: health, metrics, reload. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminSettings>,
+    /// Whose calls they are, by what clients say of themselves.
+    #[serde(default)]
+    pub attribution: Attribution,
     /// The groups of servers that routes lead to, by name.
     pub upstreams: IndexMap<String, Located<UpstreamSettings>>,
     /// The plugins of every route: top to bottom on the way in, bottom to top on the way out.

@@ -12,6 +12,7 @@
 //! | [`exchange`] | the life of one request without Pingora: attempts, failures, deadlines, how it ends; pure |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
 //! | [`routes`] | host and path → route |
+//! | [`attribution`] | what clients say of themselves → the session and the user of a call |
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |
 //! | [`health`] | asks servers in the background whether they can take requests |
@@ -31,12 +32,13 @@
 //! # Who may import whom
 //!
 //! Arrows point one way: `main → {server, plugins}`, `server → {config, engine}`,
-//! `engine → {exchange, chain, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
+//! `engine → {exchange, chain, attribution, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
 //! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
 
 pub mod access_log;
 pub mod admin;
+pub mod attribution;
 pub mod balance;
 pub mod chain;
 pub mod config;

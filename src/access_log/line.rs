@@ -5,7 +5,7 @@ mod answer;
 use std::io::Write as _;
 use std::time::Duration;
 
-use plugin_api::{Outcome, Record};
+use plugin_api::{Outcome, Principal, Record};
 
 use crate::logging::field;
 
@@ -38,6 +38,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     milliseconds(out, b",\"first_byte_ms\":", record.first_byte);
     milliseconds(out, b",\"duration_ms\":", Some(record.total));
     refusal(out, record);
+    caller(out, record.context.principal());
     answer::json(out, record);
     out.extend_from_slice(b",\"client\":");
     match record.context.client {
@@ -52,6 +53,22 @@ fn refusal(out: &mut Vec<u8>, record: &Record) {
     if record.plugin.is_some() {
         text(out, b",\"plugin\":", record.plugin);
         text(out, b",\"reason\":", record.reason);
+    }
+}
+
+/// Appends what is known of the caller. What is not known has no key.
+fn caller(out: &mut Vec<u8>, principal: &Principal) {
+    let Principal { key_name, tenant, session, user, .. } = principal;
+    let known: [(&[u8], _); 4] = [
+        (b",\"tenant\":", tenant),
+        (b",\"key_name\":", key_name),
+        (b",\"session_id\":", session),
+        (b",\"user_id\":", user),
+    ];
+    for (key, value) in known {
+        if value.is_some() {
+            text(out, key, value.as_deref());
+        }
     }
 }
 
@@ -208,6 +225,16 @@ mod tests {
         let line = written(json, &refused);
         assert!(line.contains(r#","plugin":"max_tokens","reason":"too_high","client":"#), "{line}");
         assert!(!written(json, &record()).contains("reason"));
+    }
+
+    #[test]
+    fn a_line_says_who_called_as_far_as_that_is_known() {
+        let mut record = record();
+        let principal = record.context.principal_mut();
+        (principal.tenant, principal.session) = (Some("team \"a\"".into()), Some("s1".into()));
+        let line = written(json, &record);
+        assert!(line.contains(r#","tenant":"team \"a\"","session_id":"s1","client":"#), "{line}");
+        assert!(!line.contains("key_name") && !line.contains("user_id"), "{line}");
     }
 
     #[test]

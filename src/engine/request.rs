@@ -95,6 +95,7 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     ctx.route = Some(route.clone());
     if !ctx.plugins.is_empty() {
         ctx.record.context.route = Some(route.name.clone());
+        snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
         ctx.note_endpoint();
         if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.answer_is_wanted() {
             ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
@@ -251,6 +252,10 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
     if let Some(only) = call.call() {
         ctx.record.model.clone_from(&only.model);
         ctx.record.streaming = Some(only.stream);
+        if !ctx.plugins.is_empty() {
+            let headers = &session.req_header().headers;
+            ctx.snapshot.attribution.of_call(headers, only, &mut ctx.record.context);
+        }
     }
     ctx.record.request_type = Some(call.request_type());
     ctx.record.thread = call.thread();

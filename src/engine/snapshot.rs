@@ -9,6 +9,7 @@ use std::time::Duration;
 use located_yaml::Location;
 
 use crate::access_log::AccessLog;
+use crate::attribution::Attribution;
 use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     checks: Vec<Option<Arc<Check>>>,
     /// Whether the calls of any route may go on without their clients.
     pub subrequests: bool,
+    /// Where requests say whose they are.
+    pub attribution: Attribution,
     /// What bounds a request.
     pub limits: Limits,
     /// Further names of the admin listener.
@@ -140,6 +143,7 @@ impl Snapshot {
                 .iter()
                 .any(|route| route.on_client_disconnect == OnClientDisconnect::Drain || route.chain.needs().detach),
             routes,
+            attribution: config.attribution.clone(),
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 max_header: config.server.max_header.get(),

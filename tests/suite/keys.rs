@@ -1,5 +1,6 @@
 //! Who may call: keys from the YAML and from a file, as clients meet them, and a key that is told nowhere.
 
+mod attribution;
 mod file;
 
 use std::fs;
@@ -122,7 +123,7 @@ async fn a_websocket_is_held_to_the_key_at_its_handshake() {
     let (free, free_line) = new_key("free", &[]);
     let (bound, bound_line) = new_key("bound", &["--models", "claude-*"]);
     let origin = origin().await;
-    origin.answers(answer(404));
+    origin.answers(answer(404).body("{}"));
     let gateway = gateway().upstream(&origin).settings(&plugins(&[&free_line, &bound_line], "")).start().await;
     for (key, status) in [(None, 401), (Some("tg_unknown"), 401), (Some(&*bound), 403), (Some(&*free), 404)] {
         let mut client = connect(gateway.address()).await;

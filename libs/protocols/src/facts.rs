@@ -44,6 +44,8 @@ pub struct CallFacts {
     pub system_blocks: usize,
     /// Whether the last user's text is `quota`, by which Claude Code asks whether it may go on.
     pub asks_quota: bool,
+    /// What it says of who makes it. Empty for those of a batch.
+    pub caller: CallerFacts,
     /// Where the object's members begin in the text: just behind its `{`.
     pub members_at: usize,
     /// Whether the object has any member.
@@ -53,6 +55,22 @@ pub struct CallFacts {
 impl CallFacts {
     /// The longest name of a model that is read as one, in bytes.
     pub const LONGEST_MODEL: usize = 512;
+}
+
+/// What a call says of who makes it: texts of at most [`CallerFacts::LONGEST`] bytes, as the client wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallerFacts {
+    /// Anthropic's `metadata.user_id`.
+    pub metadata_user: Option<String>,
+    /// `OpenAI`'s `user`.
+    pub user: Option<String>,
+    /// `OpenAI`'s `prompt_cache_key`.
+    pub prompt_cache_key: Option<String>,
+}
+
+impl CallerFacts {
+    /// The longest text that is read, in bytes.
+    pub const LONGEST: usize = 1024;
 }
 
 /// What `stream_options` say of the usage that a stream of `OpenAI`'s chat or completions reports, and where in the text.

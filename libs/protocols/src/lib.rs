@@ -35,7 +35,7 @@ pub use answer::{Answer, AnswerState};
 pub use batch_results::{BatchReader, batch_of_results};
 pub use conversation::{ConversationHash, ConversationHasher};
 pub use endpoint::{BatchMembers, Endpoint, EndpointSpec, PathRule, Sign};
-pub use facts::{CallFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
+pub use facts::{CallFacts, CallerFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
 pub use form::FormModel;
 pub use protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, Protocol, ResetFormat};
 pub use reader::AnswerReader;

@@ -2,6 +2,7 @@
 //! edited.
 
 mod batch;
+mod caller;
 mod key;
 mod messages;
 mod stream_options;
@@ -182,6 +183,8 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 bounded::<A::Error>(call.thinking_budgets.len(), repeats, "thinking budgets")?;
             } else if key.is("n").or_else(|| key.is("best_of")).is_some() {
                 answers = answers.max(count(map.next_value::<&'de RawValue>()?.get()));
+            } else if let Some(member) = caller::member(&key).filter(|_| !endpoint.is_batch()) {
+                caller::read(member, map.next_value::<&'de RawValue>()?.get(), &mut call.caller);
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"tools" {

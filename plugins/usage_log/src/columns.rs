@@ -114,6 +114,10 @@ table! {
         55 "plugin": Text = plugin;
         56 "reason": Text = reason;
         57 "route": Text = route;
+        63 "tenant": Text = tenant;
+        64 "key_name": Text = key_name;
+        65 "session_id": Text = session_id;
+        66 "user_id": Text = user_id;
     } besides {
         58 = request_body;
         59 = response_body;
@@ -145,6 +149,8 @@ table! {
         17 "cost_usd": Money = cost_usd;
         18 "web_search_requests": Int8 = web_search_requests;
         19 "service_tier": Text = service_tier;
+        20 "tenant": Text = tenant;
+        21 "key_name": Text = key_name;
     } besides {}
 }
 

@@ -71,6 +71,7 @@ impl Entry {
     pub(crate) fn row(&self, record: &Record, prices: &Prices, instance: Uuid) -> Row {
         let answer = record.answer.as_ref();
         let spoke = answer.or(record.saved.as_ref());
+        let caller = record.context.principal();
         let mut row = Row {
             id: record.context.id,
             created_at: Timestamp::from(record.started),
@@ -101,6 +102,10 @@ impl Entry {
             plugin: record.plugin.map(Cow::Borrowed),
             reason: record.reason.map(Cow::Borrowed),
             route: record.context.route.as_deref().map(short),
+            tenant: caller.tenant.as_deref().map(short),
+            key_name: caller.key_name.as_deref().map(short),
+            session_id: caller.session.as_deref().map(short),
+            user_id: caller.user.as_deref().map(short),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),
@@ -127,6 +132,7 @@ impl Entry {
     pub(crate) fn batch_row(&self, record: &Record, result: &BatchResult, prices: &Prices) -> BatchRow {
         let usage = &result.usage;
         let bill = Bill::of_batch(prices, usage, result.model.as_deref());
+        let caller = record.context.principal();
         BatchRow {
             batch: short(&result.batch),
             custom_id: short(&result.custom_id),
@@ -142,6 +148,8 @@ impl Entry {
             cost_usd: bill.cost,
             web_search_requests: usage.web_search_requests.map(whole),
             service_tier: usage.service_tier.as_deref().map(short),
+            tenant: caller.tenant.as_deref().map(short),
+            key_name: caller.key_name.as_deref().map(short),
         }
     }
 }

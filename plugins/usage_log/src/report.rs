@@ -26,8 +26,14 @@ pub enum By {
     Model,
     /// The host asked for.
     Domain,
-    /// The hash of the caller's key.
+    /// The caller's tenant, or else its key.
+    Tenant,
+    /// The name of the caller's key, or else its hash.
     Key,
+    /// The session.
+    Session,
+    /// The user.
+    User,
     /// The upstream.
     Upstream,
     /// How it ended.
@@ -42,8 +48,19 @@ pub enum By {
 
 impl By {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Model, Self::Domain, Self::Key, Self::Upstream, Self::Outcome, Self::Hour, Self::Day, Self::Month];
+    pub const ALL: [Self; 11] = [
+        Self::Model,
+        Self::Domain,
+        Self::Tenant,
+        Self::Key,
+        Self::Session,
+        Self::User,
+        Self::Upstream,
+        Self::Outcome,
+        Self::Hour,
+        Self::Day,
+        Self::Month,
+    ];
 
     /// The word for it.
     #[must_use]
@@ -51,7 +68,10 @@ impl By {
         match self {
             Self::Model => "model",
             Self::Domain => "domain",
+            Self::Tenant => "tenant",
             Self::Key => "key",
+            Self::Session => "session",
+            Self::User => "user",
             Self::Upstream => "upstream",
             Self::Outcome => "outcome",
             Self::Hour => "hour",

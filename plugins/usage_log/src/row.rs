@@ -157,6 +157,14 @@ pub struct Row {
     pub reason: Option<Word>,
     /// The name of the route.
     pub route: Option<String>,
+    /// The caller's tenant, where a plugin knows it.
+    pub tenant: Option<String>,
+    /// The name of the caller's API key, where a plugin knows it.
+    pub key_name: Option<String>,
+    /// The session, where the client names one.
+    pub session_id: Option<String>,
+    /// The user, where the client names one.
+    pub user_id: Option<String>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,
@@ -259,6 +267,10 @@ pub struct BatchRow {
     pub web_search_requests: Option<i64>,
     /// `batch`, where it says so.
     pub service_tier: Option<String>,
+    /// The tenant of the download.
+    pub tenant: Option<String>,
+    /// The name of its API key.
+    pub key_name: Option<String>,
 }
 
 /// A turn of a conversation, by which the next one finds it.

@@ -33,7 +33,7 @@ pub(super) struct Settings {
     /// The YAML file.
     #[arg(short, long, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
-    /// What to sum up for: model, domain, key, upstream, outcome, hour, day, month; several with commas.
+    /// What to sum up for: model, domain, tenant, key, session, user, upstream, outcome, hour, day, month; several with commas.
     #[arg(long, value_delimiter = ',', value_name = "BY")]
     by: Vec<By>,
     /// From when on: a span of time before now (`24h`), or a moment in UTC (`2026-11-01`, `2026-11-01 13:30`).

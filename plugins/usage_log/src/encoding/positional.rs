@@ -219,6 +219,7 @@ impl From<BatchRow> for crate::BatchRow {
             cost_usd: cost(row.cost_usd),
             web_search_requests: row.web_search_requests,
             service_tier: row.service_tier,
+            ..Self::default()
         }
     }
 }

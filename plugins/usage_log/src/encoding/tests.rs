@@ -116,6 +116,10 @@ prop_compose! {
             plugin: Some(text().into()),
             reason: Some(text().into()),
             route: Some(String::new()),
+            tenant: Some("team-a".into()),
+            key_name: Some(String::new()),
+            session_id: None,
+            user_id: Some("\u{1F600}".into()),
         }
     }
 }
@@ -145,6 +149,8 @@ prop_compose! {
             cost_usd: Some(Cost::from_picos(numbers.1.into())),
             web_search_requests: Some(numbers.2),
             service_tier: Some(text()),
+            tenant: Some("team-a".into()),
+            key_name: None,
         }
     }
 }

@@ -107,3 +107,14 @@ fn a_refusal_says_who_refused_and_why_and_a_row_names_its_route() {
         (Some("max_tokens"), Some("too_many"), Some("models"))
     );
 }
+
+#[test]
+fn a_row_says_whose_call_it_was() {
+    let mut record = record();
+    let principal = record.context.principal_mut();
+    (principal.tenant, principal.key_name) = (Some("team-a".into()), Some("alice".into()));
+    (principal.session, principal.user) = (Some("s1".into()), Some("u1".into()));
+    let row = row(&record);
+    let told = [row.tenant, row.key_name, row.session_id, row.user_id];
+    assert_eq!(told.each_ref().map(Option::as_deref), [Some("team-a"), Some("alice"), Some("s1"), Some("u1")]);
+}

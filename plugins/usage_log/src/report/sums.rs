@@ -121,7 +121,10 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     let groups = by.iter().map(|by| match by {
         By::Model => "coalesce(served_model, model)".into(),
         By::Domain => "domain".into(),
-        By::Key => "api_key_hash".into(),
+        By::Tenant => "coalesce(tenant, key_name, api_key_hash)".into(),
+        By::Key => "coalesce(key_name, api_key_hash)".into(),
+        By::Session => "session_id".into(),
+        By::User => "user_id".into(),
         By::Upstream => "upstream".into(),
         By::Outcome => "outcome".into(),
         By::Hour => format!("{} || ':00'", (words.clock)(13)),
@@ -137,13 +140,14 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     let tokens = "input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, reasoning_tokens";
     format!(
         "SELECT {selected} FROM (
-            SELECT created_at, served_model, model, domain, api_key_hash, upstream, outcome, 1 AS requests, 0 AS batch_results,
+            SELECT created_at, served_model, model, domain, api_key_hash, tenant, key_name, session_id, user_id,
+                upstream, outcome, 1 AS requests, 0 AS batch_results,
                 {tokens}, CASE WHEN attempts = 0 THEN coalesce({cost}, 0) ELSE {cost} END AS cost,
                 CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced,
                 CASE WHEN saved_input_tokens IS NULL AND saved_output_tokens IS NULL THEN coalesce({saved}, 0) ELSE {saved} END AS saved
             FROM api_requests WHERE {within}
             UNION ALL
-            SELECT created_at, served_model, NULL, domain, api_key_hash, upstream, 'completed', 0, 1,
+            SELECT created_at, served_model, NULL, domain, api_key_hash, tenant, key_name, NULL, NULL, upstream, 'completed', 0, 1,
                 {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, 0
             FROM batch_results WHERE {within}
         ) AS used {grouped}"

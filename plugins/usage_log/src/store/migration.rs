@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 3] = [
+pub(super) const POSTGRES: [Migration; 4] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -27,11 +27,16 @@ pub(super) const POSTGRES: [Migration; 3] = [
         sql: include_str!("../../../../migrations/postgres/0003_refusals.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 4,
+        sql: include_str!("../../../../migrations/postgres/0004_callers.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 3] = [
+pub(super) const SQLITE: [Migration; 4] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -41,6 +46,11 @@ pub(super) const SQLITE: [Migration; 3] = [
     Migration {
         version: 3,
         sql: include_str!("../../../../migrations/sqlite/0003_refusals.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 4,
+        sql: include_str!("../../../../migrations/sqlite/0004_callers.sql"),
         readable_from: Some(3),
     },
 ];
