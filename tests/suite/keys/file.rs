@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{CALL, new_key, post, shown};
-use crate::harness::{Client, answer, eventually, gateway, http1, origin};
+use super::{CALL, client, new_key, post, shown};
+use crate::harness::{Gateway, answer, eventually, gateway, origin};
 
 const PLUGIN: &str = "plugins: [{ api_keys: { file: keys.yaml } }]";
 
-async fn status(client: &mut Client, key: &str) -> u16 {
-    post(client, "/v1/messages", ("x-api-key", key), CALL).await.status.as_u16()
+async fn status(gateway: &Gateway, key: &str) -> u16 {
+    post(&mut client(gateway, false).await, "/v1/messages", ("x-api-key", key), CALL).await.status.as_u16()
 }
 
 #[tokio::test]
@@ -18,25 +18,24 @@ async fn a_key_that_leaves_the_file_is_refused_and_a_new_one_opens_without_a_rel
     let origin = origin().await;
     origin.answers(answer(200).body("{}"));
     let gateway = gateway().upstream(&origin).file("keys.yaml", first_line.clone()).settings(PLUGIN).start().await;
-    let mut client = http1(gateway.address()).await;
-    assert_eq!((status(&mut client, &first).await, status(&mut client, &second).await), (200, 401));
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (200, 401));
     let path = gateway.folder().join("keys.yaml");
     let changed = Instant::now();
     fs::write(gateway.folder().join("new"), &second_line).unwrap();
     fs::rename(gateway.folder().join("new"), &path).unwrap();
-    eventually("the new key", async || status(&mut client, &second).await == 200).await;
+    eventually("the new key", async || status(&gateway, &second).await == 200).await;
     let took = changed.elapsed();
-    assert_eq!(status(&mut client, &first).await, 401, "one set of keys takes the place of another as a whole");
+    assert_eq!(status(&gateway, &first).await, 401, "one set of keys takes the place of another as a whole");
     // the promise is a second; a machine that is busy with other tests gets more
     assert!(took < Duration::from_secs(5), "{took:?}");
     // a broken file changes nothing, and is told with its place
     fs::write(&path, format!("{first_line}\n{second_line}\n- {{ name: x, sha256: 5 }}\n")).unwrap();
     let told = gateway.says("API keys cannot be read again").await;
     assert!(told.contains("keys.yaml:3:"), "{told}");
-    assert_eq!((status(&mut client, &first).await, status(&mut client, &second).await), (401, 200));
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (401, 200));
     assert!(shown(&gateway, "/metrics").await.contains("tollgate_api_keys_reload_failures_total 1\n"));
     fs::write(&path, format!("{first_line}\n{second_line}\n")).unwrap();
-    eventually("the first key again", async || status(&mut client, &first).await == 200).await;
+    eventually("the first key again", async || status(&gateway, &first).await == 200).await;
     assert!(shown(&gateway, "/metrics").await.contains("tollgate_api_keys_loaded 2\n"));
 }
 
