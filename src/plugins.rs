@@ -8,6 +8,7 @@ pub use registry::PluginCommand;
 registry::plugins! {
     api_keys::ApiKeys,
     max_tokens::MaxTokens,
+    rate_limit::RateLimit,
     response_cache::ResponseCache,
     usage_log::UsageLog,
     #[cfg(feature = "examples")]

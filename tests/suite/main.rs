@@ -19,6 +19,7 @@ mod keys; // who may call, and what is never told of it
 mod labels; // what is made up by clients and upstreams makes no metric
 mod ledger; // its databases, alive and dead
 mod like_nginx; // the same requests go to the same servers
+mod limits; // what callers may have, and what they are told when they have had it
 mod max_tokens; // the limit holds wherever the number hides
 mod once; // one row for every request, whatever became of it
 mod paths; // however a path is spelled, it is the same one

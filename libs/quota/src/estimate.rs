@@ -60,10 +60,12 @@ impl Estimates {
     #[must_use]
     pub fn input(&self, model: Subject, bytes: u64, caution: Caution, now: u64) -> u64 {
         let ratio = self.ratio(model, now);
-        let ratio = ratio.as_deref().map_or(Ratio::START, |ratio| match caution {
-            Caution::Expected => ratio.mean.load(Ordering::Relaxed),
-            Caution::Most => ratio.lowest.load(Ordering::Relaxed),
-        });
+        let ratio = match (ratio.as_deref(), caution) {
+            (Some(ratio), Caution::Expected) => ratio.mean.load(Ordering::Relaxed),
+            (Some(ratio), Caution::Most) => ratio.lowest.load(Ordering::Relaxed),
+            (None, Caution::Expected) => Ratio::START,
+            (None, Caution::Most) => ONE,
+        };
         bytes.saturating_mul(u64::from(ONE)).div_ceil(u64::from(ratio.max(1)))
     }
 
@@ -110,7 +112,7 @@ impl Estimates {
 }
 
 impl Ratio {
-    /// Three bytes to a token: little for English, much for Chinese.
+    /// Three bytes to a token are expected: little for English, much for Chinese.
     const START: u32 = 3 * ONE;
 
     fn learn(&self, counted: u32, all: u32) {
@@ -125,8 +127,9 @@ impl Ratio {
 
 impl Default for Ratio {
     fn default() -> Self {
-        let start = || AtomicU32::new(Self::START);
-        Self { mean: start(), lowest: start(), was_used: AtomicBool::new(true) }
+        // no tokenizer makes more tokens of a text than it has bytes
+        let (mean, lowest) = (AtomicU32::new(Self::START), AtomicU32::new(ONE));
+        Self { mean, lowest, was_used: AtomicBool::new(true) }
     }
 }
 

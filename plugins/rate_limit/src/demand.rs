@@ -1,0 +1,122 @@
+//! What a call may use of limits on tokens: estimated before it is sent, by what it asks for and what such calls used.
+
+use plugin_api::{CallFacts, Endpoint, ModelCall, TokenLimitValue};
+use quota::{Caution, Estimates, Subject};
+
+use crate::settings::{Config, Reserve, Weights};
+
+/// What a request may use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Demand {
+    /// Tokens to reserve, weighted; 0 for what is no call.
+    pub(crate) reserved: u64,
+    /// The part of it that is input.
+    pub(crate) input: u64,
+    /// What counts where a call ends well and its answer says nothing of tokens.
+    pub(crate) unreported: u64,
+    /// What is learned from once it has ended; `None` for a batch, and where the body was not read.
+    pub(crate) learn: Option<Learn>,
+}
+
+/// What the call says about the figures in its record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Learn {
+    /// Of its text.
+    pub(crate) bytes: u64,
+    pub(crate) answers: u64,
+    pub(crate) model: Model,
+}
+
+/// The model, and the caller with the model, as what is learned is told apart by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Model {
+    pub(crate) alone: Subject,
+    pub(crate) with_caller: Subject,
+}
+
+impl Model {
+    pub(crate) fn of(model: Option<&str>, key: Option<&str>) -> Self {
+        let model = model.unwrap_or_default();
+        Self { alone: Subject::of([model]), with_caller: Subject::of([model, key.unwrap_or_default()]) }
+    }
+}
+
+/// The one model that a body asks for; none where it asks for several, or a server may read another.
+pub(crate) fn model(body: &ModelCall) -> Option<&str> {
+    let mut calls = body.calls().iter();
+    let model = calls.next().and_then(sole_model)?;
+    calls.all(|call| sole_model(call) == Some(model)).then_some(model)
+}
+
+fn sole_model(call: &CallFacts) -> Option<&str> {
+    call.model.as_deref().filter(|model| call.other_models.iter().all(|other| other.as_deref() == Some(*model)))
+}
+
+impl Demand {
+    /// Of a body that is not read, or cannot be.
+    pub(crate) fn unread(tokens: u64) -> Self {
+        Self { reserved: tokens, input: tokens, unreported: tokens, learn: None }
+    }
+
+    /// Of a body that was read.
+    pub(crate) fn of(body: &ModelCall, model: Model, config: &Config, estimates: &Estimates, now: u64) -> Self {
+        let endpoint = body.endpoint();
+        if endpoint == Endpoint::COUNT_TOKENS {
+            return Self::default();
+        }
+        let weights = &config.weights;
+        let bytes = body.text().len() as u64;
+        let (caution, usual) = match config.reserve {
+            Reserve::Expected => (Caution::Expected, Some(estimates.output(model.with_caller, now))),
+            Reserve::MaxTokens => (Caution::Most, None),
+        };
+        let input = estimates.input(model.alone, bytes, caution, now);
+        let input = match config.reserve {
+            // what is learned of it is weighted already
+            Reserve::Expected => input,
+            Reserve::MaxTokens => weighted(input, weights.input.0.max(weights.cache_write.0)),
+        };
+        let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
+        let outputs = body.calls().iter().filter(|_| generates).map(|call| output(call, usual));
+        let output = weighted(outputs.fold(0, u64::saturating_add), weights.output.0);
+        let reserved = input.saturating_add(output);
+        // a call without a bound may be reserved as all there is, but nobody is charged that for an answer that says nothing
+        let likely = if generates { estimates.output(model.with_caller, now) } else { 0 };
+        let all_answers = body.calls().iter().map(answers).fold(0, u64::saturating_add);
+        let likely = weighted(likely.saturating_mul(all_answers), weights.output.0);
+        let learn = body.call().map(|call| Learn { bytes, answers: answers(call), model });
+        Self { reserved: reserved.max(1), input, unreported: input.saturating_add(output.min(likely)), learn }
+    }
+}
+
+/// The most tokens that the answers to a call may have: what it asks for, in whatever spelling a server might read; where it is
+/// known what is usual, no more than that.
+fn output(call: &CallFacts, usual: Option<u64>) -> u64 {
+    let limits = call.token_limits.iter().filter_map(|limit| match limit.asked {
+        TokenLimitValue::Tokens(tokens) => Some(tokens),
+        TokenLimitValue::Null => None,
+        TokenLimitValue::NotANumber => Some(u64::MAX),
+    });
+    let asked = limits.max().unwrap_or(u64::MAX);
+    asked.min(usual.unwrap_or(u64::MAX)).saturating_mul(answers(call))
+}
+
+fn answers(call: &CallFacts) -> u64 {
+    call.answers.unwrap_or(1).max(1)
+}
+
+/// So many tokens of this weight, in thousandths, rounded up.
+fn weighted(tokens: u64, weight: u64) -> u64 {
+    let thousandths = u128::from(tokens) * u128::from(weight);
+    u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// What tokens count together.
+pub(crate) fn count(tokens: &plugin_api::Tokens, weights: &Weights) -> u64 {
+    let class = |tokens: Option<u64>, weight: u64| u128::from(tokens.unwrap_or(0)) * u128::from(weight);
+    let thousandths = class(tokens.input, weights.input.0)
+        + class(tokens.cache_read, weights.cache_read.0)
+        + class(tokens.cache_creation, weights.cache_write.0)
+        + class(tokens.output, weights.output.0);
+    u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX)
+}

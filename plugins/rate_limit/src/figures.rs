@@ -1,0 +1,80 @@
+//! What limits count of themselves, for `/metrics`. Labels come from the YAML alone.
+
+use plugin_api::prometheus::core::Collector;
+use plugin_api::prometheus::{self, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+
+/// What limits count of themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    rejections: IntCounterVec,
+    shared_bucket: IntCounterVec,
+    reserved: IntGaugeVec,
+}
+
+/// An amount that is shown as held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    gauge: IntGauge,
+    amount: i64,
+}
+
+#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
+fn sound<T>(metric: prometheus::Result<T>) -> T {
+    metric.expect("a constant name is valid")
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        let rejections = Opts::new("tollgate_limit_rejections_total", "Requests refused by a limit, by what ran out");
+        let shared = Opts::new(
+            "tollgate_limit_shared_bucket_total",
+            "Requests counted together with those of other callers because max_subjects was reached",
+        );
+        let reserved = Opts::new("tollgate_limit_reserved", "Tokens, or calls, held for calls in progress");
+        Self {
+            rejections: sound(IntCounterVec::new(rejections, &["limit", "reason"])),
+            shared_bucket: sound(IntCounterVec::new(shared, &["limit"])),
+            reserved: sound(IntGaugeVec::new(reserved, &["limit", "measure"])),
+        }
+    }
+}
+
+impl Figures {
+    /// A limit is in force: its first refusal will be seen to be one.
+    pub(crate) fn begin(&self, limit: &str, reason: &str) {
+        self.rejections.with_label_values(&[limit, reason]);
+    }
+
+    /// A limit has refused a request.
+    pub(crate) fn rejected(&self, limit: &str, reason: &str) {
+        self.rejections.with_label_values(&[limit, reason]).inc();
+    }
+
+    /// A limit has no room for a caller of its own.
+    pub(crate) fn shared_bucket(&self, limit: &str) {
+        self.shared_bucket.with_label_values(&[limit]).inc();
+    }
+
+    /// What is held of a limit.
+    pub(crate) fn held(&self, limit: &str, measure: &str) -> IntGauge {
+        self.reserved.with_label_values(&[limit, measure])
+    }
+
+    pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.rejections.clone()), Box::new(self.shared_bucket.clone()), Box::new(self.reserved.clone())]
+    }
+}
+
+impl Held {
+    pub(crate) fn new(gauge: IntGauge, amount: u64) -> Self {
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        gauge.add(amount);
+        Self { gauge, amount }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.sub(self.amount);
+    }
+}

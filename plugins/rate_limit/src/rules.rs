@@ -1,0 +1,139 @@
+//! The limits of the YAML, and those of a key of its own, as they are counted.
+
+use std::sync::{Arc, OnceLock};
+
+use plugin_api::prometheus::IntGauge;
+use plugin_api::{Quota, Rate, Window};
+use quota::{Calendar, Limit, Meters, Unit};
+
+use crate::by::{By, Part};
+use crate::demand::Demand;
+use crate::figures::{Figures, Held};
+use crate::settings::{Config, LimitConfig};
+use crate::shared::{MetersOf, Shared};
+
+/// The name of the limits that a key has of its own.
+pub(crate) const OWN: &str = "key_limits";
+
+/// The limits of one entry: what is limited, for the same callers.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: Arc<str>,
+    pub(crate) by: By,
+    pub(crate) rules: Vec<Rule>,
+    /// The place of the first header it names among those of all entries.
+    pub(crate) header: usize,
+}
+
+/// One limit.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) measure: Measure,
+    /// As the YAML writes it; of calls in progress none.
+    pub(crate) rate: Option<Rate>,
+    pub(crate) limit: Limit,
+    pub(crate) meters: Arc<Meters>,
+    name: Arc<str>,
+    held: OnceLock<IntGauge>,
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Measure {
+    Requests,
+    Tokens,
+    Concurrent,
+}
+
+impl Measure {
+    /// The word for it, in refusals and metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Concurrent => "concurrent",
+        }
+    }
+
+    /// How much of it a request wants.
+    pub(crate) fn amount(self, demand: &Demand) -> u64 {
+        match self {
+            Self::Requests | Self::Concurrent => 1,
+            Self::Tokens => demand.reserved,
+        }
+    }
+
+    /// Whether it is used at once.
+    pub(crate) fn is_spent(self) -> bool {
+        self == Self::Requests
+    }
+}
+
+impl Group {
+    /// The limits of an entry of the YAML.
+    pub(crate) fn new(entry: &LimitConfig, config: &Config, shared: &Shared) -> Self {
+        let before = config.limits.iter().take_while(|other| !std::ptr::eq(*other, entry));
+        let header = before.map(|other| other.by.header().count()).sum();
+        let name: Arc<str> = entry.label().into();
+        let rules = rules(&entry.quota(), config, &name, |measure, window| {
+            shared.meters(MetersOf { name: name.clone(), by: entry.by.clone(), measure, window })
+        });
+        Self { name, by: entry.by.clone(), rules, header }
+    }
+
+    /// The limits that a key has of its own.
+    pub(crate) fn own(quota: &Quota, config: &Config, shared: &Shared) -> Self {
+        let name = shared.own_name();
+        let rules = rules(quota, config, &name, |measure, window| shared.own_meters(measure, window));
+        Self { name, by: By(vec![Part::Key]), rules, header: 0 }
+    }
+}
+
+/// The limits of a quota.
+fn rules(
+    quota: &Quota,
+    config: &Config,
+    name: &Arc<str>,
+    meters: impl Fn(Measure, Option<Window>) -> Arc<Meters>,
+) -> Vec<Rule> {
+    let calendar = Calendar(config.time_zone.0);
+    let rule = |measure, rate: Option<Rate>, limit| {
+        let meters = meters(measure, rate.map(|rate| rate.window));
+        Rule { measure, rate, limit, meters, name: name.clone(), held: OnceLock::new() }
+    };
+    let mut rules = Vec::with_capacity(3);
+    if let Some(rate) = quota.requests {
+        let capacity = quota.burst.map_or(rate.amount, |burst| burst).get();
+        rules.push(rule(Measure::Requests, Some(rate), limit(rate, capacity, calendar)));
+    }
+    if let Some(rate) = quota.tokens {
+        rules.push(rule(Measure::Tokens, Some(rate), limit(rate, rate.amount.get(), calendar)));
+    }
+    if let Some(calls) = quota.concurrent {
+        rules.push(rule(Measure::Concurrent, None, Limit::Concurrent { amount: u64::from(calls.get()) }));
+    }
+    rules
+}
+
+fn limit(rate: Rate, capacity: u64, calendar: Calendar) -> Limit {
+    let amount = rate.amount.get();
+    match rate.window {
+        Window::Second => Limit::per_second(amount, capacity),
+        Window::Minute => Limit::Rate { amount, period: 60_000_000_000, capacity },
+        Window::Hour => Limit::Rate { amount, period: 3_600_000_000_000, capacity },
+        Window::Day => Limit::Window { amount, unit: Unit::Day, calendar },
+        Window::Month => Limit::Window { amount, unit: Unit::Month, calendar },
+    }
+}
+
+impl Rule {
+    /// The word for what is limited.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.measure.reason()
+    }
+
+    /// Shows an amount as held until it is dropped.
+    pub(crate) fn held(&self, figures: &Figures, amount: u64) -> Held {
+        Held::new(self.held.get_or_init(|| figures.held(&self.name, self.reason())).clone(), amount)
+    }
+}
