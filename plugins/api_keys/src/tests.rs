@@ -37,7 +37,11 @@ fn config(more: &str) -> Config {
 fn plugin(more: &str) -> ApiKeys {
     let config = config(more);
     ApiKeys::check(&config).unwrap();
-    ApiKeys::build(&config, &BuildContext { base: Path::new(""), shared: &Arc::default() }).unwrap()
+    ApiKeys::build(
+        &config,
+        &BuildContext { base: Path::new(""), shared: &Arc::default(), secrets: &Default::default() },
+    )
+    .unwrap()
 }
 
 /// What a request is made of.
