@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use plugin_api::AdminRoute;
 use prometheus::core::Collector;
 
-use crate::asked::tenant_name;
+use crate::cache_key::tenant_name;
 use crate::collector::CacheCollector;
 use crate::entry::Entry;
 use crate::figures::Figures;

@@ -9,7 +9,7 @@ use json_tape::{Fault, Feed, Kind, Open, Str, Tape, Text, Value};
 use plugin_api::Endpoint;
 
 use crate::bypass::Bypass;
-use crate::rules::{self, Place};
+use crate::cacheability::{self, Place};
 
 /// How deep values may be nested.
 const DEEPEST: usize = 96;
@@ -28,13 +28,13 @@ pub(crate) fn digest(endpoint: Endpoint, text: &[u8]) -> Result<Digest, Bypass> 
     std::str::from_utf8(text).map_err(|_| Bypass::Unreadable)?;
     let mut tape = Tape::default();
     let text = tape.read(text, DEEPEST)?;
-    let rules = rules::Seen::default();
-    let mut writer = Writer { endpoint, text, open: Open::default(), out: Feed::default(), rules };
+    let findings = cacheability::Findings::default();
+    let mut writer = Writer { endpoint, text, open: Open::default(), out: Feed::default(), findings };
     match text.kind(text.root()) {
         Kind::Object => writer.object(text.root(), Place::Call)?,
         Kind::List | Kind::String(_) | Kind::Word(_) => return Err(Bypass::Unreadable),
     }
-    writer.rules.judge(endpoint)?;
+    writer.findings.verdict(endpoint)?;
     Ok(writer.out.finish())
 }
 
@@ -52,7 +52,7 @@ struct Writer<'t, 'p> {
     text: Text<'t, 'p>,
     open: Open<'t>,
     out: Feed,
-    rules: rules::Seen,
+    findings: cacheability::Findings,
 }
 
 impl<'t> Writer<'t, '_> {
@@ -92,7 +92,7 @@ impl<'t> Writer<'t, '_> {
                 self.out.push(END);
                 self.value(value, inner)?;
             }
-            self.rules.member(self.endpoint, place, &key, self.text.raw(value));
+            self.findings.member(self.endpoint, place, &key, self.text.raw(value));
         }
         self.out.push(b"}");
         self.open.close(members);

@@ -8,8 +8,8 @@ use http::header::{AGE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use plugin_api::{Answer, Body, Iteration, Outcome, Protocol, Reply, Uuid};
 
-use crate::replayed::Head;
 use crate::status::CacheStatus;
+use crate::stored_head::StoredHead;
 
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHED_REQUEST_ID: HeaderName = HeaderName::from_static("x-cached-request-id");
@@ -18,7 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// An answer that is kept.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) head: Head,
+    pub(crate) head: StoredHead,
     /// In a buffer of just its size.
     pub(crate) body: Bytes,
     /// What the answer said of itself.
@@ -83,7 +83,7 @@ fn weight_of(answer: &Answer) -> usize {
 }
 
 /// The headers of an answer that is given to another exchange than its own.
-pub(crate) fn headers(head: &Head, protocol: &'static Protocol, id: Uuid, status: CacheStatus) -> HeaderMap {
+pub(crate) fn headers(head: &StoredHead, protocol: &'static Protocol, id: Uuid, status: CacheStatus) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(head.headers.len() + 5);
     for (name, value) in &head.headers {
         headers.append(name.clone(), value.clone());

@@ -12,7 +12,7 @@ use plugin_api::Answer;
 use tokio::sync::watch;
 
 use crate::entry::Entry;
-use crate::replayed::Head;
+use crate::stored_head::StoredHead;
 
 use rope::Rope;
 
@@ -47,7 +47,7 @@ impl Held {
 
 #[derive(Debug, Default)]
 struct State {
-    head: Option<Arc<Head>>,
+    head: Option<Arc<StoredHead>>,
     /// The bytes that are still there.
     body: Rope,
     /// Whether all that came are.
@@ -95,7 +95,7 @@ impl Flight {
     }
 
     /// The answer begins.
-    pub(crate) fn begin(&self, head: Head) {
+    pub(crate) fn begin(&self, head: StoredHead) {
         self.change(|state| state.head = Some(Arc::new(head)));
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::asked::Key;
+use crate::cache_key::Key;
 use crate::flight::{Ended, Flight, Follower, Held};
 
 /// The calls on their way.

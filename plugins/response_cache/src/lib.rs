@@ -2,25 +2,25 @@
 //! time. Never across tenants; only whole answers. Reads no answers itself; the gateway tells what they are.
 
 mod admin;
-mod asked;
 mod bypass;
+mod cache_key;
+mod cacheability;
 mod caches;
 mod canonical;
 mod collector;
 mod control;
-mod decide;
 mod entry;
 mod figures;
+mod fill;
 mod flight;
 mod flights;
-mod leading;
+mod lookup;
 mod memory;
 mod purges;
-mod replayed;
-mod rules;
 mod settings;
 mod shared;
 mod status;
+mod stored_head;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +31,10 @@ use plugin_api::{
     Response, tags,
 };
 
-use asked::Asked;
-use decide::Decided;
+use cache_key::CacheRequest;
 use entry::{X_CACHE, mark};
-use leading::Leading;
+use fill::Fill;
+use lookup::Lookup;
 use memory::Memory;
 use settings::OnClientsDisconnected;
 use shared::Shared;
@@ -75,13 +75,13 @@ enum Role {
     #[default]
     Out,
     /// The call's head has come, and it may be one to answer.
-    Asked(Box<Asked>),
+    Requested(Box<CacheRequest>),
     /// Something keeps it out.
     Bypassed,
     /// It has its answer from here.
     Answered,
     /// It asks the upstream, and others may have its answer, too.
-    Leading(Box<Leading>),
+    Leading(Box<Fill>),
 }
 
 impl ResponseCache {
@@ -135,8 +135,8 @@ impl Plugin for ResponseCache {
         let Some(endpoint) = request.endpoint.filter(|endpoint| self.endpoints.contains(endpoint)) else {
             return Flow::Continue;
         };
-        let role = match Asked::of(request, endpoint, &self.scope, &self.vary) {
-            Ok(asked) => Role::Asked(Box::new(asked)),
+        let role = match CacheRequest::of(request, endpoint, &self.scope, &self.vary) {
+            Ok(cache_request) => Role::Requested(Box::new(cache_request)),
             Err(why) => {
                 self.caches.figures.bypassed(why);
                 Role::Bypassed
@@ -147,27 +147,27 @@ impl Plugin for ResponseCache {
     }
 
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
-        let asked = match &mut state.0 {
-            Role::Asked(asked) => asked,
+        let cache_request = match &mut state.0 {
+            Role::Requested(cache_request) => cache_request,
             Role::Bypassed => {
                 call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
                 return Flow::Continue;
             }
             Role::Out | Role::Answered | Role::Leading(_) => return Flow::Continue,
         };
-        let (protocol, id) = (asked.endpoint.protocol, call.context.id);
-        let (status, role, flow) = match self.decide(asked, call.body).await {
-            Ok(Decided::Given(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(protocol, id).into()),
-            Ok(Decided::Shared(head, follower)) => {
+        let (protocol, id) = (cache_request.endpoint.protocol, call.context.id);
+        let (status, role, flow) = match self.lookup(cache_request, call.body).await {
+            Ok(Lookup::Hit(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(protocol, id).into()),
+            Ok(Lookup::Coalesced(head, follower)) => {
                 let headers = entry::headers(&head, protocol, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
                 let outcome = Outcome::Cached;
                 let reply = Reply { status: head.status, headers, body, outcome, saved: None, error_type: None };
                 (CacheStatus::Coalesced, Role::Answered, reply.into())
             }
-            Ok(Decided::Led(leading)) => {
-                call.body.outlive = leading.outlive(self);
-                (CacheStatus::Miss, Role::Leading(leading), Flow::Continue)
+            Ok(Lookup::Miss(fill)) => {
+                call.body.outlive = fill.outlive(self);
+                (CacheStatus::Miss, Role::Leading(fill), Flow::Continue)
             }
             Err(why) => {
                 call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
@@ -186,29 +186,29 @@ impl Plugin for ResponseCache {
         match &mut state.0 {
             Role::Out | Role::Answered => {}
             // a refusal between the hooks, or a call that went past
-            Role::Asked(_) | Role::Bypassed => response.edits.set(X_CACHE, mark(CacheStatus::Bypass)),
-            Role::Leading(leading) => {
+            Role::Requested(_) | Role::Bypassed => response.edits.set(X_CACHE, mark(CacheStatus::Bypass)),
+            Role::Leading(fill) => {
                 response.edits.set(X_CACHE, mark(CacheStatus::Miss));
-                leading.head(response, self);
+                fill.head(response, self);
             }
         }
     }
 
     fn on_chunk(&self, state: &mut State, chunk: &mut Chunk<'_>) {
-        if let Role::Leading(leading) = &mut state.0 {
-            leading.chunk(chunk, self);
+        if let Role::Leading(fill) = &mut state.0 {
+            fill.chunk(chunk, self);
         }
     }
 
     fn before_last_byte(&self, state: &mut State, record: &Record) {
-        if let Role::Leading(leading) = &mut state.0 {
-            leading.before_last_byte(record, self);
+        if let Role::Leading(fill) = &mut state.0 {
+            fill.before_last_byte(record, self);
         }
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
-        if let Role::Leading(leading) = std::mem::take(&mut state.0) {
-            leading.end(record, self);
+        if let Role::Leading(fill) = std::mem::take(&mut state.0) {
+            fill.end(record, self);
         }
     }
 }

@@ -7,7 +7,7 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::asked::Key;
+use crate::cache_key::Key;
 use crate::entry::Entry;
 use crate::settings::MemoryConfig;
 

@@ -80,11 +80,11 @@ mod tests {
 
     use super::*;
     use crate::entry::Epoch;
-    use crate::replayed::Head;
+    use crate::stored_head::StoredHead;
 
     fn entry() -> Entry {
         Entry {
-            head: Head { status: StatusCode::OK, headers: Vec::new(), request_id: None },
+            head: StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None },
             body: Bytes::new(),
             answer: None,
             at: Instant::now(),

@@ -17,7 +17,7 @@ use redis_link::{Address, LinkConfig, LinkError, RedisLink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::asked::Key;
+use crate::cache_key::Key;
 use crate::entry::Entry;
 use crate::figures::Figures;
 use crate::purges::{Purge, Purges};
@@ -44,7 +44,7 @@ const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     link: Arc<RedisLink>,
     keys: Arc<Keys>,
-    fills: mpsc::Sender<Fill>,
+    fills: mpsc::Sender<RedisWrite>,
     /// Operators who wait for the pending purges to reach Redis.
     operators: mpsc::Sender<oneshot::Sender<()>>,
     sync: Arc<SyncState>,
@@ -65,7 +65,7 @@ struct SyncState {
 type Forget = Box<dyn Fn(&Purge) + Send + Sync>;
 
 /// An answer to store for this long.
-struct Fill {
+struct RedisWrite {
     key: Key,
     entry: Arc<Entry>,
     ttl: Duration,
@@ -155,7 +155,7 @@ impl Shared {
         if skipped || entry.in_redis.swap(true, Ordering::Relaxed) {
             return;
         }
-        let fill = Fill { key, entry: entry.clone(), ttl: ttl.saturating_sub(entry.age()), if_absent };
+        let fill = RedisWrite { key, entry: entry.clone(), ttl: ttl.saturating_sub(entry.age()), if_absent };
         if self.fills.try_send(fill).is_err() {
             entry.in_redis.store(false, Ordering::Relaxed);
             self.figures.redis_error("busy");
@@ -205,10 +205,10 @@ async fn fill(
     link: Arc<RedisLink>,
     limit: Duration,
     keys: Arc<Keys>,
-    mut fills: mpsc::Receiver<Fill>,
+    mut fills: mpsc::Receiver<RedisWrite>,
     figures: Arc<Figures>,
 ) {
-    while let Some(Fill { key, entry, ttl, if_absent }) = fills.recv().await {
+    while let Some(RedisWrite { key, entry, ttl, if_absent }) = fills.recv().await {
         if !link.is_connected() || link.breaker().is_open() {
             entry.in_redis.store(false, Ordering::Relaxed);
             continue;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Ended, Flight};
 use crate::entry::Entry;
-use crate::replayed::Head;
+use crate::stored_head::StoredHead;
 
 /// The most that is put together for a follower at once.
 const AT_ONCE: usize = 64 << 10;
@@ -25,7 +25,7 @@ pub(crate) struct Follower {
 #[derive(Debug)]
 pub(crate) enum First {
     /// The head of the answer; the rest comes as it comes.
-    Head(Arc<Head>),
+    Head(Arc<StoredHead>),
     /// An answer that is kept.
     Found(Arc<Entry>),
     /// Nothing was asked: somebody else must.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::asked::Key;
+use crate::cache_key::Key;
 
 /// The names of one prefix. Gateways with the same prefix share answers and purges.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use plugin_api::{Answer, run_blocking};
 use serde::{Deserialize, Serialize};
 
-use crate::asked::Key;
+use crate::cache_key::Key;
 use crate::entry::{Entry, Epoch};
-use crate::replayed::Head;
+use crate::stored_head::StoredHead;
 
 const MAGIC: &[u8; 4] = b"TGC1";
 const CHECKSUM: usize = 32;
@@ -114,7 +114,7 @@ fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> 
     let header =
         |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
     Some(Entry {
-        head: Head {
+        head: StoredHead {
             status: StatusCode::from_u16(facts.status).ok()?,
             headers: facts.headers.into_iter().map(header).collect::<Option<_>>()?,
             request_id: facts.request_id.and_then(|id| HeaderValue::try_from(id).ok()),
@@ -151,7 +151,7 @@ mod tests {
         let usage = Usage { tokens, raw: Some(raw), ..Usage::default() };
         let answer = Answer { state: AnswerState::Complete, usage: Some(usage), ..Answer::default() };
         Entry {
-            head: Head {
+            head: StoredHead {
                 status: StatusCode::OK,
                 headers: vec![(HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"))],
                 request_id: Some(HeaderValue::from_static("req_1")),

@@ -17,7 +17,7 @@ pub(crate) struct Key(pub(crate) [u8; 32]);
 
 /// A call whose head has come.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CacheRequest {
     /// What the client says of caching.
     pub(crate) control: Control,
     /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or what stands
@@ -32,7 +32,7 @@ pub(crate) struct Asked {
 /// What keys begin with: another form of them is another world.
 const CONTEXT: &str = "tollgate response_cache key 3";
 
-impl Asked {
+impl CacheRequest {
     /// Reads the head of a call to this endpoint.
     ///
     /// # Errors

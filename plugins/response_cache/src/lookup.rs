@@ -6,14 +6,14 @@ use futures_util::stream;
 use plugin_api::{BodyStream, Broken, Bytes, ModelCall, TokenLimitValue as Tokens, run_blocking};
 
 use crate::ResponseCache;
-use crate::asked::{Asked, Key};
 use crate::bypass::Bypass;
+use crate::cache_key::{CacheRequest, Key};
 use crate::canonical::{self, Digest};
 use crate::entry::{Entry, Epoch};
+use crate::fill::Fill;
 use crate::flight::{Cut, Ended, First, Follower};
 use crate::flights::{Joined, Lead};
-use crate::leading::Leading;
-use crate::replayed::Head;
+use crate::stored_head::StoredHead;
 
 /// The largest body that is read for its key on the thread that serves, in bytes.
 const READ_IN_LINE: usize = 1 << 20;
@@ -21,13 +21,13 @@ const READ_IN_LINE: usize = 1 << 20;
 const TURNS: usize = 16;
 
 /// What becomes of a call.
-pub(crate) enum Decided {
+pub(crate) enum Lookup {
     /// The answer that is kept.
-    Given(Arc<Entry>),
+    Hit(Arc<Entry>),
     /// The answer that is under way for another.
-    Shared(Arc<Head>, Follower),
+    Coalesced(Arc<StoredHead>, Follower),
     /// It goes upstream.
-    Led(Box<Leading>),
+    Miss(Box<Fill>),
 }
 
 impl ResponseCache {
@@ -35,40 +35,44 @@ impl ResponseCache {
     ///
     /// # Errors
     /// What keeps it out of the cache.
-    pub(crate) async fn decide(&self, asked: &mut Asked, call: &ModelCall) -> Result<Decided, Bypass> {
-        let key = asked.key(digest(call).await?, call.adds_stream_usage());
-        if let Some(entry) = self.remembered(&key, asked) {
-            return Ok(Decided::Given(entry));
+    pub(crate) async fn lookup(&self, cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Lookup, Bypass> {
+        let key = cache_request.key(digest(call).await?, call.adds_stream_usage());
+        if let Some(entry) = self.remembered(&key, cache_request) {
+            return Ok(Lookup::Hit(entry));
         }
         let model = call.call().and_then(|call| call.model.as_deref()).unwrap_or_default();
-        let lead = match self.join(key, asked, model).await {
+        let lead = match self.join(key, cache_request, model).await {
             Ok(lead) => lead,
-            Err(decided) => return Ok(decided),
+            Err(shared) => return Ok(shared),
         };
         // one who led before may have put it there since
-        let since = self.memory.get(&key).filter(|entry| entry.age() < self.ttl && asked.control.max_age.is_none());
-        let found = if since.is_some() { since } else { self.fetched(key, asked).await };
+        let since =
+            self.memory.get(&key).filter(|entry| entry.age() < self.ttl && cache_request.control.max_age.is_none());
+        let found = if since.is_some() { since } else { self.fetched(key, cache_request).await };
         if let Some(entry) = found {
             lead.flight.end(Ended::Found(entry.clone()));
-            return Ok(Decided::Given(entry));
+            return Ok(Lookup::Hit(entry));
         }
         let shared = self.redis.as_ref().map_or(0, |redis| redis.epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
-        Ok(Decided::Led(Box::new(Leading::new(lead, key, asked, model, epoch))))
+        Ok(Lookup::Miss(Box::new(Fill::new(lead, key, cache_request, model, epoch))))
     }
 
     /// Takes the lead of a call, or shares what another leads.
-    async fn join(&self, key: Key, asked: &Asked, model: &str) -> Result<Lead, Decided> {
-        let whose = (&*asked.tenant, model);
+    async fn join(&self, key: Key, cache_request: &CacheRequest, model: &str) -> Result<Lead, Lookup> {
+        let whose = (&*cache_request.tenant, model);
         let turns = if self.coalesce { TURNS } else { 0 };
         for _ in 0..turns {
-            let mut follower = match self.caches.flights.join(key, whose, self.max_entry, asked.control.max_age) {
+            let mut follower = match self.caches.flights.join(key, whose, self.max_entry, cache_request.control.max_age)
+            {
                 Joined::Lead(lead) => return Ok(lead),
                 Joined::Follow(follower) => follower,
             };
             match follower.first().await {
-                First::Head(head) => return Err(Decided::Shared(head, follower)),
-                First::Found(entry) if asked.control.takes(entry.age().as_secs()) => return Err(Decided::Given(entry)),
+                First::Head(head) => return Err(Lookup::Coalesced(head, follower)),
+                First::Found(entry) if cache_request.control.takes(entry.age().as_secs()) => {
+                    return Err(Lookup::Hit(entry));
+                }
                 First::Again => {}
                 First::Found(_) | First::Alone => break,
             }
@@ -77,7 +81,7 @@ impl ResponseCache {
     }
 
     /// The answer that memory has, if it will do.
-    fn remembered(&self, key: &Key, asked: &Asked) -> Option<Arc<Entry>> {
+    fn remembered(&self, key: &Key, cache_request: &CacheRequest) -> Option<Arc<Entry>> {
         let found = self.memory.get(key).filter(|entry| {
             let fresh = entry.age() < self.ttl;
             if !fresh {
@@ -85,7 +89,7 @@ impl ResponseCache {
             }
             fresh
         });
-        let found = found.filter(|entry| asked.control.takes(entry.age().as_secs()));
+        let found = found.filter(|entry| cache_request.control.takes(entry.age().as_secs()));
         if let (Some(entry), Some(redis)) = (&found, &self.redis) {
             // its first fill may have failed, or been skipped
             redis.refill(*key, entry, self.ttl);
@@ -95,9 +99,9 @@ impl ResponseCache {
     }
 
     /// The answer that Redis has, if it will do. Memory has it, too, from now on.
-    async fn fetched(&self, key: Key, asked: &Asked) -> Option<Arc<Entry>> {
+    async fn fetched(&self, key: Key, cache_request: &CacheRequest) -> Option<Arc<Entry>> {
         // one who wants none of any age need not ask
-        let redis = self.redis.as_ref().filter(|_| asked.control.takes(0))?;
+        let redis = self.redis.as_ref().filter(|_| cache_request.control.takes(0))?;
         let local = self.caches.epoch();
         let mut entry = redis.get(key, self.max_entry).await?;
         entry.epoch.local = local;
@@ -107,7 +111,7 @@ impl ResponseCache {
         }
         let entry = Arc::<Entry>::from(entry);
         let remembered = self.remember(key, &entry);
-        Some(entry).filter(|entry| remembered && asked.control.takes(entry.age().as_secs()))
+        Some(entry).filter(|entry| remembered && cache_request.control.takes(entry.age().as_secs()))
     }
 
     /// Puts an answer into memory, unless it was purged since it was asked for.

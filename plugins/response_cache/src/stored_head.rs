@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 /// The head of an answer, as it is given again: copies of their own, so that no buffer of a connection is held.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub(crate) struct StoredHead {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// The upstream's own id of the answer.
@@ -52,7 +52,7 @@ const FAMILIES_OF_THE_MOMENT: [&str; 8] = [
     "x-should-retry",
 ];
 
-impl Head {
+impl StoredHead {
     /// What of a head is given again.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn kept(status: StatusCode, list: &[(&'static str, &'static str)]) -> Vec<String> {
-        Head::of(status, &headers(list)).headers.iter().map(|(name, _)| name.as_str().to_owned()).collect()
+        StoredHead::of(status, &headers(list)).headers.iter().map(|(name, _)| name.as_str().to_owned()).collect()
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         let names = kept(StatusCode::OK, &list);
         let expected = ["content-type", "content-encoding", "anthropic-organization-id", "access-control-allow-origin"];
         assert_eq!(names, expected);
-        assert_eq!(Head::of(StatusCode::OK, &headers(&list)).request_id.unwrap(), "req_1");
+        assert_eq!(StoredHead::of(StatusCode::OK, &headers(&list)).request_id.unwrap(), "req_1");
         assert!(kept(StatusCode::TOO_MANY_REQUESTS, &list).contains(&"retry-after".to_owned()));
     }
 

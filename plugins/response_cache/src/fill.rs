@@ -7,19 +7,19 @@ use std::time::Instant;
 use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, Response};
 
 use crate::ResponseCache;
-use crate::asked::{Asked, Key, tells_apart};
+use crate::cache_key::{CacheRequest, Key, tells_apart};
 use crate::entry::{self, Entry, Epoch};
 use crate::flight::Ended;
 use crate::flights::Lead;
-use crate::replayed::{Head, is_same_for_all, may_be_kept};
 use crate::settings::OnClientsDisconnected;
+use crate::stored_head::{StoredHead, is_same_for_all, may_be_kept};
 
 /// The largest answer with an error that followers share, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
 
 /// A call that goes upstream.
 #[derive(Debug)]
-pub(crate) struct Leading {
+pub(crate) struct Fill {
     lead: Lead,
     key: Key,
     tenant: Box<str>,
@@ -27,7 +27,7 @@ pub(crate) struct Leading {
     upstream: Box<str>,
     epoch: Epoch,
     /// Its head, once it has come; none where others may not have it.
-    head: Option<Head>,
+    head: Option<StoredHead>,
     may_be_kept: bool,
     /// An answer that is no success is held back until it is known whose it is.
     error: Vec<u8>,
@@ -41,9 +41,9 @@ pub(crate) struct Leading {
     held_back: Bytes,
 }
 
-impl Leading {
-    pub(crate) fn new(lead: Lead, key: Key, asked: &Asked, model: &str, epoch: Epoch) -> Self {
-        let (tenant, upstream, model) = (asked.tenant.clone(), asked.upstream.clone(), model.into());
+impl Fill {
+    pub(crate) fn new(lead: Lead, key: Key, cache_request: &CacheRequest, model: &str, epoch: Epoch) -> Self {
+        let (tenant, upstream, model) = (cache_request.tenant.clone(), cache_request.upstream.clone(), model.into());
         let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
         let (head, answer, held_back) = (None, None, Bytes::new());
         Self { lead, key, tenant, model, upstream, epoch, head, may_be_kept, error, whole, told, answer, held_back }
@@ -69,7 +69,7 @@ impl Leading {
             self.lead.close();
             return;
         }
-        let copy = Head::of(head.status, head.headers);
+        let copy = StoredHead::of(head.status, head.headers);
         self.may_be_kept = may_be_kept(head.headers);
         if head.status.is_success() {
             self.lead.flight.begin(copy.clone());
@@ -132,7 +132,8 @@ impl Leading {
         let flight = &self.lead.flight;
         if flight.has_begun() {
             // a stream may be complete before its last byte; what is compressed has an end of its own
-            self.whole |= record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(Head::is_encoded);
+            self.whole |=
+                record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(StoredHead::is_encoded);
             if self.whole {
                 self.end_whole(cache);
             }

@@ -60,7 +60,7 @@ impl Place {
 
 /// What was seen in a call.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Findings {
     state: bool,
     server_tools: bool,
     thinking: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
     store: Option<bool>,
 }
 
-impl Seen {
+impl Findings {
     /// Looks at a member: its key, and its value as the text has it.
     pub(crate) fn member(&mut self, endpoint: Endpoint, place: Place, key: &[u8], value: &[u8]) {
         match place {
@@ -81,7 +81,7 @@ impl Seen {
 
     /// # Errors
     /// What keeps the call out of the cache.
-    pub(crate) fn judge(&self, endpoint: Endpoint) -> Result<(), Bypass> {
+    pub(crate) fn verdict(&self, endpoint: Endpoint) -> Result<(), Bypass> {
         let stores = self.store.unwrap_or(endpoint.stores_answers);
         if self.state || stores {
             Err(Bypass::State)
