@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use plugin_api::Endpoint;
+use plugin_api::{Endpoint, Hashing};
 use protocols::{AnswerReader, StreamUsageFilter};
 use tollgate::dialect::read;
 
@@ -59,14 +59,17 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1"
 fn calls() {
     for (bytes, times) in [(50_000, 2000), (1_000_000, 200)] {
         let body = conversation(bytes);
-        let call = |endpoint, thread| {
-            move |body: &Bytes| drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, thread)))
+        let call = |endpoint, hashing| {
+            move |body: &Bytes| {
+                drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, hashing)))
+            }
         };
         // the endpoint of responses has no `messages`, and skips them
         for (what, run) in [
-            ("its messages skipped", call(Endpoint::RESPONSES, false)),
-            ("its purpose told", call(Endpoint::MESSAGES, false)),
-            ("its place in a thread too", call(Endpoint::MESSAGES, true)),
+            ("its messages skipped", call(Endpoint::RESPONSES, Hashing::Nothing)),
+            ("its purpose told", call(Endpoint::MESSAGES, Hashing::Nothing)),
+            ("its conversation hash too", call(Endpoint::MESSAGES, Hashing::Conversation)),
+            ("and the digest of its messages", call(Endpoint::MESSAGES, Hashing::ConversationAndDigest)),
         ] {
             per(&format!("call of {} bytes, {what}", body.len()), times, || run(&body));
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use plugin_api::{Endpoint, ModelCall, ParsedBody};
+use plugin_api::{Endpoint, Hashing, ModelCall, ParsedBody};
 
 /// The call that a body makes.
 ///
@@ -11,19 +11,19 @@ use plugin_api::{Endpoint, ModelCall, ParsedBody};
 /// object but is not strict JSON in UTF-8 is [`ParsedBody::Unreadable`], since a more lenient server might find a
 /// call in it; so is one whose encoding or charset is unknown, broken or ambiguous.
 ///
-/// With `conversation`, its messages are hashed for its place in one.
+/// Its messages are hashed as `hashing` says.
 ///
 /// Takes time in proportion to the body; of a large one, too much for a thread that serves other requests meanwhile.
 #[must_use]
-pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: usize, conversation: bool) -> ModelCall {
+pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: usize, hashing: Hashing) -> ModelCall {
     if body.is_empty() {
         return ModelCall::new(endpoint, body, None, ParsedBody::NotACall);
     }
     match decode::decode(headers, &body, max_decoded) {
         Ok(decoded) => {
             let text = decoded.as_ref().unwrap_or(&body);
-            let (parsed, place) = protocols::parse(endpoint, headers, text, conversation);
-            ModelCall::new(endpoint, body, decoded, parsed).in_thread(place)
+            let (parsed, hashes) = protocols::parse(endpoint, headers, text, hashing);
+            ModelCall::new(endpoint, body, decoded, parsed).hashed(hashes)
         }
         Err(error) => ModelCall::new(endpoint, body, None, ParsedBody::Unreadable(error.to_string())),
     }

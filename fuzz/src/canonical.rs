@@ -1,11 +1,21 @@
 //! The digest of calls: all spellings of a call share one, and two calls that differ in anything but what the cache's rules leave out
-//! do not. The rules are written down here once more.
+//! do not. The rules are written down here once more. They hold alike for calls whose messages were hashed as turns of a
+//! conversation.
 
-use plugin_api::Endpoint;
+use plugin_api::http::HeaderMap;
+use plugin_api::{Endpoint, Hashing};
 use response_cache::call_digest;
 
 use crate::json::{self, Json};
 use crate::pieces::Random;
+
+/// The digests of a call: of its text alone, and of its text and its messages as turns.
+fn digests(endpoint: Endpoint, text: &[u8]) -> [Option<[u8; 32]>; 2] {
+    let (_, hashes) = protocols::parse(endpoint, &HeaderMap::new(), text, Hashing::ConversationAndDigest);
+    let digests = [None, hashes.digest.as_ref()].map(|messages| call_digest(endpoint, text, messages));
+    assert_eq!(digests[0].is_some(), digests[1].is_some(), "one of two ways bypasses the cache");
+    digests
+}
 
 /// Checks one call.
 pub fn check(input: &[u8]) {
@@ -13,28 +23,31 @@ pub fn check(input: &[u8]) {
     let is_anthropic = random.one_in(2);
     let endpoint = Endpoint::of(if is_anthropic { "/v1/messages" } else { "/v1/chat/completions" });
     let endpoint = endpoint.expect("an endpoint");
-    let digest = call_digest(endpoint, input);
+    let digest = digests(endpoint, input);
     let text = input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input);
     let Some(tree @ Json::Object(..)) = json::parse(text) else { return };
     let mut tree = Tree::of(&tree);
     let Some(meaning) = tree.meaning(Place::Call(is_anthropic)) else {
-        assert!(digest.is_none(), "a key stands twice");
+        assert!(digest == [None; 2], "a key stands twice");
         return;
     };
     let mut respelled = String::new();
     tree.write(&mut respelled, random);
     // the types of tools are compared as they are written: a spelling with escapes bypasses the cache, which is safe
-    if let (Some(digest), Some(other)) = (digest, call_digest(endpoint, respelled.as_bytes())) {
-        assert_eq!(other, digest, "another spelling: {respelled}");
+    for pair in digest.into_iter().zip(digests(endpoint, respelled.as_bytes())) {
+        if let (Some(digest), Some(other)) = pair {
+            assert_eq!(other, digest, "another spelling: {respelled}");
+        }
     }
     let mut at = random.below(tree.count());
     tree.change(&mut at, random);
     let mut changed = String::new();
     tree.write(&mut changed, random);
-    let other = call_digest(endpoint, changed.as_bytes());
-    if let (Some(digest), Some(other)) = (digest, other) {
-        let is_same = tree.meaning(Place::Call(is_anthropic)).as_ref() == Some(&meaning);
-        assert_eq!(digest == other, is_same, "changed: {changed}");
+    let is_same = tree.meaning(Place::Call(is_anthropic)).as_ref() == Some(&meaning);
+    for pair in digest.into_iter().zip(digests(endpoint, changed.as_bytes())) {
+        if let (Some(digest), Some(other)) = pair {
+            assert_eq!(digest == other, is_same, "changed: {changed}");
+        }
     }
 }
 
@@ -140,16 +153,28 @@ impl Tree {
         if *at == 0 {
             match self {
                 Self::Object(members) if members.is_empty() || random.one_in(3) => {
-                    members.push(("new".into(), Self::Word("1".into())));
+                    let key = ["new", "cache_control", "text"][random.below(3)];
+                    let value = if random.one_in(2) { Self::Word("1".into()) } else { Self::String(String::new()) };
+                    members.push((key.into(), value));
                 }
                 Self::Object(members) => {
                     let place = random.below(members.len());
                     if random.one_in(2) { drop(members.remove(place)) } else { members[place].0.push('x') }
                 }
+                // a block without a text
+                Self::List(items) if random.one_in(4) => {
+                    items.push(Self::Object(vec![("text".into(), Self::String(" ".into()))]));
+                }
                 Self::List(items) if items.is_empty() || random.one_in(3) => items.push(Self::List(Vec::new())),
                 Self::List(items) => {
                     let (one, other) = (random.below(items.len()), random.below(items.len()));
                     if random.one_in(2) { drop(items.remove(one)) } else { items.swap(one, other) }
+                }
+                Self::String(string) if random.one_in(4) => string.push_str("<system-reminder>a</system-reminder>"),
+                // a text as the one block that says the same
+                Self::String(string) if random.one_in(4) => {
+                    let text = ("text".to_owned(), Self::String(std::mem::take(string)));
+                    *self = Self::List(vec![Self::Object(vec![("type".into(), Self::String("text".into())), text])]);
                 }
                 Self::String(string) => string.push(['a', '\0', '"', '\\', '\u{FF}', '🎉'][random.below(6)]),
                 Self::Word(word) => *self = Self::String(std::mem::take(word)),

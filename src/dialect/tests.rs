@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use plugin_api::{CallFacts, Endpoint, ModelCall, ParsedBody, TokenField, TokenLimitValue};
+use plugin_api::{CallFacts, Endpoint, Hashing, ModelCall, ParsedBody, TokenField, TokenLimitValue};
 
 use super::read;
 
@@ -15,12 +15,12 @@ mod purpose;
 const MAX: usize = 32 << 20;
 
 fn read_at(endpoint: Endpoint, body: impl Into<Bytes>) -> ModelCall {
-    read(endpoint, &HeaderMap::new(), body.into(), MAX, false)
+    read(endpoint, &HeaderMap::new(), body.into(), MAX, Hashing::Nothing)
 }
 
 fn read_typed(content_type: &'static str, body: impl Into<Bytes>) -> ModelCall {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    read(Endpoint::MESSAGES, &headers, body.into(), MAX, false)
+    read(Endpoint::MESSAGES, &headers, body.into(), MAX, Hashing::Nothing)
 }
 
 fn message(body: impl Into<Bytes>) -> ModelCall {

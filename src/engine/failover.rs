@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use log::warn;
 use pingora_error::{Error, ErrorType, Result};
-use plugin_api::{BODIES, Edit, Endpoint, LogLimit, run_blocking};
+use plugin_api::{BODIES, Edit, Endpoint, Hashing, LogLimit, run_blocking};
 
 use crate::balance::Fallback;
 use crate::dialect;
@@ -57,7 +57,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
 }
 
 fn renamed(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, settings: &Fallback, max: usize) -> Option<Bytes> {
-    let mut call = dialect::read(endpoint, headers, body, max, false);
+    let mut call = dialect::read(endpoint, headers, body, max, Hashing::Nothing);
     let edits: Vec<Edit> = call
         .calls()
         .iter()

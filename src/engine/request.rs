@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Version};
 use log::info;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Call, Endpoint, ErrorKind, LogLimit, Request, run_blocking};
+use plugin_api::{BODIES, Call, Endpoint, ErrorKind, Hashing, LogLimit, Request, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::ASSUMED_TOKENS;
@@ -211,16 +211,16 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
         return Ok(());
     };
     let headers = &session.req_header().headers;
-    let thread = ctx.route.as_ref().is_some_and(|route| route.chain.needs().conversation);
+    let hashing = ctx.route.as_ref().map(|route| route.chain.needs().hashing()).unwrap_or_default();
     if upstream.renames_models && ctx.flags.content_encoding {
         ctx.sent_headers = headers.clone();
     }
     let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
-        let call = dialect::read(endpoint, headers, bytes, limits.max_body, thread);
+        let call = dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
         let keys = hash_key::of_body(upstream, &call);
         (call, keys)
     };
-    let in_line = if thread { HASHED_IN_LINE } else { READ_IN_LINE };
+    let in_line = if hashing == Hashing::Nothing { READ_IN_LINE } else { HASHED_IN_LINE };
     let (mut call, keys) = if bytes.len() > in_line || ctx.flags.content_encoding {
         // others of this thread need not wait for it
         let headers = headers.clone();

@@ -1,6 +1,7 @@
 //! Visits the values of a JSON text in any order, the members of an object sorted by key, without a tree and without a copy
 //! of the text. The memory it takes has a constant bound. Knows the meaning of no member.
 
+mod exact;
 mod feed;
 mod string;
 mod tape;
@@ -23,6 +24,8 @@ pub enum Fault {
     /// It has more strings and containers than [`Tape::MOST`], or objects that are open at the same time have more members
     /// than [`Open::MOST`], or more bytes in keys with escapes than [`Open::MOST_DECODED`].
     TooMany,
+    /// A key stands twice in an object whose [exact form](Text::feed_exact) is wanted.
+    Duplicate,
 }
 
 impl fmt::Display for Fault {
@@ -31,6 +34,7 @@ impl fmt::Display for Fault {
             Self::Broken => "it is no JSON",
             Self::TooDeep => "its values are nested too deep",
             Self::TooMany => "it has too many values",
+            Self::Duplicate => "a key stands twice in an object",
         })
     }
 }

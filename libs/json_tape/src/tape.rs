@@ -1,5 +1,7 @@
 //! Where each string and each container of a text ends. Made in one pass, which checks the grammar.
 
+use std::ops::Range;
+
 use crate::Fault;
 use crate::string::plain_length;
 use crate::text::{Text, word_length};
@@ -51,6 +53,20 @@ impl Tape {
     /// # Errors
     /// Why it is not visited.
     pub fn read<'t>(&mut self, text: &'t [u8], deepest: usize) -> Result<Text<'t, '_>, Fault> {
+        self.read_around(text, deepest, usize::MAX..usize::MAX)
+    }
+
+    /// Reads a text, but for a container in it: the bytes at `skipped`, which becomes one value of the kind
+    /// [`Skipped`](crate::Kind::Skipped). Where no value begins there, nothing is skipped.
+    ///
+    /// # Errors
+    /// Why it is not visited.
+    pub fn read_around<'t>(
+        &mut self,
+        text: &'t [u8],
+        deepest: usize,
+        skipped: Range<usize>,
+    ) -> Result<Text<'t, '_>, Fault> {
         self.tokens.clear();
         self.open.clear();
         // places are kept in 32 bits
@@ -60,6 +76,10 @@ impl Tape {
         let mut next = Next::Value;
         while let Some(&byte) = text.get(at) {
             (at, next) = match (next, byte) {
+                (Next::Value | Next::FirstItem, b'[' | b'{') if at == skipped.start => {
+                    self.push(skipped.end, self.tokens.len() + 1)?;
+                    (skipped.end, Next::After)
+                }
                 (Next::Value | Next::FirstItem, b'"') => (self.string(text, at)?, Next::After),
                 (Next::Value | Next::FirstItem, b'{') => (self.open(at, true, deepest)?, Next::FirstKey),
                 (Next::Value | Next::FirstItem, b'[') => (self.open(at, false, deepest)?, Next::FirstItem),
@@ -87,7 +107,7 @@ impl Tape {
         if next != Next::After || !self.open.is_empty() {
             return Err(Fault::Broken);
         }
-        Ok(Text::new(text, &self.tokens, start))
+        Ok(Text::new(text, &self.tokens, start, skipped.start))
     }
 
     fn push(&mut self, end: usize, next: usize) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ fn tree<'t>(text: &Text<'t, '_>, value: Value, open: &mut Open<'t>) -> Tree {
         Kind::Word(word) => serde_json::from_slice(word).unwrap(),
         Kind::String(string) => String::from_utf8(string.decoded().unwrap().into_owned()).unwrap().into(),
         Kind::List => text.items(value).map(|item| tree(text, item, open)).collect::<Vec<_>>().into(),
+        Kind::Skipped => Tree::String("skipped".into()),
         Kind::Object => {
             let range = text.sorted(value, open).unwrap();
             let keys: Vec<Vec<u8>> = range.clone().map(|at| open.get(at).key.to_vec()).collect();
@@ -141,4 +142,30 @@ proptest! {
         prop_assert_eq!(feed.finish(), *blake3::hash(&pieces.concat()).as_bytes());
         prop_assert_eq!(feed.finish(), *blake3::hash(b"").as_bytes());
     }
+}
+
+#[test]
+fn a_container_can_be_skipped_and_all_else_is_read() {
+    let text = br#"{"a":[1,{"b":"c"}],"m":[{"d":"e"},"f"] , "g":["h",{}]}"#;
+    let list = br#"[{"d":"e"},"f"]"#;
+    let at = text.windows(list.len()).position(|part| part == list).unwrap();
+    let mut tape = Tape::default();
+    let read = tape.read_around(text, 10, at..at + list.len()).unwrap();
+    let expected = serde_json::json!({ "a": [1, { "b": "c" }], "m": "skipped", "g": ["h", {}] });
+    assert_eq!(tree(&read, read.root(), &mut Open::default()), expected);
+    // what begins no container is read as ever
+    let read = tape.read_around(text, 10, at - 1..at + 3).unwrap();
+    assert_eq!(tree(&read, read.root(), &mut Open::default()), serde_json::from_slice::<Tree>(text).unwrap());
+}
+
+#[test]
+fn an_exact_form_has_no_key_twice() {
+    let exact = |text: &str| {
+        let (mut tape, mut out) = (Tape::default(), Feed::default());
+        let text = tape.read(text.as_bytes(), 10)?;
+        text.feed_exact(text.root(), &mut Open::default(), &mut out).map(|()| out.finish())
+    };
+    assert_eq!(exact(r#"{"a":1,"b":["\u0063"]}"#), exact(r#"{ "b":["c"],"a":1 }"#));
+    assert_ne!(exact(r#"{"a":1}"#), exact(r#"{"a":1.0}"#));
+    assert_eq!(exact(r#"{"a":1,"\u0061":1}"#), Err(Fault::Duplicate));
 }

@@ -12,6 +12,8 @@ pub struct Text<'t, 'p> {
     bytes: &'t [u8],
     tokens: &'p [Token],
     root: usize,
+    /// Where the container begins that was skipped; beyond the text where none was.
+    skipped: usize,
 }
 
 /// A value of a text: its place.
@@ -42,6 +44,8 @@ pub enum Kind<'t> {
     String(Str<'t>),
     /// A number, `true`, `false` or `null`, as it is written.
     Word(&'t [u8]),
+    /// What the tape was told to skip.
+    Skipped,
 }
 
 /// A member of an object.
@@ -69,8 +73,14 @@ impl Member<'_> {
 }
 
 impl<'t, 'p> Text<'t, 'p> {
-    pub(crate) fn new(bytes: &'t [u8], tokens: &'p [Token], root: usize) -> Self {
-        Self { bytes, tokens, root }
+    pub(crate) fn new(bytes: &'t [u8], tokens: &'p [Token], root: usize, skipped: usize) -> Self {
+        Self { bytes, tokens, root, skipped }
+    }
+
+    /// How many strings (keys included) and containers it has.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.tokens.len()
     }
 
     /// The value that the text is.
@@ -84,6 +94,7 @@ impl<'t, 'p> Text<'t, 'p> {
     pub fn kind(&self, value: Value) -> Kind<'t> {
         let raw = self.raw(value);
         match raw[0] {
+            b'{' | b'[' if value.at as usize == self.skipped => Kind::Skipped,
             b'{' => Kind::Object,
             b'[' => Kind::List,
             b'"' => Kind::String(self.string(value)),

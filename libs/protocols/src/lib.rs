@@ -33,7 +33,7 @@ mod usage_text;
 
 pub use answer::{Answer, AnswerState};
 pub use batch_results::{BatchReader, batch_of_results};
-pub use conversation::{ConversationHash, ConversationHasher};
+pub use conversation::{ConversationHash, Hashing, MessageHashes, MessagesDigest};
 pub use endpoint::{BatchMembers, Endpoint, EndpointSpec, PathRule, Sign};
 pub use facts::{CallFacts, CallerFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
 pub use form::FormModel;

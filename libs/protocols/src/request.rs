@@ -17,7 +17,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::conversation::{ConversationHash, ConversationHasher};
+use crate::conversation::{ConversationHasher, Hashing, MessageHashes};
 use crate::facts::{CallFacts, StreamOptions, TokenField, TokenLimit, TokenLimitValue};
 use crate::{Endpoint, charset};
 use batch::{Batch, Calls};
@@ -42,21 +42,16 @@ pub enum ParsedBody {
     Unreadable(String),
 }
 
-/// The calls that the body of a request with these headers makes, its content-encoding taken off; with `conversation`, also its
-/// place in one, where the endpoint has turns.
+/// The calls that the body of a request with these headers makes, its content-encoding taken off, and the hashes of its messages
+/// that are wanted, where the endpoint has turns.
 ///
 /// A body that is no JSON object is [`ParsedBody::NotACall`]. One that begins like an object but is not strict JSON in UTF-8 is
 /// [`ParsedBody::Unreadable`], since a more lenient server might find a call in it.
 #[must_use]
-pub fn parse(
-    endpoint: Endpoint,
-    headers: &HeaderMap,
-    body: &[u8],
-    conversation: bool,
-) -> (ParsedBody, Option<ConversationHash>) {
-    let mut turns = (conversation && endpoint.has_turns).then(ConversationHasher::default);
+pub fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8], hashing: Hashing) -> (ParsedBody, MessageHashes) {
+    let mut turns = ConversationHasher::new(hashing).filter(|_| endpoint.has_turns);
     let parsed = parse_with(endpoint, headers, body, turns.as_mut());
-    (parsed, turns.and_then(|turns| turns.finish()))
+    (parsed, turns.map(ConversationHasher::finish).unwrap_or_default())
 }
 
 fn parse_with(
@@ -191,8 +186,13 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 call.tools = length(&mut map, &key)? > 0;
             } else if *key.name == *endpoint.messages.as_bytes() {
                 match key.end.next_token() {
-                    (Some(b'['), _) => {
+                    (Some(b'['), start) => {
                         let messages = map.next_value_seed(Messages { turns: turns.as_deref_mut() })?;
+                        if let (Some(turns), Some(last)) = (turns.as_deref_mut(), messages.last) {
+                            // behind the last message there is only the bracket
+                            let (_, bracket) = place.behind(last).next_token();
+                            turns.end(start.at..bracket.at + 1);
+                        }
                         call.messages = messages.count;
                         system_messages = messages.system;
                         call.asks_quota = messages.asks_quota;

@@ -6,7 +6,9 @@ mod stream_usage;
 
 use bytes::Bytes;
 
-use crate::{CallFacts, Context, ConversationHash, Endpoint, ParsedBody, Protocol, RequestType};
+use crate::{
+    CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol, RequestType,
+};
 
 pub use edit::Edit;
 pub use outlive::Outlive;
@@ -32,7 +34,7 @@ pub struct ModelCall {
     text: Bytes,
     reading: ParsedBody,
     adds_stream_usage: bool,
-    thread: Option<ConversationHash>,
+    hashes: MessageHashes,
     /// Who else waits for its answer than its own client.
     pub outlive: Option<Outlive>,
 }
@@ -42,7 +44,8 @@ impl ModelCall {
     #[must_use]
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: ParsedBody) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
-        Self { endpoint, sent: Some(sent), text, reading, adds_stream_usage: false, thread: None, outlive: None }
+        let hashes = MessageHashes::default();
+        Self { endpoint, sent: Some(sent), text, reading, adds_stream_usage: false, hashes, outlive: None }
     }
 
     /// The endpoint it was sent to.
@@ -84,17 +87,24 @@ impl ModelCall {
         self.call().map(|call| RequestType::of(self.endpoint, call)).unwrap_or_default()
     }
 
-    /// The same call, with its place in a conversation.
+    /// The same call, with the hashes of its messages.
     #[must_use]
-    pub fn in_thread(mut self, thread: Option<ConversationHash>) -> Self {
-        self.thread = thread;
+    pub fn hashed(mut self, hashes: MessageHashes) -> Self {
+        self.hashes = hashes;
         self
     }
 
     /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
     #[must_use]
     pub fn thread(&self) -> Option<ConversationHash> {
-        self.thread
+        self.hashes.conversation
+    }
+
+    /// The digest of its messages, where a plugin [needs it](crate::Needs::messages_digest) and there is one. It is gone once an
+    /// edit has changed them.
+    #[must_use]
+    pub fn messages_digest(&self) -> Option<&MessagesDigest> {
+        self.hashes.digest.as_ref()
     }
 
     /// The body as text: without its content-encoding, with the edits made so far.
@@ -109,7 +119,7 @@ impl ModelCall {
     /// The text is copied once, however many the edits.
     pub fn edit(&mut self, edits: Vec<Edit>) {
         let ParsedBody::Calls(calls) = &mut self.reading else { return };
-        if let Some(text) = edit::apply(&self.text, calls, edits) {
+        if let Some(text) = edit::apply(&self.text, calls, &mut self.hashes.digest, edits) {
             self.text = text;
             self.sent = None;
         }

@@ -52,9 +52,9 @@ pub use plugin::{Flow, Plugin};
 pub use principal::Principal;
 pub use prometheus;
 pub use protocols::{
-    Answer, AnswerState, BatchResult, CallFacts, CallerFacts, ConversationHash, Endpoint, Iteration, LimitHeaders,
-    ParsedBody, Protocol, ResetFormat, Sign, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue,
-    Tokens, Usage,
+    Answer, AnswerState, BatchResult, CallFacts, CallerFacts, ConversationHash, Endpoint, Hashing, Iteration,
+    LimitHeaders, MessageHashes, MessagesDigest, ParsedBody, Protocol, ResetFormat, Sign, StreamOptions,
+    ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
 };
 pub use quota::{Quota, Rate, Window};
 pub use record::{Outcome, Record};

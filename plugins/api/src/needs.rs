@@ -1,5 +1,7 @@
 //! What plugins need done for them. A route pays for what one of its plugins needs, and for nothing else.
 
+use crate::Hashing;
+
 /// What a plugin needs the gateway to do.
 ///
 /// ```
@@ -16,6 +18,9 @@ pub struct Needs {
     pub batch_results: bool,
     /// Calls placed in conversations, for [`Record::thread`](crate::Record::thread). Needs [`body`](Needs::body).
     pub conversation: bool,
+    /// The digest of a call's messages, for [`ModelCall::messages_digest`](crate::ModelCall::messages_digest), where another plugin
+    /// needs the [`conversation`](Needs::conversation). Both are made in one reading; alone, a plugin reads the text itself.
+    pub messages_digest: bool,
     /// Responses that it may change, for [`transforms`](crate::Plugin::transforms) and [`on_part`](crate::Plugin::on_part). The
     /// upstream is asked for unencoded answers.
     pub transform: bool,
@@ -25,8 +30,15 @@ pub struct Needs {
 
 impl Needs {
     /// No needs.
-    pub const NOTHING: Self =
-        Self { body: false, answer: false, batch_results: false, conversation: false, transform: false, detach: false };
+    pub const NOTHING: Self = Self {
+        body: false,
+        answer: false,
+        batch_results: false,
+        conversation: false,
+        messages_digest: false,
+        transform: false,
+        detach: false,
+    };
 
     /// What either of two needs.
     #[must_use]
@@ -36,8 +48,19 @@ impl Needs {
             answer: self.answer || other.answer,
             batch_results: self.batch_results || other.batch_results,
             conversation: self.conversation || other.conversation,
+            messages_digest: self.messages_digest || other.messages_digest,
             transform: self.transform || other.transform,
             detach: self.detach || other.detach,
+        }
+    }
+
+    /// The hashes of a call's messages that are needed.
+    #[must_use]
+    pub const fn hashing(self) -> Hashing {
+        match (self.conversation, self.messages_digest) {
+            (false, _) => Hashing::Nothing,
+            (true, false) => Hashing::Conversation,
+            (true, true) => Hashing::ConversationAndDigest,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct CacheRequest {
 }
 
 /// What keys begin with: another form of them is another world.
-const CONTEXT: &str = "tollgate response_cache key 3";
+const CONTEXT: &str = "tollgate response_cache key 4";
 
 impl CacheRequest {
     /// Reads the head of a call to this endpoint.

@@ -1,47 +1,61 @@
 //! A call's JSON as the one hash that all its spellings share, made without a copy or a tree of it. What in it keeps the call
 //! out of the cache is found on the way.
 //!
-//! What is hashed: members sorted by key, escapes resolved; numbers as they are written, since `1` and `1.0` are alike only to
-//! some servers. Every value says by its first byte what it is, and where it ends by a byte that no UTF-8 has, so that no two
-//! calls are hashed from the same bytes.
+//! Each value is hashed in its exact form ([`json_tape`]), without the members that mean nothing to the answer. For messages that
+//! were hashed before, as the turns of a conversation, their digest stands in place of the list; the list is not read again.
 
-use json_tape::{Fault, Feed, Kind, Open, Str, Tape, Text, Value};
-use plugin_api::Endpoint;
+use json_tape::{Fault, Feed, Kind, Open, Tape, Text, Value};
+use plugin_api::{Endpoint, MessagesDigest};
 
 use crate::bypass::Bypass;
-use crate::cacheability::{self, Place};
+use crate::cacheability::{Findings, Place};
 
-/// How deep values may be nested.
-const DEEPEST: usize = 96;
-/// The end of a string, number or word.
-const END: &[u8] = &[0xFF];
+/// How deep values may be nested: messages as deep as where they are hashed as turns, within their list within the call.
+const DEEPEST: usize = 2 + 127;
 
 /// What all spellings of a call share, and no other call has.
 pub(crate) type Digest = [u8; 32];
 
-/// The digest of a call.
+/// The digest of a call. With the digest of its messages, these are not read again.
 ///
 /// # Errors
 /// What keeps the call out of the cache.
-pub(crate) fn digest(endpoint: Endpoint, text: &[u8]) -> Result<Digest, Bypass> {
-    let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
-    std::str::from_utf8(text).map_err(|_| Bypass::Unreadable)?;
+pub(crate) fn digest(endpoint: Endpoint, text: &[u8], messages: Option<&MessagesDigest>) -> Result<Digest, Bypass> {
+    let json = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
+    let mark = text.len() - json.len();
+    let skipped = messages.and_then(|messages| {
+        Some(messages.at.start.checked_sub(mark)?..messages.at.end.checked_sub(mark).filter(|end| *end <= json.len())?)
+    });
     let mut tape = Tape::default();
-    let text = tape.read(text, DEEPEST)?;
-    let findings = cacheability::Findings::default();
-    let mut writer = Writer { endpoint, text, open: Open::default(), out: Feed::default(), findings };
+    let text = match &skipped {
+        Some(skipped) => {
+            is_text(json.get(..skipped.start).unwrap_or_default())?;
+            is_text(json.get(skipped.end..).unwrap_or_default())?;
+            tape.read_around(json, DEEPEST, skipped.clone())?
+        }
+        None => {
+            is_text(json)?;
+            tape.read(json, DEEPEST)?
+        }
+    };
+    let (open, out, findings) = Default::default();
+    let mut writer = Writer { endpoint, text, messages, open, out, findings };
     match text.kind(text.root()) {
         Kind::Object => writer.object(text.root(), Place::Call)?,
-        Kind::List | Kind::String(_) | Kind::Word(_) => return Err(Bypass::Unreadable),
+        Kind::List | Kind::String(_) | Kind::Word(_) | Kind::Skipped => return Err(Bypass::Unreadable),
     }
     writer.findings.verdict(endpoint)?;
     Ok(writer.out.finish())
 }
 
+fn is_text(bytes: &[u8]) -> Result<(), Bypass> {
+    std::str::from_utf8(bytes).map(drop).map_err(|_| Bypass::Unreadable)
+}
+
 impl From<Fault> for Bypass {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Broken | Fault::TooDeep => Self::Unreadable,
+            Fault::Broken | Fault::TooDeep | Fault::Duplicate => Self::Unreadable,
             Fault::TooMany => Self::TooLarge,
         }
     }
@@ -50,14 +64,22 @@ impl From<Fault> for Bypass {
 struct Writer<'t, 'p> {
     endpoint: Endpoint,
     text: Text<'t, 'p>,
+    messages: Option<&'p MessagesDigest>,
     open: Open<'t>,
     out: Feed,
-    findings: cacheability::Findings,
+    findings: Findings,
 }
 
-impl<'t> Writer<'t, '_> {
+impl Writer<'_, '_> {
     fn value(&mut self, value: Value, place: Place) -> Result<(), Bypass> {
         match self.text.kind(value) {
+            Kind::Skipped => {
+                let messages = self.messages.ok_or(Bypass::Unreadable)?;
+                self.out.push(b"m");
+                self.out.push(&messages.turn);
+                self.out.push(&messages.form);
+            }
+            _ if place == Place::Elsewhere => self.text.feed_exact(value, &mut self.open, &mut self.out)?,
             Kind::Object => self.object(value, place)?,
             Kind::List => {
                 self.out.push(b"[");
@@ -66,16 +88,13 @@ impl<'t> Writer<'t, '_> {
                 }
                 self.out.push(b"]");
             }
-            Kind::String(string) => self.string(string)?,
-            Kind::Word(word) => {
-                self.out.push(b"w");
-                self.out.push(word);
-                self.out.push(END);
-            }
+            Kind::String(string) => string.feed_exact(&mut self.out)?,
+            Kind::Word(word) => self.out.push_word(word),
         }
         Ok(())
     }
 
+    /// An object, without the members that mean nothing to the answer.
     fn object(&mut self, object: Value, place: Place) -> Result<(), Bypass> {
         let members = self.text.sorted(object, &mut self.open)?;
         if self.open.has_duplicates(members.clone()) {
@@ -87,9 +106,7 @@ impl<'t> Writer<'t, '_> {
             let value = self.open.get(at).value;
             let inner = place.of(self.endpoint, &key);
             if !place.ignores(self.endpoint, &key) && !self.is_left_out(inner, value)? {
-                self.out.push(b"s");
-                self.out.push(&key);
-                self.out.push(END);
+                self.out.push_string(&key);
                 self.value(value, inner)?;
             }
             self.findings.member(self.endpoint, place, &key, self.text.raw(value));
@@ -109,13 +126,6 @@ impl<'t> Writer<'t, '_> {
         let ignored = members.clone().all(|at| place.ignores(self.endpoint, &self.open.get(at).key));
         self.open.close(members);
         if twice { Err(Bypass::Unreadable) } else { Ok(ignored) }
-    }
-
-    fn string(&mut self, string: Str<'t>) -> Result<(), Bypass> {
-        self.out.push(b"s");
-        string.decode(|piece| self.out.push(piece))?;
-        self.out.push(END);
-        Ok(())
     }
 }
 

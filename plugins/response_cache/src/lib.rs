@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 use plugin_api::{
-    Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Flow, Needs, Outcome, Plugin, Record, Reply, Request,
-    Response, tags,
+    Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Flow, MessagesDigest, Needs, Outcome, Plugin, Record,
+    Reply, Request, Response, tags,
 };
 
 use cache_key::CacheRequest;
@@ -43,10 +43,12 @@ use status::CacheStatus;
 pub use caches::Caches;
 pub use settings::{Coalesce, Config, MemoryConfig, RedisConfig, Scope};
 
-/// What the cache knows a call by: one digest for all spellings of its JSON. `None` if the call bypasses the cache.
+/// The digest of a call's JSON, which all its spellings share. `None` if the call bypasses the cache.
+///
+/// With the digest of its messages, the list of messages is not read again. The digest of the call is then another one.
 #[must_use]
-pub fn call_digest(endpoint: Endpoint, text: &[u8]) -> Option<[u8; 32]> {
-    canonical::digest(endpoint, text).ok()
+pub fn call_digest(endpoint: Endpoint, text: &[u8], messages: Option<&MessagesDigest>) -> Option<[u8; 32]> {
+    canonical::digest(endpoint, text, messages).ok()
 }
 
 /// The plugin.
@@ -109,7 +111,7 @@ impl ResponseCache {
 
 impl Plugin for ResponseCache {
     const NAME: &'static str = "response_cache";
-    const NEEDS: Needs = Needs { body: true, answer: true, detach: true, ..Needs::NOTHING };
+    const NEEDS: Needs = Needs { body: true, answer: true, messages_digest: true, detach: true, ..Needs::NOTHING };
     type Config = Config;
     type Shared = Caches;
     type State = State;

@@ -160,12 +160,13 @@ async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
     if facts.token_limits.iter().any(|limit| limit.asked == Tokens::Tokens(0)) {
         return Err(Bypass::NoOutput);
     }
-    let endpoint = call.endpoint();
-    let text = call.text();
-    if text.len() <= READ_IN_LINE {
-        return canonical::digest(endpoint, text);
+    let (endpoint, text, messages) = (call.endpoint(), call.text(), call.messages_digest());
+    let known = messages.map_or(0, |messages| messages.at.len());
+    if text.len() - known <= READ_IN_LINE {
+        return canonical::digest(endpoint, text, messages);
     }
     // others of this thread need not wait for it
-    let text = text.clone();
-    run_blocking(move || canonical::digest(endpoint, &text)).await.unwrap_or(Err(Bypass::Unreadable))
+    let (text, messages) = (text.clone(), messages.cloned());
+    let digest = run_blocking(move || canonical::digest(endpoint, &text, messages.as_ref()));
+    digest.await.unwrap_or(Err(Bypass::Unreadable))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use plugin_api::{Endpoint, StreamOptions};
+use plugin_api::{Endpoint, Hashing, StreamOptions};
 
 use super::{MAX, message, one, read, read_at};
 
@@ -70,7 +70,13 @@ fn stream_options_are_read_where_the_endpoint_has_them() {
 #[test]
 fn a_call_has_its_place_in_a_thread_where_that_is_wanted() {
     let body = Bytes::from_static(br#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#);
-    let thread = |endpoint, thread| read(endpoint, &HeaderMap::new(), body.clone(), MAX, thread).thread();
-    assert!(thread(Endpoint::MESSAGES, true).is_some() && thread(Endpoint::CHAT_COMPLETIONS, true).is_some());
-    assert!(thread(Endpoint::MESSAGES, false).is_none() && thread(Endpoint::COUNT_TOKENS, true).is_none());
+    let thread = |endpoint, hashing| read(endpoint, &HeaderMap::new(), body.clone(), MAX, hashing).thread();
+    assert!(
+        thread(Endpoint::MESSAGES, Hashing::Conversation).is_some()
+            && thread(Endpoint::CHAT_COMPLETIONS, Hashing::Conversation).is_some()
+    );
+    assert!(
+        thread(Endpoint::MESSAGES, Hashing::Nothing).is_none()
+            && thread(Endpoint::COUNT_TOKENS, Hashing::Conversation).is_none()
+    );
 }

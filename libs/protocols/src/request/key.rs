@@ -19,6 +19,12 @@ impl<'de> Place<'de> {
         Self { at: part.as_ptr().addr() - self.text.as_ptr().addr(), ..self }
     }
 
+    /// The place behind a part of the text.
+    pub(super) fn behind(self, part: &'de str) -> Self {
+        let start = self.of(part);
+        Self { at: start.at + part.len(), ..start }
+    }
+
     /// The first byte of the next token, white space and colon aside, and its place.
     pub(super) fn next_token(self) -> (Option<u8>, Self) {
         let between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':');
@@ -46,7 +52,6 @@ impl<'de> Key<'de> {
     pub(super) fn next<A: MapAccess<'de>>(map: &mut A, place: Place<'de>) -> Result<Option<Self>, A::Error> {
         let Some(raw) = map.next_key::<&'de RawValue>()? else { return Ok(None) };
         let raw = raw.get();
-        let start = place.of(raw);
         let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
         let is_unclear = has_escapes && raw.len() > LONGEST;
         let name = if has_escapes && !is_unclear {
@@ -54,7 +59,7 @@ impl<'de> Key<'de> {
         } else {
             Cow::Borrowed(raw.as_bytes().get(1..raw.len() - 1).unwrap_or_default())
         };
-        Ok(Some(Self { name, is_unclear, end: Place { at: start.at + raw.len(), ..start } }))
+        Ok(Some(Self { name, is_unclear, end: place.behind(raw) }))
     }
 
     /// Whether a server may read the key under this name: exactly, or as those servers do that fold letter case.

@@ -18,8 +18,10 @@ pub(super) struct Messages<'t> {
 
 /// What a list of messages holds.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct Held<'de> {
     pub(super) count: usize,
+    /// The last message, as JSON.
+    pub(super) last: Option<&'de str>,
     /// Messages of the system's, or a developer's.
     pub(super) system: usize,
     /// Whether the last user's text is `quota`.
@@ -27,21 +29,21 @@ pub(super) struct Held {
 }
 
 impl<'de> DeserializeSeed<'de> for Messages<'_> {
-    type Value = Held;
+    type Value = Held<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Held, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Held<'de>, D::Error> {
         reader.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for Messages<'_> {
-    type Value = Held;
+    type Value = Held<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of messages")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Held, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Held<'de>, A::Error> {
         if let Some(turns) = &mut self.turns {
             // of a key that stands twice the last counts
             turns.clear();
@@ -52,6 +54,7 @@ impl<'de> Visitor<'de> for Messages<'_> {
         while let Some(message) = list.next_element::<&'de RawValue>()? {
             let message = message.get();
             held.count += 1;
+            held.last = Some(message);
             if let Some(turns) = &mut self.turns {
                 turns.push(message);
             }

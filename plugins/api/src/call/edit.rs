@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{CallFacts, Endpoint, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
+use crate::{
+    CallFacts, Endpoint, MessagesDigest, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue,
+};
 
 /// One change to the text of a call.
 #[derive(Debug)]
@@ -106,7 +108,12 @@ struct Made {
 }
 
 /// The edited text, with the facts brought up to it; `None` if there is nothing to edit.
-pub(super) fn apply(old: &[u8], calls: &mut [CallFacts], mut edits: Vec<Edit>) -> Option<Bytes> {
+pub(super) fn apply(
+    old: &[u8],
+    calls: &mut [CallFacts],
+    messages: &mut Option<MessagesDigest>,
+    mut edits: Vec<Edit>,
+) -> Option<Bytes> {
     edits.sort_by_key(|edit| edit.at.start);
     let added: usize = edits.iter().map(|edit| edit.longest().saturating_sub(edit.at.len())).sum();
     let mut new = Vec::new();
@@ -135,6 +142,7 @@ pub(super) fn apply(old: &[u8], calls: &mut [CallFacts], mut edits: Vec<Edit>) -
     for call in calls {
         follow(call, &made);
     }
+    *messages = messages.take().and_then(|messages| follow_messages(messages, &made));
     Some(new.into())
 }
 
@@ -194,6 +202,17 @@ fn follow(call: &mut CallFacts, made: &[Made]) {
     }
 }
 
+/// Brings the place of the messages up to the new text; `None` if they were edited.
+fn follow_messages(mut messages: MessagesDigest, made: &[Made]) -> Option<MessagesDigest> {
+    let Range { start, end } = messages.at;
+    if made.iter().any(|made| made.old.start < end && made.old.end > start) {
+        return None;
+    }
+    let at = moved(start, made);
+    messages.at = at..at + (end - start);
+    Some(messages)
+}
+
 /// The edit that replaced exactly these bytes.
 fn edit_of<'m>(place: &Range<usize>, made: &'m [Made]) -> Option<&'m Made> {
     let at = made.binary_search_by_key(&place.start, |made| made.old.start).ok()?;
@@ -212,7 +231,7 @@ fn moved(place: usize, made: &[Made]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelCall, ParsedBody};
+    use crate::{MessageHashes, ModelCall, ParsedBody};
 
     fn limit(text: &str, value: &str) -> TokenLimit {
         let start = text.find(value).unwrap();
@@ -268,6 +287,22 @@ mod tests {
         assert_eq!((number(&call, 0), number(&call, 1), number(&call, 2)), ("1", "12345", "8"));
         call.edit(call.calls()[0].token_limits.iter().map(|limit| Edit::replace(limit, 4000)).collect());
         assert_eq!(call.into_body(), r#"{"max_tokens":4000,"max_tokens":4000,"max_tokens":4000}"#);
+    }
+
+    #[test]
+    fn the_digest_of_the_messages_moves_with_them_and_is_gone_once_they_are_edited() {
+        let text = r#"{"max_tokens":12345,"messages":[{"n":7}],"max_tokens":67890}"#;
+        let list = r#"[{"n":7}]"#;
+        let at = text.find(list).map(|at| at..at + list.len()).unwrap();
+        let digest = MessagesDigest { at, turn: [1; 32], form: [2; 32] };
+        let hashes = MessageHashes { conversation: None, digest: Some(digest) };
+        let mut call = call_with(text, &["12345", "7", "67890"]).hashed(hashes);
+        let add = Edit::add(Endpoint::MESSAGES, &call.calls()[0], 1).unwrap();
+        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[0], 8), add]);
+        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[3], 9)]);
+        assert_eq!(&call.text()[call.messages_digest().unwrap().at.clone()], list.as_bytes());
+        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[2], 5)]);
+        assert_eq!(call.messages_digest(), None);
     }
 
     #[test]

@@ -2,12 +2,59 @@
 
 mod any_value;
 
-use plugin_api::Endpoint;
+use json_tape::Open;
+use plugin_api::http::HeaderMap;
+use plugin_api::{Endpoint, Hashing};
 
 use super::*;
 
+fn digest(endpoint: Endpoint, text: &[u8]) -> Result<Digest, Bypass> {
+    super::digest(endpoint, text, None)
+}
+
+/// The digest of a call whose messages are hashed as turns.
+fn of_turns(text: &str) -> Result<Digest, Bypass> {
+    let hashing = Hashing::ConversationAndDigest;
+    let (_, hashes) = protocols::parse(Endpoint::MESSAGES, &HeaderMap::new(), text.as_bytes(), hashing);
+    super::digest(Endpoint::MESSAGES, text.as_bytes(), hashes.digest.as_ref())
+}
+
 fn messages(text: &str) -> Result<Digest, Bypass> {
     digest(Endpoint::MESSAGES, text.as_bytes())
+}
+
+#[test]
+fn messages_that_were_hashed_as_turns_make_calls_differ_as_they_do_without() {
+    let texts = [
+        r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,
+        "\u{FEFF}{ \"messages\" : [ {\"content\":\"\\u0061\",\"role\":\"user\"} ] ,\"model\":\"m\",\"metadata\":{\"user_id\":\"u\"}}",
+        r#"{"m\u0065ssages":[{"role":"user","content":"a"}],"model":"m"}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"a<system-reminder>b</system-reminder>"}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"a<system-reminder>c</system-reminder>"}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"a","cache_control":{}}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":""}]}"#,
+        r#"{"model":"n","messages":[{"role":"user","content":"a"}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"\ud800"}]}"#,
+        r#"{"model":"m","messages":[{"content":"\uD800","role":"user"}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":1e400}]}"#,
+        r#"{"model":"m","messages":[]}"#,
+        r#"{"model":"m"}"#,
+    ];
+    for (at, text) in texts.iter().enumerate() {
+        assert!(of_turns(text).is_ok(), "{text}");
+        for other in &texts[..at] {
+            assert_eq!(of_turns(text) == of_turns(other), messages(text) == messages(other), "{text} {other}");
+        }
+    }
+    for text in [
+        r#"{"messages":[{"role":"user","content":"a","content":"a"}]}"#,
+        r#"{"messages":[{"role":"user","content":"a"}],"container":"c"}"#,
+        r#"{"messages":[{"role":"user","content":"a"}],"messages":[]}"#,
+    ] {
+        assert_eq!(of_turns(text), messages(text), "{text}");
+        assert!(of_turns(text).is_err());
+    }
 }
 
 fn chat(text: &str) -> Digest {

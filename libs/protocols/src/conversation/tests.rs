@@ -1,0 +1,224 @@
+//! Which calls go on from each other, and which messages are alike.
+
+use std::collections::HashMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+/// How many bytes of a string are decoded at once.
+const AT_ONCE: usize = 64 << 10;
+
+fn hashes(messages: &[&str], hashing: Hashing) -> MessageHashes {
+    let mut turns = ConversationHasher::new(hashing).unwrap();
+    messages.iter().for_each(|message| turns.push(message));
+    turns.end(0..1);
+    turns.finish()
+}
+
+fn thread(messages: &[&str]) -> ConversationHash {
+    let hashes = hashes(messages, Hashing::Conversation);
+    assert_eq!(hashes.digest, None);
+    hashes.conversation.unwrap()
+}
+
+/// The digest, which costs the conversation hash nothing of what it is.
+fn digest(messages: &[&str]) -> Option<MessagesDigest> {
+    let hashes = hashes(messages, Hashing::ConversationAndDigest);
+    assert_eq!(hashes.conversation, Some(thread(messages)));
+    hashes.digest
+}
+
+const HELLO: &str = r#"{"role":"user","content":"hello"}"#;
+const HI: &str = r#"{"role":"assistant","content":[{"type":"text","text":"hi"}]}"#;
+const AND: &str = r#"{"role":"user","content":"and?"}"#;
+
+#[test]
+fn a_call_goes_on_from_the_one_before_its_last_two_messages() {
+    let first = thread(&[HELLO]);
+    assert_eq!(first.previous, None);
+    assert_eq!(thread(&[HELLO, HI]).previous, None);
+    let second = thread(&[HELLO, HI, AND]);
+    assert_eq!(second.previous, Some(first.turn));
+    assert_eq!(thread(&[HELLO, HI, AND, HI, AND]).previous, Some(second.turn));
+    assert_eq!(ConversationHasher::default().finish(), MessageHashes::default());
+}
+
+#[test]
+fn what_clients_change_between_calls_does_not_count() {
+    for same in [
+        r#"{ "content" : "hello", "role":"user" }"#,
+        r#"{"role":"user","content":"\u0068ello"}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello"}]}"#,
+        r#"{"role":"user","content":[{"text":"hello","cache_control":{"type":"ephemeral"},"type":"text"}]}"#,
+        r#"{"role":"user","content":"hello\n<system-reminder>\nmind</system-reminder>"}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"<system-reminder>a</system-reminder>"},
+            {"type":"text","text":"hello"}]}"#,
+    ] {
+        assert_eq!(thread(&[same]), thread(&[HELLO]), "{same}");
+    }
+}
+
+#[test]
+fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
+    let hex = |message| thread(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for (message, hash) in [
+        (HELLO, "50095cea2076faa9ddff481e5ccaa3a6b021cd8c1f88103ca1653dbfb67b70f5"),
+        (
+            r#"{"role":"assistant","content":[{"type":"text","text":"hi\n"},{"type":"tool_use","id":"t","name":"f",
+                "input":{"b":[1,-2,0.5,true,null],"a":"\u00e9"}}]}"#,
+            "4f02c8cc82ad65706d7e0a7611dc7675af528a1931cab0c89a0d041f01c01cd6",
+        ),
+        (r#"{"role":"user","content":"\ud800"}"#, "b7fc67c4b3e990d2d4dc6f74373003d22b9e10fced0906b886719bf93b3c0c54"),
+    ] {
+        assert_eq!(hex(message), hash, "{message}");
+    }
+}
+
+#[test]
+fn a_long_string_is_the_same_however_it_is_written() {
+    let plain = "ab ".repeat(AT_ONCE);
+    let escaped = "\\u0061b ".repeat(AT_ONCE);
+    for content in ["{}", r#"[{"type":"tool_result","content":{}}]"#, r#"[{"type":"text","text":{}}]"#] {
+        let message = |string: &str| {
+            format!(r#"{{"role":"user","content":{}}}"#, content.replace("{}", &format!("\"{string}\"")))
+        };
+        assert_eq!(thread(&[&message(&escaped)]), thread(&[&message(&plain)]), "{content}");
+    }
+}
+
+#[test]
+fn a_message_beyond_the_bounds_leaves_its_call_without_a_place() {
+    let keys = (0..=Open::MOST).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
+    let many = format!(r#"{{"role":"user","content":[{{{keys}}}]}}"#);
+    let mut turns = ConversationHasher::new(Hashing::ConversationAndDigest).unwrap();
+    for message in [HELLO, &many, HELLO] {
+        turns.push(message);
+    }
+    turns.clear();
+    turns.push(HELLO);
+    turns.end(0..1);
+    assert_eq!(turns.finish(), hashes(&[HELLO], Hashing::ConversationAndDigest));
+    assert_eq!(hashes(&[HELLO, &many, HELLO], Hashing::ConversationAndDigest), MessageHashes::default());
+    // nested too deep to be read, it is hashed as it is written
+    let deep = format!(r#"{{"role":"user","content":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    assert_ne!(thread(&[&deep]), thread(&[&deep.replace("[[", "[ [")]));
+}
+
+#[test]
+fn anything_else_is_another_message() {
+    let mut seen = vec![thread(&[HELLO]).turn];
+    for other in [
+        r#"{"role":"user","content":"hello "}"#,
+        r#"{"role":"assistant","content":"hello"}"#,
+        r#"{"role":"user","content":["hello"]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hel"},{"type":"text","text":"lo"}]}"#,
+        r#"{"role":"user","content":[{"type":"image","text":"hello"}]}"#,
+        r#"{"role":"user","content":"hello <system-reminder>"}"#,
+        r#"{"role":"user","content":"hello","n":1}"#,
+        r#"{"role":"user","content":"hello","n":1.0}"#,
+        r#"{"role":"user","content":"hello","n":"1"}"#,
+        r#"{"role":"user","content":"hello","n":1e400}"#,
+        r#"{"role":"user","content":"\ud800"}"#,
+        "7",
+    ] {
+        let turn = thread(&[other]).turn;
+        assert!(!seen.contains(&turn), "{other}");
+        seen.push(turn);
+    }
+}
+
+#[test]
+fn the_digest_has_what_the_conversation_hash_ignores() {
+    let different = [
+        r#"{"role":"user","content":"hello"}"#,
+        r#"{"role":"user","content":"hello<system-reminder>a</system-reminder>"}"#,
+        r#"{"role":"user","content":"hello<system-reminder>b</system-reminder>"}"#,
+        r#"{"role":"user","content":"hello\n<system-reminder>b</system-reminder>"}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello"}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello<system-reminder>a</system-reminder>"}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello","cache_control":{"type":"ephemeral"}}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello","cache_control":{"type":"other"}}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello","cache_control":null}]}"#,
+        r#"{"role":"user","content":"hello","cache_control":null}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello"},{"type":"text","text":""}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"hello"},{"type":"text","text":" "}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":""},{"type":"text","text":"hello"}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"","cache_control":1},{"type":"text","text":"hello"}]}"#,
+        r#"{"role":"user","content":[{"type":"texts","text":""},{"type":"text","text":"hello"}]}"#,
+    ];
+    let digests: Vec<_> = different.iter().map(|message| digest(&[message]).unwrap()).collect();
+    for (at, one) in digests.iter().enumerate() {
+        assert_eq!(one.turn, digests[0].turn, "{}", different[at]);
+        assert!(digests[..at].iter().all(|other| other.form != one.form), "{}", different[at]);
+    }
+    // numbers of one value, however written, are one to the conversation alone
+    let number = |number: &str| digest(&[&format!(r#"{{"role":"user","content":[],"n":{number}}}"#)]).unwrap();
+    assert!(number("1.0").turn == number("1e0").turn && number("1.0").form != number("1e0").form);
+}
+
+#[test]
+fn the_digest_is_the_same_for_all_spellings() {
+    for (one, other) in [
+        (HELLO, r#"{ "content" : "\u0068ello", "role":"user" }"#),
+        (
+            r#"{"role":"user","content":[{"type":"text","text":"a\n<system-reminder>é</system-reminder>","cache_control":{"a":1,"b":2}}]}"#,
+            r#"{"role":"user","content":[{"cache_control":{"b":2,"a":1},"text":"a\u000a<system-reminder>\u00e9</system-reminder>","type":"text"}]}"#,
+        ),
+        (
+            r#"{"role":"user","content":[{"type":"text","text":" ","cache_control":null}]}"#,
+            r#"{"content":[{"text":"\u0020","cache_control":null,"type":"\u0074ext"}],"role":"user"}"#,
+        ),
+    ] {
+        assert_eq!(digest(&[one]), digest(&[other]), "{one}");
+    }
+}
+
+#[test]
+fn messages_without_a_canonical_form_have_no_digest() {
+    for message in [
+        r#"{"role":"user","content":"\ud800"}"#,
+        r#"{"role":"user","content":"a","n":1e400}"#,
+        r#"{"role":"user","content":"a","role":"user"}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"a","cache_control":{"a":1,"a":1}}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"","text":""}]}"#,
+    ] {
+        assert_eq!(digest(&[message]), None, "{message}");
+        assert_eq!(digest(&[HELLO, message, HI]), None, "{message}");
+    }
+}
+
+/// JSON texts of which no two mean the same: keys are sorted, and there is one spelling.
+fn value() -> impl Strategy<Value = String> {
+    let words = select(&["1", "1.0", "1e0", "null", "true"]).prop_map(str::to_owned);
+    let texts = ["", " ", "a", "text", "b<system-reminder>a</system-reminder>", "<system-reminder>a</system-reminder>"];
+    let strings = select(texts.to_vec()).prop_map(|text| format!("\"{text}\""));
+    prop_oneof![words, strings].prop_recursive(4, 12, 3, |inner| {
+        let keys = select(&["a", "cache_control", "content", "text", "type", "z"]);
+        let object = btree_map(keys, inner.clone(), 0..4).prop_map(|members| {
+            let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        });
+        prop_oneof![vec(inner, 0..3).prop_map(|items| format!("[{}]", items.join(","))), object]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_two_lists_of_messages_share_a_digest(values in vec(value(), 100..200)) {
+        let mut lists: HashMap<_, Vec<&str>> = HashMap::new();
+        let messages: Vec<_> = values.iter().map(|value| format!("{{\"content\":{value}}}")).collect();
+        let pairs = messages.windows(2).map(|pair| vec![&*pair[0], &*pair[1]]);
+        let all = messages.iter().map(|message| vec![&**message]).chain(pairs);
+        for list in all {
+            let digest = digest(&list).unwrap();
+            if let Some(other) = lists.insert((digest.turn, digest.form), list.clone()) {
+                prop_assert_eq!(other, list);
+            }
+        }
+    }
+}
