@@ -1,6 +1,7 @@
 //! Calls against settings, as a gateway would hand them to the plugin, with the test in the upstream's place: here, who is
 //! given which answer.
 
+mod agent;
 mod kept;
 mod settings;
 mod shared;
