@@ -1,4 +1,4 @@
-//! `DELETE /cache` on the admin listener: removes kept answers, by tenant, model, or all of them.
+//! `DELETE /cache` on the admin listener: purges answers by tenant, by model, or all.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ pub(crate) fn purge(caches: &Arc<Caches>) -> AdminRoute {
     })
 }
 
-/// Purges what the query names.
+/// Carries out the purge that the query names.
 async fn answer(caches: &Caches, query: &str) -> AdminAnswer {
     let (tenant, model) = match wanted(query) {
         Ok(wanted) => wanted,
         Err(message) => return AdminAnswer::bad_request(&message),
     };
     let purged = caches.purge(Purge { tenant, model }).await;
-    // one that the others have yet to hear of is only accepted
-    let status = if purged.told == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-    AdminAnswer::json(status, json!({ "purged": purged.entries, "shared": purged.told }))
+    // accepted only, while other gateways have not received it
+    let status = if purged.published == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    AdminAnswer::json(status, json!({ "purged": purged.entries, "shared": purged.published }))
 }
 
 /// The tenant and the model that a query names.

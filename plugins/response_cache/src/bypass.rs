@@ -1,23 +1,23 @@
-//! Why a call goes past the cache, in a word for the metrics.
+//! Why a call bypasses the cache, as a label of the metrics.
 
-/// What keeps a call out of the cache.
+/// Why a call bypasses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bypass {
-    /// Its client forbids it.
+    /// The client forbids caching.
     Client,
-    /// Nobody knows whose it is.
+    /// The tenant is unknown.
     NoTenant,
-    /// Its body cannot be read for certain, or can be read in two ways.
+    /// The body cannot be read, or different servers may read it differently.
     Unreadable,
-    /// It has more values, or more members in one object, than are hashed.
+    /// The body has more values, or more members in one object, than are hashed.
     TooLarge,
-    /// It refers to, or makes, state on the server.
+    /// The call refers to state on the server, or creates some.
     State,
-    /// It has tools that run on the server.
+    /// The call has tools that run on the server.
     Tools,
-    /// It asks for thinking, whose blocks are signed for this one answer.
+    /// The call asks for thinking, whose blocks are signed for one answer.
     Thinking,
-    /// It generates nothing, and is there for its effects.
+    /// The call generates nothing; it is made for its side effects.
     NoOutput,
 }
 

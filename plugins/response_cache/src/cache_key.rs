@@ -1,4 +1,4 @@
-//! What the head of a request says of whose call it is, and of what makes it differ from others.
+//! The cache key: a hash of the tenant, the target, the headers that change an answer, and the digest of the body.
 
 use std::borrow::Cow;
 
@@ -11,32 +11,31 @@ use crate::canonical::Digest;
 use crate::control::Control;
 use crate::settings::Scope;
 
-/// Which answer a call may be given: 256 bits of a hash over all that makes it differ from others.
+/// The key of an answer: a 256-bit hash of everything that the answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(pub(crate) [u8; 32]);
 
-/// A call whose head has come.
+/// A call whose head has been read, with the key so far.
 #[derive(Debug)]
 pub(crate) struct CacheRequest {
-    /// What the client says of caching.
+    /// The client's cache directives.
     pub(crate) control: Control,
-    /// Who shares its answer, as the operator may name them: the name or the header's value of the scope, or what stands
-    /// for the API key in the ledger.
+    /// The tenant, as a purge names it: the name or the header value of the scope, or the API key's hash as in the ledger.
     pub(crate) tenant: Box<str>,
     pub(crate) endpoint: Endpoint,
-    /// Who is to answer it.
+    /// The name of the route's upstream.
     pub(crate) upstream: Box<str>,
     hasher: blake3::Hasher,
 }
 
-/// What keys begin with: another form of them is another world.
+/// The version of the key's form. A change makes every stored answer a miss.
 const CONTEXT: &str = "tollgate response_cache key 4";
 
 impl CacheRequest {
     /// Reads the head of a call to this endpoint.
     ///
     /// # Errors
-    /// What keeps the call out of the cache.
+    /// Why the call bypasses the cache.
     pub(crate) fn of(
         head: &Request<'_>,
         endpoint: Endpoint,
@@ -59,8 +58,8 @@ impl CacheRequest {
         Ok(Self { control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
 
-    /// The key of the call with this digest. Where a plugin asked for usage that the client does not
-    /// get, the answer is another than the one to a client that asked for the same.
+    /// The key of the call with this digest. A call for which a plugin requested usage has another key than one that requested it
+    /// itself, since the first client gets the answer without the usage.
     pub(crate) fn key(&mut self, digest: Digest, usage_is_taken_out: bool) -> Key {
         part(&mut self.hasher, &digest);
         part(&mut self.hasher, &[u8::from(usage_is_taken_out)]);
@@ -68,7 +67,7 @@ impl CacheRequest {
     }
 }
 
-/// Whether answers that vary by this header of the request are told apart by their keys.
+/// Whether the key covers this request header, so that an answer may vary by it.
 pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> bool {
     let by_scope = match scope {
         Scope::Credential => is_credential(name),
@@ -78,18 +77,18 @@ pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> boo
     by_scope || name == ACCEPT_ENCODING.as_str() || is_of_api(name) || vary.iter().any(|own| own.as_str() == name)
 }
 
-/// Nothing that is added to a hash can be taken for anything else: every part says how long it is.
+/// Adds one part with its length before it, so that different parts never make the same bytes.
 fn part(hasher: &mut blake3::Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
 }
 
-/// Adds whose call it is, and gives the name by which the operator knows them.
+/// Adds the tenant to the key, and returns the name that a purge uses. `None` if the tenant is unknown.
 fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Option<Box<str>> {
     match scope {
         Scope::Credential => {
             part(hasher, b"credential");
             let named = named(headers, is_credential);
-            // an empty one says nothing of who calls
+            // an empty value does not identify a caller
             let given = named.iter().map(|(_, value)| *value).find(|value| !value.trim_ascii().is_empty())?;
             all(&named, hasher);
             Some(fingerprint(api_key(headers).unwrap_or(given)).into())
@@ -112,7 +111,7 @@ fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Op
     }
 }
 
-/// A tenant's name as it is kept, and as a purge of it is.
+/// A tenant's name as it is stored and as purges name it.
 pub(crate) fn tenant_name(name: &str) -> Cow<'_, str> {
     shortened(name, LONGEST_TEXT)
 }
@@ -123,7 +122,7 @@ type Named<'a> = Vec<(&'a str, &'a [u8])>;
 fn named(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Named<'_> {
     let all = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let mut named: Named<'_> = all.filter(|(name, _)| wanted(name)).collect();
-    // stable: values of one name keep their order
+    // the sort is stable, so the values of one name keep their order
     named.sort_by_key(|(name, _)| *name);
     named
 }
@@ -140,7 +139,7 @@ fn is_of_api(name: &str) -> bool {
     name.starts_with("anthropic-") || name.starts_with("openai-") || name == ORIGIN.as_str()
 }
 
-/// Adds the headers that change the answer. Betas are a set, whatever their order and number of lines.
+/// Adds the headers that change the answer. The values of `anthropic-beta` are a set: their order does not count.
 fn headers(headers: &HeaderMap, vary: &[HeaderName], hasher: &mut blake3::Hasher) {
     const BETA: &str = "anthropic-beta";
     let wanted = |name: &str| is_of_api(name) && name != BETA || vary.iter().any(|own| own.as_str() == name);
@@ -156,8 +155,8 @@ fn headers(headers: &HeaderMap, vary: &[HeaderName], hasher: &mut blake3::Hasher
     }
 }
 
-/// Adds the encodings that a client takes, and those that it refuses, as a set. Only clients that name the same share
-/// answers, so none ever gets one that it cannot read.
+/// Adds the encodings that a client accepts or refuses, as a set. Only clients with the same set share answers, so a client never
+/// gets an encoding that it cannot read.
 fn encodings(headers: &HeaderMap, hasher: &mut blake3::Hasher) {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -170,7 +169,7 @@ fn encodings(headers: &HeaderMap, hasher: &mut blake3::Hasher) {
             (!name.is_empty()).then(|| (name.to_owned(), weight == Some(0.0)))
         })
         .collect();
-    // plain text is taken unless it is refused, and all else is refused unless it is taken
+    // `identity` is accepted by default, every other encoding is not
     let takes_others = set.iter().any(|(name, refused)| name == "*" && !refused);
     set.retain(|(name, refused)| match name.as_str() {
         "identity" => *refused,

@@ -1,14 +1,14 @@
-//! Which members of a call mean nothing to its answer, and which keep it out of the cache. Knows no values but theirs.
+//! Which members of a call do not affect its answer, and which make the call bypass the cache.
 
 use plugin_api::{Endpoint, Sign};
 
 use crate::bypass::Bypass;
 
-/// Where in a call a value stands.
+/// The place of a value in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Call,
-    /// In an object with members that mean nothing, under this key of the call.
+    /// The value of this member of the call, an object of which some members do not affect the answer.
     Within(&'static str),
     Thinking,
     Tools,
@@ -16,12 +16,12 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-/// Tools of these types run in the client; all others run on the server.
+/// Types of tools that run in the client; all others run on the server.
 const CLIENT_TOOLS: [&[u8]; 2] = [b"custom", b"function"];
 const CLIENT_TOOL_FAMILIES: [&[u8]; 4] = [b"bash_", b"computer_", b"memory_", b"text_editor_"];
 
 impl Place {
-    /// Where the value of this key stands.
+    /// The place of this key's value.
     pub(crate) fn of(self, endpoint: Endpoint, key: &[u8]) -> Self {
         if self != Self::Call {
             return Self::Elsewhere;
@@ -36,12 +36,12 @@ impl Place {
         }
     }
 
-    /// Where the items of a list stand.
+    /// The place of a list's items.
     pub(crate) fn item(self) -> Self {
         if self == Self::Tools { Self::Tool } else { Self::Elsewhere }
     }
 
-    /// Whether a member of this key means nothing to the answer, whatever its value.
+    /// Whether a member of this key does not affect the answer, whatever its value.
     pub(crate) fn ignores(self, endpoint: Endpoint, key: &[u8]) -> bool {
         let mut without_effect = endpoint.protocol.members_without_effect();
         match self {
@@ -52,13 +52,13 @@ impl Place {
         }
     }
 
-    /// Whether an object at this place means nothing once no member of it means anything.
+    /// Whether an object at this place does not affect the answer if none of its members does.
     pub(crate) fn may_be_left_out(self) -> bool {
         matches!(self, Self::Within(_))
     }
 }
 
-/// What was seen in a call.
+/// What was found in a call that affects whether it may be cached.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     state: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Looks at a member: its key, and its value as the text has it.
+    /// Inspects a member: its key, and its value as written.
     pub(crate) fn member(&mut self, endpoint: Endpoint, place: Place, key: &[u8], value: &[u8]) {
         match place {
             Place::Call => self.member_of_call(endpoint, key, value),
@@ -79,8 +79,10 @@ impl Findings {
         }
     }
 
+    /// Whether the call may be cached.
+    ///
     /// # Errors
-    /// What keeps the call out of the cache.
+    /// Why it bypasses the cache.
     pub(crate) fn verdict(&self, endpoint: Endpoint) -> Result<(), Bypass> {
         let stores = self.store.unwrap_or(endpoint.stores_answers);
         if self.state || stores {

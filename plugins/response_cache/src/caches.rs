@@ -1,5 +1,5 @@
-//! What the caches of all routes keep beyond one configuration: answers, calls under way, purges, and the way to Redis.
-//! A configuration that changes only other things finds them again as they are.
+//! The state of all routes' caches that outlives a configuration: answers, calls in flight, purges, and links to Redis. A reload
+//! that does not change them finds them as they are.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,27 +18,27 @@ use crate::settings::{Config, RedisConfig};
 use crate::shared::{PendingPurges, Shared};
 use crate::{ResponseCache, admin};
 
-/// What the caches keep beyond one configuration.
+/// The state of the caches that outlives a configuration.
 #[derive(Debug)]
 pub struct Caches {
     pub(crate) figures: Arc<Figures>,
     pub(crate) flights: Arc<Flights>,
     memories: Mutex<Vec<(Bounds, Weak<Memory>)>>,
     redis: Mutex<Vec<(RedisConfig, Weak<Shared>)>>,
-    /// The purges that have yet to reach each Redis, whether or not it is still configured.
+    /// The purges that have not reached each Redis yet, whether or not it is still configured.
     pending_purges: Mutex<Vec<(RedisConfig, Arc<PendingPurges>)>>,
     purges: Mutex<Purges>,
     used: AtomicBool,
 }
 
-/// What became of a purge.
+/// The result of a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Purged {
-    /// How many answers went from this gateway's memory.
+    /// How many answers were removed from this gateway's memory.
     pub(crate) entries: u64,
-    /// Whether Redis, and with it the other gateways, has been told; `None` where no Redis is shared. If not, it will be
-    /// told as soon as it answers again.
-    pub(crate) told: Option<bool>,
+    /// Whether the purge has reached Redis, and through it the other gateways; `None` where no Redis is configured. If not, it is
+    /// sent once Redis answers again.
+    pub(crate) published: Option<bool>,
 }
 
 impl Default for Caches {
@@ -66,10 +66,10 @@ impl plugin_api::Shared for Caches {
 }
 
 impl Caches {
-    /// The cache with these settings, which finds again what others like it have kept.
+    /// A cache with these settings. It shares memory and Redis with caches of equal settings.
     ///
     /// # Errors
-    /// What is wrong with the settings.
+    /// The settings are wrong, or Redis' thread cannot be started.
     pub(crate) fn install(self: &Arc<Self>, config: &Config) -> Result<ResponseCache, String> {
         config.check()?;
         self.used.store(true, Ordering::Relaxed);
@@ -78,21 +78,20 @@ impl Caches {
         ResponseCache::new(config, self.clone(), memory, redis)
     }
 
-    /// Removes answers everywhere: here at once, and with those that are under way; by way of Redis on the other
-    /// gateways, too.
+    /// Removes answers everywhere: at once from this gateway, calls in flight included; through Redis from the other gateways.
     pub(crate) async fn purge(&self, mut purge: Purge) -> Purged {
         purge.tenant = purge.tenant.map(|tenant| tenant_name(&tenant).into_owned());
         let entries = self.purge_memory(&purge);
         let shared: Vec<_> = lock(&self.redis).iter().filter_map(|(_, shared)| shared.upgrade()).collect();
-        let mut told = None;
+        let mut published = None;
         for redis in shared {
             let reached = redis.purge(purge.clone()).await;
-            told = Some(told.unwrap_or(true) && reached);
+            published = Some(published.unwrap_or(true) && reached);
         }
-        Purged { entries, told }
+        Purged { entries, published }
     }
 
-    /// Removes answers from the memory of this gateway; how many there were. Those under way are shared with nobody else.
+    /// Removes answers from this gateway's memory and returns how many. Nobody joins the matching calls in flight any more.
     pub(crate) fn purge_memory(&self, purge: &Purge) -> u64 {
         {
             let mut purges = lock(&self.purges);
@@ -109,7 +108,7 @@ impl Caches {
         lock(&self.purges).last()
     }
 
-    /// Whether an answer was purged since it was asked for.
+    /// Whether an answer was purged since its call began.
     pub(crate) fn purged(&self, entry: &Entry) -> bool {
         lock(&self.purges).takes(entry, entry.epoch.local)
     }
@@ -134,7 +133,7 @@ impl Caches {
         lock(&self.memories).iter().filter_map(|(_, memory)| memory.upgrade()).collect()
     }
 
-    /// The memory with these bounds. One with other bounds hands what it has to the new one.
+    /// The memory with these bounds. Answers of a memory with other bounds move to the new one.
     fn memory(&self, bounds: Bounds) -> Arc<Memory> {
         let mut memories = lock(&self.memories);
         memories.retain(|(_, memory)| memory.strong_count() > 0);
@@ -169,7 +168,7 @@ impl Caches {
 
     fn pending_purges(&self, config: &RedisConfig) -> Arc<PendingPurges> {
         let mut all = lock(&self.pending_purges);
-        // an empty one need not be found again
+        // an empty one need not be kept
         all.retain(|(_, pending)| Arc::strong_count(pending) > 1 || !pending.is_empty());
         if let Some((_, pending)) = all.iter().find(|(own, _)| own.shares_with(config)) {
             return pending.clone();

@@ -1,7 +1,7 @@
-//! A call's JSON as the one hash that all its spellings share, made without a copy or a tree of it. What in it keeps the call
-//! out of the cache is found on the way.
+//! The digest of a call: one hash for all spellings of its JSON, computed without a copy or a tree of it. Reasons to bypass the
+//! cache are found on the way.
 //!
-//! Each value is hashed in its exact form ([`json_tape`]), without the members that mean nothing to the answer. For messages that
+//! Each value is hashed in its exact form ([`json_tape`]), without the members that do not affect the answer. For messages that
 //! were hashed before, as the turns of a conversation, their digest stands in place of the list; the list is not read again.
 
 use json_tape::{Fault, Feed, Kind, Open, Tape, Text, Value};
@@ -10,16 +10,16 @@ use plugin_api::{Endpoint, MessagesDigest};
 use crate::bypass::Bypass;
 use crate::cacheability::{Findings, Place};
 
-/// How deep values may be nested: messages as deep as where they are hashed as turns, within their list within the call.
+/// How deep values may be nested. A message may be as deep as where it is hashed as a turn, plus its list and the call.
 const DEEPEST: usize = 2 + 127;
 
-/// What all spellings of a call share, and no other call has.
+/// The digest of a call. All spellings of a call share it, and no other call has it.
 pub(crate) type Digest = [u8; 32];
 
-/// The digest of a call. With the digest of its messages, these are not read again.
+/// Computes the digest of a call. With the digest of its messages, the messages are not read again.
 ///
 /// # Errors
-/// What keeps the call out of the cache.
+/// Why the call bypasses the cache.
 pub(crate) fn digest(endpoint: Endpoint, text: &[u8], messages: Option<&MessagesDigest>) -> Result<Digest, Bypass> {
     let json = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
     let mark = text.len() - json.len();
@@ -94,7 +94,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// An object, without the members that mean nothing to the answer.
+    /// An object, without the members that do not affect the answer.
     fn object(&mut self, object: Value, place: Place) -> Result<(), Bypass> {
         let members = self.text.sorted(object, &mut self.open)?;
         if self.open.has_duplicates(members.clone()) {
@@ -116,7 +116,7 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Whether a value is an object that may as well not be there: all that it has means nothing.
+    /// Whether a value is an object of which no member affects the answer, so that it counts as absent.
     fn is_left_out(&mut self, place: Place, value: Value) -> Result<bool, Bypass> {
         if !place.may_be_left_out() || !matches!(self.text.kind(value), Kind::Object) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What the caches count, for `/metrics`, with the gauges read off them at each scrape.
+//! The cache's metrics for `/metrics`. Gauges are read at each scrape.
 
 use std::sync::{Arc, Weak};
 
@@ -8,7 +8,7 @@ use prometheus::proto::MetricFamily;
 use crate::caches::Caches;
 use crate::figures::Figures;
 
-/// Shows the figures, and reads the gauges off the caches.
+/// Collects the counters, and reads the gauges from the caches.
 #[derive(Debug)]
 pub(crate) struct CacheCollector {
     figures: Arc<Figures>,
@@ -16,7 +16,7 @@ pub(crate) struct CacheCollector {
 }
 
 impl CacheCollector {
-    /// The figures of these caches.
+    /// The metrics of these caches.
     pub(crate) fn new(caches: &Arc<Caches>) -> Self {
         Self { figures: caches.figures.clone(), caches: Arc::downgrade(caches) }
     }

@@ -1,14 +1,14 @@
-//! What a client says of caching in its request (RFC 9111 §5.2.1). What it means is for the plugin.
+//! The cache directives of a request (RFC 9111 §5.2.1).
 
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, PRAGMA};
 
-/// What the client allows.
+/// The cache directives of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Control {
-    /// `no-store` or `no-cache`: the answer must be fresh, and is not to be kept.
+    /// `no-store` or `no-cache`: the call bypasses the cache.
     pub(crate) forbidden: bool,
-    /// `max-age`: the oldest answer that will do, in seconds.
+    /// `max-age`: the greatest age of an answer that the client accepts, in seconds.
     pub(crate) max_age: Option<u64>,
 }
 
@@ -16,7 +16,7 @@ impl Control {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
         let named = headers.contains_key(CACHE_CONTROL);
-        // RFC 9111 §5.4: only where nothing newer is said
+        // RFC 9111 §5.4: `pragma` counts only without `cache-control`
         let source = if named { CACHE_CONTROL } else { PRAGMA };
         for value in headers.get_all(source) {
             for directive in value.as_bytes().split(|byte| *byte == b',') {
@@ -30,13 +30,13 @@ impl Control {
         if matches!(directive, "no-store" | "no-cache") {
             self.forbidden = true;
         } else if let Some(seconds) = directive.strip_prefix("max-age=") {
-            // one that cannot be read asks for the freshest
+            // an unreadable number counts as 0
             let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
             self.max_age = Some(self.max_age.map_or(seconds, |before| before.min(seconds)));
         }
     }
 
-    /// Whether an answer of this age will do.
+    /// Whether the client accepts an answer of this age, in seconds.
     pub(crate) fn takes(self, age: u64) -> bool {
         self.max_age.is_none_or(|most| age <= most && most > 0)
     }

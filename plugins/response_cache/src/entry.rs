@@ -1,4 +1,4 @@
-//! An answer that is kept: all that it takes to give it again.
+//! A stored answer, and what is needed to serve it.
 
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -15,26 +15,26 @@ pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHED_REQUEST_ID: HeaderName = HeaderName::from_static("x-cached-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// An answer that is kept.
+/// A stored answer.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) head: StoredHead,
-    /// In a buffer of just its size.
+    /// The body, in a buffer of its exact size.
     pub(crate) body: Bytes,
-    /// What the answer said of itself.
+    /// The facts of the answer.
     pub(crate) answer: Option<Box<Answer>>,
-    /// When it had come in full, by a clock that nobody sets; of one from Redis, by what its age was then.
+    /// When it was complete, by the monotonic clock; for one from Redis, computed from its age.
     pub(crate) at: Instant,
     pub(crate) tenant: Box<str>,
-    /// The model that was asked for.
+    /// The requested model.
     pub(crate) model: Box<str>,
-    /// The purges that were known here when it was asked for.
+    /// The purges that were known here when its call began.
     pub(crate) epoch: Epoch,
-    /// Whether Redis has it or is about to get it. Reset when a fill fails, so that the next hit tries again.
+    /// Whether Redis has it or a write is queued. Reset when a write fails, so that the next hit tries again.
     pub(crate) in_redis: AtomicBool,
 }
 
-/// Up to which purge an answer has seen all: one number for this gateway's own, one for those that Redis tells of.
+/// The last purges that an answer is newer than: the last of this gateway, and the last known from Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Epoch {
     pub(crate) local: u64,
@@ -42,19 +42,19 @@ pub(crate) struct Epoch {
 }
 
 impl Entry {
-    /// How old it is.
+    /// Its age.
     pub(crate) fn age(&self) -> Duration {
         self.at.elapsed()
     }
 
-    /// Roughly what it takes in memory, in bytes.
+    /// Its approximate memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let answer = self.answer.as_deref().map_or(0, weight_of);
-        // the map's own share, and what an allocator rounds up
+        // the map's overhead, and the allocator's rounding
         size_of::<Self>() + self.head.weight() + self.body.len() + answer + self.tenant.len() + self.model.len() + 256
     }
 
-    /// The answer, given again.
+    /// The reply that serves this answer.
     pub(crate) fn reply(&self, protocol: &'static Protocol, id: Uuid) -> Reply {
         let mut headers = headers(&self.head, protocol, id, CacheStatus::Hit);
         headers.insert(AGE, HeaderValue::from(self.age().as_secs()));
@@ -69,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Roughly what the facts of an answer take in memory, in bytes.
+/// The approximate memory of an answer's facts, in bytes.
 fn weight_of(answer: &Answer) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let texts = [&answer.id, &answer.model, &answer.stop_reason, &answer.error_type].into_iter().map(text);
@@ -82,7 +82,7 @@ fn weight_of(answer: &Answer) -> usize {
     size_of::<Answer>() + texts.sum::<usize>() + usage + 128
 }
 
-/// The headers of an answer that is given to another exchange than its own.
+/// The headers of a stored or shared answer for another exchange.
 pub(crate) fn headers(head: &StoredHead, protocol: &'static Protocol, id: Uuid, status: CacheStatus) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(head.headers.len() + 5);
     for (name, value) in &head.headers {
@@ -112,8 +112,8 @@ pub(crate) fn mark(status: CacheStatus) -> HeaderValue {
     })
 }
 
-/// Reasons to stop of answers that are to be gone on with, or that were refused: what a second try may turn out otherwise, or
-/// carries a token for one use.
+/// Stop reasons of answers that are not stored: the client is to continue them, a filter refused them, or a second try may
+/// succeed.
 const NOT_KEPT: [&str; 10] = [
     "pause_turn",
     "refusal",
@@ -127,13 +127,13 @@ const NOT_KEPT: [&str; 10] = [
     "malformed_function_call",
 ];
 
-/// Whether an answer of this status and with these facts may be kept.
+/// Whether an answer with this status and these facts may be stored.
 pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
     let stopped = answer.stop_reason.as_deref().unwrap_or_default();
     status == StatusCode::OK
         && answer.state == plugin_api::AnswerState::Complete
         && answer.error_type.is_none()
-        // by the time it is given again that may be gone
+        // the server's state may be gone when the answer is served
         && !answer.server_state
         && !NOT_KEPT.iter().any(|stop| stopped.eq_ignore_ascii_case(stop))
 }

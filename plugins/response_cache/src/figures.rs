@@ -1,4 +1,4 @@
-//! What the caches count. Does not know them.
+//! The cache's counters and gauges, with their names and help texts.
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use crate::bypass::Bypass;
 use crate::status::CacheStatus;
 
-/// What the caches count.
+/// The metrics of the caches.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     hits: IntCounterVec,
@@ -39,20 +39,16 @@ impl Figures {
         let counter = |name: &str, help: &str| sound(IntCounter::new(name, help));
         let gauges = |name: &str, help: &str| sound(IntGaugeVec::new(Opts::new(name, help), &["tier"]));
         let figures = Self {
-            hits: counters("tollgate_cache_hits_total", "Answers found, by tier", &["tier"]),
-            misses: counters("tollgate_cache_misses_total", "Answers looked for in vain, by tier", &["tier"]),
-            fills: counters("tollgate_cache_fills_total", "Answers put in, by tier", &["tier"]),
-            filled_bytes: counters("tollgate_cache_filled_bytes_total", "Bytes put in, by tier", &["tier"]),
-            evictions: counters(
-                "tollgate_cache_evictions_total",
-                "Answers that made way for others, by tier",
-                &["tier"],
-            ),
-            errors: counters("tollgate_cache_errors_total", "What went wrong, by tier and kind", &["tier", "kind"]),
-            requests: counters("tollgate_cache_requests_total", "Calls by what the cache did for them", &["status"]),
+            hits: counters("tollgate_cache_hits_total", "Lookups that found an answer, by tier", &["tier"]),
+            misses: counters("tollgate_cache_misses_total", "Lookups that found none, by tier", &["tier"]),
+            fills: counters("tollgate_cache_fills_total", "Answers stored, by tier", &["tier"]),
+            filled_bytes: counters("tollgate_cache_filled_bytes_total", "Bytes stored, by tier", &["tier"]),
+            evictions: counters("tollgate_cache_evictions_total", "Answers evicted, by tier", &["tier"]),
+            errors: counters("tollgate_cache_errors_total", "Failures of a tier, by kind", &["tier", "kind"]),
+            requests: counters("tollgate_cache_requests_total", "Calls by cache status", &["status"]),
             bypassed: counters(
                 "tollgate_cache_bypassed_total",
-                "Calls that went past the cache, by reason",
+                "Calls that bypassed the cache, by reason",
                 &["reason"],
             ),
             redis_skipped: counter(
@@ -63,17 +59,20 @@ impl Figures {
                 "tollgate_cache_coalesced_dropped_total",
                 "Clients disconnected because they read a shared answer too slowly",
             ),
-            purges: counter("tollgate_cache_purges_total", "Purges carried out here, those of other gateways included"),
-            entries: gauges("tollgate_cache_entries", "Answers kept, by tier"),
-            bytes: gauges("tollgate_cache_bytes", "Bytes kept, by tier"),
-            breaker: gauges("tollgate_cache_breaker_open", "1 while the tier is left out because it fails"),
-            flights: sound(IntGauge::new("tollgate_cache_calls_in_flight", "Calls under way that others can join")),
+            purges: counter("tollgate_cache_purges_total", "Purges carried out, those of other gateways included"),
+            entries: gauges("tollgate_cache_entries", "Answers held, by tier"),
+            bytes: gauges("tollgate_cache_bytes", "Bytes held, by tier"),
+            breaker: gauges("tollgate_cache_breaker_open", "1 while the circuit breaker skips the tier"),
+            flights: sound(IntGauge::new(
+                "tollgate_cache_calls_in_flight",
+                "Calls in flight that identical calls can join",
+            )),
             flight_bytes: sound(IntGauge::new(
                 "tollgate_cache_calls_in_flight_bytes",
-                "Bytes held of answers under way",
+                "Bytes held of answers in flight",
             )),
         };
-        // what begins at 0 shows its first rise
+        // series that begin at 0 show their first increase
         for counters in [&figures.hits, &figures.misses, &figures.fills] {
             counters.with_label_values(&["memory"]);
         }
@@ -87,12 +86,12 @@ impl Figures {
         figures
     }
 
-    /// A tier was looked into.
+    /// Counts a lookup in a tier.
     pub(crate) fn looked(&self, tier: &str, found: bool) {
         if found { &self.hits } else { &self.misses }.with_label_values(&[tier]).inc();
     }
 
-    /// A tier was given an answer.
+    /// Counts an answer stored in a tier.
     pub(crate) fn filled(&self, tier: &str, bytes: usize) {
         self.fills.with_label_values(&[tier]).inc();
         self.filled_bytes.with_label_values(&[tier]).inc_by(bytes as u64);
@@ -106,7 +105,7 @@ impl Figures {
         self.errors.with_label_values(&["redis", kind]).inc();
     }
 
-    /// A call was served.
+    /// Counts a call by its status.
     pub(crate) fn served(&self, status: CacheStatus) {
         self.requests.with_label_values(&[status.as_str()]).inc();
     }

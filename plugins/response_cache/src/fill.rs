@@ -1,4 +1,4 @@
-//! A call that goes upstream: its answer is passed to those who share it as it comes, and kept if it may be.
+//! A miss on its way upstream: passes the answer to its followers as it arrives, and stores it if that is allowed.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +14,7 @@ use crate::flights::Lead;
 use crate::settings::OnClientsDisconnected;
 use crate::stored_head::{StoredHead, is_same_for_all, may_be_kept};
 
-/// The largest answer with an error that followers share, in bytes.
+/// The largest error response that followers share, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
 
 /// A call that goes upstream.
@@ -26,30 +26,44 @@ pub(crate) struct Fill {
     model: Box<str>,
     upstream: Box<str>,
     epoch: Epoch,
-    /// Its head, once it has come; none where others may not have it.
+    /// The head of the answer, once it has arrived. `None` if the answer may not be shared.
     head: Option<StoredHead>,
     may_be_kept: bool,
-    /// An answer that is no success is held back until it is known whose it is.
+    /// The body of an error, held back until it is known whether the upstream or the gateway made it.
     error: Vec<u8>,
-    /// Whether its last byte has come.
+    /// Whether the last byte has arrived.
     whole: bool,
-    /// Whether it has been told what it says of itself.
-    told: bool,
-    /// That, until it is kept with the answer; none of an answer that the next call would not get.
+    /// Whether the facts of the answer have been reported.
+    is_reported: bool,
+    /// These facts, until they are stored with the answer. `None` for the answer of a fallback.
     answer: Option<Box<Answer>>,
-    /// Bytes with which it may be complete, until it has been told what it says of itself.
+    /// The bytes that may complete the answer, until its facts are reported.
     held_back: Bytes,
 }
 
 impl Fill {
     pub(crate) fn new(lead: Lead, key: Key, cache_request: &CacheRequest, model: &str, epoch: Epoch) -> Self {
         let (tenant, upstream, model) = (cache_request.tenant.clone(), cache_request.upstream.clone(), model.into());
-        let (error, may_be_kept, whole, told) = (Vec::new(), false, false, false);
+        let (error, may_be_kept, whole, is_reported) = (Vec::new(), false, false, false);
         let (head, answer, held_back) = (None, None, Bytes::new());
-        Self { lead, key, tenant, model, upstream, epoch, head, may_be_kept, error, whole, told, answer, held_back }
+        Self {
+            lead,
+            key,
+            tenant,
+            model,
+            upstream,
+            epoch,
+            head,
+            may_be_kept,
+            error,
+            whole,
+            is_reported,
+            answer,
+            held_back,
+        }
     }
 
-    /// Who keeps the call going after its client has left.
+    /// How long the call goes on after its client has disconnected.
     pub(crate) fn outlive(&self, cache: &ResponseCache) -> Option<Outlive> {
         let flight = self.lead.flight.clone();
         let outlive = match cache.on_clients_disconnected {
@@ -61,10 +75,10 @@ impl Fill {
         Some(outlive.shared_once(async move { flight.followed().await }))
     }
 
-    /// The head of the answer has come.
+    /// The head of the answer has arrived.
     pub(crate) fn head(&mut self, head: &Response<'_>, cache: &ResponseCache) {
         if !is_same_for_all(head.headers, |name| tells_apart(name, &cache.scope, &cache.vary)) {
-            // those who wait have nothing of it yet: each may ask for itself
+            // followers have seen nothing of the answer yet, so each makes its own call
             self.lead.flight.end(Ended::Failed);
             self.lead.close();
             return;
@@ -77,17 +91,17 @@ impl Fill {
         self.head = Some(copy);
     }
 
-    /// More of the answer has come.
+    /// More of the answer has arrived.
     pub(crate) fn chunk(&mut self, chunk: &Chunk<'_>, cache: &ResponseCache) {
         self.whole |= chunk.last;
         if self.head.is_none() {
-            // it is for its own client alone
+            // the answer is for the leader's client alone
             return;
         }
         let flight = &self.lead.flight;
         if flight.has_begun() {
-            if (chunk.last || chunk.complete) && !self.told {
-                // those who share it may take these for its end, and must know then what it says of itself
+            if (chunk.last || chunk.complete) && !self.is_reported {
+                // followers may see the end in these bytes, and need the facts of the answer then
                 self.held_back = chunk.bytes.clone();
                 return;
             }
@@ -103,14 +117,14 @@ impl Fill {
         }
     }
 
-    /// Its last bytes go to the client. Those who share it may end now: they know what it says of itself. It is kept before
-    /// its own client has it all, which may ask again at once.
+    /// Called just before the last byte is written. Followers get their end, and the answer is stored now, since the client may
+    /// repeat the call at once.
     pub(crate) fn before_last_byte(&mut self, record: &Record, cache: &ResponseCache) {
-        self.told = true;
+        self.is_reported = true;
         let flight = &self.lead.flight;
         if flight.has_begun() {
             if let Some(answer) = &record.answer {
-                flight.tell(answer);
+                flight.report(answer);
             }
             let held_back = std::mem::take(&mut self.held_back);
             self.push(&held_back, cache);
@@ -121,9 +135,9 @@ impl Fill {
         }
     }
 
-    /// The exchange is over.
+    /// The exchange has ended.
     pub(crate) fn end(mut self, record: &Record, cache: &ResponseCache) {
-        if self.whole && !self.told {
+        if self.whole && !self.is_reported {
             self.before_last_byte(record, cache);
         }
         if self.answer.is_none() && self.head.is_some() {
@@ -131,7 +145,7 @@ impl Fill {
         }
         let flight = &self.lead.flight;
         if flight.has_begun() {
-            // a stream may be complete before its last byte; what is compressed has an end of its own
+            // a stream may be complete before its last byte; a compressed body has an end of its own
             self.whole |=
                 record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(StoredHead::is_encoded);
             if self.whole {
@@ -139,7 +153,7 @@ impl Fill {
             }
             return;
         }
-        // No success. Followers have it as it is, if it is the upstream's; each may try for itself, if it is the gateway's.
+        // An error. Followers share one of the upstream; after one of the gateway, each makes its own call.
         let left = record.outcome == Outcome::ClientGone;
         let answered = matches!(record.outcome, Outcome::Completed | Outcome::Refused) || left;
         match self.head.take() {
@@ -153,31 +167,31 @@ impl Fill {
         }
     }
 
-    /// Hands bytes on to those who share it.
+    /// Passes bytes to the followers.
     fn push(&mut self, bytes: &[u8], cache: &ResponseCache) {
         if !self.lead.flight.push(bytes, cache.budget) {
-            // one who came late could not have all of it
+            // the beginning is gone, so nobody can join any more
             self.lead.close();
         }
     }
 
-    /// What the answer says of itself, if it is what the next call would get: not that of a fallback, perhaps of another model.
+    /// The facts of the answer. `None` if a fallback made it, perhaps with another model.
     fn own(&self, record: &Record) -> Option<Box<Answer>> {
         let own = record.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
         record.answer.clone().filter(|_| own).map(Box::new)
     }
 
-    /// All of the answer has come: nobody joins any more, those who share it end, and it is kept, if it may be.
+    /// The answer is complete: followers end, it is stored if that is allowed, and nobody joins any more.
     fn end_whole(&mut self, cache: &ResponseCache) {
         if self.lead.flight.has_begun() {
             self.lead.flight.end(Ended::Whole);
             self.keep(cache);
         }
-        // by now the next one finds it kept, or has to ask; an error goes to those who wait once it is known whose it is
+        // the next call finds it stored or goes upstream; an error reaches the followers once its origin is known
         self.lead.close();
     }
 
-    /// Keeps the answer, if it may be and it is known what it says of itself.
+    /// Stores the answer, if its facts are known and allow it.
     fn keep(&mut self, cache: &ResponseCache) {
         let Some(answer) = self.answer.take() else { return };
         let may_be_kept =

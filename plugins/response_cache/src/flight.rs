@@ -1,5 +1,5 @@
-//! A call on its way and all who wait for its answer: the leader, whose call it is, brings it piece by piece, and every
-//! follower gets all of it at its own pace. Knows nothing of how calls are told apart.
+//! A call in flight: its leader pushes the answer piece by piece, and every follower reads all of it at its own pace. Knows
+//! nothing of keys.
 
 mod follower;
 mod rope;
@@ -18,22 +18,22 @@ use rope::Rope;
 
 pub(crate) use follower::{Cut, First, Follower};
 
-/// How far a follower may lag behind an answer that is not kept as a whole, in bytes of memory.
+/// How far a follower may lag behind an answer that is not buffered as a whole, in bytes of memory.
 const LAG: usize = 1 << 20;
-/// The same where all flights together hold as much as they may.
+/// The same while all flights together are at their memory limit.
 const SHORT_LAG: usize = 64 << 10;
 
-/// A call on its way.
+/// A call in flight.
 #[derive(Debug)]
 pub(crate) struct Flight {
     state: Mutex<State>,
-    /// Told whenever something has changed.
+    /// Notified of every change.
     changed: watch::Sender<()>,
     max_entry: usize,
     held: Arc<Held>,
 }
 
-/// What all flights of a process hold in memory, and may hold at most; beyond, answers pass without being kept.
+/// The bytes that all flights of the process hold in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     bytes: AtomicUsize,
@@ -48,30 +48,30 @@ impl Held {
 #[derive(Debug, Default)]
 struct State {
     head: Option<Arc<StoredHead>>,
-    /// The bytes that are still there.
+    /// The bytes that are buffered.
     body: Rope,
-    /// Whether all that came are.
+    /// Whether these are all bytes since the beginning.
     whole: bool,
     end: Option<Ended>,
-    /// What the whole answer says of itself, where somebody shares it.
+    /// The facts of the complete answer, if there are followers.
     answer: Option<Box<Answer>>,
     followers: usize,
-    /// Whether the leader's client has left, and nobody else was there.
+    /// Whether the leader's client left while there were no followers.
     given_up: bool,
 }
 
 /// How a flight ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Ended {
-    /// The answer is there in full.
+    /// The answer is complete.
     Whole,
-    /// It broke off behind its head.
+    /// The answer broke off after its head.
     Broken,
-    /// The leader left before anything had been asked.
+    /// The leader left before the call was sent.
     Left,
-    /// No answer came at all.
+    /// There is no answer.
     Failed,
-    /// The answer was found elsewhere.
+    /// The answer was found in a cache.
     Found(Arc<Entry>),
 }
 
@@ -81,7 +81,7 @@ impl Flight {
         Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()), max_entry, held })
     }
 
-    /// One more who waits for the answer; `None` if it is too late to have all of it.
+    /// Adds a follower; `None` if the beginning of the answer is gone, or the flight has ended without a complete answer.
     pub(crate) fn follow(self: &Arc<Self>) -> Option<Follower> {
         let mut state = self.state();
         if !state.whole || state.given_up || state.end.as_ref().is_some_and(|end| !matches!(end, Ended::Whole)) {
@@ -89,7 +89,7 @@ impl Flight {
         }
         state.followers += 1;
         drop(state);
-        // the leader may hold it up
+        // the leader may wait for its first follower
         self.changed.send_replace(());
         Some(Follower::new(self.clone(), self.changed.subscribe()))
     }
@@ -99,8 +99,8 @@ impl Flight {
         self.change(|state| state.head = Some(Arc::new(head)));
     }
 
-    /// A piece of the answer, of which a copy is kept: the piece itself may hold a far larger buffer. Whether the answer
-    /// so far is kept as a whole.
+    /// Adds a copy of a piece of the answer; the piece itself may keep a far larger buffer alive. Returns whether the answer so
+    /// far is buffered as a whole.
     pub(crate) fn push(&self, piece: &[u8], budget: usize) -> bool {
         let mut state = self.state();
         if !state.whole && state.followers == 0 {
@@ -131,16 +131,16 @@ impl Flight {
         whole
     }
 
-    /// What the whole answer says of itself. Its bytes may say less: usage that the client did not ask for is not there.
-    pub(crate) fn tell(&self, answer: &Answer) {
+    /// Sets the facts of the complete answer. Its bytes may lack some: usage that the client did not request is taken out.
+    pub(crate) fn report(&self, answer: &Answer) {
         let mut state = self.state();
         if state.followers > 0 {
             state.answer = Some(Box::new(answer.clone()));
         }
     }
 
-    /// What the leader told of the answer.
-    pub(crate) fn told(&self) -> Option<Answer> {
+    /// The facts that the leader reported.
+    pub(crate) fn reported(&self) -> Option<Answer> {
         self.state().answer.as_deref().cloned()
     }
 
@@ -151,7 +151,7 @@ impl Flight {
         });
     }
 
-    /// The whole body, in a buffer of just its size; `None` if it is not kept as a whole.
+    /// The complete body, in a buffer of its exact size; `None` if it is not buffered as a whole.
     pub(crate) fn body(&self) -> Option<Bytes> {
         let state = self.state();
         if !state.whole || !matches!(state.end, Some(Ended::Whole)) {
@@ -160,7 +160,7 @@ impl Flight {
         state.body.copy(0, usize::MAX)
     }
 
-    /// Returns once nobody waits for the answer; then nobody can begin to.
+    /// Returns once there are no followers. From then on nobody can join.
     pub(crate) async fn unwanted(&self) {
         let mut changed = self.changed.subscribe();
         loop {
@@ -177,7 +177,7 @@ impl Flight {
         }
     }
 
-    /// Returns once somebody waits for the answer.
+    /// Returns once there is a follower.
     pub(crate) async fn followed(&self) {
         let mut changed = self.changed.subscribe();
         while self.state().followers == 0 && changed.changed().await.is_ok() {}
@@ -193,7 +193,7 @@ impl Flight {
         self.state().head.is_some()
     }
 
-    /// Lets the oldest bytes go until no more memory than this is held.
+    /// Drops the oldest bytes until at most this much memory is held.
     fn release(&self, state: &mut State, most: usize) {
         let before = state.body.held();
         state.body.shrink(most);

@@ -1,4 +1,4 @@
-//! The calls on their way, by their keys: who comes first leads, the others follow.
+//! The calls in flight by their keys: the first call of a key leads, later ones follow.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::cache_key::Key;
 use crate::flight::{Ended, Flight, Follower, Held};
 
-/// The calls on their way.
+/// The calls in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     by_key: Mutex<HashMap<Key, Joinable>>,
     held: Arc<Held>,
 }
 
-/// A call that others can join.
+/// A call that identical calls can join.
 #[derive(Debug)]
 struct Joinable {
     began: Instant,
@@ -23,7 +23,7 @@ struct Joinable {
     flight: Arc<Flight>,
 }
 
-/// What becomes of one who comes.
+/// The result of joining.
 #[derive(Debug)]
 pub(crate) enum Joined {
     Lead(Lead),
@@ -31,7 +31,7 @@ pub(crate) enum Joined {
 }
 
 impl Flights {
-    /// Joins the call with this key, or begins it for this tenant and model. One that began more than so many seconds ago
+    /// Joins the call with this key, or begins one for this tenant and model. A call that began `max_age` seconds ago or earlier
     /// is not joined.
     pub(crate) fn join(
         self: &Arc<Self>,
@@ -54,7 +54,7 @@ impl Flights {
         Joined::Lead(Lead { flight, place: Some((self.clone(), key)) })
     }
 
-    /// Lets nobody join any more whose tenant and model match. Those who are there stay.
+    /// Closes the calls whose tenant and model match: nobody joins them any more. Their followers stay.
     pub(crate) fn forget(&self, matches: impl Fn(&str, &str) -> bool) {
         self.lock().retain(|_, there| !matches(&there.tenant, &there.model));
     }
@@ -64,12 +64,12 @@ impl Flights {
         Lead { flight: Flight::new(max_entry, self.held.clone()), place: None }
     }
 
-    /// How many there are that can be joined.
+    /// How many calls can be joined.
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// What they hold in memory, in bytes.
+    /// The memory of their answers, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.bytes()
     }
@@ -79,7 +79,7 @@ impl Flights {
     }
 }
 
-/// The lead of a call. Dropping it ends the flight, if nothing has before, and lets the next one begin.
+/// The leader's side of a call. Dropping it ends the flight, unless it has ended, and lets the next call of the key lead.
 #[derive(Debug)]
 pub(crate) struct Lead {
     pub(crate) flight: Arc<Flight>,
@@ -87,7 +87,7 @@ pub(crate) struct Lead {
 }
 
 impl Lead {
-    /// Nobody else may join any more.
+    /// Lets nobody join any more.
     pub(crate) fn close(&mut self) {
         let Some((flights, key)) = self.place.take() else { return };
         let mut flights = flights.lock();

@@ -1,5 +1,5 @@
-//! Answers repeated calls again, from memory or from Redis, and makes one call of those that are under way at the same
-//! time. Never across tenants; only whole answers. Reads no answers itself; the gateway tells what they are.
+//! The response cache: answers repeated calls from memory or Redis, and merges identical calls in flight into one upstream call.
+//! Answers never cross tenants, and only complete answers are stored. The gateway parses the answers; this crate does not.
 
 mod admin;
 mod bypass;
@@ -67,22 +67,22 @@ pub struct ResponseCache {
     on_clients_disconnected: OnClientsDisconnected,
 }
 
-/// What the cache is to an exchange.
+/// The role of the cache in one exchange.
 #[derive(Debug, Default)]
 pub struct State(Role);
 
 #[derive(Debug, Default)]
 enum Role {
-    /// Nothing.
+    /// The endpoint is not cached.
     #[default]
     Out,
-    /// The call's head has come, and it may be one to answer.
+    /// The head has been read, and nothing in it bypasses the cache.
     Requested(Box<CacheRequest>),
-    /// Something keeps it out.
+    /// The call bypasses the cache.
     Bypassed,
-    /// It has its answer from here.
+    /// The cache has answered.
     Answered,
-    /// It asks the upstream, and others may have its answer, too.
+    /// The call goes upstream. Its answer is shared and may be stored.
     Leading(Box<Fill>),
 }
 
@@ -121,7 +121,7 @@ impl Plugin for ResponseCache {
     }
 
     fn memory(configs: &[&Config]) -> u64 {
-        // caches with the same bounds are one; as much again is held of answers under way
+        // configurations with equal bounds share one memory; answers in flight may take as much again
         let mut bounds: Vec<_> =
             configs.iter().map(|config| (config.memory.max_entries, config.memory.max_bytes.get())).collect();
         bounds.sort_unstable();
@@ -187,7 +187,7 @@ impl Plugin for ResponseCache {
     async fn on_response(&self, state: &mut State, response: &mut Response<'_>) {
         match &mut state.0 {
             Role::Out | Role::Answered => {}
-            // a refusal between the hooks, or a call that went past
+            // refused by another plugin between the hooks, or bypassed
             Role::Requested(_) | Role::Bypassed => response.edits.set(X_CACHE, mark(CacheStatus::Bypass)),
             Role::Leading(fill) => {
                 response.edits.set(X_CACHE, mark(CacheStatus::Miss));

@@ -1,4 +1,4 @@
-//! What becomes of a call: an answer that is kept, a share in one that is under way, or the way upstream.
+//! The lookup of a call: a hit, a share in a call in flight, or a miss that goes upstream.
 
 use std::sync::Arc;
 
@@ -15,26 +15,26 @@ use crate::flight::{Cut, Ended, First, Follower};
 use crate::flights::{Joined, Lead};
 use crate::stored_head::StoredHead;
 
-/// The largest body that is read for its key on the thread that serves, in bytes.
+/// The largest body that a serving thread hashes itself, in bytes. A larger one is hashed on a blocking thread.
 const READ_IN_LINE: usize = 1 << 20;
-/// How often one who waits for others that leave waits again.
+/// How often a follower waits again after its leader has left.
 const TURNS: usize = 16;
 
-/// What becomes of a call.
+/// The result of a lookup.
 pub(crate) enum Lookup {
-    /// The answer that is kept.
+    /// The stored answer.
     Hit(Arc<Entry>),
-    /// The answer that is under way for another.
+    /// The answer to an identical call in flight.
     Coalesced(Arc<StoredHead>, Follower),
-    /// It goes upstream.
+    /// There is none; the call goes upstream.
     Miss(Box<Fill>),
 }
 
 impl ResponseCache {
-    /// Decides what becomes of a call.
+    /// Looks up the answer to a call: in memory, among the calls in flight, then in Redis.
     ///
     /// # Errors
-    /// What keeps it out of the cache.
+    /// Why the call bypasses the cache.
     pub(crate) async fn lookup(&self, cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Lookup, Bypass> {
         let key = cache_request.key(digest(call).await?, call.adds_stream_usage());
         if let Some(entry) = self.remembered(&key, cache_request) {
@@ -45,7 +45,7 @@ impl ResponseCache {
             Ok(lead) => lead,
             Err(shared) => return Ok(shared),
         };
-        // one who led before may have put it there since
+        // an earlier leader may have stored it since
         let since =
             self.memory.get(&key).filter(|entry| entry.age() < self.ttl && cache_request.control.max_age.is_none());
         let found = if since.is_some() { since } else { self.fetched(key, cache_request).await };
@@ -58,7 +58,7 @@ impl ResponseCache {
         Ok(Lookup::Miss(Box::new(Fill::new(lead, key, cache_request, model, epoch))))
     }
 
-    /// Takes the lead of a call, or shares what another leads.
+    /// Becomes the leader of a call, or follows the leader that there is.
     async fn join(&self, key: Key, cache_request: &CacheRequest, model: &str) -> Result<Lead, Lookup> {
         let whose = (&*cache_request.tenant, model);
         let turns = if self.coalesce { TURNS } else { 0 };
@@ -80,7 +80,7 @@ impl ResponseCache {
         Ok(self.caches.flights.alone(self.max_entry))
     }
 
-    /// The answer that memory has, if it will do.
+    /// The answer in memory, if it is fresh enough.
     fn remembered(&self, key: &Key, cache_request: &CacheRequest) -> Option<Arc<Entry>> {
         let found = self.memory.get(key).filter(|entry| {
             let fresh = entry.age() < self.ttl;
@@ -91,16 +91,16 @@ impl ResponseCache {
         });
         let found = found.filter(|entry| cache_request.control.takes(entry.age().as_secs()));
         if let (Some(entry), Some(redis)) = (&found, &self.redis) {
-            // its first fill may have failed, or been skipped
+            // the first write to Redis may have failed or been skipped
             redis.refill(*key, entry, self.ttl);
         }
         self.caches.figures.looked("memory", found.is_some());
         found
     }
 
-    /// The answer that Redis has, if it will do. Memory has it, too, from now on.
+    /// The answer in Redis, if it is fresh enough. It is stored in memory as well.
     async fn fetched(&self, key: Key, cache_request: &CacheRequest) -> Option<Arc<Entry>> {
-        // one who wants none of any age need not ask
+        // `max-age=0` accepts no stored answer
         let redis = self.redis.as_ref().filter(|_| cache_request.control.takes(0))?;
         let local = self.caches.epoch();
         let mut entry = redis.get(key, self.max_entry).await?;
@@ -114,14 +114,14 @@ impl ResponseCache {
         Some(entry).filter(|entry| remembered && cache_request.control.takes(entry.age().as_secs()))
     }
 
-    /// Puts an answer into memory, unless it was purged since it was asked for.
+    /// Stores an answer in memory, unless it was purged since its call began. Whether it did.
     pub(crate) fn remember(&self, key: Key, entry: &Arc<Entry>) -> bool {
-        // it must not take the place of one that was asked for since
+        // a purged answer must not replace a newer one
         if self.caches.purged(entry) {
             return false;
         }
         self.memory.insert(key, entry.clone());
-        // once more: whoever purges notes it first and looks through the memory then
+        // checked again: a purge is recorded first, then removes entries from memory
         let purged = self.caches.purged(entry);
         if purged {
             self.memory.remove(&key);
@@ -131,7 +131,7 @@ impl ResponseCache {
         !purged
     }
 
-    /// The body of an answer that is under way for another.
+    /// The body of an answer to a call in flight.
     pub(crate) fn followed(&self, follower: Follower) -> BodyStream {
         let cut = self.caches.figures.cut.clone();
         let flight = follower.flight();
@@ -147,11 +147,11 @@ impl ResponseCache {
                 Some((piece, follower))
             }
         });
-        BodyStream::new(pieces).with_saved(move || flight.told())
+        BodyStream::new(pieces).with_saved(move || flight.reported())
     }
 }
 
-/// What all spellings of a call share.
+/// The digest of a call's body, which all its spellings share.
 async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
     let facts = call.call().ok_or(Bypass::Unreadable)?;
     if facts.duplicate_keys || !facts.other_models.is_empty() {
@@ -165,7 +165,7 @@ async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
     if text.len() - known <= READ_IN_LINE {
         return canonical::digest(endpoint, text, messages);
     }
-    // others of this thread need not wait for it
+    // it would hold up the other requests of this thread
     let (text, messages) = (text.clone(), messages.cloned());
     let digest = run_blocking(move || canonical::digest(endpoint, &text, messages.as_ref()));
     digest.await.unwrap_or(Err(Bypass::Unreadable))

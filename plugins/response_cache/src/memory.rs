@@ -1,4 +1,4 @@
-//! The answers in this gateway's own memory, bounded in number and in bytes.
+//! The memory tier: answers that this gateway stores, bounded in number and in bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::cache_key::Key;
 use crate::entry::Entry;
 use crate::settings::MemoryConfig;
 
-/// The answers in memory.
+/// The stored answers.
 #[derive(Debug)]
 pub(crate) struct Memory {
     entries: Cache<Key, Arc<Entry>>,
@@ -32,7 +32,7 @@ impl From<&MemoryConfig> for Bounds {
 }
 
 impl Bounds {
-    /// What every answer weighs at least, so that one bound, on the weight, is two: no more answers fit than are allowed.
+    /// The least weight of an answer, so that the bound on the total weight also bounds the number of answers.
     fn least(self) -> u32 {
         let share = self.bytes / self.entries;
         let one_more_fits = share.saturating_mul(self.entries + 1) <= self.bytes;
@@ -70,7 +70,7 @@ impl Memory {
     pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>) {
         self.bytes.fetch_add(entry.weight() as u64, Ordering::Relaxed);
         self.entries.insert(key, entry);
-        // evict now: what is put off would be held beyond the bound
+        // evict now: deferred evictions would exceed the bound
         self.entries.run_pending_tasks();
     }
 
@@ -78,7 +78,7 @@ impl Memory {
         self.entries.invalidate(key);
     }
 
-    /// Removes all that match; how many there were.
+    /// Removes the answers that match and returns how many.
     pub(crate) fn purge(&self, matches: impl Fn(&Entry) -> bool) -> u64 {
         let keys: Vec<Key> = self.entries.iter().filter(|(_, entry)| matches(entry)).map(|(key, _)| *key).collect();
         keys.iter().for_each(|key| self.entries.invalidate(key));
@@ -86,7 +86,7 @@ impl Memory {
         keys.len() as u64
     }
 
-    /// Takes over what another keeps.
+    /// Takes over the answers of another memory.
     pub(crate) fn take_over(&self, other: &Self) {
         for (key, entry) in &other.entries {
             self.insert(*key, entry);

@@ -1,4 +1,4 @@
-//! What the operator wanted gone, and when: what is kept, or on its way, from before that is not given any more.
+//! Purges and their order. An answer whose call began before a matching purge is not served any more.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Entry;
 
-/// What is to go: all that matches in each thing named; everything, where nothing is.
+/// Which answers to remove: those that match every field that is set; all if none is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Purge {
@@ -14,31 +14,31 @@ pub struct Purge {
     /// hexadecimal digits, as the ledger has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// The model that was asked for.
+    /// The requested model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
 impl Purge {
-    /// Whether it takes what belongs to this tenant, asked for from this model.
+    /// Whether it removes the answers of this tenant and requested model.
     pub(crate) fn takes(&self, tenant: &str, model: &str) -> bool {
         self.tenant.as_deref().is_none_or(|own| own == tenant) && self.model.as_deref().is_none_or(|own| own == model)
     }
 }
 
-/// How many purges are remembered one by one. What is older than that is taken for purged.
+/// How many purges are remembered one by one. Older answers count as purged.
 pub(crate) const REMEMBERED: usize = 4096;
 
-/// Purges in order, each with its number.
+/// Purges, ordered by their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Purges {
     purges: VecDeque<(u64, Purge)>,
-    /// What has seen no more than this is taken for purged.
+    /// Answers of an earlier epoch count as purged.
     floor: u64,
 }
 
 impl Purges {
-    /// Adds a purge with this number. It need not be the highest: what others purged may be heard of late.
+    /// Adds a purge with this number. It need not be the highest, since purges of other gateways may arrive late.
     pub(crate) fn add(&mut self, number: u64, purge: Purge) {
         let at = self.purges.partition_point(|(own, _)| *own <= number);
         self.purges.insert(at, (number, purge));
@@ -49,12 +49,12 @@ impl Purges {
         }
     }
 
-    /// Of those before this number some may not have been heard of: what has seen no more is taken for purged.
+    /// Purges before this number may be missing, so answers of earlier epochs count as purged.
     pub(crate) fn lost_before(&mut self, number: u64) {
         self.floor = self.floor.max(number);
     }
 
-    /// The number of the last one.
+    /// The number of the last purge.
     pub(crate) fn last(&self) -> u64 {
         self.purges.back().map_or(self.floor, |(number, _)| *number)
     }

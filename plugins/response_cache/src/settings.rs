@@ -1,4 +1,4 @@
-//! The settings of a cache, and what in them makes no sense together. Opens nothing.
+//! The settings of the cache and their checks. Opens no connection.
 
 use std::time::Duration;
 
@@ -8,35 +8,34 @@ use redis_link::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Answers repeated calls again, without the upstream.
+/// Answers repeated calls without the upstream.
 ///
-/// An answer is given again only to the same tenant, for the same call: the same host, upstream, path, API headers and
-/// JSON body, where the order of keys, white space and the fields that mean nothing to the answer (`metadata.user_id`,
-/// `user`) do not matter. Only whole answers with status 200 are kept; calls with server-side tools or state, and those
-/// whose client forbids it (`cache-control: no-store`, `no-cache`), never are. `x-cache` tells what happened.
+/// A stored answer is served only to the same tenant for an identical call: the same host, upstream, path, API headers and JSON
+/// body. The order of keys, white space, and fields that do not affect the answer (`metadata.user_id`, `user`) do not count. Only
+/// complete answers with status 200 are stored. Calls with server-side tools or state bypass the cache, as do calls whose client
+/// forbids caching (`cache-control: no-store` or `no-cache`). The response header `x-cache` reports what the cache did.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How long an answer may be given again; with `redis` no more than 31 days.
+    /// How long an answer may be served; with `redis` at most 31 days.
     pub ttl: Period,
-    /// The largest body that is kept.
+    /// The largest body that is stored.
     pub max_entry: ByteSize,
-    /// The answers that each gateway keeps to itself.
+    /// The answers that each gateway stores in its own memory.
     pub memory: MemoryConfig,
-    /// The answers that gateways share; absent: none.
+    /// The answers that gateways share in Redis. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisConfig>,
-    /// The paths whose calls are answered from the cache, as their API names them; whatever stands before them does not
-    /// matter.
+    /// The paths whose calls are cached, as their API names them. A prefix before them does not count.
     pub paths: Vec<String>,
     /// Who shares answers.
     pub scope: Scope,
-    /// Further headers of requests that make calls differ. Those whose names begin with `anthropic-` or `openai-` do so
-    /// anyway, and `origin`.
+    /// Further request headers in which identical calls must agree, beside `origin` and those that begin with `anthropic-` or
+    /// `openai-`.
     pub vary: Vec<String>,
-    /// Whether the same calls under way at the same time become one call upstream.
+    /// Whether identical calls in flight share one upstream call.
     pub coalesce: Coalesce,
-    /// What becomes of a call when all its clients have left.
+    /// What happens to a call when all its clients have disconnected.
     #[serde(alias = "on_all_gone")]
     pub on_clients_disconnected: OnClientsDisconnected,
 }
@@ -61,19 +60,19 @@ impl Default for Config {
 const DEFAULT_PATHS: [&str; 5] =
     ["/v1/messages", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"];
 
-/// How long Redis remembers purges. No answer that is shared may be kept for longer.
+/// How long Redis remembers purges. No shared answer may be stored for longer.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// The most answers that a memory may be set to keep.
+/// The upper bound of `memory.max_entries`.
 const MOST_ENTRIES: u64 = 1_000_000_000;
 
-/// What a gateway keeps in its own memory.
+/// The memory tier of one gateway.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryConfig {
-    /// How many answers; the one that was used longest ago makes way.
+    /// The number of answers. Beyond it, the least recently used one is evicted.
     pub max_entries: u64,
-    /// What they may take together.
+    /// Their memory in all.
     pub max_bytes: ByteSize,
 }
 
@@ -83,26 +82,25 @@ impl Default for MemoryConfig {
     }
 }
 
-/// A Redis that gateways share. Whatever is wrong with it costs a request no more than `timeout`, and mostly nothing.
+/// A Redis that gateways share. A request waits for it at most `timeout`, and not at all while it is known to fail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// Where it is: `redis://host:6379/0`, or `rediss://` for TLS; with `user:password@` before the host where it wants
-    /// them.
+    /// Its address: `redis://host:6379/0`, or `rediss://` for TLS; credentials as `user:password@` before the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Some of the nodes of a Redis Cluster, in place of `url`; the others are found by themselves.
+    /// Some nodes of a Redis Cluster, in place of `url`. The other nodes are discovered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cluster: Vec<String>,
-    /// How long a request waits for it at most.
+    /// How long a request waits for Redis at most.
     #[serde(default = "timeout")]
     #[schemars(with = "Period")]
     pub timeout: RedisTimeout,
-    /// How many connections; a large answer holds up only what shares its own. A `cluster` has one for each of its nodes,
-    /// whatever stands here.
+    /// The number of connections. A large answer delays only the lookups on its own connection. A `cluster` always has one
+    /// connection to each node.
     #[serde(default = "connections")]
     pub connections: u8,
-    /// What the names of all keys begin with. Gateways with the same prefix share answers and purges.
+    /// The prefix of all keys. Gateways with the same prefix share answers and purges.
     #[serde(default = "prefix")]
     pub prefix: String,
 }
@@ -142,42 +140,42 @@ fn prefix() -> String {
     "tollgate".into()
 }
 
-/// Who shares answers: nobody else ever sees them.
+/// Which callers are one tenant. Answers are never shared between tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Those with the same credentials: `authorization`, `x-api-key`, and whatever else by its name may be one. Calls
-    /// without any bypass the cache.
+    /// The callers with the same credentials: `authorization`, `x-api-key`, and every other header that by its name may hold one.
+    /// Calls without credentials bypass the cache.
     #[default]
     Credential,
-    /// Those with the same value of this header, which only a trusted proxy before the gateway may set. Calls without it
-    /// bypass the cache. Answers are given without asking the upstream whether the credentials are good.
+    /// The calls with the same value of this header, which only a trusted proxy in front of the gateway may set. Calls without it
+    /// bypass the cache. The upstream does not check the credentials of a call that is answered from the cache.
     Header(String),
-    /// All who come this way, under this name. Answers are given without asking the upstream whether the credentials are
-    /// good.
+    /// All callers of the route, as one tenant with this name. The upstream does not check the credentials of a call that is
+    /// answered from the cache.
     Name(String),
 }
 
-/// Whether the same calls under way at the same time become one.
+/// Whether identical calls in flight share one upstream call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Coalesce {
-    /// They share one call upstream, and its answer as it comes. A client that falls far behind it loses its connection, as
-    /// it would hold up the others.
+    /// They share one upstream call and its answer as it arrives. A client that reads too slowly is disconnected, since it would
+    /// delay the others.
     #[default]
     On,
-    /// Each is a call of its own.
+    /// Each call goes upstream.
     Off,
 }
 
-/// What becomes of a call when all its clients have left.
+/// What happens to a call when all its clients have disconnected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnClientsDisconnected {
-    /// It ends.
+    /// It is canceled.
     #[default]
     Cancel,
-    /// It is read to its end, and its answer kept. It is billed in full.
+    /// It is read to its end and its answer is stored. The provider bills it in full.
     Fill,
 }
 
@@ -185,7 +183,7 @@ impl Config {
     /// Checks the settings as a whole.
     ///
     /// # Errors
-    /// What in them makes no sense.
+    /// The first setting that is wrong, and why.
     pub fn check(&self) -> Result<(), String> {
         if self.ttl.get().is_zero() {
             return Err("`ttl` is 0s, so no answer could ever be given again".into());
@@ -236,7 +234,7 @@ impl Config {
 }
 
 impl RedisConfig {
-    /// Whether both are about the same answers in the same Redis.
+    /// Whether both name the same answers in the same Redis.
     pub(crate) fn shares_with(&self, other: &Self) -> bool {
         (&self.url, &self.cluster, &self.prefix) == (&other.url, &other.cluster, &other.prefix)
     }

@@ -1,5 +1,5 @@
-//! Answers that gateways share in Redis, as a request sees them: looked up within a deadline, filled without waiting, skipped
-//! while Redis fails. The connection itself is `redis_link`'s.
+//! The Redis tier: lookups have a deadline, writes do not wait, and Redis is skipped while it fails. The connection is
+//! `redis_link`'s.
 
 mod keys;
 mod pending_purges;
@@ -28,15 +28,15 @@ use purge_sync::PurgeSync;
 
 pub(crate) use pending_purges::PendingPurges;
 
-/// Fills that may wait for their turn; more are dropped.
+/// The longest queue of writes; further writes are dropped.
 const MAX_FILLS: usize = 64;
-/// Operators that may wait at once for their purges to reach Redis.
+/// How many purge requests may wait at once for Redis.
 const MAX_OPERATORS: usize = 64;
-/// How many times the timeout of a lookup a fill may take, since nobody waits for it.
+/// The timeout of a write, as a multiple of a lookup's. No request waits for it.
 const FILL_TIMEOUTS: u32 = 10;
-/// Nothing is taken from Redis if the last poll for purges was longer ago.
+/// The age of the last poll for purges beyond which Redis is not read.
 const MAX_STALENESS: Duration = Duration::from_secs(3);
-/// How long a purge may take to reach Redis before its operator is told that it has not.
+/// How long a purge request waits for Redis before it is answered without it.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A Redis, shared with other gateways.
@@ -45,39 +45,39 @@ pub(crate) struct Shared {
     link: Arc<RedisLink>,
     keys: Arc<Keys>,
     fills: mpsc::Sender<RedisWrite>,
-    /// Operators who wait for the pending purges to reach Redis.
+    /// Purge requests that wait for the pending purges to reach Redis.
     operators: mpsc::Sender<oneshot::Sender<()>>,
     sync: Arc<SyncState>,
     pending: Arc<PendingPurges>,
     figures: Arc<Figures>,
 }
 
-/// How far this gateway knows the purges of all.
+/// How far this gateway has received the purges of all gateways.
 #[derive(Debug, Default)]
 struct SyncState {
     purges: Mutex<Purges>,
-    /// By Redis' clock, in milliseconds: all purges from before are known.
+    /// By Redis' clock, in milliseconds: all earlier purges are known.
     epoch: AtomicU64,
     last_poll: Mutex<Option<Instant>>,
 }
 
-/// Drops what the gateway itself keeps, when another has purged.
+/// Removes answers from this gateway's memory when another gateway has purged.
 type Forget = Box<dyn Fn(&Purge) + Send + Sync>;
 
-/// An answer to store for this long.
+/// A write: an answer to store for this long.
 struct RedisWrite {
     key: Key,
     entry: Arc<Entry>,
     ttl: Duration,
-    /// Keep what Redis has: it may be newer.
+    /// Keeps a value that Redis has already: it may be newer.
     if_absent: bool,
 }
 
 impl Shared {
-    /// Starts to work with a Redis; it need not be there.
+    /// Starts the link to a Redis, which need not be reachable.
     ///
     /// # Errors
-    /// That there is no thread to be had.
+    /// The link's thread cannot be started.
     pub(crate) fn start(
         config: &RedisConfig,
         pending: Arc<PendingPurges>,
@@ -96,12 +96,12 @@ impl Shared {
         Ok(Self { link, keys, fills, operators, sync, pending, figures })
     }
 
-    /// Whether it fails at present, so that it is skipped.
+    /// Whether Redis is skipped because it fails.
     pub(crate) fn is_failing(&self) -> bool {
         self.link.breaker().is_open()
     }
 
-    /// The answer for this key whose body has at most `max` bytes, if it comes in time.
+    /// The answer for this key, if it arrives in time and its body has at most `max` bytes.
     pub(crate) async fn get(&self, key: Key, max: usize) -> Option<Box<Entry>> {
         if !self.sync.is_synced() {
             self.figures.redis_skipped.inc();
@@ -109,7 +109,7 @@ impl Shared {
         }
         let name = self.keys.entry(key);
         let found = self.link.run(move |redis| async move {
-            // no more of a value is read than an answer may take, and one byte by which a longer one is known
+            // reads one byte more than an answer may take, by which a longer value is recognized
             let longest = value::longest(max);
             let value: Vec<u8> = redis.run(cmd("GETRANGE").arg(name).arg(0).arg(longest)).await?;
             if value.is_empty() {
@@ -117,14 +117,14 @@ impl Shared {
             }
             let entry = if value.len() > longest { None } else { value::unpacked(key, value, max).await };
             if entry.is_none() {
-                // it stays there: it may be of use to a gateway with other limits, and the fill to come replaces it
-                debug!("redis has something else in place of an answer");
+                // not removed: a gateway with other limits may use it, and the next write replaces it
+                debug!("redis holds a value that is not an answer of this cache");
             }
             Ok(entry.map(Box::new))
         });
         let found = match found.await {
             Ok(found) => found.filter(|entry| !self.purged(entry)),
-            // it answers, though not as a Redis does that keeps our answers
+            // it answers, but not as a Redis that stores our answers
             Err(LinkError::Refused(_)) => None,
             Err(LinkError::Open) => {
                 self.figures.redis_skipped.inc();
@@ -139,8 +139,7 @@ impl Shared {
         found
     }
 
-    /// Stores a new answer for `ttl`, without waiting. A fill that fails, or is skipped while Redis fails, leaves
-    /// [`Entry::in_redis`] unset.
+    /// Stores a new answer for `ttl`, without waiting. [`Entry::in_redis`] stays unset if the write fails or is skipped.
     pub(crate) fn fill(&self, key: Key, entry: &Arc<Entry>, ttl: Duration) {
         self.try_fill(key, entry, ttl, false);
     }
@@ -162,13 +161,13 @@ impl Shared {
         }
     }
 
-    /// Has an answer removed that is not to be given any more. One that stays is refused again.
+    /// Removes an answer that is purged or expired, without waiting. If that fails, the next lookup rejects it again.
     pub(crate) fn forget(&self, key: Key) {
         let name = self.keys.entry(key);
         self.link.submit(move |redis| async move { redis.run::<()>(cmd("UNLINK").arg(name)).await });
     }
 
-    /// Publishes a purge to all gateways; whether it has reached Redis. If not, it is published as soon as Redis answers again.
+    /// Publishes a purge to all gateways. Returns whether it has reached Redis; if not, it is published once Redis answers again.
     pub(crate) async fn purge(&self, purge: Purge) -> bool {
         self.pending.add(purge);
         let (done, published) = oneshot::channel();
@@ -176,12 +175,12 @@ impl Shared {
         timeout(PURGE_TIMEOUT, publishing).await.unwrap_or(false)
     }
 
-    /// By Redis' clock in milliseconds: all purges from before are known.
+    /// By Redis' clock in milliseconds: all earlier purges are known.
     pub(crate) fn epoch(&self) -> u64 {
         self.sync.epoch()
     }
 
-    /// Whether an answer was purged since it was asked for.
+    /// Whether an answer was purged since its call began.
     pub(crate) fn purged(&self, entry: &Entry) -> bool {
         self.sync.purges().takes(entry, entry.epoch.shared)
     }
@@ -200,7 +199,7 @@ fn link_config(config: &RedisConfig) -> LinkConfig {
     }
 }
 
-/// Fills one after another, until the cache is gone.
+/// Carries out writes one after another, until the cache is dropped.
 async fn fill(
     link: Arc<RedisLink>,
     limit: Duration,
@@ -226,7 +225,7 @@ async fn fill(
         });
         match set.await {
             Ok(()) => figures.filled("redis", length),
-            // a second fill would be refused, too
+            // a second write would be refused as well
             Err(error @ LinkError::Refused(_)) => figures.redis_error(error.as_str()),
             Err(error) => {
                 entry.in_redis.store(false, Ordering::Relaxed);
@@ -243,12 +242,12 @@ impl SyncState {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Whether the purges of others are known well enough to take answers from Redis.
+    /// Whether the purges of other gateways are known up to [`MAX_STALENESS`], so that Redis may be read.
     fn is_synced(&self) -> bool {
         self.last_poll.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|last| last.elapsed() < MAX_STALENESS)
     }
 
-    /// All purges from before this time, by Redis' clock in milliseconds, are known now.
+    /// Sets the time, by Redis' clock in milliseconds, before which all purges are known.
     fn polled(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::Relaxed);
         *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -3,13 +3,13 @@
 /// What the cache did for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CacheStatus {
-    /// It had the answer.
+    /// A stored answer was served.
     Hit,
-    /// It had none; the upstream was asked.
+    /// There was no answer; the call went upstream.
     Miss,
-    /// The answer to another caller's same call, under way at the time, served this one too.
+    /// The answer to an identical call in flight was shared.
     Coalesced,
-    /// A rule, or the client, kept it out.
+    /// The call bypassed the cache.
     Bypass,
 }
 

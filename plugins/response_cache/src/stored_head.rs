@@ -1,21 +1,21 @@
-//! Which headers of an answer are given again with it, and what they say of keeping it.
+//! The head of a stored answer: which headers are stored, and whether they allow it.
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, StatusCode};
 
-/// The head of an answer, as it is given again: copies of their own, so that no buffer of a connection is held.
+/// The head of a stored answer. Its headers are copies, so that no connection's buffer is kept alive.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredHead {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// The upstream's own id of the answer.
+    /// The upstream's id of the answer.
     pub(crate) request_id: Option<HeaderValue>,
 }
 
-/// Where the upstream's own id stands, the first that is there.
+/// The headers that may hold the upstream's id; the first present one counts.
 const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
 
-/// What belongs to the one exchange, its connection or its moment.
+/// Headers of one exchange, its connection or its time. They are not stored.
 const OF_THE_MOMENT: [&str; 23] = [
     "age",
     "alt-svc",
@@ -53,7 +53,7 @@ const FAMILIES_OF_THE_MOMENT: [&str; 8] = [
 ];
 
 impl StoredHead {
-    /// What of a head is given again.
+    /// Copies the part of a head that is stored.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
         let copied = kept.filter_map(|(name, value)| Some((copied_name(name)?, copied_value(value)?)));
@@ -61,12 +61,12 @@ impl StoredHead {
         Self { status, headers: copied.collect(), request_id }
     }
 
-    /// Whether its body is compressed.
+    /// Whether the body is compressed.
     pub(crate) fn is_encoded(&self) -> bool {
         self.headers.iter().any(|(name, coding)| name == CONTENT_ENCODING && coding != "identity")
     }
 
-    /// Roughly what it takes in memory, in bytes.
+    /// Its approximate memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let each = size_of::<(HeaderName, HeaderValue)>() + 48;
         let headers = self.headers.iter().map(|(name, value)| each + name.as_str().len() + value.len());
@@ -75,7 +75,7 @@ impl StoredHead {
 }
 
 fn is_of_the_moment(status: StatusCode, name: &str) -> bool {
-    // an error that is shared while it is under way tells its clients when to come again
+    // an error that followers share tells their clients when to retry
     let advice = matches!(name, "retry-after" | "retry-after-ms" | "x-should-retry");
     if advice && !status.is_success() {
         return false;
@@ -91,15 +91,14 @@ fn copied_value(value: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
-/// Whether the upstream lets an answer be kept.
+/// Whether the upstream allows an answer to be stored.
 ///
-/// Its `no-cache` and `private` are no hindrance: every event stream has the one, and the other is about caches that
-/// tenants share.
+/// `no-cache` and `private` do not forbid it: every event stream has the first, and the second is about caches that tenants share.
 pub(crate) fn may_be_kept(headers: &HeaderMap) -> bool {
     !headers.get_all(CACHE_CONTROL).iter().flat_map(list).any(|directive| directive.eq_ignore_ascii_case(b"no-store"))
 }
 
-/// Whether an answer is the same to all calls that agree in these headers of their requests.
+/// Whether an answer is the same for all requests that agree in these headers, by its `vary`.
 pub(crate) fn is_same_for_all(headers: &HeaderMap, agree: impl Fn(&str) -> bool) -> bool {
     headers.get_all(VARY).iter().flat_map(list).all(|name| {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! One who waits for the answer to somebody else's call, and gets all of it at its own pace.
+//! A follower: reads the answer to an identical call in flight at its own pace.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use super::{Ended, Flight};
 use crate::entry::Entry;
 use crate::stored_head::StoredHead;
 
-/// The most that is put together for a follower at once.
+/// The largest piece that a follower gets at once, in bytes.
 const AT_ONCE: usize = 64 << 10;
 
-/// One who waits for the answer to somebody else's call. Dropped when it leaves.
+/// A reader of a flight's answer. Dropping it leaves the flight.
 #[derive(Debug)]
 pub(crate) struct Follower {
     flight: Arc<Flight>,
     changed: watch::Receiver<()>,
-    /// The number of the byte that comes next.
+    /// The offset of the next byte.
     next: usize,
 }
 
 /// What a follower gets first.
 #[derive(Debug)]
 pub(crate) enum First {
-    /// The head of the answer; the rest comes as it comes.
+    /// The head of the answer; the body follows as it arrives.
     Head(Arc<StoredHead>),
-    /// An answer that is kept.
+    /// A stored answer.
     Found(Arc<Entry>),
-    /// Nothing was asked: somebody else must.
+    /// The leader left before the call was sent; another call must lead.
     Again,
-    /// The call failed; each may try for itself.
+    /// The call failed; each follower makes its own call.
     Alone,
 }
 
@@ -50,12 +50,12 @@ pub(crate) enum Cut {
 }
 
 impl Follower {
-    /// One whom the flight has counted.
+    /// A follower that the flight has counted already.
     pub(super) fn new(flight: Arc<Flight>, changed: watch::Receiver<()>) -> Self {
         Self { flight, changed, next: 0 }
     }
 
-    /// The call whose answer it shares.
+    /// The flight that it follows.
     pub(crate) fn flight(&self) -> Arc<Flight> {
         self.flight.clone()
     }
@@ -101,7 +101,7 @@ impl Follower {
 
     fn look(&mut self) -> More {
         let state = self.flight.state();
-        // what has gathered goes out at once
+        // all buffered bytes go out at once
         let Some(bytes) = state.body.copy(self.next, AT_ONCE) else { return More::NotYet };
         if bytes.is_empty() {
             return match &state.end {

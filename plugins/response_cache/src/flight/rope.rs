@@ -1,43 +1,43 @@
-//! The bytes of an answer that are still there, as they come at the back and go at the front. Pieces of any size are put
-//! together in blocks, so that what is held is little more than the bytes.
+//! A byte queue: bytes are added at the back and dropped at the front. Pieces are joined in blocks, so that the memory is little
+//! more than the bytes.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// The least and the most that a block has room for, but that of one large piece, in bytes. Within that it has room for as much
-/// as all before it.
+/// The smallest and the largest capacity of a block, in bytes; a larger piece gets a block of its own. Each block has the capacity
+/// of all before it, within these bounds.
 const LEAST: usize = 512;
 const MOST: usize = 16 << 10;
-/// What a block takes beside that: its place in the list, and what an allocator rounds up.
+/// The overhead of a block, in bytes: its place in the list, and the allocator's rounding.
 const BESIDE: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Rope {
     blocks: VecDeque<Vec<u8>>,
-    /// How many bytes have gone at the front.
+    /// How many bytes were dropped at the front.
     gone: usize,
     length: usize,
     held: usize,
 }
 
 impl Rope {
-    /// How many bytes are there.
+    /// The number of bytes.
     pub(super) fn length(&self) -> usize {
         self.length
     }
 
-    /// How many bytes have gone.
+    /// How many bytes were dropped.
     pub(super) fn gone(&self) -> usize {
         self.gone
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its memory, in bytes.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// What it would take more with a piece of this length.
+    /// How much memory a piece of this length would add, in bytes.
     pub(super) fn growth(&self, length: usize) -> usize {
         self.room_for(length.saturating_sub(self.room())).map_or(0, |room| room + BESIDE)
     }
@@ -57,7 +57,7 @@ impl Rope {
         self.length += piece.len();
     }
 
-    /// Lets the oldest bytes go until it takes no more than this.
+    /// Drops the oldest bytes until its memory is at most this.
     pub(super) fn shrink(&mut self, most: usize) {
         while self.held > most
             && let Some(block) = self.blocks.pop_front()
@@ -68,7 +68,7 @@ impl Rope {
         }
     }
 
-    /// At most so many bytes from this one on, by its number among all that ever came; `None` if it has gone.
+    /// At most so many bytes from this offset on, counted from the first byte ever added; `None` if that byte was dropped.
     pub(super) fn copy(&self, from: usize, most: usize) -> Option<Bytes> {
         let mut skip = from.checked_sub(self.gone)?;
         let mut copy = Vec::with_capacity(self.length.saturating_sub(skip).min(most));
@@ -83,12 +83,12 @@ impl Rope {
         Some(copy.into())
     }
 
-    /// How much more the last block has room for.
+    /// The free capacity of the last block.
     fn room(&self) -> usize {
         self.blocks.back().map_or(0, |last| last.capacity() - last.len())
     }
 
-    /// How large a new block is that begins with so many bytes; none without any.
+    /// The capacity of a new block that begins with so many bytes; 0 without any.
     fn room_for(&self, length: usize) -> Option<usize> {
         (length > 0).then(|| length.max(self.length.clamp(LEAST, MOST)))
     }

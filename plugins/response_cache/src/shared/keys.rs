@@ -8,7 +8,7 @@ use crate::cache_key::Key;
 #[derive(Debug)]
 pub(super) struct Keys {
     entries: String,
-    /// The sorted set of purges, by the time of each.
+    /// The sorted set of purges, scored by time.
     pub(super) purges: String,
 }
 
@@ -17,7 +17,7 @@ impl Keys {
         Self { entries: format!("{prefix}:cache:"), purges: format!("{prefix}:cache-purges") }
     }
 
-    /// The name of an answer.
+    /// The name of an answer's key.
     pub(super) fn entry(&self, key: Key) -> String {
         let mut name = String::with_capacity(self.entries.len() + 2 * key.0.len());
         name.push_str(&self.entries);

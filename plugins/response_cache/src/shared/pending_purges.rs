@@ -1,14 +1,14 @@
-//! Purges that have yet to reach a Redis. They outlive every connection, and every configuration.
+//! Purges that have not reached Redis yet. They outlive connections and configurations, but not the process.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::purges::Purge;
 
-/// How many purges wait one by one. Beyond, they are one that takes everything.
+/// How many purges wait one by one. With more, they become one purge of everything.
 const MAX_PENDING: usize = 64;
 
-/// Purges that have yet to reach a Redis.
+/// Purges that have not reached a Redis yet.
 #[derive(Debug, Default)]
 pub(crate) struct PendingPurges(Mutex<State>);
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl PendingPurges {
-    /// Adds one.
+    /// Adds a purge.
     pub(crate) fn add(&self, purge: Purge) {
         let mut state = self.state();
         state.last += 1;
@@ -33,12 +33,12 @@ impl PendingPurges {
         state.waiting.push_back((number, purge));
     }
 
-    /// The one to be published next, and its number.
+    /// The purge to publish next, and its number.
     pub(super) fn next(&self) -> Option<(u64, Purge)> {
         self.state().waiting.front().cloned()
     }
 
-    /// The one with this number has reached Redis.
+    /// The purge with this number has reached Redis.
     pub(super) fn published(&self, number: u64) {
         self.state().waiting.retain(|(own, _)| *own != number);
     }
@@ -66,7 +66,7 @@ mod tests {
         pending.add(one(MAX_PENDING));
         let (all, purge) = pending.next().unwrap();
         assert_eq!(purge, Purge::default());
-        // the one that was under way is none of those that wait
+        // the purge being published is not one of those that wait
         pending.published(first);
         assert_eq!(pending.next().unwrap().0, all);
         pending.published(all);

@@ -1,4 +1,5 @@
-//! Purges of all gateways that share a Redis: polled at regular times, which also is the probe of the connection, and published.
+//! Exchanges purges with the other gateways of a Redis: polls theirs at regular intervals, which also probes the connection, and
+//! publishes this gateway's.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -19,17 +20,17 @@ use super::{Forget, PURGE_TIMEOUT, PendingPurges, SyncState};
 
 /// How often Redis is polled.
 const POLL: Duration = Duration::from_millis(500);
-/// A purge may reach Redis so long after the time that it bears, in milliseconds, by Redis' clock.
+/// How long after its own time a purge may reach Redis, in milliseconds by Redis' clock.
 const MARGIN: u64 = 2000;
 
-/// Keeps the purges of all gateways known here, and those of this gateway known to all.
+/// Receives the purges of all gateways and publishes those of this one.
 pub(super) struct PurgeSync {
     keys: Arc<Keys>,
     state: Arc<SyncState>,
     pending: Arc<PendingPurges>,
     figures: Arc<Figures>,
     forget: Forget,
-    /// The purges that have been carried out here, as Redis has them.
+    /// The purges that were carried out here, as Redis stores them.
     known: HashSet<String>,
 }
 
@@ -44,7 +45,7 @@ impl PurgeSync {
         Self { keys, state, pending, figures, forget, known: HashSet::new() }
     }
 
-    /// Polls and publishes as long as the link is there.
+    /// Polls and publishes for as long as the link exists.
     pub(super) async fn run(mut self, mut prober: Prober, mut operators: mpsc::Receiver<oneshot::Sender<()>>) {
         let mut tick = interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -53,7 +54,7 @@ impl PurgeSync {
                 _ = tick.tick() => self.poll(&mut prober).await,
                 Some(done) = operators.recv() => {
                     if self.publish(&prober).await {
-                        // an operator who has left need not be told
+                        // a purge request may have been given up
                         let _ = done.send(());
                     }
                 }
@@ -80,11 +81,11 @@ impl PurgeSync {
         }
     }
 
-    /// Carries out the purges that are not known yet.
+    /// Carries out the purges that are new.
     fn learn(&mut self, purges: Vec<(String, u64)>) {
-        // a purge from before the first poll concerns what Redis keeps, not what this gateway keeps itself
+        // a purge from before the first poll concerns answers in Redis, not those in this gateway's memory
         let first = self.state.epoch() == 0;
-        // Redis keeps no more of them: those before the first of so many are unknown
+        // the list in Redis is bounded: at its limit, purges before its first are unknown
         if let Some((_, at)) = purges.first().filter(|_| purges.len() >= REMEMBERED) {
             self.state.purges().lost_before(*at);
             if !first {
@@ -99,12 +100,12 @@ impl PurgeSync {
             }
         }
         if self.known.len() > 2 * REMEMBERED {
-            // at worst one of them is carried out once more
+            // at worst, a purge is carried out twice
             self.known.clear();
         }
     }
 
-    /// Publishes the pending purges; whether all have reached Redis.
+    /// Publishes the pending purges. Returns whether all have reached Redis.
     async fn publish(&mut self, prober: &Prober) -> bool {
         let Some(redis) = prober.connections() else { return false };
         while let Some((number, purge)) = self.pending.next() {
@@ -120,7 +121,7 @@ impl PurgeSync {
     }
 }
 
-/// Puts a purge where all gateways look; its text there, and the time that it bears.
+/// Adds a purge to the list in Redis. Returns its text and its time there.
 async fn push(keys: &Keys, redis: &Connections, purge: &Purge) -> RedisResult<(String, u64)> {
     let now = redis.time_millis().await?;
     let text = format!("{:x} {}", unique(now), serde_json::to_string(purge).unwrap_or_default());
@@ -135,7 +136,7 @@ fn parsed(text: &str) -> Option<Purge> {
     serde_json::from_str(text.split_once(' ')?.1).ok()
 }
 
-/// Tells purges of the same moment apart.
+/// A number that distinguishes purges of the same millisecond.
 fn unique(now: u64) -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(now);

@@ -1,5 +1,5 @@
-//! An answer as the bytes that Redis keeps. Whatever else is found there is told from one: by its form, its version, the
-//! key that it says it is for, and a checksum over all of it.
+//! An answer as a value in Redis. Any other value is recognized by its form, its version, the key that it names, and a checksum
+//! over all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,23 +18,23 @@ const MAGIC: &[u8; 4] = b"TGC1";
 const CHECKSUM: usize = 32;
 const KEY: usize = 32;
 const LENGTH: usize = 4;
-/// Above this, zstd takes more time for less gain.
+/// The level of zstd. Higher levels cost more time for little gain.
 const LEVEL: i32 = 3;
-/// From so many bytes on, it takes so long that others would notice who wait for Redis on the same thread.
+/// The size in bytes from which packing would noticeably delay other requests of the same thread.
 const LONG: usize = 64 << 10;
-/// How far the clocks of two gateways may be apart. An answer from a later time than that is of unknown age: one of the clocks
-/// has been set.
+/// The largest difference between two gateways' clocks. An answer from further in the future has no known age, since a clock was
+/// changed.
 const SKEW: Duration = Duration::from_secs(5);
 
-/// The most that all of an answer but its body may take.
+/// The largest metadata of an answer, in bytes.
 const FACTS: usize = 1 << 20;
 
-/// The length of the longest value for an answer whose body has at most `max` bytes: what is packed may get a little longer.
+/// The length of the longest value for a body of at most `max` bytes. Compression may make a body slightly longer.
 pub(crate) fn longest(max: usize) -> usize {
     max.saturating_add(max >> 7).saturating_add(1024 + FACTS)
 }
 
-/// All of an answer but its body.
+/// The metadata of an answer: everything but its body.
 #[derive(Deserialize, Serialize)]
 struct Facts {
     status: u16,
@@ -49,17 +49,17 @@ struct Facts {
     body: usize,
 }
 
-/// The bytes for an answer; `None` for one that has none, such as a header that is no text.
+/// The value for an answer; `None` if it cannot be stored, for instance because a header is not text.
 pub(crate) async fn packed(key: Key, entry: Arc<Entry>) -> Option<Vec<u8>> {
     aside(entry.body.len(), move || encode(key, &entry, SystemTime::now())).await
 }
 
-/// The answer in these bytes, if they are one for this key whose body has at most `max` bytes.
+/// The answer in a value, if it is one for this key and its body has at most `max` bytes.
 pub(crate) async fn unpacked(key: Key, value: Vec<u8>, max: usize) -> Option<Entry> {
     aside(value.len(), move || decode(key, &value, max, SystemTime::now())).await
 }
 
-/// Does what takes long for so many bytes elsewhere.
+/// Runs work on so many bytes on a blocking thread if it would take long.
 async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
     if bytes < LONG { work() } else { run_blocking(work).await.flatten() }
 }
@@ -129,7 +129,7 @@ fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> 
     })
 }
 
-/// How old an answer of this time is now; `None` if no age can be told.
+/// The age of an answer of this time; `None` if it is unknown.
 fn age(at: u64, now: SystemTime) -> Option<Duration> {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(at))?;
     match now.duration_since(at) {

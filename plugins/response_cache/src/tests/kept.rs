@@ -96,7 +96,7 @@ async fn a_purge_takes_what_matches_and_what_is_under_way() {
         let (request, call) = asked("a", "under way");
         let (under_way, _) = Exchange::begin(&cache, &request, call).await;
         let purged = caches.purge(purge.clone()).await;
-        assert_eq!(purged.told, None);
+        assert_eq!(purged.published, None);
         for ((key, model), kept) in [("a", "m"), ("a", "n"), ("b", "m")].into_iter().zip(kept) {
             let (request, call) = asked(key, model);
             let mark = ask(&cache, &request, call, "2").await.0;
