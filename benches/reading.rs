@@ -61,7 +61,7 @@ fn calls() {
         let body = conversation(bytes);
         let call = |endpoint, hashing| {
             move |body: &Bytes| {
-                drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, hashing)))
+                drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, hashing)));
             }
         };
         // the endpoint of responses has no `messages`, and skips them
