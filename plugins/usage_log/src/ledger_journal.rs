@@ -56,40 +56,44 @@ impl LedgerJournal {
     /// Appends a record, without its bodies where space is short, and gives a new row its number. Once this has returned, the record
     /// outlives the process. A record that cannot be appended is counted, and logged once until others can be again.
     pub(crate) fn append(&self, record: &mut Record) {
+        let Err(why) = self.try_append(record) else { return };
+        self.refuse(record);
+        static LOSING: LogLimit = LogLimit::new();
+        if !self.losing.swap(true, Ordering::Relaxed)
+            && let Some(suppressed) = LOSING.pass(())
+        {
+            let journal = self.journal.folder().display();
+            error!(why:%, journal:%, suppressed; "the ledger loses rows; tollgate_ledger_lost_total counts them");
+        }
+    }
+
+    /// The same for a record that is appended again where it cannot be now: it gets no number then, and is not counted yet.
+    ///
+    /// # Errors
+    /// There is no room for it, or the disk does not take it.
+    pub(crate) fn try_append(&self, record: &mut Record) -> Result<(), AppendError> {
         let is_tight = self.journal.bytes() > self.journal.max_bytes() / 4 * 3;
         if is_tight {
             self.leave_out_bodies(record, "it is three quarters full");
         }
-        let mut appended = self.try_append(record);
+        let mut appended = self.write(record);
         if let Err(why) = &appended
             && record.has_bodies()
         {
             self.leave_out_bodies(record, &why.to_string());
-            appended = self.try_append(record);
+            appended = self.write(record);
         }
-        match appended {
-            Ok(()) => {
-                if self.losing.load(Ordering::Relaxed) && self.losing.swap(false, Ordering::Relaxed) {
-                    info!(journal:% = self.journal.folder().display(); "the ledger keeps rows again");
-                }
-                if !is_tight && self.tight.load(Ordering::Relaxed) && self.tight.swap(false, Ordering::Relaxed) {
-                    info!(journal:% = self.journal.folder().display(); "the ledger keeps bodies again");
-                }
-            }
-            Err(why) => {
-                self.refuse(record);
-                static LOSING: LogLimit = LogLimit::new();
-                if !self.losing.swap(true, Ordering::Relaxed)
-                    && let Some(suppressed) = LOSING.pass(())
-                {
-                    let journal = self.journal.folder().display();
-                    error!(why:%, journal:%, suppressed; "the ledger loses rows; tollgate_ledger_lost_total counts them");
-                }
-            }
+        appended?;
+        if self.losing.load(Ordering::Relaxed) && self.losing.swap(false, Ordering::Relaxed) {
+            info!(journal:% = self.journal.folder().display(); "the ledger keeps rows again");
         }
+        if !is_tight && self.tight.load(Ordering::Relaxed) && self.tight.swap(false, Ordering::Relaxed) {
+            info!(journal:% = self.journal.folder().display(); "the ledger keeps bodies again");
+        }
+        Ok(())
     }
 
-    fn try_append(&self, record: &mut Record) -> Result<(), AppendError> {
+    fn write(&self, record: &mut Record) -> Result<(), AppendError> {
         let number =
             self.journal.append(kind(record), encoding::format(record), |bytes| encoding::encode(record, bytes))?;
         if let (Record::Request(row), Some(number)) = (record, number) {
@@ -108,7 +112,7 @@ impl LedgerJournal {
             && let Some(suppressed) = TIGHT.pass(())
         {
             let journal = self.journal.folder().display();
-            error!(why, journal:%, suppressed; "the ledger partitions bodies out; rows are kept");
+            error!(why, journal:%, suppressed; "the ledger leaves bodies out; rows are kept");
         }
     }
 

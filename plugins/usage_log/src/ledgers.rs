@@ -192,9 +192,19 @@ impl Ledger {
         });
     }
 
+    #[cfg(test)]
+    pub(crate) fn journal(&self) -> &LedgerJournal {
+        &self.journal
+    }
+
     /// Keeps a record, and gives a new row its number; see [`LedgerJournal::append`].
     pub(crate) fn keep(&self, record: &mut Record) {
         self.journal.append(record);
+    }
+
+    /// Whether a record is kept that will be offered again where it is not; see [`LedgerJournal::try_append`].
+    pub(crate) fn try_keep(&self, record: &mut Record) -> bool {
+        self.journal.try_append(record).is_ok()
     }
 
     /// Tells this run of this gateway from all others.

@@ -37,7 +37,7 @@ use plugin_api::{
 
 use captured_bodies::{CapturedBodies, Secrets};
 use entry::{Entry, PredictedOutcome};
-use ledgers::LedgerHandle;
+use ledgers::{Ledger, LedgerHandle};
 use prices::{Prices, published_name};
 
 pub use columns::{DeclaredColumn, declared_columns};
@@ -151,36 +151,49 @@ impl Plugin for UsageLog {
     }
 
     fn before_last_byte(&self, entry: &mut Entry, record: &plugin_api::Record) {
-        self.keep(entry, record);
-        entry.predicted = Some(PredictedOutcome::of(record));
+        // a row that is not kept here gets another chance at the end, where it is counted if it is lost
+        if self.keep(entry, record, Ledger::try_keep) {
+            entry.predicted = Some(PredictedOutcome::of(record));
+        }
     }
 
     fn on_complete(&self, entry: &mut Entry, record: &plugin_api::Record) {
         if entry.predicted.is_none_or(|predicted| !predicted.holds(record)) {
-            self.keep(entry, record);
+            let keep = |ledger: &Ledger, record: &mut Record| {
+                ledger.keep(record);
+                true
+            };
+            self.keep(entry, record, keep);
         }
     }
 }
 
 impl UsageLog {
-    fn keep(&self, entry: &mut Entry, record: &plugin_api::Record) {
+    /// Gives the row of an exchange to its ledger, and says whether that has dealt with it.
+    fn keep(
+        &self,
+        entry: &mut Entry,
+        record: &plugin_api::Record,
+        keep: impl FnOnce(&Ledger, &mut Record) -> bool,
+    ) -> bool {
         let mut row = entry.row(record, &self.prices, self.ledger.instance());
-        if row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0 {
-            self.ledger.unpriced(
-                row.served_model.as_deref().or(row.model.as_deref()).and_then(|model| self.prices.name(model)),
-            );
-        }
+        let is_unpriced = row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0;
         if let Some(bodies) = &mut entry.bodies {
             bodies.fill(&mut row, &self.store);
         }
         let mut kept = Record::Request(Box::new(row));
-        self.ledger.keep(&mut kept);
+        let is_kept = keep(&self.ledger, &mut kept);
         if let Record::Request(row) = &mut kept {
             entry.sequence = row.sequence;
+            if is_kept && is_unpriced {
+                let model = row.served_model.as_deref().or(row.model.as_deref());
+                self.ledger.unpriced(model.and_then(|model| self.prices.name(model)));
+            }
             if let Some(bodies) = &mut entry.bodies {
                 bodies.release(row);
             }
         }
+        is_kept
     }
 }
 

@@ -108,6 +108,31 @@ async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
     assert!(folder.rows()[0].api_key_hash.as_deref().is_some_and(|hash| hash.starts_with("2bb80d53")));
 }
 
+#[test]
+fn a_row_without_room_before_the_last_byte_is_tried_once_more_at_the_end_and_counted_only_then() {
+    let folder = Folder::new();
+    {
+        let (plugin, ledgers) = folder.plugin("{}");
+        let lost = || ledgers.figures.lost_so_far("row");
+        let set_room = |bytes| plugin.ledger.journal().get().set_max_bytes(bytes);
+        for has_room in [true, false] {
+            let mut entry = Entry::default();
+            set_room(0);
+            plugin.before_last_byte(&mut entry, &completed(5));
+            assert_eq!(lost(), 0);
+            if has_room {
+                set_room(1 << 20);
+            }
+            // later than a correction would need
+            plugin.on_complete(&mut entry, &completed(500));
+        }
+        assert_eq!(lost(), 1);
+        ledgers.finish(Instant::now());
+    }
+    let found: Vec<_> = folder.rows().iter().map(|row| (row.sequence, row.revision, row.response_time_ms)).collect();
+    assert_eq!(found, [(1, 0, 500)]);
+}
+
 #[tokio::test]
 async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
     let folder = Folder::new();
