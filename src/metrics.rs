@@ -1,5 +1,6 @@
 //! Metrics in Prometheus' text format. Counts what it is told and knows nothing of its sources.
 
+mod certificates;
 mod family;
 mod in_flight;
 mod memory;
@@ -12,8 +13,8 @@ mod tests;
 mod tokens;
 mod upstreams;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plugin_api::{LogLimit, Record};
 use prometheus::core::Collector;
@@ -24,6 +25,7 @@ use process::Process;
 use requests::Requests;
 use tokens::Tokens;
 
+pub use certificates::CertificateFigures;
 pub use in_flight::{ConfigSnapshot, ConnectionInFlight, InFlight};
 pub use models::ModelNames;
 pub use servers::ServerFigures;
@@ -50,6 +52,7 @@ pub struct Metrics {
     /// How many of them the counter has been given.
     access_log_told: AtomicU64,
     access_log_lost_total: IntCounter,
+    certificates: Mutex<Vec<CertificateFigures>>,
 }
 
 impl Metrics {
@@ -95,6 +98,7 @@ impl Metrics {
             ),
             requests: Requests::new(registry.clone()),
             tokens: Tokens::new(registry.clone()),
+            certificates: Mutex::default(),
             registry,
         }
     }
@@ -131,6 +135,14 @@ impl Metrics {
     #[must_use]
     pub fn connections_in_flight(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Replaces the certificates of the listeners by those of the configuration at work. One that a listener has twice is one.
+    pub fn set_certificates(&self, mut certificates: Vec<CertificateFigures>) {
+        certificates.sort_unstable();
+        certificates
+            .dedup_by(|next, earlier| next.listener == earlier.listener && next.certificate == earlier.certificate);
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Returns once no connection from a client is open and no request is in flight. Call it when no new connection can
@@ -182,6 +194,7 @@ impl Metrics {
         families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
         families.extend(memory::families());
+        families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             static FAILURES: LogLimit = LogLimit::new();
             if let Some(suppressed) = FAILURES.pass(()) {

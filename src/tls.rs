@@ -25,6 +25,7 @@ pub use client::client_config;
 pub struct Certificates {
     config: Arc<ServerConfig>,
     warnings: Vec<(Location, String)>,
+    expiries: Vec<(String, i64)>,
 }
 
 impl Certificates {
@@ -47,11 +48,12 @@ impl Certificates {
         }
         let at = settings.certificates.first().map(|first| first.at).unwrap_or_default();
         let warnings = pairs.iter().flat_map(|pair| pair.dates.iter().cloned()).collect();
+        let expiries = pairs.iter().map(|pair| (pair.file.clone(), pair.expires)).collect();
         let Some(by_name) = ByName::new(pairs) else {
             return Err(vec![(at, "found no certificates, wanted at least one".to_owned())]);
         };
         match configure(by_name) {
-            Ok(config) => Ok(Self { config: Arc::new(config), warnings }),
+            Ok(config) => Ok(Self { config: Arc::new(config), warnings, expiries }),
             Err(error) => Err(vec![(at, error.to_string())]),
         }
     }
@@ -61,6 +63,12 @@ impl Certificates {
     #[must_use]
     pub fn warnings(&self) -> &[(Location, String)] {
         &self.warnings
+    }
+
+    /// The file of each certificate, and when it or the first of its chain expires, in seconds since 1970.
+    #[must_use]
+    pub fn expiries(&self) -> &[(String, i64)] {
+        &self.expiries
     }
 }
 

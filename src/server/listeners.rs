@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::metrics::CertificateFigures;
 use crate::tls::{self, Certificates};
 
 use super::listener::{self, Listener, Service};
@@ -31,6 +32,8 @@ pub struct Prepared(Vec<Ready>);
 struct Ready {
     settings: ListenerSettings,
     tls: Option<TlsAcceptor>,
+    /// The files of its certificates, and when they expire.
+    expiries: Vec<(String, i64)>,
     /// `None` where an open listener already serves this address.
     socket: Option<TcpListener>,
 }
@@ -50,7 +53,7 @@ impl Listeners {
                     for (_, warning) in certificates.warnings() {
                         log::warn!("{warning}");
                     }
-                    Some(TlsAcceptor::from(tls::server_config(&certificates)))
+                    Some((TlsAcceptor::from(tls::server_config(&certificates)), certificates.expiries().to_vec()))
                 }
                 Err(wrong) => {
                     let path = format!("listeners[{index}].tls");
@@ -62,7 +65,11 @@ impl Listeners {
             let kept = open.iter().position(|known| *known == address).map(|at| open.swap_remove(at)).is_some();
             let socket = if kept { Ok(None) } else { listener::bind(address).map(Some) };
             match socket {
-                Ok(socket) => prepared.push(Ready { settings: settings.value.clone(), tls, socket }),
+                Ok(socket) => {
+                    let (tls, expiries) = tls.unzip();
+                    let expiries = expiries.unwrap_or_default();
+                    prepared.push(Ready { settings: settings.value.clone(), tls, expiries, socket });
+                }
                 Err(error) => {
                     let path = format!("listeners[{index}].address");
                     problems.push((settings.address.at, path, format!("cannot listen on {address}: {error}")));
@@ -80,7 +87,8 @@ impl Listeners {
     pub fn apply(&mut self, prepared: Prepared, service: &Service) -> std::io::Result<()> {
         while self.accepting.try_join_next().is_some() {} // loops of listeners that an earlier reload removed
         let mut before = std::mem::take(&mut self.open);
-        for Ready { settings, tls, socket } in prepared.0 {
+        let mut certificates = Vec::new();
+        for Ready { settings, tls, expiries, socket } in prepared.0 {
             let address = settings.address.value;
             let max = settings.max_connections.get();
             let listener = match socket {
@@ -92,8 +100,14 @@ impl Listeners {
                     listener
                 }
             };
+            certificates.extend(expiries.into_iter().map(|(certificate, expires)| CertificateFigures {
+                listener: listener.local.to_string(),
+                certificate,
+                expires,
+            }));
             self.open.push(listener);
         }
+        service.metrics.set_certificates(certificates);
         Ok(())
     }
 

@@ -23,6 +23,10 @@ pub(super) struct Pair {
     pub(super) names: Vec<String>,
     /// Certificates of the chain that are not valid today.
     pub(super) dates: Vec<(Location, String)>,
+    /// Its file, as the YAML names it.
+    pub(super) file: String,
+    /// The earliest end of validity in the chain, in seconds since 1970.
+    pub(super) expires: i64,
 }
 
 impl Pair {
@@ -50,21 +54,24 @@ impl Pair {
 
         let mut names = Vec::new();
         let mut dates = Vec::new();
+        let mut expires = i64::MAX;
         for (at, der) in chain.iter().enumerate() {
             let (_, parsed) = X509Certificate::from_der(der).map_err(|error| unusable(&error))?;
             if at == 0 {
                 names = host_names(&parsed);
             }
+            expires = expires.min(parsed.validity().not_after.timestamp());
             dates.extend(out_of_date(&parsed).map(|what| (certificate.at, format!("{}: {what}", path.display()))));
         }
-        Ok(Self { key: Arc::new(CertifiedKey::new(chain, key)), names, dates })
+        let file = certificate.value.display().to_string();
+        Ok(Self { key: Arc::new(CertifiedKey::new(chain, key)), names, dates, file, expires })
     }
 }
 
 fn belong_together(chain: &[CertificateDer<'static>], key: &Arc<dyn SigningKey>) -> Result<(), Error> {
     match CertifiedKey::new(chain.to_vec(), key.clone()).keys_match() {
         Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
-        told => told,
+        matched => matched,
     }
 }
 
@@ -99,15 +106,15 @@ fn host_names(certificate: &X509Certificate<'_>) -> Vec<String> {
 /// A message if the certificate is not valid now.
 fn out_of_date(certificate: &X509Certificate<'_>) -> Option<String> {
     let (validity, now) = (certificate.validity(), ASN1Time::now());
-    let told = |what: &str, time: ASN1Time| {
+    let message = |what: &str, time: ASN1Time| {
         // a server certificate often has an empty subject, an authority's has no host names
         let name = host_names(certificate).into_iter().next().unwrap_or_else(|| certificate.subject().to_string());
         format!("the certificate of `{name}` {what} on {}", time.to_datetime().date())
     };
     if now < validity.not_before {
-        Some(told("becomes valid only", validity.not_before))
+        Some(message("becomes valid only", validity.not_before))
     } else if now > validity.not_after {
-        Some(told("expired", validity.not_after))
+        Some(message("expired", validity.not_after))
     } else {
         None
     }

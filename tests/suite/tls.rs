@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use rcgen::date_time_ymd;
@@ -130,6 +131,30 @@ async fn a_gateway_starts_with_a_certificate_out_of_date_and_says_so() {
     gateway.says("expired on 2002-03-04").await;
     let error = seen(gateway.address(), &authority, "old.test").await.unwrap_err().to_string();
     assert!(error.contains("expired"), "{error}");
+}
+
+#[tokio::test]
+async fn when_a_certificate_expires_is_a_metric_and_a_reload_changes_it() {
+    let (authority, origin) = (Authority::new(), origin().await);
+    let (old, new) = (expired(&authority), authority.issue(&["new.test"]));
+    let builder = gateway().yaml(yaml(&[("a", &old), ("b", &new)], &origin) + "admin: { address: 127.0.0.1:0 }\n");
+    let builder = builder.file("a.pem", old.certificate.as_str()).file("a.key", old.key.as_str());
+    let gateway = builder.file("b.pem", new.certificate.as_str()).file("b.key", new.key.as_str()).start().await;
+    let listener = gateway.address().to_string();
+    let left = async |certificate: &str| {
+        let labels = [("certificate", certificate), ("listener", &*listener)];
+        let metrics = gateway.metrics().await;
+        assert!(metrics.has("tollgate_certificate_expiry_seconds", &labels), "{metrics:?}");
+        metrics.sum("tollgate_certificate_expiry_seconds", &labels)
+    };
+    let since_2002 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() - 1_015_200_000.0;
+    assert!((left("a.pem").await + since_2002).abs() < 60.0, "{}", left("a.pem").await);
+    assert!(left("b.pem").await > 86_400.0);
+
+    fs::write(gateway.folder().join("a.pem"), &new.certificate).unwrap();
+    fs::write(gateway.folder().join("a.key"), &new.key).unwrap();
+    assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+    assert!((left("a.pem").await - left("b.pem").await).abs() < 60.0);
 }
 
 #[tokio::test]
