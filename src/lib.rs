@@ -4,7 +4,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `main.rs` | arguments → a command; the only place that exits the process |
+//! | [`cli`] | arguments → a command and its exit code; `main.rs` only calls it |
 //! | [`config`] | the YAML file → [`config::Config`], read by `located_yaml`; checks of its parts against each other |
 //! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
 //! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
@@ -23,7 +23,7 @@
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
-//! | [`plugins`] | the plugins this build has; the only file that names them |
+//! | [`plugins`] | the plugins this build has, without their types; the only file that names them |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
 //! | [`demo`] | a gateway before three simulators |
 //!
@@ -31,7 +31,7 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `main → {server, plugins}`, `server → {config, engine}`,
+//! Arrows point one way: `cli → {server, plugins}`, `server → {config, engine}`,
 //! `engine → {exchange, chain, attribution, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
 //! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
@@ -41,6 +41,7 @@ pub mod admin;
 pub mod attribution;
 pub mod balance;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod dialect;

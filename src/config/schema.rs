@@ -86,9 +86,6 @@ mod tests {
         walk(&schema, &schema, &as_written(&with_absent_settings(REFERENCE)), &mut |key, property, _| {
             unlisted.remove(&format!("{key}: {}", property["description"].as_str().unwrap()));
         });
-        // the test build has the example plugins too; users' builds do not
-        let examples = ["mask_words: ", "words: ", "cut: ", "require_team: ", "header: The name of the header."];
-        unlisted.retain(|setting| !examples.iter().any(|example| setting.starts_with(example)));
         assert!(unlisted.is_empty(), "not in conf/tollgate.yaml: {unlisted:#?}");
     }
 

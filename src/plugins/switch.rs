@@ -6,24 +6,23 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 
 /// What stands in the place of settings to take a plugin out of a route.
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// The settings of a plugin, or `off`.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
 pub enum Switch<T> {
     /// Not on this route.
-    #[serde(serialize_with = "off")]
     #[schemars(with = "OffWord")]
     Off,
     /// With these settings.
     On(T),
 }
 
-impl<T> Switch<Box<T>> {
+impl<T> Switch<T> {
     /// The settings, unless it is off.
     pub(super) fn on(&self) -> Option<&T> {
         match self {
@@ -60,10 +59,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SwitchVisitor<T> {
     fn visit_map<A: MapAccess<'de>>(self, settings: A) -> Result<Switch<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(settings)).map(Switch::On)
     }
-}
-
-fn off<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(OFF)
 }
 
 /// The word `off`, for the schema.

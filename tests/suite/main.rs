@@ -1,6 +1,9 @@
 //! Tollgate over real sockets: one binary, so that it is linked once. `harness` is the story that all of it tells.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics is a test that fails")]
 
+#[path = "../../examples/gateway.rs"]
+#[expect(dead_code, reason = "its `main` is for users")]
+mod example_gateway;
 mod harness;
 
 mod abuse; // raw bytes that no honest client sends

@@ -21,7 +21,7 @@ const CALL: &str = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","co
 /// A gateway with these plugins, top to bottom.
 async fn with(origin: &Origin, plugins: &[&str]) -> Gateway {
     let plugins: String = plugins.iter().map(|plugin| format!("  - {plugin}\n")).collect();
-    gateway().upstream(origin).settings(&format!("plugins:\n{plugins}")).start().await
+    gateway().with_examples().upstream(origin).settings(&format!("plugins:\n{plugins}")).start().await
 }
 
 async fn clients(gateway: &Gateway) -> [Client; 2] {
@@ -258,7 +258,7 @@ async fn answers_that_no_plugin_changes_pass_as_they_are() {
 async fn what_is_too_large_to_be_looked_at_does_not_pass() {
     let origin = origin().await;
     let settings = format!("server: {{ max_body: 64KiB }}\nplugins: [{{ {MASK} }}]");
-    let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+    let gateway = gateway().with_examples().upstream(&origin).settings(&settings).start().await;
     let large = message(&"x".repeat(70_000));
     for mut client in clients(&gateway).await {
         origin.answers(answer(200).header("content-type", "application/json").body(&large));

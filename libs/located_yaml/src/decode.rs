@@ -1,57 +1,18 @@
 //! The serde `Deserializer` over a tree of values. Every error carries the value it is about.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+mod choice;
 
 use serde::de::value::{StrDeserializer, UsizeDeserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use crate::decode_error::{DecodeError, ErrorKind, Place, unknown_choice, wrong_choice};
 use crate::located::LOCATED;
-use crate::node::{Entry, Id, Kind, Node, Scalar, Value};
+use crate::node::{Entry, Kind, Node, Scalar, Value};
 use crate::placeholder::Placeholder;
-use crate::reader::{OldNames, RenamedKey};
+use crate::recovery::Recovery;
 
-/// How the tree is read after errors, and with which old names of keys.
-#[derive(Debug)]
-pub(crate) struct Recovery<'r> {
-    /// Wrong values, which are left out.
-    pub excluded: HashSet<Id>,
-    /// Missing keys of the mapping with this number, for which placeholders are read.
-    pub placeholders: HashMap<Id, Vec<&'static str>>,
-    renamed: &'r [RenamedKey],
-    /// The uses of old names so far.
-    pub old_names: RefCell<OldNames>,
-}
-
-impl<'r> Recovery<'r> {
-    pub(crate) fn new(excluded: Vec<Id>, renamed: &'r [RenamedKey]) -> Self {
-        let excluded = excluded.into_iter().collect();
-        Self { excluded, placeholders: HashMap::new(), renamed, old_names: RefCell::default() }
-    }
-
-    /// Has a placeholder read for a missing key of this mapping; `false` if there was one already.
-    pub(crate) fn add_placeholder(&mut self, mapping: Id, key: &'static str) -> bool {
-        let placeholders = self.placeholders.entry(mapping).or_default();
-        let is_new = !placeholders.contains(&key);
-        if is_new {
-            placeholders.push(key);
-        }
-        is_new
-    }
-
-    /// Notes that a key of a type with these fields goes by an old name. A type whose fields are not known here (`None`)
-    /// refuses an old name unless it knows it.
-    fn note_old_name(&self, value: Id, key: &str, fields: Option<&[&str]>) {
-        let is_used = |renamed: &&RenamedKey| renamed.old == key && fields.is_none_or(|fields| renamed.is_of(fields));
-        if let Some(renamed) = self.renamed.iter().find(is_used) {
-            self.old_names.borrow_mut().note(value, *renamed);
-        }
-    }
-}
+use choice::{Choice, Name};
 
 /// Reads a type from a value.
 #[derive(Clone, Copy)]
@@ -63,7 +24,11 @@ pub(crate) struct Decoder<'de> {
 impl<'de> Decoder<'de> {
     /// Reads the type of the seed. An error without a place is this value's.
     fn read<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
-        seed.deserialize(self).map_err(|error| error.at(Place::Value(self.node.id)))
+        self.placed(seed.deserialize(self))
+    }
+
+    fn placed<T>(self, read: Result<T, DecodeError>) -> Result<T, DecodeError> {
+        read.map_err(|error| self.recovery.placed(error, Place::Value(self.node.id)))
     }
 
     fn of(self, node: &'de Node) -> Self {
@@ -72,6 +37,19 @@ impl<'de> Decoder<'de> {
 
     fn scalar(self, expected: &dyn Expected) -> Result<&'de Scalar, DecodeError> {
         self.node.scalar().ok_or_else(|| DecodeError::wrong(expected))
+    }
+
+    fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let scalar = self.scalar(&visitor)?;
+        if scalar.value() == Value::Nothing {
+            return Err(DecodeError::wrong(&visitor));
+        }
+        let wrong = DecodeError::wrong(&visitor);
+        visitor.visit_borrowed_str(&scalar.text).map_err(|error: DecodeError| match &error.kind {
+            // the standard library's types do not say what they found
+            ErrorKind::Custom(message) if !message.contains('`') => wrong,
+            _ => error,
+        })
     }
 
     /// Entries of a mapping. Where nothing stands, its keys may be meant to be commented out: an empty one.
@@ -101,7 +79,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match &self.node.kind {
+        self.placed(match &self.node.kind {
             Kind::List(_) => self.list(visitor),
             // what decides by the kind of value reads its settings from here, such as `off` or a mapping
             Kind::Mapping(_) => self.mapping(None, visitor),
@@ -113,21 +91,12 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
                 Value::Float(value) => visitor.visit_f64(value),
                 Value::Text(text) => visitor.visit_borrowed_str(text),
             },
-        }
+        })
     }
 
     /// Text is whatever is written: a size of `512` needs no quotes.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        let scalar = self.scalar(&visitor)?;
-        if scalar.value() == Value::Nothing {
-            return Err(DecodeError::wrong(&visitor));
-        }
-        let wrong = DecodeError::wrong(&visitor);
-        visitor.visit_borrowed_str(&scalar.text).map_err(|error: DecodeError| match &error.kind {
-            // the standard library's types do not say what they found
-            ErrorKind::Custom(message) if !message.contains('`') => wrong,
-            _ => error,
-        })
+        self.placed(self.text(visitor))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -135,7 +104,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        if self.node.is_nothing() { visitor.visit_none() } else { visitor.visit_some(self) }
+        self.placed(if self.node.is_nothing() { visitor.visit_none() } else { visitor.visit_some(self) })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -144,17 +113,17 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         if name == LOCATED {
-            return visitor.visit_seq(Located { decoder: self, part: 0 });
+            return self.placed(visitor.visit_seq(Located { decoder: self, part: 0 }));
         }
-        visitor.visit_newtype_struct(self)
+        self.placed(visitor.visit_newtype_struct(self))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.list(visitor)
+        self.placed(self.list(visitor))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.mapping(Some(&[]), visitor)
+        self.placed(self.mapping(Some(&[]), visitor))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -163,7 +132,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        self.mapping(Some(fields), visitor)
+        self.placed(self.mapping(Some(fields), visitor))
     }
 
     /// A name alone, or a mapping of one name to what belongs to it.
@@ -174,7 +143,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         let is_known = |name: &str| names.contains(&name);
-        match &self.node.kind {
+        self.placed(match &self.node.kind {
             Kind::Scalar(scalar) if scalar.value() == Value::Nothing => Err(wrong_choice(names)),
             Kind::Scalar(scalar) if !is_known(&scalar.text) => Err(unknown_choice("value", scalar, names)),
             Kind::Scalar(scalar) => visitor.visit_enum(Choice { decoder: self, name: &scalar.text, settings: None }),
@@ -198,7 +167,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
                     )))
                 }
             },
-        }
+        })
     }
 
     forward_to_deserialize_any! {
@@ -223,8 +192,8 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         if let Some(entry) = self.entries.find(|entry| !recovery.excluded.contains(&entry.value.id)) {
             self.value = Some(&entry.value);
             recovery.note_old_name(entry.value.id, &entry.key.text, self.fields);
-            let key: StrDeserializer<'_, DecodeError> = entry.key.text.as_str().into_deserializer();
-            return seed.deserialize(key).map(Some).map_err(|error| error.at(Place::Key(entry.value.id)));
+            let key = Name { text: &entry.key.text, place: Place::Key(entry.value.id), recovery };
+            return key.read(seed).map(Some);
         }
         let Some((key, rest)) = self.placeholders.split_first() else { return Ok(None) };
         (self.placeholders, self.value) = (rest, None);
@@ -235,7 +204,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
         match self.value {
             Some(value) => self.decoder.of(value).read(seed),
-            None => seed.deserialize(Placeholder).map_err(|_| DecodeError::suppressed()),
+            None => self.decoder.placed(seed.deserialize(Placeholder).map_err(|_| DecodeError::suppressed())),
         }
     }
 }
@@ -276,52 +245,5 @@ impl<'de> SeqAccess<'de> for Located<'de> {
             3 => self.decoder.read(seed).map(Some),
             _ => Ok(None),
         }
-    }
-}
-
-/// One of an enum's names, with what belongs to it.
-struct Choice<'de> {
-    decoder: Decoder<'de>,
-    name: &'de str,
-    settings: Option<&'de Node>,
-}
-
-impl<'de> EnumAccess<'de> for Choice<'de> {
-    type Error = DecodeError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), DecodeError> {
-        let name: StrDeserializer<'_, DecodeError> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Choice<'de> {
-    type Error = DecodeError;
-
-    fn unit_variant(self) -> Result<(), DecodeError> {
-        match self.settings {
-            None => Ok(()),
-            Some(_) => Err(DecodeError::message(format!("`{0}` has no settings; write `{0}` alone", self.name))),
-        }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
-        let lacking = || DecodeError::message(format!("`{0}` needs settings; write `{0}: {{ … }}`", self.name));
-        self.decoder.of(self.settings.ok_or_else(lacking)?).read(seed)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
-        Err(DecodeError::wrong(&visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
-        let lacking = || DecodeError::message(format!("`{0}` needs settings; write `{0}: {{ … }}`", self.name));
-        let settings = self.decoder.of(self.settings.ok_or_else(lacking)?);
-        settings.mapping(Some(fields), visitor).map_err(|error| error.at(Place::Value(settings.node.id)))
     }
 }

@@ -9,8 +9,8 @@ use crate::node::{Id, Kind, Node, Scalar, Value};
 use crate::reader::RenamedKey;
 use crate::report::redact;
 
-/// An error of the deserializer.
-#[derive(Debug)]
+/// An error of the deserializer. Its text has all of it, so that an error is known again by its text.
+#[derive(Clone, Debug)]
 pub(crate) struct DecodeError {
     pub kind: ErrorKind,
     /// Which value it is about; filled in by the innermost that knows.
@@ -18,7 +18,7 @@ pub(crate) struct DecodeError {
 }
 
 /// What kept a type from being read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ErrorKind {
     /// A value of another kind than is wanted.
     Wrong { wanted: String },
@@ -117,7 +117,7 @@ impl Error for DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)
+        write!(f, "{self:?}")
     }
 }
 

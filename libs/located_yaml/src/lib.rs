@@ -57,6 +57,7 @@ mod parse;
 mod placeholder;
 mod reader;
 mod recover;
+mod recovery;
 mod report;
 mod schema;
 mod secrets;

@@ -2,12 +2,13 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::decode::{Decoder, Recovery};
+use crate::decode::Decoder;
 use crate::decode_error::{ErrorKind, Place};
 use crate::located::Location;
 use crate::names::nearest;
 use crate::node::{Entry, Id, Kind, Mark, Node, Problem};
 use crate::reader::RenamedKey;
+use crate::recovery::Recovery;
 use crate::report::Report;
 
 /// Reads the file that the report is about. Errors of `unreadable` values have been reported.

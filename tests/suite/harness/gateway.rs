@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -35,6 +35,19 @@ pub struct Builder {
     files: Vec<(String, Vec<u8>)>,
     environment: Vec<(String, String)>,
     before: Option<String>,
+    examples: bool,
+}
+
+/// Names the YAML file to the test binary when it is started as a gateway.
+const FILE: &str = "TOLLGATE_TEST_GATEWAY";
+
+/// Not a test: [`Builder::with_examples`] starts the test binary with it. So these gateways are always as new as the tests, and no
+/// other binary is linked for them.
+#[test]
+#[ignore = "it is a gateway, which tests start"]
+fn with_example_plugins() -> ExitCode {
+    let arguments = ["tollgate".into(), "run".into(), "-c".into(), std::env::var_os(FILE).expect("the YAML file")];
+    tollgate::cli::run(arguments, crate::example_gateway::PLUGINS)
 }
 
 impl Builder {
@@ -95,6 +108,12 @@ impl Builder {
         self
     }
 
+    /// Has the example plugins too: the gateway is that of `examples/gateway.rs`.
+    pub fn with_examples(mut self) -> Self {
+        self.examples = true;
+        self
+    }
+
     /// The YAML file as it will be written.
     pub fn text(&self) -> String {
         self.yaml.clone().unwrap_or_else(|| {
@@ -130,14 +149,20 @@ impl Builder {
         }
         let (file, text) = (folder.path().join("tollgate.yaml"), self.text());
         fs::write(&file, &text).unwrap();
-        let program = env!("CARGO_BIN_EXE_tollgate");
-        let mut command = Command::new(if self.before.is_some() { "bash" } else { program });
+        let program =
+            if self.examples { std::env::current_exe().unwrap() } else { env!("CARGO_BIN_EXE_tollgate").into() };
+        let mut command = Command::new(if self.before.is_some() { Path::new("bash") } else { &program });
         if let Some(statements) = &self.before {
-            command.args(["-c", &format!("{statements}; exec \"$0\" \"$@\""), program]);
+            command.args(["-c", &format!("{statements}; exec \"$0\" \"$@\"")]).arg(&program);
+        }
+        if self.examples {
+            let test = concat!(module_path!(), "::with_example_plugins");
+            let (_, test) = test.split_once("::").unwrap();
+            command.args([test, "--exact", "--ignored", "--test-threads", "2"]).env(FILE, &file);
+        } else {
+            command.args(["run", "-c"]).arg(&file);
         }
         let mut child = command
-            .args(["run", "-c"])
-            .arg(&file)
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -220,6 +220,32 @@ fn an_old_name_is_known_only_where_its_new_one_is_and_is_not_offered() {
     assert_eq!(both, ["3:9: limits: `max_time` stands here twice, once by an old name".to_owned()]);
 }
 
+/// A type that is read without its types being known: every value of it passes through trait objects.
+struct Erased<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Erased<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
+        erased_serde::deserialize(&mut erased).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+#[test]
+fn an_error_keeps_its_place_and_its_words_on_its_way_through_trait_objects() {
+    for text in [
+        "a:\n  servers:\n    - { adress: a, weight: 300 }\n    - { weight: \"5\" }\n    - b\n  mode: carful\n  limits: { open: yes }\n  hom: a\n",
+        "a: { servers: [{ address: [] }], mode: { careful: { retry: 1 } }, home: a }",
+        "a: { servers: [{ weight: ${WEIGHT} }], mode: named, limits: { longest: 5, max_time: 5 }, home: a }",
+        "a: { servers: 1, mode: { careful: }, home: }",
+        "a: []",
+    ] {
+        let reader = Reader::new(&variable).renamed(RENAMED);
+        let typed = reader.read::<std::collections::BTreeMap<String, Sample>>("f.yaml", text, |_, _| {}).unwrap_err();
+        let erased = reader.read::<std::collections::BTreeMap<String, Erased<Sample>>>("f.yaml", text, |_, _| {});
+        assert_eq!(erased.map(|_| ()).unwrap_err().to_string(), typed.to_string());
+    }
+}
+
 #[test]
 fn a_text_that_is_not_utf_8_says_where() {
     let errors = Reader::new(&variable).text("f.yaml", b"a: b\nc: \xff").unwrap_err();

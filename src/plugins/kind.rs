@@ -1,0 +1,207 @@
+//! A plugin of the build without its types: what the gateway asks of it, and of its settings, before there is any request.
+//! Its part in requests: [`PluginFactory`].
+
+use std::any::Any;
+use std::fmt::{self, Debug};
+use std::marker::PhantomData;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+use plugin_api::{BuildContext, CheckContext, Command, CommandContext, CommandError, ConfigProblem, Plugin};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::entry::PluginEntry;
+use super::shared::{OneShared, PluginShared};
+use super::switch::Switch;
+use crate::chain::PluginFactory;
+use crate::config;
+
+/// A plugin of the build, without its types; [`kind`] makes it. Its methods are the gateway's alone.
+pub trait Kind: Send + Sync {
+    /// Its key in the YAML.
+    fn name(&self) -> &'static str;
+
+    #[doc(hidden)]
+    fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>>;
+
+    #[doc(hidden)]
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema;
+
+    #[doc(hidden)]
+    fn shared(&self) -> Box<dyn OneShared>;
+
+    #[doc(hidden)]
+    fn memory(&self, settings: &[&dyn Settings]) -> u64;
+
+    #[doc(hidden)]
+    fn known_model(&self, model: &str) -> Option<&'static str>;
+
+    #[doc(hidden)]
+    fn commands(&self) -> Vec<PluginCommand>;
+}
+
+/// A plugin, for a list of them.
+#[must_use]
+pub const fn kind<P: Plugin>() -> &'static dyn Kind {
+    &Of::<P>(PhantomData)
+}
+
+impl Debug for dyn Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+struct Of<P>(PhantomData<fn() -> P>);
+
+impl<P: Plugin> Kind for Of<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>> {
+        Ok(match Switch::<P::Config>::deserialize(entry)? {
+            Switch::Off => Switch::Off,
+            Switch::On(config) => Switch::On(Arc::new(SettingsOf::<P>(config))),
+        })
+    }
+
+    /// Explained by the first paragraph about its settings.
+    fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        let settings = generator.subschema_for::<Switch<P::Config>>();
+        let about = <P::Config as JsonSchema>::json_schema(generator);
+        let about = about.get("description").and_then(|about| about.as_str()).unwrap_or_default();
+        let about = about.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        let mut properties = serde_json::Map::new();
+        properties.insert(P::NAME.to_owned(), settings.to_value());
+        json_schema!({
+            "type": "object",
+            "description": about,
+            "properties": properties,
+            "required": [P::NAME],
+            "additionalProperties": false,
+        })
+    }
+
+    fn shared(&self) -> Box<dyn OneShared> {
+        Box::new(Arc::new(P::Shared::default()))
+    }
+
+    fn memory(&self, settings: &[&dyn Settings]) -> u64 {
+        P::memory(&settings.iter().filter_map(|settings| typed::<P>(*settings)).collect::<Vec<_>>())
+    }
+
+    fn known_model(&self, model: &str) -> Option<&'static str> {
+        P::known_model(model)
+    }
+
+    fn commands(&self) -> Vec<PluginCommand> {
+        P::commands().into_iter().map(PluginCommand::new::<P>).collect()
+    }
+}
+
+/// The settings of a plugin, without their type.
+pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
+    /// The models that they name, some of them by patterns.
+    fn model_names(&self) -> Vec<&str>;
+
+    /// Checks them as a whole; opens and keeps nothing.
+    fn check(&self) -> Result<(), ConfigProblem>;
+
+    /// Checks the files that they name; relative paths start from `base`.
+    fn check_files(&self, base: &Path) -> Result<(), ConfigProblem>;
+
+    /// Why they cannot be used beside others of the same plugin, if they cannot.
+    fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem>;
+
+    /// The plugin with these settings.
+    fn build(
+        &self,
+        base: &Path,
+        shared: &PluginShared,
+        secrets: &Arc<[Box<str>]>,
+    ) -> Result<PluginFactory, ConfigProblem>;
+}
+
+erased_serde::serialize_trait_object!(Settings);
+
+struct SettingsOf<P: Plugin>(P::Config);
+
+/// The settings with their type, if they are this plugin's.
+fn typed<P: Plugin>(settings: &dyn Settings) -> Option<&P::Config> {
+    (settings as &dyn Any).downcast_ref::<SettingsOf<P>>().map(|settings| &settings.0)
+}
+
+impl<P: Plugin> Settings for SettingsOf<P> {
+    fn model_names(&self) -> Vec<&str> {
+        P::model_names(&self.0)
+    }
+
+    fn check(&self) -> Result<(), ConfigProblem> {
+        P::check(&self.0)
+    }
+
+    fn check_files(&self, base: &Path) -> Result<(), ConfigProblem> {
+        P::check_files(&self.0, base)
+    }
+
+    fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {
+        P::conflict(&self.0, typed::<P>(other)?, context)
+    }
+
+    fn build(
+        &self,
+        base: &Path,
+        shared: &PluginShared,
+        secrets: &Arc<[Box<str>]>,
+    ) -> Result<PluginFactory, ConfigProblem> {
+        let shared = shared.of::<P>().ok_or("this plugin was not part of the build when the gateway started")?;
+        P::build(&self.0, &BuildContext { base, shared, secrets }).map(PluginFactory::new)
+    }
+}
+
+impl<P: Plugin> Debug for SettingsOf<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<P: Plugin> serde::Serialize for SettingsOf<P> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// A command that a plugin brings, without the types of its settings.
+pub struct PluginCommand {
+    /// Its name, its arguments and its help.
+    pub clap: clap::Command,
+    run: Box<Run>,
+}
+
+type Run = dyn Fn(&ArgMatches) -> Result<ExitCode, CommandError>;
+
+impl PluginCommand {
+    /// A command that loads the settings of its plugin from a file.
+    fn new<P: Plugin>(command: Command<P::Config>) -> Self {
+        let run = command.run;
+        let load = |file: &Path| {
+            let config = config::load(file).map_err(|errors| errors.to_string())?;
+            let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
+            let settings = |entry: &PluginEntry| entry.settings_of(kind::<P>()).and_then(typed::<P>).cloned();
+            Ok(entries.filter_map(|entry| settings(entry)).collect())
+        };
+        Self { clap: command.clap, run: Box::new(move |matches| run(matches, &CommandContext::new(&load))) }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What keeps it from its answer.
+    pub fn run(&self, matches: &ArgMatches) -> Result<ExitCode, CommandError> {
+        (self.run)(matches)
+    }
+}

@@ -1,0 +1,70 @@
+//! What plugins keep across reloads, each its own, and what they offer to the rest of the gateway by it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use plugin_api::{AdminRoute, Plugin, Shared};
+use prometheus::core::Collector;
+
+use super::all;
+
+/// What the plugins of this build keep across reloads.
+pub struct PluginShared(Vec<(&'static str, Box<dyn OneShared>)>);
+
+impl Default for PluginShared {
+    fn default() -> Self {
+        Self(all().iter().map(|kind| (kind.name(), kind.shared())).collect())
+    }
+}
+
+impl PluginShared {
+    /// What `/metrics` shows of plugins, whatever configuration is in force.
+    #[must_use]
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        self.0.iter().flat_map(|(_, shared)| shared.collectors()).collect()
+    }
+
+    /// What plugins answer on the admin listener.
+    #[must_use]
+    pub fn admin_routes(&self) -> Vec<AdminRoute> {
+        self.0.iter().flat_map(|(_, shared)| shared.admin_routes()).collect()
+    }
+
+    /// Finishes what is under way, after the last request and before the process ends. Blocks until the deadline at most.
+    pub fn finish(&self, deadline: Instant) {
+        self.0.iter().for_each(|(_, shared)| shared.finish(deadline));
+    }
+
+    /// What this plugin keeps; `None` if it is not part of the build.
+    pub(super) fn of<P: Plugin>(&self) -> Option<&Arc<P::Shared>> {
+        let (_, shared) = self.0.iter().find(|(name, _)| *name == P::NAME)?;
+        (&**shared as &dyn Any).downcast_ref()
+    }
+}
+
+/// What one plugin keeps, without its type.
+pub trait OneShared: Any + Send + Sync {
+    /// What `/metrics` shows of it.
+    fn collectors(&self) -> Vec<Box<dyn Collector>>;
+
+    /// What it answers on the admin listener.
+    fn admin_routes(&self) -> Vec<AdminRoute>;
+
+    /// Finishes what is under way.
+    fn finish(&self, deadline: Instant);
+}
+
+impl<S: Shared> OneShared for Arc<S> {
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        Shared::collectors(self)
+    }
+
+    fn admin_routes(&self) -> Vec<AdminRoute> {
+        Shared::admin_routes(self)
+    }
+
+    fn finish(&self, deadline: Instant) {
+        Shared::finish(&**self, deadline);
+    }
+}
