@@ -60,7 +60,7 @@ impl Target {
             assert!(!seen.target.contains("smuggled"), "{}", seen.raw_head.escape_ascii());
             is_plain(&seen);
         }
-        self.gateway.rests().await;
+        self.gateway.idle().await;
         assert!(!self.gateway.stderr().contains("panicked"), "{}", self.gateway.stderr());
     }
 }

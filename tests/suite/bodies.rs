@@ -7,10 +7,10 @@ mod streaming;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::filler::{call, difference};
 use crate::harness::{
     Alpn, Authority, Framing, Gateway, Origin, answer, body, connect, gateway, h2c, http1, origin, tls_origin, upload,
 };
+use crate::payloads::{call, difference};
 
 /// Pingora keeps 64 KiB of a body by itself; what is longer is where its ways part.
 const KEPT: usize = 64 * 1024;

@@ -7,11 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use http::StatusCode;
 
-use crate::filler::call;
 use crate::harness::{
     Answer, Client, Gateway, Origin, body, connect, eventually, gate, gateway, h2c, http1, origin, sse, upload,
 };
 use crate::memory::Peak;
+use crate::payloads::call;
 
 const MIB: usize = 1 << 20;
 const READS_BODIES: &str = "plugins: [{ max_tokens: { limit: 4000 } }]\n";
@@ -33,7 +33,7 @@ async fn holds_nothing(gateway: &Gateway) {
         held(gateway, "bodies").await == 0.0 && held(gateway, "heads").await == 0.0
     })
     .await;
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 /// The figure that `tollgate check` prints for its configuration, in bytes.

@@ -4,11 +4,11 @@ mod everywhere;
 
 use std::time::Duration;
 
-use crate::filler::call;
 use crate::harness::{
     Answer, Client, Gateway, RawAnswer, Script, answer, body, connect, eventually, gateway, h2c, http1, origin,
     refusing,
 };
+use crate::payloads::call;
 
 /// An error as a client finds it, however it was asked for.
 struct Found {

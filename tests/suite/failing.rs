@@ -6,8 +6,8 @@ mod storms;
 
 use serde_json::Value;
 
-use crate::filler::call;
 use crate::harness::{Gateway, Origin, Script, answer, eventually, gateway, http1, origin, refusing, sse};
+use crate::payloads::call;
 
 /// A gateway before these servers, each with settings of its own, by turns.
 async fn before(servers: &[(&Origin, &str)], upstream: &str) -> Gateway {
@@ -68,7 +68,7 @@ async fn every_kind_of_failure_ejects_and_is_told_once() {
         let told = told(&gateway, "ejected");
         assert_eq!(told.len(), 1, "{kind}: {told:?}");
         assert_eq!((told[0]["failure"].as_str(), &told[0]["seconds"]), (Some(kind), &Value::from(10)), "{kind}");
-        gateway.rests().await;
+        gateway.idle().await;
     }
 }
 

@@ -13,6 +13,7 @@ mod authority;
 mod client;
 mod folder;
 mod gateway;
+mod idle;
 mod lines;
 mod metrics;
 mod origin;
@@ -20,7 +21,6 @@ mod pgbouncer;
 mod postgres;
 mod raw;
 mod redis;
-mod rest;
 mod tests;
 mod wait;
 

@@ -95,7 +95,7 @@ async fn close(held: Held, servers: &[Origin]) {
     servers[held.server].abandoned(held.request).await;
 }
 
-async fn rests_at(gateway: &Gateway, held: usize) {
+async fn idle_at(gateway: &Gateway, held: usize) {
     eventually("the counts of what is held", async || {
         gateway.metrics().await.sum("tollgate_upstream_in_flight", &[]) as usize == held
     })
@@ -155,7 +155,7 @@ async fn least_conn_takes_the_very_servers_that_nginx_takes() {
             close(here.swap_remove(at), &ours).await;
             close(there.swap_remove(at), &theirs).await;
         }
-        rests_at(&gateway, here.len()).await;
+        idle_at(&gateway, here.len()).await;
     }
 }
 
@@ -306,7 +306,7 @@ async fn failures_limits_and_backups_lead_to_the_very_servers_that_nginx_takes()
                 close(here.swap_remove(at), &ours).await;
                 close(there.swap_remove(at), &theirs).await;
             }
-            rests_at(&gateway, here.len()).await;
+            idle_at(&gateway, here.len()).await;
         }
         assert!(taken.contains('E'), "the backup had its turn: {taken}");
         assert_eq!(ours[3].count(), 0);

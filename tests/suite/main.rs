@@ -1,4 +1,4 @@
-//! Tollgate over real sockets: one binary, so that it is linked once. `harness` is the story that all of it tells.
+//! Tollgate over real sockets. All tests are one binary, so that it is linked once; `harness` is what they share.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics is a test that fails")]
 
 #[path = "../../examples/gateway.rs"]
@@ -6,44 +6,44 @@
 mod example_gateway;
 mod harness;
 
-mod abuse; // raw bytes that no honest client sends
+mod abuse; // malformed, slow and excessive input
 mod admin; // health, metrics and reload on the operator's listener
+mod blocked_log; // logs whose reader is stuck
 mod bodies; // any length, any framing, any server, byte for byte
-mod budget; // what requests may hold in memory, all together
-mod cache; // one answer for same calls, and never to another tenant
-mod commands; // what they print, and how they end
-mod config; // what is in `conf/` loads, and mistakes are told with their place
+mod budget; // memory that all requests together may hold
+mod cache; // identical calls get one answer, and never another tenant's
+mod commands; // their output and exit codes
+mod config; // the files of `conf/` load; errors have a place and a message
 mod credentials; // upstreams' keys go to their servers, and nowhere else
 mod dependencies; // their licences, sources and versions
-mod documents; // what they say is true where it can be checked
+mod documents; // links, tests and metrics that documents name exist
 mod errors; // answers made here: status, dialect, headers
-mod health; // servers that turn sick and well, and what is seen of them
-mod keys; // who may call, and what is never told of it
-mod labels; // what is made up by clients and upstreams makes no metric
-mod ledger; // its databases, alive and dead
-mod like_nginx; // the same requests go to the same servers
-mod limits; // what callers may have, and what they are told when they have had it
+mod exactly_once_rows; // one row for every request, whatever its outcome
+mod health; // servers that fail and recover, and what `/upstreams` shows
+mod keys; // who may call, and what of a key appears nowhere
+mod labels; // names that clients and upstreams make up add no series
+mod ledger; // the ledger with its databases up, down and wrong
+mod like_nginx; // the same requests go to the same servers as with nginx
+mod limits; // what callers may have, and the refusals beyond it
 mod max_tokens; // the limit holds wherever the number hides
-mod once; // one row for every request, whatever became of it
-mod paths; // however a path is spelled, it is the same one
-mod proxying; // what passes unchanged, and the few headers that change by rule
-mod refusals; // what a plugin refuses: who did it, and why
-mod reload; // another configuration, and nobody notices
-mod retries; // another server, while nothing has reached the client
-mod rules; // least_tokens, peak_ewma, hash
-mod sdk; // the real SDKs see no gateway
-mod secrets; // what the YAML holds in confidence is never told
-mod stop; // how a gateway ends, and where it cannot begin
-mod streams; // events leave when they come, and break when they break
-mod texts; // what strangers say, in bounded length
-mod timeouts; // each of the four, and what it is called
-mod tls;
-mod transforms; // answers that a plugin changes on their way
-mod unread; // logs that nobody reads // certificates of listeners
-mod usage; // what answers cost, read as they pass
+mod paths; // every spelling of a path matches the same route
+mod proxying; // what passes unchanged, and the headers that change
+mod refusals; // the plugin and the reason of a refusal
+mod reload; // another configuration without a failed request
+mod retries; // other servers, while nothing has reached the client
+mod rules; // the balancing rules least_tokens, peak_ewma and hash
+mod sdk; // real SDKs see the same with and without the gateway
+mod secrets; // secrets of the YAML appear nowhere
+mod stop; // how a gateway stops, and when it does not start
+mod streams; // events pass at once, and a broken stream breaks
+mod texts; // texts of clients are bounded
+mod timeouts; // each timeout, and its name in the log
+mod tls; // certificates of listeners
+mod transforms; // answers that a plugin changes
+mod usage; // token usage, read from answers
 
-mod failing; // what counts against servers, and who takes over
-mod waiting; // every server full: refused, or in a queue
+mod failing; // failures that count against servers, and failover
+mod waiting; // all servers full: refused or queued
 
-mod filler; // bodies that show what became of them
-mod memory; // how much a gateway takes at its peak
+mod memory; // the peak memory of a gateway
+mod payloads; // bodies in which a changed byte shows

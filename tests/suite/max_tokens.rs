@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::json;
 use zlib_rs::{Deflate, DeflateFlush};
 
-use crate::filler::{call, difference};
 use crate::harness::{Answer, Gateway, Origin, body, connect, gateway, h2c, http1, origin};
 use crate::memory::Peak;
+use crate::payloads::{call, difference};
 
 /// A gateway with this limit before the origin.
 async fn limited(origin: &Origin, settings: &str) -> Gateway {

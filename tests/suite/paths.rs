@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use crate::filler::call;
 use crate::harness::{Client, Gateway, Origin, connect, gateway, h2c, http1, origin};
+use crate::payloads::call;
 
 /// Spellings of `/v1/messages`, of which servers take one or another.
 const SPELLINGS: [&str; 12] = [

@@ -6,8 +6,8 @@ mod under_load;
 
 use nix::sys::signal::Signal;
 
-use crate::filler::call;
 use crate::harness::{Gateway, connect, eventually, feed, gateway, http1, origin, sse};
+use crate::payloads::call;
 
 /// Reloads by a signal, and waits until that is done.
 async fn hang_up(gateway: &Gateway, result: &str) {
@@ -47,7 +47,7 @@ async fn a_signal_swaps_routes_and_upstreams() {
     assert_eq!(kept.get("/moved").await.status, 200);
     assert_eq!(other.request(0).await.target, "/moved");
     drop(kept);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_signal_swaps_how_long_a_new_client_may_say_nothing() {
     hang_up(&gateway, "ok").await;
     // the default, which the listener began with, is a minute: longer than the harness waits
     assert!(connect(gateway.address()).await.to_end().await.is_empty());
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_request_keeps_the_configuration_it_began_with() {
     events.end();
     stream.until("0\r\n\r\n").await;
     drop((stream, half));
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_broken_file_changes_nothing_and_is_told_with_its_place() {
     assert_eq!(ask_for(&gateway, 4001).await, 400);
     gateway.reload(text.replace("4000", "4001")).await;
     assert_eq!(ask_for(&gateway, 4001).await, 200);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 mod spread;
 mod unprocessed;
 
-use crate::filler::{call, difference, noise};
 use crate::harness::{
     Gateway, Origin, Script, answer, body, eventually, gateway, http1, origin, refusing, sse, upload,
 };
+use crate::payloads::{call, difference, noise};
 
 /// A gateway before several servers, each with its weight.
 async fn before(servers: &[(String, u32)], upstream: &str, settings: &str) -> Gateway {

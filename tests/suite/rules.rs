@@ -38,7 +38,7 @@ async fn a_key_of_the_body_goes_to_the_same_server_every_time_and_the_body_arriv
         let before = counts(&servers);
         for _ in 0..4 {
             assert_eq!(http1(gateway.address()).await.post("/v1/messages", sent.clone()).await.status, 200);
-            gateway.rests().await; // what is still in flight counts against its server's bound
+            gateway.idle().await; // what is still in flight counts against its server's bound
         }
         let after = counts(&servers);
         let taken: Vec<usize> = (0..4).filter(|at| after[*at] > before[*at]).collect();
@@ -84,12 +84,12 @@ async fn a_key_of_the_head_needs_no_body_and_an_overloaded_server_passes_its_key
         streaming.rest().await;
     }
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
 
     let before_it = counts(&servers);
     for _ in 0..4 {
         assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
-        gateway.rests().await;
+        gateway.idle().await;
     }
     let spread: Vec<usize> = counts(&servers).iter().zip(before_it).map(|(after, before)| after - before).collect();
     assert_eq!(spread, [1, 1, 1, 1], "without a key: by turns, as `least_conn` has it");
@@ -98,7 +98,7 @@ async fn a_key_of_the_head_needs_no_body_and_an_overloaded_server_passes_its_key
     let before_it = counts(&servers);
     for _ in 0..6 {
         assert_eq!(http1(by_client.address()).await.get("/").await.status, 200);
-        by_client.rests().await; // what is still in flight counts against its server's bound
+        by_client.idle().await; // what is still in flight counts against its server's bound
     }
     let spread = counts(&servers).iter().zip(before_it).filter(|(after, before)| **after > *before).count();
     assert_eq!(spread, 1, "all from one address");
@@ -131,7 +131,7 @@ async fn least_tokens_weighs_calls_by_what_they_ask_for() {
         streaming.rest().await;
     }
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]

@@ -6,12 +6,12 @@ mod stalling;
 
 use std::time::{Duration, Instant};
 
-use crate::filler::noise;
 use crate::harness::{
     Alpn, Authority, Client, Gateway, Origin, Script, Streaming, answer, body, connect, feed, found, gate, gateway,
     h2c, http1, origin, sse, tls_origin,
 };
 use crate::memory::Peak;
+use crate::payloads::noise;
 
 /// The two protocols of a client.
 async fn clients(gateway: &Gateway) -> [Client; 2] {

@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::filler::{call, difference};
 use crate::harness::{
     Alpn, Authority, Gateway, Origin, Script, body, feed, gateway, h2c, http1, origin, sse, tls_origin, upload,
 };
+use crate::payloads::{call, difference};
 
 const SHORT: Duration = Duration::from_millis(200);
 /// What a limit of [`SHORT`] may take on a machine that is busy, and far less than any other limit here.

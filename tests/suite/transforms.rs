@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::filler::noise;
 use crate::harness::{
     Alpn, Answer, Authority, Client, Gateway, Origin, Script, answer, body, connect, eventually, gate, gateway, h2c,
     http1, origin, sse, tls_origin,
 };
 use crate::memory::Peak;
+use crate::payloads::noise;
 use crate::streams::stalled;
 
 const MASK: &str = "mask_words: { words: [secret] }";

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::filler::call;
 use crate::harness::{
     Answer, Client, Gateway, Origin, Script, body, connect, eventually, gate, gateway, h2c, http1, origin, refusing,
     sse,
 };
+use crate::payloads::call;
 
 /// A gateway before one server that takes one request at a time.
 async fn before(origin: &Origin, settings: &str) -> Gateway {
@@ -48,7 +48,7 @@ async fn without_a_queue_one_too_many_is_refused_at_once_in_the_callers_dialect(
     assert_eq!(origin.count(), 1);
     let row = gateway.logged(|row| row["status"] == 503).await;
     assert_eq!((row["error"].as_str(), row["attempts"].as_u64()), (Some("full"), Some(0)));
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn those_who_wait_are_served_in_the_order_they_came() {
         assert_eq!(answer.await.unwrap().status, 200);
     }
     assert_eq!(origin.most_streams(), 1);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn one_who_waits_too_long_is_refused_by_the_status_of_the_yaml() {
     assert_eq!(late.header("x-should-retry"), None);
     last.open();
     assert_eq!(first.await.unwrap().status, 200);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn to_wait_counts_as_part_of_the_whole_and_no_fallback_has_time_left_then(
     assert_eq!((row["error"].as_str(), row["attempts"].as_u64()), (Some("total_timeout"), Some(0)));
     last.open();
     assert_eq!(first.await.unwrap().status, 200);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn one_who_leaves_while_it_waits_makes_way() {
     last.open();
     assert_eq!((first.await.unwrap().status.as_u16(), next.await.unwrap().status.as_u16()), (200, 200));
     assert_eq!(origin.request(1).await.target, "/next/v1/messages", "who has left is never sent");
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -163,17 +163,17 @@ async fn a_body_that_still_comes_while_it_waits_arrives_in_full() {
     let first = asks(http1(gateway.address()).await, "first");
     origin.request(0).await;
     let mut raw = connect(gateway.address()).await;
-    let sent = crate::filler::noise(300_000);
+    let sent = crate::payloads::noise(300_000);
     raw.send("POST /files HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n").await;
     raw.send(&sent[..1000]).await;
     under_way(&gateway, 2).await;
     last.open();
     raw.send(&sent[1000..]).await;
     assert_eq!(raw.answer().await.status, 200);
-    assert_eq!(crate::filler::difference(&sent, &origin.request(1).await.body), None);
+    assert_eq!(crate::payloads::difference(&sent, &origin.request(1).await.body), None);
     assert_eq!(first.await.unwrap().status, 200);
     drop(raw);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_reload_while_some_wait_loses_none_of_them() {
     for answer in [first, second, third] {
         assert_eq!(answer.await.unwrap().status, 200);
     }
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_reload_that_raises_max_conns_lets_those_through_that_wait() {
         assert_eq!(answer.await.unwrap().status, 200);
     }
     assert_eq!(origin.most_streams(), 2);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -276,5 +276,5 @@ async fn a_further_attempt_for_which_the_budget_has_nothing_left_does_not_wait()
     assert_eq!(gateway.metrics().await.sum("tollgate_upstream_retries_refused_total", &upstream), 1.0);
     last.open();
     assert_eq!(held.await.unwrap().status, 200);
-    gateway.rests().await;
+    gateway.idle().await;
 }

@@ -1,8 +1,8 @@
 //! Heads that no client ought to send, and bytes that are no head at all.
 
 use super::{SETTINGS, SMUGGLED, Target, case, run, statuses};
-use crate::filler::noise;
 use crate::harness::{connect, soon};
+use crate::payloads::noise;
 
 #[tokio::test]
 async fn a_head_that_is_not_well_formed_is_refused() {

@@ -5,9 +5,9 @@ use http::{Request, StatusCode};
 use tokio::net::TcpStream;
 
 use super::{SETTINGS, Target};
-use crate::filler::noise;
 use crate::harness::{Script, answer, body, connect, eventually, h2c, soon, sse};
 use crate::memory::Peak;
+use crate::payloads::noise;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const NO_SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";

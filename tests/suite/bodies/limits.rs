@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Behind, KEPT, MANNERS, Manner, READS_BODIES, servers};
-use crate::filler::{call, difference, noise};
 use crate::harness::{connect, eventually, h2c, http1, upload};
+use crate::payloads::{call, difference, noise};
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_however_it_is_framed() {

@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{Behind, KEPT, Manner, matrix, servers};
-use crate::filler::{difference, noise};
 use crate::harness::{Alpn, Authority, Script, connect, eventually, gateway, h2c, http1, soon, tls_origin, upload};
 use crate::memory::Peak;
+use crate::payloads::{difference, noise};
 
 #[tokio::test]
 async fn every_body_that_streams_passes() {

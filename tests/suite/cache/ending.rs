@@ -40,7 +40,7 @@ async fn an_answer_whose_client_left_at_its_last_event_is_stored_whatever_its_se
         gateway.access_log().iter().filter(|row| row["outcome"] == "completed").count() == 6
     })
     .await;
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn everywhere(upstreams: &str, status: u16, error: &str) {
                 "{row}"
             );
         }
-        gateway.rests().await;
+        gateway.idle().await;
         assert_eq!(gateway.access_log().len(), 4);
     }
 }

@@ -1,7 +1,7 @@
 //! A fallback upstream: when it takes over, with which model, and whose error the client sees.
 
-use crate::filler::{call, difference};
 use crate::harness::{Gateway, Origin, Script, answer, gateway, http1, origin, refusing};
+use crate::payloads::{call, difference};
 
 /// A gateway whose `first` upstream falls back on a second, which is this origin.
 async fn before(first: &str, fallback: &str, second: &Origin, settings: &str) -> Gateway {
@@ -28,7 +28,7 @@ async fn it_takes_over_when_nobody_is_there_and_when_the_attempts_are_spent() {
         let row = gateway.logged(|_| true).await;
         assert_eq!((row["upstream"].as_str(), row["attempts"].as_u64()), (Some("second"), Some(2)));
         gateway.says("its fallback takes over").await;
-        gateway.rests().await;
+        gateway.idle().await;
     }
 }
 

@@ -3,8 +3,8 @@
 use futures_util::future::join_all;
 
 use super::before;
-use crate::filler::call;
 use crate::harness::{Gateway, Origin, Script, answer, body, eventually, h2c, http1, origin, sse};
+use crate::payloads::call;
 
 const CLIENTS: usize = 16;
 const EACH: usize = 60;
@@ -42,7 +42,7 @@ async fn a_black_hole_gets_next_to_nothing_and_clients_see_next_to_no_error() {
         // an answer 500 is not tried again by default: those that came before the first was seen are passed on
         let allowed = if status == 500 { CLIENTS } else { CLIENTS * EACH / 100 };
         assert!(errors < allowed, "{status}, {balance}: {errors} errors");
-        gateway.rests().await;
+        gateway.idle().await;
     }
 }
 
@@ -76,7 +76,7 @@ async fn simultaneous_streams_split_evenly_also_where_only_a_head_has_come() {
         assert!((steps[a] - steps[b]).abs() <= 1.0, "{steps:?}");
     }
     drop((held, clients));
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,7 +116,7 @@ async fn streams_that_end_make_room_for_the_next_on_their_server() {
         streaming.rest().await;
     }
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,7 +167,7 @@ async fn after_any_storm_nothing_is_in_flight() {
         }));
         futures_util::join!(reloaded, storm);
     }
-    gateway.rests().await;
+    gateway.idle().await;
     let in_flight = gateway.metrics().await.in_flight();
     assert!(in_flight.len() >= 4 && in_flight.iter().all(|(_, value)| *value == 0.0), "{in_flight:?}");
 }

@@ -84,7 +84,7 @@ async fn the_operator_sees_what_each_server_is_does_and_did() {
     last.open();
     client.until("last").await;
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_server_that_was_taken_out_is_seen_until_its_last_answer_ends() {
     last.open();
     client.until("last").await;
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
     assert!(!gateway.metrics().await.has("tollgate_upstream_in_flight", &[("server", &a.server())]));
 }
 

@@ -129,7 +129,7 @@ async fn a_storm_of_failures_leaves_nothing_in_flight_and_nobody_out() {
     };
     tokio::join!(clients, illness, reloads);
 
-    gateway.rests().await;
+    gateway.idle().await;
     let told = upstream(&gateway).await;
     assert_eq!(told["queued"], 0, "{told:#}");
     for server in told["servers"].as_array().unwrap() {
@@ -157,7 +157,7 @@ async fn a_storm_of_failures_leaves_nothing_in_flight_and_nobody_out() {
         assert!(late(origin) > before, "{} is left out", origin.server());
     }
     drop(client);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 fn late(origin: &Origin) -> usize {

@@ -1,4 +1,4 @@
-//! What stories of the ledger share: a database of either engine, asked as an operator asks it, and rows to write.
+//! What the ledger's scenarios share: a database of either engine, queried as an operator does, and rows to write.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -196,7 +196,7 @@ async fn a_stream_whose_client_leaves_at_the_last_event_has_one_row_that_needs_n
         streaming.until(last).await;
         drop((streaming, client));
     }
-    gateway.rests().await;
+    gateway.idle().await;
     shipped(&gateway).await;
     assert_eq!(
         book.sql("SELECT count(*), count(DISTINCT id), min(outcome), max(outcome), max(revision) FROM api_requests"),

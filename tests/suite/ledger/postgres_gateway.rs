@@ -7,8 +7,8 @@ use prometheus::core::Collector;
 use usage_log::{Store, StoreMetrics, StoreSettings};
 
 use super::book::{housekept, records, rows, settings};
-use crate::filler::call;
 use crate::harness::{Gateway, Postgres, eventually, gateway, http1, origin, postgres};
+use crate::payloads::call;
 
 /// Sends so many calls. One that waited for a database that is away would never be answered: it comes back only afterwards.
 async fn calls(gateway: &Gateway, count: usize) {

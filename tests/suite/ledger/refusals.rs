@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::book::Book;
-use crate::filler::call;
 use crate::harness::{Client, Gateway, Script, answer, eventually, gate, gateway, h2c, http1, origin, sse};
+use crate::payloads::call;
 
 const CALL: &str = r#"{"model":"m","max_tokens":5,"messages":[]}"#;
 

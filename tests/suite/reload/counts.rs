@@ -50,7 +50,7 @@ async fn a_server_that_is_new_gets_what_the_others_have_already() {
         stream.until("last\n\n\r\n0\r\n\r\n").await;
     }
     drop(streams);
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]
@@ -79,5 +79,5 @@ async fn a_server_that_goes_and_comes_back_is_counted_all_the_while() {
     }
     eventually("no stream", async || a.open_streams() + b.open_streams() == 0).await;
     drop(streams);
-    gateway.rests().await;
+    gateway.idle().await;
 }

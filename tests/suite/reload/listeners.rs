@@ -49,7 +49,7 @@ async fn a_listener_is_added_and_removed_and_its_streams_go_on() {
     stream.send("GET /again HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(stream.answer().await.text(), "hello");
     drop((stream, idle));
-    gateway.rests().await;
+    gateway.idle().await;
 }
 
 #[tokio::test]

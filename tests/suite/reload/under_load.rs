@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::task::JoinHandle;
 
 use super::hang_up;
-use crate::filler::call;
 use crate::harness::{Client, Gateway, Streaming, answer, body, eventually, feed, gateway, h2c, http1, origin, sse};
+use crate::payloads::call;
 
 const RELOADS: usize = 50;
 const STREAMS: usize = 20;
@@ -121,7 +121,7 @@ async fn fifty_reloads_fail_nothing_and_cut_nothing() {
         assert_eq!(streaming.rest().await, (Vec::new(), true));
     }
     drop(streams);
-    gateway.rests().await;
+    gateway.idle().await;
     assert_eq!(a.count() + b.count(), STREAMS + asked);
     eventually("a row for each", async || gateway.access_log().len() == STREAMS + asked).await;
     assert!(gateway.access_log().iter().all(|row| row["outcome"] == "completed"));

@@ -1,9 +1,9 @@
 //! HTTP/2 servers that say of a request that they have not processed it: it is sent again, POST too, and nothing else is.
 
 use super::READS_BODIES;
-use crate::filler::{call, difference, noise};
 use crate::harness::{Act, Came, Frames, Gateway, NO_ERROR, REFUSED_STREAM, eventually, frames, gateway, http1};
 use crate::harness::{CANCEL, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, INTERNAL_ERROR};
+use crate::payloads::{call, difference, noise};
 
 /// A gateway of one thread, whose requests share their connections to these servers.
 async fn before(servers: &[&Frames], upstream: &str, settings: &str) -> Gateway {
@@ -61,7 +61,7 @@ async fn a_request_that_was_not_processed_is_sent_again_on_a_new_connection() {
                 let row = &gateway.access_log()[before_it];
                 assert_eq!((row["outcome"].as_str(), row["attempts"].as_u64()), (Some("completed"), Some(2)), "{row}");
                 assert_eq!(failures(&gateway).await, blamed, "{act:?}");
-                gateway.rests().await;
+                gateway.idle().await;
             }
         }
     }

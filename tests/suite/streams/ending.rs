@@ -147,7 +147,7 @@ async fn a_client_that_closes_at_the_last_event_has_its_answer_by_every_protocol
                 }
             }
             assert_eq!(gateway.metrics().await.sum("tollgate_upstream_failures_total", &[]), 0.0);
-            gateway.rests().await;
+            gateway.idle().await;
         }
     }
 }
@@ -168,7 +168,7 @@ async fn a_server_that_goes_on_has_a_short_while_and_then_the_row_comes_all_the_
             let row = rows(&gateway, kind + 1).await;
             assert_eq!(row["outcome"], "completed", "{route:?}, client {kind}: {row}");
         }
-        gateway.rests().await;
+        gateway.idle().await;
     }
 }
 
@@ -223,7 +223,7 @@ async fn a_client_that_leaves_before_the_last_event_is_gone_and_its_row_says_how
                 let got = (row["outcome"].as_str(), row["response_bytes"].as_u64());
                 assert_eq!(got, (Some("client_gone"), Some(MESSAGES.before.len() as u64)), "{route:?}, {kind}: {row}");
             }
-            gateway.rests().await;
+            gateway.idle().await;
         }
     }
 }
@@ -246,7 +246,7 @@ async fn a_server_that_breaks_off_behind_the_last_event_has_failed_nobody() {
                 assert_eq!((row["outcome"].as_str(), row["error"].as_str()), (Some("completed"), None), "{row}");
             }
             assert_eq!(gateway.metrics().await.sum("tollgate_upstream_failures_total", &[]), 0.0);
-            gateway.rests().await;
+            gateway.idle().await;
         }
     }
 }
@@ -301,7 +301,7 @@ async fn a_body_of_known_length_is_delivered_before_the_stream_of_its_server_has
             wait.open();
             origin.request(number).await;
         }
-        gateway.rests().await;
+        gateway.idle().await;
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{clients, origins, stream};
-use crate::filler::{difference, noise};
 use crate::harness::{Gateway, Script, body, eventually, feed, gate, gateway, h2c, http1, origin, sse};
+use crate::payloads::{difference, noise};
 
 /// Soon enough for a call that nobody reads any more.
 const AT_ONCE: Duration = Duration::from_secs(1);

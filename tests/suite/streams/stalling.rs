@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{clients, origins, stalled, stream};
-use crate::filler::{difference, noise};
 use crate::harness::{Client, Gateway, Streaming, answer, body, connect, eventually, gateway, http1, origin};
+use crate::payloads::{difference, noise};
 
 const IDLE: &str = "timeouts: { idle: 500ms }";
 /// More than any buffers on the way hold.

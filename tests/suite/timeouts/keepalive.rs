@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::SOON;
-use crate::filler::{call, difference, noise};
 use crate::harness::{Alpn, Authority, Closed, Script, answer, eventually, gateway, http1, origin, tls_origin};
+use crate::payloads::{call, difference, noise};
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_request_and_closed_when_it_was_idle_too_long() {

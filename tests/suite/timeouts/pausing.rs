@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::SHORT;
-use crate::filler::{difference, noise};
 use crate::harness::{
     Alpn, Authority, Client, Gateway, Origin, Script, connect, gateway, h2c, http1, origin, sse, tls_origin, upload,
 };
+use crate::payloads::{difference, noise};
 
 /// An origin of each kind: in HTTP/1.1 in plain text and in TLS, and in HTTP/2.
 async fn origins() -> [(&'static str, Origin); 3] {

@@ -1,4 +1,4 @@
-//! What tests ask of a gateway again and again: another configuration, and whether all of its work has come to an end.
+//! Reloads a gateway, and waits until it is idle.
 
 use super::gateway::Gateway;
 use super::wait::eventually;
@@ -12,12 +12,12 @@ impl Gateway {
     }
 
     /// Waits until nothing is in flight, by any gauge, no memory is charged, and all snapshots but the present one are gone.
-    pub async fn rests(&self) {
-        eventually("a gateway that rests", async || {
+    pub async fn idle(&self) {
+        eventually("an idle gateway", async || {
             let metrics = self.metrics().await;
-            let idle = metrics.in_flight().iter().all(|(_, count)| *count == 0.0);
+            let is_idle = metrics.in_flight().iter().all(|(_, count)| *count == 0.0);
             let held = metrics.sum("tollgate_memory_bytes", &[]);
-            idle && held == 0.0 && metrics.sum("tollgate_config_snapshots", &[]) == 1.0
+            is_idle && held == 0.0 && metrics.sum("tollgate_config_snapshots", &[]) == 1.0
         })
         .await;
     }

@@ -5,15 +5,15 @@ mod storm;
 
 use serde_json::{Value, json};
 
-use crate::filler::call;
 use crate::harness::{
     Client, DEADLINE, Gateway, Script, answer, body, connect, eventually, gate, gateway, h2c, http1, origin, refusing,
     sse,
 };
+use crate::payloads::call;
 
 /// Waits until all work has ended, and then finds exactly these rows: outcome, status and error of each, in any order.
 async fn rows(gateway: &Gateway, wanted: &[(&str, Option<u16>, Option<&str>)]) {
-    gateway.rests().await;
+    gateway.idle().await;
     let mut wanted: Vec<Value> = wanted.iter().map(|row| json!(row)).collect();
     wanted.sort_by_key(Value::to_string);
     eventually("as many rows as requests", async || gateway.access_log().len() >= wanted.len()).await;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::filler::call;
 use crate::harness::{
     Client, Gateway, Origin, Received, Script, answer, body, connect, eventually, gateway, h2c, http1, origin, sse,
 };
+use crate::payloads::call;
 
 /// So many times each of what can happen.
 const ROUNDS: usize = 20;
@@ -156,7 +156,7 @@ async fn a_storm_leaves_one_row_for_each_and_nothing_in_flight() {
         }
     };
     tokio::join!(join_all(all), reloads);
-    gateway.rests().await;
+    gateway.idle().await;
 
     let count = ROUNDS * KINDS.len();
     eventually("as many rows as requests", async || gateway.access_log().len() >= count).await;
