@@ -1,5 +1,5 @@
-//! The operator's listener: health, metrics, upstreams, reload, and what plugins add. Plain HTTP/1.1, without authentication, apart from
-//! the clients' listeners, and closed to web pages; it answers until the gateway is gone.
+//! The admin listener: health, metrics, upstreams, reload, and the routes of plugins. Plain HTTP/1.1 on an address of its own, without
+//! authentication, closed to web pages. It answers until the process ends.
 
 mod answer;
 mod guard;

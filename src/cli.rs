@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Run the gateway that a YAML file describes.
     Run(ConfigFile),
-    /// Check a YAML file and tell every error in it.
+    /// Check a YAML file and report every error in it.
     Check(ConfigFile),
     /// Print the JSON Schema of the YAML file, for editors.
     Schema,
@@ -41,8 +41,8 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// Runs a gateway's program: the command that the arguments name, the program's own name being the first. `own` plugins are added
-/// to those of every build.
+/// Runs the command that the arguments name; the first argument is the program's name. The `own` plugins are added to those of every
+/// build.
 ///
 /// ```no_run
 /// # mod my_crate {
@@ -94,7 +94,7 @@ fn announce(started: &Started) {
     }
 }
 
-/// Says a line on standard output. Whoever no longer listens has heard enough.
+/// Writes a line to standard output. A closed one does not matter.
 fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -108,7 +108,7 @@ fn warn(warning: &impl std::fmt::Display) {
     eprintln!("warning: {warning}");
 }
 
-#[expect(clippy::print_stderr, reason = "a command's last word, before or after the log")]
+#[expect(clippy::print_stderr, reason = "the result of a command, before or after the log")]
 fn failed(error: &impl std::fmt::Display) -> ExitCode {
     eprintln!("{error}");
     ExitCode::FAILURE

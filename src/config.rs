@@ -1,4 +1,4 @@
-//! What the YAML file says, as types. Composes the settings that each part of the gateway owns; makes nothing of them.
+//! The YAML file as types. Composes the settings that each part of the gateway owns, and builds nothing from them.
 
 mod check;
 mod fallbacks;
@@ -44,14 +44,14 @@ pub struct Config {
     /// Whose calls they are, by what clients say of themselves.
     #[serde(default)]
     pub attribution: Attribution,
-    /// The groups of servers that routes lead to, by name.
+    /// The upstreams of the routes, by name. An upstream is a group of servers that answer alike.
     pub upstreams: IndexMap<String, Located<UpstreamSettings>>,
     /// The plugins of every route: top to bottom on the way in, bottom to top on the way out.
     #[serde(default)]
     pub plugins: Vec<Located<PluginEntry>>,
-    /// Which requests go where. The first that matches wins.
+    /// The routes. The first that matches a request wins.
     pub routes: Vec<Located<RouteSettings>>,
-    /// What should be changed in the file; it does not keep the gateway from running.
+    /// What should be changed in the file. Warnings do not keep the gateway from running.
     #[serde(skip)]
     pub warnings: Vec<Diagnostic>,
 }
@@ -74,9 +74,9 @@ const LONGEST_VALUE: usize = 64 << 10;
 /// Whether certificates that are not valid today are errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dates {
-    /// They are.
+    /// Yes.
     Checked,
-    /// They are not: the gateway serves them nevertheless, so that a restart after the last day is no outage.
+    /// No: the gateway serves them, so that a restart after the last day is no outage.
     Ignored,
 }
 
@@ -166,15 +166,15 @@ fn parse_with(
     Ok(Config { warnings: document.warnings, ..document.value })
 }
 
-/// Errors that showed when a file was put to work, with the lines they stand on.
+/// Errors found while a file was applied, with their lines.
 #[must_use]
 pub fn errors_in_file(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
-    // the lines are a help; without them the places still stand
+    // without the lines, the locations are still reported
     let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     errors_in_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new("")), &environment, faults)
 }
 
-/// Errors that showed when a text was put to work, with the lines they stand on. Paths in it start from `base`.
+/// Errors found while a text was applied, with their lines. Paths in it start from `base`.
 #[must_use]
 pub fn errors_in_text(
     name: &str,

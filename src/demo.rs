@@ -18,7 +18,7 @@ const CONFIG: &str = include_str!("../conf/demo.yaml");
 const TTFT: Period = Period::from_millis(200);
 const TOKEN_GAP: Period = Period::from_millis(50);
 
-/// What the demo may be told.
+/// The arguments of the demo.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoSettings {
     /// The gateway's port on the loopback; 0 lets the system choose.
@@ -27,17 +27,17 @@ pub struct DemoSettings {
     /// The admin listener's port; 0 lets the system choose.
     #[arg(long, default_value_t = 9090)]
     pub admin_port: u16,
-    /// The ledger's database; a file of its own, which goes with the demo, if it is not said.
+    /// The ledger's database. By default a SQLite file that is removed with the demo.
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
 }
 
-/// A folder that nobody else can read or foresee. It goes with the demo.
+/// A private folder with an unpredictable name. It is removed with the demo.
 struct Folder(PathBuf);
 
 impl Folder {
     fn create() -> io::Result<Self> {
-        // 74 bits of it are random, and it is no one's before
+        // 74 bits of the name are random, and the folder must not exist before
         let path = std::env::temp_dir().join(format!("tollgate-demo-{}", Uuid::now_v7()));
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
@@ -46,12 +46,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // what is left of it is private
+        // what cannot be removed is private
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Runs the demo until it is told to stop.
+/// Runs the demo until a signal stops it.
 ///
 /// # Errors
 /// What keeps it from starting: a port that is taken, above all.
@@ -92,7 +92,7 @@ fn welcome(started: &Started, simulators: &[SocketAddr; 3], database: &str) {
     let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| path.display().to_string());
     let admin = started.admin.map_or_else(String::new, |address| address.to_string());
     let [a, b, c] = simulators;
-    // whoever no longer listens has heard enough
+    // a closed standard output does not matter
     let _ = writeln!(
         io::stdout(),
         r#"listening on {gateway}

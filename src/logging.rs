@@ -15,25 +15,25 @@ use plugin_api::LogLimit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The log of what the gateway itself does.
+/// The log of the gateway itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// The least weighty records that are written. With `debug` and `trace`, the libraries beneath speak too.
+    /// The lowest level that is written. With `debug` and `trace`, libraries log too.
     pub level: LogLevel,
     /// How a record is written.
     pub format: LogFormat,
 }
 
-/// How weighty a record is.
+/// The level of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Something is broken and wants a hand.
+    /// Something is broken and needs an operator.
     Error,
     /// Something failed, and the gateway goes on.
     Warn,
-    /// What an operator wants to have read: starts, reloads, stops.
+    /// Starts, reloads, stops.
     #[default]
     Info,
     /// What helps to find a fault.
@@ -49,7 +49,7 @@ pub enum LogFormat {
     /// A JSON object per line: `time`, `level`, `target`, `message`, then the record's own fields.
     #[default]
     Json,
-    /// For eyes: `TIME LEVEL message key=value`.
+    /// For people: `TIME LEVEL message key=value`.
     Text,
 }
 
@@ -159,7 +159,7 @@ impl Logger {
             // not as a record, which would wait for the lock held here
             let _ = writeln!(
                 stderr,
-                "{{\"level\":\"warn\",\"message\":\"lines lost, since nobody read them\",\"lines\":{lost}}}"
+                "{{\"level\":\"warn\",\"message\":\"lines lost because the output did not take them\",\"lines\":{lost}}}"
             );
         }
         // there is no other place to report a failure to

@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format. Counts what it is told and knows nothing of its sources.
+//! The metrics of a gateway, in Prometheus' text format. Does not know what it counts.
 
 mod certificates;
 mod family;
@@ -49,14 +49,14 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     config_snapshots: IntGauge,
     access_log_lost: Arc<AtomicU64>,
-    /// How many of them the counter has been given.
-    access_log_told: AtomicU64,
+    /// The lost lines that the counter already has.
+    access_log_reported: AtomicU64,
     access_log_lost_total: IntCounter,
     certificates: Mutex<Vec<CertificateFigures>>,
 }
 
 impl Metrics {
-    /// A new set: two gateways in one process share no metrics.
+    /// New metrics; two gateways in one process share none.
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
@@ -79,7 +79,7 @@ impl Metrics {
             requests_in_flight: gauge("tollgate_requests_in_flight", "Requests in flight"),
             connections_in_flight: registered(&registry, IntGaugeVec::new(connections, &["listener"])),
             connections: Counter::default(),
-            retries: counters("tollgate_retries_total", "Further attempts after a failed one", "upstream"),
+            retries: counters("tollgate_retries_total", "Attempts after a failed one", "upstream"),
             plugin_panics: counters("tollgate_plugin_panics_total", "Panics caught in plugins", "plugin"),
             refusals: registered(&registry, IntCounterVec::new(refusals, &["plugin", "reason"])),
             config_reloads,
@@ -88,12 +88,12 @@ impl Metrics {
                 "Configurations in memory: the current one, and older ones that requests still use",
             ),
             access_log_lost: Arc::default(),
-            access_log_told: AtomicU64::default(),
+            access_log_reported: AtomicU64::default(),
             access_log_lost_total: registered(
                 &registry,
                 IntCounter::new(
                     "tollgate_access_log_lost_total",
-                    "Lines of the access log that were lost because its output did not take them",
+                    "Access log lines dropped because the output did not take them",
                 ),
             ),
             requests: Requests::new(registry.clone()),
@@ -137,7 +137,7 @@ impl Metrics {
         self.connections.len()
     }
 
-    /// Replaces the certificates of the listeners by those of the configuration at work. One that a listener has twice is one.
+    /// Replaces the certificates of the listeners. A file that a listener names twice is one certificate.
     pub fn set_certificates(&self, mut certificates: Vec<CertificateFigures>) {
         certificates.sort_unstable();
         certificates
@@ -186,8 +186,8 @@ impl Metrics {
     #[must_use]
     pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
         let lost = self.access_log_lost.load(Ordering::Relaxed);
-        let told = self.access_log_told.fetch_max(lost, Ordering::Relaxed);
-        self.access_log_lost_total.inc_by(lost.saturating_sub(told));
+        let reported = self.access_log_reported.fetch_max(lost, Ordering::Relaxed);
+        self.access_log_lost_total.inc_by(lost.saturating_sub(reported));
         self.requests_in_flight.set(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
         let mut text = Vec::with_capacity(16 << 10);
         let mut families = self.registry.gather();

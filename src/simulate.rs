@@ -1,14 +1,14 @@
 //! `tollgate simulate`: an upstream that answers as Anthropic and OpenAI do, for demos, tests and load tests.
-//! Has no model: the words are drawn from a seed, the usage it reports is exact. Knows nothing of the gateway.
+//! There is no model: words are drawn from a seed, and the reported usage is exact. Does not know the gateway.
 //!
 //! # What it answers
 //! `POST /v1/messages`, `/v1/messages/count_tokens`, `/v1/messages/batches` (Anthropic, any API version), `/v1/chat/completions`,
 //! `/v1/completions`, `/v1/responses`, `/v1/embeddings` (OpenAI), `GET /v1/models` and `/v1/models/{id}` (in Anthropic's
-//! shape if the request has `anthropic-version`), `GET /health`, and `GET /stats`, which tells as JSON how many calls came, are in
+//! shape if the request has `anthropic-version`), `GET /health`, and `GET /stats`, which counts in JSON the calls that came, are in
 //! flight, were answered to the last byte, and were broken off. Anything else gets 404. HTTP/1.1 and HTTP/2 (prior knowledge)
 //! on one port.
 //!
-//! It is lenient where a provider is strict: no key, version, model or token limit is asked for.
+//! Unlike a provider it requires no key, version, model or token limit.
 //!
 //! # What it counts
 //! Output: as many tokens as `--tokens` says, or fewer if the request's limit is lower; one word is one token, and in a stream
@@ -138,7 +138,7 @@ async fn converse(stream: tokio::net::TcpStream, simulator: Arc<Simulator>) {
     }
     let server = auto::Builder::new(TokioExecutor::new());
     let service = service_fn(move |request| simulator.clone().answer(request));
-    // A client that leaves and an answer that is broken off on purpose both end here: neither is news.
+    // disconnected clients and answers broken off on purpose end here; neither is an error
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
         log::debug!("connection ended: {error}");
     }

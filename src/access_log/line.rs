@@ -9,8 +9,8 @@ use plugin_api::{Outcome, Principal, Record};
 
 use crate::logging::field;
 
-/// Appends the request as a JSON object. Every key is always there, in the same order, those of an answer or a refusal only where there
-/// was one; what is not known is null.
+/// Appends the request as a JSON object. The keys and their order are fixed; those of an answer or a refusal are present only where there
+/// was one. Unknown values are null.
 pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(&field::rfc3339(record.started));
@@ -48,7 +48,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends who refused the request, and why. Both keys are there where a plugin did, and neither where none did.
+/// Appends the plugin that refused the request and its reason; neither key if no plugin did.
 fn refusal(out: &mut Vec<u8>, record: &Record) {
     if record.plugin.is_some() {
         text(out, b",\"plugin\":", record.plugin);
@@ -123,7 +123,7 @@ fn number(out: &mut Vec<u8>, key: &[u8], value: Option<u64>) {
     }
 }
 
-/// To the microsecond: what the gateway itself takes is less than a millisecond.
+/// In microseconds, since the gateway itself takes less than a millisecond.
 fn milliseconds(out: &mut Vec<u8>, key: &[u8], value: Option<Duration>) {
     number(out, key, value.map(|value| u64::try_from(value.as_millis()).unwrap_or(u64::MAX)));
     if let Some(value) = value {
@@ -133,7 +133,7 @@ fn milliseconds(out: &mut Vec<u8>, key: &[u8], value: Option<Duration>) {
     }
 }
 
-/// Escapes as nginx does: quotes, backslashes and what is not printable ASCII.
+/// Escapes as nginx does: quotes, backslashes and everything that is not printable ASCII.
 fn guarded(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' {

@@ -14,8 +14,8 @@ pub struct AccessLogSettings {
     pub path: AccessLogPath,
     /// How a request is written.
     pub format: AccessLogFormat,
-    /// Whether the answers of every route are read, so that JSON lines tell what they cost. Where a plugin has them read, the
-    /// lines tell it anyway.
+    /// Whether the answers of every route are read, so that JSON lines and metrics have their tokens. Where a plugin needs them, they are
+    /// read anyway.
     pub usage: bool,
 }
 

@@ -156,9 +156,9 @@ impl Shared {
         batch.shrink_to(2 * BATCH);
         let mut waiting = self.waiting();
         waiting.writing = 0;
-        let patience = BATCH_TIMEOUT.saturating_sub(waiting.taken.elapsed());
+        let timeout = BATCH_TIMEOUT.saturating_sub(waiting.taken.elapsed());
         let few = |waiting: &mut Waiting| waiting.lines.len() < BATCH && waiting.closed.is_none();
-        let waited = self.work.wait_timeout_while(waiting, patience, few);
+        let waited = self.work.wait_timeout_while(waiting, timeout, few);
         waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         if waiting.lines.is_empty() && waiting.closed.is_none() {
             waiting.asleep = true;

@@ -1,4 +1,4 @@
-//! Answers of the admin listener, in the forms they take: text, JSON, Prometheus.
+//! Responses of the admin listener: text, JSON, Prometheus.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -6,7 +6,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-/// An answer, whole in memory.
+/// A response, whole in memory.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {

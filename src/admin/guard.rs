@@ -1,5 +1,5 @@
-//! Who may ask the admin listener. It has no password, so no web page may reach it through the browser of somebody who
-//! can: neither as another site nor by a name that was pointed here (DNS rebinding).
+//! Access to the admin listener. It has no password, so requests of web pages are refused: from other sites, and by host names that were
+//! pointed here (DNS rebinding).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,25 +13,23 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forbidden {
-    /// It came by a name that is not known to be this listener's.
+    /// Its host is not a name of this listener.
     Host,
-    /// The page of another site sent it.
+    /// A page of another site sent it.
     Site,
 }
 
 impl Forbidden {
     pub(super) fn message(self) -> &'static str {
         match self {
-            Self::Host => {
-                "the Host is none of this listener's: wanted an IP address, a name without dots, or one of `admin.hosts`"
-            }
-            Self::Site => "a page of another site may not ask this listener",
+            Self::Host => "unknown Host: wanted an IP address, a name without dots, or one of `admin.hosts`",
+            Self::Site => "requests from pages of other sites are refused",
         }
     }
 }
 
-/// Lets a request pass that names this listener by an IP address, by a name without dots (`localhost`, a service of
-/// Kubernetes or Docker: no such name can be had in public DNS), or by a `known` one; and that no other site's page sent.
+/// Admits a request whose host is an IP address, a name without dots (`localhost`, a service of Kubernetes or Docker; public DNS has no
+/// such names), or a `known` name, unless a page of another site sent it.
 pub(super) fn admit<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Result<(), Forbidden> {
     let headers = request.headers();
     let is_ours = |authority: &str| {
@@ -40,7 +38,7 @@ pub(super) fn admit<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Re
         let is_ip = host.parse::<Ipv4Addr>().is_ok() || v6.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
         is_ip || !host.contains('.') || known(host)
     };
-    // without any the request is HTTP/1.0, which no browser speaks
+    // a request without a host is HTTP/1.0, which browsers do not speak
     let mut hosts = headers.get_all(HOST).iter().map(|host| host.to_str());
     let in_target = request.uri().authority().is_none_or(|authority| is_ours(authority.as_str()));
     if !in_target || !hosts.all(|host| host.is_ok_and(is_ours)) {

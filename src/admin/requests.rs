@@ -1,4 +1,4 @@
-//! What the admin listener answers: which path is whose, and the work behind each.
+//! The endpoints of the admin listener.
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
@@ -13,12 +13,12 @@ use super::guard;
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
 
-/// Answers a request. A further endpoint is one more line here.
+/// Answers a request.
 pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer {
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match request.uri().path() {
-        // of a probe nothing is asked, and nothing is told that anybody could use
+        // probes pass the guard: they carry no host that it knows, and these answers give nothing away
         "/healthz" if reads => return answer::text(StatusCode::OK, "ok"),
         "/readyz" if reads => return readyz(admin),
         _ => {}
@@ -36,7 +36,7 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
     }
 }
 
-/// Asks the plugin whose path it is, if one has it.
+/// Passes a request to the plugin that has its path.
 async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer {
     let (method, path) = (request.method(), request.uri().path());
     let routes = || routes.iter().filter(|route| route.path == path);
@@ -69,18 +69,18 @@ fn upstreams(admin: &Admin) -> Answer {
 }
 
 async fn reload(admin: &Admin) -> Answer {
-    let asked = async {
-        let (request, told) = oneshot::channel();
+    let reloaded = async {
+        let (request, result) = oneshot::channel();
         admin.reload.send(request).await.ok()?;
-        told.await.ok()
+        result.await.ok()
     };
-    // a gateway that stops no longer listens to requests for a reload
-    let told = tokio::select! {
+    // a stopping gateway no longer receives reload requests
+    let result = tokio::select! {
         biased;
-        told = asked => told,
+        result = reloaded => result,
         () = admin.readiness.draining() => None,
     };
-    match told {
+    match result {
         Some(Ok(())) => answer::json(StatusCode::OK, &json!({ "reloaded": true })),
         Some(Err(errors)) => answer::json(StatusCode::BAD_REQUEST, &not_reloaded(&errors)),
         None => answer::error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is stopping"),

@@ -1,4 +1,4 @@
-//! What only shows when the parts of a configuration are held against each other, or against the files they name.
+//! Checks the parts of a configuration against each other and against the files that they name.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::{Config, Dates, fallbacks};
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
 
-/// Tells everything that makes no sense. The configuration may lack what is wrong by itself; the report has been told
-/// of that, and no error is told that follows from it.
+/// Reports every contradiction. Values that are wrong by themselves are missing from the configuration and are in the report already;
+/// errors that follow from them are not reported.
 pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
     listeners(config, base, dates, report);
     upstreams(config, base, report);
@@ -35,7 +35,7 @@ fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>
         let taken = known.iter().find(|other| other.value == address.value && address.port() != 0);
         if let Some(other) = taken {
             let message = format!("`{}` is the address of the listener on line {}, too", address.value, other.at.line);
-            tell(address.at, message, report);
+            report_at(address.at, message, report);
         }
         known.push(address);
     }
@@ -45,7 +45,7 @@ fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>
             Dates::Ignored => Certificates::load(tls, base).err().unwrap_or_default(),
         };
         for (at, message) in faults {
-            tell(at, message, report);
+            report_at(at, message, report);
         }
     }
 }
@@ -56,15 +56,19 @@ fn upstreams(config: &Config, base: &Path, report: &mut Report<'_>) {
     }
     for authorities in config.upstreams.values().filter_map(|upstream| upstream.tls.ca.as_ref()) {
         if let Err(message) = tls::load_ca(&base.join(&authorities.value)) {
-            tell(authorities.at, message, report);
+            report_at(authorities.at, message, report);
         }
     }
     for upstream in config.upstreams.values() {
         if let Some(first) = upstream.servers.first().filter(|_| upstream.servers.iter().all(|server| server.backup)) {
-            tell(first.at, "every server of this upstream is a backup; at least one must not be".to_owned(), report);
+            report_at(
+                first.at,
+                "every server of this upstream is a backup; at least one must not be".to_owned(),
+                report,
+            );
         }
         for (at, message) in upstream.health_check.iter().flat_map(|check| check.faults(&upstream.servers)) {
-            tell(at, message, report);
+            report_at(at, message, report);
         }
     }
     fallbacks::check(report);
@@ -103,14 +107,14 @@ fn plugins(config: &Config, report: &mut Report<'_>) {
     list(&config.plugins, report);
     for entry in config.plugins.iter().filter(|entry| entry.is_off()) {
         let message = format!("`{}` is off for every route; leave it out, or turn it off on a route", entry.name());
-        tell(entry.at, message, report);
+        report_at(entry.at, message, report);
     }
     for route in &config.routes {
         list(&route.plugins, report);
         for entry in route.plugins.iter().filter(|entry| entry.is_off() && !global.contains(&entry.name())) {
             let message =
                 format!("`{}` is not among the plugins of every route, so it cannot be turned off", entry.name());
-            tell(entry.at, message, report);
+            report_at(entry.at, message, report);
         }
     }
 }
@@ -121,12 +125,12 @@ fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
         if let Err(problem) = entry.check()
             && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
         {
-            tell(entry.at, problem.into(), report);
+            report_at(entry.at, problem.into(), report);
         }
         if let Some(first) = entries[..at].iter().find(|other| other.name() == entry.name()) {
             let line = first.at.line;
             let message = format!("`{}` stands in this list a second time; the first is on line {line}", entry.name());
-            tell(entry.at, message, report);
+            report_at(entry.at, message, report);
         }
     }
 }
@@ -137,7 +141,7 @@ fn plugin_files(config: &Config, base: &Path, report: &mut Report<'_>) {
         if let Err(problem) = entry.check_files(base)
             && report.node_at(entry.at).is_some_and(|node| !report.is_wrong(node))
         {
-            tell(entry.at, problem.into(), report);
+            report_at(entry.at, problem.into(), report);
         }
     }
 }
@@ -153,13 +157,13 @@ fn conflicts(config: &Config, base: &Path, report: &mut Report<'_>) {
             entry.conflict(earlier, &CheckContext { base, other: &other })
         });
         if let Some(problem) = conflict {
-            tell(entry.at, problem.into(), report);
+            report_at(entry.at, problem.into(), report);
         }
     }
 }
 
-/// Tells of a value by its place.
-fn tell(at: Location, message: String, report: &mut Report<'_>) {
+/// Reports an error of the value at a place.
+fn report_at(at: Location, message: String, report: &mut Report<'_>) {
     let Some(node) = report.node_at(at) else { return };
     report.add_at(node, redact(message, node));
 }

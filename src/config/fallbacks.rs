@@ -1,8 +1,8 @@
-//! Whether fallbacks lead anywhere: to upstreams that there are, and not in a circle.
+//! Checks that fallbacks name known upstreams and form no circle.
 
 use located_yaml::{Node, Report, list, unknown};
 
-/// Tells of every fallback that leads nowhere, and of every circle once.
+/// Reports every fallback to an unknown upstream, and every circle once.
 pub(super) fn check(report: &mut Report<'_>) {
     let upstreams = report.root().get("upstreams").map_or(&[][..], Node::entries);
     let names: Vec<&str> = upstreams.iter().map(|entry| entry.key.text.as_str()).collect();

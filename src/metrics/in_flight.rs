@@ -1,5 +1,4 @@
-//! What is counted while it lasts: each guard counts as one until it is dropped. Requests and connections can be waited
-//! for, too.
+//! Guards that count as one in a gauge until they are dropped, and waiting until no request or connection is left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +19,7 @@ pub struct InFlight(Counter);
 /// An open connection from a client, until dropped.
 #[derive(Debug)]
 #[must_use]
-// in this order: whoever waits for the connection finds the gauge correct
+// in this order, so that the gauge is correct when the last connection is signalled
 pub struct ConnectionInFlight(#[expect(dead_code, reason = "held to be dropped")] (GaugeGuard, InFlight));
 
 impl ConfigSnapshot {

@@ -1,4 +1,4 @@
-//! The budgets of memory as they are at the moment of a scrape. Nothing of them is kept here.
+//! The memory budgets at the time of a scrape. Keeps nothing.
 
 use plugin_api::{BODIES, Budget};
 use prometheus::proto::{MetricFamily, MetricType};
@@ -7,7 +7,7 @@ use crate::memory::{HEADS, large_heads};
 
 use super::family::{counter, family, gauge, label};
 
-/// The metrics of what requests hold in memory.
+/// The metrics of the memory budgets.
 pub(super) fn families() -> [MetricFamily; 4] {
     let budgets: [(&str, &Budget); 2] = [("bodies", &BODIES), ("heads", &HEADS)];
     let labels = |name: &str| vec![label("of", name)];
@@ -15,21 +15,16 @@ pub(super) fn families() -> [MetricFamily; 4] {
     let limit = budgets.map(|(name, budget)| gauge(labels(name), budget.limit() as u64));
     let refused = budgets.map(|(name, budget)| counter(labels(name), budget.refused()));
     [
-        family(
-            "tollgate_memory_bytes",
-            "Bytes that requests hold, as they are charged to a budget",
-            MetricType::GAUGE,
-            used.into(),
-        ),
+        family("tollgate_memory_bytes", "Bytes charged to a memory budget", MetricType::GAUGE, used.into()),
         family(
             "tollgate_memory_limit_bytes",
-            "Bytes that requests may hold: max_body_memory and max_header_memory",
+            "The memory budgets, in bytes: max_body_memory and max_header_memory",
             MetricType::GAUGE,
             limit.into(),
         ),
         family(
             "tollgate_memory_refused_total",
-            "Times that a budget of memory had nothing left",
+            "Charges that a memory budget refused",
             MetricType::COUNTER,
             refused.into(),
         ),

@@ -1,10 +1,10 @@
-//! The names of models that may be labels: those of the configuration and of the table of prices. Whatever else a client or an
-//! upstream calls a model must not become a label.
+//! The model names that may be labels: those of the configuration and of the price table. All other names, which clients and
+//! upstreams choose, share the label `other`.
 
 use ahash::AHashSet;
 use glob::GlobMap;
 
-/// The label of models that are not known.
+/// The label of unknown models.
 pub(super) const OTHER: &str = "other";
 
 /// The models that a configuration knows.
@@ -16,7 +16,7 @@ pub struct ModelNames {
 }
 
 impl ModelNames {
-    /// Those of these names, some of which are patterns, and those that have a price under the name that `priced` gives.
+    /// The names and patterns of a configuration, and the names that `priced` gives to models with a price.
     #[must_use]
     pub fn new<'a>(names: impl Iterator<Item = &'a str>, priced: fn(&str) -> Option<&'static str>) -> Self {
         let (patterns, exact): (Vec<_>, Vec<_>) = names.partition(|name| name.contains(['*', '?']));

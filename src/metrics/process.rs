@@ -1,5 +1,4 @@
-//! What the process itself takes, as Prometheus' own collector tells it, but with the processor's time in full: that one counts
-//! whole seconds.
+//! The metrics of the process, from Prometheus' own collector. CPU time is replaced: that collector reports whole seconds only.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -9,7 +8,7 @@ use prometheus::proto::{Counter, MetricFamily};
 
 const CPU_SECONDS: &str = "process_cpu_seconds_total";
 
-/// The figures of this process.
+/// Collects them.
 pub(super) struct Process(ProcessCollector);
 
 impl Process {
@@ -53,13 +52,13 @@ mod tests {
     }
 
     #[test]
-    fn the_processors_time_is_told_in_fractions_of_a_second() {
+    fn cpu_time_has_fractions_of_a_second() {
         let before = seconds();
-        let mut told = before;
-        // work for as long as it takes to be seen
-        while told == before {
-            told = seconds();
+        let mut after = before;
+        // uses CPU time until the metric shows it
+        while after == before {
+            after = seconds();
         }
-        assert!(told - before < 1.0, "from {before} to {told}");
+        assert!(after - before < 1.0, "from {before} to {after}");
     }
 }

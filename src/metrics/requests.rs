@@ -1,5 +1,4 @@
-//! Finished requests: how many, how they ended, how long they took. Made to be cheap: nothing is allocated or joined for
-//! a request whose like was seen before.
+//! Finished requests: number, outcome and duration. A request whose series exist is counted without an allocation.
 
 use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
@@ -9,11 +8,11 @@ use plugin_api::http::{Method, StatusCode};
 use plugin_api::{Outcome, Record};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
-/// Upper bounds of the histogram, in seconds: from a refusal here to the longest answer of a model.
+/// Upper bounds of the histogram, in seconds: from a refusal to the longest answer of a model.
 const BUCKETS: [f64; 17] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
-/// The label of what there was none of.
+/// The label for a missing status or upstream.
 const NONE: &str = "none";
 
 /// The requests of all domains.
@@ -23,7 +22,7 @@ pub(super) struct Requests {
     domains: RwLock<AHashMap<Box<str>, Domain>>,
 }
 
-/// Those of one domain.
+/// The requests of one domain.
 #[derive(Debug, Default)]
 struct Domain {
     durations: AHashMap<(MethodLabel, StatusLabel), Histogram>,
@@ -59,7 +58,7 @@ impl Requests {
 }
 
 impl Domain {
-    /// Counts a request if its like was seen before.
+    /// Counts a request if its series exist.
     fn count(&self, record: &Record) -> bool {
         let ends = self.upstreams.get(upstream(record));
         let count = ends.and_then(|ends| ends[place(record.outcome)].as_ref());
@@ -69,7 +68,7 @@ impl Domain {
         true
     }
 
-    /// Makes what is missing to count such a request.
+    /// Creates the series that this request lacks.
     fn learn(&mut self, registry: &Registry, domain: &str, record: &Record) -> prometheus::Result<()> {
         if let Entry::Vacant(duration) = self.durations.entry(key(record)) {
             let made = new_duration(domain, record)?;
@@ -89,18 +88,21 @@ impl Domain {
 
 fn new_duration(domain: &str, record: &Record) -> prometheus::Result<Histogram> {
     let (MethodLabel(method), status) = key(record);
-    let options = HistogramOpts::new("http_request_duration_seconds", "From a request's head to its last byte")
-        .buckets(BUCKETS.to_vec())
-        .const_label("domain", domain)
-        .const_label("method", method)
-        .const_label("status", status.label());
+    let options = HistogramOpts::new(
+        "http_request_duration_seconds",
+        "Seconds from the head of a request to the last byte of its answer",
+    )
+    .buckets(BUCKETS.to_vec())
+    .const_label("domain", domain)
+    .const_label("method", method)
+    .const_label("status", status.label());
     Histogram::with_opts(options)
 }
 
-/// A metric of its own for each: a vector tells its children apart by the joined text of their labels, in which `a.com`
-/// before `ain` and `a.co` before `main` are the same.
+/// A metric of its own for each series: a vector distinguishes its children by a hash of their joined labels, and `a.com` before `ain`
+/// joins to the same text as `a.co` before `main`.
 fn new_count(domain: &str, record: &Record) -> prometheus::Result<IntCounter> {
-    let options = Opts::new("tollgate_requests_total", "Requests that ended, and how")
+    let options = Opts::new("tollgate_requests_total", "Finished requests by outcome")
         .const_label("domain", domain)
         .const_label("upstream", upstream(record))
         .const_label("outcome", record.outcome.as_str());
@@ -111,15 +113,15 @@ fn upstream(record: &Record) -> &str {
     record.upstream.as_deref().unwrap_or(NONE)
 }
 
-/// A method as a label: clients may make up others, and would make up labels with them.
+/// A method as a label. Unregistered methods share one, since clients can make up any number of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct MethodLabel(&'static str);
 
-/// A status as a label: upstreams may make up others, too.
+/// A status as a label. Unregistered ones share a label for each first digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum StatusLabel {
     None,
-    /// One that is registered, or that proxies are known for.
+    /// A registered status, or one that proxies are known for.
     Known(u16),
     /// Any other, by its first digit.
     Class(u16),

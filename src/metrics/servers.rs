@@ -6,7 +6,7 @@ use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
 use super::family::{counter, family, gauge as gauge_of, label};
 
-/// The metrics of one server.
+/// The state of one server.
 #[derive(Clone, Debug)]
 pub struct ServerFigures {
     /// The name of its upstream.

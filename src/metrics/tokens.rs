@@ -1,5 +1,5 @@
-//! Tokens that answers reported, and how long their first one took: under the names of the dashboards that exist
-//! (`claude_tokens_total`), and under those of OpenTelemetry's conventions for generative AI.
+//! Tokens that answers report, and the time to the first token, under the names of existing dashboards (`claude_tokens_total`) and
+//! those of OpenTelemetry's conventions for generative AI.
 
 use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
@@ -11,12 +11,12 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 use super::models::{ModelNames, OTHER};
 
-/// How many models have a label of their own, of those that may. All others together are one.
+/// The most models with a label of their own. All others share one.
 const MOST_MODELS: usize = 100;
 
-/// The buckets for tokens: the powers of four that the conventions advise, but for those between which no answer differs much.
+/// The buckets for tokens: powers of four as the conventions advise, without some that separate few answers.
 const TOKENS: [f64; 8] = [16.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
-/// Those for the time to the first token, in seconds.
+/// The buckets for the time to the first token, in seconds.
 const SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The tokens of all answers.
@@ -33,8 +33,8 @@ struct Known {
     histograms: AHashMap<Operation, AHashMap<Box<str>, Histograms>>,
 }
 
-/// What the seed's dashboards show, of one domain and model. The four classes together are all tokens; reasoning, a part of
-/// the output, has a counter of its own.
+/// The counters of one domain and model. The sum of the four classes is all tokens; reasoning is a part of the output and has a counter
+/// of its own.
 #[derive(Debug)]
 struct Counters {
     input: IntCounter,
@@ -44,7 +44,7 @@ struct Counters {
     reasoning: IntCounter,
 }
 
-/// What OpenTelemetry knows, of one operation and model, as far as an answer has told it.
+/// The OpenTelemetry histograms of one operation and model. Each is created with its first value.
 #[derive(Debug, Default)]
 struct Histograms {
     input: Option<Histogram>,
@@ -52,9 +52,9 @@ struct Histograms {
     first_token: Option<Histogram>,
 }
 
-/// The figures of one answer that go into histograms.
+/// The values of one answer for the histograms.
 #[derive(Clone, Copy, Debug)]
-struct Figures {
+struct Observation {
     input: Option<u64>,
     output: Option<u64>,
     first_token: Option<Duration>,
@@ -78,7 +78,7 @@ impl Tokens {
         Self { registry, known: RwLock::default() }
     }
 
-    /// Counts what an upstream's answer reported. What a plugin gave again is billed to nobody, and is not counted.
+    /// Counts the usage of an upstream's answer. Answers from plugins, such as cached ones, are not billed and not counted.
     pub(super) fn finished(&self, domain: &str, models: &ModelNames, record: &Record) {
         let (Some(endpoint), Some(answer)) = (record.endpoint, &record.answer) else { return };
         let counts = answer.usage.as_ref().map(|usage| usage.tokens);
@@ -86,7 +86,8 @@ impl Tokens {
             return;
         }
         let model = answer.model.as_deref().or(record.model.as_deref()).map_or(OTHER, |model| models.label(model));
-        let one = One { domain, model, operation: Operation::of(endpoint), counts, first_token: record.first_token };
+        let one =
+            AnswerCounts { domain, model, operation: Operation::of(endpoint), counts, first_token: record.first_token };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.count(&one) {
             return;
@@ -101,8 +102,8 @@ impl Tokens {
     }
 }
 
-/// One answer.
-struct One<'a> {
+/// The labels and values of one answer.
+struct AnswerCounts<'a> {
     domain: &'a str,
     model: &'a str,
     operation: Operation,
@@ -110,11 +111,11 @@ struct One<'a> {
     first_token: Option<Duration>,
 }
 
-impl One<'_> {
-    fn figures(&self) -> Figures {
+impl AnswerCounts<'_> {
+    fn observation(&self) -> Observation {
         let inputs = self.counts.map(|counts| [counts.input, counts.cache_read, counts.cache_creation]);
         let known = inputs.filter(|inputs| inputs.iter().any(Option::is_some));
-        Figures {
+        Observation {
             input: known.map(|known| known.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part))),
             output: self.counts.and_then(|counts| counts.output),
             first_token: self.first_token,
@@ -127,8 +128,8 @@ impl Known {
         if self.models.contains(model) { model } else { OTHER }
     }
 
-    /// Counts an answer if its like was seen before, and every model that may have a label has one.
-    fn count(&self, one: &One<'_>) -> bool {
+    /// Counts an answer if its series exist and its model needs no new label.
+    fn count(&self, one: &AnswerCounts<'_>) -> bool {
         let model = self.label(one.model);
         if model == OTHER && self.may_learn(one.model) {
             return false;
@@ -136,7 +137,7 @@ impl Known {
         let counters = self.domains.get(one.domain).and_then(|models| models.get(model));
         let histograms = self.histograms.get(&one.operation).and_then(|models| models.get(model));
         let (Some(counters), Some(histograms)) = (counters, histograms) else { return false };
-        if !histograms.observe(one.figures()) {
+        if !histograms.observe(one.observation()) {
             return false;
         }
         if let Some(counts) = one.counts {
@@ -149,8 +150,8 @@ impl Known {
         model != OTHER && self.models.len() < MOST_MODELS
     }
 
-    /// Makes what is missing to count such an answer.
-    fn learn(&mut self, registry: &Registry, one: &One<'_>) -> prometheus::Result<()> {
+    /// Creates the series that this answer lacks.
+    fn learn(&mut self, registry: &Registry, one: &AnswerCounts<'_>) -> prometheus::Result<()> {
         if self.may_learn(one.model) {
             self.models.insert(one.model.into());
         }
@@ -160,7 +161,7 @@ impl Known {
             counters.insert(Counters::new(registry, one.domain, model)?);
         }
         let models = self.histograms.entry(one.operation).or_default();
-        models.entry(model.into()).or_default().learn(registry, one.operation, model, one.figures())
+        models.entry(model.into()).or_default().learn(registry, one.operation, model, one.observation())
     }
 }
 
@@ -174,8 +175,7 @@ impl Counters {
             Ok::<_, prometheus::Error>(counter)
         };
         let of_type = |kind| {
-            let options =
-                options("claude_tokens_total", "Tokens that upstreams reported; input is what came from no cache");
+            let options = options("claude_tokens_total", "Tokens that upstreams reported; input is uncached");
             counter(options.const_label("type", kind))
         };
         Ok(Self {
@@ -201,13 +201,13 @@ impl Counters {
 }
 
 impl Histograms {
-    /// Makes those that such an answer needs.
+    /// Creates the histograms that this answer needs.
     fn learn(
         &mut self,
         registry: &Registry,
         operation: Operation,
         model: &str,
-        figures: Figures,
+        observation: Observation,
     ) -> prometheus::Result<()> {
         let make = |histogram: &mut Option<Histogram>, is_needed: bool, options: HistogramOpts| {
             if histogram.is_none() && is_needed {
@@ -227,18 +227,18 @@ impl Histograms {
         };
         let help = "Seconds from the head of a request to the first content of its stream";
         let first_token = HistogramOpts::new("gen_ai_server_time_to_first_token", help).buckets(SECONDS.to_vec());
-        make(&mut self.input, figures.input.is_some(), usage("input"))?;
-        make(&mut self.output, figures.output.is_some(), usage("output"))?;
-        make(&mut self.first_token, figures.first_token.is_some(), first_token)
+        make(&mut self.input, observation.input.is_some(), usage("input"))?;
+        make(&mut self.output, observation.output.is_some(), usage("output"))?;
+        make(&mut self.first_token, observation.first_token.is_some(), first_token)
     }
 
-    /// Observes an answer, if all that it needs is there.
+    /// Observes an answer if the histograms that it needs exist.
     #[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float anyway")]
-    fn observe(&self, figures: Figures) -> bool {
+    fn observe(&self, observation: Observation) -> bool {
         let all = [
-            (&self.input, figures.input.map(|tokens| tokens as f64)),
-            (&self.output, figures.output.map(|tokens| tokens as f64)),
-            (&self.first_token, figures.first_token.map(|time| time.as_secs_f64())),
+            (&self.input, observation.input.map(|tokens| tokens as f64)),
+            (&self.output, observation.output.map(|tokens| tokens as f64)),
+            (&self.first_token, observation.first_token.map(|time| time.as_secs_f64())),
         ];
         if all.iter().any(|(histogram, figure)| histogram.is_none() && figure.is_some()) {
             return false;

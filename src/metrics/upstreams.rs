@@ -1,4 +1,4 @@
-//! The upstreams as they are at the moment of a scrape, apart from their servers. Nothing of them is kept here.
+//! Metrics of upstreams, from their state at the time of a scrape, without their servers. Keeps nothing.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use super::family::{counter, family, gauge, label};
 
-/// The figures of one upstream.
+/// The state of one upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamFigures {
     /// Its name.
     pub upstream: Arc<str>,
     /// Requests that wait for one of its servers.
     pub queued: usize,
-    /// Further attempts for which its retry budget had nothing left.
+    /// Retries that its retry budget did not allow.
     pub retries_refused: u64,
 }
 
@@ -36,6 +36,6 @@ pub(super) fn families(upstreams: &[UpstreamFigures]) -> Vec<MetricFamily> {
             refused.collect(),
         ),
     ];
-    // Prometheus' encoder refuses those without a sample
+    // the encoder refuses families without a sample
     families.into_iter().filter(|family| !family.get_metric().is_empty()).collect()
 }

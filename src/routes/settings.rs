@@ -1,4 +1,4 @@
-//! The settings of a route: which requests it takes, and where they go.
+//! The settings of a route: the requests that it matches, and their upstream.
 
 use located_yaml::Located;
 use std::sync::Arc;
@@ -11,34 +11,34 @@ use crate::plugins::PluginEntry;
 
 use super::normalize;
 
-/// Which requests go to which upstream. Without hosts and paths it takes every request.
+/// Sends requests to an upstream. Without hosts and paths, a route matches every request.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
-    /// What records and logs call it. Absent: its first host and its first path.
+    /// The name of the route in rows and logs. Absent: its first host and its first path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The hosts it serves: exact names, or `*.example.com` for every name below. None: any.
+    /// The hosts that it matches: exact names, or `*.example.com` for every name below. None: any.
     #[serde(default)]
     pub hosts: Vec<HostPattern>,
-    /// The paths it serves. `/v1/` takes every path below, `/v1/messages` every path that begins so (`/v1/messages/batches`,
-    /// but `/v1/messagesX` too), `= /health` that one alone. None: any. A path is matched decoded, with `//` merged and `.`
-    /// and `..` resolved, however the client spells it; letter case counts. It is sent on as it came.
+    /// The paths that it matches. `/v1/` matches every path below, `/v1/messages` every path with this prefix (`/v1/messages/batches`, but
+    /// `/v1/messagesX` too), `= /health` this path alone. None: any. Paths are matched decoded, with `//` merged and `.` and `..`
+    /// resolved; letter case counts. They are forwarded unchanged.
     #[serde(default)]
     pub paths: Vec<PathPattern>,
     /// The upstream its requests go to.
     pub upstream: Located<String>,
-    /// Plugins for this route. One that is also in the global list replaces its settings there; `NAME: off` takes it out;
-    /// new ones come after the global ones.
+    /// Plugins of this route. A plugin of the global list gets these settings instead; `NAME: off` removes it; further plugins come after
+    /// the global ones.
     #[serde(default)]
     pub plugins: Vec<Located<PluginEntry>>,
-    /// What becomes of the call when its client leaves.
+    /// What happens to the upstream call when its client disconnects.
     #[serde(default, alias = "on_client_gone")]
     pub on_client_disconnect: OnClientDisconnect,
 }
 
 impl RouteSettings {
-    /// What records and logs call it.
+    /// Its name in records and logs.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
         if let Some(name) = &self.name {
@@ -52,16 +52,16 @@ impl RouteSettings {
     }
 }
 
-/// What becomes of an upstream call whose client has left before it had its whole answer. One that leaves once it has the
-/// event that ends a stream (`message_stop`, `[DONE]`, `response.completed`) has it, where the route reads answers; the server
-/// then has a second to end its side, so that its connection stays usable.
+/// What happens to an upstream call whose client disconnects before it has the whole answer. Where the route reads answers, a client
+/// that has the last event of a stream (`message_stop`, `[DONE]`, `response.completed`) has the whole answer; the server then gets a
+/// second to end the response, so that its connection can be reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnClientDisconnect {
-    /// It is cancelled: nobody pays for what nobody reads.
+    /// The call is cancelled, so that no further tokens are billed.
     #[default]
     Cancel,
-    /// A POST is read to its end, so that its usage is known in full.
+    /// The answer to a POST is read to its end, so that its usage is known in full.
     Drain,
 }
 
@@ -70,14 +70,14 @@ pub enum OnClientDisconnect {
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub enum HostPattern {
-    /// This very name, in lower case.
+    /// Exactly this name, in lower case.
     Exact(String),
-    /// Every name that ends in this, which begins with a dot.
+    /// Every name with this suffix, which begins with a dot.
     Below(String),
 }
 
 impl HostPattern {
-    /// Whether it takes this host, which has no port, in any case.
+    /// Whether it matches this host, which has no port. Letter case does not count.
     #[must_use]
     pub fn takes(&self, host: &str) -> bool {
         match self {
@@ -116,20 +116,20 @@ impl From<HostPattern> for String {
     }
 }
 
-/// Which paths a route takes, in the form in which [paths are matched](super::normalize).
+/// A pattern for paths in their [normal form](super::normalize).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub enum PathPattern {
-    /// This very path.
+    /// Exactly this path.
     Exact(String),
-    /// Every path that begins with this. One that ends with `/` takes what is below it; any other also takes longer
-    /// names, as nginx's `location` does.
+    /// Every path with this prefix. One that ends with `/` matches the paths below it; any other also matches longer names, as nginx's
+    /// `location` does.
     Prefix(String),
 }
 
 impl PathPattern {
-    /// Whether it takes this path, which is in its normal form.
+    /// Whether it matches this path, which is in its normal form.
     #[must_use]
     pub fn takes(&self, path: &str) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! From a request to its answer: what it is for, what it will get, and the headers that go with it.
+//! From a request to its answer: the endpoint, the content and the headers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ const MAX_BODY: usize = 64 << 20;
 /// Requests that are no calls have numbers from here on, so that they do not shift the numbers of the calls.
 const NO_CALL: u64 = 1 << 63;
 
-/// An upstream that pretends.
+/// A simulated upstream.
 pub(super) struct Simulator {
     settings: Settings,
     /// Its address, as `x-simulator` says it.
@@ -184,7 +184,7 @@ const ANTHROPIC_ORGANIZATION: HeaderName = HeaderName::from_static("anthropic-or
 const OPENAI_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPENAI_ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 
-/// What a call is answered with. An error tells what cannot be answered.
+/// The content that answers a call, or the refusal of one that cannot be answered.
 fn content(kind: Kind, call: &Call<'_>, plan: &Plan) -> Result<Content, String> {
     let now = SystemTime::now();
     let created = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

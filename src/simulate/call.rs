@@ -1,4 +1,4 @@
-//! What a request's body asks for: read in one pass, without a copy of what it holds. Ignores what it does not know.
+//! What a request's body asks for: read in one pass, without a copy of what it holds. Ignores unknown keys.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,7 +39,7 @@ pub(super) struct Output {
 const MOST_CHOICES: u64 = 128;
 
 impl<'a> Call<'a> {
-    /// Reads a body. An error tells what is wrong with it, in words for the client.
+    /// Reads a body. The error is a message for the client.
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }

@@ -16,7 +16,7 @@ const MOST_DIMENSIONS: u64 = 3072;
 /// The provider's bound on the texts of one request.
 const MOST_INPUTS: usize = 2048;
 
-/// The answer to `POST /v1/embeddings`. An error tells what the request asks too much of.
+/// The answer to `POST /v1/embeddings`. The error names the limit that the request exceeds.
 pub(super) fn whole(call: &Call<'_>, plan: &Plan) -> Result<Vec<u8>, String> {
     let dimensions = call.dimensions.unwrap_or(DIMENSIONS);
     if !(1..=MOST_DIMENSIONS).contains(&dimensions) {

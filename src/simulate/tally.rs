@@ -28,7 +28,7 @@ pub(super) struct Counts {
 }
 
 impl Tally {
-    /// Counts a call and tells its number, from 0.
+    /// Counts a call and returns its number, from 0.
     pub(super) fn begin(self: &Arc<Self>) -> (u64, InFlight) {
         self.in_flight.fetch_add(1, Relaxed);
         (self.calls.fetch_add(1, Relaxed), InFlight { tally: self.clone(), completed: false })

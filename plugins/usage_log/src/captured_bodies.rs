@@ -126,7 +126,7 @@ impl CapturedBodies {
     }
 }
 
-/// Adds to a body what it has room for beside `other` bytes, and tells how much that is: nothing more once the budget is
+/// Adds to a body what it has room for beside `other` bytes, and returns how much that is: nothing more once the budget is
 /// spent.
 fn add(body: &mut Body, bytes: &[u8], most: usize, other: usize, charge: &mut Charge) -> usize {
     let mut room = most - body.bytes.len().min(most);

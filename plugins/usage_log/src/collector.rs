@@ -8,12 +8,12 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
 use crate::ledgers::{Ledger, Ledgers};
-use crate::metrics::{Figures, sound};
+use crate::metrics::{LedgerMetrics, sound};
 
-/// The figures, with what the ledgers hold at the moment.
+/// The metrics, with what the ledgers hold at the moment.
 #[derive(Debug)]
 pub(crate) struct LedgerCollector {
-    figures: Arc<Figures>,
+    metrics: Arc<LedgerMetrics>,
     ledgers: Arc<Mutex<Vec<Arc<Ledger>>>>,
     queue: IntGauge,
     unknown: IntGauge,
@@ -22,11 +22,11 @@ pub(crate) struct LedgerCollector {
 }
 
 impl LedgerCollector {
-    /// The figures of these ledgers.
+    /// The metrics of these ledgers.
     pub(crate) fn new(ledgers: &Ledgers) -> Self {
         let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
         Self {
-            figures: ledgers.figures.clone(),
+            metrics: ledgers.metrics.clone(),
             ledgers: ledgers.active.clone(),
             queue: gauge("tollgate_ledger_queue_rows", "Rows that wait in the journal for the database"),
             unknown: gauge(
@@ -43,7 +43,7 @@ impl LedgerCollector {
 
     fn counted(&self) -> impl Iterator<Item = &dyn Collector> {
         let held: [&dyn Collector; 4] = [&self.queue, &self.unknown, &self.bytes, &self.age];
-        self.figures.all().into_iter().chain(held)
+        self.metrics.all().into_iter().chain(held)
     }
 }
 

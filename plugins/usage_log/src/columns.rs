@@ -16,7 +16,7 @@ pub(crate) use value::Value;
 /// A table whose rows are made from `R`.
 pub(crate) struct Table<R: 'static> {
     pub(crate) name: &'static str,
-    /// The columns that tell its rows apart.
+    /// The columns of its key.
     key: &'static str,
     pub(crate) columns: &'static [Column<R>],
 }

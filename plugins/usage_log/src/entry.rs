@@ -35,7 +35,7 @@ pub struct Entry {
     pub(crate) bodies: Option<Box<CapturedBodies>>,
 }
 
-/// What a record foresaw of an outcome that may yet turn out otherwise.
+/// The outcome that a row was written with before it was certain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PredictedOutcome {
     end: Outcome,
@@ -59,7 +59,7 @@ impl PredictedOutcome {
         }
     }
 
-    /// Whether it came as predicted.
+    /// Whether the outcome is as predicted.
     pub(crate) fn holds(self, record: &Record) -> bool {
         let came = Self::of(record);
         came.total.saturating_sub(self.total) <= TIME_OFF && Self { total: came.total, ..self } == came
@@ -154,11 +154,11 @@ impl Entry {
     }
 }
 
-/// The type of error that the gateway gave the exchange: what the client was told, or else a word for what went wrong.
+/// The error type of a response that the gateway made: that of the error object that the client got, or else the word for what happened.
 fn made_here(record: &Record) -> Option<&'static str> {
-    // whoever left was told nothing
-    let told = record.error_type.filter(|_| record.outcome != Outcome::ClientGone);
-    told.or(record.error)
+    // a client that left got no error object
+    let sent = record.error_type.filter(|_| record.outcome != Outcome::ClientGone);
+    sent.or(record.error)
 }
 
 /// What the answer says it cost, and what that comes to.

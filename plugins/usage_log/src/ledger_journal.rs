@@ -11,7 +11,7 @@ use journal::{AppendError, Journal, Kind, Options};
 use log::{error, info, warn};
 use plugin_api::LogLimit;
 
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::{Record, encoding};
 use observer::Reporter;
 
@@ -24,7 +24,7 @@ pub(crate) type Batch = journal::Batch<Record>;
 #[derive(Debug)]
 pub(crate) struct LedgerJournal {
     journal: Arc<Journal>,
-    figures: Arc<Figures>,
+    metrics: Arc<LedgerMetrics>,
     /// Rows are being lost, and that was logged.
     losing: AtomicBool,
     /// Bodies are being left out, and that was logged.
@@ -36,8 +36,8 @@ impl LedgerJournal {
     ///
     /// # Errors
     /// Another process has it, or the disk does not allow it.
-    pub(crate) fn open(folder: &Path, max_bytes: u64, figures: Arc<Figures>) -> Result<(Self, Reader), String> {
-        let observer = Box::new(Reporter::new(figures.clone()));
+    pub(crate) fn open(folder: &Path, max_bytes: u64, metrics: Arc<LedgerMetrics>) -> Result<(Self, Reader), String> {
+        let observer = Box::new(Reporter::new(metrics.clone()));
         let (journal, reader) = Journal::open(folder, Options { max_bytes }, encoding::decode, observer)
             .map_err(|error| format!("the ledger: {error}"))?;
         let records = journal.unknown();
@@ -45,7 +45,7 @@ impl LedgerJournal {
             let journal = folder.display();
             warn!(records, journal:%; "records of a later release wait in the ledger's journal; a start of that release ships them");
         }
-        Ok((Self { journal, figures, losing: AtomicBool::new(false), tight: AtomicBool::new(false) }, reader))
+        Ok((Self { journal, metrics, losing: AtomicBool::new(false), tight: AtomicBool::new(false) }, reader))
     }
 
     /// The journal.
@@ -106,7 +106,7 @@ impl LedgerJournal {
         if !record.leave_out_bodies() {
             return;
         }
-        self.figures.lost("body", 1);
+        self.metrics.lost("body", 1);
         static TIGHT: LogLimit = LogLimit::new();
         if !self.tight.swap(true, Ordering::Relaxed)
             && let Some(suppressed) = TIGHT.pass(())
@@ -121,10 +121,10 @@ impl LedgerJournal {
         match (kind(record), record) {
             (Kind::Numbered, Record::Request(row)) => {
                 row.sequence = i64::try_from(self.journal.skip_number()).unwrap_or(i64::MAX);
-                self.figures.lost("row", 1);
+                self.metrics.lost("row", 1);
             }
-            (Kind::Amendment, _) => self.figures.lost_corrections(1),
-            _ => self.figures.lost("row", 1),
+            (Kind::Amendment, _) => self.metrics.lost_corrections(1),
+            _ => self.metrics.lost("row", 1),
         }
     }
 }

@@ -19,14 +19,14 @@ use uuid::Uuid;
 
 use crate::collector::LedgerCollector;
 use crate::ledger_journal::LedgerJournal;
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::shipper::{Progress, Shipper, ShipperConfig};
 use crate::{Config, Database, Record, StoreSettings, Sync};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
 pub struct Ledgers {
-    pub(crate) figures: Arc<Figures>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
     /// Those of any configuration, also of one that is being built.
     open: Mutex<Vec<Weak<Ledger>>>,
     /// Those of a configuration that is or was in force.
@@ -49,7 +49,7 @@ pub(crate) struct LedgerHandle {
 pub(crate) struct Ledger {
     path: PathBuf,
     journal: LedgerJournal,
-    figures: Arc<Figures>,
+    metrics: Arc<LedgerMetrics>,
     shipping: watch::Sender<ShipperConfig>,
     progress: Arc<Progress>,
     /// The shipper, before it ships.
@@ -65,7 +65,7 @@ struct Pending {
 
 impl Default for Ledgers {
     fn default() -> Self {
-        Self { figures: Arc::new(Figures::new()), open: Mutex::default(), active: Arc::default() }
+        Self { metrics: Arc::new(LedgerMetrics::new()), open: Mutex::default(), active: Arc::default() }
     }
 }
 
@@ -118,7 +118,7 @@ impl Ledgers {
         let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
             Some(ledger) => ledger,
             None => {
-                let ledger = Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.figures.clone())?);
+                let ledger = Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.metrics.clone())?);
                 open.push(Arc::downgrade(&ledger));
                 ledger
             }
@@ -129,7 +129,7 @@ impl Ledgers {
 
 impl LedgerHandle {
     /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
-    pub(crate) fn take_effect(&self) {
+    pub(crate) fn activate(&self) {
         self.ledger.reconfigure(&self.shipping, self.max_bytes);
         let pending = self.ledger.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Pending { shipper, thread }) = pending {
@@ -156,13 +156,18 @@ impl fmt::Debug for Pending {
 
 impl Ledger {
     /// Opens the journal. Whatever can fail is done here; nothing is shipped yet.
-    fn open(path: PathBuf, shipping: ShipperConfig, max_bytes: u64, figures: Arc<Figures>) -> Result<Self, String> {
-        let (journal, reader) = LedgerJournal::open(&path, max_bytes, figures.clone())?;
+    fn open(
+        path: PathBuf,
+        shipping: ShipperConfig,
+        max_bytes: u64,
+        metrics: Arc<LedgerMetrics>,
+    ) -> Result<Self, String> {
+        let (journal, reader) = LedgerJournal::open(&path, max_bytes, metrics.clone())?;
         warn_of_open_files(&path, &shipping.settings);
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (shipping, taken) = watch::channel(shipping);
-        let shipper = Shipper::new(reader, figures.clone(), taken);
+        let shipper = Shipper::new(reader, metrics.clone(), taken);
         let progress = shipper.progress();
         let (ending, ended) = channel();
         let (thread, begun) = channel::<Shipper>();
@@ -176,7 +181,7 @@ impl Ledger {
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
         let pending = Mutex::new(Some(Pending { shipper, thread }));
-        Ok(Self { path, journal, figures, shipping, progress, pending, ended: Mutex::new(ended) })
+        Ok(Self { path, journal, metrics, shipping, progress, pending, ended: Mutex::new(ended) })
     }
 
     fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {
@@ -214,7 +219,7 @@ impl Ledger {
 
     /// An answer has no cost, of the model that has a price under this name, or of one that has none at all.
     pub(crate) fn unpriced(&self, name: Option<&str>) {
-        self.figures.unpriced(name);
+        self.metrics.unpriced(name);
     }
 
     /// Records that wait for the database.

@@ -112,7 +112,7 @@ impl Plugin for UsageLog {
     }
 
     fn activate(&self) {
-        self.ledger.take_effect();
+        self.ledger.activate();
     }
 
     async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {

@@ -1,4 +1,4 @@
-//! What a ledger counts, as Prometheus reads it. Counts what it is told.
+//! The metrics of the ledgers. Does not know what it counts.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::StoreMetrics;
 /// What models without any price go by: their names are what a client or an upstream made up.
 const OTHER: &str = "other";
 
-/// The figures of all ledgers of a gateway together.
+/// The metrics of all ledgers of a gateway together.
 #[derive(Debug)]
-pub(crate) struct Figures {
+pub(crate) struct LedgerMetrics {
     lost: IntCounterVec,
     lost_corrections: IntCounter,
     unpriced: IntCounterVec,
@@ -23,7 +23,7 @@ pub(crate) struct Figures {
     store: StoreMetrics,
 }
 
-impl Figures {
+impl LedgerMetrics {
     pub(crate) fn new() -> Self {
         let lost = counters("tollgate_ledger_lost_total", "What the ledger could not keep", "kind");
         for kind in ["row", "body", "damaged"] {
@@ -47,7 +47,7 @@ impl Figures {
             rows: counters("tollgate_ledger_rows_total", "Rows that the database has taken", "result"),
             rejected: sound(IntCounter::new(
                 "tollgate_ledger_rejected_total",
-                "Rows that the database refused while it took others, and that were put aside",
+                "Rows that the database refused while it took others, and that are quarantined",
             )),
             store_errors: counters("tollgate_ledger_store_errors_total", "What the database could not do", "kind"),
             batch: sound(Histogram::with_opts(batch.buckets(buckets))),
@@ -93,7 +93,7 @@ impl Figures {
         self.batch.observe(took.as_secs_f64());
     }
 
-    /// A row was put aside.
+    /// A row was quarantined.
     pub(crate) fn rejected(&self) {
         self.rejected.inc();
     }

@@ -76,7 +76,7 @@ fn take(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// The file that has this name, for as long as nobody else appends to it or takes it away.
+/// The file of this name, locked against appends and removal by others.
 fn locked(path: &Path, create: bool) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().read(true).append(true).create(create).mode(0o600).open(path)?;
@@ -91,26 +91,26 @@ fn locked(path: &Path, create: bool) -> io::Result<File> {
     }
 }
 
-/// What was put aside.
+/// The quarantined records of a journal.
 #[derive(Clone, Debug, Default)]
-pub struct PutAside {
+pub struct Quarantine {
     /// The rows of requests, by instance and number.
     pub rows: HashSet<(Uuid, i64)>,
     /// Results of batches, and lines that cannot be read.
     pub others: u64,
 }
 
-/// Reads what was put aside in a folder, whoever has it open.
+/// Reads the quarantined records in a folder, also while a gateway has it open.
 ///
 /// # Errors
 /// That the disk cannot be read.
-pub fn put_aside(folder: &Path) -> io::Result<PutAside> {
+pub fn quarantined(folder: &Path) -> io::Result<Quarantine> {
     #[derive(Deserialize)]
     struct Line {
-        record: Aside,
+        record: Quarantined,
     }
     #[derive(Deserialize)]
-    enum Aside {
+    enum Quarantined {
         Request(Numbered),
         Batch(serde::de::IgnoredAny),
     }
@@ -119,7 +119,7 @@ pub fn put_aside(folder: &Path) -> io::Result<PutAside> {
         instance: Uuid,
         sequence: i64,
     }
-    let mut found = PutAside::default();
+    let mut found = Quarantine::default();
     // what is taken away between the two is in both
     for path in [path(folder), taken_path(folder)] {
         let file = match File::open(path) {
@@ -129,10 +129,10 @@ pub fn put_aside(folder: &Path) -> io::Result<PutAside> {
         };
         for line in BufReader::new(file).split(b'\n') {
             match serde_json::from_slice(&line?) {
-                Ok(Line { record: Aside::Request(row) }) => {
+                Ok(Line { record: Quarantined::Request(row) }) => {
                     found.rows.insert((row.instance, row.sequence));
                 }
-                Ok(Line { record: Aside::Batch(_) }) | Err(_) => found.others += 1,
+                Ok(Line { record: Quarantined::Batch(_) }) | Err(_) => found.others += 1,
             }
         }
     }

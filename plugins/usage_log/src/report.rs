@@ -15,7 +15,7 @@ use crate::{Database, PoolSettings, Timestamp};
 use engine::Engine;
 
 pub use crate::ledger_journal::{Waiting, waiting};
-pub use crate::rejected::{PutAside, Requeued, put_aside, requeue};
+pub use crate::rejected::{Quarantine, Requeued, quarantined, requeue};
 pub use gaps::Gap;
 pub use sums::{Line, Sums, dollars};
 

@@ -37,7 +37,7 @@ pub struct Config {
     /// A folder to which rows are written before they are deleted. Absent: they are deleted only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<PathBuf>,
-    /// A statement that takes longer is told of.
+    /// A statement that takes longer is logged and counted.
     pub slow_query: Period,
     /// Whether streams of `OpenAI` chat and completions are asked for their usage where the client does not ask.
     pub openai_stream_usage: OpenAiStreamUsage,
@@ -74,7 +74,7 @@ pub enum Migrate {
     Auto,
     /// `tollgate migrate`. The gateway writes nothing as long as the schema is not what it should be; the rows wait.
     Check,
-    /// Nobody; the gateway takes the schema for right.
+    /// Neither: the gateway does not check the schema.
     Off,
 }
 
@@ -198,7 +198,7 @@ pub struct StoreSettings {
     pub retention: Retention,
     /// Where rows go before they are deleted.
     pub archive: Option<PathBuf>,
-    /// A statement that takes longer is told of.
+    /// A statement that takes longer is logged and counted.
     pub slow_query: Duration,
 }
 

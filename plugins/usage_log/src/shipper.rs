@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::conversation::Conversations;
 use crate::ledger_journal::{Batch, Reader};
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::store::PATIENT_TIMEOUT;
 use crate::{Record, Store, StoreSettings, Written};
 
@@ -49,7 +49,7 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 /// The shipper.
 pub(crate) struct Shipper {
     reader: Reader,
-    figures: Arc<Figures>,
+    metrics: Arc<LedgerMetrics>,
     shipping: watch::Receiver<ShipperConfig>,
     progress: Arc<Progress>,
     conversations: Conversations,
@@ -73,12 +73,12 @@ enum Round {
 struct ShipError(&'static str, String);
 
 impl Shipper {
-    pub(crate) fn new(reader: Reader, figures: Arc<Figures>, shipping: watch::Receiver<ShipperConfig>) -> Self {
+    pub(crate) fn new(reader: Reader, metrics: Arc<LedgerMetrics>, shipping: watch::Receiver<ShipperConfig>) -> Self {
         let progress = Arc::new(Progress::new());
         let (conversations, backoff) = (Conversations::default(), Backoff::default());
         Self {
             reader,
-            figures,
+            metrics,
             shipping,
             progress,
             conversations,
@@ -94,10 +94,10 @@ impl Shipper {
         self.progress.clone()
     }
 
-    /// Ships until it is told to end, or nobody is left to tell it, and everything is shipped or the time is up.
+    /// Ships until it is asked to end, or its configuration is gone, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
         let syncing = tokio::spawn(maintenance::sync(self.reader.journal().clone(), self.shipping.clone()));
-        let maintaining = tokio::spawn(maintenance::maintain(self.figures.clone(), self.shipping.clone()));
+        let maintaining = tokio::spawn(maintenance::maintain(self.metrics.clone(), self.shipping.clone()));
         let rows = self.reader.count_old();
         if rows > 0 {
             info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
@@ -175,8 +175,7 @@ impl Shipper {
         Ok(())
     }
 
-    /// Has the batch in the database, but for records that it refuses while it takes others: those are put aside. Where it takes none,
-    /// all of them wait.
+    /// Writes the batch to the database. Records that it refuses while it takes others are quarantined. If it takes none, all of them wait.
     async fn write(&mut self, batch: &Batch) -> Result<(), ShipError> {
         let Some((store, settings)) = &mut self.connected else {
             return Err(ShipError("unavailable", "not connected".into()));
@@ -205,10 +204,10 @@ impl Shipper {
                 warn!(milliseconds, rows = records.len(), suppressed; "the database was slow to take a batch of the ledger");
             }
         }
-        self.figures.written(new, known, took);
+        self.metrics.written(new, known, took);
         for (at, why) in rejected {
-            self.figures.store_failed("rejected");
-            quarantine::put(&self.figures, self.reader.journal().folder(), &records[at], &why);
+            self.metrics.store_failed("rejected");
+            quarantine::put(&self.metrics, self.reader.journal().folder(), &records[at], &why);
         }
         Ok(())
     }
@@ -244,7 +243,7 @@ impl Shipper {
     }
 
     fn failed(&mut self, ShipError(kind, why): &ShipError) {
-        self.figures.store_failed(kind);
+        self.metrics.store_failed(kind);
         let waiting = self.reader.journal().waiting();
         if waiting == 0 {
             // nothing is held up by it
@@ -271,7 +270,7 @@ impl Shipper {
         self.shipping.borrow().end.is_some_and(|end| end <= Instant::now()) || self.is_abandoned()
     }
 
-    /// Whether nobody is left to give shipping, not even to end.
+    /// Whether the sender of the configuration is gone.
     fn is_abandoned(&self) -> bool {
         self.shipping.has_changed().is_err()
     }

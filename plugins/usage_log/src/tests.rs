@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ledger_journal::LedgerJournal;
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 
 /// A folder of its own, gone when dropped.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -42,7 +42,7 @@ impl Folder {
         let journal = self.0.join("ledger.db.journal");
         let end = Instant::now() + Duration::from_secs(10);
         let (_journal, mut reader) = loop {
-            match LedgerJournal::open(&journal, 1 << 30, Arc::new(Figures::new())) {
+            match LedgerJournal::open(&journal, 1 << 30, Arc::new(LedgerMetrics::new())) {
                 Ok(journal) => break journal,
                 Err(error) => assert!(Instant::now() < end, "{error}"),
             }
@@ -113,7 +113,7 @@ fn a_row_without_room_before_the_last_byte_is_tried_once_more_at_the_end_and_cou
     let folder = Folder::new();
     {
         let (plugin, ledgers) = folder.plugin("{}");
-        let lost = || ledgers.figures.lost_so_far("row");
+        let lost = || ledgers.metrics.lost_so_far("row");
         let set_room = |bytes| plugin.ledger.journal().get().set_max_bytes(bytes);
         for has_room in [true, false] {
             let mut entry = Entry::default();

@@ -1,4 +1,4 @@
-//! Rows that the database refuses: one of them holds up no other, and where it refuses all, all wait. What was put aside comes back.
+//! Rows that the database refuses: one of them holds up no other, and where it refuses all, all wait. Quarantined rows come back.
 
 use std::process::{Command, Output};
 
@@ -83,7 +83,7 @@ async fn a_row_that_is_refused_whatever_the_error_is_put_aside_and_comes_back() 
         assert!(gateway.metrics().await.sum("tollgate_ledger_rejected_total", &[]) >= codes.len() as f64);
         let (code, line) = usage(&gateway, "verify");
         assert_eq!(code, Some(1), "{line}");
-        assert!(line.contains("no row is missing") && line.contains("8 are put aside beside it, and"), "{line}");
+        assert!(line.contains("no row is missing") && line.contains("8 are quarantined, and"), "{line}");
         // they are refused again, and kept
         let (code, line) = usage(&gateway, "requeue");
         assert_eq!(code, Some(1), "{line}");
@@ -109,7 +109,7 @@ async fn where_all_rows_are_refused_they_wait_and_none_is_put_aside() {
         for _ in 0..40 {
             client.get("/waits").await;
         }
-        // a database that was not to be had at the start is told of by a line of its own
+        // a database that is unavailable at the start has a line of its own
         let told = refusal_line(&gateway).await;
         client.get("/waits").await;
         assert!(told.contains("\"why\":\"no (") && told.contains("\"database\":"), "{told}");

@@ -87,10 +87,7 @@ async fn verify_says_in_one_line_whether_a_row_is_missing() {
         store.write(&numbered[..4]).await.unwrap();
         let config = config(&book);
         let line = says(&config, &["usage", "verify"]);
-        assert!(
-            line.ends_with(": no row is missing; 0 rows wait in the journal, 0 are put aside beside it\n"),
-            "{line}"
-        );
+        assert!(line.ends_with(": no row is missing; 0 rows wait in the journal, 0 are quarantined\n"), "{line}");
         store.write(&numbered[8..]).await.unwrap();
         store.write(&numbered[5..6]).await.unwrap();
         store.close().await;

@@ -9,7 +9,7 @@ use plugin_api::{CommandContext, CommandError};
 
 use crate::{Config, Migrate, Store, StoreMetrics, StoreSettings};
 
-/// What `tollgate migrate` may be told.
+/// The arguments of `tollgate migrate`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Settings {
     /// The YAML file.
@@ -20,7 +20,7 @@ pub(super) struct Settings {
 /// Brings the schema of every database that the file names up to date.
 ///
 /// # Errors
-/// What keeps it from that, in words for whoever gave the command.
+/// Why it failed, as a message for the operator.
 pub(super) fn run(matches: &ArgMatches, context: &CommandContext<'_, Config>) -> Result<ExitCode, CommandError> {
     let file = Settings::from_arg_matches(matches)?.config;
     let base = file.parent().unwrap_or("".as_ref());
@@ -44,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches, context: &CommandContext<'_, Config>) ->
             Ok::<_, String>(())
         });
         migrated.map_err(|error| CommandError::new(format!("{}: {error}", settings.database)))?;
-        // whoever no longer listens has heard enough
+        // a closed standard output does not matter
         let _ = writeln!(std::io::stdout(), "{}: the schema is up to date", settings.database);
     }
     Ok(ExitCode::SUCCESS)

@@ -24,7 +24,7 @@ use crate::{Config, Database, PoolSettings, Timestamp};
 use output::Format;
 use progress::Progress;
 
-/// What `tollgate usage` may be told.
+/// The arguments of `tollgate usage`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Settings {
@@ -58,7 +58,7 @@ enum Other {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Try rows again that the database refused, and that were put aside.
+    /// Write the rows again that the database refused and that are quarantined.
     Requeue {
         /// The YAML file.
         #[arg(short, long, value_name = "FILE")]

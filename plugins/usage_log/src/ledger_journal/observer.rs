@@ -7,29 +7,29 @@ use journal::{Event, Loss, Observer};
 use log::{error, warn};
 use plugin_api::LogLimit;
 
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 
 /// Counts and logs.
 #[derive(Debug)]
 pub(super) struct Reporter {
-    figures: Arc<Figures>,
+    metrics: Arc<LedgerMetrics>,
     limit: LogLimit<&'static str>,
 }
 
 impl Reporter {
-    pub(super) fn new(figures: Arc<Figures>) -> Self {
-        Self { figures, limit: LogLimit::new() }
+    pub(super) fn new(metrics: Arc<LedgerMetrics>) -> Self {
+        Self { metrics, limit: LogLimit::new() }
     }
 
     fn count(&self, event: &Event<'_>) {
         match event {
-            Event::Damaged { gaps, .. } => self.figures.lost("damaged", *gaps),
+            Event::Damaged { gaps, .. } => self.metrics.lost("damaged", *gaps),
             Event::Lost { loss: Loss { numbered, amendments, unnumbered }, .. } => {
-                self.figures.lost("damaged", numbered + unnumbered);
-                self.figures.lost_corrections(*amendments);
+                self.metrics.lost("damaged", numbered + unnumbered);
+                self.metrics.lost_corrections(*amendments);
             }
             Event::Quarantined { uncounted: true, .. } | Event::Gone { uncounted: true, .. } => {
-                self.figures.lost("damaged", 1);
+                self.metrics.lost("damaged", 1);
             }
             _ => {}
         }

@@ -17,7 +17,7 @@ impl Folder {
     }
 
     fn open(&self, max_bytes: u64) -> (LedgerJournal, Reader) {
-        LedgerJournal::open(&self.0, max_bytes, Arc::new(Figures::new())).unwrap()
+        LedgerJournal::open(&self.0, max_bytes, Arc::new(LedgerMetrics::new())).unwrap()
     }
 }
 
@@ -67,7 +67,7 @@ fn drain(reader: &mut Reader) -> Vec<i64> {
 }
 
 fn lost(journal: &LedgerJournal, kind: &str) -> u64 {
-    journal.figures.lost_so_far(kind)
+    journal.metrics.lost_so_far(kind)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use journal::{Inspection, inspect};
 use uuid::Uuid;
 
-use crate::rejected::put_aside;
+use crate::rejected::quarantined;
 use crate::{Record, encoding};
 
 /// What a journal holds that the database may not have: the rows, by instance and number.
@@ -15,8 +15,8 @@ use crate::{Record, encoding};
 pub struct Waiting {
     /// Rows that are still to be shipped.
     pub rows: HashSet<(Uuid, i64)>,
-    /// Rows that the database refused and that were put aside.
-    pub aside: HashSet<(Uuid, i64)>,
+    /// Rows that the database refused and that are quarantined.
+    pub quarantined: HashSet<(Uuid, i64)>,
     /// Records of a later release, which a start of that release ships.
     pub unknown: u64,
     /// Those of them that are rows, where their instance is known.
@@ -29,7 +29,7 @@ impl Waiting {
     /// Whether a row waits here, in whichever way.
     #[must_use]
     pub fn has(&self, row: &(Uuid, i64)) -> bool {
-        self.rows.contains(row) || self.aside.contains(row) || self.unknown_rows.contains(row)
+        self.rows.contains(row) || self.quarantined.contains(row) || self.unknown_rows.contains(row)
     }
 }
 
@@ -51,7 +51,7 @@ pub fn waiting(folder: &Path) -> io::Result<Waiting> {
     let signed = |(instance, number): (Uuid, u64)| (instance, i64::try_from(number).unwrap_or(i64::MAX));
     Ok(Waiting {
         rows,
-        aside: put_aside(folder)?.rows,
+        quarantined: quarantined(folder)?.rows,
         unknown,
         unknown_rows: unknown_numbers.into_iter().map(signed).collect(),
         highest: highest.into_iter().map(signed).collect(),

@@ -48,7 +48,7 @@ fn a_ledger_does_as_a_configuration_says_from_when_that_is_in_force() {
 fn a_ledger_of_a_configuration_that_is_refused_is_let_go_of() {
     let (folder, ledgers) = (Folder::new(), Arc::new(Ledgers::default()));
     drop(build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#));
-    let journal = LedgerJournal::open(&folder.0.join("ledger.db.journal"), 1 << 30, Arc::new(Figures::new()));
+    let journal = LedgerJournal::open(&folder.0.join("ledger.db.journal"), 1 << 30, Arc::new(LedgerMetrics::new()));
     assert!(journal.is_ok(), "another may have it at once");
 }
 

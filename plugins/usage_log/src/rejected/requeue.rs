@@ -41,7 +41,7 @@ struct Line {
     record: Record,
 }
 
-/// Brings the records that were put aside in a folder into the database, and keeps those that it refuses again. A gateway may
+/// Brings the records that are quarantined in a folder into the database, and keeps those that it refuses again. A gateway may
 /// run meanwhile.
 ///
 /// # Errors

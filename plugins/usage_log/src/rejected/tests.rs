@@ -3,7 +3,7 @@ use std::fs;
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::*;
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::tests::Folder;
 use crate::{BatchRow, Body, Config, Cost, Piece, Row, Store};
 
@@ -34,7 +34,7 @@ async fn store(folder: &Folder) -> Store {
     let mut settings = settings.store_settings(&folder.0);
     // a busy machine may take a while
     settings.pool.connect_timeout = "60s".parse().unwrap();
-    let mut store = Store::connect(&settings, Figures::new().store()).await.unwrap();
+    let mut store = Store::connect(&settings, LedgerMetrics::new().store()).await.unwrap();
     store.migrate().await.unwrap();
     store
 }
@@ -63,11 +63,11 @@ async fn what_was_put_aside_is_in_the_database_once_whatever_stopped_an_earlier_
     assert!(take(&folder.0).unwrap());
     store.write(&records[..1]).await.unwrap();
     records[1..].iter().for_each(|record| append(&folder.0, record, "no").unwrap());
-    let aside = put_aside(&folder.0).unwrap();
-    assert_eq!((aside.rows.len(), aside.others), (7, 0));
+    let found = quarantined(&folder.0).unwrap();
+    assert_eq!((found.rows.len(), found.others), (7, 0));
     let requeued = requeue(&folder.0, &mut store).await.unwrap();
     assert_eq!(requeued, Requeued { new: 6, known: 2, ..Requeued::default() });
-    assert_eq!(put_aside(&folder.0).unwrap().rows.len(), 0);
+    assert_eq!(quarantined(&folder.0).unwrap().rows.len(), 0);
     assert_eq!(requeue(&folder.0, &mut store).await.unwrap(), Requeued::default());
 }
 
@@ -79,11 +79,11 @@ async fn a_line_that_was_cut_off_is_kept_and_spoils_no_other() {
     let whole = fs::read(path(&folder.0)).unwrap();
     fs::write(path(&folder.0), [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
     append(&folder.0, &request(2), "no").unwrap();
-    assert_eq!(put_aside(&folder.0).unwrap().others, 1);
+    assert_eq!(quarantined(&folder.0).unwrap().others, 1);
     let requeued = requeue(&folder.0, &mut store).await.unwrap();
     assert_eq!(requeued, Requeued { new: 2, unreadable: 1, ..Requeued::default() });
-    let aside = put_aside(&folder.0).unwrap();
-    assert_eq!((aside.rows.len(), aside.others), (0, 1));
+    let found = quarantined(&folder.0).unwrap();
+    assert_eq!((found.rows.len(), found.others), (0, 1));
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ async fn what_is_refused_again_after_a_run_that_was_stopped_is_kept_once() {
     for _ in 0..3 {
         let requeued = requeue(&folder.0, &mut store).await.unwrap();
         assert_eq!((requeued.new, requeued.refused, requeued.unreadable), (0, 1, 1));
-        let aside = put_aside(&folder.0).unwrap();
-        assert_eq!((aside.rows.len(), aside.others), (1, 1));
+        let found = quarantined(&folder.0).unwrap();
+        assert_eq!((found.rows.len(), found.others), (1, 1));
     }
 }
 
@@ -129,7 +129,7 @@ fn what_is_put_aside_while_the_file_is_taken_away_is_in_one_of_the_two() {
 fn put_aside_in(file: &Path) -> HashSet<(Uuid, i64)> {
     let folder = Folder::new();
     fs::copy(file, path(&folder.0)).unwrap();
-    put_aside(&folder.0).unwrap().rows
+    quarantined(&folder.0).unwrap().rows
 }
 
 #[tokio::test]
@@ -141,5 +141,5 @@ async fn two_runs_do_not_mix() {
     lock.lock().unwrap();
     let error = requeue(&folder.0, &mut store).await.unwrap_err();
     assert!(error.contains("another `usage requeue` is at work"), "{error}");
-    assert_eq!(put_aside(&folder.0).unwrap().rows.len(), 1);
+    assert_eq!(quarantined(&folder.0).unwrap().rows.len(), 1);
 }

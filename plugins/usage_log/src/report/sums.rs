@@ -156,13 +156,13 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
 
 fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> {
     let sums = row.split_off(groups.min(row.len()));
-    let mut figures = [None; SUMS.len()];
-    for (figure, sum) in figures.iter_mut().zip(sums) {
+    let mut metrics = [None; SUMS.len()];
+    for (figure, sum) in metrics.iter_mut().zip(sums) {
         // no row, or none that knows
         let sum = sum.map(|sum| sum.parse()).transpose();
         *figure = sum.map_err(|error| StoreError::Unavailable(format!("a sum is no number: {error}")))?;
     }
-    let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = figures;
+    let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = metrics;
     let count = |sum: Option<i128>| sum.unwrap_or(0);
     let some = count(requests) > 0 || count(batch_results) > 0;
     let sums = Sums {

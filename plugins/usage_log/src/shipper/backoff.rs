@@ -1,4 +1,4 @@
-//! How long to wait before asking again: longer each time, and never quite as long as anybody else.
+//! The pauses between attempts: exponential, with jitter.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Backoff {
         due / 2 + due / 2000 * part
     }
 
-    /// It answered: the next trouble begins anew.
+    /// The database answered: the next failure starts with the shortest pause.
     pub(super) fn reset(&mut self) {
         self.next = FIRST;
     }
@@ -42,14 +42,14 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_begin_anew() {
-        let mut patience = Backoff::default();
+        let mut backoff = Backoff::default();
         let mut due = FIRST;
         for _ in 0..20 {
-            let pause = patience.next();
+            let pause = backoff.next();
             assert!(pause >= due / 2 && pause <= due, "{pause:?} of {due:?}");
             due = (due * 2).min(LONGEST);
         }
-        patience.reset();
-        assert!(patience.next() <= FIRST);
+        backoff.reset();
+        assert!(backoff.next() <= FIRST);
     }
 }

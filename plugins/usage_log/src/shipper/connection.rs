@@ -29,7 +29,7 @@ impl Shipper {
         let settings = self.shipping.borrow().settings.clone();
         self.connected = None;
         let limit = settings.pool.connect_timeout.get() + CONNECT;
-        let mut store = within(&mut self.shipping, limit, Store::connect(&settings, self.figures.store())).await?;
+        let mut store = within(&mut self.shipping, limit, Store::connect(&settings, self.metrics.store())).await?;
         within(&mut self.shipping, MIGRATE, store.migrate()).await?;
         // one that takes no rows is connected to again and again
         static CONNECTED: LogLimit<String> = LogLimit::new();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::{CONNECT, ShipperConfig};
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::{Clock, Housekeeper, Store, StoreError};
 
 /// How often the database does its housekeeping.
@@ -42,7 +42,7 @@ pub(super) async fn sync(journal: Arc<Journal>, shipping: watch::Receiver<Shippe
 
 /// Has the database do its housekeeping, on a connection of its own: that may take long, and rows must not wait for it. Each
 /// statement has its own limit.
-pub(super) async fn maintain(figures: Arc<Figures>, shipping: watch::Receiver<ShipperConfig>) {
+pub(super) async fn maintain(metrics: Arc<LedgerMetrics>, shipping: watch::Receiver<ShipperConfig>) {
     let clock = Clock::start();
     let mut keeper = Housekeeper::new(clock.read());
     loop {
@@ -51,7 +51,7 @@ pub(super) async fn maintain(figures: Arc<Figures>, shipping: watch::Receiver<Sh
         let Some(settings) = shipping.borrow().housekeeping() else { continue };
         let housekeeping = async {
             let mut store =
-                timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, figures.store()))
+                timeout(settings.pool.connect_timeout.get() + CONNECT, Store::connect(&settings, metrics.store()))
                     .await
                     .map_err(|_| StoreError::Unavailable("it does not answer".into()))??;
             let done = store.maintain(&mut keeper).await;
@@ -59,7 +59,7 @@ pub(super) async fn maintain(figures: Arc<Figures>, shipping: watch::Receiver<Sh
             done
         };
         if let Err(error) = housekeeping.await {
-            figures.store_failed("maintenance");
+            metrics.store_failed("maintenance");
             warn!(error:%; "the ledger's database cannot do its housekeeping");
         }
         keeper.look_after_work(clock.read());

@@ -1,9 +1,9 @@
-//! What the shipper tells of itself: when it last got something done.
+//! When the shipper last made progress.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What the shipper tells.
+/// The time of the last progress.
 #[derive(Debug)]
 pub(crate) struct Progress {
     began: Instant,

@@ -1,19 +1,19 @@
-//! Records that the database refuses while it takes others: put aside, and told of.
+//! Quarantine for records that the database refuses while it takes others.
 
 use std::path::Path;
 
 use log::error;
 use plugin_api::LogLimit;
 
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::{Record, rejected};
 
 /// What is written of them; each has its line in the file.
 static REJECTED: LogLimit<&str> = LogLimit::new();
 
-/// Puts a record aside. It is counted as lost where even that is not possible.
-pub(super) fn put(figures: &Figures, folder: &Path, record: &Record, why: &str) {
-    figures.rejected();
+/// Quarantines a record. If that fails, the record is counted as lost.
+pub(super) fn put(metrics: &LedgerMetrics, folder: &Path, record: &Record, why: &str) {
+    metrics.rejected();
     let id = match record {
         Record::Request(row) => row.id,
         Record::Batch(row) => row.request_id,
@@ -24,13 +24,13 @@ pub(super) fn put(figures: &Figures, folder: &Path, record: &Record, why: &str) 
     match kept {
         Ok(()) => {
             if let Some(suppressed) = REJECTED.pass("kept") {
-                error!(id:%, why, file:%, suppressed; "the database rejects a row of the ledger; it is put aside");
+                error!(id:%, why, file:%, suppressed; "the database rejects a row of the ledger; it is quarantined");
             }
         }
         Err(error) => {
-            figures.lost("row", 1);
+            metrics.lost("row", 1);
             if let Some(suppressed) = REJECTED.pass("lost") {
-                error!(id:%, why, error:%, file:%, suppressed; "the database rejects a row of the ledger, and it cannot be put aside");
+                error!(id:%, why, error:%, file:%, suppressed; "the database rejects a row of the ledger, and it cannot be quarantined");
             }
         }
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::isolate::{SAMPLES, isolate};
 use super::*;
 use crate::ledger_journal::LedgerJournal;
-use crate::metrics::Figures;
+use crate::metrics::LedgerMetrics;
 use crate::{Config, Row};
 
 fn record(id: u128, revision: i16) -> Record {
@@ -128,14 +128,14 @@ async fn a_database_that_cannot_tell_ends_the_search() {
 async fn a_ledger_that_nobody_holds_any_more_ends() {
     for rows in [0, 1] {
         let folder = std::env::temp_dir().join(format!("tollgate-shipper-{}", Uuid::now_v7()));
-        let figures = Arc::new(Figures::new());
-        let (journal, reader) = LedgerJournal::open(&folder, 1 << 20, figures.clone()).unwrap();
+        let metrics = Arc::new(LedgerMetrics::new());
+        let (journal, reader) = LedgerJournal::open(&folder, 1 << 20, metrics.clone()).unwrap();
         (0..rows).for_each(|id| journal.append(&mut record(id, 0)));
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
         let (shipping, taken) = watch::channel(ShipperConfig { settings, sync: true, end: None, alive: Weak::new() });
-        let shipper = Shipper::new(reader, figures, taken);
+        let shipper = Shipper::new(reader, metrics, taken);
         drop(shipping);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
         fs::remove_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! Writing a batch, with the records that the database refuses told apart from a database that takes none.
+//! Writes a batch, and distinguishes records that the database refuses from a database that takes none.
 
 use tokio::sync::watch;
 
@@ -16,25 +16,25 @@ pub(super) async fn written(
     taken: Option<&Record>,
     attempt: usize,
 ) -> Result<Isolated, ShipError> {
-    let mut write = async |records: &[Record]| told(within(shipping, WRITE, store.write(records)).await);
+    let mut write = async |records: &[Record]| verdict(within(shipping, WRITE, store.write(records)).await);
     let isolated = isolate(records, attempt, &mut write).await?;
     let (Isolated::Refused(_), Some(taken)) = (&isolated, taken.filter(|_| records.len() <= SAMPLES)) else {
         return Ok(isolated);
     };
-    if told(within(shipping, WRITE, store.would_take(taken)).await)?.is_err() {
+    if verdict(within(shipping, WRITE, store.would_take(taken)).await)?.is_err() {
         return Ok(isolated);
     }
-    let write = async |records: &[Record]| told(within(shipping, WRITE, store.write(records)).await);
+    let write = async |records: &[Record]| verdict(within(shipping, WRITE, store.write(records)).await);
     let (new, rejected) = one_by_one(records, 0..records.len(), write).await?;
     let known = ((records.len() - rejected.len()) as u64).saturating_sub(new);
     Ok(Isolated::Written(Written { new, known }, rejected))
 }
 
-/// What the database says for or against records, where it says anything.
-fn told<T>(answer: Result<T, ShipError>) -> Result<Result<T, String>, ShipError> {
+/// The verdict of the database on records: taken, or refused and why. Any other failure is no verdict.
+fn verdict<T>(answer: Result<T, ShipError>) -> Result<Result<T, String>, ShipError> {
     match answer {
         Ok(answer) => Ok(Ok(answer)),
         Err(ShipError("rejected", why)) => Ok(Err(why)),
-        Err(trouble) => Err(trouble),
+        Err(error) => Err(error),
     }
 }

@@ -33,7 +33,7 @@ impl Housekeeper {
         Self { watchman: Watchman::new(now), settings: None, notices: BTreeMap::new(), doubt: false }
     }
 
-    /// Takes note of what the clocks say. To be told about every minute, whether there is anything to do or not.
+    /// Takes the reading of the clocks. To be called once a minute, whether there is work or not.
     pub fn look(&mut self, now: Reading) {
         self.note(now, false);
     }
@@ -62,7 +62,7 @@ impl Housekeeper {
         self.watchman.since()
     }
 
-    /// The time, if it can be relied on; where not, that is told once.
+    /// The time, if it can be relied on; if not, that is logged once.
     pub(super) fn time(&mut self, evidence: Evidence) -> Option<Timestamp> {
         match self.watchman.time(evidence) {
             Ok(time) => {
@@ -149,7 +149,7 @@ mod tests {
         old.retain(|partition| *partition != months[0] && *partition != days[0]);
         keeper.look(reading(3));
         assert_eq!(keeper.due(&old, cutoffs, true), [months[1], days[1]]);
-        // what is not too old any more is told of again if it is once more
+        // what is no longer too old is logged again if it becomes so
         assert_eq!(keeper.due(&[], cutoffs, true), []);
         keeper.look(reading(4));
         assert_eq!(keeper.due(&old, cutoffs, true), []);

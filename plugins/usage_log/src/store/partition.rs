@@ -47,7 +47,7 @@ impl Parent {
         }
     }
 
-    /// What tells its rows of one moment apart.
+    /// The column that orders rows of the same time.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Requests | Self::Bodies => "id",

@@ -104,7 +104,7 @@ impl QueryTimer {
         })
     }
 
-    /// The same for one that takes as long as it takes, since it goes through all of a table, and nobody waits for it.
+    /// The same for a statement that scans a whole table, and that nothing waits for: it is not slow at any duration.
     /// Only a server that hangs for hours is given up.
     pub(super) async fn patient<T>(
         &self,

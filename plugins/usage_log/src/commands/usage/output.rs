@@ -42,7 +42,7 @@ pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Pat
             written.map_err(|error| CommandError::new(format!("{}: {error}", file.display())))
         }
         None => match io::stdout().write_all(&bytes) {
-            // whoever no longer listens has heard enough
+            // a closed standard output does not matter
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => Ok(written?),
         },

@@ -1,4 +1,4 @@
-//! A bar on standard error that shows how far a long command is; none where nobody sees it.
+//! A progress bar on standard error, if that is a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl Progress {
         let due = self.begun.elapsed() > LONG && self.drawn.is_none_or(|drawn| drawn.elapsed() > REDRAW);
         if self.seen && due {
             self.drawn = Some(Instant::now());
-            // whoever no longer sees it does not miss it
+            // a closed standard error does not matter
             let _ = write!(std::io::stderr(), "\r{}", bar(self.done, self.all));
         }
     }

@@ -1,4 +1,4 @@
-//! `tollgate usage requeue`: brings rows that the database refused, and that were put aside, into the database after all.
+//! `tollgate usage requeue`: writes quarantined rows to the database.
 
 use std::io::Write;
 use std::path::Path;
@@ -25,21 +25,21 @@ pub(super) async fn run(file: &Path, ledgers: &[Config]) -> Result<ExitCode, Com
         if requeued.refused > 0 || requeued.unreadable > 0 {
             code = ExitCode::FAILURE;
         }
-        // whoever no longer listens has heard enough
-        let _ = writeln!(std::io::stdout(), "{}: {}", settings.database, told(&requeued));
+        // a closed standard output does not matter
+        let _ = writeln!(std::io::stdout(), "{}: {}", settings.database, summary(&requeued));
     }
     Ok(code)
 }
 
-fn told(Requeued { new, known, refused, unreadable, why }: &Requeued) -> String {
-    let mut told = format!("{new} rows were requeued, {known} were there already, {refused} are refused again");
+fn summary(Requeued { new, known, refused, unreadable, why }: &Requeued) -> String {
+    let mut summary = format!("{new} rows were requeued, {known} were there already, {refused} are refused again");
     if let Some(why) = why {
-        told.push_str(&format!(" ({why})"));
+        summary.push_str(&format!(" ({why})"));
     }
     if *unreadable > 0 {
-        told.push_str(&format!(", {unreadable} lines cannot be read"));
+        summary.push_str(&format!(", {unreadable} lines cannot be read"));
     }
-    told
+    summary
 }
 
 #[cfg(test)]
@@ -49,8 +49,8 @@ mod tests {
     #[test]
     fn what_became_of_them_is_one_line() {
         let mut requeued = Requeued { new: 3, known: 1, ..Requeued::default() };
-        assert_eq!(told(&requeued), "3 rows were requeued, 1 were there already, 0 are refused again");
+        assert_eq!(summary(&requeued), "3 rows were requeued, 1 were there already, 0 are refused again");
         (requeued.refused, requeued.unreadable, requeued.why) = (2, 1, Some("no (P0001)".into()));
-        assert!(told(&requeued).ends_with("2 are refused again (no (P0001)), 1 lines cannot be read"));
+        assert!(summary(&requeued).ends_with("2 are refused again (no (P0001)), 1 lines cannot be read"));
     }
 }

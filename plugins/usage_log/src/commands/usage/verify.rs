@@ -7,28 +7,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::Config;
-use crate::report::{Report, Waiting, put_aside, waiting};
+use crate::report::{Report, Waiting, quarantined, waiting};
 use plugin_api::{CommandError, Uuid};
 
 use super::journals;
 
 /// A row may be on its way from the journal to the database while both are read: what is missing is missing twice.
 const AGAIN: Duration = Duration::from_secs(2);
-/// As many gaps are told one by one.
-const TOLD: usize = 10;
+/// The most gaps that are listed.
+const MAX_LISTED: usize = 10;
 
 /// What is missing, and what is on its way.
 struct Found {
     missing: BTreeMap<Uuid, Vec<i64>>,
     journal: Waiting,
-    /// What was put aside and is no row of a request.
+    /// Quarantined records that are no rows of requests.
     others: u64,
 }
 
 impl Found {
-    /// How much was put aside.
-    fn put_aside(&self) -> u64 {
-        self.journal.aside.len() as u64 + self.others
+    /// How many records are quarantined.
+    fn quarantined(&self) -> u64 {
+        self.journal.quarantined.len() as u64 + self.others
     }
 }
 
@@ -48,10 +48,10 @@ pub(super) async fn run(file: &Path, ledgers: &[Config]) -> Result<ExitCode, Com
             });
             (found.journal, found.others) = (again.journal, again.others);
         }
-        if !found.missing.is_empty() || found.put_aside() > 0 {
+        if !found.missing.is_empty() || found.quarantined() > 0 {
             code = ExitCode::FAILURE;
         }
-        // whoever no longer listens has heard enough
+        // a closed standard output does not matter
         let _ = writeln!(std::io::stdout(), "{}: {}", ledger.database, verdict(&found));
     }
     Ok(code)
@@ -63,7 +63,7 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, CommandError> {
     let folder = ledger.journal_folder(base);
     let journal = waiting(&folder).map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?;
     let others =
-        put_aside(&folder).map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?.others;
+        quarantined(&folder).map_err(|error| CommandError::new(format!("{}: {error}", folder.display())))?.others;
     let database = ledger.database.under(base);
     let failed = |error| CommandError::new(format!("{database}: {error}"));
     let report = Report::open(&database, &ledger.pool).map_err(failed)?;
@@ -79,11 +79,11 @@ async fn look(ledger: &Config, base: &Path) -> Result<Found, CommandError> {
 }
 
 fn verdict(found: &Found) -> String {
-    let (rows, unknown, aside) = (found.journal.rows.len(), found.journal.unknown, found.put_aside());
+    let (rows, unknown, quarantined) = (found.journal.rows.len(), found.journal.unknown, found.quarantined());
     let unread =
         if unknown > 0 { format!(", {unknown} records there wait for a later release") } else { String::new() };
-    let again = if aside > 0 { ", and `tollgate usage requeue` tries them again" } else { "" };
-    let journal = format!("{rows} rows wait in the journal{unread}, {aside} are put aside beside it{again}");
+    let again = if quarantined > 0 { ", and `tollgate usage requeue` tries them again" } else { "" };
+    let journal = format!("{rows} rows wait in the journal{unread}, {quarantined} are quarantined{again}");
     let missing: usize = found.missing.values().map(Vec::len).sum();
     if missing == 0 {
         return format!("no row is missing; {journal}");
@@ -96,9 +96,9 @@ fn verdict(found: &Found) -> String {
         })
     });
     let ranges: Vec<String> = ranges.collect();
-    let more = if ranges.len() > TOLD { ", …" } else { "" };
-    let told = ranges.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
-    format!("{missing} rows are missing ({told}{more}); {journal}")
+    let more = if ranges.len() > MAX_LISTED { ", …" } else { "" };
+    let listed = ranges.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    format!("{missing} rows are missing ({listed}{more}); {journal}")
 }
 
 #[cfg(test)]
@@ -109,19 +109,16 @@ mod tests {
     fn the_verdict_is_one_line_with_all_that_is_missing() {
         let mut found = Found { missing: BTreeMap::new(), journal: Waiting::default(), others: 0 };
         found.journal.rows.insert((Uuid::nil(), 7));
-        assert_eq!(verdict(&found), "no row is missing; 1 rows wait in the journal, 0 are put aside beside it");
+        assert_eq!(verdict(&found), "no row is missing; 1 rows wait in the journal, 0 are quarantined");
         found.missing.insert(Uuid::nil(), vec![1, 4, 5, 6]);
         let id = Uuid::nil();
         assert_eq!(
             verdict(&found),
-            format!("4 rows are missing ({id} 1, {id} 4-6); 1 rows wait in the journal, 0 are put aside beside it")
+            format!("4 rows are missing ({id} 1, {id} 4-6); 1 rows wait in the journal, 0 are quarantined")
         );
         found.missing.clear();
         found.others = 2;
         let again = ", and `tollgate usage requeue` tries them again";
-        assert_eq!(
-            verdict(&found),
-            format!("no row is missing; 1 rows wait in the journal, 2 are put aside beside it{again}")
-        );
+        assert_eq!(verdict(&found), format!("no row is missing; 1 rows wait in the journal, 2 are quarantined{again}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Connections to Postgres as the settings want them. None is made here, but to tell why there is none.
+//! Options of connections to Postgres, and the reason why one cannot be made.
 
 use std::str::FromStr;
 

@@ -126,7 +126,7 @@ async fn retire(
     Ok(())
 }
 
-/// Writes what a query finds to an archive, and tells how many rows.
+/// Writes what a query finds to an archive, and returns the number of rows.
 async fn copy_out(
     connection: &mut SqliteConnection,
     select: &str,

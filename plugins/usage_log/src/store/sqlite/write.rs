@@ -16,7 +16,7 @@ pub(super) fn name(column: &str) -> String {
     format!("\"{}\"", sqlite_name(column))
 }
 
-/// Inserts rows, and tells how many changed anything.
+/// Inserts rows, and returns how many changed anything.
 pub(super) async fn insert<R: Sync>(
     watch: &QueryTimer,
     connection: &mut SqliteConnection,
