@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::call::{Call, Output};
 use super::plan::Plan;
-use super::sse::{Script, data, done, json};
+use super::sse::{Script, data, done, json, words_between};
 use super::words::Words;
 
 /// The answer to `POST /v1/chat/completions`.
@@ -64,7 +64,7 @@ pub(super) fn stream(call: &Call<'_>, plan: &Plan, created: u64) -> Script {
     done(&mut tail);
 
     // The chunks of a choice differ in nothing but the word: the rest is made once.
-    let after: &[u8] = if call.include_usage { AFTER_WORD_NO_USAGE } else { AFTER_WORD };
+    let after: &'static [u8] = if call.include_usage { AFTER_WORD_NO_USAGE } else { AFTER_WORD };
     let before: Vec<(Words, Vec<u8>)> = (0..choices)
         .map(|index| {
             let delta = Delta { content: Some(""), ..Delta::default() };
@@ -75,12 +75,7 @@ pub(super) fn stream(call: &Call<'_>, plan: &Plan, created: u64) -> Script {
             (Words::new(plan.draws, index), frame)
         })
         .collect();
-    let token = Box::new(move |out: &mut Vec<u8>, index| {
-        let (words, before) = &before[(index % choices) as usize];
-        out.extend_from_slice(before);
-        out.extend_from_slice(words.get(index / choices).as_bytes());
-        out.extend_from_slice(after);
-    });
+    let token = words_between(before, after);
     Script { head, token, tokens: output.tokens * choices, tail }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::words::Words;
+
 /// Adds a value as JSON.
 pub(super) fn json(out: &mut Vec<u8>, value: &impl Serialize) {
     // Memory takes any bytes and these types have no value that JSON lacks, so this cannot fail.
@@ -31,6 +33,18 @@ pub(super) fn done(out: &mut Vec<u8>) {
 
 /// Adds the event of the token with a certain index to what is sent.
 pub(super) type WriteToken = Box<dyn Fn(&mut Vec<u8>, u64) + Send>;
+
+/// Writes tokens whose events differ in nothing but the word: `before` has the words of each choice and what stands before them, `after`
+/// what stands behind. The choices take turns.
+pub(super) fn words_between(before: Vec<(Words, Vec<u8>)>, after: &'static [u8]) -> WriteToken {
+    Box::new(move |out: &mut Vec<u8>, index| {
+        let choices = before.len() as u64;
+        let (words, before) = &before[(index % choices) as usize];
+        out.extend_from_slice(before);
+        out.extend_from_slice(words.get(index / choices).as_bytes());
+        out.extend_from_slice(after);
+    })
+}
 
 /// A stream before it is sent.
 pub(super) struct Script {
