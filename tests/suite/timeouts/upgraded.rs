@@ -70,18 +70,19 @@ async fn one_that_nobody_uses_ends_by_its_own_limit() {
 
 #[tokio::test]
 async fn bytes_in_either_direction_are_use() {
+    // longer in all than the limit, with pauses that stay far below it on a busy machine
     let origin = origin().await;
-    let (_gateway, mut client) = upgraded(&origin, Script::raw(SWITCHED).silence(), "upgraded: 1s").await;
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let (_gateway, mut client) = upgraded(&origin, Script::raw(SWITCHED).silence(), "upgraded: 2s").await;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
         client.send("x").await;
     }
     let mut script = Script::raw(SWITCHED);
-    for _ in 0..10 {
-        script = script.pause(Duration::from_millis(200)).bytes("x");
+    for _ in 0..30 {
+        script = script.pause(Duration::from_millis(100)).bytes("x");
     }
-    let (gateway, mut client) = upgraded(&origin, script.close(), "upgraded: 1s").await;
-    assert_eq!(client.to_end().await, b"xxxxxxxxxx");
+    let (gateway, mut client) = upgraded(&origin, script.close(), "upgraded: 2s").await;
+    assert_eq!(client.to_end().await, [b'x'; 30]);
     assert_eq!(row(&gateway, &origin).await, ("completed".into(), 101.into(), Value::Null));
 }
 
