@@ -99,7 +99,8 @@ async fn a_full_disk_costs_rows_and_no_request(disk: Disk) {
         client.ask().await;
     }
     // the last exchange is over a little later than its answer, and what becomes of its row is known only then
-    gateway.idle().await;
+    eventually("no request in flight", async || gateway.metrics().await.sum("tollgate_requests_in_flight", &[]) == 0.0)
+        .await;
     assert!(lost(&gateway).await >= 50.0);
     disk.make_room(&gateway);
     let gone = lost(&gateway).await;
