@@ -27,7 +27,7 @@ pub struct DemoSettings {
     /// The admin listener's port; 0 lets the system choose.
     #[arg(long, default_value_t = 9090)]
     pub admin_port: u16,
-    /// The ledger's database. By default a SQLite file that is removed with the demo.
+    /// The ledger's database. By default a file that is removed with the demo.
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
 }
