@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use plugin_api::{Endpoint, Hashing, ModelCall, ParsedBody};
+use plugin_api::{Edit, Endpoint, Hashing, ModelCall, ParsedBody};
 
 /// The call that a body makes.
 ///
@@ -27,6 +27,15 @@ pub fn read(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, max_decoded: u
         }
         Err(error) => ModelCall::new(endpoint, body, None, ParsedBody::Unreadable(error.to_string())),
     }
+}
+
+/// Edits a call whose stream would report no usage so that it does. Whether that was necessary: then its usage has to be taken
+/// out of the answer, since the client did not ask for it.
+pub fn request_usage(call: &mut ModelCall) -> bool {
+    let edit = call.call().and_then(|facts| Edit::report_usage(call.endpoint(), facts));
+    let is_necessary = edit.is_some();
+    call.edit(edit.into_iter().collect());
+    is_necessary
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ impl PluginFactory {
     /// The factory of a plugin.
     #[must_use]
     pub fn new<P: Plugin>(plugin: P) -> Self {
-        Self { plugin: Box::new(Arc::new(plugin)), needs: P::NEEDS }
+        Self { needs: plugin.needs(), plugin: Box::new(Arc::new(plugin)) }
     }
 
     pub(super) fn needs(&self) -> Needs {
@@ -73,7 +73,7 @@ impl<P: Plugin> Instance for Typed<P> {
     }
 
     fn needs(&self) -> Needs {
-        P::NEEDS
+        self.plugin.needs()
     }
 
     fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> BoxFuture<'a, Flow> {

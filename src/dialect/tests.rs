@@ -28,7 +28,7 @@ fn message(body: impl Into<Bytes>) -> ModelCall {
 }
 
 fn one(call: &ModelCall) -> &CallFacts {
-    match call.reading() {
+    match call.parsed() {
         ParsedBody::Calls(calls) => &calls[0],
         other => panic!("not read: {other:?}"),
     }
@@ -222,7 +222,7 @@ fn a_long_name_of_a_model_is_none_and_a_call_names_no_more_than_a_few() {
     assert_eq!(named(513), None);
     for member in [r#""model":"m""#, r#""max_tokens":1"#, r#""Model":"m""#] {
         let call = message(format!("{{{}}}", vec![member; 17].join(",")));
-        assert!(matches!(call.reading(), ParsedBody::Unreadable(reason) if reason.contains("more than 16")));
+        assert!(matches!(call.parsed(), ParsedBody::Unreadable(reason) if reason.contains("more than 16")));
     }
 }
 
@@ -244,7 +244,7 @@ fn a_batch_holds_many_calls_each_at_its_place() {
     }
     for empty in ["{}", r#"{"requests":7}"#, r#"{"requests":[]}"#] {
         assert!(
-            matches!(read_at(Endpoint::MESSAGE_BATCHES, empty).reading(), ParsedBody::Calls(calls) if calls.is_empty())
+            matches!(read_at(Endpoint::MESSAGE_BATCHES, empty).parsed(), ParsedBody::Calls(calls) if calls.is_empty())
         );
     }
 }
@@ -263,7 +263,7 @@ fn a_batch_of_anything_but_objects_or_of_too_many_is_not_read() {
         (&tiny, "fewer than 32 bytes"),
         (&again, "again more than 1000 times"),
     ] {
-        match read_at(Endpoint::MESSAGE_BATCHES, body.to_owned()).reading() {
+        match read_at(Endpoint::MESSAGE_BATCHES, body.to_owned()).parsed() {
             ParsedBody::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
             other => panic!("{other:?}"),
         }
@@ -289,7 +289,7 @@ fn what_cannot_begin_an_object_is_no_call() {
         b"\xFE\xFF\x00[",
         b"\x00\x00\x00",
     ] {
-        assert!(matches!(message(body).reading(), ParsedBody::NotACall), "{body:?}");
+        assert!(matches!(message(body).parsed(), ParsedBody::NotACall), "{body:?}");
     }
 }
 
@@ -332,7 +332,7 @@ fn what_begins_like_an_object_but_is_not_strict_json_cannot_be_read() {
         &utf32,
     ] {
         let call = message(body.to_vec());
-        assert!(matches!(call.reading(), ParsedBody::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
+        assert!(matches!(call.parsed(), ParsedBody::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
         assert_eq!(call.into_body(), body, "it passes as it came");
     }
 }
@@ -348,9 +348,9 @@ fn a_charset_that_is_not_utf8_leaves_a_body_unread() {
     }
     for body in [r#"{"max_tokens":9}"#, "+AHs-", "[]"] {
         let call = read_typed("application/json; charset=UTF-7", body);
-        assert!(matches!(call.reading(), ParsedBody::Unreadable(reason) if reason.contains("utf-7")), "{body}");
+        assert!(matches!(call.parsed(), ParsedBody::Unreadable(reason) if reason.contains("utf-7")), "{body}");
     }
-    assert!(matches!(read_typed("application/json; charset=utf-7", "").reading(), ParsedBody::NotACall));
+    assert!(matches!(read_typed("application/json; charset=utf-7", "").parsed(), ParsedBody::NotACall));
 }
 
 #[test]
@@ -366,8 +366,8 @@ fn a_million_levels_deep_is_read_like_any_other_text() {
             assert_eq!(asked(&message(body)), [TokenLimitValue::Tokens(9)]);
         }
         assert_eq!(asked(&message(format!(r#"{{"max_tokens":{nest}}}"#))), [TokenLimitValue::NotANumber]);
-        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).reading(), ParsedBody::Unreadable(_)));
-        assert!(matches!(message(nest).reading(), ParsedBody::NotACall | ParsedBody::Calls(_)));
+        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).parsed(), ParsedBody::Unreadable(_)));
+        assert!(matches!(message(nest).parsed(), ParsedBody::NotACall | ParsedBody::Calls(_)));
     }
 }
 
@@ -395,7 +395,7 @@ fn hostile_shapes_take_no_more_than_linear_time() {
         format!(r#"{{"model":"{}"}}"#, "\\u0061".repeat(million)),
     ] {
         let started = Instant::now();
-        assert!(matches!(message(body).reading(), ParsedBody::Calls(_)));
+        assert!(matches!(message(body).parsed(), ParsedBody::Calls(_)));
         assert!(started.elapsed() < Duration::from_secs(10));
     }
 }

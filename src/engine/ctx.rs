@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    Charge, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Outlive, Protocol, Record, Uuid, shortened,
+    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, Uuid, shortened,
 };
 use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
@@ -69,7 +69,7 @@ pub struct Exchange {
     pub connection: RawFd,
     /// How the present attempt uses it.
     pub connection_use: ConnectionUse,
-    /// Whether a plugin asked for usage that the client does not get.
+    /// Whether the gateway asked for usage that the client does not get.
     pub adds_stream_usage: bool,
     /// What takes it out of the answer.
     pub stream_usage: Option<Box<StreamUsageFilter>>,
@@ -79,8 +79,8 @@ pub struct Exchange {
     pub form: Option<Box<FormModel>>,
     /// What reads the answer as it passes.
     pub observer: ResponseObserver,
-    /// Who else waits for its answer than its own client.
-    pub outlive: Option<Outlive>,
+    /// How long it may go on after its client has left.
+    pub detach_until: Option<DetachUntil>,
     /// What went wrong last.
     pub failure: Option<Failure>,
     /// What the client has got, where the exchange runs on its own and another request relays its answer.
@@ -120,7 +120,7 @@ impl Exchange {
             transform: None,
             form: None,
             observer: ResponseObserver::Nothing,
-            outlive: None,
+            detach_until: None,
             failure: None,
             delivery: None,
             ending: Ending::default(),

@@ -1,5 +1,5 @@
 //! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
-//! its answer on. It goes on to its end (`on_client_disconnect: drain`), or until nobody else wants it (a plugin's [`Outlive`]).
+//! its answer on. It goes on to its end (`on_client_disconnect: drain`), or until nobody else wants it (a plugin's [`DetachUntil`]).
 
 use std::cell::Cell;
 use std::future::pending;
@@ -14,7 +14,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use pingora_proxy::subrequest::{BodyMode, Ctx};
-use plugin_api::Outlive;
+use plugin_api::DetachUntil;
 use tokio::task::JoinHandle;
 
 use crate::exchange::deadlines::LINGER;
@@ -37,7 +37,7 @@ tokio::task_local! {
 /// Whether the exchange is one that a client's leaving must not end. Its body has been read.
 pub fn is_wanted(ctx: &Exchange) -> bool {
     let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
-    ctx.body.is_some() && (ctx.outlive.is_some() || drains())
+    ctx.body.is_some() && (ctx.detach_until.is_some() || drains())
 }
 
 /// The exchange that the subrequest of this task carries on; `None` if this task has none.
@@ -84,7 +84,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
     let empty = ctx.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
     let drains = ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
-    let (over, shared) = ctx.outlive.take().map(Outlive::into_futures).unzip();
+    let (over, shared) = ctx.detach_until.take().map(DetachUntil::into_futures).unzip();
     let delivery = Delivery::new();
     ctx.delivery = Some(delivery.clone());
     let head = head_of_http_1(session.req_header())?;

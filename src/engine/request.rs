@@ -211,7 +211,8 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
         return Ok(());
     };
     let headers = &session.req_header().headers;
-    let hashing = ctx.route.as_ref().map(|route| route.chain.needs().hashing()).unwrap_or_default();
+    let needs = ctx.route.as_ref().map(|route| route.chain.needs()).unwrap_or_default();
+    let hashing = needs.hashing();
     if upstream.renames_models && ctx.flags.content_encoding {
         ctx.sent_headers = headers.clone();
     }
@@ -252,13 +253,15 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
     if let Some(only) = call.call() {
         ctx.record.model.clone_from(&only.model);
         ctx.record.streaming = Some(only.stream);
+        ctx.record.system_blocks = Some(only.system_blocks);
+        ctx.record.asks_quota = only.asks_quota;
         if !ctx.plugins.is_empty() {
             let headers = &session.req_header().headers;
             ctx.snapshot.attribution.of_call(headers, only, &mut ctx.record.context);
         }
     }
-    ctx.record.request_type = Some(call.request_type());
-    ctx.record.thread = call.thread();
+    ctx.record.body_read = true;
+    ctx.record.conversation = call.conversation();
     let mut on_call = Call { context: &mut ctx.record.context, body: &mut call };
     let ran = tokio::select! {
         biased;
@@ -266,9 +269,9 @@ async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
         // a plugin may wait for long; nobody waits for a client that has left
         gone = session.downstream_session.read_body_or_idle(true) => return Err(left(ctx, gone.err())),
     };
-    ctx.outlive = call.outlive.take();
+    ctx.detach_until = call.detach_until.take();
     ran.map_err(|exit| interrupted(ctx, exit))?;
-    ctx.adds_stream_usage = call.adds_stream_usage();
+    ctx.adds_stream_usage = needs.usage && dialect::request_usage(&mut call);
     if let Some(attempts) = &mut ctx.attempts {
         attempts.demand().tokens = hash_key::tokens(&call);
     }

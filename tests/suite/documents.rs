@@ -137,6 +137,27 @@ async fn every_metric_is_documented_and_every_documented_one_exists() {
     assert!(unknown.is_empty(), "docs/metrics.md knows {unknown:?}");
 }
 
+#[test]
+fn every_decision_is_listed_with_its_title_in_the_order_of_the_numbers() {
+    let folder = Path::new("docs/decisions");
+    let list = fs::read_to_string(folder.join("README.md")).unwrap();
+    let listed: Vec<&str> = list.lines().filter(|line| line.starts_with("| [")).collect();
+    let wanted: Vec<String> = files(folder, ".md")
+        .into_iter()
+        .filter(|path| !path.ends_with("README.md"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let heading = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
+            let (number, title) = heading.split_once(": ").unwrap_or_else(|| panic!("{}: {heading}", path.display()));
+            format!("| [{number}]({}) | {title} | ", path.file_name().unwrap().display())
+        })
+        .collect();
+    assert_eq!(listed.len(), wanted.len(), "docs/decisions/README.md lists {listed:#?}, and there are {wanted:#?}");
+    for (row, begin) in listed.iter().zip(&wanted) {
+        assert!(row.starts_with(begin), "{row} should begin with {begin}");
+    }
+}
+
 /// A heading as a link names it.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();

@@ -1,17 +1,16 @@
 //! The body of a call to a model, with the facts read from it. Does not read it itself, and knows no transport.
 
+mod detach_until;
 mod edit;
-mod outlive;
-mod stream_usage;
 
 use bytes::Bytes;
 
 use crate::{
-    CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol, RequestType,
+    CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol,
 };
 
+pub use detach_until::DetachUntil;
 pub use edit::Edit;
-pub use outlive::Outlive;
 
 /// A call to a model, as [`on_call`](crate::Plugin::on_call) sees it.
 #[derive(Debug)]
@@ -32,20 +31,19 @@ pub struct ModelCall {
     // as the client sent it; none once it was edited
     sent: Option<Bytes>,
     text: Bytes,
-    reading: ParsedBody,
-    adds_stream_usage: bool,
+    parsed: ParsedBody,
     hashes: MessageHashes,
-    /// Who else waits for its answer than its own client.
-    pub outlive: Option<Outlive>,
+    /// How long the call may go on after its client has left; `None` if it ends with its client.
+    pub detach_until: Option<DetachUntil>,
 }
 
 impl ModelCall {
     /// A call as it was read. `decoded` is the body without its content-encoding, where it had one.
     #[must_use]
-    pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, reading: ParsedBody) -> Self {
+    pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, parsed: ParsedBody) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
         let hashes = MessageHashes::default();
-        Self { endpoint, sent: Some(sent), text, reading, adds_stream_usage: false, hashes, outlive: None }
+        Self { endpoint, sent: Some(sent), text, parsed, hashes, detach_until: None }
     }
 
     /// The endpoint it was sent to.
@@ -62,14 +60,14 @@ impl ModelCall {
 
     /// What the body turned out to be.
     #[must_use]
-    pub fn reading(&self) -> &ParsedBody {
-        &self.reading
+    pub fn parsed(&self) -> &ParsedBody {
+        &self.parsed
     }
 
     /// The calls it makes: one, or those of a batch; none where the body could not be read.
     #[must_use]
     pub fn calls(&self) -> &[CallFacts] {
-        match &self.reading {
+        match &self.parsed {
             ParsedBody::Calls(calls) => calls,
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => &[],
         }
@@ -81,12 +79,6 @@ impl ModelCall {
         if self.endpoint.is_batch() { None } else { self.calls().first() }
     }
 
-    /// What it is for. A batch, and a body that could not be read, count as inference.
-    #[must_use]
-    pub fn request_type(&self) -> RequestType {
-        self.call().map(|call| RequestType::of(self.endpoint, call)).unwrap_or_default()
-    }
-
     /// The same call, with the hashes of its messages.
     #[must_use]
     pub fn hashed(mut self, hashes: MessageHashes) -> Self {
@@ -96,7 +88,7 @@ impl ModelCall {
 
     /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
     #[must_use]
-    pub fn thread(&self) -> Option<ConversationHash> {
+    pub fn conversation(&self) -> Option<ConversationHash> {
         self.hashes.conversation
     }
 
@@ -118,7 +110,7 @@ impl ModelCall {
     ///
     /// The text is copied once, however many the edits.
     pub fn edit(&mut self, edits: Vec<Edit>) {
-        let ParsedBody::Calls(calls) = &mut self.reading else { return };
+        let ParsedBody::Calls(calls) = &mut self.parsed else { return };
         if let Some(text) = edit::apply(&self.text, calls, &mut self.hashes.digest, edits) {
             self.text = text;
             self.sent = None;

@@ -1,7 +1,6 @@
 //! The contract between the gateway and its plugins: [`Plugin`], and the types its hooks see.
 //! It knows no server, no socket and no configuration file, so a plugin's test needs none.
 
-mod answer;
 mod blocking;
 mod body;
 mod budget;
@@ -30,13 +29,12 @@ pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use answer::RequestType;
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
 pub use build::{BuildContext, CheckContext, ConfigProblem};
 pub use bytes::Bytes;
-pub use call::{Call, Edit, ModelCall, Outlive};
+pub use call::{Call, DetachUntil, Edit, ModelCall};
 pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;

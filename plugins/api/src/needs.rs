@@ -14,9 +14,13 @@ pub struct Needs {
     pub body: bool,
     /// The answers to calls read as they pass, for [`Record::answer`](crate::Record::answer).
     pub answer: bool,
+    /// Usage reported by every stream, for [`Record::answer`](crate::Record::answer): where an API reports the usage of a stream only
+    /// on request, the gateway requests it, and takes it out of the answer to a client that did not. The upstream of such a
+    /// call is asked for an unencoded answer. Needs [`body`](Needs::body).
+    pub usage: bool,
     /// Downloads of batch results read as they pass, for [`on_batch_result`](crate::Plugin::on_batch_result).
     pub batch_results: bool,
-    /// Calls placed in conversations, for [`Record::thread`](crate::Record::thread). Needs [`body`](Needs::body).
+    /// Calls placed in conversations, for [`Record::conversation`](crate::Record::conversation). Needs [`body`](Needs::body).
     pub conversation: bool,
     /// The digest of a call's messages, for [`ModelCall::messages_digest`](crate::ModelCall::messages_digest), where another plugin
     /// needs the [`conversation`](Needs::conversation). Both are made in one reading; alone, a plugin reads the text itself.
@@ -24,7 +28,7 @@ pub struct Needs {
     /// Responses that it may change, for [`transforms`](crate::Plugin::transforms) and [`on_part`](crate::Plugin::on_part). The
     /// upstream is asked for unencoded answers.
     pub transform: bool,
-    /// Calls that may go on after their client has left: see [`Outlive`](crate::Outlive).
+    /// Calls that may go on after their client has left: see [`DetachUntil`](crate::DetachUntil).
     pub detach: bool,
 }
 
@@ -33,6 +37,7 @@ impl Needs {
     pub const NOTHING: Self = Self {
         body: false,
         answer: false,
+        usage: false,
         batch_results: false,
         conversation: false,
         messages_digest: false,
@@ -46,6 +51,7 @@ impl Needs {
         Self {
             body: self.body || other.body,
             answer: self.answer || other.answer,
+            usage: self.usage || other.usage,
             batch_results: self.batch_results || other.batch_results,
             conversation: self.conversation || other.conversation,
             messages_digest: self.messages_digest || other.messages_digest,

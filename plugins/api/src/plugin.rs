@@ -91,6 +91,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// What is wrong with the settings, or keeps the plugin from working.
     fn build(config: &Self::Config, context: &BuildContext<'_, Self::Shared>) -> Result<Self, ConfigProblem>;
 
+    /// What the gateway has to do for it with these settings: [`NEEDS`](Plugin::NEEDS), where no setting says otherwise.
+    fn needs(&self) -> Needs {
+        Self::NEEDS
+    }
+
     /// Its configuration is in force: requests come from now on. Runs once for each route, where configurations are changed:
     /// be quick, never block.
     fn activate(&self) {}

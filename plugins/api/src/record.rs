@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, Context, ConversationHash, Endpoint, RequestType};
+use crate::{Answer, Context, ConversationHash, Endpoint};
 
 /// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
 /// [`shortened`](crate::shortened) before they come here.
@@ -28,10 +28,15 @@ pub struct Record {
     pub model: Option<String>,
     /// Whether a stream was asked for, where the body was read.
     pub streaming: Option<bool>,
-    /// What it was for, where the body was read.
-    pub request_type: Option<RequestType>,
+    /// Whether the body was read, for a plugin or for the upstream.
+    pub body_read: bool,
+    /// The blocks of the system prompt, where the body was read and is one call; see
+    /// [`CallFacts::system_blocks`](crate::CallFacts::system_blocks).
+    pub system_blocks: Option<usize>,
+    /// Whether the body was read and asks for nothing but a quota; see [`CallFacts::asks_quota`](crate::CallFacts::asks_quota).
+    pub asks_quota: bool,
     /// Its place in a conversation, where a plugin [needs it](crate::Needs::conversation).
-    pub thread: Option<ConversationHash>,
+    pub conversation: Option<ConversationHash>,
     /// The upstream's name in the YAML.
     pub upstream: Option<Arc<str>>,
     /// The server of the last attempt, as the YAML writes its address.
@@ -82,8 +87,10 @@ impl Record {
             endpoint: None,
             model: None,
             streaming: None,
-            request_type: None,
-            thread: None,
+            body_read: false,
+            system_blocks: None,
+            asks_quota: false,
+            conversation: None,
             upstream: None,
             server: None,
             attempts: 0,

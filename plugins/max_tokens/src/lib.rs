@@ -168,7 +168,7 @@ impl MaxTokens {
 
     /// What must change in the body for it to pass.
     fn examine(&self, body: &ModelCall, interleaves: bool) -> Result<Vec<Edit>, Denial> {
-        if let ParsedBody::Unreadable(reason) = body.reading() {
+        if let ParsedBody::Unreadable(reason) = body.parsed() {
             return Err(Denial::Unreadable(reason.clone()));
         }
         let mut edits = Vec::new();

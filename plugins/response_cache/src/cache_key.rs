@@ -58,11 +58,9 @@ impl CacheRequest {
         Ok(Self { control, tenant, endpoint, upstream: head.upstream.into(), hasher })
     }
 
-    /// The key of the call with this digest. A call for which a plugin requested usage has another key than one that requested it
-    /// itself, since the first client gets the answer without the usage.
-    pub(crate) fn key(&mut self, digest: Digest, usage_is_taken_out: bool) -> Key {
+    /// The key of the call with this digest.
+    pub(crate) fn key(&mut self, digest: Digest) -> Key {
         part(&mut self.hasher, &digest);
-        part(&mut self.hasher, &[u8::from(usage_is_taken_out)]);
         Key(*self.hasher.finalize().as_bytes())
     }
 }

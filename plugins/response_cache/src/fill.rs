@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use plugin_api::{Answer, Bytes, Chunk, Outcome, Outlive, Record, Response};
+use plugin_api::{Answer, Bytes, Chunk, DetachUntil, Outcome, Record, Response};
 
 use crate::ResponseCache;
 use crate::cache_key::{CacheRequest, Key, tells_apart};
@@ -64,15 +64,15 @@ impl Fill {
     }
 
     /// How long the call goes on after its client has disconnected.
-    pub(crate) fn outlive(&self, cache: &ResponseCache) -> Option<Outlive> {
+    pub(crate) fn detach_until(&self, cache: &ResponseCache) -> Option<DetachUntil> {
         let flight = self.lead.flight.clone();
-        let outlive = match cache.on_clients_disconnected {
-            OnClientsDisconnected::Fill => Outlive::until(async move { flight.ended().await }),
-            OnClientsDisconnected::Cancel if cache.coalesce => Outlive::until(async move { flight.unwanted().await }),
+        let detach_until = match cache.on_clients_disconnected {
+            OnClientsDisconnected::Fill => DetachUntil::new(async move { flight.ended().await }),
+            OnClientsDisconnected::Cancel if cache.coalesce => DetachUntil::new(async move { flight.unwanted().await }),
             OnClientsDisconnected::Cancel => return None,
         };
         let flight = self.lead.flight.clone();
-        Some(outlive.shared_once(async move { flight.followed().await }))
+        Some(detach_until.shared_when(async move { flight.followed().await }))
     }
 
     /// The head of the answer has arrived.

@@ -168,7 +168,7 @@ impl Plugin for ResponseCache {
                 (CacheStatus::Coalesced, Role::Answered, reply.into())
             }
             Ok(Lookup::Miss(fill)) => {
-                call.body.outlive = fill.outlive(self);
+                call.body.detach_until = fill.detach_until(self);
                 (CacheStatus::Miss, Role::Leading(fill), Flow::Continue)
             }
             Err(why) => {

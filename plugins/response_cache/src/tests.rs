@@ -142,12 +142,12 @@ async fn an_answer_is_given_again_with_fresh_ids_and_nothing_of_the_moment() {
     let (exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     assert!(reply.is_none());
     assert_eq!(exchange.cache_status(), Some("miss"));
-    assert!(exchange.call.outlive.is_some());
+    assert!(exchange.call.detach_until.is_some());
     exchange.answer(JSON).await;
     let (exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     let reply = reply.unwrap();
     assert_eq!(exchange.cache_status(), Some("hit"));
-    assert!(exchange.call.outlive.is_none());
+    assert!(exchange.call.detach_until.is_none());
     let header = |name: &str| reply.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(header("x-cache").unwrap(), "HIT");
     assert_eq!(header("age").unwrap(), "0");
@@ -230,7 +230,7 @@ async fn a_call_that_a_client_or_a_rule_keeps_out_is_marked_and_neither_given_no
         let (mut exchange, reply) = Exchange::begin(&cache, &request, call).await;
         assert!(reply.is_none());
         assert_eq!(exchange.cache_status(), Some("bypass"));
-        assert!(exchange.call.outlive.is_none());
+        assert!(exchange.call.detach_until.is_none());
         assert_eq!(exchange.head(200, &json_headers()).await.as_deref(), Some("BYPASS"));
         exchange.chunk(JSON, true);
         exchange.log(Some(complete()));

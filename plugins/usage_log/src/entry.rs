@@ -4,21 +4,19 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_api::{
-    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, RequestType, Uuid,
-    shortened, tags,
+    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Uuid, shortened, tags,
 };
 use prices::Prices;
 
 use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
+use crate::request_type;
 use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
 /// The longest usage object that is kept.
 const USAGE: usize = 64 << 10;
 /// The host of requests that name none.
 const UNKNOWN: &str = "unknown";
-/// The type of requests that are no calls to a model.
-const NO_CALL: &str = "other";
 /// A row that was predicted is corrected only where its time is wrong by more.
 const TIME_OFF: Duration = Duration::from_millis(10);
 
@@ -81,10 +79,10 @@ impl Entry {
             path: text(&record.path, LONGEST_PATH),
             endpoint: record.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
             model: record.model.as_deref().map(short),
-            request_type: Cow::Borrowed(request_type(record)),
+            request_type: Cow::Borrowed(request_type::of(record)),
             served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
-            turn_hash: record.thread.map(|thread| thread.turn),
-            previous_turn_hash: record.thread.and_then(|thread| thread.previous),
+            turn_hash: record.conversation.map(|place| place.turn),
+            previous_turn_hash: record.conversation.and_then(|place| place.previous),
             api_key_hash: self.api_key_hash.clone(),
             response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
             response_time_ms: milliseconds(record.total),
@@ -179,16 +177,6 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     // who does not say which model it is answers as the one that was asked for
     let bill = Bill::of(prices, usage, answer.model.as_deref().or(row.model.as_deref()));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
-}
-
-/// What the request was for. A call whose body was not read counts as what most calls are.
-fn request_type(record: &Record) -> &'static str {
-    match (record.request_type, record.endpoint) {
-        (Some(kind), _) => kind.as_str(),
-        (None, Some(endpoint)) if endpoint.converses => RequestType::Inference.as_str(),
-        (None, Some(_)) => RequestType::QueryEvaluation.as_str(),
-        (None, None) => NO_CALL,
-    }
 }
 
 fn domain(host: &str) -> String {

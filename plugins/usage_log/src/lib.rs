@@ -23,6 +23,7 @@ mod ledgers;
 mod metrics;
 mod rejected;
 pub mod report;
+mod request_type;
 mod row;
 mod settings;
 mod shipper;
@@ -111,6 +112,10 @@ impl Plugin for UsageLog {
         Ok(Self { ledger, prices, store, stream_usage, secrets: context.secrets.clone() })
     }
 
+    fn needs(&self) -> Needs {
+        Needs { usage: self.stream_usage == OpenAiStreamUsage::Inject, ..Self::NEEDS }
+    }
+
     fn activate(&self) {
         self.ledger.activate();
     }
@@ -126,9 +131,6 @@ impl Plugin for UsageLog {
     async fn on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Flow {
         if let Some(bodies) = &mut entry.bodies {
             bodies.request(call.body.text(), &self.store);
-        }
-        if self.stream_usage == OpenAiStreamUsage::Inject {
-            call.body.ask_for_stream_usage();
         }
         Flow::Continue
     }

@@ -1,51 +1,54 @@
-//! What a call is for, whether it asks for its usage, and its place in a conversation.
+//! What tells the purpose of a call, whether it asks for its usage, and its place in a conversation.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use plugin_api::{Endpoint, Hashing, StreamOptions};
 
-use super::{MAX, message, one, read, read_at};
+use super::{MAX, one, read, read_at};
 
 #[test]
-fn what_a_call_is_for_is_read_by_the_rule_of_claude_nexus() {
-    use plugin_api::RequestType::{Inference, QueryEvaluation as Query, Quota};
-    for (endpoint, body, purpose) in [
-        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":"hi"}]}"#, Query),
-        (Endpoint::MESSAGES, r#"{"system":"be","messages":[{"role":"user","content":"hi"}]}"#, Query),
-        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":"hi"}],"system":[{},{}]}"#, Inference),
+fn system_blocks_are_counted_and_a_question_for_the_quota_is_known() {
+    for (endpoint, body, facts) in [
+        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":"hi"}]}"#, (0, false)),
+        (Endpoint::MESSAGES, r#"{"system":"be","messages":[{"role":"user","content":"hi"}]}"#, (1, false)),
+        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":"hi"}],"system":[{},{}]}"#, (2, false)),
         (
             Endpoint::MESSAGES,
             r#"{"system":"be","messages":[{"content":"x","role":"system"},{"role":"user"}]}"#,
-            Inference,
+            (2, false),
         ),
-        (Endpoint::MESSAGES, r#"{"system":[{},{}],"messages":[{"role":"user","content":" Quota\n"}]}"#, Quota),
-        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":[{"type":"text","text":"quota"}]}]}"#, Quota),
+        (Endpoint::MESSAGES, r#"{"system":[{},{}],"messages":[{"role":"user","content":" Quota\n"}]}"#, (2, true)),
+        (Endpoint::MESSAGES, r#"{"messages":[{"role":"user","content":[{"type":"text","text":"quota"}]}]}"#, (0, true)),
         (
             Endpoint::MESSAGES,
             r#"{"messages":[{"role":"user","content":"quota"},{"role":"user","content":"x"}]}"#,
-            Query,
+            (0, false),
         ),
         (
             Endpoint::MESSAGES,
             r#"{"messages":[{"role":"user","content":"quota"},{"role":"assistant","content":"x"}]}"#,
-            Quota,
+            (0, true),
         ),
-        (Endpoint::MESSAGES, r#"{"messages":[{"role":"assistant","content":"quota"},7,null,"quota"]}"#, Query),
+        (Endpoint::MESSAGES, r#"{"messages":[{"role":"assistant","content":"quota"},7,null,"quota"]}"#, (0, false)),
         (
             Endpoint::CHAT_COMPLETIONS,
             r#"{"messages":[{"role":"developer"},{"role":"system"},{"role":"user"}]}"#,
-            Inference,
+            (2, false),
         ),
-        (Endpoint::CHAT_COMPLETIONS, r#"{"messages":[{"role":"system"},{"role":"user","content":"quota"}]}"#, Quota),
-        (Endpoint::RESPONSES, r#"{"instructions":"be","input":[{"role":"developer","content":"x"}]}"#, Inference),
-        (Endpoint::RESPONSES, r#"{"instructions":"be","input":"hi"}"#, Query),
-        (Endpoint::RESPONSES, r#"{"input":"quota"}"#, Quota),
-        (Endpoint::COMPLETIONS, r#"{"prompt":"quota"}"#, Quota),
-        (Endpoint::EMBEDDINGS, r#"{"input":["a","b"]}"#, Query),
+        (
+            Endpoint::CHAT_COMPLETIONS,
+            r#"{"messages":[{"role":"system"},{"role":"user","content":"quota"}]}"#,
+            (1, true),
+        ),
+        (Endpoint::RESPONSES, r#"{"instructions":"be","input":[{"role":"developer","content":"x"}]}"#, (2, false)),
+        (Endpoint::RESPONSES, r#"{"instructions":"be","input":"hi"}"#, (1, false)),
+        (Endpoint::RESPONSES, r#"{"input":"quota"}"#, (0, true)),
+        (Endpoint::COMPLETIONS, r#"{"prompt":"quota"}"#, (0, true)),
+        (Endpoint::EMBEDDINGS, r#"{"input":["a","b"]}"#, (0, false)),
     ] {
-        assert_eq!(read_at(endpoint, body).request_type(), purpose, "{body}");
+        let call = read_at(endpoint, body);
+        assert_eq!((one(&call).system_blocks, one(&call).asks_quota), facts, "{body}");
     }
-    assert_eq!(message("no call").request_type(), Inference);
 }
 
 #[test]
@@ -68,15 +71,15 @@ fn stream_options_are_read_where_the_endpoint_has_them() {
 }
 
 #[test]
-fn a_call_has_its_place_in_a_thread_where_that_is_wanted() {
+fn a_call_has_its_place_in_a_conversation_where_that_is_wanted() {
     let body = Bytes::from_static(br#"{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#);
-    let thread = |endpoint, hashing| read(endpoint, &HeaderMap::new(), body.clone(), MAX, hashing).thread();
+    let place = |endpoint, hashing| read(endpoint, &HeaderMap::new(), body.clone(), MAX, hashing).conversation();
     assert!(
-        thread(Endpoint::MESSAGES, Hashing::Conversation).is_some()
-            && thread(Endpoint::CHAT_COMPLETIONS, Hashing::Conversation).is_some()
+        place(Endpoint::MESSAGES, Hashing::Conversation).is_some()
+            && place(Endpoint::CHAT_COMPLETIONS, Hashing::Conversation).is_some()
     );
     assert!(
-        thread(Endpoint::MESSAGES, Hashing::Nothing).is_none()
-            && thread(Endpoint::COUNT_TOKENS, Hashing::Conversation).is_none()
+        place(Endpoint::MESSAGES, Hashing::Nothing).is_none()
+            && place(Endpoint::COUNT_TOKENS, Hashing::Conversation).is_none()
     );
 }

@@ -24,8 +24,8 @@ enum Change {
     NewLimit { field: TokenField, comma: bool, tokens: u64 },
     /// A model's name.
     Model(String),
-    /// A text that no fact follows.
-    Text(String),
+    /// `stream_options`, or a part of it, with which a stream reports its usage.
+    StreamUsage(String),
 }
 
 impl Edit {
@@ -55,9 +55,28 @@ impl Edit {
         Self { at, change: Change::NewLimit { field, comma: call.has_members, tokens } }
     }
 
-    /// Puts a text in the place of these bytes. Their facts are the caller's to mend.
-    pub(super) fn put(at: Range<usize>, text: String) -> Self {
-        Self { at, change: Change::Text(text) }
+    /// Has a stream report its usage: puts `stream_options.include_usage` into a call that asks for a stream and not for its
+    /// usage. `None` for other calls, for endpoints that report it anyway, and where `stream_options` is no object or stands
+    /// twice.
+    #[must_use]
+    pub fn report_usage(endpoint: Endpoint, call: &CallFacts) -> Option<Self> {
+        if !endpoint.reports_usage_on_request || !call.stream {
+            return None;
+        }
+        let comma = |has_members: bool| if has_members { "," } else { "" };
+        let (at, text) = match &call.stream_options {
+            StreamOptions::Absent => {
+                let text = format!(r#""stream_options":{{"include_usage":true}}{}"#, comma(call.has_members));
+                (call.members_at..call.members_at, text)
+            }
+            StreamOptions::Null(at) => (at.clone(), r#"{"include_usage":true}"#.to_owned()),
+            StreamOptions::Silent { members_at, has_members } => {
+                (*members_at..*members_at, format!(r#""include_usage":true{}"#, comma(*has_members)))
+            }
+            StreamOptions::NoUsage(at) => (at.clone(), "true".to_owned()),
+            StreamOptions::Usage | StreamOptions::Unclear => return None,
+        };
+        Some(Self { at, change: Change::StreamUsage(text) })
     }
 
     /// Puts another model's name wherever a server might read the call's; nothing where it names none.
@@ -73,7 +92,7 @@ impl Edit {
             Change::NewLimit { field, .. } => field.as_str().len() + 24,
             // every byte may be written as an escape of six
             Change::Model(name) => 6 * name.len() + 2,
-            Change::Text(text) => text.len(),
+            Change::StreamUsage(text) => text.len(),
         }
     }
 
@@ -90,7 +109,7 @@ impl Edit {
                 let at = 0..text.len();
                 return (text, at);
             }
-            Change::Text(text) => return (text.clone(), 0..0),
+            Change::StreamUsage(text) => return (text.clone(), 0..0),
             Change::NewLimit { field, comma, tokens } => (field, *comma, tokens.to_string()),
         };
         let from = field.as_str().len() + 3;
@@ -176,14 +195,7 @@ fn follow(call: &mut CallFacts, made: &[Made]) {
             _ => *place = moved(place.start, made)..moved(place.end, made),
         }
     }
-    call.stream_options = match std::mem::take(&mut call.stream_options) {
-        StreamOptions::Null(at) => StreamOptions::Null(moved(at.start, made)..moved(at.end, made)),
-        StreamOptions::NoUsage(at) => StreamOptions::NoUsage(moved(at.start, made)..moved(at.end, made)),
-        StreamOptions::Silent { members_at, has_members } => {
-            StreamOptions::Silent { members_at: moved(members_at, made), has_members }
-        }
-        same @ (StreamOptions::Absent | StreamOptions::Usage | StreamOptions::Unclear) => same,
-    };
+    follow_stream_options(call, made);
     // an insertion stands behind the `{`, so the place itself moves only by the edits before it
     let insertion = made.binary_search_by_key(&call.members_at, |made| made.old.start).ok().map(|at| &made[at]);
     match insertion {
@@ -194,7 +206,7 @@ fn follow(call: &mut CallFacts, made: &[Made]) {
             call.has_members = true;
             call.members_at = number.start - field.as_str().len() - 3;
         }
-        Some(Made { old, new_end, change: Change::Text(text), .. }) if old.is_empty() => {
+        Some(Made { old, new_end, change: Change::StreamUsage(text), .. }) if old.is_empty() => {
             call.has_members = true;
             call.members_at = new_end - text.len();
         }
@@ -213,6 +225,25 @@ fn follow_messages(mut messages: MessagesDigest, made: &[Made]) -> Option<Messag
     Some(messages)
 }
 
+/// The same for its `stream_options`. Must come before `members_at` is moved.
+fn follow_stream_options(call: &mut CallFacts, made: &[Made]) {
+    let place = match &call.stream_options {
+        StreamOptions::Absent => call.members_at..call.members_at,
+        StreamOptions::Null(at) | StreamOptions::NoUsage(at) => at.clone(),
+        StreamOptions::Silent { members_at, .. } => *members_at..*members_at,
+        StreamOptions::Usage | StreamOptions::Unclear => return,
+    };
+    if edit_of(&place, made).is_some_and(|made| matches!(made.change, Change::StreamUsage(_))) {
+        call.stream_options = StreamOptions::Usage;
+        return;
+    }
+    match &mut call.stream_options {
+        StreamOptions::Null(at) | StreamOptions::NoUsage(at) => *at = moved(at.start, made)..moved(at.end, made),
+        StreamOptions::Silent { members_at, .. } => *members_at = moved(*members_at, made),
+        StreamOptions::Absent | StreamOptions::Usage | StreamOptions::Unclear => {}
+    }
+}
+
 /// The edit that replaced exactly these bytes.
 fn edit_of<'m>(place: &Range<usize>, made: &'m [Made]) -> Option<&'m Made> {
     let at = made.binary_search_by_key(&place.start, |made| made.old.start).ok()?;
@@ -229,104 +260,4 @@ fn moved(place: usize, made: &[Made]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{MessageHashes, ModelCall, ParsedBody};
-
-    fn limit(text: &str, value: &str) -> TokenLimit {
-        let start = text.find(value).unwrap();
-        let at = start..start + value.len();
-        TokenLimit { field: TokenField::MAX_TOKENS, exact: true, asked: TokenLimitValue::Tokens(9), at }
-    }
-
-    fn call_with(text: &'static str, values: &[&str]) -> ModelCall {
-        let token_limits = values.iter().map(|value| limit(text, value)).collect();
-        let call = CallFacts { token_limits, members_at: 1, has_members: text.len() > 2, ..CallFacts::default() };
-        ModelCall::new(Endpoint::MESSAGES, Bytes::from_static(text.as_bytes()), None, ParsedBody::Calls(vec![call]))
-    }
-
-    fn number(call: &ModelCall, limit: usize) -> &str {
-        let at = call.calls()[0].token_limits[limit].at.clone();
-        std::str::from_utf8(&call.text()[at]).unwrap()
-    }
-
-    #[test]
-    fn an_untouched_body_is_the_very_one_that_came() {
-        let mut call = call_with(r#"{ "max_tokens" : 9 }"#, &["9"]);
-        let sent = call.text().as_ptr();
-        call.edit(Vec::new());
-        assert!(!call.is_edited());
-        assert_eq!(call.into_body().as_ptr(), sent);
-    }
-
-    #[test]
-    fn a_limit_is_replaced_and_no_other_byte() {
-        let mut call = call_with(r#"{ "max_tokens" : 9, "x":1e400, "max_tokens":88 }"#, &["9", "88"]);
-        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[0], 4000)]);
-        assert!(call.is_edited());
-        assert_eq!((number(&call, 0), number(&call, 1)), ("4000", "88"));
-        assert_eq!(call.calls()[0].token_limits[0].asked, TokenLimitValue::Tokens(4000));
-        assert_eq!(call.into_body(), r#"{ "max_tokens" : 4000, "x":1e400, "max_tokens":88 }"#);
-    }
-
-    #[test]
-    fn a_limit_is_added_first_with_a_comma_only_where_one_belongs() {
-        for (text, edited) in [("{}", r#"{"max_tokens":7}"#), (r#"{"a":1}"#, r#"{"max_tokens":7,"a":1}"#)] {
-            let mut call = call_with(text, &[]);
-            call.edit(Edit::add(Endpoint::MESSAGES, &call.calls()[0], 7).into_iter().collect());
-            assert_eq!((number(&call, 0), call.calls()[0].members_at), ("7", 1));
-            assert_eq!(call.into_body(), edited);
-        }
-    }
-
-    #[test]
-    fn the_facts_follow_one_edit_after_another() {
-        let mut call = call_with(r#"{"max_tokens":12345,"max_tokens":67890}"#, &["12345", "67890"]);
-        let add = Edit::add(Endpoint::MESSAGES, &call.calls()[0], 1).unwrap();
-        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[1], 8), add]);
-        assert_eq!((number(&call, 0), number(&call, 1), number(&call, 2)), ("1", "12345", "8"));
-        call.edit(call.calls()[0].token_limits.iter().map(|limit| Edit::replace(limit, 4000)).collect());
-        assert_eq!(call.into_body(), r#"{"max_tokens":4000,"max_tokens":4000,"max_tokens":4000}"#);
-    }
-
-    #[test]
-    fn the_digest_of_the_messages_moves_with_them_and_is_gone_once_they_are_edited() {
-        let text = r#"{"max_tokens":12345,"messages":[{"n":7}],"max_tokens":67890}"#;
-        let list = r#"[{"n":7}]"#;
-        let at = text.find(list).map(|at| at..at + list.len()).unwrap();
-        let digest = MessagesDigest { at, turn: [1; 32], form: [2; 32] };
-        let hashes = MessageHashes { conversation: None, digest: Some(digest) };
-        let mut call = call_with(text, &["12345", "7", "67890"]).hashed(hashes);
-        let add = Edit::add(Endpoint::MESSAGES, &call.calls()[0], 1).unwrap();
-        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[0], 8), add]);
-        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[3], 9)]);
-        assert_eq!(&call.text()[call.messages_digest().unwrap().at.clone()], list.as_bytes());
-        call.edit(vec![Edit::replace(&call.calls()[0].token_limits[2], 5)]);
-        assert_eq!(call.messages_digest(), None);
-    }
-
-    #[test]
-    fn of_two_edits_of_the_same_bytes_the_first_is_made() {
-        let mut call = call_with(r#"{"max_tokens":9}"#, &["9"]);
-        let limit = call.calls()[0].token_limits[0].clone();
-        call.edit(vec![Edit::replace(&limit, 1), Edit::replace(&limit, 2)]);
-        assert_eq!(call.into_body(), r#"{"max_tokens":1}"#);
-    }
-
-    #[test]
-    fn a_model_is_renamed_wherever_it_stands_and_the_facts_follow() {
-        let text = r#"{"model":"a","max_tokens":9,"MODEL":7}"#;
-        let place = |value: &str| text.find(value).map(|at| at..at + value.len()).unwrap();
-        let mut call = call_with(text, &["9"]);
-        let ParsedBody::Calls(calls) = &mut call.reading else { unreachable!() };
-        calls[0].model = Some("a".into());
-        calls[0].other_models = vec![None];
-        calls[0].models_at = vec![place("\"a\""), place("7")];
-        call.edit(Edit::rename_model(&call.calls()[0], "b\"c").collect());
-        let now = &call.calls()[0];
-        assert_eq!((now.model.as_deref(), now.other_models[0].as_deref()), (Some("b\"c"), Some("b\"c")));
-        assert!(now.models_at.iter().all(|at| &call.text()[at.clone()] == br#""b\"c""#));
-        assert_eq!(number(&call, 0), "9");
-        assert_eq!(call.into_body(), r#"{"model":"b\"c","max_tokens":9,"MODEL":"b\"c"}"#);
-    }
-}
+mod tests;

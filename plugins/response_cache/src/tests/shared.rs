@@ -105,7 +105,7 @@ async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fill
                 if fill { OnClientsDisconnected::Fill } else { OnClientsDisconnected::Cancel }
         });
         let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
-        let (mut wanted, mut shared) = leader.call.outlive.take().unwrap().into_futures();
+        let (mut wanted, mut shared) = leader.call.detach_until.take().unwrap().into_futures();
         assert!((&mut shared).now_or_never().is_none());
         leader.head(200, &json_headers()).await;
         let (follower, reply) = Exchange::begin(&cache, &request(), call()).await;
@@ -123,7 +123,7 @@ async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fill
 async fn without_coalescing_each_call_is_its_own() {
     let (_, cache) = cache(|config| config.coalesce = Coalesce::Off);
     let (first, none) = Exchange::begin(&cache, &request(), call()).await;
-    assert!(none.is_none() && first.call.outlive.is_none());
+    assert!(none.is_none() && first.call.detach_until.is_none());
     assert!(Exchange::begin(&cache, &request(), call()).await.1.is_none());
     first.answer(JSON).await;
     assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{
-    Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, RequestType, Tokens, Usage,
-};
+use plugin_api::{Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, Tokens, Usage};
 use usage_log::UsageLog;
 use uuid::Uuid;
 
@@ -23,9 +21,9 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.endpoint = Some(Endpoint::MESSAGES);
     record.model = Some("claude-sonnet-4-5-20250929".into());
     record.streaming = Some(true);
-    record.request_type = Some(RequestType::Inference);
+    (record.body_read, record.system_blocks) = (true, Some(3));
     let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    record.thread = Some(ConversationHash { turn: hash(number), previous });
+    record.conversation = Some(ConversationHash { turn: hash(number), previous });
     record.upstream = Some(Arc::from("anthropic"));
     record.server = Some(Arc::from("https://api.anthropic.com"));
     (record.attempts, record.status, record.outcome) = (1, Some(StatusCode::OK), Outcome::Completed);

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use plugin_api::http::StatusCode;
-use plugin_api::{Endpoint, RequestType, Usage};
+use plugin_api::{Endpoint, Usage};
 use serde_json::value::RawValue;
 
 use super::*;
@@ -36,7 +36,7 @@ fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
     record.host = "API.Example.com".into();
     record.endpoint = Some(Endpoint::MESSAGES);
     record.model = Some("fast".into());
-    record.request_type = Some(RequestType::Quota);
+    (record.body_read, record.system_blocks, record.asks_quota) = (true, Some(2), true);
     record.status = Some(StatusCode::OK);
     record.outcome = Outcome::Completed;
     record.answer = Some(answer(AnswerState::Complete));
