@@ -32,6 +32,9 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     for edit in ctx.request_edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Append(name, value) => {
+                head.append_header(name.clone(), value.clone())?;
+            }
             HeaderEdit::Remove(name) => {
                 head.remove_header(name);
             }

@@ -134,6 +134,9 @@ pub async fn show_head(head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<
     for edit in edits.iter() {
         match edit {
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Append(name, value) => {
+                head.append_header(name.clone(), value.clone())?;
+            }
             HeaderEdit::Remove(name) => {
                 head.remove_header(name);
             }

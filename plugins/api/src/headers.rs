@@ -1,8 +1,9 @@
-//! Changes that a plugin wants made to a head. The head itself is only read, so nobody copies it.
+//! Changes that a plugin wants made to the headers of a request or a response. The headers themselves are only read, so no plugin
+//! makes a copy of them.
 
 use http::header::{HeaderName, HeaderValue};
 
-/// Changes to headers, in order.
+/// Changes to headers, made in this order.
 #[derive(Debug, Default)]
 pub struct HeaderEdits(Vec<HeaderEdit>);
 
@@ -11,6 +12,8 @@ pub struct HeaderEdits(Vec<HeaderEdit>);
 pub enum HeaderEdit {
     /// The header has this one value.
     Set(HeaderName, HeaderValue),
+    /// The header has this value beside those that it has.
+    Append(HeaderName, HeaderValue),
     /// The header is gone.
     Remove(HeaderName),
 }
@@ -21,7 +24,12 @@ impl HeaderEdits {
         self.0.push(HeaderEdit::Set(name, value));
     }
 
-    /// Removes the header.
+    /// Adds a value to the header, beside those that it has: one more line of that name.
+    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.push(HeaderEdit::Append(name, value));
+    }
+
+    /// Removes the header, with all of its values.
     pub fn remove(&mut self, name: HeaderName) {
         self.0.push(HeaderEdit::Remove(name));
     }
