@@ -142,19 +142,21 @@ impl Instances {
             .try_for_each(|instance| run(&mut **instance, |instance| instance.on_batch_result(record, result)))
     }
 
-    /// Runs `before_last_byte` of all, top to bottom; one that panics keeps none of the others from it.
-    pub fn before_last_byte(&mut self, record: &Record) {
-        for instance in &mut self.instances {
-            // the panic is logged; the others go on
-            let _ = run(&mut **instance, |instance| instance.before_last_byte(record));
-        }
+    /// Runs `before_last_byte` of all, top to bottom. A panic in one is reported by its name, and the others run all the same.
+    pub fn before_last_byte(&mut self, record: &Record, panicked: impl FnMut(&'static str)) {
+        self.run_all(|instance| instance.before_last_byte(record), panicked);
     }
 
-    /// Runs `on_complete` of all, top to bottom; one that panics keeps none of the others from it.
-    pub fn on_complete(&mut self, record: &Record) {
+    /// Runs `on_complete` of all, top to bottom. A panic in one is reported by its name, and the others run all the same.
+    pub fn on_complete(&mut self, record: &Record, panicked: impl FnMut(&'static str)) {
+        self.run_all(|instance| instance.on_complete(record), panicked);
+    }
+
+    fn run_all(&mut self, hook: impl Fn(&mut dyn Instance), mut panicked: impl FnMut(&'static str)) {
         for instance in &mut self.instances {
-            // the panic is logged; the others go on
-            let _ = run(&mut **instance, |instance| instance.on_complete(record));
+            if let Err(plugin) = run(&mut **instance, &hook) {
+                panicked(plugin);
+            }
         }
     }
 

@@ -123,8 +123,8 @@ async fn run(at: &'static str, does: Does) -> (Vec<String>, Option<EarlyExit>, V
         panics.extend(instances.on_chunk(&mut chunk).err());
     }
     let record = Record::begun(Uuid::nil(), SystemTime::now());
-    instances.before_last_byte(&record);
-    instances.on_complete(&record);
+    instances.before_last_byte(&record, |plugin| panics.push(plugin));
+    instances.on_complete(&record, |plugin| panics.push(plugin));
     (std::mem::take(&mut seen.lock().unwrap()), exit, panics, context)
 }
 
@@ -191,8 +191,8 @@ async fn a_panic_in_any_hook_is_caught_and_keeps_no_other_plugin_from_the_end() 
         ("call", true, false),
         ("response", false, true),
         ("chunk", false, true),
-        ("last byte", false, false),
-        ("complete", false, false),
+        ("last byte", false, true),
+        ("complete", false, true),
     ] {
         let (seen, exit, panics, _) = run(at, Does::Panic).await;
         assert_eq!(matches!(exit, Some(EarlyExit::Panic("witness"))), in_chain, "{at}");

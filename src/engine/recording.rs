@@ -59,7 +59,8 @@ impl Exchange {
         let verdict = self.ending.predict(self.failure, self.relayed());
         self.note(verdict);
         self.record.total = self.began.elapsed();
-        self.plugins.before_last_byte(&self.record);
+        let metrics = &self.snapshot.metrics;
+        self.plugins.before_last_byte(&self.record, |plugin| metrics.plugin_panicked(plugin));
         (self.record.outcome, self.record.error) = before;
     }
 
@@ -134,7 +135,8 @@ impl Exchange {
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
         self.observer.conclude(&mut self.record);
         self.note(verdict);
-        self.plugins.on_complete(&self.record);
+        let metrics = &self.snapshot.metrics;
+        self.plugins.on_complete(&self.record, |plugin| metrics.plugin_panicked(plugin));
         if self.snapshot.access_log.is_on() {
             self.note_endpoint();
             self.snapshot.access_log.record(&self.record);

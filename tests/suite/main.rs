@@ -19,6 +19,7 @@ mod dependencies; // their licences, sources and versions
 mod documents; // links, tests and metrics that documents name exist
 mod errors; // answers made here: status, dialect, headers
 mod exactly_once_rows; // one row for every request, whatever its outcome
+mod faults; // refusals of every kind, and panics in every hook
 mod health; // servers that fail and recover, and what `/upstreams` shows
 mod keys; // who may call, and what of a key appears nowhere
 mod labels; // names that clients and upstreams make up add no series
