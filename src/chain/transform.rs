@@ -185,7 +185,7 @@ impl Stage {
             let data = part.data();
             let Change { bytes: changed, cut } = part.into_change();
             if matches!(kind, PartKind::Event | PartKind::Line) && !changed.is_empty() {
-                self.open.note(&data);
+                self.open.observe(&data);
             }
             out.extend_from_slice(&changed);
             if let Some(reason) = cut {

@@ -1,21 +1,19 @@
 //! Anthropic's Messages API: one object, or events whose usage overrides what came before it.
 
+mod usage;
+
 use serde_json::json;
 
 use crate::answer::AnswerState;
 use crate::batch_results::BatchResults;
-use crate::compatible::{self, ERROR_MEMBERS};
+use crate::compatible::ERROR_MEMBERS;
 use crate::endpoint::{BatchMembers, EndpointSpec, PathRule, Sign};
-use crate::figures::Figures;
 use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
 use crate::refused::Closing;
 use crate::response::{self, ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Members, Pattern, Slot};
-use crate::usage::{Iteration, Tokens, Usage};
 use crate::{Endpoint, Protocol, TokenField};
-
-/// How many samplings are told apart. Of more, those of a kind and a model are summed up.
-const MOST_ITERATIONS: usize = 256;
+use usage::usage;
 
 /// The protocol.
 pub(crate) static PROTOCOL: Protocol = Protocol {
@@ -178,7 +176,7 @@ static COUNT: ResponseSchema = ResponseSchema {
     events: COUNT_MEMBERS,
     events_behind_content: COUNT_MEMBERS,
     types: None,
-    on_event: |facts, json| facts.note_error(json, false),
+    on_event: |facts, json| facts.read_error(json, false),
     stops_before_its_end: false,
     is_lines: false,
     usage,
@@ -191,7 +189,7 @@ static BATCH: ResponseSchema = ResponseSchema {
     events: BATCH_MEMBERS,
     events_behind_content: BATCH_MEMBERS,
     types: None,
-    on_event: |facts, json| facts.note_error(json, false),
+    on_event: |facts, json| facts.read_error(json, false),
     stops_before_its_end: false,
     is_lines: false,
     usage,
@@ -261,8 +259,8 @@ const EVENTS: Members = &[
 ];
 
 fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+    facts.read(json);
+    facts.read_usage(json);
     let is_answer = json.is_list(Slot::Content);
     facts.reach(match (is_answer, json.words()) {
         (true, 1..) => AnswerState::Complete,
@@ -270,14 +268,14 @@ fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
         (true, 0) if json.mentions(Slot::Stop) => AnswerState::Partial,
         _ => AnswerState::Unrecognized,
     });
-    facts.note_error(json, is_answer);
+    facts.read_error(json, is_answer);
 }
 
 fn on_costless(facts: &mut ResponseFacts, json: &Extractor, sign: Slot) {
-    facts.note(json);
+    facts.read(json);
     let is_answer = json.has(sign);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(json, is_answer);
+    facts.read_error(json, is_answer);
 }
 
 fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
@@ -286,15 +284,15 @@ fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
         // a second one is none of this answer's
         Some(br#""message_start""#) if !facts.has_begun => {
             facts.has_begun = true;
-            facts.note(json);
-            facts.note_usage(json);
+            facts.read(json);
+            facts.read_usage(json);
         }
         Some(br#""content_block_start""#) if json.get(Slot::BlockType) == Some(br#""fallback""#) => {
             // who answers from here on
-            facts.model.note(json.get(Slot::ServedBy));
+            facts.model.update(json.get(Slot::ServedBy));
         }
         Some(br#""message_delta""#) => {
-            facts.note_stop(json);
+            facts.read_stop(json);
             facts.has_server_state |= json.has(Slot::Container);
             if let Some(usage) = response::usage_object(json) {
                 facts.usage.merge(usage);
@@ -302,81 +300,7 @@ fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
         }
         Some(br#""message_stop""#) => facts.end(),
         // what is of no type at all is none of Anthropic's events
-        Some(br#""error""#) | None => facts.note_error(json, false),
+        Some(br#""error""#) | None => facts.read_error(json, false),
         _ => {}
-    }
-}
-
-/// The meaning of Anthropic's usage object.
-fn usage(of: &Figures<'_>) -> Usage {
-    let iterations = of.list("iterations").into_iter().map(|of| Iteration {
-        kind: of.text("type").unwrap_or_default(),
-        model: of.text("model"),
-        tokens: tokens(&of),
-    });
-    let server_tools = of.within("server_tool_use");
-    let requests = |key| server_tools.as_ref().and_then(|tools| tools.count(key));
-    Usage {
-        tokens: tokens(of),
-        iterations: bounded(iterations),
-        web_search_requests: requests("web_search_requests"),
-        web_fetch_requests: requests("web_fetch_requests"),
-        service_tier: of.text("service_tier"),
-        inference_geo: of.text("inference_geo"),
-        speed: of.text("speed"),
-        provider_cost_picos: compatible::cost(of),
-        raw: None,
-    }
-}
-
-/// No more than so many samplings, without losing what any of them cost.
-fn bounded(all: impl Iterator<Item = Iteration>) -> Vec<Iteration> {
-    let mut kept: Vec<Iteration> = Vec::new();
-    for iteration in all {
-        if kept.len() < MOST_ITERATIONS {
-            kept.push(iteration);
-            continue;
-        }
-        let alike = kept.iter().rposition(|one| one.kind == iteration.kind && one.model == iteration.model);
-        let last = kept.len() - 1;
-        let one = &mut kept[alike.unwrap_or(last)];
-        if alike.is_none() {
-            // nobody knows the price of a model without a name
-            one.model = Some(String::new());
-        }
-        one.tokens = sum(one.tokens, iteration.tokens);
-    }
-    kept
-}
-
-fn sum(one: Tokens, other: Tokens) -> Tokens {
-    let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
-        (Some(one), Some(other)) => Some(one.saturating_add(other)),
-        (one, other) => one.or(other),
-    };
-    Tokens {
-        input: sum(one.input, other.input),
-        cache_read: sum(one.cache_read, other.cache_read),
-        cache_creation: sum(one.cache_creation, other.cache_creation),
-        cache_creation_1h: sum(one.cache_creation_1h, other.cache_creation_1h),
-        output: sum(one.output, other.output),
-        reasoning: sum(one.reasoning, other.reasoning),
-    }
-}
-
-fn tokens(of: &Figures<'_>) -> Tokens {
-    let split = of.within("cache_creation");
-    let kept = |key| split.as_ref().and_then(|split| split.count(key));
-    let (minutes, hour) = (kept("ephemeral_5m_input_tokens"), kept("ephemeral_1h_input_tokens"));
-    let sum = minutes.map(|minutes| minutes.saturating_add(hour.unwrap_or(0))).or(hour);
-    let cache_creation = of.count("cache_creation_input_tokens").or(sum);
-    Tokens {
-        input: of.count("input_tokens"),
-        cache_read: of.count("cache_read_input_tokens"),
-        cache_creation,
-        // no delta brings a new split: what a later sum has beyond the old one is kept for five minutes, as far as is known
-        cache_creation_1h: hour.map(|hour| hour.min(cache_creation.unwrap_or(hour))),
-        output: of.count("output_tokens"),
-        reasoning: of.within("output_tokens_details").and_then(|details| details.count("thinking_tokens")),
     }
 }

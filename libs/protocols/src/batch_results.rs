@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::figures::Figures;
+use crate::lenient_object::LenientObject;
 use crate::reader::Coding;
 use crate::response::usage_object;
 use crate::slot::{Extractor, Members, Slot};
@@ -17,7 +17,7 @@ pub(crate) struct BatchResults {
     /// What is looked for in a line.
     pub(crate) line: Members,
     /// The meaning of the provider's usage.
-    pub(crate) usage: fn(&Figures<'_>) -> Usage,
+    pub(crate) usage: fn(&LenientObject<'_>) -> Usage,
 }
 
 impl BatchResults {
@@ -54,7 +54,7 @@ pub struct BatchReader {
 struct Lines {
     batch: String,
     line: Extractor,
-    usage: fn(&Figures<'_>) -> Usage,
+    usage: fn(&LenientObject<'_>) -> Usage,
     begun: bool,
 }
 
@@ -107,7 +107,7 @@ impl Lines {
         let mut text = UsageText::default();
         text.replace(usage_object(&self.line)?);
         let raw = text.finish()?;
-        let mut usage = (self.usage)(&Figures::of(raw.get())?);
+        let mut usage = (self.usage)(&LenientObject::of(raw.get())?);
         usage.raw = Some(raw);
         let custom_id = self.line.string(Slot::CustomId)?;
         Some(BatchResult { batch: self.batch.clone(), custom_id, model: self.line.string(Slot::Model), usage })

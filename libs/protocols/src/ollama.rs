@@ -82,8 +82,8 @@ const LINE: Members = &[
 ];
 
 fn on_line(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.model.note(json.get(Slot::Model));
-    facts.note_stop(json);
+    facts.model.update(json.get(Slot::Model));
+    facts.read_stop(json);
     let has_text = json.is_too_long(Slot::Content) || json.get(Slot::Content).is_some_and(|text| text != b"\"\"");
     facts.has_content |= has_text;
     match json.get(Slot::Status) {
@@ -99,7 +99,7 @@ fn on_line(facts: &mut ResponseFacts, json: &Extractor) {
         }
         None => facts.reach(AnswerState::Unrecognized),
     }
-    facts.note_error(json, true);
+    facts.read_error(json, true);
 }
 
 /// The figures that stand in the answer itself, as an object of their own.

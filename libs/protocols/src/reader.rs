@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use crate::Endpoint;
 use crate::answer::{Answer, AnswerState};
 use crate::compatible::{error_name, unnamed};
-use crate::figures::Figures;
+use crate::lenient_object::LenientObject;
 use crate::response::{ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Slot};
 
@@ -75,7 +75,8 @@ impl AnswerReader {
             facts.state = AnswerState::Failed;
         }
         let raw = facts.usage.finish();
-        let mut usage = raw.as_deref().and_then(|raw| Figures::of(raw.get())).map(|figures| (schema.usage)(&figures));
+        let mut usage =
+            raw.as_deref().and_then(|raw| LenientObject::of(raw.get())).map(|figures| (schema.usage)(&figures));
         if let Some(usage) = &mut usage {
             usage.service_tier = usage.service_tier.take().or(facts.service_tier.into_text());
             usage.raw = raw;

@@ -2,7 +2,7 @@
 
 use crate::answer::AnswerState;
 use crate::compatible::{self, unnamed};
-use crate::figures::Figures;
+use crate::lenient_object::LenientObject;
 use crate::slot::{Extractor, Members, Slot};
 use crate::usage::Usage;
 use crate::usage_text::UsageText;
@@ -29,17 +29,17 @@ pub(crate) struct ResponseFacts {
 }
 
 impl ResponseFacts {
-    /// Notes what an answer of either dialect says at its top.
-    pub(crate) fn note(&mut self, json: &Extractor) {
-        self.id.note(json.get(Slot::Id));
-        self.model.note(json.get(Slot::Model));
-        self.service_tier.note(json.get(Slot::Tier));
+    /// Reads what an answer of either dialect says at its top.
+    pub(crate) fn read(&mut self, json: &Extractor) {
+        self.id.update(json.get(Slot::Id));
+        self.model.update(json.get(Slot::Model));
+        self.service_tier.update(json.get(Slot::Tier));
         self.has_server_state |= json.has(Slot::Container);
-        self.note_stop(json);
+        self.read_stop(json);
     }
 
-    /// Notes why it stopped. What is no word is no stop, and some words say that it failed.
-    pub(crate) fn note_stop(&mut self, json: &Extractor) {
+    /// Reads why it stopped. What is no word is no stop, and some words say that it failed.
+    pub(crate) fn read_stop(&mut self, json: &Extractor) {
         if json.words() > 0 {
             let stop = json.string(Slot::Stop).filter(|stop| !stop.trim().is_empty());
             if let Some(stop) = stop.as_deref().filter(|stop| compatible::is_failure(stop)) {
@@ -49,15 +49,15 @@ impl ResponseFacts {
         }
     }
 
-    /// Notes usage that replaces what was said before; `null` says nothing.
-    pub(crate) fn note_usage(&mut self, json: &Extractor) {
+    /// Reads usage that replaces what was said before; `null` says nothing.
+    pub(crate) fn read_usage(&mut self, json: &Extractor) {
         if let Some(usage) = usage_object(json) {
             self.usage.replace(usage);
         }
     }
 
-    /// Notes an error, if the object tells of one; `is_answer` says that it is, or may be, a part of an answer.
-    pub(crate) fn note_error(&mut self, json: &Extractor, is_answer: bool) {
+    /// Reads an error, if the object tells of one; `is_answer` says that it is, or may be, a part of an answer.
+    pub(crate) fn read_error(&mut self, json: &Extractor, is_answer: bool) {
         if let Some(name) = compatible::error_name(json, is_answer) {
             self.fail(name);
         }
@@ -97,9 +97,9 @@ pub(crate) struct Word {
 }
 
 impl Word {
-    /// Notes the JSON text of a value; what is no string says nothing, and neither does an empty one: Azure begins its streams with
+    /// Takes the JSON text of a value; what is no string says nothing, and neither does an empty one: Azure begins its streams with
     /// an empty name.
-    pub(crate) fn note(&mut self, json: Option<&[u8]>) {
+    pub(crate) fn update(&mut self, json: Option<&[u8]>) {
         let Some(json) = json.filter(|json| json.starts_with(b"\"") && json.len() > 2 && **json != *self.json) else {
             return;
         };
@@ -135,7 +135,7 @@ pub(crate) struct ResponseSchema {
     /// Whether a stream is an object a line.
     pub(crate) is_lines: bool,
     /// The meaning of the provider's usage.
-    pub(crate) usage: fn(&Figures<'_>) -> Usage,
+    pub(crate) usage: fn(&LenientObject<'_>) -> Usage,
 }
 
 /// The provider's usage, where it gave one.

@@ -56,7 +56,7 @@ impl StreamUsageFilter {
             let piece = self.events.next(&mut rest);
             let taken = &before[..before.len() - rest.len()];
             if let Some(Piece::Data(data)) = piece {
-                self.note_data(taken, data);
+                self.track_data(taken, data);
             }
             if self.passes {
                 out.extend_from_slice(taken);
@@ -92,7 +92,7 @@ impl StreamUsageFilter {
     }
 
     /// Notes where data stands that was just taken, the bytes of its line before and behind it included.
-    fn note_data(&mut self, taken: &[u8], data: &[u8]) {
+    fn track_data(&mut self, taken: &[u8], data: &[u8]) {
         // a line end that stands for the one between two lines is none of these bytes
         let within =
             (data.as_ptr().addr()).checked_sub(taken.as_ptr().addr()).filter(|at| at + data.len() <= taken.len());

@@ -2,7 +2,7 @@
 //! they stand, and what of them is their name.
 
 use super::VARIANTS;
-use crate::figures::Figures;
+use crate::lenient_object::LenientObject;
 use crate::slot::{Extractor, Members, Pattern, Slot};
 
 /// The longest name of an error, in bytes.
@@ -145,7 +145,7 @@ fn says_something(json: &Extractor, slot: Slot) -> bool {
 
 /// The name in an error object: its type, else its code, else its status.
 fn of_object(error: &str) -> Option<String> {
-    let error = Figures::of(error)?;
+    let error = LenientObject::of(error)?;
     let named = |key| error.word(key).and_then(|word| as_name(&word));
     named("type").or_else(|| named("code")).or_else(|| named("status"))
 }

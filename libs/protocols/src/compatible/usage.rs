@@ -1,7 +1,7 @@
 //! The meaning of a usage object by whatever convention. Where two are possible, the answer's own sum (`total_tokens`) decides.
 
 use super::VARIANTS;
-use crate::figures::Figures;
+use crate::lenient_object::LenientObject;
 use crate::usage::{Tokens, Usage};
 
 /// What a figure counts.
@@ -57,7 +57,7 @@ pub(crate) fn is_read(name: &str) -> bool {
 ///
 /// What was read from a cache, or written to it, is taken out of the prompt where it is a part of it, and reasoning is made a part
 /// of the output where it is none.
-pub(crate) fn usage(of: &Figures<'_>) -> Usage {
+pub(crate) fn usage(of: &LenientObject<'_>) -> Usage {
     let said = |figure| figures().filter(|(of, _)| *of == figure).find_map(|(_, path)| of.count(path));
     let (prompt, completion, total) = (said(Figure::Prompt), said(Figure::Completion), said(Figure::Total));
     let (cache_read, cache_creation) = (said(Figure::CacheRead), said(Figure::CacheWrite));
@@ -98,7 +98,7 @@ pub(crate) fn usage(of: &Figures<'_>) -> Usage {
 }
 
 /// What the provider says that it charges, in picodollars.
-pub(crate) fn cost(of: &Figures<'_>) -> Option<u64> {
+pub(crate) fn cost(of: &LenientObject<'_>) -> Option<u64> {
     VARIANTS.iter().flat_map(|variant| variant.costs).find_map(|(path, digits)| of.picos(path, *digits))
 }
 

@@ -25,7 +25,7 @@ pub(super) static EMBEDDINGS: ResponseSchema = ResponseSchema {
     events: LIST,
     events_behind_content: LIST,
     types: None,
-    on_event: |facts, json| facts.note_error(json, false),
+    on_event: |facts, json| facts.read_error(json, false),
     stops_before_its_end: false,
     is_lines: false,
     usage: compatible::usage,
@@ -74,8 +74,8 @@ const LIST: Members = &[
 ];
 
 fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+    facts.read(json);
+    facts.read_usage(json);
     let choices = json.elements();
     facts.reach(match choices {
         // one that says nothing as its reason to stop has not come to its end
@@ -83,22 +83,22 @@ fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
         1.. if json.words() == choices => AnswerState::Complete,
         _ => AnswerState::Unrecognized,
     });
-    facts.note_error(json, choices > 0);
+    facts.read_error(json, choices > 0);
 }
 
 fn on_list(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+    facts.read(json);
+    facts.read_usage(json);
     let is_answer = json.is_filled_list(Slot::Content);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(json, is_answer);
+    facts.read_error(json, is_answer);
 }
 
 fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+    facts.read(json);
+    facts.read_usage(json);
     let choices = json.elements();
-    facts.note_error(json, choices > 0);
+    facts.read_error(json, choices > 0);
     facts.has_begun |= choices > 0;
     facts.has_choices |= choices > 1 || json.get(Slot::Choice).is_some_and(|index| index != b"0");
     facts.has_content = facts.has_content || carries_content(json);

@@ -36,19 +36,19 @@ const OBJECT: Members = &[
 ];
 
 fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+    facts.read(json);
+    facts.read_usage(json);
     let is_answer = json.is_filled_list(Slot::Content) || json.mentions(Slot::Text);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
-    facts.note_error(json, is_answer);
+    facts.read_error(json, is_answer);
 }
 
 fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
     match json.get(Slot::Type) {
-        Some(br#""error""#) | None => facts.note_error(json, false),
+        Some(br#""error""#) | None => facts.read_error(json, false),
         Some(kind) if kind.ends_with(br#".completed""#) || kind.ends_with(br#".done""#) => {
-            facts.note(json);
-            facts.note_usage(json);
+            facts.read(json);
+            facts.read_usage(json);
             // of several pictures each has its own end
             facts.complete();
         }

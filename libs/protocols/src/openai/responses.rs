@@ -41,7 +41,7 @@ const WHOLE: Members = &[("", Pattern::Also(RESPONSE_MEMBERS)), ("", Pattern::Al
 const EVENTS: Members = &[("response", Pattern::Members(RESPONSE_MEMBERS)), ("", Pattern::Also(ERROR_MEMBERS))];
 
 fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
-    note(facts, json);
+    read_response(facts, json);
     let is_answer = json.is_list(Slot::Content);
     match json.get(Slot::Status) {
         // it goes on in the background; its cost is told to who asks for it later
@@ -50,34 +50,34 @@ fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
         Some(br#""completed""# | br#""incomplete""#) if is_answer => facts.complete(),
         _ => facts.reach(AnswerState::Unrecognized),
     }
-    facts.note_error(json, is_answer || json.has(Slot::Status));
+    facts.read_error(json, is_answer || json.has(Slot::Status));
 }
 
 fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
     let Some(kind) = json.get(Slot::Type) else {
         // some servers end a stream like this in the words of the others
-        facts.note_error(json, false);
+        facts.read_error(json, false);
         return;
     };
     match kind {
-        br#""response.created""# => facts.note(json),
+        br#""response.created""# => facts.read(json),
         br#""response.completed""# | br#""response.incomplete""# => {
-            note(facts, json);
+            read_response(facts, json);
             facts.complete();
-            facts.note_error(json, true);
+            facts.read_error(json, true);
         }
         br#""response.failed""# => {
-            note(facts, json);
+            read_response(facts, json);
             facts.fail(unnamed());
-            facts.note_error(json, true);
+            facts.read_error(json, true);
         }
-        br#""error""# => facts.note_error(json, false),
+        br#""error""# => facts.read_error(json, false),
         kind => facts.has_content |= kind.ends_with(br#".delta""#),
     }
 }
 
-fn note(facts: &mut ResponseFacts, json: &Extractor) {
-    facts.note(json);
-    facts.note_usage(json);
+fn read_response(facts: &mut ResponseFacts, json: &Extractor) {
+    facts.read(json);
+    facts.read_usage(json);
     facts.stop_reason = json.string(Slot::Reason).or_else(|| json.string(Slot::Status)).or(facts.stop_reason.take());
 }

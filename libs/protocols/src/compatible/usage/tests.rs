@@ -6,7 +6,7 @@ use super::*;
 type Expected = [Option<u64>; 5];
 
 fn tokens(usage: &str) -> Expected {
-    let tokens = super::usage(&Figures::of(usage).unwrap()).tokens;
+    let tokens = super::usage(&LenientObject::of(usage).unwrap()).tokens;
     [tokens.input, tokens.cache_read, tokens.cache_creation, tokens.output, tokens.reasoning]
 }
 
@@ -139,7 +139,7 @@ fn what_the_provider_charges_is_read_exactly() {
         (r#"{"cost":"1"}"#, None),
         (r#"{"cost":1e400}"#, None),
     ] {
-        assert_eq!(cost(&Figures::of(usage).unwrap()), picos, "{usage}");
+        assert_eq!(cost(&LenientObject::of(usage).unwrap()), picos, "{usage}");
     }
 }
 

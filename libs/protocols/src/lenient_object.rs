@@ -1,4 +1,4 @@
-//! A JSON object as figures and words, read leniently: what is not of the kind that is asked for is not there.
+//! A JSON object read leniently: a member of another kind than the one asked for counts as absent.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ const LONGEST_TEXT: usize = 512;
 
 /// The members of an object.
 #[derive(Debug)]
-pub(crate) struct Figures<'a>(BTreeMap<String, &'a RawValue>);
+pub(crate) struct LenientObject<'a>(BTreeMap<String, &'a RawValue>);
 
-impl<'a> Figures<'a> {
+impl<'a> LenientObject<'a> {
     /// Those in this text; none if it is no object.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
