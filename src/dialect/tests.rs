@@ -1,7 +1,5 @@
 //! Bodies as clients and attackers send them, and what is read from them.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
@@ -10,7 +8,9 @@ use plugin_api::{CallFacts, Endpoint, Hashing, ModelCall, ParsedBody, TokenField
 use super::read;
 
 mod any_object;
+mod hostile;
 mod purpose;
+mod unreadable;
 
 const MAX: usize = 32 << 20;
 
@@ -267,135 +267,5 @@ fn a_batch_of_anything_but_objects_or_of_too_many_is_not_read() {
             ParsedBody::Unreadable(reason) => assert!(reason.contains(wanted) && reason.len() <= 200, "{reason}"),
             other => panic!("{other:?}"),
         }
-    }
-}
-
-#[test]
-fn what_cannot_begin_an_object_is_no_call() {
-    for body in [
-        &b""[..],
-        b" \n",
-        b"\xEF\xBB\xBF",
-        b"[{\"max_tokens\":9}]",
-        b"\"{}\"",
-        b"null",
-        b"12",
-        b"max_tokens=9",
-        b"--b\r\ncontent-disposition: form-data\r\n\r\n{}",
-        b"<html>",
-        b"\x1f\x8b\x08",
-        b"\x89PNG\r\n\x1a\n{",
-        b"/etc/passwd",
-        b"\xFE\xFF\x00[",
-        b"\x00\x00\x00",
-    ] {
-        assert!(matches!(message(body).parsed(), ParsedBody::NotACall), "{body:?}");
-    }
-}
-
-#[test]
-fn what_begins_like_an_object_but_is_not_strict_json_cannot_be_read() {
-    let utf16: Vec<u8> = r#"{"max_tokens":9}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let utf16_be: Vec<u8> = "\u{FEFF}{\"max_tokens\":9}".encode_utf16().flat_map(u16::to_be_bytes).collect();
-    let utf32: Vec<u8> = r#"{"max_tokens":9}"#.chars().flat_map(|char| u32::from(char).to_be_bytes()).collect();
-    for body in [
-        &b"{"[..],
-        b"{\"max_tokens\":9",
-        b"{\"max_tokens\":}",
-        b"{\"max_tokens\":9}}",
-        b"{\"max_tokens\":9}\0",
-        b"{}{\"max_tokens\":9}",
-        b"{\"max_tokens\":9,}",
-        b"{\"max_tokens\":09}",
-        b"{\"max_tokens\":+9}",
-        b"{\"max_tokens\":0x9}",
-        b"{\"max_tokens\":9.}",
-        b"{\"max_tokens\":NaN}",
-        b"{\"max_tokens\":Infinity}",
-        b"{\"a\":[1,{}}],\"max_tokens\":9}",
-        b"{'max_tokens':9}",
-        b"{max_tokens:9}",
-        b"{/**/\"max_tokens\":9}",
-        b"/* a comment */{\"max_tokens\":9}",
-        b"// a comment\n{\"max_tokens\":9}",
-        b"\xEF\xBB\xBF\xEF\xBB\xBF{}",
-        b"\x0b{}",
-        b"{\"a\":\"\n\",\"max_tokens\":9}",
-        b"{\"a\":\"\\x41\"}",
-        b"{\"a\":\"\\u12\"}",
-        b"{\"\\u12\":1}",
-        b"{\"a\":\"\xff\",\"max_tokens\":9}",
-        b"{\"a\":\"\xed\xa0\x80\"}",
-        b"{\"a\":\"\xc0\xa2\"}",
-        &utf16,
-        &utf16_be,
-        &utf32,
-    ] {
-        let call = message(body.to_vec());
-        assert!(matches!(call.parsed(), ParsedBody::Unreadable(_)), "{:?}", String::from_utf8_lossy(body));
-        assert_eq!(call.into_body(), body, "it passes as it came");
-    }
-}
-
-#[test]
-fn a_charset_that_is_not_utf8_leaves_a_body_unread() {
-    for content_type in ["text/plain", "application/json; charset=latin1", "", "application/x-www-form-urlencoded"] {
-        assert_eq!(
-            asked(&read_typed(content_type, r#"{"max_tokens":9}"#)),
-            [TokenLimitValue::Tokens(9)],
-            "{content_type}"
-        );
-    }
-    for body in [r#"{"max_tokens":9}"#, "+AHs-", "[]"] {
-        let call = read_typed("application/json; charset=UTF-7", body);
-        assert!(matches!(call.parsed(), ParsedBody::Unreadable(reason) if reason.contains("utf-7")), "{body}");
-    }
-    assert!(matches!(read_typed("application/json; charset=utf-7", "").parsed(), ParsedBody::NotACall));
-}
-
-#[test]
-fn a_million_levels_deep_is_read_like_any_other_text() {
-    let deep = 1_000_000;
-    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
-        let nest = format!("{}1{}", open.repeat(deep), close.repeat(deep));
-        for body in [
-            format!(r#"{{"x":{nest},"max_tokens":9}}"#),
-            format!(r#"{{"messages":[{nest}],"max_tokens":9}}"#),
-            format!(r#"{{"model":{nest},"tools":{nest},"max_tokens":9}}"#),
-        ] {
-            assert_eq!(asked(&message(body)), [TokenLimitValue::Tokens(9)]);
-        }
-        assert_eq!(asked(&message(format!(r#"{{"max_tokens":{nest}}}"#))), [TokenLimitValue::NotANumber]);
-        assert!(matches!(message(format!(r#"{{"x":{}"#, open.repeat(deep))).parsed(), ParsedBody::Unreadable(_)));
-        assert!(matches!(message(nest).parsed(), ParsedBody::NotACall | ParsedBody::Calls(_)));
-    }
-}
-
-#[test]
-fn a_limit_behind_twenty_megabytes_is_read_without_a_copy_of_them() {
-    let body = format!(r#"{{"messages":[{{"content":"{}"}}],"max_tokens":5000}}"#, "words \\n ".repeat(20 << 17));
-    let body = Bytes::from(body);
-    let started = Instant::now();
-    let call = message(body.clone());
-    let took = started.elapsed();
-    assert_eq!(asked(&call), [TokenLimitValue::Tokens(5000)]);
-    assert_eq!(call.text().as_ptr(), body.as_ptr());
-    assert_eq!(call.into_body().as_ptr(), body.as_ptr());
-    assert!(took < Duration::from_secs(5), "{took:?}");
-}
-
-#[test]
-fn hostile_shapes_take_no_more_than_linear_time() {
-    let million = 1_000_000;
-    for body in [
-        format!(r#"{{"max_tokens":{}}}"#, "9".repeat(10 * million)),
-        format!(r#"{{"max_tokens":1{}e-99}}"#, "0".repeat(10 * million)),
-        format!(r#"{{"{}":1}}"#, "\\u0061".repeat(million)),
-        format!(r#"{{{}"max_tokens":1}}"#, r#""a":1,"#.repeat(million)),
-        format!(r#"{{"model":"{}"}}"#, "\\u0061".repeat(million)),
-    ] {
-        let started = Instant::now();
-        assert!(matches!(message(body).parsed(), ParsedBody::Calls(_)));
-        assert!(started.elapsed() < Duration::from_secs(10));
     }
 }

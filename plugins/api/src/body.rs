@@ -52,7 +52,7 @@ impl BodyStream {
         Self { pieces: Box::pin(pieces), saved: None }
     }
 
-    /// The same, of which more is known at its clean end than its bytes tell: usage that they do not carry, for one.
+    /// The same, with facts that its bytes do not carry, such as usage. Asked for at its clean end.
     #[must_use]
     pub fn with_saved(mut self, saved: impl FnOnce() -> Option<Answer> + Send + 'static) -> Self {
         self.saved = Some(Box::new(saved));

@@ -15,13 +15,13 @@ pub use edit::Edit;
 /// A call to a model, as [`on_call`](crate::Plugin::on_call) sees it.
 #[derive(Debug)]
 pub struct Call<'a> {
-    /// What every hook knows of it.
+    /// The context of the request, the same for every hook.
     pub context: &'a mut Context,
     /// Its body, with the facts read from it.
     pub body: &'a mut ModelCall,
 }
 
-/// A call (or a batch of calls) whose whole body has been read.
+/// A call, or a batch of calls, whose whole body has been read.
 ///
 /// The body is kept as the client sent it. Where it came encoded (`content-encoding: gzip`), the facts and the
 /// edits speak of the decoded text; an edited call is sent decoded.
@@ -123,7 +123,7 @@ impl ModelCall {
         self.sent.is_none()
     }
 
-    /// The bytes that it holds beside the body as it was sent: the decoded text, and the facts.
+    /// The memory that it takes beside the body as it was sent, in bytes: the decoded text, and the facts.
     #[must_use]
     pub fn made_bytes(&self) -> usize {
         let is_own = self.sent.as_ref().is_none_or(|sent| sent.as_ptr() != self.text.as_ptr());

@@ -1,4 +1,4 @@
-//! What every hook knows of the request it runs for: its id, its route, its client, who calls, and what plugins noted.
+//! The context of a request, the same for every hook: its id, route, client and principal, and the tags that plugins set.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{Principal, Tags};
 
-/// The context of one request. Every hook sees the same one, so no plugin needs a state of its own to remember it.
+/// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The request's id, a `UUIDv7`: the key of its row in every log.
@@ -16,7 +16,7 @@ pub struct Context {
     pub route: Option<Arc<str>>,
     /// The client's address. `None` where the peer has none (a Unix socket).
     pub client: Option<IpAddr>,
-    /// Words that plugins leave for each other.
+    /// Words for later plugins, the ledger and the logs.
     pub tags: Tags,
     principal: Option<Box<Principal>>,
 }

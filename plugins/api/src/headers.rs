@@ -4,6 +4,14 @@
 use http::header::{HeaderName, HeaderValue};
 
 /// Changes to headers, made in this order.
+///
+/// ```
+/// # use plugin_api::{HeaderEdits, http::{HeaderName, HeaderValue, header::AUTHORIZATION}};
+/// let mut edits = HeaderEdits::default();
+/// edits.remove(AUTHORIZATION);
+/// edits.set(HeaderName::from_static("x-api-key"), HeaderValue::from_static("of the upstream"));
+/// assert_eq!(edits.iter().count(), 2);
+/// ```
 #[derive(Debug, Default)]
 pub struct HeaderEdits(Vec<HeaderEdit>);
 

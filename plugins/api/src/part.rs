@@ -50,7 +50,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
 /// unchanged.
 #[derive(Debug)]
 pub struct Part<'a> {
-    /// What every hook knows of the request.
+    /// The context of the request, the same for every hook.
     pub context: &'a Context,
     kind: PartKind,
     bytes: &'a Bytes,

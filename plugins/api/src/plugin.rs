@@ -22,25 +22,25 @@ use crate::{
 /// fresh [`State`](Plugin::State). The hooks run in the order in which they stand here: those of the request from the top
 /// of the YAML list to its bottom, those of the response from bottom to top.
 ///
-/// A hook returns no error: a plugin owns its failures. A cache that cannot read says [`Flow::Continue`]; a limit that
-/// cannot decide refuses. A hook that panics costs its own request a 500.
+/// A hook returns no error: a plugin owns its failures. A cache that cannot read returns [`Flow::Continue`]; a limit that cannot
+/// decide refuses. A hook that panics fails its own request, with a 500 while nothing has been sent, and no other.
 ///
 /// Hooks that a plugin leaves out cost a call each, and no allocation.
 pub trait Plugin: Send + Sync + Sized + 'static {
     /// Its key in the YAML, and its name in logs and metrics.
     const NAME: &'static str;
 
-    /// What the gateway has to do for it. Only routes with a plugin that needs something pay for it.
+    /// What the gateway has to do for it. A route pays only for what one of its plugins needs.
     const NEEDS: Needs = Needs::NOTHING;
 
     /// Its settings. Their doc comments become the schema; the first paragraph of the type's own explains the plugin.
     type Config: Clone + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 
-    /// What outlives reloads: counters, caches, connections. `()` if nothing does.
+    /// State that outlives reloads: counters, caches, connections. `()` if there is none.
     type Shared: Shared;
 
-    /// What it remembers from one hook of a request to the next; `()` if nothing. Dropped when the request ends, however it
-    /// ends.
+    /// State of one request, from its first hook to its last; `()` if there is none. Dropped when the request ends, however it
+    /// ends: what must be given back belongs here, with [`Drop`].
     type State: Default + Send + Sync + 'static;
 
     /// Checks settings as a whole, where their types cannot. Opens nothing.
@@ -96,7 +96,7 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         Self::NEEDS
     }
 
-    /// Its configuration is in force: requests come from now on. Runs once for each route, where configurations are changed:
+    /// Called when its configuration takes effect, before its first request. Runs once for each route on the thread that reloads:
     /// be quick, never block.
     fn activate(&self) {}
 

@@ -1,4 +1,4 @@
-//! What is known of a request when its last byte is about to be written, and when it is over.
+//! The record of an exchange, which plugins get just before the last byte is written, and again when it is over.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::{Answer, Context, ConversationHash, Endpoint};
 
-/// One exchange from its first byte to its last. Figures that were never learned are `None`, not 0. Texts of strangers are
-/// [`shortened`](crate::shortened) before they come here.
+/// One exchange, from its first byte to its last. A figure that is not known is `None`, never 0. Texts of clients and upstreams
+/// are [`shortened`](crate::shortened).
 #[derive(Debug)]
 pub struct Record {
-    /// What every hook knows of it: its id, its route, its client, who calls.
+    /// The context that the hooks saw: id, route, client, principal, tags.
     pub context: Context,
     /// When its head had been read.
     pub started: SystemTime,
@@ -47,13 +47,13 @@ pub struct Record {
     pub status: Option<StatusCode>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What went wrong, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing did.
+    /// The failure, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing failed.
     pub error: Option<&'static str>,
     /// The plugin that refused the request; `None` where none did.
     pub plugin: Option<&'static str>,
-    /// Why it did, in its own word; see [`Refusal`](crate::Refusal).
+    /// The reason of that refusal, in a word of the plugin; see [`Refusal`](crate::Refusal).
     pub reason: Option<&'static str>,
-    /// The type in the error object that the client is answered with; `None` where that is not made here.
+    /// The type in the error object sent to the client; `None` where the gateway made none.
     pub error_type: Option<&'static str>,
     /// Bytes of the request's body read from the client.
     pub request_bytes: u64,
@@ -64,9 +64,10 @@ pub struct Record {
     /// From the head of the request to the first piece of a stream that carries content, where a plugin
     /// [needs answers](crate::Needs::answer).
     pub first_token: Option<Duration>,
-    /// What the upstream's answer said of itself, where a plugin [needs answers](crate::Needs::answer).
+    /// What was read of the upstream's answer: its state, its model, its usage by class of tokens. Only where a plugin
+    /// [needs answers](crate::Needs::answer).
     pub answer: Option<Answer>,
-    /// What the answer said that a plugin gave again in the upstream's place: nothing of it is billed.
+    /// What was read of an answer that a plugin gave in the upstream's place, such as a cached one. Its usage is not billed again.
     pub saved: Option<Answer>,
     /// The upstream's own id of the exchange (`request-id`, `x-request-id`).
     pub upstream_request_id: Option<String>,
@@ -75,7 +76,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// An exchange of which nothing is known yet but that it began. Until more is known, it counts as cut short.
+    /// The record of an exchange that has just begun. Until more is known, its outcome is [`Outcome::Aborted`].
     #[must_use]
     pub fn begun(id: Uuid, started: SystemTime) -> Self {
         Self {
@@ -119,7 +120,7 @@ pub enum Outcome {
     Completed,
     /// The gateway or a plugin refused it.
     Refused,
-    /// A plugin answered it in the upstream's place.
+    /// A plugin answered in the upstream's place, without refusing.
     Cached,
     /// No upstream gave a whole answer.
     UpstreamFailed,

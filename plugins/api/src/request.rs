@@ -7,7 +7,7 @@ use crate::{Context, Endpoint, HeaderEdits, Protocol};
 /// The head of a request.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What every hook knows of it.
+    /// The context of the request, the same for every hook.
     pub context: &'a mut Context,
     /// The method.
     pub method: &'a Method,
@@ -23,6 +23,7 @@ pub struct Request<'a> {
     pub endpoint: Option<Endpoint>,
     /// The protocol in which an answer is expected.
     pub protocol: &'static Protocol,
-    /// Changes to the headers on their way to the upstream. Plugins below still see the client's.
+    /// Changes to the headers on their way to the upstream, in every attempt and on every fallback. Plugins below still see the
+    /// client's headers.
     pub edits: HeaderEdits,
 }

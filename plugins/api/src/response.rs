@@ -8,20 +8,20 @@ use crate::{Context, HeaderEdits};
 /// The head of the response that is about to be sent.
 #[derive(Debug)]
 pub struct Response<'a> {
-    /// What every hook knows of the request.
+    /// The context of the request, the same for every hook.
     pub context: &'a mut Context,
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// Changes to the headers on their way to the client. Plugins above still see the upstream's.
+    /// Changes to the headers on their way to the client. Plugins above still see the headers as they came.
     pub edits: HeaderEdits,
 }
 
 /// Bytes of the response's body, as they came: cut anywhere, encoded as the `content-encoding` says.
 #[derive(Debug)]
 pub struct Chunk<'a> {
-    /// What every hook knows of the request.
+    /// The context of the request, the same for every hook.
     pub context: &'a Context,
     /// The bytes, which may be none at the end.
     pub bytes: &'a Bytes,

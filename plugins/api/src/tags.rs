@@ -1,4 +1,4 @@
-//! Words that plugins leave for the plugins and logs after them. Not for facts of a request: those are typed fields.
+//! Words that a plugin sets for later plugins, the ledger and the logs. A fact of the request is a typed field instead.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,7 @@ use crate::shortened::shortened;
 /// `cache_status`.
 pub const CACHE_STATUS: &str = "cache_status";
 
-/// Words by name. Empty at first, and then without any memory of its own. Holds at most [`Tags::MOST`] words of at most
-/// [`LONGEST_TEXT`] bytes.
+/// Words by name: at most [`Tags::MOST`] of at most [`LONGEST_TEXT`] bytes each. An empty list allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Tags(Vec<(&'static str, Cow<'static, str>)>);
 
