@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Folder, Gateway, Origin, answer, body, eventually, gateway, h2c, http1, origin};
+use crate::harness::{
+    Answer, Folder, Gateway, Origin, Streaming, answer, body, eventually, gateway, h2c, http1, origin,
+};
 use crate::ledger::book::Book;
 
 const CALL: &str = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
@@ -18,9 +20,24 @@ async fn faulty(origin: &Origin, book: &Book) -> Gateway {
     gateway().with_examples().upstream(origin).settings(&format!("plugins:\n  - {ledger}\n  - inject_faults: {{}}\n")).start().await
 }
 
-/// A client of each protocol, each on a connection of its own: a fault may end it.
-async fn clients(gateway: &Gateway) -> [(&'static str, Client); 2] {
-    [("http1", http1(gateway.address()).await), ("h2", h2c(gateway.address()).await)]
+const PROTOCOLS: [&str; 2] = ["http1", "h2"];
+
+/// Sends a call that asks for a fault, on a connection of its own: the fault may end it.
+async fn send(
+    gateway: &Gateway,
+    protocol: &str,
+    (method, path): (&str, &str),
+    fault: &str,
+) -> hyper::Result<Streaming> {
+    let address = gateway.address();
+    let mut client = if protocol == "h2" { h2c(address).await } else { http1(address).await };
+    let call = body(if method == "POST" { CALL } else { "" });
+    client.send(client.request(method, path).header("x-fault", fault).body(call).unwrap()).await
+}
+
+/// The same, for its whole answer.
+async fn ask(gateway: &Gateway, protocol: &str, path: &str, fault: &str) -> Answer {
+    send(gateway, protocol, ("POST", path), fault).await.unwrap().whole().await
 }
 
 /// What a dialect says of an error: the status, the type, and what else it holds.
@@ -62,12 +79,11 @@ async fn every_kind_of_refusal_has_its_status_words_row_and_count_in_both_dialec
         (503, Some("1"), "api_error", "server_error", json!("service_unavailable")),
     ] {
         let fault = format!("refuse {status} {}", wait.unwrap_or_default());
-        for (protocol, mut client) in clients(&gateway).await {
+        for protocol in PROTOCOLS {
             for (endpoint, error_type, code) in [(ENDPOINTS[0], anthropic, &Value::Null), (ENDPOINTS[1], openai, &code)]
             {
                 let path = format!("/{status}/{protocol}/v1/{endpoint}");
-                let request = client.request("POST", &path).header("x-fault", &fault).body(body(CALL)).unwrap();
-                let answer = client.call(request).await;
+                let answer = ask(&gateway, protocol, &path, &fault).await;
                 assert_eq!(told(&answer), (status, json!(error_type), code.clone()), "{path}");
                 assert_eq!(answer.header("retry-after"), wait, "{path}");
                 let is_final = !matches!(status, 429 | 503);
@@ -95,15 +111,12 @@ async fn a_panic_before_the_head_of_the_answer_is_a_500_in_dialect_with_its_row(
     origin.answers(answer(200).header("content-type", "application/json").body(ANSWER));
     let gateway = faulty(&origin, &book).await;
     for (number, hook) in ["on_request", "on_call", "transforms", "on_response"].into_iter().enumerate() {
-        for (protocol, mut client) in clients(&gateway).await {
+        for protocol in PROTOCOLS {
             for (endpoint, error_type) in [(ENDPOINTS[0], "api_error"), (ENDPOINTS[1], "server_error")] {
                 let path = format!("/{hook}/{protocol}/v1/{endpoint}");
-                let request = client.request("POST", &path).header("x-fault", format!("panic {hook}"));
-                let answer = client.call(request.body(body(CALL)).unwrap()).await;
+                let answer = ask(&gateway, protocol, &path, &format!("panic {hook}")).await;
                 assert_eq!(told(&answer), (500, json!(error_type), Value::Null), "{path}");
                 assert!(!answer.text().contains("fault was injected"), "{}", answer.text());
-                // a fault may end the connection
-                client = if protocol == "h2" { h2c(gateway.address()).await } else { http1(gateway.address()).await };
             }
         }
         let wanted = ["server_error", "api_error", "server_error", "api_error"];
@@ -128,12 +141,10 @@ async fn a_panic_amid_the_answer_breaks_it_off_and_has_its_row() {
         ("on_part", "POST", "v1/messages"),
         ("on_batch_result", "GET", "v1/messages/batches/msgbatch_1/results"),
     ] {
-        for (protocol, mut client) in clients(&gateway).await {
+        for protocol in PROTOCOLS {
             let path = format!("/{hook}/{protocol}/{target}");
-            let request = client.request(method, &path).header("x-fault", format!("panic {hook}"));
-            let request = request.body(body(if method == "POST" { CALL } else { "" })).unwrap();
             // the head may have gone out by then; what follows is no whole answer
-            match client.send(request).await {
+            match send(&gateway, protocol, (method, &path), &format!("panic {hook}")).await {
                 Ok(mut streaming) if streaming.status == 500 => drop(streaming.rest().await),
                 Ok(mut streaming) => assert!(!streaming.rest().await.1, "{path}"),
                 Err(_) => {}
@@ -151,10 +162,9 @@ async fn a_panic_at_the_end_costs_neither_the_answer_nor_the_row() {
     origin.answers(answer(200).header("content-type", "application/json").body(ANSWER));
     let gateway = faulty(&origin, &book).await;
     for hook in ["before_last_byte", "on_complete"] {
-        for (protocol, mut client) in clients(&gateway).await {
+        for protocol in PROTOCOLS {
             let path = format!("/{hook}/{protocol}/v1/messages");
-            let request = client.request("POST", &path).header("x-fault", format!("panic {hook}"));
-            let answer = client.call(request.body(body(CALL)).unwrap()).await;
+            let answer = ask(&gateway, protocol, &path, &format!("panic {hook}")).await;
             assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ANSWER), "{path}");
         }
         let found = rows(&book, &format!("/{hook}/"), 2, "response_status, error_type, outcome, output_tokens").await;
