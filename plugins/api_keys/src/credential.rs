@@ -123,7 +123,7 @@ mod tests {
             strip(&all, key, &mut edits);
             let name = |edit: &HeaderEdit| match edit {
                 HeaderEdit::Remove(name) => name.as_str().to_owned(),
-                HeaderEdit::Set(..) => panic!("{edit:?}"),
+                HeaderEdit::Set(..) | HeaderEdit::Append(..) => panic!("{edit:?}"),
             };
             let mut names: Vec<_> = edits.iter().map(name).collect();
             names.sort_unstable();

@@ -33,7 +33,7 @@ pub(crate) fn check_call(grants: &Grants, body: &ModelCall) -> Result<(), ModelF
     if grants.models.is_none() {
         return Ok(());
     }
-    match body.reading() {
+    match body.parsed() {
         ParsedBody::Calls(calls) if calls.is_empty() => Err(ModelFault::Unnamed),
         ParsedBody::Calls(calls) => calls.iter().try_for_each(|call| check_facts(grants, call)),
         ParsedBody::NotACall | ParsedBody::Unreadable(_) => Err(ModelFault::Unreadable),

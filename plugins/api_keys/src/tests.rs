@@ -80,7 +80,7 @@ impl Head {
         let flow = plugin.on_request(&mut (), &mut request).await;
         let removed = request.edits.iter().map(|edit| match edit {
             plugin_api::HeaderEdit::Remove(name) => name.to_string(),
-            other @ plugin_api::HeaderEdit::Set(..) => panic!("{other:?}"),
+            other @ (plugin_api::HeaderEdit::Set(..) | plugin_api::HeaderEdit::Append(..)) => panic!("{other:?}"),
         });
         (outcome(flow), removed.collect())
     }
