@@ -93,7 +93,7 @@ impl Plugin for RateLimit {
         let model = demand::model(call.body);
         let now = self.shared.now();
         let subjects = Model::of(model, call.context.principal().key_name.as_deref());
-        let demand = match call.body.reading() {
+        let demand = match call.body.parsed() {
             ParsedBody::Calls(_) => Demand::of(call.body, subjects, &self.config, &self.shared.estimates, now.nanos),
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
         };
