@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use tollgate::plugins::Kind;
 
 /// The plugins that this gateway has and `tollgate` has not.
-pub const PLUGINS: &[&dyn Kind] = tollgate::plugins![require_team::RequireTeam, mask_words::MaskWords, inject_faults::InjectFaults];
+pub const PLUGINS: &[&dyn Kind] =
+    tollgate::plugins![require_team::RequireTeam, mask_words::MaskWords, inject_faults::InjectFaults];
 
 fn main() -> ExitCode {
     tollgate::cli::run(std::env::args_os(), PLUGINS)

@@ -17,7 +17,12 @@ const ENDPOINTS: [&str; 2] = ["messages", "chat/completions"];
 async fn faulty(origin: &Origin, book: &Book) -> Gateway {
     let (database, journal) = (book.url(), book.journal());
     let ledger = format!("usage_log: {{ database: \"{database}\", journal: {{ path: {journal:?} }} }}");
-    gateway().with_examples().upstream(origin).settings(&format!("plugins:\n  - {ledger}\n  - inject_faults: {{}}\n")).start().await
+    gateway()
+        .with_examples()
+        .upstream(origin)
+        .settings(&format!("plugins:\n  - {ledger}\n  - inject_faults: {{}}\n"))
+        .start()
+        .await
 }
 
 const PROTOCOLS: [&str; 2] = ["http1", "h2"];

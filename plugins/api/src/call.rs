@@ -5,9 +5,7 @@ mod edit;
 
 use bytes::Bytes;
 
-use crate::{
-    CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol,
-};
+use crate::{CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol};
 
 pub use detach_until::DetachUntil;
 pub use edit::Edit;
