@@ -174,7 +174,7 @@ proptest! {
             match what {
                 0 => pool.answered(&mut lease, Duration::ZERO, now),
                 1 => pool.failed(&mut lease, FailureClass::Error.into(), now),
-                2 => {} // it ends and tells nothing
+                2 => {} // it ends without a report
                 _ => under_way.push(lease),
             }
         }

@@ -1,4 +1,4 @@
-//! Requests that wait for a server of an upstream, in order of arrival. Knows when a waiter should look, not at what.
+//! Requests that wait for a server of an upstream, in order of arrival. Knows when a waiter should look for a server, and selects none.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

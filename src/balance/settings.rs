@@ -9,6 +9,7 @@ mod health_check;
 mod queue;
 mod retry;
 mod server;
+mod status_range;
 
 use std::path::PathBuf;
 
@@ -22,10 +23,11 @@ pub use algorithm::{Algorithm, Bound, HashKey, HashSettings};
 pub use eject::Eject;
 pub use fallback::Fallback;
 pub use headers::UpstreamHeaders;
-pub use health_check::{CheckKind, CheckPath, HealthCheckSettings, InitialHealth, StatusRange};
+pub use health_check::{CheckKind, CheckPath, HealthCheckSettings, InitialHealth};
 pub use queue::{QueueSettings, QueueStatus};
 pub use retry::{Attempts, Retry, RetryOn, Share};
 pub use server::{ServerSettings, Weight};
+pub use status_range::StatusRange;
 
 /// A group of servers that answer alike.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Where a server is and by what name it is asked for, parsed once.
+//! The address of a server and the name in its `Host`, parsed once.
 
 use std::fmt;
 use std::str::FromStr;

@@ -37,7 +37,7 @@ pub struct HashSettings {
     pub bound: Bound,
 }
 
-/// What of a request is hashed.
+/// The part of a request that is hashed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]

@@ -1,17 +1,16 @@
-//! What the YAML says of active health checks. Asks nobody; that is the work of [`crate::health`].
+//! The settings of active health checks. The checks themselves are in [`crate::health`].
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use located_yaml::{Located, Location};
 use plugin_api::Period;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::status_range::StatusRange;
 use super::{HostHeader, ServerSettings};
 
 /// How the gateway finds out by itself whether a server can take requests: it asks each of them, on connections of its
@@ -69,7 +68,7 @@ impl Default for HealthCheckSettings {
 }
 
 impl HealthCheckSettings {
-    /// What makes no sense beside the rest of it, or for these servers.
+    /// Settings that contradict each other, or do not fit these servers.
     #[must_use]
     pub fn faults(&self, servers: &[Located<ServerSettings>]) -> Vec<(Location, String)> {
         let mut faults = Vec::new();
@@ -116,7 +115,7 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
-    /// As the YAML writes it.
+    /// The type in the YAML.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -145,7 +144,7 @@ pub enum InitialHealth {
 pub struct CheckPath(PathAndQuery);
 
 impl CheckPath {
-    /// As a request has it.
+    /// The path for a request.
     #[must_use]
     pub fn get(&self) -> &PathAndQuery {
         &self.0
@@ -175,61 +174,7 @@ impl From<CheckPath> for String {
     }
 }
 
-/// A status, or all from one to another: `204`, `200-399`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StatusRange(RangeInclusive<u16>);
-
-impl StatusRange {
-    /// Every status that is no error: 200 to 399.
-    pub const NO_ERROR: Self = Self(200..=399);
-
-    /// Whether a status is one of them.
-    #[must_use]
-    pub fn contains(&self, status: u16) -> bool {
-        self.0.contains(&status)
-    }
-}
-
-impl TryFrom<String> for StatusRange {
-    type Error = String;
-
-    fn try_from(written: String) -> Result<Self, String> {
-        let (from, to) = written.split_once('-').unwrap_or((&written, &written));
-        let status = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (200..=599).contains(status));
-        match (status(from), status(to)) {
-            (Some(from), Some(to)) if from <= to => Ok(Self(from..=to)),
-            _ => {
-                Err(format!("`{written}` is not a status of 200 to 599, nor a range of them; write `204` or `200-399`"))
-            }
-        }
-    }
-}
-
-impl From<StatusRange> for String {
-    fn from(StatusRange(range): StatusRange) -> Self {
-        match (range.start(), range.end()) {
-            (from, to) if from == to => from.to_string(),
-            (from, to) => format!("{from}-{to}"),
-        }
-    }
-}
-
-impl JsonSchema for StatusRange {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "StatusRange".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["integer", "string"], "examples": [204, "200-399"] })
-    }
-}
-
-/// A span of time that is not so short that it keeps a server busy.
+/// A period of at least 10 ms, so that checks do not keep a server busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "Period", into = "Period")]
 #[schemars(with = "Period")]
@@ -238,7 +183,7 @@ pub struct CheckPeriod(Period);
 impl CheckPeriod {
     const SHORTEST: Duration = Duration::from_millis(10);
 
-    /// As the standard library's type.
+    /// The period.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0.get()
@@ -268,19 +213,6 @@ mod tests {
 
     fn settings(json: serde_json::Value) -> Result<HealthCheckSettings, String> {
         serde_json::from_value(json).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_status_is_one_or_all_from_one_to_another() {
-        let range = |written: &str| StatusRange::try_from(written.to_owned());
-        let ok = range("200-399").unwrap();
-        assert_eq!([199, 200, 399, 400].map(|status| ok.contains(status)), [false, true, true, false]);
-        let one = range("204").unwrap();
-        assert_eq!([203, 204, 205].map(|status| one.contains(status)), [false, true, false]);
-        assert_eq!((String::from(ok), String::from(one)), ("200-399".to_owned(), "204".to_owned()));
-        for wrong in ["", "-", "2xx", "199", "600", "399-200", "200-", "200-300-400"] {
-            assert!(range(wrong).unwrap_err().contains("write `204` or `200-399`"), "{wrong}");
-        }
     }
 
     #[test]
