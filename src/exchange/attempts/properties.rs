@@ -1,174 +1,18 @@
 //! What holds for the attempts of any exchange, whatever happens in whatever order, beside others on the same servers.
 
-use std::collections::HashMap;
+mod script;
+mod world;
 
 use http::HeaderValue;
-use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{Index, select, subsequence};
-use serde_json::json;
 
 use super::*;
-use crate::balance::{SelectError, UpstreamRegistry};
-use crate::dns::Resolver;
+use crate::balance::SelectError;
+
+use script::{Happening, Plan, Step, plans, steps};
+use world::World;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const RETRY_ON: [&str; 7] = ["connect", "error", "invalid_header", "timeout", "http_429", "http_503", "http_529"];
-
-/// The settings of an upstream.
-#[derive(Clone, Debug)]
-struct Plan {
-    servers: usize,
-    max_conns: u32,
-    attempts: u32,
-    budget: u64,
-    on: Vec<&'static str>,
-    non_idempotent: bool,
-    queue: bool,
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    let on = subsequence(RETRY_ON.to_vec(), 0..=RETRY_ON.len());
-    (1_usize..4, 1_u32..4, 1_u32..5, select(vec![0_u64, 20, 1000]), on, any::<bool>(), any::<bool>()).prop_map(
-        |(servers, max_conns, attempts, budget, on, non_idempotent, queue)| Plan {
-            servers,
-            max_conns,
-            attempts,
-            budget,
-            on,
-            non_idempotent,
-            queue,
-        },
-    )
-}
-
-/// A chain of upstreams, each the fallback of the one before.
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
-    vec(plan(), 1..4)
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// A request comes.
-    Begin { idempotent: bool },
-    /// Something happens to one that is under way.
-    Happens { to: Index, what: Happening, replayable: bool },
-    /// The configuration is replaced. Requests under way keep theirs.
-    Reload(Vec<Plan>),
-    /// Milliseconds go by.
-    Time(u64),
-}
-
-#[derive(Clone, Debug)]
-enum Happening {
-    ConnectFailed(ConnectFailure),
-    Answered(u16, Option<&'static str>),
-    Upgraded,
-    Broke(BreakCause),
-    Room,
-    NoRoom(SelectError),
-    ClientLeft,
-    TimeOver,
-    Ended,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    let connect =
-        select(vec![ConnectFailure::Refused, ConnectFailure::Timeout, ConnectFailure::Tls, ConnectFailure::Closing]);
-    let cause = select(vec![
-        BreakCause::Deadline(Expired::FirstByte),
-        BreakCause::Deadline(Expired::Send),
-        BreakCause::Deadline(Expired::RequestBody),
-        BreakCause::Deadline(Expired::Total),
-        BreakCause::Client(Failure::ClientGone),
-        BreakCause::ReadTimeout,
-        BreakCause::PluginPanic,
-        BreakCause::Transform,
-        BreakCause::Internal,
-        BreakCause::NotHttp,
-        BreakCause::NotProcessed(Unprocessed::Closing),
-        BreakCause::NotProcessed(Unprocessed::Failing),
-        BreakCause::NotProcessed(Unprocessed::Refused),
-        BreakCause::NotProcessed(Unprocessed::WantsHttp1),
-        BreakCause::NotProcessed(Unprocessed::Unsent),
-        BreakCause::Closed { may_be_stale: true },
-        BreakCause::Closed { may_be_stale: false },
-    ]);
-    let status = (select(vec![200_u16, 404, 429, 503, 529]), select(vec![None, None, Some("true"), Some("false")]));
-    prop_oneof![
-        3 => connect.prop_map(Happening::ConnectFailed),
-        4 => status.prop_map(|(status, hint)| Happening::Answered(status, hint)),
-        1 => Just(Happening::Upgraded),
-        5 => cause.prop_map(Happening::Broke),
-        2 => Just(Happening::Room),
-        1 => select(vec![SelectError::QueueFull, SelectError::QueueTimeout]).prop_map(Happening::NoRoom),
-        1 => Just(Happening::ClientLeft),
-        1 => Just(Happening::TimeOver),
-        2 => Just(Happening::Ended),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let happens = (any::<Index>(), happening(), prop::bool::weighted(0.8))
-        .prop_map(|(to, what, replayable)| Step::Happens { to, what, replayable });
-    let step = prop_oneof![
-        4 => any::<bool>().prop_map(|idempotent| Step::Begin { idempotent }),
-        12 => happens,
-        1 => plans().prop_map(Step::Reload),
-        2 => (1_u64..20_000).prop_map(Step::Time),
-    ];
-    vec(step, 1..120)
-}
-
-/// All upstreams there ever were, and the clock.
-struct World {
-    registry: UpstreamRegistry,
-    resolver: Resolver,
-    now: Instant,
-    upstreams: Vec<Arc<Upstream>>,
-    connects: u64,
-}
-
-impl World {
-    fn install(&mut self, plans: &[Plan]) -> Arc<Upstream> {
-        let mut built: Option<Arc<Upstream>> = None;
-        for (index, plan) in plans.iter().enumerate().rev() {
-            let address = |at| json!({ "address": format!("127.0.{index}.{at}:1"), "max_conns": plan.max_conns });
-            let mut settings = json!({
-                "servers": (1..=plan.servers).map(address).collect::<Vec<_>>(),
-                "retry": {
-                    "attempts": plan.attempts,
-                    "budget": format!("{}%", plan.budget),
-                    "on": plan.on,
-                    "non_idempotent": plan.non_idempotent,
-                },
-            });
-            if plan.queue {
-                settings["queue"] = json!({ "size": 10, "timeout": "1s" });
-            }
-            if built.is_some() {
-                settings["fallback"] = format!("up{}", index + 1).into();
-            }
-            let settings = serde_json::from_value(settings).unwrap();
-            let name = format!("up{index}");
-            let upstream = Upstream::new(&name, index, &settings, &self.registry, &self.resolver, built);
-            upstream.pool.activate();
-            let upstream = Arc::new(upstream);
-            self.upstreams.push(upstream.clone());
-            built = Some(upstream);
-        }
-        built.unwrap()
-    }
-
-    /// What each server, by its id, has in flight and how often it was blamed.
-    fn servers(&self) -> HashMap<u64, (u64, u64)> {
-        let servers = self.upstreams.iter().flat_map(|upstream| upstream.pool.servers());
-        let figures = |server: &crate::balance::Server| {
-            (server.in_flight(), server.failures().map(|(_, count)| count).sum::<u64>())
-        };
-        servers.map(|view| (view.server.id(), figures(&view.server))).collect()
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -189,6 +33,8 @@ struct Exchange {
     tried: Vec<u64>,
     /// Attempts on the present upstream.
     made: u32,
+    /// The entry of `servers` of the present attempt.
+    server_index: Option<usize>,
     /// Whether a kept connection of the present server was stale.
     was_stale: bool,
     began: Instant,
@@ -203,7 +49,11 @@ impl Exchange {
             _ => None,
         };
         let needs_replay = broke.is_some() || matches!(event, Event::Answered { .. });
+        let sent_again = |failure| failure == ConnectFailure::Closing && !self.attempts.wants_fresh_connection();
+        let connect_failed = matches!(event, Event::ConnectFailed(failure) if !sent_again(failure));
+        let failed_server = self.server_index;
         let (mut retried, mut reconnects) = (false, false);
+        world.selects(self.attempts.upstream());
         let mut action = self.attempts.on(event, world.now);
         loop {
             match action {
@@ -227,11 +77,16 @@ impl Exchange {
                 Action::FailOver(_) => {
                     self.depth += 1;
                     prop_assert!(self.depth < self.plans.len(), "there are no more fallbacks");
-                    (self.made, retried, self.was_stale) = (0, false, false);
+                    (self.made, retried, self.was_stale, self.server_index) = (0, false, false, None);
                     self.tried.clear();
                 }
                 Action::Connect => {
-                    let id = self.attempts.lease().unwrap().server().id();
+                    let lease = self.attempts.lease().unwrap();
+                    let (id, index) = (lease.server().id(), lease.server_index());
+                    // another address of a server that refused the connection costs neither an attempt nor budget
+                    let same_entry = self.server_index.is_some() && failed_server == Some(index);
+                    let fresh = self.attempts.wants_fresh_connection();
+                    let other_address = connect_failed && same_entry && !fresh;
                     if self.attempts.wants_fresh_connection() {
                         prop_assert_eq!(self.tried.last(), Some(&id));
                     } else {
@@ -239,9 +94,13 @@ impl Exchange {
                         self.tried.push(id);
                         self.was_stale = false;
                     }
-                    self.made += u32::from(!reconnects);
+                    self.made += u32::from(!reconnects && !other_address);
                     prop_assert!(self.made <= self.plans[self.depth].attempts);
-                    prop_assert!(!retried || self.plans[self.depth].budget > 0, "no budget, no retry");
+                    if self.made > 1 && !reconnects && !other_address {
+                        world.retry(self.attempts.upstream(), &self.plans[self.depth])?;
+                    }
+                    prop_assert!(!other_address || retried, "an address is tried after a failure");
+                    self.server_index = Some(index);
                     (self.state, self.began) = (State::Attempting, world.now);
                     world.connects += 1;
                     return Ok(());
@@ -299,13 +158,7 @@ impl Exchange {
 proptest! {
     #[test]
     fn whatever_happens_every_law_of_attempts_is_kept(plans in plans(), steps in steps()) {
-        let mut world = World {
-            registry: UpstreamRegistry::default(),
-            resolver: Resolver::default(),
-            now: Instant::now(),
-            upstreams: Vec::new(),
-            connects: 0,
-        };
+        let mut world = World::new();
         let mut plans = plans;
         let mut upstream = world.install(&plans);
         let mut exchanges: Vec<Exchange> = Vec::new();
@@ -322,16 +175,23 @@ proptest! {
                         depth: 0,
                         tried: Vec::new(),
                         made: 0,
+                        server_index: None,
                         was_stale: false,
                         began: world.now,
                         ends: 0,
                     };
+                    world.request(&upstream);
                     exchange.drive(Event::ServerWanted, &mut world, true)?;
                     exchanges.push(exchange);
                 }
                 Step::Happens { to, what, replayable } if !exchanges.is_empty() => {
                     let at = to.index(exchanges.len());
-                    exchanges[at].happens(what, replayable, &mut world)?;
+                    let exchange = &mut exchanges[at];
+                    let (upstream, depth) = (exchange.attempts.upstream().clone(), exchange.depth);
+                    exchange.happens(what, replayable, &mut world)?;
+                    for (upstream, plan) in upstream.chain().zip(&exchange.plans[depth..]) {
+                        world.check_refusals(upstream, plan)?;
+                    }
                 }
                 Step::Happens { .. } => {}
                 Step::Reload(new) => {
@@ -339,6 +199,12 @@ proptest! {
                     plans = new;
                 }
                 Step::Time(milliseconds) => world.now += Duration::from_millis(milliseconds),
+                Step::OtherRetries(count) => {
+                    for (upstream, plan) in upstream.chain().zip(&plans) {
+                        world.other_retries(upstream, plan, count);
+                    }
+                }
+                Step::Addresses { server, count } => world.set_addresses(0, server, count),
             }
             let servers = world.servers();
             let held = exchanges.iter().filter(|one| matches!(one.state, State::Attempting | State::Passing)).count();
