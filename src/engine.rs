@@ -6,6 +6,7 @@ mod attempts;
 mod body;
 mod connection;
 mod ctx;
+mod cut;
 mod delivery;
 mod detached;
 mod failover;

@@ -1,4 +1,4 @@
-//! What Pingora reports of a failing attempt: handed to the attempts of its exchange, which decide whether there is another.
+//! Hands Pingora's errors to the attempts of the exchange, which decide whether there is another attempt.
 
 use log::debug;
 use pingora_error::{Error, ErrorSource, ErrorType};
@@ -9,7 +9,7 @@ use crate::exchange::attempts::{Action, Event};
 
 use super::attempt_error;
 use super::ctx::Exchange;
-use super::retry;
+use super::{retry, transform};
 
 /// No connection was established.
 pub fn on_connect(ctx: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
@@ -22,8 +22,13 @@ pub fn on_connect(ctx: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
 
 /// An attempt failed after it was connected.
 pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if transform::is_cut(ctx) {
+        // the client has the rest of its response coming: see `cut`
+        error.set_retry(false);
+        return error;
+    }
     if ctx.is_delivered(session, &error) {
-        debug!(error:%; "what was left of an exchange failed once its answer had been delivered");
+        debug!(error:%; "the upstream failed after the answer had been delivered");
         error.set_retry(false);
         return error;
     }

@@ -30,7 +30,7 @@ use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
-use super::transform::Changing;
+use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
@@ -74,7 +74,7 @@ pub struct Exchange {
     /// What takes it out of the answer.
     pub stream_usage: Option<Box<StreamUsageFilter>>,
     /// What passes the response through plugins that change it.
-    pub transform: Option<Box<Changing>>,
+    pub transform: Option<Box<TransformedResponse>>,
     /// What finds the model in a form as it passes.
     pub form: Option<Box<FormModel>>,
     /// What reads the answer as it passes.

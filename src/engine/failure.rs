@@ -21,6 +21,14 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
         // the call that runs on its own has answered, as far as anybody can
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
+    if let Some(transformed) = ctx.transform.take_if(|transformed| transformed.is_cut()) {
+        ctx.release_server();
+        if let Err(error) = transformed.unwritten.write(session).await {
+            debug!(error:%; "client left before the end of a response that a plugin cut");
+            ctx.failure = Some(attempt_error::of_client(&error));
+        }
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
     if ctx.is_delivered(session, error) {
         ctx.failure = None;
         // of use where it is the server that broke off: a client that has left sees nothing of it

@@ -64,6 +64,9 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     }
     response_tap::show_head(head, ctx).await?;
     ctx.head_passes(session, body_length(session, head));
+    if let Some(transformed) = &mut ctx.transform {
+        transformed.unwritten.add_head(head);
+    }
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! Responses on routes whose plugins change them: the head is made fit for another body, and the body passes through the chain.
-//! What cannot be changed fails the exchange.
+//! A response that cannot be changed fails the exchange. The end of a response that a plugin cuts is in `cut`.
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderName, HeaderValue, Method};
 use log::debug;
-use nix::sys::socket::{Shutdown, shutdown};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -17,11 +16,11 @@ use crate::exchange::failure::Failure;
 
 use super::attempt_error::TRANSFORM;
 use super::ctx::Exchange;
+use super::cut::{self, Unwritten};
 use super::recording::body_length;
 use super::response_tap;
-use super::upstream::ConnectionUse;
 
-/// Headers that speak of the bytes of a body, and are wrong of others.
+/// Headers that describe the bytes of a body, and are wrong for other bytes.
 const OF_THE_BODY: [HeaderName; 7] = [
     ACCEPT_RANGES,
     CONTENT_ENCODING,
@@ -33,10 +32,17 @@ const OF_THE_BODY: [HeaderName; 7] = [
 ];
 
 /// A response that plugins change.
-pub struct Changing {
+pub struct TransformedResponse {
     transform: Transform,
-    /// No other request uses the connection to the server, so that it can be closed under the call.
-    may_hang_up: bool,
+    /// The part of it that is on its way to the client.
+    pub(super) unwritten: Unwritten,
+}
+
+impl TransformedResponse {
+    /// Whether a plugin has ended it.
+    pub fn is_cut(&self) -> bool {
+        self.transform.cut().is_some()
+    }
 }
 
 /// Whether a plugin of the route may change its responses.
@@ -45,11 +51,11 @@ pub fn is_possible(ctx: &Exchange) -> bool {
     ctx.route.as_ref().is_some_and(|route| route.chain.needs().transform)
 }
 
-/// Asks the plugins whether they change this response, and makes its head fit for that. What was begun for an earlier attempt is
-/// forgotten.
+/// Asks the plugins whether they change this response, and makes its head fit for another body. The state of an earlier attempt is
+/// dropped.
 ///
 /// # Errors
-/// That they do, and that it cannot be changed.
+/// A plugin wants to change the response, and it cannot be changed.
 pub fn begin(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     ctx.transform = None;
     let is_head = session.req_header().method == Method::HEAD;
@@ -71,8 +77,7 @@ pub fn begin(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -
             // over h2 this goes no further
             head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
         }
-        let may_hang_up = head.version != Version::HTTP_2 || ctx.connection_use == ConnectionUse::Exclusive;
-        ctx.transform = Some(Box::new(Changing { transform, may_hang_up }));
+        ctx.transform = Some(Box::new(TransformedResponse { transform, unwritten: Unwritten::default() }));
     }
     Ok(())
 }
@@ -80,30 +85,25 @@ pub fn begin(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -
 /// Passes bytes of the upstream's response through the plugins.
 ///
 /// # Errors
-/// Why they must not go on; or that the response has been cut, so that no more of it is wanted.
+/// The bytes must not go on, or a plugin has cut the response: then the attempt ends, and `cut` writes the rest.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &mut Exchange) -> Result<()> {
-    if is_cut(ctx) {
-        // the client has the end of its response: this one ends the call
-        return Err(Error::explain(ErrorType::ConnectionClosed, "a plugin cut the response").into_up());
-    }
     let part = response_tap::part(last, ctx);
     let (bytes, part) = pass(&body.take().unwrap_or_default(), part, ctx)?;
     ctx.piece_passes(session, bytes.len() as u64, part);
-    *body = Some(bytes);
-    if is_cut(ctx) && ctx.transform.as_ref().is_some_and(|changing| changing.may_hang_up) {
-        // or the client would wait for what the server says next; the number is that of the attempt's own connection
-        let _ = shutdown(ctx.connection, Shutdown::Both);
+    if let Some(transformed) = &mut ctx.transform {
+        transformed.unwritten.add(bytes.clone(), session.body_bytes_sent() as u64);
     }
-    Ok(())
+    *body = Some(bytes);
+    if is_cut(ctx) && !last { Err(cut::end_attempt()) } else { Ok(()) }
 }
 
-/// Passes bytes through the plugins, and says what they are to the whole then.
+/// Passes bytes through the plugins. Returns the bytes to send, and which part of the whole they are.
 ///
 /// # Errors
-/// Why they must not go on.
+/// The bytes must not go on.
 pub fn pass(bytes: &Bytes, part: Part, ctx: &mut Exchange) -> Result<(Bytes, Part)> {
-    let Some(mut changing) = ctx.transform.take() else { return Ok((bytes.clone(), part)) };
-    let transform = &mut changing.transform;
+    let Some(mut transformed) = ctx.transform.take() else { return Ok((bytes.clone(), part)) };
+    let transform = &mut transformed.transform;
     let (last, complete) = (part == Part::Last, part == Part::Complete);
     let fed = transform.feed(&mut ctx.plugins, &ctx.record.context, bytes, last, complete);
     let passed = fed.map_err(|error| failed(ctx, error))?;
@@ -111,7 +111,7 @@ pub fn pass(bytes: &Bytes, part: Part, ctx: &mut Exchange) -> Result<(Bytes, Par
         ctx.ending.answered_here(Outcome::Refused);
         (ctx.record.plugin, ctx.record.reason) = (Some(cut.plugin), Some(cut.reason));
     }
-    ctx.transform = Some(changing);
+    ctx.transform = Some(transformed);
     let part = match (last, passed.complete) {
         (true, _) => Part::Last,
         (false, true) => Part::Complete,
@@ -120,10 +120,10 @@ pub fn pass(bytes: &Bytes, part: Part, ctx: &mut Exchange) -> Result<(Bytes, Par
     Ok((passed.bytes, part))
 }
 
-/// Passes a body through the plugins that is there as a whole, and gives its head the length that it has then.
+/// Passes a whole body through the plugins, and sets the length of the result in its head.
 ///
 /// # Errors
-/// Why it must not go on.
+/// The body must not go on.
 pub fn pass_whole(head: &mut ResponseHeader, body: &Bytes, ctx: &mut Exchange) -> Result<Bytes> {
     let (bytes, _) = pass(body, Part::Last, ctx)?;
     head.remove_header(&TRANSFER_ENCODING);
@@ -134,7 +134,7 @@ pub fn pass_whole(head: &mut ResponseHeader, body: &Bytes, ctx: &mut Exchange) -
 /// Whether a plugin has ended the response.
 #[must_use]
 pub fn is_cut(ctx: &Exchange) -> bool {
-    ctx.transform.as_ref().is_some_and(|changing| changing.transform.cut().is_some())
+    ctx.transform.as_ref().is_some_and(|transformed| transformed.is_cut())
 }
 
 fn failed(ctx: &mut Exchange, error: TransformError) -> Box<Error> {

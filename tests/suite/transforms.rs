@@ -201,15 +201,36 @@ async fn a_stream_that_is_cut_ends_properly_at_once_and_its_line_says_who_cut_it
 
 #[tokio::test]
 async fn a_stream_that_is_cut_does_not_wait_for_a_silent_server() {
-    let origin = origin().await;
-    let gateway = with(&origin, &[CUT]).await;
-    for mut client in clients(&gateway).await {
-        origin.answers(sse().data(beginning() + &delta("secret")).silence());
-        let began = Instant::now();
-        let got = ask(&mut client).await.text();
-        assert!(got.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"), "{got}");
-        assert!(began.elapsed() < Duration::from_secs(60));
+    let began = Instant::now();
+    for (h2, origin) in [(false, origin().await), (true, tls_origin(&Authority::new(), &["localhost"], Alpn::H2).await)]
+    {
+        // one worker, so that all calls share its connection
+        let settings = format!("server: {{ threads: 1 }}\nplugins: [{{ {CUT} }}]\n");
+        let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+        for (number, mut client) in clients(&gateway).await.into_iter().enumerate() {
+            // head, secret and more in one batch, or the secret alone behind what the client has already
+            let pieces = [beginning() + &delta("my "), delta("secret "), delta("and more")];
+            let script = match number {
+                0 => pieces.into_iter().fold(sse(), Script::data),
+                _ => pieces
+                    .into_iter()
+                    .take(2)
+                    .fold(sse(), |script, piece| script.data(piece).pause(Duration::from_millis(50))),
+            };
+            origin.answers(script.silence());
+            let got = ask(&mut client).await.text();
+            assert_eq!(said(&got), "my ", "{got}");
+            assert!(got.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"), "{got}");
+            origin.abandoned(number).await;
+            let line = line(&gateway, number + 1).await;
+            assert_eq!((&line["outcome"], &line["response_bytes"]), (&json!("refused"), &json!(got.len())), "{line}");
+        }
+        if h2 {
+            assert_eq!((origin.connections(), origin.open_connections()), (1, 1), "the streams alone were reset");
+        }
     }
+    // far less than the idle timeout
+    assert!(began.elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]
