@@ -1,9 +1,11 @@
-//! All that names Pingora. Here is one line per hook, in the order in which they run; the work is in the file of each phase, and what
-//! is decided is in `exchange`.
+//! All that names Pingora. This file has one line per hook, in the order in which they run. The work is in the file of each phase, and
+//! the decisions are in `exchange`.
 
 mod attempt_error;
 mod attempts;
 mod body;
+mod call_body;
+mod client_timeout;
 mod connection;
 mod ctx;
 mod cut;
@@ -12,15 +14,11 @@ mod detached;
 mod failover;
 mod failure;
 mod forward;
-mod front;
-mod h2_heads;
-mod hash_key;
 mod head;
-mod incoming_head;
 mod interruption;
 mod opening;
 mod recording;
-mod refused;
+mod refused_head;
 mod relay;
 mod reply;
 mod request;
@@ -28,6 +26,7 @@ mod response;
 mod response_tap;
 mod retry;
 mod select;
+mod signature;
 mod snapshot;
 mod stall;
 mod timer;
@@ -36,6 +35,7 @@ mod transport;
 mod unprocessed;
 mod upstream;
 mod worker;
+mod worker_proxy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +51,9 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use ctx::Exchange;
 
-pub use front::{Front, kept_connections};
-pub use snapshot::{Lasting, Limits, Route, Snapshot};
+pub use snapshot::{Limits, PersistentState, Route, Snapshot};
 pub use worker::{Accepted, Threads, Workers};
+pub use worker_proxy::{WorkerProxy, kept_connections};
 
 /// The gateway as Pingora drives it.
 pub struct Gateway {
@@ -81,7 +81,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
     fn allow_spawning_subrequest(&self, _: &Session, ctx: &Box<Exchange>) -> bool {
-        // a call that runs on its own already needs no other
+        // a detached call needs no other subrequest
         ctx.snapshot.subrequests && ctx.handed_over.is_none()
     }
 
@@ -126,7 +126,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        request::on_body(body, end, ctx);
+        call_body::on_body(body, end, ctx);
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl ProxyHttp for Gateway {
         failure::on_exchange(ctx, session, e).await
     }
 
-    // the gateway tells of failures itself, once and with advice
+    // the gateway logs failures itself, once and with a hint
     fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         true
     }

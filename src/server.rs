@@ -58,10 +58,10 @@ pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Resul
     let (running, stopped) = runtime.block_on(serve(source, &config, threads, started))?;
     // ends the accept loops and the admin listener, which hold the workers
     drop(runtime);
-    let lasting = running.lasting();
+    let persistent = running.persistent();
     running.end(WORKERS_TIMEOUT);
     let limit = if stopped == Stopped::Drained { PLUGINS_TIMEOUT } else { Duration::ZERO };
-    lasting.plugins.finish(Instant::now() + limit);
+    persistent.plugins.finish(Instant::now() + limit);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,16 +83,16 @@ async fn serve(
     let mut signals = Signals::new()?;
     let admin_socket = AdminSocket::bind(&source, config).await?;
     let mut running = Running::start(source, config, threads, metrics.clone())?;
-    let lasting = running.lasting();
-    lasting.plugins.collectors().into_iter().for_each(|collector| metrics.include(collector));
+    let persistent = running.persistent();
+    persistent.plugins.collectors().into_iter().for_each(|collector| metrics.include(collector));
     tokio::spawn({
-        let lasting = lasting.clone();
-        async move { lasting.resolver.run().await }
+        let persistent = persistent.clone();
+        async move { persistent.resolver.run().await }
     });
-    lasting.resolver.wait_for_first_lookups(FIRST_LOOKUPS_TIMEOUT).await;
+    persistent.resolver.wait_for_first_lookups(FIRST_LOOKUPS_TIMEOUT).await;
     tokio::spawn({
-        let (lasting, snapshot) = (lasting.clone(), running.snapshot());
-        async move { lasting.checks.run(lasting.resolver.subscribe(), || snapshot.load().check_targets()).await }
+        let (persistent, snapshot) = (persistent.clone(), running.snapshot());
+        async move { persistent.checks.run(persistent.resolver.subscribe(), || snapshot.load().check_targets()).await }
     });
 
     let readiness = Arc::new(Readiness::default());
@@ -108,10 +108,10 @@ async fn serve(
         }
     }
     // the tasks of the checks have not run yet: a first check still to come shows in the servers' states
-    if are_servers_known(&lasting, &running.snapshot().load()) {
+    if are_servers_known(&persistent, &running.snapshot().load()) {
         readiness.set_ready();
     } else {
-        tokio::spawn(set_ready_when_known(lasting.clone(), running.snapshot(), readiness.clone()));
+        tokio::spawn(set_ready_when_known(persistent.clone(), running.snapshot(), readiness.clone()));
     }
     started(&addresses);
     if let Some((address, admin)) = later {

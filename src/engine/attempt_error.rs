@@ -1,4 +1,4 @@
-//! Translates the errors of Pingora and h2 into what the attempts of an exchange understand. Decides nothing.
+//! Translates the errors of Pingora and h2 into the events of an exchange's attempts. Decides nothing.
 
 use pingora_error::{Error, ErrorSource, ErrorType};
 
@@ -8,12 +8,12 @@ use crate::exchange::failure::Failure;
 
 use super::unprocessed::{is_ended_by_server, unprocessed};
 
-/// The error by which a hook says that a plugin panicked.
+/// The error of a hook in which a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
-/// The error by which a hook says that plugins cannot change a response.
+/// The error of a hook whose plugins want to change a response that cannot be changed.
 pub const TRANSFORM: &str = "Transform";
 
-/// What a client has done whose connection failed by this error.
+/// The failure of a client whose connection ended by this error.
 #[must_use]
 pub fn of_client(error: &Error) -> Failure {
     match error.etype() {
@@ -39,7 +39,7 @@ pub fn of_connect(error: &Error) -> ConnectFailure {
     }
 }
 
-/// What broke a connected attempt. `expired` is the deadline that passed, if one did; `whole` says that the server cannot act on the
+/// The cause by which a connected attempt broke. `expired` is the deadline that passed, if one did; `whole` says that the server cannot act on the
 /// request without all of its body, which is sent with its length; `reused` that the connection was a kept one.
 #[must_use]
 pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: bool) -> BreakCause {

@@ -15,13 +15,13 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, Charge, Shortage};
 
-/// What Pingora keeps of a body for a second attempt.
+/// The size of the buffer in which Pingora keeps a body for another attempt, in bytes.
 const RETRY_BUFFER: usize = 64 * 1024;
-/// The room with which a body begins: one of unknown length, and one of a known length, if that is longer.
+/// The first capacity for a body of unknown length, and for one of a known, larger length.
 const FIRST_ROOM: usize = 8 * 1024;
 const FIRST_ROOM_OF_KNOWN: usize = 64 * 1024;
 
-/// What came of reading.
+/// The result of reading.
 pub enum Read {
     /// The whole body.
     Whole(Bytes),
@@ -31,7 +31,7 @@ pub enum Read {
     NoRoom(Shortage),
 }
 
-/// Whether the body is said to be no longer than what Pingora keeps of it anyway.
+/// Whether the body, by its `content-length`, fits into Pingora's retry buffer.
 #[must_use]
 pub fn is_small(session: &Session) -> bool {
     length(session).is_some_and(|length| (1..=RETRY_BUFFER).contains(&length))
@@ -49,7 +49,7 @@ fn length(session: &Session) -> Option<usize> {
 /// other: one of them is refused, and the others have what it held.
 ///
 /// # Errors
-/// What the client's connection did; the source is always downstream.
+/// The client's connection failed; the source is always downstream.
 pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
     let length = length(session);
     if length.is_some_and(|length| length > max) {
@@ -75,8 +75,8 @@ pub async fn read(session: &mut Session, max: usize) -> Result<Read> {
     Ok(Read::Whole(charge.on(body.into())))
 }
 
-/// Makes room for a piece: a multiple of what there was, but no more than the whole can take. Of a known length it is a large one,
-/// since each step copies what there is and holds it twice meanwhile.
+/// Makes room for a piece. The capacity is multiplied, up to the largest size of the whole. The factor is large where the length is known,
+/// since each step copies the body and holds it twice meanwhile.
 fn make_room(
     body: &mut Vec<u8>,
     piece: usize,
@@ -109,7 +109,7 @@ pub async fn invite(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// What Pingora will keep, at most, of a body that is not read here.
+/// The most that Pingora keeps of a body that is not read here, in bytes.
 #[must_use]
 pub fn kept_of_stream(session: &mut Session) -> usize {
     let headers = &session.req_header().headers;

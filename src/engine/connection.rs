@@ -1,5 +1,5 @@
-//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the
-//! HTTP/2 preface, where the head of a request begins and ends, and how to refuse a head that is too large.
+//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the HTTP/2 preface, and where
+//! the head of a request begins and ends, so that one that is too large is refused before it is whole.
 
 use std::fmt;
 use std::future::pending;
@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -18,17 +18,20 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID,
 };
-use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 
-use super::h2_heads::{H2Heads, NoMemory};
-use super::incoming_head::{IncomingHead, TooMuch};
+use crate::exchange::failure::Failure;
+use crate::exchange::h2_heads::H2Heads;
+use crate::exchange::incoming_head::IncomingHead;
+
+use super::client_timeout::ClientTimeout;
 use super::opening::{Opening, PREFACE};
-use super::refused;
+use super::refused_head::{HeadBounds, RefusedHead};
+use super::signature::without_signature;
 use super::stall::Stall;
 use super::timer::Timer;
 use super::transport::{Transport, taken};
@@ -49,82 +52,17 @@ pub struct Connection {
     opening: Opening,
     heads: Heads,
     fd: RawFd,
-    refusal: Option<oneshot::Sender<Refused>>,
+    refusal: Option<oneshot::Sender<RefusedHead>>,
 }
 
-/// What is known of the heads of its requests.
+/// The state of the head that is coming in.
 enum Heads {
     Http1(Box<IncomingHead>),
     Http2(Box<H2Heads>),
 }
 
-/// What bounds the heads of a connection's requests.
-pub struct HeadBounds {
-    /// The largest, in bytes.
-    pub max: usize,
-    /// Where the connection goes that has a larger one.
-    pub refusal: oneshot::Sender<Refused>,
-}
-
-/// A connection that was taken from Pingora, to be answered that its head is refused.
-pub struct Refused {
-    transport: Transport,
-    path: String,
-    why: TooMuch,
-}
-
-impl Refused {
-    /// Why it is refused.
-    pub fn why(&self) -> TooMuch {
-        self.why
-    }
-
-    /// Answers the client, and closes the connection so that it can read the answer.
-    pub async fn answer(self, max: usize) {
-        match self.transport {
-            Transport::Plain(stream) => refused::answer(stream, &self.path, self.why, max).await,
-            Transport::Tls(stream) => refused::answer(stream, &self.path, self.why, max).await,
-            Transport::Taken => {}
-        }
-    }
-}
-
-/// How long a client may take to say what it wants.
-#[derive(Clone)]
-pub struct ClientTimeout {
-    /// How long its TLS handshake may take, and its first bytes.
-    pub limit: Duration,
-    /// Tells that the gateway stops, and waits no more.
-    pub stopping: ShutdownWatch,
-}
-
-impl ClientTimeout {
-    async fn with<T>(&mut self, client: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        tokio::select! {
-            biased; // what has come already is served
-            done = client => done,
-            _ = self.stopping.wait_for(|stopping| *stopping) => Err(io::Error::other("the gateway stops")),
-            () = tokio::time::sleep(self.limit) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-}
-
-/// What Pingora answers alone, to what is no HTTP, without the line that names it; `None` for every other answer.
-fn without_signature(buf: &[u8]) -> Option<Vec<u8>> {
-    const STATUS_LINE: &[u8] = b"HTTP/1.1 4";
-    const SIGNATURE: &[u8] = b"Server: Pingora\r\n";
-    const EMPTY: &[u8] = b"Content-Length: 0\r\nCache-Control: private, no-store\r\n";
-    if !buf.starts_with(STATUS_LINE) {
-        return None;
-    }
-    let at = buf.iter().position(|byte| *byte == b'\n')? + 1;
-    let rest = buf[at..].strip_prefix(SIGNATURE)?;
-    let empty = rest.windows(EMPTY.len()).any(|window| window == EMPTY);
-    empty.then(|| [&buf[..at], rest].concat())
-}
-
 impl Connection {
-    /// A plain connection. One whose first bytes take longer than `client_timeout` has is given up.
+    /// A plain connection. It is given up if its first bytes take longer than `client_timeout`.
     #[must_use]
     pub fn plain(stream: TcpStream, peer: SocketAddr, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
         let fd = stream.as_raw_fd();
@@ -136,7 +74,7 @@ impl Connection {
     /// A TLS connection, after its handshake.
     ///
     /// # Errors
-    /// What went wrong in the handshake, or that it took longer than `client_timeout` has.
+    /// The handshake failed, or took longer than `client_timeout`.
     pub async fn tls(
         stream: TcpStream,
         peer: SocketAddr,
@@ -183,11 +121,11 @@ impl Connection {
         }
     }
 
-    /// Leaves Pingora waiting: whoever holds the other end answers the client, and drops what is left of this.
-    fn refuse(&mut self, why: TooMuch) -> Poll<io::Result<()>> {
+    /// Hands the connection to the receiver of the refusal, which answers the client and then drops this one. Pingora waits meanwhile.
+    fn refuse(&mut self, why: Failure) -> Poll<io::Result<()>> {
         let Heads::Http1(head) = &self.heads else { return taken() };
-        let refused =
-            Refused { transport: std::mem::replace(&mut self.stream, Transport::Taken), path: head.path(), why };
+        let transport = std::mem::replace(&mut self.stream, Transport::Taken);
+        let refused = RefusedHead::new(transport, head.path(), why);
         match self.refusal.take().map(|refusal| refusal.send(refused)) {
             Some(Ok(())) => Poll::Pending,
             _ => taken(),
@@ -233,7 +171,7 @@ impl AsyncRead for Connection {
             if !Timer::awaits_rest_of_head() {
                 head.ended();
             } else if room == 0 {
-                return self.refuse(TooMuch::Large);
+                return self.refuse(Failure::HeadTooLarge);
             } else {
                 most = room;
             }
@@ -245,16 +183,16 @@ impl AsyncRead for Connection {
             let bytes = &buf.filled()[before..];
             let came = match &mut self.heads {
                 Heads::Http1(head) => head.came(bytes, sent),
-                Heads::Http2(heads) => heads.came(bytes).map_err(|NoMemory| TooMuch::Memory),
+                Heads::Http2(heads) => heads.came(bytes),
             };
             if let Err(why) = came {
                 return self.refuse(why);
             }
         } else if read.is_pending() {
-            // nothing to do but wait: what the buffer holds must not wait too. An error shows at the next write
+            // while the connection waits, its buffered bytes must not. An error shows at the next write
             let _ = self.as_mut().poll_flush(cx);
         } else if Timer::client_left() {
-            // the timer wakes whoever waits for it, or the answer's end does
+            // the timer or the end of the answer wakes the task
             let _ = self.as_mut().poll_flush(cx);
             return Poll::Pending;
         }
@@ -361,23 +299,5 @@ impl GetSocketDigest for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("fd", &self.id()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_pingora_says_alone_loses_its_signature() {
-        let signed = "HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nDate: x\r\nContent-Length: 0\r\n\
-                      Cache-Control: private, no-store\r\nConnection: close\r\n\r\n";
-        let unsigned = without_signature(signed.as_bytes()).unwrap();
-        assert_eq!(unsigned, signed.replace("Server: Pingora\r\n", "").into_bytes());
-        for passed in
-            ["HTTP/1.1 400 Bad Request\r\nServer: Pingora\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n"]
-        {
-            assert_eq!(without_signature(passed.as_bytes()), None);
-        }
     }
 }

@@ -41,7 +41,7 @@ pub struct Exchange {
     pub timer: Arc<Timer>,
     /// When its head had been read.
     pub began: Instant,
-    /// What is known of it.
+    /// Its record.
     pub record: Record,
     /// Its host as metrics name it.
     pub domain: Arc<str>,
@@ -57,9 +57,9 @@ pub struct Exchange {
     pub request_edits: HeaderEdits,
     /// The body to send, if it was read here.
     pub body: Option<BufferedBody>,
-    /// What is kept of one that streams, charged for as long as it may be.
+    /// The charge for the part of a streaming body that Pingora may keep.
     pub stream_charge: Option<Charge>,
-    /// What its head takes.
+    /// The charge for its head.
     pub head_charge: Charge,
     /// The attempts upstream, once its route was found.
     pub attempts: Option<Attempts>,
@@ -71,23 +71,23 @@ pub struct Exchange {
     pub connection_use: ConnectionUse,
     /// Whether the gateway asked for usage that the client does not get.
     pub adds_stream_usage: bool,
-    /// What takes it out of the answer.
+    /// The filter that takes this usage out of the answer.
     pub stream_usage: Option<Box<StreamUsageFilter>>,
-    /// What passes the response through plugins that change it.
+    /// The response, if plugins change it.
     pub transform: Option<Box<TransformedResponse>>,
-    /// What finds the model in a form as it passes.
+    /// The reader that finds the model in a form as it passes.
     pub form: Option<Box<FormModel>>,
-    /// What reads the answer as it passes.
+    /// The reader of the answer as it passes.
     pub observer: ResponseObserver,
-    /// How long it may go on after its client has left.
+    /// How long the call goes on if its own client leaves.
     pub detach_until: Option<DetachUntil>,
-    /// What went wrong last.
+    /// The last failure.
     pub failure: Option<Failure>,
-    /// What the client has got, where the exchange runs on its own and another request relays its answer.
+    /// The delivery to the client by the request that relays the answer, if this exchange is a detached call.
     pub delivery: Option<Arc<Delivery>>,
-    /// How far it has come to its end.
+    /// The state of its end.
     pub ending: Ending,
-    /// The head of its request, while it is on its way to the task that carries it on.
+    /// The head of its request, while the exchange moves to the task of a detached call.
     pub handed_over: Option<Box<RequestHeader>>,
     _in_flight: InFlight,
 }
@@ -130,7 +130,7 @@ impl Exchange {
         })
     }
 
-    /// What stays behind when an exchange is carried on by another task: that one makes the record.
+    /// The exchange that stays with the client's task when a detached call carries the real one on. It makes no record.
     #[must_use]
     pub fn left_behind(snapshot: Arc<Snapshot>) -> Box<Self> {
         let mut exchange = Self::new(snapshot);
@@ -138,14 +138,14 @@ impl Exchange {
         exchange
     }
 
-    /// Notes what the head of the request says.
+    /// Copies the facts of the request's head into the record.
     pub fn note_request(&mut self, session: &Session) {
         let head = session.req_header();
         let path = head.uri.path();
         self.flags = HeaderFlags::of(&head.headers);
         self.record.method = head.method.clone();
         self.record.path = shortened(path, LONGEST_PATH).into_owned();
-        // what is matched is never cut
+        // the path that routes match is never cut
         self.normal_path = (path.len() > LONGEST_PATH).then(|| path.into());
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
@@ -170,14 +170,14 @@ impl Exchange {
         self.normal_path.as_deref().unwrap_or(&self.record.path)
     }
 
-    /// Notes the endpoint, if it is a call to a model. Only those who ask pay for it: plugins and the access log.
+    /// Sets the endpoint, if it is a call to a model. Only exchanges with plugins or an access log pay for it.
     pub fn note_endpoint(&mut self) {
-        if self.record.method == Method::POST {
+        if self.record.endpoint.is_none() && self.record.method == Method::POST {
             self.record.endpoint = Endpoint::of(self.path());
         }
     }
 
-    /// Notes bytes of the request's body that pass unread, in which a form may name the model.
+    /// Looks for the model of a form in bytes of the request's body that pass.
     pub fn note_form(&mut self, bytes: &[u8]) {
         let Some(form) = &mut self.form else { return };
         form.feed(bytes);
@@ -190,11 +190,11 @@ impl Exchange {
     /// The protocol in which the caller expects an error.
     #[must_use]
     pub fn protocol(&self) -> &'static Protocol {
-        let named = Endpoint::of(self.path()).map(|endpoint| endpoint.protocol);
-        named.or(self.flags.protocol).unwrap_or(Protocol::DEFAULT)
+        let endpoint = self.record.endpoint.or_else(|| Endpoint::of(self.path()));
+        endpoint.map(|endpoint| endpoint.protocol).or(self.flags.protocol).unwrap_or(Protocol::DEFAULT)
     }
 
-    /// Whether anybody wants to know what its answer says.
+    /// Whether the access log or a plugin needs the contents of the answer.
     #[must_use]
     pub fn answer_is_wanted(&self) -> bool {
         self.snapshot.access_log.reads_usage() || self.route.as_ref().is_some_and(|route| route.chain.needs().answer)

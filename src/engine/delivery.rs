@@ -1,4 +1,4 @@
-//! Tells a call that runs on its own what its client has got, as the client's session says.
+//! Reports to a detached call how much its client has received, by the client's session.
 
 use pingora_error::Error;
 use pingora_proxy::Session;
@@ -8,7 +8,7 @@ use crate::exchange::ending::Sent;
 
 use super::recording::{sent, written};
 
-/// Notes what has been written to the client so far.
+/// Reports how much has been written to the client so far.
 pub fn note(delivery: &Delivery, session: &Session) {
     delivery.note(written(session), session.body_bytes_sent() as u64);
 }

@@ -34,7 +34,7 @@ tokio::task_local! {
     static HANDOFF: Cell<Option<Box<Exchange>>>;
 }
 
-/// Whether the exchange is one that a client's leaving must not end. Its body has been read.
+/// Whether the exchange must go on if its client leaves, and can, because its body has been read.
 pub fn is_wanted(ctx: &Exchange) -> bool {
     let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
     ctx.body.is_some() && (ctx.detach_until.is_some() || drains())
@@ -117,7 +117,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
             debug!(error:%; "client left; its call goes on without it");
             handle.drain_tasks();
             if !delivery.has_left() {
-                // it has what it asked for; the server may yet end its answer, so that its connection can be used again
+                // the client has its answer; the server gets time to end it, so that its connection can be used again
                 tokio::spawn(end_when_unwanted(call, tokio::time::sleep(LINGER)));
             } else if let Some(over) = over.filter(|_| !drains) {
                 tokio::spawn(end_when_unwanted(call, over));
@@ -150,7 +150,7 @@ fn placeholder() -> Result<RequestHeader> {
     Ok(head)
 }
 
-/// Ends a call that nobody wants any more; one that is over before that is left alone.
+/// Ends a call once it is unwanted, unless it is over before.
 async fn end_when_unwanted(mut call: JoinHandle<Option<()>>, unwanted: impl Future<Output = ()>) {
     tokio::select! {
         _ = &mut call => {}

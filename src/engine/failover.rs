@@ -13,8 +13,8 @@ use crate::dialect;
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::upstream::Upstream;
 
+use super::call_body::READ_IN_LINE;
 use super::ctx::Exchange;
-use super::request::READ_IN_LINE;
 
 /// Makes the request one for the fallback of this upstream.
 ///
@@ -40,7 +40,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     let headers = if body.edited { HeaderMap::new() } else { ctx.sent_headers.clone() };
     let (bytes, max) = (body.bytes.clone(), ctx.snapshot.limits.max_body);
     let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
-        // others of this thread need not wait for it
+        // on a blocking thread, so that other requests of this worker go on
         let settings = settings.clone();
         let renamed = run_blocking(move || renamed(endpoint, &headers, bytes, &settings, max)).await;
         renamed.ok_or_else(|| Error::explain(ErrorType::InternalError, "renaming the model of a call panicked"))?
@@ -48,7 +48,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
         renamed(endpoint, &headers, bytes, settings, max)
     };
     if let Some(bytes) = renamed {
-        // in the place of what was charged before
+        // replaces the charge of the body before
         let mut charge = BODIES.charge();
         charge.settle(bytes.len());
         ctx.body = Some(BufferedBody::new(charge.on(bytes), true));

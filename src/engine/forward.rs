@@ -1,16 +1,15 @@
-//! The head that goes upstream: the client's, with what a proxy adds to it and what plugins and the upstream's settings change.
+//! The head that goes upstream: the client's, with a proxy's headers added, and the edits of plugins and of the upstream's settings made.
 
-use std::net::IpAddr;
-
-use crate::exchange::buffered_body::BufferedBody;
-use crate::exchange::header_flags::HeaderFlags;
-use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, TRANSFER_ENCODING};
 use http::{HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
+
+use crate::exchange::buffered_body::BufferedBody;
+use crate::exchange::forwarded::{address_text, joined};
+use crate::exchange::header_flags::HeaderFlags;
 
 use super::ctx::Exchange;
 use super::transform;
@@ -20,7 +19,6 @@ const FORWARDED_FOR: &str = "X-Forwarded-For";
 const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
 const FORWARDED_HOST: &str = "X-Forwarded-Host";
 const REQUEST_ID: &str = "X-Request-Id";
-const LONGEST_IPV4: usize = 15;
 
 /// Makes the head that goes upstream out of the client's.
 pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
@@ -52,7 +50,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
         if let Some(host) = peers.host(lease) {
             head.insert_header(HOST, host.clone())?;
         } else if ctx.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
-            // an HTTP/1.0 client may do without; what goes upstream is HTTP/1.1, which may not
+            // HTTP/1.0 may do without `Host`; HTTP/1.1, which goes upstream, may not
             let address = HeaderValue::from_str(lease.server().address());
             head.insert_header(HOST, address.map_err(|_| internal("server address"))?)?;
         }
@@ -63,7 +61,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     }
     let transforms = transform::is_possible(ctx);
     if ctx.adds_stream_usage || transforms {
-        // something has to be taken out of the answer, which can only be done in plain text
+        // a response can only be changed in plain text
         head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }
     if transforms {
@@ -82,7 +80,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     Ok(())
 }
 
-/// Gives a body that was read here the framing of what is really sent.
+/// Frames a body that was read here by the bytes that are really sent.
 fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> Result<()> {
     if flags.transfer_encoding {
         head.remove_header(&TRANSFER_ENCODING);
@@ -97,14 +95,14 @@ fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> R
     Ok(())
 }
 
-/// Says for whom the request is forwarded, behind what proxies before us have said.
+/// Adds for whom the request is forwarded, behind the values of proxies before this one.
 fn forward(session: &Session, head: &mut RequestHeader, ctx: &Exchange) -> Result<()> {
     let host = match head.headers.get(HOST) {
         Some(host) => Some(host.clone()),
         None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
     };
     if let Some(client) = ctx.record.context.client {
-        append(head, FORWARDED_FOR, address_text(client)?, ctx.flags.forwarded_for)?;
+        append(head, FORWARDED_FOR, address_text(client), ctx.flags.forwarded_for)?;
     }
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
@@ -120,63 +118,14 @@ fn forward(session: &Session, head: &mut RequestHeader, ctx: &Exchange) -> Resul
     Ok(())
 }
 
-/// The address as text. An IPv4 one, as nearly always, without the formatting machinery, which costs ten times as much.
-fn address_text(client: IpAddr) -> Result<HeaderValue> {
-    let text = match client {
-        IpAddr::V4(v4) => {
-            let mut text = [0; LONGEST_IPV4];
-            let mut length = 0;
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                let mut push = |byte: u8| {
-                    text[length] = byte;
-                    length += 1;
-                };
-                if at > 0 {
-                    push(b'.');
-                }
-                if octet >= 100 {
-                    push(b'0' + octet / 100);
-                }
-                if octet >= 10 {
-                    push(b'0' + octet / 10 % 10);
-                }
-                push(b'0' + octet % 10);
-            }
-            HeaderValue::from_bytes(&text[..length])
-        }
-        IpAddr::V6(v6) => HeaderValue::try_from(v6.to_string()),
-    };
-    text.map_err(|_| internal("client address"))
-}
-
 fn append(head: &mut RequestHeader, name: &'static str, value: HeaderValue, present: bool) -> Result<()> {
     if !present {
         return head.append_header(name, value).map(drop);
     }
-    let mut all = Vec::new();
-    for before in head.headers.get_all(name) {
-        all.extend_from_slice(before.as_bytes());
-        all.extend_from_slice(b", ");
-    }
-    all.extend_from_slice(value.as_bytes());
-    let value = HeaderValue::from_maybe_shared(Bytes::from(all)).map_err(|_| internal("forwarded header"))?;
+    let value = joined(head.headers.get_all(name), &value).map_err(|_| internal("forwarded header"))?;
     head.insert_header(name, value)
 }
 
 fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_reads_as_the_standard_library_writes_it() {
-        for address in ["127.0.0.1", "255.255.255.255", "1.20.100.9", "0.0.0.0", "10.99.200.105", "::1", "2001:db8::1"]
-        {
-            let client: IpAddr = address.parse().unwrap();
-            assert_eq!(address_text(client).unwrap(), client.to_string());
-        }
-    }
 }

@@ -16,10 +16,10 @@ pub fn size(session: &Session) -> HeadSize {
     }
 }
 
-/// Refuses what two parsers could understand in two ways.
+/// Refuses a head that two parsers could read in two ways.
 ///
 /// # Errors
-/// What is wrong, as the client is told.
+/// The fault, as a message for the client.
 pub fn admit(session: &Session, flags: HeaderFlags) -> Result<(), &'static str> {
     let head = session.req_header();
     check_framing(head.version, &head.headers, flags, || session.downstream_session.to_h1_raw())

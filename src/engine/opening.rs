@@ -20,7 +20,7 @@ pub struct Opening {
 
 impl Opening {
     /// Reads until the whole preface has come, or a byte that is not its next one, or the end of the stream. It waits for
-    /// bytes, however few come at a time; what was read is kept when this is dropped.
+    /// bytes, however few come at a time. The bytes read are kept when this future is dropped.
     ///
     /// # Errors
     /// Those of the stream, and that it ended without a byte.
@@ -28,7 +28,7 @@ impl Opening {
         while PREFACE.starts_with(&self.bytes[..self.end]) && self.end < PREFACE.len() {
             match stream.read(&mut self.bytes[self.end..]).await? {
                 0 if self.end == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                // whoever reads on finds the end again
+                // the next read finds the end again
                 0 => return Ok(()),
                 count => self.end += count,
             }
@@ -36,7 +36,7 @@ impl Opening {
         Ok(())
     }
 
-    /// What has not been handed out yet.
+    /// The bytes that have not been handed out yet.
     pub fn rest(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }

@@ -1,5 +1,5 @@
-//! The end of an exchange: what passes to the client is reported to its [`Ending`](crate::exchange::ending::Ending), and what that
-//! says goes to the plugins, the access log and the metrics, exactly once.
+//! The end of an exchange. The bytes that pass to the client are reported to its [`Ending`](crate::exchange::ending::Ending), and its
+//! verdict goes to the plugins, the access log and the metrics, exactly once.
 
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
@@ -21,14 +21,14 @@ impl Exchange {
         }
     }
 
-    /// Notes the head that is about to go to the client, and how long its body says it is; 0 where there is none.
+    /// Reports a head that is about to go to the client, and the length of its body by that head; 0 if it has none.
     pub fn head_passes(&mut self, session: &Session, length: Option<u64>) {
         if self.ending.head(length) {
             self.predict(session);
         }
     }
 
-    /// Notes bytes that are about to go to the client, and what they are to the whole.
+    /// Reports bytes that are about to go to the client, and which part of the whole they are.
     pub fn piece_passes(&mut self, session: &Session, bytes: u64, part: Part) {
         let piece = Piece { bytes, written: session.body_bytes_sent() as u64, part };
         let is_first = part == Part::Complete && self.ending.complete_at().is_none();
@@ -44,8 +44,8 @@ impl Exchange {
         }
     }
 
-    /// Tells the plugins how it will end if the client gets what is about to be sent: whoever keeps a record has it before the client
-    /// has its answer.
+    /// Calls `before_last_byte` with the record of an exchange whose client gets all that is about to be sent. A plugin that persists the
+    /// record has it before the client has its answer.
     fn predict(&mut self, session: &Session) {
         if self.plugins.is_empty() {
             return;
@@ -70,11 +70,10 @@ impl Exchange {
         self.ending.is_delivered(sent(session, error))
     }
 
-    /// Waits until nothing more goes to the client, where the exchange runs on its own: only then is it known what the
-    /// client has got.
+    /// For a detached call: waits until nothing more goes to the client. Only then is it known how much the client has received.
     pub async fn settle(&mut self) {
         if let Some(delivery) = self.delivery.clone() {
-            // the server has done its part, and whoever relays the answer keeps the time
+            // the server is done, and the request that relays the answer keeps the time
             self.release_server();
             self.timer.over();
             delivery.settled().await;
@@ -119,7 +118,7 @@ impl Exchange {
         self.write_record(verdict);
     }
 
-    /// Notes what the record says of the end, so far.
+    /// Writes a verdict into the record.
     fn note(&mut self, verdict: Verdict) {
         let says_it_failed = self.record.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
         let is_well = self.record.status.is_some_and(|status| status.is_success());
@@ -144,14 +143,14 @@ impl Exchange {
         self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.record);
     }
 
-    /// What the client has got of a call that runs on its own.
+    /// How much the client of a detached call has received.
     fn relayed(&self) -> Option<Relayed> {
         self.delivery.as_ref().map(|delivery| delivery.relayed())
     }
 }
 
 impl Drop for Exchange {
-    /// The end of an exchange that nobody saw end: a deadline, a forced stop, a panic.
+    /// The end of an exchange that did not end regularly: a deadline, a forced stop, a panic.
     fn drop(&mut self) {
         if !self.ending.is_over() {
             self.cut();
@@ -166,7 +165,7 @@ pub fn written(session: &Session) -> Option<StatusCode> {
     session.response_written().map(|head| head.status).filter(is_final)
 }
 
-/// How long an answer's body is, where its head says so (RFC 9112 §6.3).
+/// The length of an answer's body, if its head gives it (RFC 9112 §6.3).
 #[must_use]
 pub fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
     let without = session.req_header().method == Method::HEAD
@@ -175,7 +174,7 @@ pub fn body_length(session: &Session, head: &ResponseHeader) -> Option<u64> {
     if without { Some(0) } else { length() }
 }
 
-/// What a client has whose connection, or whose server's, failed by this error.
+/// How much was sent to a client when its connection, or its server's, failed by this error.
 #[must_use]
 pub fn sent(session: &Session, error: &Error) -> Sent {
     let head = session.response_written().filter(|head| !head.status.is_informational());

@@ -1,4 +1,4 @@
-//! Passes the answer of a call that runs on its own to the call's client, as it comes. Makes no record.
+//! Passes the answer of a detached call to the call's client, as it comes. Makes no record.
 
 use std::pin::pin;
 
@@ -20,7 +20,7 @@ const AHEAD: usize = 8 << 20;
 /// The part of it that needs no charge, because a connection or a stream takes as much anyway. A client that keeps up stays
 /// within it, and so is never disconnected because others have spent the budget.
 const FREE_AHEAD: usize = 64 << 10;
-/// In what steps it is charged, so that small pieces cost nothing.
+/// The step in which it is charged, in bytes, so that small pieces cost nothing.
 const CHARGE_STEP: usize = 64 << 10;
 
 /// Why an answer did not come to its end.
@@ -31,8 +31,8 @@ pub enum Broken {
     Answer,
 }
 
-/// Passes the answer on as it comes. What a slow client has not taken waits here, so that the call need not; where it is too
-/// much, and others wait for the answer (`shared`), the client is taken for gone.
+/// Passes the answer on as it comes. Bytes that a slow client has not accepted wait here, so that the call need not wait. Beyond the
+/// limit the client is disconnected if others wait for the answer (`shared`).
 pub async fn relay(
     session: &mut Session,
     handle: &mut SubrequestHandle,
@@ -69,7 +69,7 @@ async fn pass(
     loop {
         if waiting.is_empty() && open {
             let task = tokio::select! {
-                biased; // one that has left gets no more, and what the call has produced goes before its end
+                biased; // a client that has left gets no more, and the call's pieces go before its end
                 gone = session.downstream_session.read_body_or_idle(true) => {
                     let error =
                         gone.err().unwrap_or_else(|| Error::explain(ErrorType::ConnectionClosed, "unexpected bytes"));
@@ -86,7 +86,7 @@ async fn pass(
         if tasks.is_empty() {
             return Err(Broken::Answer);
         }
-        // what is being written stays charged until it is
+        // pieces stay charged until they are written
         let _writing = std::mem::replace(&mut held, BODIES.charge());
         let (mut ahead, mut stalled) = (0, None);
         let ended = {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_who_keeps_up_is_not_too_far_behind_though_the_budget_is_spent() {
+    fn a_client_that_keeps_up_is_not_too_far_behind_though_the_budget_is_spent() {
         let spent = |limit| {
             let budget: &'static Budget = Box::leak(Box::new(Budget::new()));
             budget.set_limit(limit);

@@ -1,4 +1,4 @@
-//! The way out of an answer that is made here: whole, or piece by piece as it comes to be.
+//! The way of an answer that is made here to the client: whole, or piece by piece as it is made.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use super::{response_tap, transform};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What is written at once, in bytes.
+/// The most that is written at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// How long a client may go on sending a body that nobody wants, and how long it may pause (nginx: `lingering_time`,
-/// `lingering_timeout`). Closing earlier makes its system throw the answer away unread.
+/// How long a client may go on sending an unwanted body, and how long it may pause (nginx: `lingering_time`, `lingering_timeout`). An
+/// earlier close would make its system drop the answer unread.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
-/// How long one may go on who was too slow in the first place.
+/// The same for a client whose body was too slow.
 const LINGER_LATE: Duration = Duration::from_secs(1);
 
 /// Sends an answer that was made here.
@@ -99,7 +99,7 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
 }
 
 /// Ends an answer whose bytes have all been written. Pingora does so only for exchanges that did not fail, and neither HTTP/2
-/// nor a call that runs on its own knows that an answer is over until it is told.
+/// nor a detached call has another sign of the end of an answer.
 ///
 /// # Errors
 /// That the client left.
@@ -136,7 +136,7 @@ async fn stream(session: &mut Session, ctx: &mut Exchange, mut pieces: BodyStrea
     }
     loop {
         let piece = tokio::select! {
-            biased; // one that has left gets no more
+            biased; // a client that has left gets no more
             gone = session.downstream_session.read_body_or_idle(true), if !unread => {
                 return Err(gone.err().unwrap_or_else(unexpected).into_down());
             }
@@ -147,7 +147,7 @@ async fn stream(session: &mut Session, ctx: &mut Exchange, mut pieces: BodyStrea
             Some(Ok(bytes)) => (bytes, false),
             None => (Bytes::new(), true),
             Some(Err(Broken)) => {
-                debug!(id:% = ctx.record.context.id; "an answer that was given again broke off");
+                debug!(id:% = ctx.record.context.id; "a replayed answer broke off");
                 ctx.failure = Some(Failure::BrokenAnswer);
                 return Err(Error::explain(ErrorType::ConnectionClosed, "the answer broke off").into_up());
             }
@@ -179,8 +179,7 @@ fn unexpected() -> Box<Error> {
     Error::explain(ErrorType::ConnectionClosed, "unexpected bytes")
 }
 
-/// Reads what the client still sends behind an answer that it has in full, so that it finds the answer before it finds the
-/// connection closed. On HTTP/2 a stream is closed without closing the connection.
+/// Reads the bytes that the client still sends behind a whole answer, so that it sees the answer before the connection's end. On HTTP/2 a stream is closed without closing the connection.
 pub async fn linger(session: &mut Session) {
     if session.downstream_session.as_http1().is_none() || session.downstream_session.is_body_done() {
         return;
@@ -190,6 +189,6 @@ pub async fn linger(session: &mut Session) {
     let drained = async {
         while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
     };
-    // whoever sends for longer than that is cut
+    // a client that sends for longer is cut off
     let _ = timeout(longest, drained).await;
 }

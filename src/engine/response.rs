@@ -1,20 +1,21 @@
-//! The way out of the upstream's answer: its head judged and made fit for the client, its bytes passed on.
+//! The way of the upstream's response to the client: its head is judged and made fit for the client, its bytes pass on.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderName, StatusCode, Version};
+use http::header::TRANSFER_ENCODING;
+use http::{StatusCode, Version};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use crate::exchange::attempts::{Action, Event};
+use crate::exchange::hop_by_hop;
 
 use super::ctx::Exchange;
 use super::recording::body_length;
 use super::{response_tap, retry, transform};
 
-/// The head of an answer has come from upstream: decides on another attempt.
+/// The head of a response has come from upstream. It may lead to another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     let (status, now) = (head.status, Instant::now());
     let replayable = ctx.replayable(session);
@@ -51,12 +52,12 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange)
 /// The head is about to go to the client.
 pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
     if session.req_header().version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
-        // it knows no chunks (RFC 9112 §6.1): the end of the connection is the end of the answer
+        // HTTP/1.0 has no chunks (RFC 9112 §6.1): the end of the connection ends the response
         head.remove_header(&TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
     if session.is_process_shutting_down() {
-        // or the client might ask here again, and find the connection closed
+        // or the client's next request would find the connection closed
         session.set_keepalive(None);
     }
     if ctx.plugins.is_empty() || head.status.is_informational() {
@@ -70,7 +71,7 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     Ok(())
 }
 
-/// Bytes of the answer are passing.
+/// Bytes of the response pass.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &mut Exchange) -> Result<()> {
     ctx.timer.progress();
     response_tap::read(body.as_deref().unwrap_or_default(), last, ctx)?;
@@ -88,20 +89,9 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &m
     Ok(())
 }
 
-/// Takes out what belongs to the connection with the upstream alone (RFC 9110 §7.6.1).
+/// Removes the headers that belong to the connection with the upstream alone.
 fn strip_hop_by_hop(head: &mut ResponseHeader) {
-    // one pass over the names is cheaper than a look-up for each, and mostly there are none
-    let is_hop =
-        |name: &&HeaderName| matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade");
-    let mut names: Vec<HeaderName> = head.headers.keys().filter(is_hop).cloned().collect();
-    if names.is_empty() {
-        return;
-    }
-    let nominated =
-        head.headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let nominated = nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
-    names.extend(nominated.filter(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding")));
-    for name in &names {
-        head.remove_header(name);
+    for name in hop_by_hop::names(&head.headers) {
+        head.remove_header(&name);
     }
 }

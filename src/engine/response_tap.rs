@@ -1,4 +1,4 @@
-//! An answer as it passes to the client, wherever it comes from: a copy is read, and the plugins are shown what is sent.
+//! An answer as it passes to the client, wherever it comes from: a copy is read, and the plugins see the bytes that are sent.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -17,7 +17,7 @@ use super::ctx::Exchange;
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Begins to read an answer of the upstream's, where somebody wants to know; one of an earlier attempt is forgotten.
+/// Begins to read an answer of the upstream, if the log or a plugin needs it. The reader of an earlier attempt is dropped.
 pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
     ctx.observer = ResponseObserver::Nothing;
     if !ctx.answer_is_wanted() {
@@ -38,7 +38,7 @@ pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
     };
 }
 
-/// Begins to read an answer that a plugin gives again and that is still to come.
+/// Begins to read an answer that a plugin replays and that is still to come.
 pub fn begin_again(reply: &Reply, ctx: &mut Exchange) {
     ctx.observer.conclude(&mut ctx.record);
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
@@ -60,17 +60,17 @@ fn batch(ctx: &Exchange, status: StatusCode) -> Option<(&'static Protocol, &str)
 /// Reads bytes of an answer.
 ///
 /// # Errors
-/// That a plugin panicked which was told of them.
+/// A plugin panicked.
 pub fn read(bytes: &[u8], last: bool, ctx: &mut Exchange) -> Result<()> {
     let found = ctx.observer.observe(bytes, last);
     if found.content && ctx.record.first_token.is_none() {
         ctx.record.first_token = Some(ctx.began.elapsed());
     }
-    let told = found.results.iter().try_for_each(|result| ctx.plugins.on_batch_result(&ctx.record, result));
-    told.map_err(|plugin| panicked(ctx, plugin))
+    let shown = found.results.iter().try_for_each(|result| ctx.plugins.on_batch_result(&ctx.record, result));
+    shown.map_err(|plugin| panicked(ctx, plugin))
 }
 
-/// What the bytes that were just read are to the whole answer.
+/// Which part of the whole answer the bytes are that were just read.
 #[must_use]
 pub fn part(last: bool, ctx: &Exchange) -> Part {
     let held_back = || ctx.stream_usage.as_ref().is_some_and(|filter| filter.holds_back());
@@ -106,7 +106,7 @@ fn may_be_stream(headers: &HeaderMap) -> bool {
     !encoded && !other
 }
 
-/// What of these bytes goes to the client.
+/// The part of these bytes that goes to the client.
 pub fn filtered(filter: &mut StreamUsageFilter, bytes: &[u8], last: bool) -> Bytes {
     let out = filter.feed(bytes);
     if !last {

@@ -1,4 +1,4 @@
-//! Another attempt, as the operator and Pingora are told of it.
+//! Reports another attempt to the operator and to Pingora.
 
 use http::StatusCode;
 use pingora_error::{Error, ErrorType};

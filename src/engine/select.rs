@@ -1,5 +1,5 @@
-//! Carries out what the attempts of an exchange want when the next one begins: waits in the queue, makes the request one for a
-//! fallback, and says how to connect to the server that was chosen.
+//! Carries out the actions with which an attempt begins: waits in the queue, makes the request one for a fallback, and gives Pingora
+//! the peer of the selected server.
 
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -29,7 +29,7 @@ pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<
         event = match attempts.on(event, now) {
             Action::Connect => return connect(session, ctx, now),
             Action::Wait(error) => {
-                // a call that goes on without its client has nobody to look after
+                // a detached call has no client of its own to watch
                 let has_client = ctx.delivery.is_none();
                 wait(session, attempts, error, has_client, now).await
             }

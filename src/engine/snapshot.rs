@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub subrequests: bool,
     /// Where requests say whose they are.
     pub attribution: Attribution,
-    /// What bounds a request.
+    /// The bounds of a request.
     pub limits: Limits,
     /// Further names of the admin listener.
     pub admin_hosts: Vec<HostPattern>,
@@ -54,7 +54,7 @@ pub struct Snapshot {
     _alive: ConfigSnapshot,
 }
 
-/// Where a route leads, and what happens on the way.
+/// A route: its plugins and its upstream.
 pub struct Route {
     /// Its name in records and logs.
     pub name: Arc<str>,
@@ -62,11 +62,11 @@ pub struct Route {
     pub chain: Chain,
     /// Its upstream.
     pub upstream: Arc<Upstream>,
-    /// What becomes of a call whose client leaves.
+    /// What happens to a call whose client leaves.
     pub on_client_disconnect: OnClientDisconnect,
 }
 
-/// What bounds a request.
+/// The bounds of a request.
 #[derive(Clone, Copy)]
 pub struct Limits {
     /// The largest head of a request.
@@ -83,19 +83,19 @@ pub struct Limits {
     pub longest_idle: Duration,
 }
 
-/// What keeps a snapshot from being built: where in the file, of what, and why.
+/// A problem that prevents a snapshot: its place in the file, the setting, and the reason.
 type Fault = (Location, String, String);
 
-/// What outlives a snapshot and is found again by the next one.
+/// The state that outlives snapshots.
 #[derive(Default)]
-pub struct Lasting {
+pub struct PersistentState {
     /// The servers and their counts.
     pub registry: UpstreamRegistry,
     /// Their names and addresses.
     pub resolver: Resolver,
     /// Their health checks.
     pub checks: Checks,
-    /// What plugins keep.
+    /// The shared state of plugins.
     pub plugins: PluginShared,
 }
 
@@ -103,16 +103,20 @@ impl Snapshot {
     /// Builds it; nothing of it is in use yet. Files are relative to `base`.
     ///
     /// # Errors
-    /// What could not be built: its place, its path and why. The configuration was checked before, so only what the
-    /// file system has done since can be wrong.
-    pub fn build(config: &Config, base: &Path, lasting: &Lasting, metrics: &Arc<Metrics>) -> Result<Self, Fault> {
+    /// The problem. The configuration was checked before, so only a change of the file system since then can cause one.
+    pub fn build(
+        config: &Config,
+        base: &Path,
+        persistent: &PersistentState,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Fault> {
         let mut upstreams = HashMap::new();
         let mut in_order = Vec::with_capacity(config.upstreams.len());
         let mut peers = Vec::with_capacity(config.upstreams.len());
         let mut checks = Vec::with_capacity(config.upstreams.len());
         for (name, settings) in &config.upstreams {
             let wrong = |error| (settings.at, format!("upstreams.{name}"), error);
-            let upstream = build_upstream(name, config, lasting, &mut upstreams, 0)?;
+            let upstream = build_upstream(name, config, persistent, &mut upstreams, 0)?;
             peers.push(Peers::new(&upstream, settings, base).map_err(wrong)?);
             checks.push(Check::new(settings, base).map_err(wrong)?.map(Arc::new));
             in_order.push(upstream);
@@ -125,7 +129,7 @@ impl Snapshot {
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins = entries.iter().filter_map(|entry| entry.build(base, &lasting.plugins, &secrets).transpose());
+            let plugins = entries.iter().filter_map(|entry| entry.build(base, &persistent.plugins, &secrets).transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
             routes.push(Arc::new(Route {
@@ -164,7 +168,7 @@ impl Snapshot {
         })
     }
 
-    /// Tells its upstreams and plugins that it is at work: nothing can keep it from that any more.
+    /// Activates its limits, upstreams and plugins. Cannot fail.
     pub fn activate(&self) {
         self.sizes.apply();
         self.upstreams.iter().for_each(|upstream| upstream.pool.activate());
@@ -177,7 +181,7 @@ impl Snapshot {
         let target = |check: &Option<Arc<Check>>, view: ServerView| CheckTarget {
             server: view.server,
             server_index: view.server_index,
-            // one that is taken out may be in pieces
+            // a server that is `down` may not even exist
             check: check.clone().filter(|_| view.state != State::Down),
         };
         let upstreams = self.upstreams.iter().zip(&self.checks);
@@ -203,7 +207,7 @@ fn secrets(config: &Config) -> Arc<[Box<str>]> {
 fn build_upstream<'c>(
     name: &str,
     config: &'c Config,
-    lasting: &Lasting,
+    persistent: &PersistentState,
     built: &mut HashMap<&'c str, Arc<Upstream>>,
     depth: usize,
 ) -> Result<Arc<Upstream>, Fault> {
@@ -216,9 +220,10 @@ fn build_upstream<'c>(
         return Err((Location::default(), format!("upstreams.{name}"), what));
     };
     let fallback = settings.fallback.as_ref();
-    let fallback =
-        fallback.map(|fallback| build_upstream(&fallback.upstream, config, lasting, built, depth + 1)).transpose()?;
-    let upstream = Upstream::new(name, index, settings, &lasting.registry, &lasting.resolver, fallback);
+    let fallback = fallback
+        .map(|fallback| build_upstream(&fallback.upstream, config, persistent, built, depth + 1))
+        .transpose()?;
+    let upstream = Upstream::new(name, index, settings, &persistent.registry, &persistent.resolver, fallback);
     let upstream = Arc::new(upstream);
     built.insert(name, upstream.clone());
     Ok(upstream)

@@ -1,4 +1,4 @@
-//! A client that takes nothing of what is written to it: how long that may last.
+//! How long a client may accept none of the bytes that are written to it.
 
 use std::io;
 use std::pin::Pin;
@@ -8,13 +8,13 @@ use tokio::time::{Sleep, sleep};
 
 use super::timer::Timer;
 
-/// The time since a client last took anything, while there is something for it.
+/// The time since a client last accepted bytes, while there are some for it.
 #[derive(Default)]
 pub struct Stall(Option<Pin<Box<Sleep>>>);
 
 impl Stall {
-    /// What came of writing. A client that takes nothing for as long as its timer allows is as good as gone:
-    /// every write fails from then on that it does not take.
+    /// Passes the result of a write on. Once the client has accepted no bytes for as long as its timer allows, every write fails that it
+    /// does not accept at once.
     pub fn bound<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.0.take().is_some()
@@ -26,7 +26,7 @@ impl Stall {
         }
         let limit = match &mut self.0 {
             Some(limit) => limit,
-            // whoever writes without a timer, as TLS does in its handshake, has a limit of its own
+            // a writer without a timer, such as the TLS handshake, has a limit of its own
             none => match Timer::current() {
                 Some(timer) => none.insert(Box::pin(sleep(timer.client_stalls()))),
                 None => return Poll::Pending,

@@ -40,9 +40,9 @@ impl Timer {
         TIMER.try_with(Arc::clone).ok()
     }
 
-    /// Bytes came from the client of the present task: the first of a request, if one is awaited. Tells what they are.
+    /// Bytes came from the client of the current task. If a request is awaited, they are its first. Returns the part that they belong to.
     pub fn client_sent() -> ClientBytes {
-        // a task without a timer is one that reads before the first request, as TLS does
+        // a task without a timer reads before the first request, as TLS does
         TIMER.try_with(|timer| timer.deadlines().client_sent(Instant::now)).unwrap_or(ClientBytes::Other)
     }
 
@@ -51,8 +51,8 @@ impl Timer {
         TIMER.try_with(|timer| timer.deadlines().awaits_rest_of_head()).unwrap_or(false)
     }
 
-    /// The client of the present task has left. Whether nobody need know yet: its answer is complete, and may take `LINGER`
-    /// longer to come to its end.
+    /// The client of the current task has left. `true` if its answer is complete: then the exchange goes on for `LINGER`, so that the
+    /// answer can end.
     pub fn client_left() -> bool {
         TIMER.try_with(|timer| timer.deadlines().client_left(Instant::now)).unwrap_or(false)
     }
@@ -107,17 +107,17 @@ impl Timer {
         self.deadlines().progress(Instant::now());
     }
 
-    /// How long the client may take nothing of what is there for it.
+    /// Sets how long the client may accept no bytes although there are some for it.
     pub fn client_may_stall(&self, stall_timeout: Duration) {
         self.deadlines().client_may_stall(stall_timeout);
     }
 
-    /// The client takes nothing any more; tells how long that may last. Meanwhile nobody else is waited for.
+    /// The client accepts no bytes any more. Returns how long that may last. No other deadline runs meanwhile.
     pub fn client_stalls(&self) -> Duration {
         self.deadlines().client_stalls(Instant::now())
     }
 
-    /// The client takes bytes again, and from now on the answer is waited for.
+    /// The client accepts bytes again. The time for the answer starts anew.
     pub fn client_takes(&self) {
         self.deadlines().client_takes(Instant::now());
     }
@@ -138,7 +138,7 @@ impl Timer {
     }
 }
 
-/// A piece of a request's body. Whoever writes it drops it once the connection has taken it.
+/// A piece of a request's body. Its writer drops it once the connection has taken it.
 struct Piece {
     bytes: Bytes,
     attempt: u32,
@@ -160,7 +160,7 @@ impl Drop for Piece {
 /// How far ahead a timer is set that has nothing to time.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Runs an exchange under a timer; `None` if the timer ended it. Whatever it held is given back by being dropped.
+/// Runs an exchange under a timer. `None` if the timer ended it: then it was dropped, and has given back all that it held.
 pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output = T>) -> Option<T> {
     let mut exchange = pin!(TIMER.scope(timer.clone(), exchange));
     let mut armed = timer.deadlines().next().unwrap_or_else(|| Instant::now() + FAR);

@@ -33,14 +33,14 @@ impl Transport {
             Pin::new(&mut stream.take(most as u64)).poll_read(cx, buf)
         }
         match self {
-            // what is read does not pass the write buffer
+            // reads do not pass the write buffer
             Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
             Self::Tls(stream) => bounded(stream, cx, buf, most),
             Self::Taken => taken(),
         }
     }
 
-    /// Writes what it takes.
+    /// Writes as many bytes as the stream accepts.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -49,7 +49,7 @@ impl Transport {
         }
     }
 
-    /// Writes what it takes of several buffers.
+    /// Writes as many bytes of several buffers as the stream accepts.
     pub fn poll_write_vectored(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
@@ -58,7 +58,7 @@ impl Transport {
         }
     }
 
-    /// Sends what is buffered.
+    /// Sends the buffered bytes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
@@ -67,7 +67,7 @@ impl Transport {
         }
     }
 
-    /// Sends what is buffered, and that nothing more comes.
+    /// Sends the buffered bytes and the end of the stream.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
@@ -86,7 +86,7 @@ impl Transport {
     }
 }
 
-/// What comes of using a stream that was taken away.
+/// The result of using a stream that was taken away.
 pub fn taken<T>() -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
 }

@@ -16,7 +16,7 @@ use crate::exchange::upstream::{Timeouts, Upstream};
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
-/// What a server may send ahead of one client on an HTTP/2 connection, and of all of them, in bytes.
+/// The flow-control windows of an HTTP/2 connection to a server, of a stream and of the whole, in bytes.
 const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
@@ -129,7 +129,7 @@ fn template(
     };
     let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let mut peer = HttpPeer::new(nowhere, address.tls, sni);
-    // Pingora's pool does not tell two upstreams apart that differ in their authorities or protocols only
+    // without it Pingora's pool would mix upstreams that differ in their authorities or protocols only
     peer.group_key = hash(&(upstream, &settings.tls.ca.as_deref(), !timeouts.allow_h2()));
     peer.options.ca = authorities;
     peer.options.idle_timeout = Some(settings.keepalive.idle_timeout.get());

@@ -18,22 +18,24 @@ use plugin_api::LogLimit;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use crate::exchange::failure::Failure;
 use crate::memory::count_large_head;
 
-use super::connection::{ClientTimeout, Connection, HeadBounds};
-use super::front::Front;
-use super::incoming_head::TooMuch;
+use super::client_timeout::ClientTimeout;
+use super::connection::Connection;
+use super::refused_head::HeadBounds;
 use super::timer::{Timer, with_deadlines};
+use super::worker_proxy::WorkerProxy;
 
 /// A connection that was accepted and is yet to be served.
 pub struct Accepted {
     /// The socket, not yet in any runtime.
     pub stream: TcpStream,
-    /// Who is at its other end.
+    /// The client's address.
     pub peer: SocketAddr,
     /// TLS, if its listener speaks it.
     pub tls: Option<TlsAcceptor>,
-    /// What it holds while it is open; given back when it is dropped.
+    /// The permits that it holds while it is open.
     pub held: Box<dyn Send + Sync>,
 }
 
@@ -44,7 +46,7 @@ pub struct Workers(Arc<[Worker]>);
 struct Worker {
     queue: mpsc::UnboundedSender<(Accepted, Open)>,
     open: Arc<AtomicUsize>,
-    front: Arc<Front>,
+    proxy: Arc<WorkerProxy>,
 }
 
 /// The threads themselves, to wait for.
@@ -55,22 +57,26 @@ pub struct Threads {
 }
 
 impl Workers {
-    /// Starts as many threads, each with a front of its own.
+    /// Starts this many threads, each with a proxy of its own.
     ///
     /// # Errors
-    /// That a thread or its runtime cannot be had.
-    pub fn start(threads: usize, front: impl Fn() -> Front, shutdown: &ShutdownWatch) -> io::Result<(Self, Threads)> {
+    /// A thread or its runtime could not be started.
+    pub fn start(
+        threads: usize,
+        proxy: impl Fn() -> WorkerProxy,
+        shutdown: &ShutdownWatch,
+    ) -> io::Result<(Self, Threads)> {
         let mut workers = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
         let (runs, running) = std::sync::mpsc::channel();
         let blocking = available_parallelism().map_or(1, NonZeroUsize::get);
         for number in 0..threads {
             let (queue, accepted) = mpsc::unbounded_channel();
-            let front = Arc::new(front());
+            let proxy = Arc::new(proxy());
             let mut runtime = tokio::runtime::Builder::new_current_thread();
-            // what takes long has a slot of the process, of which there are no more than cores: none waits for a thread too
+            // long work has a slot of the process, of which there are no more than cores: it never waits for a thread too
             let runtime = runtime.max_blocking_threads(blocking).enable_all().build()?;
-            let serving = serve(accepted, front.clone(), shutdown.clone());
+            let serving = serve(accepted, proxy.clone(), shutdown.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             let runs = runs.clone();
             let work = move || {
@@ -79,7 +85,7 @@ impl Workers {
                 drop(runtime);
             };
             handles.push(thread.spawn(work)?);
-            workers.push(Worker { queue, open: Arc::default(), front });
+            workers.push(Worker { queue, open: Arc::default(), proxy });
         }
         Ok((Self(workers.into()), Threads { handles, running }))
     }
@@ -87,14 +93,14 @@ impl Workers {
     /// Gives a connection to the thread that has the fewest.
     pub fn give(&self, accepted: Accepted) {
         let Some(worker) = self.0.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) else { return };
-        // a thread that is gone has been told to go: the connection is dropped with the rest
+        // the thread has stopped: the connection is dropped
         let _ = worker.queue.send((accepted, Open::new(&worker.open)));
     }
 
-    /// Ends what waits for nothing but another request.
+    /// Ends idle connections.
     pub async fn end_idle(&self) {
         for worker in self.0.iter() {
-            worker.front.http_cleanup().await;
+            worker.proxy.http_cleanup().await;
         }
     }
 }
@@ -112,23 +118,27 @@ impl Threads {
     }
 }
 
-/// Serves what is given until nobody can give any more. What still runs then is dropped with the runtime.
-async fn serve(mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>, front: Arc<Front>, shutdown: ShutdownWatch) {
+/// Serves connections until the queue is closed. Those that are still open then are dropped with the runtime.
+async fn serve(
+    mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>,
+    proxy: Arc<WorkerProxy>,
+    shutdown: ShutdownWatch,
+) {
     while let Some((connection, open)) = accepted.recv().await {
-        let (front, shutdown) = (front.clone(), shutdown.clone());
+        let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
         tokio::spawn(async move {
             let _open = open;
-            serve_one(connection, &front, &shutdown).await;
+            serve_one(connection, &proxy, &shutdown).await;
         });
     }
 }
 
-async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWatch) {
+async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) {
     let Accepted { stream, peer, tls, held: _held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     let Ok(stream) = stream else { return }; // the client is gone
-    let limits = front.limits();
+    let limits = proxy.limits();
     let limit = limits.header_timeout;
     let client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
     let max = limits.max_header;
@@ -149,22 +159,19 @@ async fn serve_one(accepted: Accepted, front: &Arc<Front>, shutdown: &ShutdownWa
     if connection.is_h2() {
         timer.over(); // its streams have their own
     }
-    // what the timer ends is broken off here: the connection is dropped with all that it holds
+    // a connection that its timer ends is dropped here, with all that it holds
     let refused = tokio::select! {
         biased;
-        _ = with_deadlines(timer, front.process_new(Box::new(connection), shutdown)) => return,
+        _ = with_deadlines(timer, proxy.process_new(Box::new(connection), shutdown)) => return,
         Ok(refused) = refused => refused,
     };
-    let why = match refused.why() {
-        TooMuch::Large => {
-            count_large_head();
-            "it is larger than max_header"
-        }
-        TooMuch::Memory => "all heads together take as much as max_header_memory allows",
-    };
+    let why = refused.why();
+    if why == Failure::HeadTooLarge {
+        count_large_head();
+    }
     static REFUSED: LogLimit<&str> = LogLimit::new();
-    if let Some(suppressed) = REFUSED.pass(why) {
-        info!(client:% = peer, why, suppressed; "request head refused");
+    if let Some(suppressed) = REFUSED.pass(why.word()) {
+        info!(client:% = peer, error = why.word(), suppressed; "request head refused: {}", why.hint());
     }
     let mut stopping = shutdown.clone();
     tokio::select! {

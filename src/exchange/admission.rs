@@ -8,11 +8,11 @@ use crate::memory::FREE_HEAD;
 
 use super::header_flags::HeaderFlags;
 
-/// What a stream of an HTTP/2 connection takes, where an HTTP/1.1 connection has one request at a time.
+/// The memory of a stream of an HTTP/2 connection, in bytes.
 const STREAM: usize = 64 << 10;
-/// What a field takes besides its bytes: here, and once more in the head that goes upstream.
+/// The memory of a field besides its bytes, here and in the head that goes upstream.
 const FIELD: usize = 256;
-/// What HTTP/2 counts for each field besides its bytes (RFC 9113 §6.5.2).
+/// The bytes that HTTP/2 counts for each field besides its own (RFC 9113 §6.5.2).
 const H2_FIELD: usize = 32;
 
 /// How large a head is.
@@ -40,7 +40,7 @@ impl HeadSize {
         Self { bytes: named.sum::<usize>() + pseudo, fields: headers.len(), is_h2: true }
     }
 
-    /// What it takes in memory beyond what a connection takes anyway: a buffer has up to twice the bytes in it.
+    /// Its memory beyond that of any connection. A buffer has up to twice the bytes in it.
     #[must_use]
     pub fn charged(self) -> usize {
         let stream = if self.is_h2 { STREAM } else { 0 };
@@ -48,11 +48,11 @@ impl HeadSize {
     }
 }
 
-/// Refuses what two parsers could understand in two ways (RFC 9112 §3.2 and §6.3). `raw` is the head as it came: by now Pingora has
+/// Refuses a head that two parsers could read in two ways (RFC 9112 §3.2 and §6.3). `raw` is the head as it came: by now Pingora has
 /// dropped a content-length that stood beside a transfer-encoding.
 ///
 /// # Errors
-/// What is wrong, as the client is told.
+/// The fault, as a message for the client.
 pub fn check_framing(
     version: Version,
     headers: &HeaderMap,

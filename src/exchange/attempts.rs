@@ -1,5 +1,5 @@
-//! The attempts of one exchange: the one place where retries, the queue and failover are decided. It is told what happened and
-//! answers what to do; it reads no clock and touches no connection.
+//! The attempts of one exchange: the one place where retries, the queue and failover are decided. An event goes in, and an action
+//! comes out. It reads no clock and touches no connection.
 
 mod error_answer;
 mod event;
@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use crate::balance::{FailureClass, Lease, RetryOn, ServerFailure};
 
-use super::deadlines::Expired;
 use super::failure::Failure;
 use super::retry_hint::RetryHint;
 use super::upstream::Upstream;
@@ -26,14 +25,13 @@ pub use event::{Action, BreakCause, ConnectFailure, Event, Unprocessed};
 use error_answer::DiscardedResponse;
 use next::NextAttempt;
 
-/// How soon a kept connection that the server had closed already shows that it is. Whatever breaks later may have been at
-/// work on the call.
+/// How soon a kept connection that the server has closed shows it. A connection that breaks later may have carried the call.
 const STALE_SHOWS: Duration = Duration::from_secs(1);
 
-/// What of a request matters for the choice of its servers.
+/// The properties of a request that matter for the selection of its servers.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
-    /// What each upstream of the chain of fallbacks hashes of it; empty where none does.
+    /// The hash of its key for each upstream of the chain of fallbacks; empty if none hashes.
     pub hash_keys: Vec<Option<u64>>,
     /// The tokens it asks for.
     pub tokens: u64,
@@ -44,12 +42,12 @@ pub struct Demand {
 /// The attempts of one exchange.
 pub struct Attempts {
     demand: Demand,
-    /// When the last of them must be over.
+    /// The time at which the last of them must be over.
     deadline: Instant,
     phase: Phase,
     /// The upstream of the present attempt: the route's, or a fallback.
     upstream: Arc<Upstream>,
-    /// How many fallbacks have taken over.
+    /// Fallbacks that were moved to.
     fallback_depth: usize,
     /// The server of the present attempt.
     lease: Option<Lease>,
@@ -57,7 +55,7 @@ pub struct Attempts {
     blamed: bool,
     /// When the present attempt began.
     began: Instant,
-    /// Whether it must not use a kept connection.
+    /// Whether it needs a fresh connection.
     fresh_connection: bool,
     /// Whether the server takes the request in HTTP/1.1 alone.
     http1_only: bool,
@@ -70,7 +68,7 @@ pub struct Attempts {
     attempt_count: u32,
     /// Attempts in all.
     total: u32,
-    /// The last failure of which nothing has become better since.
+    /// The last failure; `None` again once a response passes.
     failure: Option<Failure>,
     discarded: Option<DiscardedResponse>,
     /// When a server may take requests again, if none does now.
@@ -81,16 +79,16 @@ pub struct Attempts {
 enum Phase {
     /// Between attempts.
     Selecting,
-    /// A server is connected to, has the request, or is expected to answer it.
+    /// An attempt is connecting, or its response is awaited.
     Attempting,
     /// A response goes to the client: no other attempt is made.
     Passing,
-    /// It has failed for good.
+    /// The exchange has ended.
     Over,
 }
 
 impl Attempts {
-    /// Of an exchange that begins with this upstream, all of whose attempts must be over by `deadline`.
+    /// The attempts of an exchange that begins with this upstream. All must be over by `deadline`.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>, demand: Demand, deadline: Instant, now: Instant) -> Self {
         Self {
@@ -115,7 +113,7 @@ impl Attempts {
         }
     }
 
-    /// What is known of the request by now.
+    /// What is known about the request so far.
     pub fn demand(&mut self) -> &mut Demand {
         &mut self.demand
     }
@@ -162,7 +160,7 @@ impl Attempts {
         self.deadline
     }
 
-    /// Decides what becomes of the exchange by what has happened.
+    /// Decides what the event leads to.
     pub fn on(&mut self, event: Event<'_>, now: Instant) -> Action {
         if self.phase == Phase::Over {
             return Action::GiveUp(self.failure.unwrap_or(Failure::Internal));
@@ -171,7 +169,7 @@ impl Attempts {
             Event::ServerWanted if self.phase == Phase::Selecting => self.select(now),
             Event::QueueEnded(Ok(lease)) if self.phase == Phase::Selecting => self.connect(lease, now),
             Event::QueueEnded(Err(error)) if self.phase == Phase::Selecting => self.unavailable(error),
-            // whoever asks again while an attempt is under way has lost it
+            // a second request for a server while an attempt is under way is a fault of the engine
             Event::ServerWanted | Event::QueueEnded(_) => self.give_up(Failure::Internal),
             Event::ConnectFailed(failure) => self.connect_failed(failure, now),
             Event::Answered { status, headers, replayable } => self.answered(status, headers, replayable, now),
@@ -182,7 +180,7 @@ impl Attempts {
         }
     }
 
-    /// Nothing more is asked of the server.
+    /// Gives the server back. No other attempt is made.
     pub fn release(&mut self) {
         self.lease = None;
         self.next = NextAttempt::default();
@@ -203,17 +201,13 @@ impl Attempts {
         if self.is_out_of_time(now) {
             return self.give_up(Failure::TotalTimeout);
         }
-        // an HTTP/2 connection that takes no stream, because the server is closing it: no failure of the server, once
+        // the server is closing an HTTP/2 connection: the first time that is not counted as its failure
         if failure == ConnectFailure::Closing && !self.fresh_connection {
             return self.send_again(false, now);
         }
-        let failure = match failure {
-            ConnectFailure::Timeout => Failure::ConnectTimeout,
-            ConnectFailure::Tls => Failure::Tls,
-            ConnectFailure::Refused | ConnectFailure::Closing => Failure::Connect,
-        };
+        let failure = failure.failure();
         self.blame_for(failure, now);
-        // whatever else: the other addresses of its name are the same server by the YAML
+        // the other addresses of its name are tried whatever `retry` says: in the YAML they are one server
         let server_index = self.lease.as_ref().map(Lease::server_index);
         self.exclude();
         let worth = self.upstream.retry.is_on(RetryOn::Connect);
@@ -236,7 +230,7 @@ impl Attempts {
         let worth = !callers_fault && (named || hint.should_retry == Some(true));
         if worth && replayable && self.phase == Phase::Attempting && !self.is_out_of_time(now) {
             self.exclude();
-            // with a response at hand nobody waits for another
+            // with a response at hand no attempt waits in a queue
             if self.plan_server(false, now) {
                 let retry_after = headers.get(RETRY_AFTER).cloned();
                 self.discarded = Some(DiscardedResponse { status, retry_after });
@@ -248,10 +242,10 @@ impl Attempts {
 
     /// The attempt broke after it was connected.
     fn broke(&mut self, cause: BreakCause, replayable: bool, now: Instant) -> Action {
-        let failure = self.failure_of(cause, now);
+        let failure = cause.failure(self.phase == Phase::Passing, self.is_out_of_time(now));
         let replayable = replayable && self.phase == Phase::Attempting && !self.is_out_of_time(now);
         match cause {
-            // the server closed a kept connection just as it was used again: its own choice of time, not a failed attempt
+            // the server closed a kept connection just as it was used again, which is no failed attempt
             BreakCause::Closed { may_be_stale: true } if replayable && self.is_stale(now) => {
                 self.was_stale = true;
                 self.next = NextAttempt::SameServer;
@@ -285,31 +279,6 @@ impl Attempts {
                 let planned = replayable && worth && self.plan_server(true, now);
                 self.retry_or_give_up(planned, failure)
             }
-        }
-    }
-
-    fn failure_of(&self, cause: BreakCause, now: Instant) -> Failure {
-        let passing = self.phase == Phase::Passing;
-        match cause {
-            BreakCause::Deadline(Expired::FirstByte) => Failure::FirstByteTimeout,
-            BreakCause::Deadline(Expired::Send) => Failure::SendTimeout,
-            BreakCause::Deadline(Expired::Idle) => Failure::IdleTimeout,
-            BreakCause::Deadline(Expired::Upgraded) => Failure::UpgradedTimeout,
-            BreakCause::Deadline(Expired::Total | Expired::RequestHead) => Failure::TotalTimeout,
-            // a client that has a part of the response cannot be told
-            BreakCause::Deadline(Expired::RequestBody) if !passing => Failure::BodyTimeout,
-            BreakCause::Deadline(Expired::RequestBody | Expired::Stalled) => Failure::ClientGone,
-            BreakCause::Client(failure) => failure,
-            BreakCause::ReadTimeout if self.is_out_of_time(now) => Failure::TotalTimeout,
-            BreakCause::ReadTimeout if passing => Failure::IdleTimeout,
-            BreakCause::ReadTimeout => Failure::FirstByteTimeout,
-            BreakCause::PluginPanic => Failure::PluginPanic,
-            BreakCause::Transform => Failure::Transform,
-            BreakCause::Internal if !passing => Failure::Internal,
-            _ if passing => Failure::BrokenAnswer,
-            BreakCause::NotHttp => Failure::InvalidHeader,
-            BreakCause::NotProcessed(_) => Failure::NotProcessed,
-            BreakCause::Closed { .. } | BreakCause::Internal => Failure::NoAnswer,
         }
     }
 

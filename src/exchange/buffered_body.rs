@@ -32,8 +32,7 @@ impl BufferedBody {
         if self.last { std::mem::take(&mut self.bytes) } else { self.bytes.clone() }
     }
 
-    /// The answer to the present attempt goes to the client: nobody needs the bytes again, and they need not stay in memory
-    /// for as long as the answer takes.
+    /// The answer to the current attempt goes to the client. There is no other attempt, so the bytes are dropped once they are sent.
     pub fn answered(&mut self) {
         self.last = true;
         if self.sent {
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_answered_before_it_was_sent_is_sent_yet() {
+    fn a_body_that_is_answered_before_it_was_sent_is_still_sent() {
         let mut body = BufferedBody::new(Bytes::from_static(b"{}"), false);
         body.attempt();
         body.answered();

@@ -1,23 +1,25 @@
-//! The deadlines of one exchange, as a pure state machine: it is told what happens and when, and answers what is due.
-//! It reads no clock, sets no timer and touches no connection.
+//! The deadlines of one exchange, as a pure state machine: events and their times go in, and what is due comes out. It reads no clock,
+//! sets no timer and touches no connection.
+
+mod upload;
 
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an exchange may go on whose client has left with a complete answer (its `[DONE]`), so that the server can end
-/// the answer and keep its connection.
+pub use upload::AttemptLimits;
+
+use upload::{Awaited, Upload};
+
+/// How long an exchange goes on after its client has left with a complete response (its `[DONE]`), so that the server can end the
+/// response and keep its connection.
 pub const LINGER: Duration = Duration::from_secs(1);
-/// How long an exchange may take to act on what it was told.
+/// How much later than the connection itself the exchange ends for a stalled client.
 pub const GRACE: Duration = Duration::from_millis(100);
-/// How long an attempt may take to end after its connection was shut down. Only an overloaded worker needs more than an
-/// instant, and what comes then is harsher: the client's connection breaks.
+/// How long an attempt may take to end after its connection was shut down; then the client's connection breaks. Only an overloaded
+/// worker needs more than an instant.
 const CLOSING: Duration = Duration::from_secs(10);
-/// What a connection that has taken all before it takes at once, in bytes.
-const FITS: usize = 16 * 1024;
-/// The shortest time between two ticks that find nothing due.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The deadlines of one exchange.
 #[derive(Debug)]
@@ -27,15 +29,15 @@ pub struct Deadlines {
     since: Instant,
     /// When the whole exchange must be over.
     end: Option<Instant>,
-    /// How the body of the present attempt is getting on; `None` where nobody here keeps its time.
+    /// The body of the present attempt on its way upstream; `None` where Pingora keeps its time.
     upload: Option<Upload>,
-    /// Counts the attempts, so that a piece of an earlier one is not taken for one of the present.
+    /// The number of the attempt, by which the pieces of earlier attempts are told apart.
     attempt: u32,
-    /// How long the client may take nothing.
+    /// How long the client may accept no bytes.
     stall_timeout: Duration,
-    /// Since when it has taken nothing, while something is there for it.
+    /// Since when it has accepted no bytes, although there are some for it.
     stalled: Option<Instant>,
-    /// The response on its way to the client is complete, although its end has not come.
+    /// Whether the response has said that it is complete (`message_stop`), before its end.
     complete: bool,
     /// When the last tick was.
     ticked: Instant,
@@ -48,7 +50,7 @@ enum Phase {
     Idle { limit: Duration, head: Duration },
     /// The rest of its head is awaited.
     RequestHead(Duration),
-    /// The request is read, answered here, or on its way to a server; others keep the time.
+    /// The request is read, answered here, or on its way to a server. Its reader or Pingora keeps the time.
     Request,
     /// The request goes upstream on a connection of its own, and the head of the response is awaited.
     Attempt { first_byte: Duration, upstream: RawFd },
@@ -62,44 +64,7 @@ enum Phase {
     Over,
 }
 
-/// The body of a request on its way upstream.
-#[derive(Clone, Copy, Debug)]
-struct Upload {
-    /// How long the client may pause.
-    client: Duration,
-    /// How long the server may take nothing.
-    server: Duration,
-    /// The shortest limit of the attempt.
-    shortest: Duration,
-    /// Pieces that the connection to the server has not taken yet.
-    untaken: u32,
-    /// Whether the last piece has come from the client.
-    complete: bool,
-}
-
-/// Whom an attempt waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
-    /// The client sends no more of its request.
-    Client,
-    /// The server takes no more of it.
-    Server,
-    /// The server has all of it, and answers.
-    Response,
-}
-
-/// The limits of an attempt.
-#[derive(Clone, Copy, Debug)]
-pub struct AttemptLimits {
-    /// From the end of the request to the head of the response.
-    pub first_byte: Duration,
-    /// How long the client may pause within its request.
-    pub client: Duration,
-    /// How long the server may take nothing of it.
-    pub server: Duration,
-}
-
-/// What bytes from a client belong to.
+/// The part of a request that bytes from a client belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientBytes {
     /// The head of a request, which begins with them.
@@ -117,13 +82,13 @@ pub enum Expired {
     RequestHead,
     /// The client paused too long within the body of its request.
     RequestBody,
-    /// The server took nothing of the request for too long.
+    /// The server accepted none of the request for too long.
     Send,
     /// No response began in time.
     FirstByte,
     /// The response paused too long.
     Idle,
-    /// The client took none of it for too long.
+    /// The client accepted none of it for too long.
     Stalled,
     /// The upgraded connection was not used for too long.
     Upgraded,
@@ -131,7 +96,7 @@ pub enum Expired {
     Total,
 }
 
-/// What is to be done at a tick.
+/// The action at a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing yet.
@@ -143,7 +108,7 @@ pub enum Action {
 }
 
 impl Deadlines {
-    /// Of an exchange whose request is yet to come: its first byte within `limit`, then its head within `head`.
+    /// The deadlines of an exchange whose request is yet to come: its first byte within `limit`, then its head within `head`.
     pub fn new(limit: Duration, head: Duration, now: Instant) -> Self {
         Self {
             phase: Phase::Idle { limit, head },
@@ -165,7 +130,7 @@ impl Deadlines {
         self.enter(Phase::Idle { limit, head }, now);
     }
 
-    /// Bytes came from the client: the first of a request, if one is awaited. Tells what they are.
+    /// Bytes came from the client. If a request is awaited, they are its first. Returns the part that they belong to.
     pub fn client_sent(&mut self, now: impl FnOnce() -> Instant) -> ClientBytes {
         match self.phase {
             Phase::Idle { head, .. } => {
@@ -182,8 +147,7 @@ impl Deadlines {
         matches!(self.phase, Phase::RequestHead(_))
     }
 
-    /// The client has left. Whether nobody need know yet: its response is complete, and may take `LINGER` longer to come to
-    /// its end.
+    /// The client has left. `true` if its response is complete: then the exchange goes on for `LINGER`, so that the response can end.
     pub fn client_left(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.complete {
             let latest = now() + LINGER;
@@ -209,43 +173,33 @@ impl Deadlines {
 
     /// A request goes upstream on a connection that no other request uses.
     pub fn attempt(&mut self, limits: AttemptLimits, upstream: RawFd, now: Instant) {
-        let AttemptLimits { first_byte, client, server } = limits;
-        self.enter(Phase::Attempt { first_byte, upstream }, now);
-        let shortest = first_byte.min(client).min(server).max(SHORTEST);
-        self.upload = Some(Upload { client, server, shortest, untaken: 0, complete: false });
+        self.enter(Phase::Attempt { first_byte: limits.first_byte, upstream }, now);
+        self.upload = Some(Upload::new(limits));
     }
 
-    /// A piece of the body goes upstream, the last one perhaps. Gives the number of the attempt that waits until the
-    /// piece is taken, if one does.
+    /// A piece of the body goes upstream. Returns the number of the attempt if it waits until the connection has taken the piece.
     pub fn piece(&mut self, size: usize, is_last: bool, now: Instant) -> Option<u32> {
         self.since = now;
-        let upload = self.upload.as_mut()?;
-        upload.complete |= is_last;
-        let fits = is_last && upload.untaken == 0 && size <= FITS;
-        if size == 0 || fits {
-            return None;
-        }
-        upload.untaken += 1;
-        Some(self.attempt)
+        self.upload.as_mut()?.piece(size, is_last).then_some(self.attempt)
     }
 
     /// The connection to the server has taken a piece of this attempt.
     pub fn taken(&mut self, attempt: u32, now: impl FnOnce() -> Instant) {
         if let Some(upload) = self.upload.as_mut().filter(|_| attempt == self.attempt) {
-            upload.untaken = upload.untaken.saturating_sub(1);
+            upload.taken();
             self.since = now();
         }
     }
 
     /// The response has begun and may pause for so long. The rest of the request may still be on its way.
     pub fn streams(&mut self, idle: Duration, now: Instant) {
-        let upload = self.upload.map(|upload| Upload { shortest: upload.shortest.min(idle).max(SHORTEST), ..upload });
+        let upload = self.upload.map(|upload| upload.beside_response(idle));
         let attempt = self.attempt;
         self.enter(Phase::Streaming(idle), now);
         (self.upload, self.attempt) = (upload, attempt);
     }
 
-    /// The connection was upgraded: it lives as long as it is used, whatever the whole may take.
+    /// The connection was upgraded. It lives as long as it is used; the limit on the whole exchange does not hold for it.
     pub fn upgraded(&mut self, limit: Duration, now: Instant) {
         self.end = None;
         self.enter(Phase::Upgraded(limit), now);
@@ -256,18 +210,18 @@ impl Deadlines {
         self.since = now;
     }
 
-    /// How long the client may take nothing of what is there for it.
+    /// Sets how long the client may accept no bytes although there are some for it.
     pub fn client_may_stall(&mut self, stall_timeout: Duration) {
         self.stall_timeout = stall_timeout;
     }
 
-    /// The client takes nothing any more; gives how long that may last. Meanwhile nobody else is waited for.
+    /// The client accepts no bytes any more. Returns how long that may last. No other deadline runs meanwhile.
     pub fn client_stalls(&mut self, now: Instant) -> Duration {
         self.stalled.get_or_insert(now);
         self.stall_timeout
     }
 
-    /// The client takes bytes again, and from now on the response is waited for.
+    /// The client accepts bytes again. The time for the response starts anew.
     pub fn client_takes(&mut self, now: Instant) {
         self.stalled = None;
         if let Phase::Streaming(_) | Phase::Upgraded(_) = self.phase {
@@ -288,16 +242,16 @@ impl Deadlines {
         self.expired
     }
 
-    /// When the next tick is due at the latest; `None` where nothing is timed. After a tick that is later than the tick.
+    /// The latest time of the next tick; `None` where nothing is timed. Right after a tick it is later than that tick.
     pub fn next(&self) -> Option<Instant> {
         let (due, _) = self.due()?;
-        // pieces are taken on another task, which wakes nobody: what is awaited then is due no sooner than this
+        // pieces are taken on another task, which wakes no timer: no deadline that follows is due before this
         let early = self.upload.filter(|upload| upload.awaited() != Awaited::Response && self.stalled.is_none());
         let early = early.filter(|_| matches!(self.phase, Phase::Attempt { .. } | Phase::Streaming(_)));
         Some(early.map_or(due, |upload| due.min(self.since.max(self.ticked) + upload.shortest)))
     }
 
-    /// What is to be done now. A deadline is acted on once: it is not due again.
+    /// Says what is due. Each deadline is due once.
     pub fn on_tick(&mut self, now: Instant) -> Action {
         self.ticked = now;
         let Some((_, expired)) = self.due().filter(|(due, _)| *due <= now) else { return Action::Wait };
@@ -308,10 +262,10 @@ impl Deadlines {
             self.expired = Some(expired);
             return Action::Close(upstream);
         }
-        // of a complete response only the client was waited for, whatever else is due at the same time
+        // for the rest of a complete response only the client was waited for, whatever else is due now
         let by_client = self.stalled.take().is_some() && self.complete;
         let expired = if by_client { Expired::Stalled } else { expired };
-        // an attempt that does not end by the closing of its connection failed by what closed it
+        // an attempt that outlives the close of its connection keeps the deadline that closed it
         self.expired = self.expired.or(Some(expired));
         self.over();
         Action::Break
@@ -328,7 +282,7 @@ impl Deadlines {
 
     fn due(&self) -> Option<(Instant, Expired)> {
         let whole = self.end.map(|end| (end, Expired::Total));
-        // the connection, which keeps this time too, tells first
+        // the connection keeps this time too, and acts first
         let stalled = self.stalled.map(|since| (since + self.stall_timeout + GRACE, Expired::Stalled));
         let due = |limit, expired| Some((self.since + limit, expired));
         let awaited = self.upload.map_or(Awaited::Response, Upload::awaited);
@@ -347,7 +301,7 @@ impl Deadlines {
                 (stalled.or(attempt), whole)
             }
             Phase::Closing => (due(CLOSING, Expired::Total), None),
-            // what the server has sent may be waiting behind what the client does not take
+            // the server's bytes may wait behind those that the client does not accept
             Phase::Streaming(idle) => {
                 let streaming = match awaited {
                     Awaited::Client => due(client, Expired::RequestBody),
@@ -360,16 +314,6 @@ impl Deadlines {
         match (phase, whole) {
             (Some(phase), Some(whole)) => Some(if whole.0 < phase.0 { whole } else { phase }),
             (phase, whole) => phase.or(whole),
-        }
-    }
-}
-
-impl Upload {
-    fn awaited(self) -> Awaited {
-        match self {
-            Self { untaken: 1.., .. } => Awaited::Server,
-            Self { complete: false, .. } => Awaited::Client,
-            Self { complete: true, .. } => Awaited::Response,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the client of a call that runs on its own has got of the answer. Written by the request that relays the answer, read
-//! by the call, which makes the record. Relays nothing itself.
+//! How much of the answer the client of a detached call has received. The request that relays the answer writes it; the call, which
+//! makes the record, reads it. Relays nothing itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -74,13 +74,13 @@ impl Delivery {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What the client has got of the body, and whether it left.
+    /// The bytes of the body that the client has received, and whether it left.
     #[must_use]
     pub fn relayed(&self) -> Relayed {
         Relayed { bytes: self.bytes(), left: self.has_left() }
     }
 
-    /// Notes what has been written to the client so far.
+    /// Sets how much has been written to the client so far.
     pub fn note(&self, status: Option<StatusCode>, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.status.store(status.map_or(0, |status| status.as_u16()), Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! How an exchange ends, as one small state machine: it is told how much of the response passes and what ends the exchange, and
-//! says what the record says of it, once. It writes nothing and tells nobody.
+//! How an exchange ends, as one small state machine. The bytes of the response and the cause of the end go in, and one verdict for the
+//! record comes out. It writes nothing and calls no one.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Ending {
 enum Stage {
     #[default]
     Open,
-    /// What the record will say has been said, in case the client gets what is about to be sent.
+    /// The plugins have the record of an exchange whose client gets all that is about to be sent.
     Predicted,
     /// The record is made, or is another's to make.
     Over,
@@ -43,7 +43,7 @@ struct Complete {
     after: Duration,
 }
 
-/// What a piece of a response's body is to the whole of it.
+/// Which part of a response's body a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// More will come.
@@ -61,11 +61,11 @@ pub struct Piece {
     pub bytes: u64,
     /// The bytes of the body that have been written before it.
     pub written: u64,
-    /// What it is to the whole.
+    /// Which part of the whole it is.
     pub part: Part,
 }
 
-/// What has been sent to a client whose connection, or whose server's, failed.
+/// How much was sent to a client when its connection, or its server's, failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     /// Bytes of the body.
@@ -76,7 +76,7 @@ pub struct Sent {
     pub may_be_unflushed: bool,
 }
 
-/// What the client of a call that runs on its own has got, by the request that relays the response.
+/// How much the client of a detached call has received, by the request that relays the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relayed {
     /// Bytes of the body.
@@ -85,7 +85,7 @@ pub struct Relayed {
     pub left: bool,
 }
 
-/// What the record says of the end.
+/// The end of an exchange, for its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How the exchange ended.
@@ -130,7 +130,7 @@ impl Ending {
         if piece.part == Part::Complete && self.complete.is_none() {
             self.complete = Some(Complete { bytes: self.passed, after: after() });
         }
-        // the end of a body of known length may be told only after its last byte
+        // Pingora may report the end of a body of known length only after its last byte
         let last = piece.part != Part::Some || self.length == Some(self.passed);
         self.stage == Stage::Open && last
     }
@@ -141,7 +141,7 @@ impl Ending {
         self.complete.map(|complete| complete.bytes)
     }
 
-    /// What the record will say if the client gets what is about to be sent.
+    /// The verdict if the client gets all that is about to be sent.
     pub fn predict(&mut self, failure: Option<Failure>, relayed: Option<Relayed>) -> Verdict {
         if self.stage == Stage::Open {
             self.stage = Stage::Predicted;
@@ -172,7 +172,7 @@ impl Ending {
             return None;
         }
         let client = relayed.unwrap_or_else(|| {
-            // what came last may not have been taken by one who took nothing
+            // a stalled client may not have accepted the last piece
             let bytes = if expired == Some(Expired::Stalled) { self.written } else { self.passed };
             Relayed { bytes, left: false }
         });
@@ -180,7 +180,7 @@ impl Ending {
             return Some(self.verdict(None, false, false, client.bytes));
         }
         let failure = match expired {
-            // it went on without its client, until nobody wanted it any more
+            // a detached call without its client, ended when it was unwanted
             _ if client.left => Failure::ClientGone,
             Some(Expired::Idle) => Failure::IdleTimeout,
             Some(Expired::Stalled | Expired::RequestBody) => Failure::ClientGone,

@@ -1,4 +1,4 @@
-//! The copy of an answer that is read as it passes. A fault of the reading ends the reading and nothing else.
+//! Reads a copy of an answer as it passes. A fault of the reader ends the reading and nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,21 +6,21 @@ use log::error;
 use plugin_api::{Answer, BatchResult, LogLimit, Record, shortened_answer, shortened_result};
 use protocols::{AnswerReader, BatchReader};
 
-/// What reads the answer that is passing.
+/// The reader of the answer that is passing.
 #[derive(Debug, Default)]
 pub enum ResponseObserver {
-    /// Nothing: nobody wants to know, or it is no answer to a call.
+    /// None: the contents are not needed, or it is not an answer to a call.
     #[default]
     Nothing,
-    /// An answer of the upstream's.
+    /// An answer of the upstream.
     Answer(Box<AnswerReader>),
-    /// An answer that a plugin gives again.
+    /// An answer that a plugin replays.
     Saved(Box<AnswerReader>),
     /// The results of a batch.
     Batch(Box<BatchReader>),
 }
 
-/// What bytes of an answer held.
+/// The contents of bytes of an answer.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Whether content has come, now or before.
@@ -69,7 +69,7 @@ impl ResponseObserver {
         }
     }
 
-    /// Puts what is known of an answer that was given again into the exchange's record, in the place of what its bytes said.
+    /// Puts the known facts of a replayed answer into the record, in place of those read from its bytes.
     pub fn replace_saved(&mut self, answer: Answer, record: &mut Record) {
         if let Self::Saved(_) = self {
             *self = Self::Nothing;
@@ -77,7 +77,7 @@ impl ResponseObserver {
         }
     }
 
-    /// Puts what was read into the exchange's record, once the whole answer has been.
+    /// Puts the facts of a whole answer into the record.
     pub fn finish(&mut self, record: &mut Record) {
         // a fault of the reading leaves the record without it
         let ended = catch_unwind(AssertUnwindSafe(|| match self {
@@ -92,7 +92,7 @@ impl ResponseObserver {
         }
     }
 
-    /// Puts what was read into the exchange's record.
+    /// Puts the facts read so far into the record.
     pub fn conclude(&mut self, record: &mut Record) {
         let conclude =
             |reader: Box<AnswerReader>| catch_unwind(AssertUnwindSafe(|| shortened_answer(reader.into_answer()))).ok();

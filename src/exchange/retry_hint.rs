@@ -1,4 +1,4 @@
-//! What an answer says of trying again: `retry-after` and `x-should-retry`, as the SDKs of Anthropic and `OpenAI` read them.
+//! The retry hints of an answer: `retry-after` and `x-should-retry`, as the SDKs of Anthropic and `OpenAI` read them.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,17 +9,17 @@ use plugin_api::Period;
 const SHOULD_RETRY: &str = "x-should-retry";
 const RETRY_AFTER_MS: &str = "retry-after-ms";
 
-/// What an answer says of trying again.
+/// The retry hints of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryHint {
-    /// Whether the server wants it tried again; `None` where it does not say.
+    /// Whether the server wants another attempt; `None` if it does not say.
     pub should_retry: Option<bool>,
-    /// For how long it wants to be left alone.
+    /// How long to wait before it.
     pub retry_after: Option<Duration>,
 }
 
 impl RetryHint {
-    /// What these headers say. What cannot be read says nothing.
+    /// The hints in these headers. A value that cannot be read counts as absent.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

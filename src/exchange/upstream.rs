@@ -21,13 +21,13 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// When another attempt is made.
     pub retry: RetryPolicy,
-    /// The upstream that takes over when this one is exhausted, and how it is asked.
+    /// The fallback for when this one is exhausted, and its settings.
     pub fallback: Option<(Arc<Upstream>, Fallback)>,
-    /// Whether it, or a fallback, must know what a call asks for.
+    /// Whether it, or a fallback, needs the body of a call.
     pub reads_body: bool,
     /// Whether it, or a fallback, may be spoken to in HTTP/2.
     pub speaks_h2: bool,
-    /// Whether a fallback is asked for another model.
+    /// Whether a fallback gets another model name.
     pub renames_models: bool,
     eject_on: Vec<u16>,
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::admin::{Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::balance::ServerView;
 use crate::config::Config;
-use crate::engine::{Lasting, Snapshot};
+use crate::engine::{PersistentState, Snapshot};
 use crate::metrics::Metrics;
 
 use super::running::Running;
@@ -59,28 +59,28 @@ impl AdminSocket {
     }
 }
 
-/// What the admin listener of this gateway shows and controls. Reloads are requested through `reload`.
+/// The views and controls of this gateway's admin listener. Reloads are requested through `reload`.
 pub(super) fn admin(
     running: &Running,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     reload: mpsc::Sender<ReloadRequest>,
 ) -> Admin {
-    let (lasting, snapshot) = (running.lasting(), running.snapshot());
-    let plugins = lasting.plugins.admin_routes();
+    let (persistent, snapshot) = (running.persistent(), running.snapshot());
+    let plugins = persistent.plugins.admin_routes();
     let known_host = {
         let snapshot = snapshot.clone();
         Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
     };
-    let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &lasting));
+    let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &persistent));
     Admin { metrics, readiness, reload, plugins, known_host, upstreams }
 }
 
 /// The upstreams of the current configuration, and the servers of older ones that still have requests in flight.
-fn upstreams_seen(snapshot: &Snapshot, lasting: &Lasting) -> Vec<UpstreamSeen> {
-    let last_check = |view: &ServerView| lasting.checks.last(&view.server);
+fn upstreams_seen(snapshot: &Snapshot, persistent: &PersistentState) -> Vec<UpstreamSeen> {
+    let last_check = |view: &ServerView| persistent.checks.last(&view.server);
     let upstreams = snapshot.upstreams.iter();
     let mut seen = upstreams.map(|up| UpstreamSeen::look(&up.name, &up.pool, last_check)).collect();
-    UpstreamSeen::add_leaving(&mut seen, &lasting.registry.servers());
+    UpstreamSeen::add_leaving(&mut seen, &persistent.registry.servers());
     seen
 }

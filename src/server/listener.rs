@@ -52,7 +52,7 @@ pub struct Service {
 /// Binds an address and listens.
 ///
 /// # Errors
-/// The system's, such as that the address is in use.
+/// The system's error, such as an address in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // without it, a restart would wait until the system forgets the connections of the last run

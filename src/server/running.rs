@@ -1,4 +1,4 @@
-//! A running gateway: what serves, how it is reloaded, and how it stops.
+//! A running gateway: its parts, its reload, and its stop.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use plugin_api::Count;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::engine::{self, Front, Lasting, Snapshot, Threads, Workers};
+use crate::engine::{self, PersistentState, Snapshot, Threads, WorkerProxy, Workers};
 use crate::logging;
 use crate::metrics::Metrics;
 
@@ -25,7 +25,7 @@ const NEW_NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 /// A running gateway.
 pub struct Running {
     source: Source,
-    lasting: Arc<Lasting>,
+    persistent: Arc<PersistentState>,
     metrics: Arc<Metrics>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     listeners: Listeners,
@@ -69,19 +69,19 @@ impl Running {
     /// # Errors
     /// What prevents the start, with its place in the file.
     pub fn start(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
-        let lasting = Arc::new(Lasting::default());
-        let (snapshot, prepared) = build(&source, config, &lasting, &metrics, &Listeners::default())?;
+        let persistent = Arc::new(PersistentState::default());
+        let (snapshot, prepared) = build(&source, config, &persistent, &metrics, &Listeners::default())?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (stopping, shutdown) = watch::channel(false);
-        let front = || Front::new(snapshot.clone(), config);
-        let workers = Workers::start(threads, front, &shutdown);
+        let proxy = || WorkerProxy::new(snapshot.clone(), config);
+        let workers = Workers::start(threads, proxy, &shutdown);
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
         let service = Service { workers, metrics: metrics.clone() };
         let drain_timeout = config.server.drain_timeout.get();
         let fixed = Fixed::of(config);
         let mut running = Self {
             source,
-            lasting,
+            persistent,
             metrics,
             snapshot,
             listeners: Listeners::default(),
@@ -98,8 +98,8 @@ impl Running {
 
     /// The state that outlives every configuration.
     #[must_use]
-    pub fn lasting(&self) -> Arc<Lasting> {
-        self.lasting.clone()
+    pub fn persistent(&self) -> Arc<PersistentState> {
+        self.persistent.clone()
     }
 
     /// The current configuration.
@@ -131,13 +131,13 @@ impl Running {
 
     async fn try_reload(&mut self) -> Result<(), ConfigErrors> {
         let config = self.source.load()?;
-        let (snapshot, prepared) = build(&self.source, &config, &self.lasting, &self.metrics, &self.listeners)?;
+        let (snapshot, prepared) = build(&self.source, &config, &self.persistent, &self.metrics, &self.listeners)?;
         // otherwise the new servers could take no requests at first, which is worse than a later reload
-        self.lasting.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
+        self.persistent.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
         self.snapshot.load().activate();
-        self.lasting.checks.refresh();
+        self.persistent.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();
         logging::set(&config.log);
         config.log_warnings();
@@ -185,15 +185,15 @@ fn not_started(source: &Source, path: &str, error: &std::io::Error) -> ConfigErr
     source.errors(vec![(Location::default(), path.to_owned(), error.to_string())])
 }
 
-/// Does everything about a configuration that can fail, without touching what serves.
+/// Does everything about a configuration that can fail, without touching the running one.
 fn build(
     source: &Source,
     config: &Config,
-    lasting: &Lasting,
+    persistent: &PersistentState,
     metrics: &Arc<Metrics>,
     open: &Listeners,
 ) -> Result<(Snapshot, Prepared), ConfigErrors> {
-    let snapshot = Snapshot::build(config, source.base(), lasting, metrics);
+    let snapshot = Snapshot::build(config, source.base(), persistent, metrics);
     let snapshot = snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))?;
     let prepared = open.prepare(&config.listeners, source.base()).map_err(|problems| source.errors(problems))?;
     Ok((snapshot, prepared))

@@ -8,25 +8,25 @@ use arc_swap::ArcSwap;
 use log::warn;
 
 use crate::admin::Readiness;
-use crate::engine::{Lasting, Snapshot};
+use crate::engine::{PersistentState, Snapshot};
 
 /// How long unknown servers may delay readiness. A lookup without an answer ends before.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Whether every server name has been looked up and every server that waits for a first health check has had it.
-pub(super) fn are_servers_known(lasting: &Lasting, snapshot: &Snapshot) -> bool {
-    lasting.resolver.first_lookups_done() && lasting.checks.first_checks_done(&snapshot.check_targets())
+pub(super) fn are_servers_known(persistent: &PersistentState, snapshot: &Snapshot) -> bool {
+    persistent.resolver.first_lookups_done() && persistent.checks.first_checks_done(&snapshot.check_targets())
 }
 
 /// Makes the gateway ready once its servers are known, at the latest after a timeout.
 pub(super) async fn set_ready_when_known(
-    lasting: Arc<Lasting>,
+    persistent: Arc<PersistentState>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     readiness: Arc<Readiness>,
 ) {
-    let (mut lookups, mut checks) = (lasting.resolver.subscribe(), lasting.checks.subscribe());
+    let (mut lookups, mut checks) = (persistent.resolver.subscribe(), persistent.checks.subscribe());
     let known = async {
-        while !are_servers_known(&lasting, &snapshot.load()) {
+        while !are_servers_known(&persistent, &snapshot.load()) {
             tokio::select! {
                 _ = lookups.changed() => {}
                 _ = checks.changed() => {}

@@ -53,7 +53,7 @@ pub(super) async fn take_over(address: SocketAddr) -> TcpListener {
 /// Nothing accepts at this address.
 async fn connection_closed(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
-    // any end is one: a closed connection, a reset, or bytes that nobody asked for
+    // any end counts: a closed connection, a reset, or unexpected bytes
     let _ = stream.read(&mut [0; 1]).await;
     Ok(())
 }

@@ -70,8 +70,11 @@ async fn what_is_refused_has_a_row() {
         raw.send(format!("POST /v1/messages HTTP/1.1\r\n{rest}")).await;
         assert_eq!(raw.answer().await.status, status, "{rest}");
     }
-    let each = [404, 400, 413].map(|status| ("refused", Some(status), None));
-    let own = [("refused", Some(400), None), ("refused", Some(400), Some("bad_request")), ("refused", Some(408), None)];
+    // what a plugin refuses has its words in other fields
+    let each = [(404, Some("no_route")), (400, None), (413, Some("body_too_large"))];
+    let each = each.map(|(status, word)| ("refused", Some(status), word));
+    let own = [(400, "invalid_head"), (400, "bad_request"), (408, "body_timeout")];
+    let own = own.map(|(status, word)| ("refused", Some(status), Some(word)));
     rows(&gateway, &[each, each, own].concat()).await;
     assert_eq!(origin.count(), 0);
 }

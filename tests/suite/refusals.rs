@@ -1,6 +1,8 @@
-//! What a plugin refuses: who did it and why, in the answer, the row, the metric and the access log.
+//! What a plugin or the gateway refuses: who did it and why, in the answer, the row, the metric and the access log.
 
-use crate::harness::{Answer, Client, answer, eventually, gateway, h2c, http1, origin};
+use http::StatusCode;
+
+use crate::harness::{Answer, Client, answer, body, connect, eventually, gateway, h2c, http1, origin};
 
 const PLUGINS: &str = "plugins:\n  - max_tokens: { limit: 4000 }\n  \
                        - usage_log: { database: \"sqlite://ledger.db\", journal: { path: journal } }\n";
@@ -52,4 +54,58 @@ async fn what_no_plugin_refused_names_none() {
     assert!(line.get("plugin").is_none() && line.get("reason").is_none(), "{line}");
     let shown = String::from_utf8(gateway.ask("GET", "/metrics").await.body).unwrap();
     assert!(!shown.contains("tollgate_refusals_total{"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_has_its_word_in_the_log() {
+    let origin = origin().await;
+    let settings = format!("server: {{ max_header: 8KiB, max_body: 1KiB, body_timeout: 300ms }}\n{PLUGINS}");
+    let gateway = gateway().upstream(&origin).route_settings("paths: [/v1/]").settings(&settings).start().await;
+    let word = async |status: u16, path: &str, word: &str| {
+        let line = gateway.logged(|line| line["status"] == status && line["path"] == path).await;
+        assert_eq!((&line["outcome"], &line["error"]), (&"refused".into(), &word.into()), "{line}");
+    };
+    // a head that is too large and came as a whole has a line; one of HTTP/1.1 is refused before it is whole
+    let mut client = h2c(gateway.address()).await;
+    let request = client.request("GET", "/v1/large").header("x-large", "y".repeat(10 << 10));
+    assert_eq!(client.call(request.body(body("")).unwrap()).await.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    word(431, "/v1/large", "head_too_large").await;
+    assert_eq!(client.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    word(404, "/nowhere", "no_route").await;
+    assert_eq!(client.get("/v1/%zz").await.status, StatusCode::BAD_REQUEST);
+    word(400, "/v1/%zz", "invalid_path").await;
+    assert_eq!(client.post("/v1/messages", "x".repeat(2 << 10)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    word(413, "/v1/messages", "body_too_large").await;
+    let mut raw = connect(gateway.address()).await;
+    raw.send("POST /v1/messages HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{").await;
+    assert_eq!(raw.answer().await.status, 408);
+    word(408, "/v1/messages", "body_timeout").await;
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
+async fn a_call_whose_reading_takes_too_long_is_told_that_the_gateway_is_busy() {
+    let origin = origin().await;
+    let settings = format!("server: {{ max_body: 96MiB, body_timeout: 500ms }}\n{PLUGINS}");
+    let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+    // small on the wire, and long to read; several of them, since a slot may be quick
+    let text = format!("{{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{}1]}}", "1,".repeat(40 << 20));
+    let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let calls = (0..4).map(async |_| {
+        let mut client = http1(gateway.address()).await;
+        let request = client.request("POST", "/v1/messages").header("content-encoding", "zstd");
+        client.call(request.body(body(packed.clone())).unwrap()).await
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.status == StatusCode::SERVICE_UNAVAILABLE).collect();
+    assert!(!busy.is_empty(), "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    for answer in busy {
+        assert_eq!(
+            (answer.header("retry-after"), &*answer.json()["error"]["type"].to_string()),
+            (Some("1"), "\"overloaded_error\"")
+        );
+        let id = answer.header("x-request-id").unwrap();
+        let line = gateway.logged(|line| line["id"] == id).await;
+        assert_eq!((&line["outcome"], &line["error"]), (&"refused".into(), &"busy".into()), "{line}");
+    }
 }

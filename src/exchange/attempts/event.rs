@@ -1,4 +1,4 @@
-//! What can happen to the attempts of an exchange, and what is to be done then. Pingora's errors are translated into these.
+//! The events of the attempts of an exchange, and the actions that they lead to. The engine translates Pingora's errors into these.
 
 use std::sync::Arc;
 
@@ -81,6 +81,44 @@ pub enum BreakCause {
     },
 }
 
+impl BreakCause {
+    /// The failure of an attempt that breaks by it, by whether its response was passing to the client and the time was up.
+    pub(super) fn failure(self, passing: bool, out_of_time: bool) -> Failure {
+        match self {
+            Self::Deadline(Expired::FirstByte) => Failure::FirstByteTimeout,
+            Self::Deadline(Expired::Send) => Failure::SendTimeout,
+            Self::Deadline(Expired::Idle) => Failure::IdleTimeout,
+            Self::Deadline(Expired::Upgraded) => Failure::UpgradedTimeout,
+            Self::Deadline(Expired::Total | Expired::RequestHead) => Failure::TotalTimeout,
+            // a client that has a part of the response cannot be answered any more
+            Self::Deadline(Expired::RequestBody) if !passing => Failure::BodyTimeout,
+            Self::Deadline(Expired::RequestBody | Expired::Stalled) => Failure::ClientGone,
+            Self::Client(failure) => failure,
+            Self::ReadTimeout if out_of_time => Failure::TotalTimeout,
+            Self::ReadTimeout if passing => Failure::IdleTimeout,
+            Self::ReadTimeout => Failure::FirstByteTimeout,
+            Self::PluginPanic => Failure::PluginPanic,
+            Self::Transform => Failure::Transform,
+            Self::Internal if !passing => Failure::Internal,
+            _ if passing => Failure::BrokenAnswer,
+            Self::NotHttp => Failure::InvalidHeader,
+            Self::NotProcessed(_) => Failure::NotProcessed,
+            Self::Closed { .. } | Self::Internal => Failure::NoAnswer,
+        }
+    }
+}
+
+impl ConnectFailure {
+    /// The failure of an attempt that ends by it.
+    pub(super) fn failure(self) -> Failure {
+        match self {
+            Self::Timeout => Failure::ConnectTimeout,
+            Self::Tls => Failure::Tls,
+            Self::Refused | Self::Closing => Failure::Connect,
+        }
+    }
+}
+
 /// Why a request was certainly not processed (RFC 9113 §8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprocessed {
@@ -112,4 +150,33 @@ pub enum Action {
     Pass,
     /// The exchange has failed.
     GiveUp(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_under_a_response_is_a_broken_answer() {
+        for cause in [BreakCause::NotHttp, BreakCause::Internal, BreakCause::Closed { may_be_stale: true }] {
+            assert_eq!(cause.failure(true, false), Failure::BrokenAnswer, "{cause:?}");
+        }
+        assert_eq!(BreakCause::NotHttp.failure(false, false), Failure::InvalidHeader);
+        assert_eq!(BreakCause::Internal.failure(false, false), Failure::Internal);
+        assert_eq!(BreakCause::Closed { may_be_stale: true }.failure(false, false), Failure::NoAnswer);
+    }
+
+    #[test]
+    fn pingoras_one_read_timeout_is_told_apart_by_the_stage_of_the_attempt() {
+        assert_eq!(BreakCause::ReadTimeout.failure(false, false), Failure::FirstByteTimeout);
+        assert_eq!(BreakCause::ReadTimeout.failure(true, false), Failure::IdleTimeout);
+        assert_eq!(BreakCause::ReadTimeout.failure(true, true), Failure::TotalTimeout);
+    }
+
+    #[test]
+    fn a_slow_upload_is_answered_only_while_nothing_of_a_response_has_gone_out() {
+        let late = BreakCause::Deadline(Expired::RequestBody);
+        assert_eq!(late.failure(false, false), Failure::BodyTimeout);
+        assert_eq!(late.failure(true, false), Failure::ClientGone);
+    }
 }

@@ -108,7 +108,7 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
     let config = source.load().unwrap();
     let metrics = Arc::new(Metrics::new());
     let running = Running::start(source, &config, 2, metrics.clone()).unwrap();
-    let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.lasting, &metrics).unwrap();
+    let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.persistent, &metrics).unwrap();
     let route = &snapshot.routes[0];
     snapshot.routes = vec![Arc::new(Route {
         name: route.name.clone(),
@@ -202,7 +202,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
     assert_eq!(status(address).await, "503", "its name is not known yet");
 
     let at = |last: u8| SocketAddr::from(([127, 0, 0, last], port));
-    running.lasting.resolver.name("two.test", port).set_addresses(vec![at(1), at(2)]);
+    running.persistent.resolver.name("two.test", port).set_addresses(vec![at(1), at(2)]);
     for _ in 0..6 {
         assert_eq!(status(address).await, "200");
     }
@@ -219,7 +219,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
     assert_eq!(pool(1).state.word(), "ejected");
     assert_eq!(pool(1).server.attempts(), 4);
 
-    running.lasting.resolver.name("two.test", port).set_addresses(vec![at(1)]);
+    running.persistent.resolver.name("two.test", port).set_addresses(vec![at(1)]);
     assert_eq!(status(address).await, "200");
     assert_eq!((running.snapshot.load().upstreams[0].pool.servers().len(), pool(0).server.in_flight()), (1, 0));
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::book::Book;
-use crate::harness::{Client, Gateway, Script, answer, eventually, gate, gateway, h2c, http1, origin, sse};
+use crate::harness::{Client, Gateway, Script, answer, connect, eventually, gate, gateway, h2c, http1, origin, sse};
 use crate::payloads::call;
 
 const CALL: &str = r#"{"model":"m","max_tokens":5,"messages":[]}"#;
@@ -53,7 +53,7 @@ async fn the_row_of_an_error_that_is_made_here_gives_its_type() {
         let gateway = gateway()
             .upstream(&origin)
             .upstream_settings("timeouts: { first_byte: 300ms }")
-            .settings(&format!("server: {{ max_body: 1KiB }}\n{settings}"))
+            .settings(&format!("server: {{ max_body: 1KiB, body_timeout: 1s }}\n{settings}"))
             .start()
             .await;
         ask(&gateway, "too_many", r#"{"model":"m","max_tokens":5000,"messages":[]}"#, 400, &mut all).await;
@@ -62,6 +62,14 @@ async fn the_row_of_an_error_that_is_made_here_gives_its_type() {
         ask(&gateway, "no_answer", CALL, 502, &mut all).await;
         origin.answers(Script::silent());
         ask(&gateway, "silent", CALL, 504, &mut all).await;
+        // a client that does not send its body, in the second that it has
+        for endpoint in ["messages", "chat/completions"] {
+            let (path, mut raw) = (format!("/late/v1/{endpoint}"), connect(gateway.address()).await);
+            raw.send(format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{{")).await;
+            let answer = raw.answer().await;
+            assert_eq!(answer.status, 408);
+            all.push((path, format!("408|{}", told(&serde_json::from_str(&answer.text()).unwrap()))));
+        }
         // what a provider says stays as it is
         origin.answers(answer(529).body(r#"{"type":"error","error":{"type":"overloaded_error","message":"m"}}"#));
         ask(&gateway, "overloaded", CALL, 529, &mut all).await;

@@ -1,9 +1,11 @@
 //! The frames of an HTTP/2 connection as far as heads are concerned: whether one has begun that has not ended (RFC 9113
-//! §6.10). What has come of it is in the hands of the h2 crate, so such a head is charged as if it were as large as it may be.
+//! §6.10). The h2 crate holds its bytes, so such a head is charged at the largest size.
 
 use plugin_api::Charge;
 
 use crate::memory::HEADS;
+
+use super::failure::Failure;
 
 const PREFACE: usize = 24;
 const FRAME_HEAD: usize = 9;
@@ -11,7 +13,7 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// What the crate keeps of a head at most, in `max_header`s: it is told of twice as much, and keeps what is not yet decoded.
+/// The most that the h2 crate keeps of a head, in `max_header`s: its limit is twice that, and it keeps undecoded bytes besides.
 const KEPT: usize = 4;
 
 /// Where in its frames a connection is.
@@ -24,10 +26,6 @@ pub struct H2Heads {
     charge: Charge,
 }
 
-/// All heads together take as much as they may.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NoMemory;
-
 impl H2Heads {
     /// A connection whose first byte, that of the preface, is yet to come, and whose heads may have `max` bytes.
     pub fn new(max: usize) -> Self {
@@ -37,8 +35,8 @@ impl H2Heads {
     /// Bytes have come from the client.
     ///
     /// # Errors
-    /// That there is no memory left for a head that is not whole yet.
-    pub fn came(&mut self, mut bytes: &[u8]) -> Result<(), NoMemory> {
+    /// [`Failure::HeadMemory`]: no memory is left for a head that is not whole yet.
+    pub fn came(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -55,7 +53,7 @@ impl H2Heads {
             (self.skip, self.filled) = (u32::from_be_bytes([0, a, b, c]) as usize, 0);
             if matches!(kind, HEADERS | CONTINUATION) {
                 if flags & END_HEADERS == 0 {
-                    self.charge.grow_to(KEPT * self.max).map_err(|_| NoMemory)?;
+                    self.charge.grow_to(KEPT * self.max).map_err(|_| Failure::HeadMemory)?;
                 } else {
                     self.charge.settle(0);
                 }

@@ -1,4 +1,4 @@
-//! Where a client's connection meets the proxy, once per worker: every request gets a timer.
+//! The proxy of one worker. Every request of its connections gets a timer.
 
 use std::sync::Arc;
 
@@ -22,14 +22,13 @@ use super::timer::{Timer, with_deadlines};
 const MAX_ATTEMPTS: usize = 64;
 
 /// The proxy of one worker, behind all listeners.
-pub struct Front {
+pub struct WorkerProxy {
     proxy: Arc<HttpProxy<Gateway>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
 }
 
-impl Front {
-    /// A front for the snapshots. What Pingora fixes for good (its pool, its options) is read from this first
-    /// configuration.
+impl WorkerProxy {
+    /// A proxy for the snapshots. Pingora's pool and options are fixed for good by this first configuration.
     #[must_use]
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config) -> Self {
         let conf = ServerConf {
@@ -47,7 +46,7 @@ impl Front {
         Self { proxy: Arc::new(proxy), snapshot }
     }
 
-    /// What bounds a connection that comes now.
+    /// The bounds of a connection that is accepted now.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.snapshot.load().limits
@@ -61,7 +60,7 @@ pub fn kept_connections(config: &Config) -> usize {
 }
 
 #[async_trait]
-impl HttpServerApp for Front {
+impl HttpServerApp for WorkerProxy {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,

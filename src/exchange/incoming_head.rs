@@ -1,14 +1,16 @@
-//! The head of a request while it comes in over an HTTP/1.1 connection: how much of it there is, what it takes of the budget
-//! for heads, and when it is too much. Pingora's parser would take a megabyte of every connection, whatever others have.
+//! The head of a request while it comes in over an HTTP/1.1 connection: its size so far, its charge to the budget for heads, and its
+//! limit. Pingora's parser alone would accept a megabyte from every connection.
 
 use plugin_api::Charge;
 
-use crate::exchange::deadlines::ClientBytes;
 use crate::memory::{FREE_HEAD, HEADS};
 
-/// What is kept of a head's first line, to answer in the dialect of its path.
+use super::deadlines::ClientBytes;
+use super::failure::Failure;
+
+/// The kept part of a head's first line, in bytes. Its path decides the dialect of a refusal.
 const LINE: usize = 128;
-/// In what steps a head is charged.
+/// The step in which a head is charged, in bytes.
 const CHARGE_STEP: usize = 8 << 10;
 
 /// The head that is coming in.
@@ -18,15 +20,6 @@ pub struct IncomingHead {
     read: usize,
     line: [u8; LINE],
     charge: Charge,
-}
-
-/// Why a head is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooMuch {
-    /// It is larger than `max_header`.
-    Large,
-    /// All heads together take as much as they may.
-    Memory,
 }
 
 impl IncomingHead {
@@ -48,8 +41,8 @@ impl IncomingHead {
     /// Bytes have come from the client.
     ///
     /// # Errors
-    /// That there is no memory left for them.
-    pub fn came(&mut self, bytes: &[u8], what: ClientBytes) -> Result<(), TooMuch> {
+    /// [`Failure::HeadMemory`]: no memory is left for them.
+    pub fn came(&mut self, bytes: &[u8], what: ClientBytes) -> Result<(), Failure> {
         match what {
             ClientBytes::Other => {
                 self.ended();
@@ -65,10 +58,10 @@ impl IncomingHead {
         self.read += bytes.len();
         // a buffer that grows has up to twice the bytes in it
         let charged = 2 * self.read.saturating_sub(FREE_HEAD);
-        self.charge.cover(charged, CHARGE_STEP).map_err(|_| TooMuch::Memory)
+        self.charge.cover(charged, CHARGE_STEP).map_err(|_| Failure::HeadMemory)
     }
 
-    /// No head is coming in any more; what it takes is charged to its exchange.
+    /// No head is coming in any more. Its exchange has a charge of its own.
     pub fn ended(&mut self) {
         self.read = 0;
         self.charge.settle(0);
@@ -101,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_request_has_no_path() {
+    fn a_line_that_is_not_a_request_has_no_path() {
         for line in ["", "x", "GET", "\0\u{1}\u{2}"] {
             let mut head = IncomingHead::new(100);
             head.came(line.as_bytes(), ClientBytes::HeadBegins).unwrap();

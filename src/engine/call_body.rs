@@ -1,0 +1,151 @@
+//! The body of a request: received in full where somebody needs it, read as a call, shown to the plugins, and sent upstream.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora_error::{Error, ErrorType};
+use pingora_proxy::Session;
+use plugin_api::{BODIES, Call, Endpoint, Hashing, run_blocking};
+use tokio::time::{Instant, timeout_at};
+
+use crate::dialect;
+use crate::exchange::buffered_body::BufferedBody;
+use crate::exchange::failure::Failure;
+use crate::exchange::hash_key;
+use crate::exchange::upstream::Upstream;
+
+use super::body::{self, Read};
+use super::ctx::Exchange;
+use super::interruption::{Interruption, client_failed, client_left, ended_by_plugin, refuse, refuse_with};
+
+/// The largest body that is read on the worker's own thread, which takes less than a millisecond. A larger or encoded one is read on a
+/// blocking thread.
+pub const READ_IN_LINE: usize = 1024 * 1024;
+/// The same limit where the messages are hashed too, which takes several times as long.
+const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
+
+/// Reads the whole body within the time that the client has for it.
+pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<Bytes, Interruption> {
+    let limits = ctx.snapshot.limits;
+    let until = Instant::now() + limits.body_timeout;
+    let until = ctx.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
+    let bytes = match timeout_at(until, body::read(session, limits.max_body)).await {
+        Ok(Ok(Read::Whole(bytes))) => bytes,
+        Ok(Ok(Read::NoRoom(shortage))) => return Err(refuse(ctx, Failure::BodyMemory(shortage))),
+        Ok(Ok(Read::TooLarge)) => {
+            let message = format!("The request body is larger than {} bytes", limits.max_body);
+            return Err(refuse_with(ctx, Failure::BodyTooLarge, &message));
+        }
+        Ok(Err(error)) => return Err(client_failed(ctx, error)),
+        Err(_) => return Err(refuse(ctx, Failure::BodyTimeout)),
+    };
+    ctx.record.request_bytes = bytes.len() as u64;
+    Ok(bytes)
+}
+
+/// Reads the body of a call, and shows the call to the plugins.
+pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    let limits = ctx.snapshot.limits;
+    let bytes = receive_body(session, ctx).await?;
+    let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
+    let Some(endpoint) = call_endpoint(ctx, &upstream) else {
+        ctx.note_form(&bytes);
+        ctx.body = Some(BufferedBody::new(bytes, false));
+        return Ok(());
+    };
+    let headers = &session.req_header().headers;
+    let needs = ctx.route.as_ref().map(|route| route.chain.needs()).unwrap_or_default();
+    let hashing = needs.hashing();
+    if upstream.renames_models && ctx.flags.content_encoding {
+        ctx.sent_headers = headers.clone();
+    }
+    let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
+        let call = dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
+        let keys = hash_key::of_body(upstream, &call);
+        (call, keys)
+    };
+    let in_line = if hashing == Hashing::Nothing { READ_IN_LINE } else { HASHED_IN_LINE };
+    let (mut call, keys) = if bytes.len() > in_line || ctx.flags.content_encoding {
+        // on a blocking thread, so that other requests of this worker go on
+        let headers = headers.clone();
+        let reading = run_blocking(move || read(&upstream, &headers, bytes));
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout(limits.body_timeout, reading) => read,
+            // it may wait for a slot, but not for a client that has left
+            gone = session.downstream_session.read_body_or_idle(true) => return Err(client_left(ctx, gone.err())),
+        };
+        match read {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                let error = Error::explain(ErrorType::InternalError, "reading a call panicked");
+                return Err(Interruption::Fail(Failure::Internal, error));
+            }
+            Err(_) => return Err(refuse(ctx, Failure::Busy)),
+        }
+    } else {
+        read(&upstream, headers, bytes)
+    };
+    // the memory that reading took, held as long as the call
+    let mut made = BODIES.charge();
+    made.cover(call.made_bytes(), 1).map_err(|shortage| refuse(ctx, Failure::BodyMemory(shortage)))?;
+    if let Some(attempts) = &mut ctx.attempts {
+        let demand = attempts.demand();
+        keys.into_iter().for_each(|(place, key)| demand.hash_keys[place] = Some(key));
+    }
+    if let Some(only) = call.call() {
+        ctx.record.model.clone_from(&only.model);
+        ctx.record.streaming = Some(only.stream);
+        ctx.record.system_blocks = Some(only.system_blocks);
+        ctx.record.asks_quota = only.asks_quota;
+        if !ctx.plugins.is_empty() {
+            let headers = &session.req_header().headers;
+            ctx.snapshot.attribution.of_call(headers, only, &mut ctx.record.context);
+        }
+    }
+    ctx.record.body_read = true;
+    ctx.record.conversation = call.conversation();
+    let mut on_call = Call { context: &mut ctx.record.context, body: &mut call };
+    let ran = tokio::select! {
+        biased;
+        ran = ctx.plugins.on_call(&mut on_call) => ran,
+        // a plugin may take long, but does not go on for a client that has left
+        gone = session.downstream_session.read_body_or_idle(true) => return Err(client_left(ctx, gone.err())),
+    };
+    ctx.detach_until = call.detach_until.take();
+    ran.map_err(|exit| ended_by_plugin(ctx, exit))?;
+    ctx.adds_stream_usage = needs.usage && dialect::request_usage(&mut call);
+    if let Some(attempts) = &mut ctx.attempts {
+        attempts.demand().tokens = hash_key::tokens(&call);
+    }
+    let edited = call.is_edited();
+    let mut bytes = call.into_body();
+    if edited {
+        made.settle(bytes.len());
+        bytes = made.on(bytes);
+    }
+    ctx.body = Some(BufferedBody::new(bytes, edited));
+    Ok(())
+}
+
+/// The endpoint of a call whose body a plugin or the upstream's settings need.
+fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
+    let is_read = !ctx.plugins.is_empty() || upstream.reads_body;
+    ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json)
+}
+
+/// A piece of the request's body is about to go upstream.
+pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
+    if ctx.body.is_none() {
+        ctx.note_form(body.as_deref().unwrap_or_default());
+    }
+    let piece = match &mut ctx.body {
+        // the whole body with the end, in place of Pingora's buffer; `None` would end it at once
+        Some(read) if end => Some(read.send()),
+        Some(_) => Some(Bytes::new()),
+        // the last frame of an h2 body may be empty; written as a piece, it would end the body twice
+        None => body.take().filter(|piece| !(end && piece.is_empty())),
+    };
+    let is_piece = piece.is_some();
+    let sent = ctx.timer.sends(piece.unwrap_or_default(), end || !is_piece);
+    *body = is_piece.then_some(sent);
+}
