@@ -48,7 +48,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), 
     let bytes = receive_body(session, ctx).await?;
     let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
     let Some(endpoint) = call_endpoint(ctx, &upstream) else {
-        ctx.note_form(&bytes);
+        ctx.read_form(&bytes);
         ctx.body = Some(BufferedBody::new(bytes, false));
         return Ok(());
     };
@@ -136,7 +136,7 @@ fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
 /// A piece of the request's body is about to go upstream.
 pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
     if ctx.body.is_none() {
-        ctx.note_form(body.as_deref().unwrap_or_default());
+        ctx.read_form(body.as_deref().unwrap_or_default());
     }
     let piece = match &mut ctx.body {
         // the whole body with the end, in place of Pingora's buffer; `None` would end it at once

@@ -132,14 +132,14 @@ impl Exchange {
 
     /// The exchange that stays with the client's task when a detached call carries the real one on. It makes no record.
     #[must_use]
-    pub fn left_behind(snapshot: Arc<Snapshot>) -> Box<Self> {
+    pub fn stand_in(snapshot: Arc<Snapshot>) -> Box<Self> {
         let mut exchange = Self::new(snapshot);
         exchange.ending.hand_off();
         exchange
     }
 
     /// Copies the facts of the request's head into the record.
-    pub fn note_request(&mut self, session: &Session) {
+    pub fn read_request_head(&mut self, session: &Session) {
         let head = session.req_header();
         let path = head.uri.path();
         self.flags = HeaderFlags::of(&head.headers);
@@ -171,14 +171,14 @@ impl Exchange {
     }
 
     /// Sets the endpoint, if it is a call to a model. Only exchanges with plugins or an access log pay for it.
-    pub fn note_endpoint(&mut self) {
+    pub fn find_endpoint(&mut self) {
         if self.record.endpoint.is_none() && self.record.method == Method::POST {
             self.record.endpoint = Endpoint::of(self.path());
         }
     }
 
     /// Looks for the model of a form in bytes of the request's body that pass.
-    pub fn note_form(&mut self, bytes: &[u8]) {
+    pub fn read_form(&mut self, bytes: &[u8]) {
         let Some(form) = &mut self.form else { return };
         form.feed(bytes);
         if let Some(model) = form.model() {
@@ -196,7 +196,7 @@ impl Exchange {
 
     /// Whether the access log or a plugin needs the contents of the answer.
     #[must_use]
-    pub fn answer_is_wanted(&self) -> bool {
+    pub fn needs_answer(&self) -> bool {
         self.snapshot.access_log.reads_usage() || self.route.as_ref().is_some_and(|route| route.chain.needs().answer)
     }
 

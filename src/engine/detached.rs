@@ -89,8 +89,8 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
     ctx.delivery = Some(delivery.clone());
     let head = head_of_http_1(session.req_header())?;
     ctx.handed_over = Some(Box::new(head));
-    let left_behind = Exchange::left_behind(ctx.snapshot.clone());
-    let handoff = Cell::new(Some(std::mem::replace(ctx, left_behind)));
+    let stand_in = Exchange::stand_in(ctx.snapshot.clone());
+    let handoff = Cell::new(Some(std::mem::replace(ctx, stand_in)));
     let context = Ctx::builder().body_mode(body_mode).build();
     // it begins as a request that any parser takes, and gets the real head when it resumes the exchange: one of HTTP/2 may
     // hold what HTTP/1.1 cannot say

@@ -57,7 +57,7 @@ impl Exchange {
         }
         let before = (self.record.outcome, self.record.error);
         let verdict = self.ending.predict(self.failure, self.relayed());
-        self.note(verdict);
+        self.apply(verdict);
         self.record.total = self.began.elapsed();
         let metrics = &self.snapshot.metrics;
         self.plugins.before_last_byte(&self.record, |plugin| metrics.plugin_panicked(plugin));
@@ -119,7 +119,7 @@ impl Exchange {
     }
 
     /// Writes a verdict into the record.
-    fn note(&mut self, verdict: Verdict) {
+    fn apply(&mut self, verdict: Verdict) {
         let says_it_failed = self.record.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
         let is_well = self.record.status.is_some_and(|status| status.is_success());
         let verdict = verdict.of_response(says_it_failed && is_well);
@@ -133,11 +133,11 @@ impl Exchange {
     fn write_record(&mut self, verdict: Verdict) {
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
         self.observer.conclude(&mut self.record);
-        self.note(verdict);
+        self.apply(verdict);
         let metrics = &self.snapshot.metrics;
         self.plugins.on_complete(&self.record, |plugin| metrics.plugin_panicked(plugin));
         if self.snapshot.access_log.is_on() {
-            self.note_endpoint();
+            self.find_endpoint();
             self.snapshot.access_log.record(&self.record);
         }
         self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.record);

@@ -10,7 +10,7 @@ use plugin_api::{BODIES, Charge};
 
 use crate::exchange::delivery::{Delivery, Relaying};
 
-use super::delivery::{client_left, note};
+use super::delivery::{client_left, report_written};
 use super::reply;
 use super::timer::Timer;
 
@@ -43,10 +43,10 @@ pub async fn relay(
     let relaying = Relaying::of(delivery);
     let mut passed = pass(session, handle, delivery, call, shared).await;
     match &passed {
-        Ok(()) => note(delivery, session),
+        Ok(()) => report_written(delivery, session),
         Err(Broken::Client(error)) => client_left(delivery, session, error),
         Err(Broken::Answer) => {
-            note(delivery, session);
+            report_written(delivery, session);
             if delivery.is_complete() && reply::end(session).await.is_ok() {
                 passed = Ok(());
             }
@@ -108,7 +108,7 @@ async fn pass(
                 }
             }
         };
-        note(delivery, session);
+        report_written(delivery, session);
         if ended {
             return Ok(());
         }

@@ -59,7 +59,7 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     if ctx.failure.is_none() {
         ctx.ending.answered_here(reply.outcome);
     }
-    response_tap::begin_again(&reply, ctx);
+    response_tap::begin_replay(&reply, ctx);
     ctx.record.error_type = reply.error_type.or_else(|| {
         let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
         refused.then(|| ctx.protocol().error_type(reply.status))

@@ -48,7 +48,7 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
 }
 
 async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
-    ctx.note_request(session);
+    ctx.read_request_head(session);
     if session.downstream_session.get_keepalive().is_some() {
         let kept = !ctx.snapshot.limits.keepalive_timeout.is_zero();
         session.set_keepalive(kept.then_some(KEPT_ALIVE));
@@ -87,15 +87,15 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     if !ctx.plugins.is_empty() {
         ctx.record.context.route = Some(route.name.clone());
         snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
-        ctx.note_endpoint();
-        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.answer_is_wanted() {
+        ctx.find_endpoint();
+        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.needs_answer() {
             ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
         }
         run_request_head(session, ctx).await?;
     }
     let drains = route.on_client_disconnect == OnClientDisconnect::Drain && ctx.record.method == Method::POST;
     if upstream.reads_body {
-        ctx.note_endpoint();
+        ctx.find_endpoint();
     }
     if drains
         || (route.chain.needs().body || upstream.reads_body)

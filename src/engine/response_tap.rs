@@ -20,13 +20,13 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Begins to read an answer of the upstream, if the log or a plugin needs it. The reader of an earlier attempt is dropped.
 pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
     ctx.observer = ResponseObserver::Nothing;
-    if !ctx.answer_is_wanted() {
+    if !ctx.needs_answer() {
         return;
     }
     let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
     ctx.record.upstream_request_id =
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
-    ctx.note_endpoint();
+    ctx.find_endpoint();
     ctx.observer = match (ctx.record.endpoint, batch(ctx, head.status)) {
         (Some(endpoint), _) => {
             ResponseObserver::Answer(Box::new(AnswerReader::new(endpoint, head.status, &head.headers)))
@@ -39,10 +39,10 @@ pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
 }
 
 /// Begins to read an answer that a plugin replays and that is still to come.
-pub fn begin_again(reply: &Reply, ctx: &mut Exchange) {
+pub fn begin_replay(reply: &Reply, ctx: &mut Exchange) {
     ctx.observer.conclude(&mut ctx.record);
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
-    let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.answer_is_wanted());
+    let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.needs_answer());
     ctx.observer = match endpoint {
         Some(endpoint) => ResponseObserver::Saved(Box::new(AnswerReader::new(endpoint, reply.status, &reply.headers))),
         None => ResponseObserver::Nothing,

@@ -62,7 +62,7 @@ pub fn begin(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -
     if !is_possible(ctx) || !is_head && body_length(session, head) == Some(0) {
         return Ok(());
     }
-    ctx.note_endpoint();
+    ctx.find_endpoint();
     let body = TransformBody { endpoint: ctx.record.endpoint, limit: ctx.snapshot.limits.max_body };
     let (status, headers, edits) = (head.status, &head.headers, Default::default());
     let mut response = Response { context: &mut ctx.record.context, status, headers, edits };

@@ -81,7 +81,7 @@ impl Delivery {
     }
 
     /// Sets how much has been written to the client so far.
-    pub fn note(&self, status: Option<StatusCode>, bytes: u64) {
+    pub fn set_written(&self, status: Option<StatusCode>, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.status.store(status.map_or(0, |status| status.as_u16()), Ordering::Relaxed);
     }
