@@ -129,7 +129,8 @@ impl Snapshot {
                 .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins = entries.iter().filter_map(|entry| entry.build(base, &persistent.plugins, &secrets).transpose());
+            let plugins =
+                entries.iter().filter_map(|entry| entry.build(base, &persistent.plugins, &secrets).transpose());
             let plugins = plugins.collect::<Result<Vec<_>, _>>();
             let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
             routes.push(Arc::new(Route {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The largest last piece, in bytes, that an idle connection accepts at once.
 const FITS: usize = 16 * 1024;
 /// The shortest time between two ticks that find nothing due.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The limits of an attempt.
 #[derive(Clone, Copy, Debug)]
