@@ -261,7 +261,7 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
             Book::Postgres(_) => {
                 ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
             }
-            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 3"],
+            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 4"],
         };
         book.sql(newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);
