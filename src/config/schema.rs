@@ -26,7 +26,9 @@ mod tests {
     /// The file as it is written, without the defaults of what it leaves out.
     fn as_written(text: &str) -> Value {
         let unchanged = |name: &str| Some(format!("${{{name}}}"));
-        Reader::new(&unchanged).read("tollgate.yaml", text, |_, _| {}).unwrap_or_else(|errors| panic!("{errors}")).value
+        let unread = |path: &str| Ok(format!("${{file:{path}}}"));
+        let reader = Reader::new(&unchanged).files(&unread);
+        reader.read("tollgate.yaml", text, |_, _| {}).unwrap_or_else(|errors| panic!("{errors}")).value
     }
 
     /// The file with the settings that are commented out: those behind a `#` without a space.
@@ -97,8 +99,9 @@ mod tests {
         let config = serde_json::to_value(config).unwrap();
         let mut compared = 0;
         walk(&schema, &schema, &config, &mut |key, property, value| {
-            // the plugins of every route are an example; there are none by default
-            if let Some(default) = property.get("default").filter(|_| !(key == "plugins" && value != &json!([]))) {
+            // the plugins of every route and their limits are examples; there are none by default
+            let is_example = ["plugins", "limits"].contains(&key) && value != &json!([]);
+            if let Some(default) = property.get("default").filter(|_| !is_example) {
                 assert_eq!(value, default, "{key}");
                 compared += 1;
             }

@@ -101,7 +101,7 @@ impl Schema {
 pub(super) fn log_newer() {
     static NEWER: LogLimit = LogLimit::new();
     if let Some(suppressed) = NEWER.pass(()) {
-        log::info!(suppressed; "the ledger's schema is newer than this build's: it writes the columns that it knows, and partitions retention to a later build");
+        log::info!(suppressed; "the ledger's schema is newer than this build's: it writes the columns that it knows, and leaves retention to a later build");
     }
 }
 
