@@ -206,7 +206,7 @@ async fn a_stream_that_is_cut_does_not_wait_for_a_silent_server() {
     {
         // one worker, so that all calls share its connection
         let settings = format!("server: {{ threads: 1 }}\nplugins: [{{ {CUT} }}]\n");
-        let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+        let gateway = gateway().with_examples().upstream(&origin).settings(&settings).start().await;
         for (number, mut client) in clients(&gateway).await.into_iter().enumerate() {
             // head, secret and more in one batch, or the secret alone behind what the client has already
             let pieces = [beginning() + &delta("my "), delta("secret "), delta("and more")];
