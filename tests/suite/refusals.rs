@@ -88,10 +88,16 @@ async fn a_call_whose_reading_takes_too_long_is_told_that_the_gateway_is_busy() 
     let origin = origin().await;
     let settings = format!("server: {{ max_body: 96MiB, body_timeout: 500ms }}\n{PLUGINS}");
     let gateway = gateway().upstream(&origin).settings(&settings).start().await;
-    // small on the wire, and long to read; several of them, since a slot may be quick
-    let text = format!("{{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{}1]}}", "1,".repeat(40 << 20));
+    // small on the wire, though no denser than text may be, and long to read; so many that the last would wait for seconds
+    let mut random = 1_u64;
+    let mut digit = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        if random >> 63 == 0 { "1," } else { "2," }
+    };
+    let digits: String = (0..12 << 20).map(|_| digit()).collect();
+    let text = format!("{{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{digits}1]}}");
     let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
-    let calls = (0..4).map(async |_| {
+    let calls = (0..24).map(async |_| {
         let mut client = http1(gateway.address()).await;
         let request = client.request("POST", "/v1/messages").header("content-encoding", "zstd");
         client.call(request.body(body(packed.clone())).unwrap()).await
