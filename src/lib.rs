@@ -23,7 +23,7 @@
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
-//! | [`plugins`] | the plugins this build has, without their types; the only file that names them |
+//! | [`mod@plugins`] | the plugins this build has, without their types; the only file that names them |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
 //! | [`demo`] | a gateway before three simulators |
 //!
