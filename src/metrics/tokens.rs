@@ -85,7 +85,8 @@ impl Tokens {
         if counts.is_none() && record.first_token.is_none() {
             return;
         }
-        let model = answer.model.as_deref().or(record.model.as_deref()).map_or(OTHER, |model| models.label(model));
+        let model =
+            answer.model.as_deref().or_else(|| record.model_at_upstream()).map_or(OTHER, |model| models.label(model));
         let one =
             AnswerCounts { domain, model, operation: Operation::of(endpoint), counts, first_token: record.first_token };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

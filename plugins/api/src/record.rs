@@ -26,6 +26,9 @@ pub struct Record {
     pub endpoint: Option<Endpoint>,
     /// The model asked for, where the body was read and named one.
     pub model: Option<String>,
+    /// The model that the upstream was asked for, where the route's `models` or a fallback gave the call another name than the
+    /// client's.
+    pub upstream_model: Option<String>,
     /// Whether a stream was asked for, where the body was read.
     pub streaming: Option<bool>,
     /// Whether the body was read, for a plugin or for the upstream.
@@ -87,6 +90,7 @@ impl Record {
             host: String::new(),
             endpoint: None,
             model: None,
+            upstream_model: None,
             streaming: None,
             body_read: false,
             system_blocks: None,
@@ -110,6 +114,13 @@ impl Record {
             upstream_request_id: None,
             total: Duration::ZERO,
         }
+    }
+
+    /// The model that the upstream was asked for, where the body was read and named one. An upstream that does not say which model
+    /// answered answered as this one.
+    #[must_use]
+    pub fn model_at_upstream(&self) -> Option<&str> {
+        self.upstream_model.as_deref().or(self.model.as_deref())
     }
 }
 

@@ -118,6 +118,7 @@ table! {
         64 "key_name": Text = key_name;
         65 "session_id": Text = session_id;
         66 "user_id": Text = user_id;
+        67 "requested_model": Text = requested_model;
     } besides {
         58 = request_body;
         59 = response_body;

@@ -104,6 +104,7 @@ impl Entry {
             key_name: caller.key_name.as_deref().map(short),
             session_id: caller.session.as_deref().map(short),
             user_id: caller.user.as_deref().map(short),
+            requested_model: record.model.as_deref().filter(|_| record.upstream_model.is_some()).map(short),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),
@@ -115,7 +116,7 @@ impl Entry {
             ..Row::default()
         };
         if let Some(answer) = answer {
-            used(&mut row, answer, prices);
+            used(&mut row, answer, record, prices);
         }
         if let Some(saved) = &record.saved
             && let Some(usage) = &saved.usage
@@ -160,7 +161,7 @@ fn made_here(record: &Record) -> Option<&'static str> {
 }
 
 /// What the answer says it cost, and what that comes to.
-fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
+fn used(row: &mut Row, answer: &Answer, record: &Record, prices: &Prices) {
     let Some(usage) = &answer.usage else { return };
     row.usage_source = match answer.state {
         AnswerState::Complete | AnswerState::Unrecognized => UsageSource::Reported,
@@ -174,8 +175,8 @@ fn used(row: &mut Row, answer: &Answer, prices: &Prices) {
     row.speed = usage.speed.as_deref().map(short);
     row.web_search_requests = usage.web_search_requests.map(whole);
     row.web_fetch_requests = usage.web_fetch_requests.map(whole);
-    // who does not say which model it is answers as the one that was asked for
-    let bill = Bill::of(prices, usage, answer.model.as_deref().or(row.model.as_deref()));
+    // who does not say which model it is answers as the one that the upstream was asked for
+    let bill = Bill::of(prices, usage, answer.model.as_deref().or_else(|| record.model_at_upstream()));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
 }
 

@@ -165,6 +165,8 @@ pub struct Row {
     pub session_id: Option<String>,
     /// The user, where the client names one.
     pub user_id: Option<String>,
+    /// The model asked for, where the upstream was asked for another one in its place.
+    pub requested_model: Option<String>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

@@ -120,6 +120,7 @@ prop_compose! {
             key_name: Some(String::new()),
             session_id: None,
             user_id: Some("\u{1F600}".into()),
+            requested_model: Some(text()),
         }
     }
 }

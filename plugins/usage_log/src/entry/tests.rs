@@ -118,3 +118,16 @@ fn a_row_says_whose_call_it_was() {
     let told = [row.tenant, row.key_name, row.session_id, row.user_id];
     assert_eq!(told.each_ref().map(Option::as_deref), [Some("team-a"), Some("alice"), Some("s1"), Some("u1")]);
 }
+
+#[test]
+fn a_renamed_call_is_billed_by_the_name_that_its_upstream_was_asked_for() {
+    let mut record = record();
+    assert_eq!(row(&record).requested_model, None);
+    (record.model, record.upstream_model) = (Some("fast".into()), Some("claude-opus-5".into()));
+    let tokens = plugin_api::Tokens { input: Some(1000), output: Some(100), ..Default::default() };
+    let usage = plugin_api::Usage { tokens, ..Default::default() };
+    record.answer = Some(Answer { model: None, usage: Some(usage), ..Answer::default() });
+    let row = row(&record);
+    assert_eq!((row.model.as_deref(), row.requested_model.as_deref()), (Some("fast"), Some("fast")));
+    assert_eq!(row.cost_usd.unwrap().to_string(), "0.0075");
+}
