@@ -1,5 +1,6 @@
 //! Runs the plugins of a route: their order, their early answers, their panics. Knows none of them by name.
 
+mod asked_model;
 mod erased;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use futures_util::FutureExt;
 use log::error;
 use plugin_api::{BatchResult, Call, Chunk, Flow, LogLimit, Needs, Record, Refusal, Reply, Request, Response};
 
+use asked_model::AskedModel;
 use erased::Instance;
 
 pub use erased::PluginFactory;
@@ -52,7 +54,8 @@ impl Chain {
     /// Fresh instances for one request; they cost nothing if there are no plugins.
     #[must_use]
     pub fn instances(&self) -> Instances {
-        Instances { instances: self.plugins.iter().map(PluginFactory::instance).collect(), started: 0 }
+        let instances = self.plugins.iter().map(PluginFactory::instance).collect();
+        Instances { instances, started: 0, may_transform: self.needs.transform }
     }
 }
 
@@ -78,9 +81,24 @@ pub struct Instances {
     instances: Vec<Box<dyn Instance>>,
     // how many have seen the request; only those see the response
     started: usize,
+    may_transform: bool,
 }
 
 impl Instances {
+    /// Has the answer name this model, which the client asked for, in the place of the one that the upstream says. Called once all have
+    /// seen the call.
+    pub fn restore_model(&mut self, asked: &str) {
+        self.instances.push(Box::new(AskedModel::new(asked)));
+        self.started = self.instances.len();
+        self.may_transform = true;
+    }
+
+    /// Whether any of them may change the response.
+    #[must_use]
+    pub fn may_transform(&self) -> bool {
+        self.may_transform
+    }
+
     /// Runs `on_request`, top to bottom, to the first that answers or refuses.
     ///
     /// # Errors

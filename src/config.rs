@@ -64,7 +64,7 @@ const RENAMED_KEYS: &[RenamedKey] = &[
 ];
 
 /// What the `key` of a hash begins with. Any other `key` may be a secret.
-const HASH_KEYS: &[&str] = &["header", "body", "cookie", "client_ip"];
+const HASH_KEYS: &[&str] = &["session", "header", "body", "cookie", "client_ip"];
 
 /// The longest file that is read, in bytes.
 const LONGEST_FILE: usize = 4 << 20;

@@ -16,6 +16,7 @@ mod failure;
 mod forward;
 mod head;
 mod interruption;
+mod model_route;
 mod opening;
 mod recording;
 mod refused_head;

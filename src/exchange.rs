@@ -13,6 +13,7 @@ pub mod hash_key;
 pub mod header_flags;
 pub mod hop_by_hop;
 pub mod incoming_head;
+pub mod model_routes;
 pub mod response_observer;
 pub mod retry_hint;
 pub mod upstream;

@@ -1,9 +1,11 @@
 //! Finds the route of a request by host and path. Does not know the routes' targets.
 
+mod models;
 mod settings;
 
 use std::sync::Arc;
 
+pub use models::{ModelEntry, ModelName, ModelPattern};
 pub use settings::{HostPattern, OnClientDisconnect, PathPattern, RouteSettings};
 pub use url_path::{InvalidPath, normalize};
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use glob::Glob;
 use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
 use plugin_api::CheckContext;
 
@@ -16,6 +17,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     listeners(config, base, dates, report);
     upstreams(config, base, report);
     routes(config, report);
+    models(config, report);
     plugins(config, report);
     if dates == Dates::Checked {
         plugin_files(config, base, report);
@@ -86,7 +88,9 @@ fn routes(config: &Config, report: &mut Report<'_>) {
     // by the tree's names: an upstream with errors of its own is known nevertheless
     let Some(upstreams) = report.root().get("upstreams").filter(|node| is_mapping(node)) else { return };
     let known: Vec<&str> = upstreams.entries().iter().map(|entry| entry.key.text.as_str()).collect();
-    for upstream in config.routes.iter().map(|route| &route.upstream) {
+    let entries = config.routes.iter().flat_map(|route| &route.models);
+    let of_models = entries.filter_map(|entry| entry.upstream.as_ref());
+    for upstream in config.routes.iter().map(|route| &route.upstream).chain(of_models) {
         if known.contains(&upstream.as_str()) {
             continue;
         }
@@ -94,6 +98,39 @@ fn routes(config: &Config, report: &mut Report<'_>) {
         let written = node.scalar().and_then(|scalar| scalar.written.as_deref()).unwrap_or(upstream);
         report.add_at(node, unknown("upstream", upstream, written, &known));
     }
+}
+
+/// Warns of patterns for models that can never apply, in the `models` of routes and of fallbacks.
+fn models(config: &Config, report: &mut Report<'_>) {
+    for route in &config.routes {
+        let patterns: Vec<_> = route.models.iter().map(|entry| &entry.pattern).collect();
+        let found = patterns.iter().map(|pattern| (pattern.glob().clone(), pattern.at)).collect::<Vec<_>>();
+        for (at, message) in unreachable(&found) {
+            if let Some(node) = report.node_at(at) {
+                report.warn(node, node.mark, message);
+            }
+        }
+    }
+    let upstreams = report.root().get("upstreams").map_or(&[][..], Node::entries);
+    for models in upstreams.iter().filter_map(|entry| entry.value.get("fallback")?.get("models")) {
+        let keys = models.entries().iter().map(|entry| (Glob::new(&entry.key.text), entry));
+        let found: Vec<_> = keys.map(|(pattern, entry)| (pattern, entry.key.mark.at)).collect();
+        for (at, message) in unreachable(&found) {
+            if let Some(entry) = models.entries().iter().find(|entry| entry.key.mark.at == at) {
+                report.warn(&entry.value, entry.key.mark, message);
+            }
+        }
+    }
+}
+
+/// The patterns of a list that another one above covers, with their places.
+fn unreachable(patterns: &[(Glob, Location)]) -> Vec<(Location, String)> {
+    let covered = |(index, (pattern, at)): (usize, &(Glob, Location))| {
+        let (by, line) = patterns[..index].iter().find(|(above, _)| above.covers(pattern))?;
+        let (pattern, by, line) = (pattern.as_str(), by.as_str(), line.line);
+        Some((*at, format!("`{pattern}` never applies: `{by}` on line {line} takes all its names")))
+    };
+    patterns.iter().enumerate().filter_map(covered).collect()
 }
 
 fn is_mapping(node: &Node) -> bool {
@@ -166,4 +203,31 @@ fn conflicts(config: &Config, base: &Path, report: &mut Report<'_>) {
 fn report_at(at: Location, message: String, report: &mut Report<'_>) {
     let Some(node) = report.node_at(at) else { return };
     report.add_at(node, redact(message, node));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::parse;
+
+    #[test]
+    fn a_pattern_that_can_never_apply_is_a_warning_with_its_place() {
+        let yaml = "listeners: [{ address: \"127.0.0.1:1\" }]\nupstreams:\n  a:\n    servers: [{ address: \"127.0.0.1:1\" }]\n    \
+                    fallback: { upstream: b, models: { \"gpt-*\": x, gpt-5: y } }\n  b: { servers: [{ address: \"127.0.0.1:2\" }] }\n\
+                    routes:\n  - upstream: a\n    models:\n      - { match: \"claude-*\", upstream: b }\n      \
+                    - { match: fast, model: x }\n      - { match: Claude-Opus-5, model: y }\n";
+        let config = parse("a.yaml", yaml, Path::new(""), &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+        let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+        let [fallback, route] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(
+            fallback.starts_with("a.yaml:5:52:") && fallback.contains("`gpt-5` never applies: `gpt-*` on line 5"),
+            "{fallback}"
+        );
+        assert!(
+            route.starts_with("a.yaml:12:18:")
+                && route.contains("`Claude-Opus-5` never applies: `claude-*` on line 10"),
+            "{route}"
+        );
+    }
 }

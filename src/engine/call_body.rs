@@ -4,18 +4,18 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_error::{Error, ErrorType};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Call, Endpoint, Hashing, run_blocking};
+use plugin_api::{BODIES, Call, Hashing, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect;
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
 use crate::exchange::hash_key;
-use crate::exchange::upstream::Upstream;
 
 use super::body::{self, Read};
 use super::ctx::Exchange;
 use super::interruption::{Interruption, client_failed, client_left, ended_by_plugin, refuse, refuse_with};
+use super::model_route;
 
 /// The largest body that is read on the worker's own thread, which takes less than a millisecond. A larger or encoded one is read on a
 /// blocking thread.
@@ -42,32 +42,26 @@ pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<B
     Ok(bytes)
 }
 
-/// Reads the body of a call, and shows the call to the plugins.
-pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+/// Reads the body of a request, and shows a call to the plugins. Of another request, `is_call` is false.
+pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool) -> Result<(), Interruption> {
     let limits = ctx.snapshot.limits;
     let bytes = receive_body(session, ctx).await?;
-    let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream().clone()) else { return Ok(()) };
-    let Some(endpoint) = call_endpoint(ctx, &upstream) else {
+    let (Some(route), Some(endpoint)) = (ctx.route.clone(), ctx.record.endpoint.filter(|_| is_call)) else {
         ctx.read_form(&bytes);
         ctx.body = Some(BufferedBody::new(bytes, false));
+        choose_keys(session, ctx, None).await;
         return Ok(());
     };
     let headers = &session.req_header().headers;
-    let needs = ctx.route.as_ref().map(|route| route.chain.needs()).unwrap_or_default();
+    let needs = route.chain.needs();
     let hashing = needs.hashing();
-    if upstream.renames_models && ctx.flags.content_encoding {
-        ctx.sent_headers = headers.clone();
-    }
-    let read = move |upstream: &Upstream, headers: &HeaderMap, bytes: Bytes| {
-        let call = dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
-        let keys = hash_key::of_body(upstream, &call);
-        (call, keys)
-    };
+    let read =
+        move |headers: &HeaderMap, bytes: Bytes| dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
     let in_line = if hashing == Hashing::Nothing { READ_IN_LINE } else { HASHED_IN_LINE };
-    let (mut call, keys) = if bytes.len() > in_line || ctx.flags.content_encoding {
+    let mut call = if bytes.len() > in_line || ctx.flags.content_encoding {
         // on a blocking thread, so that other requests of this worker go on
         let headers = headers.clone();
-        let reading = run_blocking(move || read(&upstream, &headers, bytes));
+        let reading = run_blocking(move || read(&headers, bytes));
         let read = tokio::select! {
             biased;
             read = tokio::time::timeout(limits.body_timeout, reading) => read,
@@ -83,21 +77,20 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), 
             Err(_) => return Err(refuse(ctx, Failure::Busy)),
         }
     } else {
-        read(&upstream, headers, bytes)
+        read(headers, bytes)
     };
+    if let Some(models) = &route.models {
+        call = call.on_route(models.models().clone());
+    }
     // the memory that reading took, held as long as the call
     let mut made = BODIES.charge();
     made.cover(call.made_bytes(), 1).map_err(|shortage| refuse(ctx, Failure::BodyMemory(shortage)))?;
-    if let Some(attempts) = &mut ctx.attempts {
-        let demand = attempts.demand();
-        keys.into_iter().for_each(|(place, key)| demand.hash_keys[place] = Some(key));
-    }
     if let Some(only) = call.call() {
         ctx.record.model.clone_from(&only.model);
         ctx.record.streaming = Some(only.stream);
         ctx.record.system_blocks = Some(only.system_blocks);
         ctx.record.asks_quota = only.asks_quota;
-        if !ctx.plugins.is_empty() {
+        if !ctx.plugins.is_empty() || route.hashes_sessions {
             let headers = &session.req_header().headers;
             ctx.snapshot.attribution.of_call(headers, only, &mut ctx.record.context);
         }
@@ -113,11 +106,17 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), 
     };
     ctx.detach_until = call.detach_until.take();
     ran.map_err(|exit| ended_by_plugin(ctx, exit))?;
+    model_route::follow(session, ctx, &mut call)?;
     ctx.adds_stream_usage = needs.usage && dialect::request_usage(&mut call);
     if let Some(attempts) = &mut ctx.attempts {
         attempts.demand().tokens = hash_key::tokens(&call);
     }
+    choose_keys(session, ctx, Some(call.text().clone())).await;
     let edited = call.is_edited();
+    let renames = ctx.attempts.as_ref().is_some_and(|attempts| attempts.upstream().renames_models);
+    if renames && ctx.flags.content_encoding && !edited {
+        ctx.sent_headers = session.req_header().headers.clone();
+    }
     let mut bytes = call.into_body();
     if edited {
         made.settle(bytes.len());
@@ -127,10 +126,19 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange) -> Result<(), 
     Ok(())
 }
 
-/// The endpoint of a call whose body a plugin or the upstream's settings need.
-fn call_endpoint(ctx: &Exchange, upstream: &Upstream) -> Option<Endpoint> {
-    let is_read = !ctx.plugins.is_empty() || upstream.reads_body;
-    ctx.record.endpoint.filter(|endpoint| is_read && endpoint.takes_json)
+/// Hashes the keys of the request for the upstream that it goes to, now that all is known of it.
+async fn choose_keys(session: &Session, ctx: &mut Exchange, text: Option<Bytes>) {
+    let Some(attempts) = &mut ctx.attempts else { return };
+    let (upstream, headers) = (attempts.upstream().clone(), &session.req_header().headers);
+    let is_large = text.as_ref().is_some_and(|text| text.len() > READ_IN_LINE);
+    attempts.demand().hash_keys = if is_large && hash_key::reads_text(&upstream) {
+        // on a blocking thread, so that other requests of this worker go on
+        let (context, headers) = (ctx.record.context.clone(), headers.clone());
+        let keys = run_blocking(move || hash_key::of(&upstream, &context, &headers, text.as_deref())).await;
+        keys.unwrap_or_default()
+    } else {
+        hash_key::of(&upstream, &ctx.record.context, headers, text.as_deref())
+    };
 }
 
 /// A piece of the request's body is about to go upstream.

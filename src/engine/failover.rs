@@ -47,7 +47,8 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     } else {
         renamed(endpoint, &headers, bytes, settings, max)
     };
-    if let Some(bytes) = renamed {
+    if let Some((bytes, model)) = renamed {
+        ctx.record.upstream_model = model;
         // replaces the charge of the body before
         let mut charge = BODIES.charge();
         charge.settle(bytes.len());
@@ -56,7 +57,14 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     Ok(())
 }
 
-fn renamed(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, settings: &Fallback, max: usize) -> Option<Bytes> {
+/// The call with its new name, and that name; `None` where it keeps its own.
+fn renamed(
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: Bytes,
+    settings: &Fallback,
+    max: usize,
+) -> Option<(Bytes, Option<String>)> {
     let mut call = dialect::read(endpoint, headers, body, max, Hashing::Nothing);
     let edits: Vec<Edit> = call
         .calls()
@@ -65,7 +73,8 @@ fn renamed(endpoint: Endpoint, headers: &HeaderMap, body: Bytes, settings: &Fall
         .flat_map(|(call, model)| Edit::rename_model(call, model))
         .collect();
     call.edit(edits);
-    call.is_edited().then(|| call.into_body())
+    let model = call.call().and_then(|call| call.model.clone());
+    call.is_edited().then(|| (call.into_body(), model))
 }
 
 #[cfg(test)]
@@ -74,7 +83,8 @@ mod tests {
 
     fn sent(settings: &str, body: &'static str) -> Option<Bytes> {
         let settings: Fallback = serde_json::from_str(settings).unwrap();
-        renamed(Endpoint::MESSAGES, &HeaderMap::new(), Bytes::from_static(body.as_bytes()), &settings, 1000)
+        let body = Bytes::from_static(body.as_bytes());
+        renamed(Endpoint::MESSAGES, &HeaderMap::new(), body, &settings, 1000).map(|(body, _)| body)
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::time::Duration;
 use http::{Method, Version};
 use pingora_error::Result;
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Request};
+use plugin_api::{BODIES, Request, RouteModels};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
 use crate::exchange::hash_key;
+use crate::exchange::model_routes::ModelRoutes;
 use crate::memory::count_large_head;
 use crate::routes::OnClientDisconnect;
 
@@ -22,6 +23,7 @@ use super::detached;
 use super::head;
 use super::interruption::{Interruption, ended_by_plugin, refuse, refuse_with};
 use super::reply;
+use super::snapshot::Route;
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -72,11 +74,8 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     let upstream = &route.upstream;
     ctx.record.upstream = Some(upstream.name.clone());
     let deadline = ctx.began + upstream.timeouts.total;
-    let demand = Demand {
-        hash_keys: hash_key::of_head(upstream, ctx.record.context.client, &session.req_header().headers),
-        tokens: ASSUMED_TOKENS,
-        idempotent: ctx.record.method.is_idempotent(),
-    };
+    let idempotent = ctx.record.method.is_idempotent();
+    let demand = Demand { hash_keys: hash_key::Keys::new(), tokens: ASSUMED_TOKENS, idempotent };
     ctx.attempts = Some(Attempts::new(upstream.clone(), demand, deadline, ctx.began));
     ctx.timer.ends_at(deadline);
     client_may_stall(session, ctx, upstream.timeouts.idle);
@@ -84,25 +83,30 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));
     ctx.plugins = route.chain.instances();
     ctx.route = Some(route.clone());
+    if !ctx.plugins.is_empty() || route.hashes_sessions {
+        snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
+    }
     if !ctx.plugins.is_empty() {
         ctx.record.context.route = Some(route.name.clone());
-        snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
         ctx.find_endpoint();
         if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.needs_answer() {
             ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
         }
-        run_request_head(session, ctx).await?;
+        run_request_head(session, ctx, &route).await?;
     }
     let drains = route.on_client_disconnect == OnClientDisconnect::Drain && ctx.record.method == Method::POST;
-    if upstream.reads_body {
+    let reads_call = reads_call(ctx, &route);
+    if reads_call {
         ctx.find_endpoint();
     }
-    if drains
-        || (route.chain.needs().body || upstream.reads_body)
-            && ctx.record.endpoint.is_some_and(|endpoint| endpoint.takes_json)
-    {
-        read_body(session, ctx).await?;
+    let is_call = ctx.record.endpoint.is_some_and(|endpoint| endpoint.takes_json);
+    if drains || is_call && (reads_call || route.chain.needs().body) {
+        let is_call = is_call && (reads_call || !ctx.plugins.is_empty());
+        read_body(session, ctx, is_call).await?;
         return Ok(());
+    }
+    if let Some(attempts) = &mut ctx.attempts {
+        attempts.demand().hash_keys = hash_key::of(upstream, &ctx.record.context, &session.req_header().headers, None);
     }
     if upstream.speaks_h2 && body::is_small(session) {
         // a body that has been read can go over a shared connection
@@ -123,6 +127,13 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     Ok(())
 }
 
+/// Whether the choice of an upstream or of a server needs the body of a call.
+fn reads_call(ctx: &Exchange, route: &Route) -> bool {
+    // a session that the head names is that of the call
+    let lacks_session = || route.hashes_sessions && ctx.record.context.principal().session.is_none();
+    route.models.is_some() || route.upstream.reads_body || lacks_session()
+}
+
 /// Refuses a head that is larger than allowed, or for which there is no memory left.
 fn check_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let size = head::size(session);
@@ -139,7 +150,7 @@ fn check_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption>
 }
 
 /// Bounds how long the client may accept none of its answer.
-fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) {
+pub fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) {
     ctx.timer.client_may_stall(limit);
     if session.req_header().version == Version::HTTP_2 {
         // neither the connection nor the timer sees the bytes that flow control holds back, so this limit must end before that of
@@ -148,9 +159,11 @@ fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) {
     }
 }
 
-async fn run_request_head(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) -> Result<(), Interruption> {
     let head = session.req_header();
     let protocol = ctx.protocol();
+    let none = RouteModels::default();
+    let models = route.models.as_ref().map_or(&none, ModelRoutes::models);
     let mut request = Request {
         context: &mut ctx.record.context,
         method: &head.method,
@@ -158,6 +171,7 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange) -> Result<(), I
         headers: &head.headers,
         host: &ctx.record.host,
         upstream: ctx.record.upstream.as_deref().unwrap_or_default(),
+        models,
         endpoint: ctx.record.endpoint,
         protocol,
         edits: std::mem::take(&mut ctx.request_edits),

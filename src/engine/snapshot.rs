@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use located_yaml::Location;
+use located_yaml::{Located, Location};
+use plugin_api::RouteModels;
 
 use crate::access_log::AccessLog;
 use crate::attribution::Attribution;
@@ -14,12 +15,13 @@ use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::Upstream;
 use crate::health::{Check, CheckTarget, Checks};
 use crate::memory::Sizes;
 use crate::metrics::{ConfigSnapshot, Metrics, ModelNames};
 use crate::plugins::{self, PluginEntry, PluginShared};
-use crate::routes::{HostPattern, OnClientDisconnect, Router};
+use crate::routes::{HostPattern, OnClientDisconnect, RouteSettings, Router};
 
 use super::upstream::Peers;
 
@@ -62,6 +64,10 @@ pub struct Route {
     pub chain: Chain,
     /// Its upstream.
     pub upstream: Arc<Upstream>,
+    /// Other upstreams and names for some models; `None` without `models`.
+    pub models: Option<ModelRoutes>,
+    /// Whether an upstream of it hashes the sessions of calls.
+    pub hashes_sessions: bool,
     /// What happens to a call whose client leaves.
     pub on_client_disconnect: OnClientDisconnect,
 }
@@ -124,9 +130,10 @@ impl Snapshot {
         let secrets = secrets(config);
         let mut routes = Vec::with_capacity(config.routes.len());
         for (index, route) in config.routes.iter().enumerate() {
-            let upstream = upstreams
-                .get(route.upstream.as_str())
-                .ok_or_else(|| (route.upstream.at, format!("routes[{index}].upstream"), "is unknown".to_owned()))?;
+            let upstream = named(&route.upstream, &upstreams, || format!("routes[{index}].upstream"))?;
+            let models = model_routes(route, index, &upstreams)?;
+            let reachable = models.iter().flat_map(ModelRoutes::upstreams).chain([&upstream]);
+            let hashes_sessions = reachable.into_iter().any(|upstream| upstream.hashes_sessions);
             let entries =
                 merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
             let plugins =
@@ -136,7 +143,9 @@ impl Snapshot {
             routes.push(Arc::new(Route {
                 name: route.label(),
                 chain: Chain::new(plugins),
-                upstream: upstream.clone(),
+                upstream,
+                models,
+                hashes_sessions,
                 on_client_disconnect: route.on_client_disconnect,
             }));
         }
@@ -196,12 +205,44 @@ impl Snapshot {
 fn model_names(config: &Config) -> impl Iterator<Item = &str> {
     let plugins = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
     let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
-    plugins.flat_map(|entry| entry.model_names()).chain(fallbacks.flat_map(|fallback| fallback.model_names()))
+    let routes = config.routes.iter().flat_map(|route| &route.models);
+    let fallbacks = fallbacks.flat_map(|fallback| fallback.model_names());
+    plugins.flat_map(|entry| entry.model_names()).chain(fallbacks).chain(routes.flat_map(|entry| entry.model_names()))
 }
 
 /// The credentials that a configuration holds for upstreams.
 fn secrets(config: &Config) -> Arc<[Box<str>]> {
     config.upstreams.values().flat_map(|upstream| upstream.headers.secrets()).map(Box::from).collect()
+}
+
+/// The `models` of a route, if it has any.
+fn model_routes(
+    route: &RouteSettings,
+    index: usize,
+    upstreams: &HashMap<&str, Arc<Upstream>>,
+) -> Result<Option<ModelRoutes>, Fault> {
+    if route.models.is_empty() {
+        return Ok(None);
+    }
+    let mut used: Vec<Arc<Upstream>> = Vec::new();
+    for (at, entry) in route.models.iter().enumerate() {
+        let Some(name) = &entry.upstream else { continue };
+        let upstream = named(name, upstreams, || format!("routes[{index}].models[{at}].upstream"))?;
+        if used.iter().all(|known| known.index != upstream.index) {
+            used.push(upstream);
+        }
+    }
+    let rules = route.models.iter().map(|entry| entry.rule()).collect();
+    Ok(Some(ModelRoutes::new(RouteModels::new(rules), used)))
+}
+
+/// The upstream that a setting names.
+fn named(
+    name: &Located<String>,
+    upstreams: &HashMap<&str, Arc<Upstream>>,
+    setting: impl FnOnce() -> String,
+) -> Result<Arc<Upstream>, Fault> {
+    upstreams.get(name.as_str()).cloned().ok_or_else(|| (name.at, setting(), "is unknown".to_owned()))
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.

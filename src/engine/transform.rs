@@ -45,10 +45,10 @@ impl TransformedResponse {
     }
 }
 
-/// Whether a plugin of the route may change its responses.
+/// Whether the response may be changed: by a plugin of the route, or to name the model that the client asked for.
 #[must_use]
 pub fn is_possible(ctx: &Exchange) -> bool {
-    ctx.route.as_ref().is_some_and(|route| route.chain.needs().transform)
+    ctx.plugins.may_transform()
 }
 
 /// Asks the plugins whether they change this response, and makes its head fit for another body. The state of an earlier attempt is

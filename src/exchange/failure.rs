@@ -28,6 +28,8 @@ pub enum Failure {
     HeadMemory,
     /// No route leads anywhere for the request.
     NoRoute,
+    /// It is not certain where the models of a call are served.
+    UnroutableModel,
     /// The client broke its own request.
     BadRequest,
     /// The client paused too long within its request.

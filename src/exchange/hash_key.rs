@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use plugin_api::{CallFacts, ModelCall, TokenLimitValue};
+use plugin_api::{CallFacts, Context, ModelCall, TokenLimitValue};
 
 use crate::balance::{ASSUMED_TOKENS, Algorithm, HashKey, hash_of};
 
@@ -12,31 +12,31 @@ use super::upstream::Upstream;
 /// The hash of the request's key for each upstream of a chain of fallbacks. Empty if no upstream of the chain hashes.
 pub type Keys = Vec<Option<u64>>;
 
-/// The hashes of keys that are in the head of the request.
+/// The hashes of the keys of a request. `text` is the body of a call, where it was read.
 #[must_use]
-pub fn of_head(upstream: &Upstream, client: Option<IpAddr>, headers: &HeaderMap) -> Keys {
+pub fn of(upstream: &Upstream, context: &Context, headers: &HeaderMap, text: Option<&[u8]>) -> Keys {
     if !upstream.chain().any(|upstream| hash_key(upstream).is_some()) {
         return Keys::new();
     }
     let key = |upstream: &Upstream| match hash_key(upstream)? {
-        HashKey::ClientIp => Some(match client?.to_canonical() {
+        HashKey::Session => {
+            let principal = context.principal();
+            Some(hash_of(principal.session.as_ref().or(principal.user.as_ref())?.as_bytes()))
+        }
+        HashKey::ClientIp => Some(match context.client?.to_canonical() {
             IpAddr::V4(address) => hash_of(&address.octets()),
             IpAddr::V6(address) => hash_of(&address.octets()),
         }),
         HashKey::Header(name) => Some(hash_of(headers.get(name)?.as_bytes())),
-        HashKey::Body(_) => None,
+        HashKey::Body(path) => Some(hash_of(json_extract::at_path(text?, path)?.as_bytes())),
     };
     upstream.chain().map(key).collect()
 }
 
-/// The hashes of keys that are in its body, each with the place of its upstream in the chain.
+/// Whether a key of the chain stands in the body.
 #[must_use]
-pub fn of_body(upstream: &Upstream, call: &ModelCall) -> Vec<(usize, u64)> {
-    let key = |(place, upstream): (usize, &Upstream)| match hash_key(upstream)? {
-        HashKey::Body(path) => Some((place, hash_of(json_extract::at_path(call.text(), path)?.as_bytes()))),
-        _ => None,
-    };
-    upstream.chain().enumerate().filter_map(key).collect()
+pub fn reads_text(upstream: &Upstream) -> bool {
+    upstream.chain().any(|upstream| matches!(hash_key(upstream), Some(HashKey::Body(_))))
 }
 
 /// The tokens that a call may generate; for a batch, the sum of its calls.
@@ -65,6 +65,7 @@ fn hash_key(upstream: &Upstream) -> Option<&HashKey> {
 
 #[cfg(test)]
 mod tests {
+    use plugin_api::testing::context;
     use plugin_api::{Endpoint, Hashing};
     use serde_json::{Value, json};
 
@@ -100,23 +101,28 @@ mod tests {
             json!({ "hash": { "key": "client_ip" } }),
             json!({ "hash": { "key": "header:x-user" } }),
             json!({ "hash": { "key": "body:metadata.user_id" } }),
+            json!({ "hash": {} }),
         ]);
-        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let mut context = context();
+        let body = r#"{"model":"m","metadata":{"user_id":"bob"},"messages":[]}"#.as_bytes();
+        assert_eq!(of(&chain, &context, &HeaderMap::new(), None), [None; 5]);
+        context.client = Some("::ffff:10.0.0.1".parse().unwrap());
+        context.principal_mut().user = Some("alice".into());
         let mut headers = HeaderMap::new();
         headers.insert("x-user", http::HeaderValue::from_static("alice"));
-        let ip = Some(hash_of(&[10, 0, 0, 1]));
-        assert_eq!(of_head(&chain, Some(mapped), &headers), [None, ip, Some(hash_of(b"alice")), None]);
-        assert_eq!(of_head(&chain, None, &HeaderMap::new()), [None; 4]);
-        // its JSON text is hashed
-        let body = call(r#"{"model":"m","metadata":{"user_id":"bob"},"messages":[]}"#);
-        assert_eq!(of_body(&chain, &body), [(3, hash_of(b"\"bob\""))]);
-        assert!(of_body(&chain, &call("{}")).is_empty());
+        let (ip, alice) = (Some(hash_of(&[10, 0, 0, 1])), Some(hash_of(b"alice")));
+        assert_eq!(of(&chain, &context, &headers, None), [None, ip, alice, None, alice]);
+        // the JSON text of the body's field is hashed, and a session goes before its user
+        context.principal_mut().session = Some("s1".into());
+        let (bob, session) = (Some(hash_of(b"\"bob\"")), Some(hash_of(b"s1")));
+        assert_eq!(of(&chain, &context, &HeaderMap::new(), Some(body)), [None, ip, None, bob, session]);
+        assert_eq!(of(&chain, &context, &HeaderMap::new(), Some(b"{}"))[3], None);
     }
 
     #[test]
     fn a_chain_that_hashes_nothing_has_no_keys() {
-        let client = Some(IpAddr::from([10, 0, 0, 1]));
-        assert!(of_head(&chain(&[json!("least_conn"), json!("round_robin")]), client, &HeaderMap::new()).is_empty());
+        let chain = chain(&[json!("least_conn"), json!("round_robin")]);
+        assert!(of(&chain, &context(), &HeaderMap::new(), None).is_empty());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Upstream {
     pub fallback: Option<(Arc<Upstream>, Fallback)>,
     /// Whether it, or a fallback, needs the body of a call.
     pub reads_body: bool,
+    /// Whether it, or a fallback, hashes the session of a call.
+    pub hashes_sessions: bool,
     /// Whether it, or a fallback, may be spoken to in HTTP/2.
     pub speaks_h2: bool,
     /// Whether a fallback gets another model name.
@@ -104,6 +106,7 @@ impl Upstream {
             Algorithm::Hash(hash) => matches!(hash.key, HashKey::Body(_)),
             Algorithm::LeastConn | Algorithm::RoundRobin | Algorithm::PeakEwma => false,
         };
+        let hashes_sessions = matches!(&settings.balance, Algorithm::Hash(hash) if hash.key == HashKey::Session);
         let has_tls = settings.servers.iter().any(|server| server.address.tls);
         let mut retry_on = settings.retry.on.clone();
         if settings.retry.non_idempotent {
@@ -120,6 +123,7 @@ impl Upstream {
                 on: retry_on,
             },
             reads_body: knows_calls || renames_models || fallback.as_ref().is_some_and(|(to, _)| to.reads_body),
+            hashes_sessions: hashes_sessions || fallback.as_ref().is_some_and(|(to, _)| to.hashes_sessions),
             speaks_h2: has_tls && timeouts.allow_h2() || fallback.as_ref().is_some_and(|(to, _)| to.speaks_h2),
             renames_models,
             fallback,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plugins::PluginEntry;
 
+use super::models::ModelEntry;
 use super::normalize;
 
 /// Sends requests to an upstream. Without hosts and paths, a route matches every request.
@@ -28,6 +29,10 @@ pub struct RouteSettings {
     pub paths: Vec<PathPattern>,
     /// The upstream its requests go to.
     pub upstream: Located<String>,
+    /// Other names and upstreams for some models, once the plugins have seen the call. The first entry that takes its model counts;
+    /// what none takes goes to `upstream` as it is. A batch must stay on `upstream`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Located<ModelEntry>>,
     /// Plugins of this route. A plugin of the global list gets these settings instead; `NAME: off` removes it; further plugins come after
     /// the global ones.
     #[serde(default)]

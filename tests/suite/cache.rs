@@ -12,6 +12,8 @@ mod redis;
 mod tenants;
 mod varying;
 
+pub use encoded::gzip;
+
 use crate::harness::{Answer, Client, Gateway, Script, Streaming, answer, body, http1, sse};
 
 /// What the plugin is called in the YAML, with these settings of its own.

@@ -36,32 +36,7 @@ impl Glob {
     /// Whether the whole name fits. Takes time in proportion to pattern times name at worst.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let mut pattern = self.0.chars();
-        let mut rest = name.chars();
-        // where to go on if the text that the last `*` stands for has to be longer
-        let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
-        loop {
-            let ahead = rest.clone();
-            let fits = match (pattern.next(), rest.next()) {
-                (None, None) => return true,
-                (Some('*'), _) => {
-                    retry = Some((pattern.clone(), ahead.clone()));
-                    rest = ahead;
-                    continue;
-                }
-                (Some('?'), Some(_)) => true,
-                (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(&found),
-                (Some(_), None) | (None, Some(_)) => false,
-            };
-            if !fits {
-                let Some((behind_star, from)) = &mut retry else { return false };
-                if from.next().is_none() {
-                    return false;
-                }
-                pattern = behind_star.clone();
-                rest = from.clone();
-            }
-        }
+        matches(&self.0, name)
     }
 
     /// Whether every name that `other` matches fits this pattern too; `false` also where that is hard to tell.
@@ -69,6 +44,37 @@ impl Glob {
     pub fn covers(&self, other: &Self) -> bool {
         // what a `*` of the other stands for can only be swallowed by one of this pattern's
         !self.0.contains('?') && self.matches(&other.0)
+    }
+}
+
+/// Whether the whole name fits a pattern, as [`Glob::matches`] has it.
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut pattern = pattern.chars();
+    let mut rest = name.chars();
+    // where to go on if the text that the last `*` stands for has to be longer
+    let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
+    loop {
+        let ahead = rest.clone();
+        let fits = match (pattern.next(), rest.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                retry = Some((pattern.clone(), ahead.clone()));
+                rest = ahead;
+                continue;
+            }
+            (Some('?'), Some(_)) => true,
+            (Some(wanted), Some(found)) => wanted.eq_ignore_ascii_case(&found),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !fits {
+            let Some((behind_star, from)) = &mut retry else { return false };
+            if from.next().is_none() {
+                return false;
+            }
+            pattern = behind_star.clone();
+            rest = from.clone();
+        }
     }
 }
 

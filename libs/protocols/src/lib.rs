@@ -5,10 +5,11 @@
 //! [`ollama`](Protocol::OLLAMA)), and an [`Endpoint`] is a handle into it. To add one is a file and a line in the list of
 //! `protocol.rs`. What the many servers that speak `OpenAI`'s API do differently is a table, in `compatible.rs`.
 //!
-//! Nothing here changes a byte, but for the [`StreamUsageFilter`], and nothing guesses: what cannot be read with certainty is
+//! Nothing here changes a byte, but for the [`StreamUsageFilter`] and [`with_model`], and nothing guesses: what cannot be read with certainty is
 //! said to be so. Knows no gateway, no socket and no plugin.
 
 mod answer;
+mod answer_model;
 mod anthropic;
 mod batch_results;
 mod charset;
@@ -32,6 +33,7 @@ mod usage;
 mod usage_text;
 
 pub use answer::{Answer, AnswerState};
+pub use answer_model::with_model;
 pub use batch_results::{BatchReader, batch_of_results};
 pub use conversation::{ConversationHash, Hashing, MessageHashes, MessagesDigest};
 pub use endpoint::{BatchMembers, Endpoint, EndpointSpec, PathRule, Sign};

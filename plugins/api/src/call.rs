@@ -5,7 +5,10 @@ mod edit;
 
 use bytes::Bytes;
 
-use crate::{CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ParsedBody, Protocol};
+use crate::{
+    AmbiguousModel, CallFacts, Context, ConversationHash, Endpoint, MessageHashes, MessagesDigest, ModelRule,
+    ParsedBody, Protocol, RouteModels,
+};
 
 pub use detach_until::DetachUntil;
 pub use edit::Edit;
@@ -31,6 +34,7 @@ pub struct ModelCall {
     text: Bytes,
     parsed: ParsedBody,
     hashes: MessageHashes,
+    models: RouteModels,
     /// How long the call may go on after its client has left; `None` if it ends with its client.
     pub detach_until: Option<DetachUntil>,
 }
@@ -40,8 +44,15 @@ impl ModelCall {
     #[must_use]
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, parsed: ParsedBody) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
-        let hashes = MessageHashes::default();
-        Self { endpoint, sent: Some(sent), text, parsed, hashes, detach_until: None }
+        let (hashes, models) = (MessageHashes::default(), RouteModels::default());
+        Self { endpoint, sent: Some(sent), text, parsed, hashes, models, detach_until: None }
+    }
+
+    /// The same call, on a route with these `models`.
+    #[must_use]
+    pub fn on_route(mut self, models: RouteModels) -> Self {
+        self.models = models;
+        self
     }
 
     /// The endpoint it was sent to.
@@ -75,6 +86,23 @@ impl ModelCall {
     #[must_use]
     pub fn call(&self) -> Option<&CallFacts> {
         if self.endpoint.is_batch() { None } else { self.calls().first() }
+    }
+
+    /// The rule of the route's `models` that takes the one call as it stands now; none for a batch. The gateway follows the rule once
+    /// all plugins have seen the call.
+    ///
+    /// # Errors
+    /// That it names several models that different rules take. The gateway will refuse it.
+    pub fn model_rule(&self) -> Result<Option<&ModelRule>, AmbiguousModel> {
+        self.call().map_or(Ok(None), |call| self.models.rule_of(call))
+    }
+
+    /// The name of the model by which the upstream will be asked, where the one call names a model: its own, or that of the route's
+    /// `models`. By it the call is priced before its answer says more.
+    #[must_use]
+    pub fn upstream_model(&self) -> Option<&str> {
+        let rule = self.model_rule().ok().flatten();
+        rule.and_then(|rule| rule.model.as_deref()).or(self.call()?.model.as_deref())
     }
 
     /// The same call, with the hashes of its messages.

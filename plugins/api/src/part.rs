@@ -36,7 +36,8 @@ impl PartKind {
 
 /// Whether a body with these headers is one that APIs of models answer with: events, lines or JSON. One that does not say what
 /// it is may be.
-pub(crate) fn is_text_of_an_api(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn is_text_of_an_api(headers: &HeaderMap) -> bool {
     let is_json = |kind: &str| kind == "application/json" || kind.ends_with("+json");
     PartKind::of(headers) != PartKind::Whole || media_type(headers).is_none_or(|kind| is_json(&kind))
 }

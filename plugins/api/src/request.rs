@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Uri};
 
-use crate::{Context, Endpoint, HeaderEdits, Protocol};
+use crate::{Context, Endpoint, HeaderEdits, Protocol, RouteModels};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub host: &'a str,
     /// The name of the upstream that the route leads to.
     pub upstream: &'a str,
+    /// The route's `models`, by which a call may go to another upstream; the same for every request of a plugin's route.
+    pub models: &'a RouteModels,
     /// The endpoint, where the request is a call to a model.
     pub endpoint: Option<Endpoint>,
     /// The protocol in which an answer is expected.

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Request, ThinkingBudget, TokenField, TokenLimit,
-    TokenLimitValue,
+    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Request, RouteModels, ThinkingBudget, TokenField,
+    TokenLimit, TokenLimitValue,
 };
 
 /// The id of every [`context`] here.
@@ -27,6 +27,7 @@ pub struct TestRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    models: RouteModels,
 }
 
 impl TestRequest {
@@ -34,7 +35,8 @@ impl TestRequest {
     #[must_use]
     pub fn to(endpoint: Endpoint) -> Self {
         let path = endpoint.example_path();
-        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers: HeaderMap::new() }
+        let (headers, models) = (HeaderMap::new(), RouteModels::default());
+        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers, models }
     }
 
     /// With this header.
@@ -60,6 +62,7 @@ impl TestRequest {
             headers: &self.headers,
             host: "test.example",
             upstream: "test",
+            models: &self.models,
             endpoint: Some(self.endpoint),
             protocol: self.endpoint.protocol,
             edits: HeaderEdits::default(),

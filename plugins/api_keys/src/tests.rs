@@ -73,6 +73,7 @@ impl Head {
             headers: &self.headers,
             host: "test.example",
             upstream: "test",
+            models: &Default::default(),
             endpoint: Endpoint::of(self.uri.path()).filter(|_| is_post),
             protocol: Protocol::ANTHROPIC,
             edits: HeaderEdits::default(),

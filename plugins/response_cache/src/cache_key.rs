@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
-use plugin_api::{Endpoint, LONGEST_TEXT, Request, api_key, fingerprint, is_credential, shortened};
+use plugin_api::{
+    AnswerModel, Endpoint, LONGEST_TEXT, ModelRule, Request, api_key, fingerprint, is_credential, shortened,
+};
 
 use crate::bypass::Bypass;
 use crate::canonical::Digest;
@@ -23,7 +25,7 @@ pub(crate) struct CacheRequest {
     /// The tenant, as a purge names it: the name or the header value of the scope, or the API key's hash as in the ledger.
     pub(crate) tenant: Box<str>,
     pub(crate) endpoint: Endpoint,
-    /// The name of the route's upstream.
+    /// The name of the upstream that the call goes to.
     pub(crate) upstream: Box<str>,
     hasher: blake3::Hasher,
 }
@@ -56,6 +58,19 @@ impl CacheRequest {
         encodings(head.headers, &mut hasher);
         headers(head.headers, vary, &mut hasher);
         Ok(Self { control, tenant, endpoint, upstream: head.upstream.into(), hasher })
+    }
+
+    /// The call goes where this rule of the route's `models` says. Another rule for the same model is another key.
+    pub(crate) fn follow(&mut self, rule: Option<&ModelRule>) {
+        let Some(ModelRule { model, upstream, answer_model, .. }) = rule else { return };
+        for name in [model, upstream] {
+            part(&mut self.hasher, &[u8::from(name.is_some())]);
+            part(&mut self.hasher, name.as_deref().unwrap_or_default().as_bytes());
+        }
+        part(&mut self.hasher, &[u8::from(*answer_model == AnswerModel::Asked)]);
+        if let Some(upstream) = upstream {
+            self.upstream = (**upstream).into();
+        }
     }
 
     /// The key of the call with this digest.

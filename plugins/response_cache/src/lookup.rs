@@ -36,6 +36,7 @@ impl ResponseCache {
     /// # Errors
     /// Why the call bypasses the cache.
     pub(crate) async fn lookup(&self, cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Lookup, Bypass> {
+        cache_request.follow(call.model_rule().map_err(|_| Bypass::Unreadable)?);
         let key = cache_request.key(digest(call).await?);
         if let Some(entry) = self.remembered(&key, cache_request) {
             return Ok(Lookup::Hit(entry));

@@ -1,8 +1,12 @@
 //! The rule by which a server is chosen, as the YAML names it.
 
+use std::fmt;
+
 use http::HeaderName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a server is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -24,24 +28,74 @@ pub enum Algorithm {
     Hash(HashSettings),
 }
 
-/// Consistent hashing with bounded loads.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Consistent hashing with bounded loads: the key alone (`hash: session`), or `{ key: …, bound: … }`.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(with = "Written")]
 pub struct HashSettings {
-    /// What is hashed: `client_ip`, `header:NAME`, or `body:PATH` for a field of the JSON body (`body:metadata.user_id`).
-    /// A request without it goes where `least_conn` would send it.
+    /// What is hashed.
     pub key: HashKey,
-    /// How many times its fair share of what is in flight a server may have, rounded up, before the next one takes over. So
-    /// while little is in flight, a second request of a key at the same time may go elsewhere.
-    #[serde(default)]
+    /// How many times its fair share of what is in flight a server may have, rounded up, before the next one takes over.
     pub bound: Bound,
 }
 
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Written {
+    /// What is hashed.
+    Key(HashKey),
+    /// What is hashed, and the bound.
+    Full(Full),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    /// What is hashed: `session` for the session of the call, or else its user, as `attribution` finds them; `client_ip`,
+    /// `header:NAME`, or `body:PATH` for a field of the JSON body (`body:metadata.user_id`). A request without it goes where
+    /// `least_conn` would send it.
+    #[serde(default)]
+    key: HashKey,
+    /// How many times its fair share of what is in flight a server may have, rounded up, before the next one takes over. So
+    /// while little is in flight, a second request of a key at the same time may go elsewhere.
+    #[serde(default)]
+    bound: Bound,
+}
+
+impl<'de> Deserialize<'de> for HashSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HashVisitor)
+    }
+}
+
+struct HashVisitor;
+
+impl<'de> Visitor<'de> for HashVisitor {
+    type Value = HashSettings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what is hashed, such as `session`, or a mapping with `key`")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<HashSettings, E> {
+        let key = HashKey::try_from(key.to_owned()).map_err(E::custom)?;
+        Ok(HashSettings { key, bound: Bound::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HashSettings, A::Error> {
+        let Full { key, bound } = Full::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(HashSettings { key, bound })
+    }
+}
+
 /// The part of a request that is hashed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub enum HashKey {
+    /// The session that the call belongs to, or else its user.
+    #[default]
+    Session,
     /// The client's address.
     ClientIp,
     /// The value of this header.
@@ -55,9 +109,12 @@ impl TryFrom<String> for HashKey {
 
     fn try_from(written: String) -> Result<Self, String> {
         let wrong = |why: &str| {
-            format!("`{written}` is not a key: {why}; write `client_ip`, `header:NAME` or `body:metadata.user_id`")
+            format!(
+                "`{written}` is not a key: {why}; write `session`, `client_ip`, `header:NAME` or `body:metadata.user_id`"
+            )
         };
         match written.split_once(':') {
+            None if written == "session" => Ok(Self::Session),
             None if written == "client_ip" => Ok(Self::ClientIp),
             Some(("header", name)) => {
                 name.parse().map(Self::Header).map_err(|_| wrong("what follows is not the name of a header"))
@@ -74,6 +131,7 @@ impl TryFrom<String> for HashKey {
 impl From<HashKey> for String {
     fn from(key: HashKey) -> Self {
         match key {
+            HashKey::Session => "session".into(),
             HashKey::ClientIp => "client_ip".into(),
             HashKey::Header(name) => format!("header:{name}"),
             HashKey::Body(path) => format!("body:{}", path.join(".")),
@@ -115,5 +173,26 @@ impl TryFrom<f64> for Bound {
 impl From<Bound> for f64 {
     fn from(bound: Bound) -> Self {
         bound.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_its_key_or_a_mapping_and_hashes_sessions_by_itself() {
+        let read = |json: &str| serde_json::from_str::<Algorithm>(json).map_err(|error| error.to_string());
+        let hash = |key, bound| Ok(Algorithm::Hash(HashSettings { key, bound: Bound(bound) }));
+        assert_eq!(read(r#"{"hash":"session"}"#), hash(HashKey::Session, 1.25));
+        assert_eq!(read(r#"{"hash":{}}"#), hash(HashKey::Session, 1.25));
+        assert_eq!(read(r#"{"hash":"client_ip"}"#), hash(HashKey::ClientIp, 1.25));
+        assert_eq!(
+            read(r#"{"hash":{"key":"body:a.b","bound":2}}"#),
+            hash(HashKey::Body(vec!["a".into(), "b".into()]), 2.0)
+        );
+        assert!(read(r#"{"hash":"cookie"}"#).unwrap_err().contains("its source is unknown"));
+        let text = serde_json::to_string(&read(r#"{"hash":"session"}"#).unwrap()).unwrap();
+        assert_eq!(text, r#"{"hash":{"key":"session","bound":1.25}}"#);
     }
 }

@@ -18,7 +18,7 @@ pub struct Fallback {
     /// The model that every call asks it for. Absent: the call's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The model to ask for in the place of another, by the name of that other; goes before `model`.
+    /// The model to ask for in the place of another, by the name of that other, which may be a pattern; goes before `model`.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub models: IndexMap<String, String>,
 }
@@ -27,7 +27,8 @@ impl Fallback {
     /// The model to ask for in the place of this one; none where it stays.
     #[must_use]
     pub fn model_for(&self, asked: &str) -> Option<&str> {
-        self.models.get(asked).or(self.model.as_ref()).map(String::as_str).filter(|model| *model != asked)
+        let own = || self.models.iter().find(|(pattern, _)| glob::matches(pattern, asked)).map(|(_, model)| model);
+        own().or(self.model.as_ref()).map(String::as_str).filter(|model| *model != asked)
     }
 
     /// The models that it names.
@@ -60,7 +61,7 @@ struct Full {
     /// The model that every call asks it for. Absent: the call's own.
     #[serde(default)]
     model: Option<String>,
-    /// The model to ask for in the place of another, by the name of that other; goes before `model`.
+    /// The model to ask for in the place of another, by the name of that other, which may be a pattern; goes before `model`.
     #[serde(default)]
     models: IndexMap<String, String>,
 }

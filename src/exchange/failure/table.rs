@@ -143,6 +143,12 @@ impl Failure {
                 "No route leads anywhere for this host and path",
                 "no route takes the request",
             ),
+            Self::UnroutableModel => Row::refused(
+                "unroutable_model",
+                InvalidRequest,
+                "It is not certain where the models of this call are served",
+                "the models of a call, or of a batch, lead to different places; see routes.*.models",
+            ),
             Self::BadRequest => Row::refused(
                 "bad_request",
                 InvalidRequest,

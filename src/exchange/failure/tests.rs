@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALL: [Failure; 33] = [
+const ALL: [Failure; 34] = [
     Failure::ClientGone,
     Failure::InvalidHead,
     Failure::InvalidPath,
@@ -13,6 +13,7 @@ const ALL: [Failure; 33] = [
     Failure::BodyMemory(Shortage::Full),
     Failure::BodyMemory(Shortage::Never),
     Failure::Busy,
+    Failure::UnroutableModel,
     Failure::BadRequest,
     Failure::BodyTimeout,
     Failure::Connect,

@@ -114,6 +114,8 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
         name: route.name.clone(),
         chain: Chain::new(plugins),
         upstream: route.upstream.clone(),
+        models: None,
+        hashes_sessions: false,
         on_client_disconnect: route.on_client_disconnect,
     })];
     running.snapshot.store(Arc::new(snapshot));

@@ -7,7 +7,7 @@ use zlib_rs::{Deflate, DeflateFlush};
 use super::*;
 use crate::harness::{gateway, h2c, origin};
 
-pub(super) fn gzip(text: &str) -> Vec<u8> {
+pub fn gzip(text: &str) -> Vec<u8> {
     let mut bytes = vec![0; text.len() + 256];
     // 16 more than the window's 15 bits asks for the format of gzip (zlib: `deflateInit2`)
     let mut encoder = Deflate::new(6, true, 31);

@@ -1,0 +1,48 @@
+//! Sends a call where the `models` of its route say, once all plugins have seen it: under another name, or to another upstream.
+
+use std::sync::Arc;
+
+use pingora_proxy::Session;
+use plugin_api::ModelCall;
+
+use crate::exchange::attempts::{Attempts, Demand};
+use crate::exchange::failure::Failure;
+use crate::exchange::upstream::Upstream;
+
+use super::ctx::Exchange;
+use super::interruption::{Interruption, refuse_with};
+use super::request::client_may_stall;
+
+/// Follows the rule of the route's `models` that takes the call, if one does.
+///
+/// # Errors
+/// That it is not certain where the call goes. Then it is refused.
+pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -> Result<(), Interruption> {
+    let Some(route) = ctx.route.clone() else { return Ok(()) };
+    let Some(models) = &route.models else { return Ok(()) };
+    let target = match models.target(&route.upstream, call) {
+        Ok(target) => target,
+        Err(why) => return Err(refuse_with(ctx, Failure::UnroutableModel, &why.to_string())),
+    };
+    call.edit(target.edits);
+    ctx.record.upstream_model = target.model.as_deref().map(str::to_owned);
+    if let Some(asked) = &target.asked {
+        ctx.plugins.restore_model(asked);
+    }
+    if let Some(upstream) = target.upstream {
+        redirect(session, ctx, upstream);
+    }
+    Ok(())
+}
+
+/// Begins the attempts with another upstream than the route's own. None has been made yet.
+fn redirect(session: &mut Session, ctx: &mut Exchange, upstream: Arc<Upstream>) {
+    let Some(attempts) = &mut ctx.attempts else { return };
+    let demand = Demand { idempotent: attempts.demand().idempotent, ..Demand::default() };
+    let deadline = ctx.began + upstream.timeouts.total;
+    ctx.timer.ends_at(deadline);
+    ctx.record.upstream = Some(upstream.name.clone());
+    let idle = upstream.timeouts.idle;
+    ctx.attempts = Some(Attempts::new(upstream, demand, deadline, ctx.began));
+    client_may_stall(session, ctx, idle);
+}
