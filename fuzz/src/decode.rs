@@ -90,10 +90,11 @@ fn check_body(coding: Coding, body: &[u8], random: &mut Random) -> Result<Vec<u8
                 let masked = (0..8).map(|bits| [before, &[last & ((1 << bits) - 1)]].concat());
                 other = masked.into_iter().find_map(|body| unbrotli(&body).filter(|other| other == decoded));
             }
-            // ruzstd refuses frames that zstd's own library reads
-            let is_refused = matches!(coding, Coding::Zstd) && other.is_none();
+            // ruzstd refuses frames that zstd's own library reads; and what a damaged frame without a checksum holds, each
+            // decides for itself
+            let is_open = matches!(coding, Coding::Zstd) && (other.is_none() || !has_checksum(body));
             assert!(
-                is_refused || other.as_ref() == Some(decoded),
+                is_open || other.as_ref() == Some(decoded),
                 "{coding:?}: the oracle reads {body:02x?} differently"
             );
         }
@@ -116,15 +117,19 @@ fn both_ways(names: &str, body: &[u8], random: &mut Random) -> Result<Vec<u8>, D
     let is_dense = |error: &Option<DecodeError>| matches!(error, Some(DecodeError::TooDense(_)));
     assert!(first.len() <= FREE + 250 * body.len() + (8 << 10), "its bound holds");
     if !is_dense(&first_error) && !is_dense(&second_error) {
-        assert_eq!(first_error, second_error, "{names}: where it is cut does not matter");
-        if first_error.is_none() {
+        // that a brotli block is longer than it says, the library sees at once in small pieces, and later or never in large ones
+        let is_late = names.contains("br") && whole.is_err();
+        assert!(is_late || first_error == second_error, "{names}: {first_error:?} and {second_error:?}, as it is cut");
+        if first_error.is_none() && second_error.is_none() {
             assert!(first == second, "{names}: where it is cut does not matter");
         }
     }
     if let Ok(decoded) = &whole {
         assert!(decoded.len() <= MOST, "its bound holds");
-        if !is_dense(&first_error) {
-            assert_eq!((first_error, &first), (None, decoded), "{names}: pieces and whole agree");
+        for (error, streamed) in [(&first_error, &first), (&second_error, &second)] {
+            if !is_dense(error) {
+                assert_eq!((error, streamed), (&None, decoded), "{names}: pieces and whole agree");
+            }
         }
         let exact = decode(&headers, &bytes, decoded.len());
         if !names.contains(',') {
@@ -166,8 +171,17 @@ fn pack(coding: Coding, bytes: &[u8]) -> Vec<u8> {
             brotli_new::BrotliCompress(&mut &bytes[..], &mut packed, &settings).expect("memory");
             packed
         }
-        Coding::Zstd => zstd::bulk::compress(bytes, 3).expect("memory"),
+        Coding::Zstd => {
+            let mut compressor = zstd::bulk::Compressor::new(3).expect("memory");
+            compressor.include_checksum(true).expect("a setting of zstd");
+            compressor.compress(bytes).expect("memory")
+        }
     }
+}
+
+/// Whether zstd's first frame ends with a checksum (RFC 8878 §3.1.1.1.1.5).
+fn has_checksum(body: &[u8]) -> bool {
+    body.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) && body.get(4).is_some_and(|descriptor| descriptor & 4 != 0)
 }
 
 /// What another decoder makes of all of a body; `None` where it is broken, not whole, or more than [`MOST`].

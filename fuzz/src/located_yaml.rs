@@ -32,7 +32,10 @@ pub fn check(input: &[u8]) {
                 return;
             }
             let differs = ["${", "?", "\u{FEFF}", "\u{85}", "\u{2028}", "\u{2029}"];
-            if differs.iter().any(|text_of_ours| text.contains(text_of_ours)) || has_new_anchor(text) {
+            if differs.iter().any(|text_of_ours| text.contains(text_of_ours))
+                || has_new_anchor(text)
+                || has_scalar_with_colon_first(text)
+            {
                 return;
             }
             let Ok(other) = serde_norway::from_str::<serde_norway::Value>(text) else { return };
@@ -67,6 +70,22 @@ fn has_new_anchor(text: &str) -> bool {
         let behind = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         !behind.is_empty() && !behind.starts_with([' ', '\n', '\r', ',', ']', '}'])
     })
+}
+
+/// Whether a flow collection may hold a scalar that begins with a colon, as in `[&a :b]`: YAML 1.1 sees a value without a key there.
+fn has_scalar_with_colon_first(text: &str) -> bool {
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    text.contains(['[', '{'])
+        && std::iter::from_fn(|| {
+            let here = chars.next()?;
+            let is_one = here == ':'
+                && (before.is_whitespace() || "[{,".contains(before))
+                && chars.peek().is_some_and(|behind| !behind.is_whitespace());
+            before = here;
+            Some(is_one)
+        })
+        .any(|is_one| is_one)
 }
 
 /// Whether both are one tree. Where the two take a scalar for different types, its text decides.

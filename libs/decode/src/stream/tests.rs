@@ -142,6 +142,16 @@ fn what_is_unknown_or_not_as_it_says_is_broken() {
     }
 }
 
+/// The library sees it at once in small pieces only: it checks the length of a block where it waits for more.
+#[test]
+fn a_brotli_block_that_is_longer_than_it_says_is_never_whole() {
+    let body = *b"\0\0\0\0\0\x01\0\0\0\0\0\0\x03\0\0\x01\0\0\0\x8e\0\0\0\0Ao\x03";
+    let broken = DecodeError::Broken(Coding::Brotli);
+    assert_eq!(crate::decode(&headers("br"), &body.to_vec().into(), 1 << 20), Err(broken.clone()));
+    assert_eq!(decoded("br", &body, 1), Err(broken));
+    assert_eq!(decoded("br", &body, body.len()).unwrap().len(), 3);
+}
+
 #[test]
 fn a_bomb_is_left_alone_and_a_well_packed_text_is_not() {
     let bomb = vec![b' '; 64 << 20];
