@@ -12,14 +12,15 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
+use write::Inserts;
 
 use super::batch::Batch;
 use super::engine::Engine;
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written, migration};
-use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS};
-use crate::{Record, StoreSettings, Turn};
+use crate::columns::{BATCHES, BODIES, CHUNKS, Chunk, REQUESTS};
+use crate::{BatchRow, Record, Row, StoreSettings, Turn};
 
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(35);
@@ -30,8 +31,18 @@ pub(super) struct Sqlite {
     pool: SqlitePool,
     watch: QueryTimer,
     settings: StoreSettings,
+    inserts: AllInserts,
     /// Its schema is a later build's.
     is_newer: bool,
+}
+
+/// What inserts into each table.
+#[derive(Debug)]
+struct AllInserts {
+    requests: Inserts<Row>,
+    batches: Inserts<BatchRow>,
+    bodies: Inserts<Row>,
+    chunks: Inserts<Chunk>,
 }
 
 #[async_trait]
@@ -91,7 +102,13 @@ impl Engine for Sqlite {
 impl Sqlite {
     pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
         let pool = open::to_write(path, &settings.pool);
-        let store = Self { pool, watch, settings: settings.clone(), is_newer: false };
+        let inserts = AllInserts {
+            requests: Inserts::of(&REQUESTS),
+            batches: Inserts::of(&BATCHES),
+            bodies: Inserts::of(&BODIES),
+            chunks: Inserts::of(&CHUNKS),
+        };
+        let store = Self { pool, watch, settings: settings.clone(), inserts, is_newer: false };
         store.acquire().await?.release();
         Ok(store)
     }
@@ -101,11 +118,12 @@ impl Sqlite {
         let batch = Batch::of(records);
         let mut held = self.acquire().await?;
         self.run(&mut held, "BEGIN IMMEDIATE").await?;
-        let new = write::insert(&self.watch, &mut held, &REQUESTS, &batch.requests).await?
-            + write::insert(&self.watch, &mut held, &BATCHES, &batch.batches).await?;
-        write::insert(&self.watch, &mut held, &BODIES, &batch.bodies).await?;
+        let (watch, inserts) = (&self.watch, &self.inserts);
+        let new = inserts.requests.run(watch, &mut held, &batch.requests).await?
+            + inserts.batches.run(watch, &mut held, &batch.batches).await?;
+        inserts.bodies.run(watch, &mut held, &batch.bodies).await?;
         let chunks: Vec<_> = batch.chunks.iter().collect();
-        write::insert(&self.watch, &mut held, &CHUNKS, &chunks).await?;
+        inserts.chunks.run(watch, &mut held, &chunks).await?;
         self.run(&mut held, end).await?;
         held.release();
         let all = (batch.requests.len() + batch.batches.len()) as u64;
