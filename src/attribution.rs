@@ -65,14 +65,6 @@ pub enum Member {
 impl Member {
     const ALL: [(Self, &'static str); 3] =
         [(Self::MetadataUser, "metadata.user_id"), (Self::User, "user"), (Self::PromptCacheKey, "prompt_cache_key")];
-
-    fn of(self, caller: &CallerFacts) -> Option<&str> {
-        match self {
-            Self::MetadataUser => caller.metadata_user.as_deref(),
-            Self::User => caller.user.as_deref(),
-            Self::PromptCacheKey => caller.prompt_cache_key.as_deref(),
-        }
-    }
 }
 
 impl TryFrom<String> for Source {
@@ -119,7 +111,7 @@ impl Attribution {
     /// Says what the head of a request tells, before its plugins run.
     pub fn of_head(&self, headers: &HeaderMap, context: &mut Context) {
         for (sources, wanted) in self.all() {
-            if let Some(found) = first(sources, wanted, headers, None) {
+            if let Some((_, found)) = by_head(sources, headers) {
                 *wanted.slot(context) = Some(found);
             }
         }
@@ -130,12 +122,19 @@ impl Attribution {
         if call.caller == CallerFacts::default() {
             return;
         }
+        let metadata = call.caller.metadata_user.as_deref().map(Metadata::read).unwrap_or_default();
         for (sources, wanted) in self.all() {
-            let by_head = first(sources, wanted, headers, None);
-            let is_ours = wanted.of(context) == by_head.as_ref();
-            let found = first(sources, wanted, headers, Some(&call.caller));
-            if is_ours && found != by_head {
-                *wanted.slot(context) = found;
+            // places before the one that the head was found at are better
+            let better = match wanted.of(context) {
+                None => sources,
+                Some(_) if !has_body_before_header(sources) => continue,
+                Some(known) => match by_head(sources, headers) {
+                    Some((at, found)) if found == *known => &sources[..at],
+                    _ => continue,
+                },
+            };
+            if let Some(found) = by_body(better, wanted, &call.caller, &metadata) {
+                *wanted.slot(context) = Some(found);
             }
         }
     }
@@ -162,43 +161,83 @@ impl Wanted {
     }
 }
 
-fn first(sources: &[Source], wanted: Wanted, headers: &HeaderMap, caller: Option<&CallerFacts>) -> Option<Arc<str>> {
+/// What the first of these headers says that says something, and its place among the sources. The head is passed through once:
+/// it has few headers, and each look-up would hash a name.
+fn by_head(sources: &[Source], headers: &HeaderMap) -> Option<(usize, Arc<str>)> {
+    let mut first: Option<(usize, Arc<str>)> = None;
+    for (name, value) in headers {
+        let before = first.as_ref().map_or(sources.len(), |(at, _)| *at);
+        let at = sources[..before].iter().position(|source| matches!(source, Source::Header(header) if header == name));
+        if let Some(at) = at
+            && let Some(text) = std::str::from_utf8(value.as_bytes()).ok().and_then(clean)
+        {
+            first = Some((at, text));
+        }
+    }
+    first
+}
+
+fn by_body(sources: &[Source], wanted: Wanted, caller: &CallerFacts, metadata: &Metadata<'_>) -> Option<Arc<str>> {
     sources.iter().find_map(|source| match source {
-        Source::Header(name) => clean(std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?),
-        Source::Body(Member::MetadataUser) => clean(&of_metadata(Member::MetadataUser.of(caller?)?, wanted)?),
-        Source::Body(member) => clean(member.of(caller?)?),
+        Source::Header(_) => None,
+        Source::Body(Member::MetadataUser) => clean(metadata.of(wanted)?),
+        Source::Body(Member::User) => clean(caller.user.as_deref()?),
+        Source::Body(Member::PromptCacheKey) => clean(caller.prompt_cache_key.as_deref()?),
     })
 }
 
-/// What `metadata.user_id` says: the whole, unless Claude Code wrote it. That puts JSON there, or, in older releases,
+fn has_body_before_header(sources: &[Source]) -> bool {
+    let body = sources.iter().position(|source| matches!(source, Source::Body(_)));
+    let header = sources.iter().rposition(|source| matches!(source, Source::Header(_)));
+    body < header && body.is_some()
+}
+
+/// What `metadata.user_id` says: the user is the whole, unless Claude Code wrote it. That puts JSON there, or, in older releases,
 /// `user_DEVICE_account_ACCOUNT_session_SESSION`; as a whole, either would make each session a user.
-fn of_metadata(text: &str, wanted: Wanted) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct ClaudeCode {
-        #[serde(default)]
-        device_id: String,
-        #[serde(default)]
-        account_uuid: String,
-        #[serde(default)]
-        session_id: String,
-    }
-    if text.starts_with('{') {
-        let ClaudeCode { device_id, account_uuid, session_id } = serde_json::from_str(text).ok()?;
-        let user = if account_uuid.is_empty() { device_id } else { account_uuid };
-        return Some(match wanted {
-            Wanted::Session => session_id.into(),
-            Wanted::User => user.into(),
+#[derive(Default)]
+struct Metadata<'a> {
+    session: Option<Cow<'a, str>>,
+    user: Option<Cow<'a, str>>,
+}
+
+impl<'a> Metadata<'a> {
+    fn read(text: &'a str) -> Self {
+        #[derive(Deserialize)]
+        struct ClaudeCode {
+            #[serde(default)]
+            device_id: String,
+            #[serde(default)]
+            account_uuid: String,
+            #[serde(default)]
+            session_id: String,
+        }
+        if text.starts_with('{') {
+            let Ok(ClaudeCode { device_id, account_uuid, session_id }) = serde_json::from_str(text) else {
+                return Self::default();
+            };
+            let user = if account_uuid.is_empty() { device_id } else { account_uuid };
+            return Self { session: Some(session_id.into()), user: Some(user.into()) };
+        }
+        // neither of the three has an underscore
+        let parts = text.strip_prefix("user_").and_then(|rest| {
+            let (rest, session) = rest.rsplit_once('_')?;
+            let (rest, account) = rest.strip_suffix("_session")?.rsplit_once('_')?;
+            Some((rest.strip_suffix("_account")?, account, session))
         });
+        match parts {
+            Some((device, account, session)) => {
+                let user = if account.is_empty() { device } else { account };
+                Self { session: Some(session.into()), user: Some(user.into()) }
+            }
+            None => Self { session: None, user: Some(text.into()) },
+        }
     }
-    let parts = text.strip_prefix("user_").and_then(|rest| {
-        let (user, session) = rest.rsplit_once("_session_")?;
-        Some((user.split_once("_account_")?, session))
-    });
-    match (parts, wanted) {
-        (Some((_, session)), Wanted::Session) => Some(session.into()),
-        (Some(((device, account), _)), Wanted::User) => Some(if account.is_empty() { device } else { account }.into()),
-        (None, Wanted::Session) => None,
-        (None, Wanted::User) => Some(text.into()),
+
+    fn of(&self, wanted: Wanted) -> Option<&str> {
+        match wanted {
+            Wanted::Session => self.session.as_deref(),
+            Wanted::User => self.user.as_deref(),
+        }
     }
 }
 
