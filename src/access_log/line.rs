@@ -48,7 +48,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends the plugin that refused the request and its reason; neither key if no plugin did.
+/// Appends the plugin that refused the request, or whose panic ended it, and the reason of a refusal; neither key if there is none.
 fn refusal(out: &mut Vec<u8>, record: &Record) {
     if record.plugin.is_some() {
         text(out, b",\"plugin\":", record.plugin);

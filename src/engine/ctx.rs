@@ -138,6 +138,12 @@ impl Exchange {
         exchange
     }
 
+    /// Counts a plugin's panic that ends the exchange, and names the plugin in the record.
+    pub fn plugin_panicked(&mut self, plugin: &'static str) {
+        self.snapshot.metrics.plugin_panicked(plugin);
+        self.record.plugin = Some(plugin);
+    }
+
     /// Copies the facts of the request's head into the record.
     pub fn read_request_head(&mut self, session: &Session) {
         let head = session.req_header();

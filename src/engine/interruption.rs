@@ -59,7 +59,7 @@ pub fn ended_by_plugin(ctx: &mut Exchange, exit: EarlyExit) -> Interruption {
             Interruption::Answer(Box::new(refusal.into_reply(ctx.protocol(), ctx.record.context.id)))
         }
         EarlyExit::Panic(plugin) => {
-            ctx.snapshot.metrics.plugin_panicked(plugin);
+            ctx.plugin_panicked(plugin);
             let error = Error::explain(ErrorType::InternalError, "a plugin panicked");
             Interruption::Fail(Failure::PluginPanic, error)
         }

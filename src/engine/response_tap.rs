@@ -159,8 +159,8 @@ pub fn show_chunk(bytes: &Bytes, part: Part, ctx: &mut Exchange) -> Result<()> {
 }
 
 /// The error by which a plugin's panic ends its exchange.
-pub fn panicked(ctx: &Exchange, plugin: &'static str) -> Box<Error> {
-    ctx.snapshot.metrics.plugin_panicked(plugin);
+pub fn panicked(ctx: &mut Exchange, plugin: &'static str) -> Box<Error> {
+    ctx.plugin_panicked(plugin);
     let mut error = Error::explain(ErrorType::CustomCode(PLUGIN_PANIC, 500), "a plugin panicked");
     error.esource = ErrorSource::Internal;
     error

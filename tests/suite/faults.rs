@@ -125,8 +125,9 @@ async fn a_panic_before_the_head_of_the_answer_is_a_500_in_dialect_with_its_row(
             }
         }
         let wanted = ["server_error", "api_error", "server_error", "api_error"];
-        let wanted = wanted.map(|error_type| format!("500|{error_type}|aborted|{}", usize::from(number > 1)));
-        let columns = "response_status, error_type, outcome, attempts";
+        let wanted =
+            wanted.map(|error_type| format!("500|{error_type}|aborted|inject_faults|{}", usize::from(number > 1)));
+        let columns = "response_status, error_type, outcome, plugin, attempts";
         assert_eq!(rows(&book, &format!("/{hook}/"), 4, columns).await, wanted, "{hook}");
     }
     serves_on(&gateway, 16).await;
@@ -155,8 +156,8 @@ async fn a_panic_amid_the_answer_breaks_it_off_and_has_its_row() {
                 Err(_) => {}
             }
         }
-        let found = rows(&book, &format!("/{hook}/"), 2, "outcome").await;
-        assert_eq!(found, ["aborted", "aborted"], "{hook}");
+        let found = rows(&book, &format!("/{hook}/"), 2, "outcome, plugin").await;
+        assert_eq!(found, ["aborted|inject_faults"; 2], "{hook}");
     }
     serves_on(&gateway, 6).await;
 }

@@ -52,7 +52,7 @@ pub struct Record {
     pub outcome: Outcome,
     /// The failure, in a word (`connect`, `first_byte_timeout`, …); `None` where nothing failed.
     pub error: Option<&'static str>,
-    /// The plugin that refused the request; `None` where none did.
+    /// The plugin that refused the request, or whose panic ended it; `None` where none did.
     pub plugin: Option<&'static str>,
     /// The reason of that refusal, in a word of the plugin; see [`Refusal`](crate::Refusal).
     pub reason: Option<&'static str>,
