@@ -21,6 +21,7 @@ macro_rules! plugins {
 const BUILT_IN: &[&dyn Kind] = plugins! {
     api_keys::ApiKeys,
     max_tokens::MaxTokens,
+    model_list::ModelList,
     rate_limit::RateLimit,
     response_cache::ResponseCache,
     usage_log::UsageLog,

@@ -28,7 +28,7 @@ use indexmap::IndexMap;
 pub use amount::Amount;
 pub use cost::Cost;
 pub use price::{Above, Price, Tier};
-pub use table::published_name;
+pub use table::{published_name, published_names};
 pub use tokens::{Terms, Tokens};
 
 /// Own prices over the published ones.

@@ -28,6 +28,9 @@ struct Table {
 const PROVIDERS: [&str; 9] =
     ["anthropic", "openai", "gemini", "xai", "deepseek", "mistral", "cohere", "bedrock", "vertex_ai"];
 
+/// Those of the providers that resell models.
+const RESELLERS: [&str; 2] = ["bedrock", "vertex_ai"];
+
 /// Other words for a provider before a `/`.
 const ALIASES: [(&str, &str); 5] =
     [("google", "gemini"), ("models", "gemini"), ("x-ai", "xai"), ("mistralai", "mistral"), ("vertex", "vertex_ai")];
@@ -47,6 +50,12 @@ pub(crate) fn find(model: &str) -> Option<&'static Price> {
 #[must_use]
 pub fn published_name(model: &str) -> Option<&'static str> {
     entry(model).map(|(name, _)| name)
+}
+
+/// The published names of all models with the provider of each. Those that resell models of others are left out.
+pub fn published_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = PROVIDERS.iter().filter(|provider| !RESELLERS.contains(provider));
+    own.flat_map(|provider| PRICES.get(*provider).into_iter().flatten().map(|(name, _)| (*provider, name.as_str())))
 }
 
 fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
