@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::RedisResult;
 use tokio::runtime::{Builder, Handle};
@@ -155,6 +155,18 @@ impl RedisLink {
     /// Runs a task on the link's thread. It ends with the link at the latest.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(task);
+    }
+
+    /// Waits at most so long until there is a connection, unless the circuit breaker is open. How long that took.
+    pub async fn connected(&self, limit: Duration) -> Duration {
+        if self.is_connected() || self.breaker.is_open() {
+            return Duration::ZERO;
+        }
+        let began = Instant::now();
+        let mut connections = self.connections.clone();
+        // who has waited in vain is told so by the next operation
+        let _ = timeout(limit, connections.wait_for(Option::is_some)).await;
+        began.elapsed()
     }
 
     /// Whether there is a connection.
