@@ -1,6 +1,6 @@
 //! Limits whose amounts are reserved before the work and settled after it, by true figures: [`Meter`]s that count, [`reserve`] that
-//! takes from several at once or from none, and [`Estimates`] of what a call to a model will use. It knows no clock, no socket and
-//! nothing of what is counted: time is passed in.
+//! takes from several at once or from none, and [`Estimates`] of what a call to a model will use. A meter of a limit that several
+//! gateways share counts a lease of it ([`Meter::leased`]). It knows no clock, no socket and nothing of what is counted: time is passed in.
 //!
 //! ```
 //! use quota::{Claim, Limit, Meters, Now, Subject, reserve};
@@ -16,9 +16,14 @@
 //! assert_eq!(refused.wait_nanos, 500_000_000);
 //! ```
 
+/// Tests of other crates include a file of this one's.
+#[cfg(test)]
+extern crate self as quota;
+
 mod bounded;
 mod calendar;
 mod estimate;
+mod lease;
 mod limit;
 mod meter;
 mod meters;
@@ -28,9 +33,10 @@ mod subject;
 pub use calendar::{Calendar, Unit};
 pub use chrono_tz::Tz;
 pub use estimate::{Caution, Estimates, START_OUTPUT};
+pub use lease::{Draw, Due, Fit, Grant, LEASE_TTL, OnSilence};
 pub use limit::{Limit, Now};
 pub use meter::{Meter, Standing};
-pub use meters::{BYTES_PER_METER, Found, Meters};
+pub use meters::{BYTES_PER_LEASE, BYTES_PER_METER, Found, Meters};
 pub use reserve::{Claim, Refused, Reservation, reserve};
 pub use subject::Subject;
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::lease::Lease;
 use crate::limit::{Limit, Now, SECOND};
 
 /// Counts what one subject uses of one limit. The limit is not a part of it: a changed limit applies to what was counted before.
@@ -38,6 +39,8 @@ pub(crate) struct State {
     carry: u64,
     /// Of a window: its first second, and the first behind it.
     pub(crate) window: Option<(i64, i64)>,
+    /// Of a limit that is shared: what this gateway may use of it.
+    pub(crate) lease: Option<Box<Lease>>,
 }
 
 impl Default for Meter {
@@ -48,6 +51,12 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// A number that no other meter of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn standing(&self, limit: &Limit, now: Now) -> Standing {
@@ -74,7 +83,7 @@ impl Meter {
     pub(crate) fn is_idle(&self, limit: &Limit, now: Now) -> bool {
         let mut state = self.lock();
         state.advance(limit, now);
-        state.used == 0 && state.held == 0
+        state.is_lease_idle()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,8 +92,16 @@ impl Meter {
 }
 
 impl State {
+    /// One that is up to date.
+    pub(crate) fn of(used: u64, held: u64, window: Option<(i64, i64)>) -> Self {
+        Self { used, held, window, ..Self::default() }
+    }
+
     /// Brings it up to a time. One that lies before the last changes nothing.
     pub(crate) fn advance(&mut self, limit: &Limit, now: Now) {
+        if self.lease.is_some() {
+            return self.advance_lease(limit, now);
+        }
         match *limit {
             Limit::Rate { amount, period, .. } => {
                 let elapsed = now.nanos.saturating_sub(self.at);
@@ -112,6 +129,9 @@ impl State {
 
     /// How long a claim has to wait, in nanoseconds; 0 if not at all. To be asked once it is up to date.
     pub(crate) fn wait(&self, limit: &Limit, amount: u64, now: Now) -> u64 {
+        if let Some(lease) = &self.lease {
+            return self.wait_for_lease(lease, limit, amount, now);
+        }
         let capacity = limit.capacity();
         let taken = self.used.saturating_add(self.held).saturating_add(amount.min(capacity));
         let Some(excess) = taken.checked_sub(capacity).filter(|excess| *excess > 0) else { return 0 };
@@ -130,7 +150,7 @@ impl State {
     }
 
     /// Nanoseconds until the window ends; at least a second.
-    fn rest(&self, now: Now) -> u64 {
+    pub(crate) fn rest(&self, now: Now) -> u64 {
         let seconds = self.window.map_or(0, |(_, end)| end.saturating_sub(now.unix));
         u64::try_from(seconds).unwrap_or_default().max(1).saturating_mul(SECOND)
     }

@@ -8,14 +8,18 @@ use crate::meter::Meter;
 use crate::subject::Subject;
 
 /// What one meter takes of memory at most, in bytes, with its place in the map.
-pub const BYTES_PER_METER: u64 = 192;
+pub const BYTES_PER_METER: u64 = 208;
+/// What a lease takes beside its meter, in bytes.
+pub const BYTES_PER_LEASE: u64 = 640;
 
 /// The meters of one limit. Subjects beyond a bound share one meter, so that neither memory grows nor a meter is lost that
 /// something was used of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meters {
     own: Bounded<Meter>,
     shared: Arc<Meter>,
+    /// Makes a meter.
+    make: fn() -> Meter,
 }
 
 /// The meter of a subject.
@@ -27,12 +31,24 @@ pub struct Found {
     pub is_shared: bool,
 }
 
+impl Default for Meters {
+    fn default() -> Self {
+        Self { own: Bounded::default(), shared: Arc::default(), make: Meter::default }
+    }
+}
+
 impl Meters {
+    /// The meters of a limit that is shared with other gateways.
+    #[must_use]
+    pub fn leased() -> Self {
+        Self { own: Bounded::default(), shared: Arc::new(Meter::leased()), make: Meter::leased }
+    }
+
     /// The meter of a subject. There are at most about `max` of them; those of which nothing is used make way.
     #[must_use]
     pub fn get(&self, subject: Subject, max: usize, limit: &Limit, now: Now) -> Found {
         let is_idle = |meter: &Meter| meter.is_idle(limit, now);
-        match self.own.get(subject.0, max, now.nanos, Meter::default, is_idle) {
+        match self.own.get(subject.0, max, now.nanos, self.make, is_idle) {
             Some(meter) => Found { meter, is_shared: false },
             None => Found { meter: self.shared.clone(), is_shared: true },
         }

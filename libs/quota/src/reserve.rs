@@ -6,7 +6,7 @@ use crate::limit::{Limit, Now};
 use crate::meter::{Meter, Standing};
 
 /// What a call wants of one limit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     meter: Arc<Meter>,
     limit: Limit,
@@ -27,6 +27,7 @@ pub struct Reservation {
     drained: u64,
     /// The first second of the window in which it was taken.
     window: Option<i64>,
+    is_low: bool,
 }
 
 /// Why nothing was reserved: the claim that has to wait longest.
@@ -53,6 +54,24 @@ impl Claim {
     pub fn spend(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
         Self { meter, limit, amount, is_spent: true }
     }
+
+    /// The meter that it is on.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// The limit that it is held to.
+    #[must_use]
+    pub fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// How much it is, at most all that the limit allows.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount.min(self.limit.capacity())
+    }
 }
 
 /// Reserves all of these claims, each on another meter, or none of them. The reservations stand in the order of the claims.
@@ -65,7 +84,7 @@ impl Claim {
 pub fn reserve(claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
     let reservation = |Claim { meter, limit, amount, is_spent }| {
         let amount = u64::min(amount, Limit::capacity(&limit));
-        Reservation { meter, limit, amount, is_spent, drained: 0, window: None }
+        Reservation { meter, limit, amount, is_spent, drained: 0, window: None, is_low: false }
     };
     let mut reserved: Vec<_> = claims.into_iter().map(reservation).collect();
     let refused = take(&mut reserved, 0, None, now);
@@ -98,6 +117,7 @@ fn take(all: &mut [Reservation], locked: u64, refused: Option<Refused>, now: Now
         one.window = state.window.map(|(first, _)| first);
         let counted = if one.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
+        one.is_low = state.took(amount, now);
     }
     refused
 }
@@ -107,6 +127,18 @@ impl Reservation {
     #[must_use]
     pub fn amount(&self) -> u64 {
         self.amount
+    }
+
+    /// Its meter's.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// Whether so little of a lease is left that it should be renewed. One of those who take of it is told.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.is_low
     }
 
     /// Where its limit stands.
@@ -119,21 +151,29 @@ impl Reservation {
     ///
     /// What was spent at once drains from then on, so only what is left of it can be given back. A reservation counts for the window
     /// in which it was taken: when that is over, nothing is counted.
-    pub fn settle(mut self, used: u64, now: Now) {
+    ///
+    /// Whether a lease has something now that should be given back at once, since little is left for others. One of those who settle is
+    /// told.
+    #[expect(clippy::must_use_candidate, reason = "only who shares limits has to give something back")]
+    pub fn settle(mut self, used: u64, now: Now) -> bool {
         let mut state = self.meter.lock();
         state.advance(&self.limit, now);
         let reserved = std::mem::take(&mut self.amount);
         if state.window.map(|(first, _)| first) != self.window {
-            return;
+            return false;
         }
         if self.is_spent {
             let drained = state.drained.saturating_sub(self.drained);
             let left = reserved.saturating_sub(used).min(reserved.saturating_sub(drained));
+            if let Some(reported) = left.checked_sub(state.used).filter(|reported| *reported > 0) {
+                state.refund(reported);
+            }
             state.used = state.used.saturating_sub(left).saturating_add(used.saturating_sub(reserved));
         } else {
             state.held = state.held.saturating_sub(reserved);
             state.used = state.used.saturating_add(used);
         }
+        state.should_give_back()
     }
 }
 

@@ -9,6 +9,15 @@ impl Subject {
     /// The one subject of a limit that is for all together.
     pub const ALL: Self = Self(0);
 
+    /// All those together for whom there is no room of their own.
+    pub const OTHERS: Self = Self(1);
+
+    /// Its bytes, which tell nothing of the texts it was made of.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// The subject that these texts name, in their order.
     #[must_use]
     pub fn of<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Self {
