@@ -1,5 +1,7 @@
 //! Limits by who calls: what is admitted, what a refusal says on the wire, and what a call costs in the end.
 
+mod many_gateways;
+
 use nix::sys::signal::Signal;
 
 use crate::harness::{

@@ -8,10 +8,12 @@ use crate::harness::{Folder, connect, gateway};
 const SECRET: &str = "hunter2-Zx81";
 
 /// Ways of writing a secret into a file, each with a mistake on its line or about its value.
-const MISTAKES: [&str; 19] = [
+const MISTAKES: [&str; 21] = [
     "plugins: [{ response_cache: { redis: { url: \"redis://:SECRET@127.0.0.1:1\" }, ttl: 5 } }]",
     "plugins: [{ response_cache: { redis: { url: \"redis://me:SECRET@127.0.0.1:x1\" } } }]",
     "plugins: [{ response_cache: { redis: { url: \"redis://me:SECRET\" } } }]",
+    "plugins: [{ rate_limit: { redis: { url: \"redis://me:SECRET@127.0.0.1:x1\" } } }]",
+    "plugins: [{ rate_limit: { redis: { url: \"redis://me:SECRET@127.0.0.1:1\", timeout: 11s } } }]",
     "plugins: [{ response_cache: { redis: { uri: redis://me:SECRET@host } } }]",
     "plugins: [{ response_cache: { redis: { cluster: [\"redis://:SECRET@a\", \"http://:SECRET@b\"] } } }]",
     "plugins:\n  - usage_log: { database: \"postgres://u:SECRET@db/x\", pool: { max: 0 } }",

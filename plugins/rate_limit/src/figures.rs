@@ -2,6 +2,7 @@
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::prometheus::{self, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use quota_leases::LeaseEvent;
 
 /// What limits count of themselves.
 #[derive(Clone, Debug)]
@@ -9,6 +10,8 @@ pub(crate) struct Figures {
     rejections: IntCounterVec,
     shared_bucket: IntCounterVec,
     reserved: IntGaugeVec,
+    draws: IntCounterVec,
+    redis_down: IntGauge,
 }
 
 /// An amount that is shown as held until this is dropped.
@@ -31,7 +34,14 @@ impl Default for Figures {
             "Requests counted together with those of other callers because max_subjects was reached",
         );
         let reserved = Opts::new("tollgate_limit_reserved", "Tokens, or calls, held for calls in progress");
+        let draws = Opts::new(
+            "tollgate_limit_draws_total",
+            "Commands to Redis by which leases of limits are drawn, renewed or given back, by what came of them",
+        );
+        let down = "Whether Redis fails, so that limits go by on_redis_down";
         Self {
+            draws: sound(IntCounterVec::new(draws, &["result"])),
+            redis_down: sound(IntGauge::new("tollgate_limit_redis_down", down)),
             rejections: sound(IntCounterVec::new(rejections, &["limit", "reason"])),
             shared_bucket: sound(IntCounterVec::new(shared, &["limit"])),
             reserved: sound(IntGaugeVec::new(reserved, &["limit", "measure"])),
@@ -60,8 +70,25 @@ impl Figures {
         self.reserved.with_label_values(&[limit, measure])
     }
 
+    /// What became of the sharing of limits.
+    pub(crate) fn of_redis(&self, event: LeaseEvent) {
+        let result = match event {
+            LeaseEvent::Failing(is_failing) => return self.redis_down.set(is_failing.into()),
+            LeaseEvent::Granted => "granted",
+            LeaseEvent::Exhausted => "exhausted",
+            LeaseEvent::Unanswered(why) => why,
+        };
+        self.draws.with_label_values(&[result]).inc();
+    }
+
     pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(self.rejections.clone()), Box::new(self.shared_bucket.clone()), Box::new(self.reserved.clone())]
+        vec![
+            Box::new(self.rejections.clone()),
+            Box::new(self.shared_bucket.clone()),
+            Box::new(self.reserved.clone()),
+            Box::new(self.draws.clone()),
+            Box::new(self.redis_down.clone()),
+        ]
     }
 }
 

@@ -4,6 +4,8 @@
 mod by;
 mod demand;
 mod figures;
+mod meters;
+mod redis;
 mod refusal;
 mod rules;
 mod settings;
@@ -17,14 +19,17 @@ use plugin_api::{
     BuildContext, Call, ConfigProblem, Context, Flow, Needs, ParsedBody, Plugin, Protocol, Record, Request,
 };
 use quota::{Claim, Reservation, Subject, reserve};
+use quota_leases::{Count, Denied};
 
 pub use by::{By, Part};
+pub use redis::{OnRedisDown, RedisConfig};
 pub use settings::{Config, LimitConfig, Reserve, TimeZone, Weights};
 pub use shared::Shared;
 
 use by::Caller;
 use demand::{Demand, Model};
 use rules::{Group, Rule};
+use shared::Counting;
 use taken::{Item, Taken};
 
 /// The plugin.
@@ -35,6 +40,7 @@ pub struct RateLimit {
     groups: Vec<Group>,
     /// How many claims they make together.
     rules: usize,
+    counting: Counting,
     shared: Arc<Shared>,
 }
 
@@ -62,9 +68,12 @@ impl Plugin for RateLimit {
     }
 
     fn build(config: &Config, context: &BuildContext<'_, Shared>) -> Result<Self, ConfigProblem> {
-        let groups: Vec<_> = config.limits.iter().map(|limit| Group::new(limit, config, context.shared)).collect();
+        let redis = config.redis.as_ref().map(|redis| redis.leases(config.on_redis_down));
+        let counting = context.shared.counting(redis, config.time_zone.0);
+        let counting = counting.map_err(|error| format!("`redis` cannot be used: {error}"))?;
+        let groups: Vec<_> = config.limits.iter().map(|limit| Group::new(limit, config, &counting)).collect();
         let rules = groups.iter().map(|group| group.rules.len()).sum();
-        Ok(Self { config: config.clone(), groups, rules, shared: context.shared.clone() })
+        Ok(Self { config: config.clone(), groups, rules, counting, shared: context.shared.clone() })
     }
 
     fn activate(&self) {
@@ -83,9 +92,9 @@ impl Plugin for RateLimit {
             Some(endpoint) if endpoint.takes_json => Flow::Continue,
             Some(_) => {
                 let demand = Demand::unread(self.config.unreadable_tokens.get());
-                self.take(state, request.context, None, demand, request.protocol)
+                self.take(state, request.context, None, demand, request.protocol).await
             }
-            None => self.take(state, request.context, None, Demand::default(), request.protocol),
+            None => self.take(state, request.context, None, Demand::default(), request.protocol).await,
         }
     }
 
@@ -98,19 +107,19 @@ impl Plugin for RateLimit {
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
         };
         let model = model.map(str::to_owned);
-        self.take(state, call.context, model.as_deref(), demand, call.body.protocol())
+        self.take(state, call.context, model.as_deref(), demand, call.body.protocol()).await
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
         if let Some(taken) = state.taken.take() {
-            taken.settle(record, &self.config, &self.shared);
+            taken.settle(record, &self.config, &self.shared, self.counting.leases());
         }
     }
 }
 
 impl RateLimit {
     /// Reserves what a request may use of every limit, or refuses it.
-    fn take(
+    async fn take(
         &self,
         state: &mut State,
         context: &Context,
@@ -119,30 +128,37 @@ impl RateLimit {
         protocol: &'static Protocol,
     ) -> Flow {
         let caller = Caller { principal: context.principal(), client: context.client, model, headers: &state.headers };
-        let now = self.shared.now();
+        let leases = self.counting.leases();
+        let now = leases.map_or_else(|| self.shared.now(), |leases| leases.now());
         let own = caller.principal.grants.as_ref().map(|grants| grants.quota).filter(|quota| !quota.is_unlimited());
-        let own = own.map(|quota| Group::own(&quota, &self.config, &self.shared));
+        let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
         let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
         let mut claims = Vec::with_capacity(room);
         let mut claimed: Vec<(&Group, &Rule)> = Vec::with_capacity(room);
+        let mut counts = Vec::new();
         let mut header = 0;
         for group in self.groups.iter().chain(&own) {
             let subject = group.by.subject(&caller, &mut header);
             for rule in &group.rules {
-                if let Some(claim) = self.claim(group, rule, subject, &demand, now) {
-                    claims.push(claim);
-                    claimed.push((group, rule));
-                }
+                let Some((claim, subject)) = self.claim(group, rule, subject, &demand, now) else { continue };
+                claims.push(claim);
+                claimed.push((group, rule));
+                counts.extend(rule.shared_name.map(|limit| Count { limit, subject }));
             }
         }
-        match reserve(claims, now) {
+        let reserved = match leases {
+            None => reserve(claims, now).map_err(Denied::Limit),
+            Some(leases) => leases.reserve(&claims, &counts).await,
+        };
+        match reserved {
             Ok(reservations) => {
                 let items = claimed.into_iter().zip(reservations);
                 let items = items.map(|((_, rule), reservation)| self.item(rule, reservation)).collect();
                 state.taken = Some(Box::new(Taken { items, demand }));
                 Flow::Continue
             }
-            Err(refused) => {
+            Err(Denied::Silent) => refusal::undecided().into(),
+            Err(Denied::Limit(refused)) => {
                 let Some((group, rule)) = claimed.get(refused.claim) else { return Flow::Continue };
                 self.shared.figures.rejected(&group.name, rule.reason());
                 refusal::of(group, rule, &caller, &refused, now, protocol).into()
@@ -150,7 +166,15 @@ impl RateLimit {
         }
     }
 
-    fn claim(&self, group: &Group, rule: &Rule, subject: Subject, demand: &Demand, now: quota::Now) -> Option<Claim> {
+    /// What is claimed of a limit, and whose count that is.
+    fn claim(
+        &self,
+        group: &Group,
+        rule: &Rule,
+        subject: Subject,
+        demand: &Demand,
+        now: quota::Now,
+    ) -> Option<(Claim, Subject)> {
         let amount = rule.measure.amount(demand);
         if amount == 0 {
             return None;
@@ -160,7 +184,7 @@ impl RateLimit {
             self.shared.figures.shared_bucket(&group.name);
         }
         let claim = if rule.measure.is_spent() { Claim::spend } else { Claim::hold };
-        Some(claim(found.meter, rule.limit, amount))
+        Some((claim(found.meter, rule.limit, amount), if found.is_shared { Subject::OTHERS } else { subject }))
     }
 
     fn item(&self, rule: &Rule, reservation: Reservation) -> Item {

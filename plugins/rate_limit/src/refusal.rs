@@ -48,6 +48,12 @@ pub(crate) fn of(
         .fold(refusal, |refusal, (name, value)| refusal.header(name, value))
 }
 
+/// The refusal of a call that nobody can decide about.
+pub(crate) fn undecided() -> Refusal {
+    let message = "The limits on calls cannot be checked at present. Try again in 1 s.";
+    Refusal::new(RefusalKind::Unavailable, "limits_unavailable", message).retry_after(Duration::from_secs(1))
+}
+
 /// What a limit allows, in words: `400000 tokens per minute`.
 fn allowed(rule: &Rule) -> String {
     let measure = match rule.measure {

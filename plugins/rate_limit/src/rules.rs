@@ -4,13 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use plugin_api::prometheus::IntGauge;
 use plugin_api::{Quota, Rate, Window};
-use quota::{Calendar, Limit, Meters, Unit};
+use quota::{Calendar, Limit, Meters, Subject, Unit};
 
 use crate::by::{By, Part};
 use crate::demand::Demand;
 use crate::figures::{Figures, Held};
+use crate::meters::MetersOf;
 use crate::settings::{Config, LimitConfig};
-use crate::shared::{MetersOf, Shared};
+use crate::shared::{Counting, Shared};
 
 /// The name of the limits that a key has of its own.
 pub(crate) const OWN: &str = "key_limits";
@@ -33,6 +34,8 @@ pub(crate) struct Rule {
     pub(crate) rate: Option<Rate>,
     pub(crate) limit: Limit,
     pub(crate) meters: Arc<Meters>,
+    /// Its name among the limits of all gateways, where they share them.
+    pub(crate) shared_name: Option<Subject>,
     name: Arc<str>,
     held: OnceLock<IntGauge>,
 }
@@ -71,20 +74,24 @@ impl Measure {
 
 impl Group {
     /// The limits of an entry of the YAML.
-    pub(crate) fn new(entry: &LimitConfig, config: &Config, shared: &Shared) -> Self {
+    pub(crate) fn new(entry: &LimitConfig, config: &Config, counting: &Counting) -> Self {
         let before = config.limits.iter().take_while(|other| !std::ptr::eq(*other, entry));
         let header = before.map(|other| other.by.header().count()).sum();
         let name: Arc<str> = entry.label().into();
         let rules = rules(&entry.quota(), config, &name, |measure, window| {
-            shared.meters(MetersOf { name: name.clone(), by: entry.by.clone(), measure, window })
+            let of = MetersOf { name: name.clone(), by: entry.by.clone(), measure, window };
+            (counting.shared_name(&of), counting.meters.of(of))
         });
         Self { name, by: entry.by.clone(), rules, header }
     }
 
     /// The limits that a key has of its own.
-    pub(crate) fn own(quota: &Quota, config: &Config, shared: &Shared) -> Self {
+    pub(crate) fn own(quota: &Quota, config: &Config, counting: &Counting, shared: &Shared) -> Self {
         let name = shared.own_name();
-        let rules = rules(quota, config, &name, |measure, window| shared.own_meters(measure, window));
+        let rules = rules(quota, config, &name, |measure, window| {
+            let (of, meters) = counting.meters.own(measure, window);
+            (counting.shared_name(of), meters.clone())
+        });
         Self { name, by: By(vec![Part::Key]), rules, header: 0 }
     }
 }
@@ -94,12 +101,12 @@ fn rules(
     quota: &Quota,
     config: &Config,
     name: &Arc<str>,
-    meters: impl Fn(Measure, Option<Window>) -> Arc<Meters>,
+    meters: impl Fn(Measure, Option<Window>) -> (Option<Subject>, Arc<Meters>),
 ) -> Vec<Rule> {
     let calendar = Calendar(config.time_zone.0);
     let rule = |measure, rate: Option<Rate>, limit| {
-        let meters = meters(measure, rate.map(|rate| rate.window));
-        Rule { measure, rate, limit, meters, name: name.clone(), held: OnceLock::new() }
+        let (shared_name, meters) = meters(measure, rate.map(|rate| rate.window));
+        Rule { measure, rate, limit, meters, shared_name, name: name.clone(), held: OnceLock::new() }
     };
     let mut rules = Vec::with_capacity(3);
     if let Some(rate) = quota.requests {

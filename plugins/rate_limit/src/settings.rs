@@ -7,13 +7,14 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 
 use plugin_api::{ConfigProblem, Count, Quota, Rate, Window};
-use quota::{BYTES_PER_METER, Estimates, Tz};
+use quota::{BYTES_PER_LEASE, BYTES_PER_METER, Estimates, Tz};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::by::{By, Part};
+use crate::meters::OWN_METERS;
+use crate::redis::{OnRedisDown, RedisConfig};
 use crate::rules::Measure;
-use crate::shared::OWN_METERS;
 
 /// How many requests, tokens and calls in progress callers may have.
 ///
@@ -38,6 +39,11 @@ pub struct Config {
     /// How many callers are counted apart by each limit. Of more, those that have nothing left to drain make way; where there
     /// are none, newcomers are counted as one.
     pub max_subjects: Count<16, 10_000_000>,
+    /// The Redis through which gateways share the limits. Absent: each gateway counts for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisConfig>,
+    /// What happens while Redis does not answer.
+    pub on_redis_down: OnRedisDown,
 }
 
 /// A limit, or several for the same callers.
@@ -111,6 +117,8 @@ impl Default for Config {
             charge_hits: false,
             unreadable_tokens: Count::clamped(4096),
             max_subjects: Count::clamped(20_000),
+            redis: None,
+            on_redis_down: OnRedisDown::default(),
         }
     }
 }
@@ -186,7 +194,12 @@ impl Config {
                 }
             }
         }
-        Ok(())
+        self.redis.as_ref().map_or(Ok(()), |redis| redis.check(self)).map_err(ConfigProblem::from)
+    }
+
+    /// The most bytes that one meter takes.
+    fn bytes_per_meter(&self) -> u64 {
+        BYTES_PER_METER + if self.redis.is_some() { BYTES_PER_LEASE } else { 0 }
     }
 }
 
@@ -196,13 +209,14 @@ pub(crate) fn memory(configs: &[&Config]) -> u64 {
     for config in configs {
         for limit in &config.limits {
             for counts in limit.counts() {
-                let subjects = meters.entry((limit.label(), &limit.by, counts)).or_insert(0);
-                *subjects = u64::max(*subjects, config.max_subjects.get());
+                let bytes = meters.entry((limit.label(), &limit.by, counts)).or_insert(0);
+                *bytes = u64::max(*bytes, config.max_subjects.get() * config.bytes_per_meter());
             }
         }
     }
-    let Some(own) = configs.iter().map(|config| config.max_subjects.get() * OWN_METERS).max() else { return 0 };
-    (meters.values().sum::<u64>() + own) * BYTES_PER_METER + Estimates::BYTES
+    let own = |config: &&Config| config.max_subjects.get() * OWN_METERS * config.bytes_per_meter();
+    let Some(own) = configs.iter().map(own).max() else { return 0 };
+    meters.values().sum::<u64>() + own + Estimates::BYTES
 }
 
 impl TryFrom<f64> for Weight {

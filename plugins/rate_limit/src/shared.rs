@@ -1,47 +1,61 @@
-//! What outlives reloads: the meters of every limit that is in force, what was learned of calls, and the clock.
+//! What outlives reloads: the meters of every limit that is in force, the Redis that they are shared through, what was learned of
+//! calls, and the clock.
 
-use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use plugin_api::Window;
 use plugin_api::prometheus::core::Collector;
-use quota::{Estimates, Meters, Now};
+use quota::{Estimates, Meters, Now, Subject, Tz};
+use quota_leases::{LeaseConfig, Leases};
 
-use crate::by::By;
 use crate::figures::Figures;
-use crate::rules::{Measure, OWN};
-
-/// How many meters there may be for one key's own limits: requests and tokens in each span of time, and calls in progress.
-pub(crate) const OWN_METERS: u64 = 11;
+use crate::meters::{AllMeters, MetersOf};
+use crate::rules::OWN;
 
 /// What limits keep across reloads.
 #[derive(Debug)]
 pub struct Shared {
     began: Instant,
-    meters: Mutex<HashMap<MetersOf, Weak<Meters>>>,
-    /// Of the limits that keys have of their own.
-    own: [Arc<Meters>; OWN_METERS as usize],
+    alone: Arc<AllMeters>,
+    through_redis: Mutex<Vec<(LeaseConfig, Weak<ThroughRedis>)>>,
     own_name: Arc<str>,
     pub(crate) estimates: Estimates,
     pub(crate) figures: Figures,
 }
 
-/// Which limit meters belong to: with the same of all of this, a limit goes on with the counts of another one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MetersOf {
-    pub(crate) name: Arc<str>,
-    pub(crate) by: By,
-    pub(crate) measure: Measure,
-    pub(crate) window: Option<Window>,
+/// The limits that gateways share through one Redis.
+#[derive(Debug)]
+pub(crate) struct ThroughRedis {
+    leases: Arc<Leases>,
+    meters: Arc<AllMeters>,
+}
+
+/// How the limits of one configuration are counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Counting {
+    pub(crate) meters: Arc<AllMeters>,
+    redis: Option<Arc<ThroughRedis>>,
+    time_zone: Tz,
+}
+
+impl Counting {
+    /// The name of a limit among those of all gateways, where they share them.
+    pub(crate) fn shared_name(&self, of: &MetersOf) -> Option<Subject> {
+        self.redis.as_ref().map(|_| of.shared_name(self.time_zone))
+    }
+
+    pub(crate) fn leases(&self) -> Option<&Arc<Leases>> {
+        self.redis.as_ref().map(|redis| &redis.leases)
+    }
 }
 
 impl Default for Shared {
     fn default() -> Self {
         Self {
             began: Instant::now(),
-            meters: Mutex::default(),
-            own: std::array::from_fn(|_| Arc::default()),
+            alone: Arc::new(AllMeters::new(Meters::default)),
+            through_redis: Mutex::default(),
             own_name: OWN.into(),
             estimates: Estimates::default(),
             figures: Figures::default(),
@@ -52,6 +66,13 @@ impl Default for Shared {
 impl plugin_api::Shared for Shared {
     fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
         self.figures.collectors()
+    }
+
+    fn finish(&self, deadline: Instant) {
+        let all = self.through_redis.lock().unwrap_or_else(PoisonError::into_inner);
+        for redis in all.iter().filter_map(|(_, redis)| redis.upgrade()) {
+            redis.leases.finish(deadline);
+        }
     }
 }
 
@@ -65,33 +86,25 @@ impl Shared {
         }
     }
 
-    /// The meters of a limit: those there are, as long as some configuration in use has it.
-    pub(crate) fn meters(&self, of: MetersOf) -> Arc<Meters> {
-        let mut all = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, meters| meters.strong_count() > 0);
-        if let Some(meters) = all.get(&of).and_then(Weak::upgrade) {
-            return meters;
-        }
-        let meters = Arc::<Meters>::default();
-        all.insert(of, Arc::downgrade(&meters));
-        meters
+    /// How limits are counted: by this gateway alone, or together with others.
+    pub(crate) fn counting(&self, redis: Option<LeaseConfig>, time_zone: Tz) -> io::Result<Counting> {
+        let redis = redis.map(|config| self.through_redis(config)).transpose()?;
+        let meters = redis.as_ref().map_or(&self.alone, |redis| &redis.meters).clone();
+        Ok(Counting { meters, redis, time_zone })
     }
 
-    /// The meters of a limit that keys have of their own.
-    pub(crate) fn own_meters(&self, measure: Measure, window: Option<Window>) -> Arc<Meters> {
-        let window = match window {
-            None | Some(Window::Second) => 0,
-            Some(Window::Minute) => 1,
-            Some(Window::Hour) => 2,
-            Some(Window::Day) => 3,
-            Some(Window::Month) => 4,
-        };
-        let place = match measure {
-            Measure::Requests => window,
-            Measure::Tokens => 5 + window,
-            Measure::Concurrent => 10,
-        };
-        self.own[place].clone()
+    /// The link there is, as long as some configuration in use has it.
+    fn through_redis(&self, config: LeaseConfig) -> io::Result<Arc<ThroughRedis>> {
+        let mut all = self.through_redis.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, redis)| redis.strong_count() > 0);
+        if let Some(redis) = all.iter().find(|(known, _)| *known == config).and_then(|(_, redis)| redis.upgrade()) {
+            return Ok(redis);
+        }
+        let figures = self.figures.clone();
+        let leases = Leases::start(config.clone(), self.began, move |event| figures.of_redis(event))?;
+        let redis = Arc::new(ThroughRedis { leases, meters: Arc::new(AllMeters::new(Meters::leased)) });
+        all.push((config, Arc::downgrade(&redis)));
+        Ok(redis)
     }
 
     /// The name of the limits that keys have of their own.

@@ -1,7 +1,10 @@
 //! What was reserved for a request, and how it is settled once the request is over.
 
+use std::sync::Arc;
+
 use plugin_api::{AnswerState, Endpoint, Outcome, Record, Usage};
 use quota::Reservation;
+use quota_leases::Leases;
 
 use crate::demand::{self, Demand};
 use crate::figures::Held;
@@ -30,7 +33,7 @@ pub(crate) struct Item {
 
 impl Taken {
     /// The request is over: what it used is counted, and the rest given back.
-    pub(crate) fn settle(self, record: &Record, config: &Config, shared: &Shared) {
+    pub(crate) fn settle(self, record: &Record, config: &Config, shared: &Shared, leases: Option<&Arc<Leases>>) {
         let now = shared.now();
         self.demand.learn_from(record, config, shared, now.nanos);
         let used = used(&self.demand, record, config);
@@ -40,7 +43,11 @@ impl Taken {
                 (Measure::Tokens, Some(tokens)) => tokens,
                 (Measure::Concurrent, _) | (_, None) => 0,
             };
-            reservation.settle(amount, now);
+            if let Some(leases) = leases {
+                leases.settle(reservation, amount);
+            } else {
+                reservation.settle(amount, now);
+            }
             drop(held);
         }
     }
