@@ -20,6 +20,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     text(out, b",\"method\":", Some(record.method.as_str()));
     text(out, b",\"host\":", Some(&*record.host).filter(|host| !host.is_empty()));
     text(out, b",\"path\":", Some(&*record.path).filter(|path| !path.is_empty()));
+    text(out, b",\"protocol\":", Some(record.transport.as_str()));
     number(out, b",\"status\":", record.status.map(|status| status.as_u16().into()));
     text(out, b",\"outcome\":", Some(record.outcome.as_str()));
     text(out, b",\"error\":", record.error);
@@ -209,7 +210,8 @@ mod tests {
             written(json, &record()),
             concat!(
                 r#"{"time":"2023-11-14T22:13:20.007Z","id":"00000000-0000-0000-0000-000000000000","method":"POST","#,
-                r#""host":"api.example.com","path":"/v1/messages","status":200,"outcome":"completed","error":null,"#,
+                r#""host":"api.example.com","path":"/v1/messages","protocol":"http/1.1","status":200,"#,
+                r#""outcome":"completed","error":null,"#,
                 r#""endpoint":"messages","model":"claude-x","streaming":true,"upstream":"claude","#,
                 r#""server":"proxy1:3000","attempts":2,"request_bytes":12,"response_bytes":3456,"#,
                 r#""first_byte_ms":1000.020,"duration_ms":2000.500,"client":"127.0.0.1"}"#,

@@ -11,7 +11,8 @@ use http::{HeaderMap, Method};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, Uuid, shortened,
+    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, Transport, Uuid,
+    shortened,
 };
 use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
@@ -149,6 +150,7 @@ impl Exchange {
         let head = session.req_header();
         let path = head.uri.path();
         self.flags = HeaderFlags::of(&head.headers);
+        self.record.transport = Transport::of(head.version);
         self.record.method = head.method.clone();
         self.record.path = shortened(path, LONGEST_PATH).into_owned();
         // the path that routes match is never cut

@@ -6,6 +6,7 @@ use http::{StatusCode, Version};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use plugin_api::Transport;
 use tokio::time::Instant;
 
 use crate::exchange::attempts::{Action, Event};
@@ -24,6 +25,8 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange)
     if status == StatusCode::SWITCHING_PROTOCOLS {
         attempts.on(Event::Upgraded, now);
         ctx.record.status = Some(status);
+        // Pingora passes no other upgrade
+        ctx.record.transport = Transport::WebSocket;
         ctx.record.first_byte = Some(now - ctx.began);
         ctx.failure = None;
         ctx.timer.upgraded(timeouts.upgraded);

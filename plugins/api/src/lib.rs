@@ -29,6 +29,7 @@ mod shortened;
 pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transport;
 
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
@@ -66,6 +67,7 @@ pub use settings::{ByteSize, Count, Period};
 pub use shared::{AdminAnswer, AdminHandler, AdminRequest, AdminRoute, Shared};
 pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result};
 pub use tags::Tags;
+pub use transport::Transport;
 pub use uuid::Uuid;
 
 /// The page for authors of plugins, whose code is tested.

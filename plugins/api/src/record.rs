@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, Context, ConversationHash, Endpoint};
+use crate::{Answer, Context, ConversationHash, Endpoint, Transport};
 
 /// One exchange, from its first byte to its last. A figure that is not known is `None`, never 0. Texts of clients and upstreams
 /// are [`shortened`](crate::shortened).
@@ -16,6 +16,8 @@ pub struct Record {
     pub context: Context,
     /// When its head had been read.
     pub started: SystemTime,
+    /// How it came.
+    pub transport: Transport,
     /// The method.
     pub method: Method,
     /// The path, without the query (which may hold secrets).
@@ -85,6 +87,7 @@ impl Record {
         Self {
             context: Context::new(id),
             started,
+            transport: Transport::default(),
             method: Method::GET,
             path: String::new(),
             host: String::new(),

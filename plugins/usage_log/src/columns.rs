@@ -119,6 +119,7 @@ table! {
         65 "session_id": Text = session_id;
         66 "user_id": Text = user_id;
         67 "requested_model": Text = requested_model;
+        68 "protocol": Text = protocol;
     } besides {
         58 = request_body;
         59 = response_body;

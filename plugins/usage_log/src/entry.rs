@@ -105,6 +105,7 @@ impl Entry {
             session_id: caller.session.as_deref().map(short),
             user_id: caller.user.as_deref().map(short),
             requested_model: record.model.as_deref().filter(|_| record.upstream_model.is_some()).map(short),
+            protocol: Some(Cow::Borrowed(record.transport.as_str())),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),

@@ -167,6 +167,8 @@ pub struct Row {
     pub user_id: Option<String>,
     /// The model asked for, where the upstream was asked for another one in its place.
     pub requested_model: Option<String>,
+    /// How the request came: `http/1.1`, `h2`, `websocket`.
+    pub protocol: Option<Word>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

@@ -91,6 +91,7 @@ async fn every_column_comes_back_as_it_went_in() {
             session_id: Some("s-1".into()),
             user_id: Some("u-1".into()),
             requested_model: Some("fast".into()),
+            protocol: Some("websocket".into()),
             cache_status: Some("hit".into()),
             upstream: Some("a".into()),
             server: Some("b:1".into()),
@@ -113,10 +114,10 @@ async fn every_column_comes_back_as_it_went_in() {
             saved_cache_read_input_tokens, saved_cache_creation_input_tokens, first_byte_ms, first_token_ms, usage_source,
             usage_data, cache_status, upstream, server, error_type, stop_reason, client_ip, upstream_request_id, answer_id,
             service_tier, inference_geo, speed, web_search_requests, web_fetch_requests, api_key_hash, endpoint, model, plugin,
-            reason, route, tenant, key_name, session_id, user_id, requested_model";
+            reason, route, tenant, key_name, session_id, user_id, requested_model, protocol";
         assert_eq!(
             book.sql(&format!("SELECT {columns} FROM api_requests")),
-            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast"#
+            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast|websocket"#
         );
         assert_eq!(book.sql("SELECT served_model FROM api_requests"), "claude \"x\", ü");
         let postgres = matches!(book, Book::Postgres(_));
@@ -262,7 +263,7 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
             Book::Postgres(_) => {
                 ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
             }
-            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 4"],
+            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 6"],
         };
         book.sql(newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);

@@ -110,15 +110,15 @@ async fn what_is_no_call_is_of_no_type_of_call_and_a_web_socket_has_its_status()
         socket.send(HANDSHAKE).await;
         assert_eq!(socket.answer().await.status, 101);
         socket.to_end().await;
-        let found = rows(&book, 7, "method, path, request_type, response_status").await;
+        let found = rows(&book, 7, "method, path, request_type, response_status, protocol").await;
         let wanted = [
-            "HEAD|/|other|200",
-            "GET|/v1/models|other|200",
-            "POST|/v1/files|other|200",
-            "POST|/v1/messages|inference|200",
-            "POST|/v1/images/generations|query_evaluation|200",
-            "POST|/v1/images/edits|query_evaluation|200",
-            "GET|/v1/realtime|other|101",
+            "HEAD|/|other|200|http/1.1",
+            "GET|/v1/models|other|200|http/1.1",
+            "POST|/v1/files|other|200|http/1.1",
+            "POST|/v1/messages|inference|200|http/1.1",
+            "POST|/v1/images/generations|query_evaluation|200|http/1.1",
+            "POST|/v1/images/edits|query_evaluation|200|http/1.1",
+            "GET|/v1/realtime|other|101|websocket",
         ];
         assert_eq!(found, wanted);
     }

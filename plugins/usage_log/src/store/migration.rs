@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 5] = [
+pub(super) const POSTGRES: [Migration; 6] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -37,11 +37,16 @@ pub(super) const POSTGRES: [Migration; 5] = [
         sql: include_str!("../../../../migrations/postgres/0005_requested_model.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 6,
+        sql: include_str!("../../../../migrations/postgres/0006_protocol.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 5] = [
+pub(super) const SQLITE: [Migration; 6] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -61,6 +66,11 @@ pub(super) const SQLITE: [Migration; 5] = [
     Migration {
         version: 5,
         sql: include_str!("../../../../migrations/sqlite/0005_requested_model.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 6,
+        sql: include_str!("../../../../migrations/sqlite/0006_protocol.sql"),
         readable_from: Some(3),
     },
 ];
@@ -125,10 +135,10 @@ mod tests {
             Ok(Standing::Missing(steps)) => steps.len(),
             other => panic!("{other:?}"),
         };
-        assert_eq!([0, 1, 2, 3, 4, 5].map(missing), [5, 4, 3, 2, 1, 0]);
+        assert_eq!([0, 1, 2, 3, 4, 5, 6].map(missing), [6, 5, 4, 3, 2, 1, 0]);
         let newer = |readable_from| Schema { version: 9, readable_from }.standing(&SQLITE);
-        assert!([3, 4, 5].into_iter().all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
-        assert!(newer(Some(6)).is_err() && newer(None).is_err());
+        assert!([3, 4, 5, 6].into_iter().all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
+        assert!(newer(Some(7)).is_err() && newer(None).is_err());
     }
 
     #[test]
