@@ -20,6 +20,7 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
     name: "anthropic",
     provider: "anthropic",
     endpoints: &[Endpoint::new(&MESSAGES), Endpoint::new(&COUNT_TOKENS), Endpoint::new(&MESSAGE_BATCHES)],
+    websockets: &[],
     marker_header: Some("anthropic-version"),
     token_fields: &[TokenField::MAX_TOKENS],
     null_limit_is_none: false,
@@ -138,6 +139,7 @@ const fn endpoint() -> EndpointSpec {
         state_members: STATE_MEMBERS,
         server_tool_members: SERVER_TOOL_MEMBERS,
         closing: Closing::NamedError,
+        websocket: None,
         response: &MESSAGE,
     }
 }

@@ -8,7 +8,7 @@ mod usage;
 
 use crate::slot::{Members, Pattern, Slot};
 
-pub(crate) use errors::{ERROR_MEMBERS, error_name, is_failure, unnamed};
+pub(crate) use errors::{ERROR_MEMBERS, error_name, is_failure, name_of, unnamed};
 pub(crate) use usage::{cost, is_read, usage};
 
 use usage::Figure::{CacheRead, CacheWrite, CacheWrite1h, Completion, Prompt, Reasoning, Total};

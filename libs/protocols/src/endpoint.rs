@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::path;
 use crate::refused::Closing;
 use crate::response::ResponseSchema;
-use crate::{Protocol, TokenField};
+use crate::{MessageSchema, Protocol, TokenField};
 
 /// An endpoint that takes calls to a model: a handle, as cheap as a reference. Its facts are the fields of [`EndpointSpec`].
 ///
@@ -58,6 +58,8 @@ pub struct EndpointSpec {
     pub state_members: &'static [Sign],
     /// Members that have the server run tools.
     pub server_tool_members: &'static [Sign],
+    /// How its calls stand in the messages of a WebSocket; none where they are requests.
+    pub websocket: Option<&'static MessageSchema>,
     /// How its answers say that they are refused.
     pub closing: Closing,
     /// The shape of its answers.
@@ -104,6 +106,15 @@ impl Endpoint {
     pub fn of(path: &str) -> Option<Self> {
         path::with_tail(path, |tail| {
             let mut endpoints = Protocol::all().iter().flat_map(|protocol| protocol.endpoints);
+            endpoints.find(|endpoint| endpoint.takes(&tail)).copied()
+        })
+    }
+
+    /// The endpoint that the path of a WebSocket's handshake names, whatever its spelling.
+    #[must_use]
+    pub fn of_websocket(path: &str) -> Option<Self> {
+        path::with_tail(path, |tail| {
+            let mut endpoints = Protocol::all().iter().flat_map(|protocol| protocol.websockets);
             endpoints.find(|endpoint| endpoint.takes(&tail)).copied()
         })
     }

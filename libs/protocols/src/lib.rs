@@ -31,6 +31,7 @@ mod slot;
 mod stream_usage;
 mod usage;
 mod usage_text;
+mod websocket;
 
 pub use answer::{Answer, AnswerState};
 pub use answer_model::with_model;
@@ -45,3 +46,7 @@ pub use refused::{Closing, OpenStream, refused_body};
 pub use request::{ParsedBody, parse};
 pub use stream_usage::StreamUsageFilter;
 pub use usage::{BatchResult, Iteration, Tokens, Usage};
+pub use websocket::{
+    AnswerEvents, CallMessage, ClientMessage, EventError, EventKind, MessageSchema, ServerEvent, ServerMessages,
+    error_event,
+};

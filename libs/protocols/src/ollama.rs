@@ -14,6 +14,7 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
     name: "ollama",
     provider: "openai",
     endpoints: &[Endpoint::new(&OLLAMA)],
+    websockets: &[],
     marker_header: None,
     token_fields: &[],
     null_limit_is_none: true,
@@ -52,6 +53,7 @@ static OLLAMA: EndpointSpec = EndpointSpec {
     state_members: &[],
     server_tool_members: &[],
     closing: Closing::Line,
+    websocket: None,
     response: &RESPONSE,
 };
 

@@ -3,6 +3,7 @@
 
 mod chat;
 mod media;
+mod realtime;
 mod responses;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::endpoint::{EndpointSpec, PathRule, Sign};
 use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
 use crate::refused::Closing;
-use crate::{Endpoint, Protocol, TokenField};
+use crate::{Endpoint, MessageSchema, Protocol, TokenField};
 
 /// The protocol.
 pub(crate) static PROTOCOL: Protocol = Protocol {
@@ -27,8 +28,14 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
         Endpoint::new(&SPEECH),
         Endpoint::new(&MODERATIONS),
     ],
+    websockets: &[Endpoint::new(&RESPONSES_WEBSOCKET), Endpoint::new(&REALTIME)],
     marker_header: None,
-    token_fields: &[TokenField::MAX_TOKENS, TokenField::MAX_COMPLETION_TOKENS, TokenField::MAX_OUTPUT_TOKENS],
+    token_fields: &[
+        TokenField::MAX_TOKENS,
+        TokenField::MAX_COMPLETION_TOKENS,
+        TokenField::MAX_OUTPUT_TOKENS,
+        TokenField::MAX_RESPONSE_OUTPUT_TOKENS,
+    ],
     // the types of its SDKs allow it
     null_limit_is_none: true,
     session_fields: &[
@@ -76,6 +83,10 @@ impl Endpoint {
     pub const SPEECH: Self = Self::new(&SPEECH);
     /// `OpenAI` `POST /v1/moderations`.
     pub const MODERATIONS: Self = Self::new(&MODERATIONS);
+    /// The messages of `OpenAI`'s `GET /v1/responses` as a WebSocket.
+    pub const RESPONSES_WEBSOCKET: Self = Self::new(&RESPONSES_WEBSOCKET);
+    /// The messages of `OpenAI`'s `GET /v1/realtime`.
+    pub const REALTIME: Self = Self::new(&REALTIME);
 }
 
 impl TokenField {
@@ -83,6 +94,8 @@ impl TokenField {
     pub const MAX_COMPLETION_TOKENS: Self = Self::new("max_completion_tokens");
     /// `max_output_tokens`: `OpenAI` responses.
     pub const MAX_OUTPUT_TOKENS: Self = Self::new("max_output_tokens");
+    /// `max_response_output_tokens`: `OpenAI` realtime before its general availability.
+    pub const MAX_RESPONSE_OUTPUT_TOKENS: Self = Self::new("max_response_output_tokens");
 }
 
 static CHAT_COMPLETIONS: EndpointSpec = EndpointSpec {
@@ -115,28 +128,65 @@ static COMPLETIONS: EndpointSpec = EndpointSpec {
     ..endpoint()
 };
 
-static RESPONSES: EndpointSpec = EndpointSpec {
-    name: "responses",
-    paths: &[PathRule::takes(&["responses"])],
+static RESPONSES: EndpointSpec = EndpointSpec { is_repeatable: true, ..responses() };
+
+static RESPONSES_WEBSOCKET: EndpointSpec = EndpointSpec {
+    websocket: Some(&MessageSchema {
+        // the second is that of its first releases
+        call_types: &["response.create", "response.append"],
+        call_member: None,
+        server_begins: false,
+        model_in_query: false,
+    }),
+    ..responses()
+};
+
+static REALTIME: EndpointSpec = EndpointSpec {
+    name: "realtime",
+    paths: &[PathRule::takes(&["realtime"])],
     operation: "chat",
     converses: true,
-    has_turns: true,
     messages: "input",
-    token_fields: &[TokenField::MAX_OUTPUT_TOKENS],
-    fewest_tokens: 16,
-    is_repeatable: true,
-    // what is stored can be referred to by the id of this very answer
+    token_fields: &[TokenField::MAX_OUTPUT_TOKENS, TokenField::MAX_RESPONSE_OUTPUT_TOKENS],
+    fewest_tokens: 1,
     stores_answers: true,
-    state_members: &[
-        Sign::any("previous_response_id"),
-        Sign::any("conversation"),
-        Sign::any("prompt"),
-        Sign::unless("background", "false"),
-    ],
-    closing: Closing::Response,
-    response: &responses::RESPONSE,
+    websocket: Some(&MessageSchema {
+        call_types: &["response.create"],
+        call_member: Some("response"),
+        server_begins: true,
+        model_in_query: true,
+    }),
+    response: &realtime::RESPONSE,
     ..endpoint()
 };
+
+/// What calls to responses have in common, be they requests or messages.
+const fn responses() -> EndpointSpec {
+    EndpointSpec {
+        name: "responses",
+        paths: RESPONSES_PATHS,
+        operation: "chat",
+        converses: true,
+        has_turns: true,
+        messages: "input",
+        token_fields: &[TokenField::MAX_OUTPUT_TOKENS],
+        fewest_tokens: 16,
+        // what is stored can be referred to by the id of this very answer
+        stores_answers: true,
+        state_members: RESPONSES_STATE,
+        closing: Closing::Response,
+        response: &responses::RESPONSE,
+        ..endpoint()
+    }
+}
+
+const RESPONSES_PATHS: &[PathRule] = &[PathRule::takes(&["responses"])];
+const RESPONSES_STATE: &[Sign] = &[
+    Sign::any("previous_response_id"),
+    Sign::any("conversation"),
+    Sign::any("prompt"),
+    Sign::unless("background", "false"),
+];
 
 static EMBEDDINGS: EndpointSpec = EndpointSpec {
     name: "embeddings",
@@ -190,6 +240,7 @@ const fn endpoint() -> EndpointSpec {
         stores_answers: false,
         state_members: &[],
         server_tool_members: &[],
+        websocket: None,
         closing: Closing::Error,
         response: &media::MEDIA,
     }

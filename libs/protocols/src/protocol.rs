@@ -19,6 +19,8 @@ pub struct Protocol {
     pub provider: &'static str,
     /// The endpoints that are calls to a model.
     pub endpoints: &'static [Endpoint],
+    /// The endpoints whose calls are messages of a WebSocket. Their paths name them for a handshake alone.
+    pub websockets: &'static [Endpoint],
     /// The header, in lower case, that its clients send with every request. It tells the protocol where the path does not.
     pub marker_header: Option<&'static str>,
     /// The names under which calls limit the tokens of their answer, at any of its endpoints.
@@ -215,6 +217,12 @@ mod tests {
     fn every_endpoint_belongs_to_the_protocol_that_lists_it_and_has_a_name_of_its_own() {
         let mut names = Vec::new();
         for protocol in Protocol::all() {
+            assert!(
+                protocol
+                    .websockets
+                    .iter()
+                    .all(|endpoint| endpoint.websocket.is_some() && endpoint.protocol == *protocol)
+            );
             for endpoint in protocol.endpoints {
                 assert_eq!(endpoint.protocol, *protocol, "{endpoint:?}");
                 assert!(

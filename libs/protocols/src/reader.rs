@@ -11,7 +11,6 @@ use http::{HeaderMap, StatusCode};
 use crate::Endpoint;
 use crate::answer::{Answer, AnswerState};
 use crate::compatible::{error_name, unnamed};
-use crate::lenient_object::LenientObject;
 use crate::response::{ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Slot};
 
@@ -74,22 +73,7 @@ impl AnswerReader {
         if self.failed {
             facts.state = AnswerState::Failed;
         }
-        let raw = facts.usage.finish();
-        let mut usage =
-            raw.as_deref().and_then(|raw| LenientObject::of(raw.get())).map(|figures| (schema.usage)(&figures));
-        if let Some(usage) = &mut usage {
-            usage.service_tier = usage.service_tier.take().or(facts.service_tier.into_text());
-            usage.raw = raw;
-        }
-        Answer {
-            state: facts.state,
-            id: facts.id.into_text(),
-            model: facts.model.into_text(),
-            stop_reason: facts.stop_reason,
-            error_type: facts.error_type,
-            usage,
-            server_state: facts.has_server_state,
-        }
+        facts.into_answer(schema)
     }
 }
 

@@ -21,7 +21,9 @@ use crate::conversation::{ConversationHasher, Hashing, MessageHashes};
 use crate::facts::{CallFacts, StreamOptions, TokenField, TokenLimit, TokenLimitValue};
 use crate::{Endpoint, charset};
 use batch::{Batch, Calls};
-use key::{Key, Match, Place};
+pub(crate) use key::{Key, Place};
+
+use key::Match;
 use messages::{Messages, is_quota};
 
 /// How often a call may name a model, or a token limit, and how often those of a batch may name one again.
@@ -77,7 +79,7 @@ fn parse_with(
 
 /// Whether any reader could take the bytes for a JSON object: in UTF-8, UTF-16 or UTF-32, with or without a byte
 /// order mark, behind white space, or behind a comment as JSON5 has it.
-fn may_be_an_object(body: &[u8]) -> bool {
+pub(crate) fn may_be_an_object(body: &[u8]) -> bool {
     // the zero bytes of the wide encodings, white space, and every byte of the three byte order marks
     let fills = |byte: &u8| matches!(byte, 0 | 9..=13 | b' ' | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF);
     let mut significant = body.iter().filter(|byte| !fills(byte));

@@ -1,6 +1,6 @@
 //! The shape of an endpoint's answers, and the facts of one answer as they are gathered.
 
-use crate::answer::AnswerState;
+use crate::answer::{Answer, AnswerState};
 use crate::compatible::{self, unnamed};
 use crate::lenient_object::LenientObject;
 use crate::slot::{Extractor, Members, Slot};
@@ -79,6 +79,26 @@ impl ResponseFacts {
     /// It has been seen to its end. An error before that stays one.
     pub(crate) fn complete(&mut self) {
         self.reach(AnswerState::Complete);
+    }
+
+    /// What the answer has said of itself.
+    pub(crate) fn into_answer(self, schema: &ResponseSchema) -> Answer {
+        let raw = self.usage.finish();
+        let mut usage =
+            raw.as_deref().and_then(|raw| LenientObject::of(raw.get())).map(|figures| (schema.usage)(&figures));
+        if let Some(usage) = &mut usage {
+            usage.service_tier = usage.service_tier.take().or(self.service_tier.into_text());
+            usage.raw = raw;
+        }
+        Answer {
+            state: self.state,
+            id: self.id.into_text(),
+            model: self.model.into_text(),
+            stop_reason: self.stop_reason,
+            error_type: self.error_type,
+            usage,
+            server_state: self.has_server_state,
+        }
     }
 
     /// It got so far. An error before that stays one.

@@ -143,6 +143,11 @@ fn says_something(json: &Extractor, slot: Slot) -> bool {
     json.has(slot) && json.get(slot).is_none_or(|value| !NOTHING.contains(&value))
 }
 
+/// The name of the error object that stands there.
+pub(crate) fn name_of(json: &Extractor, slot: Slot) -> Option<String> {
+    Name::Object(slot).read(json)
+}
+
 /// The name in an error object: its type, else its code, else its status.
 fn of_object(error: &str) -> Option<String> {
     let error = LenientObject::of(error)?;

@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 
 /// A place in the text. The parser tells none, but what it hands out borrows from the text.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'de> {
-    pub(super) text: &'de str,
-    pub(super) at: usize,
+pub(crate) struct Place<'de> {
+    pub(crate) text: &'de str,
+    pub(crate) at: usize,
 }
 
 impl<'de> Place<'de> {
     /// The place of a part of the text.
-    pub(super) fn of(self, part: &'de str) -> Self {
+    pub(crate) fn of(self, part: &'de str) -> Self {
         Self { at: part.as_ptr().addr() - self.text.as_ptr().addr(), ..self }
     }
 
@@ -26,7 +26,7 @@ impl<'de> Place<'de> {
     }
 
     /// The first byte of the next token, white space and colon aside, and its place.
-    pub(super) fn next_token(self) -> (Option<u8>, Self) {
+    pub(crate) fn next_token(self) -> (Option<u8>, Self) {
         let between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':');
         let skipped = self.text.as_bytes()[self.at..].iter().take_while(|byte| between(byte)).count();
         let at = self.at + skipped;
@@ -38,10 +38,10 @@ impl<'de> Place<'de> {
 const LONGEST: usize = 1024;
 
 /// A key of an object, and the place behind it.
-pub(super) struct Key<'de> {
+pub(crate) struct Key<'de> {
     /// Its bytes with the escapes resolved. No `str`: an escape may be half of a surrogate pair. Of one that has escapes and is
     /// too long to be any that is looked for, its text.
-    pub(super) name: Cow<'de, [u8]>,
+    pub(crate) name: Cow<'de, [u8]>,
     /// Whether the name may be spelled otherwise.
     pub(super) is_unclear: bool,
     pub(super) end: Place<'de>,
@@ -49,7 +49,7 @@ pub(super) struct Key<'de> {
 
 impl<'de> Key<'de> {
     /// The next key of an object whose text is that of `place`.
-    pub(super) fn next<A: MapAccess<'de>>(map: &mut A, place: Place<'de>) -> Result<Option<Self>, A::Error> {
+    pub(crate) fn next<A: MapAccess<'de>>(map: &mut A, place: Place<'de>) -> Result<Option<Self>, A::Error> {
         let Some(raw) = map.next_key::<&'de RawValue>()? else { return Ok(None) };
         let raw = raw.get();
         let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
@@ -62,8 +62,13 @@ impl<'de> Key<'de> {
         Ok(Some(Self { name, is_unclear, end: place.behind(raw) }))
     }
 
+    /// The same, and whether it is exactly the name.
+    pub(crate) fn is_exactly(&self, name: &str) -> Option<bool> {
+        self.is(name).map(|how| how == Match::Exact)
+    }
+
     /// Whether a server may read the key under this name: exactly, or as those servers do that fold letter case.
-    pub(super) fn is(&self, name: &str) -> Option<Match> {
+    pub(crate) fn is(&self, name: &str) -> Option<Match> {
         if *self.name == *name.as_bytes() {
             return Some(Match::Exact);
         }
@@ -83,7 +88,7 @@ impl<'de> Key<'de> {
 
 /// How a key fits a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Match {
+pub(crate) enum Match {
     Exact,
     Folded,
 }
