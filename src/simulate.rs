@@ -6,7 +6,7 @@
 //! `/v1/completions`, `/v1/responses`, `/v1/embeddings` (OpenAI), `GET /v1/models` and `/v1/models/{id}` (in Anthropic's
 //! shape if the request has `anthropic-version`), `GET /health`, and `GET /stats`, which counts in JSON the calls that came, are in
 //! flight, were answered to the last byte, and were broken off. Anything else gets 404. HTTP/1.1 and HTTP/2 (prior knowledge)
-//! on one port.
+//! on one port. A WebSocket is taken at `/v1/responses` and `/v1/realtime?model=…` (OpenAI): each `response.create` is a call.
 //!
 //! Unlike a provider it requires no key, version, model or token limit.
 //!
@@ -50,6 +50,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod values;
+mod websocket;
 mod words;
 
 use std::io::{self, Write};
@@ -139,7 +140,7 @@ async fn converse(stream: tokio::net::TcpStream, simulator: Arc<Simulator>) {
     let server = auto::Builder::new(TokioExecutor::new());
     let service = service_fn(move |request| simulator.clone().answer(request));
     // disconnected clients and answers broken off on purpose end here; neither is an error
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
         log::debug!("connection ended: {error}");
     }
 }

@@ -22,8 +22,8 @@ use super::failure::Failure;
 use super::plan::{Abort, Plan};
 use super::settings::Settings;
 use super::sse::{Script, json};
-use super::tally::Tally;
-use super::{batches, chat, completions, embeddings, messages, models, responses};
+use super::tally::{InFlight, Tally};
+use super::{batches, chat, completions, embeddings, messages, models, responses, websocket};
 
 /// The largest body that is read.
 const MAX_BODY: usize = 64 << 20;
@@ -57,6 +57,10 @@ impl Simulator {
 
     /// Answers a request. An error closes the connection without an answer.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<AnswerBody>> {
+        if let Some((kind, key)) = websocket::asked_for(&request) {
+            let response = self.respond(Dialect::OpenAi, self.no_call(), StatusCode::OK, AnswerBody::whole(Vec::new()));
+            return Ok(websocket::accept(self, kind, &key, response, request));
+        }
         let (head, body) = request.into_parts();
         let dialect = Dialect::of(head.uri.path(), &head.headers);
         let content = match Endpoint::of(&head.method, head.uri.path()) {
@@ -80,6 +84,16 @@ impl Simulator {
             }
         };
         Ok(self.respond(dialect, self.no_call(), StatusCode::OK, AnswerBody::whole(content)))
+    }
+
+    /// How it answers.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Counts a call and returns its number, from 0.
+    pub(super) fn begin(&self) -> (u64, InFlight) {
+        self.tally.begin()
     }
 
     /// The draws of a request that is no call.
