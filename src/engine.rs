@@ -35,6 +35,7 @@ mod transform;
 mod transport;
 mod unprocessed;
 mod upstream;
+mod websocket;
 mod worker;
 mod worker_proxy;
 

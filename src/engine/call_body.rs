@@ -146,6 +146,11 @@ pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
     if ctx.body.is_none() {
         ctx.read_form(body.as_deref().unwrap_or_default());
     }
+    if let Some(socket) = &ctx.websocket
+        && let Some(bytes) = body.take()
+    {
+        *body = Some(socket.forward(bytes));
+    }
     let piece = match &mut ctx.body {
         // the whole body with the end, in place of Pingora's buffer; `None` would end it at once
         Some(read) if end => Some(read.send()),

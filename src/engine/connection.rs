@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -18,6 +18,7 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID,
 };
+use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -35,6 +36,7 @@ use super::signature::without_signature;
 use super::stall::Stall;
 use super::timer::Timer;
 use super::transport::{Transport, taken};
+use super::websocket::Socket;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
@@ -45,7 +47,7 @@ pub struct Connection {
     stream: Transport,
     ssl: Option<Arc<SslDigest>>,
     alpn: Option<ALPN>,
-    socket: Arc<SocketDigest>,
+    digest: Arc<SocketDigest>,
     accepted: SystemTime,
     client_timeout: ClientTimeout,
     stall: Stall,
@@ -53,6 +55,8 @@ pub struct Connection {
     heads: Heads,
     fd: RawFd,
     refusal: Option<oneshot::Sender<RefusedHead>>,
+    /// What its bytes are once it has become a WebSocket.
+    socket: OnceLock<Arc<Socket>>,
 }
 
 /// The state of the head that is coming in.
@@ -112,7 +116,20 @@ impl Connection {
     ) -> Self {
         let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
         let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
-        Self { stream, ssl: None, alpn: None, socket, accepted, client_timeout, stall, opening, heads, fd, refusal }
+        Self {
+            stream,
+            ssl: None,
+            alpn: None,
+            digest: socket,
+            accepted,
+            client_timeout,
+            stall,
+            opening,
+            heads,
+            fd,
+            refusal,
+            socket: OnceLock::new(),
+        }
     }
 
     fn speaks_h2(&mut self) {
@@ -135,7 +152,7 @@ impl Connection {
     /// Waits until the client behind Pingora's view of a connection has closed its side, or the connection broke. Reads
     /// nothing.
     pub fn client_closed(stream: &Stream) -> BoxFuture<'_, ()> {
-        match (**stream).as_any().downcast_ref::<Self>() {
+        match Self::of(stream) {
             Some(connection) => Box::pin(connection.closed()),
             None => Box::pin(pending()),
         }
@@ -145,6 +162,32 @@ impl Connection {
         let Some(socket) = self.stream.socket() else { return };
         // readable data, which may wait there all the while, does not wake this; an error is one way to be closed
         let _ = socket.ready(Interest::PRIORITY | Interest::ERROR).await;
+    }
+
+    /// The connection behind Pingora's view of it.
+    #[must_use]
+    pub fn of(stream: &Stream) -> Option<&Self> {
+        (**stream).as_any().downcast_ref()
+    }
+
+    /// From now on its bytes are those of this WebSocket.
+    pub fn upgrade(&self, socket: Arc<Socket>) {
+        // a connection is upgraded once
+        let _ = self.socket.set(socket);
+    }
+
+    /// Tells when the gateway stops.
+    #[must_use]
+    pub fn stopping(&self) -> ShutdownWatch {
+        self.client_timeout.stopping.clone()
+    }
+
+    /// Writes what a WebSocket has to send of its own, which goes before all else.
+    fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.socket.get() {
+            Some(socket) => socket.poll_flush(&mut self.stream, cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Whether HTTP/2 was agreed on in its TLS handshake.
@@ -163,6 +206,15 @@ fn socket_digest(stream: &TcpStream, peer: SocketAddr) -> Arc<SocketDigest> {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(socket) = this.socket.get() {
+            let read = socket.poll_read(&mut this.stream, cx, buf);
+            if read.is_pending() {
+                // an error shows at the next write
+                let _ = this.stream.poll_flush(cx);
+            }
+            return read;
+        }
         let mut most = usize::MAX;
         if let Heads::Http1(head) = &mut self.heads
             && let Some(room) = head.room()
@@ -202,6 +254,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let own @ (Poll::Pending | Poll::Ready(Err(_))) = self.poll_socket(cx) {
+            return self.stall.bound(cx, own.map_ok(|()| 0));
+        }
         let written = match without_signature(buf) {
             // the first that this connection writes, and smaller than any buffer: it goes as a whole
             Some(unsigned) => self.stream.poll_write(cx, &unsigned).map_ok(|_| buf.len()),
@@ -215,6 +270,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let own @ (Poll::Pending | Poll::Ready(Err(_))) = self.poll_socket(cx) {
+            return self.stall.bound(cx, own.map_ok(|()| 0));
+        }
         let written = self.stream.poll_write_vectored(cx, bufs);
         self.stall.bound(cx, written)
     }
@@ -292,7 +350,7 @@ impl GetProxyDigest for Connection {
 
 impl GetSocketDigest for Connection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.socket.clone())
+        Some(self.digest.clone())
     }
 }
 

@@ -33,6 +33,7 @@ use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
 use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
+use super::websocket::Socket;
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
 pub struct Exchange {
@@ -86,6 +87,10 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     /// The delivery to the client by the request that relays the answer, if this exchange is a detached call.
     pub delivery: Option<Arc<Delivery>>,
+    /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
+    pub websocket_endpoint: Option<Endpoint>,
+    /// The WebSocket that it has become.
+    pub websocket: Option<Arc<Socket>>,
     /// The state of its end.
     pub ending: Ending,
     /// The head of its request, while the exchange moves to the task of a detached call.
@@ -124,6 +129,8 @@ impl Exchange {
             detach_until: None,
             failure: None,
             delivery: None,
+            websocket_endpoint: None,
+            websocket: None,
             ending: Ending::default(),
             handed_over: None,
             _in_flight: snapshot.metrics.request_in_flight(),

@@ -1,6 +1,8 @@
 //! The head that goes upstream: the client's, with a proxy's headers added, and the edits of plugins and of the upstream's settings made.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING,
+};
 use http::{HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
@@ -67,6 +69,10 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     if transforms {
         // a plugin that looks at all of a body must not be shown a part of it
         head.remove_header(&RANGE);
+    }
+    if ctx.websocket_endpoint.is_some() {
+        // its messages are read, and a compressed one depends on all before it, those included that are refused
+        head.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
     }
     if let Some(body) = &mut ctx.body {
         body.attempt();

@@ -6,12 +6,14 @@ use http::{Method, StatusCode};
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::AnswerState;
+use plugin_api::{AnswerState, Record};
 use tokio::time::Instant;
 
+use crate::chain::Instances;
 use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
 
 use super::ctx::Exchange;
+use super::snapshot::Snapshot;
 
 impl Exchange {
     /// Nothing more is asked of its server.
@@ -87,6 +89,9 @@ impl Exchange {
             return;
         }
         self.release_server();
+        if let Some(socket) = &self.websocket {
+            socket.conclude(self.failure);
+        }
         if self.body.is_none() {
             self.record.request_bytes = session.body_bytes_read() as u64;
         }
@@ -108,6 +113,9 @@ impl Exchange {
             self.record.status = delivery.status();
         }
         let Some(verdict) = self.ending.cut(expired, self.relayed()) else { return };
+        if let Some(socket) = &self.websocket {
+            socket.conclude(verdict.failure);
+        }
         if let Some(failure) = verdict.failure {
             if let (Some(class), Some(attempts)) = (failure.class(), &mut self.attempts) {
                 attempts.blame(class.into(), Instant::now());
@@ -134,13 +142,13 @@ impl Exchange {
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
         self.observer.conclude(&mut self.record);
         self.apply(verdict);
-        let metrics = &self.snapshot.metrics;
-        self.plugins.on_complete(&self.record, |plugin| metrics.plugin_panicked(plugin));
+        if let Some(failure) = self.websocket.as_ref().and_then(|socket| socket.closed_by()) {
+            self.record.error = Some(failure.word());
+        }
         if self.snapshot.access_log.is_on() {
             self.find_endpoint();
-            self.snapshot.access_log.record(&self.record);
         }
-        self.snapshot.metrics.request_finished(&self.domain, &self.snapshot.models, &self.record);
+        publish(&self.snapshot, &self.domain, &mut self.plugins, &self.record);
     }
 
     /// How much the client of a detached call has received.
@@ -156,6 +164,14 @@ impl Drop for Exchange {
             self.cut();
         }
     }
+}
+
+/// Gives the record of an exchange that is over to its plugins, the access log and the metrics.
+pub fn publish(snapshot: &Snapshot, domain: &str, plugins: &mut Instances, record: &Record) {
+    let metrics = &snapshot.metrics;
+    plugins.on_complete(record, |plugin| metrics.plugin_panicked(plugin));
+    snapshot.access_log.record(record);
+    metrics.request_finished(domain, &snapshot.models, record);
 }
 
 /// The status that was sent, if a final one was.

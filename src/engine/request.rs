@@ -22,8 +22,8 @@ use super::ctx::Exchange;
 use super::detached;
 use super::head;
 use super::interruption::{Interruption, ended_by_plugin, refuse, refuse_with};
-use super::reply;
 use super::snapshot::Route;
+use super::{reply, websocket};
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -83,6 +83,12 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));
     ctx.plugins = route.chain.instances();
     ctx.route = Some(route.clone());
+    if ctx.flags.upgrade && websocket::is_websocket(&session.req_header().headers) {
+        if !route.websocket {
+            return Err(refuse(ctx, Failure::WebSocketOff));
+        }
+        ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
+    }
     if !ctx.plugins.is_empty() || route.hashes_sessions {
         snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
     }
@@ -174,6 +180,7 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
         models,
         endpoint: ctx.record.endpoint,
         protocol,
+        reads_messages: ctx.websocket_endpoint.is_some(),
         edits: std::mem::take(&mut ctx.request_edits),
     };
     let ran = ctx.plugins.on_request(&mut request).await;

@@ -14,7 +14,7 @@ use crate::exchange::hop_by_hop;
 
 use super::ctx::Exchange;
 use super::recording::body_length;
-use super::{response_tap, retry, transform};
+use super::{response_tap, retry, transform, websocket};
 
 /// The head of a response has come from upstream. It may lead to another attempt.
 pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
@@ -30,6 +30,7 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange)
         ctx.record.first_byte = Some(now - ctx.began);
         ctx.failure = None;
         ctx.timer.upgraded(timeouts.upgraded);
+        websocket::begin(session, ctx);
         return Ok(());
     }
     if status.is_informational() {
@@ -77,6 +78,11 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
 /// Bytes of the response pass.
 pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &mut Exchange) -> Result<()> {
     ctx.timer.progress();
+    if let Some(socket) = &ctx.websocket
+        && let Some(bytes) = body.take()
+    {
+        *body = Some(socket.pass(bytes));
+    }
     response_tap::read(body.as_deref().unwrap_or_default(), last, ctx)?;
     if let Some(filter) = &mut ctx.stream_usage {
         *body = Some(response_tap::filtered(filter, body.as_deref().unwrap_or_default(), last));

@@ -70,6 +70,8 @@ pub struct Route {
     pub hashes_sessions: bool,
     /// What happens to a call whose client leaves.
     pub on_client_disconnect: OnClientDisconnect,
+    /// Whether a WebSocket passes.
+    pub websocket: bool,
 }
 
 /// The bounds of a request.
@@ -87,6 +89,8 @@ pub struct Limits {
     pub keepalive_timeout: Duration,
     /// The longest `idle` of all upstreams: how long a client may take nothing of an answer that comes from none.
     pub longest_idle: Duration,
+    /// How long a stopping gateway waits.
+    pub drain_timeout: Duration,
 }
 
 /// A problem that prevents a snapshot: its place in the file, the setting, and the reason.
@@ -147,6 +151,7 @@ impl Snapshot {
                 models,
                 hashes_sessions,
                 on_client_disconnect: route.on_client_disconnect,
+                websocket: route.websocket.is_on(),
             }));
         }
         let access_log = AccessLog::open(&config.access_log, base, metrics.access_log_lost())
@@ -164,6 +169,7 @@ impl Snapshot {
                 body_timeout: config.server.body_timeout.get(),
                 header_timeout: config.server.header_timeout.get(),
                 keepalive_timeout: config.server.keepalive_timeout.get(),
+                drain_timeout: config.server.drain_timeout.get(),
                 longest_idle: in_order.iter().map(|upstream| upstream.timeouts.idle).max().unwrap_or_default(),
             },
             sizes: Sizes::of(config),

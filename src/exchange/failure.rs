@@ -30,6 +30,10 @@ pub enum Failure {
     NoRoute,
     /// It is not certain where the models of a call are served.
     UnroutableModel,
+    /// The route takes no WebSocket.
+    WebSocketOff,
+    /// One side of a WebSocket broke its protocol.
+    WebSocketProtocol,
     /// The client broke its own request.
     BadRequest,
     /// The client paused too long within its request.

@@ -16,6 +16,8 @@ pub struct HeaderFlags {
     pub content_encoding: bool,
     /// `expect`.
     pub expect: bool,
+    /// `upgrade`.
+    pub upgrade: bool,
     /// `x-forwarded-for`.
     pub forwarded_for: bool,
     /// `x-forwarded-proto`.
@@ -41,6 +43,7 @@ impl HeaderFlags {
                 "transfer-encoding" => flags.transfer_encoding = true,
                 "content-encoding" => flags.content_encoding = true,
                 "expect" => flags.expect = true,
+                "upgrade" => flags.upgrade = true,
                 "x-forwarded-for" => flags.forwarded_for = true,
                 "x-forwarded-proto" => flags.forwarded_proto = true,
                 "x-forwarded-host" => flags.forwarded_host = true,

@@ -40,6 +40,9 @@ pub struct RouteSettings {
     /// What happens to the upstream call when its client disconnects.
     #[serde(default, alias = "on_client_gone")]
     pub on_client_disconnect: OnClientDisconnect,
+    /// Whether a WebSocket passes. `off` answers its handshake with 426, so that clients such as Codex fall back to requests.
+    #[serde(default)]
+    pub websocket: WebSockets,
 }
 
 impl RouteSettings {
@@ -68,6 +71,25 @@ pub enum OnClientDisconnect {
     Cancel,
     /// The answer to a POST is read to its end, so that its usage is known in full.
     Drain,
+}
+
+/// Whether a WebSocket passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebSockets {
+    /// It does. Where plugins read calls, each message that asks for an answer is one.
+    #[default]
+    On,
+    /// Its handshake is answered with 426.
+    Off,
+}
+
+impl WebSockets {
+    /// Whether it passes.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
 }
 
 /// A host, or a wildcard for the names below one.

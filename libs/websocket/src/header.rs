@@ -119,7 +119,8 @@ impl Header {
             127 => (take(8), 1 << 16),
             short => (Some(u64::from(short)), 0),
         };
-        let length = length.filter(|length| (shortest..1 << 63).contains(length)).ok_or(ProtocolError::InvalidLength)?;
+        let length =
+            length.filter(|length| (shortest..1 << 63).contains(length)).ok_or(ProtocolError::InvalidLength)?;
         let mask = (second & 0x80 != 0).then(|| rest.first_chunk().copied()).flatten();
         match (sender, mask) {
             (Sender::Client, None) => return Err(ProtocolError::Unmasked),

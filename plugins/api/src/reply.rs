@@ -101,6 +101,8 @@ pub enum ErrorKind {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     TooLarge,
+    /// 426: a WebSocket is asked for where there are none.
+    UpgradeRequired,
     /// 429: more requests than there are servers for.
     TooManyRequests,
     /// 431: the head is larger than allowed.
@@ -129,6 +131,7 @@ impl ErrorKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -154,6 +157,7 @@ impl ErrorKind {
             Self::RequestTimeout => Some("request_timeout"),
             Self::TooLarge => Some("request_too_large"),
             Self::HeadTooLarge => Some("request_header_fields_too_large"),
+            Self::UpgradeRequired => Some("websocket_off"),
             Self::TooManyRequests => Some("rate_limit_exceeded"),
             Self::BadGateway => Some("bad_gateway"),
             Self::NoServer => Some("service_unavailable"),
@@ -171,6 +175,7 @@ impl ErrorKind {
             | Self::NotFound
             | Self::TooLarge
             | Self::HeadTooLarge
+            | Self::UpgradeRequired
             | Self::Internal => false,
             Self::RequestTimeout
             | Self::TooManyRequests

@@ -25,6 +25,9 @@ pub struct Request<'a> {
     pub endpoint: Option<Endpoint>,
     /// The protocol in which an answer is expected.
     pub protocol: &'static Protocol,
+    /// Whether it asks for a WebSocket whose messages are read: each call on it passes this hook again, with this head and its
+    /// endpoint, and [`on_call`](crate::Plugin::on_call) after that.
+    pub reads_messages: bool,
     /// Changes to the headers on their way to the upstream, in every attempt and on every fallback. Plugins below still see the
     /// client's headers.
     pub edits: HeaderEdits,

@@ -65,6 +65,7 @@ impl TestRequest {
             models: &self.models,
             endpoint: Some(self.endpoint),
             protocol: self.endpoint.protocol,
+            reads_messages: false,
             edits: HeaderEdits::default(),
         }
     }

@@ -10,7 +10,7 @@ use crate::denial::ModelFault;
 ///
 /// Its body is checked by [`check_call`] where it is read. Without a body no model runs, so that lists, files and the state of
 /// jobs may be read and deleted, and jobs may be cancelled. A WebSocket says its model in the address, where it is for one model
-/// alone, and otherwise in messages that pass unread.
+/// alone, and otherwise in messages, which are checked like bodies where they are read.
 pub(crate) fn check_head(grants: &Grants, request: &Request<'_>) -> Result<(), ModelFault> {
     if grants.models.is_none() {
         return Ok(());
@@ -19,6 +19,8 @@ pub(crate) fn check_head(grants: &Grants, request: &Request<'_>) -> Result<(), M
         return match realtime_model(request.uri) {
             Some(model) if grants.allow_model(model) => Ok(()),
             Some(model) => Err(ModelFault::Forbidden(model.to_owned())),
+            // each call on it is checked by its own
+            None if request.reads_messages => Ok(()),
             None => Err(ModelFault::Hidden),
         };
     }

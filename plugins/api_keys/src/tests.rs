@@ -76,6 +76,7 @@ impl Head {
             models: &Default::default(),
             endpoint: Endpoint::of(self.uri.path()).filter(|_| is_post),
             protocol: Protocol::ANTHROPIC,
+            reads_messages: false,
             edits: HeaderEdits::default(),
         };
         let flow = plugin.on_request(&mut (), &mut request).await;

@@ -51,6 +51,7 @@ async fn ask(
         models,
         endpoint: None,
         protocol,
+        reads_messages: false,
         edits: HeaderEdits::default(),
     };
     match plugin.on_request(&mut (), &mut request).await {

@@ -14,6 +14,8 @@ pub(crate) struct Demand {
     pub(crate) input: u64,
     /// What counts where a call ends well and its answer says nothing of tokens.
     pub(crate) unreported: u64,
+    /// Whether it is a connection whose calls are counted each by itself: it counts as a request, and as no call in progress.
+    pub(crate) is_connection: bool,
     /// What is learned from once it has ended; `None` for a batch, and where the body was not read.
     pub(crate) learn: Option<Learn>,
 }
@@ -55,7 +57,7 @@ fn sole_model(call: &CallFacts) -> Option<&str> {
 impl Demand {
     /// Of a body that is not read, or cannot be.
     pub(crate) fn unread(tokens: u64) -> Self {
-        Self { reserved: tokens, input: tokens, unreported: tokens, learn: None }
+        Self { reserved: tokens, input: tokens, unreported: tokens, ..Self::default() }
     }
 
     /// Of a body that was read.
@@ -85,7 +87,13 @@ impl Demand {
         let all_answers = body.calls().iter().map(answers).fold(0, u64::saturating_add);
         let likely = weighted(likely.saturating_mul(all_answers), weights.output.0);
         let learn = body.call().map(|call| Learn { bytes, answers: answers(call), model });
-        Self { reserved: reserved.max(1), input, unreported: input.saturating_add(output.min(likely)), learn }
+        Self {
+            reserved: reserved.max(1),
+            input,
+            unreported: input.saturating_add(output.min(likely)),
+            is_connection: false,
+            learn,
+        }
     }
 }
 

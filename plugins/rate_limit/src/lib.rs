@@ -94,7 +94,10 @@ impl Plugin for RateLimit {
                 let demand = Demand::unread(self.config.unreadable_tokens.get());
                 self.take(state, request.context, None, demand, request.protocol).await
             }
-            None => self.take(state, request.context, None, Demand::default(), request.protocol).await,
+            None => {
+                let demand = Demand { is_connection: request.reads_messages, ..Demand::default() };
+                self.take(state, request.context, None, demand, request.protocol).await
+            }
         }
     }
 

@@ -61,6 +61,7 @@ impl Measure {
     /// How much of it a request wants.
     pub(crate) fn amount(self, demand: &Demand) -> u64 {
         match self {
+            Self::Concurrent if demand.is_connection => 0,
             Self::Requests | Self::Concurrent => 1,
             Self::Tokens => demand.reserved,
         }

@@ -149,6 +149,17 @@ impl Failure {
                 "It is not certain where the models of this call are served",
                 "the models of a call, or of a batch, lead to different places; see routes.*.models",
             ),
+            Self::WebSocketOff => Row::refused(
+                "websocket_off",
+                ErrorKind::UpgradeRequired,
+                "This route takes no WebSockets; send the call as an HTTP request",
+                "the route says websocket: off",
+            ),
+            Self::WebSocketProtocol => Row::client(
+                "websocket_protocol",
+                Outcome::Aborted,
+                "one side of a WebSocket broke its protocol; the connection was closed",
+            ),
             Self::BadRequest => Row::refused(
                 "bad_request",
                 InvalidRequest,

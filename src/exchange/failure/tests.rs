@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALL: [Failure; 34] = [
+const ALL: [Failure; 36] = [
     Failure::ClientGone,
     Failure::InvalidHead,
     Failure::InvalidPath,
@@ -14,6 +14,8 @@ const ALL: [Failure; 34] = [
     Failure::BodyMemory(Shortage::Never),
     Failure::Busy,
     Failure::UnroutableModel,
+    Failure::WebSocketOff,
+    Failure::WebSocketProtocol,
     Failure::BadRequest,
     Failure::BodyTimeout,
     Failure::Connect,
@@ -74,6 +76,7 @@ fn the_status_says_whose_failure_it_was() {
     assert_eq!(status(Failure::ClientGone), None);
     assert_eq!(status(Failure::HeadTooLarge), Some(431));
     assert_eq!(status(Failure::NoRoute), Some(404));
+    assert_eq!(status(Failure::WebSocketOff), Some(426));
     assert_eq!(status(Failure::BodyMemory(Shortage::Full)), Some(503));
     assert_eq!(status(Failure::BodyMemory(Shortage::Never)), Some(413));
 }

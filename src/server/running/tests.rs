@@ -117,6 +117,7 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
         models: None,
         hashes_sessions: false,
         on_client_disconnect: route.on_client_disconnect,
+        websocket: true,
     })];
     running.snapshot.store(Arc::new(snapshot));
     let address = running.listeners.addresses().next().unwrap();

@@ -1,0 +1,282 @@
+//! A WebSocket whose messages are read: those of the client pass the plugins, those of the server tell what the calls cost.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use log::debug;
+use plugin_api::{Uuid, run_blocking};
+use protocols::{ClientMessage, ServerMessages};
+use serde_json::json;
+use websocket::CloseCode;
+
+use crate::engine::call_body::READ_IN_LINE;
+use crate::exchange::failure::Failure;
+
+use super::begun::{BegunCall, Seen};
+use super::call::{Admission, MessageCall};
+use super::calls::{Calls, MOST};
+use super::handshake::Handshake;
+use super::inbound::{Inbound, Step, Whole};
+use super::outbound::{Observer, Outbound};
+
+/// The most bytes of the gateway's own that a client may leave unread. Its messages wait beyond that.
+const MOST_UNREAD: usize = 64 << 10;
+
+/// The state of both sides' messages.
+pub struct Reading {
+    handshake: Arc<Handshake>,
+    /// The client's side.
+    pub inbound: Inbound,
+    messages: ServerMessages,
+    calls: Calls,
+    /// The message that the plugins look at.
+    judging: Option<BoxFuture<'static, Judged>>,
+    begun: Vec<BegunCall>,
+}
+
+/// A message that the plugins have seen, if it is for them.
+struct Judged {
+    message: Whole,
+    call: Option<(Box<MessageCall>, Admission)>,
+}
+
+/// Why the gateway closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closure {
+    /// The code.
+    pub code: CloseCode,
+    /// The reason, for people.
+    pub reason: &'static str,
+    /// What it is to the calls that are open.
+    pub failure: Failure,
+}
+
+/// The frames of a side break the protocol.
+pub const BROKEN: Closure = Closure {
+    code: CloseCode::ProtocolError,
+    reason: "the frames break the protocol",
+    failure: Failure::WebSocketProtocol,
+};
+
+/// What the next bytes of the client lead to.
+pub enum Next {
+    /// Bytes must come.
+    Read,
+    /// Something else must happen first.
+    Wait,
+    /// Something has changed.
+    Go,
+    /// The connection must be closed.
+    Close(Closure),
+}
+
+impl Reading {
+    /// A connection whose messages are about to come.
+    #[must_use]
+    pub fn new(handshake: Handshake) -> Self {
+        let endpoint = handshake.endpoint;
+        Self {
+            inbound: Inbound::new(handshake.snapshot.limits.max_body),
+            messages: ServerMessages::new(endpoint),
+            calls: Calls::default(),
+            judging: None,
+            begun: Vec::new(),
+            handshake: Arc::new(handshake),
+        }
+    }
+
+    /// Whether no call is open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.calls.count() == 0 && self.judging.is_none() && self.begun.is_empty()
+    }
+
+    /// The client has all that has passed to it.
+    pub fn delivered(&mut self) {
+        self.calls.delivered();
+    }
+
+    /// The connection is over.
+    pub fn conclude(&mut self, failure: Failure, lost: bool) {
+        let _ = self.handshake.over.set(failure);
+        self.calls.interrupt(failure, lost);
+        self.judging = None;
+        self.begun.clear();
+    }
+
+    /// Goes on with what the client has sent.
+    pub fn step(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> Next {
+        if self.poll_begun(outbound, cx) || self.poll_judging(outbound, cx) {
+            return Next::Go;
+        }
+        let takes = self.judging.is_none() && self.calls.count() < MOST && outbound.pending() < MOST_UNREAD;
+        match self.inbound.step(takes) {
+            Step::Wanting => Next::Read,
+            Step::Waiting => Next::Wait,
+            Step::Whole(message) => {
+                self.judge(message);
+                Next::Go
+            }
+            Step::Broken(error) => {
+                debug!(error:%; "a client broke the WebSocket protocol");
+                Next::Close(BROKEN)
+            }
+            Step::TooLarge => {
+                let max = self.handshake.snapshot.limits.max_body;
+                let words = format!("The message is larger than {max} bytes");
+                let reason = "the message is too large";
+                self.refuse_message(outbound, CloseCode::TooBig, reason, Failure::BodyTooLarge, &words)
+            }
+            Step::NoRoom(shortage) => {
+                let failure = Failure::BodyMemory(shortage);
+                let reason = "there is no memory for the message";
+                self.refuse_message(outbound, CloseCode::TryAgainLater, reason, failure, failure.message())
+            }
+        }
+    }
+
+    /// Refuses a message that has not been read, which ends the connection.
+    fn refuse_message(
+        &mut self,
+        outbound: &mut Outbound,
+        code: CloseCode,
+        reason: &'static str,
+        failure: Failure,
+        words: &str,
+    ) -> Next {
+        let mut call = MessageCall::begin(self.handshake.clone());
+        outbound.send_text(&call.fail(failure, words));
+        self.calls.ending(call);
+        Next::Close(Closure { code, reason, failure })
+    }
+
+    fn judge(&mut self, message: Whole) {
+        let handshake = self.handshake.clone();
+        let in_line = message.payload.len() <= READ_IN_LINE;
+        let read = in_line.then(|| read(&handshake, &message.payload));
+        if let Some(ClientMessage::Other) = read {
+            // nearly every message: no plugin has to see it
+            self.inbound.send(&message);
+            return;
+        }
+        let judged = async move {
+            let read = match read {
+                Some(read) => Some(read),
+                None => {
+                    // on a blocking thread, so that other connections of this worker go on
+                    let (handshake, payload) = (handshake.clone(), message.payload.clone());
+                    run_blocking(move || self::read(&handshake, &payload)).await
+                }
+            };
+            let call = match read {
+                Some(ClientMessage::Other) => None,
+                Some(ClientMessage::Call(read)) => {
+                    let mut call = MessageCall::begin(handshake);
+                    let admission = call.admit(*read, &message.payload).await;
+                    Some((call, admission))
+                }
+                None => {
+                    let mut call = MessageCall::begin(handshake);
+                    let event = call.fail(Failure::Internal, Failure::Internal.message());
+                    Some((call, Admission::Refused(event)))
+                }
+            };
+            Judged { message, call }
+        };
+        self.judging = Some(judged.boxed());
+    }
+
+    /// Whether the plugins have decided on the client's message.
+    fn poll_judging(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> bool {
+        let Some(judging) = &mut self.judging else { return false };
+        let Poll::Ready(Judged { message, call }) = judging.as_mut().poll(cx) else { return false };
+        self.judging = None;
+        match call {
+            None => self.inbound.send(&message),
+            Some((call, Admission::Admitted(edited))) => {
+                match edited {
+                    Some(text) => self.inbound.send_text(message.mask, &text),
+                    None => self.inbound.send(&message),
+                }
+                self.calls.open(call);
+            }
+            Some((call, Admission::Refused(event))) => {
+                outbound.send_text(&event);
+                self.calls.ending(call);
+            }
+        }
+        true
+    }
+
+    /// Whether the plugins have decided on an answer that the server has begun.
+    fn poll_begun(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> bool {
+        let mut decided = Vec::new();
+        self.begun.retain_mut(|begun| match begun.poll(cx) {
+            Poll::Ready(seen) => {
+                decided.push(seen);
+                false
+            }
+            Poll::Pending => true,
+        });
+        let has_changed = !decided.is_empty();
+        decided.into_iter().for_each(|seen| self.seen(seen, outbound));
+        has_changed
+    }
+
+    fn seen(&mut self, seen: Seen, outbound: &mut Outbound) {
+        let Seen { mut call, admission, has_ended } = seen;
+        if let Admission::Refused(event) = admission {
+            outbound.send_text(&event);
+            if !has_ended {
+                let cancel = json!({ "type": "response.cancel", "response_id": call.answer_id });
+                self.inbound.send_text(random_mask(), cancel.to_string().as_bytes());
+            }
+        }
+        if has_ended {
+            call.complete();
+            self.calls.ending(call);
+        } else {
+            self.calls.open(call);
+        }
+    }
+
+    /// Bytes of the server are about to pass.
+    pub fn pass(&mut self, bytes: Bytes, outbound: &mut Outbound) -> Result<Bytes, (Bytes, websocket::ProtocolError)> {
+        // what has passed before has been written
+        self.delivered();
+        let passed = outbound.pass(bytes, self);
+        // plugins that need not wait have decided before any more of the answer passes
+        self.poll_begun(outbound, &mut Context::from_waker(Waker::noop()));
+        passed
+    }
+}
+
+impl Observer for Reading {
+    fn payload(&mut self, bytes: Bytes) {
+        self.messages.feed(&bytes);
+        self.calls.pass(&bytes);
+    }
+
+    fn end(&mut self) {
+        let Self { messages, calls, begun, handshake, .. } = self;
+        messages.end(|event| {
+            if !begun.iter_mut().any(|call| call.note(event)) && !calls.note(event) {
+                begun.push(BegunCall::new(handshake, event));
+            }
+        });
+    }
+}
+
+fn read(handshake: &Handshake, payload: &[u8]) -> ClientMessage {
+    let hashing = handshake.route.chain.needs().hashing();
+    ClientMessage::read(handshake.endpoint, payload, handshake.model.as_deref(), hashing)
+}
+
+/// A key to mask a frame with.
+pub fn random_mask() -> [u8; 4] {
+    let id = Uuid::now_v7().into_bytes();
+    [id[12], id[13], id[14], id[15]]
+}

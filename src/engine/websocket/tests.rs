@@ -1,0 +1,198 @@
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tokio::io::ReadBuf;
+use websocket::{CloseCode, Event, FrameReader, Opcode, Sender, write_frame};
+
+use super::inbound::{Inbound, Step};
+use super::outbound::{Observer, Outbound};
+
+const MASK: [u8; 4] = [1, 2, 3, 4];
+
+/// A frame: its opcode, whether it is the last of its message, its payload.
+type Frame = (Opcode, bool, Vec<u8>);
+
+/// The frames of one message, with pings between them.
+fn message() -> impl Strategy<Value = Vec<Frame>> {
+    vec((vec(any::<u8>(), 0..300), any::<bool>()), 1..4).prop_map(|fragments| {
+        let last = fragments.len() - 1;
+        let mut frames = Vec::new();
+        for (place, (payload, pings)) in fragments.into_iter().enumerate() {
+            let opcode = if place == 0 { Opcode::Text } else { Opcode::Continuation };
+            frames.push((opcode, place == last, payload));
+            frames.extend(pings.then(|| (Opcode::Ping, true, b"?".to_vec())));
+        }
+        frames
+    })
+}
+
+fn written(frames: &[Frame], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (opcode, fin, payload) in frames {
+        let start = out.len();
+        write_frame(&mut out, *opcode, mask, payload);
+        out[start] = if *fin { out[start] } else { out[start] & 0x7F };
+    }
+    out
+}
+
+fn read(sender: Sender, bytes: &[u8]) -> Vec<Frame> {
+    let (mut reader, mut rest, mut frames) = (FrameReader::new(sender), bytes, Vec::new());
+    while let Some(event) = reader.next(&mut rest).unwrap() {
+        match event {
+            Event::Frame(header) => frames.push((header.opcode, header.fin, Vec::new())),
+            Event::Payload(payload) => payload.append_to(&mut frames.last_mut().unwrap().2),
+            Event::End(_) => {}
+        }
+    }
+    frames
+}
+
+fn pieces<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
+    let mut places: Vec<_> = places.iter().map(|place| place.index(bytes.len() + 1)).collect();
+    places.sort_unstable();
+    places.push(bytes.len());
+    let mut start = 0;
+    places.into_iter().map(|end| &bytes[std::mem::replace(&mut start, end)..end]).collect()
+}
+
+/// Collects the messages.
+#[derive(Default)]
+struct Seen(Vec<Vec<u8>>, Vec<u8>);
+
+impl Observer for Seen {
+    fn payload(&mut self, bytes: Bytes) {
+        self.1.extend_from_slice(&bytes);
+    }
+
+    fn end(&mut self) {
+        self.0.push(std::mem::take(&mut self.1));
+    }
+}
+
+fn messages(frames: &[Frame]) -> Vec<Vec<u8>> {
+    let mut all = vec![Vec::new()];
+    for (_, fin, payload) in frames.iter().filter(|(opcode, ..)| !opcode.is_control()) {
+        all.last_mut().unwrap().extend_from_slice(payload);
+        if *fin {
+            all.push(Vec::new());
+        }
+    }
+    all.pop();
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn frames_of_our_own_stand_between_the_servers_messages_and_change_none(
+        frames in vec(message(), 1..5).prop_map(|all| all.concat()),
+        places in vec(any::<Index>(), 0..10),
+        sends in vec(any::<bool>(), 11),
+        quiet in vec(any::<bool>(), 11),
+    ) {
+        let bytes = written(&frames, None);
+        let (mut outbound, mut seen, mut out, mut sent) = (Outbound::new(), Seen::default(), Vec::new(), 0);
+        for (number, piece) in pieces(&bytes, &places).into_iter().enumerate() {
+            if sends[number] {
+                outbound.send_text(&format!("own {sent}"));
+                sent += 1;
+            }
+            if quiet[number] {
+                outbound.place_queued();
+                out.append(outbound.outbox());
+            }
+            out.extend(outbound.pass(Bytes::copy_from_slice(piece), &mut seen).unwrap());
+        }
+        outbound.place_queued();
+        out.append(outbound.outbox());
+        prop_assert_eq!(&seen.0, &messages(&frames));
+        let (own, servers): (Vec<_>, Vec<_>) =
+            read(Sender::Server, &out).into_iter().partition(|(_, _, payload)| payload.starts_with(b"own "));
+        prop_assert_eq!(servers, frames);
+        let wanted: Vec<_> = (0..sent).map(|number| format!("own {number}").into_bytes()).collect();
+        prop_assert_eq!(own.into_iter().map(|(_, _, payload)| payload).collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn nothing_of_the_server_follows_a_close_frame_of_our_own(
+        frames in vec(message(), 1..5).prop_map(|all| all.concat()),
+        places in vec(any::<Index>(), 0..10),
+        at in 0..11_usize,
+    ) {
+        let bytes = written(&frames, None);
+        let (mut outbound, mut seen, mut out) = (Outbound::new(), Seen::default(), Vec::new());
+        for (number, piece) in pieces(&bytes, &places).into_iter().enumerate() {
+            if number == at {
+                outbound.close(CloseCode::GoingAway, "stop");
+            }
+            out.extend(outbound.pass(Bytes::copy_from_slice(piece), &mut seen).unwrap());
+        }
+        outbound.place_queued();
+        out.append(outbound.outbox());
+        let passed = read(Sender::Server, &out);
+        let closes = passed.iter().position(|(opcode, ..)| *opcode == Opcode::Close);
+        let servers = &passed[..closes.unwrap_or(passed.len())];
+        prop_assert_eq!(servers, &frames[..servers.len()]);
+        prop_assert!(closes.is_none_or(|place| place == passed.len() - 1));
+        prop_assert_eq!(closes.is_some(), at <= places.len());
+    }
+
+    #[test]
+    fn a_clients_messages_and_its_control_frames_pass_each_in_order_whatever_waits(
+        frames in vec(message(), 1..5).prop_map(|all| all.concat()),
+        places in vec(any::<Index>(), 0..10),
+        waits in vec(any::<bool>(), 40),
+    ) {
+        let bytes = written(&frames, Some(MASK));
+        let (mut inbound, mut texts, mut waits) = (Inbound::new(1 << 20), Vec::new(), waits.into_iter());
+        for piece in pieces(&bytes, &places) {
+            inbound.came(piece);
+            loop {
+                match inbound.step(!waits.next().unwrap_or(false)) {
+                    Step::Wanting => break,
+                    Step::Waiting => {}
+                    Step::Whole(message) => {
+                        texts.push(message.payload.to_vec());
+                        inbound.send(&message);
+                    }
+                    Step::Broken(_) | Step::TooLarge | Step::NoRoom(_) => prop_assert!(false, "nothing is wrong"),
+                }
+            }
+        }
+        prop_assert_eq!(&texts, &messages(&frames));
+        let mut out = Vec::new();
+        let mut room = [0; 7];
+        loop {
+            let mut buf = ReadBuf::new(&mut room);
+            if !inbound.hand_out(&mut buf) {
+                break;
+            }
+            out.extend_from_slice(buf.filled());
+            prop_assert_eq!(&inbound.passes(Bytes::copy_from_slice(buf.filled())), buf.filled());
+        }
+        let split = |frames: Vec<Frame>| frames.into_iter().partition::<Vec<_>, _>(|(opcode, ..)| opcode.is_control());
+        prop_assert_eq!(out.len(), bytes.len());
+        prop_assert_eq!(split(read(Sender::Client, &out)), split(frames));
+    }
+}
+
+#[test]
+fn what_was_not_handed_out_comes_in_like_anything_else() {
+    let frame = written(&[(Opcode::Text, true, b"{}".to_vec())], Some(MASK));
+    let mut inbound = Inbound::new(100);
+    assert!(inbound.passes(Bytes::from(frame)).is_empty());
+    assert!(matches!(inbound.step(true), Step::Whole(message) if message.payload == "{}"));
+}
+
+#[test]
+fn a_message_may_be_as_long_as_the_limit() {
+    for (length, fits) in [(100, true), (101, false)] {
+        let frames = [(Opcode::Text, false, vec![b'x'; 50]), (Opcode::Continuation, true, vec![b'x'; length - 50])];
+        let mut inbound = Inbound::new(100);
+        inbound.came(&written(&frames, Some(MASK)));
+        assert_eq!(matches!(inbound.step(true), Step::Whole(_)), fits);
+    }
+}
