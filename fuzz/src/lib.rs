@@ -10,9 +10,10 @@ pub mod json_extract;
 pub mod located_yaml;
 pub mod pieces;
 pub mod url_path;
+pub mod websocket;
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("canonical", canonical::check),
     ("decode", decode::check),
     ("event_stream", event_stream::check),
@@ -20,4 +21,5 @@ pub const TARGETS: [(&str, fn(&[u8])); 7] = [
     ("json_extract", json_extract::check),
     ("located_yaml", located_yaml::check),
     ("url_path", url_path::check),
+    ("websocket", websocket::check),
 ];
