@@ -24,7 +24,7 @@ const ONE: u32 = 1024;
 pub enum Caution {
     /// What counts of such calls on average.
     Expected,
-    /// The most that such calls have used for their length.
+    /// Nearly the most that such calls have used for their length, and at least what plain text uses.
     Most,
 }
 
@@ -40,7 +40,7 @@ pub struct Estimates {
 struct Ratio {
     /// For each that counts, on average.
     mean: AtomicU32,
-    /// For each there is, at the least.
+    /// For each there is, at the least; never more than [`Ratio::LOWEST`].
     lowest: AtomicU32,
     was_used: AtomicBool,
 }
@@ -114,12 +114,14 @@ impl Estimates {
 impl Ratio {
     /// Three bytes to a token are expected: little for English, much for Chinese.
     const START: u32 = 3 * ONE;
+    /// The most that caution takes a token for: that of plain text. Images, which have far more bytes to each, teach it nothing.
+    const LOWEST: u32 = 4 * ONE;
 
     fn learn(&self, counted: u32, all: u32) {
         // two threads at once: one of them is not learned from
         let mean = self.mean.load(Ordering::Relaxed);
         self.mean.store(mean - mean / 8 + counted / 8, Ordering::Relaxed);
-        let lowest = self.lowest.load(Ordering::Relaxed);
+        let (lowest, all) = (self.lowest.load(Ordering::Relaxed), all.min(Self::LOWEST));
         let lowest = if all < lowest { all } else { lowest + (all - lowest) / 64 };
         self.lowest.store(lowest, Ordering::Relaxed);
     }
@@ -229,6 +231,13 @@ mod tests {
         estimates.learn_input(model, 5, 0, 0, 0);
         estimates.learn_input(model, u64::MAX, 1, 0, 0);
         assert!(estimates.input(model, u64::MAX, Caution::Most, 0) > 0);
+    }
+
+    #[test]
+    fn images_do_not_teach_caution_to_take_text_for_little() {
+        let (estimates, model) = (Estimates::default(), Subject::of(["m"]));
+        (0..1000).for_each(|_| estimates.learn_input(model, 400_000, 1600, 1600, 0));
+        assert!(estimates.input(model, 400_000, Caution::Most, 0) >= 100_000);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use plugin_api::http::{HeaderName, HeaderValue};
-use plugin_api::{Principal, shortened};
+use plugin_api::{Principal, is_credential, shortened};
 use quota::Subject;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
@@ -31,7 +31,7 @@ pub enum Part {
     User,
     /// `session`
     Session,
-    /// `model`: the one asked for.
+    /// `model`: the one asked for, by the name that the upstream reads.
     Model,
     /// `client_ip`: the client's address; of IPv6 its first 64 bits, which one host has.
     ClientIp,
@@ -122,6 +122,11 @@ impl Part {
     fn describe(&self, caller: &Caller<'_>, header: &mut usize) -> String {
         let (word, text) = match self {
             Self::All => return "all callers".to_owned(),
+            // its value may be a secret
+            Self::Header(name) if is_credential(name.as_str()) => {
+                let is_there = next_header(caller, header).is_some();
+                return format!("{} {name}", if is_there { "this" } else { "callers without a" });
+            }
             Self::ClientIp => ("address", caller.client.map(|address| address.to_string().into())),
             Self::Header(name) => {
                 let value = next_header(caller, header).map(|value| String::from_utf8_lossy(value.as_bytes()));

@@ -12,6 +12,8 @@ pub(crate) struct Demand {
     pub(crate) reserved: u64,
     /// The part of it that is input.
     pub(crate) input: u64,
+    /// What it may use at the most, weighted: its input, and all the output that it asks for.
+    pub(crate) most: u64,
     /// What counts where a call ends well and its answer says nothing of tokens.
     pub(crate) unreported: u64,
     /// Whether it is a connection whose calls are counted each by itself: it counts as a request, and as no call in progress.
@@ -41,13 +43,23 @@ impl Model {
         let model = model.unwrap_or_default();
         Self { alone: Subject::of([model]), with_caller: Subject::of([model, key.unwrap_or_default()]) }
     }
+
+    /// Whose bytes to a token count. A bound that must hold goes by what this caller's own calls used: no other's raise it.
+    pub(crate) fn of_input(self, reserve: Reserve) -> Subject {
+        match reserve {
+            Reserve::Expected => self.alone,
+            Reserve::MaxTokens => self.with_caller,
+        }
+    }
 }
 
-/// The one model that a body asks for; none where it asks for several, or a server may read another.
-pub(crate) fn model(body: &ModelCall) -> Option<&str> {
+/// The one model that a body asks for, by the name that its upstream will read, in lower case: neither another case nor another
+/// alias of it has a limit of its own. None where it asks for several, or a server may read another.
+pub(crate) fn model(body: &ModelCall) -> Option<String> {
     let mut calls = body.calls().iter();
-    let model = calls.next().and_then(sole_model)?;
-    calls.all(|call| sole_model(call) == Some(model)).then_some(model)
+    let asked = calls.next().and_then(sole_model)?;
+    let is_sole = calls.all(|call| sole_model(call) == Some(asked));
+    is_sole.then(|| body.upstream_model().unwrap_or(asked).to_ascii_lowercase())
 }
 
 fn sole_model(call: &CallFacts) -> Option<&str> {
@@ -57,7 +69,7 @@ fn sole_model(call: &CallFacts) -> Option<&str> {
 impl Demand {
     /// Of a body that is not read, or cannot be.
     pub(crate) fn unread(tokens: u64) -> Self {
-        Self { reserved: tokens, input: tokens, unreported: tokens, ..Self::default() }
+        Self { reserved: tokens, input: tokens, most: tokens, unreported: tokens, ..Self::default() }
     }
 
     /// Of a body that was read.
@@ -72,16 +84,20 @@ impl Demand {
             Reserve::Expected => (Caution::Expected, Some(estimates.output(model.with_caller, now))),
             Reserve::MaxTokens => (Caution::Most, None),
         };
-        let input = estimates.input(model.alone, bytes, caution, now);
+        let input = estimates.input(model.of_input(config.reserve), bytes, caution, now);
         let input = match config.reserve {
             // what is learned of it is weighted already
             Reserve::Expected => input,
             Reserve::MaxTokens => weighted(input, weights.input.0.max(weights.cache_write.0)),
         };
         let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
-        let outputs = body.calls().iter().filter(|_| generates).map(|call| output(call, usual));
-        let output = weighted(outputs.fold(0, u64::saturating_add), weights.output.0);
+        let of_all = |usual| {
+            let outputs = body.calls().iter().filter(|_| generates).map(|call| output(call, usual));
+            weighted(outputs.fold(0, u64::saturating_add), weights.output.0)
+        };
+        let output = of_all(usual);
         let reserved = input.saturating_add(output);
+        let most = input.saturating_add(of_all(None));
         // a call without a bound may be reserved as all there is, but nobody is charged that for an answer that says nothing
         let likely = if generates { estimates.output(model.with_caller, now) } else { 0 };
         let all_answers = body.calls().iter().map(answers).fold(0, u64::saturating_add);
@@ -90,6 +106,7 @@ impl Demand {
         Self {
             reserved: reserved.max(1),
             input,
+            most,
             unreported: input.saturating_add(output.min(likely)),
             is_connection: false,
             learn,
@@ -127,4 +144,25 @@ pub(crate) fn count(tokens: &plugin_api::Tokens, weights: &Weights) -> u64 {
         + class(tokens.cache_creation, weights.cache_write.0)
         + class(tokens.output, weights.output.0);
     u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::testing::TestCall;
+    use plugin_api::{AnswerModel, Glob, ModelRule, RouteModels};
+
+    use super::*;
+
+    #[test]
+    fn another_case_or_alias_of_a_model_is_no_other_model() {
+        let call = |name: &str| TestCall::new().model(name).to(Endpoint::MESSAGES);
+        assert_eq!(model(&call("Claude-OPUS-5")).as_deref(), Some("claude-opus-5"));
+        let (pattern, answer_model) = (Glob::new("fast*"), AnswerModel::Served);
+        let rule = ModelRule { pattern, model: Some("Claude-Haiku-4-5".into()), upstream: None, answer_model };
+        let models = RouteModels::new(vec![rule]);
+        for alias in ["fast", "FAST-2", "fast3"] {
+            let aliased = call(alias).on_route(models.clone());
+            assert_eq!(model(&aliased).as_deref(), Some("claude-haiku-4-5"), "{alias}");
+        }
+    }
 }

@@ -104,12 +104,11 @@ impl Plugin for RateLimit {
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
         let model = demand::model(call.body);
         let now = self.shared.now();
-        let subjects = Model::of(model, call.context.principal().key_name.as_deref());
+        let subjects = Model::of(model.as_deref(), call.context.principal().key_name.as_deref());
         let demand = match call.body.parsed() {
             ParsedBody::Calls(_) => Demand::of(call.body, subjects, &self.config, &self.shared.estimates, now.nanos),
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
         };
-        let model = model.map(str::to_owned);
         self.take(state, call.context, model.as_deref(), demand, call.body.protocol()).await
     }
 

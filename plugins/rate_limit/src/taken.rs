@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plugin_api::{AnswerState, Endpoint, Outcome, Record, Usage};
+use plugin_api::{AnswerState, Endpoint, Outcome, Record, Tokens, Usage};
 use quota::Reservation;
 use quota_leases::Leases;
 
@@ -64,10 +64,12 @@ fn used(demand: &Demand, record: &Record, config: &Config) -> Option<u64> {
             Some(saved.map_or(demand.unreported, |usage| demand::count(&usage.tokens, &config.weights)))
         }
         Outcome::Cached => None,
-        // refused below, or nothing came of it; unless the provider says that it was used, it was not
-        Outcome::Refused | Outcome::UpstreamFailed => reported,
-        Outcome::ClientGone | Outcome::Aborted if !was_sent => None,
-        Outcome::ClientGone | Outcome::Aborted => Some(reported.unwrap_or_else(|| so_far(demand, record))),
+        _ if record.outcome != Outcome::Completed && !was_sent => None,
+        // nothing came of it; unless the provider says that it was used, it was not
+        Outcome::Refused | Outcome::UpstreamFailed if !has_begun(record) => reported,
+        Outcome::Refused | Outcome::UpstreamFailed | Outcome::ClientGone | Outcome::Aborted => {
+            Some(so_far(demand, record, usage, config))
+        }
         Outcome::Completed => Some(reported.unwrap_or_else(|| {
             let is_success = record.status.is_some_and(|status| status.is_success());
             let is_free = !is_success || record.endpoint == Some(Endpoint::COUNT_TOKENS);
@@ -76,10 +78,31 @@ fn used(demand: &Demand, record: &Record, config: &Config) -> Option<u64> {
     }
 }
 
-/// What a call used that was cut off before its answer said so: its input, and as much output as came.
-fn so_far(demand: &Demand, record: &Record) -> u64 {
+/// Whether the client has got some of an answer of the upstream's.
+fn has_begun(record: &Record) -> bool {
+    record.response_bytes > 0 && record.status.is_some_and(|status| status.is_success())
+}
+
+/// What a call used that was cut off: its input, and as much output as came, however little of it the answer had said by then.
+/// A stream of Anthropic's begins with the figures of its input, and with an output of one.
+fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, config: &Config) -> u64 {
+    if let Some(answer) = record.answer.as_ref().filter(|answer| answer.state == AnswerState::Complete)
+        && let Some(usage) = &answer.usage
+    {
+        return demand::count(&usage.tokens, &config.weights);
+    }
     let bytes = if record.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
-    demand.input.saturating_add(record.response_bytes / bytes).min(demand.reserved)
+    let came = if has_begun(record) { record.response_bytes / bytes } else { 0 };
+    let output = |tokens: u64| Tokens { output: Some(tokens), ..Tokens::default() };
+    match usage {
+        Some(Usage { tokens, .. }) => {
+            let known = Tokens { output: Some(tokens.output.unwrap_or(0).max(came)), ..*tokens };
+            // what an answer has said is true, and what is only inferred stays within what was asked for
+            let most = demand.most.max(demand::count(tokens, &config.weights));
+            demand::count(&known, &config.weights).min(most)
+        }
+        None => demand.input.saturating_add(demand::count(&output(came), &config.weights)).min(demand.most),
+    }
 }
 
 impl Demand {
@@ -90,13 +113,16 @@ impl Demand {
         else {
             return;
         };
-        let input = plugin_api::Tokens { output: None, ..*tokens };
+        let input = Tokens { output: None, ..*tokens };
         let all =
             [input.input, input.cache_read, input.cache_creation].into_iter().flatten().fold(0, u64::saturating_add);
         let counted = demand::count(&input, &config.weights);
-        shared.estimates.learn_input(learn.model.alone, learn.bytes, all, counted, now);
+        shared.estimates.learn_input(learn.model.of_input(config.reserve), learn.bytes, all, counted, now);
         if let Some(output) = tokens.output {
             shared.estimates.learn_output(learn.model.with_caller, output.div_ceil(learn.answers), now);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
