@@ -95,7 +95,7 @@ pub struct Exchange {
     pub ending: Ending,
     /// The head of its request, while the exchange moves to the task of a detached call.
     pub handed_over: Option<Box<RequestHeader>>,
-    _in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 impl Exchange {
@@ -133,16 +133,18 @@ impl Exchange {
             websocket: None,
             ending: Ending::default(),
             handed_over: None,
-            _in_flight: snapshot.metrics.request_in_flight(),
+            in_flight: Some(snapshot.metrics.request_in_flight()),
             snapshot,
         })
     }
 
-    /// The exchange that stays with the client's task when a detached call carries the real one on. It makes no record.
+    /// The exchange that stays with the client's task when a detached call carries the real one on. It makes no record, and is
+    /// not in flight.
     #[must_use]
     pub fn stand_in(snapshot: Arc<Snapshot>) -> Box<Self> {
         let mut exchange = Self::new(snapshot);
         exchange.ending.hand_off();
+        exchange.in_flight = None;
         exchange
     }
 

@@ -77,6 +77,12 @@ impl Fill {
 
     /// The head of the answer has arrived.
     pub(crate) fn head(&mut self, head: &Response<'_>, cache: &ResponseCache) {
+        if self.head.take().is_some() {
+            // the gateway's own error answer, in place of one of which nothing has reached the client; the followers have its head
+            self.lead.flight.end(Ended::Broken);
+            self.lead.close();
+            return;
+        }
         if !is_same_for_all(head.headers, |name| tells_apart(name, &cache.scope, &cache.vary)) {
             // followers have seen nothing of the answer yet, so each makes its own call
             self.lead.flight.end(Ended::Failed);

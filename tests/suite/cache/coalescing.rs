@@ -40,6 +40,8 @@ async fn fifty_same_streams_are_one_call_and_byte_for_byte_the_same_for_all() {
     let mut streams = clients(&gateway, 50, &call).await;
     let marks = |mark: &str| streams.iter().filter(|stream| stream.headers["x-cache"] == mark).count();
     assert_eq!((marks("MISS"), marks("COALESCED")), (1, 49));
+    // the leader's call goes on without its client's task, and is one request all the same
+    assert_eq!(gateway.metrics().await.sum("tollgate_requests_in_flight", &[]), 50.0);
     for stream in &mut streams {
         assert_eq!(stream.until("\n\n").await, all[0]);
     }
@@ -217,6 +219,46 @@ async fn an_upstream_that_breaks_breaks_all_and_one_that_refuses_refuses_all() {
         assert_eq!((told.status.as_u16(), told.text()), (400, error.to_owned()));
     }
     assert_eq!(origin.count(), 2);
+}
+
+/// The head of the answer has reached the followers by the time that its body turns out to be nothing that can be edited.
+#[tokio::test]
+async fn an_error_in_place_of_an_answer_that_had_begun_is_no_answer_of_the_upstream_s_to_anybody() {
+    let origin = origin().await;
+    let route = format!("models: [{{ match: alias, model: claude-opus-5, answer_model: asked }}]\n    {}", plugin(""));
+    let yaml = format!(
+        "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+         upstreams: {{ u: {{ servers: [{{ address: \"{}\" }}] }} }}\nroutes:\n  - upstream: u\n    {route}\n",
+        origin.server()
+    );
+    let gateway = gateway().yaml(yaml).start().await;
+    let wait = gate();
+    let head = answer(200).header("content-type", "application/json").header("content-encoding", "gzip");
+    let broken = head.body("no gzip at all").after(&wait);
+    origin.answers_with(move |_| broken.clone());
+    let call = asks("broken", false).replace("claude-opus-5", "alias");
+    let calls: Vec<_> = (0..5)
+        .map(|_| {
+            let (address, call) = (gateway.address(), call.clone());
+            tokio::spawn(async move {
+                let mut stream = http1(address).await;
+                let mut stream = send(&mut stream, "a", &call, &[]).await;
+                let (status, (bytes, whole)) = (stream.status.as_u16(), stream.rest().await);
+                (status, String::from_utf8(bytes).unwrap(), whole)
+            })
+        })
+        .collect();
+    eventually("all under way", async || {
+        gateway.metrics().await.sum("tollgate_cache_misses_total", &[("tier", "memory")]) == 5.0
+    })
+    .await;
+    wait.open();
+    for call in calls {
+        let (status, body, whole) = call.await.unwrap();
+        assert!(status == 502 || !whole, "{status} {body}");
+        assert!(status == 502 || !body.contains("error"), "{status} {body}");
+    }
+    idle(&gateway).await;
 }
 
 #[tokio::test]
