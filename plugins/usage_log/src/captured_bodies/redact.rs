@@ -14,7 +14,7 @@ use plugin_api::http::HeaderMap;
 use plugin_api::secrets;
 
 /// What keys begin with, and how many more of their characters there are at least.
-const PREFIXES: [(&[u8], usize); 12] = [
+const PREFIXES: [(&[u8], usize); 13] = [
     (b"sk-", 16),
     (b"Bearer ", 16),
     (b"bearer ", 16),
@@ -27,6 +27,7 @@ const PREFIXES: [(&[u8], usize); 12] = [
     (b"AIza", 30),
     (b"AKIA", 16),
     (b"cnp_live_", 16),
+    (b"tg_", 38),
 ];
 /// A credential of the caller that is shorter is no secret worth the search: it would hit words.
 const SHORTEST: usize = 8;
@@ -194,6 +195,8 @@ mod tests {
             ("a task-oriented sk-etch, Bearer of news", "a task-oriented sk-etch, Bearer of news"),
             ("Bearer ofBearer abcdefghijklmnop", "Bearer ofBearer ****************"),
             ("ghp_abcdefghijklmnopqrstuvwx", "ghp_************************"),
+            ("tg_Ab12Cd0123456789abcdefghijABCDEFGHIJ012", "tg_***************************************"),
+            ("tg_word and tg_other_word here", "tg_word and tg_other_word here"),
             ("cut: sk-abcd", "cut: sk-****"),
             ("cut: own-sec", "cut: *******"),
             ("", ""),
