@@ -278,15 +278,20 @@ fn build_upstream<'c>(
 }
 
 /// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those
-/// that only the route names.
+/// that only the route names; first of all those of them that find out who calls, which others ask for.
 fn merged<'a>(
     global: impl Iterator<Item = &'a PluginEntry>,
     own: impl Iterator<Item = &'a PluginEntry>,
 ) -> Vec<&'a PluginEntry> {
     let mut entries: Vec<&PluginEntry> = global.collect();
+    let mut identifying = 0;
     for entry in own {
         match entries.iter_mut().find(|known| known.name() == entry.name()) {
             Some(known) => *known = entry,
+            None if entry.identifies() => {
+                entries.insert(identifying, entry);
+                identifying += 1;
+            }
             None => entries.push(entry),
         }
     }

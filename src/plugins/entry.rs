@@ -30,6 +30,12 @@ impl PluginEntry {
         self.kind.name()
     }
 
+    /// Whether it finds out who calls.
+    #[must_use]
+    pub fn identifies(&self) -> bool {
+        self.kind.identifies()
+    }
+
     /// Whether it says `off`.
     #[must_use]
     pub fn is_off(&self) -> bool {

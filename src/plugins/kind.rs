@@ -25,6 +25,9 @@ pub trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
 
     #[doc(hidden)]
+    fn identifies(&self) -> bool;
+
+    #[doc(hidden)]
     fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>>;
 
     #[doc(hidden)]
@@ -60,6 +63,10 @@ struct Of<P>(PhantomData<fn() -> P>);
 impl<P: Plugin> Kind for Of<P> {
     fn name(&self) -> &'static str {
         P::NAME
+    }
+
+    fn identifies(&self) -> bool {
+        P::IDENTIFIES
     }
 
     fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>> {

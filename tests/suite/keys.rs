@@ -153,3 +153,25 @@ async fn a_stream_passes_under_a_key_as_it_would_without() {
     assert!(answer.text().contains("one") && answer.text().contains("two"));
     assert_eq!(origin.requests()[0].body, CALL.as_bytes());
 }
+
+/// Plugins that only a route names stand below the global ones, but for the one that says who calls.
+#[tokio::test]
+async fn the_keys_of_a_route_are_known_to_limits_that_stand_above_all_routes() {
+    let (key, line) = new_key("alice", &[]);
+    let origin = origin().await;
+    origin.answers(answer(200).body("{}"));
+    let limited = line.replace(" }", ", limits: { requests: 1/d } }");
+    let yaml = format!(
+        "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+         upstreams: {{ u: {{ servers: [{{ address: \"{}\" }}] }} }}\nplugins: [{{ rate_limit: {{}} }}]\n\
+         routes:\n  - upstream: u\n    plugins:\n      - api_keys:\n          keys:\n            {limited}\n",
+        origin.server()
+    );
+    let gateway = gateway().yaml(yaml).start().await;
+    for status in [200, 429] {
+        let mut client = http1(gateway.address()).await;
+        let request = client.request("GET", "/v1/files").header("x-api-key", &key).body(body("")).unwrap();
+        let answer = client.call(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}

@@ -7,12 +7,14 @@ use ring::digest::{SHA256, digest};
 
 /// Hexadecimal digits of a hash that are kept.
 const DIGITS: usize = 32;
+const BEARER: &[u8] = b"bearer";
 
 /// The API key that a request carries: Anthropic's header, `authorization`, or those of Azure and Google. An empty one is
 /// none.
 #[must_use]
 pub fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bare = |name: &str| headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|key| !key.is_empty());
+    let bare =
+        |name: &str| headers.get(name).map(|value| without_bearer(value.as_bytes())).filter(|key| !key.is_empty());
     let bearer = || Some(without_scheme(headers.get(AUTHORIZATION)?.as_bytes())).filter(|key| !key.is_empty());
     bare("x-api-key").or_else(bearer).or_else(|| bare("api-key")).or_else(|| bare("x-goog-api-key"))
 }
@@ -43,6 +45,27 @@ pub fn secrets(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 fn without_scheme(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii();
     value.iter().position(|byte| *byte == b' ').map_or(value, |space| value[space..].trim_ascii())
+}
+
+/// A value without `Bearer`, which some clients also put into headers that hold nothing but a key; empty where there is no key
+/// behind it.
+///
+/// ```
+/// # use plugin_api::without_bearer;
+/// assert_eq!(without_bearer(b"bearer  tg_1 "), b"tg_1");
+/// assert_eq!(without_bearer(b"tg_1"), b"tg_1");
+/// assert_eq!(without_bearer(b"Bearer"), b"");
+/// ```
+#[must_use]
+pub fn without_bearer(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    match value.split_at_checked(BEARER.len()) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(BEARER) => match key.first() {
+            None | Some(b' ' | b'\t') => key.trim_ascii(),
+            Some(_) => value,
+        },
+        _ => value,
+    }
 }
 
 /// The beginning of the SHA-256 of a key, in 32 hexadecimal digits: what stands for it wherever it must not be seen itself.
@@ -77,6 +100,7 @@ mod tests {
             ("authorization", "bearer  secret "),
             ("authorization", "secret"),
             ("x-api-key", "secret"),
+            ("x-api-key", "Bearer secret"),
             ("api-key", "secret"),
             ("x-goog-api-key", "secret"),
         ] {

@@ -40,7 +40,7 @@ pub use call::{Call, DetachUntil, Edit, ModelCall};
 pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use context::Context;
-pub use credential::{api_key, fingerprint, is_credential, secrets};
+pub use credential::{api_key, fingerprint, is_credential, secrets, without_bearer};
 pub use glob::Glob;
 pub use grants::Grants;
 pub use headers::{HeaderEdit, HeaderEdits};

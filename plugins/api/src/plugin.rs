@@ -33,6 +33,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// What the gateway has to do for it. A route pays only for what one of its plugins needs.
     const NEEDS: Needs = Needs::NOTHING;
 
+    /// Whether it finds out who calls. Where only a route names it, it goes above the plugins for all routes, which may ask for its
+    /// findings.
+    const IDENTIFIES: bool = false;
+
     /// Its settings. Their doc comments become the schema; the first paragraph of the type's own explains the plugin.
     type Config: Clone + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 

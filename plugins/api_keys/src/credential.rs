@@ -1,12 +1,11 @@
 //! The key that a request carries, and the headers that it must not travel on in. Does not know whose it is.
 
 use memchr::memmem;
-use plugin_api::HeaderEdits;
 use plugin_api::http::header::AUTHORIZATION;
-use plugin_api::http::{HeaderMap, HeaderName, HeaderValue};
+use plugin_api::http::{HeaderMap, HeaderName};
+use plugin_api::{HeaderEdits, without_bearer};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const BEARER: &[u8] = b"bearer ";
 /// What keys of `tollgate key new` begin with.
 pub(crate) const PREFIX: &str = "tg_";
 /// Characters of the public part behind that.
@@ -30,7 +29,7 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, own: Option<&HeaderName>) -> Cred
     let standard = [API_KEY, AUTHORIZATION];
     let names = own.map_or(&standard[..], std::slice::from_ref);
     let mut found = Credential::Absent;
-    for key in names.iter().flat_map(|name| headers.get_all(name)).map(without_scheme) {
+    for key in names.iter().flat_map(|name| headers.get_all(name)).map(|value| without_bearer(value.as_bytes())) {
         match found {
             _ if key.is_empty() => {}
             Credential::Absent => found = Credential::Key(key),
@@ -47,7 +46,9 @@ pub(crate) fn strip(headers: &HeaderMap, key: &[u8], edits: &mut HeaderEdits) {
     // a short one, made elsewhere, may be part of any word
     let is_telling = key.len() >= LEAST_SECRET;
     for (name, value) in headers {
-        let has_it = || if is_telling { finder.find(value.as_bytes()).is_some() } else { without_scheme(value) == key };
+        let has_it = || {
+            if is_telling { finder.find(value.as_bytes()).is_some() } else { without_bearer(value.as_bytes()) == key }
+        };
         if value.len() >= key.len() && has_it() {
             edits.remove(name.clone());
         }
@@ -61,19 +62,10 @@ pub(crate) fn public_id(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(id).ok().filter(|_| is_ours)
 }
 
-fn without_scheme(value: &HeaderValue) -> &[u8] {
-    let value = value.as_bytes().trim_ascii();
-    match value.split_at_checked(BEARER.len()) {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case(BEARER) => key.trim_ascii(),
-        // a scheme without a key behind it
-        None if value.eq_ignore_ascii_case(BEARER.trim_ascii()) => &[],
-        _ => value,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use plugin_api::HeaderEdit;
+    use plugin_api::http::HeaderValue;
 
     use super::*;
 

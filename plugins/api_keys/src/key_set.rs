@@ -68,6 +68,12 @@ impl KeySet {
         self.keys.len()
     }
 
+    /// Whether any of them may ask for certain models only.
+    #[must_use]
+    pub fn restricts_models(&self) -> bool {
+        self.keys.iter().any(|key| key.grants.models.is_some())
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -46,6 +46,7 @@ pub struct ApiKeys {
 impl Plugin for ApiKeys {
     const NAME: &'static str = "api_keys";
     const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+    const IDENTIFIES: bool = true;
     type Config = Config;
     type Shared = KeySources;
     type State = ();
@@ -87,6 +88,12 @@ impl Plugin for ApiKeys {
             header: config.header.clone(),
             anonymous: config.anonymous,
         })
+    }
+
+    /// Bodies are read for the models that a key may ask for. Those of a file may change.
+    fn needs(&self) -> Needs {
+        let needs_models = self.file.is_some() || self.list.restricts_models();
+        if needs_models { Self::NEEDS } else { Needs::NOTHING }
     }
 
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,8 @@ pub(crate) struct WatchedFile {
     max_keys: usize,
     keys: ArcSwap<KeySet>,
     progress: Mutex<Progress>,
+    /// Since when the keys in force are not those of the file. Held only to be looked at: nobody waits for a file that is read.
+    stale: Mutex<Option<Instant>>,
 }
 
 /// How a file looks: its fingerprint, or why it has none.
@@ -32,8 +34,6 @@ struct Progress {
     read: Look,
     /// Another look, which must last until the next time: the file may be half written.
     settling: Option<(Look, u32)>,
-    /// Since when the keys in force are not those of the file.
-    stale: Option<Instant>,
 }
 
 /// What came of a look at a file.
@@ -54,8 +54,9 @@ impl WatchedFile {
     /// What is wrong with it.
     pub(crate) fn open(path: &Path, max_keys: usize) -> Result<Self, String> {
         let (keys, fingerprint) = key_file::read(path, max_keys)?;
-        let progress = Progress { read: Ok(fingerprint), settling: None, stale: None };
-        Ok(Self { path: path.to_owned(), max_keys, keys: ArcSwap::from_pointee(keys), progress: Mutex::new(progress) })
+        let progress = Mutex::new(Progress { read: Ok(fingerprint), settling: None });
+        let (path, keys, stale) = (path.to_owned(), ArcSwap::from_pointee(keys), Mutex::default());
+        Ok(Self { path, max_keys, keys, progress, stale })
     }
 
     /// Whether it is the file at this path, with this bound.
@@ -70,8 +71,11 @@ impl WatchedFile {
 
     /// For how long the keys in force have not been those of the file.
     pub(crate) fn stale_for(&self, now: Instant) -> Duration {
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.stale.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        self.stale().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn stale(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks whether the file has changed. What has is read at the second look at the latest, or, where it changes at each, at
@@ -97,13 +101,14 @@ impl WatchedFile {
             Ok((keys, fingerprint)) => {
                 info!(file:% = self.path.display(), keys = keys.len(); "API keys read again");
                 self.keys.store(Arc::new(keys));
-                (progress.read, progress.stale) = (Ok(fingerprint), None);
+                progress.read = Ok(fingerprint);
+                *self.stale() = None;
                 Change::Read
             }
             Err(error) => {
                 warn!(file:% = self.path.display(), error; "API keys cannot be read again; those that were read last stay in force");
                 progress.read = look;
-                progress.stale.get_or_insert_with(Instant::now);
+                self.stale().get_or_insert_with(Instant::now);
                 Change::Failed
             }
         }
