@@ -70,7 +70,8 @@ impl Running {
     /// What prevents the start, with its place in the file.
     pub fn start(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
         let persistent = Arc::new(PersistentState::default());
-        let (snapshot, prepared) = build(&source, config, &persistent, &metrics, &Listeners::default())?;
+        let snapshot = snapshot(&source, config, &persistent, &metrics)?;
+        let prepared = prepare(&source, config, &Listeners::default())?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (stopping, shutdown) = watch::channel(false);
         let proxy = || WorkerProxy::new(snapshot.clone(), config);
@@ -130,8 +131,14 @@ impl Running {
     }
 
     async fn try_reload(&mut self) -> Result<(), ConfigErrors> {
-        let config = self.source.load()?;
-        let (snapshot, prepared) = build(&self.source, &config, &self.persistent, &self.metrics, &self.listeners)?;
+        let (source, persistent, metrics) = (self.source.clone(), self.persistent.clone(), self.metrics.clone());
+        // a million keys take a second to read, for which this runtime would not accept
+        let read = tokio::task::spawn_blocking(move || {
+            let config = source.load()?;
+            snapshot(&source, &config, &persistent, &metrics).map(|snapshot| (config, snapshot))
+        });
+        let (config, snapshot) = read.await.map_err(|error| not_started(&self.source, "", &error.into()))??;
+        let prepared = prepare(&self.source, &config, &self.listeners)?;
         // otherwise the new servers could take no requests at first, which is worse than a later reload
         self.persistent.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
@@ -185,18 +192,20 @@ fn not_started(source: &Source, path: &str, error: &std::io::Error) -> ConfigErr
     source.errors(vec![(Location::default(), path.to_owned(), error.to_string())])
 }
 
-/// Does everything about a configuration that can fail, without touching the running one.
-fn build(
+/// What requests see of a configuration, without touching what they see now.
+fn snapshot(
     source: &Source,
     config: &Config,
     persistent: &PersistentState,
     metrics: &Arc<Metrics>,
-    open: &Listeners,
-) -> Result<(Snapshot, Prepared), ConfigErrors> {
+) -> Result<Snapshot, ConfigErrors> {
     let snapshot = Snapshot::build(config, source.base(), persistent, metrics);
-    let snapshot = snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))?;
-    let prepared = open.prepare(&config.listeners, source.base()).map_err(|problems| source.errors(problems))?;
-    Ok((snapshot, prepared))
+    snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))
+}
+
+/// Binds and reads what the listeners of a configuration need, without touching those that are open.
+fn prepare(source: &Source, config: &Config, open: &Listeners) -> Result<Prepared, ConfigErrors> {
+    open.prepare(&config.listeners, source.base()).map_err(|problems| source.errors(problems))
 }
 
 #[cfg(test)]

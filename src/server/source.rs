@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use super::listeners::ConfigProblem;
 
 /// The source of the configuration.
+#[derive(Clone)]
 pub enum Source {
     /// A YAML file.
     File(PathBuf),
