@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::import::{self, Import};
 use crate::memory::Sizes;
 use crate::plugins::Kind;
 use crate::server::{self, Source, Started};
@@ -32,6 +33,9 @@ enum Command {
     Demo(demo::DemoSettings),
     /// Run a simulated upstream that answers as Anthropic and OpenAI do.
     Simulate(simulate::Settings),
+    /// Make a configuration of another gateway's.
+    #[command(subcommand)]
+    Import(Import),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +84,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, own: &[&'static dyn Ki
             ExitCode::SUCCESS
         }
         Command::Demo(settings) => ended(demo::run(&settings)),
+        Command::Import(what) => ended(import::run(&what)),
         Command::Simulate(settings) => ended(simulate::run(settings).map(|()| ExitCode::SUCCESS)),
     }
 }

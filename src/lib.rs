@@ -25,13 +25,14 @@
 //! | [`logging`] | what the gateway says of itself |
 //! | [`mod@plugins`] | the plugins this build has, without their types; the only file that names them |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
+//! | [`import`] | the configuration of another gateway → one of this |
 //! | [`demo`] | a gateway before three simulators |
 //!
 //! The map of the repository and the way of a request: `ARCHITECTURE.md`.
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `cli → {server, plugins}`, `server → {config, engine}`,
+//! Arrows point one way: `cli → {server, plugins, import}`, `server → {config, engine}`,
 //! `engine → {exchange, chain, attribution, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
 //! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
 //! only `config` reads the environment.
@@ -49,6 +50,7 @@ pub mod dns;
 pub mod engine;
 pub mod exchange;
 pub mod health;
+pub mod import;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

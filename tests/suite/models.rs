@@ -1,6 +1,7 @@
 //! The `models` of a route: the name and the upstream that a call gets, and the name that its answer gives.
 
 mod answers;
+mod import;
 mod list;
 mod sessions;
 
