@@ -29,6 +29,15 @@ thread_local! {
     static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A record that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its number, where it is [`Kind::Numbered`].
+    pub number: Option<u64>,
+    /// How many records of this run there are up to this one: 1, 2, 3, …
+    pub place: u64,
+}
+
 /// A journal that is open. Any number of threads append at once.
 #[derive(Debug)]
 pub struct Journal {
@@ -65,7 +74,20 @@ impl Journal {
         format: u8,
         record: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Option<u64>, AppendError> {
-        let number = ENCODED.with_borrow_mut(|buffer| {
+        self.append_placed(kind, format, record).map(|appended| appended.number)
+    }
+
+    /// The same, and tells the record's place among those of this run, which [`Reader::stored`](crate::Reader::stored) counts by.
+    ///
+    /// # Errors
+    /// The record was not appended.
+    pub fn append_placed(
+        &self,
+        kind: Kind,
+        format: u8,
+        record: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Appended, AppendError> {
+        let appended = ENCODED.with_borrow_mut(|buffer| {
             let appended = if frame::encode(kind, format, record, self.own.salt, buffer) {
                 self.write(kind, buffer)
             } else {
@@ -77,10 +99,10 @@ impl Journal {
             appended
         })?;
         self.work.notify_one();
-        Ok(number)
+        Ok(appended)
     }
 
-    fn write(&self, kind: Kind, frame: &mut [u8]) -> Result<Option<u64>, AppendError> {
+    fn write(&self, kind: Kind, frame: &mut [u8]) -> Result<Appended, AppendError> {
         let length = frame.len() as u64;
         let mut disk = self.disk();
         let max_bytes = self.max_bytes.load(Ordering::Relaxed);
@@ -103,7 +125,8 @@ impl Journal {
         self.run.keep(&Run { end: disk.count, ..self.own });
         disk.bytes += length;
         self.bytes.store(disk.bytes, Ordering::Relaxed);
-        Ok((kind == Kind::Numbered).then_some(disk.count.sequence))
+        let number = (kind == Kind::Numbered).then_some(disk.count.sequence);
+        Ok(Appended { number, place: disk.count.records() })
     }
 
     /// Begins a segment; where that is not possible, the current one takes what it would have taken.

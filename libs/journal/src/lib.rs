@@ -68,7 +68,7 @@ pub use count::{Kind, Loss};
 pub use error::{AppendError, OpenError};
 pub use event::{Event, Observer, Silent};
 pub use inspect::{Inspection, inspect};
-pub use journal::Journal;
+pub use journal::{Appended, Journal};
 pub use open::Options;
 pub use reader::Reader;
 

@@ -138,6 +138,21 @@ impl<T> Reader<T> {
         kept
     }
 
+    /// How many records of this run are [done](Self::done), in the order of their [places](crate::Appended::place); `None` as long as
+    /// records of earlier runs may wait.
+    #[must_use]
+    pub fn stored(&self) -> Option<u64> {
+        let is_own = self.salt == self.journal.own.salt || self.journal.waiting() == 0;
+        is_own.then(|| self.seen.get(&self.journal.own.salt).map_or(0, |seen| seen.next().records()))
+    }
+
+    /// The same once this batch is done, too; `None` for a batch that ends with a record of an earlier run.
+    #[must_use]
+    pub fn stored_with(&self, batch: &Batch<T>) -> Option<u64> {
+        let own = self.journal.own.salt;
+        (batch.salt == own).then(|| batch.seen.get(&own).map_or(0, |seen| seen.next().records()))
+    }
+
     /// Counts what waits from before the journal was opened, and gives the number. What no run counts is read for it; damage may
     /// hide some.
     pub fn count_old(&mut self) -> u64 {
