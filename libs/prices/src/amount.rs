@@ -8,6 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::cost::Cost;
+
 const DIGITS: usize = 6;
 const ONE: u64 = 1_000_000;
 /// The limit, so that no sum overflows.
@@ -18,6 +20,12 @@ const MAX: u64 = 1_000_000 * ONE;
 pub struct Amount(u64);
 
 impl Amount {
+    /// As money.
+    #[must_use]
+    pub fn cost(self) -> Cost {
+        Cost::from_picos(self.millionths() * 1_000_000)
+    }
+
     /// In millionths.
     pub(crate) fn millionths(self) -> i128 {
         self.0.into()

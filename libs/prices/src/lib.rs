@@ -32,7 +32,7 @@ pub use table::{published_name, published_names};
 pub use tokens::{Terms, Tokens};
 
 /// Own prices over the published ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Prices {
     exact: IndexMap<String, Price>,
     /// By the beginning of the name, the longest first.
@@ -71,6 +71,20 @@ impl Prices {
     #[must_use]
     pub fn cost(&self, model: &str, tokens: &Tokens, terms: Terms<'_>) -> Option<Cost> {
         self.find(model)?.cost(tokens, terms)
+    }
+
+    /// The most that so many tokens of input and output of a model can cost on these terms, each token of input in the dearest class;
+    /// `None` where a price is unknown.
+    ///
+    /// ```
+    /// # use prices::{Prices, Terms};
+    /// // input that is written to the cache for an hour costs twice as much
+    /// let most = Prices::default().most("claude-opus-5", 1_000, 100, Terms::default());
+    /// assert_eq!(most.map(|cost| cost.to_string()).as_deref(), Some("0.0125"));
+    /// ```
+    #[must_use]
+    pub fn most(&self, model: &str, input: u64, output: u64, terms: Terms<'_>) -> Option<Cost> {
+        self.find(model)?.most(input, output, terms)
     }
 
     /// What web searches cost that a model's provider ran; `None` where the price is unknown.

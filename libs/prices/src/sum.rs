@@ -36,6 +36,17 @@ impl Price {
         Some(Cost::from_picos((sum + MILLION / 2) / MILLION))
     }
 
+    /// The most that so many tokens can cost on these terms, each token of input in the dearest class; `None` where a price is
+    /// unknown.
+    pub(crate) fn most(&self, input: u64, output: u64, terms: Terms<'_>) -> Option<Cost> {
+        let cost = |tokens| self.cost(&tokens, terms);
+        let plain = Tokens { input: Some(input), output: Some(output), ..Tokens::default() };
+        let written = Tokens { cache_write: Some(input), output: Some(output), ..Tokens::default() };
+        let written_1h = Tokens { cache_write_1h: Some(input), ..written };
+        let dearest = [written, written_1h].into_iter().filter_map(cost).max();
+        cost(plain).map(|plain| dearest.map_or(plain, |dearest| dearest.max(plain)))
+    }
+
     /// What web searches cost.
     pub(crate) fn searches(&self, searches: u64) -> Option<Cost> {
         Some(Cost::from_picos(i128::from(searches) * self.web_search?.millionths() * MILLION))

@@ -24,6 +24,10 @@ pub struct CallFacts {
     pub models_at: Vec<Range<usize>>,
     /// `stream`, if it is a boolean; `false` where it is absent.
     pub stream: bool,
+    /// `service_tier`, if it is a string of at most [`CallFacts::LONGEST_MODEL`] bytes.
+    pub service_tier: Option<String>,
+    /// `speed`, if it is such a string.
+    pub speed: Option<String>,
     /// Whether `tools` is a list with something in it.
     pub tools: bool,
     /// How many `messages` there are (for responses, of `input`); 0 if it is not a list.
@@ -55,6 +59,24 @@ pub struct CallFacts {
 impl CallFacts {
     /// The longest name of a model that is read as one, in bytes.
     pub const LONGEST_MODEL: usize = 512;
+
+    /// The largest number of tokens that it asks for, in whatever spelling a server might read, for each of its answers; `None` where
+    /// it does not say, and `u64::MAX` where what it says is no number.
+    #[must_use]
+    pub fn most_tokens(&self) -> Option<u64> {
+        let limits = self.token_limits.iter().filter_map(|limit| match limit.asked {
+            TokenLimitValue::Tokens(tokens) => Some(tokens),
+            TokenLimitValue::Null => None,
+            TokenLimitValue::NotANumber => Some(u64::MAX),
+        });
+        limits.max()
+    }
+
+    /// How many answers it asks for; at least 1.
+    #[must_use]
+    pub fn answer_count(&self) -> u64 {
+        self.answers.unwrap_or(1).max(1)
+    }
 }
 
 /// What a call says of who makes it: texts of at most [`CallerFacts::LONGEST`] bytes, as the client wrote them.

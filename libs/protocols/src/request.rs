@@ -184,6 +184,10 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 caller::read(member, map.next_value::<&'de RawValue>()?.get(), &mut call.caller);
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
+            } else if *key.name == *b"service_tier" {
+                call.service_tier = model(map.next_value::<&'de RawValue>()?.get());
+            } else if *key.name == *b"speed" {
+                call.speed = model(map.next_value::<&'de RawValue>()?.get());
             } else if *key.name == *b"tools" {
                 call.tools = length(&mut map, &key)? > 0;
             } else if *key.name == *endpoint.messages.as_bytes() {

@@ -12,6 +12,8 @@ pub struct Calendar(pub Tz);
 pub enum Unit {
     /// From midnight to midnight.
     Day,
+    /// From Monday to Monday.
+    Week,
     /// From the first of a month to the first of the next.
     Month,
 }
@@ -29,6 +31,9 @@ impl Calendar {
         };
         let mut first = match unit {
             Unit::Day => local,
+            Unit::Week => {
+                local.checked_sub_days(Days::new(local.weekday().num_days_from_monday().into())).unwrap_or(local)
+            }
             Unit::Month => local.with_day(1).unwrap_or(local),
         };
         // where clocks are put back over midnight, a date comes twice; its first midnight begins it
@@ -52,6 +57,7 @@ impl Calendar {
 fn next(unit: Unit, first: NaiveDate) -> Option<NaiveDate> {
     match unit {
         Unit::Day => first.checked_add_days(Days::new(1)),
+        Unit::Week => first.checked_add_days(Days::new(7)),
         Unit::Month => first.checked_add_months(Months::new(1)),
     }
 }
@@ -81,6 +87,15 @@ mod tests {
     }
 
     #[test]
+    fn a_week_begins_on_monday_wherever_it_is_asked_for() {
+        let week = (at("2026-11-22T23:00:00Z"), at("2026-11-29T23:00:00Z"));
+        for moment in ["2026-11-22T23:00:00Z", "2026-11-28T12:00:00Z", "2026-11-29T22:59:59Z"] {
+            assert_eq!(window(Tz::Europe__Berlin, Unit::Week, moment), week, "{moment}");
+        }
+        assert_eq!(window(Tz::Europe__Berlin, Unit::Week, "2026-11-29T23:00:00Z").0, week.1);
+    }
+
+    #[test]
     fn a_month_is_as_long_as_it_is() {
         let leap = window(Tz::UTC, Unit::Month, "2028-02-29T12:00:00Z");
         assert_eq!(leap, (at("2028-02-01T00:00:00Z"), at("2028-03-01T00:00:00Z")));
@@ -99,7 +114,7 @@ mod tests {
             Tz::Africa__Cairo,
             Tz::Asia__Beirut,
         ] {
-            for unit in [Unit::Day, Unit::Month] {
+            for unit in [Unit::Day, Unit::Week, Unit::Month] {
                 let mut moment = at("1987-01-01T00:00:00Z");
                 let end = at("2030-01-01T00:00:00Z");
                 while moment < end {

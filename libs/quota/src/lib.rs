@@ -29,6 +29,7 @@ mod meter;
 mod meters;
 mod reserve;
 mod subject;
+mod time_zone;
 
 pub use calendar::{Calendar, Unit};
 pub use chrono_tz::Tz;
@@ -39,6 +40,7 @@ pub use meter::{Meter, Standing};
 pub use meters::{BYTES_PER_LEASE, BYTES_PER_METER, Found, Meters};
 pub use reserve::{Claim, Refused, Reservation, reserve};
 pub use subject::Subject;
+pub use time_zone::TimeZone;
 
 #[cfg(test)]
 mod tests;

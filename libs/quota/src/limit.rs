@@ -1,5 +1,7 @@
 //! What a limit allows, and the time it is asked at. Counts nothing.
 
+use chrono::{DateTime, SecondsFormat};
+
 use crate::calendar::{Calendar, Unit};
 
 /// Nanoseconds in a second.
@@ -12,6 +14,16 @@ pub struct Now {
     pub nanos: u64,
     /// Seconds since 1970, UTC. For windows of the calendar; not read for others.
     pub unix: i64,
+}
+
+impl Now {
+    /// The moment that lies so many nanoseconds ahead, in whole seconds, rounded up: `2026-11-28T12:00:00Z`.
+    #[must_use]
+    pub fn timestamp_ahead(self, nanos: u64) -> String {
+        let ahead = i64::try_from(nanos.div_ceil(SECOND)).unwrap_or(i64::MAX);
+        let moment = DateTime::from_timestamp(self.unix.saturating_add(ahead), 0).unwrap_or(DateTime::UNIX_EPOCH);
+        moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
 }
 
 /// What a limit allows.
@@ -68,5 +80,16 @@ impl Limit {
             Self::Rate { capacity, .. } => *capacity,
             Self::Window { amount, .. } | Self::Concurrent { amount } => *amount,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_ahead_is_rounded_up_to_its_second() {
+        let now = Now { nanos: 5, unix: 1_795_824_000 };
+        assert_eq!(now.timestamp_ahead(1_000_000_001), "2026-11-28T00:00:02Z");
     }
 }

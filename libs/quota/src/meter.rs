@@ -73,6 +73,16 @@ impl Meter {
         state.used
     }
 
+    /// Replaces what was used of the window that begins at this second, by what is known from elsewhere. Nothing changes where that
+    /// window is over.
+    pub fn set_used(&self, used: u64, window: i64, limit: &Limit, now: Now) {
+        let mut state = self.lock();
+        state.advance(limit, now);
+        if state.window.is_some_and(|(first, _)| first == window) {
+            state.used = used;
+        }
+    }
+
     /// What is held for calls in progress.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -80,7 +90,8 @@ impl Meter {
     }
 
     /// Whether nothing would be lost with it: it is as one that was never used.
-    pub(crate) fn is_idle(&self, limit: &Limit, now: Now) -> bool {
+    #[must_use]
+    pub fn is_idle(&self, limit: &Limit, now: Now) -> bool {
         let mut state = self.lock();
         state.advance(limit, now);
         state.is_lease_idle()

@@ -1,6 +1,6 @@
 //! What a call may use of limits on tokens: estimated before it is sent, by what it asks for and what such calls used.
 
-use plugin_api::{CallFacts, Endpoint, ModelCall, TokenLimitValue};
+use plugin_api::{CallFacts, Endpoint, ModelCall};
 use quota::{Caution, Estimates, Subject};
 
 use crate::settings::{Config, Reserve, Weights};
@@ -100,9 +100,9 @@ impl Demand {
         let most = input.saturating_add(of_all(None));
         // a call without a bound may be reserved as all there is, but nobody is charged that for an answer that says nothing
         let likely = if generates { estimates.output(model.with_caller, now) } else { 0 };
-        let all_answers = body.calls().iter().map(answers).fold(0, u64::saturating_add);
+        let all_answers = body.calls().iter().map(CallFacts::answer_count).fold(0, u64::saturating_add);
         let likely = weighted(likely.saturating_mul(all_answers), weights.output.0);
-        let learn = body.call().map(|call| Learn { bytes, answers: answers(call), model });
+        let learn = body.call().map(|call| Learn { bytes, answers: call.answer_count(), model });
         Self {
             reserved: reserved.max(1),
             input,
@@ -117,17 +117,8 @@ impl Demand {
 /// The most tokens that the answers to a call may have: what it asks for, in whatever spelling a server might read; where it is
 /// known what is usual, no more than that.
 fn output(call: &CallFacts, usual: Option<u64>) -> u64 {
-    let limits = call.token_limits.iter().filter_map(|limit| match limit.asked {
-        TokenLimitValue::Tokens(tokens) => Some(tokens),
-        TokenLimitValue::Null => None,
-        TokenLimitValue::NotANumber => Some(u64::MAX),
-    });
-    let asked = limits.max().unwrap_or(u64::MAX);
-    asked.min(usual.unwrap_or(u64::MAX)).saturating_mul(answers(call))
-}
-
-fn answers(call: &CallFacts) -> u64 {
-    call.answers.unwrap_or(1).max(1)
+    let asked = call.most_tokens().unwrap_or(u64::MAX);
+    asked.min(usual.unwrap_or(u64::MAX)).saturating_mul(call.answer_count())
 }
 
 /// So many tokens of this weight, in thousandths, rounded up.

@@ -7,7 +7,6 @@ use quota_leases::LeaseEvent;
 /// What limits count of themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
-    rejections: IntCounterVec,
     shared_bucket: IntCounterVec,
     reserved: IntGaugeVec,
     draws: IntCounterVec,
@@ -28,7 +27,6 @@ fn sound<T>(metric: prometheus::Result<T>) -> T {
 
 impl Default for Figures {
     fn default() -> Self {
-        let rejections = Opts::new("tollgate_limit_rejections_total", "Requests refused by a limit, by what ran out");
         let shared = Opts::new(
             "tollgate_limit_shared_bucket_total",
             "Requests counted together with those of other callers because max_subjects was reached",
@@ -42,7 +40,6 @@ impl Default for Figures {
         Self {
             draws: sound(IntCounterVec::new(draws, &["result"])),
             redis_down: sound(IntGauge::new("tollgate_limit_redis_down", down)),
-            rejections: sound(IntCounterVec::new(rejections, &["limit", "reason"])),
             shared_bucket: sound(IntCounterVec::new(shared, &["limit"])),
             reserved: sound(IntGaugeVec::new(reserved, &["limit", "measure"])),
         }
@@ -50,16 +47,6 @@ impl Default for Figures {
 }
 
 impl Figures {
-    /// A limit is in force: its first refusal will be seen to be one.
-    pub(crate) fn begin(&self, limit: &str, reason: &str) {
-        self.rejections.with_label_values(&[limit, reason]);
-    }
-
-    /// A limit has refused a request.
-    pub(crate) fn rejected(&self, limit: &str, reason: &str) {
-        self.rejections.with_label_values(&[limit, reason]).inc();
-    }
-
     /// A limit has no room for a caller of its own.
     pub(crate) fn shared_bucket(&self, limit: &str) {
         self.shared_bucket.with_label_values(&[limit]).inc();
@@ -83,7 +70,6 @@ impl Figures {
 
     pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![
-            Box::new(self.rejections.clone()),
             Box::new(self.shared_bucket.clone()),
             Box::new(self.reserved.clone()),
             Box::new(self.draws.clone()),

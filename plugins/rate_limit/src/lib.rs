@@ -16,14 +16,16 @@ use std::sync::Arc;
 
 use plugin_api::http::HeaderValue;
 use plugin_api::{
-    BuildContext, Call, ConfigProblem, Context, Flow, Needs, ParsedBody, Plugin, Protocol, Record, Request,
+    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Record,
+    Request,
 };
 use quota::{Claim, Reservation, Subject, reserve};
 use quota_leases::{Count, Denied};
 
 pub use by::{By, Part};
+pub use quota::TimeZone;
 pub use redis::{OnRedisDown, RedisConfig};
-pub use settings::{Config, LimitConfig, Reserve, TimeZone, Weights};
+pub use settings::{Config, LimitConfig, Reserve, Weights};
 pub use shared::Shared;
 
 use by::Caller;
@@ -42,6 +44,7 @@ pub struct RateLimit {
     rules: usize,
     counting: Counting,
     shared: Arc<Shared>,
+    rejections: Arc<LimitRejections>,
 }
 
 /// What a request remembers: its headers that limits name, and then what was reserved for it.
@@ -73,13 +76,14 @@ impl Plugin for RateLimit {
         let counting = counting.map_err(|error| format!("`redis` cannot be used: {error}"))?;
         let groups: Vec<_> = config.limits.iter().map(|limit| Group::new(limit, config, &counting)).collect();
         let rules = groups.iter().map(|group| group.rules.len()).sum();
-        Ok(Self { config: config.clone(), groups, rules, counting, shared: context.shared.clone() })
+        let rejections = context.common.rejections.clone();
+        Ok(Self { config: config.clone(), groups, rules, counting, shared: context.shared.clone(), rejections })
     }
 
     fn activate(&self) {
         for group in &self.groups {
             for rule in &group.rules {
-                self.shared.figures.begin(&group.name, rule.reason());
+                self.rejections.begin(&group.name, rule.reason());
             }
         }
     }
@@ -162,7 +166,7 @@ impl RateLimit {
             Err(Denied::Silent) => refusal::undecided().into(),
             Err(Denied::Limit(refused)) => {
                 let Some((group, rule)) = claimed.get(refused.claim) else { return Flow::Continue };
-                self.shared.figures.rejected(&group.name, rule.reason());
+                self.rejections.count(&group.name, rule.reason());
                 refusal::of(group, rule, &caller, &refused, now, protocol).into()
             }
         }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::str::FromStr;
 
 use plugin_api::{ConfigProblem, Count, Quota, Rate, Window};
-use quota::{BYTES_PER_LEASE, BYTES_PER_METER, Estimates, Tz};
+use quota::{BYTES_PER_LEASE, BYTES_PER_METER, Estimates, TimeZone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -102,18 +100,13 @@ pub struct Weights {
 #[serde(try_from = "f64", into = "f64")]
 pub struct Weight(pub(crate) u64);
 
-/// A time zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TimeZone(pub(crate) Tz);
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Vec::new(),
             reserve: Reserve::default(),
             weights: Weights::default(),
-            time_zone: TimeZone(Tz::UTC),
+            time_zone: TimeZone::UTC,
             charge_hits: false,
             unreadable_tokens: Count::clamped(4096),
             max_subjects: Count::clamped(20_000),
@@ -247,40 +240,5 @@ impl JsonSchema for Weight {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "number", "minimum": 0, "maximum": 1000 })
-    }
-}
-
-impl TryFrom<String> for TimeZone {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let zone = Tz::from_str(&name);
-        zone.map(Self).map_err(|_| format!("`{name}` is not a time zone; write it like `UTC` or `Europe/Berlin`"))
-    }
-}
-
-impl From<TimeZone> for String {
-    fn from(zone: TimeZone) -> Self {
-        zone.to_string()
-    }
-}
-
-impl fmt::Display for TimeZone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
-
-impl JsonSchema for TimeZone {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "TimeZone".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["UTC", "Europe/Berlin"] })
     }
 }

@@ -33,7 +33,12 @@ impl Host {
     fn limits(&self, config: Value) -> RateLimit {
         let config: Config = serde_json::from_value(config).unwrap();
         config.check().unwrap();
-        let context = BuildContext { base: Path::new("."), shared: &self.shared, secrets: &Arc::from([]) };
+        let context = BuildContext {
+            base: Path::new("."),
+            shared: &self.shared,
+            secrets: &Arc::from([]),
+            common: &Arc::default(),
+        };
         RateLimit::build(&config, &context).unwrap()
     }
 
