@@ -20,6 +20,7 @@ macro_rules! plugins {
 /// The plugins of every build.
 const BUILT_IN: &[&dyn Kind] = plugins! {
     api_keys::ApiKeys,
+    budget::BudgetPlugin,
     max_tokens::MaxTokens,
     model_list::ModelList,
     rate_limit::RateLimit,

@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     routes(config, report);
     models(config, report);
     plugins(config, report);
+    required(config, report);
     if dates == Dates::Checked {
         plugin_files(config, base, report);
     }
@@ -152,6 +153,28 @@ fn plugins(config: &Config, report: &mut Report<'_>) {
             let message =
                 format!("`{}` is not among the plugins of every route, so it cannot be turned off", entry.name());
             report_at(entry.at, message, report);
+        }
+    }
+}
+
+/// Plugins that need another one on every route that has them.
+fn required(config: &Config, report: &mut Report<'_>) {
+    let mut reported = Vec::new();
+    for route in &config.routes {
+        let own = |name: &str| route.plugins.iter().find(|entry| entry.name() == name);
+        let global = |name: &str| config.plugins.iter().find(|entry| entry.name() == name);
+        let has = |name: &str| own(name).or_else(|| global(name)).is_some_and(|entry| !entry.is_off());
+        for entry in config.plugins.iter().chain(&route.plugins).filter(|entry| has(entry.name()) && !entry.is_off()) {
+            let missing = entry.requires().iter().find(|name| !has(name));
+            if let Some(missing) = missing.filter(|_| !reported.contains(&entry.at)) {
+                reported.push(entry.at);
+                let line = route.upstream.at.line;
+                let message = format!(
+                    "`{}` needs `{missing}` on each of its routes, which the one on line {line} does not have",
+                    entry.name()
+                );
+                report_at(entry.at, message, report);
+            }
         }
     }
 }

@@ -42,6 +42,12 @@ impl PluginEntry {
         self.settings.on().is_none()
     }
 
+    /// The plugins that a route must have beside it.
+    #[must_use]
+    pub fn requires(&self) -> &'static [&'static str] {
+        self.kind.requires()
+    }
+
     /// The models that its settings name, some of them by patterns.
     #[must_use]
     pub fn model_names(&self) -> Vec<&str> {

@@ -28,6 +28,9 @@ pub trait Kind: Send + Sync {
     fn identifies(&self) -> bool;
 
     #[doc(hidden)]
+    fn requires(&self) -> &'static [&'static str];
+
+    #[doc(hidden)]
     fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>>;
 
     #[doc(hidden)]
@@ -67,6 +70,10 @@ impl<P: Plugin> Kind for Of<P> {
 
     fn identifies(&self) -> bool {
         P::IDENTIFIES
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        P::REQUIRES
     }
 
     fn read(&self, entry: &mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Switch<Arc<dyn Settings>>> {
@@ -165,8 +172,9 @@ impl<P: Plugin> Settings for SettingsOf<P> {
         shared: &PluginShared,
         secrets: &Arc<[Box<str>]>,
     ) -> Result<PluginFactory, ConfigProblem> {
+        let common = shared.common();
         let shared = shared.of::<P>().ok_or("this plugin was not part of the build when the gateway started")?;
-        P::build(&self.0, &BuildContext { base, shared, secrets }).map(PluginFactory::new)
+        P::build(&self.0, &BuildContext { base, shared, secrets, common }).map(PluginFactory::new)
     }
 }
 

@@ -4,17 +4,20 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugin_api::{AdminRoute, Plugin, Shared};
+use plugin_api::{AdminRoute, Common, Plugin, Shared};
 use prometheus::core::Collector;
 
 use super::all;
 
 /// What the plugins of this build keep across reloads.
-pub struct PluginShared(Vec<(&'static str, Box<dyn OneShared>)>);
+pub struct PluginShared {
+    each: Vec<(&'static str, Box<dyn OneShared>)>,
+    common: Arc<Common>,
+}
 
 impl Default for PluginShared {
     fn default() -> Self {
-        Self(all().iter().map(|kind| (kind.name(), kind.shared())).collect())
+        Self { each: all().iter().map(|kind| (kind.name(), kind.shared())).collect(), common: Arc::default() }
     }
 }
 
@@ -22,23 +25,29 @@ impl PluginShared {
     /// What `/metrics` shows of plugins, whatever configuration is in force.
     #[must_use]
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        self.0.iter().flat_map(|(_, shared)| shared.collectors()).collect()
+        let each = self.each.iter().flat_map(|(_, shared)| shared.collectors());
+        each.chain([self.common.rejections.collector()]).collect()
     }
 
     /// What plugins answer on the admin listener.
     #[must_use]
     pub fn admin_routes(&self) -> Vec<AdminRoute> {
-        self.0.iter().flat_map(|(_, shared)| shared.admin_routes()).collect()
+        self.each.iter().flat_map(|(_, shared)| shared.admin_routes()).collect()
     }
 
     /// Finishes what is under way, after the last request and before the process ends. Blocks until the deadline at most.
     pub fn finish(&self, deadline: Instant) {
-        self.0.iter().for_each(|(_, shared)| shared.finish(deadline));
+        self.each.iter().for_each(|(_, shared)| shared.finish(deadline));
+    }
+
+    /// What all of them share.
+    pub(super) fn common(&self) -> &Arc<Common> {
+        &self.common
     }
 
     /// What this plugin keeps; `None` if it is not part of the build.
     pub(super) fn of<P: Plugin>(&self) -> Option<&Arc<P::Shared>> {
-        let (_, shared) = self.0.iter().find(|(name, _)| *name == P::NAME)?;
+        let (_, shared) = self.each.iter().find(|(name, _)| *name == P::NAME)?;
         (&**shared as &dyn Any).downcast_ref()
     }
 }

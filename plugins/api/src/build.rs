@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::Common;
+
 /// Where a plugin is built.
 #[derive(Debug)]
 pub struct BuildContext<'a, S> {
@@ -14,6 +16,8 @@ pub struct BuildContext<'a, S> {
     pub shared: &'a Arc<S>,
     /// Credentials of the configuration itself, such as the upstreams'. Bytes that a plugin keeps must not hold them.
     pub secrets: &'a Arc<[Box<str>]>,
+    /// What all plugins share.
+    pub common: &'a Arc<Common>,
 }
 
 /// Two entries of one file that are held against each other.

@@ -7,6 +7,7 @@ mod budget;
 mod build;
 mod call;
 mod command;
+mod common;
 mod context;
 mod credential;
 mod grants;
@@ -26,6 +27,7 @@ mod route_models;
 mod settings;
 mod shared;
 mod shortened;
+mod spending;
 pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -39,6 +41,7 @@ pub use bytes::Bytes;
 pub use call::{Call, DetachUntil, Edit, ModelCall};
 pub use clap;
 pub use command::{Command, CommandContext, CommandError};
+pub use common::{Common, LimitRejections};
 pub use context::Context;
 pub use credential::{api_key, fingerprint, is_credential, secrets, without_bearer};
 pub use glob::Glob;
@@ -65,7 +68,12 @@ pub use response::{Chunk, Response};
 pub use route_models::{AmbiguousModel, AnswerModel, ModelRule, RouteModels};
 pub use settings::{ByteSize, Count, Period};
 pub use shared::{AdminAnswer, AdminHandler, AdminRequest, AdminRoute, Shared};
-pub use shortened::{LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result};
+pub use shortened::{
+    LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result, stored_text,
+};
+pub use spending::{
+    LedgerId, Spender, Spending, SpendingFeed, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum, Sum,
+};
 pub use tags::Tags;
 pub use transport::Transport;
 pub use uuid::Uuid;

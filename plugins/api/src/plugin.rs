@@ -37,6 +37,9 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// findings.
     const IDENTIFIES: bool = false;
 
+    /// The plugins that a route must have beside it, by name: without them it would do nothing, or something wrong.
+    const REQUIRES: &'static [&'static str] = &[];
+
     /// Its settings. Their doc comments become the schema; the first paragraph of the type's own explains the plugin.
     type Config: Clone + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 

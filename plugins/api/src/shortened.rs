@@ -28,6 +28,13 @@ pub fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned([kept, CUT, &hash[..DIGITS]].concat())
 }
 
+/// The same as a database takes it, which takes no NUL. Rows have their texts so: what is compared with them must be made so, too.
+#[must_use]
+pub fn stored_text(text: &str, longest: usize) -> Cow<'_, str> {
+    let text = shortened(text, longest);
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { text }
+}
+
 /// Cuts a text in place.
 fn shorten(text: &mut String, longest: usize) {
     if text.len() > longest {

@@ -31,7 +31,12 @@ fn main() {
         config.journal.max_bytes = PLENTY;
         let plugin = UsageLog::build(
             &config,
-            &BuildContext { base: folder.path(), shared: &ledgers, secrets: &Default::default() },
+            &BuildContext {
+                base: folder.path(),
+                shared: &ledgers,
+                secrets: &Default::default(),
+                common: &Default::default(),
+            },
         )
         .expect("a journal");
         plugin.activate();

@@ -34,9 +34,16 @@ fn main() {
     let folder = Folder::new();
     let ledgers = Arc::new(Ledgers::default());
     let config = Config { database: url.parse().expect("a URL"), ..Config::default() };
-    let plugin =
-        UsageLog::build(&config, &BuildContext { base: folder.path(), shared: &ledgers, secrets: &Default::default() })
-            .expect("a journal");
+    let plugin = UsageLog::build(
+        &config,
+        &BuildContext {
+            base: folder.path(),
+            shared: &ledgers,
+            secrets: &Default::default(),
+            common: &Default::default(),
+        },
+    )
+    .expect("a journal");
     plugin.activate();
     let seen = Seen(ledgers.collectors().remove(0));
     // connecting and making the schema is no part of it

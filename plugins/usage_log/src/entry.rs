@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_api::{
-    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Uuid, shortened, tags,
+    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Uuid, stored_text,
+    tags,
 };
 use prices::Prices;
 
@@ -12,6 +13,7 @@ use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
 use crate::request_type;
 use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
+use crate::spending::Reported;
 
 /// The longest usage object that is kept.
 const USAGE: usize = 64 << 10;
@@ -27,6 +29,8 @@ pub struct Entry {
     pub(crate) api_key_hash: Option<String>,
     /// Its number among the rows of this gateway; 0 as long as it has none.
     pub(crate) sequence: i64,
+    /// What was reported of its cost so far.
+    pub(crate) reported: Reported,
     /// What was predicted, once it was.
     pub(crate) predicted: Option<PredictedOutcome>,
     /// Bodies to be kept; none where none are.
@@ -205,8 +209,7 @@ fn short(text_: &str) -> String {
 
 /// A text that every database takes: no NUL, and no longer than it may be.
 fn text(text: &str, longest: usize) -> String {
-    let text = shortened(text, longest);
-    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text.into_owned() }
+    stored_text(text, longest).into_owned()
 }
 
 /// A usage object, unless it is out of all proportion.

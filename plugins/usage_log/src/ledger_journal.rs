@@ -54,9 +54,13 @@ impl LedgerJournal {
     }
 
     /// Appends a record, without its bodies where space is short, and gives a new row its number. Once this has returned, the record
-    /// outlives the process. A record that cannot be appended is counted, and logged once until others can be again.
-    pub(crate) fn append(&self, record: &mut Record) {
-        let Err(why) = self.try_append(record) else { return };
+    /// outlives the process. A record that cannot be appended is counted, and logged once until others can be again. Returns the
+    /// record's place among those of this run; 0 for one that is lost.
+    pub(crate) fn append(&self, record: &mut Record) -> u64 {
+        let why = match self.try_append(record) {
+            Ok(place) => return place,
+            Err(why) => why,
+        };
         self.refuse(record);
         static LOSING: LogLimit = LogLimit::new();
         if !self.losing.swap(true, Ordering::Relaxed)
@@ -65,13 +69,14 @@ impl LedgerJournal {
             let journal = self.journal.folder().display();
             error!(why:%, journal:%, suppressed; "the ledger loses rows; tollgate_ledger_lost_total counts them");
         }
+        0
     }
 
     /// The same for a record that is appended again where it cannot be now: it gets no number then, and is not counted yet.
     ///
     /// # Errors
     /// There is no room for it, or the disk does not take it.
-    pub(crate) fn try_append(&self, record: &mut Record) -> Result<(), AppendError> {
+    pub(crate) fn try_append(&self, record: &mut Record) -> Result<u64, AppendError> {
         let is_tight = self.journal.bytes() > self.journal.max_bytes() / 4 * 3;
         if is_tight {
             self.leave_out_bodies(record, "it is three quarters full");
@@ -83,23 +88,23 @@ impl LedgerJournal {
             self.leave_out_bodies(record, &why.to_string());
             appended = self.write(record);
         }
-        appended?;
+        let place = appended?;
         if self.losing.load(Ordering::Relaxed) && self.losing.swap(false, Ordering::Relaxed) {
             info!(journal:% = self.journal.folder().display(); "the ledger keeps rows again");
         }
         if !is_tight && self.tight.load(Ordering::Relaxed) && self.tight.swap(false, Ordering::Relaxed) {
             info!(journal:% = self.journal.folder().display(); "the ledger keeps bodies again");
         }
-        Ok(())
+        Ok(place)
     }
 
-    fn write(&self, record: &mut Record) -> Result<(), AppendError> {
-        let number =
-            self.journal.append(kind(record), encoding::format(record), |bytes| encoding::encode(record, bytes))?;
-        if let (Record::Request(row), Some(number)) = (record, number) {
+    fn write(&self, record: &mut Record) -> Result<u64, AppendError> {
+        let (kind, format) = (kind(record), encoding::format(record));
+        let appended = self.journal.append_placed(kind, format, |bytes| encoding::encode(record, bytes))?;
+        if let (Record::Request(row), Some(number)) = (record, appended.number) {
             row.sequence = i64::try_from(number).unwrap_or(i64::MAX);
         }
-        Ok(())
+        Ok(appended.place)
     }
 
     fn leave_out_bodies(&self, record: &mut Record, why: &str) {

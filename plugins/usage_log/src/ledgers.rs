@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use plugin_api::Shared;
+use plugin_api::{Shared, Spending, SpendingFeed};
 use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use crate::collector::LedgerCollector;
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
 use crate::shipper::{Progress, Shipper, ShipperConfig};
-use crate::{Config, Database, Record, StoreSettings, Sync};
+use crate::{Config, Database, Record, StoreSettings, Sync, spending};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) struct Ledger {
     progress: Arc<Progress>,
     /// The shipper, before it ships.
     pending: Mutex<Option<Pending>>,
+    /// Where it reports what its records cost.
+    pub(crate) feed: SpendingFeed,
     ended: Mutex<Receiver<()>>,
 }
 
@@ -102,7 +104,7 @@ impl Ledgers {
     ///
     /// # Errors
     /// That its journal cannot be had. The database is not asked for anything yet.
-    pub(crate) fn open(&self, config: &Config, base: &Path) -> Result<LedgerHandle, String> {
+    pub(crate) fn open(&self, config: &Config, base: &Path, spending: &Spending) -> Result<LedgerHandle, String> {
         let path = config.journal_folder(base);
         let path = std::path::absolute(&path).unwrap_or(path);
         let alive = Arc::new(());
@@ -118,7 +120,8 @@ impl Ledgers {
         let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
             Some(ledger) => ledger,
             None => {
-                let ledger = Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.metrics.clone())?);
+                let ledger =
+                    Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.metrics.clone(), spending.feed())?);
                 open.push(Arc::downgrade(&ledger));
                 ledger
             }
@@ -134,6 +137,7 @@ impl LedgerHandle {
         let pending = self.ledger.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Pending { shipper, thread }) = pending {
             self.active.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
+            spending::report_waiting(&self.ledger.feed, &self.ledger.path);
             // the thread waits for nothing else
             let _ = thread.send(shipper);
         }
@@ -161,13 +165,14 @@ impl Ledger {
         shipping: ShipperConfig,
         max_bytes: u64,
         metrics: Arc<LedgerMetrics>,
+        feed: SpendingFeed,
     ) -> Result<Self, String> {
         let (journal, reader) = LedgerJournal::open(&path, max_bytes, metrics.clone())?;
         warn_of_open_files(&path, &shipping.settings);
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (shipping, taken) = watch::channel(shipping);
-        let shipper = Shipper::new(reader, metrics.clone(), taken);
+        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone());
         let progress = shipper.progress();
         let (ending, ended) = channel();
         let (thread, begun) = channel::<Shipper>();
@@ -181,7 +186,7 @@ impl Ledger {
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
         let pending = Mutex::new(Some(Pending { shipper, thread }));
-        Ok(Self { path, journal, metrics, shipping, progress, pending, ended: Mutex::new(ended) })
+        Ok(Self { path, journal, metrics, shipping, progress, pending, feed, ended: Mutex::new(ended) })
     }
 
     fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {
@@ -202,14 +207,14 @@ impl Ledger {
         &self.journal
     }
 
-    /// Keeps a record, and gives a new row its number; see [`LedgerJournal::append`].
-    pub(crate) fn keep(&self, record: &mut Record) {
-        self.journal.append(record);
+    /// Keeps a record, and gives a new row its number. Returns its place among those of this run; see [`LedgerJournal::append`].
+    pub(crate) fn keep(&self, record: &mut Record) -> u64 {
+        self.journal.append(record)
     }
 
-    /// Whether a record is kept that will be offered again where it is not; see [`LedgerJournal::try_append`].
-    pub(crate) fn try_keep(&self, record: &mut Record) -> bool {
-        self.journal.try_append(record).is_ok()
+    /// The same for a record that will be offered again where it is not kept; see [`LedgerJournal::try_append`].
+    pub(crate) fn try_keep(&self, record: &mut Record) -> Option<u64> {
+        self.journal.try_append(record).ok()
     }
 
     /// Tells this run of this gateway from all others.
@@ -220,6 +225,11 @@ impl Ledger {
     /// An answer has no cost, of the model that has a price under this name, or of one that has none at all.
     pub(crate) fn unpriced(&self, name: Option<&str>) {
         self.metrics.unpriced(name);
+    }
+
+    /// An answer has a cost; see [`LedgerMetrics::cost`].
+    pub(crate) fn cost(&self, tenant: Option<&str>, most_tenants: usize, name: Option<&str>, picos: i64) {
+        self.metrics.cost(tenant, most_tenants, name, picos);
     }
 
     /// Records that wait for the database.

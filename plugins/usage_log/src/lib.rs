@@ -27,6 +27,7 @@ mod request_type;
 mod row;
 mod settings;
 mod shipper;
+mod spending;
 mod store;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use captured_bodies::{CapturedBodies, Secrets};
 use entry::{Entry, PredictedOutcome};
 use ledgers::{Ledger, LedgerHandle};
 use prices::{Prices, published_name};
+use spending::Reported;
 
 pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
@@ -58,8 +60,10 @@ const LEAST: ByteSize = ByteSize::mebibytes(1);
 #[derive(Debug)]
 pub struct UsageLog {
     ledger: LedgerHandle,
-    prices: Prices,
+    prices: Arc<Prices>,
     store: StoreBodies,
+    /// How many tenants have a label of their own.
+    tenant_labels: usize,
     stream_usage: OpenAiStreamUsage,
     /// The credentials of upstreams.
     secrets: Arc<[Box<str>]>,
@@ -106,10 +110,12 @@ impl Plugin for UsageLog {
 
     /// Opens the journal; the database is not asked for anything.
     fn build(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
-        let prices = Prices::new(&config.prices)?;
-        let ledger = context.shared.open(config, context.base)?;
+        let spending = &context.common.spending;
+        let prices = spending.use_prices(Prices::new(&config.prices)?);
+        let ledger = context.shared.open(config, context.base, spending)?;
         let (store, stream_usage) = (config.store, config.openai_stream_usage);
-        Ok(Self { ledger, prices, store, stream_usage, secrets: context.secrets.clone() })
+        let tenant_labels = config.tenant_labels.as_usize();
+        Ok(Self { ledger, prices, store, tenant_labels, stream_usage, secrets: context.secrets.clone() })
     }
 
     fn needs(&self) -> Needs {
@@ -148,8 +154,12 @@ impl Plugin for UsageLog {
     }
 
     fn on_batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
-        let row = entry.batch_row(record, result, &self.prices);
-        self.ledger.keep(&mut Record::Batch(Box::new(row)));
+        let mut row = Record::Batch(Box::new(entry.batch_row(record, result, &self.prices)));
+        let place = self.ledger.keep(&mut row);
+        let picos = spending::report(&self.ledger.feed, &row, place, &mut Reported::default());
+        if let Record::Batch(row) = &row {
+            self.count_cost(row.tenant.as_deref(), row.served_model.as_deref(), picos);
+        }
     }
 
     fn before_last_byte(&self, entry: &mut Entry, record: &plugin_api::Record) {
@@ -161,11 +171,7 @@ impl Plugin for UsageLog {
 
     fn on_complete(&self, entry: &mut Entry, record: &plugin_api::Record) {
         if entry.predicted.is_none_or(|predicted| !predicted.holds(record)) {
-            let keep = |ledger: &Ledger, record: &mut Record| {
-                ledger.keep(record);
-                true
-            };
-            self.keep(entry, record, keep);
+            self.keep(entry, record, |ledger, record| Some(ledger.keep(record)));
         }
     }
 }
@@ -176,7 +182,7 @@ impl UsageLog {
         &self,
         entry: &mut Entry,
         record: &plugin_api::Record,
-        keep: impl FnOnce(&Ledger, &mut Record) -> bool,
+        keep: impl FnOnce(&Ledger, &mut Record) -> Option<u64>,
     ) -> bool {
         let mut row = entry.row(record, &self.prices, self.ledger.instance());
         let is_unpriced = row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0;
@@ -184,11 +190,14 @@ impl UsageLog {
             bodies.fill(&mut row, &self.store);
         }
         let mut kept = Record::Request(Box::new(row));
-        let is_kept = keep(&self.ledger, &mut kept);
+        let place = keep(&self.ledger, &mut kept);
+        let is_kept = place.is_some();
+        let picos = place.map_or(0, |place| spending::report(&self.ledger.feed, &kept, place, &mut entry.reported));
         if let Record::Request(row) = &mut kept {
             entry.sequence = row.sequence;
+            let model = row.served_model.as_deref().or(row.model.as_deref());
+            self.count_cost(row.tenant.as_deref(), model, picos);
             if is_kept && is_unpriced {
-                let model = row.served_model.as_deref().or(row.model.as_deref());
                 self.ledger.unpriced(model.and_then(|model| self.prices.name(model)));
             }
             if let Some(bodies) = &mut entry.bodies {
@@ -196,6 +205,16 @@ impl UsageLog {
             }
         }
         is_kept
+    }
+}
+
+impl UsageLog {
+    /// Counts a cost, under the name by which its model has a price. A correction that lowers one is not counted: counters only rise.
+    fn count_cost(&self, tenant: Option<&str>, model: Option<&str>, picos: i64) {
+        if picos > 0 {
+            let name = model.and_then(|model| self.prices.name(model));
+            self.ledger.cost(tenant, self.tenant_labels, name, picos);
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The metrics of the ledgers. Does not know what it counts.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
+use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 
 use crate::StoreMetrics;
 
@@ -16,6 +18,9 @@ pub(crate) struct LedgerMetrics {
     lost: IntCounterVec,
     lost_corrections: IntCounter,
     unpriced: IntCounterVec,
+    cost: CounterVec,
+    /// The tenants that have a label of their own.
+    tenants: Mutex<HashSet<Box<str>>>,
     rows: IntCounterVec,
     rejected: IntCounter,
     store_errors: IntCounterVec,
@@ -44,6 +49,11 @@ impl LedgerMetrics {
                 "Answers whose price is not known, by the name under which their model has one for others",
                 "model",
             ),
+            cost: sound(CounterVec::new(
+                Opts::new("tollgate_cost_usd_total", "What answers cost, in US dollars, by the ledger's rows"),
+                &["tenant", "model"],
+            )),
+            tenants: Mutex::default(),
             rows: counters("tollgate_ledger_rows_total", "Rows that the database has taken", "result"),
             rejected: sound(IntCounter::new(
                 "tollgate_ledger_rejected_total",
@@ -56,9 +66,9 @@ impl LedgerMetrics {
     }
 
     /// All of them, to be shown.
-    pub(crate) fn all(&self) -> [&dyn Collector; 8] {
-        let Self { lost, lost_corrections, unpriced, rows, rejected, store_errors, batch, store, .. } = self;
-        [lost, lost_corrections, unpriced, rows, rejected, store_errors, batch, store]
+    pub(crate) fn all(&self) -> [&dyn Collector; 9] {
+        let Self { lost, lost_corrections, unpriced, cost, rows, rejected, store_errors, batch, store, .. } = self;
+        [lost, lost_corrections, unpriced, cost, rows, rejected, store_errors, batch, store]
     }
 
     /// What the database's work is counted in.
@@ -84,6 +94,20 @@ impl LedgerMetrics {
     /// An answer has no cost, of a model with a price under this name, or of one without.
     pub(crate) fn unpriced(&self, name: Option<&str>) {
         self.unpriced.with_label_values(&[name.unwrap_or(OTHER)]).inc();
+    }
+
+    /// An answer has a cost, of a model with a price under this name. The first tenants have a label of their own, so many of them.
+    pub(crate) fn cost(&self, tenant: Option<&str>, most_tenants: usize, name: Option<&str>, picos: i64) {
+        let tenant = match tenant {
+            Some(tenant) if most_tenants > 0 => {
+                let mut known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+                let has_room = known.len() < most_tenants;
+                let is_known = known.contains(tenant) || (has_room && known.insert(tenant.into()));
+                if is_known { tenant } else { OTHER }
+            }
+            _ => "",
+        };
+        self.cost.with_label_values(&[tenant, name.unwrap_or(OTHER)]).inc_by(picos as f64 / 1e12);
     }
 
     /// A batch is in the database.
@@ -112,4 +136,22 @@ fn counters(name: &str, help: &str, label: &str) -> IntCounterVec {
 #[expect(clippy::expect_used, reason = "a constant that is wrong is a fault of this file")]
 pub(crate) fn sound<T>(metric: prometheus::Result<T>) -> T {
     metric.expect("the names of metrics are sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_tenants_have_a_label_where_that_is_configured_and_all_others_share_one() {
+        let metrics = LedgerMetrics::new();
+        metrics.cost(Some("team-a"), 0, Some("m"), 500_000_000_000);
+        for number in 0..1000 {
+            metrics.cost(Some(&format!("team-{number}")), 2, Some("m"), 1_000_000_000_000);
+        }
+        metrics.cost(None, 2, None, 1);
+        let cost = |tenant: &str| metrics.cost.with_label_values(&[tenant, "m"]).get();
+        assert_eq!([cost(""), cost("team-0"), cost("team-1"), cost(OTHER)], [0.5, 1.0, 1.0, 998.0]);
+        assert_eq!(metrics.cost.collect()[0].get_metric().len(), 5);
+    }
 }

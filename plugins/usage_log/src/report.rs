@@ -2,10 +2,12 @@
 
 mod engine;
 mod gaps;
+mod spent;
 mod sums;
 
 use std::str::FromStr;
 
+use plugin_api::{SpendingQuery, StoredSum};
 use uuid::Uuid;
 
 use crate::store::calendar::{self, Date};
@@ -117,6 +119,14 @@ impl Report {
     /// That it cannot be read.
     pub async fn sums(&self, by: &[By], since: Timestamp, until: Timestamp) -> Result<Vec<Line>, StoreError> {
         sums::between(&*self.0, by, since, until).await
+    }
+
+    /// What was spent, by spender: of all gateways, and of the run of this instance.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn spent(&self, query: &SpendingQuery, instance: Uuid) -> Result<Vec<StoredSum>, StoreError> {
+        spent::by_spender(&*self.0, query, instance).await
     }
 
     /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use plugin_api::{ByteSize, Period};
+use plugin_api::{ByteSize, Count, Period};
 use prices::Price;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct Config {
     pub archive: Option<PathBuf>,
     /// A statement that takes longer is logged and counted.
     pub slow_query: Period,
+    /// How many tenants have a label of their own in `tollgate_cost_usd_total`. Further ones are `other`; with 0 the label is empty.
+    pub tenant_labels: Count<0, 1000>,
     /// Whether streams of `OpenAI` chat and completions are asked for their usage where the client does not ask.
     pub openai_stream_usage: OpenAiStreamUsage,
     /// Prices of models by name, in place of those that come with the gateway. A name may end with `*`; of several the longest
@@ -59,6 +61,7 @@ impl Default for Config {
             retention: Retention::default(),
             archive: None,
             slow_query: Period::from_secs(5),
+            tenant_labels: Count::clamped(0),
             openai_stream_usage: OpenAiStreamUsage::default(),
             prices: IndexMap::new(),
         }

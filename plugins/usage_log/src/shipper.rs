@@ -9,13 +9,14 @@ mod maintenance;
 mod outage;
 mod progress;
 mod quarantine;
+mod query_spending;
 mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use plugin_api::LogLimit;
+use plugin_api::{LogLimit, SpendingFeed};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -29,6 +30,7 @@ use backoff::Backoff;
 use config::within;
 use isolate::Isolated;
 use outage::Outage;
+use query_spending::Querying;
 use write::written;
 
 pub(crate) use config::ShipperConfig;
@@ -59,6 +61,8 @@ pub(crate) struct Shipper {
     refusals: usize,
     backoff: Backoff,
     outage: Outage,
+    feed: SpendingFeed,
+    querying: Querying,
 }
 
 /// What a round came to.
@@ -73,7 +77,12 @@ enum Round {
 struct ShipError(&'static str, String);
 
 impl Shipper {
-    pub(crate) fn new(reader: Reader, metrics: Arc<LedgerMetrics>, shipping: watch::Receiver<ShipperConfig>) -> Self {
+    pub(crate) fn new(
+        reader: Reader,
+        metrics: Arc<LedgerMetrics>,
+        shipping: watch::Receiver<ShipperConfig>,
+        feed: SpendingFeed,
+    ) -> Self {
         let progress = Arc::new(Progress::new());
         let (conversations, backoff) = (Conversations::default(), Backoff::default());
         Self {
@@ -87,6 +96,8 @@ impl Shipper {
             refusals: 0,
             backoff,
             outage: Outage::default(),
+            feed,
+            querying: Querying::default(),
         }
     }
 
@@ -103,7 +114,12 @@ impl Shipper {
             info!(rows; "the ledger's journal holds rows of an earlier run; they go to the database first");
         }
         loop {
-            match self.round().await {
+            let round = self.round().await;
+            if round.is_ok() {
+                // between two batches: what is stored of this run is known exactly
+                self.query_spending().await;
+            }
+            match round {
                 Ok(Round::Empty) => {
                     self.progress.note();
                     self.recovered();
@@ -151,6 +167,9 @@ impl Shipper {
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;
+        if let Some(place) = self.reader.stored_with(&batch) {
+            self.feed.stored(place);
+        }
         if let Err(error) = self.reader.done(&batch) {
             static UNNOTED: LogLimit = LogLimit::new();
             if let Some(suppressed) = UNNOTED.pass(()) {
@@ -217,6 +236,7 @@ impl Shipper {
         let journal = self.reader.journal().clone();
         tokio::select! {
             () = journal.appended() => {}
+            () = self.querying.due(&self.feed) => return,
             _ = self.shipping.changed() => {}
         }
         self.progress.note();

@@ -30,9 +30,16 @@ impl Folder {
         config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
         let config: Config = serde_json::from_value(config).unwrap();
         let ledgers = Arc::new(Ledgers::default());
-        let plugin =
-            UsageLog::build(&config, &BuildContext { base: &self.0, shared: &ledgers, secrets: &Default::default() })
-                .unwrap();
+        let plugin = UsageLog::build(
+            &config,
+            &BuildContext {
+                base: &self.0,
+                shared: &ledgers,
+                secrets: &Default::default(),
+                common: &Default::default(),
+            },
+        )
+        .unwrap();
         plugin.activate();
         (plugin, ledgers)
     }

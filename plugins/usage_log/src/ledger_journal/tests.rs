@@ -45,7 +45,9 @@ fn with_body(number: i64, length: usize) -> Record {
 }
 
 fn append(journal: &LedgerJournal, numbers: impl IntoIterator<Item = i64>) {
-    numbers.into_iter().for_each(|number| journal.append(&mut record(number)));
+    numbers.into_iter().for_each(|number| {
+        journal.append(&mut record(number));
+    });
 }
 
 fn numbers(records: &[Record]) -> Vec<i64> {
@@ -84,7 +86,9 @@ fn every_column_comes_back_as_it_was() {
             ..Row::default()
         })),
     ];
-    records.iter_mut().for_each(|record| journal.append(record));
+    records.iter_mut().for_each(|record| {
+        journal.append(record);
+    });
     assert_eq!(reader.next_batch(9, usize::MAX).unwrap().unwrap().records, records);
 }
 

@@ -10,7 +10,11 @@ use crate::tests::Folder;
 fn build(folder: &Folder, ledgers: &Arc<Ledgers>, json: &str) -> UsageLog {
     fs::create_dir_all(folder.0.join("ledger.db")).unwrap();
     let config = serde_json::from_str::<Config>(json).unwrap();
-    UsageLog::build(&config, &BuildContext { base: &folder.0, shared: ledgers, secrets: &Default::default() }).unwrap()
+    UsageLog::build(
+        &config,
+        &BuildContext { base: &folder.0, shared: ledgers, secrets: &Default::default(), common: &Default::default() },
+    )
+    .unwrap()
 }
 
 /// In how many seconds a statement is slow, by the settings of the ledger.

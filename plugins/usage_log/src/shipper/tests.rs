@@ -130,12 +130,14 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
         let folder = std::env::temp_dir().join(format!("tollgate-shipper-{}", Uuid::now_v7()));
         let metrics = Arc::new(LedgerMetrics::new());
         let (journal, reader) = LedgerJournal::open(&folder, 1 << 20, metrics.clone()).unwrap();
-        (0..rows).for_each(|id| journal.append(&mut record(id, 0)));
+        (0..rows).for_each(|id| {
+            journal.append(&mut record(id, 0));
+        });
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
         let (shipping, taken) = watch::channel(ShipperConfig { settings, sync: true, end: None, alive: Weak::new() });
-        let shipper = Shipper::new(reader, metrics, taken);
+        let shipper = Shipper::new(reader, metrics, taken, plugin_api::Spending::default().feed());
         drop(shipping);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
         fs::remove_dir_all(&folder).unwrap();

@@ -1,0 +1,48 @@
+//! What plugins share with each other, whichever of them a build has: each names the contract, and none another plugin.
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{IntCounterVec, Opts};
+
+use crate::Spending;
+
+/// What all plugins of a gateway share, for as long as the process runs.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// What calls cost, from the plugin that records it to those that limit it.
+    pub spending: Spending,
+    /// Requests that a limit refused.
+    pub rejections: Arc<LimitRejections>,
+}
+
+/// `tollgate_limit_rejections_total`: requests refused by a limit, by the limit's name and what ran out. Both come from the
+/// configuration or from the code.
+#[derive(Debug)]
+pub struct LimitRejections(IntCounterVec);
+
+impl Default for LimitRejections {
+    #[expect(clippy::expect_used, reason = "the name and the labels are constants; a wrong one fails every test")]
+    fn default() -> Self {
+        let options = Opts::new("tollgate_limit_rejections_total", "Requests refused by a limit, by what ran out");
+        Self(IntCounterVec::new(options, &["limit", "reason"]).expect("a constant name is valid"))
+    }
+}
+
+impl LimitRejections {
+    /// Begins a series at 0, so that its first refusal is an increase.
+    pub fn begin(&self, limit: &str, reason: &str) {
+        self.0.with_label_values(&[limit, reason]);
+    }
+
+    /// Counts a refusal.
+    pub fn count(&self, limit: &str, reason: &str) {
+        self.0.with_label_values(&[limit, reason]).inc();
+    }
+
+    /// The metric.
+    #[must_use]
+    pub fn collector(&self) -> Box<dyn Collector> {
+        Box::new(self.0.clone())
+    }
+}

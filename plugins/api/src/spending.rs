@@ -1,0 +1,200 @@
+//! What calls cost, from the plugin that records every call to those that limit what is spent: each record at the moment it is
+//! kept, and sums of what is stored. Counts nothing itself, and knows no database.
+
+mod feed;
+mod prices;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use ::prices::{Cost, Prices};
+use uuid::Uuid;
+
+pub use feed::SpendingFeed;
+use prices::PriceTables;
+
+/// What calls cost, for those that limit it.
+#[derive(Debug, Default)]
+pub struct Spending {
+    readers: Arc<Readers>,
+    ledgers: AtomicU32,
+    tables: PriceTables,
+}
+
+/// Tells the ledgers of a process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerId(u32);
+
+/// A record that a ledger has kept, as far as it concerns who spent what. A record that corrects an earlier one says what changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent<'a> {
+    /// The request's id.
+    pub id: Uuid,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its place among the records of this ledger and run: see [`SpendingReader::stored`]. 0 for a record that was kept before this
+    /// run began, and for one that is lost.
+    pub place: u64,
+    /// Whether it is one of a run that ended.
+    pub is_old: bool,
+    /// When the request began, in seconds since 1970, UTC.
+    pub began: i64,
+    /// Who spent it, and on what.
+    pub spender: Spender<'a>,
+    /// What it cost, in picodollars; negative where a correction lowers it.
+    pub picos: i64,
+    /// 1 for an answer whose price is not known, else 0; -1 where a correction knows it.
+    pub unpriced: i64,
+}
+
+/// Who spends, and on what, by the texts in the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spender<'a> {
+    /// The tenant.
+    pub tenant: Option<&'a str>,
+    /// The name of the API key.
+    pub key: Option<&'a str>,
+    /// The user.
+    pub user: Option<&'a str>,
+    /// The model asked for; of a batch's result, the one that answered.
+    pub model: Option<&'a str>,
+}
+
+/// By what spending is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SpentBy {
+    /// The tenant.
+    Tenant,
+    /// The name of the API key.
+    Key,
+    /// The user.
+    User,
+    /// The model.
+    Model,
+}
+
+/// A question about what is stored: what was spent by requests that began in a span of time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SpendingQuery {
+    /// By what it is told apart. Empty: all together.
+    pub by: Vec<SpentBy>,
+    /// The first second of the span, since 1970, UTC.
+    pub since: i64,
+    /// The first second behind it.
+    pub until: i64,
+}
+
+/// A part of the answer: what one spender spent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredSum {
+    /// The spender, in the order of [`SpendingQuery::by`].
+    pub spender: Vec<Option<String>>,
+    /// What is stored, whichever gateway recorded it.
+    pub all: Sum,
+    /// The part of it that this run of this gateway recorded, without results of batches.
+    pub own: Sum,
+}
+
+/// An amount, and the answers of which it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// What is known.
+    pub cost: Cost,
+    /// How many answers have no known price.
+    pub unpriced: u64,
+}
+
+/// A plugin that limits what is spent.
+pub trait SpendingReader: fmt::Debug + Send + Sync {
+    /// There is a ledger, which keeps its files in this folder. Where it `begins`, it has no record of this run yet, and records of
+    /// earlier runs that are not stored yet follow by [`spent`](Self::spent).
+    fn opened(&self, ledger: LedgerId, folder: &Path, begins: bool);
+
+    /// A record is kept. Called in line with a request: be quick, never block.
+    fn spent(&self, spent: &Spent<'_>);
+
+    /// All records up to this place are stored. Called before the ledger forgets that they were not.
+    fn stored(&self, ledger: LedgerId, place: u64);
+
+    /// What is to be asked of the store now.
+    fn queries(&self) -> Vec<SpendingQuery>;
+
+    /// How often to ask it.
+    fn interval(&self) -> Duration;
+
+    /// The answer. It has all records of this run up to this place, all of earlier runs, and none behind it.
+    fn answered(&self, ledger: LedgerId, query: &SpendingQuery, sums: &[StoredSum], place: u64);
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    any: AtomicBool,
+    list: RwLock<Vec<Weak<dyn SpendingReader>>>,
+    /// The ledgers there are, each with its folder.
+    ledgers: Mutex<Vec<(LedgerId, PathBuf)>>,
+}
+
+impl Spending {
+    /// Adds a reader, for as long as it exists; one that is there already is not added again.
+    pub fn subscribe(&self, reader: Weak<dyn SpendingReader>) {
+        let mut list = self.readers.list.write().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|known| known.strong_count() > 0);
+        if list.iter().any(|known| known.ptr_eq(&reader)) {
+            return;
+        }
+        if let Some(reader) = reader.upgrade() {
+            let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+            ledgers.iter().for_each(|(ledger, folder)| reader.opened(*ledger, folder, false));
+        }
+        list.push(reader);
+        self.readers.any.store(true, Ordering::Release);
+    }
+
+    /// What another ledger tells its readers by.
+    #[must_use]
+    pub fn feed(&self) -> SpendingFeed {
+        let ledger = LedgerId(self.ledgers.fetch_add(1, Ordering::Relaxed));
+        SpendingFeed::new(ledger, self.readers.clone())
+    }
+
+    /// A price table that a ledger computes costs by: an equal one that is in use, or else this one.
+    pub fn use_prices(&self, table: Prices) -> Arc<Prices> {
+        self.tables.intern(table)
+    }
+
+    /// The highest cost by any of the price tables in use: usually there is one. `None` where one of them does not know it, or there
+    /// is none.
+    pub fn highest(&self, cost: impl Fn(&Prices) -> Option<Cost>) -> Option<Cost> {
+        self.tables.highest(cost)
+    }
+
+    /// The name under which a model has a price, by the first table that has one: the same for all spellings of its name.
+    #[must_use]
+    pub fn priced_name(&self, model: &str) -> Option<String> {
+        self.tables.name(model)
+    }
+}
+
+impl<'a> Spender<'a> {
+    /// The text of a part.
+    #[must_use]
+    pub fn get(&self, by: SpentBy) -> Option<&'a str> {
+        match by {
+            SpentBy::Tenant => self.tenant,
+            SpentBy::Key => self.key,
+            SpentBy::User => self.user,
+            SpentBy::Model => self.model,
+        }
+    }
+}
+
+impl Readers {
+    /// Calls all readers.
+    fn each(&self, mut call: impl FnMut(&dyn SpendingReader)) {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
+    }
+}

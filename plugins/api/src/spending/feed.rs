@@ -1,0 +1,93 @@
+//! What a ledger tells the readers of its spending by. Knows no reader.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::{LedgerId, Readers, SpendingQuery, SpendingReader, Spent, StoredSum};
+
+/// What a ledger tells its readers by.
+#[derive(Clone)]
+pub struct SpendingFeed {
+    ledger: LedgerId,
+    readers: Arc<Readers>,
+}
+
+impl SpendingFeed {
+    pub(super) fn new(ledger: LedgerId, readers: Arc<Readers>) -> Self {
+        Self { ledger, readers }
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// Whether anything reads it.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.readers.any.load(Ordering::Acquire)
+    }
+
+    /// The ledger begins.
+    pub fn opened(&self, folder: &Path) {
+        let mut ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        ledgers.push((self.ledger, folder.to_owned()));
+        drop(ledgers);
+        self.each(|reader| reader.opened(self.ledger, folder, true));
+    }
+
+    /// A record is kept.
+    pub fn spent(&self, spent: &Spent<'_>) {
+        self.each(|reader| reader.spent(spent));
+    }
+
+    /// All records up to this place are stored.
+    pub fn stored(&self, place: u64) {
+        self.each(|reader| reader.stored(self.ledger, place));
+    }
+
+    /// What is to be asked of the store now, each query once.
+    #[must_use]
+    pub fn queries(&self) -> Vec<SpendingQuery> {
+        let mut all = Vec::new();
+        self.each(|reader| {
+            for query in reader.queries() {
+                if !all.contains(&query) {
+                    all.push(query);
+                }
+            }
+        });
+        all
+    }
+
+    /// How often to ask it: as often as the most eager reader wants; `None` where there is none.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        let mut least = None;
+        self.each(|reader| {
+            least = Some(least.map_or(reader.interval(), |least: Duration| least.min(reader.interval())))
+        });
+        least
+    }
+
+    /// The answer to a query, with all records of this run up to this place.
+    pub fn answered(&self, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
+        self.each(|reader| reader.answered(self.ledger, query, sums, place));
+    }
+
+    fn each(&self, call: impl FnMut(&dyn SpendingReader)) {
+        if self.is_read() {
+            self.readers.each(call);
+        }
+    }
+}
+
+impl fmt::Debug for SpendingFeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpendingFeed").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! One budget, over all configurations that name it: the accounts of its spenders, in bounded memory.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use plugin_api::{LedgerId, Spender, SpendingQuery, StoredSum};
+use quota::{Calendar, Limit, Now, Subject, TimeZone, Unit};
+use webhook::WebhookUrl;
+
+use crate::account::{self, Account, Asked, Raised, Stored};
+use crate::amounts::Share;
+use crate::by::{By, digest};
+
+/// Which budget it is: with the same of all of this, a configuration goes on with the sums of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BudgetOf {
+    pub(crate) name: Arc<str>,
+    pub(crate) by: By,
+    pub(crate) unit: Unit,
+    pub(crate) time_zone: TimeZone,
+}
+
+/// What the configuration in force says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Terms {
+    pub(crate) limit: Limit,
+    /// Ascending.
+    pub(crate) alerts: Arc<[Share]>,
+    /// What an answer of unknown cost counts, in picodollars.
+    pub(crate) unpriced: i64,
+    pub(crate) max_accounts: usize,
+    /// Where alerts are posted.
+    pub(crate) webhook: Option<WebhookUrl>,
+    /// How often databases are asked.
+    pub(crate) refresh: Duration,
+}
+
+/// A budget.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    pub(crate) of: BudgetOf,
+    terms: RwLock<Arc<Terms>>,
+    accounts: RwLock<HashMap<Subject, Arc<Account>>>,
+    /// The account of all for whom there is no room.
+    shared: Arc<Account>,
+    /// Whether it is known what was spent before this run.
+    known: AtomicBool,
+    /// The ledgers whose databases have answered.
+    answered: Mutex<Vec<LedgerId>>,
+    /// How far the last answer was from what was counted, in picodollars.
+    drift: AtomicI64,
+}
+
+/// An alert that is due, and whose it is.
+pub(crate) type Due = (Arc<Account>, Raised);
+
+impl BudgetOf {
+    /// A limit of so many picodollars.
+    pub(crate) fn limit(&self, amount: u64) -> Limit {
+        account::limit(amount, self.unit, Calendar(self.time_zone.0))
+    }
+
+    /// Its present span of time: the first second, and the first behind it.
+    pub(crate) fn window(&self, now: Now) -> (i64, i64) {
+        Calendar(self.time_zone.0).window(self.unit, now.unix)
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(of: BudgetOf, terms: Terms) -> Self {
+        Self {
+            of,
+            terms: RwLock::new(Arc::new(terms)),
+            accounts: RwLock::default(),
+            shared: Arc::new(Account::new(vec![Some("other".into())])),
+            known: AtomicBool::new(false),
+            answered: Mutex::default(),
+            drift: AtomicI64::new(0),
+        }
+    }
+
+    /// What the configuration in force says of it.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn set_terms(&self, terms: &Terms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms.clone());
+    }
+
+    /// Whether it is known what was spent before this run.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// A checkpoint tells what was spent before.
+    pub(crate) fn set_known(&self) {
+        self.known.store(true, Ordering::Release);
+    }
+
+    /// How far the last answer was from what was counted, in picodollars.
+    pub(crate) fn drift(&self) -> i64 {
+        self.drift.load(Ordering::Relaxed)
+    }
+
+    /// The account of a spender.
+    pub(crate) fn account(&self, spender: &Spender<'_>) -> Arc<Account> {
+        let subject = self.of.by.subject(spender);
+        self.get(subject).unwrap_or_else(|| self.make(subject, self.of.by.texts(spender)))
+    }
+
+    /// The account of the spender with these texts.
+    pub(crate) fn account_of(&self, texts: Vec<Option<Box<str>>>) -> Arc<Account> {
+        let subject = subject(&texts);
+        self.get(subject).unwrap_or_else(|| self.make(subject, texts))
+    }
+
+    fn get(&self, subject: Subject) -> Option<Arc<Account>> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
+    }
+
+    fn make(&self, subject: Subject, texts: Vec<Option<Box<str>>>) -> Arc<Account> {
+        let most = self.terms.read().unwrap_or_else(PoisonError::into_inner).max_accounts;
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(&subject) {
+            return account.clone();
+        }
+        if accounts.len() >= most {
+            return self.shared.clone();
+        }
+        let account = Arc::new(Account::new(texts));
+        accounts.insert(subject, account.clone());
+        account
+    }
+
+    /// All accounts, in no order; the shared one is the last.
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.values().chain([&self.shared]).cloned().collect()
+    }
+
+    /// The query about its present span of time.
+    pub(crate) fn query(&self, now: Now) -> SpendingQuery {
+        let (since, until) = self.of.window(now);
+        SpendingQuery { by: self.of.by.parts().to_vec(), since, until }
+    }
+
+    /// Takes over what a database has. `texts` are those of the spender of a sum. Returns the alerts that are due with it.
+    pub(crate) fn answered(
+        &self,
+        ledger: LedgerId,
+        since: i64,
+        place: u64,
+        sums: &[StoredSum],
+        texts: impl Fn(&StoredSum) -> Vec<Option<Box<str>>>,
+        now: Now,
+    ) -> Vec<Due> {
+        let terms = self.terms();
+        let asked = Asked { ledger, since, place, is_first: self.is_first(ledger) };
+        // names of a model are several spenders in the database, and one here
+        let mut stored: HashMap<Subject, (Vec<Option<Box<str>>>, Stored)> = HashMap::with_capacity(sums.len());
+        for sum in sums {
+            let texts = texts(sum);
+            let of = |sum: &plugin_api::Sum| {
+                let unpriced = terms.unpriced.saturating_mul(i64::try_from(sum.unpriced).unwrap_or(i64::MAX));
+                sum.cost.picos().saturating_add(unpriced)
+            };
+            let (_, all) = stored.entry(subject(&texts)).or_insert_with(|| (texts, Stored::default()));
+            *all = all.with(Stored { all: of(&sum.all), own: of(&sum.own) });
+        }
+        let (mut due, mut drift) = (Vec::new(), 0_i64);
+        let mut take_over = |account: &Arc<Account>, stored: Stored| {
+            let (off, raised) = account.answered(asked, stored, &terms.limit, &terms.alerts, now);
+            drift = drift.saturating_add(off.saturating_abs());
+            due.extend(raised.map(|raised| (account.clone(), raised)));
+        };
+        let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for (subject, account) in &known {
+            take_over(account, stored.remove(subject).map(|(_, stored)| stored).unwrap_or_default());
+        }
+        // the largest come first, where there is no room for all
+        let mut new: Vec<_> = stored.into_values().filter(|(_, stored)| stored.all > 0).collect();
+        new.sort_unstable_by_key(|(_, stored)| std::cmp::Reverse(stored.all));
+        let mut others = Stored::default();
+        for (texts, stored) in new {
+            let account = self.account_of(texts);
+            if Arc::ptr_eq(&account, &self.shared) {
+                others = others.with(stored);
+            } else {
+                take_over(&account, stored);
+            }
+        }
+        take_over(&self.shared, others);
+        self.drift.store(drift, Ordering::Relaxed);
+        self.set_known();
+        drop(known);
+        self.forget_idle(&terms.limit, now);
+        due
+    }
+
+    fn is_first(&self, ledger: LedgerId) -> bool {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !answered.contains(&ledger);
+        if is_first {
+            answered.push(ledger);
+        }
+        is_first
+    }
+
+    fn forget_idle(&self, limit: &Limit, now: Now) {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        // accounts are handed out under this lock alone, so nobody has one of which there is one reference
+        accounts.retain(|_, account| {
+            Arc::strong_count(account) > 1 || Arc::strong_count(&account.meter) > 1 || !account.is_idle(limit, now)
+        });
+    }
+}
+
+impl Stored {
+    fn with(self, other: Self) -> Self {
+        Self { all: self.all.saturating_add(other.all), own: self.own.saturating_add(other.own) }
+    }
+}
+
+fn subject(texts: &[Option<Box<str>>]) -> Subject {
+    if texts.is_empty() { Subject::ALL } else { digest(texts.iter().map(Option::as_deref)) }
+}

@@ -1,0 +1,157 @@
+//! By what a budget tells callers apart, as the YAML writes it, and who a caller is to it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use plugin_api::{Spender, SpentBy, shortened};
+use quota::Subject;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The longest text of a caller in a message, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// By what a budget tells callers apart: one thing, several together, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "Vec<String>")]
+pub struct By(Vec<SpentBy>);
+
+/// One word of the list; `None` is `all`.
+struct Part(Option<SpentBy>);
+
+impl By {
+    /// The parts; empty for all callers together.
+    pub(crate) fn parts(&self) -> &[SpentBy] {
+        &self.0
+    }
+
+    /// Whether it names something twice.
+    pub(crate) fn repeats(&self) -> bool {
+        (1..self.0.len()).any(|place| self.0[..place].contains(&self.0[place]))
+    }
+
+    /// Whose budget it is for this spender. Callers without what the budget goes by share one.
+    pub(crate) fn subject(&self, spender: &Spender<'_>) -> Subject {
+        if self.0.is_empty() { Subject::ALL } else { digest(self.0.iter().map(|by| spender.get(*by))) }
+    }
+
+    /// Who that is, in words: `key alice and model gpt-5`.
+    pub(crate) fn describe(&self, spender: &Spender<'_>) -> String {
+        if self.0.is_empty() {
+            return "all callers".to_owned();
+        }
+        let parts = self.0.iter().map(|by| match spender.get(*by) {
+            Some(text) => format!("{} {}", word(*by), shortened(text, LONGEST_NAME)),
+            None => format!("callers without a {}", word(*by)),
+        });
+        parts.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// The texts that tell the spender apart.
+    pub(crate) fn texts(&self, spender: &Spender<'_>) -> Vec<Option<Box<str>>> {
+        self.0.iter().map(|by| spender.get(*by).map(Box::from)).collect()
+    }
+}
+
+/// The subject that these texts name, absent ones among them.
+pub(crate) fn digest<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Subject {
+    // what is absent is no empty text
+    Subject::of(texts.flat_map(|text| [if text.is_some() { "1" } else { "0" }, text.unwrap_or_default()]))
+}
+
+/// The texts of a spender in one, for a label: `alice`, `alice+gpt-5`.
+pub(crate) fn label(texts: &[Option<Box<str>>]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| text.as_deref().unwrap_or_default()).collect();
+    shortened(&texts.join("+"), LONGEST_NAME).into_owned()
+}
+
+fn word(by: SpentBy) -> &'static str {
+    match by {
+        SpentBy::Tenant => "tenant",
+        SpentBy::Key => "key",
+        SpentBy::User => "user",
+        SpentBy::Model => "model",
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [SpentBy::Tenant, SpentBy::Key, SpentBy::User, SpentBy::Model];
+        match all.into_iter().find(|by| word(*by) == text) {
+            Some(by) => Ok(Self(Some(by))),
+            None if text == "all" => Ok(Self(None)),
+            None => Err(format!(
+                "`{text}` is nothing that spending is told apart by; wanted `key`, `tenant`, `user`, `model` or `all`"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.0.iter().map(|by| word(*by)).collect();
+        f.write_str(&if words.is_empty() { "all".to_owned() } else { words.join("+") })
+    }
+}
+
+impl From<By> for Vec<String> {
+    fn from(by: By) -> Self {
+        if by.0.is_empty() { vec!["all".to_owned()] } else { by.0.iter().map(|by| word(*by).to_owned()).collect() }
+    }
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(ByVisitor)
+    }
+}
+
+struct ByVisitor;
+
+impl<'de> Visitor<'de> for ByVisitor {
+    type Value = By;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what spending is told apart by, such as `key`, or a list of that")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<By, E> {
+        text.parse().map(|Part(by)| By(by.into_iter().collect())).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<By, A::Error> {
+        let mut parts = Vec::new();
+        let mut is_empty = true;
+        while let Some(text) = list.next_element::<String>()? {
+            let Part(by) = text.parse().map_err(de::Error::custom)?;
+            if by.is_none() && list.next_element::<String>()?.is_some() || by.is_none() && !is_empty {
+                return Err(de::Error::custom("a list with `all` has nothing else in it"));
+            }
+            is_empty = false;
+            parts.extend(by);
+        }
+        if is_empty {
+            return Err(de::Error::custom("the list is empty; for all callers together write `all`"));
+        }
+        Ok(By(parts))
+    }
+}
+
+impl JsonSchema for By {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SpentBy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let part = json_schema!({ "enum": ["tenant", "key", "user", "model", "all"] });
+        json_schema!({ "anyOf": [part, { "type": "array", "items": part, "minItems": 1 }] })
+    }
+}

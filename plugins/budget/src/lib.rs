@@ -1,0 +1,221 @@
+//! Limits what callers spend, in US dollars by day, week or month. The truth is the ledger: what it records is what counts here,
+//! and what its database has is taken over. Reserves before a call what it may cost. Counting itself is `quota`'s.
+
+mod account;
+mod alerts;
+mod amounts;
+mod budget;
+mod by;
+mod checkpoint;
+mod delivery;
+mod demand;
+mod figures;
+mod in_flight;
+mod refusal;
+mod settings;
+mod shared;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use plugin_api::{
+    BuildContext, Call, Common, ConfigProblem, Context, Flow, LONGEST_TEXT, Needs, ParsedBody, Plugin, Record, Refusal,
+    Request, Spender, Uuid, stored_text,
+};
+use quota::{Claim, Refused, reserve};
+
+pub use amounts::{Share, Unpriced, UsdRate};
+pub use by::By;
+pub use settings::{BudgetConfig, Config, Reserve, SecretUrl, Unknown, Webhook};
+pub use shared::Shared;
+
+use account::Account;
+use budget::{Budget, BudgetOf, Terms};
+use demand::{Demand, Estimator, Learn};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct BudgetPlugin {
+    config: Config,
+    rules: Vec<Rule>,
+    shared: Arc<Shared>,
+    common: Arc<Common>,
+}
+
+/// A budget, and what this configuration says of it.
+#[derive(Debug)]
+struct Rule {
+    budget: Arc<Budget>,
+    terms: Terms,
+}
+
+/// What a request remembers. Dropped, it gives back what is reserved.
+#[derive(Debug, Default)]
+pub struct State {
+    reserved: Option<Reserved>,
+    learn: Option<Learn>,
+}
+
+#[derive(Debug)]
+struct Reserved {
+    id: Uuid,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // nothing, where a record has settled it
+        drop(self.shared.in_flight.take(self.id));
+    }
+}
+
+impl Plugin for BudgetPlugin {
+    const NAME: &'static str = "budget";
+    // a stream that reports no usage would be free
+    const NEEDS: Needs = Needs { body: true, answer: true, usage: true, ..Needs::NOTHING };
+    const REQUIRES: &'static [&'static str] = &["usage_log"];
+    type Config = Config;
+    type Shared = Shared;
+    type State = State;
+
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        config.check()
+    }
+
+    fn memory(configs: &[&Config]) -> u64 {
+        settings::memory(configs)
+    }
+
+    fn build(config: &Config, context: &BuildContext<'_, Shared>) -> Result<Self, ConfigProblem> {
+        let (shared, common) = (context.shared.clone(), context.common.clone());
+        let rules = config.limits.iter().map(|limit| {
+            let of = BudgetOf {
+                name: limit.label().into(),
+                by: limit.by.clone(),
+                unit: limit.usd.unit,
+                time_zone: config.time_zone,
+            };
+            let mut alerts = limit.alerts.clone();
+            alerts.sort_unstable();
+            let terms = Terms {
+                limit: of.limit(limit.usd.picos()),
+                alerts: alerts.into(),
+                unpriced: config.unpriced.picos(),
+                max_accounts: config.max_subjects.as_usize(),
+                webhook: config.webhook.as_ref().map(|webhook| webhook.url.0.clone()),
+                refresh: config.refresh.get(),
+            };
+            Rule { budget: shared.budget(&of, &terms), terms }
+        });
+        let rules = rules.collect();
+        shared.subscribe(&common);
+        Ok(Self { config: config.clone(), rules, shared, common })
+    }
+
+    fn activate(&self) {
+        for Rule { budget, terms } in &self.rules {
+            budget.set_terms(terms);
+            self.common.rejections.begin(&budget.of.name, refusal::USED_UP);
+            terms.alerts.iter().for_each(|share| self.shared.figures.begin(&budget.of.name, *share));
+        }
+        self.shared.activate();
+    }
+
+    async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
+        match request.endpoint {
+            // its body comes first
+            Some(endpoint) if endpoint.takes_json => Flow::Continue,
+            Some(_) => self.take(state, request.context, None, Demand::Unpriced).into(),
+            None => Flow::Continue,
+        }
+    }
+
+    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+        let estimator = Estimator {
+            common: &self.common,
+            estimates: &self.shared.estimates,
+            reserve: self.config.reserve,
+            key: call.context.principal().key_name.as_deref(),
+            now: self.shared.now().nanos,
+        };
+        let demand = match call.body.parsed() {
+            ParsedBody::Calls(_) => estimator.demand(call.body),
+            ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::Unpriced,
+        };
+        state.learn = estimator.learn(call.body);
+        let model = call.body.call().and_then(|call| call.model.as_deref());
+        self.take(state, call.context, model, demand).into()
+    }
+
+    fn on_complete(&self, state: &mut State, record: &Record) {
+        if let Some(learn) = state.learn.take() {
+            learn.from(record, &self.shared.estimates, self.shared.now().nanos);
+        }
+    }
+}
+
+impl BudgetPlugin {
+    /// Reserves what a call may cost of every budget, or refuses it.
+    fn take(&self, state: &mut State, context: &Context, model: Option<&str>, demand: Demand) -> Result<(), Refusal> {
+        let picos = match demand {
+            Demand::Free => return Ok(()),
+            Demand::Priced(picos) => picos,
+            Demand::Unbounded => return Err(refusal::unbounded()),
+            Demand::Unpriced if self.config.unpriced == Unpriced::Refuse => return Err(refusal::unpriced(model)),
+            Demand::Unpriced => u64::try_from(self.config.unpriced.picos()).unwrap_or(0),
+        };
+        // nothing passes a budget that is used up, however cheap
+        let picos = picos.max(1);
+        let model = model.filter(|_| Shared::knows_models(self.rules.iter().map(|rule| &rule.budget)));
+        let model = model.map(|model| stored_text(model, LONGEST_TEXT));
+        let model = self.shared.canonical_model(model.as_deref());
+        let caller = context.principal();
+        let (tenant, key, user) = (stored(&caller.tenant), stored(&caller.key_name), stored(&caller.user));
+        let spender =
+            Spender { tenant: tenant.as_deref(), key: key.as_deref(), user: user.as_deref(), model: model.as_deref() };
+        let now = self.shared.now();
+        let mut claims = Vec::with_capacity(self.rules.len());
+        for rule in &self.rules {
+            if self.config.unknown == Unknown::Refuse && !rule.budget.is_known() {
+                return Err(refusal::unknown(&rule.budget));
+            }
+            let account = rule.budget.account(&spender);
+            if self.config.reserve == Reserve::MaxTokens && picos > rule.terms.limit.capacity() {
+                return Err(self.too_dear(rule, &spender, &account, picos, now));
+            }
+            claims.push(Claim::hold(account.meter.clone(), rule.terms.limit, picos));
+        }
+        match reserve(claims, now) {
+            Ok(reservations) => {
+                self.shared.in_flight.keep(context.id, reservations);
+                state.reserved = Some(Reserved { id: context.id, shared: self.shared.clone() });
+                Ok(())
+            }
+            Err(refused) => Err(self.refuse(&refused, &spender, picos, now)),
+        }
+    }
+
+    fn refuse(&self, refused: &Refused, spender: &Spender<'_>, picos: u64, now: quota::Now) -> Refusal {
+        let budget = &self.rules[refused.claim].budget;
+        self.common.rejections.count(&budget.of.name, refusal::USED_UP);
+        let is_held = refused.wait_nanos < refused.standing.reset_nanos;
+        let whose = budget.of.by.describe(spender);
+        refusal::does_not_fit(budget, &whose, picos, refused.standing, is_held, now)
+    }
+
+    /// The refusal of a call that can cost more than the whole budget.
+    fn too_dear(&self, rule: &Rule, spender: &Spender<'_>, account: &Account, picos: u64, now: quota::Now) -> Refusal {
+        let Rule { budget, terms } = rule;
+        self.common.rejections.count(&budget.of.name, refusal::USED_UP);
+        let standing = account.meter.standing(&terms.limit, now);
+        refusal::does_not_fit(budget, &budget.of.by.describe(spender), picos, standing, false, now)
+    }
+}
+
+/// A text of the caller as its row has it.
+fn stored(text: &Option<Arc<str>>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(|text| stored_text(text, LONGEST_TEXT))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! What outlives reloads: the budgets that are in force, what is reserved, and what the ledgers report of spending.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use plugin_api::prometheus::core::Collector;
+use plugin_api::{Common, LedgerId, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum};
+use quota::{Estimates, Now};
+use webhook::WebhookUrl;
+
+use crate::account::Change;
+use crate::alerts::{Alert, SharedAlerts};
+use crate::budget::{Budget, BudgetOf, Due, Terms};
+use crate::checkpoint::Checkpoint;
+use crate::delivery;
+use crate::figures::{BudgetCollector, Figures};
+use crate::in_flight::InFlight;
+
+/// Writing checkpoints of more bytes takes no more than this part of the time.
+const LARGE: usize = 256 << 10;
+const PAUSE: u32 = 20;
+/// How often databases are asked where there is no budget.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// What budgets keep across reloads.
+#[derive(Debug)]
+pub struct Shared {
+    began: Instant,
+    budgets: RwLock<Vec<Weak<Budget>>>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) estimates: Estimates,
+    pub(crate) figures: Figures,
+    pub(crate) alerts: SharedAlerts,
+    common: OnceLock<Arc<Common>>,
+    ledgers: Mutex<Vec<LedgerFiles>>,
+    delivery: Once,
+}
+
+/// Where the checkpoint of a ledger is written.
+#[derive(Debug)]
+struct LedgerFiles {
+    ledger: LedgerId,
+    folder: PathBuf,
+    /// Not before this time, so that a large one takes little of all time.
+    next: Option<Instant>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            budgets: RwLock::default(),
+            in_flight: InFlight::default(),
+            estimates: Estimates::default(),
+            figures: Figures::default(),
+            alerts: SharedAlerts::default(),
+            common: OnceLock::new(),
+            ledgers: Mutex::default(),
+            delivery: Once::new(),
+        }
+    }
+}
+
+impl plugin_api::Shared for Shared {
+    fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(BudgetCollector::new(self))]
+    }
+
+    fn finish(&self, _: Instant) {
+        self.alerts.save(unix_now());
+    }
+}
+
+/// Seconds since 1970, UTC.
+pub(crate) fn unix_now() -> i64 {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    i64::try_from(unix).unwrap_or(i64::MAX)
+}
+
+impl Shared {
+    /// The time.
+    pub(crate) fn now(&self) -> Now {
+        Now { nanos: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX), unix: unix_now() }
+    }
+
+    /// Reads what the ledgers report, from now on.
+    pub(crate) fn subscribe(self: &Arc<Self>, common: &Arc<Common>) {
+        let common = self.common.get_or_init(|| common.clone());
+        let reader: Weak<Self> = Arc::downgrade(self);
+        common.spending.subscribe(reader);
+    }
+
+    /// The budget of this kind: the one there is, as long as some configuration has it.
+    pub(crate) fn budget(&self, of: &BudgetOf, terms: &Terms) -> Arc<Budget> {
+        let mut budgets = self.budgets.write().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|budget| budget.strong_count() > 0);
+        if let Some(budget) = budgets.iter().filter_map(Weak::upgrade).find(|budget| budget.of == *of) {
+            return budget;
+        }
+        let budget = Arc::new(Budget::new(of.clone(), terms.clone()));
+        budgets.push(Arc::downgrade(&budget));
+        budget
+    }
+
+    /// All budgets.
+    pub(crate) fn budgets(&self) -> Vec<Arc<Budget>> {
+        self.budgets.read().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A configuration is in force: alerts can be posted from now on.
+    pub(crate) fn activate(self: &Arc<Self>) {
+        self.delivery.call_once(|| {
+            if let Err(error) = delivery::start(self) {
+                log::error!(error:%; "alerts of budgets cannot be posted: their thread cannot be started");
+            }
+        });
+    }
+
+    /// Where alerts of a budget of this name are posted.
+    pub(crate) fn webhook(&self, name: &str) -> Option<WebhookUrl> {
+        let mut budgets = self.budgets().into_iter().filter(|budget| *budget.of.name == *name);
+        budgets.find_map(|budget| budget.terms().webhook.clone())
+    }
+
+    /// A spender by the names that budgets know it by: all spellings of a model that have one price are one model.
+    pub(crate) fn canonical_model(&self, model: Option<&str>) -> Option<String> {
+        let model = model?;
+        let known = self.common.get().and_then(|common| common.spending.priced_name(model));
+        Some(known.unwrap_or_else(|| model.to_owned()))
+    }
+
+    /// Whether any budget tells models apart.
+    pub(crate) fn knows_models<'a>(mut budgets: impl Iterator<Item = &'a Arc<Budget>>) -> bool {
+        budgets.any(|budget| budget.of.by.parts().contains(&SpentBy::Model))
+    }
+
+    fn alert(&self, budget: &Budget, due: Option<Due>, now: Now) {
+        let Some((account, raised)) = due else { return };
+        let terms = budget.terms();
+        let alert = Alert::new(&budget.of, &account.texts, raised, terms.limit.capacity());
+        if self.alerts.raise(alert, terms.webhook.is_some(), now.unix) {
+            self.figures.alerted(&budget.of.name, raised.share);
+        }
+    }
+
+    fn save(&self, ledger: LedgerId, place: u64) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
+        let began = Instant::now();
+        if files.next.is_some_and(|next| began < next) {
+            return;
+        }
+        let budgets = self.budgets();
+        // what is not known must not take the place of what is in the file
+        if budgets.is_empty() || !budgets.iter().all(|budget| budget.is_known()) {
+            return;
+        }
+        let checkpoint = Checkpoint::of(budgets.iter().map(|budget| &**budget), ledger, place, self.now());
+        let is_large = checkpoint.write(&files.folder) > LARGE;
+        files.next = is_large.then(|| Instant::now() + began.elapsed() * PAUSE);
+    }
+}
+
+impl SpendingReader for Shared {
+    fn opened(&self, ledger: LedgerId, folder: &Path, begins: bool) {
+        let files = LedgerFiles { ledger, folder: folder.to_owned(), next: None };
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(files);
+        self.alerts.open(folder);
+        if !begins {
+            // what the file says is older than records that were stored since
+            return;
+        }
+        let (checkpoint, now) = (Checkpoint::read(folder), self.now());
+        for budget in self.budgets() {
+            let Some(saved) = checkpoint.find(&budget.of) else { continue };
+            let terms = budget.terms();
+            for spent in &saved.spent {
+                let account = budget.account_of(spent.by.clone());
+                let raised = account.restore(ledger, saved.since, spent.picos, &terms.limit, &terms.alerts, now);
+                self.alert(&budget, raised.map(|raised| (account, raised)), now);
+            }
+            budget.set_known();
+        }
+    }
+
+    fn spent(&self, spent: &Spent<'_>) {
+        let budgets = self.budgets.read().unwrap_or_else(PoisonError::into_inner);
+        if spent.picos != 0 || spent.unpriced != 0 {
+            let now = self.now();
+            let budgets: Vec<_> = budgets.iter().filter_map(Weak::upgrade).collect();
+            let model = spent.spender.model.filter(|_| Self::knows_models(budgets.iter()));
+            let model = self.canonical_model(model);
+            let spender = Spender { model: model.as_deref(), ..spent.spender };
+            for budget in &budgets {
+                let terms = budget.terms();
+                let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
+                let change = Change {
+                    ledger: spent.ledger,
+                    place: spent.place,
+                    is_old: spent.is_old,
+                    is_request: !spent.id.is_nil(),
+                    began: spent.began,
+                    picos,
+                };
+                let account = budget.account(&spender);
+                let raised = account.spend(change, &terms.limit, &terms.alerts, now);
+                self.alert(budget, raised.map(|raised| (account, raised)), now);
+            }
+        }
+        drop(budgets);
+        // once it is counted, or a call in between would find room that there is not
+        drop(self.in_flight.take(spent.id));
+    }
+
+    fn stored(&self, ledger: LedgerId, place: u64) {
+        self.save(ledger, place);
+    }
+
+    fn queries(&self) -> Vec<SpendingQuery> {
+        let now = self.now();
+        self.budgets().iter().map(|budget| budget.query(now)).collect()
+    }
+
+    fn interval(&self) -> Duration {
+        self.budgets().iter().map(|budget| budget.terms().refresh).min().unwrap_or(REFRESH)
+    }
+
+    fn answered(&self, ledger: LedgerId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
+        let now = self.now();
+        for budget in self.budgets().into_iter().filter(|budget| budget.query(now) == *query) {
+            let model_at = query.by.iter().position(|by| *by == SpentBy::Model);
+            let texts = |sum: &StoredSum| {
+                let mut texts: Vec<Option<Box<str>>> =
+                    sum.spender.iter().map(|text| text.as_deref().map(Box::from)).collect();
+                if let Some(model) = model_at.and_then(|at| texts.get_mut(at)) {
+                    *model = self.canonical_model(model.as_deref()).map(String::into_boxed_str);
+                }
+                texts
+            };
+            for due in budget.answered(ledger, query.since, place, sums, texts, now) {
+                self.alert(&budget, Some(due), now);
+            }
+        }
+        self.figures.answered();
+        self.save(ledger, place);
+    }
+}

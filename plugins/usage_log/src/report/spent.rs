@@ -1,0 +1,72 @@
+//! What was spent in a span of time, by spender, for plugins that limit it. One query, by the index of `created_at`.
+
+use plugin_api::{SpendingQuery, SpentBy, StoredSum, Sum};
+use prices::Cost;
+use uuid::Uuid;
+
+use super::engine::{Engine, TextRow, Words};
+use crate::Timestamp;
+use crate::spending::GENERATING;
+use crate::store::StoreError;
+
+/// The sums behind the spender.
+const SUMS: [&str; 4] = ["cost", "unpriced", "own_cost", "own_unpriced"];
+
+pub(super) async fn by_spender(
+    engine: &dyn Engine,
+    query: &SpendingQuery,
+    instance: Uuid,
+) -> Result<Vec<StoredSum>, StoreError> {
+    let text = text(engine.words(), query, instance);
+    let rows = engine.rows(&text, query.by.len() + SUMS.len(), false).await?;
+    rows.into_iter().map(|row| sum(query.by.len(), row)).collect()
+}
+
+/// The query. What is unpriced is as [`spending`](crate::spending) says it.
+fn text(words: &Words, query: &SpendingQuery, instance: Uuid) -> String {
+    let columns: Vec<&str> = query.by.iter().map(|by| column(*by)).collect();
+    let sums = SUMS.map(|column| format!("CAST(sum({column}) AS text)"));
+    let selected = columns.iter().map(|column| (*column).to_owned()).chain(sums).collect::<Vec<_>>().join(", ");
+    let grouped = if columns.is_empty() { String::new() } else { format!("GROUP BY {}", columns.join(", ")) };
+    let second = |second: i64| (words.time)(Timestamp::from_micros(second.saturating_mul(1_000_000)));
+    let within = format!("created_at >= {} AND created_at < {}", second(query.since), second(query.until));
+    let cost = (words.money)("cost");
+    let endpoints = GENERATING.map(|endpoint| format!("'{endpoint}'")).join(", ");
+    let unpriced = format!(
+        "CASE WHEN {cost} IS NULL AND (usage_source <> 'none' OR (outcome = 'completed' AND response_status >= 200
+            AND response_status < 300 AND endpoint IN ({endpoints}))) THEN 1 ELSE 0 END"
+    );
+    let own = format!("instance = '{instance}'{}", words.uuid);
+    format!(
+        "SELECT {selected} FROM (
+            SELECT tenant, key_name, user_id, model, {cost} AS cost, {unpriced} AS unpriced,
+                CASE WHEN {own} THEN {cost} END AS own_cost, CASE WHEN {own} THEN {unpriced} ELSE 0 END AS own_unpriced
+            FROM api_requests WHERE {within}
+            UNION ALL
+            SELECT tenant, key_name, NULL, served_model, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, NULL, 0
+            FROM batch_results WHERE {within}
+        ) AS spent {grouped}"
+    )
+}
+
+fn column(by: SpentBy) -> &'static str {
+    match by {
+        SpentBy::Tenant => "tenant",
+        SpentBy::Key => "key_name",
+        SpentBy::User => "user_id",
+        SpentBy::Model => "model",
+    }
+}
+
+fn sum(parts: usize, mut row: TextRow) -> Result<StoredSum, StoreError> {
+    let sums = row.split_off(parts.min(row.len()));
+    let mut figures = [0_i128; SUMS.len()];
+    for (figure, sum) in figures.iter_mut().zip(sums) {
+        // no row, or none that knows
+        let sum = sum.map_or(Ok(0), |sum| sum.parse());
+        *figure = sum.map_err(|error| StoreError::Unavailable(format!("a sum is no number: {error}")))?;
+    }
+    let [cost, unpriced, own_cost, own_unpriced] = figures;
+    let sum = |cost, unpriced| Sum { cost: Cost::from_picos(cost), unpriced: u64::try_from(unpriced).unwrap_or(0) };
+    Ok(StoredSum { spender: row, all: sum(cost, unpriced), own: sum(own_cost, own_unpriced) })
+}

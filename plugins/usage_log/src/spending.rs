@@ -1,0 +1,125 @@
+//! Reports what the ledger's records cost to the plugins that limit spending: by the row itself, so that both are the same to the
+//! last picodollar.
+
+use std::path::Path;
+
+use log::warn;
+use plugin_api::{Spender, SpendingFeed, Spent, Uuid};
+
+use crate::encoding;
+use crate::{BatchRow, Record, Row, UsageSource};
+
+/// The endpoints whose answers cost something, whether or not they report usage.
+pub(crate) const GENERATING: [&str; 4] = ["messages", "chat_completions", "completions", "responses"];
+
+/// What was reported of a record's cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    picos: i64,
+    unpriced: i64,
+}
+
+impl Reported {
+    fn of_row(row: &Row) -> Self {
+        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(is_unpriced(row)) }
+    }
+
+    fn of_result(row: &BatchRow) -> Self {
+        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(row.cost_usd.is_none()) }
+    }
+}
+
+/// Whether an answer cost something that is not known: one of a model without a price, or one that does not say what it used.
+/// [`Report::spent`](crate::report::Report::spent) says the same in SQL.
+fn is_unpriced(row: &Row) -> bool {
+    let generated = || {
+        row.outcome == "completed"
+            && row.response_status.is_some_and(|status| (200..300).contains(&status))
+            && row.endpoint.as_deref().is_some_and(|endpoint| GENERATING.contains(&endpoint))
+    };
+    row.cost_usd.is_none() && (row.usage_source != UsageSource::None || generated())
+}
+
+/// Reports a record that is kept at this place. `reported` is what was reported of the same request before. Returns what it costs
+/// beyond that, in picodollars.
+pub(crate) fn report(feed: &SpendingFeed, record: &Record, place: u64, reported: &mut Reported) -> i64 {
+    let spent = spent(feed, record, place, reported);
+    if feed.is_read() {
+        feed.spent(&spent);
+    }
+    spent.picos
+}
+
+/// Reports the records of earlier runs that wait in the journal: whatever database there is, they are not stored in it yet.
+pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path) {
+    feed.opened(folder);
+    if feed.is_read() {
+        let each = |record: Record| {
+            feed.spent(&Spent { is_old: true, ..spent(feed, &record, 0, &mut Reported::default()) });
+        };
+        if let Err(error) = journal::inspect(folder, encoding::decode, each) {
+            warn!(error:%, journal:% = folder.display(); "the ledger's journal cannot be read for what was spent");
+        }
+    }
+}
+
+fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut Reported) -> Spent<'a> {
+    let (id, began, spender, now) = match record {
+        Record::Request(row) => {
+            let spender = Spender {
+                tenant: row.tenant.as_deref(),
+                key: row.key_name.as_deref(),
+                user: row.user_id.as_deref(),
+                model: row.model.as_deref(),
+            };
+            (row.id, row.created_at, spender, Reported::of_row(row))
+        }
+        Record::Batch(row) => {
+            let spender = Spender {
+                tenant: row.tenant.as_deref(),
+                key: row.key_name.as_deref(),
+                user: None,
+                model: row.served_model.as_deref(),
+            };
+            (Uuid::nil(), row.created_at, spender, Reported::of_result(row))
+        }
+    };
+    let before = std::mem::replace(reported, now);
+    Spent {
+        id,
+        ledger: feed.ledger(),
+        place,
+        is_old: false,
+        began: began.micros().div_euclid(1_000_000),
+        spender,
+        picos: now.picos - before.picos,
+        unpriced: now.unpriced - before.unpriced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prices::Cost;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_a_call_that_costs_something_is_unpriced_where_its_cost_is_not_known() {
+        let answered = Row {
+            outcome: "completed".into(),
+            response_status: Some(200),
+            endpoint: Some("messages".into()),
+            ..Row::default()
+        };
+        assert!(is_unpriced(&answered));
+        let priced = Row { cost_usd: Some(Cost::ZERO), usage_source: UsageSource::Reported, ..answered.clone() };
+        assert!(!is_unpriced(&priced));
+        let failed = Row { response_status: Some(500), ..answered.clone() };
+        assert!(!is_unpriced(&failed));
+        let cut = Row { outcome: "client_gone".into(), ..answered.clone() };
+        assert!(!is_unpriced(&cut) && is_unpriced(&Row { usage_source: UsageSource::Partial, ..cut }));
+        for endpoint in [None, Some("count_tokens".into()), Some("message_batches".into())] {
+            assert!(!is_unpriced(&Row { endpoint, ..answered.clone() }));
+        }
+    }
+}
