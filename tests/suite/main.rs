@@ -36,6 +36,7 @@ mod retries; // other servers, while nothing has reached the client
 mod rules; // the balancing rules least_tokens, peak_ewma and hash
 mod sdk; // real SDKs see the same with and without the gateway
 mod secrets; // secrets of the YAML appear nowhere
+mod spending; // budgets, and what of them outlives kills and outages
 mod stop; // how a gateway stops, and when it does not start
 mod streams; // events pass at once, and a broken stream breaks
 mod texts; // texts of clients are bounded

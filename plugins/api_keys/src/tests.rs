@@ -39,7 +39,12 @@ fn plugin(more: &str) -> ApiKeys {
     ApiKeys::check(&config).unwrap();
     ApiKeys::build(
         &config,
-        &BuildContext { base: Path::new(""), shared: &Arc::default(), secrets: &Default::default() },
+        &BuildContext {
+            base: Path::new(""),
+            shared: &Arc::default(),
+            secrets: &Default::default(),
+            common: &Arc::default(),
+        },
     )
     .unwrap()
 }
