@@ -55,8 +55,9 @@ impl Estimator<'_> {
         let calls = body.calls();
         let bytes = (body.text().len() as u64).div_ceil((calls.len() as u64).max(1));
         let mut sum = Cost::ZERO;
+        let renamed = body.model_rule().ok().flatten().and_then(|rule| rule.model.as_deref());
         for call in calls {
-            match self.call(call, bytes, generates, endpoint.is_batch()) {
+            match self.call(call, renamed, bytes, generates, endpoint.is_batch()) {
                 Ok(cost) => sum = sum + cost,
                 Err(demand) => return demand,
             }
@@ -64,13 +65,21 @@ impl Estimator<'_> {
         if calls.is_empty() { Demand::Unpriced } else { Demand::Priced(u64::try_from(sum.picos()).unwrap_or(0)) }
     }
 
-    fn call(&self, call: &CallFacts, bytes: u64, generates: bool, is_batch: bool) -> Result<Cost, Demand> {
+    /// What one call may cost, under the name that the route gives its model, if it does.
+    fn call(
+        &self,
+        call: &CallFacts,
+        renamed: Option<&str>,
+        bytes: u64,
+        generates: bool,
+        is_batch: bool,
+    ) -> Result<Cost, Demand> {
         let tier = if is_batch { Some("batch") } else { call.service_tier.as_deref().filter(|tier| !is_plain(tier)) };
         let speed = call.speed.as_deref();
         let mut highest = Cost::ZERO;
         // a server may read any of the names that it gives for its model
         for model in [&call.model].into_iter().chain(&call.other_models) {
-            let Some(model) = model else { return Err(Demand::Unpriced) };
+            let Some(model) = renamed.or(model.as_deref()) else { return Err(Demand::Unpriced) };
             let cost = match self.reserve {
                 Reserve::Expected => {
                     let terms = Terms { tier, geo: None, speed };
