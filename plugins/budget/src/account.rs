@@ -8,6 +8,7 @@ use plugin_api::LedgerId;
 use quota::{Limit, Meter, Now, Unit};
 
 use crate::amounts::Share;
+use crate::budget::Texts;
 
 /// So many records of an account that are not stored are kept one by one, and so many while the process has many of them. Of more,
 /// the oldest are taken for one that is stored when the last of them is: until then they may count twice, and never not at all.
@@ -22,7 +23,7 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(crate) struct Account {
     /// The texts that tell the spender apart.
-    pub(crate) texts: Vec<Option<Box<str>>>,
+    pub(crate) texts: Texts,
     /// What is used and held, for those who reserve.
     pub(crate) meter: Arc<Meter>,
     book: Mutex<Book>,
@@ -102,7 +103,7 @@ pub(crate) struct Asked {
 }
 
 impl Account {
-    pub(crate) fn new(texts: Vec<Option<Box<str>>>) -> Self {
+    pub(crate) fn new(texts: Texts) -> Self {
         Self { texts, meter: Arc::default(), book: Mutex::default() }
     }
 

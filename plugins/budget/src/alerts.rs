@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::account::Raised;
 use crate::amounts::{dollars, word};
-use crate::budget::BudgetOf;
+use crate::budget::{BudgetOf, Texts};
 use crate::by;
 use crate::checkpoint::{read_json, write_json};
 
@@ -55,7 +55,7 @@ pub(crate) struct Alert {
     /// What callers are told apart by.
     by: Vec<String>,
     /// The texts of the caller, in the same order.
-    subject: Vec<Option<Box<str>>>,
+    subject: Texts,
     /// `50%`.
     share: String,
     spent_usd: String,

@@ -53,6 +53,9 @@ pub(crate) struct Budget {
     drift: AtomicI64,
 }
 
+/// The texts that tell a spender apart, in the order of the budget's `by`.
+pub(crate) type Texts = Vec<Option<Box<str>>>;
+
 /// An alert that is due, and whose it is.
 pub(crate) type Due = (Arc<Account>, Raised);
 
@@ -113,7 +116,7 @@ impl Budget {
     }
 
     /// The account of the spender with these texts.
-    pub(crate) fn account_of(&self, texts: Vec<Option<Box<str>>>) -> Arc<Account> {
+    pub(crate) fn account_of(&self, texts: Texts) -> Arc<Account> {
         let subject = subject(&texts);
         self.get(subject).unwrap_or_else(|| self.make(subject, texts))
     }
@@ -122,7 +125,7 @@ impl Budget {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
     }
 
-    fn make(&self, subject: Subject, texts: Vec<Option<Box<str>>>) -> Arc<Account> {
+    fn make(&self, subject: Subject, texts: Texts) -> Arc<Account> {
         let most = self.terms.read().unwrap_or_else(PoisonError::into_inner).max_accounts;
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&subject) {
@@ -155,13 +158,13 @@ impl Budget {
         since: i64,
         place: u64,
         sums: &[StoredSum],
-        texts: impl Fn(&StoredSum) -> Vec<Option<Box<str>>>,
+        texts: impl Fn(&StoredSum) -> Texts,
         now: Now,
     ) -> Vec<Due> {
         let terms = self.terms();
         let asked = Asked { ledger, since, place, is_first: self.is_first(ledger) };
         // names of a model are several spenders in the database, and one here
-        let mut stored: HashMap<Subject, (Vec<Option<Box<str>>>, Stored)> = HashMap::with_capacity(sums.len());
+        let mut stored: HashMap<Subject, (Texts, Stored)> = HashMap::with_capacity(sums.len());
         for sum in sums {
             let texts = texts(sum);
             let of = |sum: &plugin_api::Sum| {

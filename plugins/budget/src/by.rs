@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::budget::Texts;
+
 /// The longest text of a caller in a message, in bytes.
 const LONGEST_NAME: usize = 128;
 
@@ -50,7 +52,7 @@ impl By {
     }
 
     /// The texts that tell the spender apart.
-    pub(crate) fn texts(&self, spender: &Spender<'_>) -> Vec<Option<Box<str>>> {
+    pub(crate) fn texts(&self, spender: &Spender<'_>) -> Texts {
         self.0.iter().map(|by| spender.get(*by).map(Box::from)).collect()
     }
 }

@@ -10,7 +10,7 @@ use quota::{Now, TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::amounts::word;
-use crate::budget::{Budget, BudgetOf};
+use crate::budget::{Budget, BudgetOf, Texts};
 
 const NAME: &str = "budgets.json";
 const VERSION: u32 = 1;
@@ -37,7 +37,7 @@ pub(crate) struct Saved {
 /// What one spender spent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spent {
-    pub(crate) by: Vec<Option<Box<str>>>,
+    pub(crate) by: Texts,
     pub(crate) picos: i64,
 }
 

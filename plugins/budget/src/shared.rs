@@ -11,7 +11,7 @@ use webhook::WebhookUrl;
 
 use crate::account::Change;
 use crate::alerts::{Alert, SharedAlerts};
-use crate::budget::{Budget, BudgetOf, Due, Terms};
+use crate::budget::{Budget, BudgetOf, Due, Terms, Texts};
 use crate::checkpoint::Checkpoint;
 use crate::delivery;
 use crate::figures::{BudgetCollector, Figures};
@@ -231,8 +231,7 @@ impl SpendingReader for Shared {
         for budget in self.budgets().into_iter().filter(|budget| budget.query(now) == *query) {
             let model_at = query.by.iter().position(|by| *by == SpentBy::Model);
             let texts = |sum: &StoredSum| {
-                let mut texts: Vec<Option<Box<str>>> =
-                    sum.spender.iter().map(|text| text.as_deref().map(Box::from)).collect();
+                let mut texts: Texts = sum.spender.iter().map(|text| text.as_deref().map(Box::from)).collect();
                 if let Some(model) = model_at.and_then(|at| texts.get_mut(at)) {
                     *model = self.canonical_model(model.as_deref()).map(String::into_boxed_str);
                 }

@@ -67,9 +67,10 @@ impl SpendingFeed {
     /// How often to ask it: as often as the most eager reader wants; `None` where there is none.
     #[must_use]
     pub fn interval(&self) -> Option<Duration> {
-        let mut least = None;
+        let mut least: Option<Duration> = None;
         self.each(|reader| {
-            least = Some(least.map_or(reader.interval(), |least: Duration| least.min(reader.interval())))
+            let own = reader.interval();
+            least = Some(least.map_or(own, |least| least.min(own)));
         });
         least
     }
