@@ -26,7 +26,7 @@ use crate::CallFacts;
 /// assert!(models.find("gpt-5").is_some() && models.find("claude-opus-5").is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteModels(Arc<[ModelRule]>);
+pub struct RouteModels(Option<Arc<[ModelRule]>>);
 
 /// One rule: what becomes of the models that it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,25 +61,25 @@ impl RouteModels {
     /// These rules. The first that takes a name counts.
     #[must_use]
     pub fn new(rules: Vec<ModelRule>) -> Self {
-        Self(rules.into())
+        Self((!rules.is_empty()).then(|| rules.into()))
     }
 
     /// The rules, in their order.
     #[must_use]
     pub fn rules(&self) -> &[ModelRule] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// The rule that takes a model of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&ModelRule> {
-        self.0.iter().find(|rule| rule.pattern.matches(name))
+        self.rules().iter().find(|rule| rule.pattern.matches(name))
     }
 
     /// The rule that takes a call. A call that names no model for certain is taken by none.

@@ -19,6 +19,8 @@ pub(crate) struct Names(Vec<Box<str>>);
 impl Catalog {
     /// The catalog of a route with these settings.
     pub(crate) fn new(config: &Config) -> Self {
+        // the price table is read now, or the first answer would wait for it
+        prices::published_names().next();
         let own = config.models.as_ref().map(|models| models.iter().map(|model| Glob::new(model)).collect());
         Self { own }
     }
