@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::import::{self, Import};
-use crate::memory::Sizes;
 use crate::plugins::Kind;
 use crate::server::{self, Source, Started};
 use crate::{config, demo, plugins, simulate};
@@ -64,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, own: &[&'static dyn Ki
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = of_plugins.iter().find(|command| command.clap.get_name() == name)
     {
-        return ended(command.run(matches));
+        return ended(command.run(matches, &config::plugin_entries));
     }
     match Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),
@@ -74,7 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, own: &[&'static dyn Ki
                     warn(&warning.with_line());
                 }
                 say(format_args!("{}: ok", file.config.display()));
-                say(format_args!("memory: {}", Sizes::of(&config)));
+                say(format_args!("memory: {}", config::Sizes::of(&config)));
                 ExitCode::SUCCESS
             }
             Err(errors) => failed(&errors),

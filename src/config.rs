@@ -3,6 +3,7 @@
 mod check;
 mod fallbacks;
 mod schema;
+mod sizes;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ use crate::routes::RouteSettings;
 use crate::settings::{AdminSettings, ListenerSettings, ServerSettings};
 
 pub use schema::schema;
+pub use sizes::Sizes;
 
 /// The configuration of a gateway.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -94,6 +96,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// Everything that is wrong with it, in the order of its lines.
 pub fn check(path: &Path) -> Result<Config, ConfigErrors> {
     load_with(path, Dates::Checked)
+}
+
+/// The plugins that a file names, those of its routes included.
+///
+/// # Errors
+/// Everything that is wrong with the file, as text.
+pub fn plugin_entries(path: &Path) -> Result<Vec<PluginEntry>, String> {
+    let config = load(path).map_err(|errors| errors.to_string())?;
+    let of_routes = config.routes.into_iter().flat_map(|route| route.value.plugins);
+    Ok(config.plugins.into_iter().chain(of_routes).map(|entry| entry.value).collect())
 }
 
 fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {

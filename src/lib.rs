@@ -19,7 +19,7 @@
 //! | [`dialect`] | reads the body of a call from a copy of its bytes, its encoding taken off |
 //! | [`tls`] | certificates of listeners, chosen by name |
 //! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
-//! | [`memory`] | how much memory requests may take: budgets, and the one figure of a configuration |
+//! | [`memory`] | what requests of the process are charged to; how much that is, `config` says |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |
 //! | [`logging`] | what the gateway says of itself |
@@ -32,10 +32,11 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way: `cli → {server, plugins, import}`, `server → {config, engine}`,
-//! `engine → {exchange, chain, attribution, routes, balance, health, dialect}`, `exchange → {balance, dns, dialect, memory}`, `health → balance`,
-//! `plugins → plugins/*`, `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Only `engine` names Pingora;
-//! only `config` reads the environment.
+//! Arrows point one way, which a test holds: `cli → {server, import, demo, simulate, config}`, `server → {engine, admin, config}`,
+//! `engine → {exchange, chain, attribution, routes, balance, health, dialect, config}`, `exchange → {balance, dns, dialect, memory}`,
+//! `health → balance → dns`, `config → {settings, routes, plugins, balance, attribution}`, `plugins → {plugins/*, chain}`,
+//! `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Anybody may use `metrics`, `memory` and the logs. Only `engine`
+//! names Pingora; only `config` reads the environment.
 
 pub mod access_log;
 pub mod admin;

@@ -17,7 +17,6 @@ use super::entry::PluginEntry;
 use super::shared::{OneShared, PluginShared};
 use super::switch::Switch;
 use crate::chain::PluginFactory;
-use crate::config;
 
 /// A plugin of the build, without its types; [`kind`] makes it. Its methods are the gateway's alone.
 pub trait Kind: Send + Sync {
@@ -197,26 +196,26 @@ pub struct PluginCommand {
     run: Box<Run>,
 }
 
-type Run = dyn Fn(&ArgMatches) -> Result<ExitCode, CommandError>;
+type Run = dyn Fn(&ArgMatches, &ReadEntries) -> Result<ExitCode, CommandError>;
+/// Reads the entries of a configuration file, of all its routes.
+type ReadEntries = dyn Fn(&Path) -> Result<Vec<PluginEntry>, String>;
 
 impl PluginCommand {
-    /// A command that loads the settings of its plugin from a file.
     fn new<P: Plugin>(command: Command<P::Config>) -> Self {
         let run = command.run;
-        let load = |file: &Path| {
-            let config = config::load(file).map_err(|errors| errors.to_string())?;
-            let entries = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
+        let run = move |matches: &ArgMatches, read: &ReadEntries| {
             let settings = |entry: &PluginEntry| entry.settings_of(kind::<P>()).and_then(typed::<P>).cloned();
-            Ok(entries.filter_map(|entry| settings(entry)).collect())
+            let load = |file: &Path| Ok(read(file)?.iter().filter_map(settings).collect());
+            run(matches, &CommandContext::new(&load))
         };
-        Self { clap: command.clap, run: Box::new(move |matches| run(matches, &CommandContext::new(&load))) }
+        Self { clap: command.clap, run: Box::new(run) }
     }
 
-    /// Runs it.
+    /// Runs it. `read` reads the entries of a configuration file.
     ///
     /// # Errors
     /// What keeps it from its answer.
-    pub fn run(&self, matches: &ArgMatches) -> Result<ExitCode, CommandError> {
-        (self.run)(matches)
+    pub fn run(&self, matches: &ArgMatches, read: &ReadEntries) -> Result<ExitCode, CommandError> {
+        (self.run)(matches, read)
     }
 }

@@ -28,6 +28,7 @@ mod like_nginx; // the same requests go to the same servers as with nginx
 mod limits; // what callers may have, and the refusals beyond it
 mod max_tokens; // the limit holds wherever the number hides
 mod models; // the `models` of routes: names, upstreams, and the model that an answer gives
+mod modules; // which module of the gateway may import which
 mod paths; // every spelling of a path matches the same route
 mod proxying; // what passes unchanged, and the headers that change
 mod refusals; // the plugin and the reason of a refusal
