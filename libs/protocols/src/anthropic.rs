@@ -40,6 +40,7 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
             (500, u16::MAX, "api_error"),
         ],
         types_of_codes: &[("overloaded", "overloaded_error")],
+        used_up: None,
         object: error_object,
         request_id_header: Some("request-id"),
     },

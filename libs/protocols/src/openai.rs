@@ -54,6 +54,8 @@ pub(crate) static PROTOCOL: Protocol = Protocol {
 pub(crate) const ERRORS: ErrorSchema = ErrorSchema {
     types: &[(402, 402, "insufficient_quota"), (429, 429, "requests"), (500, u16::MAX, "server_error")],
     types_of_codes: &[],
+    // the words by which Codex stops and says when; after any others it waits for `retry-after`, be that days
+    used_up: Some("usage_limit_reached"),
     object: error_object,
     request_id_header: None,
 };
@@ -247,5 +249,9 @@ const fn endpoint() -> EndpointSpec {
 }
 
 fn error_object(error: &ApiError<'_>) -> serde_json::Value {
-    json!({ "error": { "message": error.message, "type": error.kind, "param": null, "code": error.code } })
+    let mut object = json!({ "message": error.message, "type": error.kind, "param": null, "code": error.code });
+    if let Some(resets_at) = error.resets_at {
+        object["resets_at"] = resets_at.into();
+    }
+    json!({ "error": object })
 }

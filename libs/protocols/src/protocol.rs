@@ -54,6 +54,8 @@ pub struct ErrorSchema {
     pub types: &'static [(u16, u16, &'static str)],
     /// Types for the gateway's own codes of errors, which go before those for their status.
     pub types_of_codes: &'static [(&'static str, &'static str)],
+    /// The type for a limit that is used up until a time that the object tells, where clients know such a type.
+    pub used_up: Option<&'static str>,
     /// Makes the object.
     pub object: fn(&ApiError<'_>) -> Value,
     /// The header, beside `x-request-id`, in which its clients look for the id of a request.
@@ -91,6 +93,8 @@ pub struct ApiError<'a> {
     pub message: &'a str,
     /// The id of the request.
     pub request_id: &'a str,
+    /// When a limit that is used up is whole again, in seconds since 1970.
+    pub resets_at: Option<u64>,
 }
 
 impl Protocol {

@@ -1,7 +1,7 @@
 //! A request that a plugin refuses: of which kind, and why. The gateway makes the error object of the caller's dialect of it.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
@@ -102,13 +102,20 @@ impl Refusal {
         self.kind.error().status()
     }
 
+    /// When a limit that is used up is whole again, in seconds since 1970.
+    fn resets_at(&self) -> Option<u64> {
+        let wait = self.retry_after.filter(|_| self.is_final && self.kind == RefusalKind::TooManyRequests)?;
+        let at = SystemTime::now().checked_add(wait)?.duration_since(UNIX_EPOCH).ok()?;
+        Some(at.as_secs())
+    }
+
     /// The answer to a caller of this protocol.
     #[must_use]
     pub fn into_reply(self, protocol: &'static Protocol, id: Uuid) -> Reply {
         let error = self.kind.error();
         let mut reply = match self.body {
             Some(body) => Reply { error_type: Some(error.type_in(protocol)), ..Reply::json(error.status(), body) },
-            None => Reply::error(protocol, error, &self.message, id),
+            None => Reply::error_until(protocol, error, &self.message, id, self.resets_at()),
         };
         if self.is_final {
             reply = reply.not_to_be_retried();
@@ -243,6 +250,26 @@ mod tests {
         }
         let used_up = Refusal::new(RefusalKind::TooManyRequests, "month", "Used up").not_to_be_retried();
         assert_eq!(answer(used_up, Protocol::OPENAI).0.headers["x-should-retry"], "false");
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_tells_clients_who_know_that_when_it_is_whole() {
+        let used_up = || {
+            let refusal = Refusal::new(RefusalKind::TooManyRequests, "month", "Used up");
+            refusal.retry_after(Duration::from_secs(100_000)).not_to_be_retried()
+        };
+        let (reply, body) = answer(used_up(), Protocol::OPENAI);
+        assert_eq!(
+            (&body["error"]["type"], reply.error_type),
+            (&json!("usage_limit_reached"), Some("usage_limit_reached"))
+        );
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!((99_000..=100_000).contains(&(body["error"]["resets_at"].as_u64().unwrap() - now)));
+        let (_, body) = answer(used_up(), Protocol::ANTHROPIC);
+        assert_eq!(body["error"], json!({ "type": "rate_limit_error", "message": "Used up" }));
+        let throttled =
+            Refusal::new(RefusalKind::TooManyRequests, "fast", "Slower").retry_after(Duration::from_secs(5));
+        assert_eq!(answer(throttled, Protocol::OPENAI).1["error"]["resets_at"], json!(null));
     }
 
     #[test]

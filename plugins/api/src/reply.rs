@@ -52,9 +52,24 @@ impl Reply {
     /// `x-should-retry: false` tells the SDKs of both.
     #[must_use]
     pub fn error(protocol: &'static Protocol, kind: ErrorKind, message: &str, id: Uuid) -> Self {
+        Self::error_until(protocol, kind, message, id, None)
+    }
+
+    /// The same; of a limit that is used up, with the time at which it is whole again, in seconds since 1970, where clients of the
+    /// protocol know such an error.
+    #[must_use]
+    pub(crate) fn error_until(
+        protocol: &'static Protocol,
+        kind: ErrorKind,
+        message: &str,
+        id: Uuid,
+        resets_at: Option<u64>,
+    ) -> Self {
         let id = id.to_string();
-        let error_type = kind.type_in(protocol);
-        let error = ApiError { kind: error_type, code: kind.code(), message, request_id: &id };
+        let used_up = resets_at.and(protocol.errors.used_up);
+        let error_type = used_up.unwrap_or_else(|| kind.type_in(protocol));
+        let resets_at = resets_at.filter(|_| used_up.is_some());
+        let error = ApiError { kind: error_type, code: kind.code(), message, request_id: &id, resets_at };
         let body = (protocol.errors.object)(&error);
         let mut reply = Self { error_type: Some(error_type), ..Self::json(kind.status(), body.to_string()) };
         if let Ok(id) = HeaderValue::try_from(id) {

@@ -1,7 +1,7 @@
 //! One call on a WebSocket: an exchange of its own, with a chain and a record like that of a request. Knows no frames.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -217,7 +217,7 @@ impl MessageCall {
         self.record.attempts = 1;
     }
 
-    /// Records the call as refused, before its client hears of it; the event for the client.
+    /// Records the call as refused, before its client hears of it. Returns the event for the client.
     fn refuse(&mut self, reply: &Reply) -> String {
         let record = &mut self.record;
         record.status = Some(reply.status);
@@ -227,8 +227,7 @@ impl MessageCall {
         let id = record.context.id.to_string();
         let body = reply.body.whole().map_or(&[][..], |body| body);
         let (status, headers) = (reply.status, &reply.headers);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let refusal = EventError { status, headers, body, event_id: self.event_id.as_deref(), request_id: &id, now };
+        let refusal = EventError { status, headers, body, event_id: self.event_id.as_deref(), request_id: &id };
         let event = error_event(self.handshake.endpoint, &refusal);
         record.response_bytes = event.len() as u64;
         if self.record.attempts == 0 {

@@ -18,11 +18,9 @@ pub struct EventError<'a> {
     pub event_id: Option<&'a str>,
     /// The id of the request.
     pub request_id: &'a str,
-    /// Seconds since 1970.
-    pub now: u64,
 }
 
-/// The text of the event, in the form of this endpoint: the error object of the body, with the status and those headers that say when
+/// The text of the event, in the form of this endpoint: the error object of the body, with all that it tells, with the status and those headers that say when
 /// to come again.
 #[must_use]
 pub fn error_event(endpoint: Endpoint, refusal: &EventError<'_>) -> String {
@@ -47,22 +45,9 @@ pub fn error_event(endpoint: Endpoint, refusal: &EventError<'_>) -> String {
         return json!({ "type": "error", "event_id": format!("event_{}", refusal.request_id), "error": error })
             .to_string();
     }
-    if let Some(resets_at) = used_up_until(refusal) {
-        // the words by which Codex stops and says when; after any others it waits for `retry-after`, be that days
-        error.insert("type".into(), "usage_limit_reached".into());
-        error.insert("resets_at".into(), resets_at.into());
-    }
     let told = |name: &str| name == "retry-after" || name.starts_with("x-");
     let headers = refusal.headers.iter().filter(|(name, _)| told(name.as_str()));
     let headers: Map<String, Value> =
         headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.into()))).collect();
     json!({ "type": "error", "status": refusal.status.as_u16(), "error": error, "headers": headers }).to_string()
-}
-
-/// When a limit that is used up is whole again, in seconds since 1970; none where it is no such limit, and another attempt may help.
-fn used_up_until(refusal: &EventError<'_>) -> Option<u64> {
-    let text = |name: &str| refusal.headers.get(name)?.to_str().ok();
-    let is_final = refusal.status == StatusCode::TOO_MANY_REQUESTS && text("x-should-retry") == Some("false");
-    let wait: u64 = text("retry-after").filter(|_| is_final)?.parse().ok()?;
-    Some(refusal.now.saturating_add(wait))
 }
