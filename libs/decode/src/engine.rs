@@ -26,6 +26,12 @@ pub(crate) enum Format {
     Zstd,
 }
 
+/// Whether what HTTP calls deflate begins as zlib's format does, which names the method in its low bits. In the bare format they
+/// would be a stored block with padding that is not zero.
+pub(crate) fn is_zlib(deflate: &[u8]) -> bool {
+    deflate.first().is_some_and(|first| first & 0x0F == 8)
+}
+
 /// It cannot be decoded any further.
 #[derive(Debug)]
 pub(crate) struct Broken;

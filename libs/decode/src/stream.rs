@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::engine::{Broken, Engine, Format, Step};
+use crate::engine::{Broken, Engine, Format, Step, is_zlib};
 use crate::{Coding, DecodeError};
 
 /// How much is decoded at a time, in bytes.
@@ -100,12 +100,12 @@ impl Stage {
 
     fn step(&mut self, bytes: &[u8]) -> Result<Step, Broken> {
         if self.engine.is_none() {
-            let Some(first) = bytes.first() else { return Ok(Step { read: 0, written: 0 }) };
+            if bytes.is_empty() {
+                return Ok(Step { read: 0, written: 0 });
+            }
             let format = match self.coding {
                 Coding::Gzip => Format::Gzip,
-                // zlib's format names the method in its low bits; in the bare one they would be a stored block with
-                // padding that is not zero
-                Coding::Deflate if first & 0x0F == 8 => Format::Zlib,
+                Coding::Deflate if is_zlib(bytes) => Format::Zlib,
                 Coding::Deflate => Format::RawDeflate,
                 Coding::Brotli => Format::Brotli,
                 Coding::Zstd => Format::Zstd,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::engine::{Broken, Engine, Format};
+use crate::engine::{Broken, Engine, Format, is_zlib};
 use crate::{Coding, DecodeError};
 
 /// How many parts one after another make up a gzip body.
@@ -88,7 +88,10 @@ fn read(format: Format, mut encoded: &[u8], max: usize) -> Result<Vec<u8>, Unrea
 fn undeflate(encoded: &[u8], max: usize) -> Result<Vec<u8>, Unread> {
     match (read(Format::Zlib, encoded, max), read(Format::RawDeflate, encoded, max)) {
         (Ok(_), Ok(_)) => Err(Unread::Ambiguous),
-        (Ok(decoded), Err(_)) | (Err(_), Ok(decoded)) => Ok(decoded),
+        (Ok(decoded), Err(_)) => Ok(decoded),
+        // a stream is told apart by its first byte: in the bare format this one has padding that is not zero, as nobody writes it
+        (Err(_), Ok(_)) if is_zlib(encoded) => Err(Unread::Broken),
+        (Err(_), Ok(decoded)) => Ok(decoded),
         (Err(Unread::Large), _) | (_, Err(Unread::Large)) => Err(Unread::Large),
         _ => Err(Unread::Broken),
     }

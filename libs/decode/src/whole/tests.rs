@@ -119,6 +119,14 @@ fn deflate_that_reads_in_two_ways_is_an_error() {
     assert_eq!(decode("deflate", &bytes), Err("its deflate data can be read in two ways".into()));
 }
 
+/// A stream could not tell them by their first byte.
+#[test]
+fn deflate_that_begins_as_zlib_and_is_none_is_broken() {
+    let padded = b"\x78\0\0\xff\xff\xab\x02\x01\0";
+    assert_eq!(Inflate::new(false, 15).decompress(padded, &mut [0; 16], InflateFlush::Finish), Ok(Status::StreamEnd));
+    assert!(decode("deflate", padded).is_err());
+}
+
 /// Bytes that are one text with zlib's header and another without.
 ///
 /// Without, the header's first byte begins a stored block, and the next four are its length, twice. With it, the
