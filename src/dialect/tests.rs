@@ -121,7 +121,10 @@ fn each_endpoint_is_read_in_its_own_words() {
 
 #[test]
 fn the_names_of_all_token_limits_count_everywhere() {
-    let call = read_at(Endpoint::EMBEDDINGS, r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3}"#);
+    let call = read_at(
+        Endpoint::EMBEDDINGS,
+        r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3,"max_response_output_tokens":4}"#,
+    );
     let fields: Vec<_> = one(&call).token_limits.iter().map(|limit| limit.field).collect();
     assert_eq!(fields, TokenField::all());
 }

@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = String> {
 
 /// A token limit's key with any of its letters escaped, and the field.
 fn limit_key() -> impl Strategy<Value = (TokenField, String)> {
-    (prop::sample::select(TokenField::all().to_vec()), prop::collection::vec(0..3_u8, 24)).prop_map(|(field, how)| {
+    (prop::sample::select(TokenField::all().to_vec()), prop::collection::vec(0..3_u8, 32)).prop_map(|(field, how)| {
         let letters = field.as_str().chars().zip(how).map(|(letter, how)| match how {
             0 => format!("\\u{:04x}", u32::from(letter)),
             1 => format!("\\u{:04X}", u32::from(letter)),
