@@ -123,10 +123,8 @@ impl Attribution {
 
     /// Says what its body tells besides, before plugins see that. What a plugin has said of the caller stays.
     pub fn of_call(&self, headers: &HeaderMap, call: &CallFacts, context: &mut Context) {
-        if call.caller == CallerFacts::default() {
-            return;
-        }
-        let metadata = call.caller.metadata_user.as_deref().map(Metadata::read).unwrap_or_default();
+        let Some(caller) = call.caller.as_deref() else { return };
+        let metadata = caller.metadata_user.as_deref().map(Metadata::read).unwrap_or_default();
         for (sources, wanted) in self.all() {
             // places before the one that the head was found at are better
             let better = match wanted.of(context) {
@@ -137,7 +135,7 @@ impl Attribution {
                     _ => continue,
                 },
             };
-            if let Some(found) = by_body(better, wanted, &call.caller, &metadata) {
+            if let Some(found) = by_body(better, wanted, caller, &metadata) {
                 *wanted.slot(context) = Some(found);
             }
         }

@@ -16,7 +16,7 @@ fn caller(metadata_user: &str, user: &str, prompt_cache_key: &str) -> CallFacts 
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let caller =
         CallerFacts { metadata_user: some(metadata_user), user: some(user), prompt_cache_key: some(prompt_cache_key) };
-    CallFacts { caller, ..CallFacts::default() }
+    CallFacts { caller: Some(Box::new(caller)), ..CallFacts::default() }
 }
 
 /// The session and the user.

@@ -48,8 +48,8 @@ pub struct CallFacts {
     pub system_blocks: usize,
     /// Whether the last user's text is `quota`, by which Claude Code asks whether it may go on.
     pub asks_quota: bool,
-    /// What it says of who makes it. Empty for those of a batch.
-    pub caller: CallerFacts,
+    /// What it says of who makes it, if anything; nothing for those of a batch. Boxed, for a batch has up to 100,000 calls.
+    pub caller: Option<Box<CallerFacts>>,
     /// Where the object's members begin in the text: just behind its `{`.
     pub members_at: usize,
     /// Whether the object has any member.

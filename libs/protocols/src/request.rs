@@ -181,7 +181,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
             } else if key.is("n").or_else(|| key.is("best_of")).is_some() {
                 answers = answers.max(count(map.next_value::<&'de RawValue>()?.get()));
             } else if let Some(member) = caller::member(&key).filter(|_| !endpoint.is_batch()) {
-                caller::read(member, map.next_value::<&'de RawValue>()?.get(), &mut call.caller);
+                caller::read(member, map.next_value::<&'de RawValue>()?.get(), call.caller.get_or_insert_default());
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"service_tier" {
