@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -61,11 +62,17 @@ pub fn kept_connections(config: &Config) -> usize {
 
 #[async_trait]
 impl HttpServerApp for WorkerProxy {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    /// Pingora's own future, without one of ours around it: each would be an allocation, into which the session is moved.
+    fn process_new_http<'proxy, 'shutdown, 'served>(
+        self: &'proxy Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
+        shutdown: &'shutdown ShutdownWatch,
+    ) -> BoxFuture<'served, Option<ReusedHttpStream>>
+    where
+        'proxy: 'served,
+        'shutdown: 'served,
+        Self: 'served,
+    {
         let limits = self.snapshot.load().limits;
         match Timer::current() {
             Some(timer) if !session.is_http2() => {
@@ -73,11 +80,12 @@ impl HttpServerApp for WorkerProxy {
                 let first = session.get_keepalive() != Some(KEPT_ALIVE);
                 let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
                 timer.awaits_request(idle, limits.header_timeout);
-                self.proxy.process_new_http(session, shutdown).await
+                self.proxy.process_new_http(session, shutdown)
             }
             _ => {
                 let timer = Timer::new(limits.header_timeout, limits.header_timeout);
-                with_deadlines(timer, self.proxy.process_new_http(session, shutdown)).await.flatten()
+                let served = with_deadlines(timer, self.proxy.process_new_http(session, shutdown));
+                Box::pin(async { served.await.flatten() })
             }
         }
     }
