@@ -2,6 +2,7 @@
 
 mod check;
 mod fallbacks;
+mod quotas;
 mod schema;
 mod sizes;
 

@@ -7,7 +7,7 @@ use glob::Glob;
 use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
 use plugin_api::CheckContext;
 
-use super::{Config, Dates, fallbacks};
+use super::{Config, Dates, fallbacks, quotas};
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
 
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
         plugin_files(config, base, report);
     }
     conflicts(config, base, report);
+    quotas::check(config, report);
 }
 
 fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {

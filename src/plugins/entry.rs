@@ -70,6 +70,18 @@ impl PluginEntry {
         self.settings.on().map_or(Ok(()), |settings| settings.check_files(base))
     }
 
+    /// Whether it gives callers limits of their own, which another plugin has to count.
+    #[must_use]
+    pub fn grants_quotas(&self) -> bool {
+        self.settings.on().is_some_and(|settings| settings.grants_quotas())
+    }
+
+    /// Whether it holds callers to the limits that they have of their own.
+    #[must_use]
+    pub fn counts_quotas(&self) -> bool {
+        self.settings.on().is_some_and(|settings| settings.counts_quotas())
+    }
+
     /// Why it cannot be used beside another entry of the same file, if it cannot.
     #[must_use]
     pub fn conflict(&self, other: &Self, context: &CheckContext<'_>) -> Option<ConfigProblem> {

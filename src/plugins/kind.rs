@@ -127,6 +127,12 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// Checks the files that they name; relative paths start from `base`.
     fn check_files(&self, base: &Path) -> Result<(), ConfigProblem>;
 
+    /// Whether they give callers limits of their own.
+    fn grants_quotas(&self) -> bool;
+
+    /// Whether the plugin holds callers to the limits that they have of their own.
+    fn counts_quotas(&self) -> bool;
+
     /// Why they cannot be used beside others of the same plugin, if they cannot.
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem>;
 
@@ -159,6 +165,14 @@ impl<P: Plugin> Settings for SettingsOf<P> {
 
     fn check_files(&self, base: &Path) -> Result<(), ConfigProblem> {
         P::check_files(&self.0, base)
+    }
+
+    fn grants_quotas(&self) -> bool {
+        P::grants_quotas(&self.0)
+    }
+
+    fn counts_quotas(&self) -> bool {
+        P::COUNTS_QUOTAS
     }
 
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {

@@ -40,6 +40,9 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// The plugins that a route must have beside it, by name: without them it would do nothing, or something wrong.
     const REQUIRES: &'static [&'static str] = &[];
 
+    /// Whether it holds callers to the limits that they have of their own ([`Grants::quota`](crate::Grants::quota)).
+    const COUNTS_QUOTAS: bool = false;
+
     /// Its settings. Their doc comments become the schema; the first paragraph of the type's own explains the plugin.
     type Config: Clone + Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static;
 
@@ -69,6 +72,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// Why settings cannot be used beside others of this plugin in the same file, if they cannot.
     fn conflict(_: &Self::Config, _other: &Self::Config, _: &CheckContext<'_>) -> Option<ConfigProblem> {
         None
+    }
+
+    /// Whether settings give callers limits of their own, which a plugin of the same route has to count.
+    fn grants_quotas(_: &Self::Config) -> bool {
+        false
     }
 
     /// The most bytes that plugins with these settings hold together, for the figure of `tollgate check`.

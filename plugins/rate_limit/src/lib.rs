@@ -58,6 +58,7 @@ pub struct State {
 impl Plugin for RateLimit {
     const NAME: &'static str = "rate_limit";
     const NEEDS: Needs = Needs { body: true, answer: true, ..Needs::NOTHING };
+    const COUNTS_QUOTAS: bool = true;
     type Config = Config;
     type Shared = Shared;
     type State = State;
