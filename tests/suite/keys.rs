@@ -2,6 +2,7 @@
 
 mod attribution;
 mod file;
+mod tokens;
 
 use std::fs;
 use std::path::Path;

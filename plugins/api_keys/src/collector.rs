@@ -15,6 +15,7 @@ pub(crate) struct KeysCollector {
     keys: IntGauge,
     failures: IntCounter,
     stale: IntGauge,
+    provider_stale: IntGauge,
 }
 
 impl KeysCollector {
@@ -31,11 +32,15 @@ impl KeysCollector {
                 "tollgate_api_keys_stale_seconds",
                 "How long a file of API keys could not be read, while its former keys stay in force; 0 if all are",
             ),
+            provider_stale: gauge(
+                "tollgate_jwks_stale_seconds",
+                "How long the keys of a provider of tokens could not be read again; 0 if all are",
+            ),
         }
     }
 
-    fn all(&self) -> [&dyn Collector; 3] {
-        [&self.keys, &self.failures, &self.stale]
+    fn all(&self) -> [&dyn Collector; 4] {
+        [&self.keys, &self.failures, &self.stale, &self.provider_stale]
     }
 }
 
@@ -49,6 +54,7 @@ impl Collector for KeysCollector {
         self.keys.set(i64::try_from(held.keys).unwrap_or(i64::MAX));
         self.failures.inc_by(held.failures.saturating_sub(self.failures.get()));
         self.stale.set(i64::try_from(held.stale.as_secs()).unwrap_or(i64::MAX));
+        self.provider_stale.set(i64::try_from(held.provider_stale.as_secs()).unwrap_or(i64::MAX));
         self.all().into_iter().flat_map(Collector::collect).collect()
     }
 }

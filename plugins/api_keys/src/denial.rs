@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugin_api::http::HeaderValue;
 use plugin_api::http::header::WWW_AUTHENTICATE;
 use plugin_api::{LONGEST_TEXT, Refusal, RefusalKind, shortened};
 
+use crate::jwt::TokenFault;
 use crate::settings::KeyHeader;
 
 /// Why a request is refused.
@@ -20,6 +22,8 @@ pub(crate) enum Denial {
     Unknown(Option<String>),
     /// The time of the key of this name is over.
     Expired(Arc<str>),
+    /// Its token is not taken.
+    Token(TokenFault),
     /// The key is not for this route.
     Route {
         /// Its name.
@@ -69,11 +73,16 @@ impl Denial {
             Self::Ambiguous => (RefusalKind::Unauthenticated, "ambiguous_key"),
             Self::Unknown(_) => (RefusalKind::Unauthenticated, "unknown_key"),
             Self::Expired(_) => (RefusalKind::Unauthenticated, "expired_key"),
+            Self::Token(TokenFault::NoKeys) => (RefusalKind::Unavailable, fault_reason(&TokenFault::NoKeys)),
+            Self::Token(fault) => (RefusalKind::Unauthenticated, fault_reason(fault)),
             Self::Route { .. } => (RefusalKind::Forbidden, "route_not_allowed"),
             Self::Model { model: ModelFault::Forbidden(_), .. } => (RefusalKind::Forbidden, "model_not_allowed"),
             Self::Model { .. } => (RefusalKind::Forbidden, "model_not_known"),
         };
         let refusal = Refusal::new(kind, reason, self.message());
+        if kind == RefusalKind::Unavailable {
+            return refusal.retry_after(Duration::from_secs(1));
+        }
         if kind == RefusalKind::Unauthenticated {
             return refusal.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -99,9 +108,45 @@ impl Denial {
                 "This API key is not known here. It may be for another server; keys for this one begin with `tg_`".into()
             }
             Self::Expired(key) => format!("The API key `{key}` has expired. Ask your operator for a new one").into(),
+            Self::Token(fault) => fault_message(fault),
             Self::Route { key, route } => format!("The API key `{key}` is not allowed on the route `{route}`").into(),
             Self::Model { key, model } => model.message(key).into(),
         }
+    }
+}
+
+fn fault_reason(fault: &TokenFault) -> &'static str {
+    match fault {
+        TokenFault::Malformed | TokenFault::Algorithm | TokenFault::UnknownKey | TokenFault::Signature => {
+            "invalid_token"
+        }
+        TokenFault::Expired => "expired_token",
+        TokenFault::Early => "early_token",
+        TokenFault::Issuer => "wrong_issuer",
+        TokenFault::Audience => "wrong_audience",
+        TokenFault::Claim(_) => "missing_claim",
+        TokenFault::NoKeys => "tokens_unavailable",
+    }
+}
+
+fn fault_message(fault: &TokenFault) -> Cow<'static, str> {
+    match fault {
+        TokenFault::Malformed => "The token of this request cannot be read. Send the access token as your provider gave it".into(),
+        TokenFault::Algorithm => {
+            "The token of this request is signed in a way that is not accepted here; RS256, PS256, ES256 and EdDSA are".into()
+        }
+        TokenFault::UnknownKey => {
+            "The token of this request is signed with a key that its provider does not publish. It may be for another server".into()
+        }
+        TokenFault::Signature => "The signature of this request's token is wrong".into(),
+        TokenFault::Expired => "The token of this request has expired. Get a new one from your provider".into(),
+        TokenFault::Early => "The token of this request is not valid yet. Check the clock of its provider".into(),
+        TokenFault::Issuer => "The token of this request is from another provider than this server trusts".into(),
+        TokenFault::Audience => "The token of this request is for another server. Ask your provider for one for this server".into(),
+        TokenFault::Claim(claim) => {
+            format!("The token of this request lacks the claim `{claim}`, or has something else in it than a name").into()
+        }
+        TokenFault::NoKeys => "Tokens cannot be checked at present. Try again in 1 s".into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Knows callers by their API keys, says who they are to all plugins below, and refuses what a key may not do. Limits nothing,
+//! Knows callers by their API keys or tokens, says who they are to all plugins below, and refuses what a key may not do. Limits nothing,
 //! counts nothing, and asks nobody while a request waits.
 
 mod collector;
@@ -7,6 +7,7 @@ mod credential;
 mod denial;
 mod digest;
 mod expiry;
+mod jwt;
 mod key_file;
 mod key_set;
 mod models;
@@ -23,10 +24,12 @@ use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Need
 
 use credential::Credential;
 use denial::Denial;
+use jwt::{Identity, Verifier};
 use watched_file::WatchedFile;
 
 pub use digest::{Digest, Digests};
 pub use expiry::Expiry;
+pub use jwt::JwtConfig;
 pub use key_set::{Key, KeySet, KeySetBuilder, Unfit};
 pub use settings::{Anonymous, Config, KeyHeader, KeySettings, Label, Labels};
 pub use sources::KeySources;
@@ -39,6 +42,7 @@ const HELLO: &str = "/api/hello";
 pub struct ApiKeys {
     list: Arc<KeySet>,
     file: Option<Arc<WatchedFile>>,
+    tokens: Option<Arc<Verifier>>,
     header: Option<KeyHeader>,
     anonymous: Anonymous,
 }
@@ -52,16 +56,24 @@ impl Plugin for ApiKeys {
     type State = ();
 
     fn check(config: &Config) -> Result<(), ConfigProblem> {
-        if config.keys.is_empty() && config.file.is_none() {
-            return Err("neither `keys` nor `file` is given, so nobody could have a key".into());
+        if config.keys.is_empty() && config.file.is_none() && config.jwt.is_none() {
+            return Err("neither `keys` nor `file` nor `jwt` is given, so nobody could have a key".into());
         }
+        config.jwt.as_ref().map_or(Ok(()), JwtConfig::check)?;
         sources::set_of(&config.keys).map(drop).map_err(ConfigProblem::from)
     }
 
     fn check_files(config: &Config, base: &Path) -> Result<(), ConfigProblem> {
+        if let Some(jwt) = &config.jwt {
+            jwt.check_file(base).map_err(|error| format!("`jwt.jwks` cannot be used: {error}"))?;
+        }
         let Some(file) = &config.file else { return Ok(()) };
         let read = key_file::read(&base.join(file), config.max_keys.as_usize());
         read.map(drop).map_err(in_the_file)
+    }
+
+    fn grants_quotas(config: &Config) -> bool {
+        config.keys.iter().any(|key| !key.limits.is_unlimited())
     }
 
     fn memory(configs: &[&Config]) -> u64 {
@@ -69,7 +81,9 @@ impl Plugin for ApiKeys {
             configs.iter().filter_map(|config| Some((config.file.as_ref()?, config.max_keys.get()))).collect();
         files.sort_unstable();
         files.dedup();
-        files.iter().map(|(_, keys)| keys * key_file::PER_KEY).sum()
+        let mut tokens: Vec<_> = configs.iter().filter_map(|config| config.jwt.as_ref()).collect();
+        tokens.dedup();
+        files.iter().map(|(_, keys)| keys * key_file::PER_KEY).sum::<u64>() + tokens.len() as u64 * jwt::CACHE_BYTES
     }
 
     fn commands() -> Vec<Command<Config>> {
@@ -85,19 +99,21 @@ impl Plugin for ApiKeys {
         Ok(Self {
             list: context.shared.list(&config.keys)?,
             file: file.transpose()?,
+            tokens: config.jwt.as_ref().map(|jwt| context.shared.tokens(jwt, context.base)).transpose()?,
             header: config.header.clone(),
             anonymous: config.anonymous,
         })
     }
 
-    /// Bodies are read for the models that a key may ask for. Those of a file may change.
+    /// Bodies are read for the models that a key or a token may ask for. Those of a file may change.
     fn needs(&self) -> Needs {
-        let needs_models = self.file.is_some() || self.list.restricts_models();
+        let by_token = self.tokens.as_ref().is_some_and(|tokens| tokens.restricts_models());
+        let needs_models = self.file.is_some() || self.list.restricts_models() || by_token;
         if needs_models { Self::NEEDS } else { Needs::NOTHING }
     }
 
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
-        self.admit(request).map_err(Denial::into_refusal).into()
+        self.admit(request).await.map_err(Denial::into_refusal).into()
     }
 
     async fn on_call(&self, (): &mut (), call: &mut Call<'_>) -> Flow {
@@ -112,13 +128,19 @@ impl Plugin for ApiKeys {
 
 impl ApiKeys {
     /// Finds out who calls, and whether that one may use this route.
-    fn admit(&self, request: &mut Request<'_>) -> Result<(), Denial> {
+    async fn admit(&self, request: &mut Request<'_>) -> Result<(), Denial> {
         let secret = match credential::find(request.headers, self.header.as_ref().map(KeyHeader::name)) {
             Credential::Key(secret) => secret,
             Credential::Ambiguous => return Err(Denial::Ambiguous),
             Credential::Absent if self.anonymous == Anonymous::Pass || is_hello(request) => return Ok(()),
             Credential::Absent => return Err(Denial::NoKey(self.header.clone())),
         };
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| jwt::looks_like_token(secret)) {
+            let identity = tokens.verify(secret).await.map_err(Denial::Token)?;
+            credential::strip(request.headers, secret, &mut request.edits);
+            identify_holder(&identity, request.context);
+            return models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name));
+        }
         let digest = Digest::of(secret);
         let public = || credential::public_id(secret).map(str::to_owned);
         let in_file = self.file.as_ref().map(|file| file.keys());
@@ -143,6 +165,14 @@ fn identify(key: &Key, context: &mut Context) {
     principal.key_name = Some(key.name.clone());
     principal.tenant.clone_from(&key.tenant);
     principal.grants = Some(key.grants.clone());
+}
+
+/// Says whose token came.
+fn identify_holder(identity: &Identity, context: &mut Context) {
+    let principal = context.principal_mut();
+    principal.key_name = Some(identity.name.clone());
+    principal.tenant.clone_from(&identity.tenant);
+    principal.grants = Some(identity.grants.clone());
 }
 
 fn is_hello(request: &Request<'_>) -> bool {

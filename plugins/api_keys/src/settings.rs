@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digests;
 use crate::expiry::Expiry;
+use crate::jwt::JwtConfig;
 
 /// Who calls: requests need a key that is named here or in a file, and may do what the key may.
 ///
@@ -28,6 +29,9 @@ pub struct Config {
     /// The most keys that `file` may name. Bounds its memory, with 1 KiB for each.
     #[serde(default = "default_max_keys")]
     pub max_keys: Count<1, 4_000_000>,
+    /// Tokens of an identity provider (JWT) that are taken in the place of keys. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
     /// The one header that has the key, in the place of `x-api-key` and `authorization`, which then pass on to the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<KeyHeader>,

@@ -11,6 +11,7 @@ use plugin_api::Shared;
 use plugin_api::prometheus::core::Collector;
 
 use crate::collector::KeysCollector;
+use crate::jwt::{JwtConfig, Verifier};
 use crate::key_set::{KeySet, KeySetBuilder};
 use crate::settings::KeySettings;
 use crate::watched_file::{Change, WatchedFile};
@@ -30,6 +31,8 @@ struct Known {
     files: Vec<Weak<WatchedFile>>,
     /// Routes that name the same keys share one set.
     lists: Vec<(Vec<KeySettings>, Weak<KeySet>)>,
+    /// Routes with the same settings share what is known of tokens.
+    tokens: Vec<Weak<Verifier>>,
     is_watched: bool,
 }
 
@@ -39,6 +42,8 @@ pub(crate) struct Held {
     pub(crate) keys: usize,
     pub(crate) failures: u64,
     pub(crate) stale: Duration,
+    /// For how long keys of a provider of tokens could not be read again.
+    pub(crate) provider_stale: Duration,
 }
 
 impl KeySources {
@@ -80,6 +85,22 @@ impl KeySources {
         Ok(set)
     }
 
+    /// What verifies tokens by these settings. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// Why nothing could.
+    pub(crate) fn tokens(&self, jwt: &JwtConfig, base: &Path) -> Result<Arc<Verifier>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.tokens.retain(|verifier| verifier.strong_count() > 0);
+        if let Some(same) = known.tokens.iter().filter_map(Weak::upgrade).find(|one| one.is_of(jwt, base)) {
+            return Ok(same);
+        }
+        let verifier = Verifier::start(jwt, base).map_err(|error| format!("`jwt.jwks` cannot be used: {error}"))?;
+        let verifier = Arc::new(verifier);
+        known.tokens.push(Arc::downgrade(&verifier));
+        Ok(verifier)
+    }
+
     /// What they hold at the moment.
     pub(crate) fn held(&self) -> Held {
         let now = Instant::now();
@@ -89,6 +110,9 @@ impl KeySources {
         for file in known.files.iter().filter_map(Weak::upgrade) {
             held.keys += file.keys().len();
             held.stale = held.stale.max(file.stale_for(now));
+        }
+        for verifier in known.tokens.iter().filter_map(Weak::upgrade) {
+            held.provider_stale = held.provider_stale.max(verifier.stale_for());
         }
         held.failures = self.failures.load(Ordering::Relaxed);
         held

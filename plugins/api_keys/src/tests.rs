@@ -257,6 +257,47 @@ async fn every_model_that_a_server_might_read_must_be_allowed() {
 }
 
 #[test]
+fn bodies_are_read_where_tokens_name_their_models() {
+    let needs_body = |models: &str| {
+        let jwt = format!(r#"{{"jwt":{{"jwks":"http://127.0.0.1:1/","issuer":"i","audience":"a"{models}}}}}"#);
+        let config: Config = serde_json::from_str(&jwt).unwrap();
+        let shared = Arc::default();
+        let context = BuildContext {
+            base: Path::new(""),
+            shared: &shared,
+            secrets: &Default::default(),
+            common: &Default::default(),
+        };
+        ApiKeys::build(&config, &context).unwrap().needs().body
+    };
+    assert!(needs_body(r#","models":"models""#) && !needs_body(""));
+}
+
+#[tokio::test]
+async fn a_token_goes_another_way_than_a_key_and_nothing_of_it_is_told() {
+    let jwt = r#","jwt":{"jwks":"http://127.0.0.1:1/","issuer":"i","audience":"a"}"#;
+    let plugin = plugin(jwt);
+    let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0.c2lnbmF0dXJl";
+    let bearer = format!("Bearer {token}");
+    for (headers, expected) in [
+        (&[("authorization", bearer.as_str())][..], "invalid_token"),
+        (&[("x-api-key", token)], "invalid_token"),
+        (&[("authorization", bearer.as_str()), ("x-api-key", ALICE)], "ambiguous_key"),
+        (&[("x-api-key", STRANGER)], "unknown_key"),
+        (&[("x-api-key", ALICE)], ""),
+    ] {
+        let (outcome, _, context) = post(&plugin, headers).await;
+        assert!(!format!("{outcome:?} {context:?} {plugin:?}").contains("c2lnbmF0dXJl"));
+        assert_eq!(reason(outcome), expected, "{headers:?}");
+    }
+    // one that is well made can be checked only with the keys of its provider
+    let token = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.e30.c2lnbmF0dXJl";
+    let (outcome, ..) = post(&plugin, &[("x-api-key", token)]).await;
+    let refusal = outcome.unwrap_err();
+    assert_eq!((refusal.reason(), refusal.status().as_u16()), ("tokens_unavailable", 503));
+}
+
+#[test]
 fn settings_by_which_nobody_could_call_or_two_could_be_one_are_errors() {
     let check = |json: &str| {
         let config: Result<Config, _> = serde_json::from_str(json);
@@ -265,7 +306,7 @@ fn settings_by_which_nobody_could_call_or_two_could_be_one_are_errors() {
     let digest = Digest::of(b"1");
     let two = format!(r#"{{"keys":[{{"name":"a","sha256":"{digest}"}},{{"name":"b","sha256":"{digest}"}}]}}"#);
     for (json, expected) in [
-        ("{}", "neither `keys` nor `file`"),
+        ("{}", "neither `keys` nor `file` nor `jwt`"),
         (&two, "the key `b` cannot be used: the key `a` has the same digest"),
         (&two.replace("\"b\"", "\"a\""), "another key has the same name"),
         (&two.replace("\"b\"", "\"\""), "the name is empty"),
