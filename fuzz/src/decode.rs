@@ -93,10 +93,7 @@ fn check_body(coding: Coding, body: &[u8], random: &mut Random) -> Result<Vec<u8
             // ruzstd refuses frames that zstd's own library reads; and what a damaged frame without a checksum holds, each
             // decides for itself
             let is_open = matches!(coding, Coding::Zstd) && (other.is_none() || !has_checksum(body));
-            assert!(
-                is_open || other.as_ref() == Some(decoded),
-                "{coding:?}: the oracle reads {body:02x?} differently"
-            );
+            assert!(is_open || other.as_ref() == Some(decoded), "{coding:?}: the oracle reads {body:02x?} differently");
         }
         (Err(DecodeError::Broken(_)), Coding::Gzip | Coding::Brotli) => {
             let other = oracle(coding, body);
