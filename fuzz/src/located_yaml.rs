@@ -34,6 +34,7 @@ pub fn check(input: &[u8]) {
             let differs = ["${", "?", "\u{FEFF}", "\u{85}", "\u{2028}", "\u{2029}"];
             if differs.iter().any(|text_of_ours| text.contains(text_of_ours))
                 || has_new_anchor(text)
+                || has_anchor_twice(text)
                 || has_scalar_with_colon_first(text)
             {
                 return;
@@ -70,6 +71,13 @@ fn has_new_anchor(text: &str) -> bool {
         let behind = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         !behind.is_empty() && !behind.starts_with([' ', '\n', '\r', ',', ']', '}'])
     })
+}
+
+/// Whether an anchor is defined twice, or looks so: the other then numbers two anchors alike, and an alias finds the wrong one.
+fn has_anchor_twice(text: &str) -> bool {
+    let mut names = std::collections::HashSet::new();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.contains('*') && text.split('&').skip(1).any(|rest| !names.insert(rest.split(|c| !is_name(c)).next()))
 }
 
 /// Whether a flow collection may hold a scalar that begins with a colon, as in `[&a :b]`: YAML 1.1 sees a value without a key there.

@@ -98,6 +98,15 @@ fn a_file_becomes_its_types() {
     );
 }
 
+/// YAML 1.2.2 §7.1: an alias stands for the last node before it that has the anchor.
+#[test]
+fn an_alias_stands_for_the_latest_anchor_of_its_name() {
+    let text = "servers: [{ address: &x a }, { address: &y b }, { address: &x c }, { address: &z d }, { address: *x }]\nhome: *y";
+    let sample = read(text).unwrap().value;
+    let addresses: Vec<_> = sample.servers.iter().map(|server| server.address.as_str()).collect();
+    assert_eq!((addresses, sample.home.as_str()), (vec!["a", "b", "c", "d", "c"], "b"));
+}
+
 #[test]
 fn every_error_is_reported_at_its_place_with_what_was_found_and_what_was_wanted() {
     assert_eq!(
