@@ -1,0 +1,128 @@
+//! What an account comes to, whatever the order of records and answers.
+
+use plugin_api::Spending;
+use quota::Calendar;
+
+use super::part::MOST_WAITING;
+use super::*;
+
+const LIMIT: Limit = Limit::Window { amount: 100, unit: Unit::Day, calendar: Calendar::UTC };
+const DAY: i64 = 86_400;
+
+fn now(unix: i64) -> Now {
+    Now { nanos: 0, unix }
+}
+
+fn ledger() -> LedgerId {
+    Spending::default().feed().ledger()
+}
+
+fn change(place: u64, picos: i64) -> Change {
+    Change { ledger: ledger(), place, is_old: false, is_request: true, began: 10, picos }
+}
+
+fn spend(account: &Account, change: Change) {
+    account.spend(change, &LIMIT, &[], now(20));
+}
+
+fn used(account: &Account) -> u64 {
+    account.meter.used(&LIMIT, now(20))
+}
+
+fn asked(place: u64) -> Asked {
+    Asked { ledger: ledger(), since: 0, place, is_first: false }
+}
+
+fn answered(account: &Account, place: u64, all: i64, own: i64) -> i64 {
+    account.answered(asked(place), Stored { all, own }, &LIMIT, &[], now(20)).0
+}
+
+#[test]
+fn what_the_database_has_counts_once_with_what_is_still_to_come_there() {
+    let account = Account::new(Vec::new());
+    spend(&account, Change { is_old: true, ..change(0, 7) });
+    for place in 1..=4 {
+        spend(&account, change(place, 10));
+    }
+    assert_eq!(used(&account), 47);
+    // two records and those of the run before are stored, beside 100 of another gateway
+    assert_eq!(answered(&account, 2, 127, 20), 0);
+    assert_eq!(used(&account), 147);
+    // nothing came from elsewhere since: asked again it is the same
+    assert_eq!(answered(&account, 4, 147, 40), 0);
+    assert_eq!(used(&account), 147);
+    // a correction lowers it
+    spend(&account, change(5, -4));
+    assert_eq!(used(&account), 143);
+    // a row that is missing in the database is drift
+    assert_eq!(answered(&account, 5, 133, 26), -10);
+    assert_eq!(used(&account), 133);
+}
+
+#[test]
+fn records_whose_places_come_late_are_counted_once() {
+    let account = Account::new(Vec::new());
+    // the second is stored and read before the first is counted here
+    spend(&account, change(2, 10));
+    answered(&account, 2, 20, 20);
+    assert_eq!(used(&account), 20);
+    spend(&account, change(1, 10));
+    assert_eq!(used(&account), 30, "for the moment it counts twice");
+    answered(&account, 3, 20, 20);
+    assert_eq!(used(&account), 20);
+}
+
+#[test]
+fn a_long_outage_takes_no_more_memory_than_a_short_one_and_loses_nothing() {
+    let account = Account::new(Vec::new());
+    let all = MOST_WAITING as i64 * 2;
+    for place in 1..=all {
+        spend(&account, change(place as u64, 1));
+    }
+    assert_eq!(used(&account) as i64, all);
+    assert!(account.book().parts[0].waiting.len() <= MOST_WAITING);
+    // in the midst of them some count twice, and that is no drift
+    assert_eq!(answered(&account, 10, 10, 10), 0);
+    assert_eq!(used(&account) as i64, all + 10);
+    assert_eq!(account.stored(ledger(), all as u64, &LIMIT, now(20)), all + 10);
+    assert_eq!(answered(&account, all as u64, all, all), 0);
+    assert_eq!(used(&account) as i64, all);
+}
+
+#[test]
+fn a_call_counts_for_the_day_on_which_it_began() {
+    let account = Account::new(Vec::new());
+    spend(&account, change(1, 10));
+    let today = Change { began: DAY, ..change(2, 5) };
+    account.spend(today, &LIMIT, &[], now(DAY));
+    assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
+    // one of yesterday ends, and an answer about yesterday comes
+    account.spend(change(3, 10), &LIMIT, &[], now(DAY));
+    account.answered(asked(3), Stored { all: 20, own: 20 }, &LIMIT, &[], now(DAY));
+    assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
+}
+
+#[test]
+fn each_share_is_reported_once_in_a_span_of_time_and_the_highest_for_all() {
+    let account = Account::new(Vec::new());
+    let shares: Vec<Share> = ["50%", "80%", "100%"].map(|text| Share::try_from(text.to_owned()).unwrap()).into();
+    let spend =
+        |place, picos, began, at| account.spend(Change { began, ..change(place, picos) }, &LIMIT, &shares, now(at));
+    assert_eq!(spend(1, 49, 10, 20), None);
+    let raised = spend(2, 1, 10, 20).unwrap();
+    assert_eq!((raised.share, raised.spent, raised.window), (shares[0], 50, (0, DAY)));
+    assert_eq!(spend(3, 1, 10, 20), None);
+    assert_eq!(spend(4, 60, 10, 20).unwrap().share, shares[2]);
+    assert_eq!(spend(5, 60, 10, 20), None);
+    assert_eq!(spend(6, 50, DAY, DAY).unwrap().share, shares[0]);
+}
+
+#[test]
+fn what_was_counted_before_the_first_answer_is_no_drift() {
+    let account = Account::new(Vec::new());
+    spend(&account, change(8, 10));
+    let first = Asked { is_first: true, ..asked(8) };
+    assert_eq!(account.answered(first, Stored { all: 90, own: 80 }, &LIMIT, &[], now(20)).0, 0);
+    spend(&account, change(9, 10));
+    assert_eq!(answered(&account, 9, 100, 90), 0);
+}

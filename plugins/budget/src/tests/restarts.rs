@@ -1,0 +1,112 @@
+//! What goes on over restarts and reloads, and what other gateways add to it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journal() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
+    host.feed.opened(&host.folder);
+    // nothing is known, and nothing is said of what was
+    assert_eq!(call(&budgets, by_key("alice"), message(1)).await.unwrap_err().reason(), "unknown_spending");
+    host.answers("alice", 1_000, 0, 0);
+    assert!(call(&budgets, by_key("alice"), message(1)).await.is_ok());
+    host.record(Uuid::now_v7(), of_key("alice"), 200, 0);
+    let stored = host.record(Uuid::now_v7(), of_key("alice"), 30, 0);
+    host.feed.stored(stored);
+    host.record(Uuid::now_v7(), of_key("alice"), 4, 0);
+    drop(budgets);
+    let host = host.killed();
+    let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
+    host.feed.opened(&host.folder);
+    assert_eq!(used(&budgets, "alice"), 1_230);
+    // the record that was not stored waits in the journal
+    let old = Spent {
+        id: Uuid::now_v7(),
+        ledger: host.feed.ledger(),
+        place: 0,
+        is_old: true,
+        began: shared::unix_now(),
+        spender: of_key("alice"),
+        picos: 4 * MICRO,
+        unpriced: 0,
+    };
+    host.feed.spent(&old);
+    assert_eq!(used(&budgets, "alice"), 1_234);
+    assert!(call(&budgets, by_key("alice"), message(1)).await.is_ok());
+    host.answers("alice", 1_234, 0, 0);
+    assert_eq!(used(&budgets, "alice"), 1_234);
+}
+
+#[tokio::test]
+async fn what_other_gateways_spent_is_taken_over_and_no_reload_forgets_it() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(10_000, &[]));
+    let place = host.record(Uuid::now_v7(), of_key("alice"), 100, 0);
+    host.answers("alice", 9_100, 100, place);
+    assert_eq!(used(&budgets, "alice"), 9_100);
+    let reloaded = host.budgets(budget(9_200, &[]));
+    drop(budgets);
+    assert_eq!(used(&reloaded, "alice"), 9_100);
+    assert!(call(&reloaded, by_key("alice"), message(1_000)).await.is_err());
+    assert_eq!(host.shared.budgets()[0].drift(), 0);
+    host.answers("alice", 9_100, 40, place);
+    assert_eq!(host.shared.budgets()[0].drift().abs(), 60 * MICRO);
+}
+
+#[tokio::test]
+async fn more_callers_than_there_is_room_for_share_one_account_and_none_is_free() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(1_000, &[("max_subjects", json!(16))]));
+    for number in 0..40 {
+        host.record(Uuid::now_v7(), of_key(&format!("key-{number}")), 100, 0);
+    }
+    assert_eq!(host.shared.budgets()[0].accounts().len(), 17);
+    assert!(call(&budgets, by_key("key-0"), message(500)).await.is_ok());
+    assert!(call(&budgets, by_key("another"), message(1)).await.is_err());
+    // the database knows all of them, too: the largest are counted apart
+    let sum = |micros: i64| Sum { cost: Cost::from_picos((micros * MICRO).into()), unpriced: 0 };
+    let host = Host::new();
+    let budgets = host.budgets(budget(1_000, &[("max_subjects", json!(16))]));
+    let sums: Vec<_> = (0..40)
+        .map(|number| StoredSum { spender: vec![Some(format!("key-{number}"))], all: sum(number), own: sum(0) })
+        .collect();
+    let query: SpendingQuery = host.shared.queries().remove(0);
+    host.feed.answered(&query, &sums, 0);
+    assert_eq!((used(&budgets, "key-39"), used(&budgets, "another")), (39, (0..24).sum()));
+}
+
+#[tokio::test]
+async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
+    let host = Host::new();
+    let config = json!({
+        "limits": [{ "by": "key", "usd": "0.01/month", "alerts": ["80%", "50%"] }],
+        "webhook": { "url": "http://127.0.0.1:1/secret" },
+    });
+    let _budgets = host.budgets(config.clone());
+    host.feed.opened(&host.folder);
+    host.answers("bob", 0, 0, 0);
+    host.record(Uuid::now_v7(), of_key("alice"), 4_999, 0);
+    assert_eq!(host.shared.alerts.waiting(), 0);
+    let place = host.record(Uuid::now_v7(), of_key("alice"), 1, 0);
+    assert_eq!(host.shared.alerts.waiting(), 1);
+    host.shared.alerts.save(shared::unix_now());
+    host.feed.stored(place);
+    let host = host.killed();
+    let _budgets = host.budgets(config);
+    host.feed.opened(&host.folder);
+    assert_eq!(host.shared.alerts.waiting(), 1, "the restored sum raises it no second time");
+    host.record(Uuid::now_v7(), of_key("alice"), 5_000, 0);
+    assert_eq!(host.shared.alerts.waiting(), 2);
+    let alert = serde_json::to_value(host.shared.alerts.next().unwrap()).unwrap();
+    assert_eq!(
+        (&alert["limit"], &alert["share"], &alert["subject"]),
+        (&json!("key"), &json!("50%"), &json!(["alice"]))
+    );
+    assert_eq!(
+        (&alert["spent_usd"], &alert["limit_usd"], &alert["span"]),
+        (&json!("0.005"), &json!("0.01"), &json!("month"))
+    );
+    let file = std::fs::read_to_string(host.folder.join("budget_alerts.json")).unwrap();
+    assert!(!file.contains("secret"), "{file}");
+}
