@@ -66,7 +66,7 @@ pub use reply::{ErrorKind, Reply};
 pub use request::Request;
 pub use response::{Chunk, Response};
 pub use route_models::{AmbiguousModel, AnswerModel, ModelRule, RouteModels};
-pub use settings::{ByteSize, Count, Period};
+pub use settings::{ByteSize, Count, Period, one_or_many};
 pub use shared::{AdminAnswer, AdminHandler, AdminRequest, AdminRoute, Shared};
 pub use shortened::{
     LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result, stored_text,

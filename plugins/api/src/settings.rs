@@ -2,8 +2,10 @@
 
 mod byte_size;
 mod count;
+mod one_or_many;
 mod period;
 
 pub use byte_size::ByteSize;
 pub use count::Count;
+pub use one_or_many::one_or_many;
 pub use period::Period;

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use plugin_api::{Spender, SpentBy, shortened};
+use plugin_api::{Spender, SpentBy, one_or_many, shortened};
 use quota::Subject;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::budget::Texts;
@@ -108,38 +108,14 @@ impl From<By> for Vec<String> {
 
 impl<'de> Deserialize<'de> for By {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_any(ByVisitor)
-    }
-}
-
-struct ByVisitor;
-
-impl<'de> Visitor<'de> for ByVisitor {
-    type Value = By;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what spending is told apart by, such as `key`, or a list of that")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<By, E> {
-        text.parse().map(|Part(by)| By(by.into_iter().collect())).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<By, A::Error> {
-        let mut parts = Vec::new();
-        let mut is_empty = true;
-        while let Some(text) = list.next_element::<String>()? {
-            let Part(by) = text.parse().map_err(de::Error::custom)?;
-            if by.is_none() && list.next_element::<String>()?.is_some() || by.is_none() && !is_empty {
-                return Err(de::Error::custom("a list with `all` has nothing else in it"));
-            }
-            is_empty = false;
-            parts.extend(by);
+        let parts: Vec<Part> = one_or_many(reader, "what spending is told apart by, such as `key`, or a list of that")?;
+        if parts.is_empty() {
+            return Err(D::Error::custom("the list is empty; for all callers together write `all`"));
         }
-        if is_empty {
-            return Err(de::Error::custom("the list is empty; for all callers together write `all`"));
+        if parts.len() > 1 && parts.iter().any(|part| part.0.is_none()) {
+            return Err(D::Error::custom("a list with `all` has nothing else in it"));
         }
-        Ok(By(parts))
+        Ok(Self(parts.into_iter().filter_map(|part| part.0).collect()))
     }
 }
 

@@ -6,10 +6,9 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use plugin_api::http::{HeaderName, HeaderValue};
-use plugin_api::{Principal, is_credential, shortened};
+use plugin_api::{Principal, is_credential, one_or_many, shortened};
 use quota::Subject;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The longest text of a caller in a message, in bytes.
@@ -221,35 +220,7 @@ impl From<By> for Vec<String> {
 
 impl<'de> Deserialize<'de> for By {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_any(ByVisitor)
-    }
-}
-
-struct ByVisitor;
-
-impl<'de> Visitor<'de> for ByVisitor {
-    type Value = By;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what callers are told apart by, such as `key`, or a list of that")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<By, E> {
-        text.parse().map(|part| By(vec![part])).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<By, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(part) = list.next_element::<Part>()? {
-            parts.push(part);
-        }
-        Ok(By(parts))
-    }
-}
-
-impl<'de> Deserialize<'de> for Part {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        String::deserialize(reader)?.parse().map_err(de::Error::custom)
+        one_or_many(reader, "what callers are told apart by, such as `key`, or a list of that").map(Self)
     }
 }
 
