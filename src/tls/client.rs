@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::pem;
@@ -14,24 +13,10 @@ use super::pem;
 /// # Errors
 /// The file is unusable, or the system's authorities cannot be read.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let Some(path) = ca else { return http_client::client_config(http_client::system_roots()?) };
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            for certificate in pem::certificates(path)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-        }
-        None => {
-            let system = rustls_native_certs::load_native_certs()
-                .map_err(|error| format!("the system's certificate authorities cannot be read: {error}"))?;
-            roots.add_parsable_certificates(system);
-        }
+    for certificate in pem::certificates(path)? {
+        roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    // explicit, so that nothing depends on the default provider of the process
-    let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut config = versions.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    http_client::client_config(roots)
 }

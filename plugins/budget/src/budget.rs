@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use plugin_api::{LedgerId, Spender, SpendingQuery, StoredSum};
 use quota::{Calendar, Limit, Now, Subject, TimeZone, Unit};
-use webhook::WebhookUrl;
 
 use crate::account::{self, Account, Asked, Raised, Stored};
 use crate::amounts::Share;
 use crate::by::{By, digest};
+use crate::webhook_url::WebhookUrl;
 
 /// Which budget it is: with the same of all of this, a configuration goes on with the sums of another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use http_client::HttpClient;
 use log::{info, warn};
 use plugin_api::LogLimit;
 use tokio::time::{sleep, timeout};
@@ -31,7 +32,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
 }
 
 async fn run(alerts: &SharedAlerts, shared: &Weak<Shared>) {
-    let mut pause = PAUSE;
+    let (client, mut pause) = (HttpClient::new(), PAUSE);
     loop {
         // nothing is posted that a kill could forget
         alerts.save(unix_now());
@@ -42,7 +43,7 @@ async fn run(alerts: &SharedAlerts, shared: &Weak<Shared>) {
             }
             continue;
         };
-        match post(shared, &next).await {
+        match post(&client, shared, &next).await {
             Ok(()) => {
                 alerts.done(&next);
                 pause = PAUSE;
@@ -61,12 +62,12 @@ async fn run(alerts: &SharedAlerts, shared: &Weak<Shared>) {
 }
 
 /// Posts an alert, if there is a place to post it to.
-async fn post(shared: &Weak<Shared>, alert: &Alert) -> Result<(), String> {
+async fn post(client: &HttpClient, shared: &Weak<Shared>, alert: &Alert) -> Result<(), String> {
     let Some(url) = shared.upgrade().and_then(|shared| shared.webhook(&alert.limit)) else {
         info!(limit = alert.limit.as_str(); "an alert of a budget has no webhook any more");
         return Ok(());
     };
     let json = serde_json::to_vec(alert).map_err(|error| error.to_string())?;
-    let status = url.post(json.into(), LIMIT).await.map_err(|why| format!("{}: {why}", url.host()))?;
+    let status = client.post(url.uri(), json.into(), LIMIT).await.map_err(|why| format!("{}: {why}", url.host()))?;
     if status.is_success() { Ok(()) } else { Err(format!("{}: status {status}", url.host())) }
 }

@@ -14,6 +14,7 @@ mod in_flight;
 mod refusal;
 mod settings;
 mod shared;
+mod webhook_url;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use quota::{Claim, Refused, reserve};
 
 pub use amounts::{Share, Unpriced, UsdRate};
 pub use by::By;
-pub use settings::{BudgetConfig, Config, Reserve, SecretUrl, Unknown, Webhook};
+pub use settings::{BudgetConfig, Config, Reserve, Unknown, Webhook};
 pub use shared::Shared;
+pub use webhook_url::WebhookUrl;
 
 use account::Account;
 use budget::{Budget, BudgetOf, Terms};
@@ -102,7 +104,7 @@ impl Plugin for BudgetPlugin {
                 alerts: alerts.into(),
                 unpriced: config.unpriced.picos(),
                 max_accounts: config.max_subjects.as_usize(),
-                webhook: config.webhook.as_ref().map(|webhook| webhook.url.0.clone()),
+                webhook: config.webhook.as_ref().map(|webhook| webhook.url.clone()),
                 refresh: config.refresh.get(),
             };
             Rule { budget: shared.budget(&of, &terms), terms }

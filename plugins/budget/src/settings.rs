@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use plugin_api::{ConfigProblem, Count, Period};
 use quota::{Estimates, TimeZone};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use webhook::WebhookUrl;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::amounts::{Share, Unpriced, UsdRate};
 use crate::by::By;
+use crate::webhook_url::WebhookUrl;
 
 /// What one account takes of memory at most, in bytes, with its texts and its place in the map.
 const BYTES_PER_ACCOUNT: u64 = 2048;
@@ -86,12 +86,8 @@ pub enum Unknown {
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// The URL, `https://…` or `http://…`. It appears in no log and no metric.
-    pub url: SecretUrl,
+    pub url: WebhookUrl,
 }
-
-/// A URL that may hold a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretUrl(pub(crate) WebhookUrl);
 
 impl Default for Config {
     fn default() -> Self {
@@ -158,32 +154,6 @@ pub(crate) fn memory(configs: &[&Config]) -> u64 {
         }
     }
     if subjects.is_empty() { 0 } else { subjects.values().sum::<u64>() * BYTES_PER_ACCOUNT + Estimates::BYTES }
-}
-
-impl<'de> Deserialize<'de> for SecretUrl {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        String::deserialize(reader)?.parse().map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl Serialize for SecretUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.expose())
-    }
-}
-
-impl JsonSchema for SecretUrl {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "SecretUrl".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^https?://" })
-    }
 }
 
 #[cfg(test)]

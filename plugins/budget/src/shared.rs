@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{Common, LedgerId, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum};
 use quota::{Estimates, Now};
-use webhook::WebhookUrl;
 
 use crate::account::Change;
 use crate::alerts::{Alert, SharedAlerts};
@@ -16,6 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::delivery;
 use crate::figures::{BudgetCollector, Figures};
 use crate::in_flight::InFlight;
+use crate::webhook_url::WebhookUrl;
 
 /// Writing checkpoints of more bytes takes no more than this part of the time.
 const LARGE: usize = 256 << 10;

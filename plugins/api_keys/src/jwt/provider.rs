@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use fetch::Fetcher;
+use http_client::HttpClient;
 use log::{info, warn};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -138,11 +138,11 @@ impl Provider {
     }
 
     /// Reads them once; whether that went well.
-    async fn read(&self, fetcher: &Fetcher) -> bool {
+    async fn read(&self, client: &HttpClient) -> bool {
         let document = match &self.source {
             Source::File(path) => read_file(path),
             Source::Url(url) => {
-                let document = fetcher.get(url, LARGEST, FETCH_TIMEOUT).await;
+                let document = client.get(url, LARGEST, FETCH_TIMEOUT).await;
                 document.map(|bytes| bytes.to_vec()).map_err(|error| error.to_string())
             }
         };
@@ -189,11 +189,11 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 
 /// Reads the keys of a provider for as long as anybody has it.
 async fn run(provider: Weak<Provider>) {
-    let fetcher = Fetcher::new();
+    let client = HttpClient::new();
     let mut pause = TICK;
     loop {
         let Some(current) = provider.upgrade() else { return };
-        let is_read = current.read(&fetcher).await;
+        let is_read = current.read(&client).await;
         let (refresh, wanted) = (current.refresh, current.wanted.clone());
         let is_file = matches!(current.source, Source::File(_));
         drop(current);
