@@ -1,6 +1,8 @@
 //! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the HTTP/2 preface, and where
 //! the head of a request begins and ends, so that one that is too large is refused before it is whole.
 
+mod digests;
+
 use std::fmt;
 use std::future::pending;
 use std::io;
@@ -14,10 +16,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID,
-};
+use pingora_core::protocols::{ALPN, Peek, Shutdown, SocketDigest, Stream};
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -320,42 +319,8 @@ impl Peek for Connection {
     }
 }
 
-impl UniqueID for Connection {
-    fn id(&self) -> RawFd {
-        self.fd
-    }
-}
-
-impl Ssl for Connection {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.ssl.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.alpn.clone()
-    }
-}
-
-impl GetTimingDigest for Connection {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
-    }
-}
-
-impl GetProxyDigest for Connection {
-    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Connection {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.digest.clone())
-    }
-}
-
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("fd", &self.id()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("fd", &self.fd).finish_non_exhaustive()
     }
 }
