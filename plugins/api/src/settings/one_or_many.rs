@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::Deserializer;
 use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Reads one text, or a list of texts. `wanted` says in errors what else might stand there.
 ///
@@ -42,6 +42,15 @@ struct OneOrMany<T> {
     made: PhantomData<fn() -> T>,
 }
 
+/// An element of the list, whose error has its own place.
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        String::deserialize(reader)?.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
 impl<'de, T: FromStr<Err: Display>> Visitor<'de> for OneOrMany<T> {
     type Value = Vec<T>;
 
@@ -55,8 +64,8 @@ impl<'de, T: FromStr<Err: Display>> Visitor<'de> for OneOrMany<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
         let mut all = Vec::new();
-        while let Some(text) = list.next_element::<String>()? {
-            all.push(text.parse().map_err(A::Error::custom)?);
+        while let Some(Parsed(one)) = list.next_element()? {
+            all.push(one);
         }
         Ok(all)
     }
