@@ -40,10 +40,10 @@ pub use tls::{client_config, system_roots};
 
 const JSON: &str = "application/json";
 
-/// Sends requests. Servers are verified by the system's authorities, which are read when the first is asked by HTTPS.
+/// Sends requests. Servers are verified by the system's authorities, which are read when the first is asked by HTTPS, and kept.
 #[derive(Debug, Default)]
 pub struct HttpClient {
-    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    tls: OnceLock<Arc<ClientConfig>>,
 }
 
 impl HttpClient {
@@ -101,10 +101,19 @@ impl HttpClient {
         if !is_tls {
             return exchange(stream, request, read).await;
         }
-        let config = self.tls.get_or_init(|| client_config(system_roots()?)).clone().map_err(HttpError::Tls)?;
+        let config = self.config().map_err(HttpError::Tls)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| HttpError::Url)?;
         let stream = TlsConnector::from(config).connect(name, stream).await;
         exchange(stream.map_err(|error| HttpError::Tls(error.to_string()))?, request, read).await
+    }
+
+    /// Authorities that cannot be read now may be there the next time.
+    fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        if let Some(known) = self.tls.get() {
+            return Ok(known.clone());
+        }
+        let config = client_config(system_roots()?)?;
+        Ok(self.tls.get_or_init(|| config).clone())
     }
 }
 
