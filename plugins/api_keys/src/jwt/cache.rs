@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use plugin_api::Glob;
+
 use super::Identity;
 use crate::digest::Digest;
 
@@ -11,7 +13,10 @@ const SHARDS: usize = 16;
 /// Tokens in each part.
 const PER_SHARD: usize = 1024;
 /// What all of them take at most, in bytes.
-pub(crate) const BYTES: u64 = (SHARDS * PER_SHARD * 640) as u64;
+pub(crate) const BYTES: u64 = (SHARDS * PER_SHARD * PER_TOKEN) as u64;
+/// What one takes at most, and the part of it that is for its models. One with more is verified each time.
+const PER_TOKEN: usize = 640 + MODELS;
+const MODELS: usize = 1024;
 
 /// The tokens. One digest is never found for another token: it is a SHA-256.
 #[derive(Debug, Default)]
@@ -25,6 +30,10 @@ impl Verified {
     }
 
     pub(super) fn insert(&self, digest: Digest, identity: Arc<Identity>, now: u64) {
+        let models = identity.grants.models.iter().flatten();
+        if models.map(|model| size_of::<Glob>() + model.as_str().len()).sum::<usize>() > MODELS {
+            return;
+        }
         let mut shard = self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= PER_SHARD {
             shard.retain(|_, other| now < other.expires);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cache::Verified;
 use super::claims;
@@ -47,7 +47,7 @@ impl Verifier {
         self.provider.stale_for()
     }
 
-    /// Whose this token is. Waits where its key is new, for as long as the settings say.
+    /// Whose this token is. Waits where its key is new, in all for as long as the settings say.
     pub(crate) async fn verify(&self, text: &[u8]) -> Result<Arc<Identity>, TokenFault> {
         let now = unix();
         let digest = Digest::of(text);
@@ -56,13 +56,14 @@ impl Verifier {
         }
         let token = Token::parse(text)?;
         let mut keys = self.provider.keys();
+        let (began, limit) = (Instant::now(), self.config.timeout.get());
         if keys.is_none() {
-            self.provider.first(self.config.timeout.get()).await;
+            self.provider.first(limit).await;
             keys = self.provider.keys();
         }
         let mut signed = keys.as_ref().ok_or(TokenFault::NoKeys)?.verify(&token);
         if signed == Err(TokenFault::UnknownKey) {
-            self.provider.again(self.config.timeout.get()).await;
+            self.provider.again(limit.saturating_sub(began.elapsed())).await;
             keys = self.provider.keys();
             signed = keys.as_ref().ok_or(TokenFault::NoKeys)?.verify(&token);
         }
