@@ -132,7 +132,7 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
 #[derive(Debug, Default)]
 struct Readers {
     any: AtomicBool,
-    list: RwLock<Vec<Weak<dyn SpendingReader>>>,
+    list: RwLock<Arc<[Weak<dyn SpendingReader>]>>,
     /// The ledgers there are, each with its folder.
     ledgers: Mutex<Vec<(LedgerId, PathBuf)>>,
 }
@@ -141,7 +141,6 @@ impl Spending {
     /// Adds a reader, for as long as it exists; one that is there already is not added again.
     pub fn subscribe(&self, reader: Weak<dyn SpendingReader>) {
         let mut list = self.readers.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.retain(|known| known.strong_count() > 0);
         if list.iter().any(|known| known.ptr_eq(&reader)) {
             return;
         }
@@ -149,7 +148,8 @@ impl Spending {
             let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
             ledgers.iter().for_each(|(ledger, folder)| reader.opened(*ledger, folder, false));
         }
-        list.push(reader);
+        let known = list.iter().filter(|known| known.strong_count() > 0).cloned();
+        *list = known.chain([reader]).collect();
         self.readers.any.store(true, Ordering::Release);
     }
 
@@ -192,9 +192,9 @@ impl<'a> Spender<'a> {
 }
 
 impl Readers {
-    /// Calls all readers.
+    /// Calls all readers, without the lock: some write files.
     fn each(&self, mut call: impl FnMut(&dyn SpendingReader)) {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner).clone();
         list.iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
     }
 }
