@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use crate::account::Raised;
 use crate::amounts::{dollars, word};
 use crate::budget::{BudgetOf, Texts};
-use crate::by;
 use crate::checkpoint::{read_json, write_json};
 
 const NAME: &str = "budget_alerts.json";
@@ -25,6 +24,8 @@ const MOST_RAISED: usize = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     state: Mutex<State>,
+    /// Held while the file is written, which nobody who raises an alert waits for.
+    writing: Mutex<()>,
     /// Something is to be written or posted.
     pub(crate) work: Notify,
 }
@@ -37,7 +38,7 @@ struct State {
 }
 
 /// What is in the file.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Kept {
     /// By id, each with the end of its span of time.
@@ -70,16 +71,18 @@ pub(crate) struct Alert {
 impl Alert {
     pub(crate) fn new(of: &BudgetOf, texts: &[Option<Box<str>>], raised: Raised, amount: u64) -> Self {
         let (since, until) = raised.window;
-        let share = raised.share.to_string();
+        let (share, span) = (raised.share.to_string(), word(of.unit));
+        // as JSON, in which no two lists of texts are alike
+        let subject = serde_json::to_string(texts).unwrap_or_default();
         Self {
-            id: format!("{}/{}/{since}/{share}", of.name, by::label(texts)),
+            id: format!("{}/{subject}/{span}/{since}/{share}", of.name),
             limit: of.name.to_string(),
             by: of.by.clone().into(),
             subject: texts.to_vec(),
             share,
             spent_usd: dollars(raised.spent).trim_start_matches('$').to_owned(),
             limit_usd: dollars(amount).trim_start_matches('$').to_owned(),
-            span: word(of.unit).to_owned(),
+            span: span.to_owned(),
             since,
             until,
         }
@@ -147,11 +150,14 @@ impl Alerts {
 
     /// Writes the file, where something changed. What is over is forgotten with that.
     pub(crate) fn save(&self, now: i64) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         let Some(file) = state.file.clone().filter(|_| state.is_dirty) else { return };
         state.kept.raised.retain(|_, until| *until > now);
-        write_json(&file, &state.kept);
         state.is_dirty = false;
+        let kept = state.kept.clone();
+        drop(state);
+        write_json(&file, &kept);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -30,6 +30,8 @@ pub(crate) struct Terms {
     pub(crate) alerts: Arc<[Share]>,
     /// What an answer of unknown cost counts, in picodollars.
     pub(crate) unpriced: i64,
+    /// Whether a call without a price is refused, so that such an answer is not foreseen.
+    pub(crate) refuses_unpriced: bool,
     pub(crate) max_accounts: usize,
     /// Where alerts are posted.
     pub(crate) webhook: Option<WebhookUrl>,

@@ -114,7 +114,8 @@ impl Estimator<'_> {
     /// What is to be learned of a call.
     pub(crate) fn learn(&self, body: &ModelCall) -> Option<Learn> {
         let call = body.call().filter(|_| self.reserve == Reserve::Expected)?;
-        let model = call.model.as_deref()?;
+        // by the name that the estimate goes by
+        let model = body.upstream_model()?;
         Some(Learn {
             bytes: body.text().len() as u64,
             answers: call.answer_count(),

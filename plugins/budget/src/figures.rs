@@ -8,7 +8,7 @@ use plugin_api::prometheus::core::{Collector, Desc};
 use plugin_api::prometheus::proto::MetricFamily;
 use plugin_api::prometheus::{self, Gauge, GaugeVec, IntCounterVec, IntGauge, Opts};
 
-use crate::amounts::Share;
+use crate::amounts::{Share, word};
 use crate::by;
 use crate::shared::Shared;
 
@@ -84,8 +84,16 @@ impl BudgetCollector {
         let (now, mut drift) = (shared.now(), 0_i64);
         self.used.reset();
         self.reserved.reset();
-        for budget in shared.budgets() {
-            let (limit, name) = (budget.terms().limit, &*budget.of.name);
+        let budgets = shared.budgets();
+        for budget in &budgets {
+            // those of several spans of time may have one name
+            let is_shared = budgets.iter().filter(|other| other.of.name == budget.of.name).count() > 1;
+            let name = if is_shared {
+                format!("{}/{}", budget.of.name, word(budget.of.unit))
+            } else {
+                budget.of.name.to_string()
+            };
+            let (limit, name) = (budget.terms().limit, &*name);
             drift = drift.saturating_add(budget.drift());
             let accounts = budget.accounts();
             let held: u64 = accounts.iter().map(|account| account.meter.held()).fold(0, u64::saturating_add);

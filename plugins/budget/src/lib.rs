@@ -103,6 +103,7 @@ impl Plugin for BudgetPlugin {
                 limit: of.limit(limit.usd.picos()),
                 alerts: alerts.into(),
                 unpriced: config.unpriced.picos(),
+                refuses_unpriced: config.unpriced == Unpriced::Refuse,
                 max_accounts: config.max_subjects.as_usize(),
                 webhook: config.webhook.as_ref().map(|webhook| webhook.url.clone()),
                 refresh: config.refresh.get(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
-use plugin_api::{Common, LedgerId, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum};
+use plugin_api::{Common, LedgerId, LogLimit, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum};
 use quota::{Estimates, Now};
 
 use crate::account::Change;
@@ -123,11 +123,12 @@ impl Shared {
         budgets.find_map(|budget| budget.terms().webhook.clone())
     }
 
-    /// A spender by the names that budgets know it by: all spellings of a model that have one price are one model.
+    /// A spender by the names that budgets know it by: all spellings of a model that have one price are one model, and so are those
+    /// that differ in letter case alone.
     pub(crate) fn canonical_model(&self, model: Option<&str>) -> Option<String> {
         let model = model?;
         let known = self.common.get().and_then(|common| common.spending.priced_name(model));
-        Some(known.unwrap_or_else(|| model.to_owned()))
+        Some(known.unwrap_or_else(|| model.to_ascii_lowercase()))
     }
 
     /// Whether any budget tells models apart.
@@ -162,6 +163,17 @@ impl Shared {
     }
 }
 
+/// The call was priced when it was let through, and its answer is not: by another name of its model, or on other terms.
+fn log_unpriced(budget: &Budget) {
+    static UNPRICED: LogLimit = LogLimit::new();
+    if let Some(suppressed) = UNPRICED.pass(()) {
+        log::warn!(
+            budget = &*budget.of.name, suppressed;
+            "an answer of unknown cost counts nothing; give its model a price in usage_log, or set `unpriced` to an amount"
+        );
+    }
+}
+
 impl SpendingReader for Shared {
     fn opened(&self, ledger: LedgerId, folder: &Path, begins: bool) {
         let files = LedgerFiles { ledger, folder: folder.to_owned(), next: None };
@@ -185,15 +197,16 @@ impl SpendingReader for Shared {
     }
 
     fn spent(&self, spent: &Spent<'_>) {
-        let budgets = self.budgets.read().unwrap_or_else(PoisonError::into_inner);
         if spent.picos != 0 || spent.unpriced != 0 {
-            let now = self.now();
-            let budgets: Vec<_> = budgets.iter().filter_map(Weak::upgrade).collect();
+            let (now, budgets) = (self.now(), self.budgets());
             let model = spent.spender.model.filter(|_| Self::knows_models(budgets.iter()));
             let model = self.canonical_model(model);
             let spender = Spender { model: model.as_deref(), ..spent.spender };
             for budget in &budgets {
                 let terms = budget.terms();
+                if spent.unpriced > 0 && terms.refuses_unpriced {
+                    log_unpriced(budget);
+                }
                 let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
                 let change = Change {
                     ledger: spent.ledger,
@@ -208,7 +221,6 @@ impl SpendingReader for Shared {
                 self.alert(budget, raised.map(|raised| (account, raised)), now);
             }
         }
-        drop(budgets);
         // once it is counted, or a call in between would find room that there is not
         drop(self.in_flight.take(spent.id));
     }

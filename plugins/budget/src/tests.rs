@@ -242,7 +242,7 @@ async fn models_without_a_price_are_refused_allowed_or_charged() {
 }
 
 #[tokio::test]
-async fn all_spellings_of_a_priced_model_share_its_budget() {
+async fn all_spellings_of_a_model_share_its_budget() {
     let host = Host::new();
     let config = json!({ "limits": [{ "by": "model", "usd": "0.01/month" }], "unpriced": "allow" });
     let budgets = host.budgets(config);
@@ -252,13 +252,25 @@ async fn all_spellings_of_a_priced_model_share_its_budget() {
         let body = TestCall::new().model(model).max_tokens(1).to(Endpoint::MESSAGES);
         assert_eq!(call(&budgets, by_key("alice"), body).await.is_ok(), passes, "{model}");
     }
+    // nor is there another budget for another case of a name that has no price
+    host.record(Uuid::now_v7(), Spender { model: Some("Fast"), ..Spender::default() }, 10_000, 0);
+    for model in ["fast", "FAST"] {
+        let body = TestCall::new().model(model).max_tokens(1).to(Endpoint::MESSAGES);
+        assert!(call(&budgets, by_key("alice"), body).await.is_err(), "{model}");
+    }
 }
 
 #[tokio::test]
 async fn what_is_expected_is_learned_from_the_answers_to_the_caller() {
-    use plugin_api::{Answer, AnswerState, Outcome, Tokens, Usage};
+    use plugin_api::{Answer, AnswerModel, AnswerState, Glob, ModelRule, Outcome, RouteModels, Tokens, Usage};
     let host = Host::new();
     let budgets = host.budgets(budget(900_000_000, &[("reserve", json!("expected"))]));
+    let (pattern, answer_model) = (Glob::new("fast"), AnswerModel::Served);
+    let fast = ModelRule { pattern, model: Some("m".into()), upstream: None, answer_model };
+    let renamed = || {
+        let call = TestCall::new().model("fast").max_tokens(128_000).to(Endpoint::MESSAGES);
+        call.on_route(RouteModels::new(vec![fast.clone()]))
+    };
     let tokens = Tokens { input: Some(10), output: Some(100), ..Tokens::default() };
     let usage = Some(Usage { tokens, ..Usage::default() });
     let answer = Some(Answer { state: AnswerState::Complete, usage, ..Answer::default() });
@@ -269,6 +281,14 @@ async fn what_is_expected_is_learned_from_the_answers_to_the_caller() {
     }
     let (_state, _) = call(&budgets, by_key("alice"), message(128_000)).await.unwrap();
     let reserved = held(&budgets, "alice") / MICRO as u64;
+    assert!((100..200).contains(&reserved), "{reserved}");
+    // a route that renames a model learns under the name that it estimates by
+    for _ in 0..20 {
+        let (mut state, _) = call(&budgets, by_key("bob"), renamed()).await.unwrap();
+        budgets.on_complete(&mut state, &record);
+    }
+    let (_state, _) = call(&budgets, by_key("bob"), renamed()).await.unwrap();
+    let reserved = held(&budgets, "bob") / MICRO as u64;
     assert!((100..200).contains(&reserved), "{reserved}");
 }
 

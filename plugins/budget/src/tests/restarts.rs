@@ -1,6 +1,7 @@
 //! What goes on over restarts and reloads, and what other gateways add to it.
 
 use super::*;
+use crate::account::Raised;
 
 #[tokio::test]
 async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journal() {
@@ -109,4 +110,24 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     );
     let file = std::fs::read_to_string(host.folder.join("budget_alerts.json")).unwrap();
     assert!(!file.contains("secret"), "{file}");
+}
+
+/// A day, a week and a month may begin at the same second.
+#[tokio::test]
+async fn budgets_of_several_spans_for_the_same_callers_have_alerts_and_metrics_of_their_own() {
+    use plugin_api::Shared as _;
+    let host = Host::new();
+    let limit = |usd: &str| json!({ "by": "key", "usd": usd, "alerts": ["50%"] });
+    let limits = json!([limit("0.01/day"), limit("0.01/month")]);
+    let config = json!({ "limits": limits, "webhook": { "url": "http://127.0.0.1:1/" } });
+    let budgets = host.budgets(config);
+    let raised = Raised { share: Share::try_from("50%".to_owned()).unwrap(), spent: 1, window: (0, 1) };
+    let texts = [Some("alice".into())];
+    let ids: Vec<_> =
+        budgets.rules.iter().map(|rule| alerts::Alert::new(&rule.budget.of, &texts, raised, 2).id).collect();
+    assert_ne!(ids[0], ids[1]);
+    host.record(Uuid::now_v7(), of_key("alice"), 1, 0);
+    let shown: Vec<_> = host.shared.collectors().iter().flat_map(|collector| collector.collect()).collect();
+    let used = shown.iter().find(|family| family.name() == "tollgate_budget_used_ratio").unwrap();
+    assert_eq!(used.get_metric().len(), 2, "{used:?}");
 }
