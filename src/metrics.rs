@@ -16,7 +16,7 @@ mod upstreams;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use plugin_api::{LogLimit, Record};
+use plugin_api::{LogLimit, Record, constant_metric};
 use prometheus::core::Collector;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -66,7 +66,7 @@ impl Metrics {
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
         let build = Opts::new("tollgate_build_info", "The version that runs; always 1").const_label("version", VERSION);
         registered(&registry, IntGauge::with_opts(build)).set(1);
-        sound(registry.register(Box::new(Process::new())));
+        constant_metric(registry.register(Box::new(Process::new())));
         let connections = Opts::new("tollgate_connections_in_flight", "Open connections from clients");
         let refusals = Opts::new("tollgate_refusals_total", "Requests that a plugin refused, by reason");
         let config_reloads = counters("tollgate_config_reloads_total", "Reloads of the configuration", "result");
@@ -214,14 +214,9 @@ impl Default for Metrics {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
-    let metric = sound(metric);
-    sound(registry.register(Box::new(metric.clone())));
+    let metric = constant_metric(metric);
+    constant_metric(registry.register(Box::new(metric.clone())));
     metric
-}
-
-#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
-fn sound<T>(result: prometheus::Result<T>) -> T {
-    result.expect("a constant name is valid and used once")
 }
 
 /// Logs, once in a while, that the library refuses to create a metric.

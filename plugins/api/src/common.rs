@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-use crate::Spending;
+use crate::{Spending, constant_metric};
 
 /// What all plugins of a gateway share, for as long as the process runs.
 #[derive(Debug, Default)]
@@ -22,10 +22,9 @@ pub struct Common {
 pub struct LimitRejections(IntCounterVec);
 
 impl Default for LimitRejections {
-    #[expect(clippy::expect_used, reason = "the name and the labels are constants; a wrong one fails every test")]
     fn default() -> Self {
         let options = Opts::new("tollgate_limit_rejections_total", "Requests refused by a limit, by what ran out");
-        Self(IntCounterVec::new(options, &["limit", "reason"]).expect("a constant name is valid"))
+        Self(constant_metric(IntCounterVec::new(options, &["limit", "reason"])))
     }
 }
 

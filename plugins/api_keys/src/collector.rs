@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use plugin_api::constant_metric;
 use plugin_api::prometheus::core::{Collector, Desc};
 use plugin_api::prometheus::proto::MetricFamily;
-use plugin_api::prometheus::{self, IntCounter, IntGauge};
+use plugin_api::prometheus::{IntCounter, IntGauge};
 
 use crate::sources::KeySources;
 
@@ -20,11 +21,11 @@ pub(crate) struct KeysCollector {
 
 impl KeysCollector {
     pub(crate) fn new(sources: Arc<KeySources>) -> Self {
-        let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
+        let gauge = |name: &str, help: &str| constant_metric(IntGauge::new(name, help));
         Self {
             sources,
             keys: gauge("tollgate_api_keys_loaded", "API keys in force"),
-            failures: sound(IntCounter::new(
+            failures: constant_metric(IntCounter::new(
                 "tollgate_api_keys_reload_failures_total",
                 "Times that a file of API keys had changed and could not be read",
             )),
@@ -57,10 +58,4 @@ impl Collector for KeysCollector {
         self.provider_stale.set(i64::try_from(held.provider_stale.as_secs()).unwrap_or(i64::MAX));
         self.all().into_iter().flat_map(Collector::collect).collect()
     }
-}
-
-/// Names are constants, so that they are wrong can only show at the first start ever.
-#[expect(clippy::expect_used, reason = "a constant that is wrong is a fault of this file")]
-fn sound<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("the names of metrics are sound")
 }

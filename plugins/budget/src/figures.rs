@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use plugin_api::constant_metric;
 use plugin_api::prometheus::core::{Collector, Desc};
 use plugin_api::prometheus::proto::MetricFamily;
-use plugin_api::prometheus::{self, Gauge, GaugeVec, IntCounterVec, IntGauge, Opts};
+use plugin_api::prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, Opts};
 
 use crate::amounts::{Share, word};
 use crate::by;
@@ -27,7 +28,7 @@ pub(crate) struct Figures {
 impl Default for Figures {
     fn default() -> Self {
         let alerts = Opts::new("tollgate_budget_alerts_total", "Alerts raised at shares of budgets");
-        Self { alerts: sound(IntCounterVec::new(alerts, &["limit", "share"])), answered: Mutex::default() }
+        Self { alerts: constant_metric(IntCounterVec::new(alerts, &["limit", "share"])), answered: Mutex::default() }
     }
 }
 
@@ -68,11 +69,11 @@ impl BudgetCollector {
         Self {
             shared: Arc::downgrade(shared),
             alerts: shared.figures.alerts.clone(),
-            used: sound(GaugeVec::new(used, &["limit", "subject"])),
-            reserved: sound(GaugeVec::new(reserved, &["limit"])),
-            drift: sound(Gauge::new("tollgate_budget_drift_usd", drift)),
-            waiting: sound(IntGauge::new("tollgate_budget_alerts_waiting", "Alerts that wait to be posted")),
-            age: sound(Gauge::new("tollgate_budget_refresh_age_seconds", age)),
+            used: constant_metric(GaugeVec::new(used, &["limit", "subject"])),
+            reserved: constant_metric(GaugeVec::new(reserved, &["limit"])),
+            drift: constant_metric(Gauge::new("tollgate_budget_drift_usd", drift)),
+            waiting: constant_metric(IntGauge::new("tollgate_budget_alerts_waiting", "Alerts that wait to be posted")),
+            age: constant_metric(Gauge::new("tollgate_budget_refresh_age_seconds", age)),
         }
     }
 
@@ -132,9 +133,4 @@ impl fmt::Debug for BudgetCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BudgetCollector")
     }
-}
-
-#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
-fn sound<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("a constant name is valid")
 }

@@ -1,7 +1,8 @@
 //! What limits count of themselves, for `/metrics`. Labels come from the YAML alone.
 
+use plugin_api::constant_metric;
 use plugin_api::prometheus::core::Collector;
-use plugin_api::prometheus::{self, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use plugin_api::prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use quota_leases::LeaseEvent;
 
 /// What limits count of themselves.
@@ -20,11 +21,6 @@ pub(crate) struct Held {
     amount: i64,
 }
 
-#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
-fn sound<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("a constant name is valid")
-}
-
 impl Default for Figures {
     fn default() -> Self {
         let shared = Opts::new(
@@ -38,10 +34,10 @@ impl Default for Figures {
         );
         let down = "Whether Redis fails, so that limits go by on_redis_down";
         Self {
-            draws: sound(IntCounterVec::new(draws, &["result"])),
-            redis_down: sound(IntGauge::new("tollgate_limit_redis_down", down)),
-            shared_bucket: sound(IntCounterVec::new(shared, &["limit"])),
-            reserved: sound(IntGaugeVec::new(reserved, &["limit", "measure"])),
+            draws: constant_metric(IntCounterVec::new(draws, &["result"])),
+            redis_down: constant_metric(IntGauge::new("tollgate_limit_redis_down", down)),
+            shared_bucket: constant_metric(IntCounterVec::new(shared, &["limit"])),
+            reserved: constant_metric(IntGaugeVec::new(reserved, &["limit", "measure"])),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The cache's counters and gauges, with their names and help texts.
 
+use plugin_api::constant_metric;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
@@ -27,17 +28,13 @@ pub(crate) struct Figures {
     pub(crate) flight_bytes: IntGauge,
 }
 
-#[expect(clippy::expect_used, reason = "names and labels are constants of this file; a wrong one fails every test")]
-fn sound<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("a constant name is valid")
-}
-
 impl Figures {
     pub(crate) fn new() -> Self {
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| sound(IntCounterVec::new(Opts::new(name, help), labels));
-        let counter = |name: &str, help: &str| sound(IntCounter::new(name, help));
-        let gauges = |name: &str, help: &str| sound(IntGaugeVec::new(Opts::new(name, help), &["tier"]));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            constant_metric(IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let counter = |name: &str, help: &str| constant_metric(IntCounter::new(name, help));
+        let gauges = |name: &str, help: &str| constant_metric(IntGaugeVec::new(Opts::new(name, help), &["tier"]));
         let figures = Self {
             hits: counters("tollgate_cache_hits_total", "Lookups that found an answer, by tier", &["tier"]),
             misses: counters("tollgate_cache_misses_total", "Lookups that found none, by tier", &["tier"]),
@@ -63,11 +60,11 @@ impl Figures {
             entries: gauges("tollgate_cache_entries", "Answers held, by tier"),
             bytes: gauges("tollgate_cache_bytes", "Bytes held, by tier"),
             breaker: gauges("tollgate_cache_breaker_open", "1 while the circuit breaker skips the tier"),
-            flights: sound(IntGauge::new(
+            flights: constant_metric(IntGauge::new(
                 "tollgate_cache_calls_in_flight",
                 "Calls in flight that identical calls can join",
             )),
-            flight_bytes: sound(IntGauge::new(
+            flight_bytes: constant_metric(IntGauge::new(
                 "tollgate_cache_calls_in_flight_bytes",
                 "Bytes held of answers in flight",
             )),

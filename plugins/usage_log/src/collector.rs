@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use plugin_api::constant_metric;
 use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
 use crate::ledgers::{Ledger, Ledgers};
-use crate::metrics::{LedgerMetrics, sound};
+use crate::metrics::LedgerMetrics;
 
 /// The metrics, with what the ledgers hold at the moment.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct LedgerCollector {
 impl LedgerCollector {
     /// The metrics of these ledgers.
     pub(crate) fn new(ledgers: &Ledgers) -> Self {
-        let gauge = |name: &str, help: &str| sound(IntGauge::new(name, help));
+        let gauge = |name: &str, help: &str| constant_metric(IntGauge::new(name, help));
         Self {
             metrics: ledgers.metrics.clone(),
             ledgers: ledgers.active.clone(),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use plugin_api::constant_metric;
 use prometheus::core::Collector;
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 
@@ -40,7 +41,7 @@ impl LedgerMetrics {
             HistogramOpts::new("tollgate_ledger_batch_seconds", "How long the database took for a batch of rows");
         Self {
             lost,
-            lost_corrections: sound(IntCounter::new(
+            lost_corrections: constant_metric(IntCounter::new(
                 "tollgate_ledger_lost_corrections_total",
                 "Rows that stay as they were predicted, since what became of them is lost",
             )),
@@ -49,19 +50,19 @@ impl LedgerMetrics {
                 "Answers whose price is not known, by the name under which their model has one for others",
                 "model",
             ),
-            cost: sound(CounterVec::new(
+            cost: constant_metric(CounterVec::new(
                 Opts::new("tollgate_cost_usd_total", "What answers cost, in US dollars, by the ledger's rows"),
                 &["tenant", "model"],
             )),
             tenants: Mutex::default(),
             rows: counters("tollgate_ledger_rows_total", "Rows that the database has taken", "result"),
-            rejected: sound(IntCounter::new(
+            rejected: constant_metric(IntCounter::new(
                 "tollgate_ledger_rejected_total",
                 "Rows that the database refused while it took others, and that are quarantined",
             )),
             store_errors: counters("tollgate_ledger_store_errors_total", "What the database could not do", "kind"),
-            batch: sound(Histogram::with_opts(batch.buckets(buckets))),
-            store: sound(StoreMetrics::new()),
+            batch: constant_metric(Histogram::with_opts(batch.buckets(buckets))),
+            store: constant_metric(StoreMetrics::new()),
         }
     }
 
@@ -129,13 +130,7 @@ impl LedgerMetrics {
 }
 
 fn counters(name: &str, help: &str, label: &str) -> IntCounterVec {
-    sound(IntCounterVec::new(Opts::new(name, help), &[label]))
-}
-
-/// Names and labels are constants, so that they are wrong can only show at the first start ever.
-#[expect(clippy::expect_used, reason = "a constant that is wrong is a fault of this file")]
-pub(crate) fn sound<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("the names of metrics are sound")
+    constant_metric(IntCounterVec::new(Opts::new(name, help), &[label]))
 }
 
 #[cfg(test)]
