@@ -28,7 +28,7 @@ struct Pattern {
 
 /// A matching route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct RouteMatch {
     /// Its index in the YAML.
     pub index: usize,
     /// The host as written in the YAML, or [`OTHER_HOST`].
@@ -48,11 +48,11 @@ impl Router {
 
     /// The first route that matches this host (without port, in any case) and path (in its [normal form](normalize)).
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<Found> {
+    pub fn find(&self, host: &str, path: &str) -> Option<RouteMatch> {
         self.routes.iter().enumerate().find_map(|(index, route)| {
             let domain = route.domain(host, &self.other)?;
             let takes_path = route.paths.is_empty() || route.paths.iter().any(|pattern| pattern.takes(path));
-            takes_path.then(|| Found { index, domain: domain.clone() })
+            takes_path.then(|| RouteMatch { index, domain: domain.clone() })
         })
     }
 

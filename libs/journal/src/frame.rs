@@ -81,7 +81,7 @@ pub(crate) struct Frame<'a> {
 
 /// What stands at the beginning of some bytes.
 #[derive(Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum Decoded<'a> {
     Frame(Frame<'a>),
     /// The beginning of a frame that may be whole with so many bytes.
     Needs(usize),
@@ -90,26 +90,26 @@ pub(crate) enum Found<'a> {
 }
 
 /// Looks for a frame at the beginning of `bytes`, of which there is at least one.
-pub(crate) fn decode(bytes: &[u8], salt: u32) -> Found<'_> {
+pub(crate) fn decode(bytes: &[u8], salt: u32) -> Decoded<'_> {
     let marked = bytes.iter().zip(MARK).all(|(byte, mark)| *byte == mark);
     if !marked {
-        return Found::Damage(next_mark(bytes));
+        return Decoded::Damage(next_mark(bytes));
     }
     if bytes.len() < SHORT_HEAD {
-        return Found::Needs(SHORT_HEAD);
+        return Decoded::Needs(SHORT_HEAD);
     }
     let (version, length) = (bytes[4], usize::try_from(number(bytes, 5)).unwrap_or(usize::MAX));
     if length > LONGEST {
-        return Found::Damage(next_mark(bytes));
+        return Decoded::Damage(next_mark(bytes));
     }
     let head = if version == WITHOUT_PLACE { SHORT_HEAD } else { HEAD };
-    let Some(content) = bytes.get(head..head + length) else { return Found::Needs(head + length) };
+    let Some(content) = bytes.get(head..head + length) else { return Decoded::Needs(head + length) };
     let sum = match version {
         WITHOUT_PLACE => crc32(crc32(salt, &bytes[4..9]), content),
         _ => with_head(crc32(salt, content), bytes),
     };
     if sum != number(bytes, 9) {
-        return Found::Damage(next_mark(bytes));
+        return Decoded::Damage(next_mark(bytes));
     }
     let place = (version != WITHOUT_PLACE).then(|| read_place(&bytes[SHORT_HEAD..HEAD])).flatten();
     let entry = |format, record| Entry {
@@ -123,7 +123,7 @@ pub(crate) fn decode(bytes: &[u8], salt: u32) -> Found<'_> {
         (VERSION, Some(_)) => content.split_first().map(|(format, record)| entry(*format, record)),
         _ => None,
     };
-    Found::Frame(Frame { length: head + length, place, entry })
+    Decoded::Frame(Frame { length: head + length, place, entry })
 }
 
 /// The frames of a segment that is in memory as a whole, each with its offset. Passes over everything else.
@@ -134,13 +134,13 @@ pub(crate) fn all(bytes: &[u8], from: usize, salt: u32) -> impl Iterator<Item = 
             let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
             let here = at;
             match decode(rest, salt) {
-                Found::Frame(frame) => {
+                Decoded::Frame(frame) => {
                     at += frame.length;
                     return Some((here, frame));
                 }
                 // its end is not written, or never will be; what follows it may be whole
-                Found::Needs(_) => at += next_mark(rest),
-                Found::Damage(length) => at += length,
+                Decoded::Needs(_) => at += next_mark(rest),
+                Decoded::Damage(length) => at += length,
             }
         }
     })

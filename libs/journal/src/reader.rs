@@ -9,7 +9,7 @@ use crate::batch::{Batch, Damage, passed};
 use crate::count::Count;
 use crate::disk::Extent;
 use crate::event::Event;
-use crate::frame::{self, Found};
+use crate::frame::{self, Decoded};
 use crate::open::read_of;
 use crate::position::{Kept, Position, PositionFile};
 use crate::read_buffer::ReadBuffer;
@@ -263,14 +263,14 @@ impl<T> Reader<T> {
             let bytes = buffer.view(offset, wanted, written)?;
             let seen = bytes.len();
             let (step, frame) = match frame::decode(bytes, salt) {
-                Found::Frame(frame) => (frame.length, Some(frame)),
+                Decoded::Frame(frame) => (frame.length, Some(frame)),
                 // there is more to see
-                Found::Needs(more) if more > seen && offset + more as u64 <= written => {
+                Decoded::Needs(more) if more > seen && offset + more as u64 <= written => {
                     wanted = more;
                     continue;
                 }
-                Found::Needs(_) => (frame::next_mark(bytes), None),
-                Found::Damage(step) => (step, None),
+                Decoded::Needs(_) => (frame::next_mark(bytes), None),
+                Decoded::Damage(step) => (step, None),
             };
             offset += step as u64;
             wanted = frame::HEAD;

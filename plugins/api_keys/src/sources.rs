@@ -38,7 +38,7 @@ struct Known {
 
 /// What the sources hold at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct SourceFigures {
     pub(crate) keys: usize,
     pub(crate) failures: u64,
     pub(crate) stale: Duration,
@@ -102,11 +102,11 @@ impl KeySources {
     }
 
     /// What they hold at the moment.
-    pub(crate) fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> SourceFigures {
         let now = Instant::now();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = known.lists.iter().filter_map(|(_, set)| set.upgrade()).map(|set| set.len());
-        let mut held = Held { keys: lists.sum(), ..Held::default() };
+        let mut held = SourceFigures { keys: lists.sum(), ..SourceFigures::default() };
         for file in known.files.iter().filter_map(Weak::upgrade) {
             held.keys += file.keys().len();
             held.stale = held.stale.max(file.stale_for(now));

@@ -30,16 +30,16 @@ pub(crate) struct Flight {
     /// Notified of every change.
     changed: watch::Sender<()>,
     max_entry: usize,
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
 }
 
 /// The bytes that all flights of the process hold in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct HeldBytes {
     bytes: AtomicUsize,
 }
 
-impl Held {
+impl HeldBytes {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -76,7 +76,7 @@ pub(crate) enum Ended {
 }
 
 impl Flight {
-    pub(crate) fn new(max_entry: usize, held: Arc<Held>) -> Arc<Self> {
+    pub(crate) fn new(max_entry: usize, held: Arc<HeldBytes>) -> Arc<Self> {
         let state = State { whole: true, ..State::default() };
         Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()), max_entry, held })
     }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::cache_key::Key;
-use crate::flight::{Ended, Flight, Follower, Held};
+use crate::flight::{Ended, Flight, Follower, HeldBytes};
 
 /// The calls in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     by_key: Mutex<HashMap<Key, Joinable>>,
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
 }
 
 /// A call that identical calls can join.

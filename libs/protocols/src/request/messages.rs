@@ -18,7 +18,7 @@ pub(super) struct Messages<'t> {
 
 /// What a list of messages holds.
 #[derive(Default)]
-pub(super) struct Held<'de> {
+pub(super) struct MessageFacts<'de> {
     pub(super) count: usize,
     /// The last message, as JSON.
     pub(super) last: Option<&'de str>,
@@ -29,26 +29,26 @@ pub(super) struct Held<'de> {
 }
 
 impl<'de> DeserializeSeed<'de> for Messages<'_> {
-    type Value = Held<'de>;
+    type Value = MessageFacts<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Held<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<MessageFacts<'de>, D::Error> {
         reader.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for Messages<'_> {
-    type Value = Held<'de>;
+    type Value = MessageFacts<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of messages")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Held<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<MessageFacts<'de>, A::Error> {
         if let Some(turns) = &mut self.turns {
             // of a key that stands twice the last counts
             turns.clear();
         }
-        let mut held = Held::default();
+        let mut held = MessageFacts::default();
         let mut last_of_user = None;
         let mut role = Extractor::until(ROLE, Slot::Role);
         while let Some(message) = list.next_element::<&'de RawValue>()? {

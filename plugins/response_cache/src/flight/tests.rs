@@ -76,7 +76,7 @@ async fn a_call_that_was_never_asked_is_told_from_one_that_failed() {
 
 #[tokio::test]
 async fn a_slow_follower_of_a_large_answer_is_cut_and_memory_stays_bounded() {
-    let held = Arc::<Held>::default();
+    let held = Arc::<HeldBytes>::default();
     let flight = Flight::new(10_000, held.clone());
     let (mut slow, mut quick) = (flight.follow().unwrap(), flight.follow().unwrap());
     flight.begin(head());
@@ -97,7 +97,7 @@ async fn a_slow_follower_of_a_large_answer_is_cut_and_memory_stays_bounded() {
 
 #[tokio::test]
 async fn without_followers_a_large_answer_is_not_held_and_beyond_the_budget_none_is() {
-    let held = Arc::<Held>::default();
+    let held = Arc::<HeldBytes>::default();
     let large = Flight::new(10, held.clone());
     assert!(large.push(b"0123456789", BUDGET));
     assert!(!large.push(b"0", BUDGET));
