@@ -165,6 +165,30 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
+fn every_file_that_the_documents_name_exists() {
+    const FOLDERS: [&str; 9] =
+        ["src/", "plugins/", "libs/", "tests/", "conf/", "fuzz/", "benches/", "migrations/", "examples/"];
+    // A page that teaches how to write a plugin names files that the reader makes.
+    let made_by_the_reader = ["plugins/allow_models", "fuzz/corpus/TARGET"];
+    let mut lost = Vec::new();
+    for (path, text) in documents() {
+        if path.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        for name in quoted(&text) {
+            let names_a_file = FOLDERS.iter().any(|folder| name.starts_with(folder))
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let is_the_readers = made_by_the_reader.iter().any(|made| name.starts_with(made));
+            let is_there = Path::new(name).exists() || Path::new(name).with_extension("rs").exists();
+            if names_a_file && !is_the_readers && !is_there {
+                lost.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+#[test]
 fn every_link_in_the_documents_leads_somewhere() {
     let mut lost = Vec::new();
     for (path, text) in documents() {
