@@ -103,10 +103,16 @@ impl FrameReader {
         self.frame.is_none() && self.has == 0
     }
 
+    /// Whether a message has begun that has not ended.
+    #[must_use]
+    pub fn is_within_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Whether a message may come next: neither a frame nor a message is under way.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
-        self.is_between_frames() && self.message.is_none()
+        self.is_between_frames() && !self.is_within_message()
     }
 
     fn header<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Event<'a>>, ProtocolError> {

@@ -9,6 +9,8 @@ pub enum CloseCode {
     GoingAway,
     /// 1002: the other end broke the protocol.
     ProtocolError,
+    /// 1008: the other end did what it may not do.
+    PolicyViolation,
     /// 1009: a message is larger than it may be.
     TooBig,
     /// 1013: there is no room now.
@@ -22,6 +24,7 @@ impl CloseCode {
         match self {
             Self::GoingAway => 1001,
             Self::ProtocolError => 1002,
+            Self::PolicyViolation => 1008,
             Self::TooBig => 1009,
             Self::TryAgainLater => 1013,
         }

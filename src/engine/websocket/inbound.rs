@@ -2,12 +2,14 @@
 //! speaks against it. Holds no more than one message and the bytes of one read.
 
 use bytes::{Buf, Bytes, BytesMut};
-use plugin_api::{BODIES, Charge, Shortage};
+use plugin_api::{Budget, Charge, Shortage};
 use tokio::io::ReadBuf;
-use websocket::{CloseCode, End, Event, FrameReader, Opcode, ProtocolError, Sender, write_close, write_frame};
+use websocket::{CloseCode, End, Event, FrameReader, Header, Opcode, ProtocolError, Sender, write_close, write_frame};
 
 /// The step in which held bytes are charged; as many are free, because a connection takes as much anyway.
 const CHARGE_STEP: usize = 64 << 10;
+/// What the frames of a message may have besides twice the bytes of the largest: a message may come in many fragments.
+const MOST_FRAMING: usize = 64 << 10;
 
 /// The client's side.
 pub struct Inbound {
@@ -24,6 +26,8 @@ pub struct Inbound {
     message: Message,
     /// The largest message.
     max: usize,
+    /// What a message is charged to.
+    budget: &'static Budget,
     /// How many bytes have been handed out that Pingora has not passed on yet.
     handed_out: usize,
     /// The client sends no more: it said so, or its side of the connection has ended.
@@ -42,6 +46,21 @@ struct Message {
     /// The last key that the client has masked with.
     mask: [u8; 4],
     charge: Option<Charge>,
+}
+
+impl Message {
+    /// Takes so many bytes more, which are charged first, with those that have come of its frame.
+    fn take(&mut self, frame: &mut Vec<u8>, more: usize, budget: &'static Budget, max: usize) -> Result<(), Step> {
+        let frames = self.frames.len() + frame.len() + more;
+        if frames > max.saturating_mul(2).saturating_add(MOST_FRAMING) {
+            return Err(Step::TooLarge);
+        }
+        let held = frames + self.payload.len() + more;
+        let charge = self.charge.get_or_insert_with(|| budget.charge());
+        charge.cover(held.saturating_sub(CHARGE_STEP), CHARGE_STEP).map_err(Step::NoRoom)?;
+        self.frames.append(frame);
+        Ok(())
+    }
 }
 
 /// A whole message.
@@ -73,9 +92,9 @@ pub enum Step {
 }
 
 impl Inbound {
-    /// A client whose messages may be so large.
+    /// A client whose messages may be so large, and are charged to this.
     #[must_use]
-    pub fn new(max: usize) -> Self {
+    pub fn new(max: usize, budget: &'static Budget) -> Self {
         Self {
             reader: FrameReader::new(Sender::Client),
             inbox: BytesMut::new(),
@@ -85,6 +104,7 @@ impl Inbound {
             message_begins: false,
             message: Message::default(),
             max,
+            budget,
             handed_out: 0,
             has_left: false,
             is_closed: false,
@@ -123,56 +143,72 @@ impl Inbound {
                 Err(error) => return Step::Broken(error),
             };
             let taken = self.inbox.len() - rest.len();
-            let mut over = None;
-            match event {
+            let step = match event {
                 None => {
                     self.frame.extend_from_slice(&self.inbox[..taken]);
-                    self.inbox.advance(taken);
-                    return Step::Wanting;
+                    Some(Step::Wanting)
                 }
                 Some(Event::Frame(header)) => {
                     self.frame.extend_from_slice(&self.inbox[..taken]);
-                    self.is_control = header.opcode.is_control();
-                    if !self.is_control {
-                        self.message.mask = header.mask.unwrap_or_default();
-                        self.message_begins = header.opcode != Opcode::Continuation;
-                        let more = usize::try_from(header.length).unwrap_or(usize::MAX);
-                        if self.message.payload.len().saturating_add(more) > self.max {
-                            return Step::TooLarge;
-                        }
-                    } else if header.opcode == Opcode::Close {
-                        self.has_left = true;
-                    }
+                    self.frame_begins(header)
                 }
-                Some(Event::Payload(payload)) if self.is_control => self.frame.extend_from_slice(payload.bytes),
+                Some(Event::Payload(payload)) if self.is_control => {
+                    self.frame.extend_from_slice(payload.bytes);
+                    None
+                }
                 Some(Event::Payload(payload)) => {
-                    let held = self.message.frames.len() + self.message.payload.len() + 2 * taken;
-                    let charge = self.message.charge.get_or_insert_with(|| BODIES.charge());
-                    if let Err(shortage) = charge.cover(held.saturating_sub(CHARGE_STEP), CHARGE_STEP) {
-                        return Step::NoRoom(shortage);
+                    match self.message.take(&mut self.frame, taken, self.budget, self.max) {
+                        Ok(()) => {
+                            self.message.frames.extend_from_slice(payload.bytes);
+                            payload.append_to(&mut self.message.payload);
+                            None
+                        }
+                        Err(step) => Some(step),
                     }
-                    self.message.frames.append(&mut self.frame);
-                    self.message.frames.extend_from_slice(payload.bytes);
-                    payload.append_to(&mut self.message.payload);
                 }
-                Some(Event::End(end)) => over = Some(end),
-            }
+                Some(Event::End(end)) => self.frame_ends(end),
+            };
             self.inbox.advance(taken);
-            match over {
-                Some(End::Control(_)) => {
-                    self.ready.extend_from_slice(&self.frame);
-                    self.frame.clear();
-                }
-                Some(End::Fragment) => self.message.frames.append(&mut self.frame),
-                Some(End::Message(_)) => {
-                    self.message.frames.append(&mut self.frame);
-                    let Message { frames, payload, mask, charge, .. } = std::mem::take(&mut self.message);
-                    let charge = charge.unwrap_or_else(|| BODIES.charge());
-                    return Step::Whole(Whole { frames, payload: payload.into(), mask, _charge: charge });
-                }
-                None => {}
+            if let Some(step) = step {
+                return step;
             }
         }
+    }
+
+    fn frame_begins(&mut self, header: Header) -> Option<Step> {
+        self.is_control = header.opcode.is_control();
+        if header.opcode == Opcode::Close {
+            self.has_left = true;
+        }
+        if self.is_control {
+            return None;
+        }
+        self.message.mask = header.mask.unwrap_or_default();
+        self.message_begins = header.opcode != Opcode::Continuation;
+        let more = usize::try_from(header.length).unwrap_or(usize::MAX);
+        (self.message.payload.len().saturating_add(more) > self.max).then_some(Step::TooLarge)
+    }
+
+    fn frame_ends(&mut self, end: End) -> Option<Step> {
+        if let End::Control(_) = end {
+            self.ready.extend_from_slice(&self.frame);
+            self.frame.clear();
+            return None;
+        }
+        // a frame without a payload is held and charged like any other
+        if let Err(step) = self.message.take(&mut self.frame, 0, self.budget, self.max) {
+            return Some(step);
+        }
+        let End::Message(_) = end else { return None };
+        let Message { frames, payload, mask, charge } = std::mem::take(&mut self.message);
+        let charge = charge.unwrap_or_else(|| self.budget.charge());
+        Some(Step::Whole(Whole { frames, payload: payload.into(), mask, _charge: charge }))
+    }
+
+    /// Whether a message has begun that is not whole.
+    #[must_use]
+    pub fn is_within_message(&self) -> bool {
+        !self.is_closed && !self.message_begins && self.reader.is_within_message()
     }
 
     /// Reads on for the client's close frame alone.

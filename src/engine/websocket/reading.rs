@@ -1,5 +1,6 @@
 //! A WebSocket whose messages are read: those of the client pass the plugins, those of the server tell what the calls cost.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -7,9 +8,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use log::debug;
-use plugin_api::{Uuid, run_blocking};
+use plugin_api::{BODIES, Uuid, run_blocking};
 use protocols::{ClientMessage, ServerMessages};
 use serde_json::json;
+use tokio::time::{Sleep, sleep};
 use websocket::CloseCode;
 
 use crate::engine::call_body::READ_IN_LINE;
@@ -32,6 +34,8 @@ pub struct Reading {
     pub inbound: Inbound,
     messages: ServerMessages,
     calls: Calls,
+    /// When the message that is coming in must be whole.
+    whole_by: Option<Pin<Box<Sleep>>>,
     /// The message that the plugins look at.
     judging: Option<BoxFuture<'static, Judged>>,
     begun: Vec<BegunCall>,
@@ -79,9 +83,10 @@ impl Reading {
     pub fn new(handshake: Handshake) -> Self {
         let endpoint = handshake.endpoint;
         Self {
-            inbound: Inbound::new(handshake.snapshot.limits.max_body),
+            inbound: Inbound::new(handshake.snapshot.limits.max_body, &BODIES),
             messages: ServerMessages::new(endpoint),
             calls: Calls::default(),
+            whole_by: None,
             judging: None,
             begun: Vec::new(),
             handshake: Arc::new(handshake),
@@ -114,9 +119,15 @@ impl Reading {
         }
         let takes = self.judging.is_none() && self.calls.count() < MOST && outbound.pending() < MOST_UNREAD;
         match self.inbound.step(takes) {
+            Step::Wanting if self.is_late(cx) => {
+                let failure = Failure::BodyTimeout;
+                let reason = "the message takes too long";
+                self.refuse_message(outbound, CloseCode::PolicyViolation, reason, failure, failure.message())
+            }
             Step::Wanting => Next::Read,
             Step::Waiting => Next::Wait,
             Step::Whole(message) => {
+                self.whole_by = None;
                 self.judge(message);
                 Next::Go
             }
@@ -136,6 +147,16 @@ impl Reading {
                 self.refuse_message(outbound, CloseCode::TryAgainLater, reason, failure, failure.message())
             }
         }
+    }
+
+    /// Whether the client has taken too long for the message that is coming in.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.inbound.is_within_message() {
+            return false;
+        }
+        let timeout = self.handshake.snapshot.limits.body_timeout;
+        let whole_by = self.whole_by.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        whole_by.as_mut().poll(cx).is_ready()
     }
 
     /// Refuses a message that has not been read, which ends the connection.

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use plugin_api::{BODIES, Budget};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -147,7 +148,7 @@ proptest! {
         waits in vec(any::<bool>(), 40),
     ) {
         let bytes = written(&frames, Some(MASK));
-        let (mut inbound, mut texts, mut waits) = (Inbound::new(1 << 20), Vec::new(), waits.into_iter());
+        let (mut inbound, mut texts, mut waits) = (Inbound::new(1 << 20, &BODIES), Vec::new(), waits.into_iter());
         for piece in pieces(&bytes, &places) {
             inbound.came(piece);
             loop {
@@ -182,7 +183,7 @@ proptest! {
 #[test]
 fn what_was_not_handed_out_comes_in_like_anything_else() {
     let frame = written(&[(Opcode::Text, true, b"{}".to_vec())], Some(MASK));
-    let mut inbound = Inbound::new(100);
+    let mut inbound = Inbound::new(100, &BODIES);
     assert!(inbound.passes(Bytes::from(frame)).is_empty());
     assert!(matches!(inbound.step(true), Step::Whole(message) if message.payload == "{}"));
 }
@@ -191,8 +192,28 @@ fn what_was_not_handed_out_comes_in_like_anything_else() {
 fn a_message_may_be_as_long_as_the_limit() {
     for (length, fits) in [(100, true), (101, false)] {
         let frames = [(Opcode::Text, false, vec![b'x'; 50]), (Opcode::Continuation, true, vec![b'x'; length - 50])];
-        let mut inbound = Inbound::new(100);
+        let mut inbound = Inbound::new(100, &BODIES);
         inbound.came(&written(&frames, Some(MASK)));
         assert_eq!(matches!(inbound.step(true), Step::Whole(_)), fits);
     }
+}
+
+#[test]
+fn fragments_without_a_payload_are_charged_and_bounded_like_others() {
+    static BUDGET: Budget = Budget::new();
+    let empty = written(&[(Opcode::Continuation, false, Vec::new())], Some(MASK)).repeat(1000);
+    let mut inbound = Inbound::new(100_000, &BUDGET);
+    inbound.came(&written(&[(Opcode::Text, false, Vec::new())], Some(MASK)));
+    let mut sent = 0;
+    loop {
+        inbound.came(&empty);
+        match inbound.step(true) {
+            Step::Wanting => sent += empty.len(),
+            Step::TooLarge => break,
+            _ => panic!("nothing else is wrong"),
+        }
+        assert!(inbound.is_within_message());
+        assert!(BUDGET.used() + (64 << 10) >= sent, "{} of {sent}", BUDGET.used());
+    }
+    assert!((200_000..300_000).contains(&sent), "{sent}");
 }

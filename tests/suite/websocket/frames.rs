@@ -155,3 +155,18 @@ async fn a_message_beyond_max_body_is_refused_and_closes_the_connection_with_100
         (&json!("refused"), &json!("body_too_large"), &json!(413))
     );
 }
+
+#[tokio::test]
+async fn a_message_that_never_becomes_whole_ends_by_its_size_or_by_its_time() {
+    let (peer, gateway) = peer(READ, "server: { max_body: 64KiB, body_timeout: 400ms }\n").await;
+    let begin = frame(Opcode::Text, false, b"{");
+    let empty = frame(Opcode::Continuation, false, b"").repeat(40_000);
+    for (more, code, error) in [(&empty[..], 1009_u16, "body_too_large"), (b"", 1008, "body_timeout")] {
+        let (mut client, mut server) = peer.open_raw(&gateway, "/v1/responses", b"").await;
+        client.send(&begin).await;
+        // its connection may be closed before all of it has gone
+        let _ = client.try_send(more).await;
+        assert_eq!(server.close_code().await, code);
+        gateway.logged(|line| line["endpoint"] == "responses" && line["error"] == error).await;
+    }
+}
