@@ -170,6 +170,12 @@ async fn a_key_is_held_to_its_models_in_each_message() {
     assert_eq!(call_line(&gateway, 2).await["key_name"], "alice");
     // a session is for the model of its address
     assert_eq!(handshake(&gateway, "/v1/realtime?model=gpt-realtime", &headers).await.unwrap_err().0, 403);
+    for (before, behind) in
+        [("", "&mod%65l=gpt-4o"), ("", "&MODEL=gpt-4o"), ("", ";model=gpt-4o"), ("model[]=gpt-4o&", "")]
+    {
+        let target = format!("/v1/realtime?{before}model=gpt-5-realtime{behind}");
+        assert_eq!(handshake(&gateway, &target, &headers).await.unwrap_err().0, 403, "{target}");
+    }
     let mut session = socket(&gateway, "/v1/realtime?model=gpt-5-realtime", &headers).await;
     session.send_text(r#"{"type":"response.create"}"#).await;
     session.until("response.done").await;

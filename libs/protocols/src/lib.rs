@@ -48,5 +48,5 @@ pub use stream_usage::StreamUsageFilter;
 pub use usage::{BatchResult, Iteration, Tokens, Usage};
 pub use websocket::{
     AnswerEvents, CallMessage, ClientMessage, EventError, EventKind, MessageSchema, ServerEvent, ServerMessages,
-    error_event,
+    SessionModel, error_event,
 };

@@ -4,12 +4,14 @@
 mod client;
 mod error_event;
 mod server;
+mod session_model;
 #[cfg(test)]
 mod tests;
 
 pub use client::{CallMessage, ClientMessage};
 pub use error_event::{EventError, error_event};
 pub use server::{AnswerEvents, EventKind, ServerEvent, ServerMessages};
+pub use session_model::SessionModel;
 
 /// How the calls of an endpoint stand in messages.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ pub use principal::Principal;
 pub use prometheus;
 pub use protocols::{
     Answer, AnswerState, BatchResult, CallFacts, CallerFacts, ConversationHash, Endpoint, Hashing, Iteration,
-    LimitHeaders, MessageHashes, MessagesDigest, ParsedBody, Protocol, ResetFormat, Sign, StreamOptions,
+    LimitHeaders, MessageHashes, MessagesDigest, ParsedBody, Protocol, ResetFormat, SessionModel, Sign, StreamOptions,
     ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
 };
 pub use quota::{Quota, Rate, Window};

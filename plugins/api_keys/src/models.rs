@@ -1,8 +1,8 @@
 //! Whether a key may ask for the models of a request. A key with `models` may send only what tells them beforehand.
 
+use plugin_api::http::Method;
 use plugin_api::http::header::UPGRADE;
-use plugin_api::http::{Method, Uri};
-use plugin_api::{CallFacts, Grants, ModelCall, ParsedBody, Request};
+use plugin_api::{CallFacts, Endpoint, Grants, ModelCall, ParsedBody, Request, SessionModel};
 
 use crate::denial::ModelFault;
 
@@ -16,18 +16,28 @@ pub(crate) fn check_head(grants: &Grants, request: &Request<'_>) -> Result<(), M
         return Ok(());
     }
     if request.method == Method::CONNECT || request.headers.contains_key(UPGRADE) {
-        return match realtime_model(request.uri) {
-            Some(model) if grants.allow_model(model) => Ok(()),
-            Some(model) => Err(ModelFault::Forbidden(model.to_owned())),
-            // each call on it is checked by its own
-            None if request.reads_messages => Ok(()),
-            None => Err(ModelFault::Hidden),
-        };
+        return check_handshake(grants, request);
     }
     let is_read = request.endpoint.is_some_and(|endpoint| endpoint.takes_json);
     let runs_nothing = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE].contains(request.method);
     let cancels = *request.method == Method::POST && request.uri.path().ends_with("/cancel");
     if is_read || runs_nothing || cancels { Ok(()) } else { Err(ModelFault::Hidden) }
+}
+
+/// Checks a handshake: by the model in its address, where the connection is for one, which must be certain; otherwise its messages
+/// must be read.
+fn check_handshake(grants: &Grants, request: &Request<'_>) -> Result<(), ModelFault> {
+    let schema = Endpoint::of_websocket(request.uri.path()).and_then(|endpoint| endpoint.websocket);
+    match schema {
+        Some(schema) if schema.model_in_query => match SessionModel::of(request.uri.query()).name() {
+            Some(model) if grants.allow_model(model) => Ok(()),
+            Some(model) => Err(ModelFault::Forbidden(model.to_owned())),
+            None => Err(ModelFault::Hidden),
+        },
+        // each call on it is checked by its own
+        Some(_) if request.reads_messages => Ok(()),
+        Some(_) | None => Err(ModelFault::Hidden),
+    }
 }
 
 /// Checks every model that a server might read in the body of a call, or in those of a batch.
@@ -49,24 +59,4 @@ fn check_facts(grants: &Grants, call: &CallFacts) -> Result<(), ModelFault> {
         Some(model) => Err(ModelFault::Forbidden(model.clone())),
         None => Err(ModelFault::Unnamed),
     })
-}
-
-/// The model in the address of a realtime session, where it is for certain that one.
-fn realtime_model(uri: &Uri) -> Option<&str> {
-    if !uri.path().ends_with("/realtime") {
-        return None;
-    }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
-    let query = uri.query()?;
-    // a server may take a key in another spelling for the same
-    let mut named = query.split(['&', ';']).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (mut model, mut is_certain) = (None, true);
-    for (key, value) in &mut named {
-        if key == "model" && model.is_none() && value.chars().all(is_plain) {
-            model = Some(value);
-        } else if key.contains('%') || key.eq_ignore_ascii_case("model") || key.starts_with("model[") {
-            is_certain = false;
-        }
-    }
-    model.filter(|_| is_certain)
 }

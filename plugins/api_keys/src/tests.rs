@@ -71,6 +71,7 @@ impl Head {
     /// What the plugin says to it, and the headers that it takes away.
     async fn through(&mut self, plugin: &ApiKeys) -> (Result<(), Box<Refusal>>, Vec<String>) {
         let is_post = self.method == Method::POST;
+        let is_websocket = self.headers.contains_key("upgrade");
         let mut request = Request {
             context: &mut self.context,
             method: &self.method,
@@ -81,7 +82,8 @@ impl Head {
             models: &Default::default(),
             endpoint: Endpoint::of(self.uri.path()).filter(|_| is_post),
             protocol: Protocol::ANTHROPIC,
-            reads_messages: false,
+            // as the gateway does where a plugin needs bodies
+            reads_messages: is_websocket && Endpoint::of_websocket(self.uri.path()).is_some(),
             edits: HeaderEdits::default(),
         };
         let flow = plugin.on_request(&mut (), &mut request).await;
@@ -205,12 +207,20 @@ async fn a_key_for_certain_models_passes_only_what_tells_its_model() {
         (Method::GET, "/v1/models", None, ""),
         (Method::DELETE, "/v1/files/f", None, ""),
         (Method::POST, "/v1/messages/batches/b/cancel", None, ""),
-        (Method::GET, "/v1/responses", Some(websocket), "model_not_known"),
-        (Method::GET, "/v1/responses?model=claude-x", Some(websocket), "model_not_known"),
+        // each call on it names its own
+        (Method::GET, "/v1/responses", Some(websocket), ""),
+        (Method::GET, "/v1/responses?model=claude-x", Some(websocket), ""),
+        (Method::GET, "/socket", Some(websocket), "model_not_known"),
+        (Method::GET, "/socket/realtime?model=gpt-realtime", Some(websocket), "model_not_allowed"),
         (Method::GET, "/v1/realtime?model=claude-live", Some(websocket), ""),
         (Method::GET, "/v1/realtime?model=gpt-realtime", Some(websocket), "model_not_allowed"),
         (Method::GET, "/v1/realtime?model=claude-live&model=gpt", Some(websocket), "model_not_known"),
         (Method::GET, "/v1/realtime?model=claude-live&mod%65l=gpt", Some(websocket), "model_not_known"),
+        (Method::GET, "/v1/realtime?model=claude-live&MODEL=gpt", Some(websocket), "model_not_known"),
+        (Method::GET, "/v1/realtime?model=claude-live;model=gpt", Some(websocket), "model_not_known"),
+        (Method::GET, "/v1/realtime?model=claude-live&model[]=gpt", Some(websocket), "model_not_known"),
+        (Method::GET, "/v1/realtime/?model=gpt-realtime", Some(websocket), "model_not_allowed"),
+        (Method::GET, "/v1/%72ealtime?model=gpt-realtime", Some(websocket), "model_not_allowed"),
         (Method::GET, "/v1/realtime?Model=claude-live", Some(websocket), "model_not_known"),
         (Method::GET, "/v1/realtime?model=%67pt", Some(websocket), "model_not_known"),
         (Method::GET, "/v1/realtime", Some(websocket), "model_not_known"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use pingora_http::RequestHeader;
-use plugin_api::Endpoint;
+use plugin_api::{Endpoint, SessionModel};
 
 use crate::engine::ctx::Exchange;
 use crate::engine::snapshot::{Route, Snapshot};
@@ -22,7 +22,7 @@ pub struct Handshake {
     pub domain: Arc<str>,
     /// The endpoint whose messages are read.
     pub endpoint: Endpoint,
-    /// The model in the address, where the connection is for one.
+    /// The model in the address, where the connection is for one, and for certain that one.
     pub model: Option<String>,
     /// The head of the request.
     pub method: Method,
@@ -54,7 +54,7 @@ impl Handshake {
             route: ctx.route.clone()?,
             domain: ctx.domain.clone(),
             endpoint,
-            model: head.uri.query().filter(|_| named).and_then(model),
+            model: named.then(|| SessionModel::of(head.uri.query()).name().map(str::to_owned)).flatten(),
             method: head.method.clone(),
             uri: head.uri.clone(),
             headers: head.headers.clone(),
@@ -75,31 +75,9 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
     names.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The model that a query names, once and plainly.
-fn model(query: &str) -> Option<String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
-    let mut named = query.split('&').filter_map(|pair| pair.strip_prefix("model="));
-    let model = named.next()?;
-    (named.next().is_none() && !model.is_empty() && model.chars().all(is_plain)).then(|| model.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_session_is_for_the_model_that_its_address_names_once_and_plainly() {
-        for (query, wanted) in [
-            ("model=gpt-realtime", Some("gpt-realtime")),
-            ("a=b&model=x.y:1", Some("x.y:1")),
-            ("model=a&model=b", None),
-            ("model=%67pt", None),
-            ("model=", None),
-            ("a=b", None),
-        ] {
-            assert_eq!(model(query).as_deref(), wanted, "{query}");
-        }
-    }
 
     #[test]
     fn a_websocket_is_asked_for_by_name() {

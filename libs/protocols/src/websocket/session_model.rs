@@ -1,0 +1,216 @@
+//! The model in the query of a handshake, where the connection is for one. Servers read queries in many ways; where any of them could
+//! find another model, there is none for certain.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The key of the model.
+const KEY: &str = "model";
+
+/// Which model a query names.
+///
+/// ```
+/// use protocols::SessionModel;
+///
+/// assert_eq!(SessionModel::of(Some("a=b&model=gpt-realtime")).name(), Some("gpt-realtime"));
+/// assert_eq!(SessionModel::of(Some("model=one&mod%65l=two")), SessionModel::Uncertain);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionModel<'a> {
+    /// None.
+    Absent,
+    /// This one, once and plainly.
+    Named {
+        /// The query.
+        query: &'a str,
+        /// Where in it the name begins.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
+    /// Servers could read different ones: the key stands twice or in another spelling, or the name is written in escapes.
+    Uncertain,
+}
+
+impl<'a> SessionModel<'a> {
+    /// Reads a query.
+    #[must_use]
+    pub fn of(query: Option<&'a str>) -> Self {
+        let mut model = Self::Absent;
+        let Some(query) = query else { return model };
+        let mut start = 0;
+        for pair in query.split('&') {
+            let at = start..start + pair.len();
+            start = at.end + 1;
+            if !pair.split(';').any(|part| is_model(part.split('=').next().unwrap_or_default())) {
+                continue;
+            }
+            let plain = pair.strip_prefix("model=").filter(|name| !name.is_empty() && name.chars().all(is_plain));
+            match (plain, model) {
+                (Some(name), Self::Absent) => {
+                    model = Self::Named { query, start: at.end - name.len(), end: at.end };
+                }
+                _ => return Self::Uncertain,
+            }
+        }
+        model
+    }
+
+    /// The name, where it is certain.
+    #[must_use]
+    pub fn name(self) -> Option<&'a str> {
+        match self {
+            Self::Named { query, start, end } => query.get(start..end),
+            Self::Absent | Self::Uncertain => None,
+        }
+    }
+
+    /// Where in the query the name stands.
+    #[must_use]
+    pub fn place(self) -> Option<Range<usize>> {
+        match self {
+            Self::Named { start, end, .. } => Some(start..end),
+            Self::Absent | Self::Uncertain => None,
+        }
+    }
+
+    /// The query with another name in the place of this one, and no other byte changed; `None` where there is none.
+    #[must_use]
+    pub fn renamed(self, model: &str) -> Option<String> {
+        let Self::Named { query, start, end } = self else { return None };
+        Some([&query[..start], &escaped(model), &query[end..]].concat())
+    }
+}
+
+/// Whether some server may take a key for the model's: in escapes, in other letters, as one of a list, or cut at a NUL.
+fn is_model(key: &str) -> bool {
+    let mut key = Cow::Borrowed(key.as_bytes());
+    // some decode twice
+    while let Some(decoded) = unescaped(&key) {
+        key = Cow::Owned(decoded);
+    }
+    let end = key.iter().position(|byte| matches!(byte, b'[' | 0)).unwrap_or(key.len());
+    key[..end].trim_ascii().eq_ignore_ascii_case(KEY.as_bytes())
+}
+
+/// A key without its escapes; `None` where it has none.
+fn unescaped(key: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(key.len());
+    let (mut rest, mut has_escapes) = (key, false);
+    while let Some((first, behind)) = rest.split_first() {
+        let byte = match (first, behind) {
+            (b'%', [high, low, ..]) => hexadecimal(*high).zip(hexadecimal(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        has_escapes |= byte.is_some() || *first == b'+';
+        plain.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+    }
+    has_escapes.then_some(plain)
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    // a digit is below 16
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/')
+}
+
+/// A name as it may stand in a query.
+fn escaped(model: &str) -> Cow<'_, str> {
+    if model.chars().all(is_plain) {
+        return Cow::Borrowed(model);
+    }
+    let mut text = String::with_capacity(model.len() + 16);
+    for byte in model.bytes() {
+        match char::from(byte) {
+            plain if is_plain(plain) => text.push(plain),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_for_the_model_that_its_query_names_once_and_plainly() {
+        for (query, wanted) in [
+            ("model=gpt-realtime", "gpt-realtime"),
+            ("a=b&model=x.y:1", "x.y:1"),
+            ("a=%20&model=m&b=c;d", "m"),
+            ("models=a&model=m&my_model=b&value=model", "m"),
+        ] {
+            assert_eq!(SessionModel::of(Some(query)).name(), Some(wanted), "{query}");
+        }
+        for query in ["", "a=b", "a=b;c=d", "models=a", "deployment=m", "%=model", "a=model=b"] {
+            assert_eq!(SessionModel::of(Some(query)), SessionModel::Absent, "{query}");
+        }
+        assert_eq!(SessionModel::of(None), SessionModel::Absent);
+    }
+
+    #[test]
+    fn a_query_that_servers_could_read_in_two_ways_names_none() {
+        for query in [
+            "model=a&model=b",
+            "model=a&mod%65l=b",
+            "model=a&mod%2565l=b",
+            "model=a&MODEL=b",
+            "model=a;model=b",
+            "model=a;x",
+            "x;model=b",
+            "x=1;model=b",
+            "model=a&model[]=b",
+            "model=a&model%5B0%5D=b",
+            "model=a&+model=b",
+            "model=a&model%00=b",
+            "model=a&model",
+            "model=%67pt",
+            "model=",
+            "model",
+            "Model=a",
+            "mod%65l=a",
+        ] {
+            assert_eq!(SessionModel::of(Some(query)), SessionModel::Uncertain, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_takes_the_place_of_the_old_one_and_no_other_byte_changes() {
+        let query = SessionModel::of(Some("a=%20&model=fast&b=c;d"));
+        assert_eq!(query.renamed("gpt-realtime").as_deref(), Some("a=%20&model=gpt-realtime&b=c;d"));
+        assert_eq!(query.renamed("a b&c").as_deref(), Some("a=%20&model=a%20b%26c&b=c;d"));
+        assert_eq!(SessionModel::Uncertain.renamed("x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn another_way_to_write_the_key_is_never_overlooked(
+            escapes in prop::collection::vec(any::<(bool, bool)>(), 5), before in any::<bool>(), separator in "[&;]",
+        ) {
+            let letters = KEY.chars().zip(&escapes).map(|(c, (escape, upper))| {
+                let c = if *upper { c.to_ascii_uppercase() } else { c };
+                if *escape { format!("%{:02x}", c as u32) } else { c.to_string() }
+            });
+            let other = format!("{}=b", letters.collect::<String>());
+            let query = if before { [&other, &*separator, "model=a"] } else { ["model=a", &*separator, &other] }.concat();
+            prop_assert_eq!(SessionModel::of(Some(&query)), SessionModel::Uncertain);
+        }
+
+        #[test]
+        fn what_is_named_is_what_stands_there(query in "[a-z=&;%+0-9\\[\\]]{0,40}") {
+            let model = SessionModel::of(Some(&query));
+            if let (Some(name), Some(place)) = (model.name(), model.place()) {
+                prop_assert_eq!(&query[place], name);
+                let renamed = model.renamed("other").unwrap();
+                prop_assert_eq!(SessionModel::of(Some(&renamed)).name(), Some("other"));
+            }
+        }
+    }
+}
