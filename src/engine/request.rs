@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use plugin_api::{BODIES, Request, RouteModels};
 
 use crate::balance::ASSUMED_TOKENS;
+use crate::exchange::admission::check_handshake;
 use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
@@ -86,6 +87,9 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     if ctx.flags.upgrade && websocket::is_websocket(&session.req_header().headers) {
         if !route.websocket {
             return Err(refuse(ctx, Failure::WebSocketOff));
+        }
+        if let Err(fault) = check_handshake(&session.req_header().headers, ctx.flags) {
+            return Err(refuse_with(ctx, Failure::InvalidHead, fault));
         }
         ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
     }

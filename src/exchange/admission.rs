@@ -85,6 +85,19 @@ pub fn check_framing(
     Ok(())
 }
 
+/// Refuses a WebSocket's handshake with a body (RFC 6455 §4.1 has none): it would go upstream unread, and a server could take its bytes
+/// for frames.
+///
+/// # Errors
+/// The fault, as a message for the client.
+pub fn check_handshake(headers: &HeaderMap, flags: HeaderFlags) -> Result<(), &'static str> {
+    let is_empty = |length: &HeaderValue| length.as_bytes().iter().all(|digit| *digit == b'0');
+    if flags.transfer_encoding || !headers.get_all(CONTENT_LENGTH).iter().all(is_empty) {
+        return Err("The handshake of a WebSocket has no body");
+    }
+    Ok(())
+}
+
 fn has_content_length(raw: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n').any(|line| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -126,6 +139,23 @@ mod tests {
         }
         assert!(framing(Version::HTTP_10, "").is_ok(), "HTTP/1.0 knows no Host");
         assert!(framing(Version::HTTP_2, "").is_ok(), "HTTP/2 is framed otherwise");
+    }
+
+    #[test]
+    fn a_handshake_with_a_body_is_refused() {
+        for (length, coding, refused) in [
+            (None, None, false),
+            (Some("0"), None, false),
+            (Some("00"), None, false),
+            (Some("1"), None, true),
+            (None, Some("chunked"), true),
+            (Some("0"), Some("identity"), true),
+        ] {
+            let value = |text| HeaderValue::from_static(text);
+            let fields = [(CONTENT_LENGTH, length.map(value)), (TRANSFER_ENCODING, coding.map(value))];
+            let headers: HeaderMap = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            assert_eq!(check_handshake(&headers, HeaderFlags::of(&headers)).is_err(), refused, "{headers:?}");
+        }
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Handshake {
 #[must_use]
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     let names = headers.get_all(UPGRADE).iter().filter_map(|value| HeaderValue::to_str(value).ok());
-    names.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+    // a server may take a protocol with a version for the same
+    let names = names.flat_map(|value| value.split(',')).filter_map(|name| name.split('/').next());
+    names.map(str::trim).any(|name| name.eq_ignore_ascii_case("websocket"))
 }
 
 #[cfg(test)]
@@ -81,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_websocket_is_asked_for_by_name() {
-        for (value, wanted) in [("websocket", true), ("WebSocket", true), ("h2c, websocket", true), ("h2c", false)] {
+        for (value, wanted) in
+            [("websocket", true), ("WebSocket", true), ("h2c, websocket", true), ("websocket/13", true), ("h2c", false)]
+        {
             let headers = HeaderMap::from_iter([(UPGRADE, HeaderValue::from_static(value))]);
             assert_eq!(is_websocket(&headers), wanted, "{value}");
         }

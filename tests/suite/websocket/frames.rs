@@ -5,6 +5,7 @@ use websocket::{Opcode, write_frame};
 
 use super::peer::peer;
 use super::{call_line, create};
+use crate::harness::connect;
 
 const READ: &str = "  - rate_limit: { limits: [{ by: all, requests: 1000/month }] }\n";
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
@@ -169,4 +170,28 @@ async fn a_message_that_never_becomes_whole_ends_by_its_size_or_by_its_time() {
         assert_eq!(server.close_code().await, code);
         gateway.logged(|line| line["endpoint"] == "responses" && line["error"] == error).await;
     }
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused_and_nothing_of_it_goes_upstream() {
+    let (peer, gateway) = peer("  - max_tokens: { limit: 5 }\n", "").await;
+    let call = frame(Opcode::Text, true, create("m", 6).to_string().as_bytes());
+    let chunked = [format!("{:x}\r\n", call.len()).as_bytes(), &call, b"\r\n0\r\n\r\n"].concat();
+    for (length, body) in
+        [(format!("content-length: {}", call.len()), &call), ("transfer-encoding: chunked".to_owned(), &chunked)]
+    {
+        let mut client = connect(gateway.address()).await;
+        let head = format!(
+            "GET /v1/responses HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{length}\r\n\r\n"
+        );
+        client.send([head.as_bytes(), body].concat()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400, "{length}");
+        assert!(answer.text().contains("The handshake of a WebSocket has no body"), "{}", answer.text());
+    }
+    gateway.logged(|line| line["error"] == "invalid_head").await;
+    // the first that the server hears of is a handshake without a body
+    let (_client, server) = peer.open(&gateway, "/v1/responses").await;
+    assert!(!server.head.to_ascii_lowercase().contains("content-length"), "{}", server.head);
 }
