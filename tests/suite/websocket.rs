@@ -139,6 +139,10 @@ async fn a_number_that_is_clamped_changes_and_no_other_byte_does() {
             r#"{"type" : "response.create", "response": { "max_output_tokens": 50, "x": 1e400 }, "y":[]}"#,
         ),
         (r#"{"type":"response.create"}"#, r#"{"response":{"max_output_tokens":20},"type":"response.create"}"#),
+        (
+            r#"{"type":"response.create", "response": null}"#,
+            r#"{"type":"response.create", "response": {"max_output_tokens":20}}"#,
+        ),
     ] {
         client.send_text(sent).await;
         assert_eq!(server.text().await, wanted);

@@ -38,6 +38,8 @@ pub struct CallMessage {
 enum CallPlace {
     Whole,
     Member(Range<usize>),
+    /// A `null` stands in its place.
+    Null(Range<usize>),
     /// There is none; where the first member begins, and whether there is one.
     Absent {
         members_at: usize,
@@ -63,13 +65,14 @@ impl ClientMessage {
         };
         let place = match (schema.call_member, members.calls) {
             // the call may stand in either place, as servers go
-            (None, calls) if !calls.is_empty() => {
+            (None, calls) if calls.iter().any(|(_, at)| !is_null(text, at)) => {
                 return Self::Call(Box::new(CallMessage::unreadable("its call stands in two places".to_owned())));
             }
             (None, _) => CallPlace::Whole,
             (Some(_), calls) => match &calls[..] {
                 [] => CallPlace::Absent { members_at: members.members_at, has_members: members.has_members },
                 [(true, at)] if text[at.start] == b'{' => CallPlace::Member(at.clone()),
+                [(true, at)] if is_null(text, at) => CallPlace::Null(at.clone()),
                 [(_, at), ..] => {
                     let why = format!("the value at byte {} is no call, or not the only one", at.start);
                     return Self::Call(Box::new(CallMessage::unreadable(why)));
@@ -79,7 +82,7 @@ impl ClientMessage {
         let call = match &place {
             CallPlace::Whole => text,
             CallPlace::Member(at) => &text[at.clone()],
-            CallPlace::Absent { .. } => NO_CALL,
+            CallPlace::Null(_) | CallPlace::Absent { .. } => NO_CALL,
         };
         let (mut parsed, hashes) = parse(endpoint, &HeaderMap::new(), call, hashing);
         if let ParsedBody::Calls(calls) = &mut parsed {
@@ -110,7 +113,7 @@ impl CallMessage {
         match &self.place {
             CallPlace::Whole => message.clone(),
             CallPlace::Member(at) => message.slice(at.clone()),
-            CallPlace::Absent { .. } => Bytes::from_static(NO_CALL),
+            CallPlace::Null(_) | CallPlace::Absent { .. } => Bytes::from_static(NO_CALL),
         }
     }
 
@@ -119,7 +122,7 @@ impl CallMessage {
     pub fn with_call(&self, endpoint: Endpoint, message: &[u8], call: &[u8]) -> Vec<u8> {
         match &self.place {
             CallPlace::Whole => call.to_vec(),
-            CallPlace::Member(at) => [&message[..at.start], call, &message[at.end..]].concat(),
+            CallPlace::Member(at) | CallPlace::Null(at) => [&message[..at.start], call, &message[at.end..]].concat(),
             CallPlace::Absent { members_at, has_members } => {
                 let member = endpoint.websocket.and_then(|schema| schema.call_member).unwrap_or_default();
                 let (before, behind) = message.split_at(*members_at);
@@ -134,7 +137,7 @@ impl CallMessage {
 struct Members {
     is_call: bool,
     event_id: Option<String>,
-    /// What may be its call: whether the key is in the API's own letters, and the bytes of the value.
+    /// What may be its call, `null` included: whether the key is in the API's own letters, and the bytes of the value.
     calls: Vec<(bool, Range<usize>)>,
     members_at: usize,
     has_members: bool,
@@ -190,9 +193,7 @@ impl<'de> Visitor<'de> for Read<'de> {
             } else if let Some(exact) = key.is_exactly(member) {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 let start = place.of(value).at;
-                if value != "null" {
-                    members.calls.push((exact, start..start + value.len()));
-                }
+                members.calls.push((exact, start..start + value.len()));
             } else if *key.name == *b"event_id" {
                 let value = text(map.next_value::<&'de RawValue>()?.get());
                 members.event_id = value.filter(|id| id.len() <= LONGEST_ID).map(Cow::into_owned);
@@ -202,6 +203,10 @@ impl<'de> Visitor<'de> for Read<'de> {
         }
         Ok(members)
     }
+}
+
+fn is_null(text: &[u8], at: &Range<usize>) -> bool {
+    text.get(at.clone()) == Some(b"null")
 }
 
 /// A string, as a JSON value.

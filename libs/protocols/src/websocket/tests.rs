@@ -77,6 +77,8 @@ fn the_call_of_a_response_is_the_message_itself() {
     let message = Bytes::from_static(text.as_bytes());
     assert_eq!(read.call(&message), message);
     assert_eq!(read.with_call(RESPONSES, &message, b"{}"), b"{}");
+    let null = call(RESPONSES, r#"{"type":"response.create","model":"gpt-5","response":null}"#).unwrap();
+    assert_eq!(facts(&null), (Some("gpt-5"), vec![]));
     let nested = call(RESPONSES, r#"{"type":"response.create","response":{"max_output_tokens":20}}"#).unwrap();
     assert!(matches!(nested.parsed, ParsedBody::Unreadable(_)));
 }
@@ -93,10 +95,8 @@ fn the_call_of_a_session_is_a_member_and_has_the_models_name_from_the_address() 
     assert_eq!(lower, br#"{"type":"response.create","event_id":"e1","response":{"max_output_tokens":5}}"#);
     for (text, wanted) in [
         (r#"{"type":"response.create"}"#, r#"{"response":{"a":1},"type":"response.create"}"#),
-        (
-            r#"{"response":null,"type":"response.create"}"#,
-            r#"{"response":{"a":1},"response":null,"type":"response.create"}"#,
-        ),
+        (r#"{"type":"response.create", "response" : null }"#, r#"{"type":"response.create", "response" : {"a":1} }"#),
+        (r#"{"response":null,"type":"response.create"}"#, r#"{"response":{"a":1},"type":"response.create"}"#),
     ] {
         let read = call(REALTIME, text).unwrap();
         assert_eq!(read.call(&Bytes::from_static(text.as_bytes())), "{}");
@@ -104,7 +104,11 @@ fn the_call_of_a_session_is_a_member_and_has_the_models_name_from_the_address() 
     }
     for text in [
         r#"{"type":"response.create","response":{},"response":{}}"#,
+        r#"{"type":"response.create","response":null,"response":null}"#,
+        r#"{"type":"response.create","response":null,"response":{}}"#,
+        r#"{"type":"response.create","response":{},"response":null}"#,
         r#"{"type":"response.create","Response":{}}"#,
+        r#"{"type":"response.create","Response":null}"#,
         r#"{"type":"response.create","response":7}"#,
     ] {
         assert!(matches!(call(REALTIME, text).unwrap().parsed, ParsedBody::Unreadable(_)), "{text}");
