@@ -14,7 +14,7 @@ const CALL: &str = r#"{"model":"claude-opus-5","max_tokens":5,"messages":[]}"#;
 const ANSWER: &str = r#"{"id":"m","type":"message","model":"claude-opus-5","content":[],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":5}}"#;
 
 /// A new key by `tollgate key new`, and its line for the file of keys.
-fn new_key(name: &str, more: &[&str]) -> (String, String) {
+pub fn new_key(name: &str, more: &[&str]) -> (String, String) {
     let Output { stdout, status, .. } =
         Command::new(env!("CARGO_BIN_EXE_tollgate")).args(["key", "new", name]).args(more).output().unwrap();
     assert!(status.success());

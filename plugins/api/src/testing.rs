@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Request, RouteModels, ThinkingBudget, TokenField,
-    TokenLimit, TokenLimitValue,
+    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Principal, Request, RouteModels, ThinkingBudget,
+    TokenField, TokenLimit, TokenLimitValue,
 };
 
 /// The id of every [`context`] here.
@@ -28,6 +28,7 @@ pub struct TestRequest {
     uri: Uri,
     headers: HeaderMap,
     models: RouteModels,
+    principal: Option<Principal>,
 }
 
 impl TestRequest {
@@ -36,7 +37,14 @@ impl TestRequest {
     pub fn to(endpoint: Endpoint) -> Self {
         let path = endpoint.example_path();
         let (headers, models) = (HeaderMap::new(), RouteModels::default());
-        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers, models }
+        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers, models, principal: None }
+    }
+
+    /// With this caller, as a plugin above identified it.
+    #[must_use]
+    pub fn from(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
     }
 
     /// With this header.
@@ -55,6 +63,9 @@ impl TestRequest {
     /// Its head, as a plugin sees it.
     #[must_use]
     pub fn request<'a>(&'a self, context: &'a mut Context) -> Request<'a> {
+        if let Some(principal) = &self.principal {
+            *context.principal_mut() = principal.clone();
+        }
         Request {
             context,
             method: &self.method,

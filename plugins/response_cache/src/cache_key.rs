@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
 use plugin_api::{
-    AnswerModel, Endpoint, LONGEST_TEXT, ModelRule, Request, api_key, fingerprint, is_credential, shortened,
+    AnswerModel, Endpoint, LONGEST_TEXT, ModelRule, Principal, Request, api_key, fingerprint, is_credential, shortened,
 };
 
 use crate::bypass::Bypass;
@@ -49,7 +49,7 @@ impl CacheRequest {
             return Err(Bypass::Client);
         }
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        let tenant = tenant(head.headers, scope, &mut hasher).ok_or(Bypass::NoTenant)?;
+        let tenant = tenant(head.headers, head.context.principal(), scope, &mut hasher).ok_or(Bypass::NoTenant)?;
         part(&mut hasher, head.host.to_ascii_lowercase().as_bytes());
         part(&mut hasher, head.upstream.as_bytes());
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
@@ -84,6 +84,8 @@ impl CacheRequest {
 pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> bool {
     let by_scope = match scope {
         Scope::Credential => is_credential(name),
+        // one caller may have several secrets
+        Scope::Tenant | Scope::Key => false,
         Scope::Header(own) => own.eq_ignore_ascii_case(name),
         Scope::Name(_) => false,
     };
@@ -96,8 +98,16 @@ fn part(hasher: &mut blake3::Hasher, bytes: &[u8]) {
 }
 
 /// Adds the tenant to the key, and returns the name that a purge uses. `None` if the tenant is unknown.
-fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Option<Box<str>> {
+fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, hasher: &mut blake3::Hasher) -> Option<Box<str>> {
+    let mut known = |scope: &[u8], name: &str| {
+        part(hasher, scope);
+        part(hasher, name.as_bytes());
+        Some(tenant_name(name).into())
+    };
     match scope {
+        Scope::Tenant => known(b"tenant", principal.tenant.as_deref()?),
+        Scope::Key => known(b"key", principal.key_name.as_deref()?),
+        Scope::Name(name) => known(b"name", name),
         Scope::Credential => {
             part(hasher, b"credential");
             let named = named(headers, is_credential);
@@ -115,11 +125,6 @@ fn tenant(headers: &HeaderMap, scope: &Scope, hasher: &mut blake3::Hasher) -> Op
             part(hasher, b"header");
             part(hasher, value.as_bytes());
             Some(tenant_name(&String::from_utf8_lossy(value.as_bytes())).into())
-        }
-        Scope::Name(name) => {
-            part(hasher, b"name");
-            part(hasher, name.as_bytes());
-            Some(tenant_name(name).into())
         }
     }
 }

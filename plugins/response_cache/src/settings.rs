@@ -148,6 +148,11 @@ pub enum Scope {
     /// Calls without credentials bypass the cache.
     #[default]
     Credential,
+    /// The callers of one tenant, as the plugin above that identifies callers knows it. Calls without a tenant bypass the cache.
+    Tenant,
+    /// The callers with the same key, by its name, whichever of its secrets or tokens they have. Calls without a key that is known
+    /// bypass the cache.
+    Key,
     /// The calls with the same value of this header, which only a trusted proxy in front of the gateway may set. Calls without it
     /// bypass the cache. The upstream does not check the credentials of a call that is answered from the cache.
     Header(String),
@@ -206,7 +211,7 @@ impl Config {
         match &self.scope {
             Scope::Header(name) => drop(header_name("scope.header", name)?),
             Scope::Name(name) if name.is_empty() => return Err("`scope.name` is empty".into()),
-            Scope::Name(_) | Scope::Credential => {}
+            Scope::Name(_) | Scope::Credential | Scope::Tenant | Scope::Key => {}
         }
         self.redis.as_ref().map_or(Ok(()), RedisConfig::check)
     }

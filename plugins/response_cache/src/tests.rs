@@ -12,7 +12,8 @@ use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use plugin_api::testing::{ID, TestCall, TestRequest, context};
 use plugin_api::{
-    Answer, AnswerState, Broken, ByteSize, Bytes, Context, HeaderEdit, HeaderEdits, ModelCall, Period, Usage, Uuid,
+    Answer, AnswerState, Broken, ByteSize, Bytes, Context, HeaderEdit, HeaderEdits, ModelCall, Period, Principal,
+    Usage, Uuid,
 };
 
 use super::*;
@@ -265,6 +266,21 @@ async fn the_scope_says_who_shares() {
     assert_eq!(ask(&cache, &request("a", "u"), call(), "2").await.0, "MISS");
     assert_eq!(ask(&cache, &request("a", "t").header("x-tenant", "u"), call(), "2").await.0, "BYPASS");
     assert_eq!(ask(&cache, &request("a", ""), call(), "2").await.0, "BYPASS");
+    let from = |secret, key: Option<&str>, tenant: Option<&str>| {
+        let name = |name: &str| Arc::from(name);
+        let principal = Principal { key_name: key.map(name), tenant: tenant.map(name), ..Principal::UNKNOWN };
+        TestRequest::to(Endpoint::MESSAGES).header("x-api-key", secret).from(principal)
+    };
+    let (_, cache) = self::cache(|config| config.scope = Scope::Tenant);
+    ask(&cache, &from("1", Some("alice"), Some("a")), call(), "1").await;
+    assert_eq!(ask(&cache, &from("2", Some("bob"), Some("a")), call(), "2").await.0, "HIT");
+    assert_eq!(ask(&cache, &from("1", Some("alice"), Some("b")), call(), "2").await.0, "MISS");
+    assert_eq!(ask(&cache, &from("1", Some("a"), None), call(), "2").await.0, "BYPASS");
+    let (_, cache) = self::cache(|config| config.scope = Scope::Key);
+    ask(&cache, &from("1", Some("alice"), Some("a")), call(), "1").await;
+    assert_eq!(ask(&cache, &from("2", Some("alice"), Some("a")), call(), "2").await.0, "HIT");
+    assert_eq!(ask(&cache, &from("1", Some("bob"), Some("a")), call(), "2").await.0, "MISS");
+    assert_eq!(ask(&cache, &from("1", None, Some("alice")), call(), "2").await.0, "BYPASS");
     let (_, cache) = self::cache(|config| config.scope = Scope::Name("all".into()));
     ask(&cache, &request("a", "t"), call(), "1").await;
     assert_eq!(ask(&cache, &TestRequest::to(Endpoint::MESSAGES), call(), "2").await.0, "HIT");

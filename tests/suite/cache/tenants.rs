@@ -1,10 +1,11 @@
-//! Two hundred tenants that send the same body: nobody ever sees a byte that was made for another.
+//! Tenants that send the same body: nobody ever sees a byte that was made for another, and who shares may not do more than before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::harness::{gateway, origin, redis};
+use crate::keys::new_key;
 
 const TENANTS: usize = 200;
 const ROUNDS: usize = 6;
@@ -69,4 +70,26 @@ async fn tenants_never_see_each_others_bytes_under_load_with_reloads_with_either
         assert!(reloads > 1);
         assert!(given.load(Ordering::Relaxed) > TENANTS, "{given:?}");
     }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_tenant_share_answers_and_each_is_still_asked_what_it_may() {
+    let origin = origin().await;
+    origin.answers_with(|_| json("for a tenant"));
+    let made =
+        [("alice", "team-a", "*"), ("bob", "team-a", "*"), ("carol", "team-b", "*"), ("dave", "team-a", "gpt-*")];
+    let made = made.map(|(name, tenant, models)| new_key(name, &["--tenant", tenant, "--models", models]));
+    let lines: Vec<_> = made.iter().map(|(_, line)| format!("        {line}\n")).collect();
+    let settings =
+        format!("plugins:\n  - api_keys:\n      keys:\n{}  - response_cache: {{ scope: tenant }}\n", lines.concat());
+    let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+    let [alice, bob, carol, dave] = made.map(|(key, _)| key);
+    let call = asks("hi", false);
+    for (key, status, expected) in [(&alice, 200, "MISS"), (&bob, 200, "HIT"), (&carol, 200, "MISS"), (&dave, 403, "-")]
+    {
+        let told = ask(&gateway, key, &call).await;
+        assert_eq!((told.status.as_u16(), mark(&told)), (status, expected), "{}", told.text());
+    }
+    let unknown = format!("{alice}x");
+    assert_eq!(ask(&gateway, &unknown, &call).await.status, 401);
 }
