@@ -1,10 +1,10 @@
 //! What a call to a model will use, learned from the calls that ended: bytes of a body for each token, and how long answers are.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bounded::Bounded;
-use crate::subject::Subject;
 
 /// What an answer is taken to be, in tokens, until enough answers of its kind have been seen.
 pub const START_OUTPUT: u64 = 4096;
@@ -22,17 +22,27 @@ const ONE: u32 = 1024;
 /// How careful an estimate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caution {
-    /// What counts of such calls on average.
+    /// What counts of such calls on average, whoever makes them.
     Expected,
-    /// Nearly the most that such calls have used for their length, and at least what plain text uses.
+    /// Nearly the most that this caller's calls have used for their length, and at least what plain text uses. A bound that must hold
+    /// goes by the caller's own calls: no other's raise it.
     Most,
 }
 
 /// What calls used. In bounded memory: where it is full, what was not asked for lately is learned anew.
 #[derive(Debug, Default)]
 pub struct Estimates {
-    models: Bounded<Ratio>,
+    ratios: Bounded<Ratio>,
     outputs: Bounded<Outputs>,
+    hasher: RandomState,
+}
+
+/// What is known of a caller's calls to a model. Those that end teach it. Found by [`Estimates::of`].
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    ratio: Option<Arc<Ratio>>,
+    outputs: Option<Arc<Outputs>>,
+    caution: Caution,
 }
 
 /// Bytes of text for each token of input, in parts of [`ONE`].
@@ -45,10 +55,13 @@ struct Ratio {
     was_used: AtomicBool,
 }
 
-/// How long answers were: a histogram of half octaves.
+/// How long answers were.
 #[derive(Debug)]
 struct Outputs {
+    /// A histogram of half octaves.
     counts: Mutex<[u8; 44]>,
+    /// What nineteen of twenty had at most; 0 while too few are known.
+    usual: AtomicU64,
     was_used: AtomicBool,
 }
 
@@ -56,11 +69,53 @@ impl Estimates {
     /// The most bytes that all of it takes.
     pub const BYTES: u64 = (MOST_MODELS as u64 + MOST_CALLERS as u64) * 160;
 
-    /// How many tokens of input a text of so many bytes is. `now` is in nanoseconds, by a clock that never goes back.
+    /// What is known of a caller's calls to a model. `now` is in nanoseconds, by a clock that never goes back.
+    ///
+    /// ```
+    /// # use quota::{Caution, Estimates, START_OUTPUT};
+    /// let estimates = Estimates::default();
+    /// let alice = estimates.of("claude-opus-5", Some("alice"), Caution::Expected, 0);
+    /// assert_eq!(alice.output(), START_OUTPUT);
+    /// (0..20).for_each(|_| alice.learn_output(200));
+    /// assert_eq!(alice.output(), 255);
+    /// ```
     #[must_use]
-    pub fn input(&self, model: Subject, bytes: u64, caution: Caution, now: u64) -> u64 {
-        let ratio = self.ratio(model, now);
-        let ratio = match (ratio.as_deref(), caution) {
+    pub fn of(&self, model: &str, caller: Option<&str>, caution: Caution, now: u64) -> Estimate {
+        let with_caller = self.key((model, caller));
+        let of_input = match caution {
+            Caution::Expected => self.key(model),
+            Caution::Most => with_caller,
+        };
+        let ratio = self.ratios.get(of_input, MOST_MODELS, now, Ratio::default, |ratio| is_idle(&ratio.was_used));
+        let outputs =
+            self.outputs.get(with_caller, MOST_CALLERS, now, Outputs::default, |outputs| is_idle(&outputs.was_used));
+        for used in [ratio.as_deref().map(|ratio| &ratio.was_used), outputs.as_deref().map(|outputs| &outputs.was_used)]
+        {
+            // those of other threads keep their copy of it, as long as it is as it was
+            if let Some(used) = used.filter(|used| !used.load(Ordering::Relaxed)) {
+                used.store(true, Ordering::Relaxed);
+            }
+        }
+        Estimate { ratio, outputs, caution }
+    }
+
+    /// A key of this process: nobody outside can find two texts with the same.
+    fn key(&self, of: impl Hash) -> u128 {
+        let hash = self.hasher.hash_one(of);
+        u128::from(hash) << 64 | u128::from(hash.rotate_left(32))
+    }
+}
+
+/// Whether it was not used since it was asked this last.
+fn is_idle(was_used: &AtomicBool) -> bool {
+    !was_used.swap(false, Ordering::Relaxed)
+}
+
+impl Estimate {
+    /// How many tokens of input a text of so many bytes is.
+    #[must_use]
+    pub fn input(&self, bytes: u64) -> u64 {
+        let ratio = match (self.ratio.as_deref(), self.caution) {
             (Some(ratio), Caution::Expected) => ratio.mean.load(Ordering::Relaxed),
             (Some(ratio), Caution::Most) => ratio.lowest.load(Ordering::Relaxed),
             (None, Caution::Expected) => Ratio::START,
@@ -69,15 +124,16 @@ impl Estimates {
         bytes.saturating_mul(u64::from(ONE)).div_ceil(u64::from(ratio.max(1)))
     }
 
-    /// How many tokens an answer to this caller will have: as many as nineteen of twenty had at most.
+    /// How many tokens an answer will have: as many as nineteen of twenty had at most.
     #[must_use]
-    pub fn output(&self, caller_and_model: Subject, now: u64) -> u64 {
-        self.outputs(caller_and_model, now).and_then(|outputs| outputs.most_have()).unwrap_or(START_OUTPUT)
+    pub fn output(&self) -> u64 {
+        let usual = self.outputs.as_deref().map_or(0, |outputs| outputs.usual.load(Ordering::Relaxed));
+        if usual == 0 { START_OUTPUT } else { usual }
     }
 
     /// A call has ended: its text had so many bytes, and so many tokens of input, of which so many counted.
-    pub fn learn_input(&self, model: Subject, bytes: u64, tokens: u64, counted: u64, now: u64) {
-        if let Some(ratio) = self.ratio(model, now)
+    pub fn learn_input(&self, bytes: u64, tokens: u64, counted: u64) {
+        if let Some(ratio) = &self.ratio
             && bytes > 0
             && tokens > 0
         {
@@ -90,24 +146,10 @@ impl Estimates {
     }
 
     /// An answer has ended: it had so many tokens.
-    pub fn learn_output(&self, caller_and_model: Subject, tokens: u64, now: u64) {
-        if let Some(outputs) = self.outputs(caller_and_model, now) {
+    pub fn learn_output(&self, tokens: u64) {
+        if let Some(outputs) = &self.outputs {
             outputs.learn(tokens);
         }
-    }
-
-    fn ratio(&self, model: Subject, now: u64) -> Option<Arc<Ratio>> {
-        let is_idle = |ratio: &Ratio| !ratio.was_used.swap(false, Ordering::Relaxed);
-        let ratio = self.models.get(model.0, MOST_MODELS, now, Ratio::default, is_idle)?;
-        ratio.was_used.store(true, Ordering::Relaxed);
-        Some(ratio)
-    }
-
-    fn outputs(&self, caller_and_model: Subject, now: u64) -> Option<Arc<Outputs>> {
-        let is_idle = |outputs: &Outputs| !outputs.was_used.swap(false, Ordering::Relaxed);
-        let outputs = self.outputs.get(caller_and_model.0, MOST_CALLERS, now, Outputs::default, is_idle)?;
-        outputs.was_used.store(true, Ordering::Relaxed);
-        Some(outputs)
     }
 }
 
@@ -137,7 +179,7 @@ impl Default for Ratio {
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self { counts: Mutex::new([0; 44]), was_used: AtomicBool::new(true) }
+        Self { counts: Mutex::new([0; 44]), usual: AtomicU64::new(0), was_used: AtomicBool::new(true) }
     }
 }
 
@@ -146,22 +188,24 @@ impl Outputs {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let place = half_octave(tokens).min(counts.len() - 1);
         counts[place] += 1;
-        if counts.iter().map(|count| u16::from(*count)).sum::<u16>() >= MOST_ANSWERS {
+        let all = counts.iter().map(|count| u16::from(*count)).sum();
+        if all >= FEWEST_ANSWERS {
+            self.usual.store(most_have(&*counts, all), Ordering::Relaxed);
+        }
+        if all >= MOST_ANSWERS {
             counts.iter_mut().for_each(|count| *count /= 2);
         }
     }
+}
 
-    /// What nineteen of twenty had at most; `None` while too few are known.
-    fn most_have(&self) -> Option<u64> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: u16 = counts.iter().map(|count| u16::from(*count)).sum();
-        let mut longer = 0;
-        let place = counts.iter().rposition(|count| {
-            longer += u16::from(*count);
-            longer * 20 > all
-        });
-        place.filter(|_| all >= FEWEST_ANSWERS).map(longest_of)
-    }
+/// What nineteen of twenty of all these answers had at most.
+fn most_have(counts: &[u8], all: u16) -> u64 {
+    let mut longer = 0;
+    let place = counts.iter().rposition(|count| {
+        longer += u16::from(*count);
+        longer * 20 > all
+    });
+    place.map_or(START_OUTPUT, longest_of)
 }
 
 /// The place of a number among the half octaves 1, 2, 3, 4 and 5, 6 and 7, 8 to 11, …
@@ -194,59 +238,71 @@ mod tests {
     #[test]
     fn answers_are_taken_for_long_until_twenty_are_known_and_then_for_what_most_of_them_are() {
         let estimates = Estimates::default();
-        let (alice, bob) = (Subject::of(["alice", "m"]), Subject::of(["bob", "m"]));
+        let of = |caller| estimates.of("m", Some(caller), Caution::Expected, 0);
+        let (alice, bob) = (of("alice"), of("bob"));
         for _ in 0..19 {
-            estimates.learn_output(alice, 200, 0);
+            alice.learn_output(200);
         }
-        assert_eq!(estimates.output(alice, 0), START_OUTPUT);
-        estimates.learn_output(alice, 200, 0);
-        assert_eq!(estimates.output(alice, 0), 255);
+        assert_eq!(alice.output(), START_OUTPUT);
+        alice.learn_output(200);
+        assert_eq!((alice.output(), of("alice").output()), (255, 255));
         // one in twenty-one is rare, a tenth is not
-        estimates.learn_output(alice, 30_000, 0);
-        assert_eq!(estimates.output(alice, 0), 255);
-        (0..3).for_each(|_| estimates.learn_output(alice, 30_000, 0));
-        assert_eq!(estimates.output(alice, 0), 32_767);
-        assert_eq!(estimates.output(bob, 0), START_OUTPUT);
+        alice.learn_output(30_000);
+        assert_eq!(alice.output(), 255);
+        (0..3).for_each(|_| alice.learn_output(30_000));
+        assert_eq!(alice.output(), 32_767);
+        assert_eq!(bob.output(), START_OUTPUT);
         // what is long ago is forgotten
-        (0..2000).for_each(|_| estimates.learn_output(alice, 10, 0));
-        assert_eq!(estimates.output(alice, 0), 11);
+        (0..2000).for_each(|_| alice.learn_output(10));
+        assert_eq!(alice.output(), 11);
     }
 
     #[test]
-    fn bytes_for_a_token_follow_the_model_and_caution_keeps_to_the_fewest() {
-        let (estimates, model) = (Estimates::default(), Subject::of(["m"]));
-        assert_eq!(estimates.input(model, 3000, Caution::Expected, 0), 1000);
-        (0..200).for_each(|_| estimates.learn_input(model, 4000, 1000, 1000, 0));
-        let expected = estimates.input(model, 4000, Caution::Expected, 0);
-        assert!((1000..1010).contains(&expected), "{expected}");
-        estimates.learn_input(model, 1000, 1000, 1000, 0);
-        assert!(estimates.input(model, 1000, Caution::Most, 0) >= 1000);
-        assert!(estimates.input(model, 1000, Caution::Expected, 0) < 400);
+    fn bytes_for_a_token_follow_the_model_and_caution_keeps_to_the_fewest_of_the_callers_own() {
+        let estimates = Estimates::default();
+        let (alice, bob) = (Some("alice"), Some("bob"));
+        let expected = |caller, bytes| estimates.of("m", caller, Caution::Expected, 0).input(bytes);
+        let most = |caller, bytes| estimates.of("m", caller, Caution::Most, 0).input(bytes);
+        let learn = |bytes, tokens, counted| {
+            for caution in [Caution::Expected, Caution::Most] {
+                estimates.of("m", alice, caution, 0).learn_input(bytes, tokens, counted);
+            }
+        };
+        assert_eq!(expected(alice, 3000), 1000);
+        (0..200).for_each(|_| learn(4000, 1000, 1000));
+        assert!((1000..1010).contains(&expected(alice, 4000)), "{}", expected(alice, 4000));
+        assert_eq!(expected(bob, 4000), expected(alice, 4000));
+        assert_eq!(most(bob, 4000), 4000);
+        assert!(most(alice, 4000) < 1500, "{}", most(alice, 4000));
+        learn(1000, 1000, 1000);
+        assert!(most(alice, 1000) >= 1000);
+        assert!(expected(alice, 1000) < 400);
         // what is read from a cache counts little
-        (0..200).for_each(|_| estimates.learn_input(model, 4000, 1000, 100, 0));
-        let expected = estimates.input(model, 4000, Caution::Expected, 0);
-        assert!((100..105).contains(&expected), "{expected}");
+        (0..200).for_each(|_| learn(4000, 1000, 100));
+        assert!((100..105).contains(&expected(alice, 4000)), "{}", expected(alice, 4000));
         // figures that make no sense make none here
-        estimates.learn_input(model, 0, 5, 5, 0);
-        estimates.learn_input(model, 5, 0, 0, 0);
-        estimates.learn_input(model, u64::MAX, 1, 0, 0);
-        assert!(estimates.input(model, u64::MAX, Caution::Most, 0) > 0);
+        learn(0, 5, 5);
+        learn(5, 0, 0);
+        learn(u64::MAX, 1, 0);
+        assert!(most(alice, u64::MAX) > 0);
     }
 
     #[test]
     fn images_do_not_teach_caution_to_take_text_for_little() {
-        let (estimates, model) = (Estimates::default(), Subject::of(["m"]));
-        (0..1000).for_each(|_| estimates.learn_input(model, 400_000, 1600, 1600, 0));
-        assert!(estimates.input(model, 400_000, Caution::Most, 0) >= 100_000);
+        let estimates = Estimates::default();
+        let careful = estimates.of("m", None, Caution::Most, 0);
+        (0..1000).for_each(|_| careful.learn_input(400_000, 1600, 1600));
+        assert!(careful.input(400_000) >= 100_000);
     }
 
     #[test]
     fn ten_thousand_made_up_models_take_no_more_memory_than_they_may() {
         let estimates = Estimates::default();
         for number in 0..100_000_u64 {
-            estimates.learn_output(Subject::of([number.to_string()]), 5, number);
-            estimates.learn_input(Subject::of([number.to_string()]), 5, 5, 5, number);
+            let estimate = estimates.of(&number.to_string(), None, Caution::Expected, number);
+            estimate.learn_output(5);
+            estimate.learn_input(5, 5, 5);
         }
-        assert!(estimates.models.len() <= MOST_MODELS && estimates.outputs.len() <= MOST_CALLERS);
+        assert!(estimates.ratios.len() <= MOST_MODELS && estimates.outputs.len() <= MOST_CALLERS);
     }
 }

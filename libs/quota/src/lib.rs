@@ -33,7 +33,7 @@ mod time_zone;
 
 pub use calendar::{Calendar, Unit};
 pub use chrono_tz::Tz;
-pub use estimate::{Caution, Estimates, START_OUTPUT};
+pub use estimate::{Caution, Estimate, Estimates, START_OUTPUT};
 pub use lease::{Draw, Due, Fit, Grant, LEASE_TTL, OnSilence};
 pub use limit::{Limit, Now};
 pub use meter::{Meter, Standing};

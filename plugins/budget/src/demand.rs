@@ -1,8 +1,10 @@
 //! What a call may cost: estimated before it is sent, by the ledger's prices, what it asks for, and what such calls used.
 
+use std::borrow::Cow;
+
 use plugin_api::{AnswerState, CallFacts, Common, Endpoint, ModelCall, Record, Tokens, Usage};
 use prices::{Cost, Prices, Terms};
-use quota::{Caution, Estimates, Subject};
+use quota::{Caution, Estimate, Estimates};
 
 use crate::settings::Reserve;
 
@@ -20,13 +22,18 @@ pub(crate) enum Demand {
 }
 
 /// What is learned from once a call has ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Learn {
     /// Of its text.
     bytes: u64,
     answers: u64,
-    model: Subject,
-    with_caller: Subject,
+    estimate: Estimate,
+}
+
+/// What is known of the calls to one model.
+pub(crate) struct Known<'a> {
+    model: &'a str,
+    estimate: Estimate,
 }
 
 /// How tokens of input count, in thousandths of one from no cache.
@@ -45,19 +52,28 @@ pub(crate) struct Estimator<'a> {
 }
 
 impl Estimator<'_> {
+    /// What is known of calls to the model that a body asks for, where a reservation goes by that.
+    pub(crate) fn known<'b>(&self, body: &'b ModelCall) -> Option<Known<'b>> {
+        let model = body.upstream_model().filter(|_| self.reserve == Reserve::Expected)?;
+        Some(Known { model, estimate: self.estimate(model) })
+    }
+
+    fn estimate(&self, model: &str) -> Estimate {
+        self.estimates.of(model, self.key, Caution::Expected, self.now)
+    }
+
     /// What a body that was read may cost.
-    pub(crate) fn demand(&self, body: &ModelCall) -> Demand {
+    pub(crate) fn demand(&self, body: &ModelCall, known: Option<&Known<'_>>) -> Demand {
         let endpoint = body.endpoint();
         if endpoint == Endpoint::COUNT_TOKENS {
             return Demand::Free;
         }
-        let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
         let calls = body.calls();
         let bytes = (body.text().len() as u64).div_ceil((calls.len() as u64).max(1));
         let mut sum = Cost::ZERO;
         let renamed = body.model_rule().ok().flatten().and_then(|rule| rule.model.as_deref());
         for call in calls {
-            match self.call(call, renamed, bytes, generates, endpoint.is_batch()) {
+            match self.call(call, renamed, known, bytes, endpoint) {
                 Ok(cost) => sum = sum + cost,
                 Err(demand) => return demand,
             }
@@ -70,11 +86,16 @@ impl Estimator<'_> {
         &self,
         call: &CallFacts,
         renamed: Option<&str>,
+        known: Option<&Known<'_>>,
         bytes: u64,
-        generates: bool,
-        is_batch: bool,
+        endpoint: Endpoint,
     ) -> Result<Cost, Demand> {
-        let tier = if is_batch { Some("batch") } else { call.service_tier.as_deref().filter(|tier| !is_plain(tier)) };
+        let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
+        let tier = if endpoint.is_batch() {
+            Some("batch")
+        } else {
+            call.service_tier.as_deref().filter(|tier| !is_plain(tier))
+        };
         let speed = call.speed.as_deref();
         let mut highest = Cost::ZERO;
         // a server may read any of the names that it gives for its model
@@ -83,8 +104,14 @@ impl Estimator<'_> {
             let cost = match self.reserve {
                 Reserve::Expected => {
                     let terms = Terms { tier, geo: None, speed };
-                    let (input, output) = self.expected(call, model, bytes, generates);
-                    let tokens = prices::Tokens { input: Some(input), output: Some(output), ..Default::default() };
+                    let own = known.filter(|known| known.model == model).map(|known| Cow::Borrowed(&known.estimate));
+                    let estimate = own.unwrap_or_else(|| Cow::Owned(self.estimate(model)));
+                    let output = if generates { expected_output(call, &estimate) } else { 0 };
+                    let tokens = prices::Tokens {
+                        input: Some(estimate.input(bytes)),
+                        output: Some(output),
+                        ..Default::default()
+                    };
                     self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms))
                 }
                 Reserve::MaxTokens => {
@@ -99,35 +126,24 @@ impl Estimator<'_> {
         }
         Ok(highest)
     }
+}
 
-    /// The tokens of input and output that such calls use.
-    fn expected(&self, call: &CallFacts, model: &str, bytes: u64, generates: bool) -> (u64, u64) {
-        let input = self.estimates.input(Subject::of([model]), bytes, Caution::Expected, self.now);
-        if !generates {
-            return (input, 0);
-        }
-        let usual = self.estimates.output(with_caller(model, self.key), self.now);
-        let output = call.most_tokens().unwrap_or(u64::MAX).min(usual);
-        (input, output.saturating_mul(call.answer_count()))
-    }
-
+impl Known<'_> {
     /// What is to be learned of a call.
-    pub(crate) fn learn(&self, body: &ModelCall) -> Option<Learn> {
-        let call = body.call().filter(|_| self.reserve == Reserve::Expected)?;
-        // by the name that the estimate goes by
-        let model = body.upstream_model()?;
-        Some(Learn {
-            bytes: body.text().len() as u64,
-            answers: call.answer_count(),
-            model: Subject::of([model]),
-            with_caller: with_caller(model, self.key),
-        })
+    pub(crate) fn learn(self, body: &ModelCall) -> Option<Learn> {
+        let call = body.call()?;
+        Some(Learn { bytes: body.text().len() as u64, answers: call.answer_count(), estimate: self.estimate })
     }
+}
+
+/// The tokens that the answers to such a call have, at most what it asks for.
+fn expected_output(call: &CallFacts, estimate: &Estimate) -> u64 {
+    call.most_tokens().unwrap_or(u64::MAX).min(estimate.output()).saturating_mul(call.answer_count())
 }
 
 impl Learn {
     /// Learns from a call that ended well what the next one like it will use.
-    pub(crate) fn from(self, record: &Record, estimates: &Estimates, now: u64) {
+    pub(crate) fn from(self, record: &Record) {
         let whole = record.answer.as_ref().filter(|answer| answer.state == AnswerState::Complete);
         let Some(Usage { tokens, .. }) = whole.and_then(|answer| answer.usage.as_ref()) else { return };
         let Tokens { input, cache_read, cache_creation, output, .. } = *tokens;
@@ -136,9 +152,9 @@ impl Learn {
         let counted = classes
             .iter()
             .fold(0, |sum: u64, (count, weight)| sum.saturating_add(count.unwrap_or(0).saturating_mul(*weight)));
-        estimates.learn_input(self.model, self.bytes, all, counted.div_ceil(1000), now);
+        self.estimate.learn_input(self.bytes, all, counted.div_ceil(1000));
         if let Some(output) = output {
-            estimates.learn_output(self.with_caller, output.div_ceil(self.answers), now);
+            self.estimate.learn_output(output.div_ceil(self.answers));
         }
     }
 }
@@ -146,8 +162,4 @@ impl Learn {
 /// Whether these are the words for no other terms than the usual ones.
 fn is_plain(tier: &str) -> bool {
     matches!(tier, "standard_only" | "auto" | "default" | "standard")
-}
-
-fn with_caller(model: &str, key: Option<&str>) -> Subject {
-    Subject::of([model, key.unwrap_or_default()])
 }

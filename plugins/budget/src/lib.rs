@@ -23,7 +23,7 @@ use plugin_api::{
     BuildContext, Call, Common, ConfigProblem, Context, Flow, LONGEST_TEXT, Needs, ParsedBody, Plugin, Record, Refusal,
     Request, Spender, Uuid, stored_text,
 };
-use quota::{Claim, Refused, reserve};
+use quota::{Claim, Now, Refused, reserve};
 
 pub use amounts::{Share, Unpriced, UsdRate};
 pub use by::By;
@@ -128,38 +128,47 @@ impl Plugin for BudgetPlugin {
         match request.endpoint {
             // its body comes first
             Some(endpoint) if endpoint.takes_json => Flow::Continue,
-            Some(_) => self.take(state, request.context, None, Demand::Unpriced).into(),
+            Some(_) => self.take(state, request.context, None, Demand::Unpriced, self.shared.now()).into(),
             None => Flow::Continue,
         }
     }
 
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+        let now = self.shared.now();
         let estimator = Estimator {
             common: &self.common,
             estimates: &self.shared.estimates,
             reserve: self.config.reserve,
             key: call.context.principal().key_name.as_deref(),
-            now: self.shared.now().nanos,
+            now: now.nanos,
         };
+        let known = estimator.known(call.body);
         let demand = match call.body.parsed() {
-            ParsedBody::Calls(_) => estimator.demand(call.body),
+            ParsedBody::Calls(_) => estimator.demand(call.body, known.as_ref()),
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::Unpriced,
         };
-        state.learn = estimator.learn(call.body);
+        state.learn = known.and_then(|known| known.learn(call.body));
         let model = call.body.call().and_then(|call| call.model.as_deref());
-        self.take(state, call.context, model, demand).into()
+        self.take(state, call.context, model, demand, now).into()
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
         if let Some(learn) = state.learn.take() {
-            learn.from(record, &self.shared.estimates, self.shared.now().nanos);
+            learn.from(record);
         }
     }
 }
 
 impl BudgetPlugin {
     /// Reserves what a call may cost of every budget, or refuses it.
-    fn take(&self, state: &mut State, context: &Context, model: Option<&str>, demand: Demand) -> Result<(), Refusal> {
+    fn take(
+        &self,
+        state: &mut State,
+        context: &Context,
+        model: Option<&str>,
+        demand: Demand,
+        now: Now,
+    ) -> Result<(), Refusal> {
         let picos = match demand {
             Demand::Free => return Ok(()),
             Demand::Priced(picos) => picos,
@@ -176,7 +185,6 @@ impl BudgetPlugin {
         let (tenant, key, user) = (stored(&caller.tenant), stored(&caller.key_name), stored(&caller.user));
         let spender =
             Spender { tenant: tenant.as_deref(), key: key.as_deref(), user: user.as_deref(), model: model.as_deref() };
-        let now = self.shared.now();
         let mut claims = Vec::with_capacity(self.rules.len());
         for rule in &self.rules {
             if self.config.unknown == Unknown::Refuse && !rule.budget.is_known() {
@@ -198,7 +206,7 @@ impl BudgetPlugin {
         }
     }
 
-    fn refuse(&self, refused: &Refused, spender: &Spender<'_>, picos: u64, now: quota::Now) -> Refusal {
+    fn refuse(&self, refused: &Refused, spender: &Spender<'_>, picos: u64, now: Now) -> Refusal {
         let budget = &self.rules[refused.claim].budget;
         self.common.rejections.count(&budget.of.name, refusal::USED_UP);
         let is_held = refused.wait_nanos < refused.standing.reset_nanos;
@@ -207,7 +215,7 @@ impl BudgetPlugin {
     }
 
     /// The refusal of a call that can cost more than the whole budget.
-    fn too_dear(&self, rule: &Rule, spender: &Spender<'_>, account: &Account, picos: u64, now: quota::Now) -> Refusal {
+    fn too_dear(&self, rule: &Rule, spender: &Spender<'_>, account: &Account, picos: u64, now: Now) -> Refusal {
         let Rule { budget, terms } = rule;
         self.common.rejections.count(&budget.of.name, refusal::USED_UP);
         let standing = account.meter.standing(&terms.limit, now);

@@ -1,12 +1,12 @@
 //! What a call may use of limits on tokens: estimated before it is sent, by what it asks for and what such calls used.
 
 use plugin_api::{CallFacts, Endpoint, ModelCall};
-use quota::{Caution, Estimates, Subject};
+use quota::{Caution, Estimate, Estimates};
 
 use crate::settings::{Config, Reserve, Weights};
 
 /// What a request may use.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Demand {
     /// Tokens to reserve, weighted; 0 for what is no call.
     pub(crate) reserved: u64,
@@ -23,34 +23,12 @@ pub(crate) struct Demand {
 }
 
 /// What the call says about the figures in its record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Learn {
     /// Of its text.
     pub(crate) bytes: u64,
     pub(crate) answers: u64,
-    pub(crate) model: Model,
-}
-
-/// The model, and the caller with the model, as what is learned is told apart by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Model {
-    pub(crate) alone: Subject,
-    pub(crate) with_caller: Subject,
-}
-
-impl Model {
-    pub(crate) fn of(model: Option<&str>, key: Option<&str>) -> Self {
-        let model = model.unwrap_or_default();
-        Self { alone: Subject::of([model]), with_caller: Subject::of([model, key.unwrap_or_default()]) }
-    }
-
-    /// Whose bytes to a token count. A bound that must hold goes by what this caller's own calls used: no other's raise it.
-    pub(crate) fn of_input(self, reserve: Reserve) -> Subject {
-        match reserve {
-            Reserve::Expected => self.alone,
-            Reserve::MaxTokens => self.with_caller,
-        }
-    }
+    pub(crate) estimate: Estimate,
 }
 
 /// The one model that a body asks for, by the name that its upstream will read, in lower case: neither another case nor another
@@ -72,23 +50,30 @@ impl Demand {
         Self { reserved: tokens, input: tokens, most: tokens, unreported: tokens, ..Self::default() }
     }
 
-    /// Of a body that was read.
-    pub(crate) fn of(body: &ModelCall, model: Model, config: &Config, estimates: &Estimates, now: u64) -> Self {
+    /// Of a body that was read, which asks for this model with this key.
+    pub(crate) fn of(
+        body: &ModelCall,
+        model: Option<&str>,
+        key: Option<&str>,
+        config: &Config,
+        estimates: &Estimates,
+        now: u64,
+    ) -> Self {
         let endpoint = body.endpoint();
         if endpoint == Endpoint::COUNT_TOKENS {
             return Self::default();
         }
         let weights = &config.weights;
         let bytes = body.text().len() as u64;
-        let (caution, usual) = match config.reserve {
-            Reserve::Expected => (Caution::Expected, Some(estimates.output(model.with_caller, now))),
-            Reserve::MaxTokens => (Caution::Most, None),
+        let caution = match config.reserve {
+            Reserve::Expected => Caution::Expected,
+            Reserve::MaxTokens => Caution::Most,
         };
-        let input = estimates.input(model.of_input(config.reserve), bytes, caution, now);
-        let input = match config.reserve {
+        let estimate = estimates.of(model.unwrap_or_default(), key, caution, now);
+        let (input, usual) = match config.reserve {
             // what is learned of it is weighted already
-            Reserve::Expected => input,
-            Reserve::MaxTokens => weighted(input, weights.input.0.max(weights.cache_write.0)),
+            Reserve::Expected => (estimate.input(bytes), Some(estimate.output())),
+            Reserve::MaxTokens => (weighted(estimate.input(bytes), weights.input.0.max(weights.cache_write.0)), None),
         };
         let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
         let of_all = |usual| {
@@ -99,10 +84,10 @@ impl Demand {
         let reserved = input.saturating_add(output);
         let most = input.saturating_add(of_all(None));
         // a call without a bound may be reserved as all there is, but nobody is charged that for an answer that says nothing
-        let likely = if generates { estimates.output(model.with_caller, now) } else { 0 };
+        let likely = if generates { estimate.output() } else { 0 };
         let all_answers = body.calls().iter().map(CallFacts::answer_count).fold(0, u64::saturating_add);
         let likely = weighted(likely.saturating_mul(all_answers), weights.output.0);
-        let learn = body.call().map(|call| Learn { bytes, answers: call.answer_count(), model });
+        let learn = body.call().map(|call| Learn { bytes, answers: call.answer_count(), estimate });
         Self {
             reserved: reserved.max(1),
             input,

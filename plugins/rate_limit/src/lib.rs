@@ -19,7 +19,7 @@ use plugin_api::{
     BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Record,
     Request,
 };
-use quota::{Claim, Reservation, Subject, reserve};
+use quota::{Claim, Now, Reservation, Subject, reserve};
 use quota_leases::{Count, Denied};
 
 pub use by::{By, Part};
@@ -29,7 +29,7 @@ pub use settings::{Config, LimitConfig, Reserve, Weights};
 pub use shared::Shared;
 
 use by::Caller;
-use demand::{Demand, Model};
+use demand::Demand;
 use rules::{Group, Rule};
 use shared::Counting;
 use taken::{Item, Taken};
@@ -97,24 +97,26 @@ impl Plugin for RateLimit {
             Some(endpoint) if endpoint.takes_json => Flow::Continue,
             Some(_) => {
                 let demand = Demand::unread(self.config.unreadable_tokens.get());
-                self.take(state, request.context, None, demand, request.protocol).await
+                self.take(state, request.context, None, demand, self.now(), request.protocol).await
             }
             None => {
                 let demand = Demand { is_connection: request.reads_messages, ..Demand::default() };
-                self.take(state, request.context, None, demand, request.protocol).await
+                self.take(state, request.context, None, demand, self.now(), request.protocol).await
             }
         }
     }
 
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
         let model = demand::model(call.body);
-        let now = self.shared.now();
-        let subjects = Model::of(model.as_deref(), call.context.principal().key_name.as_deref());
+        let now = self.now();
+        let key = call.context.principal().key_name.as_deref();
         let demand = match call.body.parsed() {
-            ParsedBody::Calls(_) => Demand::of(call.body, subjects, &self.config, &self.shared.estimates, now.nanos),
+            ParsedBody::Calls(_) => {
+                Demand::of(call.body, model.as_deref(), key, &self.config, &self.shared.estimates, now.nanos)
+            }
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
         };
-        self.take(state, call.context, model.as_deref(), demand, call.body.protocol()).await
+        self.take(state, call.context, model.as_deref(), demand, now, call.body.protocol()).await
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
@@ -125,6 +127,11 @@ impl Plugin for RateLimit {
 }
 
 impl RateLimit {
+    /// The time by which limits are counted.
+    fn now(&self) -> Now {
+        self.counting.leases().map_or_else(|| self.shared.now(), |leases| leases.now())
+    }
+
     /// Reserves what a request may use of every limit, or refuses it.
     async fn take(
         &self,
@@ -132,11 +139,11 @@ impl RateLimit {
         context: &Context,
         model: Option<&str>,
         demand: Demand,
+        now: Now,
         protocol: &'static Protocol,
     ) -> Flow {
         let caller = Caller { principal: context.principal(), client: context.client, model, headers: &state.headers };
         let leases = self.counting.leases();
-        let now = leases.map_or_else(|| self.shared.now(), |leases| leases.now());
         let own = caller.principal.grants.as_ref().map(|grants| grants.quota).filter(|quota| !quota.is_unlimited());
         let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
         let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
@@ -180,7 +187,7 @@ impl RateLimit {
         rule: &Rule,
         subject: Subject,
         demand: &Demand,
-        now: quota::Now,
+        now: Now,
     ) -> Option<(Claim, Subject)> {
         let amount = rule.measure.amount(demand);
         if amount == 0 {

@@ -34,8 +34,8 @@ pub(crate) struct Item {
 impl Taken {
     /// The request is over: what it used is counted, and the rest given back.
     pub(crate) fn settle(self, record: &Record, config: &Config, shared: &Shared, leases: Option<&Arc<Leases>>) {
+        self.demand.learn_from(record, config);
         let now = shared.now();
-        self.demand.learn_from(record, config, shared, now.nanos);
         let used = used(&self.demand, record, config);
         for Item { reservation, measure, held } in self.items {
             let amount = match (measure, used) {
@@ -107,9 +107,9 @@ fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, config: &Conf
 
 impl Demand {
     /// Learns from a call that ended well what the next one like it will use.
-    fn learn_from(&self, record: &Record, config: &Config, shared: &Shared, now: u64) {
+    fn learn_from(&self, record: &Record, config: &Config) {
         let whole = record.answer.as_ref().filter(|answer| answer.state == AnswerState::Complete);
-        let (Some(learn), Some(Usage { tokens, .. })) = (self.learn, whole.and_then(|answer| answer.usage.as_ref()))
+        let (Some(learn), Some(Usage { tokens, .. })) = (&self.learn, whole.and_then(|answer| answer.usage.as_ref()))
         else {
             return;
         };
@@ -117,9 +117,9 @@ impl Demand {
         let all =
             [input.input, input.cache_read, input.cache_creation].into_iter().flatten().fold(0, u64::saturating_add);
         let counted = demand::count(&input, &config.weights);
-        shared.estimates.learn_input(learn.model.of_input(config.reserve), learn.bytes, all, counted, now);
+        learn.estimate.learn_input(learn.bytes, all, counted);
         if let Some(output) = tokens.output {
-            shared.estimates.learn_output(learn.model.with_caller, output.div_ceil(learn.answers), now);
+            learn.estimate.learn_output(output.div_ceil(learn.answers));
         }
     }
 }
