@@ -1,16 +1,18 @@
 //! One budget, over all configurations that name it: the accounts of its spenders, in bounded memory.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use hashbrown::HashTable;
 use plugin_api::{LedgerId, Spender, SpendingQuery, StoredSum};
-use quota::{Calendar, Limit, Now, Subject, TimeZone, Unit};
+use quota::{Calendar, Limit, Now, TimeZone, Unit};
 
 use crate::account::{self, Account, Asked, Raised, Stored};
 use crate::amounts::Share;
-use crate::by::{By, digest};
+use crate::by::By;
 use crate::webhook_url::WebhookUrl;
 
 /// Which budget it is: with the same of all of this, a configuration goes on with the sums of another one.
@@ -44,7 +46,9 @@ pub(crate) struct Terms {
 pub(crate) struct Budget {
     pub(crate) of: BudgetOf,
     terms: RwLock<Arc<Terms>>,
-    accounts: RwLock<HashMap<Subject, Arc<Account>>>,
+    /// By the texts of their spenders.
+    accounts: RwLock<HashTable<Arc<Account>>>,
+    hasher: RandomState,
     /// The account of all for whom there is no room.
     shared: Arc<Account>,
     /// Whether it is known what was spent before this run.
@@ -79,6 +83,7 @@ impl Budget {
             of,
             terms: RwLock::new(Arc::new(terms)),
             accounts: RwLock::default(),
+            hasher: RandomState::new(),
             shared: Arc::new(Account::new(vec![Some("other".into())])),
             known: AtomicBool::new(false),
             answered: Mutex::default(),
@@ -113,38 +118,46 @@ impl Budget {
 
     /// The account of a spender.
     pub(crate) fn account(&self, spender: &Spender<'_>) -> Arc<Account> {
-        let subject = self.of.by.subject(spender);
-        self.get(subject).unwrap_or_else(|| self.make(subject, self.of.by.texts(spender)))
+        let by = &self.of.by;
+        self.find(by.texts_of(spender)).unwrap_or_else(|| self.make(by.texts_of(spender).map(owned).collect()))
     }
 
     /// The account of the spender with these texts.
     pub(crate) fn account_of(&self, texts: Texts) -> Arc<Account> {
-        let subject = subject(&texts);
-        self.get(subject).unwrap_or_else(|| self.make(subject, texts))
+        self.find(borrowed(&texts)).unwrap_or_else(|| self.make(texts))
     }
 
-    fn get(&self, subject: Subject) -> Option<Arc<Account>> {
-        self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
+    fn find<'a>(&self, texts: impl Iterator<Item = Option<&'a str>> + Clone) -> Option<Arc<Account>> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |account: &Arc<Account>| borrowed(&account.texts).zip(texts.clone()).all(|(own, text)| own == text);
+        accounts.find(self.hash(texts.clone()), is_it).cloned()
     }
 
-    fn make(&self, subject: Subject, texts: Texts) -> Arc<Account> {
+    fn hash<'a>(&self, texts: impl Iterator<Item = Option<&'a str>>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        texts.for_each(|text| text.hash(&mut hasher));
+        hasher.finish()
+    }
+
+    fn make(&self, texts: Texts) -> Arc<Account> {
         let most = self.terms.read().unwrap_or_else(PoisonError::into_inner).max_accounts;
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = accounts.get(&subject) {
+        let hash = self.hash(borrowed(&texts));
+        if let Some(account) = accounts.find(hash, |account| account.texts == texts) {
             return account.clone();
         }
         if accounts.len() >= most {
             return self.shared.clone();
         }
         let account = Arc::new(Account::new(texts));
-        accounts.insert(subject, account.clone());
+        accounts.insert_unique(hash, account.clone(), |account| self.hash(borrowed(&account.texts)));
         account
     }
 
     /// All accounts, in no order; the shared one is the last.
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
         let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        accounts.values().chain([&self.shared]).cloned().collect()
+        accounts.iter().chain([&self.shared]).cloned().collect()
     }
 
     /// The query about its present span of time.
@@ -166,14 +179,13 @@ impl Budget {
         let terms = self.terms();
         let asked = Asked { ledger, since, place, is_first: self.is_first(ledger) };
         // names of a model are several spenders in the database, and one here
-        let mut stored: HashMap<Subject, (Texts, Stored)> = HashMap::with_capacity(sums.len());
+        let mut stored: HashMap<Texts, Stored> = HashMap::with_capacity(sums.len());
         for sum in sums {
-            let texts = texts(sum);
             let of = |sum: &plugin_api::Sum| {
                 let unpriced = terms.unpriced.saturating_mul(i64::try_from(sum.unpriced).unwrap_or(i64::MAX));
                 sum.cost.picos().saturating_add(unpriced)
             };
-            let (_, all) = stored.entry(subject(&texts)).or_insert_with(|| (texts, Stored::default()));
+            let all = stored.entry(texts(sum)).or_default();
             *all = all.with(Stored { all: of(&sum.all), own: of(&sum.own) });
         }
         let (mut due, mut drift) = (Vec::new(), 0_i64);
@@ -182,12 +194,12 @@ impl Budget {
             drift = drift.saturating_add(off.saturating_abs());
             due.extend(raised.map(|raised| (account.clone(), raised)));
         };
-        let known = self.accounts.read().unwrap_or_else(PoisonError::into_inner).clone();
-        for (subject, account) in &known {
-            take_over(account, stored.remove(subject).map(|(_, stored)| stored).unwrap_or_default());
+        let known: Vec<_> = self.accounts.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        for account in &known {
+            take_over(account, stored.remove(&account.texts).unwrap_or_default());
         }
         // the largest come first, where there is no room for all
-        let mut new: Vec<_> = stored.into_values().filter(|(_, stored)| stored.all > 0).collect();
+        let mut new: Vec<_> = stored.into_iter().filter(|(_, stored)| stored.all > 0).collect();
         new.sort_unstable_by_key(|(_, stored)| std::cmp::Reverse(stored.all));
         let mut others = Stored::default();
         for (texts, stored) in new {
@@ -218,7 +230,7 @@ impl Budget {
     fn forget_idle(&self, limit: &Limit, now: Now) {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         // accounts are handed out under this lock alone, so nobody has one of which there is one reference
-        accounts.retain(|_, account| {
+        accounts.retain(|account| {
             Arc::strong_count(account) > 1 || Arc::strong_count(&account.meter) > 1 || !account.is_idle(limit, now)
         });
     }
@@ -230,6 +242,10 @@ impl Stored {
     }
 }
 
-fn subject(texts: &[Option<Box<str>>]) -> Subject {
-    if texts.is_empty() { Subject::ALL } else { digest(texts.iter().map(Option::as_deref)) }
+fn borrowed(texts: &Texts) -> impl Iterator<Item = Option<&str>> + Clone {
+    texts.iter().map(Option::as_deref)
+}
+
+fn owned(text: Option<&str>) -> Option<Box<str>> {
+    text.map(Box::from)
 }

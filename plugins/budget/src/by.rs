@@ -5,12 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use plugin_api::{Spender, SpentBy, one_or_many, shortened};
-use quota::Subject;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::budget::Texts;
 
 /// The longest text of a caller in a message, in bytes.
 const LONGEST_NAME: usize = 128;
@@ -34,11 +31,6 @@ impl By {
         (1..self.0.len()).any(|place| self.0[..place].contains(&self.0[place]))
     }
 
-    /// Whose budget it is for this spender. Callers without what the budget goes by share one.
-    pub(crate) fn subject(&self, spender: &Spender<'_>) -> Subject {
-        if self.0.is_empty() { Subject::ALL } else { digest(self.0.iter().map(|by| spender.get(*by))) }
-    }
-
     /// Who that is, in words: `key alice and model gpt-5`.
     pub(crate) fn describe(&self, spender: &Spender<'_>) -> String {
         if self.0.is_empty() {
@@ -51,16 +43,10 @@ impl By {
         parts.collect::<Vec<_>>().join(" and ")
     }
 
-    /// The texts that tell the spender apart.
-    pub(crate) fn texts(&self, spender: &Spender<'_>) -> Texts {
-        self.0.iter().map(|by| spender.get(*by).map(Box::from)).collect()
+    /// The texts that tell the spender apart. Callers without what the budget goes by share one.
+    pub(crate) fn texts_of<'a>(&self, spender: &Spender<'a>) -> impl Iterator<Item = Option<&'a str>> + Clone {
+        self.0.iter().map(|by| spender.get(*by))
     }
-}
-
-/// The subject that these texts name, absent ones among them.
-pub(crate) fn digest<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Subject {
-    // what is absent is no empty text
-    Subject::of(texts.flat_map(|text| [if text.is_some() { "1" } else { "0" }, text.unwrap_or_default()]))
 }
 
 /// The texts of a spender in one, for a label: `alice`, `alice+gpt-5`.

@@ -1,8 +1,8 @@
 //! What is reserved for calls in progress, by the request's id: the record that settles a call knows no more of it.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hashbrown::HashTable;
 use plugin_api::Uuid;
 use quota::Reservation;
 
@@ -11,22 +11,29 @@ const SHARDS: usize = 16;
 
 /// The reservations of all calls in progress.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight([Mutex<HashMap<Uuid, Vec<Reservation>>>; SHARDS]);
+pub(crate) struct InFlight([Mutex<Shard>; SHARDS]);
+
+type Shard = HashTable<(Uuid, Vec<Reservation>)>;
 
 impl InFlight {
     /// Keeps what is reserved for a call.
     pub(crate) fn keep(&self, id: Uuid, reservations: Vec<Reservation>) {
-        self.shard(id).insert(id, reservations);
+        self.shard(id).insert_unique(hash(id), (id, reservations), |(id, _)| hash(*id));
     }
 
     /// What is reserved for a call, for the caller to give back.
     pub(crate) fn take(&self, id: Uuid) -> Vec<Reservation> {
-        self.shard(id).remove(&id).unwrap_or_default()
+        let mut shard = self.shard(id);
+        let found = shard.find_entry(hash(id), |(known, _)| *known == id);
+        found.map(|entry| entry.remove().0.1).unwrap_or_default()
     }
 
-    fn shard(&self, id: Uuid) -> MutexGuard<'_, HashMap<Uuid, Vec<Reservation>>> {
-        // the last bits are random
-        let shard = usize::from(id.as_bytes()[15]) % SHARDS;
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, id: Uuid) -> MutexGuard<'_, Shard> {
+        self.0[usize::from(id.as_bytes()[15]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The gateway makes the ids, and their last 62 bits are random. Those that choose the shard come last.
+fn hash(id: Uuid) -> u64 {
+    id.as_u64_pair().1.rotate_right(8)
 }
