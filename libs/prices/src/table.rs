@@ -9,9 +9,11 @@ use super::Price;
 
 const TABLE: &str = include_str!("../table/table.json");
 
-static PRICES: LazyLock<HashMap<String, HashMap<String, Price>>> = LazyLock::new(|| {
+/// The prices of each of [`PROVIDERS`].
+static PRICES: LazyLock<[HashMap<String, Price>; PROVIDERS.len()]> = LazyLock::new(|| {
     // a table that cannot be read prices nothing; a test reads it
-    serde_json::from_str::<Table>(TABLE).map(|table| table.models).unwrap_or_default()
+    let mut models = serde_json::from_str::<Table>(TABLE).map(|table| table.models).unwrap_or_default();
+    PROVIDERS.map(|provider| models.remove(provider).unwrap_or_default())
 });
 
 /// Reads the table, unless it has been read.
@@ -54,21 +56,22 @@ pub fn published_name(model: &str) -> Option<&'static str> {
 
 /// The published names of all models with the provider of each. Those that resell models of others are left out.
 pub fn published_names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = PROVIDERS.iter().filter(|provider| !RESELLERS.contains(provider));
-    own.flat_map(|provider| PRICES.get(*provider).into_iter().flatten().map(|(name, _)| (*provider, name.as_str())))
+    let own = PROVIDERS.iter().zip(&*PRICES).filter(|(provider, _)| !RESELLERS.contains(provider));
+    own.flat_map(|(provider, prices)| prices.keys().map(|name| (*provider, name.as_str())))
 }
 
 fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
-    let (providers, name) = match model.split_once('/') {
+    let (prices, name) = match model.split_once('/') {
         Some((provider, name)) => {
             let provider =
                 ALIASES.iter().find(|(alias, _)| *alias == provider).map_or(provider, |(_, provider)| provider);
-            (&PROVIDERS[PROVIDERS.iter().position(|known| *known == provider)?..][..1], name)
+            let place = PROVIDERS.iter().position(|known| *known == provider)?;
+            (&PRICES[place..=place], name)
         }
-        None => (&PROVIDERS[..], model),
+        None => (&PRICES[..], model),
     };
     let exact = |name: &str| {
-        let found = providers.iter().find_map(|provider| PRICES.get(*provider)?.get_key_value(name));
+        let found = prices.iter().find_map(|prices| prices.get_key_value(name));
         found.map(|(name, price)| (name.as_str(), price))
     };
     exact(name).or_else(|| exact(tuned(name)?)).or_else(|| exact(undated(name)?))
