@@ -1,6 +1,8 @@
 //! Whose call it is: the API key that a request carries, the name by which all plugins and their operators know it, and what
 //! else may be a credential.
 
+use std::fmt;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 use ring::digest::{SHA256, digest};
@@ -71,13 +73,45 @@ pub fn without_bearer(value: &[u8]) -> &[u8] {
 /// The beginning of the SHA-256 of a key, in 32 hexadecimal digits: what stands for it wherever it must not be seen itself.
 #[must_use]
 pub fn fingerprint(key: &[u8]) -> String {
-    let mut text = String::with_capacity(DIGITS);
-    for byte in &digest(&SHA256, key).as_ref()[..DIGITS / 2] {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
+    KeyDigest::of(key).fingerprint()
+}
+
+/// The SHA-256 of a key. No log shows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The digest of a key.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, key).as_ref());
+        Self(bytes)
     }
-    text
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
+    /// The beginning of it: see [`fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::with_capacity(DIGITS);
+        for byte in &self.0[..DIGITS / 2] {
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(***)")
+    }
 }
 
 #[cfg(test)]

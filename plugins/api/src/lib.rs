@@ -44,7 +44,7 @@ pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use common::{Common, LimitRejections};
 pub use context::Context;
-pub use credential::{api_key, fingerprint, is_credential, secrets, without_bearer};
+pub use credential::{KeyDigest, api_key, fingerprint, is_credential, secrets, without_bearer};
 pub use glob::Glob;
 pub use grants::Grants;
 pub use headers::{HeaderEdit, HeaderEdits};

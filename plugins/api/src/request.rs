@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Uri};
 
-use crate::{Context, Endpoint, HeaderEdits, Protocol, RouteModels};
+use crate::{Context, Endpoint, HeaderEdits, KeyDigest, Protocol, RouteModels, api_key};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -31,4 +31,14 @@ pub struct Request<'a> {
     /// Changes to the headers on their way to the upstream, in every attempt and on every fallback. Plugins below still see the
     /// client's headers.
     pub edits: HeaderEdits,
+}
+
+impl Request<'_> {
+    /// The digest of the [API key](api_key) that it carries. It is computed once for all plugins.
+    pub fn api_key_digest(&mut self) -> Option<KeyDigest> {
+        if self.context.api_key_digest.is_none() {
+            self.context.api_key_digest = api_key(self.headers).map(KeyDigest::of);
+        }
+        self.context.api_key_digest
+    }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
+use plugin_api::KeyDigest;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -19,9 +19,7 @@ impl Digest {
     /// The digest of a key.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
-        let mut bytes = [0; LENGTH];
-        bytes.copy_from_slice(digest(&SHA256, key).as_ref());
-        Self(bytes)
+        KeyDigest::of(key).into()
     }
 
     /// Its first bytes as a number: as good as any hash of it.
@@ -42,6 +40,12 @@ impl Digest {
             *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
         }
         Some(Self(bytes))
+    }
+}
+
+impl From<KeyDigest> for Digest {
+    fn from(digest: KeyDigest) -> Self {
+        Self(digest.to_bytes())
     }
 }
 

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plugin_api::http::Method;
-use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Request};
+use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Request, api_key};
 
 use credential::Credential;
 use denial::Denial;
@@ -141,7 +141,7 @@ impl ApiKeys {
             identify_holder(&identity, request.context);
             return models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name));
         }
-        let digest = Digest::of(secret);
+        let digest = digest_of(secret, request);
         let public = || credential::public_id(secret).map(str::to_owned);
         let in_file = self.file.as_ref().map(|file| file.keys());
         let key = self.list.find(&digest).or_else(|| in_file.as_ref()?.find(&digest));
@@ -157,6 +157,12 @@ impl ApiKeys {
         }
         models::check_head(&key.grants, request).map_err(|denial| denial.of(&key.name))
     }
+}
+
+/// The digest of the key that a request carries: the one that other plugins ask for, too, unless the key stands elsewhere.
+fn digest_of(secret: &[u8], request: &mut Request<'_>) -> Digest {
+    let known = if api_key(request.headers) == Some(secret) { request.api_key_digest() } else { None };
+    known.map_or_else(|| Digest::of(secret), Digest::from)
 }
 
 /// Says who calls to all that come after.

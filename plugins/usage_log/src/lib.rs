@@ -33,8 +33,8 @@ mod store;
 use std::sync::Arc;
 
 use plugin_api::{
-    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, Needs, Plugin,
-    Request, Response, api_key, fingerprint,
+    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, KeyDigest, Needs,
+    Plugin, Request, Response,
 };
 
 use captured_bodies::{CapturedBodies, Secrets};
@@ -127,7 +127,7 @@ impl Plugin for UsageLog {
     }
 
     async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {
-        entry.api_key_hash = api_key(request.headers).map(fingerprint);
+        entry.api_key_hash = request.api_key_digest().as_ref().map(KeyDigest::fingerprint);
         if self.store.any() && request.endpoint.is_some() {
             entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers, &self.secrets))));
         }
