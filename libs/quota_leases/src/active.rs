@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quota::{Claim, Due, Limit, Meter, Now, Subject};
 
@@ -66,16 +66,27 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// So many parts, each with a lock of its own: a look at all of them holds up few calls, and those for a short time.
+const SHARDS: usize = 64;
+
 /// The meters that have a lease, by their ids.
-#[derive(Debug, Default)]
-pub(crate) struct ActiveMeters(Mutex<HashMap<u64, Arc<Active>>>);
+#[derive(Debug)]
+pub(crate) struct ActiveMeters([Mutex<Shard>; SHARDS]);
+
+type Shard = HashMap<u64, Arc<Active>>;
+
+impl Default for ActiveMeters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
 
 impl ActiveMeters {
     /// The entry of a claim's meter, made where there is none.
     pub(crate) fn of(&self, claim: &Claim, count: Count, prefix: &str, gateway: &str) -> Arc<Active> {
         let meter = claim.meter();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = all.entry(meter.id()).or_insert_with(|| {
+        let mut shard = self.shard(meter);
+        let entry = shard.entry(meter.id()).or_insert_with(|| {
             Arc::new(Active {
                 meter: meter.clone(),
                 key: count.key(prefix),
@@ -91,31 +102,46 @@ impl ActiveMeters {
     }
 
     pub(crate) fn get(&self, meter: &Meter) -> Option<Arc<Active>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&meter.id()).cloned()
+        self.shard(meter).get(&meter.id()).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Active>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.shards().flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect()
     }
 
     #[cfg(test)]
     pub(crate) fn forget(&self) {
-        self.0.lock().unwrap().clear();
+        self.shards().for_each(|mut shard| shard.clear());
     }
 
     /// Those that have to report. Drops those that have nothing left.
     pub(crate) fn due(&self, now: Now) -> Vec<Arc<Active>> {
         let mut due = Vec::new();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, active| match active.meter.due(&active.limit(), now) {
-            Due::Nothing => true,
-            Due::Report => {
-                due.push(active.clone());
-                true
-            }
-            // entries are handed out under this lock alone
-            Due::Closed => Arc::strong_count(active) > 1,
-        });
+        for mut shard in self.shards() {
+            shard.retain(|_, active| match active.meter.due(&active.limit(), now) {
+                Due::Nothing => true,
+                Due::Report => {
+                    due.push(active.clone());
+                    true
+                }
+                // entries are handed out under this lock alone
+                Due::Closed => Arc::strong_count(active) > 1,
+            });
+        }
         due
     }
+
+    fn shard(&self, meter: &Meter) -> MutexGuard<'_, Shard> {
+        // ids are counted
+        lock(&self.0[meter.id() as usize % SHARDS])
+    }
+
+    /// One after the other, each locked while it is looked at.
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.0.iter().map(lock)
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
