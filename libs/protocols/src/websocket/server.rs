@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::response::{ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Slot};
-use crate::{Answer, AnswerState, Endpoint};
+use crate::{Answer, Endpoint};
 
 /// The reader of one message after another.
 #[derive(Debug)]
@@ -118,12 +118,6 @@ impl AnswerEvents {
     #[must_use]
     pub fn has_content(&self) -> bool {
         self.facts.has_content
-    }
-
-    /// How far the answer has got.
-    #[must_use]
-    pub fn state(&self) -> AnswerState {
-        self.facts.state
     }
 
     /// What the answer has said of itself so far.
