@@ -138,7 +138,7 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        response::on_head(session, head, ctx)
+        response::on_head(session, head, ctx, &self.snapshot)
     }
 
     async fn response_filter(

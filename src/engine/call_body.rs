@@ -23,6 +23,15 @@ pub const READ_IN_LINE: usize = 1024 * 1024;
 /// The same limit where the messages are hashed too, which takes several times as long.
 const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
+/// The largest text that is read on the worker's own thread, where its messages are hashed so.
+#[must_use]
+pub const fn most_in_line(hashing: Hashing) -> usize {
+    match hashing {
+        Hashing::Nothing => READ_IN_LINE,
+        Hashing::Conversation | Hashing::ConversationAndDigest => HASHED_IN_LINE,
+    }
+}
+
 /// Reads the whole body within the time that the client has for it.
 pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<Bytes, Interruption> {
     let limits = ctx.snapshot.limits;
@@ -57,8 +66,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     let hashing = needs.hashing();
     let read =
         move |headers: &HeaderMap, bytes: Bytes| dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
-    let in_line = if hashing == Hashing::Nothing { READ_IN_LINE } else { HASHED_IN_LINE };
-    let mut call = if bytes.len() > in_line || ctx.flags.content_encoding {
+    let mut call = if bytes.len() > most_in_line(hashing) || ctx.flags.content_encoding {
         // on a blocking thread, so that other requests of this worker go on
         let headers = headers.clone();
         let reading = run_blocking(move || read(&headers, bytes));

@@ -33,7 +33,7 @@ use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
 use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
-use super::websocket::Socket;
+use super::websocket::{SessionName, Socket};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
 pub struct Exchange {
@@ -89,6 +89,8 @@ pub struct Exchange {
     pub delivery: Option<Arc<Delivery>>,
     /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
     pub websocket_endpoint: Option<Endpoint>,
+    /// The model of the session that it asks for, where its messages are read.
+    pub session_name: Option<SessionName>,
     /// The WebSocket that it has become.
     pub websocket: Option<Arc<Socket>>,
     /// The state of its end.
@@ -130,6 +132,7 @@ impl Exchange {
             failure: None,
             delivery: None,
             websocket_endpoint: None,
+            session_name: None,
             websocket: None,
             ending: Ending::default(),
             handed_over: None,

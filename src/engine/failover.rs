@@ -36,6 +36,12 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     if !settings.changes_models() {
         return Ok(());
     }
+    if let Some(name) = &mut ctx.session_name {
+        if let Some(model) = settings.model_for(name.upstream()) {
+            name.rename(model);
+        }
+        return Ok(());
+    }
     let (Some(endpoint), Some(body)) = (Endpoint::of(ctx.path()), &ctx.body) else { return Ok(()) };
     let headers = if body.edited { HeaderMap::new() } else { ctx.sent_headers.clone() };
     let (bytes, max) = (body.bytes.clone(), ctx.snapshot.limits.max_body);

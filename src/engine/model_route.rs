@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pingora_proxy::Session;
-use plugin_api::ModelCall;
+use plugin_api::{Bytes, CallFacts, ModelCall, ParsedBody};
 
 use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::failure::Failure;
@@ -28,6 +28,31 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
     ctx.record.upstream_model = target.model.as_deref().map(str::to_owned);
     if let Some(asked) = &target.asked {
         ctx.plugins.restore_model(asked);
+    }
+    if let Some(upstream) = target.upstream {
+        redirect(session, ctx, upstream);
+    }
+    Ok(())
+}
+
+/// Follows the rule that takes the model of a session, which its handshake names.
+///
+/// # Errors
+/// That it is not certain where the session goes. Then it is refused.
+pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    let (Some(endpoint), Some(name), Some(route)) = (ctx.websocket_endpoint, &mut ctx.session_name, ctx.route.clone())
+    else {
+        return Ok(());
+    };
+    let Some(models) = &route.models else { return Ok(()) };
+    let facts = CallFacts { model: Some(name.asked().to_owned()), ..CallFacts::default() };
+    let call = ModelCall::new(endpoint, Bytes::new(), None, ParsedBody::Calls(vec![facts]));
+    let target = match models.target(&route.upstream, &call) {
+        Ok(target) => target,
+        Err(why) => return Err(refuse_with(ctx, Failure::UnroutableModel, &why.to_string())),
+    };
+    if let Some(model) = &target.model {
+        name.rename(model);
     }
     if let Some(upstream) = target.upstream {
         redirect(session, ctx, upstream);

@@ -24,7 +24,8 @@ use super::detached;
 use super::head;
 use super::interruption::{Interruption, ended_by_plugin, refuse, refuse_with};
 use super::snapshot::Route;
-use super::{reply, websocket};
+use super::websocket::SessionName;
+use super::{model_route, reply, websocket};
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
 pub const KEPT_ALIVE: u64 = 0;
@@ -92,6 +93,8 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
             return Err(refuse_with(ctx, Failure::InvalidHead, fault));
         }
         ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
+        ctx.session_name =
+            ctx.websocket_endpoint.and_then(|endpoint| SessionName::of(endpoint, &session.req_header().uri));
     }
     if !ctx.plugins.is_empty() || route.hashes_sessions {
         snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
@@ -104,6 +107,7 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         }
         run_request_head(session, ctx, &route).await?;
     }
+    model_route::follow_session(session, ctx)?;
     let drains = route.on_client_disconnect == OnClientDisconnect::Drain && ctx.record.method == Method::POST;
     let reads_call = reads_call(ctx, &route);
     if reads_call {
@@ -115,9 +119,9 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         read_body(session, ctx, is_call).await?;
         return Ok(());
     }
-    if let Some(attempts) = &mut ctx.attempts {
-        attempts.demand().hash_keys = hash_key::of(upstream, &ctx.record.context, &session.req_header().headers, None);
-    }
+    let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
+    let upstream = attempts.upstream().clone();
+    attempts.demand().hash_keys = hash_key::of(&upstream, &ctx.record.context, &session.req_header().headers, None);
     if upstream.speaks_h2 && body::is_small(session) {
         // a body that has been read can go over a shared connection
         let bytes = receive_body(session, ctx).await?;

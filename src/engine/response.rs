@@ -1,5 +1,8 @@
 //! The way of the upstream's response to the client: its head is judged and made fit for the client, its bytes pass on.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{StatusCode, Version};
@@ -14,10 +17,16 @@ use crate::exchange::hop_by_hop;
 
 use super::ctx::Exchange;
 use super::recording::body_length;
+use super::snapshot::Snapshot;
 use super::{response_tap, retry, transform, websocket};
 
 /// The head of a response has come from upstream. It may lead to another attempt.
-pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
+pub fn on_head(
+    session: &Session,
+    head: &mut ResponseHeader,
+    ctx: &mut Exchange,
+    in_force: &Arc<ArcSwap<Snapshot>>,
+) -> Result<()> {
     let (status, now) = (head.status, Instant::now());
     let replayable = ctx.replayable(session);
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
@@ -30,7 +39,7 @@ pub fn on_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange)
         ctx.record.first_byte = Some(now - ctx.began);
         ctx.failure = None;
         ctx.timer.upgraded(timeouts.upgraded);
-        websocket::begin(session, ctx);
+        websocket::begin(session, ctx, in_force);
         return Ok(());
     }
     if status.is_informational() {

@@ -2,9 +2,12 @@
 
 mod client;
 mod closing;
+mod events;
 mod frames;
 mod limits;
+mod models;
 mod peer;
+mod reload;
 
 use std::net::SocketAddr;
 
@@ -14,7 +17,7 @@ use tollgate::simulate::{self, Settings};
 use crate::harness::{Gateway, eventually, gateway, http1, origin};
 
 use client::{handshake, socket};
-use peer::{peer, peer_with};
+use peer::peer;
 
 /// Output tokens of the simulator's answers.
 const TOKENS: u64 = 10;
@@ -250,28 +253,6 @@ async fn a_call_that_the_server_does_not_answer_is_over() {
     }
     let line = call_line(&gateway, 1).await;
     assert_eq!((&line["outcome"], &line["model"]), (&json!("upstream_failed"), &json!("m")));
-}
-
-#[tokio::test]
-async fn a_model_is_renamed_on_the_connections_own_upstream_alone() {
-    let (peer, gateway) = peer_with(|server| {
-        format!(
-            "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nupstreams:\n  \
-             one: {{ servers: [{{ address: \"{server}\" }}] }}\n  two: {{ servers: [{{ address: \"http://127.0.0.1:9\" }}] }}\n\
-             routes:\n  - upstream: one\n    models: [{{ match: fast, model: gpt-5 }}, {{ match: far, upstream: two }}]\n"
-        )
-    })
-    .await;
-    let (mut client, mut server) = peer.open(&gateway, "/v1/responses").await;
-    for (asked, named) in [("fast", "gpt-5"), ("other", "other")] {
-        client.send_text(&format!(r#"{{"type":"response.create", "model": "{asked}", "a":1e400}}"#)).await;
-        assert_eq!(server.text().await, format!(r#"{{"type":"response.create", "model": "{named}", "a":1e400}}"#));
-    }
-    client.send(&create("far", 10)).await;
-    let event = client.event().await;
-    assert_eq!(event["status"], 400);
-    assert!(event["error"]["message"].as_str().unwrap().contains("another upstream"), "{event}");
-    assert_eq!(call_line(&gateway, 0).await["error"], "unroutable_model");
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use crate::Hashing;
 pub struct Needs {
     /// The bodies of calls read, for [`on_call`](crate::Plugin::on_call). Other routes stream them.
     pub body: bool,
+    /// The calls of each `WebSocket` seen one by one, for [`on_request`](crate::Plugin::on_request) of each. [`body`](Needs::body) includes it.
+    pub messages: bool,
     /// The answers to calls read as they pass, for [`Record::answer`](crate::Record::answer).
     pub answer: bool,
     /// Usage reported by every stream, for [`Record::answer`](crate::Record::answer): where an API reports the usage of a stream only
@@ -36,6 +38,7 @@ impl Needs {
     /// No needs.
     pub const NOTHING: Self = Self {
         body: false,
+        messages: false,
         answer: false,
         usage: false,
         batch_results: false,
@@ -50,6 +53,7 @@ impl Needs {
     pub const fn or(self, other: Self) -> Self {
         Self {
             body: self.body || other.body,
+            messages: self.messages || other.messages,
             answer: self.answer || other.answer,
             usage: self.usage || other.usage,
             batch_results: self.batch_results || other.batch_results,

@@ -105,11 +105,12 @@ impl Plugin for ApiKeys {
         })
     }
 
-    /// Bodies are read for the models that a key or a token may ask for. Those of a file may change.
+    /// Bodies are read for the models that a key or a token may ask for; those of a file may change. Each call on a WebSocket is checked,
+    /// because a key may be taken out or expire while the connection lasts.
     fn needs(&self) -> Needs {
         let by_token = self.tokens.as_ref().is_some_and(|tokens| tokens.restricts_models());
         let needs_models = self.file.is_some() || self.list.restricts_models() || by_token;
-        if needs_models { Self::NEEDS } else { Needs::NOTHING }
+        if needs_models { Self::NEEDS } else { Needs { messages: true, ..Needs::NOTHING } }
     }
 
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {

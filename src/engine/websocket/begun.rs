@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use protocols::{AnswerEvents, EventKind, ServerEvent};
 
-use super::call::{Admission, MessageCall};
+use super::admission::Admission;
+use super::call::MessageCall;
+use super::call_config::CallConfig;
 use super::handshake::Handshake;
+use crate::exchange::failure::Failure;
 
 /// A call that the plugins have not admitted yet.
 pub struct BegunCall {
@@ -17,6 +21,7 @@ pub struct BegunCall {
     admission: BoxFuture<'static, (Box<MessageCall>, Admission)>,
     /// What has come of its answer meanwhile.
     events: Option<AnswerEvents>,
+    messages: Vec<Bytes>,
     has_ended: bool,
 }
 
@@ -31,36 +36,46 @@ pub struct Seen {
 }
 
 impl BegunCall {
-    /// The call of an answer that begins with this event.
+    /// The call of an answer that begins with this event, whose message is given. `refused` says why the gateway takes no call here.
     #[must_use]
-    pub fn new(handshake: &Arc<Handshake>, event: &ServerEvent<'_>) -> Self {
+    pub fn new(
+        handshake: &Arc<Handshake>,
+        config: CallConfig,
+        refused: Option<Failure>,
+        event: &ServerEvent<'_>,
+        message: Vec<Bytes>,
+    ) -> Self {
         let mut events = AnswerEvents::new(handshake.endpoint);
         events.read(event);
         let id = event.answer_id();
-        let mut call = MessageCall::begin(handshake.clone());
+        let mut call = MessageCall::begin(handshake.clone(), config);
         call.answer_id = Some(id.clone().unwrap_or_default());
         let admission = async move {
-            let admission = call.admit_begun().await;
+            let admission = call.admit_begun(refused).await;
             (call, admission)
         };
-        Self { id, admission: admission.boxed(), events: Some(events), has_ended: false }
+        Self { id, admission: admission.boxed(), events: Some(events), messages: message, has_ended: false }
     }
 
-    /// An event has been read; whether it is about this answer.
-    pub fn note(&mut self, event: &ServerEvent<'_>) -> bool {
-        let is_own = event.kind() == EventKind::Ended && event.answer_id() == self.id && !self.has_ended;
-        if is_own {
-            if let Some(events) = &mut self.events {
-                events.read(event);
-            }
-            self.has_ended = true;
+    /// Whether an event ends this answer.
+    #[must_use]
+    pub fn is_ended_by(&self, event: &ServerEvent<'_>) -> bool {
+        event.kind() == EventKind::Ended && event.answer_id() == self.id && !self.has_ended
+    }
+
+    /// The answer has ended with this event, whose message is given.
+    pub fn end(&mut self, event: &ServerEvent<'_>, message: Vec<Bytes>) {
+        if let Some(events) = &mut self.events {
+            events.read(event);
         }
-        is_own
+        self.messages.extend(message);
+        self.has_ended = true;
     }
 
     /// Waits for the plugins.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Seen> {
         let (mut call, admission) = ready!(self.admission.as_mut().poll(cx));
+        self.messages.drain(..).for_each(|bytes| call.pass(&bytes));
         if let Some(events) = self.events.take() {
             call.adopt(events);
         }

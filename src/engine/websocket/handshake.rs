@@ -3,27 +3,29 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use pingora_http::RequestHeader;
-use plugin_api::{Endpoint, SessionModel};
+use plugin_api::Endpoint;
 
 use crate::engine::ctx::Exchange;
-use crate::engine::snapshot::{Route, Snapshot};
+use crate::engine::snapshot::Snapshot;
 use crate::exchange::failure::Failure;
+
+use super::call_config::CallConfig;
+use super::session_name::SessionName;
 
 /// What all calls on a connection have in common.
 pub struct Handshake {
-    /// The configuration that the connection began with.
-    pub snapshot: Arc<Snapshot>,
-    /// Its route.
-    pub route: Arc<Route>,
-    /// Its host as metrics name it.
-    pub domain: Arc<str>,
+    /// The configuration in force.
+    in_force: Arc<ArcSwap<Snapshot>>,
     /// The endpoint whose messages are read.
     pub endpoint: Endpoint,
     /// The model in the address, where the connection is for one, and for certain that one.
     pub model: Option<String>,
+    /// The name that the upstream got for it, where that is another.
+    pub upstream_model: Option<String>,
     /// The head of the request.
     pub method: Method,
     /// Its target.
@@ -32,6 +34,8 @@ pub struct Handshake {
     pub headers: HeaderMap,
     /// The path for records.
     pub path: String,
+    /// The path by which routes are found.
+    normal_path: String,
     /// The host for records.
     pub host: String,
     /// The client's address.
@@ -47,24 +51,32 @@ pub struct Handshake {
 impl Handshake {
     /// The handshake of this exchange, which has been accepted.
     #[must_use]
-    pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint) -> Option<Self> {
-        let named = endpoint.websocket.is_some_and(|schema| schema.model_in_query);
-        Some(Self {
-            snapshot: ctx.snapshot.clone(),
-            route: ctx.route.clone()?,
-            domain: ctx.domain.clone(),
+    pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint, in_force: Arc<ArcSwap<Snapshot>>) -> Self {
+        let session = ctx.session_name.as_ref();
+        Self {
+            in_force,
             endpoint,
-            model: named.then(|| SessionModel::of(head.uri.query()).name().map(str::to_owned)).flatten(),
+            model: session.map(|name| name.asked().to_owned()),
+            upstream_model: session.and_then(SessionName::renamed).map(str::to_owned),
             method: head.method.clone(),
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             path: ctx.record.path.clone(),
+            normal_path: ctx.path().to_owned(),
             host: ctx.record.host.clone(),
             client: ctx.record.context.client,
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
             over: OnceLock::new(),
-        })
+        }
+    }
+
+    /// Brings a configuration up to date for the next call.
+    ///
+    /// # Errors
+    /// Why the one in force takes no call on this connection.
+    pub fn refresh(&self, config: &mut CallConfig) -> Result<(), Failure> {
+        config.refresh(&self.in_force, &self.host, &self.normal_path)
     }
 }
 

@@ -1,28 +1,27 @@
 //! The client's side of a WebSocket whose messages are read. Control frames pass at once, a message once it is whole and nothing
-//! speaks against it. Holds no more than one message and the bytes of one read.
+//! speaks against it, and a close frame behind all messages. Holds no more than one message and the bytes of one read.
+
+use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
-use plugin_api::{Budget, Charge, Shortage};
+use plugin_api::Budget;
 use tokio::io::ReadBuf;
 use websocket::{CloseCode, End, Event, FrameReader, Header, Opcode, ProtocolError, Sender, write_close, write_frame};
 
-/// The step in which held bytes are charged; as many are free, because a connection takes as much anyway.
-const CHARGE_STEP: usize = 64 << 10;
-/// What the frames of a message may have besides twice the bytes of the largest: a message may come in many fragments.
-const MOST_FRAMING: usize = 64 << 10;
+use super::message::{Message, Unheld, Whole};
 
 /// The client's side.
 pub struct Inbound {
     reader: FrameReader,
     /// Bytes that have come and are yet to be read.
     inbox: BytesMut,
-    /// Bytes that may go upstream.
-    ready: BytesMut,
+    /// Bytes that may go upstream. Those of messages hold their charge.
+    ready: VecDeque<Bytes>,
     /// The control frame that is coming in, or the header of the next frame.
     frame: Vec<u8>,
     is_control: bool,
-    /// The first frame of a message has come as far as its header.
-    message_begins: bool,
+    /// What the header that has come last begins, if that may have to wait.
+    begins: Option<Begins>,
     message: Message,
     /// The largest message.
     max: usize,
@@ -36,43 +35,23 @@ pub struct Inbound {
     is_closed: bool,
 }
 
-/// The message that is coming in.
-#[derive(Default)]
-struct Message {
-    /// Its frames as they came.
-    frames: Vec<u8>,
-    /// Its payload without masks.
-    payload: Vec<u8>,
-    /// The last key that the client has masked with.
-    mask: [u8; 4],
-    charge: Option<Charge>,
+/// What may have to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    Message,
+    /// The client's last frame.
+    Close,
 }
 
-impl Message {
-    /// Takes so many bytes more, which are charged first, with those that have come of its frame.
-    fn take(&mut self, frame: &mut Vec<u8>, more: usize, budget: &'static Budget, max: usize) -> Result<(), Step> {
-        let frames = self.frames.len() + frame.len() + more;
-        if frames > max.saturating_mul(2).saturating_add(MOST_FRAMING) {
-            return Err(Step::TooLarge);
-        }
-        let held = frames + self.payload.len() + more;
-        let charge = self.charge.get_or_insert_with(|| budget.charge());
-        charge.cover(held.saturating_sub(CHARGE_STEP), CHARGE_STEP).map_err(Step::NoRoom)?;
-        self.frames.append(frame);
-        Ok(())
-    }
-}
-
-/// A whole message.
-pub struct Whole {
-    /// Its frames as they came.
-    pub frames: Vec<u8>,
-    /// Its payload.
-    pub payload: Bytes,
-    /// A key to mask another in its place with.
-    pub mask: [u8; 4],
-    /// The memory that it takes.
-    _charge: Charge,
+/// What may come in now. Pings and pongs always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// Anything.
+    Open,
+    /// No message.
+    NoMessage,
+    /// No message, and no close frame, which would overtake the message that has come in before.
+    NoClose,
 }
 
 /// What comes of the bytes in the inbox.
@@ -85,10 +64,8 @@ pub enum Step {
     Whole(Whole),
     /// The client breaks the protocol.
     Broken(ProtocolError),
-    /// A message is larger than it may be.
-    TooLarge,
-    /// There is no memory for a message.
-    NoRoom(Shortage),
+    /// A message cannot be held.
+    Unheld(Unheld),
 }
 
 impl Inbound {
@@ -98,10 +75,10 @@ impl Inbound {
         Self {
             reader: FrameReader::new(Sender::Client),
             inbox: BytesMut::new(),
-            ready: BytesMut::new(),
+            ready: VecDeque::new(),
             frame: Vec::new(),
             is_control: false,
-            message_begins: false,
+            begins: None,
             message: Message::default(),
             max,
             budget,
@@ -126,17 +103,17 @@ impl Inbound {
         Bytes::new()
     }
 
-    /// Reads on. A message is begun only with `takes_messages`.
-    pub fn step(&mut self, takes_messages: bool) -> Step {
+    /// Reads on, as far as anything may come in.
+    pub fn step(&mut self, intake: Intake) -> Step {
         if self.is_closed {
             self.skip();
             return Step::Wanting;
         }
         loop {
-            if self.message_begins && !takes_messages {
+            if self.begins.is_some_and(|begins| begins.waits(intake)) {
                 return Step::Waiting;
             }
-            self.message_begins = false;
+            self.begins = None;
             let mut rest = &self.inbox[..];
             let event = match self.reader.next(&mut rest) {
                 Ok(event) => event,
@@ -157,14 +134,7 @@ impl Inbound {
                     None
                 }
                 Some(Event::Payload(payload)) => {
-                    match self.message.take(&mut self.frame, taken, self.budget, self.max) {
-                        Ok(()) => {
-                            self.message.frames.extend_from_slice(payload.bytes);
-                            payload.append_to(&mut self.message.payload);
-                            None
-                        }
-                        Err(step) => Some(step),
-                    }
+                    self.message.append(&mut self.frame, Some(payload), self.budget, self.max).err().map(Step::Unheld)
                 }
                 Some(Event::End(end)) => self.frame_ends(end),
             };
@@ -177,62 +147,59 @@ impl Inbound {
 
     fn frame_begins(&mut self, header: Header) -> Option<Step> {
         self.is_control = header.opcode.is_control();
-        if header.opcode == Opcode::Close {
-            self.has_left = true;
-        }
+        self.begins = match header.opcode {
+            Opcode::Text | Opcode::Binary => Some(Begins::Message),
+            Opcode::Close => Some(Begins::Close),
+            Opcode::Continuation | Opcode::Ping | Opcode::Pong => None,
+        };
         if self.is_control {
             return None;
         }
-        self.message.mask = header.mask.unwrap_or_default();
-        self.message_begins = header.opcode != Opcode::Continuation;
-        let more = usize::try_from(header.length).unwrap_or(usize::MAX);
-        (self.message.payload.len().saturating_add(more) > self.max).then_some(Step::TooLarge)
+        self.message.begin_frame(&header, self.max).err().map(Step::Unheld)
     }
 
     fn frame_ends(&mut self, end: End) -> Option<Step> {
-        if let End::Control(_) = end {
-            self.ready.extend_from_slice(&self.frame);
-            self.frame.clear();
+        if let End::Control(opcode) = end {
+            self.has_left |= opcode == Opcode::Close;
+            self.ready.push_back(std::mem::take(&mut self.frame).into());
             return None;
         }
         // a frame without a payload is held and charged like any other
-        if let Err(step) = self.message.take(&mut self.frame, 0, self.budget, self.max) {
-            return Some(step);
+        if let Err(why) = self.message.append(&mut self.frame, None, self.budget, self.max) {
+            return Some(Step::Unheld(why));
         }
         let End::Message(_) = end else { return None };
-        let Message { frames, payload, mask, charge } = std::mem::take(&mut self.message);
-        let charge = charge.unwrap_or_else(|| self.budget.charge());
-        Some(Step::Whole(Whole { frames, payload: payload.into(), mask, _charge: charge }))
+        Some(Step::Whole(std::mem::take(&mut self.message).whole(self.budget)))
     }
 
     /// Whether a message has begun that is not whole.
     #[must_use]
     pub fn is_within_message(&self) -> bool {
-        !self.is_closed && !self.message_begins && self.reader.is_within_message()
+        !self.is_closed && self.begins != Some(Begins::Message) && self.reader.is_within_message()
     }
 
     /// Reads on for the client's close frame alone.
     fn skip(&mut self) {
         let mut rest = &self.inbox[..];
         while let Ok(Some(event)) = self.reader.next(&mut rest) {
-            self.has_left |= matches!(event, Event::Frame(header) if header.opcode == Opcode::Close);
+            self.has_left |= event == Event::End(End::Control(Opcode::Close));
         }
         self.inbox.clear();
     }
 
-    /// A message goes upstream as it came.
-    pub fn send(&mut self, message: &Whole) {
+    /// A message goes upstream, or this text in its place.
+    pub fn send(&mut self, message: Whole, text: Option<&[u8]>) {
         if !self.is_closed {
-            self.ready.extend_from_slice(&message.frames);
+            self.ready.push_back(message.into_frames(text));
         }
     }
 
-    /// Another text goes upstream in the place of a message, or one that the client has not sent.
-    pub fn send_text(&mut self, mask: [u8; 4], text: &[u8]) {
+    /// A text goes upstream that the client has not sent.
+    pub fn send_own(&mut self, mask: [u8; 4], text: &[u8]) {
         if !self.is_closed {
             let mut frame = Vec::new();
             write_frame(&mut frame, Opcode::Text, Some(mask), text);
-            self.ready.extend_from_slice(&frame);
+            self.ready.push_back(frame.into());
         }
     }
 
@@ -241,7 +208,7 @@ impl Inbound {
         if !self.is_closed && !self.has_left {
             let mut frame = Vec::new();
             write_close(&mut frame, Some(mask), code, reason);
-            self.ready.extend_from_slice(&frame);
+            self.ready.push_back(frame.into());
         }
         self.is_closed = true;
         (self.message, self.inbox) = (Message::default(), BytesMut::new());
@@ -249,13 +216,27 @@ impl Inbound {
 
     /// Hands out as much of what may go upstream as there is room for; `false` if there is nothing.
     pub fn hand_out(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let count = self.ready.len().min(buf.remaining());
-        if count == 0 {
-            return false;
+        let before = buf.filled().len();
+        while buf.remaining() > 0
+            && let Some(next) = self.ready.front_mut()
+        {
+            let count = next.len().min(buf.remaining());
+            buf.put_slice(&next.split_to(count));
+            if next.is_empty() {
+                self.ready.pop_front();
+            }
         }
-        buf.put_slice(&self.ready[..count]);
-        self.ready.advance(count);
+        let count = buf.filled().len() - before;
         self.handed_out += count;
-        true
+        count > 0
+    }
+}
+
+impl Begins {
+    fn waits(self, intake: Intake) -> bool {
+        match self {
+            Self::Message => intake != Intake::Open,
+            Self::Close => intake == Intake::NoClose,
+        }
     }
 }

@@ -1,7 +1,10 @@
-//! The models of a call on a WebSocket: renamed as the route's `models` and the fallbacks say. The upstream is the connection's, since
-//! its handshake names no model.
+//! The models of calls on a WebSocket: renamed as the route's `models` and the fallbacks say. The upstream is the connection's. A
+//! session has the name that its handshake went upstream with.
 
 use plugin_api::{Edit, ModelCall};
+
+use crate::engine::snapshot::Route;
+use crate::exchange::upstream::Upstream;
 
 use super::handshake::Handshake;
 
@@ -9,18 +12,30 @@ use super::handshake::Handshake;
 ///
 /// # Errors
 /// That the call is for another upstream, or that this is not certain; why, for the caller.
-pub fn rename(handshake: &Handshake, call: &mut ModelCall) -> Result<Option<String>, String> {
-    let mut renamed = None;
-    if let Some(models) = &handshake.route.models {
-        let target = models.target(&handshake.route.upstream, call).map_err(|why| why.to_string())?;
-        if target.upstream.is_some() {
-            return Err("This model is served by another upstream than this connection's; send the call as a request"
-                .to_owned());
+pub fn rename(handshake: &Handshake, route: &Route, call: &mut ModelCall) -> Result<Option<String>, String> {
+    if call.calls().iter().all(|call| call.models_at.is_empty()) {
+        return Ok(handshake.upstream_model.clone());
+    }
+    let (mut upstream, mut renamed) = (route.upstream.clone(), None);
+    if let Some(models) = &route.models {
+        let target = models.target(&route.upstream, call).map_err(|why| why.to_string())?;
+        if let Some(other) = target.upstream {
+            if !leads_to(&other, handshake) {
+                return Err(
+                    "This model is served by another upstream than this connection's; send the call as a request"
+                        .to_owned(),
+                );
+            }
+            upstream = other;
         }
         call.edit(target.edits);
         renamed = target.model.as_deref().map(str::to_owned);
     }
-    let mut upstream = &handshake.route.upstream;
+    if !leads_to(&upstream, handshake) {
+        // a reload has given the route another upstream; the connection keeps its own
+        return Ok(renamed);
+    }
+    let mut upstream = &*upstream;
     while handshake.upstream.as_ref() != Some(&upstream.name)
         && let Some((fallback, settings)) = &upstream.fallback
     {
@@ -37,4 +52,16 @@ pub fn rename(handshake: &Handshake, call: &mut ModelCall) -> Result<Option<Stri
         upstream = fallback;
     }
     Ok(renamed)
+}
+
+/// Whether an upstream is that of the connection, or leads to it by its fallbacks.
+fn leads_to(upstream: &Upstream, handshake: &Handshake) -> bool {
+    let mut next = Some(upstream);
+    while let Some(upstream) = next {
+        if handshake.upstream.as_ref() == Some(&upstream.name) {
+            return true;
+        }
+        next = upstream.fallback.as_ref().map(|(fallback, _)| &**fallback);
+    }
+    false
 }

@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use log::debug;
-use plugin_api::{BODIES, Uuid, run_blocking};
-use protocols::{ClientMessage, ServerMessages};
+use plugin_api::{BODIES, Uuid};
+use protocols::ServerMessages;
 use serde_json::json;
 use tokio::time::{Sleep, sleep};
 use websocket::CloseCode;
 
-use crate::engine::call_body::READ_IN_LINE;
 use crate::exchange::failure::Failure;
 
+use super::admission::Admission;
 use super::begun::{BegunCall, Seen};
-use super::call::{Admission, MessageCall};
+use super::call::MessageCall;
+use super::call_config::CallConfig;
 use super::calls::{Calls, MOST};
 use super::handshake::Handshake;
-use super::inbound::{Inbound, Step, Whole};
+use super::inbound::{Inbound, Intake, Step};
+use super::judging::{Judged, Unread};
+use super::message::{Unheld, Whole};
 use super::outbound::{Observer, Outbound};
 
 /// The most bytes of the gateway's own that a client may leave unread. Its messages wait beyond that.
@@ -30,6 +32,8 @@ const MOST_UNREAD: usize = 64 << 10;
 /// The state of both sides' messages.
 pub struct Reading {
     handshake: Arc<Handshake>,
+    /// What the last call has passed.
+    config: CallConfig,
     /// The client's side.
     pub inbound: Inbound,
     messages: ServerMessages,
@@ -39,12 +43,6 @@ pub struct Reading {
     /// The message that the plugins look at.
     judging: Option<BoxFuture<'static, Judged>>,
     begun: Vec<BegunCall>,
-}
-
-/// A message that the plugins have seen, if it is for them.
-struct Judged {
-    message: Whole,
-    call: Option<(Box<MessageCall>, Admission)>,
 }
 
 /// Why the gateway closes the connection.
@@ -78,14 +76,15 @@ pub enum Next {
 }
 
 impl Reading {
-    /// A connection whose messages are about to come.
+    /// A connection whose messages are about to come, and the configuration of its handshake.
     #[must_use]
-    pub fn new(handshake: Handshake) -> Self {
+    pub fn new(handshake: Handshake, config: CallConfig) -> Self {
         let endpoint = handshake.endpoint;
         Self {
-            inbound: Inbound::new(handshake.snapshot.limits.max_body, &BODIES),
+            inbound: Inbound::new(config.snapshot.limits.max_body, &BODIES),
+            config,
             messages: ServerMessages::new(endpoint),
-            calls: Calls::default(),
+            calls: Calls::new(endpoint),
             whole_by: None,
             judging: None,
             begun: Vec::new(),
@@ -96,7 +95,7 @@ impl Reading {
     /// Whether no call is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.count() == 0 && self.judging.is_none() && self.begun.is_empty()
+        self.calls.is_idle() && self.judging.is_none() && self.begun.is_empty()
     }
 
     /// The client has all that has passed to it.
@@ -117,8 +116,13 @@ impl Reading {
         if self.poll_begun(outbound, cx) || self.poll_judging(outbound, cx) {
             return Next::Go;
         }
-        let takes = self.judging.is_none() && self.calls.count() < MOST && outbound.pending() < MOST_UNREAD;
-        match self.inbound.step(takes) {
+        let is_full = || self.calls.count() >= MOST || outbound.pending() >= MOST_UNREAD;
+        let intake = match self.judging {
+            Some(_) => Intake::NoClose,
+            None if is_full() => Intake::NoMessage,
+            None => Intake::Open,
+        };
+        match self.inbound.step(intake) {
             Step::Wanting if self.is_late(cx) => {
                 let failure = Failure::BodyTimeout;
                 let reason = "the message takes too long";
@@ -135,13 +139,13 @@ impl Reading {
                 debug!(error:%; "a client broke the WebSocket protocol");
                 Next::Close(BROKEN)
             }
-            Step::TooLarge => {
-                let max = self.handshake.snapshot.limits.max_body;
+            Step::Unheld(Unheld::TooLarge) => {
+                let max = self.config.snapshot.limits.max_body;
                 let words = format!("The message is larger than {max} bytes");
                 let reason = "the message is too large";
                 self.refuse_message(outbound, CloseCode::TooBig, reason, Failure::BodyTooLarge, &words)
             }
-            Step::NoRoom(shortage) => {
+            Step::Unheld(Unheld::NoRoom(shortage)) => {
                 let failure = Failure::BodyMemory(shortage);
                 let reason = "there is no memory for the message";
                 self.refuse_message(outbound, CloseCode::TryAgainLater, reason, failure, failure.message())
@@ -154,7 +158,7 @@ impl Reading {
         if !self.inbound.is_within_message() {
             return false;
         }
-        let timeout = self.handshake.snapshot.limits.body_timeout;
+        let timeout = self.config.snapshot.limits.body_timeout;
         let whole_by = self.whole_by.get_or_insert_with(|| Box::pin(sleep(timeout)));
         whole_by.as_mut().poll(cx).is_ready()
     }
@@ -168,46 +172,23 @@ impl Reading {
         failure: Failure,
         words: &str,
     ) -> Next {
-        let mut call = MessageCall::begin(self.handshake.clone());
+        let mut call = MessageCall::begin(self.handshake.clone(), self.config.clone());
         outbound.send_text(&call.fail(failure, words));
         self.calls.ending(call);
         Next::Close(Closure { code, reason, failure })
     }
 
     fn judge(&mut self, message: Whole) {
-        let handshake = self.handshake.clone();
-        let in_line = message.payload.len() <= READ_IN_LINE;
-        let read = in_line.then(|| read(&handshake, &message.payload));
-        if let Some(ClientMessage::Other) = read {
+        let refused = self.handshake.refresh(&mut self.config).err();
+        let unread = Unread::new(self.handshake.clone(), self.config.clone(), refused, message);
+        match unread.read_in_line() {
             // nearly every message: no plugin has to see it
-            self.inbound.send(&message);
-            return;
+            Ok(message) => self.inbound.send(message, None),
+            Err(judging) => {
+                self.calls.give_up_doubtful();
+                self.judging = Some(judging);
+            }
         }
-        let judged = async move {
-            let read = match read {
-                Some(read) => Some(read),
-                None => {
-                    // on a blocking thread, so that other connections of this worker go on
-                    let (handshake, payload) = (handshake.clone(), message.payload.clone());
-                    run_blocking(move || self::read(&handshake, &payload)).await
-                }
-            };
-            let call = match read {
-                Some(ClientMessage::Other) => None,
-                Some(ClientMessage::Call(read)) => {
-                    let mut call = MessageCall::begin(handshake);
-                    let admission = call.admit(*read, &message.payload).await;
-                    Some((call, admission))
-                }
-                None => {
-                    let mut call = MessageCall::begin(handshake);
-                    let event = call.fail(Failure::Internal, Failure::Internal.message());
-                    Some((call, Admission::Refused(event)))
-                }
-            };
-            Judged { message, call }
-        };
-        self.judging = Some(judged.boxed());
     }
 
     /// Whether the plugins have decided on the client's message.
@@ -216,12 +197,9 @@ impl Reading {
         let Poll::Ready(Judged { message, call }) = judging.as_mut().poll(cx) else { return false };
         self.judging = None;
         match call {
-            None => self.inbound.send(&message),
+            None => self.inbound.send(message, None),
             Some((call, Admission::Admitted(edited))) => {
-                match edited {
-                    Some(text) => self.inbound.send_text(message.mask, &text),
-                    None => self.inbound.send(&message),
-                }
+                self.inbound.send(message, edited.as_deref());
                 self.calls.open(call);
             }
             Some((call, Admission::Refused(event))) => {
@@ -253,7 +231,7 @@ impl Reading {
             outbound.send_text(&event);
             if !has_ended {
                 let cancel = json!({ "type": "response.cancel", "response_id": call.answer_id });
-                self.inbound.send_text(random_mask(), cancel.to_string().as_bytes());
+                self.inbound.send_own(random_mask(), cancel.to_string().as_bytes());
             }
         }
         if has_ended {
@@ -278,22 +256,20 @@ impl Reading {
 impl Observer for Reading {
     fn payload(&mut self, bytes: Bytes) {
         self.messages.feed(&bytes);
-        self.calls.pass(&bytes);
+        self.calls.pass(bytes);
     }
 
     fn end(&mut self) {
-        let Self { messages, calls, begun, handshake, .. } = self;
+        let Self { messages, calls, begun, handshake, config, .. } = self;
         messages.end(|event| {
-            if !begun.iter_mut().any(|call| call.note(event)) && !calls.note(event) {
-                begun.push(BegunCall::new(handshake, event));
+            if let Some(ended) = begun.iter_mut().find(|call| call.is_ended_by(event)) {
+                ended.end(event, calls.take_message());
+            } else if !calls.note(event) {
+                let refused = handshake.refresh(config).err();
+                begun.push(BegunCall::new(handshake, config.clone(), refused, event, calls.take_message()));
             }
         });
     }
-}
-
-fn read(handshake: &Handshake, payload: &[u8]) -> ClientMessage {
-    let hashing = handshake.route.chain.needs().hashing();
-    ClientMessage::read(handshake.endpoint, payload, handshake.model.as_deref(), hashing)
 }
 
 /// A key to mask a frame with.

@@ -6,7 +6,8 @@ use proptest::sample::Index;
 use tokio::io::ReadBuf;
 use websocket::{CloseCode, Event, FrameReader, Opcode, Sender, write_frame};
 
-use super::inbound::{Inbound, Step};
+use super::inbound::{Inbound, Intake, Step};
+use super::message::Unheld;
 use super::outbound::{Observer, Outbound};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
@@ -56,6 +57,19 @@ fn pieces<'a>(bytes: &'a [u8], places: &[Index]) -> Vec<&'a [u8]> {
     places.push(bytes.len());
     let mut start = 0;
     places.into_iter().map(|end| &bytes[std::mem::replace(&mut start, end)..end]).collect()
+}
+
+/// All that goes upstream, handed out piece by piece.
+fn handed_out(inbound: &mut Inbound) -> Vec<u8> {
+    let (mut out, mut room) = (Vec::new(), [0; 7]);
+    loop {
+        let mut buf = ReadBuf::new(&mut room);
+        if !inbound.hand_out(&mut buf) {
+            return out;
+        }
+        out.extend_from_slice(buf.filled());
+        assert_eq!(&inbound.passes(Bytes::copy_from_slice(buf.filled())), buf.filled());
+    }
 }
 
 /// Collects the messages.
@@ -152,28 +166,20 @@ proptest! {
         for piece in pieces(&bytes, &places) {
             inbound.came(piece);
             loop {
-                match inbound.step(!waits.next().unwrap_or(false)) {
+                let intake = if waits.next().unwrap_or(false) { Intake::NoClose } else { Intake::Open };
+                match inbound.step(intake) {
                     Step::Wanting => break,
                     Step::Waiting => {}
                     Step::Whole(message) => {
                         texts.push(message.payload.to_vec());
-                        inbound.send(&message);
+                        inbound.send(message, None);
                     }
-                    Step::Broken(_) | Step::TooLarge | Step::NoRoom(_) => prop_assert!(false, "nothing is wrong"),
+                    Step::Broken(_) | Step::Unheld(_) => prop_assert!(false, "nothing is wrong"),
                 }
             }
         }
         prop_assert_eq!(&texts, &messages(&frames));
-        let mut out = Vec::new();
-        let mut room = [0; 7];
-        loop {
-            let mut buf = ReadBuf::new(&mut room);
-            if !inbound.hand_out(&mut buf) {
-                break;
-            }
-            out.extend_from_slice(buf.filled());
-            prop_assert_eq!(&inbound.passes(Bytes::copy_from_slice(buf.filled())), buf.filled());
-        }
+        let out = handed_out(&mut inbound);
         let split = |frames: Vec<Frame>| frames.into_iter().partition::<Vec<_>, _>(|(opcode, ..)| opcode.is_control());
         prop_assert_eq!(out.len(), bytes.len());
         prop_assert_eq!(split(read(Sender::Client, &out)), split(frames));
@@ -185,7 +191,7 @@ fn what_was_not_handed_out_comes_in_like_anything_else() {
     let frame = written(&[(Opcode::Text, true, b"{}".to_vec())], Some(MASK));
     let mut inbound = Inbound::new(100, &BODIES);
     assert!(inbound.passes(Bytes::from(frame)).is_empty());
-    assert!(matches!(inbound.step(true), Step::Whole(message) if message.payload == "{}"));
+    assert!(matches!(inbound.step(Intake::Open), Step::Whole(message) if message.payload == "{}"));
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn a_message_may_be_as_long_as_the_limit() {
         let frames = [(Opcode::Text, false, vec![b'x'; 50]), (Opcode::Continuation, true, vec![b'x'; length - 50])];
         let mut inbound = Inbound::new(100, &BODIES);
         inbound.came(&written(&frames, Some(MASK)));
-        assert_eq!(matches!(inbound.step(true), Step::Whole(_)), fits);
+        assert_eq!(matches!(inbound.step(Intake::Open), Step::Whole(_)), fits);
     }
 }
 
@@ -207,13 +213,57 @@ fn fragments_without_a_payload_are_charged_and_bounded_like_others() {
     let mut sent = 0;
     loop {
         inbound.came(&empty);
-        match inbound.step(true) {
+        match inbound.step(Intake::Open) {
             Step::Wanting => sent += empty.len(),
-            Step::TooLarge => break,
+            Step::Unheld(Unheld::TooLarge) => break,
             _ => panic!("nothing else is wrong"),
         }
         assert!(inbound.is_within_message());
         assert!(BUDGET.used() + (64 << 10) >= sent, "{} of {sent}", BUDGET.used());
     }
     assert!((200_000..300_000).contains(&sent), "{sent}");
+}
+
+#[test]
+fn a_close_frame_waits_for_the_message_that_is_judged_and_pings_do_not() {
+    let frames = [
+        (Opcode::Text, true, b"{}".to_vec()),
+        (Opcode::Ping, true, b"?".to_vec()),
+        (Opcode::Close, true, vec![0x03, 0xE8]),
+    ];
+    let mut inbound = Inbound::new(100, &BODIES);
+    inbound.came(&written(&frames, Some(MASK)));
+    let Step::Whole(message) = inbound.step(Intake::Open) else { panic!("the message is whole") };
+    assert!(matches!(inbound.step(Intake::NoClose), Step::Waiting));
+    assert!(!inbound.has_left, "its close frame has not passed");
+    inbound.send(message, None);
+    assert!(matches!(inbound.step(Intake::NoMessage), Step::Wanting));
+    assert!(inbound.has_left);
+    let passed: Vec<_> =
+        read(Sender::Client, &handed_out(&mut inbound)).into_iter().map(|(opcode, ..)| opcode).collect();
+    assert_eq!(passed, [Opcode::Ping, Opcode::Text, Opcode::Close]);
+}
+
+#[test]
+fn a_message_is_charged_until_the_last_of_it_is_handed_out() {
+    static BUDGET: Budget = Budget::new();
+    const SIZE: usize = 1 << 20;
+    let mut inbound = Inbound::new(SIZE, &BUDGET);
+    for text in [None, Some(vec![b'y'; SIZE + 100])] {
+        inbound.came(&written(&[(Opcode::Text, true, vec![b'x'; SIZE])], Some(MASK)));
+        let Step::Whole(message) = inbound.step(Intake::Open) else { panic!("the message is whole") };
+        assert!(BUDGET.used() >= 2 * SIZE - (64 << 10), "the frames and the text");
+        inbound.send(message, text.as_deref());
+        let mut room = vec![0; SIZE];
+        assert!(inbound.hand_out(&mut ReadBuf::new(&mut room)));
+        assert!((SIZE - (64 << 10)..SIZE + 1000).contains(&BUDGET.used()), "{}", BUDGET.used());
+        handed_out(&mut inbound);
+        assert_eq!(BUDGET.used(), 0);
+    }
+    // nothing is held for a connection that has been closed
+    inbound.came(&written(&[(Opcode::Text, true, vec![b'x'; SIZE])], Some(MASK)));
+    let Step::Whole(message) = inbound.step(Intake::Open) else { panic!("the message is whole") };
+    inbound.close(MASK, CloseCode::GoingAway, "stop");
+    inbound.send(message, None);
+    assert_eq!(BUDGET.used(), 0);
 }
