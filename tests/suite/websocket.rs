@@ -1,5 +1,6 @@
 //! A WebSocket: each message that asks for an answer is a call like any other, and no byte of the rest changes.
 
+mod budget;
 mod client;
 mod closing;
 mod events;

@@ -12,9 +12,14 @@ const COST: u64 = TOKENS + 2;
 const SOCKETS: usize = 50;
 const EACH: usize = 4;
 
+/// How often all of it is done; `ROUNDS=50 cargo test …` does it more often.
+fn rounds() -> usize {
+    std::env::var("ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_five_hundred_calls_at_once_over_three_protocols_no_more_pass_than_the_limit_has_tokens_for() {
-    for round in 0..3 {
+    for round in 0..rounds() {
         let limits = format!("limits: [{{ by: all, tokens: {LIMIT}/month }}], reserve: max_tokens");
         let (simulator, gateway) = simulated(&format!("  - rate_limit: {{ {limits} }}\n")).await;
         let shared = h2c(gateway.address()).await;
