@@ -211,7 +211,9 @@ impl Inbound {
             self.ready.push_back(frame.into());
         }
         self.is_closed = true;
-        (self.message, self.inbox) = (Message::default(), BytesMut::new());
+        self.message = Message::default();
+        self.skip();
+        self.inbox = BytesMut::new();
     }
 
     /// Hands out as much of what may go upstream as there is room for; `false` if there is nothing.

@@ -34,6 +34,16 @@ pub struct Judged {
     pub call: Option<(Box<MessageCall>, Admission)>,
 }
 
+/// What became of a message at once.
+pub enum Read {
+    /// It asks for no answer.
+    Other(Whole),
+    /// It asks for one: what the plugins will say.
+    Call(BoxFuture<'static, Judged>),
+    /// It is still read.
+    Aside(BoxFuture<'static, Judged>),
+}
+
 impl Unread {
     /// A message on the connection of this handshake, whose calls pass this configuration, or are `refused`.
     #[must_use]
@@ -41,22 +51,21 @@ impl Unread {
         Self { handshake, config, refused, message }
     }
 
-    /// The message, if it is read at once and asks for no answer.
-    ///
-    /// # Errors
-    /// What is to be waited for otherwise.
-    pub fn read_in_line(self) -> Result<Whole, BoxFuture<'static, Judged>> {
-        let hashing = self.config.route.chain.needs().hashing();
+    /// Reads it, at once if it is small.
+    #[must_use]
+    pub fn read(self) -> Read {
+        let needed = self.config.route.chain.needs().hashing();
+        let hashing = if self.handshake.endpoint.has_turns { needed } else { Hashing::Nothing };
         if self.message.payload.len() > most_in_line(hashing) {
-            return Err(async move {
+            let judged = async move {
                 let read = self.read_aside(hashing).await;
                 self.judge(read).await
-            }
-            .boxed());
+            };
+            return Read::Aside(judged.boxed());
         }
         match read(&self.handshake, hashing, &self.message.payload) {
-            ClientMessage::Other => Ok(self.message),
-            call @ ClientMessage::Call(_) => Err(self.judge(Ok(call)).boxed()),
+            ClientMessage::Other => Read::Other(self.message),
+            call @ ClientMessage::Call(_) => Read::Call(self.judge(Ok(call)).boxed()),
         }
     }
 

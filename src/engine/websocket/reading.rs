@@ -22,7 +22,7 @@ use super::call_config::CallConfig;
 use super::calls::{Calls, MOST};
 use super::handshake::Handshake;
 use super::inbound::{Inbound, Intake, Step};
-use super::judging::{Judged, Unread};
+use super::judging::{Judged, Read, Unread};
 use super::message::{Unheld, Whole};
 use super::outbound::{Observer, Outbound};
 
@@ -181,10 +181,11 @@ impl Reading {
     fn judge(&mut self, message: Whole) {
         let refused = self.handshake.refresh(&mut self.config).err();
         let unread = Unread::new(self.handshake.clone(), self.config.clone(), refused, message);
-        match unread.read_in_line() {
+        match unread.read() {
             // nearly every message: no plugin has to see it
-            Ok(message) => self.inbound.send(message, None),
-            Err(judging) => {
+            Read::Other(message) => self.inbound.send(message, None),
+            Read::Aside(judging) => self.judging = Some(judging),
+            Read::Call(judging) => {
                 self.calls.give_up_doubtful();
                 self.judging = Some(judging);
             }

@@ -239,6 +239,12 @@ fn a_close_frame_waits_for_the_message_that_is_judged_and_pings_do_not() {
     inbound.send(message, None);
     assert!(matches!(inbound.step(Intake::NoMessage), Step::Wanting));
     assert!(inbound.has_left);
+    // one that has come, but not passed, counts once the gateway closes
+    let mut other = Inbound::new(100, &BODIES);
+    other.came(&written(&frames, Some(MASK)));
+    assert!(matches!(other.step(Intake::Open), Step::Whole(_)));
+    other.close(MASK, CloseCode::GoingAway, "stop");
+    assert!(other.has_left);
     let passed: Vec<_> =
         read(Sender::Client, &handed_out(&mut inbound)).into_iter().map(|(opcode, ..)| opcode).collect();
     assert_eq!(passed, [Opcode::Ping, Opcode::Text, Opcode::Close]);
