@@ -57,6 +57,34 @@ async fn call_line(gateway: &Gateway, place: usize) -> Value {
 const USAGE_LOG: &str = "  - usage_log: { database: \"sqlite://ledger.db\", journal: { path: journal } }\n";
 
 #[tokio::test]
+async fn calls_that_name_the_answer_before_them_are_one_conversation() {
+    let (_, gateway) = simulated(USAGE_LOG).await;
+    let mut client = socket(&gateway, "/v1/responses", &[]).await;
+    // as Codex does: the list of messages once, and then what is new
+    let mut earlier = Value::Null;
+    for text in ["hello", "and?", "and?", "anew"] {
+        let mut message = create("gpt-5", 1000);
+        message["input"] = json!([{ "type": "message", "role": "user", "content": text }]);
+        if text != "anew" && !earlier.is_null() {
+            message["previous_response_id"] = earlier;
+        }
+        client.send(&message).await;
+        earlier = client.until("response.completed").await["response"]["id"].clone();
+    }
+    let ledger = gateway.folder().join("ledger.db");
+    let rows = || {
+        let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(\
+                      'SELECT conversation_id FROM api_requests WHERE model IS NOT NULL ORDER BY created_at'): print(*row)";
+        let output = std::process::Command::new("python3").args(["-c", script]).arg(&ledger).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("all rows", async || rows().len() == 4).await;
+    let conversations = rows();
+    assert!(conversations[..3].iter().all(|id| *id == conversations[0]), "{conversations:?}");
+    assert_ne!(conversations[3], conversations[0]);
+}
+
+#[tokio::test]
 async fn each_call_and_the_handshake_have_a_row_a_line_and_a_count() {
     let (_, gateway) = simulated(USAGE_LOG).await;
     let mut client = socket(&gateway, "/v1/responses", &[("x-session-id", "s1")]).await;

@@ -131,6 +131,7 @@ const fn endpoint() -> EndpointSpec {
         has_turns: false,
         batch: None,
         messages: "messages",
+        earlier_answer: None,
         prompt: None,
         token_fields: &[],
         fewest_tokens: 0,

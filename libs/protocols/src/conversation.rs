@@ -21,10 +21,23 @@ use canonical::Unread;
 /// A call's place in a conversation, by hashes of its list of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConversationHash {
-    /// Of all its messages.
+    /// Of all its messages, and of the answer that it names, if it names one.
     pub turn: [u8; 32],
-    /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three.
+    /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three. Of the answer, where the
+    /// call names one: [`of_answer`](Self::of_answer).
     pub previous: Option<[u8; 32]>,
+}
+
+impl ConversationHash {
+    /// The hash of an earlier call by the `id` of its answer, for calls that send what is new and name that answer
+    /// (`previous_response_id`).
+    #[must_use]
+    pub fn of_answer(id: &str) -> [u8; 32] {
+        let mut hash = Feed::default();
+        hash.push(b"answer\0");
+        hash.push(id.as_bytes());
+        hash.finish()
+    }
 }
 
 /// The messages of a call as a pair of hashes. Lists of messages have equal pairs if they differ in nothing but white space,
@@ -57,7 +70,7 @@ pub struct MessageHashes {
     /// The place in a conversation. `None` where it is not wanted, the endpoint has no turns, there are no messages, or one has
     /// more values than are read.
     pub conversation: Option<ConversationHash>,
-    /// The digest. `None` where it is not wanted, `conversation` is `None`, or a message has no canonical form: a key stands
+    /// The digest. `None` where it is not wanted, `conversation` is `None`, the call goes on from an answer, or a message has no canonical form: a key stands
     /// twice in one of its objects, a string holds half of a surrogate pair, or a number has no finite value.
     pub digest: Option<MessagesDigest>,
 }
@@ -68,6 +81,8 @@ pub(crate) struct ConversationHasher {
     count: usize,
     /// Of all of them, of all but the last, and of all but the last two.
     lists: [[u8; 32]; 3],
+    /// Of the answer that the call goes on from.
+    answer: Option<[u8; 32]>,
     /// Whether one was beyond the bounds, so that the call has no place.
     is_out: bool,
     tape: Tape,
@@ -123,17 +138,32 @@ impl ConversationHasher {
         self.count += 1;
     }
 
+    /// The call goes on from the answer with this `id`.
+    pub(crate) fn goes_on_from(&mut self, id: &str) {
+        self.answer = Some(ConversationHash::of_answer(id));
+    }
+
     /// The list was these bytes of the call's text.
     pub(crate) fn end(&mut self, at: Range<usize>) {
         self.at = Some(at);
     }
 
     /// The hashes of a call with these messages.
-    pub(crate) fn finish(self) -> MessageHashes {
-        if self.count == 0 || self.is_out {
+    pub(crate) fn finish(mut self) -> MessageHashes {
+        let [turn, _, before_two] = self.lists;
+        if self.is_out {
             return MessageHashes::default();
         }
-        let [turn, _, before_two] = self.lists;
+        if let Some(answer) = self.answer {
+            // the new messages alone would be those of any conversation that begins with them
+            self.hash.push(&answer);
+            self.hash.push(&turn);
+            let conversation = ConversationHash { turn: self.hash.finish(), previous: Some(answer) };
+            return MessageHashes { conversation: Some(conversation), digest: None };
+        }
+        if self.count == 0 {
+            return MessageHashes::default();
+        }
         let conversation = ConversationHash { turn, previous: (self.count >= 3).then_some(before_two) };
         let form = self.form.and_then(Form::finish);
         let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn, form });

@@ -42,6 +42,8 @@ pub struct EndpointSpec {
     pub batch: Option<BatchMembers>,
     /// The member that is the list of messages.
     pub messages: &'static str,
+    /// The member that has the `id` of the answer that the call goes on from, so that its messages are only the new ones.
+    pub earlier_answer: Option<&'static str>,
     /// The member that is a prompt without messages.
     pub prompt: Option<&'static str>,
     /// The names of the token limit that it reads, the one of today first. None where it generates no tokens.

@@ -44,6 +44,7 @@ static OLLAMA: EndpointSpec = EndpointSpec {
     has_turns: false,
     batch: None,
     messages: "messages",
+    earlier_answer: None,
     prompt: None,
     token_fields: &[],
     fewest_tokens: 0,

@@ -171,6 +171,7 @@ const fn responses() -> EndpointSpec {
         converses: true,
         has_turns: true,
         messages: "input",
+        earlier_answer: Some("previous_response_id"),
         token_fields: &[TokenField::MAX_OUTPUT_TOKENS],
         fewest_tokens: 16,
         // what is stored can be referred to by the id of this very answer
@@ -234,6 +235,7 @@ const fn endpoint() -> EndpointSpec {
         has_turns: false,
         batch: None,
         messages: "messages",
+        earlier_answer: None,
         prompt: None,
         token_fields: &[],
         fewest_tokens: 0,

@@ -190,6 +190,11 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 call.speed = model(map.next_value::<&'de RawValue>()?.get());
             } else if *key.name == *b"tools" {
                 call.tools = length(&mut map, &key)? > 0;
+            } else if endpoint.earlier_answer.is_some_and(|name| *key.name == *name.as_bytes()) {
+                let id = model(map.next_value::<&'de RawValue>()?.get());
+                if let (Some(turns), Some(id)) = (turns.as_deref_mut(), id) {
+                    turns.goes_on_from(&id);
+                }
             } else if *key.name == *endpoint.messages.as_bytes() {
                 match key.end.next_token() {
                     (Some(b'['), start) => {
@@ -270,7 +275,7 @@ fn prompts_in(value: &str) -> Option<u64> {
     is_many.then(length).flatten().map(|length| length as u64)
 }
 
-/// A model's name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
+/// A name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
 fn model(value: &str) -> Option<String> {
     let longest = CallFacts::LONGEST_MODEL;
     // every byte may be written as an escape of six

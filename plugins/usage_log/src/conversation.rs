@@ -4,6 +4,10 @@
 //! A call sends the whole conversation so far: the messages of an earlier call, the answer to that, and a new message. So
 //! the hash of all but its last two messages is the hash of all messages of the earlier call, which is in its row. The
 //! conversation is named after the `id` of its first request, so that a row that is shipped twice says the same twice.
+//!
+//! A call of OpenAI's Responses may send what is new alone, and name the answer that it goes on from. So the turns of late are known by
+//! their answers, too. The database is not asked by these: it has no index of them.
+//!
 //! Turns are found only among those of the same host and API key. Of several conversations that begin alike, the latest is meant.
 
 use std::collections::{HashMap, HashSet};
@@ -11,9 +15,11 @@ use std::collections::{HashMap, HashSet};
 use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
+use plugin_api::{ConversationHash, Endpoint};
+
 use crate::{Record, Row, Turn};
 
-/// As many turns are known at least, and at most twice as many; each takes some 50 bytes.
+/// As many turns are known at least, and at most twice as many; each takes some 50 bytes. One that is known by its answer, too, is two.
 const TURNS: usize = 50_000;
 
 type Key = [u8; 16];
@@ -48,7 +54,7 @@ impl Conversations {
                     turns.push(Turn { domain: row.domain.clone(), api_key_hash: row.api_key_hash.clone(), hash });
                 }
             }
-            known.extend(row.turn_hash.map(|hash| key(row, hash)));
+            known.extend(names(row).into_iter().flatten().map(|hash| key(row, hash)));
         }
         turns
     }
@@ -66,11 +72,16 @@ impl Conversations {
     pub(crate) fn link(&mut self, records: &mut [Record]) {
         for record in records {
             let Record::Request(row) = record else { continue };
-            let Some(turn) = row.turn_hash else { continue };
+            let names = names(row);
+            if names == [None, None] {
+                continue;
+            }
             let earlier = row.previous_turn_hash.and_then(|hash| self.find(key(row, hash)));
             let conversation = earlier.unwrap_or(row.id);
             row.conversation_id = Some(conversation);
-            self.note(key(row, turn), conversation);
+            for hash in names.into_iter().flatten() {
+                self.note(key(row, hash), conversation);
+            }
         }
     }
 
@@ -91,6 +102,12 @@ fn rows(records: &[Record]) -> impl Iterator<Item = &Row> {
         Record::Request(row) => Some(&**row),
         Record::Batch(_) => None,
     })
+}
+
+/// The hashes by which later calls find this one: of its messages, and of its answer where calls can name that.
+fn names(row: &Row) -> [Option<[u8; 32]>; 2] {
+    let answer = row.answer_id.as_deref().filter(|_| row.endpoint.as_deref() == Some(Endpoint::RESPONSES.as_str()));
+    [row.turn_hash, answer.map(ConversationHash::of_answer)]
 }
 
 fn key(row: &Row, hash: [u8; 32]) -> Key {
@@ -137,6 +154,37 @@ mod tests {
         assert!(known.unknown(&records).is_empty());
         assert_eq!(link(&mut known, records), [1, 1, 1, 4]);
         assert_eq!(link(&mut known, vec![turn(5, "k", Some(9), 10), turn(6, "k", Some(3), 4)]), [4, 1]);
+    }
+
+    #[test]
+    fn a_call_that_names_an_answer_goes_on_from_the_call_that_had_it() {
+        let responses = |id, previous: Option<&str>, turn: Option<u8>, answer: &str| {
+            Record::Request(Box::new(Row {
+                id: Uuid::from_u128(id),
+                endpoint: Some("responses".into()),
+                turn_hash: turn.map(|turn| [turn; 32]),
+                previous_turn_hash: previous.map(ConversationHash::of_answer),
+                answer_id: Some(answer.into()),
+                ..Row::default()
+            }))
+        };
+        let mut known = Conversations::default();
+        // one whose input is no list of messages has an answer like others
+        let records = vec![
+            responses(1, None, Some(1), "a"),
+            responses(2, Some("a"), Some(2), "b"),
+            responses(3, Some("b"), Some(3), "c"),
+            responses(4, None, None, "d"),
+            responses(5, Some("d"), Some(2), "e"),
+            responses(6, Some("unknown"), Some(9), "f"),
+        ];
+        assert_eq!(known.unknown(&records).len(), 1);
+        assert_eq!(link(&mut known, records), [1, 1, 1, 4, 4, 6]);
+        assert_eq!(link(&mut known, vec![responses(7, Some("c"), Some(7), "g")]), [1]);
+        // an answer is found among those of the same kind alone
+        let Record::Request(mut row) = responses(8, Some("h"), None, "i") else { unreachable!() };
+        row.endpoint = Some("messages".into());
+        assert_eq!(known.unknown(&[Record::Request(row)]).len(), 1);
     }
 
     #[test]

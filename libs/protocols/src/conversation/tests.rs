@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::Endpoint;
 
 /// How many bytes of a string are decoded at once.
 const AT_ONCE: usize = 64 << 10;
@@ -44,6 +45,34 @@ fn a_call_goes_on_from_the_one_before_its_last_two_messages() {
     assert_eq!(second.previous, Some(first.turn));
     assert_eq!(thread(&[HELLO, HI, AND, HI, AND]).previous, Some(second.turn));
     assert_eq!(ConversationHasher::default().finish(), MessageHashes::default());
+}
+
+#[test]
+fn a_call_that_names_an_answer_goes_on_from_that_and_is_no_beginning() {
+    let read = |endpoint: Endpoint, body: &str| {
+        crate::parse(endpoint, &http::HeaderMap::new(), body.as_bytes(), Hashing::ConversationAndDigest).1
+    };
+    let on = |body: &str| read(Endpoint::RESPONSES, body);
+    let named = on(&format!(r#"{{"previous_response_id":"resp_1","input":[{HELLO},{HI},{AND}]}}"#));
+    let place = named.conversation.unwrap();
+    assert_eq!((place.previous, named.digest), (Some(ConversationHash::of_answer("resp_1")), None));
+    let behind = on(&format!(r#"{{"input":[{HELLO},{HI},{AND}],"previous_response_id":"resp_\u0031"}}"#));
+    assert_eq!(behind.conversation, Some(place));
+    let plain = thread(&[HELLO, HI, AND]);
+    let other =
+        on(&format!(r#"{{"previous_response_id":"resp_2","input":[{HELLO},{HI},{AND}]}}"#)).conversation.unwrap();
+    assert!(place.turn != plain.turn && place.turn != other.turn);
+    // a text is new as messages are
+    assert_eq!(
+        on(r#"{"previous_response_id":"resp_1","input":"and?"}"#).conversation.unwrap().previous,
+        place.previous
+    );
+    for without in ["null", "7", r#"["resp_1"]"#] {
+        let read = on(&format!(r#"{{"previous_response_id":{without},"input":[{HELLO},{HI},{AND}]}}"#));
+        assert_eq!(read.conversation, Some(plain), "{without}");
+    }
+    let elsewhere = format!(r#"{{"previous_response_id":"resp_1","messages":[{HELLO},{HI},{AND}]}}"#);
+    assert_eq!(read(Endpoint::CHAT_COMPLETIONS, &elsewhere).conversation, Some(plain));
 }
 
 #[test]
