@@ -1,6 +1,7 @@
 //! A `LiteLLM` proxy's `config.yaml` → a configuration. `LiteLLM` translates between APIs; what is made here passes calls on, so that callers
 //! speak the API of the model's provider.
 
+mod budgets;
 mod deployment;
 mod plugins;
 mod provider;
@@ -46,7 +47,8 @@ pub(super) fn import(name: &str, text: &str) -> Result<Imported, String> {
     let Some(own) = own_upstream(&rules) else {
         return Err(format!("{name}: no model in it can be served: {}", left_out.into_lines().join("; ")));
     };
-    let plugins = plugins::of(&deployments, &mut litellm, &mut general, &mut secrets, &mut left_out);
+    let sections = [&mut litellm, &mut router, &mut general];
+    let plugins = plugins::of(&deployments, &rules, sections, &mut secrets, &mut left_out);
 
     if !plugins.iter().any(|plugin| plugin.get("api_keys").is_some()) {
         left_out.add("general_settings.master_key", "there is none, so that anybody may call; see `api_keys`");

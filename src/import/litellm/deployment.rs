@@ -1,7 +1,10 @@
 //! One entry of `model_list`: a model's name for callers, and a place where it is served.
 
+use prices::Price;
+
 use super::super::LeftOut;
 use super::super::section::Section;
+use super::budgets::{self, Budget};
 use super::provider::{Auth, Provider};
 use super::{Secrets, plain, variable};
 
@@ -24,6 +27,10 @@ pub(super) struct Deployment {
     pub(super) weight: Option<u64>,
     /// Requests and tokens a minute.
     pub(super) limits: (Option<u64>, Option<u64>),
+    /// What its calls may cost.
+    pub(super) budget: Option<Budget>,
+    /// What its tokens cost, where the file says so.
+    pub(super) price: Option<Price>,
     /// The time for a call, in seconds.
     pub(super) timeout: Option<u64>,
 }
@@ -71,9 +78,12 @@ impl Deployment {
                 headers.extend(value.as_str().map(|value| (name.to_ascii_lowercase(), secrets.reference(value))));
             }
         }
+        let mut info = entry.within("model_info");
         let deployment = Self {
             weight: params.number("weight"),
             limits: (params.number("rpm"), params.number("tpm")),
+            budget: Budget::take(&mut params, "max_budget", "budget_duration"),
+            price: budgets::price(&mut params, &mut info, left_out),
             timeout: params.number("timeout"),
             group,
             provider: provider.name,
@@ -82,7 +92,6 @@ impl Deployment {
             model,
             place,
         };
-        let mut info = entry.within("model_info");
         for without_effect in ["id", "mode", "description", "base_model"] {
             info.take(without_effect);
         }

@@ -1,4 +1,4 @@
-//! What `LiteLLM` does beside passing calls on → plugins: keys, limits, the cache.
+//! What `LiteLLM` does beside passing calls on → plugins: keys, limits, budgets, the cache.
 
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 use super::super::LeftOut;
 use super::super::section::Section;
 use super::deployment::Deployment;
-use super::{Secrets, plain, variable};
+use super::upstreams::Rule;
+use super::{Secrets, budgets, plain, variable};
 
 /// The plugins of every route, top to bottom.
 pub(super) fn of(
     deployments: &[Deployment],
-    litellm: &mut Section,
-    general: &mut Section,
+    rules: &[Rule],
+    [litellm, router, general]: [&mut Section; 3],
     secrets: &mut Secrets,
     left_out: &mut LeftOut,
 ) -> Vec<Value> {
@@ -32,8 +33,11 @@ pub(super) fn of(
     if !limits.is_empty() {
         plugins.push(json!({ "rate_limit": { "limits": limits } }));
     }
-    budgets(litellm, left_out);
+    let [budget, ledger] =
+        budgets::of(deployments, rules, litellm, router, left_out).map_or([None, None], |both| both.map(Some));
+    plugins.extend(budget);
     plugins.extend(cache(litellm, secrets, left_out));
+    plugins.extend(ledger);
     plugins
 }
 
@@ -47,6 +51,15 @@ fn hash(key: &str, left_out: &mut LeftOut) -> String {
     format!("${{{name}_SHA256}}")
 }
 
+/// By what a limit that each of these names has is counted here: a name of one model by `model`, and a single pattern, whose models
+/// share it, for `all`. `None` where neither is the same.
+pub(super) fn each_alike(names: &[&str]) -> Option<&'static str> {
+    match names {
+        [name] if name.contains('*') => Some("all"),
+        names => names.iter().all(|name| !name.contains('*')).then_some("model"),
+    }
+}
+
 /// The limit of each model, where all models have the same: `by: model` knows no other.
 fn by_model(deployments: &[Deployment], left_out: &mut LeftOut) -> Option<Value> {
     let mut groups: Vec<(&str, (u64, u64))> = Vec::new();
@@ -58,7 +71,9 @@ fn by_model(deployments: &[Deployment], left_out: &mut LeftOut) -> Option<Value>
         }
     }
     let (_, first) = *groups.first()?;
-    if groups.iter().any(|(_, sum)| *sum != first) {
+    let names: Vec<&str> = groups.iter().map(|(name, _)| *name).collect();
+    let by = each_alike(&names).filter(|_| groups.iter().all(|(_, sum)| *sum == first));
+    let Some(by) = by else {
         for (name, (requests, tokens)) in groups.iter().filter(|(_, sum)| *sum != (0, 0)) {
             let why = format!(
                 "rpm {requests}, tpm {tokens}: a limit by model is the same for all models; give the model a route with a `rate_limit` of its own"
@@ -66,23 +81,14 @@ fn by_model(deployments: &[Deployment], left_out: &mut LeftOut) -> Option<Value>
             left_out.add(&format!("model_list (`{name}`)"), &why);
         }
         return None;
-    }
-    let mut limit = Map::from_iter([("by".to_owned(), "model".into())]);
+    };
+    let mut limit = Map::from_iter([("by".to_owned(), by.into())]);
     for (key, amount) in [("requests", first.0), ("tokens", first.1)] {
         if amount > 0 {
             limit.insert(key.to_owned(), format!("{amount}/m").into());
         }
     }
     (limit.len() > 1).then(|| limit.into())
-}
-
-fn budgets(litellm: &mut Section, left_out: &mut LeftOut) {
-    let (most, duration) = (litellm.text("max_budget"), litellm.text("budget_duration"));
-    if let Some(most) = most {
-        let per = duration.map_or_else(String::new, |duration| format!(" per {duration}"));
-        let why = format!("{most} USD{per} in all: see the `budget` plugin, which counts by calendar days and months");
-        left_out.add("litellm_settings.max_budget", &why);
-    }
 }
 
 fn cache(litellm: &mut Section, secrets: &mut Secrets, left_out: &mut LeftOut) -> Option<Value> {

@@ -37,6 +37,11 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// The model's name upstream.
+    pub(super) fn model(&self) -> &str {
+        &self.model
+    }
+
     pub(super) fn entry(&self) -> Value {
         let is_renamed = self.model != self.pattern;
         match is_renamed {

@@ -60,6 +60,41 @@ general_settings: {{ master_key: sk-1234 }}
     }
 }
 
+#[tokio::test]
+async fn an_imported_budget_ends_calls_that_litellms_would() {
+    let origin = origin().await;
+    // three tokens of input and five of output, at a dollar each
+    origin.answers(answer(200).header("content-type", "application/json").body(message("own")));
+    let (code, yaml, stderr) = import(&format!(
+        "model_list:
+  - model_name: own
+    litellm_params: {{ model: anthropic/own, api_base: \"http://{}\" }}
+    model_info: {{ input_cost_per_token: 1, output_cost_per_token: 1 }}
+litellm_settings: {{ max_budget: 8, budget_duration: 30d }}
+general_settings: {{ master_key: sk-1234 }}
+",
+        origin.address()
+    ));
+    assert!(code == Some(2) && stderr.lines().count() == 1 && stderr.contains("models that are not in it"), "{stderr}");
+    let yaml = yaml.replace("0.0.0.0:4000", "127.0.0.1:0") + "admin: { address: \"127.0.0.1:0\" }\n";
+    let gateway = gateway().yaml(yaml).variable("ANTHROPIC_API_KEY", "key").start().await;
+    let mut client = http1(gateway.address()).await;
+    let mut passed = 0;
+    let refused = loop {
+        let request = client.request("POST", "/v1/messages").header("x-api-key", "sk-1234");
+        let answer = client.call(request.body(body(r#"{"model":"own","max_tokens":5,"messages":[]}"#)).unwrap()).await;
+        match answer.status.as_u16() {
+            200 => passed += 1,
+            // a call that ended a moment ago may still hold something
+            429 if answer.header("x-should-retry").is_none() => tokio::task::yield_now().await,
+            status => break (status, answer),
+        }
+    };
+    let message = refused.1.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((passed, refused.0), (1, 429), "{message}");
+    assert!(message.starts_with("Budget `all` is used up: $8 per month for all callers."), "{message}");
+}
+
 #[test]
 fn what_is_carried_over_whole_exits_with_0_and_what_cannot_be_read_with_1() {
     let whole = "model_list: [{ model_name: \"*\", litellm_params: { model: \"openai/*\" } }]\ngeneral_settings: { master_key: sk-1 }\n";
