@@ -219,7 +219,7 @@ async fn a_key_is_held_to_its_models_in_each_message() {
 
 #[tokio::test]
 async fn an_answer_that_the_server_begins_is_a_call_and_is_cancelled_beyond_a_limit() {
-    let limits = "  - rate_limit: { limits: [{ by: all, requests: 2/month }] }\n";
+    let limits = "  - rate_limit: { limits: [{ by: all, requests: 1/month }] }\n";
     let (peer, gateway) = peer(limits, "").await;
     let (mut client, mut server) = peer.open(&gateway, "/v1/realtime?model=m").await;
     let created = |id: &str| json!({ "type": "response.created", "response": { "id": id } });

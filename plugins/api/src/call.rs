@@ -37,6 +37,8 @@ pub struct ModelCall {
     models: RouteModels,
     /// How long the call may go on after its client has left; `None` if it ends with its client.
     pub detach_until: Option<DetachUntil>,
+    /// Whether it is the first call on a WebSocket: the request that the handshake counts as is this one.
+    pub is_first_on_websocket: bool,
 }
 
 impl ModelCall {
@@ -45,7 +47,16 @@ impl ModelCall {
     pub fn new(endpoint: Endpoint, sent: Bytes, decoded: Option<Bytes>, parsed: ParsedBody) -> Self {
         let text = decoded.unwrap_or_else(|| sent.clone());
         let (hashes, models) = (MessageHashes::default(), RouteModels::default());
-        Self { endpoint, sent: Some(sent), text, parsed, hashes, models, detach_until: None }
+        Self {
+            endpoint,
+            sent: Some(sent),
+            text,
+            parsed,
+            hashes,
+            models,
+            detach_until: None,
+            is_first_on_websocket: false,
+        }
     }
 
     /// The same call, on a route with these `models`.

@@ -66,6 +66,11 @@ impl AsRef<[u8]> for Bytes<'_> {
 }
 
 impl By {
+    /// Whether the head of a request tells callers apart, so that the calls on a connection are of the same caller as its handshake.
+    pub(crate) fn is_told_by_head(&self) -> bool {
+        self.0.iter().all(|part| !matches!(part, Part::User | Part::Session | Part::Model))
+    }
+
     /// The headers it names.
     pub(crate) fn header(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().filter_map(|part| match part {

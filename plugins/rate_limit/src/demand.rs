@@ -18,6 +18,8 @@ pub(crate) struct Demand {
     pub(crate) unreported: u64,
     /// Whether it is a connection whose calls are counted each by itself: it counts as a request, and as no call in progress.
     pub(crate) is_connection: bool,
+    /// Whether it is the first call on such a connection: the request that the connection counted as is this one.
+    pub(crate) is_first_on_connection: bool,
     /// What is learned from once it has ended; `None` for a batch, and where the body was not read.
     pub(crate) learn: Option<Learn>,
 }
@@ -94,6 +96,7 @@ impl Demand {
             most,
             unreported: input.saturating_add(output.min(likely)),
             is_connection: false,
+            is_first_on_connection: body.is_first_on_websocket,
             learn,
         }
     }

@@ -30,7 +30,7 @@ pub use shared::Shared;
 
 use by::Caller;
 use demand::Demand;
-use rules::{Group, Rule};
+use rules::{Group, Measure, Rule};
 use shared::Counting;
 use taken::{Item, Taken};
 
@@ -190,7 +190,8 @@ impl RateLimit {
         now: Now,
     ) -> Option<(Claim, Subject)> {
         let amount = rule.measure.amount(demand);
-        if amount == 0 {
+        let is_paid = demand.is_first_on_connection && rule.measure == Measure::Requests && group.by.is_told_by_head();
+        if amount == 0 || is_paid {
             return None;
         }
         let found = rule.meters.get(subject, self.config.max_subjects.as_usize(), &rule.limit, now);

@@ -91,6 +91,7 @@ impl MessageCall {
         if let Some(failure) = refused {
             return Err(Box::new(self.error(failure, failure.message())));
         }
+        body.is_first_on_websocket = self.is_first;
         self.show(body, made).await?;
         match models::rename(&self.handshake, &self.config.route, body) {
             Ok(renamed) => self.record.upstream_model = renamed,

@@ -2,6 +2,7 @@
 //! the plugins is in `admission`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ use super::handshake::Handshake;
 pub struct MessageCall {
     pub(super) handshake: Arc<Handshake>,
     pub(super) config: CallConfig,
+    /// Whether it is the first one after the handshake.
+    pub(super) is_first: bool,
     began: Instant,
     pub(super) record: Record,
     pub(super) plugins: Instances,
@@ -74,6 +77,7 @@ impl MessageCall {
             event_id: None,
             stage: Stage::Open,
             _in_flight: snapshot.metrics.request_in_flight(),
+            is_first: !handshake.called.swap(true, Ordering::Relaxed),
             record,
             plugins,
             config,

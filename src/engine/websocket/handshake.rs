@@ -1,6 +1,7 @@
 //! The handshake of a WebSocket: what all calls on the connection have in common.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -44,6 +45,8 @@ pub struct Handshake {
     pub upstream: Option<Arc<str>>,
     /// The server that accepted it.
     pub server: Option<Arc<str>>,
+    /// Whether a call has begun on it.
+    pub called: AtomicBool,
     /// Why the connection is over, once it is.
     pub over: OnceLock<Failure>,
 }
@@ -67,6 +70,7 @@ impl Handshake {
             client: ctx.record.context.client,
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
+            called: AtomicBool::new(false),
             over: OnceLock::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::client::socket;
+use super::client::{Socket, handshake, socket};
 use super::{TOKENS, calls, create, simulated};
 use crate::harness::{eventually, h2c, http1};
 
@@ -70,4 +70,43 @@ async fn of_five_hundred_calls_at_once_over_three_protocols_no_more_pass_than_th
         let in_flight = async || gateway.metrics().await.sum("tollgate_requests_in_flight", &[]);
         eventually("nothing in flight", async || in_flight().await == 0.0).await;
     }
+}
+
+/// How a call ends, by the type of its last event.
+async fn call(client: &mut Socket) -> String {
+    client.send(&create("m", TOKENS)).await;
+    loop {
+        let kind = client.event().await["type"].as_str().unwrap().to_owned();
+        if ["response.completed", "response.incomplete", "error"].contains(&&*kind) {
+            return kind;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_and_the_first_call_behind_it_are_one_request() {
+    // a month's requests do not come back while the test runs
+    let (simulator, gateway) = simulated("  - rate_limit: { limits: [{ by: all, requests: 3/month }] }\n").await;
+    let (mut first, mut second) =
+        (socket(&gateway, "/v1/responses", &[]).await, socket(&gateway, "/v1/responses", &[]).await);
+    for _ in 0..2 {
+        assert_ne!(call(&mut first).await, "error");
+    }
+    assert_ne!(call(&mut second).await, "error");
+    assert_eq!(calls(simulator).await, 3);
+    assert_eq!(call(&mut second).await, "error");
+    assert_eq!(handshake(&gateway, "/v1/responses", &[]).await.unwrap_err().0, 429);
+    assert_eq!(calls(simulator).await, 3);
+}
+
+#[tokio::test]
+async fn a_limit_that_a_handshake_cannot_know_the_caller_of_counts_the_first_call_too() {
+    let (simulator, gateway) = simulated("  - rate_limit: { limits: [{ by: model, requests: 3/month }] }\n").await;
+    let mut client = socket(&gateway, "/v1/responses", &[]).await;
+    for _ in 0..3 {
+        assert_ne!(call(&mut client).await, "error");
+    }
+    assert_eq!(call(&mut client).await, "error");
+    assert_eq!(call(&mut socket(&gateway, "/v1/responses", &[]).await).await, "error");
+    assert_eq!(calls(simulator).await, 3);
 }

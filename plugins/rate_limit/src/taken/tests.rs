@@ -9,8 +9,15 @@ use serde_json::json;
 
 use super::*;
 
-const DEMAND: Demand =
-    Demand { reserved: 5_000, input: 1_000, most: 200_000, unreported: 2_000, is_connection: false, learn: None };
+const DEMAND: Demand = Demand {
+    reserved: 5_000,
+    input: 1_000,
+    most: 200_000,
+    unreported: 2_000,
+    is_connection: false,
+    is_first_on_connection: false,
+    learn: None,
+};
 
 /// A stream that had this status, passed so many bytes, and then ended so.
 fn record(outcome: Outcome, status: u16, response_bytes: u64, usage: Option<(u64, u64)>) -> Record {
