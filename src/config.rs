@@ -1,6 +1,7 @@
 //! The YAML file as types. Composes the settings that each part of the gateway owns, and builds nothing from them.
 
 mod check;
+mod companions;
 mod fallbacks;
 mod quotas;
 mod schema;

@@ -7,7 +7,7 @@ use glob::Glob;
 use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
 use plugin_api::CheckContext;
 
-use super::{Config, Dates, fallbacks, quotas};
+use super::{Config, Dates, companions, fallbacks, quotas};
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
 
@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     }
     conflicts(config, base, report);
     quotas::check(config, report);
+    companions::check(config, report);
 }
 
 fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {

@@ -82,6 +82,12 @@ impl PluginEntry {
         self.settings.on().is_some_and(|settings| settings.counts_quotas())
     }
 
+    /// A plugin that a route should have beside it, and what is lacking without that.
+    #[must_use]
+    pub fn companion(&self) -> Option<(&'static str, &'static str)> {
+        self.settings.on().and_then(|settings| settings.companion())
+    }
+
     /// Why it cannot be used beside another entry of the same file, if it cannot.
     #[must_use]
     pub fn conflict(&self, other: &Self, context: &CheckContext<'_>) -> Option<ConfigProblem> {

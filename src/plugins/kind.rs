@@ -133,6 +133,9 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// Whether the plugin holds callers to the limits that they have of their own.
     fn counts_quotas(&self) -> bool;
 
+    /// A plugin that a route should have beside this one, and what is lacking without it.
+    fn companion(&self) -> Option<(&'static str, &'static str)>;
+
     /// Why they cannot be used beside others of the same plugin, if they cannot.
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem>;
 
@@ -173,6 +176,10 @@ impl<P: Plugin> Settings for SettingsOf<P> {
 
     fn counts_quotas(&self) -> bool {
         P::COUNTS_QUOTAS
+    }
+
+    fn companion(&self) -> Option<(&'static str, &'static str)> {
+        P::companion(&self.0)
     }
 
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {

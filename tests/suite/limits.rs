@@ -1,6 +1,7 @@
 //! Limits by who calls: what is admitted, what a refusal says on the wire, and what a call costs in the end.
 
 mod many_gateways;
+mod restarts;
 
 use nix::sys::signal::Signal;
 

@@ -2,9 +2,9 @@
 //! applies; an existing file keeps its mode.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: u32 = 0o640;
 const FOLDER: u32 = 0o750;
@@ -18,6 +18,20 @@ pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(FILE);
     options
+}
+
+/// Puts a private file in place as a whole: whoever reads it meanwhile finds the old content or the new one. Where the disk does not
+/// allow it, the old one stays.
+///
+/// # Errors
+/// What the disk says.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let mut file = options().write(true).create(true).truncate(true).open(&beside)?;
+    file.write_all(content)?;
+    fs::rename(&beside, path)
 }
 
 /// Creates a private folder, with those above it that are missing, which are private too; one that exists is left as it is.

@@ -83,6 +83,15 @@ impl Meter {
         }
     }
 
+    /// Adds what was used earlier in the window that ends at this second. Nothing changes where that window is over.
+    pub fn add_used(&self, amount: u64, until: i64, limit: &Limit, now: Now) {
+        let mut state = self.lock();
+        state.advance(limit, now);
+        if state.window.is_some_and(|(_, end)| end == until) {
+            state.used = state.used.saturating_add(amount);
+        }
+    }
+
     /// What is held for calls in progress.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -158,6 +167,11 @@ impl State {
             }
             Limit::Concurrent { .. } => SECOND,
         }
+    }
+
+    /// Whether the present window is the one that began as this one did.
+    pub(crate) fn is_in(&self, window: Option<(i64, i64)>) -> bool {
+        self.window.map(|(first, _)| first) == window.map(|(first, _)| first)
     }
 
     /// Nanoseconds until the window ends; at least a second.

@@ -54,6 +54,12 @@ impl Meters {
         }
     }
 
+    /// The meter of all those for whom there is no room.
+    #[must_use]
+    pub fn of_others(&self) -> &Arc<Meter> {
+        &self.shared
+    }
+
     /// How many subjects have a meter of their own.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -25,8 +25,8 @@ pub struct Reservation {
     is_spent: bool,
     /// What had drained of the meter when this was taken.
     drained: u64,
-    /// The first second of the window in which it was taken.
-    window: Option<i64>,
+    /// The window in which it was taken: its first second, and the first behind it.
+    window: Option<(i64, i64)>,
     is_low: bool,
 }
 
@@ -114,7 +114,7 @@ fn take(all: &mut [Reservation], locked: u64, refused: Option<Refused>, now: Now
     if refused.is_none() {
         let one = &mut all[claim];
         one.drained = state.drained;
-        one.window = state.window.map(|(first, _)| first);
+        one.window = state.window;
         let counted = if one.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
         one.is_low = state.took(amount, now);
@@ -133,6 +133,12 @@ impl Reservation {
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// The window in which it was taken, of a limit that has windows: its first second, and the first behind it.
+    #[must_use]
+    pub fn window(&self) -> Option<(i64, i64)> {
+        self.window
     }
 
     /// Whether so little of a lease is left that it should be renewed. One of those who take of it is told.
@@ -159,7 +165,7 @@ impl Reservation {
         let mut state = self.meter.lock();
         state.advance(&self.limit, now);
         let reserved = std::mem::take(&mut self.amount);
-        if state.window.map(|(first, _)| first) != self.window {
+        if !state.is_in(self.window) {
             return false;
         }
         if self.is_spent {
@@ -181,7 +187,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if self.amount > 0 && !self.is_spent {
             let mut state = self.meter.lock();
-            if state.window.map(|(first, _)| first) == self.window {
+            if state.is_in(self.window) {
                 state.held = state.held.saturating_sub(self.amount);
             }
         }

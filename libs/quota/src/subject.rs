@@ -21,6 +21,12 @@ impl Subject {
         self.0.to_be_bytes()
     }
 
+    /// The subject with these [bytes](Self::to_bytes).
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     /// The subject that these texts name, in their order.
     #[must_use]
     pub fn of<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Self {

@@ -79,6 +79,12 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         false
     }
 
+    /// A plugin that a route should have beside this one with these settings, and what is lacking without it: a warning of `tollgate
+    /// check`.
+    fn companion(_: &Self::Config) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// The most bytes that plugins with these settings hold together, for the figure of `tollgate check`.
     fn memory(_: &[&Self::Config]) -> u64 {
         0

@@ -1,5 +1,5 @@
-//! What calls cost, from the plugin that records every call to those that limit what is spent: each record at the moment it is
-//! kept, and sums of what is stored. Counts nothing itself, and knows no database.
+//! What calls cost and count, from the plugin that records every call to those that limit them: each record at the moment it is
+//! kept and once it is stored, and sums of what is stored. Counts nothing itself, and knows no database.
 
 mod feed;
 mod prices;
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use ::prices::{Cost, Prices};
 use uuid::Uuid;
+
+use crate::WindowCount;
 
 pub use feed::SpendingFeed;
 use prices::PriceTables;
@@ -33,6 +35,8 @@ pub struct LedgerId(u32);
 pub struct Spent<'a> {
     /// The request's id.
     pub id: Uuid,
+    /// Its number among all records.
+    pub number: RecordNumber,
     /// The ledger.
     pub ledger: LedgerId,
     /// Its place among the records of this ledger and run: see [`SpendingReader::stored`]. 0 for a record that was kept before this
@@ -48,6 +52,28 @@ pub struct Spent<'a> {
     pub picos: i64,
     /// 1 for an answer whose price is not known, else 0; -1 where a correction knows it.
     pub unpriced: i64,
+    /// What it adds to limits by day or month.
+    pub counts: &'a [WindowCount],
+}
+
+/// Tells a request's record apart from all others of all runs: the run, its number in that run, and its revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordNumber {
+    /// The run of the gateway that made it.
+    pub instance: Uuid,
+    /// Its number in that run; 0 for one that has none.
+    pub sequence: i64,
+    /// 0, or 1 for a correction.
+    pub revision: i16,
+}
+
+/// A record that is stored, as far as limits by day or month concern it.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredCounts<'a> {
+    /// Which record it is.
+    pub number: RecordNumber,
+    /// What it adds.
+    pub counts: &'a [WindowCount],
 }
 
 /// Who spends, and on what, by the texts in the ledger.
@@ -116,17 +142,25 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
     /// A record is kept. Called in line with a request: be quick, never block.
     fn spent(&self, spent: &Spent<'_>);
 
-    /// All records up to this place are stored. Called before the ledger forgets that they were not.
-    fn stored(&self, ledger: LedgerId, place: u64);
+    /// All records of earlier runs that are not stored yet have been reported.
+    fn caught_up(&self, _: LedgerId) {}
+
+    /// These records are stored, and all records of this run up to this place; `None` while records of earlier runs may wait. Called
+    /// before the ledger forgets that they were not stored: after a kill in between they are stored again, and reported as such.
+    fn stored(&self, ledger: LedgerId, place: Option<u64>, records: &[StoredCounts<'_>]);
 
     /// What is to be asked of the store now.
-    fn queries(&self) -> Vec<SpendingQuery>;
+    fn queries(&self) -> Vec<SpendingQuery> {
+        Vec::new()
+    }
 
-    /// How often to ask it.
-    fn interval(&self) -> Duration;
+    /// How often to ask it; `None` for a reader that has no questions.
+    fn interval(&self) -> Option<Duration> {
+        None
+    }
 
     /// The answer. It has all records of this run up to this place, all of earlier runs, and none behind it.
-    fn answered(&self, ledger: LedgerId, query: &SpendingQuery, sums: &[StoredSum], place: u64);
+    fn answered(&self, _: LedgerId, _: &SpendingQuery, _: &[StoredSum], _place: u64) {}
 }
 
 #[derive(Debug, Default)]

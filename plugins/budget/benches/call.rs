@@ -62,7 +62,18 @@ fn call(
     let (tenant, key) = (caller.tenant.as_deref(), caller.key_name.as_deref());
     let spender = Spender { tenant, key, user: None, model: Some("m") };
     let (id, ledger) = (context.id, feed.ledger());
-    feed.spent(&Spent { id, ledger, place, is_old: false, began, spender, picos: 12_345, unpriced: 0 });
+    feed.spent(&Spent {
+        id,
+        number: plugin_api::RecordNumber::default(),
+        ledger,
+        place,
+        is_old: false,
+        began,
+        spender,
+        picos: 12_345,
+        unpriced: 0,
+        counts: &[],
+    });
 }
 
 fn caller(number: u32) -> Context {

@@ -2,8 +2,8 @@
 //! where the database does not answer at a start.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use plugin_api::{LedgerId, LogLimit};
 use quota::{Now, TimeZone};
@@ -98,14 +98,8 @@ pub(crate) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
 /// Puts a private file in place as a whole, and returns its bytes. Where the disk does not allow it, the old one stays, and that is
 /// logged.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> usize {
-    let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
-        let mut file = private_files::options().write(true).create(true).truncate(true).open(&beside)?;
-        file.write_all(&text)?;
-        fs::rename(&beside, path).map(|()| text.len())
-    });
+    let written = serde_json::to_vec(value).map_err(io::Error::from);
+    let written = written.and_then(|text| private_files::replace(path, &text).map(|()| text.len()));
     written.unwrap_or_else(|error| {
         static FAILED: LogLimit = LogLimit::new();
         if let Some(suppressed) = FAILED.pass(()) {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
-use plugin_api::{Common, LedgerId, LogLimit, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredSum};
+use plugin_api::{
+    Common, LedgerId, LogLimit, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts, StoredSum,
+};
 use quota::{Estimates, Now};
 
 use crate::account::Change;
@@ -20,8 +22,6 @@ use crate::webhook_url::WebhookUrl;
 /// Writing checkpoints of more bytes takes no more than this part of the time.
 const LARGE: usize = 256 << 10;
 const PAUSE: u32 = 20;
-/// How often databases are asked where there is no budget.
-const REFRESH: Duration = Duration::from_secs(5);
 
 /// What budgets keep across reloads.
 #[derive(Debug)]
@@ -225,8 +225,10 @@ impl SpendingReader for Shared {
         drop(self.in_flight.take(spent.id));
     }
 
-    fn stored(&self, ledger: LedgerId, place: u64) {
-        self.save(ledger, place);
+    fn stored(&self, ledger: LedgerId, place: Option<u64>, _: &[StoredCounts<'_>]) {
+        if let Some(place) = place {
+            self.save(ledger, place);
+        }
     }
 
     fn queries(&self) -> Vec<SpendingQuery> {
@@ -234,8 +236,8 @@ impl SpendingReader for Shared {
         self.budgets().iter().map(|budget| budget.query(now)).collect()
     }
 
-    fn interval(&self) -> Duration {
-        self.budgets().iter().map(|budget| budget.terms().refresh).min().unwrap_or(REFRESH)
+    fn interval(&self) -> Option<Duration> {
+        self.budgets().iter().map(|budget| budget.terms().refresh).min()
     }
 
     fn answered(&self, ledger: LedgerId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {

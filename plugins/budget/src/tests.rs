@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
-    Endpoint, ModelCall, RefusalKind, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredSum, Sum,
+    Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredSum, Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};
@@ -66,7 +66,18 @@ impl Host {
         let ledger = self.feed.ledger();
         let picos = micros * MICRO;
         let began = shared::unix_now();
-        self.feed.spent(&Spent { id, ledger, place, is_old: false, began, spender, picos, unpriced });
+        self.feed.spent(&Spent {
+            id,
+            number: RecordNumber::default(),
+            ledger,
+            place,
+            is_old: false,
+            began,
+            spender,
+            picos,
+            unpriced,
+            counts: &[],
+        });
         place
     }
 

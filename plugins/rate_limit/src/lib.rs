@@ -2,12 +2,14 @@
 //! what the provider reported. Counting itself is `quota`'s.
 
 mod by;
+mod count_file;
 mod demand;
 mod figures;
 mod meters;
 mod redis;
 mod refusal;
 mod rules;
+mod saved;
 mod settings;
 mod shared;
 mod taken;
@@ -32,7 +34,7 @@ use by::Caller;
 use demand::Demand;
 use rules::{Group, Measure, Rule};
 use shared::Counting;
-use taken::{Item, Taken};
+use taken::{CallCount, CountedWindow, Item, Taken};
 
 /// The plugin.
 #[derive(Debug)]
@@ -67,6 +69,11 @@ impl Plugin for RateLimit {
         config.check()
     }
 
+    fn companion(config: &Config) -> Option<(&'static str, &'static str)> {
+        let lacking = "a restart forgets what was counted of days and months; name one of them, or `redis`";
+        (config.redis.is_none() && config.limits.iter().any(LimitConfig::has_windows)).then_some(("usage_log", lacking))
+    }
+
     fn memory(configs: &[&Config]) -> u64 {
         settings::memory(configs)
     }
@@ -78,7 +85,12 @@ impl Plugin for RateLimit {
         let groups: Vec<_> = config.limits.iter().map(|limit| Group::new(limit, config, &counting)).collect();
         let rules = groups.iter().map(|group| group.rules.len()).sum();
         let rejections = context.common.rejections.clone();
-        Ok(Self { config: config.clone(), groups, rules, counting, shared: context.shared.clone(), rejections })
+        let shared = context.shared.clone();
+        if config.redis.is_none() {
+            shared.subscribe(context.common);
+            register(&groups, config, &counting, &shared);
+        }
+        Ok(Self { config: config.clone(), groups, rules, counting, shared, rejections })
     }
 
     fn activate(&self) {
@@ -136,7 +148,7 @@ impl RateLimit {
     async fn take(
         &self,
         state: &mut State,
-        context: &Context,
+        context: &mut Context,
         model: Option<&str>,
         demand: Demand,
         now: Now,
@@ -148,7 +160,7 @@ impl RateLimit {
         let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
         let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
         let mut claims = Vec::with_capacity(room);
-        let mut claimed: Vec<(&Group, &Rule)> = Vec::with_capacity(room);
+        let mut claimed: Vec<(&Group, &Rule, Subject)> = Vec::with_capacity(room);
         let mut counts = Vec::new();
         let mut header = 0;
         for group in self.groups.iter().chain(&own) {
@@ -156,7 +168,7 @@ impl RateLimit {
             for rule in &group.rules {
                 let Some((claim, subject)) = self.claim(group, rule, subject, &demand, now) else { continue };
                 claims.push(claim);
-                claimed.push((group, rule));
+                claimed.push((group, rule, subject));
                 counts.extend(rule.shared_name.map(|limit| Count { limit, subject }));
             }
         }
@@ -166,14 +178,21 @@ impl RateLimit {
         };
         match reserved {
             Ok(reservations) => {
+                let windows = claimed.iter().zip(&reservations);
+                let windows = windows.filter_map(|((_, rule, subject), reservation)| {
+                    let (limit, (_, until)) = (rule.saved_name?, reservation.window()?);
+                    Some(CountedWindow { limit, subject: *subject, measure: rule.measure, until })
+                });
+                let count = Arc::new(CallCount::new(demand, &self.config, windows.collect()));
                 let items = claimed.into_iter().zip(reservations);
-                let items = items.map(|((_, rule), reservation)| self.item(rule, reservation)).collect();
-                state.taken = Some(Box::new(Taken { items, demand }));
+                let items = items.map(|((_, rule, _), reservation)| self.item(rule, reservation)).collect();
+                state.taken = Some(Box::new(Taken { items, count: count.clone() }));
+                context.meter = Some(count);
                 Flow::Continue
             }
             Err(Denied::Silent) => refusal::undecided().into(),
             Err(Denied::Limit(refused)) => {
-                let Some((group, rule)) = claimed.get(refused.claim) else { return Flow::Continue };
+                let Some((group, rule, _)) = claimed.get(refused.claim) else { return Flow::Continue };
                 self.rejections.count(&group.name, rule.reason());
                 refusal::of(group, rule, &caller, &refused, now, protocol).into()
             }
@@ -205,6 +224,21 @@ impl RateLimit {
     fn item(&self, rule: &Rule, reservation: Reservation) -> Item {
         let held = (!rule.measure.is_spent()).then(|| rule.held(&self.shared.figures, reservation.amount()));
         Item { reservation, measure: rule.measure, held }
+    }
+}
+
+/// Lets the limits by day and month go on with what was counted before a restart.
+fn register(groups: &[Group], config: &Config, counting: &Counting, shared: &Shared) {
+    let (max, now) = (config.max_subjects.as_usize(), shared.now());
+    for rule in groups.iter().flat_map(|group| &group.rules) {
+        if let Some(name) = rule.saved_name {
+            shared.saved.register(name, &rule.meters, rule.limit, max, now);
+        }
+    }
+    for rule in rules::own_windows(config, counting) {
+        if let Some(name) = rule.saved_name {
+            shared.saved.register(name, &rule.meters, rule.limit, max, now);
+        }
     }
 }
 

@@ -72,13 +72,23 @@ impl AllMeters {
         meters
     }
 
-    /// The meters of a limit that keys have of their own, and which they are.
-    pub(crate) fn own(&self, measure: Measure, window: Option<Window>) -> &(MetersOf, Arc<Meters>) {
+    /// The place of a limit that keys have of their own.
+    pub(crate) fn own_place(measure: Measure, window: Option<Window>) -> usize {
         let place = window.and_then(|window| WINDOWS.iter().position(|one| *one == window)).unwrap_or_default();
-        &self.own[match measure {
+        match measure {
             Measure::Requests => place,
             Measure::Tokens => WINDOWS.len() + place,
             Measure::Concurrent => 2 * WINDOWS.len(),
-        }]
+        }
+    }
+
+    /// The meters of a limit that keys have of their own, by its place.
+    pub(crate) fn own(&self, place: usize) -> &Arc<Meters> {
+        &self.own[place].1
+    }
+
+    /// The names of all of these.
+    pub(crate) fn own_names(&self, time_zone: Tz) -> Arc<[Subject]> {
+        self.own.iter().map(|(of, _)| of.shared_name(time_zone)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! The limits of the YAML, and those of a key of its own, as they are counted.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 
 use plugin_api::prometheus::IntGauge;
@@ -11,7 +12,7 @@ use crate::demand::Demand;
 use crate::figures::{Figures, Held};
 use crate::meters::MetersOf;
 use crate::settings::{Config, LimitConfig};
-use crate::shared::{Counting, Shared};
+use crate::shared::{Counting, Counts, Shared};
 
 /// The name of the limits that a key has of its own.
 pub(crate) const OWN: &str = "key_limits";
@@ -36,6 +37,8 @@ pub(crate) struct Rule {
     pub(crate) meters: Arc<Meters>,
     /// Its name among the limits of all gateways, where they share them.
     pub(crate) shared_name: Option<Subject>,
+    /// Its name in what outlives a restart, where this gateway counts days or months by itself.
+    pub(crate) saved_name: Option<Subject>,
     name: Arc<str>,
     held: OnceLock<IntGauge>,
 }
@@ -67,6 +70,15 @@ impl Measure {
         }
     }
 
+    /// How much of it a request used that counts so many tokens, or nothing at all.
+    pub(crate) fn used(self, tokens: Option<u64>) -> u64 {
+        match (self, tokens) {
+            (Self::Requests, Some(_)) => 1,
+            (Self::Tokens, Some(tokens)) => tokens,
+            (Self::Concurrent, _) | (_, None) => 0,
+        }
+    }
+
     /// Whether it is used at once.
     pub(crate) fn is_spent(self) -> bool {
         self == Self::Requests
@@ -80,8 +92,7 @@ impl Group {
         let header = before.map(|other| other.by.header().count()).sum();
         let name: Arc<str> = entry.label().into();
         let rules = rules(&entry.quota(), config, &name, |measure, window| {
-            let of = MetersOf { name: name.clone(), by: entry.by.clone(), measure, window };
-            (counting.shared_name(&of), counting.meters.of(of))
+            counting.of(MetersOf { name: name.clone(), by: entry.by.clone(), measure, window })
         });
         Self { name, by: entry.by.clone(), rules, header }
     }
@@ -89,12 +100,19 @@ impl Group {
     /// The limits that a key has of its own.
     pub(crate) fn own(quota: &Quota, config: &Config, counting: &Counting, shared: &Shared) -> Self {
         let name = shared.own_name();
-        let rules = rules(quota, config, &name, |measure, window| {
-            let (of, meters) = counting.meters.own(measure, window);
-            (counting.shared_name(of), meters.clone())
-        });
+        let rules = rules(quota, config, &name, |measure, window| counting.own(measure, window));
         Self { name, by: By(vec![Part::Key]), rules, header: 0 }
     }
+}
+
+/// The limits by day and month that keys may have of their own.
+pub(crate) fn own_windows(config: &Config, counting: &Counting) -> Vec<Rule> {
+    let quotas = [Window::Day, Window::Month].map(|window| {
+        let rate = Some(Rate { amount: NonZeroU64::MAX, window });
+        Quota { requests: rate, burst: None, tokens: rate, concurrent: None }
+    });
+    let rules = |quota: &Quota| rules(quota, config, &OWN.into(), |measure, window| counting.own(measure, window));
+    quotas.iter().flat_map(rules).collect()
 }
 
 /// The limits of a quota.
@@ -102,12 +120,12 @@ fn rules(
     quota: &Quota,
     config: &Config,
     name: &Arc<str>,
-    meters: impl Fn(Measure, Option<Window>) -> (Option<Subject>, Arc<Meters>),
+    counts: impl Fn(Measure, Option<Window>) -> Counts,
 ) -> Vec<Rule> {
     let calendar = Calendar(config.time_zone.0);
     let rule = |measure, rate: Option<Rate>, limit| {
-        let (shared_name, meters) = meters(measure, rate.map(|rate| rate.window));
-        Rule { measure, rate, limit, meters, shared_name, name: name.clone(), held: OnceLock::new() }
+        let Counts { meters, shared_name, saved_name } = counts(measure, rate.map(|rate| rate.window));
+        Rule { measure, rate, limit, meters, shared_name, saved_name, name: name.clone(), held: OnceLock::new() }
     };
     let mut rules = Vec::with_capacity(3);
     if let Some(rate) = quota.requests {

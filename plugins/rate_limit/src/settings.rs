@@ -133,6 +133,12 @@ impl LimitConfig {
         Quota { requests: self.requests, burst: self.burst, tokens: self.tokens, concurrent: self.concurrent }
     }
 
+    /// Whether it counts by day or month.
+    pub(crate) fn has_windows(&self) -> bool {
+        let mut rates = [self.requests, self.tokens].into_iter().flatten();
+        rates.any(|rate| matches!(rate.window, Window::Day | Window::Month))
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.quota().is_unlimited() {
             return Err("limits nothing: none of `requests`, `tokens` and `concurrent` is given".to_owned());

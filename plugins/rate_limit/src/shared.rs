@@ -2,16 +2,19 @@
 //! calls, and the clock.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
+use plugin_api::{Common, LedgerId, SpendingReader, Spent, StoredCounts, Window};
 use quota::{Estimates, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
 use crate::figures::Figures;
 use crate::meters::{AllMeters, MetersOf};
-use crate::rules::OWN;
+use crate::rules::{Measure, OWN};
+use crate::saved::SavedCounts;
 
 /// What limits keep across reloads.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Shared {
     own_name: Arc<str>,
     pub(crate) estimates: Estimates,
     pub(crate) figures: Figures,
+    pub(crate) saved: SavedCounts,
 }
 
 /// The limits that gateways share through one Redis.
@@ -37,12 +41,36 @@ pub(crate) struct Counting {
     pub(crate) meters: Arc<AllMeters>,
     redis: Option<Arc<ThroughRedis>>,
     time_zone: Tz,
+    /// The names of the limits that keys have of their own, in the order of their meters.
+    own_names: Arc<[Subject]>,
+}
+
+/// The meters of a limit, and its name where others have to know it.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) meters: Arc<Meters>,
+    /// Among the limits of all gateways, where they share them.
+    pub(crate) shared_name: Option<Subject>,
+    /// In what outlives a restart, where this gateway counts days or months by itself.
+    pub(crate) saved_name: Option<Subject>,
 }
 
 impl Counting {
-    /// The name of a limit among those of all gateways, where they share them.
-    pub(crate) fn shared_name(&self, of: &MetersOf) -> Option<Subject> {
-        self.redis.as_ref().map(|_| of.shared_name(self.time_zone))
+    /// The counts of a limit.
+    pub(crate) fn of(&self, of: MetersOf) -> Counts {
+        let (name, window) = (of.shared_name(self.time_zone), of.window);
+        self.counts(self.meters.of(of), name, window)
+    }
+
+    /// The counts of a limit that keys have of their own.
+    pub(crate) fn own(&self, measure: Measure, window: Option<Window>) -> Counts {
+        let place = AllMeters::own_place(measure, window);
+        self.counts(self.meters.own(place).clone(), self.own_names[place], window)
+    }
+
+    fn counts(&self, meters: Arc<Meters>, name: Subject, window: Option<Window>) -> Counts {
+        let is_saved = self.redis.is_none() && matches!(window, Some(Window::Day | Window::Month));
+        Counts { meters, shared_name: self.redis.as_ref().map(|_| name), saved_name: is_saved.then_some(name) }
     }
 
     pub(crate) fn leases(&self) -> Option<&Arc<Leases>> {
@@ -59,6 +87,7 @@ impl Default for Shared {
             own_name: OWN.into(),
             estimates: Estimates::default(),
             figures: Figures::default(),
+            saved: SavedCounts::default(),
         }
     }
 }
@@ -76,7 +105,34 @@ impl plugin_api::Shared for Shared {
     }
 }
 
+impl SpendingReader for Shared {
+    fn opened(&self, ledger: LedgerId, folder: &Path, _: bool) {
+        self.saved.opened(ledger, folder);
+    }
+
+    fn spent(&self, spent: &Spent<'_>) {
+        // those of this run are counted when their calls end
+        if spent.is_old {
+            self.saved.waits(spent);
+        }
+    }
+
+    fn caught_up(&self, ledger: LedgerId) {
+        self.saved.caught_up(ledger, self.now());
+    }
+
+    fn stored(&self, ledger: LedgerId, _: Option<u64>, records: &[StoredCounts<'_>]) {
+        self.saved.stored(ledger, records, self.now().unix);
+    }
+}
+
 impl Shared {
+    /// Reads what the ledgers report, from now on.
+    pub(crate) fn subscribe(self: &Arc<Self>, common: &Common) {
+        let reader: Weak<Self> = Arc::downgrade(self);
+        common.spending.subscribe(reader);
+    }
+
     /// The time.
     pub(crate) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -90,7 +146,8 @@ impl Shared {
     pub(crate) fn counting(&self, redis: Option<LeaseConfig>, time_zone: Tz) -> io::Result<Counting> {
         let redis = redis.map(|config| self.through_redis(config)).transpose()?;
         let meters = redis.as_ref().map_or(&self.alone, |redis| &redis.meters).clone();
-        Ok(Counting { meters, redis, time_zone })
+        let own_names = meters.own_names(time_zone);
+        Ok(Counting { meters, redis, time_zone, own_names })
     }
 
     /// The link there is, as long as some configuration in use has it.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use plugin_api::{AnswerState, Endpoint, Outcome, Record, Tokens, Usage};
-use quota::Reservation;
+use plugin_api::{AnswerState, CallMeter, Endpoint, Outcome, Record, Tokens, Usage, WindowCount};
+use quota::{Reservation, Subject};
 use quota_leases::Leases;
 
 use crate::demand::{self, Demand};
 use crate::figures::Held;
 use crate::rules::Measure;
-use crate::settings::Config;
+use crate::settings::{Config, Weights};
 use crate::shared::Shared;
 
 /// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
@@ -19,7 +19,27 @@ const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) items: Vec<Item>,
-    pub(crate) demand: Demand,
+    pub(crate) count: Arc<CallCount>,
+}
+
+/// How a request is counted once it is over. The ledger asks it for the same as the limits.
+#[derive(Debug)]
+pub(crate) struct CallCount {
+    demand: Demand,
+    weights: Weights,
+    charge_hits: bool,
+    /// The days and months that it is counted in and that outlive a restart.
+    windows: Vec<CountedWindow>,
+}
+
+/// A count of a day or a month.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedWindow {
+    pub(crate) limit: Subject,
+    pub(crate) subject: Subject,
+    pub(crate) measure: Measure,
+    /// The first second behind it.
+    pub(crate) until: i64,
 }
 
 /// What was reserved of one limit.
@@ -34,15 +54,11 @@ pub(crate) struct Item {
 impl Taken {
     /// The request is over: what it used is counted, and the rest given back.
     pub(crate) fn settle(self, record: &Record, config: &Config, shared: &Shared, leases: Option<&Arc<Leases>>) {
-        self.demand.learn_from(record, config);
+        self.count.demand.learn_from(record, config);
         let now = shared.now();
-        let used = used(&self.demand, record, config);
+        let used = self.count.used(record);
         for Item { reservation, measure, held } in self.items {
-            let amount = match (measure, used) {
-                (Measure::Requests, Some(_)) => 1,
-                (Measure::Tokens, Some(tokens)) => tokens,
-                (Measure::Concurrent, _) | (_, None) => 0,
-            };
+            let amount = measure.used(used);
             if let Some(leases) = leases {
                 leases.settle(reservation, amount);
             } else {
@@ -53,28 +69,47 @@ impl Taken {
     }
 }
 
-/// The tokens that a request used, weighted; `None` where it costs nothing, not even a request.
-fn used(demand: &Demand, record: &Record, config: &Config) -> Option<u64> {
-    let usage = record.answer.as_ref().and_then(|answer| answer.usage.as_ref());
-    let reported = usage.map(|usage| demand::count(&usage.tokens, &config.weights));
-    let was_sent = record.attempts > 0;
-    match record.outcome {
-        Outcome::Cached if config.charge_hits => {
-            let saved = record.saved.as_ref().and_then(|answer| answer.usage.as_ref());
-            Some(saved.map_or(demand.unreported, |usage| demand::count(&usage.tokens, &config.weights)))
+impl CallCount {
+    pub(crate) fn new(demand: Demand, config: &Config, windows: Vec<CountedWindow>) -> Self {
+        Self { demand, weights: config.weights, charge_hits: config.charge_hits, windows }
+    }
+}
+
+impl CallMeter for CallCount {
+    fn used(&self, record: &Record) -> Option<u64> {
+        let (demand, weights) = (&self.demand, &self.weights);
+        let usage = record.answer.as_ref().and_then(|answer| answer.usage.as_ref());
+        let reported = usage.map(|usage| demand::count(&usage.tokens, weights));
+        let was_sent = record.attempts > 0;
+        match record.outcome {
+            Outcome::Cached if self.charge_hits => {
+                let saved = record.saved.as_ref().and_then(|answer| answer.usage.as_ref());
+                Some(saved.map_or(demand.unreported, |usage| demand::count(&usage.tokens, weights)))
+            }
+            Outcome::Cached => None,
+            _ if record.outcome != Outcome::Completed && !was_sent => None,
+            // nothing came of it; unless the provider says that it was used, it was not
+            Outcome::Refused | Outcome::UpstreamFailed if !has_begun(record) => reported,
+            Outcome::Refused | Outcome::UpstreamFailed | Outcome::ClientGone | Outcome::Aborted => {
+                Some(so_far(demand, record, usage, weights))
+            }
+            Outcome::Completed => Some(reported.unwrap_or_else(|| {
+                let is_success = record.status.is_some_and(|status| status.is_success());
+                let is_free = !is_success || record.endpoint == Some(Endpoint::COUNT_TOKENS);
+                if is_free { 0 } else { demand.unreported }
+            })),
         }
-        Outcome::Cached => None,
-        _ if record.outcome != Outcome::Completed && !was_sent => None,
-        // nothing came of it; unless the provider says that it was used, it was not
-        Outcome::Refused | Outcome::UpstreamFailed if !has_begun(record) => reported,
-        Outcome::Refused | Outcome::UpstreamFailed | Outcome::ClientGone | Outcome::Aborted => {
-            Some(so_far(demand, record, usage, config))
-        }
-        Outcome::Completed => Some(reported.unwrap_or_else(|| {
-            let is_success = record.status.is_some_and(|status| status.is_success());
-            let is_free = !is_success || record.endpoint == Some(Endpoint::COUNT_TOKENS);
-            if is_free { 0 } else { demand.unreported }
-        })),
+    }
+
+    fn changes(&self, before: Option<u64>, now: Option<u64>) -> Vec<WindowCount> {
+        let whole = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+        let changes = self.windows.iter().map(|window| WindowCount {
+            limit: window.limit.to_bytes(),
+            subject: window.subject.to_bytes(),
+            until: window.until,
+            amount: whole(window.measure.used(now)).saturating_sub(whole(window.measure.used(before))),
+        });
+        changes.filter(|change| change.amount != 0).collect()
     }
 }
 
@@ -85,11 +120,11 @@ fn has_begun(record: &Record) -> bool {
 
 /// What a call used that was cut off: its input, and as much output as came, however little of it the answer had said by then.
 /// A stream of Anthropic's begins with the figures of its input, and with an output of one.
-fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, config: &Config) -> u64 {
+fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, weights: &Weights) -> u64 {
     if let Some(answer) = record.answer.as_ref().filter(|answer| answer.state == AnswerState::Complete)
         && let Some(usage) = &answer.usage
     {
-        return demand::count(&usage.tokens, &config.weights);
+        return demand::count(&usage.tokens, weights);
     }
     let bytes = if record.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
     let came = if has_begun(record) { record.response_bytes / bytes } else { 0 };
@@ -98,10 +133,10 @@ fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, config: &Conf
         Some(Usage { tokens, .. }) => {
             let known = Tokens { output: Some(tokens.output.unwrap_or(0).max(came)), ..*tokens };
             // what an answer has said is true, and what is only inferred stays within what was asked for
-            let most = demand.most.max(demand::count(tokens, &config.weights));
-            demand::count(&known, &config.weights).min(most)
+            let most = demand.most.max(demand::count(tokens, weights));
+            demand::count(&known, weights).min(most)
         }
-        None => demand.input.saturating_add(demand::count(&output(came), &config.weights)).min(demand.most),
+        None => demand.input.saturating_add(demand::count(&output(came), weights)).min(demand.most),
     }
 }
 

@@ -120,12 +120,14 @@ table! {
         66 "user_id": Text = user_id;
         67 "requested_model": Text = requested_model;
         68 "protocol": Text = protocol;
+        69 "limit_tokens": Int8 = limit_tokens;
     } besides {
         58 = request_body;
         59 = response_body;
         60 = chunks;
         61 = saved.cache_creation_1h;
         62 = saved.reasoning;
+        70 = window_counts;
     }
 }
 

@@ -16,6 +16,8 @@ fields::fields! { Body { 1 = bytes; 2 = encoding; 3 = truncated; } }
 
 fields::fields! { Piece { 1 = after_ms; 2 = bytes; } }
 
+fields::fields! { plugin_api::WindowCount { 1 = limit; 2 = subject; 3 = until; 4 = amount; } }
+
 fields::fields! {
     Billed {
         1 = kind;

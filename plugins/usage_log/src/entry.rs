@@ -29,7 +29,7 @@ pub struct Entry {
     pub(crate) api_key_hash: Option<String>,
     /// Its number among the rows of this gateway; 0 as long as it has none.
     pub(crate) sequence: i64,
-    /// What was reported of its cost so far.
+    /// What was reported of it so far.
     pub(crate) reported: Reported,
     /// What was predicted, once it was.
     pub(crate) predicted: Option<PredictedOutcome>,
@@ -122,6 +122,11 @@ impl Entry {
         };
         if let Some(answer) = answer {
             used(&mut row, answer, record, prices);
+        }
+        if let Some(meter) = &record.context.meter {
+            row.limit_tokens = meter.used(record).map(whole);
+            let tokens = |tokens: Option<i64>| tokens.map(i64::unsigned_abs);
+            row.window_counts = meter.changes(tokens(self.reported.limit_tokens), tokens(row.limit_tokens));
         }
         if let Some(saved) = &record.saved
             && let Some(usage) = &saved.usage

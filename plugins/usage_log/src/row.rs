@@ -6,6 +6,7 @@ mod time;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use plugin_api::WindowCount;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -169,6 +170,11 @@ pub struct Row {
     pub requested_model: Option<String>,
     /// How the request came: `http/1.1`, `h2`, `websocket`.
     pub protocol: Option<Word>,
+    /// The tokens that limits counted, by the weights of `rate_limit`; `None` where no limit counted the request.
+    pub limit_tokens: Option<i64>,
+    /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
+    #[serde(skip)]
+    pub window_counts: Vec<WindowCount>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

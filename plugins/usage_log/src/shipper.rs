@@ -24,7 +24,7 @@ use crate::conversation::Conversations;
 use crate::ledger_journal::{Batch, Reader};
 use crate::metrics::LedgerMetrics;
 use crate::store::PATIENT_TIMEOUT;
-use crate::{Record, Store, StoreSettings, Written};
+use crate::{Record, Store, StoreSettings, Written, spending};
 
 use backoff::Backoff;
 use config::within;
@@ -167,9 +167,7 @@ impl Shipper {
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;
-        if let Some(place) = self.reader.stored_with(&batch) {
-            self.feed.stored(place);
-        }
+        spending::report_stored(&self.feed, &batch.records, self.reader.stored_with(&batch));
         if let Err(error) = self.reader.done(&batch) {
             static UNNOTED: LogLimit = LogLimit::new();
             if let Some(suppressed) = UNNOTED.pass(()) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use log::warn;
-use plugin_api::{Spender, SpendingFeed, Spent, Uuid};
+use plugin_api::{RecordNumber, Spender, SpendingFeed, Spent, StoredCounts, Uuid, WindowCount};
 
 use crate::encoding;
 use crate::{BatchRow, Record, Row, UsageSource};
@@ -12,20 +12,22 @@ use crate::{BatchRow, Record, Row, UsageSource};
 /// The endpoints whose answers cost something, whether or not they report usage.
 pub(crate) const GENERATING: [&str; 4] = ["messages", "chat_completions", "completions", "responses"];
 
-/// What was reported of a record's cost.
+/// What was reported of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
     picos: i64,
     unpriced: i64,
+    /// The tokens that it counts for limits.
+    pub(crate) limit_tokens: Option<i64>,
 }
 
 impl Reported {
     fn of_row(row: &Row) -> Self {
-        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(is_unpriced(row)) }
+        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(is_unpriced(row)), limit_tokens: row.limit_tokens }
     }
 
     fn of_result(row: &BatchRow) -> Self {
-        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(row.cost_usd.is_none()) }
+        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(row.cost_usd.is_none()), limit_tokens: None }
     }
 }
 
@@ -60,6 +62,31 @@ pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path) {
         if let Err(error) = journal::inspect(folder, encoding::decode, each) {
             warn!(error:%, journal:% = folder.display(); "the ledger's journal cannot be read for what was spent");
         }
+        feed.caught_up();
+    }
+}
+
+/// Reports the records of a batch as stored, and with them all of this run up to this place.
+pub(crate) fn report_stored(feed: &SpendingFeed, records: &[Record], place: Option<u64>) {
+    if feed.is_read() {
+        let stored = records.iter().map(|record| StoredCounts { number: number(record), counts: counts(record) });
+        feed.stored(place, &stored.collect::<Vec<_>>());
+    }
+}
+
+fn number(record: &Record) -> RecordNumber {
+    match record {
+        Record::Request(row) => {
+            RecordNumber { instance: row.instance, sequence: row.sequence, revision: row.revision }
+        }
+        Record::Batch(_) => RecordNumber::default(),
+    }
+}
+
+fn counts(record: &Record) -> &[WindowCount] {
+    match record {
+        Record::Request(row) => &row.window_counts,
+        Record::Batch(_) => &[],
     }
 }
 
@@ -87,6 +114,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
     let before = std::mem::replace(reported, now);
     Spent {
         id,
+        number: number(record),
         ledger: feed.ledger(),
         place,
         is_old: false,
@@ -94,6 +122,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
         spender,
         picos: now.picos - before.picos,
         unpriced: now.unpriced - before.unpriced,
+        counts: counts(record),
     }
 }
 

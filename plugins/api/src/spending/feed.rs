@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{LedgerId, Readers, SpendingQuery, SpendingReader, Spent, StoredSum};
+use super::{LedgerId, Readers, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum};
 
 /// What a ledger tells its readers by.
 #[derive(Clone)]
@@ -45,9 +45,14 @@ impl SpendingFeed {
         self.each(|reader| reader.spent(spent));
     }
 
-    /// All records up to this place are stored.
-    pub fn stored(&self, place: u64) {
-        self.each(|reader| reader.stored(self.ledger, place));
+    /// All records of earlier runs that are not stored yet have been reported.
+    pub fn caught_up(&self) {
+        self.each(|reader| reader.caught_up(self.ledger));
+    }
+
+    /// These records are stored, and all of this run up to this place.
+    pub fn stored(&self, place: Option<u64>, records: &[StoredCounts<'_>]) {
+        self.each(|reader| reader.stored(self.ledger, place, records));
     }
 
     /// What is to be asked of the store now, each query once.
@@ -69,8 +74,7 @@ impl SpendingFeed {
     pub fn interval(&self) -> Option<Duration> {
         let mut least: Option<Duration> = None;
         self.each(|reader| {
-            let own = reader.interval();
-            least = Some(least.map_or(own, |least| least.min(own)));
+            least = [least, reader.interval()].into_iter().flatten().min();
         });
         least
     }

@@ -14,7 +14,7 @@ async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journa
     assert!(call(&budgets, by_key("alice"), message(1)).await.is_ok());
     host.record(Uuid::now_v7(), of_key("alice"), 200, 0);
     let stored = host.record(Uuid::now_v7(), of_key("alice"), 30, 0);
-    host.feed.stored(stored);
+    host.feed.stored(Some(stored), &[]);
     host.record(Uuid::now_v7(), of_key("alice"), 4, 0);
     drop(budgets);
     let host = host.killed();
@@ -31,6 +31,8 @@ async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journa
         spender: of_key("alice"),
         picos: 4 * MICRO,
         unpriced: 0,
+        number: RecordNumber::default(),
+        counts: &[],
     };
     host.feed.spent(&old);
     assert_eq!(used(&budgets, "alice"), 1_234);
@@ -92,7 +94,7 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     let place = host.record(Uuid::now_v7(), of_key("alice"), 1, 0);
     assert_eq!(host.shared.alerts.waiting(), 1);
     host.shared.alerts.save(shared::unix_now());
-    host.feed.stored(place);
+    host.feed.stored(Some(place), &[]);
     let host = host.killed();
     let _budgets = host.budgets(config);
     host.feed.opened(&host.folder);

@@ -38,7 +38,7 @@ fn record(outcome: Outcome, status: u16, response_bytes: u64, usage: Option<(u64
 
 fn cost(record: &Record) -> Option<u64> {
     let config = serde_json::from_value(json!({ "limits": [{ "by": "key", "tokens": "1/m" }] })).unwrap();
-    used(&DEMAND, record, &config)
+    CallCount::new(DEMAND, &config, Vec::new()).used(record)
 }
 
 #[test]

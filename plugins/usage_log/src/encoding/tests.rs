@@ -122,6 +122,8 @@ prop_compose! {
             user_id: Some("\u{1F600}".into()),
             requested_model: Some(text()),
             protocol: Some(text().into()),
+            limit_tokens: Some(numbers[11]),
+            window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
         }
     }
 }

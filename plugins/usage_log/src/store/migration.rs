@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 6] = [
+pub(super) const POSTGRES: [Migration; 7] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -42,11 +42,16 @@ pub(super) const POSTGRES: [Migration; 6] = [
         sql: include_str!("../../../../migrations/postgres/0006_protocol.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 7,
+        sql: include_str!("../../../../migrations/postgres/0007_limit_tokens.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 6] = [
+pub(super) const SQLITE: [Migration; 7] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -71,6 +76,11 @@ pub(super) const SQLITE: [Migration; 6] = [
     Migration {
         version: 6,
         sql: include_str!("../../../../migrations/sqlite/0006_protocol.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 7,
+        sql: include_str!("../../../../migrations/sqlite/0007_limit_tokens.sql"),
         readable_from: Some(3),
     },
 ];

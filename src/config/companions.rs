@@ -1,0 +1,50 @@
+//! Warns of plugins that lack something without another one on the same route.
+
+use located_yaml::Report;
+
+use super::Config;
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    for route in &config.routes {
+        let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
+        let global = config.plugins.iter().filter(|entry| !own(entry.name()));
+        let entries: Vec<_> = global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect();
+        for entry in &entries {
+            let Some((companion, lacking)) = entry.companion() else { continue };
+            if entries.iter().any(|other| other.name() == companion) {
+                continue;
+            }
+            let Some(node) = report.node_at(entry.at) else { continue };
+            let (name, line) = (entry.name(), route.at.line);
+            let message = format!("`{name}` without `{companion}` on the route of line {line}: {lacking}");
+            report.warn(node, node.mark, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::parse;
+
+    #[test]
+    fn counts_that_a_restart_forgets_are_a_warning_with_its_place() {
+        let warnings = |plugins: &str| {
+            let yaml = format!(
+                "listeners: [{{ address: \"127.0.0.1:1\" }}]\nupstreams: {{ a: {{ servers: [{{ address: \"127.0.0.1:1\" }}] }} }}\n\
+                 plugins: [{plugins}]\nroutes:\n  - {{ upstream: a }}\n"
+            );
+            let config = parse("a.yaml", &yaml, Path::new(""), &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+            config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let limits = |limit: &str| format!("{{ rate_limit: {{ limits: [{{ by: key, {limit} }}] }} }}");
+        let told = warnings(&limits("tokens: 100/d"));
+        assert!(told.len() == 1 && told[0].starts_with("a.yaml:3:"), "{told:?}");
+        assert!(told[0].contains("a restart forgets what was counted"), "{told:?}");
+        let shared = "{ rate_limit: { limits: [{ by: key, tokens: 100/d }], redis: { url: \"redis://127.0.0.1:1\" } } }";
+        for fine in [limits("tokens: 100/m"), limits("tokens: 100/d") + ", { usage_log: {} }", shared.to_owned()] {
+            assert_eq!(warnings(&fine), Vec::<String>::new(), "{fine}");
+        }
+    }
+}
