@@ -42,7 +42,8 @@ mod tests {
         let told = warnings(&limits("tokens: 100/d"));
         assert!(told.len() == 1 && told[0].starts_with("a.yaml:3:"), "{told:?}");
         assert!(told[0].contains("a restart forgets what was counted"), "{told:?}");
-        let shared = "{ rate_limit: { limits: [{ by: key, tokens: 100/d }], redis: { url: \"redis://127.0.0.1:1\" } } }";
+        let shared =
+            "{ rate_limit: { limits: [{ by: key, tokens: 100/d }], redis: { url: \"redis://127.0.0.1:1\" } } }";
         for fine in [limits("tokens: 100/m"), limits("tokens: 100/d") + ", { usage_log: {} }", shared.to_owned()] {
             assert_eq!(warnings(&fine), Vec::<String>::new(), "{fine}");
         }

@@ -70,8 +70,8 @@ async fn in_the_ledger(gateway: &Gateway, book: &Book) -> i64 {
     eventually("an empty journal", async || gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]) == 0.0)
         .await;
     let column = match book {
-        Book::Postgres(_) => "(cost_usd * 1000000)::bigint",
-        Book::Sqlite(_) => "cost_picos / 1000000",
+        Book::Postgres(_) => "(coalesce(cost_usd, assumed_cost_usd) * 1000000)::bigint",
+        Book::Sqlite(_) => "coalesce(cost_picos, assumed_cost_picos) / 1000000",
     };
     book.sql(&format!("SELECT coalesce(sum({column}), 0) FROM api_requests")).parse().unwrap()
 }
@@ -240,4 +240,60 @@ async fn after_aborts_failures_retries_cache_hits_and_reloads_the_budget_is_what
         assert!((apart - ratio).abs() < 1e-9, "{apart} {ratio}");
         gateway.signal(Signal::SIGKILL);
     }
+}
+
+#[tokio::test]
+async fn another_journal_for_the_same_database_counts_nothing_twice() {
+    const BUDGET: i64 = 60_000;
+    let settings = "limits: [{ by: all, usd: 0.06/month }], reserve: max_tokens, refresh: 100ms";
+    for book in Book::both().await {
+        let origin = priced_origin().await;
+        let gateway = start(&origin, &book, settings).await;
+        let mut client = http1(gateway.address()).await;
+        for _ in 0..100 {
+            assert_eq!(call(&mut client, "a").await.status, 200);
+        }
+        refreshed(&gateway).await;
+        let yaml = std::fs::read_to_string(gateway.file()).unwrap();
+        let other = book.journal().with_file_name("other_journal");
+        gateway.rewrite(yaml.replace(&format!("{:?}", book.journal()), &format!("{other:?}")));
+        assert_eq!(gateway.ask("POST", "/reload").await.status, 200);
+        for _ in 0..100 {
+            assert_eq!(call(&mut client, "a").await.status, 200);
+        }
+        refreshed(&gateway).await;
+        let (_, refused) = used_up(&mut client, "a").await;
+        assert_eq!(BUDGET - left(&refused), in_the_ledger(&gateway, &book).await);
+        refreshed(&gateway).await;
+        let (passed, refused) = used_up(&mut client, "a").await;
+        assert_eq!((passed, BUDGET - left(&refused)), (0, in_the_ledger(&gateway, &book).await));
+        assert_eq!(gateway.metrics().await.sum("tollgate_budget_drift_usd", &[]), 0.0);
+        gateway.signal(Signal::SIGKILL);
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_cost_never_becomes_known_counts_what_was_reserved_and_does_so_after_a_restart() {
+    let (origin, book) = (priced_origin().await, Book::Sqlite(Folder::new()));
+    let settings = "limits: [{ by: all, usd: 0.06/month }], refresh: 100ms";
+    origin.answers(answer(200).header("content-type", "application/json").body(r#"{"type":"message","model":"m"}"#));
+    let mut gateway = start(&origin, &book, settings).await;
+    assert_eq!(call(&mut http1(gateway.address()).await, "a").await.status, 200);
+    let counted = in_the_ledger(&gateway, &book).await;
+    assert!(counted > 100, "its input, and an answer of the length that it asked for: {counted}");
+    assert_eq!(
+        book.sql("SELECT count(*) FROM api_requests WHERE cost_usd IS NULL AND assumed_cost_usd IS NOT NULL"),
+        "1"
+    );
+    let ratio = async |gateway: &Gateway| {
+        refreshed(gateway).await;
+        let metrics = gateway.metrics().await;
+        assert_eq!(metrics.sum("tollgate_budget_drift_usd", &[]), 0.0);
+        (metrics.sum("tollgate_budget_used_ratio", &[("limit", "all")]) * 60_000.0).round() as i64
+    };
+    assert_eq!(ratio(&gateway).await, counted);
+    gateway.signal(Signal::SIGKILL);
+    gateway.wait_exit(std::time::Duration::from_secs(10)).await;
+    let gateway = start(&origin, &book, settings).await;
+    assert_eq!(ratio(&gateway).await, counted);
 }

@@ -150,6 +150,12 @@ impl Journal {
         disk.count.sequence
     }
 
+    /// How many records were appended in this run, as their [places](Appended::place) count.
+    #[must_use]
+    pub fn appended_records(&self) -> u64 {
+        self.disk().count.records()
+    }
+
     /// Waits until something may have been appended.
     pub async fn appended(&self) {
         self.work.notified().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{CallMeter, KeyDigest, Principal, Tags};
+use crate::{AssumedCost, CallMeter, KeyDigest, Principal, Tags};
 
 /// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Context {
     pub tags: Tags,
     /// How limits count the call, where some do.
     pub meter: Option<Arc<dyn CallMeter>>,
+    /// What budgets count for the call if its cost does not become known, where some hold it.
+    pub assumed_cost: Option<AssumedCost>,
     principal: Option<Box<Principal>>,
     /// The digest of the API key, once a plugin has asked for it.
     pub(crate) api_key_digest: Option<KeyDigest>,
@@ -29,7 +31,16 @@ impl Context {
     /// The context of a request of which only its id is known.
     #[must_use]
     pub fn new(id: Uuid) -> Self {
-        Self { id, route: None, client: None, tags: Tags::default(), meter: None, principal: None, api_key_digest: None }
+        Self {
+            id,
+            route: None,
+            client: None,
+            tags: Tags::default(),
+            meter: None,
+            assumed_cost: None,
+            principal: None,
+            api_key_digest: None,
+        }
     }
 
     /// Who calls. All of its fields are `None` until a plugin identifies the caller.

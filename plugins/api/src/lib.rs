@@ -51,7 +51,7 @@ pub use grants::Grants;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
-pub use metering::{CallMeter, WindowCount};
+pub use metering::{AssumedCost, CallMeter, GENERATING, WindowCount};
 pub use metric::constant_metric;
 pub use needs::Needs;
 pub use part::{Change, Part, PartKind, is_text_of_an_api};
@@ -76,8 +76,8 @@ pub use shortened::{
     LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result, stored_text,
 };
 pub use spending::{
-    LedgerId, RecordNumber, Spender, Spending, SpendingFeed, SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts,
-    StoredSum, Sum,
+    DatabaseId, LedgerId, OpenLedger, RecordNumber, Spender, Spending, SpendingFeed, SpendingQuery, SpendingReader,
+    Spent, SpentBy, StoredCounts, StoredSum, Sum,
 };
 pub use tags::Tags;
 pub use transport::Transport;

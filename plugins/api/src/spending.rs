@@ -5,7 +5,8 @@ mod feed;
 mod prices;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -76,6 +77,10 @@ pub struct StoredCounts<'a> {
     pub counts: &'a [WindowCount],
 }
 
+/// Tells the databases apart that ledgers write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DatabaseId(u64);
+
 /// Who spends, and on what, by the texts in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spender<'a> {
@@ -118,10 +123,10 @@ pub struct SpendingQuery {
 pub struct StoredSum {
     /// The spender, in the order of [`SpendingQuery::by`].
     pub spender: Vec<Option<String>>,
-    /// What is stored, whichever gateway recorded it.
-    pub all: Sum,
-    /// The part of it that this run of this gateway recorded, without results of batches.
+    /// What this ledger recorded in this run, without results of batches.
     pub own: Sum,
+    /// What no ledger of this process recorded in this run: that of other gateways and of earlier runs, and all results of batches.
+    pub rest: Sum,
 }
 
 /// An amount, and the answers of which it is not known.
@@ -135,9 +140,9 @@ pub struct Sum {
 
 /// A plugin that limits what is spent.
 pub trait SpendingReader: fmt::Debug + Send + Sync {
-    /// There is a ledger, which keeps its files in this folder. Where it `begins`, it has no record of this run yet, and records of
-    /// earlier runs that are not stored yet follow by [`spent`](Self::spent).
-    fn opened(&self, ledger: LedgerId, folder: &Path, begins: bool);
+    /// There is a ledger. Where it `begins`, it has no record of this run yet, and records of earlier runs that are not stored yet
+    /// follow by [`spent`](Self::spent).
+    fn opened(&self, ledger: &OpenLedger, begins: bool);
 
     /// A record is kept. Called in line with a request: be quick, never block.
     fn spent(&self, spent: &Spent<'_>);
@@ -160,15 +165,28 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
     }
 
     /// The answer. It has all records of this run up to this place, all of earlier runs, and none behind it.
-    fn answered(&self, _: LedgerId, _: &SpendingQuery, _: &[StoredSum], _place: u64) {}
+    fn answered(&self, _: LedgerId, _: DatabaseId, _: &SpendingQuery, _: &[StoredSum], _place: u64) {}
+}
+
+/// A ledger of this process.
+#[derive(Clone, Debug)]
+pub struct OpenLedger {
+    /// Which one it is.
+    pub ledger: LedgerId,
+    /// This run of it.
+    pub instance: Uuid,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// The database that it writes to at first.
+    pub database: DatabaseId,
 }
 
 #[derive(Debug, Default)]
 struct Readers {
     any: AtomicBool,
     list: RwLock<Arc<[Weak<dyn SpendingReader>]>>,
-    /// The ledgers there are, each with its folder.
-    ledgers: Mutex<Vec<(LedgerId, PathBuf)>>,
+    /// The ledgers there are.
+    ledgers: Mutex<Vec<OpenLedger>>,
 }
 
 impl Spending {
@@ -180,7 +198,7 @@ impl Spending {
         }
         if let Some(reader) = reader.upgrade() {
             let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-            ledgers.iter().for_each(|(ledger, folder)| reader.opened(*ledger, folder, false));
+            ledgers.iter().for_each(|ledger| reader.opened(ledger, false));
         }
         let known = list.iter().filter(|known| known.strong_count() > 0).cloned();
         *list = known.chain([reader]).collect();
@@ -209,6 +227,16 @@ impl Spending {
     #[must_use]
     pub fn priced_name(&self, model: &str) -> Option<String> {
         self.tables.name(model)
+    }
+}
+
+impl DatabaseId {
+    /// The database at this address, of which nothing is kept.
+    #[must_use]
+    pub fn of(address: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 

@@ -41,7 +41,7 @@ fn main() {
         let nanos = start.elapsed().as_nanos() / u128::from(CALLS);
         // everything is stored, as it is soon after
         for query in feed.queries() {
-            feed.answered(&query, &[], u64::from(CALLS));
+            feed.answered(plugin_api::DatabaseId::of(&0), &query, &[], u64::from(CALLS));
         }
         println!("{model:>20}: {nanos} ns for a call held to two budgets");
     }

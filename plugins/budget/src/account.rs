@@ -4,7 +4,7 @@ mod part;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plugin_api::LedgerId;
+use plugin_api::{DatabaseId, LedgerId};
 use quota::{Limit, Meter, Now, Unit};
 
 use crate::amounts::Share;
@@ -26,8 +26,10 @@ pub(crate) struct Account {
 struct Book {
     /// The first second of the span of time, and the first behind it.
     window: (i64, i64),
-    /// What each ledger has; usually there is one.
+    /// What each ledger recorded in this run; usually there is one.
     parts: Vec<Part>,
+    /// What else each database has, or had by the checkpoint.
+    rest: Vec<(DatabaseId, i64)>,
     /// The highest share that an alert was raised for.
     alerted: Option<Share>,
 }
@@ -48,15 +50,27 @@ pub(crate) struct Change {
 /// What the database has of one account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stored {
-    pub(crate) all: i64,
     /// Of the requests of this run.
     pub(crate) own: i64,
+    /// Of no ledger of this process in this run, and of results of batches.
+    pub(crate) rest: i64,
+}
+
+/// How far a ledger's records are stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredUpTo<'a> {
+    pub(crate) ledger: LedgerId,
+    pub(crate) place: u64,
+    pub(crate) database: DatabaseId,
+    /// All ledgers of this database.
+    pub(crate) beside: &'a [LedgerId],
 }
 
 /// When and how the database was asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) ledger: LedgerId,
+    pub(crate) database: DatabaseId,
     /// The first second of the span of time that it was asked for.
     pub(crate) since: i64,
     /// The answer has all records of this run up to this place.
@@ -83,7 +97,7 @@ impl Account {
     /// Takes over what a checkpoint says.
     pub(crate) fn restore(
         &self,
-        ledger: LedgerId,
+        database: DatabaseId,
         since: i64,
         picos: i64,
         limit: &Limit,
@@ -94,7 +108,9 @@ impl Account {
         if !book.is_at(now.unix, limit) || book.window.0 != since {
             return None;
         }
-        book.part(ledger).base = picos;
+        let rest = book.rest(database);
+        // two journals of one database have the same
+        *rest = picos.max(*rest);
         self.show(&mut book, limit, alerts, now)
     }
 
@@ -113,30 +129,33 @@ impl Account {
             return (0, None);
         }
         let drift = book.part(asked.ledger).answered(asked, stored);
+        *book.rest(asked.database) = stored.rest;
         (drift, self.show(&mut book, limit, alerts, now))
     }
 
-    /// What will be stored of a ledger once all records up to this place are.
-    pub(crate) fn stored(&self, ledger: LedgerId, place: u64, limit: &Limit, now: Now) -> i64 {
+    /// What a database has once records are stored up to this point.
+    pub(crate) fn stored(&self, point: StoredUpTo<'_>, limit: &Limit, now: Now) -> i64 {
         let mut book = self.book();
         if !book.is_at(now.unix, limit) {
             return 0;
         }
-        let part = book.part(ledger);
-        part.store(place);
-        part.base.saturating_add(part.stored)
+        book.part(point.ledger).store(point.place);
+        let parts = book.parts.iter().filter(|part| point.beside.contains(&part.ledger));
+        let own = parts.fold(0, |sum: i64, part| sum.saturating_add(part.base).saturating_add(part.stored));
+        own.saturating_add(*book.rest(point.database))
     }
 
     /// Whether nothing is lost with it.
     pub(crate) fn is_idle(&self, limit: &Limit, now: Now) -> bool {
         let book = self.book();
         let is_empty = book.parts.iter().all(|part| part.waiting.is_empty() && part.total() == 0 && part.own == 0);
-        is_empty && self.meter.is_idle(limit, now)
+        is_empty && book.rest.iter().all(|(_, rest)| *rest == 0) && self.meter.is_idle(limit, now)
     }
 
     /// Brings the meter to what the book says.
     fn show(&self, book: &mut Book, limit: &Limit, alerts: &[Share], now: Now) -> Option<Raised> {
-        let spent = book.parts.iter().fold(0, |sum: i64, part| sum.saturating_add(part.total()));
+        let amounts = book.parts.iter().map(Part::total).chain(book.rest.iter().map(|(_, rest)| *rest));
+        let spent = amounts.fold(0, i64::saturating_add);
         self.meter.set_used(u64::try_from(spent).unwrap_or(0), book.window.0, limit, now);
         let reached = alerts.iter().copied().filter(|share| share.is_reached(spent, limit.capacity())).max();
         let share = reached.filter(|share| Some(*share) > book.alerted)?;
@@ -168,6 +187,14 @@ impl Book {
             *self = Self { window: calendar.window(*unit, moment), ..Self::default() };
         }
         moment >= self.window.0
+    }
+
+    fn rest(&mut self, database: DatabaseId) -> &mut i64 {
+        let at = self.rest.iter().position(|(of, _)| *of == database).unwrap_or_else(|| {
+            self.rest.push((database, 0));
+            self.rest.len() - 1
+        });
+        &mut self.rest[at].1
     }
 
     fn part(&mut self, ledger: LedgerId) -> &mut Part {

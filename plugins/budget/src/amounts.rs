@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use plugin_api::AssumedCost;
 use prices::{Amount, Cost};
 use quota::Unit;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -50,6 +51,17 @@ impl Share {
 }
 
 impl Unpriced {
+    /// What counts for a call that had a price when it was let through, and whose cost does not become known.
+    pub(crate) fn assumed(self, reserved: u64, cut_off: u64) -> AssumedCost {
+        let whole = |picos: u64| i64::try_from(picos).unwrap_or(i64::MAX);
+        let answered = match self {
+            Self::Refuse | Self::Allow => Some(whole(reserved)),
+            // its own amount counts, by the ledger's number of such answers
+            Self::Charge(_) => None,
+        };
+        AssumedCost { answered, cut_off: whole(cut_off) }
+    }
+
     /// What an answer of unknown cost counts, in picodollars.
     pub(crate) fn picos(self) -> i64 {
         match self {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use hashbrown::HashTable;
-use plugin_api::{LedgerId, Spender, SpendingQuery, StoredSum};
+use plugin_api::{DatabaseId, LedgerId, Spender, SpendingQuery, StoredSum};
 use quota::{Calendar, Limit, Now, TimeZone, Unit};
 
 use crate::account::{self, Account, Asked, Raised, Stored};
@@ -169,7 +169,7 @@ impl Budget {
     /// Takes over what a database has. `texts` are those of the spender of a sum. Returns the alerts that are due with it.
     pub(crate) fn answered(
         &self,
-        ledger: LedgerId,
+        (ledger, database): (LedgerId, DatabaseId),
         since: i64,
         place: u64,
         sums: &[StoredSum],
@@ -177,7 +177,7 @@ impl Budget {
         now: Now,
     ) -> Vec<Due> {
         let terms = self.terms();
-        let asked = Asked { ledger, since, place, is_first: self.is_first(ledger) };
+        let asked = Asked { ledger, database, since, place, is_first: self.is_first(ledger) };
         // names of a model are several spenders in the database, and one here
         let mut stored: HashMap<Texts, Stored> = HashMap::with_capacity(sums.len());
         for sum in sums {
@@ -186,7 +186,7 @@ impl Budget {
                 sum.cost.picos().saturating_add(unpriced)
             };
             let all = stored.entry(texts(sum)).or_default();
-            *all = all.with(Stored { all: of(&sum.all), own: of(&sum.own) });
+            *all = all.with(Stored { own: of(&sum.own), rest: of(&sum.rest) });
         }
         let (mut due, mut drift) = (Vec::new(), 0_i64);
         let mut take_over = |account: &Arc<Account>, stored: Stored| {
@@ -199,8 +199,8 @@ impl Budget {
             take_over(account, stored.remove(&account.texts).unwrap_or_default());
         }
         // the largest come first, where there is no room for all
-        let mut new: Vec<_> = stored.into_iter().filter(|(_, stored)| stored.all > 0).collect();
-        new.sort_unstable_by_key(|(_, stored)| std::cmp::Reverse(stored.all));
+        let mut new: Vec<_> = stored.into_iter().filter(|(_, stored)| stored.all() > 0).collect();
+        new.sort_unstable_by_key(|(_, stored)| std::cmp::Reverse(stored.all()));
         let mut others = Stored::default();
         for (texts, stored) in new {
             let account = self.account_of(texts);
@@ -238,7 +238,11 @@ impl Budget {
 
 impl Stored {
     fn with(self, other: Self) -> Self {
-        Self { all: self.all.saturating_add(other.all), own: self.own.saturating_add(other.own) }
+        Self { own: self.own.saturating_add(other.own), rest: self.rest.saturating_add(other.rest) }
+    }
+
+    fn all(self) -> i64 {
+        self.own.saturating_add(self.rest)
     }
 }
 

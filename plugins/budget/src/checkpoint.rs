@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use plugin_api::{LedgerId, LogLimit};
+use plugin_api::LogLimit;
 use quota::{Now, TimeZone};
 use serde::{Deserialize, Serialize};
 
+use crate::account::StoredUpTo;
 use crate::amounts::word;
 use crate::budget::{Budget, BudgetOf, Texts};
 
@@ -42,12 +43,12 @@ pub(crate) struct Spent {
 }
 
 impl Checkpoint {
-    /// What is stored once all records of a ledger up to this place are.
-    pub(crate) fn of<'a>(budgets: impl Iterator<Item = &'a Budget>, ledger: LedgerId, place: u64, now: Now) -> Self {
+    /// What is stored up to this point.
+    pub(crate) fn of<'a>(budgets: impl Iterator<Item = &'a Budget>, point: StoredUpTo<'_>, now: Now) -> Self {
         let saved = budgets.map(|budget| {
             let limit = budget.terms().limit;
             let spent = budget.accounts().into_iter().filter_map(|account| {
-                let picos = account.stored(ledger, place, &limit, now);
+                let picos = account.stored(point, &limit, now);
                 (picos != 0).then(|| Spent { by: account.texts.clone(), picos })
             });
             Saved {

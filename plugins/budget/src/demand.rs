@@ -14,7 +14,12 @@ pub(crate) enum Demand {
     /// Nothing.
     Free,
     /// So many picodollars.
-    Priced(u64),
+    Priced {
+        /// All of it.
+        picos: u64,
+        /// What counts where it is cut off before anything is known of it.
+        cut_off: u64,
+    },
     /// It is not known: the model has no price, or none on these terms, or cannot be told.
     Unpriced,
     /// There is no telling how much: it does not say how long its answer may be.
@@ -70,18 +75,23 @@ impl Estimator<'_> {
         }
         let calls = body.calls();
         let bytes = (body.text().len() as u64).div_ceil((calls.len() as u64).max(1));
-        let mut sum = Cost::ZERO;
+        let (mut sum, mut cut_off) = (Cost::ZERO, Cost::ZERO);
         let renamed = body.model_rule().ok().flatten().and_then(|rule| rule.model.as_deref());
         for call in calls {
             match self.call(call, renamed, known, bytes, endpoint) {
-                Ok(cost) => sum = sum + cost,
+                Ok((cost, input)) => (sum, cut_off) = (sum + cost, cut_off + input),
                 Err(demand) => return demand,
             }
         }
-        if calls.is_empty() { Demand::Unpriced } else { Demand::Priced(u64::try_from(sum.picos()).unwrap_or(0)) }
+        if calls.is_empty() {
+            return Demand::Unpriced;
+        }
+        let whole = |cost: Cost| u64::try_from(cost.picos()).unwrap_or(0);
+        Demand::Priced { picos: whole(sum), cut_off: whole(cut_off) }
     }
 
-    /// What one call may cost, under the name that the route gives its model, if it does.
+    /// What one call may cost, under the name that the route gives its model, if it does; and what counts where it is cut off: what such
+    /// calls cost, or where the most is reserved, the most that its input can cost.
     fn call(
         &self,
         call: &CallFacts,
@@ -89,7 +99,7 @@ impl Estimator<'_> {
         known: Option<&Known<'_>>,
         bytes: u64,
         endpoint: Endpoint,
-    ) -> Result<Cost, Demand> {
+    ) -> Result<(Cost, Cost), Demand> {
         let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
         let tier = if endpoint.is_batch() {
             Some("batch")
@@ -97,7 +107,7 @@ impl Estimator<'_> {
             call.service_tier.as_deref().filter(|tier| !is_plain(tier))
         };
         let speed = call.speed.as_deref();
-        let mut highest = Cost::ZERO;
+        let (mut highest, mut cut_off) = (Cost::ZERO, Cost::ZERO);
         // a server may read any of the names that it gives for its model
         for model in [&call.model].into_iter().chain(&call.other_models) {
             let Some(model) = renamed.or(model.as_deref()) else { return Err(Demand::Unpriced) };
@@ -112,19 +122,24 @@ impl Estimator<'_> {
                         output: Some(output),
                         ..Default::default()
                     };
-                    self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms))
+                    let cost = self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms));
+                    cost.map(|cost| (cost, cost))
                 }
                 Reserve::MaxTokens => {
                     let output = if generates { call.most_tokens().ok_or(Demand::Unbounded)? } else { 0 };
                     let output = output.saturating_mul(call.answer_count());
                     // no tokenizer makes more tokens of a text than it has bytes; served in the US it may cost more
                     let terms = Terms { tier, geo: Some("us"), speed };
-                    self.common.spending.highest(|prices: &Prices| prices.most(model, bytes, output, terms))
+                    let most = |output| {
+                        self.common.spending.highest(|prices: &Prices| prices.most(model, bytes, output, terms))
+                    };
+                    most(output).zip(most(0))
                 }
             };
-            highest = highest.max(cost.ok_or(Demand::Unpriced)?);
+            let (cost, of_input) = cost.ok_or(Demand::Unpriced)?;
+            (highest, cut_off) = (highest.max(cost), cut_off.max(of_input));
         }
-        Ok(highest)
+        Ok((highest, cut_off))
     }
 }
 

@@ -164,14 +164,18 @@ impl BudgetPlugin {
     fn take(
         &self,
         state: &mut State,
-        context: &Context,
+        context: &mut Context,
         model: Option<&str>,
         demand: Demand,
         now: Now,
     ) -> Result<(), Refusal> {
+        let mut assumed = None;
         let picos = match demand {
             Demand::Free => return Ok(()),
-            Demand::Priced(picos) => picos,
+            Demand::Priced { picos, cut_off } => {
+                assumed = Some(self.config.unpriced.assumed(picos, cut_off));
+                picos
+            }
             Demand::Unbounded => return Err(refusal::unbounded()),
             Demand::Unpriced if self.config.unpriced == Unpriced::Refuse => return Err(refusal::unpriced(model)),
             Demand::Unpriced => u64::try_from(self.config.unpriced.picos()).unwrap_or(0),
@@ -199,6 +203,7 @@ impl BudgetPlugin {
         match reserve(claims, now) {
             Ok(reservations) => {
                 self.shared.in_flight.keep(context.id, reservations);
+                context.assumed_cost = assumed;
                 state.reserved = Some(Reserved { id: context.id, shared: self.shared.clone() });
                 Ok(())
             }

@@ -1,16 +1,17 @@
 //! What outlives reloads: the budgets that are in force, what is reserved, and what the ledgers report of spending.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, LedgerId, LogLimit, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts, StoredSum,
+    Common, DatabaseId, LedgerId, LogLimit, OpenLedger, Spender, SpendingQuery, SpendingReader, Spent, SpentBy,
+    StoredCounts, StoredSum,
 };
 use quota::{Estimates, Now};
 
-use crate::account::Change;
+use crate::account::{Change, StoredUpTo};
 use crate::alerts::{Alert, SharedAlerts};
 use crate::budget::{Budget, BudgetOf, Due, Terms, Texts};
 use crate::checkpoint::Checkpoint;
@@ -42,6 +43,8 @@ pub struct Shared {
 struct LedgerFiles {
     ledger: LedgerId,
     folder: PathBuf,
+    /// The database that it writes to.
+    database: DatabaseId,
     /// Not before this time, so that a large one takes little of all time.
     next: Option<Instant>,
 }
@@ -147,6 +150,11 @@ impl Shared {
 
     fn save(&self, ledger: LedgerId, place: u64) {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = ledgers.iter().find(|files| files.ledger == ledger).map(|files| files.database) else {
+            return;
+        };
+        let beside: Vec<_> =
+            ledgers.iter().filter(|files| files.database == database).map(|files| files.ledger).collect();
         let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
         let began = Instant::now();
         if files.next.is_some_and(|next| began < next) {
@@ -157,26 +165,28 @@ impl Shared {
         if budgets.is_empty() || !budgets.iter().all(|budget| budget.is_known()) {
             return;
         }
-        let checkpoint = Checkpoint::of(budgets.iter().map(|budget| &**budget), ledger, place, self.now());
+        let point = StoredUpTo { ledger, place, database, beside: &beside };
+        let checkpoint = Checkpoint::of(budgets.iter().map(|budget| &**budget), point, self.now());
         let is_large = checkpoint.write(&files.folder) > LARGE;
         files.next = is_large.then(|| Instant::now() + began.elapsed() * PAUSE);
     }
 }
 
-/// The call was priced when it was let through, and its answer is not: by another name of its model, or on other terms.
+/// A call that no budget held has an answer without a price: one of another route, or a result of a batch.
 fn log_unpriced(budget: &Budget) {
     static UNPRICED: LogLimit = LogLimit::new();
     if let Some(suppressed) = UNPRICED.pass(()) {
         log::warn!(
             budget = &*budget.of.name, suppressed;
-            "an answer of unknown cost counts nothing; give its model a price in usage_log, or set `unpriced` to an amount"
+            "an answer of unknown cost to a call that no budget held counts nothing; give its model a price in usage_log"
         );
     }
 }
 
 impl SpendingReader for Shared {
-    fn opened(&self, ledger: LedgerId, folder: &Path, begins: bool) {
-        let files = LedgerFiles { ledger, folder: folder.to_owned(), next: None };
+    fn opened(&self, open: &OpenLedger, begins: bool) {
+        let OpenLedger { ledger, ref folder, database, .. } = *open;
+        let files = LedgerFiles { ledger, folder: folder.clone(), database, next: None };
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(files);
         self.alerts.open(folder);
         if !begins {
@@ -189,7 +199,7 @@ impl SpendingReader for Shared {
             let terms = budget.terms();
             for spent in &saved.spent {
                 let account = budget.account_of(spent.by.clone());
-                let raised = account.restore(ledger, saved.since, spent.picos, &terms.limit, &terms.alerts, now);
+                let raised = account.restore(database, saved.since, spent.picos, &terms.limit, &terms.alerts, now);
                 self.alert(&budget, raised.map(|raised| (account, raised)), now);
             }
             budget.set_known();
@@ -240,8 +250,12 @@ impl SpendingReader for Shared {
         self.budgets().iter().map(|budget| budget.terms().refresh).min()
     }
 
-    fn answered(&self, ledger: LedgerId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
+    fn answered(&self, ledger: LedgerId, database: DatabaseId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
         let now = self.now();
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        // a reload may have given it another
+        ledgers.iter_mut().filter(|files| files.ledger == ledger).for_each(|files| files.database = database);
+        drop(ledgers);
         for budget in self.budgets().into_iter().filter(|budget| budget.query(now) == *query) {
             let model_at = query.by.iter().position(|by| *by == SpentBy::Model);
             let texts = |sum: &StoredSum| {
@@ -251,7 +265,7 @@ impl SpendingReader for Shared {
                 }
                 texts
             };
-            for due in budget.answered(ledger, query.since, place, sums, texts, now) {
+            for due in budget.answered((ledger, database), query.since, place, sums, texts, now) {
                 self.alert(&budget, Some(due), now);
             }
         }

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
-    Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredSum, Sum,
+    DatabaseId, Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery, SpendingReader,
+    Spent, StoredSum, Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};
@@ -21,6 +22,10 @@ const PRICES: &str = r#"{ "m": { "input": 1, "output": 1, "batch": { "input": 0.
     "dear": { "input": 10, "output": 10 } }"#;
 /// A microdollar in picodollars.
 const MICRO: i64 = 1_000_000;
+
+fn database() -> DatabaseId {
+    DatabaseId::of(&"a")
+}
 
 /// A gateway's budgets and its ledger, over its reloads.
 struct Host {
@@ -84,9 +89,9 @@ impl Host {
     /// The database answers for a key.
     fn answers(&self, key: &str, micros: i64, own: i64, place: u64) {
         let sum = |micros: i64| Sum { cost: Cost::from_picos((micros * MICRO).into()), unpriced: 0 };
-        let sums = [StoredSum { spender: vec![Some(key.to_owned())], all: sum(micros), own: sum(own) }];
+        let sums = [StoredSum { spender: vec![Some(key.to_owned())], own: sum(own), rest: sum(micros - own) }];
         for query in self.feed.queries() {
-            self.feed.answered(&query, &sums, place);
+            self.feed.answered(database(), &query, &sums, place);
         }
     }
 }

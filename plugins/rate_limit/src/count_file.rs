@@ -73,8 +73,7 @@ impl CountFile {
 
     /// The sums.
     pub(crate) fn sums(&self) -> impl Iterator<Item = WindowCount> {
-        let count =
-            |(&(limit, subject, until), &amount): (&Key, &i64)| WindowCount { limit, subject, until, amount };
+        let count = |(&(limit, subject, until), &amount): (&Key, &i64)| WindowCount { limit, subject, until, amount };
         self.sums.iter().map(count)
     }
 

@@ -2,12 +2,11 @@
 //! calls, and the clock.
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
-use plugin_api::{Common, LedgerId, SpendingReader, Spent, StoredCounts, Window};
+use plugin_api::{Common, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Window};
 use quota::{Estimates, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
@@ -106,8 +105,8 @@ impl plugin_api::Shared for Shared {
 }
 
 impl SpendingReader for Shared {
-    fn opened(&self, ledger: LedgerId, folder: &Path, _: bool) {
-        self.saved.opened(ledger, folder);
+    fn opened(&self, ledger: &OpenLedger, _: bool) {
+        self.saved.opened(ledger.ledger, &ledger.folder);
     }
 
     fn spent(&self, spent: &Spent<'_>) {

@@ -121,6 +121,7 @@ table! {
         67 "requested_model": Text = requested_model;
         68 "protocol": Text = protocol;
         69 "limit_tokens": Int8 = limit_tokens;
+        71 "assumed_cost_usd": Money = assumed_cost_usd;
     } besides {
         58 = request_body;
         59 = response_body;

@@ -123,6 +123,10 @@ impl Entry {
         if let Some(answer) = answer {
             used(&mut row, answer, record, prices);
         }
+        if row.cost_usd.is_none() {
+            let assumed = record.context.assumed_cost.and_then(|assumed| assumed.of(record));
+            row.assumed_cost_usd = assumed.map(|picos| Cost::from_picos(picos.into()));
+        }
         if let Some(meter) = &record.context.meter {
             row.limit_tokens = meter.used(record).map(whole);
             let tokens = |tokens: Option<i64>| tokens.map(i64::unsigned_abs);

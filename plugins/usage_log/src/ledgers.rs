@@ -137,7 +137,8 @@ impl LedgerHandle {
         let pending = self.ledger.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Pending { shipper, thread }) = pending {
             self.active.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
-            spending::report_waiting(&self.ledger.feed, &self.ledger.path);
+            let database = self.shipping.settings.database.id();
+            spending::report_waiting(&self.ledger.feed, &self.ledger.path, self.ledger.instance(), database);
             // the thread waits for nothing else
             let _ = thread.send(shipper);
         }

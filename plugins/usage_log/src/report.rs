@@ -121,12 +121,17 @@ impl Report {
         sums::between(&*self.0, by, since, until).await
     }
 
-    /// What was spent, by spender: of all gateways, and of the run of this instance.
+    /// What was spent, by spender: of the run `own`, and of all but these runs.
     ///
     /// # Errors
     /// That it cannot be read.
-    pub async fn spent(&self, query: &SpendingQuery, instance: Uuid) -> Result<Vec<StoredSum>, StoreError> {
-        spent::by_spender(&*self.0, query, instance).await
+    pub async fn spent(
+        &self,
+        query: &SpendingQuery,
+        own: Uuid,
+        instances: &[Uuid],
+    ) -> Result<Vec<StoredSum>, StoreError> {
+        spent::by_spender(&*self.0, query, own, instances).await
     }
 
     /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.

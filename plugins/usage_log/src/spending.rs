@@ -4,18 +4,18 @@
 use std::path::Path;
 
 use log::warn;
-use plugin_api::{RecordNumber, Spender, SpendingFeed, Spent, StoredCounts, Uuid, WindowCount};
+use plugin_api::{DatabaseId, GENERATING, RecordNumber, Spender, SpendingFeed, Spent, StoredCounts, Uuid, WindowCount};
 
 use crate::encoding;
-use crate::{BatchRow, Record, Row, UsageSource};
-
-/// The endpoints whose answers cost something, whether or not they report usage.
-pub(crate) const GENERATING: [&str; 4] = ["messages", "chat_completions", "completions", "responses"];
+use crate::{BatchRow, Cost, Record, Row, UsageSource};
 
 /// What was reported of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
-    picos: i64,
+    /// Its known cost, in picodollars.
+    cost: i64,
+    /// What budgets count in the place of a cost that is not known.
+    assumed: i64,
     unpriced: i64,
     /// The tokens that it counts for limits.
     pub(crate) limit_tokens: Option<i64>,
@@ -23,15 +23,23 @@ pub(crate) struct Reported {
 
 impl Reported {
     fn of_row(row: &Row) -> Self {
-        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(is_unpriced(row)), limit_tokens: row.limit_tokens }
+        let picos = |cost: Option<Cost>| cost.map_or(0, |cost| cost.picos());
+        Self {
+            cost: picos(row.cost_usd),
+            assumed: picos(row.assumed_cost_usd),
+            unpriced: i64::from(is_unpriced(row)),
+            limit_tokens: row.limit_tokens,
+        }
     }
 
     fn of_result(row: &BatchRow) -> Self {
-        Self { picos: row.cost_usd.map_or(0, |cost| cost.picos()), unpriced: i64::from(row.cost_usd.is_none()), limit_tokens: None }
+        let cost = row.cost_usd.map_or(0, |cost| cost.picos());
+        Self { cost, assumed: 0, unpriced: i64::from(row.cost_usd.is_none()), limit_tokens: None }
     }
 }
 
-/// Whether an answer cost something that is not known: one of a model without a price, or one that does not say what it used.
+/// Whether an answer cost something that is neither known nor assumed: one of a model without a price, or one that does not say what it
+/// used.
 /// [`Report::spent`](crate::report::Report::spent) says the same in SQL.
 fn is_unpriced(row: &Row) -> bool {
     let generated = || {
@@ -39,22 +47,23 @@ fn is_unpriced(row: &Row) -> bool {
             && row.response_status.is_some_and(|status| (200..300).contains(&status))
             && row.endpoint.as_deref().is_some_and(|endpoint| GENERATING.contains(&endpoint))
     };
-    row.cost_usd.is_none() && (row.usage_source != UsageSource::None || generated())
+    row.cost_usd.is_none() && row.assumed_cost_usd.is_none() && (row.usage_source != UsageSource::None || generated())
 }
 
-/// Reports a record that is kept at this place. `reported` is what was reported of the same request before. Returns what it costs
-/// beyond that, in picodollars.
+/// Reports a record that is kept at this place. `reported` is what was reported of the same request before. Returns what it is known to
+/// cost beyond that, in picodollars.
 pub(crate) fn report(feed: &SpendingFeed, record: &Record, place: u64, reported: &mut Reported) -> i64 {
+    let before = reported.cost;
     let spent = spent(feed, record, place, reported);
     if feed.is_read() {
         feed.spent(&spent);
     }
-    spent.picos
+    reported.cost - before
 }
 
 /// Reports the records of earlier runs that wait in the journal: whatever database there is, they are not stored in it yet.
-pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path) {
-    feed.opened(folder);
+pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path, instance: Uuid, database: DatabaseId) {
+    feed.opened(folder, instance, database);
     if feed.is_read() {
         let each = |record: Record| {
             feed.spent(&Spent { is_old: true, ..spent(feed, &record, 0, &mut Reported::default()) });
@@ -76,9 +85,7 @@ pub(crate) fn report_stored(feed: &SpendingFeed, records: &[Record], place: Opti
 
 fn number(record: &Record) -> RecordNumber {
     match record {
-        Record::Request(row) => {
-            RecordNumber { instance: row.instance, sequence: row.sequence, revision: row.revision }
-        }
+        Record::Request(row) => RecordNumber { instance: row.instance, sequence: row.sequence, revision: row.revision },
         Record::Batch(_) => RecordNumber::default(),
     }
 }
@@ -120,7 +127,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
         is_old: false,
         began: began.micros().div_euclid(1_000_000),
         spender,
-        picos: now.picos - before.picos,
+        picos: (now.cost + now.assumed) - (before.cost + before.assumed),
         unpriced: now.unpriced - before.unpriced,
         counts: counts(record),
     }

@@ -93,6 +93,7 @@ async fn every_column_comes_back_as_it_went_in() {
             requested_model: Some("fast".into()),
             protocol: Some("websocket".into()),
             limit_tokens: Some(24),
+            assumed_cost_usd: None,
             cache_status: Some("hit".into()),
             upstream: Some("a".into()),
             server: Some("b:1".into()),

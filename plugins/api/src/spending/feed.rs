@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{LedgerId, Readers, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum};
+use uuid::Uuid;
+
+use super::{DatabaseId, LedgerId, OpenLedger, Readers, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum};
 
 /// What a ledger tells its readers by.
 #[derive(Clone)]
@@ -33,11 +35,17 @@ impl SpendingFeed {
     }
 
     /// The ledger begins.
-    pub fn opened(&self, folder: &Path) {
-        let mut ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        ledgers.push((self.ledger, folder.to_owned()));
-        drop(ledgers);
-        self.each(|reader| reader.opened(self.ledger, folder, true));
+    pub fn opened(&self, folder: &Path, instance: Uuid, database: DatabaseId) {
+        let open = OpenLedger { ledger: self.ledger, instance, folder: folder.to_owned(), database };
+        self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(open.clone());
+        self.each(|reader| reader.opened(&open, true));
+    }
+
+    /// The runs of all ledgers of this process.
+    #[must_use]
+    pub fn instances(&self) -> Vec<Uuid> {
+        let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        ledgers.iter().map(|ledger| ledger.instance).collect()
     }
 
     /// A record is kept.
@@ -80,8 +88,8 @@ impl SpendingFeed {
     }
 
     /// The answer to a query, with all records of this run up to this place.
-    pub fn answered(&self, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
-        self.each(|reader| reader.answered(self.ledger, query, sums, place));
+    pub fn answered(&self, database: DatabaseId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
+        self.each(|reader| reader.answered(self.ledger, database, query, sums, place));
     }
 
     fn each(&self, call: impl FnMut(&dyn SpendingReader)) {

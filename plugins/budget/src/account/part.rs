@@ -1,4 +1,4 @@
-//! What one account is by one ledger: what the database has, and the records that are still to come there.
+//! What one account is by one ledger and run: what the database has of it, and the records that are still to come there.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) ledger: LedgerId,
-    /// What the database had when it was asked last, or the checkpoint.
+    /// What the database had of this run when it was asked last.
     pub(super) base: i64,
     /// What has been stored since, and what is lost.
     pub(super) stored: i64,
@@ -102,7 +102,7 @@ impl Part {
             self.own_before = None;
         }
         self.store(asked.place);
-        (self.base, self.stored) = (stored.all, 0);
+        (self.base, self.stored) = (stored.own, 0);
         let waiting = self.waiting.iter().fold(0, |sum: i64, waiting| sum.saturating_add(waiting.own));
         let counted = self.own.saturating_sub(waiting);
         if asked.place < self.merged {

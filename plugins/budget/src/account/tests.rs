@@ -1,6 +1,6 @@
 //! What an account comes to, whatever the order of records and answers.
 
-use plugin_api::Spending;
+use plugin_api::{DatabaseId, Spending};
 use quota::Calendar;
 
 use super::part::MOST_WAITING;
@@ -29,12 +29,20 @@ fn used(account: &Account) -> u64 {
     account.meter.used(&LIMIT, now(20))
 }
 
+fn database() -> DatabaseId {
+    DatabaseId::of(&0)
+}
+
+fn point(place: u64) -> StoredUpTo<'static> {
+    StoredUpTo { ledger: ledger(), place, database: database(), beside: Box::leak(Box::new([ledger()])) }
+}
+
 fn asked(place: u64) -> Asked {
-    Asked { ledger: ledger(), since: 0, place, is_first: false }
+    Asked { ledger: ledger(), database: database(), since: 0, place, is_first: false }
 }
 
 fn answered(account: &Account, place: u64, all: i64, own: i64) -> i64 {
-    account.answered(asked(place), Stored { all, own }, &LIMIT, &[], now(20)).0
+    account.answered(asked(place), Stored { own, rest: all - own }, &LIMIT, &[], now(20)).0
 }
 
 #[test]
@@ -84,7 +92,7 @@ fn a_long_outage_takes_no_more_memory_than_a_short_one_and_loses_nothing() {
     // in the midst of them some count twice, and that is no drift
     assert_eq!(answered(&account, 10, 10, 10), 0);
     assert_eq!(used(&account) as i64, all + 10);
-    assert_eq!(account.stored(ledger(), all as u64, &LIMIT, now(20)), all + 10);
+    assert_eq!(account.stored(point(all as u64), &LIMIT, now(20)), all + 10);
     assert_eq!(answered(&account, all as u64, all, all), 0);
     assert_eq!(used(&account) as i64, all);
 }
@@ -98,7 +106,7 @@ fn a_call_counts_for_the_day_on_which_it_began() {
     assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
     // one of yesterday ends, and an answer about yesterday comes
     account.spend(change(3, 10), &LIMIT, &[], now(DAY));
-    account.answered(asked(3), Stored { all: 20, own: 20 }, &LIMIT, &[], now(DAY));
+    account.answered(asked(3), Stored { own: 20, rest: 0 }, &LIMIT, &[], now(DAY));
     assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
 }
 
@@ -122,7 +130,37 @@ fn what_was_counted_before_the_first_answer_is_no_drift() {
     let account = Account::new(Vec::new());
     spend(&account, change(8, 10));
     let first = Asked { is_first: true, ..asked(8) };
-    assert_eq!(account.answered(first, Stored { all: 90, own: 80 }, &LIMIT, &[], now(20)).0, 0);
+    assert_eq!(account.answered(first, Stored { own: 80, rest: 10 }, &LIMIT, &[], now(20)).0, 0);
     spend(&account, change(9, 10));
     assert_eq!(answered(&account, 9, 100, 90), 0);
+}
+
+#[test]
+fn two_journals_of_one_database_count_what_is_not_theirs_once() {
+    let (account, spending) = (Account::new(Vec::new()), Spending::default());
+    let (before, after) = (spending.feed().ledger(), spending.feed().ledger());
+    let record = |ledger, place, picos| Change { ledger, ..change(place, picos) };
+    let answer = |ledger, place, own, rest| {
+        let asked = Asked { ledger, ..asked(place) };
+        account.answered(asked, Stored { own, rest }, &LIMIT, &[], now(20)).0
+    };
+    spend(&account, record(before, 1, 10));
+    assert_eq!(answer(before, 1, 10, 500), 0);
+    assert_eq!(used(&account), 510);
+    // a reload names another journal for the same database; what the first one holds is still to come
+    spend(&account, record(before, 2, 7));
+    spend(&account, record(after, 1, 20));
+    assert_eq!(answer(after, 0, 0, 500), 0);
+    assert_eq!(used(&account), 537);
+    assert_eq!((answer(before, 2, 17, 600), answer(after, 1, 20, 600)), (0, 0));
+    assert_eq!(used(&account), 637);
+    let beside: &[_] = &[before, after];
+    let point = StoredUpTo { ledger: after, place: 1, database: database(), beside };
+    assert_eq!(account.stored(point, &LIMIT, now(20)), 637);
+    // after a restart both files have that
+    let account = Account::new(Vec::new());
+    for _ in beside {
+        account.restore(database(), 0, 637, &LIMIT, &[], now(20));
+    }
+    assert_eq!(used(&account), 637);
 }

@@ -7,7 +7,7 @@ use crate::account::Raised;
 async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journal() {
     let host = Host::new();
     let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
-    host.feed.opened(&host.folder);
+    host.feed.opened(&host.folder, Uuid::nil(), database());
     // nothing is known, and nothing is said of what was
     assert_eq!(call(&budgets, by_key("alice"), message(1)).await.unwrap_err().reason(), "unknown_spending");
     host.answers("alice", 1_000, 0, 0);
@@ -19,7 +19,7 @@ async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journa
     drop(budgets);
     let host = host.killed();
     let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
-    host.feed.opened(&host.folder);
+    host.feed.opened(&host.folder, Uuid::nil(), database());
     assert_eq!(used(&budgets, "alice"), 1_230);
     // the record that was not stored waits in the journal
     let old = Spent {
@@ -72,10 +72,10 @@ async fn more_callers_than_there_is_room_for_share_one_account_and_none_is_free(
     let host = Host::new();
     let budgets = host.budgets(budget(1_000, &[("max_subjects", json!(16))]));
     let sums: Vec<_> = (0..40)
-        .map(|number| StoredSum { spender: vec![Some(format!("key-{number}"))], all: sum(number), own: sum(0) })
+        .map(|number| StoredSum { spender: vec![Some(format!("key-{number}"))], own: sum(0), rest: sum(number) })
         .collect();
     let query: SpendingQuery = host.shared.queries().remove(0);
-    host.feed.answered(&query, &sums, 0);
+    host.feed.answered(database(), &query, &sums, 0);
     assert_eq!((used(&budgets, "key-39"), used(&budgets, "another")), (39, (0..24).sum()));
 }
 
@@ -87,7 +87,7 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
         "webhook": { "url": "http://127.0.0.1:1/secret" },
     });
     let _budgets = host.budgets(config.clone());
-    host.feed.opened(&host.folder);
+    host.feed.opened(&host.folder, Uuid::nil(), database());
     host.answers("bob", 0, 0, 0);
     host.record(Uuid::now_v7(), of_key("alice"), 4_999, 0);
     assert_eq!(host.shared.alerts.waiting(), 0);
@@ -97,7 +97,7 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     host.feed.stored(Some(place), &[]);
     let host = host.killed();
     let _budgets = host.budgets(config);
-    host.feed.opened(&host.folder);
+    host.feed.opened(&host.folder, Uuid::nil(), database());
     assert_eq!(host.shared.alerts.waiting(), 1, "the restored sum raises it no second time");
     host.record(Uuid::now_v7(), of_key("alice"), 5_000, 0);
     assert_eq!(host.shared.alerts.waiting(), 2);

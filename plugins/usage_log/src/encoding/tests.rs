@@ -123,6 +123,7 @@ prop_compose! {
             requested_model: Some(text()),
             protocol: Some(text().into()),
             limit_tokens: Some(numbers[11]),
+            assumed_cost_usd: cost(numbers[10]),
             window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
         }
     }

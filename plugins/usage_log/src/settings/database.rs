@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use plugin_api::DatabaseId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,11 @@ pub enum Database {
 }
 
 impl Database {
+    /// Tells it apart from others of this process, whatever credentials it is reached by.
+    pub(crate) fn id(&self) -> DatabaseId {
+        DatabaseId::of(&self.to_string())
+    }
+
     /// The same, with a file's path made to start from `base`.
     #[must_use]
     pub fn under(&self, base: &Path) -> Self {

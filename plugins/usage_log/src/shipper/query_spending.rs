@@ -22,12 +22,29 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What was asked, and when to ask again.
 #[derive(Default)]
 pub(super) struct Querying {
-    known: Vec<SpendingQuery>,
+    known: Vec<Known>,
     next: Option<Instant>,
     report: Option<(Database, Report)>,
 }
 
+/// A query, and how many records had been appended when it came: an answer with fewer would lack some that nobody reported to who asks.
+struct Known {
+    query: SpendingQuery,
+    since: u64,
+    is_asked: bool,
+}
+
 impl Querying {
+    /// Takes note of the present queries.
+    fn update(&mut self, queries: Vec<SpendingQuery>, appended: u64) {
+        self.known.retain(|known| queries.contains(&known.query));
+        for query in queries {
+            if !self.known.iter().any(|known| known.query == query) {
+                self.known.push(Known { query, since: appended, is_asked: false });
+            }
+        }
+    }
+
     /// Waits until it may be time to ask.
     pub(super) async fn due(&self, feed: &SpendingFeed) {
         if !feed.is_read() {
@@ -48,14 +65,18 @@ impl Shipper {
         }
         // as long as rows of earlier runs wait, no answer would be whole
         let Some(place) = self.reader.stored() else { return };
-        let queries = self.feed.queries();
-        let is_new = queries.iter().any(|query| !self.querying.known.contains(query));
+        self.querying.update(self.feed.queries(), self.reader.journal().appended_records());
+        let ready = self.querying.known.iter().filter(|known| known.since <= place);
+        let is_new = ready.clone().any(|known| !known.is_asked);
+        let queries: Vec<_> = ready.map(|known| known.query.clone()).collect();
         let began = Instant::now();
         if queries.is_empty() || (!is_new && self.querying.next.is_some_and(|next| began < next)) {
             return;
         }
-        for query in &queries {
-            if let Err(ShipError(_, why)) = self.answer(query, place).await {
+        // those that fail are asked again when it is time
+        self.querying.known.iter_mut().filter(|known| known.since <= place).for_each(|known| known.is_asked = true);
+        for query in queries {
+            if let Err(ShipError(_, why)) = self.answer(&query, place).await {
                 self.metrics.store_failed("spending");
                 static FAILED: LogLimit = LogLimit::new();
                 if let Some(suppressed) = FAILED.pass(()) {
@@ -65,13 +86,13 @@ impl Shipper {
                 break;
             }
         }
-        self.querying.known = queries;
         let pause = self.feed.interval().unwrap_or(LIMIT).max(began.elapsed() * PAUSE);
         self.querying.next = Some(Instant::now() + pause);
     }
 
     async fn answer(&mut self, query: &SpendingQuery, place: u64) -> Result<(), ShipError> {
         let settings = self.shipping.borrow().settings.clone();
+        let database = settings.database.id();
         let is_open = self.querying.report.as_ref().is_some_and(|(database, _)| *database == settings.database);
         if !is_open {
             let report = Report::open(&settings.database, &settings.pool);
@@ -79,9 +100,9 @@ impl Shipper {
             self.querying.report = Some((settings.database, report));
         }
         let Some((_, report)) = &self.querying.report else { return Ok(()) };
-        let instance = self.reader.journal().instance();
-        let sums = within(&mut self.shipping, LIMIT, report.spent(query, instance)).await?;
-        self.feed.answered(query, &sums, place);
+        let (own, instances) = (self.reader.journal().instance(), self.feed.instances());
+        let sums = within(&mut self.shipping, LIMIT, report.spent(query, own, &instances)).await?;
+        self.feed.answered(database, query, &sums, place);
         Ok(())
     }
 }
