@@ -8,6 +8,7 @@ mod harness;
 
 mod abuse; // malformed, slow and excessive input
 mod admin; // health, metrics and reload on the operator's listener
+mod agreement; // limits, budgets and the ledger have counted the same
 mod blocked_log; // logs whose reader is stuck
 mod bodies; // any length, any framing, any server, byte for byte
 mod budget; // memory that all requests together may hold
