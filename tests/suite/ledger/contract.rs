@@ -262,17 +262,21 @@ async fn housekeeping_leaves_a_schema_alone_that_it_does_not_know() {
         old.extend(rows(1));
         book.store().await.write(&records(old)).await.unwrap();
         let newer = match book {
-            Book::Postgres(_) => {
-                ["INSERT INTO ledger_schema VALUES (999, now())", "DELETE FROM ledger_schema WHERE version = 999"]
+            Book::Postgres(_) => [
+                "INSERT INTO ledger_schema VALUES (999, now())".to_owned(),
+                "DELETE FROM ledger_schema WHERE version = 999".to_owned(),
+            ],
+            Book::Sqlite(_) => {
+                let own = book.sql("PRAGMA user_version");
+                ["PRAGMA user_version = 999".to_owned(), format!("PRAGMA user_version = {own}")]
             }
-            Book::Sqlite(_) => ["PRAGMA user_version = 999", "PRAGMA user_version = 6"],
         };
-        book.sql(newer[0]);
+        book.sql(&newer[0]);
         let settings = keeping(&book.url(), Some("60days"), None);
         let error = housekept(&mut connected(&settings).await.unwrap()).await.unwrap_err().to_string();
         assert!(error.contains("version 999, newer than this build's"), "{error}");
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "2");
-        book.sql(newer[1]);
+        book.sql(&newer[1]);
         housekept(&mut connected(&settings).await.unwrap()).await.unwrap();
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
     }
