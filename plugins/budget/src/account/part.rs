@@ -32,6 +32,9 @@ pub(super) struct Part {
     waiting_sum: i64,
     /// Up to this place, records are taken for one.
     merged: u64,
+    /// Up to these places, records are stored, and are in what the database had.
+    stored_to: u64,
+    answered_to: u64,
     /// Of all requests of this run.
     pub(super) own: i64,
     /// What the database had of this run before it was counted here, once that is known.
@@ -49,7 +52,19 @@ pub(super) struct Waiting {
 impl Part {
     pub(super) fn new(ledger: LedgerId) -> Self {
         let waiting = VecDeque::new();
-        Self { ledger, base: 0, stored: 0, old: 0, waiting, waiting_sum: 0, merged: 0, own: 0, own_before: Some(0) }
+        Self {
+            ledger,
+            base: 0,
+            stored: 0,
+            old: 0,
+            waiting,
+            waiting_sum: 0,
+            merged: 0,
+            stored_to: 0,
+            answered_to: 0,
+            own: 0,
+            own_before: Some(0),
+        }
     }
 
     pub(super) fn total(&self) -> i64 {
@@ -63,11 +78,13 @@ impl Part {
         }
         let own = if is_request { picos } else { 0 };
         self.own = self.own.saturating_add(own);
-        if place == 0 {
-            self.stored = self.stored.saturating_add(picos);
+        // a record of another thread may come after those behind it, and when it is stored already
+        if place <= self.stored_to {
+            if place == 0 || place > self.answered_to {
+                self.stored = self.stored.saturating_add(picos);
+            }
             return;
         }
-        // records of other threads may come a little later than those behind them
         let at = self.waiting.partition_point(|waiting| waiting.place <= place);
         self.waiting.insert(at, Waiting { place, picos, own });
         self.waiting_sum = self.waiting_sum.saturating_add(picos);
@@ -89,6 +106,7 @@ impl Part {
 
     /// All records up to this place are stored, and with them those of earlier runs.
     pub(super) fn store(&mut self, place: u64) {
+        self.stored_to = self.stored_to.max(place);
         let behind = self.waiting.partition_point(|waiting| waiting.place <= place);
         let stored = self.waiting.drain(..behind).fold(0, |sum: i64, waiting| sum.saturating_add(waiting.picos));
         WAITING.fetch_sub(behind, Ordering::Relaxed);
@@ -102,6 +120,7 @@ impl Part {
             self.own_before = None;
         }
         self.store(asked.place);
+        self.answered_to = self.answered_to.max(asked.place);
         (self.base, self.stored) = (stored.own, 0);
         let waiting = self.waiting.iter().fold(0, |sum: i64, waiting| sum.saturating_add(waiting.own));
         let counted = self.own.saturating_sub(waiting);
