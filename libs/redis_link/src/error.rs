@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// What a node of a cluster means by `MOVED`.
+const MOVED: &str = "the key is on another node of a Redis Cluster; to use one, name its nodes under `cluster`, not one of them as `url`";
 
 /// Why an operation was not done. None of them tells an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,10 @@ impl From<RedisError> for LinkError {
             || error.is_connection_dropped()
             || error.is_unrecoverable_error();
         // its text may hold the address, and with it a password
-        let category = error.category().to_owned();
+        let category = match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) => MOVED.to_owned(),
+            _ => error.category().to_owned(),
+        };
         if is_broken { Self::Connection(category) } else { Self::Refused(category) }
     }
 }

@@ -37,6 +37,7 @@ mod connections;
 mod error;
 mod link;
 mod prober;
+mod refusals;
 
 /// The client library, for commands, pipelines and scripts.
 pub use redis;

@@ -14,6 +14,7 @@ use crate::breaker::CircuitBreaker;
 use crate::connections::Connections;
 use crate::error::LinkError;
 use crate::prober::Prober;
+use crate::refusals::Refusals;
 
 /// Operations that may be under way at once; more are [`LinkError::Busy`].
 const MAX_OPERATIONS: usize = 1024;
@@ -39,6 +40,7 @@ pub struct RedisLink {
     runtime: Handle,
     connections: watch::Receiver<Option<Arc<Connections>>>,
     breaker: Arc<CircuitBreaker>,
+    refusals: Refusals,
     slots: Arc<Semaphore>,
     timeout: Duration,
     /// Dropped together with the link, which ends its thread.
@@ -62,6 +64,7 @@ impl RedisLink {
         let (opened, connections) = watch::channel(None);
         let (alive, mut dropped) = watch::channel(());
         let (name, limit) = (config.name, config.timeout);
+        let refusals = Refusals::new(config.purpose);
         let prober = Prober::new(config, opened, breaker.clone());
         std::thread::Builder::new().name(name.into()).spawn(move || {
             runtime.block_on(async {
@@ -76,7 +79,7 @@ impl RedisLink {
             });
         })?;
         let slots = Arc::new(Semaphore::new(MAX_OPERATIONS));
-        Ok(Arc::new(Self { runtime: handle, connections, breaker, slots, timeout: limit, _alive: alive }))
+        Ok(Arc::new(Self { runtime: handle, connections, breaker, refusals, slots, timeout: limit, _alive: alive }))
     }
 
     /// The circuit breaker.
@@ -128,6 +131,9 @@ impl RedisLink {
                 }
             }
         };
+        if let Err(LinkError::Refused(why)) = &done {
+            self.refusals.log(why);
+        }
         match &done {
             Err(error) if error.is_failure() => self.breaker.failed(error.as_str()),
             _ => self.breaker.succeeded(),
