@@ -36,5 +36,5 @@ pub use origin::{
 pub use pgbouncer::pgbouncer;
 pub use postgres::{Postgres, postgres};
 pub use raw::{Raw, RawAnswer, connect, connect_tls};
-pub use redis::{Redis, redis};
+pub use redis::{Redis, redis, redis_cluster};
 pub use wait::{DEADLINE, eventually, found, soon};

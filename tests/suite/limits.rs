@@ -1,5 +1,6 @@
 //! Limits by who calls: what is admitted, what a refusal says on the wire, and what a call costs in the end.
 
+mod cluster;
 mod many_gateways;
 mod restarts;
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::folder::Folder;
-use super::wait::{found, soon};
+use super::wait::{eventually, found, soon};
 
 /// A Redis that answers, with these arguments beside its own.
 pub async fn redis(arguments: &[&str]) -> Redis {
@@ -20,6 +20,26 @@ pub async fn redis(arguments: &[&str]) -> Redis {
         }
     }
     panic!("no redis-server runs")
+}
+
+/// The three nodes of a Redis Cluster, each with a third of the slots.
+pub async fn redis_cluster() -> [Redis; 3] {
+    let node = async || redis(&["--cluster-enabled", "yes"]).await;
+    let nodes = [node().await, node().await, node().await];
+    for (place, node) in nodes.iter().enumerate() {
+        let (first, last) = ([0, 5461, 10_923][place], [5460, 10_922, 16_383][place]);
+        node.ask(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
+        node.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(place + 1).to_string()]).await;
+        nodes[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &node.address.port().to_string()]).await;
+    }
+    for node in &nodes {
+        eventually("a cluster that works", async || {
+            let told = node.ask(&["CLUSTER", "INFO"]).await;
+            told.contains("cluster_state:ok") && told.contains("cluster_size:3")
+        })
+        .await;
+    }
+    nodes
 }
 
 /// A running Redis; it ends with the test.
