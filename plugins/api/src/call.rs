@@ -108,12 +108,19 @@ impl ModelCall {
         self.call().map_or(Ok(None), |call| self.models.rule_of(call))
     }
 
-    /// The name of the model by which the upstream will be asked, where the one call names a model: its own, or that of the route's
-    /// `models`. By it the call is priced before its answer says more.
+    /// The name of the model by which the upstream will be asked, where the one call names a model; none for a batch. By it the call
+    /// is priced before its answer says more.
     #[must_use]
     pub fn upstream_model(&self) -> Option<&str> {
-        let rule = self.model_rule().ok().flatten();
-        rule.and_then(|rule| rule.model.as_deref()).or(self.call()?.model.as_deref())
+        self.upstream_model_of(self.call()?)
+    }
+
+    /// The name of the model by which the upstream will be asked in one of the [`calls`](Self::calls), where it names a model: its own,
+    /// or that of the route's `models`.
+    #[must_use]
+    pub fn upstream_model_of<'a>(&'a self, call: &'a CallFacts) -> Option<&'a str> {
+        let rule = self.models.rule_of(call).ok().flatten();
+        rule.and_then(|rule| rule.model.as_deref()).or(call.model.as_deref())
     }
 
     /// The same call, with the hashes of its messages.

@@ -84,6 +84,6 @@ pub use transport::Transport;
 pub use uuid::Uuid;
 
 /// The page for authors of plugins, whose code is tested.
-#[cfg(all(doctest, feature = "testing"))]
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/plugins.md")]
 struct Page;

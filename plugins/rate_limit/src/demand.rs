@@ -36,10 +36,9 @@ pub(crate) struct Learn {
 /// The one model that a body asks for, by the name that its upstream will read, in lower case: neither another case nor another
 /// alias of it has a limit of its own. None where it asks for several, or a server may read another.
 pub(crate) fn model(body: &ModelCall) -> Option<String> {
-    let mut calls = body.calls().iter();
-    let asked = calls.next().and_then(sole_model)?;
-    let is_sole = calls.all(|call| sole_model(call) == Some(asked));
-    is_sole.then(|| body.upstream_model().unwrap_or(asked).to_ascii_lowercase())
+    let mut calls = body.calls().iter().map(|call| sole_model(call).and_then(|_| body.upstream_model_of(call)));
+    let model = calls.next().flatten()?;
+    calls.all(|other| other.is_some_and(|other| other.eq_ignore_ascii_case(model))).then(|| model.to_ascii_lowercase())
 }
 
 fn sole_model(call: &CallFacts) -> Option<&str> {
@@ -127,7 +126,7 @@ pub(crate) fn count(tokens: &plugin_api::Tokens, weights: &Weights) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::testing::TestCall;
+    use plugin_api::testing::{TestCall, batch};
     use plugin_api::{AnswerModel, Glob, ModelRule, RouteModels};
 
     use super::*;
@@ -143,5 +142,11 @@ mod tests {
             let aliased = call(alias).on_route(models.clone());
             assert_eq!(model(&aliased).as_deref(), Some("claude-haiku-4-5"), "{alias}");
         }
+        let of_batch = |names: &[&str]| {
+            let calls = names.iter().map(|name| TestCall::new().model(name)).collect();
+            model(&batch(calls).on_route(models.clone()))
+        };
+        assert_eq!(of_batch(&["fast", "claude-haiku-4-5", "FAST-2"]).as_deref(), Some("claude-haiku-4-5"));
+        assert_eq!(of_batch(&["fast", "claude-opus-5"]), None);
     }
 }
