@@ -40,10 +40,8 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
 /// # Errors
 /// That it is not certain where the session goes. Then it is refused.
 pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
-    let (Some(endpoint), Some(name), Some(route)) = (ctx.websocket_endpoint, &mut ctx.session_name, ctx.route.clone())
-    else {
-        return Ok(());
-    };
+    let (Some(endpoint), Some(name)) = (ctx.websocket_endpoint, &mut ctx.session_name) else { return Ok(()) };
+    let Some(route) = ctx.route.clone() else { return Ok(()) };
     let Some(models) = &route.models else { return Ok(()) };
     let facts = CallFacts { model: Some(name.asked().to_owned()), ..CallFacts::default() };
     let call = ModelCall::new(endpoint, Bytes::new(), None, ParsedBody::Calls(vec![facts]));

@@ -120,9 +120,9 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         return Ok(());
     }
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
-    let upstream = attempts.upstream().clone();
-    attempts.demand().hash_keys = hash_key::of(&upstream, &ctx.record.context, &session.req_header().headers, None);
-    if upstream.speaks_h2 && body::is_small(session) {
+    let keys = hash_key::of(attempts.upstream(), &ctx.record.context, &session.req_header().headers, None);
+    attempts.demand().hash_keys = keys;
+    if attempts.upstream().speaks_h2 && body::is_small(session) {
         // a body that has been read can go over a shared connection
         let bytes = receive_body(session, ctx).await?;
         ctx.body = Some(BufferedBody::new(bytes, false));

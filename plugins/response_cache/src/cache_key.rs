@@ -106,7 +106,13 @@ fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, hasher: &mu
     };
     match scope {
         Scope::Tenant => known(b"tenant", principal.tenant.as_deref()?),
-        Scope::Key => known(b"key", principal.key_name.as_deref()?),
+        Scope::Key => {
+            let key = known(b"key", principal.key_name.as_deref()?);
+            // keys of one name may be of several lists, and of several tenants
+            part(hasher, &[u8::from(principal.tenant.is_some())]);
+            part(hasher, principal.tenant.as_deref().unwrap_or_default().as_bytes());
+            key
+        }
         Scope::Name(name) => known(b"name", name),
         Scope::Credential => {
             part(hasher, b"credential");

@@ -150,7 +150,7 @@ pub enum Scope {
     Credential,
     /// The callers of one tenant, as the plugin above that identifies callers knows it. Calls without a tenant bypass the cache.
     Tenant,
-    /// The callers with the same key, by its name, whichever of its secrets or tokens they have. Calls without a key that is known
+    /// The callers of one tenant with the same key, by its name, whichever of its secrets or tokens they have. Calls without a key that is known
     /// bypass the cache.
     Key,
     /// The calls with the same value of this header, which only a trusted proxy in front of the gateway may set. Calls without it

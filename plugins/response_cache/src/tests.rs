@@ -280,6 +280,10 @@ async fn the_scope_says_who_shares() {
     ask(&cache, &from("1", Some("alice"), Some("a")), call(), "1").await;
     assert_eq!(ask(&cache, &from("2", Some("alice"), Some("a")), call(), "2").await.0, "HIT");
     assert_eq!(ask(&cache, &from("1", Some("bob"), Some("a")), call(), "2").await.0, "MISS");
+    for tenant in [Some("b"), None] {
+        let of_another = from("1", Some("alice"), tenant);
+        assert_eq!(ask(&cache, &of_another, call(), "2").await.0, "MISS", "a name that another tenant has, too");
+    }
     assert_eq!(ask(&cache, &from("1", None, Some("alice")), call(), "2").await.0, "BYPASS");
     let (_, cache) = self::cache(|config| config.scope = Scope::Name("all".into()));
     ask(&cache, &request("a", "t"), call(), "1").await;

@@ -6,7 +6,7 @@
 //! conversation is named after the `id` of its first request, so that a row that is shipped twice says the same twice.
 //!
 //! A call of OpenAI's Responses may send what is new alone, and name the answer that it goes on from. So the turns of late are known by
-//! their answers, too. The database is not asked by these: it has no index of them.
+//! their answers, too. The database has no index of them: where an answer is not known here, it knows none either.
 //!
 //! Turns are found only among those of the same host and API key. Of several conversations that begin alike, the latest is meant.
 
