@@ -48,7 +48,7 @@ pub(super) fn import(name: &str, text: &str) -> Result<Imported, String> {
         return Err(format!("{name}: no model in it can be served: {}", left_out.into_lines().join("; ")));
     };
     let sections = [&mut litellm, &mut router, &mut general];
-    let plugins = plugins::of(&deployments, &rules, sections, &mut secrets, &mut left_out);
+    let plugins = plugins::of(&deployments, &groups, &rules, sections, &mut secrets, &mut left_out);
 
     if !plugins.iter().any(|plugin| plugin.get("api_keys").is_some()) {
         left_out.add("general_settings.master_key", "there is none, so that anybody may call; see `api_keys`");

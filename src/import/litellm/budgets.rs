@@ -1,14 +1,16 @@
 //! What `LiteLLM` lets its callers spend → the plugin `budget`, and the ledger whose rows it counts, with the file's own prices.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
-use prices::{Amount, Price, Prices};
+use prices::{Amount, Price, Prices, published_name};
 use serde_json::{Map, Value, json};
 
 use super::super::LeftOut;
 use super::super::section::Section;
 use super::deployment::Deployment;
 use super::plugins::each_alike;
-use super::upstreams::Rule;
+use super::upstreams::{Groups, Rule};
 
 /// The most US dollars of a budget, and the fewest.
 const MOST_USD: f64 = 1e6;
@@ -94,6 +96,7 @@ fn million(token: &str) -> Option<Amount> {
 /// `budget` and `usage_log`, or nothing where nobody has a budget that can be held here.
 pub(super) fn of(
     deployments: &[Deployment],
+    groups: &Groups,
     rules: &[Rule],
     litellm: &mut Section,
     router: &mut Section,
@@ -108,7 +111,7 @@ pub(super) fn of(
             Err(why) => left_out.add("litellm_settings.max_budget", &why),
         }
     }
-    limits.extend(by_model(deployments, rules, left_out));
+    limits.extend(by_model(deployments, groups, left_out));
     of_callers(litellm, left_out);
     if let Some(Value::Object(providers)) = router.take("provider_budget_config") {
         for provider in providers.keys() {
@@ -124,7 +127,7 @@ pub(super) fn of(
         }
         return None;
     }
-    let prices = prices_of(deployments, left_out);
+    let prices = prices_of(deployments, rules, left_out);
     let mut budget = Map::from_iter([("limits".to_owned(), Value::from(limits))]);
     budget.extend(zone.map(|zone| ("time_zone".to_owned(), zone.into())));
     let unpriced = unpriced(rules, &prices);
@@ -144,19 +147,26 @@ pub(super) fn of(
 }
 
 /// The budget of each model, where all models have the same: `by: model` knows no other.
-fn by_model(deployments: &[Deployment], rules: &[Rule], left_out: &mut LeftOut) -> Option<Value> {
+fn by_model(deployments: &[Deployment], groups: &Groups, left_out: &mut LeftOut) -> Option<Value> {
     let with_one = || deployments.iter().filter(|one| one.budget.is_some());
     let first = with_one().next()?.budget.as_ref()?;
     let is_same = deployments.iter().all(|one| one.budget.as_ref() == Some(first));
-    // by the name that is asked for, so that every other name of a deployment would have a budget of its own
-    let has_one_name_each = rules.len() == deployments.len();
     let names: Vec<&str> = deployments.iter().map(|one| one.group.as_str()).collect();
-    let found =
-        match each_alike(&names).filter(|_| is_same && has_one_name_each) {
-            Some(by) => first.rate().map(|rate| json!({ "by": by, "usd": rate })),
-            None => Err("budgets by model are the same for all models here, and each has one deployment and one name"
-                .to_owned()),
-        };
+    let found = match each_alike(&names).filter(|_| is_same) {
+        None => {
+            Err("budgets by model are the same for all models here, and the models of a pattern would have one each"
+                .to_owned())
+        }
+        Some(_) if !is_one_to_one(&names, groups) => {
+            Err("budgets by model are by the name that is asked for; each deployment must have one name of its own"
+                .to_owned())
+        }
+        Some(_) if groups.has_fallbacks() => {
+            Err("budgets by model count what falls back for the model asked for, and LiteLLM for the one that answers"
+                .to_owned())
+        }
+        Some(by) => first.rate().map(|rate| json!({ "by": by, "usd": rate })),
+    };
     match found {
         Ok(limit) => Some(limit),
         Err(why) => {
@@ -164,6 +174,13 @@ fn by_model(deployments: &[Deployment], rules: &[Rule], left_out: &mut LeftOut) 
             None
         }
     }
+}
+
+/// Whether each deployment's name is its only one, and no other's: names that share a published price share a budget.
+fn is_one_to_one(names: &[&str], groups: &Groups) -> bool {
+    let counted =
+        names.iter().map(|name| published_name(name).map_or_else(|| name.to_ascii_lowercase(), str::to_owned));
+    counted.collect::<HashSet<_>>().len() == names.len() && !groups.has_aliases()
 }
 
 /// What users and keys get that `LiteLLM` keeps in its database, which are not here.
@@ -198,20 +215,39 @@ fn of_callers(litellm: &mut Section, left_out: &mut LeftOut) {
     }
 }
 
-/// The file's own prices, by the model's name upstream. The ledger knows one for each name.
-fn prices_of(deployments: &[Deployment], left_out: &mut LeftOut) -> IndexMap<String, Price> {
-    let mut prices: IndexMap<String, Price> = IndexMap::new();
-    for one in deployments {
-        let Some(price) = &one.price else { continue };
-        let known = prices.entry(one.model.clone()).or_insert_with(|| price.clone());
-        if known != price {
-            let why = format!("another deployment of `{}` has another price, which counts for both", one.model);
-            left_out.add(&format!("{}.litellm_params.{}", one.place, COSTS[0]), &why);
-        }
-    }
+/// The file's own prices, by the model's name upstream: those that count for no deployment that has another price or none.
+fn prices_of(deployments: &[Deployment], rules: &[Rule], left_out: &mut LeftOut) -> IndexMap<String, Price> {
     // a name may end with `*`, and has none elsewhere
-    prices.retain(|name, _| !name.is_empty() && !name.trim_end_matches('*').contains('*'));
+    let is_name = |name: &str| !name.is_empty() && !name.trim_end_matches('*').contains('*');
+    let priced =
+        || deployments.iter().filter_map(|one| Some((one, one.price.as_ref()?))).filter(|(one, _)| is_name(&one.model));
+    let mut prices: IndexMap<_, _> = priced().map(|(one, price)| (one.model.clone(), price.clone())).collect();
+    // without the one of a name, that of a pattern may count for it
+    while let Some(at) = prices.iter().position(|(name, price)| {
+        let mut others = deployments.iter().filter(|one| one.price.as_ref() != Some(price));
+        others.any(|one| counting(&prices, &one.model) == Some(name) || is_asked_for(one, name, rules))
+    }) {
+        prices.shift_remove_index(at);
+    }
+    for (one, _) in priced().filter(|(one, _)| !prices.contains_key(&one.model)) {
+        let why = "another deployment, whose calls it would count for, has another price or none; prices are by the model's name upstream";
+        left_out.add(&format!("{}.litellm_params.{}", one.place, COSTS[0]), why);
+    }
     prices
+}
+
+/// The name or pattern whose own price counts for a model: its own, or else the longest beginning.
+fn counting<'a>(prices: &'a IndexMap<String, Price>, model: &str) -> Option<&'a String> {
+    let begins = |name: &&String| name.strip_suffix('*').is_some_and(|beginning| model.starts_with(beginning));
+    let exact = prices.get_key_value(model).map(|(name, _)| name);
+    exact.or_else(|| prices.keys().filter(begins).max_by_key(|name| name.len()))
+}
+
+/// Whether a deployment's pattern takes calls for a model of this name, which has a published price: no rule has the name itself.
+fn is_asked_for(one: &Deployment, name: &str, rules: &[Rule]) -> bool {
+    one.model.strip_suffix('*').is_some_and(|beginning| name.starts_with(beginning))
+        && published_name(name).is_some()
+        && rules.iter().all(|rule| rule.pattern != name)
 }
 
 /// The models of the route that have no price; each in quotes.

@@ -60,6 +60,12 @@ impl Deployment {
                 return None;
             }
         };
+        if group.contains('*') && model != group {
+            let why =
+                format!("names that `{group}` takes would have to become `{model}`; only single names can be renamed");
+            left_out.add(&place, &why);
+            return None;
+        }
         if base.as_deref().is_some_and(|base| variable(base).is_some()) {
             left_out.add(
                 &params.place_of("api_base"),

@@ -1,17 +1,19 @@
 //! What `LiteLLM` does beside passing calls on → plugins: keys, limits, budgets, the cache.
 
+use indexmap::IndexMap;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::super::LeftOut;
 use super::super::section::Section;
 use super::deployment::Deployment;
-use super::upstreams::Rule;
+use super::upstreams::{Groups, Rule};
 use super::{Secrets, budgets, plain, variable};
 
 /// The plugins of every route, top to bottom.
 pub(super) fn of(
     deployments: &[Deployment],
+    groups: &Groups,
     rules: &[Rule],
     [litellm, router, general]: [&mut Section; 3],
     secrets: &mut Secrets,
@@ -34,7 +36,7 @@ pub(super) fn of(
         plugins.push(json!({ "rate_limit": { "limits": limits } }));
     }
     let [budget, ledger] =
-        budgets::of(deployments, rules, litellm, router, left_out).map_or([None, None], |both| both.map(Some));
+        budgets::of(deployments, groups, rules, litellm, router, left_out).map_or([None, None], |both| both.map(Some));
     plugins.extend(budget);
     plugins.extend(cache(litellm, secrets, left_out));
     plugins.extend(ledger);
@@ -60,30 +62,49 @@ pub(super) fn each_alike(names: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// The limit of each model, where all models have the same: `by: model` knows no other.
+/// What the names of one model upstream have together, in a minute.
+#[derive(Default)]
+struct Limit<'a> {
+    names: Vec<&'a str>,
+    requests: u64,
+    tokens: u64,
+}
+
+/// The limit of each model, where all models have the same: `by: model` knows no other, and tells models apart by their name upstream.
 fn by_model(deployments: &[Deployment], left_out: &mut LeftOut) -> Option<Value> {
-    let mut groups: Vec<(&str, (u64, u64))> = Vec::new();
+    let mut models: IndexMap<String, Limit> = IndexMap::new();
     for one in deployments {
-        let (requests, tokens) = (one.limits.0.unwrap_or(0), one.limits.1.unwrap_or(0));
-        match groups.iter_mut().find(|(name, _)| *name == one.group) {
-            Some((_, sum)) => *sum = (sum.0.saturating_add(requests), sum.1.saturating_add(tokens)),
-            None => groups.push((&one.group, (requests, tokens))),
+        // whichever of its name answers, a call counts for the model of the first
+        let first = deployments.iter().find(|first| first.group == one.group).unwrap_or(one);
+        let model = models.entry(first.model.to_ascii_lowercase()).or_default();
+        if !model.names.contains(&one.group.as_str()) {
+            model.names.push(&one.group);
         }
+        model.requests = model.requests.saturating_add(one.limits.0.unwrap_or(0));
+        model.tokens = model.tokens.saturating_add(one.limits.1.unwrap_or(0));
     }
-    let (_, first) = *groups.first()?;
-    let names: Vec<&str> = groups.iter().map(|(name, _)| *name).collect();
-    let by = each_alike(&names).filter(|_| groups.iter().all(|(_, sum)| *sum == first));
-    let Some(by) = by else {
-        for (name, (requests, tokens)) in groups.iter().filter(|(_, sum)| *sum != (0, 0)) {
-            let why = format!(
-                "rpm {requests}, tpm {tokens}: a limit by model is the same for all models; give the model a route with a `rate_limit` of its own"
-            );
-            left_out.add(&format!("model_list (`{name}`)"), &why);
-        }
-        return None;
-    };
+    let (requests, tokens) = models.values().next().map(|first| (first.requests, first.tokens))?;
+    // beside one without a limit, the sum is none
+    let limited = |one: &Deployment| (one.limits.0.is_some(), one.limits.1.is_some());
+    let is_same = models.values().all(|model| (model.requests, model.tokens) == (requests, tokens))
+        && deployments.windows(2).all(|pair| limited(&pair[0]) == limited(&pair[1]));
+    let names: Vec<&str> = models.values().flat_map(|model| model.names.iter().copied()).collect();
+    let by = each_alike(&names).filter(|_| is_same);
+    for model in models.values().filter(|model| model.requests > 0 || model.tokens > 0) {
+        let why = match by {
+            None => {
+                "a limit by model is the same for all models; give the model a route with a `rate_limit` of its own"
+            }
+            Some(_) if model.names.len() > 1 => "they share it: a limit by model is by the model's name upstream",
+            Some(_) => continue,
+        };
+        let names: Vec<_> = model.names.iter().map(|name| format!("`{name}`")).collect();
+        let why = format!("rpm {}, tpm {}: {why}", model.requests, model.tokens);
+        left_out.add(&format!("model_list ({})", names.join(", ")), &why);
+    }
+    let by = by?;
     let mut limit = Map::from_iter([("by".to_owned(), by.into())]);
-    for (key, amount) in [("requests", first.0), ("tokens", first.1)] {
+    for (key, amount) in [("requests", requests), ("tokens", tokens)] {
         if amount > 0 {
             limit.insert(key.to_owned(), format!("{amount}/m").into());
         }

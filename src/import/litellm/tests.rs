@@ -1,5 +1,7 @@
 //! Configurations as `LiteLLM`'s users write them, what becomes of them, and that the result loads.
 
+mod limits;
+
 use std::path::Path;
 
 use super::*;
@@ -151,131 +153,6 @@ environment_variables: { A: b }
     ] {
         assert!(left_out.contains(wanted), "{wanted}: {left_out}");
     }
-}
-
-/// The line that every file without the model `*` has.
-const NO_PATTERN: &str = "model_list: models that are not in it go to the upstream `openai`, where LiteLLM answers 400";
-
-/// A file with one model of each sort of price, and these sections behind them.
-fn with_budgets(sections: &str) -> String {
-    format!(
-        "
-model_list:
-  - {{ model_name: gpt-4o, litellm_params: {{ model: openai/gpt-4o }} }}
-  - model_name: llama
-    litellm_params:
-      model: hosted_vllm/llama
-      api_base: http://gpu:8000
-      input_cost_per_token: 0.0000015
-    model_info: {{ output_cost_per_token: 2.5e-06 }}
-general_settings: {{ master_key: sk-1 }}
-{sections}"
-    )
-}
-
-#[test]
-fn a_budget_for_all_is_held_by_the_calendar_that_litellm_means() {
-    for (duration, rate) in
-        [("1d", "25.5/day"), ("24h", "25.5/day"), ("7d", "25.5/week"), ("30d", "25.5/month"), ("1mo", "25.5/month")]
-    {
-        let settings = format!("{{ max_budget: 25.5, budget_duration: {duration}, timezone: Europe/Berlin }}");
-        let (config, yaml, left_out) = imported(&with_budgets(&format!("litellm_settings: {settings}\n")));
-        assert_eq!(left_out, NO_PATTERN, "{yaml}");
-        let names: Vec<_> = config.plugins.iter().map(|plugin| plugin.name()).collect();
-        assert_eq!(names, ["api_keys", "model_list", "budget", "usage_log"], "{yaml}");
-        assert!(yaml.contains(&format!("limits: [{{ by: all, usd: \"{rate}\" }}]")), "{yaml}");
-        assert!(yaml.contains("time_zone: Europe/Berlin") && !yaml.contains("unpriced"), "{yaml}");
-        // the file's own price, in dollars for a million; what a cache holds is not free
-        assert!(
-            yaml.contains("llama: { input: 1.5, output: 2.5, cache_read: 1.5, cache_write: 1.5, cache_write_1h: 1.5 }"),
-            "{yaml}"
-        );
-    }
-}
-
-#[test]
-fn a_budget_that_no_calendar_has_is_named() {
-    for (settings, words) in [
-        ("max_budget: 100", "max_budget: 100 USD that never begin anew"),
-        ("max_budget: 100, budget_duration: 12h", "max_budget: 100 USD per 12h"),
-        ("max_budget: 1e9, budget_duration: 30d", "max_budget: 1000000000.0 USD are not between"),
-        ("max_budget: os.environ/MOST, budget_duration: 30d", "`os.environ/MOST` is no amount"),
-        (
-            "max_internal_user_budget: 5, internal_user_budget_duration: 1mo",
-            "add { by: key, usd: 5/month } to the `limits`",
-        ),
-        ("max_end_user_budget: 0.5", "max_end_user_budget: 0.5 USD that never begin anew"),
-        (
-            "default_internal_user_params: { max_budget: 5, tpm_limit: 10 }",
-            "default_internal_user_params: what LiteLLM writes",
-        ),
-        ("default_team_params: { rpm_limit: 10 }", "default_team_params: what LiteLLM writes"),
-        ("upperbound_key_generate_params: { tpm_limit: 10 }", "upperbound_key_generate_params: what LiteLLM writes"),
-    ] {
-        let (_, yaml, left_out) = imported(&with_budgets(&format!("litellm_settings: {{ {settings} }}\n")));
-        let price = "model_list[1].litellm_params.input_cost_per_token: without a budget nothing needs it";
-        assert!(left_out.lines().count() == 3 && left_out.contains(words) && left_out.contains(price), "{left_out}");
-        assert!(!yaml.contains("- budget") && !yaml.contains("usage_log:"), "{yaml}");
-    }
-    let providers = "router_settings: { provider_budget_config: { openai: { budget_limit: 1, time_period: 1d } } }\n";
-    let (_, _, left_out) = imported(&with_budgets(providers));
-    assert!(left_out.contains("provider_budget_config.openai: budgets here are by key"), "{left_out}");
-    // none at all
-    let (_, yaml, left_out) = imported(&with_budgets("litellm_settings: { max_budget: 0 }\n"));
-    assert!(!left_out.contains("max_budget") && !yaml.contains("- budget"), "{yaml}{left_out}");
-}
-
-#[test]
-fn prices_of_the_files_own_count_once_for_each_name() {
-    let (_, yaml, left_out) = imported(
-        "
-model_list:
-  - { model_name: a, litellm_params: { model: openai/x, input_cost_per_token: 1e-06, output_cost_per_token: 0, cache_read_input_token_cost: 1e-07 } }
-  - { model_name: b, litellm_params: { model: openai/x, input_cost_per_token: 2e-06, output_cost_per_token: 0 } }
-  - { model_name: c, litellm_params: { model: openai/y, input_cost_per_token: 2e-06 } }
-  - { model_name: d, litellm_params: { model: openai/z, input_cost_per_token: many, output_cost_per_token: 0 } }
-litellm_settings: { max_budget: 1, budget_duration: 1d }
-",
-    );
-    assert!(yaml.contains("x: { input: 1, output: 0, cache_read: 0.1, cache_write: 1, cache_write_1h: 1 }"), "{yaml}");
-    for wanted in [
-        "model_list[1].litellm_params.input_cost_per_token: another deployment of `x` has another price",
-        "model_list[2].litellm_params.input_cost_per_token: a price has both input and output",
-        "model_list[3].litellm_params.input_cost_per_token: a price has both input and output",
-        "budget.unpriced: no price is known for `y`, `z`",
-    ] {
-        assert!(left_out.contains(wanted), "{wanted}: {left_out}");
-    }
-}
-
-#[test]
-fn what_each_model_may_spend_or_use_is_by_model_only_where_all_have_the_same() {
-    let list = |entries: &[(&str, &str, &str)]| {
-        let entry = |(name, model, limit): &(&str, &str, &str)| {
-            format!("  - {{ model_name: \"{name}\", litellm_params: {{ model: \"openai/{model}\", {limit} }} }}\n")
-        };
-        format!("model_list:\n{}", entries.iter().map(entry).collect::<String>())
-    };
-    const BUDGET: &str = "max_budget: 2, budget_duration: 1d";
-    let (_, yaml, _) = imported(&list(&[("a", "gpt-4o", BUDGET), ("b", "gpt-4o-mini", BUDGET)]));
-    assert!(yaml.contains("limits: [{ by: model, usd: \"2/day\" }]"), "{yaml}");
-    // the models of one pattern share what it has
-    let (_, yaml, _) = imported(&list(&[("*", "*", BUDGET)]));
-    assert!(yaml.contains("limits: [{ by: all, usd: \"2/day\" }], unpriced: allow"), "{yaml}");
-    let (_, yaml, _) = imported(&list(&[("*", "*", "rpm: 10")]));
-    assert!(yaml.contains("by: all, requests: \"10/m\""), "{yaml}");
-    for others in [
-        [("a", "gpt-4o", BUDGET), ("b", "gpt-4o-mini", "max_budget: 3, budget_duration: 1d")],
-        [("a", "gpt-4o", BUDGET), ("b", "gpt-4o-mini", "rpm: 1")],
-        [("a", "gpt-4o", BUDGET), ("a", "gpt-4o-mini", BUDGET)],
-        [("a", "gpt-4o", BUDGET), ("*", "*", BUDGET)],
-    ] {
-        let (_, yaml, left_out) = imported(&list(&others));
-        assert!(!yaml.contains("- budget"), "{yaml}");
-        assert!(left_out.contains("model_list[0].litellm_params.max_budget: budgets by model"), "{left_out}");
-    }
-    let aliased = list(&[("a", "gpt-4o", BUDGET)]) + "router_settings: { model_group_alias: { b: a } }\n";
-    assert!(imported(&aliased).2.contains("has one deployment and one name"));
 }
 
 #[test]

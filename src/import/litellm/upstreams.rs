@@ -60,14 +60,6 @@ impl Groups {
     ) -> Self {
         let mut stages: IndexMap<String, Vec<Stage>> = IndexMap::new();
         for one in deployments {
-            if one.group.contains('*') && one.model != one.group {
-                let why = format!(
-                    "names that `{}` takes would have to become `{}`; only single names can be renamed",
-                    one.group, one.model
-                );
-                left_out.add(&one.place, &why);
-                continue;
-            }
             let stages = stages.entry(one.group.clone()).or_default();
             let alike = stages
                 .iter_mut()
@@ -113,6 +105,16 @@ impl Groups {
         };
         let aliases = aliases.collect();
         Self { stages, aliases, fallbacks, default_fallbacks: texts(litellm.take("default_fallbacks")) }
+    }
+
+    /// Whether some names lead to the deployments of another one.
+    pub(super) fn has_aliases(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
+    /// Whether a call may be answered by deployments of another name than the one asked for.
+    pub(super) fn has_fallbacks(&self) -> bool {
+        !self.fallbacks.is_empty() || !self.default_fallbacks.is_empty()
     }
 
     /// The rules, single names before patterns. Makes the upstreams that they need.
