@@ -51,8 +51,7 @@ impl MessageCall {
 
     /// Shows the plugins a call that no message of the client has asked for: the server has begun it. Its message is empty.
     pub async fn admit_begun(&mut self, refused: Option<Failure>) -> Admission {
-        let facts =
-            CallFacts { model: self.handshake.model.clone(), stream: true, members_at: 1, ..CallFacts::default() };
+        let facts = CallFacts { model: self.record.model.clone(), stream: true, members_at: 1, ..CallFacts::default() };
         let empty = Bytes::from_static(b"{}");
         let mut body = ModelCall::new(self.handshake.endpoint, empty, None, ParsedBody::Calls(vec![facts]));
         if let Some(models) = &self.config.route.models {

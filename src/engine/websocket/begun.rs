@@ -50,6 +50,8 @@ impl BegunCall {
         let id = event.answer_id();
         let mut call = MessageCall::begin(handshake.clone(), config);
         call.answer_id = Some(id.clone().unwrap_or_default());
+        // the address of some connections names none
+        call.record.model = call.record.model.take().or_else(|| event.model());
         let admission = async move {
             let admission = call.admit_begun(refused).await;
             (call, admission)

@@ -104,11 +104,15 @@ impl MessageCall {
         self.read(event);
     }
 
-    /// An error may be about it. It is over if its answer does not begin.
-    pub fn doubt(&mut self, event: &ServerEvent<'_>) {
-        let mut events = AnswerEvents::new(self.handshake.endpoint);
-        events.read(event);
-        self.doubt = Some(events);
+    /// Whether its answer has begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.answer_id.is_some()
+    }
+
+    /// An error may be about it. It is over if its answer does not begin or, where it has, does not go on to its end.
+    pub fn doubt(&mut self, error: AnswerEvents) {
+        self.doubt = Some(error);
     }
 
     /// Whether an error may be about it.
@@ -117,12 +121,25 @@ impl MessageCall {
         self.doubt.is_some()
     }
 
+    /// The error that may have been about it, which was not.
+    pub fn take_doubt(&mut self) -> Option<AnswerEvents> {
+        self.doubt.take()
+    }
+
     /// The error that may be about it is.
     pub fn give_up(&mut self) {
-        if let Some(events) = self.doubt.take() {
-            self.adopt(events);
+        let error = self.doubt.take();
+        // what has come of an answer is worth more than the error that ended it
+        if let Some(error) = error.filter(|_| !self.has_begun()) {
+            self.adopt(error);
         }
         self.fail_upstream();
+    }
+
+    /// Whether the server has said that it failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.record.outcome == Outcome::UpstreamFailed
     }
 
     /// An event about its answer has been read.

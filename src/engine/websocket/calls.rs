@@ -1,22 +1,29 @@
 //! The calls of one connection that are open, and which of them a message of the server is about.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
 use plugin_api::Endpoint;
-use protocols::{EventKind, ServerEvent};
+use protocols::{AnswerEvents, EventKind, ServerEvent};
+use tokio::time::{Sleep, sleep};
 
 use crate::exchange::failure::Failure;
 
 use super::call::MessageCall;
 
 /// The most calls of one connection that are open. Further messages wait until one has ended.
-pub const MOST: usize = 64;
+const MOST: usize = 64;
+/// How long a doubtful call waits for its answer to begin.
+const DOUBT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a message is held until it is known which call it is about. A longer one counts for the oldest answer.
 const MOST_HELD: usize = 256 << 10;
 
 /// The calls of one connection.
 pub struct Calls {
+    endpoint: Endpoint,
     /// Those whose answers have not ended, the oldest first.
     open: VecDeque<Box<MessageCall>>,
     /// Those whose last bytes are on their way.
@@ -29,6 +36,8 @@ pub struct Calls {
     held: usize,
     /// The id of the answer that ended last.
     ended: Option<String>,
+    /// When the doubtful calls have waited long enough.
+    doubt_ends: Option<Pin<Box<Sleep>>>,
 }
 
 impl Calls {
@@ -36,12 +45,14 @@ impl Calls {
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
+            endpoint,
             open: VecDeque::new(),
             ending: Vec::new(),
             is_sequential: endpoint.websocket.is_some_and(|schema| !schema.server_begins),
             message: Vec::new(),
             held: 0,
             ended: None,
+            doubt_ends: None,
         }
     }
 
@@ -55,10 +66,10 @@ impl Calls {
         self.ending.push(call);
     }
 
-    /// How many answers have not ended.
+    /// Whether no further call may be open. Doubtful ones do not count: those that wait are given up for the next.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.open.len()
+    pub fn is_full(&self) -> bool {
+        self.open.len() >= MOST && self.open.iter().filter(|call| !call.is_doubtful()).count() >= MOST
     }
 
     /// Whether no answer is to come, as far as is known.
@@ -88,7 +99,10 @@ impl Calls {
     pub fn note(&mut self, event: &ServerEvent<'_>) -> bool {
         let kind = event.kind();
         let place = match kind {
-            EventKind::Created => self.waiting(),
+            EventKind::Created => {
+                self.give_up_begun();
+                self.waiting()
+            }
             EventKind::Ended => self.place_of_ended(event.answer_id()),
             EventKind::Error => self.place_of_failed(event),
             EventKind::Content | EventKind::Other => self.answering(),
@@ -110,9 +124,13 @@ impl Calls {
             }
         }
         if let (EventKind::Ended | EventKind::Error, Some(place)) = (kind, place)
-            && let Some(call) = self.open.remove(place)
+            && let Some(mut call) = self.open.remove(place)
         {
             self.ended.clone_from(&call.answer_id);
+            if let Some(error) = call.take_doubt().filter(|_| !call.has_failed()) {
+                // it was about another message: perhaps the next call's
+                self.doubt(error, |call| !call.has_begun());
+            }
             self.ending.push(call);
         }
         self.message.clear();
@@ -120,9 +138,37 @@ impl Calls {
         true
     }
 
-    /// Gives up the calls that may have failed, because the client makes another: it has taken them for failed.
-    pub fn give_up_doubtful(&mut self) {
-        while let Some(place) = self.open.iter().position(|call| call.is_doubtful())
+    /// Gives up the calls that may have failed before their answers began, because the client makes another: it has taken them for
+    /// failed. An answer that has begun is none of the client's to end.
+    pub fn give_up_waiting(&mut self) {
+        self.give_up(|call| !call.has_begun());
+    }
+
+    /// Gives up the calls whose answers should have begun by now, if an error was not about them; whether there were any.
+    pub fn poll_doubtful(&mut self, cx: &mut Context<'_>) -> bool {
+        let waits = self.open.iter().any(|call| call.is_doubtful() && !call.has_begun());
+        // where calls are answered one by one, the server has not come to them before the answer has ended that goes on
+        if !waits || self.is_sequential && self.answering().is_some() {
+            self.doubt_ends = None;
+            return false;
+        }
+        let ends = self.doubt_ends.get_or_insert_with(|| Box::pin(sleep(DOUBT_TIMEOUT)));
+        let is_over = ends.as_mut().poll(cx).is_ready();
+        if is_over {
+            self.doubt_ends = None;
+            self.give_up_waiting();
+        }
+        is_over
+    }
+
+    /// Gives up the answers that may have failed, because the server goes on with another.
+    fn give_up_begun(&mut self) {
+        self.give_up(MessageCall::has_begun);
+    }
+
+    /// Gives up those of the doubtful calls.
+    fn give_up(&mut self, which: impl Fn(&MessageCall) -> bool) {
+        while let Some(place) = self.open.iter().position(|call| call.is_doubtful() && which(call))
             && let Some(mut call) = self.open.remove(place)
         {
             call.give_up();
@@ -137,7 +183,7 @@ impl Calls {
 
     /// The connection is over. `lost` says that the client has not got what is on its way.
     pub fn interrupt(&mut self, failure: Failure, lost: bool) {
-        self.give_up_doubtful();
+        self.give_up(|_| true);
         for call in self.ending.drain(..) {
             if lost { call.interrupt(failure) } else { call.delivered() }
         }
@@ -146,40 +192,61 @@ impl Calls {
 
     /// The oldest call whose answer has not begun.
     fn waiting(&self) -> Option<usize> {
-        self.open.iter().position(|call| call.answer_id.is_none())
+        self.open.iter().position(|call| !call.has_begun())
     }
 
     /// The oldest call whose answer has begun. Where several come at once, their pieces are not told apart; what they cost is, since
     /// it stands in their last events.
     fn answering(&self) -> Option<usize> {
-        self.open.iter().position(|call| call.answer_id.is_some())
+        self.open.iter().position(|call| call.has_begun())
     }
 
     /// The call whose answer has ended: the one with this id. Where there is none, it is the oldest whose answer has begun without an
     /// id, or, of calls that are answered one by one, the oldest that waits, unless the same answer has ended before.
-    fn place_of_ended(&self, id: Option<String>) -> Option<usize> {
-        let first_waits = || self.waiting().filter(|place| self.is_sequential && *place == 0);
-        let Some(id) = id else { return self.answering().or_else(first_waits) };
+    fn place_of_ended(&mut self, id: Option<String>) -> Option<usize> {
+        let Some(id) = id else { return self.answering().or_else(|| self.first_waiting()) };
         let place = |wanted: &str| self.open.iter().position(|call| call.answer_id.as_deref() == Some(wanted));
         let is_repeated = self.ended.as_deref() == Some(&*id);
-        place(&id).or_else(|| if is_repeated { None } else { place("").or_else(first_waits) })
+        if let Some(place) = place(&id).or_else(|| place("").filter(|_| !is_repeated)) {
+            return Some(place);
+        }
+        if is_repeated {
+            return None;
+        }
+        self.give_up_begun();
+        self.first_waiting()
     }
 
-    /// The call that an error ends. Where calls are answered one by one, that is the oldest. Elsewhere it is the one whose message the
-    /// error names. An error that names none may be about any message of the client's: the oldest call that waits, and whose message
-    /// has no name either, becomes doubtful.
+    /// The oldest call of all, if its answer has not begun and calls are answered one by one.
+    fn first_waiting(&self) -> Option<usize> {
+        self.waiting().filter(|place| self.is_sequential && *place == 0)
+    }
+
+    /// The call that an error ends: one whose answer has not begun, and which the error names or, where calls are answered one by one,
+    /// which the server has come to. Any other error may be about a message that asks for no answer. It makes the oldest call doubtful
+    /// that it may be about, so that no message that the server refuses ends the account of an answer that goes on. Where answers come
+    /// several at once, each has an end of its own, however it fails.
     fn place_of_failed(&mut self, event: &ServerEvent<'_>) -> Option<usize> {
-        if self.is_sequential {
-            return (!self.open.is_empty()).then_some(0);
+        let first = self.first_waiting();
+        if first.is_some() {
+            return first;
         }
-        if let Some(failed) = event.failed_message() {
-            return self.open.iter().position(|call| call.event_id.as_deref() == Some(&*failed));
+        let named = if self.is_sequential { None } else { event.failed_message() };
+        if named.is_some() {
+            return self.open.iter().position(|call| !call.has_begun() && call.event_id == named);
         }
-        let may_be_meant =
-            |call: &&mut Box<MessageCall>| call.answer_id.is_none() && call.event_id.is_none() && !call.is_doubtful();
-        if let Some(call) = self.open.iter_mut().find(may_be_meant) {
-            call.doubt(event);
-        }
+        let mut error = AnswerEvents::new(self.endpoint);
+        error.read(event);
+        let is_sequential = self.is_sequential;
+        self.doubt(error, |call| is_sequential || !call.has_begun() && call.event_id.is_none());
         None
+    }
+
+    /// Makes the oldest call doubtful of those that an error may be about, and that are not yet.
+    fn doubt(&mut self, error: AnswerEvents, may_be_meant: impl Fn(&MessageCall) -> bool) {
+        if let Some(call) = self.open.iter_mut().find(|call| !call.is_doubtful() && may_be_meant(call)) {
+            call.doubt(error);
+            self.doubt_ends = None;
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use plugin_api::{Hashing, run_blocking};
-use protocols::ClientMessage;
+use protocols::{CallMessage, ClientMessage};
 use tokio::time::timeout;
 
 use crate::engine::call_body::most_in_line;
@@ -26,22 +26,24 @@ pub struct Unread {
     message: Whole,
 }
 
-/// A message that the plugins have seen, if it is for them.
+/// A call that the plugins have seen.
 pub struct Judged {
-    /// The message.
+    /// Its message.
     pub message: Whole,
-    /// Its call, and what the plugins say.
-    pub call: Option<(Box<MessageCall>, Admission)>,
+    /// The call.
+    pub call: Box<MessageCall>,
+    /// What they say.
+    pub admission: Admission,
 }
 
-/// What became of a message at once.
+/// What a message is.
 pub enum Read {
     /// It asks for no answer.
     Other(Whole),
     /// It asks for one: what the plugins will say.
     Call(BoxFuture<'static, Judged>),
-    /// It is still read.
-    Aside(BoxFuture<'static, Judged>),
+    /// It is still read: what it will turn out to be, which is not this once more.
+    Aside(BoxFuture<'static, Read>),
 }
 
 impl Unread {
@@ -57,15 +59,22 @@ impl Unread {
         let needed = self.config.route.chain.needs().hashing();
         let hashing = if self.handshake.endpoint.has_turns { needed } else { Hashing::Nothing };
         if self.message.payload.len() > most_in_line(hashing) {
-            let judged = async move {
+            let read = async move {
                 let read = self.read_aside(hashing).await;
-                self.judge(read).await
+                self.sort(read)
             };
-            return Read::Aside(judged.boxed());
+            return Read::Aside(read.boxed());
         }
-        match read(&self.handshake, hashing, &self.message.payload) {
-            ClientMessage::Other => Read::Other(self.message),
-            call @ ClientMessage::Call(_) => Read::Call(self.judge(Ok(call)).boxed()),
+        let read = read(&self.handshake, hashing, &self.message.payload);
+        self.sort(Ok(read))
+    }
+
+    /// What the message is, once it has been read, or why that cannot be known. Then it may be a call.
+    fn sort(self, read: Result<ClientMessage, Failure>) -> Read {
+        match read {
+            Ok(ClientMessage::Other) => Read::Other(self.message),
+            Ok(ClientMessage::Call(call)) => Read::Call(self.judge(Ok(call)).boxed()),
+            Err(failure) => Read::Call(self.judge(Err(failure)).boxed()),
         }
     }
 
@@ -80,22 +89,14 @@ impl Unread {
         }
     }
 
-    async fn judge(self, read: Result<ClientMessage, Failure>) -> Judged {
+    async fn judge(self, read: Result<Box<CallMessage>, Failure>) -> Judged {
         let Self { handshake, config, refused, message } = self;
-        let call = match read {
-            Ok(ClientMessage::Other) => None,
-            Ok(ClientMessage::Call(read)) => {
-                let mut call = MessageCall::begin(handshake, config);
-                let admission = call.admit(*read, &message.payload, refused).await;
-                Some((call, admission))
-            }
-            Err(failure) => {
-                let mut call = MessageCall::begin(handshake, config);
-                let event = call.fail(failure, failure.message());
-                Some((call, Admission::Refused(event)))
-            }
+        let mut call = MessageCall::begin(handshake, config);
+        let admission = match read {
+            Ok(read) => call.admit(*read, &message.payload, refused).await,
+            Err(failure) => Admission::Refused(call.fail(failure, failure.message())),
         };
-        Judged { message, call }
+        Judged { message, call, admission }
     }
 }
 

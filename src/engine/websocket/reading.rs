@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,7 +11,7 @@ use log::debug;
 use plugin_api::{BODIES, Uuid};
 use protocols::ServerMessages;
 use serde_json::json;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use websocket::CloseCode;
 
 use crate::exchange::failure::Failure;
@@ -19,7 +20,7 @@ use super::admission::Admission;
 use super::begun::{BegunCall, Seen};
 use super::call::MessageCall;
 use super::call_config::CallConfig;
-use super::calls::{Calls, MOST};
+use super::calls::Calls;
 use super::handshake::Handshake;
 use super::inbound::{Inbound, Intake, Step};
 use super::judging::{Judged, Read, Unread};
@@ -40,6 +41,10 @@ pub struct Reading {
     calls: Calls,
     /// When the message that is coming in must be whole.
     whole_by: Option<Pin<Box<Sleep>>>,
+    /// How long after this moment that is, while the client is not waited for.
+    time_left: Option<Duration>,
+    /// The message that is read aside.
+    aside: Option<BoxFuture<'static, Read>>,
     /// The message that the plugins look at.
     judging: Option<BoxFuture<'static, Judged>>,
     begun: Vec<BegunCall>,
@@ -86,6 +91,8 @@ impl Reading {
             messages: ServerMessages::new(endpoint),
             calls: Calls::new(endpoint),
             whole_by: None,
+            time_left: None,
+            aside: None,
             judging: None,
             begun: Vec::new(),
             handshake: Arc::new(handshake),
@@ -95,7 +102,12 @@ impl Reading {
     /// Whether no call is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_idle() && self.judging.is_none() && self.begun.is_empty()
+        self.calls.is_idle() && !self.holds_message() && self.begun.is_empty()
+    }
+
+    /// Whether a message has come in that has not gone on.
+    fn holds_message(&self) -> bool {
+        self.aside.is_some() || self.judging.is_some()
     }
 
     /// The client has all that has passed to it.
@@ -107,31 +119,30 @@ impl Reading {
     pub fn conclude(&mut self, failure: Failure, lost: bool) {
         let _ = self.handshake.over.set(failure);
         self.calls.interrupt(failure, lost);
-        self.judging = None;
+        (self.aside, self.judging) = (None, None);
         self.begun.clear();
     }
 
     /// Goes on with what the client has sent.
     pub fn step(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> Next {
-        if self.poll_begun(outbound, cx) || self.poll_judging(outbound, cx) {
+        if self.calls.poll_doubtful(cx)
+            || self.poll_begun(outbound, cx)
+            || self.poll_aside(cx)
+            || self.poll_judging(outbound, cx)
+        {
             return Next::Go;
         }
-        let is_full = || self.calls.count() >= MOST || outbound.pending() >= MOST_UNREAD;
-        let intake = match self.judging {
-            Some(_) => Intake::NoClose,
-            None if is_full() => Intake::NoMessage,
-            None => Intake::Open,
+        let is_full = || self.calls.is_full() || outbound.pending() >= MOST_UNREAD;
+        let intake = match self.holds_message() {
+            true => Intake::NoClose,
+            false if is_full() => Intake::NoMessage,
+            false => Intake::Open,
         };
         match self.inbound.step(intake) {
-            Step::Wanting if self.is_late(cx) => {
-                let failure = Failure::BodyTimeout;
-                let reason = "the message takes too long";
-                self.refuse_message(outbound, CloseCode::PolicyViolation, reason, failure, failure.message())
-            }
             Step::Wanting => Next::Read,
             Step::Waiting => Next::Wait,
             Step::Whole(message) => {
-                self.whole_by = None;
+                (self.whole_by, self.time_left) = (None, None);
                 self.judge(message);
                 Next::Go
             }
@@ -153,14 +164,30 @@ impl Reading {
         }
     }
 
-    /// Whether the client has taken too long for the message that is coming in.
-    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Bytes have come from the client.
+    pub fn came(&mut self, bytes: &[u8]) {
+        if let (Some(whole_by), None) = (&self.whole_by, self.time_left) {
+            self.time_left = Some(whole_by.deadline() - Instant::now());
+        }
+        self.inbound.came(bytes);
+    }
+
+    /// The client has sent no more for now: whether it has taken too long for the message that is coming in.
+    pub fn wait(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> Next {
         if !self.inbound.is_within_message() {
-            return false;
+            return Next::Wait;
         }
         let timeout = self.config.snapshot.limits.body_timeout;
         let whole_by = self.whole_by.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        whole_by.as_mut().poll(cx).is_ready()
+        if let Some(left) = self.time_left.take() {
+            whole_by.as_mut().reset(Instant::now() + left);
+        }
+        if whole_by.as_mut().poll(cx).is_pending() {
+            return Next::Wait;
+        }
+        let failure = Failure::BodyTimeout;
+        let reason = "the message takes too long";
+        self.refuse_message(outbound, CloseCode::PolicyViolation, reason, failure, failure.message())
     }
 
     /// Refuses a message that has not been read, which ends the connection.
@@ -181,29 +208,41 @@ impl Reading {
     fn judge(&mut self, message: Whole) {
         let refused = self.handshake.refresh(&mut self.config).err();
         let unread = Unread::new(self.handshake.clone(), self.config.clone(), refused, message);
-        match unread.read() {
+        self.sort(unread.read());
+    }
+
+    fn sort(&mut self, read: Read) {
+        match read {
             // nearly every message: no plugin has to see it
             Read::Other(message) => self.inbound.send(message, None),
-            Read::Aside(judging) => self.judging = Some(judging),
+            Read::Aside(read) => self.aside = Some(read),
             Read::Call(judging) => {
-                self.calls.give_up_doubtful();
+                self.calls.give_up_waiting();
                 self.judging = Some(judging);
             }
         }
     }
 
+    /// Whether it is known what the message is that is read aside.
+    fn poll_aside(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(aside) = &mut self.aside else { return false };
+        let Poll::Ready(read) = aside.as_mut().poll(cx) else { return false };
+        self.aside = None;
+        self.sort(read);
+        true
+    }
+
     /// Whether the plugins have decided on the client's message.
     fn poll_judging(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> bool {
         let Some(judging) = &mut self.judging else { return false };
-        let Poll::Ready(Judged { message, call }) = judging.as_mut().poll(cx) else { return false };
+        let Poll::Ready(Judged { message, call, admission }) = judging.as_mut().poll(cx) else { return false };
         self.judging = None;
-        match call {
-            None => self.inbound.send(message, None),
-            Some((call, Admission::Admitted(edited))) => {
+        match admission {
+            Admission::Admitted(edited) => {
                 self.inbound.send(message, edited.as_deref());
                 self.calls.open(call);
             }
-            Some((call, Admission::Refused(event))) => {
+            Admission::Refused(event) => {
                 outbound.send_text(&event);
                 self.calls.ending(call);
             }

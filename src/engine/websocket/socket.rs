@@ -116,14 +116,21 @@ impl Socket {
                     }
                     let mut room = [0; READ];
                     let mut room = ReadBuf::new(&mut room);
-                    ready!(stream.poll_read(cx, &mut room, usize::MAX))?;
+                    let read = stream.poll_read(cx, &mut room, usize::MAX);
                     let Some(reading) = &mut state.reading else { continue };
+                    // whether it is late is asked when all is read that has come, which may have waited for a server to take more
+                    if read.is_pending() {
+                        let Next::Close(why) = reading.wait(&mut state.outbound, cx) else { return Poll::Pending };
+                        state.close(why);
+                        continue;
+                    }
+                    ready!(read)?;
                     if room.filled().is_empty() {
                         reading.inbound.has_left = true;
                         return Poll::Ready(Ok(()));
                     }
                     Timer::client_sent();
-                    reading.inbound.came(room.filled());
+                    reading.came(room.filled());
                 }
             }
         }

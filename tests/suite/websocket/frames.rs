@@ -1,5 +1,7 @@
 //! Frames of every kind, cut and mixed as no library would: what passes, passes byte for byte; what is no frame closes both sides.
 
+use std::time::Duration;
+
 use serde_json::json;
 use websocket::{Opcode, write_frame};
 
@@ -194,4 +196,22 @@ async fn a_handshake_with_a_body_is_refused_and_nothing_of_it_goes_upstream() {
     // the first that the server hears of is a handshake without a body
     let (_client, server) = peer.open(&gateway, "/v1/responses").await;
     assert!(!server.head.to_ascii_lowercase().contains("content-length"), "{}", server.head);
+}
+
+#[tokio::test]
+async fn the_time_for_a_message_does_not_run_while_its_server_takes_nothing() {
+    let (peer, gateway) = peer(READ, "server: { body_timeout: 2s }\n").await;
+    let (mut client, mut server) = peer.open_raw(&gateway, "/v1/responses", b"").await;
+    let call = create("m", 10).to_string().into_bytes();
+    let message = [frame(Opcode::Text, false, &call[..7]), frame(Opcode::Continuation, true, &call[7..])];
+    // more than connections hold by themselves
+    let pings = frame(Opcode::Ping, true, &[7; 125]).repeat(100_000);
+    let all = [&message[0], &pings, &message[1]].map(Vec::as_slice).concat();
+    let reads = async {
+        // twice the time that the message may take
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        server.exactly(all.len()).await
+    };
+    let ((), passed) = tokio::join!(client.send(&all), reads);
+    assert!(passed.ends_with(&message.concat()), "the message is whole");
 }

@@ -92,6 +92,12 @@ impl ServerEvent<'_> {
         self.json.string(Slot::Id)
     }
 
+    /// The model of the answer that begins or ends, where it says so.
+    #[must_use]
+    pub fn model(&self) -> Option<String> {
+        self.json.string(Slot::Model)
+    }
+
     /// The id of the client's message that an error is about, where it says so.
     #[must_use]
     pub fn failed_message(&self) -> Option<String> {
