@@ -162,8 +162,8 @@ async fn all_is_stored(gateway: &Gateway) {
 /// The tokens, the requests and the picodollars in the ledger.
 fn in_the_ledger(book: &Book) -> (u64, usize, f64) {
     let cost = match book {
-        Book::Postgres(_) => "coalesce(cost_usd, assumed_cost_usd) * 1000000000000",
-        Book::Sqlite(_) => "coalesce(cost_picos, assumed_cost_picos)",
+        Book::Postgres(_) => "coalesce(assumed_cost_usd, cost_usd) * 1000000000000",
+        Book::Sqlite(_) => "coalesce(assumed_cost_picos, cost_picos)",
     };
     let sums = book.sql(&format!("SELECT sum(limit_tokens), count(limit_tokens), sum({cost}) FROM api_requests"));
     let mut sums = sums.split('|');

@@ -70,8 +70,8 @@ async fn in_the_ledger(gateway: &Gateway, book: &Book) -> i64 {
     eventually("an empty journal", async || gateway.metrics().await.sum("tollgate_ledger_queue_rows", &[]) == 0.0)
         .await;
     let column = match book {
-        Book::Postgres(_) => "(coalesce(cost_usd, assumed_cost_usd) * 1000000)::bigint",
-        Book::Sqlite(_) => "coalesce(cost_picos, assumed_cost_picos) / 1000000",
+        Book::Postgres(_) => "(coalesce(assumed_cost_usd, cost_usd) * 1000000)::bigint",
+        Book::Sqlite(_) => "coalesce(assumed_cost_picos, cost_picos) / 1000000",
     };
     book.sql(&format!("SELECT coalesce(sum({column}), 0) FROM api_requests")).parse().unwrap()
 }

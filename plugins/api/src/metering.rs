@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use prices::Cost;
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Record};
+use crate::{AnswerState, Outcome, Record, Tokens, Usage};
 
 /// How the limits that a call is held to count it. The plugin that limits it puts this into the call's context; whoever records the
 /// call asks it for the same figures.
@@ -30,42 +31,75 @@ pub struct WindowCount {
 }
 
 /// The endpoints whose answers cost something, whether or not they report usage.
-pub const GENERATING: [&str; 4] = ["messages", "chat_completions", "completions", "responses"];
+pub const GENERATING: [&str; 5] = ["messages", "chat_completions", "completions", "responses", "realtime"];
 
-/// What budgets count for a call whose cost the ledger does not know once it is over, in picodollars. The plugin that holds the call to
-/// budgets puts it into the call's context; the ledger keeps with the row what it comes to.
+/// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
+const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
+
+/// What budgets count for a call that had a price when it was let through, where the ledger does not know all of its cost once it is
+/// over, in picodollars. The plugin that holds the call to budgets puts it into the call's context; the ledger keeps with the row what it
+/// comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AssumedCost {
     /// For an answer that does not say what it used, or whose model has no price; `None` where budgets count such answers otherwise.
     pub answered: Option<i64>,
-    /// For a call that was cut off before anything was reported.
+    /// The least for a call that was cut off before anything was reported.
     pub cut_off: i64,
+    /// What its input costs of that, to which comes what was sent of an answer.
+    pub input: i64,
+    /// The most tokens of output that the call asks for.
+    pub most_output: u64,
 }
 
 impl AssumedCost {
-    /// What it comes to for a call whose cost is not known; `None` where the call cost nothing.
+    /// What it comes to for a call that costs so much by what it reported, by what such a usage costs; `None` where what is known is
+    /// all, and where the call cost nothing.
     #[must_use]
-    pub fn of(&self, record: &Record) -> Option<i64> {
-        let is_reported = record.answer.as_ref().is_some_and(|answer| answer.usage.is_some());
-        let is_success = record.status.is_some_and(|status| status.is_success());
+    pub fn of(&self, record: &Record, known: Option<Cost>, cost: impl Fn(&Usage) -> Option<Cost>) -> Option<Cost> {
         if record.attempts == 0 || record.outcome == Outcome::Cached {
             return None;
         }
-        if is_reported {
-            return self.answered;
-        }
-        if !record.endpoint.is_some_and(|endpoint| GENERATING.contains(&endpoint.as_str())) {
-            return None;
-        }
-        match record.outcome {
-            Outcome::Completed => self.answered.filter(|_| is_success),
-            Outcome::ClientGone | Outcome::Aborted => Some(self.cut_off),
-            // the client got some of an answer
-            Outcome::UpstreamFailed | Outcome::Refused => {
-                (is_success && record.response_bytes > 0).then_some(self.cut_off)
+        let picos = |picos: i64| Cost::from_picos(picos.into());
+        let answered = self.answered.map(picos);
+        let answer = record.answer.as_ref();
+        let is_whole = answer.is_some_and(|answer| answer.state == AnswerState::Complete);
+        match answer.and_then(|answer| answer.usage.as_ref()) {
+            Some(_) if known.is_none() => answered,
+            // the first figures of a stream are those of its input, with next to no output
+            Some(usage) if is_cut_off(record) && !is_whole => {
+                let output = usage.tokens.output.unwrap_or(0).max(self.came(record));
+                let tokens = Tokens { output: Some(output), ..usage.tokens };
+                cost(&Usage { tokens, ..usage.clone() }).filter(|assumed| Some(*assumed) > known)
             }
-            Outcome::Cached => None,
+            Some(_) => None,
+            None if is_cut_off(record) => {
+                let tokens = Tokens { output: Some(self.came(record)), ..Tokens::default() };
+                let came = cost(&Usage { tokens, ..Usage::default() }).unwrap_or(Cost::ZERO);
+                Some(picos(self.cut_off).max(picos(self.input) + came))
+            }
+            None if record.outcome == Outcome::Completed && is_success(record) => answered,
+            None => None,
         }
+    }
+
+    /// The tokens of output that the client got, by the bytes.
+    fn came(&self, record: &Record) -> u64 {
+        let bytes = if record.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
+        if is_success(record) { (record.response_bytes / bytes).min(self.most_output) } else { 0 }
+    }
+}
+
+fn is_success(record: &Record) -> bool {
+    record.status.is_some_and(|status| status.is_success())
+}
+
+/// Whether the call ended before its answer did, and may have cost something.
+fn is_cut_off(record: &Record) -> bool {
+    match record.outcome {
+        Outcome::ClientGone | Outcome::Aborted => true,
+        // the client got some of an answer
+        Outcome::UpstreamFailed | Outcome::Refused => is_success(record) && record.response_bytes > 0,
+        Outcome::Completed | Outcome::Cached => false,
     }
 }
 
@@ -77,7 +111,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Answer, Endpoint, Usage};
+    use crate::{Answer, Endpoint};
 
     #[test]
     fn a_call_of_unknown_cost_counts_what_was_reserved_unless_nothing_came_of_it() {
@@ -87,10 +121,11 @@ mod tests {
             attempts: 1,
             endpoint: Some(Endpoint::MESSAGES),
             status: StatusCode::from_u16(status).ok(),
+            streaming: Some(true),
             response_bytes: bytes,
             ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         };
-        let assumed = AssumedCost { answered: Some(50), cut_off: 7 };
+        let assumed = AssumedCost { answered: Some(50), cut_off: 7, input: 7, most_output: 100 };
         for (what, record, picos) in [
             ("an answer without figures", record(Completed, 200, 10), Some(50)),
             ("an error", record(Completed, 529, 10), None),
@@ -102,16 +137,59 @@ mod tests {
             ("a cached answer", record(Cached, 200, 10), None),
             ("a call that was never sent", Record { attempts: 0, ..record(ClientGone, 0, 0) }, None),
             (
-                "a batch, which its results tell of",
-                Record { endpoint: Some(Endpoint::MESSAGE_BATCHES), ..record(Completed, 200, 10) },
-                None,
+                "a session that breaks off",
+                Record { endpoint: Some(Endpoint::REALTIME), ..record(ClientGone, 200, 0) },
+                Some(7),
+            ),
+            (
+                "vectors that nobody waits for",
+                Record { endpoint: Some(Endpoint::EMBEDDINGS), ..record(ClientGone, 0, 0) },
+                Some(7),
             ),
         ] {
-            assert_eq!(assumed.of(&record), picos, "{what}");
+            assert_eq!(assumed.of(&record, None, tokens), picos.map(cost), "{what}");
         }
         let answer = Some(Answer { usage: Some(Usage::default()), ..Answer::default() });
         let unpriced = Record { answer, ..record(ClientGone, 200, 10) };
-        assert_eq!(assumed.of(&unpriced), Some(50), "figures without a price");
-        assert_eq!(AssumedCost { answered: None, ..assumed }.of(&unpriced), None);
+        assert_eq!(assumed.of(&unpriced, None, tokens), Some(cost(50)), "figures without a price");
+        assert_eq!(AssumedCost { answered: None, ..assumed }.of(&unpriced, None, tokens), None);
+    }
+
+    #[test]
+    fn what_came_of_an_answer_that_was_cut_off_counts_by_its_bytes_within_what_was_asked_for() {
+        let assumed = AssumedCost { answered: Some(50), cut_off: 30, input: 7, most_output: 100 };
+        let usage =
+            |output| Usage { tokens: Tokens { input: Some(20), output, ..Tokens::default() }, ..Usage::default() };
+        let record = |state, usage, bytes| Record {
+            outcome: Outcome::ClientGone,
+            attempts: 1,
+            status: Some(StatusCode::OK),
+            streaming: Some(true),
+            response_bytes: bytes,
+            answer: Some(Answer { state, usage, ..Answer::default() }),
+            ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
+        };
+        use AnswerState::{Complete, Partial};
+        for (what, record, known, picos) in [
+            ("ninety tokens of a stream", record(Partial, Some(usage(Some(1))), 64 * 90), Some(21), Some(110)),
+            ("more bytes than tokens can be", record(Partial, Some(usage(Some(1))), 64 * 9000), Some(21), Some(120)),
+            ("more than was asked for, as it says", record(Partial, Some(usage(Some(200))), 64), Some(220), None),
+            ("the whole answer", record(Complete, Some(usage(Some(1))), 64 * 90), Some(21), None),
+            ("a stream without figures", record(Partial, None, 64 * 90), None, Some(97)),
+            ("little of it", record(Partial, None, 64), None, Some(30)),
+        ] {
+            assert_eq!(assumed.of(&record, known.map(cost), tokens), picos.map(cost), "{what}");
+        }
+    }
+
+    fn cost(picos: i64) -> Cost {
+        Cost::from_picos(picos.into())
+    }
+
+    /// A picodollar for each token.
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for a price that may not be known")]
+    fn tokens(usage: &Usage) -> Option<Cost> {
+        let all = usage.tokens.input.unwrap_or(0) + usage.tokens.output.unwrap_or(0);
+        Some(Cost::from_picos(all.into()))
     }
 }

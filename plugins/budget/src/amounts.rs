@@ -52,14 +52,12 @@ impl Share {
 
 impl Unpriced {
     /// What counts for a call that had a price when it was let through, and whose cost does not become known.
-    pub(crate) fn assumed(self, reserved: u64, cut_off: u64) -> AssumedCost {
-        let whole = |picos: u64| i64::try_from(picos).unwrap_or(i64::MAX);
-        let answered = match self {
-            Self::Refuse | Self::Allow => Some(whole(reserved)),
+    pub(crate) fn assumed(self, of_call: AssumedCost) -> AssumedCost {
+        match self {
+            Self::Refuse | Self::Allow => of_call,
             // its own amount counts, by the ledger's number of such answers
-            Self::Charge(_) => None,
-        };
-        AssumedCost { answered, cut_off: whole(cut_off) }
+            Self::Charge(_) => AssumedCost { answered: None, ..of_call },
+        }
     }
 
     /// What an answer of unknown cost counts, in picodollars.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use plugin_api::{AnswerState, CallFacts, Common, Endpoint, ModelCall, Record, Tokens, Usage};
+use plugin_api::{AnswerState, AssumedCost, CallFacts, Common, Endpoint, ModelCall, Record, Tokens, Usage};
 use prices::{Cost, Prices, Terms};
 use quota::{Caution, Estimate, Estimates};
 
@@ -17,8 +17,8 @@ pub(crate) enum Demand {
     Priced {
         /// All of it.
         picos: u64,
-        /// What counts where it is cut off before anything is known of it.
-        cut_off: u64,
+        /// What counts where its cost does not become known; `None` for a batch, of which its results tell.
+        assumed: Option<AssumedCost>,
     },
     /// It is not known: the model has no price, or none on these terms, or cannot be told.
     Unpriced,
@@ -33,6 +33,16 @@ pub(crate) struct Learn {
     bytes: u64,
     answers: u64,
     estimate: Estimate,
+}
+
+/// What one call may cost.
+#[derive(Clone, Copy, Default)]
+struct CallCost {
+    whole: Cost,
+    /// What counts at least where it is cut off before anything is known of it.
+    cut_off: Cost,
+    input: Cost,
+    most_output: u64,
 }
 
 /// What is known of the calls to one model.
@@ -75,23 +85,23 @@ impl Estimator<'_> {
         }
         let calls = body.calls();
         let bytes = (body.text().len() as u64).div_ceil((calls.len() as u64).max(1));
-        let (mut sum, mut cut_off) = (Cost::ZERO, Cost::ZERO);
+        let mut all = CallCost::default();
         let renamed = body.model_rule().ok().flatten().and_then(|rule| rule.model.as_deref());
         for call in calls {
             match self.call(call, renamed, known, bytes, endpoint) {
-                Ok((cost, input)) => (sum, cut_off) = (sum + cost, cut_off + input),
+                Ok(cost) => all = all.with(cost),
                 Err(demand) => return demand,
             }
         }
         if calls.is_empty() {
             return Demand::Unpriced;
         }
-        let whole = |cost: Cost| u64::try_from(cost.picos()).unwrap_or(0);
-        Demand::Priced { picos: whole(sum), cut_off: whole(cut_off) }
+        let assumed = (!endpoint.is_batch()).then(|| all.assumed());
+        Demand::Priced { picos: u64::try_from(all.whole.picos()).unwrap_or(0), assumed }
     }
 
-    /// What one call may cost, under the name that the route gives its model, if it does; and what counts where it is cut off: what such
-    /// calls cost, or where the most is reserved, the most that its input can cost.
+    /// What one call may cost, under the name that the route gives its model, if it does. Where it is cut off, what such calls cost counts,
+    /// or where the most is reserved, the most that its input can cost.
     fn call(
         &self,
         call: &CallFacts,
@@ -99,7 +109,7 @@ impl Estimator<'_> {
         known: Option<&Known<'_>>,
         bytes: u64,
         endpoint: Endpoint,
-    ) -> Result<(Cost, Cost), Demand> {
+    ) -> Result<CallCost, Demand> {
         let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
         let tier = if endpoint.is_batch() {
             Some("batch")
@@ -107,7 +117,8 @@ impl Estimator<'_> {
             call.service_tier.as_deref().filter(|tier| !is_plain(tier))
         };
         let speed = call.speed.as_deref();
-        let (mut highest, mut cut_off) = (Cost::ZERO, Cost::ZERO);
+        let most_output = call.most_tokens().unwrap_or(u64::MAX).saturating_mul(call.answer_count());
+        let mut highest = CallCost { most_output, ..CallCost::default() };
         // a server may read any of the names that it gives for its model
         for model in [&call.model].into_iter().chain(&call.other_models) {
             let Some(model) = renamed.or(model.as_deref()) else { return Err(Demand::Unpriced) };
@@ -117,13 +128,12 @@ impl Estimator<'_> {
                     let own = known.filter(|known| known.model == model).map(|known| Cow::Borrowed(&known.estimate));
                     let estimate = own.unwrap_or_else(|| Cow::Owned(self.estimate(model)));
                     let output = if generates { expected_output(call, &estimate) } else { 0 };
-                    let tokens = prices::Tokens {
-                        input: Some(estimate.input(bytes)),
-                        output: Some(output),
-                        ..Default::default()
+                    let input = Some(estimate.input(bytes));
+                    let expected = |output| {
+                        let tokens = prices::Tokens { input, output: Some(output), ..Default::default() };
+                        self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms))
                     };
-                    let cost = self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms));
-                    cost.map(|cost| (cost, cost))
+                    expected(output).zip(expected(0)).map(|(whole, input)| (whole, whole, input))
                 }
                 Reserve::MaxTokens => {
                     let output = if generates { call.most_tokens().ok_or(Demand::Unbounded)? } else { 0 };
@@ -133,13 +143,35 @@ impl Estimator<'_> {
                     let most = |output| {
                         self.common.spending.highest(|prices: &Prices| prices.most(model, bytes, output, terms))
                     };
-                    most(output).zip(most(0))
+                    most(output).zip(most(0)).map(|(whole, input)| (whole, input, input))
                 }
             };
-            let (cost, of_input) = cost.ok_or(Demand::Unpriced)?;
-            (highest, cut_off) = (highest.max(cost), cut_off.max(of_input));
+            let (whole, cut_off, input) = cost.ok_or(Demand::Unpriced)?;
+            highest.whole = highest.whole.max(whole);
+            highest.cut_off = highest.cut_off.max(cut_off);
+            highest.input = highest.input.max(input);
         }
-        Ok((highest, cut_off))
+        Ok(highest)
+    }
+}
+
+impl CallCost {
+    fn with(self, other: Self) -> Self {
+        Self {
+            whole: self.whole + other.whole,
+            cut_off: self.cut_off + other.cut_off,
+            input: self.input + other.input,
+            most_output: self.most_output.saturating_add(other.most_output),
+        }
+    }
+
+    fn assumed(self) -> AssumedCost {
+        AssumedCost {
+            answered: Some(self.whole.picos()),
+            cut_off: self.cut_off.picos(),
+            input: self.input.picos(),
+            most_output: self.most_output,
+        }
     }
 }
 

@@ -172,8 +172,8 @@ impl BudgetPlugin {
         let mut assumed = None;
         let picos = match demand {
             Demand::Free => return Ok(()),
-            Demand::Priced { picos, cut_off } => {
-                assumed = Some(self.config.unpriced.assumed(picos, cut_off));
+            Demand::Priced { picos, assumed: of_call } => {
+                assumed = of_call.map(|of_call| self.config.unpriced.assumed(of_call));
                 picos
             }
             Demand::Unbounded => return Err(refusal::unbounded()),

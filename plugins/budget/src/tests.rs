@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
-    DatabaseId, Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery, SpendingReader,
-    Spent, StoredSum, Sum,
+    AssumedCost, DatabaseId, Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery,
+    SpendingReader, Spent, StoredSum, Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};
@@ -88,10 +88,14 @@ impl Host {
 
     /// The database answers for a key.
     fn answers(&self, key: &str, micros: i64, own: i64, place: u64) {
+        self.answers_from(database(), key, micros, own, place);
+    }
+
+    fn answers_from(&self, database: DatabaseId, key: &str, micros: i64, own: i64, place: u64) {
         let sum = |micros: i64| Sum { cost: Cost::from_picos((micros * MICRO).into()), unpriced: 0 };
         let sums = [StoredSum { spender: vec![Some(key.to_owned())], own: sum(own), rest: sum(micros - own) }];
         for query in self.feed.queries() {
-            self.feed.answered(database(), &query, &sums, place);
+            self.feed.answered(database, &query, &sums, place);
         }
     }
 }
@@ -255,6 +259,33 @@ async fn models_without_a_price_are_refused_allowed_or_charged() {
     assert_eq!(used(&budgets, "alice"), 50_000);
     let _second = call(&budgets, by_key("alice"), mystery()).await.unwrap();
     assert!(call(&budgets, by_key("alice"), mystery()).await.is_err());
+}
+
+#[tokio::test]
+async fn every_call_with_a_price_has_an_assumed_cost_but_a_batch_of_which_its_results_tell() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(900_000, &[]));
+    let embeddings = TestCall::new().model("m").to(Endpoint::EMBEDDINGS);
+    let of_embeddings = embeddings.text().len() as i64 * MICRO;
+    let input = bytes(100) * MICRO;
+    let assumed = AssumedCost { answered: Some(100 * MICRO + input), cut_off: input, input, most_output: 100 };
+    for (mut body, expected) in [
+        (message(100), Some(assumed)),
+        (batch(vec![TestCall::new().model("m").max_tokens(5)]), None),
+        (
+            embeddings,
+            Some(AssumedCost {
+                answered: Some(of_embeddings),
+                cut_off: of_embeddings,
+                input: of_embeddings,
+                most_output: u64::MAX,
+            }),
+        ),
+    ] {
+        let (mut state, mut context) = (State::default(), by_key("alice"));
+        refused(budgets.on_call(&mut state, &mut Call { context: &mut context, body: &mut body }).await).unwrap();
+        assert_eq!(context.assumed_cost, expected);
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_api::{
-    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Uuid, stored_text,
-    tags,
+    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Usage, Uuid,
+    stored_text, tags,
 };
 use prices::Prices;
 
@@ -123,9 +123,9 @@ impl Entry {
         if let Some(answer) = answer {
             used(&mut row, answer, record, prices);
         }
-        if row.cost_usd.is_none() {
-            let assumed = record.context.assumed_cost.and_then(|assumed| assumed.of(record));
-            row.assumed_cost_usd = assumed.map(|picos| Cost::from_picos(picos.into()));
+        if let Some(assumed) = &record.context.assumed_cost {
+            let cost = |usage: &Usage| Bill::of(prices, usage, who_answered(answer, record)).cost;
+            row.assumed_cost_usd = assumed.of(record, row.cost_usd, cost);
         }
         if let Some(meter) = &record.context.meter {
             row.limit_tokens = meter.used(record).map(whole);
@@ -189,9 +189,13 @@ fn used(row: &mut Row, answer: &Answer, record: &Record, prices: &Prices) {
     row.speed = usage.speed.as_deref().map(short);
     row.web_search_requests = usage.web_search_requests.map(whole);
     row.web_fetch_requests = usage.web_fetch_requests.map(whole);
-    // who does not say which model it is answers as the one that the upstream was asked for
-    let bill = Bill::of(prices, usage, answer.model.as_deref().or_else(|| record.model_at_upstream()));
+    let bill = Bill::of(prices, usage, who_answered(Some(answer), record));
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
+}
+
+/// The model that answers. Who does not say which one it is answers as the one that the upstream was asked for.
+fn who_answered<'a>(answer: Option<&'a Answer>, record: &'a Record) -> Option<&'a str> {
+    answer.and_then(|answer| answer.model.as_deref()).or_else(|| record.model_at_upstream())
 }
 
 fn domain(host: &str) -> String {

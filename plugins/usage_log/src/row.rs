@@ -172,7 +172,7 @@ pub struct Row {
     pub protocol: Option<Word>,
     /// The tokens that limits counted, by the weights of `rate_limit`; `None` where no limit counted the request.
     pub limit_tokens: Option<i64>,
-    /// What budgets count in the place of a cost that is not known.
+    /// What budgets count in the place of a cost that is not known, or not all of it.
     pub assumed_cost_usd: Option<Cost>,
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]

@@ -14,8 +14,8 @@ use crate::{BatchRow, Cost, Record, Row, UsageSource};
 pub(crate) struct Reported {
     /// Its known cost, in picodollars.
     cost: i64,
-    /// What budgets count in the place of a cost that is not known.
-    assumed: i64,
+    /// What budgets count: what is assumed, or else that.
+    counted: i64,
     unpriced: i64,
     /// The tokens that it counts for limits.
     pub(crate) limit_tokens: Option<i64>,
@@ -26,7 +26,7 @@ impl Reported {
         let picos = |cost: Option<Cost>| cost.map_or(0, |cost| cost.picos());
         Self {
             cost: picos(row.cost_usd),
-            assumed: picos(row.assumed_cost_usd),
+            counted: picos(row.assumed_cost_usd.or(row.cost_usd)),
             unpriced: i64::from(is_unpriced(row)),
             limit_tokens: row.limit_tokens,
         }
@@ -34,7 +34,7 @@ impl Reported {
 
     fn of_result(row: &BatchRow) -> Self {
         let cost = row.cost_usd.map_or(0, |cost| cost.picos());
-        Self { cost, assumed: 0, unpriced: i64::from(row.cost_usd.is_none()), limit_tokens: None }
+        Self { cost, counted: cost, unpriced: i64::from(row.cost_usd.is_none()), limit_tokens: None }
     }
 }
 
@@ -127,7 +127,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
         is_old: false,
         began: began.micros().div_euclid(1_000_000),
         spender,
-        picos: (now.cost + now.assumed) - (before.cost + before.assumed),
+        picos: now.counted - before.counted,
         unpriced: now.unpriced - before.unpriced,
         counts: counts(record),
     }

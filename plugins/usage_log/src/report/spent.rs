@@ -39,7 +39,7 @@ fn text(words: &Words, query: &SpendingQuery, own: Uuid, instances: &[Uuid]) -> 
     let one = |instance: &Uuid| format!("'{instance}'{}", words.uuid);
     let all = instances.iter().chain([&own]).map(one).collect::<Vec<_>>().join(", ");
     let (own, rest) = (format!("instance = {}", one(&own)), format!("instance NOT IN ({all})"));
-    let spent = format!("coalesce({cost}, {assumed})");
+    let spent = format!("coalesce({assumed}, {cost})");
     format!(
         "SELECT {selected} FROM (
             SELECT tenant, key_name, user_id, model,
