@@ -273,6 +273,77 @@ async fn another_journal_for_the_same_database_counts_nothing_twice() {
 }
 
 #[tokio::test]
+async fn another_address_of_the_same_database_counts_nothing_twice() {
+    const BUDGET: i64 = 60_000;
+    let settings = "limits: [{ by: all, usd: 0.06/month }], reserve: max_tokens, refresh: 100ms";
+    for book in Book::both().await {
+        let origin = priced_origin().await;
+        let mut gateway = start(&origin, &book, settings).await;
+        let mut client = http1(gateway.address()).await;
+        for _ in 0..100 {
+            assert_eq!(call(&mut client, "a").await.status, 200);
+        }
+        assert_eq!(in_the_ledger(&gateway, &book).await, 100 * COST);
+        gateway.signal(Signal::SIGKILL);
+        gateway.wait_exit(std::time::Duration::from_secs(10)).await;
+        // what another run spent is known from the database alone
+        let gateway = start(&origin, &book, settings).await;
+        refreshed(&gateway).await;
+        let url = book.url();
+        let other = match &book {
+            Book::Postgres(_) => url.replace("127.0.0.1", "localhost"),
+            Book::Sqlite(folder) => {
+                let name = folder.path().file_name().unwrap().to_str().unwrap();
+                url.replace(&format!("/{name}/"), &format!("/{name}/../{name}/"))
+            }
+        };
+        assert_ne!(url, other);
+        gateway.reload(std::fs::read_to_string(gateway.file()).unwrap().replace(&url, &other)).await;
+        refreshed(&gateway).await;
+        let mut client = http1(gateway.address()).await;
+        let (passed, refused) = used_up(&mut client, "a").await;
+        assert_eq!(BUDGET - left(&refused), (100 + passed) * COST);
+        assert_eq!(in_the_ledger(&gateway, &book).await, (100 + passed) * COST);
+        refreshed(&gateway).await;
+        assert_eq!(used_up(&mut client, "a").await.0, 0);
+        assert_eq!(gateway.metrics().await.sum("tollgate_budget_drift_usd", &[]), 0.0);
+        gateway.signal(Signal::SIGKILL);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_end_of_a_stream_pays_for_what_it_got_also_after_a_restart() {
+    let (origin, book, open) = (priced_origin().await, Book::Sqlite(Folder::new()), gate());
+    let settings = "limits: [{ by: all, usd: 0.06/month }], refresh: 100ms";
+    let begin = r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":5,"output_tokens":1}}}"#;
+    let text = "x".repeat(64_000);
+    let delta = format!(r#"{{"type":"content_block_delta","delta":{{"type":"text_delta","text":"{text}"}}}}"#);
+    origin.answers(sse().event(begin).event(&delta).event("ninety per cent").wait(&open).end());
+    let mut gateway = start(&origin, &book, settings).await;
+    let mut client = http1(gateway.address()).await;
+    let stream = r#"{"model":"m","max_tokens":9000,"stream":true,"messages":[]}"#;
+    let request = client.request("POST", "/v1/messages").header("content-type", "application/json");
+    let mut streaming = client.send(request.body(body(stream)).unwrap()).await.unwrap();
+    streaming.until("ninety per cent").await;
+    drop((streaming, client));
+    gateway.idle().await;
+    let counted = in_the_ledger(&gateway, &book).await;
+    assert!((1000..1100).contains(&counted), "{counted}");
+    assert_eq!(book.sql("SELECT cost_picos / 1000000 FROM api_requests"), "6", "what is known stays what it is");
+    let ratio = async |gateway: &Gateway| {
+        refreshed(gateway).await;
+        let metrics = gateway.metrics().await;
+        assert_eq!(metrics.sum("tollgate_budget_drift_usd", &[]), 0.0);
+        (metrics.sum("tollgate_budget_used_ratio", &[("limit", "all")]) * 60_000.0).round() as i64
+    };
+    assert_eq!(ratio(&gateway).await, counted);
+    gateway.signal(Signal::SIGKILL);
+    gateway.wait_exit(std::time::Duration::from_secs(10)).await;
+    let gateway = start(&origin, &book, settings).await;
+    assert_eq!(ratio(&gateway).await, counted);
+}
+
+#[tokio::test]
 async fn a_call_whose_cost_never_becomes_known_counts_what_was_reserved_and_does_so_after_a_restart() {
     let (origin, book) = (priced_origin().await, Book::Sqlite(Folder::new()));
     let settings = "limits: [{ by: all, usd: 0.06/month }], refresh: 100ms";

@@ -133,6 +133,16 @@ impl Account {
         (drift, self.show(&mut book, limit, alerts, now))
     }
 
+    /// A ledger writes to another database now: until that answers, it is taken to have what the one before has, which is that of no other
+    /// ledger.
+    pub(crate) fn moved(&self, from: DatabaseId, to: DatabaseId) {
+        let mut book = self.book();
+        let Some(at) = book.rest.iter().position(|(of, _)| *of == from) else { return };
+        let (_, had) = book.rest.swap_remove(at);
+        let rest = book.rest(to);
+        *rest = had.max(*rest);
+    }
+
     /// What a database has once records are stored up to this point.
     pub(crate) fn stored(&self, point: StoredUpTo<'_>, limit: &Limit, now: Now) -> i64 {
         let mut book = self.book();

@@ -148,6 +148,19 @@ impl Shared {
         }
     }
 
+    /// Takes note of a ledger's database, which a reload may have changed.
+    fn answers_by(&self, ledger: LedgerId, database: DatabaseId) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
+        let before = std::mem::replace(&mut files.database, database);
+        if before == database || ledgers.iter().any(|files| files.database == before) {
+            return;
+        }
+        for budget in self.budgets() {
+            budget.accounts().iter().for_each(|account| account.moved(before, database));
+        }
+    }
+
     fn save(&self, ledger: LedgerId, place: u64) {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = ledgers.iter().find(|files| files.ledger == ledger).map(|files| files.database) else {
@@ -252,10 +265,7 @@ impl SpendingReader for Shared {
 
     fn answered(&self, ledger: LedgerId, database: DatabaseId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
         let now = self.now();
-        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        // a reload may have given it another
-        ledgers.iter_mut().filter(|files| files.ledger == ledger).for_each(|files| files.database = database);
-        drop(ledgers);
+        self.answers_by(ledger, database);
         for budget in self.budgets().into_iter().filter(|budget| budget.query(now) == *query) {
             let model_at = query.by.iter().position(|by| *by == SpentBy::Model);
             let texts = |sum: &StoredSum| {

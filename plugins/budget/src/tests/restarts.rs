@@ -58,6 +58,45 @@ async fn what_other_gateways_spent_is_taken_over_and_no_reload_forgets_it() {
 }
 
 #[tokio::test]
+async fn another_database_takes_the_place_of_the_one_before() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(10_000, &[]));
+    host.feed.opened(&host.folder, Uuid::nil(), database());
+    let other = DatabaseId::of(&"b");
+    let place = host.record(Uuid::now_v7(), of_key("alice"), 100, 0);
+    host.answers("alice", 5_100, 100, place);
+    // the same rows at another address
+    host.answers_from(other, "alice", 5_100, 100, place);
+    assert_eq!((used(&budgets, "alice"), host.shared.budgets()[0].drift()), (5_100, 0));
+    // what it lacks does not count, and of this run that is drift
+    host.answers_from(other, "bob", 7, 0, place);
+    assert_eq!((used(&budgets, "alice"), used(&budgets, "bob")), (0, 7));
+    assert_eq!(host.shared.budgets()[0].drift(), 100 * MICRO);
+}
+
+#[tokio::test]
+async fn a_checkpoint_after_a_reload_to_another_database_lacks_nothing_before_all_budgets_have_an_answer() {
+    let host = Host::new();
+    let limit = |by: &str| json!({ "by": by, "usd": "0.01/month" });
+    let config = json!({ "limits": [limit("key"), limit("tenant")] });
+    let _budgets = host.budgets(config.clone());
+    host.feed.opened(&host.folder, Uuid::nil(), database());
+    let sum = Sum { cost: Cost::from_picos((5_000 * MICRO).into()), unpriced: 0 };
+    let sums = [StoredSum { spender: vec![Some("alice".to_owned())], own: Sum::default(), rest: sum }];
+    for query in host.feed.queries() {
+        host.feed.answered(database(), &query, &sums, 0);
+    }
+    host.feed.answered(DatabaseId::of(&"b"), &host.feed.queries()[0], &sums, 0);
+    let host = host.killed();
+    let budgets = host.budgets(config);
+    host.feed.opened(&host.folder, Uuid::nil(), DatabaseId::of(&"b"));
+    let spender = Spender { tenant: Some("alice"), ..of_key("alice") };
+    for Rule { budget, terms } in &budgets.rules {
+        assert_eq!(budget.account(&spender).meter.used(&terms.limit, budgets.shared.now()), 5_000 * MICRO as u64);
+    }
+}
+
+#[tokio::test]
 async fn more_callers_than_there_is_room_for_share_one_account_and_none_is_free() {
     let host = Host::new();
     let budgets = host.budgets(budget(1_000, &[("max_subjects", json!(16))]));
