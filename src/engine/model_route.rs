@@ -12,6 +12,7 @@ use crate::exchange::upstream::Upstream;
 use super::ctx::Exchange;
 use super::interruption::{Interruption, refuse_with};
 use super::request::client_may_stall;
+use super::websocket::SessionName;
 
 /// Follows the rule of the route's `models` that takes the call, if one does.
 ///
@@ -38,11 +39,13 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
 /// Follows the rule that takes the model of a session, which its handshake names.
 ///
 /// # Errors
-/// That it is not certain where the session goes. Then it is refused.
+/// That it is not certain which model that is, or where the session goes. Then it is refused.
 pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
-    let (Some(endpoint), Some(name)) = (ctx.websocket_endpoint, &mut ctx.session_name) else { return Ok(()) };
+    let Some(endpoint) = ctx.websocket_endpoint else { return Ok(()) };
     let Some(route) = ctx.route.clone() else { return Ok(()) };
-    let Some(models) = &route.models else { return Ok(()) };
+    ctx.session_name = SessionName::of(endpoint, &session.req_header().uri)
+        .map_err(|why| refuse_with(ctx, Failure::InvalidHead, why))?;
+    let (Some(name), Some(models)) = (&mut ctx.session_name, &route.models) else { return Ok(()) };
     let facts = CallFacts { model: Some(name.asked().to_owned()), ..CallFacts::default() };
     let call = ModelCall::new(endpoint, Bytes::new(), None, ParsedBody::Calls(vec![facts]));
     let target = match models.target(&route.upstream, &call) {

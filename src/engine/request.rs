@@ -24,7 +24,6 @@ use super::detached;
 use super::head;
 use super::interruption::{Interruption, ended_by_plugin, refuse, refuse_with};
 use super::snapshot::Route;
-use super::websocket::SessionName;
 use super::{model_route, reply, websocket};
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
@@ -93,8 +92,6 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
             return Err(refuse_with(ctx, Failure::InvalidHead, fault));
         }
         ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
-        ctx.session_name =
-            ctx.websocket_endpoint.and_then(|endpoint| SessionName::of(endpoint, &session.req_header().uri));
     }
     if !ctx.plugins.is_empty() || route.hashes_sessions {
         snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);

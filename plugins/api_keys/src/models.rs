@@ -30,8 +30,8 @@ fn check_handshake(grants: &Grants, request: &Request<'_>) -> Result<(), ModelFa
     let schema = Endpoint::of_websocket(request.uri.path()).and_then(|endpoint| endpoint.websocket);
     match schema {
         Some(schema) if schema.model_in_query => match SessionModel::of(request.uri.query()).name() {
-            Some(model) if grants.allow_model(model) => Ok(()),
-            Some(model) => Err(ModelFault::Forbidden(model.to_owned())),
+            Some(model) if grants.allow_model(&model) => Ok(()),
+            Some(model) => Err(ModelFault::Forbidden(model.into_owned())),
             None => Err(ModelFault::Hidden),
         },
         // each call on it is checked by its own

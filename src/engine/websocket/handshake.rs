@@ -23,7 +23,7 @@ pub struct Handshake {
     in_force: Arc<ArcSwap<Snapshot>>,
     /// The endpoint whose messages are read.
     pub endpoint: Endpoint,
-    /// The model in the address, where the connection is for one, and for certain that one.
+    /// The model in the address, where the connection is for one.
     pub model: Option<String>,
     /// The name that the upstream got for it, where that is another.
     pub upstream_model: Option<String>,

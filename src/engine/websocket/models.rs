@@ -19,21 +19,19 @@ pub fn rename(handshake: &Handshake, route: &Route, call: &mut ModelCall) -> Res
     let (mut upstream, mut renamed) = (route.upstream.clone(), None);
     if let Some(models) = &route.models {
         let target = models.target(&route.upstream, call).map_err(|why| why.to_string())?;
-        if let Some(other) = target.upstream {
-            if !leads_to(&other, handshake) {
-                return Err(
-                    "This model is served by another upstream than this connection's; send the call as a request"
-                        .to_owned(),
-                );
-            }
-            upstream = other;
+        let is_ruled = call.calls().iter().any(|call| matches!(models.models().rule_of(call), Ok(Some(_))));
+        upstream = target.upstream.unwrap_or(upstream);
+        // be it that the rule names another, or that a reload has given the route another
+        if is_ruled && !leads_to(&upstream, handshake) {
+            return Err("This model is served by another upstream than this connection's; send the call as a request"
+                .to_owned());
         }
         call.edit(target.edits);
         renamed = target.model.as_deref().map(str::to_owned);
     }
     if !leads_to(&upstream, handshake) {
-        // a reload has given the route another upstream; the connection keeps its own
-        return Ok(renamed);
+        // a reload has given the route another upstream; the connection keeps its own, and the call its name
+        return Ok(None);
     }
     let mut upstream = &*upstream;
     while handshake.upstream.as_ref() != Some(&upstream.name)

@@ -11,12 +11,22 @@ pub struct SessionName {
 }
 
 impl SessionName {
-    /// The model that a handshake to this endpoint names.
-    #[must_use]
-    pub fn of(endpoint: Endpoint, target: &Uri) -> Option<Self> {
-        endpoint.websocket.filter(|schema| schema.model_in_query)?;
-        let asked = SessionModel::of(target.query()).name()?.to_owned();
-        Some(Self { asked, renamed: None })
+    /// The model that a handshake to this endpoint names, if it names one.
+    ///
+    /// # Errors
+    /// That servers could read different ones; what is wrong, for the caller.
+    pub fn of(endpoint: Endpoint, target: &Uri) -> Result<Option<Self>, &'static str> {
+        if !endpoint.websocket.is_some_and(|schema| schema.model_in_query) {
+            return Ok(None);
+        }
+        let model = SessionModel::of(target.query());
+        if model == SessionModel::Uncertain {
+            return Err(
+                "The query does not say for certain which model the session is for: it needs `model` once, in these letters, with a \
+                 name of plain letters",
+            );
+        }
+        Ok(model.name().map(|asked| Self { asked: asked.into_owned(), renamed: None }))
     }
 
     /// The name that the client asks for.
@@ -59,13 +69,26 @@ mod tests {
     #[test]
     fn a_new_name_stands_in_the_query_and_the_clients_own_changes_nothing() {
         let target: Uri = "/v1/realtime?a=%20&model=fast".parse().unwrap();
-        let mut name = SessionName::of(Endpoint::REALTIME, &target).unwrap();
+        let mut name = SessionName::of(Endpoint::REALTIME, &target).unwrap().unwrap();
         assert_eq!((name.asked(), name.upstream(), name.target(&target)), ("fast", "fast", None));
         name.rename("gpt realtime");
         assert_eq!(name.target(&target).unwrap(), "/v1/realtime?a=%20&model=gpt%20realtime");
         assert_eq!((name.asked(), name.renamed()), ("fast", Some("gpt realtime")));
         name.rename("fast");
         assert_eq!(name.target(&target), None);
-        assert!(SessionName::of(Endpoint::RESPONSES_WEBSOCKET, &target).is_none());
+    }
+
+    #[test]
+    fn a_session_has_one_name_or_none_and_is_refused_where_servers_could_read_two() {
+        let name = |endpoint, query: &str| {
+            let target = format!("/v1/realtime?{query}").parse().unwrap();
+            SessionName::of(endpoint, &target).map(|name| name.map(|name| name.asked().to_owned()))
+        };
+        assert_eq!(name(Endpoint::REALTIME, "model=gpt%2Drealtime"), Ok(Some("gpt-realtime".to_owned())));
+        assert_eq!(name(Endpoint::REALTIME, "intent=transcription"), Ok(None));
+        for query in ["model=a&model=a", "MODEL=a", "model=a%2561", "model="] {
+            assert!(name(Endpoint::REALTIME, query).is_err(), "{query}");
+            assert_eq!(name(Endpoint::RESPONSES_WEBSOCKET, query), Ok(None), "its calls name their own");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! The `models` of a route for the calls of a WebSocket, and for sessions, which name their model once.
 
-use serde_json::json;
+use std::fs;
 
+use serde_json::{Value, json};
+
+use super::client::handshake;
 use super::peer::peer_with;
 use super::{call_line, create};
 
@@ -41,8 +44,9 @@ async fn a_session_goes_to_the_upstream_of_its_model_under_the_name_that_it_has_
         ("further", "far%20away", "two"),
         // a name that the fallback has of its own
         ("gone", "found", "two"),
-        // where servers could read two names, none is changed
-        ("fast&model=far", "fast&model=far", "one"),
+        // one in escapes is the same, and stays as it is written
+        ("%67one", "found", "two"),
+        ("o%74her", "o%74her", "one"),
     ]
     .into_iter()
     .enumerate()
@@ -59,7 +63,31 @@ async fn a_session_goes_to_the_upstream_of_its_model_under_the_name_that_it_has_
             client.until(event).await;
         }
         let line = call_line(&gateway, place).await;
-        let model = (!asked.contains('&')).then_some(asked);
-        assert_eq!((line["upstream"].as_str(), line["model"].as_str()), (Some(upstream), model));
+        let model = asked.replace("%67", "g").replace("%74", "t");
+        assert_eq!((line["upstream"].as_str(), line["model"].as_str()), (Some(upstream), Some(&*model)));
     }
+    // where servers could read two names, it goes nowhere
+    for query in ["model=fast&model=far", "model=fast&MODEL=fast", "Model=fast", "model=f%2561st"] {
+        let (status, body) = handshake(&gateway, &format!("/v1/realtime?{query}"), &[]).await.unwrap_err();
+        let error: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status, 400, "{query}");
+        assert!(error["error"]["message"].as_str().unwrap().contains("which model the session is for"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_reload_no_call_is_renamed_for_another_upstream_than_the_connections() {
+    let (peer, gateway) = peer_with(yaml).await;
+    let (mut client, mut server) = peer.open(&gateway, "/v1/responses").await;
+    let text = fs::read_to_string(gateway.file()).unwrap();
+    let moved = text.replace("- upstream: one\n", "- upstream: two\n").replace("model: gpt-5", "model: gpt-6");
+    gateway.reload(moved).await;
+    for model in ["fast", "far", "further"] {
+        client.send(&create(model, 10)).await;
+        let event = client.event().await;
+        assert!(event["error"]["message"].as_str().unwrap().contains("another upstream"), "{model}: {event}");
+    }
+    // one that no entry takes stays where the connection is
+    client.send(&create("other", 10)).await;
+    assert_eq!(server.text().await, create("other", 10).to_string());
 }

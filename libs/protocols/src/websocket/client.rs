@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::request::{Key, Place, may_be_an_object, parse};
-use crate::{Endpoint, Hashing, MessageHashes, ParsedBody};
+use crate::{CallFacts, Endpoint, Hashing, MessageHashes, ParsedBody};
 
 /// What a message of a client is.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ enum CallPlace {
 const NO_CALL: &[u8] = b"{}";
 
 impl ClientMessage {
-    /// Reads a message to this endpoint. `model` is the one that the connection is for, which a call has that names none.
+    /// Reads a message to this endpoint. `model` is the one that the connection is for, if it is for one. That is the model of all its
+    /// calls; one that a call names beside is another that a server may take.
     #[must_use]
     pub fn read(endpoint: Endpoint, text: &[u8], model: Option<&str>, hashing: Hashing) -> Self {
         let Some(schema) = endpoint.websocket.filter(|_| may_be_an_object(text)) else { return Self::Other };
@@ -79,17 +80,17 @@ impl ClientMessage {
                 }
             },
         };
-        let call = match &place {
+        let text = match &place {
             CallPlace::Whole => text,
             CallPlace::Member(at) => &text[at.clone()],
             CallPlace::Null(_) | CallPlace::Absent { .. } => NO_CALL,
         };
-        let (mut parsed, hashes) = parse(endpoint, &HeaderMap::new(), call, hashing);
+        let (mut parsed, hashes) = parse(endpoint, &HeaderMap::new(), text, hashing);
         if let ParsedBody::Calls(calls) = &mut parsed {
             for call in calls {
                 call.stream = true;
-                if call.models_at.is_empty() {
-                    call.model = model.map(str::to_owned);
+                if let Some(model) = model.filter(|_| schema.model_in_query) {
+                    in_session(call, model, text);
                 }
             }
         }
@@ -202,6 +203,18 @@ impl<'de> Visitor<'de> for Read<'de> {
             }
         }
         Ok(members)
+    }
+}
+
+/// Gives a call the model of its session.
+fn in_session(call: &mut CallFacts, model: &str, text: &[u8]) {
+    let own = call.model.replace(model.to_owned());
+    if call.models_at.iter().all(|at| is_null(text, at)) {
+        // it names none
+        call.models_at.clear();
+        call.other_models.clear();
+    } else {
+        call.other_models.push(own);
     }
 }
 

@@ -12,14 +12,14 @@ const KEY: &str = "model";
 /// ```
 /// use protocols::SessionModel;
 ///
-/// assert_eq!(SessionModel::of(Some("a=b&model=gpt-realtime")).name(), Some("gpt-realtime"));
+/// assert_eq!(SessionModel::of(Some("a=b&model=gpt-realtime")).name().as_deref(), Some("gpt-realtime"));
 /// assert_eq!(SessionModel::of(Some("model=one&mod%65l=two")), SessionModel::Uncertain);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionModel<'a> {
     /// None.
     Absent,
-    /// This one, once and plainly.
+    /// This one, once. Escapes in it stand for plain letters.
     Named {
         /// The query.
         query: &'a str,
@@ -28,7 +28,7 @@ pub enum SessionModel<'a> {
         /// Where it ends.
         end: usize,
     },
-    /// Servers could read different ones: the key stands twice or in another spelling, or the name is written in escapes.
+    /// Servers could read different ones: the key stands twice or in another spelling, or the name has more than plain letters.
     Uncertain,
 }
 
@@ -45,7 +45,7 @@ impl<'a> SessionModel<'a> {
             if !pair.split(';').any(|part| is_model(part.split('=').next().unwrap_or_default())) {
                 continue;
             }
-            let plain = pair.strip_prefix("model=").filter(|name| !name.is_empty() && name.chars().all(is_plain));
+            let plain = pair.strip_prefix("model=").filter(|name| decoded(name).is_some());
             match (plain, model) {
                 (Some(name), Self::Absent) => {
                     model = Self::Named { query, start: at.end - name.len(), end: at.end };
@@ -58,9 +58,9 @@ impl<'a> SessionModel<'a> {
 
     /// The name, where it is certain.
     #[must_use]
-    pub fn name(self) -> Option<&'a str> {
+    pub fn name(self) -> Option<Cow<'a, str>> {
         match self {
-            Self::Named { query, start, end } => query.get(start..end),
+            Self::Named { query, start, end } => decoded(query.get(start..end)?),
             Self::Absent | Self::Uncertain => None,
         }
     }
@@ -93,7 +93,16 @@ fn is_model(key: &str) -> bool {
     key[..end].trim_ascii().eq_ignore_ascii_case(KEY.as_bytes())
 }
 
-/// A key without its escapes; `None` where it has none.
+/// A name that every server reads so, be it once or twice that it decodes it.
+fn decoded(name: &str) -> Option<Cow<'_, str>> {
+    let name = match unescaped(name.as_bytes()) {
+        Some(name) => String::from_utf8(name).ok()?.into(),
+        None => Cow::Borrowed(name),
+    };
+    (!name.is_empty() && name.chars().all(is_plain)).then_some(name)
+}
+
+/// A key, or a name, without its escapes; `None` where it has none.
 fn unescaped(key: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(key.len());
     let (mut rest, mut has_escapes) = (key, false);
@@ -146,8 +155,11 @@ mod tests {
             ("a=b&model=x.y:1", "x.y:1"),
             ("a=%20&model=m&b=c;d", "m"),
             ("models=a&model=m&my_model=b&value=model", "m"),
+            // as clients write a name that has colons
+            ("model=ft%3Agpt-realtime%3aown", "ft:gpt-realtime:own"),
+            ("model=%67pt", "gpt"),
         ] {
-            assert_eq!(SessionModel::of(Some(query)).name(), Some(wanted), "{query}");
+            assert_eq!(SessionModel::of(Some(query)).name().as_deref(), Some(wanted), "{query}");
         }
         for query in ["", "a=b", "a=b;c=d", "models=a", "deployment=m", "%=model", "a=model=b"] {
             assert_eq!(SessionModel::of(Some(query)), SessionModel::Absent, "{query}");
@@ -171,7 +183,12 @@ mod tests {
             "model=a&+model=b",
             "model=a&model%00=b",
             "model=a&model",
-            "model=%67pt",
+            "model=%2567pt",
+            "model=a%00",
+            "model=a%26b",
+            "model=a+b",
+            "model=a%",
+            "model=%ff",
             "model=",
             "model",
             "Model=a",
@@ -207,9 +224,10 @@ mod tests {
         fn what_is_named_is_what_stands_there(query in "[a-z=&;%+0-9\\[\\]]{0,40}") {
             let model = SessionModel::of(Some(&query));
             if let (Some(name), Some(place)) = (model.name(), model.place()) {
-                prop_assert_eq!(&query[place], name);
+                let there = query[place].as_bytes();
+                prop_assert_eq!(unescaped(there).unwrap_or(there.to_owned()), name.as_bytes());
                 let renamed = model.renamed("other").unwrap();
-                prop_assert_eq!(SessionModel::of(Some(&renamed)).name(), Some("other"));
+                prop_assert_eq!(SessionModel::of(Some(&renamed)).name(), Some(Cow::Borrowed("other")));
             }
         }
     }

@@ -115,6 +115,23 @@ fn the_call_of_a_session_is_a_member_and_has_the_models_name_from_the_address() 
     }
 }
 
+#[test]
+fn a_call_has_the_model_of_its_session_whatever_else_it_names() {
+    for (response, others) in [
+        (r#"{"model":"cheap"}"#, vec![Some("cheap")]),
+        (r#"{"model":"a","MODEL":"b"}"#, vec![Some("b"), Some("a")]),
+        (r#"{"model":7}"#, vec![None]),
+        (r#"{"model":null}"#, vec![]),
+        ("{}", vec![]),
+        ("null", vec![]),
+    ] {
+        let read = call(REALTIME, &format!(r#"{{"type":"response.create","response":{response}}}"#)).unwrap();
+        let ParsedBody::Calls(calls) = &read.parsed else { panic!("{response}") };
+        let named: Vec<_> = calls[0].other_models.iter().map(Option::as_deref).collect();
+        assert_eq!((calls[0].model.as_deref(), named), (Some("of-the-session"), others), "{response}");
+    }
+}
+
 /// The kinds of events, and the answer that all of them tell of.
 fn told(endpoint: Endpoint, messages: &[Value], cut: usize) -> (Vec<EventKind>, crate::Answer) {
     let (mut reader, mut answer) = (ServerMessages::new(endpoint), AnswerEvents::new(endpoint));
