@@ -14,6 +14,7 @@ mod inbound;
 mod judging;
 mod message;
 mod models;
+mod opened_unread;
 mod outbound;
 mod reading;
 mod session_name;
@@ -30,11 +31,13 @@ use plugin_api::Endpoint;
 
 use super::connection::Connection;
 use super::ctx::Exchange;
-use super::snapshot::Snapshot;
+use super::snapshot::{Route, Snapshot};
 
 use call_config::CallConfig;
 use handshake::Handshake;
+use opened_unread::OpenedUnread;
 use reading::Reading;
+use socket::Messages;
 use stop::Stop;
 
 pub use handshake::is_websocket;
@@ -44,10 +47,14 @@ pub use socket::Socket;
 /// The endpoint whose messages are to be read on the WebSocket that this request asks for; none where nobody needs them.
 #[must_use]
 pub fn endpoint_to_read(ctx: &Exchange) -> Option<Endpoint> {
-    let route = ctx.route.as_ref()?;
-    let (renames, needs) = (route.models.is_some() || route.upstream.renames_models, route.chain.needs());
-    let is_needed = renames || ctx.needs_answer() || needs.body || needs.messages;
+    let is_needed = needs_messages(&ctx.snapshot, ctx.route.as_ref()?);
     is_needed.then(|| Endpoint::of_websocket(ctx.path())).flatten()
+}
+
+/// Whether anybody needs the messages of a WebSocket that carries calls on this route.
+fn needs_messages(snapshot: &Snapshot, route: &Route) -> bool {
+    let (renames, needs) = (route.models.is_some() || route.upstream.renames_models, route.chain.needs());
+    renames || snapshot.access_log.reads_usage() || needs.answer || needs.body || needs.messages
 }
 
 /// The server has accepted the handshake: everything behind it are frames. `in_force` is the configuration that each call is to pass.
@@ -56,12 +63,16 @@ pub fn begin(session: &Session, ctx: &mut Exchange, in_force: &Arc<ArcSwap<Snaps
     else {
         return;
     };
-    let reading = ctx.websocket_endpoint.zip(CallConfig::of(ctx)).map(|(endpoint, config)| {
+    let config = Endpoint::of_websocket(ctx.path()).zip(CallConfig::of(ctx));
+    let messages = config.map_or(Messages::Other, |(endpoint, config)| {
         let handshake = Handshake::of(session.req_header(), ctx, endpoint, in_force.clone());
-        Box::new(Reading::new(handshake, config))
+        match ctx.websocket_endpoint {
+            Some(_) => Messages::Read(Box::new(Reading::new(handshake, config))),
+            None => Messages::Unread(Box::new(OpenedUnread::new(handshake, config))),
+        }
     });
     let stop = Stop::new(connection.stopping(), ctx.snapshot.limits.drain_timeout);
-    let socket = Arc::new(Socket::new(reading, stop));
+    let socket = Arc::new(Socket::new(messages, stop));
     connection.upgrade(socket.clone());
     ctx.websocket = Some(socket);
 }

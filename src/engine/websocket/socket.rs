@@ -16,6 +16,7 @@ use crate::engine::timer::Timer;
 use crate::engine::transport::Transport;
 use crate::exchange::failure::Failure;
 
+use super::opened_unread::OpenedUnread;
 use super::outbound::{Observer, Outbound};
 use super::reading::{BROKEN, Closure, Next, Reading, random_mask};
 use super::stop::Stop;
@@ -28,12 +29,28 @@ const READ: usize = 8 << 10;
 /// The gateway stops.
 const STOPS: Closure = Closure { code: CloseCode::GoingAway, reason: "the gateway stops", failure: Failure::Aborted };
 
+/// The gateway cannot read the messages of a connection that it has to read.
+const UNREAD: Closure =
+    Closure { code: CloseCode::GoingAway, reason: "its calls need a new connection", failure: Failure::Aborted };
+
+/// What the messages of a WebSocket are.
+pub enum Messages {
+    /// Calls, which are read.
+    Read(Box<Reading>),
+    /// Calls that nobody has to read.
+    Unread(Box<OpenedUnread>),
+    /// No calls.
+    Other,
+}
+
 /// A WebSocket, shared by its exchange and the client's connection, which one task runs.
 pub struct Socket(Mutex<State>);
 
 struct State {
     /// The messages, where they are read.
     reading: Option<Box<Reading>>,
+    /// Calls that pass unread, as long as they may.
+    unread: Option<Box<OpenedUnread>>,
     /// Where the client's frames end, where its messages are not read: a close frame may stand between two frames alone, and the
     /// gateway sends one when it stops. `None` once its bytes were no frames.
     client: Option<FrameReader>,
@@ -56,12 +73,18 @@ struct Closing {
 }
 
 impl Socket {
-    /// A WebSocket whose messages are read with this, or are not.
+    /// A WebSocket with these messages.
     #[must_use]
-    pub fn new(reading: Option<Box<Reading>>, stop: Stop) -> Self {
+    pub fn new(messages: Messages, stop: Stop) -> Self {
+        let (reading, unread) = match messages {
+            Messages::Read(reading) => (Some(reading), None),
+            Messages::Unread(unread) => (None, Some(unread)),
+            Messages::Other => (None, None),
+        };
         Self(Mutex::new(State {
             client: reading.is_none().then(|| FrameReader::new(Sender::Client)),
             reading,
+            unread,
             outbound: Outbound::new(),
             server_left_first: false,
             stop,
@@ -90,7 +113,7 @@ impl Socket {
             if state.hand_out(buf) || state.is_over(cx) {
                 return Poll::Ready(Ok(()));
             }
-            if state.poll_stop(cx) {
+            if state.poll_stop(cx) || state.close_unread() {
                 continue;
             }
             let Some(reading) = &mut state.reading else {
@@ -238,6 +261,15 @@ impl State {
         let closes = self.closing.is_none() && self.stop.poll(is_idle, self.used, cx);
         if closes {
             self.close(STOPS);
+        }
+        closes
+    }
+
+    /// Closes a connection that passes unread once its messages have to be read; whether it has done so now.
+    fn close_unread(&mut self) -> bool {
+        let closes = self.closing.is_none() && self.unread.as_mut().is_some_and(|unread| unread.must_be_read());
+        if closes {
+            self.close(UNREAD);
         }
         closes
     }

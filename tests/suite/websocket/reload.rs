@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::client::socket;
+use super::peer::peer;
 use super::{call_line, calls, create, simulator};
 use crate::harness::{eventually, gateway};
 
@@ -82,4 +83,21 @@ async fn a_call_passes_the_limits_of_the_configuration_in_force_and_none_without
     let refused = client.event().await;
     assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!(404), &json!("not_found")), "{refused}");
     assert_eq!(call_line(&gateway, 3).await["error"], "no_route");
+}
+
+#[tokio::test]
+async fn a_connection_whose_calls_passed_unread_is_closed_before_the_next_once_they_have_to_be_read() {
+    let (peer, gateway) = peer("", "").await;
+    let (mut calls, mut server) = peer.open(&gateway, "/v1/responses").await;
+    let (mut other, mut other_server) = peer.open(&gateway, "/socket").await;
+    calls.send(&create("m", 10)).await;
+    assert_eq!(server.text().await, create("m", 10).to_string());
+    let text = fs::read_to_string(gateway.file()).unwrap();
+    gateway.reload(format!("{text}\nplugins: [{{ max_tokens: {{ limit: 5 }} }}]\n")).await;
+    calls.send(&create("m", 10)).await;
+    assert_eq!(calls.end().await, Some((1001, "its calls need a new connection".to_owned())));
+    assert_eq!(server.close_code().await, 1001);
+    // one that carries no calls stays open
+    other.send(&create("m", 10)).await;
+    assert_eq!(other_server.text().await, create("m", 10).to_string());
 }
