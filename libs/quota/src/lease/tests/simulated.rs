@@ -51,6 +51,11 @@ impl SharedCount {
                 *self = Self { window: first, draws: self.draws, ..Self::new(self.ttl) };
             }
         }
+        let unknown = Holder { total: draw.acked, ..Holder::default() };
+        // a late one changes nothing: what has lapsed meanwhile is counted by the next
+        if draw.seq <= self.holders.get(&holder).unwrap_or(&unknown).seq {
+            return None;
+        }
         if let Limit::Rate { amount, period, .. } = limit {
             let drained = now.saturating_sub(self.at) as f64 * *amount as f64 / (*period as f64 / 1000.0);
             self.used = (self.used - drained).max(0.0);
@@ -69,11 +74,7 @@ impl SharedCount {
             }
         }
         self.holders.retain(|name, other| *name == holder || other.until + REMEMBERED > now);
-        let unknown = Holder { total: draw.acked, ..Holder::default() };
         let mine = self.holders.get(&holder).copied().unwrap_or(unknown);
-        if draw.seq <= mine.seq {
-            return None;
-        }
         let used = (draw.total - mine.total) as f64 - mine.lapsed as f64;
         match limit {
             Limit::Window { .. } => self.used = (self.used + used).max(0.0),
