@@ -34,13 +34,20 @@ struct Book {
     alerted: Option<Share>,
 }
 
+/// The place of a record among all that its ledger stores: those of earlier runs come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// The how many-th it is of those of earlier runs that waited when this one began.
+    Old(u64),
+    /// The how many-th it is of this run; 0 for one that is lost.
+    Own(u64),
+}
+
 /// A record, as it concerns one account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) ledger: LedgerId,
-    /// Its place among the records of this run; 0 for one that is lost.
-    pub(crate) place: u64,
-    pub(crate) is_old: bool,
+    pub(crate) place: Place,
     /// Whether it is a request, and no result of a batch, which the database has once, however often it comes.
     pub(crate) is_request: bool,
     pub(crate) began: i64,
@@ -60,7 +67,7 @@ pub(crate) struct Stored {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredUpTo<'a> {
     pub(crate) ledger: LedgerId,
-    pub(crate) place: u64,
+    pub(crate) place: Place,
     pub(crate) database: DatabaseId,
     /// All ledgers of this database.
     pub(crate) beside: &'a [LedgerId],
@@ -143,15 +150,28 @@ impl Account {
         *rest = had.max(*rest);
     }
 
+    /// What a ledger reported of earlier runs up to this place is in its checkpoint.
+    pub(crate) fn is_saved(&self, ledger: LedgerId, place: Place, limit: &Limit, now: Now) {
+        let mut book = self.book();
+        // the checkpoint has it
+        let _ = book.part(ledger).store(place);
+        self.show(&mut book, limit, &[], now);
+    }
+
     /// What a database has once records are stored up to this point.
     pub(crate) fn stored(&self, point: StoredUpTo<'_>, limit: &Limit, now: Now) -> i64 {
         let mut book = self.book();
         if !book.is_at(now.unix, limit) {
             return 0;
         }
-        book.part(point.ledger).store(point.place);
+        let beside_own = book.part(point.ledger).store(point.place);
+        let rest = book.rest(point.database);
+        *rest = rest.saturating_add(beside_own);
         let parts = book.parts.iter().filter(|part| point.beside.contains(&part.ledger));
-        let own = parts.fold(0, |sum: i64, part| sum.saturating_add(part.base).saturating_add(part.stored));
+        let own = parts.fold(0, |sum: i64, part| {
+            let stored = part.base.saturating_add(part.stored);
+            sum.saturating_add(stored).saturating_add(part.partly_stored())
+        });
         own.saturating_add(*book.rest(point.database))
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use plugin_api::LogLimit;
+use plugin_api::{LogLimit, RecordNumber, Uuid};
 use quota::{Now, TimeZone};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ const VERSION: u32 = 1;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     version: u32,
+    /// The last record in it that has a number.
+    #[serde(default)]
+    mark: Option<(Uuid, i64, i16)>,
     budgets: Vec<Saved>,
 }
 
@@ -44,7 +47,12 @@ pub(crate) struct Spent {
 
 impl Checkpoint {
     /// What is stored up to this point.
-    pub(crate) fn of<'a>(budgets: impl Iterator<Item = &'a Budget>, point: StoredUpTo<'_>, now: Now) -> Self {
+    pub(crate) fn of<'a>(
+        budgets: impl Iterator<Item = &'a Budget>,
+        point: StoredUpTo<'_>,
+        last: Option<RecordNumber>,
+        now: Now,
+    ) -> Self {
         let saved = budgets.map(|budget| {
             let limit = budget.terms().limit;
             let spent = budget.accounts().into_iter().filter_map(|account| {
@@ -60,7 +68,13 @@ impl Checkpoint {
                 spent: spent.collect(),
             }
         });
-        Self { version: VERSION, budgets: saved.collect() }
+        let mark = last.map(|last| (last.instance, last.sequence, last.revision));
+        Self { version: VERSION, mark, budgets: saved.collect() }
+    }
+
+    /// The last record in it that has a number.
+    pub(crate) fn mark(&self) -> Option<RecordNumber> {
+        self.mark.map(|(instance, sequence, revision)| RecordNumber { instance, sequence, revision })
     }
 
     /// What it has of a budget, in whatever span of time.

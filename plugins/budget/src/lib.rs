@@ -11,6 +11,7 @@ mod delivery;
 mod demand;
 mod figures;
 mod in_flight;
+mod old_records;
 mod refusal;
 mod settings;
 mod shared;

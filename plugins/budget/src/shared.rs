@@ -6,18 +6,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, DatabaseId, LedgerId, LogLimit, OpenLedger, Spender, SpendingQuery, SpendingReader, Spent, SpentBy,
-    StoredCounts, StoredSum,
+    Common, DatabaseId, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery, SpendingReader, Spent,
+    SpentBy, StoredCounts, StoredSum,
 };
 use quota::{Estimates, Now};
 
-use crate::account::{Change, StoredUpTo};
+use crate::account::{Change, Place, StoredUpTo};
 use crate::alerts::{Alert, SharedAlerts};
 use crate::budget::{Budget, BudgetOf, Due, Terms, Texts};
 use crate::checkpoint::Checkpoint;
 use crate::delivery;
 use crate::figures::{BudgetCollector, Figures};
 use crate::in_flight::InFlight;
+use crate::old_records::OldRecords;
 use crate::webhook_url::WebhookUrl;
 
 /// Writing checkpoints of more bytes takes no more than this part of the time.
@@ -45,6 +46,13 @@ struct LedgerFiles {
     folder: PathBuf,
     /// The database that it writes to.
     database: DatabaseId,
+    /// What the file had when this run began, until all that waited then is reported.
+    before: Checkpoint,
+    old: OldRecords,
+    /// Up to this place, records are in the file that this run began with.
+    saved: Place,
+    /// The last record that is stored and has a number.
+    last: Option<RecordNumber>,
     /// Not before this time, so that a large one takes little of all time.
     next: Option<Instant>,
 }
@@ -161,7 +169,25 @@ impl Shared {
         }
     }
 
-    fn save(&self, ledger: LedgerId, place: u64) {
+    /// A record of an earlier run waits. Returns its place; `None` where it and all before it are in the checkpoint.
+    fn waits(&self, spent: &Spent<'_>, now: Now) -> Option<Place> {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = ledgers.iter_mut().find(|files| files.ledger == spent.ledger)?;
+        let place = Place::Old(files.old.report(spent.number));
+        if files.before.mark() != Some(spent.number) {
+            return Some(place);
+        }
+        // the end came after the file was written and before the journal forgot
+        files.saved = place;
+        drop(ledgers);
+        for budget in self.budgets() {
+            let limit = budget.terms().limit;
+            budget.accounts().iter().for_each(|account| account.is_saved(spent.ledger, place, &limit, now));
+        }
+        None
+    }
+
+    fn save(&self, ledger: LedgerId, place: Place) {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = ledgers.iter().find(|files| files.ledger == ledger).map(|files| files.database) else {
             return;
@@ -179,7 +205,7 @@ impl Shared {
             return;
         }
         let point = StoredUpTo { ledger, place, database, beside: &beside };
-        let checkpoint = Checkpoint::of(budgets.iter().map(|budget| &**budget), point, self.now());
+        let checkpoint = Checkpoint::of(budgets.iter().map(|budget| &**budget), point, files.last, self.now());
         let is_large = checkpoint.write(&files.folder) > LARGE;
         files.next = is_large.then(|| Instant::now() + began.elapsed() * PAUSE);
     }
@@ -199,14 +225,19 @@ fn log_unpriced(budget: &Budget) {
 impl SpendingReader for Shared {
     fn opened(&self, open: &OpenLedger, begins: bool) {
         let OpenLedger { ledger, ref folder, database, .. } = *open;
-        let files = LedgerFiles { ledger, folder: folder.clone(), database, next: None };
+        // where it does not begin, what the file says is older than records that were stored since
+        let before = if begins { Checkpoint::read(folder) } else { Checkpoint::default() };
+        let (last, old, saved) = (before.mark(), OldRecords::default(), Place::Old(0));
+        let files = LedgerFiles { ledger, folder: folder.clone(), database, before, old, saved, last, next: None };
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(files);
         self.alerts.open(folder);
-        if !begins {
-            // what the file says is older than records that were stored since
-            return;
-        }
-        let (checkpoint, now) = (Checkpoint::read(folder), self.now());
+    }
+
+    fn caught_up(&self, ledger: LedgerId) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
+        let (checkpoint, database, now) = (std::mem::take(&mut files.before), files.database, self.now());
+        drop(ledgers);
         for budget in self.budgets() {
             let Some(saved) = checkpoint.find(&budget.of) else { continue };
             let terms = budget.terms();
@@ -220,8 +251,10 @@ impl SpendingReader for Shared {
     }
 
     fn spent(&self, spent: &Spent<'_>) {
-        if spent.picos != 0 || spent.unpriced != 0 {
-            let (now, budgets) = (self.now(), self.budgets());
+        let now = self.now();
+        let place = if spent.is_old { self.waits(spent, now) } else { Some(Place::Own(spent.place)) };
+        if let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) {
+            let budgets = self.budgets();
             let model = spent.spender.model.filter(|_| Self::knows_models(budgets.iter()));
             let model = self.canonical_model(model);
             let spender = Spender { model: model.as_deref(), ..spent.spender };
@@ -231,14 +264,8 @@ impl SpendingReader for Shared {
                     log_unpriced(budget);
                 }
                 let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
-                let change = Change {
-                    ledger: spent.ledger,
-                    place: spent.place,
-                    is_old: spent.is_old,
-                    is_request: !spent.id.is_nil(),
-                    began: spent.began,
-                    picos,
-                };
+                let change =
+                    Change { ledger: spent.ledger, place, is_request: !spent.id.is_nil(), began: spent.began, picos };
                 let account = budget.account(&spender);
                 let raised = account.spend(change, &terms.limit, &terms.alerts, now);
                 self.alert(budget, raised.map(|raised| (account, raised)), now);
@@ -248,10 +275,16 @@ impl SpendingReader for Shared {
         drop(self.in_flight.take(spent.id));
     }
 
-    fn stored(&self, ledger: LedgerId, place: Option<u64>, _: &[StoredCounts<'_>]) {
-        if let Some(place) = place {
-            self.save(ledger, place);
+    fn stored(&self, ledger: LedgerId, place: Option<u64>, records: &[StoredCounts<'_>]) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
+        let place = place.map_or_else(|| Place::Old(files.old.store(records)), Place::Own);
+        if place > files.saved {
+            let last = records.iter().rev().map(|record| record.number).find(|number| number.sequence > 0);
+            files.last = last.or(files.last);
         }
+        drop(ledgers);
+        self.save(ledger, place);
     }
 
     fn queries(&self) -> Vec<SpendingQuery> {
@@ -280,6 +313,6 @@ impl SpendingReader for Shared {
             }
         }
         self.figures.answered();
-        self.save(ledger, place);
+        self.save(ledger, Place::Own(place));
     }
 }

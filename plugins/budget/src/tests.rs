@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
     AssumedCost, DatabaseId, Endpoint, ModelCall, RecordNumber, RefusalKind, Spender, SpendingFeed, SpendingQuery,
-    SpendingReader, Spent, StoredSum, Sum,
+    SpendingReader, Spent, StoredCounts, StoredSum, Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plugin_api::LedgerId;
 
-use super::{Asked, Change, Stored};
+use super::{Asked, Change, Place, Stored};
 
 /// So many records of an account that are not stored are kept one by one, and so many while the process has many of them. Of more,
-/// the oldest are taken for one that is stored when the last of them is: until then they may count twice, and never not at all.
+/// neighbours are taken for one, which is stored when the last of them is: until then they may count twice, and never not at all.
 pub(super) const MOST_WAITING: usize = 16_384;
 const FEWEST_WAITING: usize = 64;
 /// The process has many of them from here on: 8 MiB.
@@ -24,17 +24,13 @@ pub(super) struct Part {
     pub(super) base: i64,
     /// What has been stored since, and what is lost.
     pub(super) stored: i64,
-    /// Of records of earlier runs that are not stored.
-    old: i64,
-    /// Of records of this run that are not stored, in the order of their places.
+    /// Of records that are not stored, in the order of their places.
     pub(super) waiting: VecDeque<Waiting>,
     /// Their sum.
     waiting_sum: i64,
-    /// Up to this place, records are taken for one.
-    merged: u64,
     /// Up to these places, records are stored, and are in what the database had.
-    stored_to: u64,
-    answered_to: u64,
+    stored_to: Place,
+    answered_to: Place,
     /// Of all requests of this run.
     pub(super) own: i64,
     /// What the database had of this run before it was counted here, once that is known.
@@ -43,7 +39,9 @@ pub(super) struct Part {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
-    place: u64,
+    /// The first record's place, and the last one's.
+    first: Place,
+    place: Place,
     picos: i64,
     /// The part of it that [`Part::own`] has.
     own: i64,
@@ -51,67 +49,80 @@ pub(super) struct Waiting {
 
 impl Part {
     pub(super) fn new(ledger: LedgerId) -> Self {
-        let waiting = VecDeque::new();
+        let (waiting, none) = (VecDeque::new(), Place::Old(0));
         Self {
             ledger,
             base: 0,
             stored: 0,
-            old: 0,
             waiting,
             waiting_sum: 0,
-            merged: 0,
-            stored_to: 0,
-            answered_to: 0,
+            stored_to: none,
+            answered_to: none,
             own: 0,
             own_before: Some(0),
         }
     }
 
     pub(super) fn total(&self) -> i64 {
-        self.base.saturating_add(self.stored).saturating_add(self.old).saturating_add(self.waiting_sum)
+        self.base.saturating_add(self.stored).saturating_add(self.waiting_sum)
     }
 
-    pub(super) fn add(&mut self, Change { place, is_old, is_request, picos, .. }: Change) {
-        if is_old {
-            self.old = self.old.saturating_add(picos);
-            return;
-        }
-        let own = if is_request { picos } else { 0 };
+    pub(super) fn add(&mut self, Change { place, is_request, picos, .. }: Change) {
+        let own = if is_request && place >= Place::Own(0) { picos } else { 0 };
         self.own = self.own.saturating_add(own);
         // a record of another thread may come after those behind it, and when it is stored already
-        if place <= self.stored_to {
-            if place == 0 || place > self.answered_to {
+        let is_lost = place == Place::Own(0);
+        if is_lost || place <= self.stored_to {
+            if is_lost || place > self.answered_to {
                 self.stored = self.stored.saturating_add(picos);
             }
             return;
         }
         let at = self.waiting.partition_point(|waiting| waiting.place <= place);
-        self.waiting.insert(at, Waiting { place, picos, own });
+        self.waiting.insert(at, Waiting { first: place, place, picos, own });
         self.waiting_sum = self.waiting_sum.saturating_add(picos);
         let all = WAITING.fetch_add(1, Ordering::Relaxed);
         let most = if all < MANY { MOST_WAITING } else { FEWEST_WAITING };
         while self.waiting.len() > most {
-            self.merge_oldest();
+            self.merge();
         }
     }
 
-    fn merge_oldest(&mut self) {
-        let Some(oldest) = self.waiting.pop_front() else { return };
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        if let Some(next) = self.waiting.front_mut() {
-            (next.picos, next.own) = (next.picos.saturating_add(oldest.picos), next.own.saturating_add(oldest.own));
-            self.merged = next.place;
+    /// Takes each two neighbours for one.
+    fn merge(&mut self) {
+        let before = self.waiting.len();
+        let mut merged = VecDeque::with_capacity(before.div_ceil(2));
+        while let Some(one) = self.waiting.pop_front() {
+            let next = self.waiting.pop_front();
+            merged.push_back(next.map_or(one, |next| Waiting {
+                first: one.first.min(next.first),
+                place: next.place,
+                picos: one.picos.saturating_add(next.picos),
+                own: one.own.saturating_add(next.own),
+            }));
         }
+        WAITING.fetch_sub(before - merged.len(), Ordering::Relaxed);
+        self.waiting = merged;
     }
 
-    /// All records up to this place are stored, and with them those of earlier runs.
-    pub(super) fn store(&mut self, place: u64) {
+    /// Of records that are taken for one with some that are stored: how many of them are stored cannot be told.
+    pub(super) fn partly_stored(&self) -> i64 {
+        let begun = self.waiting.iter().take_while(|waiting| waiting.first <= self.stored_to);
+        begun.fold(0, |sum, waiting| sum.saturating_add(waiting.picos))
+    }
+
+    /// All records up to this place are stored. Returns what those of them come to that the database does not have as this ledger's of
+    /// this run.
+    pub(super) fn store(&mut self, place: Place) -> i64 {
         self.stored_to = self.stored_to.max(place);
         let behind = self.waiting.partition_point(|waiting| waiting.place <= place);
-        let stored = self.waiting.drain(..behind).fold(0, |sum: i64, waiting| sum.saturating_add(waiting.picos));
+        let (all, own) = self.waiting.drain(..behind).fold((0, 0), |(all, own): (i64, i64), waiting| {
+            (all.saturating_add(waiting.picos), own.saturating_add(waiting.own))
+        });
         WAITING.fetch_sub(behind, Ordering::Relaxed);
-        self.waiting_sum = self.waiting_sum.saturating_sub(stored);
-        self.stored = self.stored.saturating_add(stored).saturating_add(std::mem::take(&mut self.old));
+        self.waiting_sum = self.waiting_sum.saturating_sub(all);
+        self.stored = self.stored.saturating_add(own);
+        all.saturating_sub(own)
     }
 
     /// Takes over what the database has, and tells how far it is from what was counted.
@@ -119,12 +130,14 @@ impl Part {
         if asked.is_first {
             self.own_before = None;
         }
-        self.store(asked.place);
-        self.answered_to = self.answered_to.max(asked.place);
+        let place = Place::Own(asked.place);
+        // the answer has these, too
+        let _ = self.store(place);
+        self.answered_to = self.answered_to.max(place);
         (self.base, self.stored) = (stored.own, 0);
         let waiting = self.waiting.iter().fold(0, |sum: i64, waiting| sum.saturating_add(waiting.own));
         let counted = self.own.saturating_sub(waiting);
-        if asked.place < self.merged {
+        if self.waiting.iter().any(|waiting| waiting.first <= place) {
             // which of them the database has cannot be told
             return 0;
         }

@@ -8,6 +8,7 @@ async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journa
     let host = Host::new();
     let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     // nothing is known, and nothing is said of what was
     assert_eq!(call(&budgets, by_key("alice"), message(1)).await.unwrap_err().reason(), "unknown_spending");
     host.answers("alice", 1_000, 0, 0);
@@ -20,6 +21,7 @@ async fn a_restart_without_a_database_goes_on_with_the_checkpoint_and_the_journa
     let host = host.killed();
     let budgets = host.budgets(budget(10_000, &[("unknown", json!("refuse"))]));
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     assert_eq!(used(&budgets, "alice"), 1_230);
     // the record that was not stored waits in the journal
     let old = Spent {
@@ -62,6 +64,7 @@ async fn another_database_takes_the_place_of_the_one_before() {
     let host = Host::new();
     let budgets = host.budgets(budget(10_000, &[]));
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     let other = DatabaseId::of(&"b");
     let place = host.record(Uuid::now_v7(), of_key("alice"), 100, 0);
     host.answers("alice", 5_100, 100, place);
@@ -81,6 +84,7 @@ async fn a_checkpoint_after_a_reload_to_another_database_lacks_nothing_before_al
     let config = json!({ "limits": [limit("key"), limit("tenant")] });
     let _budgets = host.budgets(config.clone());
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     let sum = Sum { cost: Cost::from_picos((5_000 * MICRO).into()), unpriced: 0 };
     let sums = [StoredSum { spender: vec![Some("alice".to_owned())], own: Sum::default(), rest: sum }];
     for query in host.feed.queries() {
@@ -90,10 +94,92 @@ async fn a_checkpoint_after_a_reload_to_another_database_lacks_nothing_before_al
     let host = host.killed();
     let budgets = host.budgets(config);
     host.feed.opened(&host.folder, Uuid::nil(), DatabaseId::of(&"b"));
+    host.feed.caught_up();
     let spender = Spender { tenant: Some("alice"), ..of_key("alice") };
     for Rule { budget, terms } in &budgets.rules {
         assert_eq!(budget.account(&spender).meter.used(&terms.limit, budgets.shared.now()), 5_000 * MICRO as u64);
     }
+}
+
+/// A record of an earlier run waits in the journal.
+fn waits(feed: &SpendingFeed, sequence: i64, micros: i64) -> RecordNumber {
+    let number = RecordNumber { instance: Uuid::nil(), sequence, revision: 0 };
+    feed.spent(&Spent {
+        id: Uuid::now_v7(),
+        ledger: feed.ledger(),
+        place: 0,
+        is_old: true,
+        began: shared::unix_now(),
+        spender: of_key("alice"),
+        picos: micros * MICRO,
+        unpriced: 0,
+        number,
+        counts: &[],
+    });
+    number
+}
+
+fn stored(numbers: &[RecordNumber]) -> Vec<StoredCounts<'static>> {
+    numbers.iter().map(|number| StoredCounts { number: *number, counts: &[] }).collect()
+}
+
+#[tokio::test]
+async fn a_kill_while_the_rows_of_an_earlier_run_are_shipped_loses_none_and_counts_none_twice() {
+    let mut host = Host::new();
+    let start = |host: &Host, waiting: &[(i64, i64)]| {
+        let budgets = host.budgets(budget(10_000, &[]));
+        host.feed.opened(&host.folder, Uuid::nil(), database());
+        let numbers: Vec<_> = waiting.iter().map(|(sequence, micros)| waits(&host.feed, *sequence, *micros)).collect();
+        host.feed.caught_up();
+        (budgets, numbers)
+    };
+    let (budgets, _) = start(&host, &[]);
+    host.answers("alice", 1_000, 0, 0);
+    drop(budgets);
+    host = host.killed();
+    let (budgets, numbers) = start(&host, &[(1, 100), (2, 20), (3, 3), (4, 4)]);
+    assert_eq!(used(&budgets, "alice"), 1_127);
+    host.feed.stored(None, &stored(&numbers[..2]));
+    assert_eq!(used(&budgets, "alice"), 1_127);
+    drop(budgets);
+    // before the journal has forgotten what is stored
+    host = host.killed();
+    let (budgets, numbers) = start(&host, &[(1, 100), (2, 20), (3, 3), (4, 4)]);
+    assert_eq!(used(&budgets, "alice"), 1_127);
+    host.feed.stored(None, &stored(&numbers[..1]));
+    drop(budgets);
+    host = host.killed();
+    let (budgets, numbers) = start(&host, &[(2, 20), (3, 3), (4, 4)]);
+    assert_eq!(used(&budgets, "alice"), 1_127);
+    host.feed.stored(None, &stored(&numbers[..2]));
+    drop(budgets);
+    // and after that
+    host = host.killed();
+    let (budgets, _) = start(&host, &[(4, 4)]);
+    assert_eq!(used(&budgets, "alice"), 1_127);
+    host.answers("alice", 1_127, 0, 0);
+    assert_eq!((used(&budgets, "alice"), host.shared.budgets()[0].drift()), (1_127, 0));
+}
+
+#[tokio::test]
+async fn rows_of_an_earlier_run_of_another_journal_count_once_while_they_are_shipped() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(10_000, &[]));
+    host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
+    host.answers("alice", 1_000, 0, 0);
+    let (other, folder) = (host.common.spending.feed(), host.folder.join("other"));
+    std::fs::create_dir_all(&folder).unwrap();
+    other.opened(&folder, Uuid::nil(), database());
+    let numbers = [waits(&other, 1, 50), waits(&other, 2, 7)];
+    other.caught_up();
+    other.stored(None, &stored(&numbers[..1]));
+    assert_eq!(used(&budgets, "alice"), 1_057);
+    host.answers("alice", 1_050, 0, 0);
+    assert_eq!(used(&budgets, "alice"), 1_057);
+    other.stored(None, &stored(&numbers[1..]));
+    host.answers("alice", 1_057, 0, 0);
+    assert_eq!(used(&budgets, "alice"), 1_057);
 }
 
 #[tokio::test]
@@ -127,6 +213,7 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     });
     let _budgets = host.budgets(config.clone());
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     host.answers("bob", 0, 0, 0);
     host.record(Uuid::now_v7(), of_key("alice"), 4_999, 0);
     assert_eq!(host.shared.alerts.waiting(), 0);
@@ -137,6 +224,7 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     let host = host.killed();
     let _budgets = host.budgets(config);
     host.feed.opened(&host.folder, Uuid::nil(), database());
+    host.feed.caught_up();
     assert_eq!(host.shared.alerts.waiting(), 1, "the restored sum raises it no second time");
     host.record(Uuid::now_v7(), of_key("alice"), 5_000, 0);
     assert_eq!(host.shared.alerts.waiting(), 2);
