@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use ::prices::{Cost, Prices};
@@ -154,6 +154,9 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
     /// before the ledger forgets that they were not stored: after a kill in between they are stored again, and reported as such.
     fn stored(&self, ledger: LedgerId, place: Option<u64>, records: &[StoredCounts<'_>]);
 
+    /// Nothing is being stored now: what the disk did not take when it was is to be written again. Called every now and then.
+    fn idle(&self, _: LedgerId) {}
+
     /// What is to be asked of the store now.
     fn queries(&self) -> Vec<SpendingQuery> {
         Vec::new()
@@ -187,22 +190,27 @@ struct Readers {
     list: RwLock<Arc<[Weak<dyn SpendingReader>]>>,
     /// The ledgers there are.
     ledgers: Mutex<Vec<OpenLedger>>,
+    /// Held while a reader gets to know the ledgers, and while a ledger tells what is stored: none of that is missed, or told twice.
+    /// Requests never wait for it.
+    turn: Mutex<()>,
 }
 
 impl Spending {
     /// Adds a reader, for as long as it exists; one that is there already is not added again.
     pub fn subscribe(&self, reader: Weak<dyn SpendingReader>) {
-        let mut list = self.readers.list.write().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.readers.turn();
+        let list = self.readers.list();
         if list.iter().any(|known| known.ptr_eq(&reader)) {
             return;
         }
+        // what is stored from here on waits for its turn
+        self.readers.any.store(true, Ordering::Release);
         if let Some(reader) = reader.upgrade() {
-            let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+            let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone();
             ledgers.iter().for_each(|ledger| reader.opened(ledger, false));
         }
         let known = list.iter().filter(|known| known.strong_count() > 0).cloned();
-        *list = known.chain([reader]).collect();
-        self.readers.any.store(true, Ordering::Release);
+        *self.readers.list.write().unwrap_or_else(PoisonError::into_inner) = known.chain([reader]).collect();
     }
 
     /// What another ledger tells its readers by.
@@ -256,7 +264,17 @@ impl<'a> Spender<'a> {
 impl Readers {
     /// Calls all readers, without the lock: some write files.
     fn each(&self, mut call: impl FnMut(&dyn SpendingReader)) {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner).clone();
-        list.iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
+        self.list().iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
+    }
+
+    fn list(&self) -> Arc<[Weak<dyn SpendingReader>]> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

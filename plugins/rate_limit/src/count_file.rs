@@ -1,21 +1,19 @@
 //! Counts of days and months in a file beside a ledger's journal: sums of exactly the records that are stored, with the last of them.
 //! Each batch appends a line; the file is written anew when it has grown. Knows no limit and no meter.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use plugin_api::{LogLimit, RecordNumber, StoredCounts, Uuid, WindowCount};
+use plugin_api::{LogLimit, RecordNumber, StoredCounts, Uuid};
 use serde::{Deserialize, Serialize};
+
+use crate::sums::{Key, Sums, is_old, key};
 
 const NAME: &str = "limit_counts.jsonl";
 /// A smaller file is not written anew, nor one that is less than so many times as large as when it was.
 const SMALL: u64 = 256 << 10;
 const GROWTH: u64 = 4;
-
-/// What is counted: the limit, the caller, and the end of the day or month.
-type Key = ([u8; 16], [u8; 16], i64);
 
 /// The file.
 #[derive(Debug)]
@@ -23,7 +21,9 @@ pub(crate) struct CountFile {
     path: PathBuf,
     /// Open for appending; none before it was written anew.
     file: Option<File>,
-    sums: HashMap<Key, i64>,
+    sums: Sums,
+    /// The disk has not taken all of them.
+    is_behind: bool,
     mark: Option<RecordNumber>,
     bytes: u64,
     /// It is written anew at this size.
@@ -42,7 +42,8 @@ impl CountFile {
     /// Reads the file in a folder. What cannot be read of it counts as not there, and is logged.
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join(NAME);
-        let mut read = Self { path, file: None, sums: HashMap::new(), mark: None, bytes: 0, full: 0 };
+        let mut read =
+            Self { path, file: None, sums: Sums::default(), is_behind: false, mark: None, bytes: 0, full: 0 };
         match fs::read_to_string(&read.path) {
             Ok(text) => read.take_lines(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -60,7 +61,7 @@ impl CountFile {
             self.mark = mark.map(|(instance, sequence, revision)| RecordNumber { instance, sequence, revision });
             for (limit, subject, until, sum) in counts {
                 if let (Some(limit), Some(subject)) = (digest(&limit), digest(&subject)) {
-                    self.sums.insert((limit, subject, until), sum);
+                    self.sums.set((limit, subject, until), sum);
                 }
             }
         }
@@ -72,19 +73,20 @@ impl CountFile {
     }
 
     /// The sums.
-    pub(crate) fn sums(&self) -> impl Iterator<Item = WindowCount> {
-        let count = |(&(limit, subject, until), &amount): (&Key, &i64)| WindowCount { limit, subject, until, amount };
-        self.sums.iter().map(count)
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.sums
     }
 
-    /// Adds records that are stored. Where the disk does not take them, they are kept in memory for the next attempt.
+    /// Adds records that are stored. Where the disk does not take them, they stay in memory until it does; see
+    /// [`write_again`](Self::write_again).
     pub(crate) fn add(&mut self, records: &[StoredCounts<'_>], now: i64) {
         let mut changed = Vec::new();
-        for count in records.iter().flat_map(|record| record.counts).filter(|count| count.until > now) {
-            let key = (count.limit, count.subject, count.until);
-            let sum = self.sums.entry(key).or_insert(0);
-            *sum = sum.saturating_add(count.amount);
-            changed.push(key);
+        for count in records.iter().flat_map(|record| record.counts) {
+            let key = key(count);
+            if !is_old(&key, now) {
+                self.sums.add(key, count.amount);
+                changed.push(key);
+            }
         }
         if changed.is_empty() {
             // whether these are counted again makes no difference
@@ -96,23 +98,41 @@ impl CountFile {
         changed.dedup();
         let written = match &mut self.file {
             Some(file) if self.bytes < self.full => {
-                let line = line(self.mark, changed.iter().map(|key| (key, &self.sums[key])));
+                let line = line(self.mark, changed.iter().map(|key| (*key, self.sums.get(key))));
                 line.and_then(|line| file.write_all(&line).map(|()| self.bytes += line.len() as u64))
             }
             _ => self.rewrite(now),
         };
+        self.note(written);
+    }
+
+    /// Drops the sums of days and months that ended long ago.
+    pub(crate) fn forget_old(&mut self, now: i64) {
+        self.sums.forget_old(now);
+    }
+
+    /// Writes what the disk did not take before.
+    pub(crate) fn write_again(&mut self, now: i64) {
+        if self.is_behind {
+            let written = self.rewrite(now);
+            self.note(written);
+        }
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        self.is_behind = written.is_err();
         if let Err(error) = written {
             self.file = None;
             static FAILED: LogLimit = LogLimit::new();
             if let Some(suppressed) = FAILED.pass(()) {
-                log::warn!(error:%, file:% = self.path.display(), suppressed; "the counts of limits cannot be written; a restart forgets some");
+                log::warn!(error:%, file:% = self.path.display(), suppressed; "the counts of limits cannot be written; until they can, a kill forgets some");
             }
         }
     }
 
-    /// Writes all sums of days and months that are not over.
+    /// Writes all sums.
     fn rewrite(&mut self, now: i64) -> io::Result<()> {
-        self.sums.retain(|(_, _, until), _| *until > now);
+        self.sums.forget_old(now);
         let line = line(self.mark, self.sums.iter())?;
         private_files::replace(&self.path, &line)?;
         self.file = Some(fs::OpenOptions::new().append(true).open(&self.path)?);
@@ -122,11 +142,11 @@ impl CountFile {
     }
 }
 
-fn line<'a>(mark: Option<RecordNumber>, sums: impl Iterator<Item = (&'a Key, &'a i64)>) -> io::Result<Vec<u8>> {
+fn line(mark: Option<RecordNumber>, sums: impl Iterator<Item = (Key, i64)>) -> io::Result<Vec<u8>> {
     let hex = |digest: &[u8; 16]| format!("{:032x}", u128::from_be_bytes(*digest));
     let line = Line {
         mark: mark.map(|mark| (mark.instance, mark.sequence, mark.revision)),
-        counts: sums.map(|((limit, subject, until), sum)| (hex(limit), hex(subject), *until, *sum)).collect(),
+        counts: sums.map(|((limit, subject, until), sum)| (hex(&limit), hex(&subject), until, sum)).collect(),
     };
     let mut bytes = serde_json::to_vec(&line)?;
     bytes.push(b'\n');

@@ -12,6 +12,7 @@ mod rules;
 mod saved;
 mod settings;
 mod shared;
+mod sums;
 mod taken;
 
 use std::sync::Arc;

@@ -11,6 +11,8 @@ use crate::rules::{Measure, OWN};
 
 /// How many meters there may be for one key's own limits: requests and tokens in each span of time, and calls in progress.
 pub(crate) const OWN_METERS: u64 = 11;
+/// Those of them that count by day or month.
+pub(crate) const OWN_WINDOWS: u64 = 4;
 
 const WINDOWS: [Window; 5] = [Window::Second, Window::Minute, Window::Hour, Window::Day, Window::Month];
 

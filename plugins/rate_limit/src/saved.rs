@@ -1,22 +1,34 @@
-//! Counts of days and months over restarts: each record in the ledger's journal says what it added to them, and a file beside the
-//! journal has the sums of what the journal has forgotten. Does not count itself.
+//! Counts of days and months over restarts and reloads: each record in the ledger's journal says what it added to them, and a file beside
+//! the journal has the sums of what is stored. Does not count itself.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use plugin_api::{LedgerId, Spent, StoredCounts, WindowCount};
+use plugin_api::{LedgerId, OpenLedger, Spent, StoredCounts, Uuid};
 use quota::{Limit, Meters, Now, Subject};
 
 use crate::count_file::CountFile;
+use crate::sums::{Key, Sums};
+
+/// How often old sums are dropped, in seconds.
+const SWEEP_INTERVAL: i64 = 3600;
 
 /// What is known of the counts of days and months.
 #[derive(Debug, Default)]
 pub(crate) struct SavedCounts {
-    /// By their names.
-    limits: Mutex<HashMap<Subject, WindowLimit>>,
-    ledgers: Mutex<Vec<LedgerCounts>>,
+    known: Mutex<Known>,
+    /// What each ledger has kept and not stored yet. Requests add to it: it is never locked while a file is written.
+    waiting: Mutex<HashMap<LedgerId, Sums>>,
 }
+
+#[derive(Debug, Default)]
+struct Known {
+    limits: Limits,
+    ledgers: Vec<LedgerCounts>,
+}
+
+/// The limits by their names.
+type Limits = HashMap<Subject, WindowLimit>;
 
 /// A limit by day or month that some configuration has.
 #[derive(Debug)]
@@ -30,96 +42,159 @@ struct WindowLimit {
 #[derive(Debug)]
 struct LedgerCounts {
     ledger: LedgerId,
+    /// Its present run.
+    instance: Uuid,
     file: CountFile,
-    /// Of records of earlier runs that are not in the file.
-    waiting: Vec<WindowCount>,
+    old: OldRecords,
     /// The journal still has the last record of the file: up to it, records that are stored are in the file already.
     skips: bool,
+    /// When sums of days and months that ended long ago were last dropped, in seconds since 1970, UTC.
+    swept: i64,
+}
+
+/// What is known of records of earlier runs that are not stored yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OldRecords {
+    /// They are being reported.
+    Coming,
+    /// They have been.
+    Known,
+    /// Nothing: the ledger began before there were limits. They count once they are stored.
+    Untold,
 }
 
 impl SavedCounts {
-    /// There is a limit by day or month. One that is new goes on with the counts that are saved.
+    /// There is a limit by day or month. One that is new goes on with what was counted for it.
     pub(crate) fn register(&self, name: Subject, meters: &Arc<Meters>, limit: Limit, max: usize, now: Now) {
-        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
+        let Known { limits, ledgers } = &mut *known;
         let is_known = limits.get(&name).is_some_and(|known| known.meters.as_ptr() == Arc::as_ptr(meters));
         limits.retain(|_, known| known.meters.strong_count() > 0);
         limits.insert(name, WindowLimit { meters: Arc::downgrade(meters), limit, max });
         if is_known {
             return;
         }
-        let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let name = name.to_bytes();
-        let saved = ledgers.iter().flat_map(|ledger| ledger.file.sums()).filter(|count| count.limit == name);
-        saved.for_each(|count| restore(&limits, &count, now));
+        let mut sums = Sums::default();
+        // the others' are counted once they have caught up
+        for ledger in ledgers.iter().filter(|ledger| ledger.old != OldRecords::Coming) {
+            self.add_counts(ledger, &mut sums, |(limit, ..)| *limit == name);
+        }
+        restore(limits, &sums, now);
     }
 
     /// A ledger begins, or was there before limits were.
-    pub(crate) fn opened(&self, ledger: LedgerId, folder: &Path) {
-        let counts = LedgerCounts { ledger, file: CountFile::open(folder), waiting: Vec::new(), skips: false };
-        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(counts);
+    pub(crate) fn opened(&self, open: &OpenLedger, begins: bool) {
+        let old = if begins { OldRecords::Coming } else { OldRecords::Untold };
+        let file = CountFile::open(&open.folder);
+        let OpenLedger { ledger, instance, .. } = *open;
+        let counts = LedgerCounts { ledger, instance, file, old, skips: false, swept: 0 };
+        lock(&self.known).ledgers.push(counts);
+    }
+
+    /// A record of this run is kept.
+    pub(crate) fn spent(&self, spent: &Spent<'_>) {
+        if !spent.counts.is_empty() {
+            lock(&self.waiting).entry(spent.ledger).or_default().add_all(spent.counts, 1);
+        }
     }
 
     /// A record of an earlier run waits in the journal.
     pub(crate) fn waits(&self, spent: &Spent<'_>) {
-        self.with(spent.ledger, |counts| {
-            if counts.file.mark() == Some(spent.number) {
-                // the end came after the file was written and before the journal forgot: all so far is in the file
-                counts.waiting.clear();
-                counts.skips = true;
-            } else {
-                counts.waiting.extend(spent.counts);
-            }
-        });
+        let mut known = lock(&self.known);
+        let Some(counts) = known.ledgers.iter_mut().find(|counts| counts.ledger == spent.ledger) else { return };
+        if spent.number.instance == counts.instance {
+            // a call was quicker than the ledger's start
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
+        let waiting = waiting.entry(spent.ledger).or_default();
+        if counts.file.mark() == Some(spent.number) {
+            // the end came after the file was written and before the journal forgot: all so far is in the file
+            waiting.clear();
+            counts.skips = true;
+        } else {
+            waiting.add_all(spent.counts, 1);
+        }
     }
 
     /// All that earlier runs counted is known.
     pub(crate) fn caught_up(&self, ledger: LedgerId, now: Now) {
-        let mut sums: HashMap<_, i64> = HashMap::new();
-        self.with(ledger, |counts| {
-            for count in counts.file.sums().chain(std::mem::take(&mut counts.waiting)) {
-                let sum = sums.entry((count.limit, count.subject, count.until)).or_insert(0);
-                *sum = sum.saturating_add(count.amount);
-            }
-        });
-        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((limit, subject, until), amount) in sums {
-            restore(&limits, &WindowCount { limit, subject, until, amount }, now);
-        }
+        let mut known = lock(&self.known);
+        let Known { limits, ledgers } = &mut *known;
+        let Some(counts) = ledgers.iter_mut().find(|counts| counts.ledger == ledger) else { return };
+        counts.old = OldRecords::Known;
+        let mut sums = Sums::default();
+        self.add_counts(counts, &mut sums, |_| true);
+        restore(limits, &sums, now);
     }
 
     /// Records are stored.
-    pub(crate) fn stored(&self, ledger: LedgerId, mut records: &[StoredCounts<'_>], now: i64) {
-        self.with(ledger, |counts| {
-            if counts.skips {
-                let Some(mark) = records.iter().position(|record| Some(record.number) == counts.file.mark()) else {
-                    return;
-                };
-                (counts.skips, records) = (false, &records[mark + 1..]);
+    pub(crate) fn stored(&self, ledger: LedgerId, mut records: &[StoredCounts<'_>], now: Now) {
+        let mut known = lock(&self.known);
+        let Known { limits, ledgers } = &mut *known;
+        let Some(counts) = ledgers.iter_mut().find(|counts| counts.ledger == ledger) else { return };
+        match records.iter().position(|record| Some(record.number) == counts.file.mark()) {
+            Some(mark) => (counts.skips, records) = (false, &records[mark + 1..]),
+            None if counts.skips => return,
+            None => {}
+        }
+        let is_untold = counts.old == OldRecords::Untold;
+        let mut untold = Sums::default();
+        let mut waiting = lock(&self.waiting);
+        let sums = waiting.entry(ledger).or_default();
+        for record in records {
+            if is_untold && record.number.instance != counts.instance {
+                untold.add_all(record.counts, 1);
+            } else {
+                sums.add_all(record.counts, -1);
             }
-            counts.file.add(records, now);
-        });
+        }
+        if now.unix.saturating_sub(counts.swept) >= SWEEP_INTERVAL {
+            counts.swept = now.unix;
+            sums.forget_old(now.unix);
+            counts.file.forget_old(now.unix);
+        }
+        drop(waiting);
+        counts.file.add(records, now.unix);
+        restore(limits, &untold, now);
     }
 
-    fn with(&self, ledger: LedgerId, change: impl FnOnce(&mut LedgerCounts)) {
-        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counts) = ledgers.iter_mut().find(|counts| counts.ledger == ledger) {
-            change(counts);
+    /// Nothing is being stored: what the disk did not take is written again.
+    pub(crate) fn idle(&self, ledger: LedgerId, now: i64) {
+        let mut known = lock(&self.known);
+        if let Some(counts) = known.ledgers.iter_mut().find(|counts| counts.ledger == ledger) {
+            counts.file.write_again(now);
         }
+    }
+
+    /// Adds what a ledger has stored, and what it has yet to store.
+    fn add_counts(&self, ledger: &LedgerCounts, sums: &mut Sums, is_wanted: impl Fn(&Key) -> bool) {
+        let waiting = lock(&self.waiting);
+        let waiting = waiting.get(&ledger.ledger).into_iter().flat_map(Sums::iter);
+        let all = ledger.file.sums().iter().chain(waiting);
+        all.filter(|(key, _)| is_wanted(key)).for_each(|(key, sum)| sums.add(key, sum));
     }
 }
 
-/// Counts what was saved.
-fn restore(limits: &HashMap<Subject, WindowLimit>, count: &WindowCount, now: Now) {
-    let Some(WindowLimit { meters, limit, max }) = limits.get(&Subject::from_bytes(count.limit)) else { return };
-    let (Some(meters), Ok(amount)) = (meters.upgrade(), u64::try_from(count.amount)) else { return };
-    if count.until <= now.unix {
-        return;
-    }
-    let subject = Subject::from_bytes(count.subject);
-    if subject == Subject::OTHERS {
-        meters.of_others().add_used(amount, count.until, limit, now);
-    } else {
-        meters.get(subject, *max, limit, now).meter.add_used(amount, count.until, limit, now);
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts what was counted before.
+fn restore(limits: &Limits, sums: &Sums, now: Now) {
+    for ((limit, subject, until), sum) in sums.iter() {
+        let Some(WindowLimit { meters, limit, max }) = limits.get(&Subject::from_bytes(limit)) else { continue };
+        let (Some(meters), Ok(amount)) = (meters.upgrade(), u64::try_from(sum)) else { continue };
+        if until <= now.unix {
+            continue;
+        }
+        let subject = Subject::from_bytes(subject);
+        if subject == Subject::OTHERS {
+            meters.of_others().add_used(amount, until, limit, now);
+        } else {
+            meters.get(subject, *max, limit, now).meter.add_used(amount, until, limit, now);
+        }
     }
 }
 

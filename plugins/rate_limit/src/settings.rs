@@ -10,9 +10,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::by::{By, Part};
-use crate::meters::OWN_METERS;
+use crate::meters::{OWN_METERS, OWN_WINDOWS};
 use crate::redis::{OnRedisDown, RedisConfig};
 use crate::rules::Measure;
+use crate::sums::BYTES_PER_SUBJECT;
 
 /// How many requests, tokens and calls in progress callers may have.
 ///
@@ -194,6 +195,21 @@ impl Config {
             }
         }
         self.redis.as_ref().map_or(Ok(()), |redis| redis.check(self)).map_err(ConfigProblem::from)
+
+    /// The most bytes of what outlives a restart, for a caller's days or months of one limit.
+    fn bytes_per_sum(&self) -> u64 {
+        if self.redis.is_some() { 0 } else { BYTES_PER_SUBJECT }
+    }
+}
+
+/// Whether it counts by day or month.
+pub(crate) fn has_windows(quota: &Quota) -> bool {
+    [quota.requests, quota.tokens].into_iter().flatten().any(|rate| is_saved(rate.window))
+}
+
+/// Whether counts of this span of time outlive a restart.
+fn is_saved(window: Window) -> bool {
+    matches!(window, Window::Day | Window::Month)
     }
 
     /// The most bytes that one meter takes.
@@ -209,11 +225,14 @@ pub(crate) fn memory(configs: &[&Config]) -> u64 {
         for limit in &config.limits {
             for counts in limit.counts() {
                 let bytes = meters.entry((limit.label(), &limit.by, counts)).or_insert(0);
-                *bytes = u64::max(*bytes, config.max_subjects.get() * config.bytes_per_meter());
+                let sums = if counts.1.is_some_and(is_saved) { config.bytes_per_sum() } else { 0 };
+                *bytes = u64::max(*bytes, config.max_subjects.get() * (config.bytes_per_meter() + sums));
             }
         }
     }
-    let own = |config: &&Config| config.max_subjects.get() * OWN_METERS * config.bytes_per_meter();
+    let own = |config: &&Config| {
+        config.max_subjects.get() * (OWN_METERS * config.bytes_per_meter() + OWN_WINDOWS * config.bytes_per_sum())
+    };
     let Some(own) = configs.iter().map(own).max() else { return 0 };
     meters.values().sum::<u64>() + own + Estimates::BYTES
 }

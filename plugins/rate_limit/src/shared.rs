@@ -105,14 +105,15 @@ impl plugin_api::Shared for Shared {
 }
 
 impl SpendingReader for Shared {
-    fn opened(&self, ledger: &OpenLedger, _: bool) {
-        self.saved.opened(ledger.ledger, &ledger.folder);
+    fn opened(&self, ledger: &OpenLedger, begins: bool) {
+        self.saved.opened(ledger, begins);
     }
 
     fn spent(&self, spent: &Spent<'_>) {
-        // those of this run are counted when their calls end
         if spent.is_old {
             self.saved.waits(spent);
+        } else {
+            self.saved.spent(spent);
         }
     }
 
@@ -121,7 +122,11 @@ impl SpendingReader for Shared {
     }
 
     fn stored(&self, ledger: LedgerId, _: Option<u64>, records: &[StoredCounts<'_>]) {
-        self.saved.stored(ledger, records, self.now().unix);
+        self.saved.stored(ledger, records, self.now());
+    }
+
+    fn idle(&self, ledger: LedgerId) {
+        self.saved.idle(ledger, self.now().unix);
     }
 }
 

@@ -119,6 +119,9 @@ impl Shipper {
                 // between two batches: what is stored of this run is known exactly
                 self.query_spending().await;
             }
+            if !matches!(round, Ok(Round::Shipped { .. })) {
+                self.feed.idle();
+            }
             match round {
                 Ok(Round::Empty) => {
                     self.progress.note();

@@ -36,6 +36,7 @@ impl SpendingFeed {
 
     /// The ledger begins.
     pub fn opened(&self, folder: &Path, instance: Uuid, database: DatabaseId) {
+        let _turn = self.readers.turn();
         let open = OpenLedger { ledger: self.ledger, instance, folder: folder.to_owned(), database };
         self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(open.clone());
         self.each(|reader| reader.opened(&open, true));
@@ -55,12 +56,19 @@ impl SpendingFeed {
 
     /// All records of earlier runs that are not stored yet have been reported.
     pub fn caught_up(&self) {
+        let _turn = self.readers.turn();
         self.each(|reader| reader.caught_up(self.ledger));
     }
 
     /// These records are stored, and all of this run up to this place.
     pub fn stored(&self, place: Option<u64>, records: &[StoredCounts<'_>]) {
+        let _turn = self.readers.turn();
         self.each(|reader| reader.stored(self.ledger, place, records));
+    }
+
+    /// Nothing is being stored now.
+    pub fn idle(&self) {
+        self.each(|reader| reader.idle(self.ledger));
     }
 
     /// What is to be asked of the store now, each query once.

@@ -74,4 +74,16 @@ fn the_memory_of_the_same_limit_on_many_routes_is_counted_once() {
     let one = RateLimit::memory(&[&a]);
     assert_eq!((RateLimit::memory(&[&a, &a]), RateLimit::memory(&[])), (one, 0));
     assert!(RateLimit::memory(&[&a, &b]) > one);
+    // what outlives a restart is in memory too, unless it is in Redis
+    let by_day = |redis: &str| -> Config {
+        let yaml = format!(r#"{{ "limits": [{{ "name": "a", "by": "key", "requests": "1/d" }}]{redis} }}"#);
+        serde_json::from_str(&yaml).unwrap()
+    };
+    assert!(RateLimit::memory(&[&by_day("")]) > one);
+    let redis = |limits: &str| -> Config {
+        serde_json::from_str(&format!(r#"{{ {limits} "redis": {{ "url": "redis://127.0.0.1:1" }} }}"#)).unwrap()
+    };
+    let shared = by_day(r#", "redis": { "url": "redis://127.0.0.1:1" }"#);
+    let by_second = redis(r#""limits": [{ "name": "a", "by": "key", "requests": "1/s" }],"#);
+    assert_eq!(RateLimit::memory(&[&shared]), RateLimit::memory(&[&by_second]));
 }
