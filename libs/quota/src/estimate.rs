@@ -12,10 +12,8 @@ pub const START_OUTPUT: u64 = 4096;
 const FEWEST_ANSWERS: u16 = 20;
 /// After so many, all counts are halved, so that the latest weigh most.
 const MOST_ANSWERS: u16 = 240;
-/// Models that are told apart.
-const MOST_MODELS: usize = 1024;
-/// Pairs of a caller and a model that are told apart.
-const MOST_CALLERS: usize = 16_384;
+/// Pairs of a caller and a model that are told apart, and models.
+const MOST_PAIRS: usize = 16_384;
 /// The unit of a ratio of bytes to tokens.
 const ONE: u32 = 1024;
 
@@ -67,7 +65,7 @@ struct Outputs {
 
 impl Estimates {
     /// The most bytes that all of it takes.
-    pub const BYTES: u64 = (MOST_MODELS as u64 + MOST_CALLERS as u64) * 160;
+    pub const BYTES: u64 = 2 * MOST_PAIRS as u64 * 160;
 
     /// What is known of a caller's calls to a model. `now` is in nanoseconds, by a clock that never goes back.
     ///
@@ -86,9 +84,9 @@ impl Estimates {
             Caution::Expected => self.key(model),
             Caution::Most => with_caller,
         };
-        let ratio = self.ratios.get(of_input, MOST_MODELS, now, Ratio::default, |ratio| is_idle(&ratio.was_used));
+        let ratio = self.ratios.get(of_input, MOST_PAIRS, now, Ratio::default, |ratio| is_idle(&ratio.was_used));
         let outputs =
-            self.outputs.get(with_caller, MOST_CALLERS, now, Outputs::default, |outputs| is_idle(&outputs.was_used));
+            self.outputs.get(with_caller, MOST_PAIRS, now, Outputs::default, |outputs| is_idle(&outputs.was_used));
         for used in [ratio.as_deref().map(|ratio| &ratio.was_used), outputs.as_deref().map(|outputs| &outputs.was_used)]
         {
             // those of other threads keep their copy of it, as long as it is as it was
@@ -296,6 +294,22 @@ mod tests {
     }
 
     #[test]
+    fn four_thousand_pairs_of_a_caller_and_a_model_that_call_by_turns_are_all_known() {
+        const PAIRS: u64 = 4000;
+        let estimates = Estimates::default();
+        let most = |number: u64, now| estimates.of("m", Some(&number.to_string()), Caution::Most, now);
+        let mut number = 1_u64;
+        for call in 0..20 * PAIRS {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let pair = most((number >> 33) % PAIRS, call * 1_000_000);
+            (0..100).for_each(|_| pair.learn_input(4000, 1000, 1000));
+        }
+        let known = estimates.ratios.len();
+        assert!(known as u64 > PAIRS / 10 * 9, "{known}");
+        assert!((0..PAIRS).filter(|number| most(*number, u64::MAX).input(4000) < 1500).count() as u64 > PAIRS / 10 * 9);
+    }
+
+    #[test]
     fn ten_thousand_made_up_models_take_no_more_memory_than_they_may() {
         let estimates = Estimates::default();
         for number in 0..100_000_u64 {
@@ -303,6 +317,6 @@ mod tests {
             estimate.learn_output(5);
             estimate.learn_input(5, 5, 5);
         }
-        assert!(estimates.ratios.len() <= MOST_MODELS && estimates.outputs.len() <= MOST_CALLERS);
+        assert!(estimates.ratios.len() <= MOST_PAIRS && estimates.outputs.len() <= MOST_PAIRS);
     }
 }
