@@ -9,8 +9,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
         let global = config.plugins.iter().filter(|entry| !own(entry.name()));
         let entries: Vec<_> = global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect();
+        let granted: Vec<_> = entries.iter().flat_map(|entry| entry.grants_quotas()).collect();
         for entry in &entries {
-            let Some((companion, lacking)) = entry.companion() else { continue };
+            let Some((companion, lacking)) = entry.companion(&granted) else { continue };
             if entries.iter().any(|other| other.name() == companion) {
                 continue;
             }
@@ -42,9 +43,23 @@ mod tests {
         let told = warnings(&limits("tokens: 100/d"));
         assert!(told.len() == 1 && told[0].starts_with("a.yaml:3:"), "{told:?}");
         assert!(told[0].contains("a restart forgets what was counted"), "{told:?}");
+        let keys = |limit: &str| {
+            let sha256 = "a".repeat(64);
+            format!(
+                "{{ api_keys: {{ keys: [{{ name: a, sha256: {sha256}, limits: {{ {limit} }} }}] }} }}, {{ rate_limit: {{}} }}"
+            )
+        };
+        let told = warnings(&keys("requests: 5/month"));
+        assert!(told.len() == 1 && told[0].contains("`rate_limit` without `usage_log`"), "{told:?}");
         let shared =
             "{ rate_limit: { limits: [{ by: key, tokens: 100/d }], redis: { url: \"redis://127.0.0.1:1\" } } }";
-        for fine in [limits("tokens: 100/m"), limits("tokens: 100/d") + ", { usage_log: {} }", shared.to_owned()] {
+        for fine in [
+            limits("tokens: 100/m"),
+            keys("requests: 5/s"),
+            keys("tokens: 5/d") + ", { usage_log: {} }",
+            limits("tokens: 100/d") + ", { usage_log: {} }",
+            shared.to_owned(),
+        ] {
             assert_eq!(warnings(&fine), Vec::<String>::new(), "{fine}");
         }
     }

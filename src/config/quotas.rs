@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         if entries.iter().any(|entry| entry.counts_quotas()) {
             continue;
         }
-        for entry in entries.iter().filter(|entry| entry.grants_quotas()) {
+        for entry in entries.iter().filter(|entry| !entry.grants_quotas().is_empty()) {
             let Some(node) = report.node_at(entry.at) else { continue };
             let (name, line) = (entry.name(), route.at.line);
             let message = format!(

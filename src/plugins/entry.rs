@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use plugin_api::{CheckContext, ConfigProblem};
+use plugin_api::{CheckContext, ConfigProblem, Quota};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeSeed, EnumAccess, Error, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -70,10 +70,10 @@ impl PluginEntry {
         self.settings.on().map_or(Ok(()), |settings| settings.check_files(base))
     }
 
-    /// Whether it gives callers limits of their own, which another plugin has to count.
+    /// The limits that it gives callers of their own, which another plugin has to count.
     #[must_use]
-    pub fn grants_quotas(&self) -> bool {
-        self.settings.on().is_some_and(|settings| settings.grants_quotas())
+    pub fn grants_quotas(&self) -> Vec<Quota> {
+        self.settings.on().map_or_else(Vec::new, |settings| settings.grants_quotas())
     }
 
     /// Whether it holds callers to the limits that they have of their own.
@@ -82,10 +82,10 @@ impl PluginEntry {
         self.settings.on().is_some_and(|settings| settings.counts_quotas())
     }
 
-    /// A plugin that a route should have beside it, and what is lacking without that.
+    /// A plugin that a route should have beside it, and what is lacking without that. The route gives callers these limits of their own.
     #[must_use]
-    pub fn companion(&self) -> Option<(&'static str, &'static str)> {
-        self.settings.on().and_then(|settings| settings.companion())
+    pub fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)> {
+        self.settings.on().and_then(|settings| settings.companion(granted))
     }
 
     /// Why it cannot be used beside another entry of the same file, if it cannot.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use plugin_api::{BuildContext, CheckContext, Command, CommandContext, CommandError, ConfigProblem, Plugin};
+use plugin_api::{BuildContext, CheckContext, Command, CommandContext, CommandError, ConfigProblem, Plugin, Quota};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
@@ -127,14 +127,14 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// Checks the files that they name; relative paths start from `base`.
     fn check_files(&self, base: &Path) -> Result<(), ConfigProblem>;
 
-    /// Whether they give callers limits of their own.
-    fn grants_quotas(&self) -> bool;
+    /// The limits that they give callers of their own.
+    fn grants_quotas(&self) -> Vec<Quota>;
 
     /// Whether the plugin holds callers to the limits that they have of their own.
     fn counts_quotas(&self) -> bool;
 
     /// A plugin that a route should have beside this one, and what is lacking without it.
-    fn companion(&self) -> Option<(&'static str, &'static str)>;
+    fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)>;
 
     /// Why they cannot be used beside others of the same plugin, if they cannot.
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem>;
@@ -170,7 +170,7 @@ impl<P: Plugin> Settings for SettingsOf<P> {
         P::check_files(&self.0, base)
     }
 
-    fn grants_quotas(&self) -> bool {
+    fn grants_quotas(&self) -> Vec<Quota> {
         P::grants_quotas(&self.0)
     }
 
@@ -178,8 +178,8 @@ impl<P: Plugin> Settings for SettingsOf<P> {
         P::COUNTS_QUOTAS
     }
 
-    fn companion(&self) -> Option<(&'static str, &'static str)> {
-        P::companion(&self.0)
+    fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)> {
+        P::companion(&self.0, granted)
     }
 
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {

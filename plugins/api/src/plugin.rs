@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::part::is_text_of_an_api;
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Part, Record, Refusal, Reply,
-    Request, Response, Shared,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Part, Quota, Record, Refusal,
+    Reply, Request, Response, Shared,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -74,14 +74,14 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Whether settings give callers limits of their own, which a plugin of the same route has to count.
-    fn grants_quotas(_: &Self::Config) -> bool {
-        false
+    /// The limits that settings give callers of their own, which a plugin of the same route has to count.
+    fn grants_quotas(_: &Self::Config) -> Vec<Quota> {
+        Vec::new()
     }
 
     /// A plugin that a route should have beside this one with these settings, and what is lacking without it: a warning of `tollgate
-    /// check`.
-    fn companion(_: &Self::Config) -> Option<(&'static str, &'static str)> {
+    /// check`. Plugins of the route give callers these limits of their own.
+    fn companion(_: &Self::Config, _granted: &[Quota]) -> Option<(&'static str, &'static str)> {
         None
     }
 

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plugin_api::http::Method;
-use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Request, api_key};
+use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Quota, Request, api_key};
 
 use credential::Credential;
 use denial::Denial;
@@ -72,8 +72,8 @@ impl Plugin for ApiKeys {
         read.map(drop).map_err(in_the_file)
     }
 
-    fn grants_quotas(config: &Config) -> bool {
-        config.keys.iter().any(|key| !key.limits.is_unlimited())
+    fn grants_quotas(config: &Config) -> Vec<Quota> {
+        config.keys.iter().map(|key| key.limits).filter(|limits| !limits.is_unlimited()).collect()
     }
 
     fn memory(configs: &[&Config]) -> u64 {

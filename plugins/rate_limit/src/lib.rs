@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use plugin_api::http::HeaderValue;
 use plugin_api::{
-    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Record,
-    Request,
+    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Quota,
+    Record, Request,
 };
 use quota::{Claim, Now, Reservation, Subject, reserve};
 use quota_leases::{Count, Denied};
@@ -70,9 +70,10 @@ impl Plugin for RateLimit {
         config.check()
     }
 
-    fn companion(config: &Config) -> Option<(&'static str, &'static str)> {
+    fn companion(config: &Config, granted: &[Quota]) -> Option<(&'static str, &'static str)> {
         let lacking = "a restart forgets what was counted of days and months; name one of them, or `redis`";
-        (config.redis.is_none() && config.limits.iter().any(LimitConfig::has_windows)).then_some(("usage_log", lacking))
+        let mut quotas = config.limits.iter().map(LimitConfig::quota).chain(granted.iter().copied());
+        (config.redis.is_none() && quotas.any(|quota| settings::has_windows(&quota))).then_some(("usage_log", lacking))
     }
 
     fn memory(configs: &[&Config]) -> u64 {

@@ -134,12 +134,6 @@ impl LimitConfig {
         Quota { requests: self.requests, burst: self.burst, tokens: self.tokens, concurrent: self.concurrent }
     }
 
-    /// Whether it counts by day or month.
-    pub(crate) fn has_windows(&self) -> bool {
-        let mut rates = [self.requests, self.tokens].into_iter().flatten();
-        rates.any(|rate| matches!(rate.window, Window::Day | Window::Month))
-    }
-
     fn check(&self) -> Result<(), String> {
         if self.quota().is_unlimited() {
             return Err("limits nothing: none of `requests`, `tokens` and `concurrent` is given".to_owned());
@@ -195,6 +189,12 @@ impl Config {
             }
         }
         self.redis.as_ref().map_or(Ok(()), |redis| redis.check(self)).map_err(ConfigProblem::from)
+    }
+
+    /// The most bytes that one meter takes.
+    fn bytes_per_meter(&self) -> u64 {
+        BYTES_PER_METER + if self.redis.is_some() { BYTES_PER_LEASE } else { 0 }
+    }
 
     /// The most bytes of what outlives a restart, for a caller's days or months of one limit.
     fn bytes_per_sum(&self) -> u64 {
@@ -210,12 +210,6 @@ pub(crate) fn has_windows(quota: &Quota) -> bool {
 /// Whether counts of this span of time outlive a restart.
 fn is_saved(window: Window) -> bool {
     matches!(window, Window::Day | Window::Month)
-    }
-
-    /// The most bytes that one meter takes.
-    fn bytes_per_meter(&self) -> u64 {
-        BYTES_PER_METER + if self.redis.is_some() { BYTES_PER_LEASE } else { 0 }
-    }
 }
 
 /// The most bytes that limits with these settings hold together.
