@@ -2,10 +2,13 @@
 //! between the engines, shows here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use usage_log::declared_columns;
+use tokio::time::timeout;
+use usage_log::{StoreError, declared_columns};
 
-use super::book::{Book, connected, housekept, keeping, records, rows, settings};
+use super::book::{Book, connected, housekept, keeping, migrated, records, rows, settings};
+use crate::harness::{eventually, postgres};
 
 /// The columns of a migrated database, as `table|name|type|whether it may be NULL`, without those that the database makes itself.
 fn columns(book: &Book) -> BTreeSet<String> {
@@ -65,4 +68,22 @@ async fn a_newer_schema_that_allows_it_is_written_to_and_its_rows_stay() {
         housekept(&mut connected(&keeping).await.unwrap()).await.unwrap();
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "5");
     }
+}
+
+#[tokio::test]
+async fn a_step_that_somebody_keeps_from_a_table_does_not_keep_rows_from_it_and_is_done_later() {
+    let server = postgres().await;
+    let settings = settings(&server.url());
+    let mut writer = migrated(&settings).await.unwrap();
+    server.sql("ALTER TABLE api_requests DROP COLUMN assumed_cost_usd; DELETE FROM ledger_schema WHERE version = 8");
+    let reading = server.hold_open("SELECT count(*) FROM api_requests");
+    let mut later = connected(&settings).await.unwrap();
+    let tried = timeout(Duration::from_secs(20), later.migrate()).await.expect("an end of the wait");
+    assert!(matches!(&tried, Err(StoreError::Unavailable(why)) if why.contains("55P03")), "{tried:?}");
+    // nobody waits behind it any more
+    server.sql("INSERT INTO api_requests (id, created_at) SELECT id, created_at FROM api_requests WHERE false");
+    drop(reading);
+    eventually("the step", async || migrated(&settings).await.is_ok()).await;
+    writer.write(&records(rows(3))).await.unwrap();
+    assert_eq!(server.sql("SELECT count(*) FROM api_requests"), "3");
 }

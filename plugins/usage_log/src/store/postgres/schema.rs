@@ -12,6 +12,9 @@ use crate::store::{StoreError, calendar};
 
 /// Whoever holds it changes the schema: `tollgate` in ASCII.
 const LOCK: i64 = 0x746f_6c6c_6761_7465;
+/// How long a step waits for those who use a table, such as a long report: whoever writes to it waits behind the step. Then all of them go
+/// first, and the steps are tried again later.
+const STEP_LOCK: &str = "3s";
 
 /// Brings the schema to this build's version, or sees that it is; whether it is a later build's.
 pub(super) async fn migrate(
@@ -31,7 +34,7 @@ pub(super) async fn migrate(
         }
         Standing::Missing(_) => {}
     }
-    // a step may go through all of a table, and whoever waits for another gateway's waits as long
+    // a step may go through all of a table, once it has it, and whoever waits for another gateway's waits as long
     run(watch, connection, &transaction::begin_patiently()).await?;
     patiently(watch, connection, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // another gateway may have been quicker
@@ -46,6 +49,7 @@ pub(super) async fn migrate(
         "CREATE TABLE IF NOT EXISTS ledger_schema (version bigint PRIMARY KEY, applied_at timestamptz NOT NULL)",
     )
     .await?;
+    run(watch, connection, &format!("SET LOCAL lock_timeout = '{STEP_LOCK}'")).await?;
     for step in missing {
         patiently(watch, connection, step.sql).await?;
         let (column, value) =
