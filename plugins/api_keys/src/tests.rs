@@ -222,7 +222,9 @@ async fn a_key_for_certain_models_passes_only_what_tells_its_model() {
         (Method::GET, "/v1/realtime/?model=gpt-realtime", Some(websocket), "model_not_allowed"),
         (Method::GET, "/v1/%72ealtime?model=gpt-realtime", Some(websocket), "model_not_allowed"),
         (Method::GET, "/v1/realtime?Model=claude-live", Some(websocket), "model_not_known"),
-        (Method::GET, "/v1/realtime?model=%67pt", Some(websocket), "model_not_known"),
+        (Method::GET, "/v1/realtime?model=%67pt", Some(websocket), "model_not_allowed"),
+        (Method::GET, "/v1/realtime?model=%63laude-live", Some(websocket), ""),
+        (Method::GET, "/v1/realtime?model=%2563laude-live", Some(websocket), "model_not_known"),
         (Method::GET, "/v1/realtime", Some(websocket), "model_not_known"),
     ] {
         let headers: Vec<_> = [("x-api-key", CLAUDE)].into_iter().chain(more).collect();
