@@ -29,8 +29,8 @@ pub(crate) fn with_tail<T>(path: &str, read: impl FnOnce([&str; TAIL]) -> T) -> 
     read(std::array::from_fn(|_| segments.next().unwrap_or_default()))
 }
 
-/// How often a path is unescaped: `%256D` is `%6D` to one server and `m` to the next behind it.
-const UNESCAPINGS: usize = 3;
+/// How often a text is unescaped: `%256D` is `%6D` to one server and `m` to the next behind it.
+pub(crate) const UNESCAPINGS: usize = 3;
 
 /// Whether the path has one spelling only, as nearly all have: letters, digits and what separates words, between single
 /// slashes.

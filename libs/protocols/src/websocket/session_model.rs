@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::path::UNESCAPINGS;
+
 /// The key of the model.
 const KEY: &str = "model";
 
@@ -85,10 +87,18 @@ impl<'a> SessionModel<'a> {
 /// Whether some server may take a key for the model's: in escapes, in other letters, as one of a list, or cut at a NUL.
 fn is_model(key: &str) -> bool {
     let mut key = Cow::Borrowed(key.as_bytes());
-    // some decode twice
-    while let Some(decoded) = unescaped(&key) {
-        key = Cow::Owned(decoded);
+    for _ in 0..UNESCAPINGS {
+        match unescaped(&key) {
+            Some(plainer) => key = Cow::Owned(plainer),
+            None => return is_key(&key),
+        }
     }
+    // escaped more often than any server undoes: what it names is not certain
+    true
+}
+
+/// Whether a key without escapes is the model's.
+fn is_key(key: &[u8]) -> bool {
     let end = key.iter().position(|byte| matches!(byte, b'[' | 0)).unwrap_or(key.len());
     key[..end].trim_ascii().eq_ignore_ascii_case(KEY.as_bytes())
 }
@@ -196,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(SessionModel::of(Some(query)), SessionModel::Uncertain, "{query}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_escaped_over_and_over_is_not_certain_and_takes_no_time() {
+        for times in [2, 20_000] {
+            let query = format!("%{}6d=a", "25".repeat(times));
+            assert_eq!(SessionModel::of(Some(&query)), SessionModel::Uncertain, "{times}");
+        }
+        assert_eq!(SessionModel::of(Some("%256e=a")), SessionModel::Absent);
     }
 
     #[test]
