@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora_error::{Error, ErrorType};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Call, Hashing, run_blocking};
+use plugin_api::{BODIES, Call, Endpoint, Hashing, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect;
@@ -23,13 +23,10 @@ pub const READ_IN_LINE: usize = 1024 * 1024;
 /// The same limit where the messages are hashed too, which takes several times as long.
 const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
-/// The largest text that is read on the worker's own thread, where its messages are hashed so.
+/// The largest text of a call to this endpoint that is read on the worker's own thread, where its messages are hashed so, if it has any.
 #[must_use]
-pub const fn most_in_line(hashing: Hashing) -> usize {
-    match hashing {
-        Hashing::Nothing => READ_IN_LINE,
-        Hashing::Conversation | Hashing::ConversationAndDigest => HASHED_IN_LINE,
-    }
+pub fn most_in_line(endpoint: Endpoint, hashing: Hashing) -> usize {
+    if hashing == Hashing::Nothing || !endpoint.has_turns { READ_IN_LINE } else { HASHED_IN_LINE }
 }
 
 /// Reads the whole body within the time that the client has for it.
@@ -66,7 +63,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     let hashing = needs.hashing();
     let read =
         move |headers: &HeaderMap, bytes: Bytes| dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
-    let mut call = if bytes.len() > most_in_line(hashing) || ctx.flags.content_encoding {
+    let mut call = if bytes.len() > most_in_line(endpoint, hashing) || ctx.flags.content_encoding {
         // on a blocking thread, so that other requests of this worker go on
         let headers = headers.clone();
         let reading = run_blocking(move || read(&headers, bytes));

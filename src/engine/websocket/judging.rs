@@ -56,9 +56,8 @@ impl Unread {
     /// Reads it, at once if it is small.
     #[must_use]
     pub fn read(self) -> Read {
-        let needed = self.config.route.chain.needs().hashing();
-        let hashing = if self.handshake.endpoint.has_turns { needed } else { Hashing::Nothing };
-        if self.message.payload.len() > most_in_line(hashing) {
+        let hashing = self.config.route.chain.needs().hashing();
+        if self.message.payload.len() > most_in_line(self.handshake.endpoint, hashing) {
             let read = async move {
                 let read = self.read_aside(hashing).await;
                 self.sort(read)
