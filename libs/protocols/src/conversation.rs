@@ -138,9 +138,9 @@ impl ConversationHasher {
         self.count += 1;
     }
 
-    /// The call goes on from the answer with this `id`.
-    pub(crate) fn goes_on_from(&mut self, id: &str) {
-        self.answer = Some(ConversationHash::of_answer(id));
+    /// The call goes on from the answer with this `id`, or from none. What it says last counts.
+    pub(crate) fn goes_on_from(&mut self, id: Option<&str>) {
+        self.answer = id.map(ConversationHash::of_answer);
     }
 
     /// The list was these bytes of the call's text.

@@ -162,7 +162,7 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
                 let value = map.next_value::<&'de RawValue>()?.get();
                 let start = place.of(value).at;
                 call.models_at.push(start..start + value.len());
-                let named = model(value);
+                let named = name(value);
                 models += 1;
                 bounded::<A::Error>(models, repeats, "models")?;
                 match how {
@@ -185,15 +185,15 @@ impl<'de> Visitor<'de> for CallAt<'de, '_> {
             } else if *key.name == *b"stream" {
                 call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
             } else if *key.name == *b"service_tier" {
-                call.service_tier = model(map.next_value::<&'de RawValue>()?.get());
+                call.service_tier = name(map.next_value::<&'de RawValue>()?.get());
             } else if *key.name == *b"speed" {
-                call.speed = model(map.next_value::<&'de RawValue>()?.get());
+                call.speed = name(map.next_value::<&'de RawValue>()?.get());
             } else if *key.name == *b"tools" {
                 call.tools = length(&mut map, &key)? > 0;
             } else if endpoint.earlier_answer.is_some_and(|name| *key.name == *name.as_bytes()) {
-                let id = model(map.next_value::<&'de RawValue>()?.get());
-                if let (Some(turns), Some(id)) = (turns.as_deref_mut(), id) {
-                    turns.goes_on_from(&id);
+                let value = map.next_value::<&'de RawValue>()?.get();
+                if let Some(turns) = turns.as_deref_mut() {
+                    turns.goes_on_from(name(value).as_deref());
                 }
             } else if *key.name == *endpoint.messages.as_bytes() {
                 match key.end.next_token() {
@@ -276,7 +276,7 @@ fn prompts_in(value: &str) -> Option<u64> {
 }
 
 /// A name, as a JSON value; `None` if it is no string, too long, or no text (half of a surrogate pair).
-fn model(value: &str) -> Option<String> {
+fn name(value: &str) -> Option<String> {
     let longest = CallFacts::LONGEST_MODEL;
     // every byte may be written as an escape of six
     if !value.starts_with('"') || value.len() > longest * 6 + 2 {

@@ -67,7 +67,8 @@ fn a_call_that_names_an_answer_goes_on_from_that_and_is_no_beginning() {
         on(r#"{"previous_response_id":"resp_1","input":"and?"}"#).conversation.unwrap().previous,
         place.previous
     );
-    for without in ["null", "7", r#"["resp_1"]"#] {
+    // of one that is named twice the last counts
+    for without in ["null", "7", r#"["resp_1"]"#, r#""resp_1","previous_response_id":null"#] {
         let read = on(&format!(r#"{{"previous_response_id":{without},"input":[{HELLO},{HI},{AND}]}}"#));
         assert_eq!(read.conversation, Some(plain), "{without}");
     }
