@@ -205,13 +205,12 @@ async fn the_time_for_a_message_does_not_run_while_its_server_takes_nothing() {
     let call = create("m", 10).to_string().into_bytes();
     let message = [frame(Opcode::Text, false, &call[..7]), frame(Opcode::Continuation, true, &call[7..])];
     // more than connections hold by themselves
-    let pings = frame(Opcode::Ping, true, &[7; 125]).repeat(100_000);
+    let pings = frame(Opcode::Ping, true, &[7; 125]).repeat(200_000);
     let all = [&message[0], &pings, &message[1]].map(Vec::as_slice).concat();
-    let reads = async {
-        // twice the time that the message may take
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        server.exactly(all.len()).await
-    };
-    let ((), passed) = tokio::join!(client.send(&all), reads);
+    let mut sends = std::pin::pin!(client.send(&all));
+    // twice the time that the message may take
+    let full = tokio::time::timeout(Duration::from_secs(4), &mut sends).await;
+    assert!(full.is_err(), "the server's connection is full");
+    let ((), passed) = tokio::join!(sends, server.exactly(all.len()));
     assert!(passed.ends_with(&message.concat()), "the message is whole");
 }
