@@ -1,17 +1,14 @@
 //! A WebSocket whose messages are read: those of the client pass the plugins, those of the server tell what the calls cost.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use log::debug;
-use plugin_api::{BODIES, Uuid};
+use plugin_api::BODIES;
 use protocols::ServerMessages;
 use serde_json::json;
-use tokio::time::{Instant, Sleep, sleep};
 use websocket::CloseCode;
 
 use crate::exchange::failure::Failure;
@@ -21,11 +18,13 @@ use super::begun::{BegunCall, Seen};
 use super::call::MessageCall;
 use super::call_config::CallConfig;
 use super::calls::Calls;
+use super::closure::{BROKEN, Closure, random_mask};
 use super::handshake::Handshake;
 use super::inbound::{Inbound, Intake, Step};
 use super::judging::{Judged, Read, Unread};
 use super::message::{Unheld, Whole};
 use super::outbound::{Observer, Outbound};
+use super::pausable_deadline::PausableDeadline;
 
 /// The most bytes of the gateway's own that a client may leave unread. Its messages wait beyond that.
 const MOST_UNREAD: usize = 64 << 10;
@@ -39,34 +38,14 @@ pub struct Reading {
     pub inbound: Inbound,
     messages: ServerMessages,
     calls: Calls,
-    /// When the message that is coming in must be whole.
-    whole_by: Option<Pin<Box<Sleep>>>,
-    /// How long after this moment that is, while the client is not waited for.
-    time_left: Option<Duration>,
+    /// When the message that is coming in must be whole. Paused while the client is not waited for.
+    whole_by: PausableDeadline,
     /// The message that is read aside.
     aside: Option<BoxFuture<'static, Read>>,
     /// The message that the plugins look at.
     judging: Option<BoxFuture<'static, Judged>>,
     begun: Vec<BegunCall>,
 }
-
-/// Why the gateway closes the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closure {
-    /// The code.
-    pub code: CloseCode,
-    /// The reason, for people.
-    pub reason: &'static str,
-    /// What it is to the calls that are open.
-    pub failure: Failure,
-}
-
-/// The frames of a side break the protocol.
-pub const BROKEN: Closure = Closure {
-    code: CloseCode::ProtocolError,
-    reason: "the frames break the protocol",
-    failure: Failure::WebSocketProtocol,
-};
 
 /// What the next bytes of the client lead to.
 pub enum Next {
@@ -90,8 +69,7 @@ impl Reading {
             config,
             messages: ServerMessages::new(endpoint),
             calls: Calls::new(endpoint),
-            whole_by: None,
-            time_left: None,
+            whole_by: PausableDeadline::default(),
             aside: None,
             judging: None,
             begun: Vec::new(),
@@ -142,7 +120,7 @@ impl Reading {
             Step::Wanting => Next::Read,
             Step::Waiting => Next::Wait,
             Step::Whole(message) => {
-                (self.whole_by, self.time_left) = (None, None);
+                self.whole_by.clear();
                 self.judge(message);
                 Next::Go
             }
@@ -166,9 +144,7 @@ impl Reading {
 
     /// Bytes have come from the client.
     pub fn came(&mut self, bytes: &[u8]) {
-        if let (Some(whole_by), None) = (&self.whole_by, self.time_left) {
-            self.time_left = Some(whole_by.deadline() - Instant::now());
-        }
+        self.whole_by.pause();
         self.inbound.came(bytes);
     }
 
@@ -178,11 +154,7 @@ impl Reading {
             return Next::Wait;
         }
         let timeout = self.config.snapshot.limits.body_timeout;
-        let whole_by = self.whole_by.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        if let Some(left) = self.time_left.take() {
-            whole_by.as_mut().reset(Instant::now() + left);
-        }
-        if whole_by.as_mut().poll(cx).is_pending() {
+        if self.whole_by.poll(timeout, cx).is_pending() {
             return Next::Wait;
         }
         let failure = Failure::BodyTimeout;
@@ -310,10 +282,4 @@ impl Observer for Reading {
             }
         });
     }
-}
-
-/// A key to mask a frame with.
-pub fn random_mask() -> [u8; 4] {
-    let id = Uuid::now_v7().into_bytes();
-    [id[12], id[13], id[14], id[15]]
 }

@@ -1,37 +1,27 @@
 //! The state that both sides of a WebSocket share, and how their bytes go through it.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
 use tokio::io::ReadBuf;
-use tokio::time::{Instant, Sleep, sleep};
-use websocket::{CloseCode, FrameReader, Sender, write_close};
+use tokio::time::Instant;
+use websocket::{FrameReader, Sender};
 
 use crate::engine::timer::Timer;
 use crate::engine::transport::Transport;
 use crate::exchange::failure::Failure;
 
+use super::closure::{BROKEN, Closing, Closure, STOPS, UNREAD, random_mask};
 use super::opened_unread::OpenedUnread;
 use super::outbound::{Observer, Outbound};
-use super::reading::{BROKEN, Closure, Next, Reading, random_mask};
+use super::reading::{Next, Reading};
 use super::stop::Stop;
 
-/// How long a client has to answer a close frame of the gateway's.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of the client is read at a time where its messages are read.
 const READ: usize = 8 << 10;
-
-/// The gateway stops.
-const STOPS: Closure = Closure { code: CloseCode::GoingAway, reason: "the gateway stops", failure: Failure::Aborted };
-
-/// The gateway cannot read the messages of a connection that it has to read.
-const UNREAD: Closure =
-    Closure { code: CloseCode::GoingAway, reason: "its calls need a new connection", failure: Failure::Aborted };
 
 /// What the messages of a WebSocket are.
 pub enum Messages {
@@ -62,14 +52,6 @@ struct State {
     closing: Option<Closing>,
     /// When bytes last passed.
     used: Instant,
-}
-
-/// The gateway closes the connection.
-struct Closing {
-    why: Closure,
-    timeout: Pin<Box<Sleep>>,
-    /// The server's close frame, where the client's bytes are passed unread.
-    frame: Vec<u8>,
 }
 
 impl Socket {
@@ -244,15 +226,12 @@ impl State {
             return;
         }
         self.outbound.close(why.code, why.reason);
-        let mut frame = Vec::new();
+        let closing = self.closing.insert(Closing::new(why));
         match &mut self.reading {
             Some(reading) => reading.inbound.close(random_mask(), why.code, why.reason),
-            None if self.client.as_ref().is_some_and(FrameReader::is_between_frames) => {
-                write_close(&mut frame, Some(random_mask()), why.code, why.reason);
-            }
+            None if self.client.as_ref().is_some_and(FrameReader::is_between_frames) => closing.tell_server(),
             None => {}
         }
-        self.closing = Some(Closing { why, timeout: Box::pin(sleep(CLOSE_TIMEOUT)), frame });
     }
 
     /// Closes the connection once the gateway stops and no call is open; whether it has done so now.
@@ -278,18 +257,14 @@ impl State {
         if let Some(reading) = &mut self.reading {
             return reading.inbound.hand_out(buf);
         }
-        let Some(Closing { frame, .. }) = &mut self.closing else { return false };
-        let count = frame.len().min(buf.remaining());
-        buf.put_slice(&frame[..count]);
-        frame.drain(..count);
-        count > 0
+        self.closing.as_mut().is_some_and(|closing| closing.hand_out(buf))
     }
 
     /// Whether both sides have been closed: the client has answered, or had its time to.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(closing) = &mut self.closing else { return false };
         let has_left = self.reading.as_ref().is_some_and(|reading| reading.inbound.has_left);
-        has_left && self.outbound.is_flushed() || closing.timeout.as_mut().poll(cx).is_ready()
+        has_left && self.outbound.is_flushed() || closing.has_timed_out(cx)
     }
 }
 
