@@ -1,6 +1,7 @@
 //! The state that both sides of a WebSocket share, and how their bytes go through it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -119,8 +120,8 @@ impl Socket {
                     if state.hand_out(buf) || state.is_over(cx) {
                         return Poll::Ready(Ok(()));
                     }
-                    let mut room = [0; READ];
-                    let mut room = ReadBuf::new(&mut room);
+                    let mut room = [const { MaybeUninit::uninit() }; READ];
+                    let mut room = ReadBuf::uninit(&mut room);
                     let read = stream.poll_read(cx, &mut room, usize::MAX);
                     let Some(reading) = &mut state.reading else { continue };
                     // whether it is late is asked when all is read that has come, which may have waited for a server to take more
