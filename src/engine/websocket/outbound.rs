@@ -1,8 +1,7 @@
 //! The server's side of a WebSocket. Its bytes pass as they come, and frames of the gateway's own are put between its messages.
 
 use bytes::{Bytes, BytesMut};
-use websocket::CloseCode;
-use websocket::{End, Event, FrameReader, Opcode, ProtocolError, Sender, write_close, write_frame};
+use websocket::{CloseCode, End, Event, FrameReader, Opcode, ProtocolError, Sender, write_close, write_frame};
 
 /// The server's side.
 pub struct Outbound {
