@@ -35,7 +35,7 @@ use super::connection::Connection;
 use super::ctx::Exchange;
 use super::snapshot::{Route, Snapshot};
 
-use call_config::CallConfig;
+use call_config::{CallConfig, ConfigInForce};
 use handshake::Handshake;
 use opened_unread::OpenedUnread;
 use reading::Reading;
@@ -67,11 +67,12 @@ pub fn begin(session: &Session, ctx: &mut Exchange, in_force: &Arc<ArcSwap<Snaps
     };
     let config = Endpoint::of_websocket(ctx.path()).zip(CallConfig::of(ctx));
     let messages = config.map_or(Messages::Other, |(endpoint, config)| {
-        let handshake = Handshake::of(session.req_header(), ctx, endpoint, in_force.clone());
-        match ctx.websocket_endpoint {
-            Some(_) => Messages::Read(Box::new(Reading::new(handshake, config))),
-            None => Messages::Unread(Box::new(OpenedUnread::new(handshake, config))),
+        let in_force = ConfigInForce::of(ctx, in_force.clone());
+        if ctx.websocket_endpoint.is_none() {
+            return Messages::Unread(Box::new(OpenedUnread::new(in_force, config)));
         }
+        let handshake = Handshake::of(session.req_header(), ctx, endpoint, in_force);
+        Messages::Read(Box::new(Reading::new(handshake, config)))
     });
     let stop = Stop::new(connection.stopping(), ctx.snapshot.limits.drain_timeout);
     let socket = Arc::new(Socket::new(messages, stop));

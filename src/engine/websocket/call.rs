@@ -57,7 +57,7 @@ impl MessageCall {
         record.transport = Transport::WebSocket;
         record.method = handshake.method.clone();
         record.path.clone_from(&handshake.path);
-        record.host.clone_from(&handshake.host);
+        record.host.clone_from(&handshake.in_force.host);
         record.endpoint = Some(handshake.endpoint);
         record.model.clone_from(&handshake.model);
         record.streaming = Some(true);

@@ -26,22 +26,39 @@ impl CallConfig {
     pub fn of(ctx: &Exchange) -> Option<Self> {
         Some(Self { snapshot: ctx.snapshot.clone(), route: ctx.route.clone()?, domain: ctx.domain.clone() })
     }
+}
 
-    /// Becomes the configuration in force, for a handshake with this host and this path in its normal form.
+/// The configuration in force, as it takes one handshake.
+pub struct ConfigInForce {
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    /// The host of the handshake.
+    pub host: String,
+    /// Its path in the normal form, by which routes are found.
+    path: String,
+}
+
+impl ConfigInForce {
+    /// The one that is in force at any time, for the handshake of this exchange.
+    #[must_use]
+    pub fn of(ctx: &Exchange, snapshots: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshots, host: ctx.record.host.clone(), path: ctx.path().to_owned() }
+    }
+
+    /// Brings a configuration up to date for the next call.
     ///
     /// # Errors
-    /// Why that one does not take the handshake. The old configuration stays.
-    pub fn refresh(&mut self, in_force: &ArcSwap<Snapshot>, host: &str, path: &str) -> Result<(), Failure> {
-        let snapshot = in_force.load();
-        if Arc::ptr_eq(&snapshot, &self.snapshot) {
+    /// Why the one in force does not take the handshake. The old configuration stays.
+    pub fn refresh(&self, config: &mut CallConfig) -> Result<(), Failure> {
+        let snapshot = self.snapshots.load();
+        if Arc::ptr_eq(&snapshot, &config.snapshot) {
             return Ok(());
         }
-        let found = snapshot.router.find(host, path).ok_or(Failure::NoRoute)?;
+        let found = snapshot.router.find(&self.host, &self.path).ok_or(Failure::NoRoute)?;
         let route = &snapshot.routes[found.index];
         if !route.websocket {
             return Err(Failure::WebSocketOff);
         }
-        *self = Self { snapshot: snapshot.clone(), route: route.clone(), domain: found.domain };
+        *config = CallConfig { snapshot: snapshot.clone(), route: route.clone(), domain: found.domain };
         Ok(())
     }
 }

@@ -4,23 +4,21 @@ use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use pingora_http::RequestHeader;
 use plugin_api::Endpoint;
 
 use crate::engine::ctx::Exchange;
-use crate::engine::snapshot::Snapshot;
 use crate::exchange::failure::Failure;
 
-use super::call_config::CallConfig;
+use super::call_config::ConfigInForce;
 use super::session_name::SessionName;
 
 /// What all calls on a connection have in common.
 pub struct Handshake {
-    /// The configuration in force.
-    in_force: Arc<ArcSwap<Snapshot>>,
+    /// The configuration that its calls pass.
+    pub in_force: ConfigInForce,
     /// The endpoint whose messages are read.
     pub endpoint: Endpoint,
     /// The model in the address, where the connection is for one.
@@ -35,10 +33,6 @@ pub struct Handshake {
     pub headers: HeaderMap,
     /// The path for records.
     pub path: String,
-    /// The path by which routes are found.
-    normal_path: String,
-    /// The host for records.
-    pub host: String,
     /// The client's address.
     pub client: Option<IpAddr>,
     /// The name of the upstream that accepted it.
@@ -54,7 +48,7 @@ pub struct Handshake {
 impl Handshake {
     /// The handshake of this exchange, which has been accepted.
     #[must_use]
-    pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint, in_force: Arc<ArcSwap<Snapshot>>) -> Self {
+    pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint, in_force: ConfigInForce) -> Self {
         let session = ctx.session_name.as_ref();
         Self {
             in_force,
@@ -65,22 +59,12 @@ impl Handshake {
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             path: ctx.record.path.clone(),
-            normal_path: ctx.path().to_owned(),
-            host: ctx.record.host.clone(),
             client: ctx.record.context.client,
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
             called: AtomicBool::new(false),
             over: OnceLock::new(),
         }
-    }
-
-    /// Brings a configuration up to date for the next call.
-    ///
-    /// # Errors
-    /// Why the one in force takes no call on this connection.
-    pub fn refresh(&self, config: &mut CallConfig) -> Result<(), Failure> {
-        config.refresh(&self.in_force, &self.host, &self.normal_path)
     }
 }
 

@@ -178,7 +178,7 @@ impl Reading {
     }
 
     fn judge(&mut self, message: Whole) {
-        let refused = self.handshake.refresh(&mut self.config).err();
+        let refused = self.handshake.in_force.refresh(&mut self.config).err();
         let unread = Unread::new(self.handshake.clone(), self.config.clone(), refused, message);
         self.sort(unread.read());
     }
@@ -277,7 +277,7 @@ impl Observer for Reading {
             if let Some(ended) = begun.iter_mut().find(|call| call.is_ended_by(event)) {
                 ended.end(event, calls.take_message());
             } else if !calls.note(event) {
-                let refused = handshake.refresh(config).err();
+                let refused = handshake.in_force.refresh(config).err();
                 begun.push(BegunCall::new(handshake, config.clone(), refused, event, calls.take_message()));
             }
         });
