@@ -37,7 +37,7 @@ pub const STOPS: Closure =
     Closure { code: CloseCode::GoingAway, reason: "the gateway stops", failure: Failure::Aborted };
 
 /// The gateway cannot read the messages of a connection that it has to read.
-pub const UNREAD: Closure =
+pub const MUST_BE_READ: Closure =
     Closure { code: CloseCode::GoingAway, reason: "its calls need a new connection", failure: Failure::Aborted };
 
 /// A connection that the gateway has closed, while both sides have time to hear of it.

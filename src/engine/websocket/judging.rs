@@ -18,7 +18,7 @@ use super::handshake::Handshake;
 use super::message::Whole;
 
 /// A message that is yet to be read.
-pub struct Unread {
+pub struct UnreadMessage {
     handshake: Arc<Handshake>,
     config: CallConfig,
     /// Why the gateway takes no call on this connection.
@@ -46,7 +46,7 @@ pub enum Read {
     Aside(BoxFuture<'static, Read>),
 }
 
-impl Unread {
+impl UnreadMessage {
     /// A message on the connection of this handshake, whose calls pass this configuration, or are `refused`.
     #[must_use]
     pub fn new(handshake: Arc<Handshake>, config: CallConfig, refused: Option<Failure>, message: Whole) -> Self {

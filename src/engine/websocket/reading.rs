@@ -21,7 +21,7 @@ use super::calls::Calls;
 use super::closure::{BROKEN, Closure, random_mask};
 use super::handshake::Handshake;
 use super::inbound::{Inbound, Intake, Step};
-use super::judging::{Judged, Read, Unread};
+use super::judging::{Judged, Read, UnreadMessage};
 use super::message::{Unheld, Whole};
 use super::outbound::{Observer, Outbound};
 use super::pausable_deadline::PausableDeadline;
@@ -179,7 +179,7 @@ impl Reading {
 
     fn judge(&mut self, message: Whole) {
         let refused = self.handshake.in_force.refresh(&mut self.config).err();
-        let unread = Unread::new(self.handshake.clone(), self.config.clone(), refused, message);
+        let unread = UnreadMessage::new(self.handshake.clone(), self.config.clone(), refused, message);
         self.sort(unread.read());
     }
 

@@ -15,7 +15,7 @@ use crate::engine::timer::Timer;
 use crate::engine::transport::Transport;
 use crate::exchange::failure::Failure;
 
-use super::closure::{BROKEN, Closing, Closure, STOPS, UNREAD, random_mask};
+use super::closure::{BROKEN, Closing, Closure, MUST_BE_READ, STOPS, random_mask};
 use super::opened_unread::OpenedUnread;
 use super::outbound::{Observer, Outbound};
 use super::reading::{Next, Reading};
@@ -178,7 +178,7 @@ impl Socket {
             None => {
                 *used = Instant::now();
                 // bytes that are no frames are not the gateway's to judge where nobody reads them
-                return outbound.pass(bytes.clone(), &mut Unread).unwrap_or(bytes);
+                return outbound.pass(bytes.clone(), &mut NoObserver).unwrap_or(bytes);
             }
         };
         match passed {
@@ -249,7 +249,7 @@ impl State {
     fn close_unread(&mut self) -> bool {
         let closes = self.closing.is_none() && self.unread.as_mut().is_some_and(|unread| unread.must_be_read());
         if closes {
-            self.close(UNREAD);
+            self.close(MUST_BE_READ);
         }
         closes
     }
@@ -283,9 +283,9 @@ fn poll_outbox(outbound: &mut Outbound, stream: &mut Transport, cx: &mut Context
 }
 
 /// Messages that nobody reads.
-struct Unread;
+struct NoObserver;
 
-impl Observer for Unread {
+impl Observer for NoObserver {
     fn payload(&mut self, _: Bytes) {}
     fn end(&mut self) {}
 }
