@@ -33,7 +33,7 @@ use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
 use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
-use super::websocket::{SessionName, Socket};
+use super::websocket::{RealtimeModel, Socket};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
 pub struct Exchange {
@@ -90,7 +90,7 @@ pub struct Exchange {
     /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
     pub websocket_endpoint: Option<Endpoint>,
     /// The model of the session that it asks for, where its messages are read.
-    pub session_name: Option<SessionName>,
+    pub realtime_model: Option<RealtimeModel>,
     /// The WebSocket that it has become.
     pub websocket: Option<Arc<Socket>>,
     /// The state of its end.
@@ -132,7 +132,7 @@ impl Exchange {
             failure: None,
             delivery: None,
             websocket_endpoint: None,
-            session_name: None,
+            realtime_model: None,
             websocket: None,
             ending: Ending::default(),
             handed_over: None,

@@ -36,7 +36,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     if !settings.changes_models() {
         return Ok(());
     }
-    if let Some(name) = &mut ctx.session_name {
+    if let Some(name) = &mut ctx.realtime_model {
         if let Some(model) = settings.model_for(name.upstream()) {
             name.rename(model);
         }

@@ -28,7 +28,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
         // absolute-form is for proxies (RFC 9112 §3.2.2); `Host`, which says the same, goes with the path
         head.set_uri(head.uri.clone());
     }
-    if let Some(target) = ctx.session_name.as_ref().and_then(|name| name.target(&head.uri)) {
+    if let Some(target) = ctx.realtime_model.as_ref().and_then(|model| model.target(&head.uri)) {
         head.set_uri(target);
     }
     forward(session, head, ctx)?;

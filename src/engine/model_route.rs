@@ -12,7 +12,7 @@ use crate::exchange::upstream::Upstream;
 use super::ctx::Exchange;
 use super::interruption::{Interruption, refuse_with};
 use super::request::client_may_stall;
-use super::websocket::SessionName;
+use super::websocket::RealtimeModel;
 
 /// Follows the rule of the route's `models` that takes the call, if one does.
 ///
@@ -43,10 +43,10 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
 pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let Some(endpoint) = ctx.websocket_endpoint else { return Ok(()) };
     let Some(route) = ctx.route.clone() else { return Ok(()) };
-    ctx.session_name = SessionName::of(endpoint, &session.req_header().uri)
+    ctx.realtime_model = RealtimeModel::of(endpoint, &session.req_header().uri)
         .map_err(|why| refuse_with(ctx, Failure::InvalidHead, why))?;
-    let (Some(name), Some(models)) = (&mut ctx.session_name, &route.models) else { return Ok(()) };
-    let facts = CallFacts { model: Some(name.asked().to_owned()), ..CallFacts::default() };
+    let (Some(name), Some(models)) = (&mut ctx.realtime_model, &route.models) else { return Ok(()) };
+    let facts = CallFacts { model: Some(name.requested().to_owned()), ..CallFacts::default() };
     let call = ModelCall::new(endpoint, Bytes::new(), None, ParsedBody::Calls(vec![facts]));
     let target = match models.target(&route.upstream, &call) {
         Ok(target) => target,

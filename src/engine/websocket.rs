@@ -10,16 +10,16 @@ mod call;
 mod call_config;
 mod calls;
 mod closure;
+mod deciding;
 mod handshake;
 mod inbound;
-mod judging;
 mod message;
 mod models;
 mod opened_unread;
 mod outbound;
 mod pausable_deadline;
 mod reading;
-mod session_name;
+mod realtime_model;
 mod socket;
 mod stop;
 #[cfg(test)]
@@ -43,7 +43,7 @@ use socket::Messages;
 use stop::Stop;
 
 pub use handshake::is_websocket;
-pub use session_name::SessionName;
+pub use realtime_model::RealtimeModel;
 pub use socket::Socket;
 
 /// The endpoint whose messages are to be read on the WebSocket that this request asks for; none where nobody needs them.

@@ -13,7 +13,7 @@ use crate::engine::ctx::Exchange;
 use crate::exchange::failure::Failure;
 
 use super::call_config::ConfigInForce;
-use super::session_name::SessionName;
+use super::realtime_model::RealtimeModel;
 
 /// What all calls on a connection have in common.
 pub struct Handshake {
@@ -49,12 +49,12 @@ impl Handshake {
     /// The handshake of this exchange, which has been accepted.
     #[must_use]
     pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint, in_force: ConfigInForce) -> Self {
-        let session = ctx.session_name.as_ref();
+        let model = ctx.realtime_model.as_ref();
         Self {
             in_force,
             endpoint,
-            model: session.map(|name| name.asked().to_owned()),
-            upstream_model: session.and_then(SessionName::renamed).map(str::to_owned),
+            model: model.map(|model| model.requested().to_owned()),
+            upstream_model: model.and_then(RealtimeModel::renamed).map(str::to_owned),
             method: head.method.clone(),
             uri: head.uri.clone(),
             headers: head.headers.clone(),

@@ -8,7 +8,7 @@ use plugin_api::Budget;
 use tokio::io::ReadBuf;
 use websocket::{CloseCode, End, Event, FrameReader, Header, Opcode, ProtocolError, Sender, write_close, write_frame};
 
-use super::message::{Message, Unheld, Whole};
+use super::message::{HoldError, Message, WholeMessage};
 
 /// The client's side.
 pub struct Inbound {
@@ -61,11 +61,11 @@ pub enum Step {
     /// A frame of a message waits.
     Waiting,
     /// A message is whole.
-    Whole(Whole),
+    Whole(WholeMessage),
     /// The client breaks the protocol.
     Broken(ProtocolError),
     /// A message cannot be held.
-    Unheld(Unheld),
+    HoldError(HoldError),
 }
 
 impl Inbound {
@@ -133,9 +133,11 @@ impl Inbound {
                     self.frame.extend_from_slice(payload.bytes);
                     None
                 }
-                Some(Event::Payload(payload)) => {
-                    self.message.append(&mut self.frame, Some(payload), self.budget, self.max).err().map(Step::Unheld)
-                }
+                Some(Event::Payload(payload)) => self
+                    .message
+                    .append(&mut self.frame, Some(payload), self.budget, self.max)
+                    .err()
+                    .map(Step::HoldError),
                 Some(Event::End(end)) => self.frame_ends(end),
             };
             self.inbox.advance(taken);
@@ -155,7 +157,7 @@ impl Inbound {
         if self.is_control {
             return None;
         }
-        self.message.begin_frame(&header, self.max).err().map(Step::Unheld)
+        self.message.begin_frame(&header, self.max).err().map(Step::HoldError)
     }
 
     fn frame_ends(&mut self, end: End) -> Option<Step> {
@@ -166,7 +168,7 @@ impl Inbound {
         }
         // a frame without a payload is held and charged like any other
         if let Err(why) = self.message.append(&mut self.frame, None, self.budget, self.max) {
-            return Some(Step::Unheld(why));
+            return Some(Step::HoldError(why));
         }
         let End::Message(_) = end else { return None };
         Some(Step::Whole(std::mem::take(&mut self.message).whole(self.budget)))
@@ -188,7 +190,7 @@ impl Inbound {
     }
 
     /// A message goes upstream, or this text in its place.
-    pub fn send(&mut self, message: Whole, text: Option<&[u8]>) {
+    pub fn send(&mut self, message: WholeMessage, text: Option<&[u8]>) {
         if !self.is_closed {
             self.ready.push_back(message.into_frames(text));
         }

@@ -23,7 +23,7 @@ pub struct Message {
 
 /// Why a message cannot be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unheld {
+pub enum HoldError {
     /// It is larger than it may be.
     TooLarge,
     /// There is no memory for it.
@@ -35,10 +35,10 @@ impl Message {
     ///
     /// # Errors
     /// That its payload would be longer than `max`.
-    pub fn begin_frame(&mut self, header: &Header, max: usize) -> Result<(), Unheld> {
+    pub fn begin_frame(&mut self, header: &Header, max: usize) -> Result<(), HoldError> {
         self.mask = header.mask.unwrap_or_default();
         let more = usize::try_from(header.length).unwrap_or(usize::MAX);
-        if self.payload.len().saturating_add(more) > max { Err(Unheld::TooLarge) } else { Ok(()) }
+        if self.payload.len().saturating_add(more) > max { Err(HoldError::TooLarge) } else { Ok(()) }
     }
 
     /// Appends the header of the frame, if it has not been appended, and bytes of its payload. All of it is charged first.
@@ -51,15 +51,15 @@ impl Message {
         payload: Option<Payload<'_>>,
         budget: &'static Budget,
         max: usize,
-    ) -> Result<(), Unheld> {
+    ) -> Result<(), HoldError> {
         let more = payload.map_or(0, |payload| payload.bytes.len());
         let frames = self.frames.len() + header.len() + more;
         if frames > max.saturating_mul(2).saturating_add(MOST_FRAMING) {
-            return Err(Unheld::TooLarge);
+            return Err(HoldError::TooLarge);
         }
         let held = frames + self.payload.len() + more;
         let charge = self.charge.get_or_insert_with(|| budget.charge());
-        charge.cover(held.saturating_sub(CHARGE_STEP), CHARGE_STEP).map_err(Unheld::NoRoom)?;
+        charge.cover(held.saturating_sub(CHARGE_STEP), CHARGE_STEP).map_err(HoldError::NoRoom)?;
         self.frames.append(header);
         if let Some(payload) = payload {
             self.frames.extend_from_slice(payload.bytes);
@@ -70,14 +70,14 @@ impl Message {
 
     /// The message, which is whole.
     #[must_use]
-    pub fn whole(self, budget: &'static Budget) -> Whole {
+    pub fn whole(self, budget: &'static Budget) -> WholeMessage {
         let Self { frames, payload, mask, charge } = self;
-        Whole { frames, payload: payload.into(), mask, charge: charge.unwrap_or_else(|| budget.charge()) }
+        WholeMessage { frames, payload: payload.into(), mask, charge: charge.unwrap_or_else(|| budget.charge()) }
     }
 }
 
 /// A whole message.
-pub struct Whole {
+pub struct WholeMessage {
     /// Its frames as they came.
     frames: Vec<u8>,
     /// Its payload.
@@ -87,7 +87,7 @@ pub struct Whole {
     charge: Charge,
 }
 
-impl Whole {
+impl WholeMessage {
     /// The bytes that go upstream: the frames as they came, or one with another text in their place. They hold of the charge what they
     /// take themselves.
     #[must_use]

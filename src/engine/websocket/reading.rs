@@ -19,10 +19,10 @@ use super::call::MessageCall;
 use super::call_config::CallConfig;
 use super::calls::Calls;
 use super::closure::{BROKEN, Closure, random_mask};
+use super::deciding::{Decided, Read, UnreadMessage};
 use super::handshake::Handshake;
 use super::inbound::{Inbound, Intake, Step};
-use super::judging::{Judged, Read, UnreadMessage};
-use super::message::{Unheld, Whole};
+use super::message::{HoldError, WholeMessage};
 use super::outbound::{Observer, Outbound};
 use super::pausable_deadline::PausableDeadline;
 
@@ -40,10 +40,10 @@ pub struct Reading {
     calls: Calls,
     /// When the message that is coming in must be whole. Paused while the client is not waited for.
     whole_by: PausableDeadline,
-    /// The message that is read aside.
-    aside: Option<BoxFuture<'static, Read>>,
+    /// The message that is read on a blocking thread.
+    offloaded: Option<BoxFuture<'static, Read>>,
     /// The message that the plugins look at.
-    judging: Option<BoxFuture<'static, Judged>>,
+    decision: Option<BoxFuture<'static, Decided>>,
     begun: Vec<BegunCall>,
 }
 
@@ -70,8 +70,8 @@ impl Reading {
             messages: ServerMessages::new(endpoint),
             calls: Calls::new(endpoint),
             whole_by: PausableDeadline::default(),
-            aside: None,
-            judging: None,
+            offloaded: None,
+            decision: None,
             begun: Vec::new(),
             handshake: Arc::new(handshake),
         }
@@ -85,7 +85,7 @@ impl Reading {
 
     /// Whether a message has come in that has not gone on.
     fn holds_message(&self) -> bool {
-        self.aside.is_some() || self.judging.is_some()
+        self.offloaded.is_some() || self.decision.is_some()
     }
 
     /// The client has all that has passed to it.
@@ -97,7 +97,7 @@ impl Reading {
     pub fn conclude(&mut self, failure: Failure, lost: bool) {
         let _ = self.handshake.over.set(failure);
         self.calls.interrupt(failure, lost);
-        (self.aside, self.judging) = (None, None);
+        (self.offloaded, self.decision) = (None, None);
         self.begun.clear();
     }
 
@@ -105,8 +105,8 @@ impl Reading {
     pub fn step(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> Next {
         if self.calls.poll_doubtful(cx)
             || self.poll_begun(outbound, cx)
-            || self.poll_aside(cx)
-            || self.poll_judging(outbound, cx)
+            || self.poll_offloaded(cx)
+            || self.poll_decision(outbound, cx)
         {
             return Next::Go;
         }
@@ -121,20 +121,20 @@ impl Reading {
             Step::Waiting => Next::Wait,
             Step::Whole(message) => {
                 self.whole_by.clear();
-                self.judge(message);
+                self.read_message(message);
                 Next::Go
             }
             Step::Broken(error) => {
                 debug!(error:%; "a client broke the WebSocket protocol");
                 Next::Close(BROKEN)
             }
-            Step::Unheld(Unheld::TooLarge) => {
+            Step::HoldError(HoldError::TooLarge) => {
                 let max = self.config.snapshot.limits.max_body;
                 let words = format!("The message is larger than {max} bytes");
                 let reason = "the message is too large";
                 self.refuse_message(outbound, CloseCode::TooBig, reason, Failure::BodyTooLarge, &words)
             }
-            Step::Unheld(Unheld::NoRoom(shortage)) => {
+            Step::HoldError(HoldError::NoRoom(shortage)) => {
                 let failure = Failure::BodyMemory(shortage);
                 let reason = "there is no memory for the message";
                 self.refuse_message(outbound, CloseCode::TryAgainLater, reason, failure, failure.message())
@@ -177,7 +177,7 @@ impl Reading {
         Next::Close(Closure { code, reason, failure })
     }
 
-    fn judge(&mut self, message: Whole) {
+    fn read_message(&mut self, message: WholeMessage) {
         let refused = self.handshake.in_force.refresh(&mut self.config).err();
         let unread = UnreadMessage::new(self.handshake.clone(), self.config.clone(), refused, message);
         self.sort(unread.read());
@@ -187,28 +187,28 @@ impl Reading {
         match read {
             // nearly every message: no plugin has to see it
             Read::Other(message) => self.inbound.send(message, None),
-            Read::Aside(read) => self.aside = Some(read),
-            Read::Call(judging) => {
+            Read::Offloaded(read) => self.offloaded = Some(read),
+            Read::Call(decision) => {
                 self.calls.give_up_waiting();
-                self.judging = Some(judging);
+                self.decision = Some(decision);
             }
         }
     }
 
-    /// Whether it is known what the message is that is read aside.
-    fn poll_aside(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(aside) = &mut self.aside else { return false };
-        let Poll::Ready(read) = aside.as_mut().poll(cx) else { return false };
-        self.aside = None;
+    /// Whether it is known what the message is that is read on a blocking thread.
+    fn poll_offloaded(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(offloaded) = &mut self.offloaded else { return false };
+        let Poll::Ready(read) = offloaded.as_mut().poll(cx) else { return false };
+        self.offloaded = None;
         self.sort(read);
         true
     }
 
     /// Whether the plugins have decided on the client's message.
-    fn poll_judging(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> bool {
-        let Some(judging) = &mut self.judging else { return false };
-        let Poll::Ready(Judged { message, call, admission }) = judging.as_mut().poll(cx) else { return false };
-        self.judging = None;
+    fn poll_decision(&mut self, outbound: &mut Outbound, cx: &mut Context<'_>) -> bool {
+        let Some(decision) = &mut self.decision else { return false };
+        let Poll::Ready(Decided { message, call, admission }) = decision.as_mut().poll(cx) else { return false };
+        self.decision = None;
         match admission {
             Admission::Admitted(edited) => {
                 self.inbound.send(message, edited.as_deref());

@@ -7,7 +7,7 @@ use tokio::io::ReadBuf;
 use websocket::{CloseCode, Event, FrameReader, Opcode, Sender, write_frame};
 
 use super::inbound::{Inbound, Intake, Step};
-use super::message::Unheld;
+use super::message::HoldError;
 use super::outbound::{Observer, Outbound};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
@@ -174,7 +174,7 @@ proptest! {
                         texts.push(message.payload.to_vec());
                         inbound.send(message, None);
                     }
-                    Step::Broken(_) | Step::Unheld(_) => prop_assert!(false, "nothing is wrong"),
+                    Step::Broken(_) | Step::HoldError(_) => prop_assert!(false, "nothing is wrong"),
                 }
             }
         }
@@ -215,7 +215,7 @@ fn fragments_without_a_payload_are_charged_and_bounded_like_others() {
         inbound.came(&empty);
         match inbound.step(Intake::Open) {
             Step::Wanting => sent += empty.len(),
-            Step::Unheld(Unheld::TooLarge) => break,
+            Step::HoldError(HoldError::TooLarge) => break,
             _ => panic!("nothing else is wrong"),
         }
         assert!(inbound.is_within_message());
@@ -225,7 +225,7 @@ fn fragments_without_a_payload_are_charged_and_bounded_like_others() {
 }
 
 #[test]
-fn a_close_frame_waits_for_the_message_that_is_judged_and_pings_do_not() {
+fn a_close_frame_waits_for_the_message_that_is_decided_on_and_pings_do_not() {
     let frames = [
         (Opcode::Text, true, b"{}".to_vec()),
         (Opcode::Ping, true, b"?".to_vec()),

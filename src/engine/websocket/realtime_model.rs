@@ -5,12 +5,12 @@ use plugin_api::{Endpoint, SessionModel};
 
 /// The name of the model, where it is certain.
 #[derive(Clone, Debug)]
-pub struct SessionName {
-    asked: String,
+pub struct RealtimeModel {
+    requested: String,
     renamed: Option<String>,
 }
 
-impl SessionName {
+impl RealtimeModel {
     /// The model that a handshake to this endpoint names, if it names one.
     ///
     /// # Errors
@@ -26,13 +26,13 @@ impl SessionName {
                  name of plain letters",
             );
         }
-        Ok(model.name().map(|asked| Self { asked: asked.into_owned(), renamed: None }))
+        Ok(model.name().map(|requested| Self { requested: requested.into_owned(), renamed: None }))
     }
 
     /// The name that the client asks for.
     #[must_use]
-    pub fn asked(&self) -> &str {
-        &self.asked
+    pub fn requested(&self) -> &str {
+        &self.requested
     }
 
     /// The name that the upstream is asked for, where it is another.
@@ -44,12 +44,12 @@ impl SessionName {
     /// The name that the upstream is asked for.
     #[must_use]
     pub fn upstream(&self) -> &str {
-        self.renamed().unwrap_or(&self.asked)
+        self.renamed().unwrap_or(&self.requested)
     }
 
     /// Asks the upstream for this name.
     pub fn rename(&mut self, model: &str) {
-        self.renamed = (model != self.asked).then(|| model.to_owned());
+        self.renamed = (model != self.requested).then(|| model.to_owned());
     }
 
     /// The target that goes upstream, where it is not the client's own.
@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn a_new_name_stands_in_the_query_and_the_clients_own_changes_nothing() {
         let target: Uri = "/v1/realtime?a=%20&model=fast".parse().unwrap();
-        let mut name = SessionName::of(Endpoint::REALTIME, &target).unwrap().unwrap();
-        assert_eq!((name.asked(), name.upstream(), name.target(&target)), ("fast", "fast", None));
+        let mut name = RealtimeModel::of(Endpoint::REALTIME, &target).unwrap().unwrap();
+        assert_eq!((name.requested(), name.upstream(), name.target(&target)), ("fast", "fast", None));
         name.rename("gpt realtime");
         assert_eq!(name.target(&target).unwrap(), "/v1/realtime?a=%20&model=gpt%20realtime");
-        assert_eq!((name.asked(), name.renamed()), ("fast", Some("gpt realtime")));
+        assert_eq!((name.requested(), name.renamed()), ("fast", Some("gpt realtime")));
         name.rename("fast");
         assert_eq!(name.target(&target), None);
     }
@@ -82,7 +82,7 @@ mod tests {
     fn a_session_has_one_name_or_none_and_is_refused_where_servers_could_read_two() {
         let name = |endpoint, query: &str| {
             let target = format!("/v1/realtime?{query}").parse().unwrap();
-            SessionName::of(endpoint, &target).map(|name| name.map(|name| name.asked().to_owned()))
+            RealtimeModel::of(endpoint, &target).map(|name| name.map(|name| name.requested().to_owned()))
         };
         assert_eq!(name(Endpoint::REALTIME, "model=gpt%2Drealtime"), Ok(Some("gpt-realtime".to_owned())));
         assert_eq!(name(Endpoint::REALTIME, "intent=transcription"), Ok(None));

@@ -15,7 +15,7 @@ use super::admission::Admission;
 use super::call::MessageCall;
 use super::call_config::CallConfig;
 use super::handshake::Handshake;
-use super::message::Whole;
+use super::message::WholeMessage;
 
 /// A message that is yet to be read.
 pub struct UnreadMessage {
@@ -23,13 +23,13 @@ pub struct UnreadMessage {
     config: CallConfig,
     /// Why the gateway takes no call on this connection.
     refused: Option<Failure>,
-    message: Whole,
+    message: WholeMessage,
 }
 
 /// A call that the plugins have seen.
-pub struct Judged {
+pub struct Decided {
     /// Its message.
-    pub message: Whole,
+    pub message: WholeMessage,
     /// The call.
     pub call: Box<MessageCall>,
     /// What they say.
@@ -39,17 +39,17 @@ pub struct Judged {
 /// What a message is.
 pub enum Read {
     /// It asks for no answer.
-    Other(Whole),
+    Other(WholeMessage),
     /// It asks for one: what the plugins will say.
-    Call(BoxFuture<'static, Judged>),
+    Call(BoxFuture<'static, Decided>),
     /// It is still read: what it will turn out to be, which is not this once more.
-    Aside(BoxFuture<'static, Read>),
+    Offloaded(BoxFuture<'static, Read>),
 }
 
 impl UnreadMessage {
     /// A message on the connection of this handshake, whose calls pass this configuration, or are `refused`.
     #[must_use]
-    pub fn new(handshake: Arc<Handshake>, config: CallConfig, refused: Option<Failure>, message: Whole) -> Self {
+    pub fn new(handshake: Arc<Handshake>, config: CallConfig, refused: Option<Failure>, message: WholeMessage) -> Self {
         Self { handshake, config, refused, message }
     }
 
@@ -59,10 +59,10 @@ impl UnreadMessage {
         let hashing = self.config.route.chain.needs().hashing();
         if self.message.payload.len() > most_in_line(self.handshake.endpoint, hashing) {
             let read = async move {
-                let read = self.read_aside(hashing).await;
+                let read = self.read_on_blocking_thread(hashing).await;
                 self.sort(read)
             };
-            return Read::Aside(read.boxed());
+            return Read::Offloaded(read.boxed());
         }
         let read = read(&self.handshake, hashing, &self.message.payload);
         self.sort(Ok(read))
@@ -72,13 +72,13 @@ impl UnreadMessage {
     fn sort(self, read: Result<ClientMessage, Failure>) -> Read {
         match read {
             Ok(ClientMessage::Other) => Read::Other(self.message),
-            Ok(ClientMessage::Call(call)) => Read::Call(self.judge(Ok(call)).boxed()),
-            Err(failure) => Read::Call(self.judge(Err(failure)).boxed()),
+            Ok(ClientMessage::Call(call)) => Read::Call(self.decide(Ok(call)).boxed()),
+            Err(failure) => Read::Call(self.decide(Err(failure)).boxed()),
         }
     }
 
     /// Reads it on a blocking thread, so that other connections of this worker go on.
-    async fn read_aside(&self, hashing: Hashing) -> Result<ClientMessage, Failure> {
+    async fn read_on_blocking_thread(&self, hashing: Hashing) -> Result<ClientMessage, Failure> {
         let (handshake, payload) = (self.handshake.clone(), self.message.payload.clone());
         let limit = self.config.snapshot.limits.body_timeout;
         match timeout(limit, run_blocking(move || read(&handshake, hashing, &payload))).await {
@@ -88,14 +88,14 @@ impl UnreadMessage {
         }
     }
 
-    async fn judge(self, read: Result<Box<CallMessage>, Failure>) -> Judged {
+    async fn decide(self, read: Result<Box<CallMessage>, Failure>) -> Decided {
         let Self { handshake, config, refused, message } = self;
         let mut call = MessageCall::begin(handshake, config);
         let admission = match read {
             Ok(read) => call.admit(*read, &message.payload, refused).await,
             Err(failure) => Admission::Refused(call.fail(failure, failure.message())),
         };
-        Judged { message, call, admission }
+        Decided { message, call, admission }
     }
 }
 
