@@ -61,20 +61,23 @@ fn unescaped_once(path: &str) -> Option<String> {
     let mut rest = path.as_bytes();
     let mut plain = Vec::new();
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-        let digit = |at: usize| rest.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        let (byte, length) = match (digit(at + 1), digit(at + 2)) {
-            (Some(high), Some(low)) => (u8::try_from(high * 16 + low).unwrap_or(b'%'), 3),
-            _ => (b'%', 1),
-        };
+        let byte = escaped_byte(&rest[at..]);
         plain.extend_from_slice(&rest[..at]);
-        plain.push(byte);
-        rest = &rest[at + length..];
+        plain.push(byte.unwrap_or(b'%'));
+        rest = &rest[at + if byte.is_some() { 3 } else { 1 }..];
     }
     if plain.is_empty() {
         return None;
     }
     plain.extend_from_slice(rest);
     Some(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// The byte for which an escape stands, if these bytes begin with one: `m` for `%6d`.
+pub(crate) fn escaped_byte(bytes: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 /// A segment as servers compare it: without matrix parameters (`messages;v=1`), without what an unescaped

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::path::UNESCAPINGS;
+use crate::path::{UNESCAPINGS, escaped_byte};
 
 /// The key of the model.
 const KEY: &str = "model";
@@ -117,20 +117,12 @@ fn unescaped(key: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(key.len());
     let (mut rest, mut has_escapes) = (key, false);
     while let Some((first, behind)) = rest.split_first() {
-        let byte = match (first, behind) {
-            (b'%', [high, low, ..]) => hexadecimal(*high).zip(hexadecimal(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
+        let byte = escaped_byte(rest);
         has_escapes |= byte.is_some() || *first == b'+';
         plain.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
         rest = if byte.is_some() { &behind[2..] } else { behind };
     }
     has_escapes.then_some(plain)
-}
-
-fn hexadecimal(digit: u8) -> Option<u8> {
-    // a digit is below 16
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 fn is_plain(c: char) -> bool {
