@@ -2,7 +2,6 @@
 //! find another model, there is none for certain.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use crate::path::{UNESCAPINGS, escaped_byte};
 
@@ -63,15 +62,6 @@ impl<'a> SessionModel<'a> {
     pub fn name(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Named { query, start, end } => decoded(query.get(start..end)?),
-            Self::Absent | Self::Uncertain => None,
-        }
-    }
-
-    /// Where in the query the name stands.
-    #[must_use]
-    pub fn place(self) -> Option<Range<usize>> {
-        match self {
-            Self::Named { start, end, .. } => Some(start..end),
             Self::Absent | Self::Uncertain => None,
         }
     }
@@ -234,8 +224,8 @@ mod tests {
         #[test]
         fn what_is_named_is_what_stands_there(query in "[a-z=&;%+0-9\\[\\]]{0,40}") {
             let model = SessionModel::of(Some(&query));
-            if let (Some(name), Some(place)) = (model.name(), model.place()) {
-                let there = query[place].as_bytes();
+            if let (Some(name), SessionModel::Named { start, end, .. }) = (model.name(), model) {
+                let there = &query.as_bytes()[start..end];
                 prop_assert_eq!(unescaped(there).unwrap_or(there.to_owned()), name.as_bytes());
                 let renamed = model.renamed("other").unwrap();
                 prop_assert_eq!(SessionModel::of(Some(&renamed)).name(), Some(Cow::Borrowed("other")));
