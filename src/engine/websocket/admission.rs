@@ -28,19 +28,17 @@ impl MessageCall {
         self.event_id = read.event_id.take();
         self.record.request_bytes = message.len() as u64;
         let parsed = std::mem::replace(&mut read.parsed, ParsedBody::NotACall);
-        let mut body =
-            ModelCall::new(endpoint, read.call(message), None, parsed).hashed(std::mem::take(&mut read.hashes));
-        if let Some(models) = &self.config.route.models {
-            body = body.on_route(models.models().clone());
-        }
+        let body = ModelCall::new(endpoint, read.call(message), None, parsed).hashed(std::mem::take(&mut read.hashes));
         // the memory that reading and edits take, held until the text is there that goes upstream
         let mut made = BODIES.charge();
-        let ran = match self.run(&mut body, &mut made, refused).await {
-            Ok(()) if body.is_edited() => self.charge(&mut made, 2 * body.made_bytes() + message.len()),
+        let ran = match self.run(body, &mut made, refused).await {
+            Ok(body) if body.is_edited() => {
+                self.charge(&mut made, 2 * body.made_bytes() + message.len()).map(|()| body)
+            }
             ran => ran,
         };
         match ran {
-            Ok(()) => {
+            Ok(body) => {
                 self.sent();
                 let edited = body.is_edited();
                 Admission::Admitted(edited.then(|| read.with_call(endpoint, message, &body.into_body())))
@@ -53,15 +51,12 @@ impl MessageCall {
     pub async fn admit_begun(&mut self, refused: Option<Failure>) -> Admission {
         let facts = CallFacts { model: self.record.model.clone(), stream: true, members_at: 1, ..CallFacts::default() };
         let empty = Bytes::from_static(b"{}");
-        let mut body = ModelCall::new(self.handshake.endpoint, empty, None, ParsedBody::Calls(vec![facts]));
-        if let Some(models) = &self.config.route.models {
-            body = body.on_route(models.models().clone());
-        }
-        let ran = self.run(&mut body, &mut BODIES.charge(), refused).await;
+        let body = ModelCall::new(self.handshake.endpoint, empty, None, ParsedBody::Calls(vec![facts]));
+        let ran = self.run(body, &mut BODIES.charge(), refused).await;
         // whatever the plugins say, the server has it
         self.sent();
         match ran {
-            Ok(()) => Admission::Admitted(None),
+            Ok(_) => Admission::Admitted(None),
             Err(reply) => Admission::Refused(self.refuse(&reply)),
         }
     }
@@ -80,23 +75,26 @@ impl MessageCall {
         Reply::error(self.handshake.endpoint.protocol, kind, message, self.record.context.id)
     }
 
-    /// Shows the call to the plugins, and gives it the name of its model upstream.
+    /// Shows the call to the plugins, and gives it the name of its model upstream: the call that goes there.
     async fn run(
         &mut self,
-        body: &mut ModelCall,
+        mut body: ModelCall,
         made: &mut Charge,
         refused: Option<Failure>,
-    ) -> Result<(), Box<Reply>> {
+    ) -> Result<ModelCall, Box<Reply>> {
+        if let Some(models) = &self.config.route.models {
+            body = body.on_route(models.models().clone());
+        }
         if let Some(failure) = refused {
             return Err(Box::new(self.error(failure, failure.message())));
         }
         body.is_first_on_websocket = self.is_first;
-        self.show(body, made).await?;
-        match models::rename(&self.handshake, &self.config.route, body) {
+        self.show(&mut body, made).await?;
+        match models::rename(&self.handshake, &self.config.route, &mut body) {
             Ok(renamed) => self.record.upstream_model = renamed,
             Err(why) => return Err(Box::new(self.error(Failure::UnroutableModel, &why))),
         }
-        Ok(())
+        Ok(body)
     }
 
     /// Charges memory that the call takes beside its message.
