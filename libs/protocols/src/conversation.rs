@@ -70,8 +70,9 @@ pub struct MessageHashes {
     /// The place in a conversation. `None` where it is not wanted, the endpoint has no turns, there are no messages, or one has
     /// more values than are read.
     pub conversation: Option<ConversationHash>,
-    /// The digest. `None` where it is not wanted, `conversation` is `None`, the call goes on from an answer, or a message has no canonical form: a key stands
-    /// twice in one of its objects, a string holds half of a surrogate pair, or a number has no finite value.
+    /// The digest. `None` where it is not wanted, `conversation` is `None`, the call goes on from an answer, or a message has no
+    /// canonical form: a key stands twice in one of its objects, a string holds half of a surrogate pair, or a number has no finite
+    /// value.
     pub digest: Option<MessagesDigest>,
 }
 
