@@ -129,7 +129,7 @@ impl Exchange {
     /// Writes a verdict into the record.
     fn apply(&mut self, verdict: Verdict) {
         let says_it_failed = self.record.answer.as_ref().is_some_and(|answer| answer.state == AnswerState::Failed);
-        let is_well = self.record.status.is_some_and(|status| status.is_success());
+        let is_well = self.record.is_success();
         let verdict = verdict.of_response(says_it_failed && is_well);
         self.record.outcome = verdict.outcome;
         if let Some(failure) = verdict.failure {

@@ -33,9 +33,6 @@ pub struct WindowCount {
 /// The endpoints whose answers cost something, whether or not they report usage.
 pub const GENERATING: [&str; 5] = ["messages", "chat_completions", "completions", "responses", "realtime"];
 
-/// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
-const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
-
 /// What budgets count for a call that had a price when it was let through, where the ledger does not know all of its cost once it is
 /// over, in picodollars. The plugin that holds the call to budgets puts it into the call's context; the ledger keeps with the row what it
 /// comes to.
@@ -77,20 +74,15 @@ impl AssumedCost {
                 let came = cost(&Usage { tokens, ..Usage::default() }).unwrap_or(Cost::ZERO);
                 Some(picos(self.cut_off).max(picos(self.input) + came))
             }
-            None if record.outcome == Outcome::Completed && is_success(record) => answered,
+            None if record.outcome == Outcome::Completed && record.is_success() => answered,
             None => None,
         }
     }
 
     /// The tokens of output that the client got, by the bytes.
     fn came(&self, record: &Record) -> u64 {
-        let bytes = if record.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
-        if is_success(record) { (record.response_bytes / bytes).min(self.most_output) } else { 0 }
+        record.output_by_bytes().min(self.most_output)
     }
-}
-
-fn is_success(record: &Record) -> bool {
-    record.status.is_some_and(|status| status.is_success())
 }
 
 /// Whether the call ended before its answer did, and may have cost something.
@@ -98,7 +90,7 @@ fn is_cut_off(record: &Record) -> bool {
     match record.outcome {
         Outcome::ClientGone | Outcome::Aborted => true,
         // the client got some of an answer
-        Outcome::UpstreamFailed | Outcome::Refused => is_success(record) && record.response_bytes > 0,
+        Outcome::UpstreamFailed | Outcome::Refused => record.is_success() && record.response_bytes > 0,
         Outcome::Completed | Outcome::Cached => false,
     }
 }

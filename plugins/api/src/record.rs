@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::{Answer, Context, ConversationHash, Endpoint, Transport};
 
+/// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
+const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
+
 /// One exchange, from its first byte to its last. A figure that is not known is `None`, never 0. Texts of clients and upstreams
 /// are [`shortened`](crate::shortened).
 #[derive(Debug)]
@@ -124,6 +127,20 @@ impl Record {
     #[must_use]
     pub fn model_at_upstream(&self) -> Option<&str> {
         self.upstream_model.as_deref().or(self.model.as_deref())
+    }
+
+    /// Whether the client was sent a status of success.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status.is_success())
+    }
+
+    /// The tokens of output in what the client got, estimated by its bytes; 0 unless its status is one of success. For calls that end
+    /// before their answer says what it used.
+    #[must_use]
+    pub fn output_by_bytes(&self) -> u64 {
+        let bytes = if self.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
+        if self.is_success() { self.response_bytes / bytes } else { 0 }
     }
 }
 

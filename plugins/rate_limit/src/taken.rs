@@ -12,9 +12,6 @@ use crate::rules::Measure;
 use crate::settings::{Config, Weights};
 use crate::shared::Shared;
 
-/// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
-const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
-
 /// What was reserved for a request. Dropped, it gives back what is held.
 #[derive(Debug)]
 pub(crate) struct Taken {
@@ -94,8 +91,7 @@ impl CallMeter for CallCount {
                 Some(so_far(demand, record, usage, weights))
             }
             Outcome::Completed => Some(reported.unwrap_or_else(|| {
-                let is_success = record.status.is_some_and(|status| status.is_success());
-                let is_free = !is_success || record.endpoint == Some(Endpoint::COUNT_TOKENS);
+                let is_free = !record.is_success() || record.endpoint == Some(Endpoint::COUNT_TOKENS);
                 if is_free { 0 } else { demand.unreported }
             })),
         }
@@ -115,7 +111,7 @@ impl CallMeter for CallCount {
 
 /// Whether the client has got some of an answer of the upstream's.
 fn has_begun(record: &Record) -> bool {
-    record.response_bytes > 0 && record.status.is_some_and(|status| status.is_success())
+    record.response_bytes > 0 && record.is_success()
 }
 
 /// What a call used that was cut off: its input, and as much output as came, however little of it the answer had said by then.
@@ -126,8 +122,7 @@ fn so_far(demand: &Demand, record: &Record, usage: Option<&Usage>, weights: &Wei
     {
         return demand::count(&usage.tokens, weights);
     }
-    let bytes = if record.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
-    let came = if has_begun(record) { record.response_bytes / bytes } else { 0 };
+    let came = record.output_by_bytes();
     let output = |tokens: u64| Tokens { output: Some(tokens), ..Tokens::default() };
     match usage {
         Some(Usage { tokens, .. }) => {
