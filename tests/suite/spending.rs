@@ -99,6 +99,14 @@ async fn refreshed(gateway: &Gateway) {
     eventually("a new answer", async || age().await < 0.02).await;
 }
 
+/// What a budget of $0.06 for all has counted, in microdollars, once the database has answered: without drift.
+async fn spent_of_six_cents(gateway: &Gateway) -> i64 {
+    refreshed(gateway).await;
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("tollgate_budget_drift_usd", &[]), 0.0);
+    (metrics.sum("tollgate_budget_used_ratio", &[("limit", "all")]) * 60_000.0).round() as i64
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_five_hundred_calls_at_once_no_more_is_spent_than_the_budget_has() {
     const BUDGET: i64 = 12_345;
@@ -330,17 +338,11 @@ async fn a_client_that_leaves_before_the_end_of_a_stream_pays_for_what_it_got_al
     let counted = in_the_ledger(&gateway, &book).await;
     assert!((1000..1100).contains(&counted), "{counted}");
     assert_eq!(book.sql("SELECT cost_picos / 1000000 FROM api_requests"), "6", "what is known stays what it is");
-    let ratio = async |gateway: &Gateway| {
-        refreshed(gateway).await;
-        let metrics = gateway.metrics().await;
-        assert_eq!(metrics.sum("tollgate_budget_drift_usd", &[]), 0.0);
-        (metrics.sum("tollgate_budget_used_ratio", &[("limit", "all")]) * 60_000.0).round() as i64
-    };
-    assert_eq!(ratio(&gateway).await, counted);
+    assert_eq!(spent_of_six_cents(&gateway).await, counted);
     gateway.signal(Signal::SIGKILL);
     gateway.wait_exit(std::time::Duration::from_secs(10)).await;
     let gateway = start(&origin, &book, settings).await;
-    assert_eq!(ratio(&gateway).await, counted);
+    assert_eq!(spent_of_six_cents(&gateway).await, counted);
 }
 
 #[tokio::test]
@@ -356,15 +358,9 @@ async fn a_call_whose_cost_never_becomes_known_counts_what_was_reserved_and_does
         book.sql("SELECT count(*) FROM api_requests WHERE cost_usd IS NULL AND assumed_cost_usd IS NOT NULL"),
         "1"
     );
-    let ratio = async |gateway: &Gateway| {
-        refreshed(gateway).await;
-        let metrics = gateway.metrics().await;
-        assert_eq!(metrics.sum("tollgate_budget_drift_usd", &[]), 0.0);
-        (metrics.sum("tollgate_budget_used_ratio", &[("limit", "all")]) * 60_000.0).round() as i64
-    };
-    assert_eq!(ratio(&gateway).await, counted);
+    assert_eq!(spent_of_six_cents(&gateway).await, counted);
     gateway.signal(Signal::SIGKILL);
     gateway.wait_exit(std::time::Duration::from_secs(10)).await;
     let gateway = start(&origin, &book, settings).await;
-    assert_eq!(ratio(&gateway).await, counted);
+    assert_eq!(spent_of_six_cents(&gateway).await, counted);
 }
