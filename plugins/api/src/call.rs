@@ -105,7 +105,15 @@ impl ModelCall {
     /// # Errors
     /// That it names several models that different rules take. The gateway will refuse it.
     pub fn model_rule(&self) -> Result<Option<&ModelRule>, AmbiguousModel> {
-        self.call().map_or(Ok(None), |call| self.models.rule_of(call))
+        self.call().map_or(Ok(None), |call| self.model_rule_of(call))
+    }
+
+    /// The rule of the route's `models` that takes one of the [`calls`](Self::calls).
+    ///
+    /// # Errors
+    /// As for [`model_rule`](Self::model_rule).
+    pub fn model_rule_of(&self, call: &CallFacts) -> Result<Option<&ModelRule>, AmbiguousModel> {
+        self.models.rule_of(call)
     }
 
     /// The name of the model by which the upstream will be asked, where the one call names a model; none for a batch. By it the call
@@ -119,7 +127,7 @@ impl ModelCall {
     /// or that of the route's `models`.
     #[must_use]
     pub fn upstream_model_of<'a>(&'a self, call: &'a CallFacts) -> Option<&'a str> {
-        let rule = self.models.rule_of(call).ok().flatten();
+        let rule = self.model_rule_of(call).ok().flatten();
         rule.and_then(|rule| rule.model.as_deref()).or(call.model.as_deref())
     }
 

@@ -86,9 +86,8 @@ impl Estimator<'_> {
         let calls = body.calls();
         let bytes = (body.text().len() as u64).div_ceil((calls.len() as u64).max(1));
         let mut all = CallCost::default();
-        let renamed = body.model_rule().ok().flatten().and_then(|rule| rule.model.as_deref());
         for call in calls {
-            match self.call(call, renamed, known, bytes, endpoint) {
+            match self.call(body, call, known, bytes) {
                 Ok(cost) => all = all.with(cost),
                 Err(demand) => return demand,
             }
@@ -104,12 +103,13 @@ impl Estimator<'_> {
     /// or where the most is reserved, the most that its input can cost.
     fn call(
         &self,
+        body: &ModelCall,
         call: &CallFacts,
-        renamed: Option<&str>,
         known: Option<&Known<'_>>,
         bytes: u64,
-        endpoint: Endpoint,
     ) -> Result<CallCost, Demand> {
+        let endpoint = body.endpoint();
+        let renamed = body.model_rule_of(call).ok().flatten().and_then(|rule| rule.model.as_deref());
         let generates = !endpoint.token_fields.is_empty() || endpoint.is_batch();
         let tier = if endpoint.is_batch() {
             Some("batch")

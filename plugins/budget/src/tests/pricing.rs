@@ -20,6 +20,16 @@ async fn the_price_is_that_of_the_tier_the_model_and_the_length_that_a_call_may_
     let two = batch(vec![TestCall::new().model("m").max_tokens(500), TestCall::new().model("m").max_tokens(500)]);
     let (picos, bytes) = cost(two).await;
     assert_eq!(picos, (1000 + 2 * bytes.div_ceil(2)) / 2);
+    // each call of a batch costs what the model costs that the upstream is asked for
+    let rule = |model: &str| ModelRule {
+        pattern: Glob::new("fast"),
+        model: Some(model.into()),
+        upstream: None,
+        answer_model: AnswerModel::Served,
+    };
+    let fast = batch(vec![TestCall::new().model("fast").max_tokens(1000)]);
+    let (picos, bytes) = cost(fast.on_route(RouteModels::new(vec![rule("m")]))).await;
+    assert_eq!(picos, (1000 + bytes) / 2);
     assert!(call(&budgets, by_key("alice"), TestCall::new().model("m").to(Endpoint::COUNT_TOKENS)).await.is_ok());
 }
 
