@@ -10,7 +10,8 @@ const MILLION: i128 = 1_000_000;
 
 impl Price {
     /// What tokens cost; `None` where it is unknown, or no tokens were reported.
-    pub(crate) fn cost(&self, tokens: &Tokens, terms: Terms<'_>) -> Option<Cost> {
+    #[must_use]
+    pub fn cost(&self, tokens: &Tokens, terms: Terms<'_>) -> Option<Cost> {
         if *tokens == Tokens::default() {
             return None;
         }
@@ -38,7 +39,8 @@ impl Price {
 
     /// The most that so many tokens can cost on these terms, each token of input in the dearest class; `None` where a price is
     /// unknown.
-    pub(crate) fn most(&self, input: u64, output: u64, terms: Terms<'_>) -> Option<Cost> {
+    #[must_use]
+    pub fn most(&self, input: u64, output: u64, terms: Terms<'_>) -> Option<Cost> {
         let cost = |tokens| self.cost(&tokens, terms);
         let plain = Tokens { input: Some(input), output: Some(output), ..Tokens::default() };
         let written = Tokens { cache_write: Some(input), output: Some(output), ..Tokens::default() };

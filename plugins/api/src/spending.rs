@@ -225,10 +225,10 @@ impl Spending {
         self.tables.intern(table)
     }
 
-    /// The highest cost by any of the price tables in use: usually there is one. `None` where one of them does not know it, or there
-    /// is none.
-    pub fn highest(&self, cost: impl Fn(&Prices) -> Option<Cost>) -> Option<Cost> {
-        self.tables.highest(cost)
+    /// The highest of each of these costs by any of the price tables in use: usually there is one. `None` where one of them does not
+    /// know one, or there is none.
+    pub fn highest<const N: usize>(&self, costs: impl Fn(&Prices) -> Option<[Cost; N]>) -> Option<[Cost; N]> {
+        self.tables.highest(costs)
     }
 
     /// The name under which a model has a price, by the first table that has one: the same for all spellings of its name.

@@ -129,21 +129,23 @@ impl Estimator<'_> {
                     let estimate = own.unwrap_or_else(|| Cow::Owned(self.estimate(model)));
                     let output = if generates { expected_output(call, &estimate) } else { 0 };
                     let input = Some(estimate.input(bytes));
-                    let expected = |output| {
-                        let tokens = prices::Tokens { input, output: Some(output), ..Default::default() };
-                        self.common.spending.highest(|prices: &Prices| prices.cost(model, &tokens, terms))
-                    };
-                    expected(output).zip(expected(0)).map(|(whole, input)| (whole, whole, input))
+                    let tokens = |output| prices::Tokens { input, output: Some(output), ..Default::default() };
+                    let costs = self.common.spending.highest(|prices: &Prices| {
+                        let price = prices.find(model)?;
+                        Some([price.cost(&tokens(output), terms)?, price.cost(&tokens(0), terms)?])
+                    });
+                    costs.map(|[whole, input]| (whole, whole, input))
                 }
                 Reserve::MaxTokens => {
                     let output = if generates { call.most_tokens().ok_or(Demand::Unbounded)? } else { 0 };
                     let output = output.saturating_mul(call.answer_count());
                     // no tokenizer makes more tokens of a text than it has bytes; served in the US it may cost more
                     let terms = Terms { tier, geo: Some("us"), speed };
-                    let most = |output| {
-                        self.common.spending.highest(|prices: &Prices| prices.most(model, bytes, output, terms))
-                    };
-                    most(output).zip(most(0)).map(|(whole, input)| (whole, input, input))
+                    let costs = self.common.spending.highest(|prices: &Prices| {
+                        let price = prices.find(model)?;
+                        Some([price.most(bytes, output, terms)?, price.most(bytes, 0, terms)?])
+                    });
+                    costs.map(|[whole, input]| (whole, input, input))
                 }
             };
             let (whole, cut_off, input) = cost.ok_or(Demand::Unpriced)?;

@@ -21,12 +21,14 @@ impl PriceTables {
         table
     }
 
-    /// The highest cost by any of them; `None` where one of them does not know it.
-    pub(super) fn highest(&self, cost: impl Fn(&Prices) -> Option<Cost>) -> Option<Cost> {
+    /// The highest of each of these costs by any of them; `None` where one of them does not know one.
+    pub(super) fn highest<const N: usize>(&self, costs: impl Fn(&Prices) -> Option<[Cost; N]>) -> Option<[Cost; N]> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut highest = None;
         for table in tables.iter().filter_map(Weak::upgrade) {
-            highest = highest.max(Some(cost(&table)?));
+            let costs = costs(&table)?;
+            let all: &mut [Cost; N] = highest.get_or_insert(costs);
+            all.iter_mut().zip(costs).for_each(|(most, cost)| *most = (*most).max(cost));
         }
         highest
     }
@@ -51,8 +53,8 @@ mod tests {
     fn of_several_tables_the_dearest_counts_and_one_that_knows_no_price_makes_it_unknown() {
         let tables = PriceTables::default();
         let cost = |tables: &PriceTables| {
-            let cost = tables.highest(|table| table.most("m", 1_000_000, 0, ::prices::Terms::default()));
-            cost.map(|cost| cost.to_string())
+            let cost = tables.highest(|table| Some([table.most("m", 1_000_000, 0, ::prices::Terms::default())?]));
+            cost.map(|[cost]| cost.to_string())
         };
         assert_eq!(cost(&tables), None);
         let cheap = tables.intern(table(r#"{ "input": 1 }"#));
