@@ -151,7 +151,7 @@ impl Account {
     }
 
     /// What a ledger reported of earlier runs up to this place is in its checkpoint.
-    pub(crate) fn is_saved(&self, ledger: LedgerId, place: Place, limit: &Limit, now: Now) {
+    pub(crate) fn mark_saved(&self, ledger: LedgerId, place: Place, limit: &Limit, now: Now) {
         let mut book = self.book();
         // the checkpoint has it
         let _ = book.part(ledger).store(place);

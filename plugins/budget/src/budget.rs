@@ -128,9 +128,9 @@ impl Budget {
     }
 
     fn find<'a>(&self, texts: impl Iterator<Item = Option<&'a str>> + Clone) -> Option<Arc<Account>> {
-        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let hash = self.hash(texts.clone());
         let is_it = |account: &Arc<Account>| borrowed(&account.texts).zip(texts.clone()).all(|(own, text)| own == text);
-        accounts.find(self.hash(texts.clone()), is_it).cloned()
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).find(hash, is_it).cloned()
     }
 
     fn hash<'a>(&self, texts: impl Iterator<Item = Option<&'a str>>) -> u64 {
@@ -141,8 +141,8 @@ impl Budget {
 
     fn make(&self, texts: Texts) -> Arc<Account> {
         let most = self.terms.read().unwrap_or_else(PoisonError::into_inner).max_accounts;
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         let hash = self.hash(borrowed(&texts));
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.find(hash, |account| account.texts == texts) {
             return account.clone();
         }

@@ -157,7 +157,7 @@ impl Shared {
     }
 
     /// Takes note of a ledger's database, which a reload may have changed.
-    fn answers_by(&self, ledger: LedgerId, database: DatabaseId) {
+    fn note_database(&self, ledger: LedgerId, database: DatabaseId) {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(files) = ledgers.iter_mut().find(|files| files.ledger == ledger) else { return };
         let before = std::mem::replace(&mut files.database, database);
@@ -169,8 +169,9 @@ impl Shared {
         }
     }
 
-    /// A record of an earlier run waits. Returns its place; `None` where it and all before it are in the checkpoint.
-    fn waits(&self, spent: &Spent<'_>, now: Now) -> Option<Place> {
+    /// A record of an earlier run was read from the journal. Returns its place; `None` where it and all before it are in the
+    /// checkpoint.
+    fn replayed(&self, spent: &Spent<'_>) -> Option<Place> {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let files = ledgers.iter_mut().find(|files| files.ledger == spent.ledger)?;
         let place = Place::Old(files.old.report(spent.number));
@@ -180,9 +181,10 @@ impl Shared {
         // the end came after the file was written and before the journal forgot
         files.saved = place;
         drop(ledgers);
+        let now = self.now();
         for budget in self.budgets() {
             let limit = budget.terms().limit;
-            budget.accounts().iter().for_each(|account| account.is_saved(spent.ledger, place, &limit, now));
+            budget.accounts().iter().for_each(|account| account.mark_saved(spent.ledger, place, &limit, now));
         }
         None
     }
@@ -251,10 +253,9 @@ impl SpendingReader for Shared {
     }
 
     fn spent(&self, spent: &Spent<'_>) {
-        let now = self.now();
-        let place = if spent.is_old { self.waits(spent, now) } else { Some(Place::Own(spent.place)) };
+        let place = if spent.is_old { self.replayed(spent) } else { Some(Place::Own(spent.place)) };
         if let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) {
-            let budgets = self.budgets();
+            let (now, budgets) = (self.now(), self.budgets());
             let model = spent.spender.model.filter(|_| Self::knows_models(budgets.iter()));
             let model = self.canonical_model(model);
             let spender = Spender { model: model.as_deref(), ..spent.spender };
@@ -298,7 +299,7 @@ impl SpendingReader for Shared {
 
     fn answered(&self, ledger: LedgerId, database: DatabaseId, query: &SpendingQuery, sums: &[StoredSum], place: u64) {
         let now = self.now();
-        self.answers_by(ledger, database);
+        self.note_database(ledger, database);
         for budget in self.budgets().into_iter().filter(|budget| budget.query(now) == *query) {
             let model_at = query.by.iter().position(|by| *by == SpentBy::Model);
             let texts = |sum: &StoredSum| {
