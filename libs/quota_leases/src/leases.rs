@@ -116,12 +116,17 @@ impl Leases {
     }
 
     /// Reserves all of these claims on leased meters, or none. `counts` are theirs, in the same order. Waits for Redis where a lease
-    /// does not suffice, and no longer than the timeout.
+    /// does not suffice, and no longer than the timeout. `now` is by [`now`](Self::now).
     ///
     /// # Errors
     /// Why nothing was reserved.
-    pub async fn reserve(self: &Arc<Self>, claims: &[Claim], counts: &[Count]) -> Result<Vec<Reservation>, Denied> {
-        let reservations = match reserve(claims.to_vec(), self.now()) {
+    pub async fn reserve(
+        self: &Arc<Self>,
+        claims: &[Claim],
+        counts: &[Count],
+        now: Now,
+    ) -> Result<Vec<Reservation>, Denied> {
+        let reservations = match reserve(claims.to_vec(), now) {
             Ok(reservations) => reservations,
             Err(_) => self.draw_and_reserve(claims, counts).await?,
         };
@@ -129,10 +134,10 @@ impl Leases {
         Ok(reservations)
     }
 
-    /// Ends a reservation: so much was used.
-    pub fn settle(self: &Arc<Self>, reservation: Reservation, used: u64) {
+    /// Ends a reservation: so much was used. `now` is by [`now`](Self::now).
+    pub fn settle(self: &Arc<Self>, reservation: Reservation, used: u64, now: Now) {
         let meter = reservation.meter().clone();
-        if reservation.settle(used, self.now()) {
+        if reservation.settle(used, now) {
             self.renew(&meter);
         }
     }

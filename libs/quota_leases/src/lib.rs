@@ -22,7 +22,7 @@
 //! let alice = Subject::of(["alice"]);
 //! let meter = meters.get(alice, 1000, &limit, leases.now()).meter;
 //! let count = Count { limit: Subject::of(["requests"]), subject: alice };
-//! match leases.reserve(&[Claim::spend(meter, limit, 1)], &[count]).await {
+//! match leases.reserve(&[Claim::spend(meter, limit, 1)], &[count], leases.now()).await {
 //!     Ok(reservations) => println!("{} reserved", reservations[0].amount()),
 //!     Err(denied) => println!("{denied:?}"),
 //! }

@@ -124,7 +124,7 @@ impl Gateway {
             _ => Claim::spend(meter, self.limit, amount),
         };
         let count = Count { limit: Subject::of(["test"]), subject };
-        self.leases.reserve(&[claim], &[count]).await.map(|mut reserved| reserved.remove(0))
+        self.leases.reserve(&[claim], &[count], self.leases.now()).await.map(|mut reserved| reserved.remove(0))
     }
 
     /// How many of this many calls are admitted.
@@ -132,7 +132,7 @@ impl Gateway {
         let mut admitted = 0;
         for _ in 0..calls {
             if let Ok(reservation) = self.ask(subject, 1).await {
-                self.leases.settle(reservation, 1);
+                self.leases.settle(reservation, 1, self.leases.now());
                 admitted += 1;
             }
         }
@@ -153,7 +153,7 @@ async fn of_calls_at_once_on_three_gateways_exactly_the_limit_is_admitted() {
             let (gateway, subject) = (gateways[number % 3].clone(), subject.clone());
             calls.spawn(async move {
                 let reserved = gateway.ask(&subject, 1).await;
-                reserved.map(|reserved| gateway.leases.settle(reserved, 1)).is_ok()
+                reserved.map(|reserved| gateway.leases.settle(reserved, 1, gateway.leases.now())).is_ok()
             });
         }
         let mut admitted = calls.join_all().await.into_iter().filter(|admitted| *admitted).count();

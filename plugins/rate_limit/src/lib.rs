@@ -135,7 +135,7 @@ impl Plugin for RateLimit {
 
     fn on_complete(&self, state: &mut State, record: &Record) {
         if let Some(taken) = state.taken.take() {
-            taken.settle(record, &self.config, &self.shared, self.counting.leases());
+            taken.settle(record, &self.config, self.now(), self.counting.leases());
         }
     }
 }
@@ -176,7 +176,7 @@ impl RateLimit {
         }
         let reserved = match leases {
             None => reserve(claims, now).map_err(Denied::Limit),
-            Some(leases) => leases.reserve(&claims, &counts).await,
+            Some(leases) => leases.reserve(&claims, &counts, now).await,
         };
         match reserved {
             Ok(reservations) => {
@@ -211,8 +211,9 @@ impl RateLimit {
         now: Now,
     ) -> Option<(Claim, Subject)> {
         let amount = rule.measure.amount(demand);
-        let is_paid = demand.is_first_on_connection && rule.measure == Measure::Requests && group.by.is_told_by_head();
-        if amount == 0 || is_paid {
+        let is_counted_by_handshake =
+            demand.is_first_on_connection && rule.measure == Measure::Requests && group.by.is_told_by_head();
+        if amount == 0 || is_counted_by_handshake {
             return None;
         }
         let found = rule.meters.get(subject, self.config.max_subjects.as_usize(), &rule.limit, now);
@@ -232,12 +233,8 @@ impl RateLimit {
 /// Lets the limits by day and month go on with what was counted before a restart.
 fn register(groups: &[Group], config: &Config, counting: &Counting, shared: &Shared) {
     let (max, now) = (config.max_subjects.as_usize(), shared.now());
-    for rule in groups.iter().flat_map(|group| &group.rules) {
-        if let Some(name) = rule.saved_name {
-            shared.saved.register(name, &rule.meters, rule.limit, max, now);
-        }
-    }
-    for rule in rules::own_windows(config, counting) {
+    let own = rules::own_windows(config, counting);
+    for rule in groups.iter().flat_map(|group| &group.rules).chain(&own) {
         if let Some(name) = rule.saved_name {
             shared.saved.register(name, &rule.meters, rule.limit, max, now);
         }

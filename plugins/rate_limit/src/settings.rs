@@ -208,7 +208,7 @@ pub(crate) fn has_windows(quota: &Quota) -> bool {
 }
 
 /// Whether counts of this span of time outlive a restart.
-fn is_saved(window: Window) -> bool {
+pub(crate) fn is_saved(window: Window) -> bool {
     matches!(window, Window::Day | Window::Month)
 }
 

@@ -14,6 +14,7 @@ use crate::figures::Figures;
 use crate::meters::{AllMeters, MetersOf};
 use crate::rules::{Measure, OWN};
 use crate::saved::SavedCounts;
+use crate::settings;
 
 /// What limits keep across reloads.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Counting {
     }
 
     fn counts(&self, meters: Arc<Meters>, name: Subject, window: Option<Window>) -> Counts {
-        let is_saved = self.redis.is_none() && matches!(window, Some(Window::Day | Window::Month));
+        let is_saved = self.redis.is_none() && window.is_some_and(settings::is_saved);
         Counts { meters, shared_name: self.redis.as_ref().map(|_| name), saved_name: is_saved.then_some(name) }
     }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use plugin_api::{AnswerState, CallMeter, Endpoint, Outcome, Record, Tokens, Usage, WindowCount};
-use quota::{Reservation, Subject};
+use quota::{Now, Reservation, Subject};
 use quota_leases::Leases;
 
 use crate::demand::{self, Demand};
 use crate::figures::Held;
 use crate::rules::Measure;
 use crate::settings::{Config, Weights};
-use crate::shared::Shared;
 
 /// What was reserved for a request. Dropped, it gives back what is held.
 #[derive(Debug)]
@@ -50,14 +49,13 @@ pub(crate) struct Item {
 
 impl Taken {
     /// The request is over: what it used is counted, and the rest given back.
-    pub(crate) fn settle(self, record: &Record, config: &Config, shared: &Shared, leases: Option<&Arc<Leases>>) {
+    pub(crate) fn settle(self, record: &Record, config: &Config, now: Now, leases: Option<&Arc<Leases>>) {
         self.count.demand.learn_from(record, config);
-        let now = shared.now();
         let used = self.count.used(record);
         for Item { reservation, measure, held } in self.items {
             let amount = measure.used(used);
             if let Some(leases) = leases {
-                leases.settle(reservation, amount);
+                leases.settle(reservation, amount, now);
             } else {
                 reservation.settle(amount, now);
             }
