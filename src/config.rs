@@ -201,6 +201,13 @@ pub fn errors_in_text(
 }
 
 impl Config {
+    /// The plugins of a route, without those that are off: the global ones that it does not name itself, and its own.
+    fn plugins_of<'a>(&'a self, route: &'a RouteSettings) -> Vec<&'a Located<PluginEntry>> {
+        let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
+        let global = self.plugins.iter().filter(|entry| !own(entry.name()));
+        global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect()
+    }
+
     /// Logs what should be changed in the file.
     pub fn log_warnings(&self) {
         for warning in &self.warnings {

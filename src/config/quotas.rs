@@ -6,9 +6,7 @@ use super::Config;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for route in &config.routes {
-        let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
-        let global = config.plugins.iter().filter(|entry| !own(entry.name()));
-        let entries: Vec<_> = global.chain(&route.plugins).collect();
+        let entries = config.plugins_of(route);
         if entries.iter().any(|entry| entry.counts_quotas()) {
             continue;
         }
