@@ -1,6 +1,7 @@
 //! The log of commands that Redis refuses. It answers, so the circuit breaker stays closed, and nobody else would hear of them.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use log::warn;
@@ -12,20 +13,24 @@ const INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Refusals {
     logged: Mutex<Option<Instant>>,
+    /// Refusals that were not logged since.
+    suppressed: AtomicU64,
     /// What is refused, for the log.
     purpose: &'static str,
 }
 
 impl Refusals {
     pub(crate) fn new(purpose: &'static str) -> Self {
-        Self { logged: Mutex::default(), purpose }
+        Self { logged: Mutex::default(), suppressed: AtomicU64::new(0), purpose }
     }
 
     /// A command was refused. Logs it, unless one was logged lately, or another thread is about to.
     pub(crate) fn log(&self, why: &str) {
         if self.is_due(Instant::now()) {
-            let purpose = self.purpose;
-            warn!(why; "redis refuses commands; {purpose} goes without it until it takes them");
+            let (purpose, suppressed) = (self.purpose, self.suppressed.swap(0, Ordering::Relaxed));
+            warn!(why, suppressed; "redis refuses commands; {purpose} goes without it until it takes them");
+        } else {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
