@@ -51,7 +51,7 @@ pub use grants::Grants;
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use http;
 pub use log_limit::LogLimit;
-pub use metering::{AssumedCost, CallMeter, GENERATING, WindowCount};
+pub use metering::{AssumedCost, CallMeter, WindowCount};
 pub use metric::constant_metric;
 pub use needs::Needs;
 pub use part::{Change, Part, PartKind, is_text_of_an_api};

@@ -30,9 +30,6 @@ pub struct WindowCount {
     pub amount: i64,
 }
 
-/// The endpoints whose answers cost something, whether or not they report usage.
-pub const GENERATING: [&str; 5] = ["messages", "chat_completions", "completions", "responses", "realtime"];
-
 /// What budgets count for a call that had a price when it was let through, where the ledger does not know all of its cost once it is
 /// over, in picodollars. The plugin that holds the call to budgets puts it into the call's context; the ledger keeps with the row what it
 /// comes to.
@@ -49,8 +46,8 @@ pub struct AssumedCost {
 }
 
 impl AssumedCost {
-    /// What it comes to for a call that costs so much by what it reported, by what such a usage costs; `None` where what is known is
-    /// all, and where the call cost nothing.
+    /// What budgets count for the call in the place of `known`, its reported cost. `cost` prices a usage. `None` where `known` is all of
+    /// it, and where the call cost nothing.
     #[must_use]
     pub fn of(&self, record: &Record, known: Option<Cost>, cost: impl Fn(&Usage) -> Option<Cost>) -> Option<Cost> {
         if record.attempts == 0 || record.outcome == Outcome::Cached {

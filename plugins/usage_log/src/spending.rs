@@ -4,10 +4,13 @@
 use std::path::Path;
 
 use log::warn;
-use plugin_api::{DatabaseId, GENERATING, RecordNumber, Spender, SpendingFeed, Spent, StoredCounts, Uuid, WindowCount};
+use plugin_api::{DatabaseId, RecordNumber, Spender, SpendingFeed, Spent, StoredCounts, Uuid, WindowCount};
 
 use crate::encoding;
 use crate::{BatchRow, Cost, Record, Row, UsageSource};
+
+/// The endpoints whose answers cost something, whether or not they report usage.
+pub(crate) const GENERATING: [&str; 5] = ["messages", "chat_completions", "completions", "responses", "realtime"];
 
 /// What was reported of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

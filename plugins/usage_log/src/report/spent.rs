@@ -1,11 +1,12 @@
 //! What was spent in a span of time, by spender, for plugins that limit it. One query, by the index of `created_at`.
 
-use plugin_api::{GENERATING, SpendingQuery, SpentBy, StoredSum, Sum};
+use plugin_api::{SpendingQuery, SpentBy, StoredSum, Sum};
 use prices::Cost;
 use uuid::Uuid;
 
 use super::engine::{Engine, TextRow, Words};
 use crate::Timestamp;
+use crate::spending::GENERATING;
 use crate::store::StoreError;
 
 /// The sums behind the spender.
