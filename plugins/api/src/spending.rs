@@ -138,7 +138,7 @@ pub struct Sum {
     pub unpriced: u64,
 }
 
-/// A plugin that limits what is spent.
+/// A plugin that limits what is spent or counted.
 pub trait SpendingReader: fmt::Debug + Send + Sync {
     /// There is a ledger. Where it `begins`, it has no record of this run yet, and records of earlier runs that are not stored yet
     /// follow by [`spent`](Self::spent).

@@ -140,8 +140,8 @@ impl Account {
         (drift, self.show(&mut book, limit, alerts, now))
     }
 
-    /// A ledger writes to another database now: until that answers, it is taken to have what the one before has, which is that of no other
-    /// ledger.
+    /// A ledger writes to another database from now on. Until that one answers, it counts as having what the former one had, to which no
+    /// other ledger writes.
     pub(crate) fn moved(&self, from: DatabaseId, to: DatabaseId) {
         let mut book = self.book();
         let Some(at) = book.rest.iter().position(|(of, _)| *of == from) else { return };

@@ -105,14 +105,14 @@ impl Part {
         self.waiting = merged;
     }
 
-    /// Of records that are taken for one with some that are stored: how many of them are stored cannot be told.
+    /// The amount of merged records of which some are stored; which ones is not known.
     pub(super) fn partly_stored(&self) -> i64 {
         let begun = self.waiting.iter().take_while(|waiting| waiting.first <= self.stored_to);
         begun.fold(0, |sum, waiting| sum.saturating_add(waiting.picos))
     }
 
-    /// All records up to this place are stored. Returns what those of them come to that the database does not have as this ledger's of
-    /// this run.
+    /// All records up to this place are stored. Returns the amount of those that are no requests of this run: results of batches, and
+    /// records of earlier runs.
     pub(super) fn store(&mut self, place: Place) -> i64 {
         self.stored_to = self.stored_to.max(place);
         let behind = self.waiting.partition_point(|waiting| waiting.place <= place);
