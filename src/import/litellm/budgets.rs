@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::super::LeftOut;
 use super::super::section::Section;
 use super::deployment::Deployment;
-use super::plugins::each_alike;
+use super::plugins::limited_by;
 use super::upstreams::{Groups, Rule};
 
 /// The most US dollars of a budget, and the fewest.
@@ -101,7 +101,7 @@ pub(super) fn of(
     litellm: &mut Section,
     router: &mut Section,
     left_out: &mut LeftOut,
-) -> Option<[Value; 2]> {
+) -> Option<(Value, Value)> {
     let mut limits = Vec::new();
     // 0 is how LiteLLM says that there is none
     let own = Budget::take(litellm, "max_budget", "budget_duration");
@@ -143,7 +143,7 @@ pub(super) fn of(
     if !prices.is_empty() {
         ledger.insert("prices".to_owned(), json!(prices));
     }
-    Some([json!({ "budget": budget }), json!({ "usage_log": ledger })])
+    Some((json!({ "budget": budget }), json!({ "usage_log": ledger })))
 }
 
 /// The budget of each model, where all models have the same: `by: model` knows no other.
@@ -152,7 +152,7 @@ fn by_model(deployments: &[Deployment], groups: &Groups, left_out: &mut LeftOut)
     let first = with_one().next()?.budget.as_ref()?;
     let is_same = deployments.iter().all(|one| one.budget.as_ref() == Some(first));
     let names: Vec<&str> = deployments.iter().map(|one| one.group.as_str()).collect();
-    let found = match each_alike(&names).filter(|_| is_same) {
+    let found = match limited_by(&names).filter(|_| is_same) {
         None => {
             Err("budgets by model are the same for all models here, and the models of a pattern would have one each"
                 .to_owned())
@@ -253,7 +253,7 @@ fn is_asked_for(one: &Deployment, name: &str, rules: &[Rule]) -> bool {
 /// The models of the route that have no price; each in quotes.
 fn unpriced(rules: &[Rule], own: &IndexMap<String, Price>) -> Vec<String> {
     let Ok(known) = Prices::new(own) else { return Vec::new() };
-    let names = rules.iter().map(Rule::model);
+    let names = rules.iter().map(|rule| rule.model.as_str());
     let is_known = |name: &&str| !name.contains('*') && known.find(name).is_some();
     names.filter(|name| !is_known(name)).map(|name| format!("`{name}`")).collect()
 }

@@ -35,8 +35,7 @@ pub(super) fn of(
     if !limits.is_empty() {
         plugins.push(json!({ "rate_limit": { "limits": limits } }));
     }
-    let [budget, ledger] =
-        budgets::of(deployments, groups, rules, litellm, router, left_out).map_or([None, None], |both| both.map(Some));
+    let (budget, ledger) = budgets::of(deployments, groups, rules, litellm, router, left_out).unzip();
     plugins.extend(budget);
     plugins.extend(cache(litellm, secrets, left_out));
     plugins.extend(ledger);
@@ -53,9 +52,9 @@ fn hash(key: &str, left_out: &mut LeftOut) -> String {
     format!("${{{name}_SHA256}}")
 }
 
-/// By what a limit that each of these names has is counted here: a name of one model by `model`, and a single pattern, whose models
-/// share it, for `all`. `None` where neither is the same.
-pub(super) fn each_alike(names: &[&str]) -> Option<&'static str> {
+/// The `by` of a limit that each of these names has: `model` where all are names of single models, and `all` for one pattern alone, whose
+/// models share the limit. `None` for anything else.
+pub(super) fn limited_by(names: &[&str]) -> Option<&'static str> {
     match names {
         [name] if name.contains('*') => Some("all"),
         names => names.iter().all(|name| !name.contains('*')).then_some("model"),
@@ -89,7 +88,7 @@ fn by_model(deployments: &[Deployment], left_out: &mut LeftOut) -> Option<Value>
     let is_same = models.values().all(|model| (model.requests, model.tokens) == (requests, tokens))
         && deployments.windows(2).all(|pair| limited(&pair[0]) == limited(&pair[1]));
     let names: Vec<&str> = models.values().flat_map(|model| model.names.iter().copied()).collect();
-    let by = each_alike(&names).filter(|_| is_same);
+    let by = limited_by(&names).filter(|_| is_same);
     for model in models.values().filter(|model| model.requests > 0 || model.tokens > 0) {
         let why = match by {
             None => {

@@ -33,15 +33,11 @@ pub(super) struct Groups {
 pub(super) struct Rule {
     pub(super) pattern: String,
     pub(super) upstream: String,
-    model: String,
+    /// The model's name upstream.
+    pub(super) model: String,
 }
 
 impl Rule {
-    /// The model's name upstream.
-    pub(super) fn model(&self) -> &str {
-        &self.model
-    }
-
     pub(super) fn entry(&self) -> Value {
         let is_renamed = self.model != self.pattern;
         match is_renamed {
