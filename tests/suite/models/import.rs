@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use super::*;
+use crate::harness::soon;
 
 fn import(text: &str) -> (Option<i32>, String, String) {
     let folder = Folder::new();
@@ -80,16 +81,20 @@ general_settings: {{ master_key: sk-1234 }}
     let gateway = gateway().yaml(yaml).variable("ANTHROPIC_API_KEY", "key").start().await;
     let mut client = http1(gateway.address()).await;
     let mut passed = 0;
-    let refused = loop {
-        let request = client.request("POST", "/v1/messages").header("x-api-key", "sk-1234");
-        let answer = client.call(request.body(body(r#"{"model":"own","max_tokens":5,"messages":[]}"#)).unwrap()).await;
-        match answer.status.as_u16() {
-            200 => passed += 1,
-            // a call that ended a moment ago may still hold something
-            429 if answer.header("x-should-retry").is_none() => tokio::task::yield_now().await,
-            status => break (status, answer),
+    let refused = soon(async {
+        loop {
+            let request = client.request("POST", "/v1/messages").header("x-api-key", "sk-1234");
+            let text = r#"{"model":"own","max_tokens":5,"messages":[]}"#;
+            let answer = client.call(request.body(body(text)).unwrap()).await;
+            match answer.status.as_u16() {
+                200 => passed += 1,
+                // a call that ended a moment ago may still hold something
+                429 if answer.header("x-should-retry").is_none() => tokio::task::yield_now().await,
+                status => break (status, answer),
+            }
         }
-    };
+    })
+    .await;
     let message = refused.1.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert_eq!((passed, refused.0), (1, 429), "{message}");
     assert!(message.starts_with("Budget `all` is used up: $8 per month for all callers."), "{message}");
