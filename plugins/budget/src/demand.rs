@@ -46,7 +46,7 @@ struct CallCost {
 }
 
 /// What is known of the calls to one model.
-pub(crate) struct Known<'a> {
+pub(crate) struct ModelEstimate<'a> {
     model: &'a str,
     estimate: Estimate,
 }
@@ -68,9 +68,9 @@ pub(crate) struct Estimator<'a> {
 
 impl Estimator<'_> {
     /// What is known of calls to the model that a body asks for, where a reservation goes by that.
-    pub(crate) fn known<'b>(&self, body: &'b ModelCall) -> Option<Known<'b>> {
+    pub(crate) fn model_estimate<'b>(&self, body: &'b ModelCall) -> Option<ModelEstimate<'b>> {
         let model = body.upstream_model().filter(|_| self.reserve == Reserve::Expected)?;
-        Some(Known { model, estimate: self.estimate(model) })
+        Some(ModelEstimate { model, estimate: self.estimate(model) })
     }
 
     fn estimate(&self, model: &str) -> Estimate {
@@ -78,7 +78,7 @@ impl Estimator<'_> {
     }
 
     /// What a body that was read may cost.
-    pub(crate) fn demand(&self, body: &ModelCall, known: Option<&Known<'_>>) -> Demand {
+    pub(crate) fn demand(&self, body: &ModelCall, known: Option<&ModelEstimate<'_>>) -> Demand {
         let endpoint = body.endpoint();
         if endpoint == Endpoint::COUNT_TOKENS {
             return Demand::Free;
@@ -105,7 +105,7 @@ impl Estimator<'_> {
         &self,
         body: &ModelCall,
         call: &CallFacts,
-        known: Option<&Known<'_>>,
+        known: Option<&ModelEstimate<'_>>,
         bytes: u64,
     ) -> Result<CallCost, Demand> {
         let endpoint = body.endpoint();
@@ -177,7 +177,7 @@ impl CallCost {
     }
 }
 
-impl Known<'_> {
+impl ModelEstimate<'_> {
     /// What is to be learned of a call.
     pub(crate) fn learn(self, body: &ModelCall) -> Option<Learn> {
         let call = body.call()?;

@@ -143,7 +143,7 @@ impl Plugin for BudgetPlugin {
             key: call.context.principal().key_name.as_deref(),
             now: now.nanos,
         };
-        let known = estimator.known(call.body);
+        let known = estimator.model_estimate(call.body);
         let demand = match call.body.parsed() {
             ParsedBody::Calls(_) => estimator.demand(call.body, known.as_ref()),
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::Unpriced,

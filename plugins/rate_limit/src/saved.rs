@@ -16,13 +16,13 @@ const SWEEP_INTERVAL: i64 = 3600;
 /// What is known of the counts of days and months.
 #[derive(Debug, Default)]
 pub(crate) struct SavedCounts {
-    known: Mutex<Known>,
+    registry: Mutex<Registry>,
     /// What each ledger has kept and not stored yet. Requests add to it: it is never locked while a file is written.
     waiting: Mutex<HashMap<LedgerId, Sums>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Registry {
     limits: Limits,
     ledgers: Vec<LedgerCounts>,
 }
@@ -45,7 +45,7 @@ struct LedgerCounts {
     /// Its present run.
     instance: Uuid,
     file: CountFile,
-    old: OldRecords,
+    replay: Replay,
     /// The journal still has the last record of the file: up to it, records that are stored are in the file already.
     skips: bool,
     /// When sums of days and months that ended long ago were last dropped, in seconds since 1970, UTC.
@@ -54,20 +54,20 @@ struct LedgerCounts {
 
 /// What is known of records of earlier runs that are not stored yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OldRecords {
+enum Replay {
     /// They are being reported.
-    Coming,
+    Running,
     /// They have been.
-    Known,
+    Done,
     /// Nothing: the ledger began before there were limits. They count once they are stored.
-    Untold,
+    Missed,
 }
 
 impl SavedCounts {
     /// There is a limit by day or month. One that is new goes on with what was counted for it.
     pub(crate) fn register(&self, name: Subject, meters: &Arc<Meters>, limit: Limit, max: usize, now: Now) {
-        let mut known = lock(&self.known);
-        let Known { limits, ledgers } = &mut *known;
+        let mut registry = lock(&self.registry);
+        let Registry { limits, ledgers } = &mut *registry;
         let is_known = limits.get(&name).is_some_and(|known| known.meters.as_ptr() == Arc::as_ptr(meters));
         limits.retain(|_, known| known.meters.strong_count() > 0);
         limits.insert(name, WindowLimit { meters: Arc::downgrade(meters), limit, max });
@@ -77,7 +77,7 @@ impl SavedCounts {
         let name = name.to_bytes();
         let mut sums = Sums::default();
         // the others' are counted once they have caught up
-        for ledger in ledgers.iter().filter(|ledger| ledger.old != OldRecords::Coming) {
+        for ledger in ledgers.iter().filter(|ledger| ledger.replay != Replay::Running) {
             self.add_counts(ledger, &mut sums, |(limit, ..)| *limit == name);
         }
         restore(limits, &sums, now);
@@ -85,11 +85,11 @@ impl SavedCounts {
 
     /// A ledger begins, or was there before limits were.
     pub(crate) fn opened(&self, open: &OpenLedger, begins: bool) {
-        let old = if begins { OldRecords::Coming } else { OldRecords::Untold };
+        let replay = if begins { Replay::Running } else { Replay::Missed };
         let file = CountFile::open(&open.folder);
         let OpenLedger { ledger, instance, .. } = *open;
-        let counts = LedgerCounts { ledger, instance, file, old, skips: false, swept: 0 };
-        lock(&self.known).ledgers.push(counts);
+        let counts = LedgerCounts { ledger, instance, file, replay, skips: false, swept: 0 };
+        lock(&self.registry).ledgers.push(counts);
     }
 
     /// A record of this run is kept.
@@ -99,10 +99,10 @@ impl SavedCounts {
         }
     }
 
-    /// A record of an earlier run waits in the journal.
-    pub(crate) fn waits(&self, spent: &Spent<'_>) {
-        let mut known = lock(&self.known);
-        let Some(counts) = known.ledgers.iter_mut().find(|counts| counts.ledger == spent.ledger) else { return };
+    /// A record of an earlier run was read from the journal.
+    pub(crate) fn replayed(&self, spent: &Spent<'_>) {
+        let mut registry = lock(&self.registry);
+        let Some(counts) = registry.ledgers.iter_mut().find(|counts| counts.ledger == spent.ledger) else { return };
         if spent.number.instance == counts.instance {
             // a call was quicker than the ledger's start
             return;
@@ -120,10 +120,10 @@ impl SavedCounts {
 
     /// All that earlier runs counted is known.
     pub(crate) fn caught_up(&self, ledger: LedgerId, now: Now) {
-        let mut known = lock(&self.known);
-        let Known { limits, ledgers } = &mut *known;
+        let mut registry = lock(&self.registry);
+        let Registry { limits, ledgers } = &mut *registry;
         let Some(counts) = ledgers.iter_mut().find(|counts| counts.ledger == ledger) else { return };
-        counts.old = OldRecords::Known;
+        counts.replay = Replay::Done;
         let mut sums = Sums::default();
         self.add_counts(counts, &mut sums, |_| true);
         restore(limits, &sums, now);
@@ -131,21 +131,21 @@ impl SavedCounts {
 
     /// Records are stored.
     pub(crate) fn stored(&self, ledger: LedgerId, mut records: &[StoredCounts<'_>], now: Now) {
-        let mut known = lock(&self.known);
-        let Known { limits, ledgers } = &mut *known;
+        let mut registry = lock(&self.registry);
+        let Registry { limits, ledgers } = &mut *registry;
         let Some(counts) = ledgers.iter_mut().find(|counts| counts.ledger == ledger) else { return };
         match records.iter().position(|record| Some(record.number) == counts.file.mark()) {
             Some(mark) => (counts.skips, records) = (false, &records[mark + 1..]),
             None if counts.skips => return,
             None => {}
         }
-        let is_untold = counts.old == OldRecords::Untold;
-        let mut untold = Sums::default();
+        let is_missed = counts.replay == Replay::Missed;
+        let mut missed = Sums::default();
         let mut waiting = lock(&self.waiting);
         let sums = waiting.entry(ledger).or_default();
         for record in records {
-            if is_untold && record.number.instance != counts.instance {
-                untold.add_all(record.counts, 1);
+            if is_missed && record.number.instance != counts.instance {
+                missed.add_all(record.counts, 1);
             } else {
                 sums.add_all(record.counts, -1);
             }
@@ -157,13 +157,13 @@ impl SavedCounts {
         }
         drop(waiting);
         counts.file.add(records, now.unix);
-        restore(limits, &untold, now);
+        restore(limits, &missed, now);
     }
 
     /// Nothing is being stored: what the disk did not take is written again.
     pub(crate) fn idle(&self, ledger: LedgerId, now: i64) {
-        let mut known = lock(&self.known);
-        if let Some(counts) = known.ledgers.iter_mut().find(|counts| counts.ledger == ledger) {
+        let mut registry = lock(&self.registry);
+        if let Some(counts) = registry.ledgers.iter_mut().find(|counts| counts.ledger == ledger) {
             counts.file.write_again(now);
         }
     }

@@ -112,7 +112,7 @@ impl SpendingReader for Shared {
 
     fn spent(&self, spent: &Spent<'_>) {
         if spent.is_old {
-            self.saved.waits(spent);
+            self.saved.replayed(spent);
         } else {
             self.saved.spent(spent);
         }

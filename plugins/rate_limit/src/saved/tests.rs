@@ -57,7 +57,7 @@ impl Process {
     /// It is killed, and started again while these records wait in the journal.
     fn killed(self, waiting: &[Kept]) -> Self {
         let next = Self::start(self.folder);
-        waiting.iter().for_each(|kept| next.saved.waits(&next.spent(kept, true)));
+        waiting.iter().for_each(|kept| next.saved.replayed(&next.spent(kept, true)));
         next.saved.caught_up(next.feed.ledger(), NOW);
         next
     }

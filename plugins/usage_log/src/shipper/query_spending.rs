@@ -22,13 +22,13 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What was asked, and when to ask again.
 #[derive(Default)]
 pub(super) struct Querying {
-    known: Vec<Known>,
+    known: Vec<TrackedQuery>,
     next: Option<Instant>,
     report: Option<(Database, Report)>,
 }
 
 /// A query, and how many records had been appended when it came: an answer with fewer would lack some that nobody reported to who asks.
-struct Known {
+struct TrackedQuery {
     query: SpendingQuery,
     since: u64,
     is_asked: bool,
@@ -40,7 +40,7 @@ impl Querying {
         self.known.retain(|known| queries.contains(&known.query));
         for query in queries {
             if !self.known.iter().any(|known| known.query == query) {
-                self.known.push(Known { query, since: appended, is_asked: false });
+                self.known.push(TrackedQuery { query, since: appended, is_asked: false });
             }
         }
     }
