@@ -11,7 +11,7 @@ use crate::facts::CallFacts;
 
 /// How many calls a batch may hold; Anthropic's own bound.
 const MOST_CALLS: usize = 100_000;
-/// So many calls may be of any size. Of more than that, each has so many bytes of the text on average: its facts take some five
+/// So many calls may be of any size. Of more than that, each has so many bytes of the text on average: its facts take some eight
 /// times as many, and a call that any server takes has more.
 const ANY_SIZE: usize = 10_000;
 const LEAST: usize = 32;
@@ -27,6 +27,15 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn in_text(text: &str) -> Self {
         Self { found: Vec::new(), most: (ANY_SIZE + text.len() / LEAST).min(MOST_CALLS), repeats: 0 }
+    }
+
+    /// Adds one. The facts of many calls take megabytes, which two lists would hold while a growing one moves: beyond
+    /// [`ANY_SIZE`] the room for all that may come is had at once, of which the system gives what is written to.
+    fn push(&mut self, call: CallFacts) {
+        if self.found.len() == ANY_SIZE {
+            self.found.reserve_exact(self.most.saturating_sub(ANY_SIZE));
+        }
+        self.found.push(call);
     }
 
     /// Whether one more is too many; why.
@@ -138,7 +147,7 @@ impl<'de> Visitor<'de> for Request<'de, '_> {
                     }
                     let (endpoint, repeats) = (self.endpoint, &mut self.calls.repeats);
                     let call = map.next_value_seed(CallAt { endpoint, place, turns: None, repeats })?;
-                    self.calls.found.push(CallFacts { place: Some(self.number), ..call });
+                    self.calls.push(CallFacts { place: Some(self.number), ..call });
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
