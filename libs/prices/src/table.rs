@@ -3,17 +3,24 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use ahash::AHashMap;
 use serde::Deserialize;
 
 use super::Price;
 
 const TABLE: &str = include_str!("../table/table.json");
 
-/// The prices of each of [`PROVIDERS`].
-static PRICES: LazyLock<[HashMap<String, Price>; PROVIDERS.len()]> = LazyLock::new(|| {
+/// The prices by the name of the model, each with the place of its provider in [`PROVIDERS`], in that order.
+static PRICES: LazyLock<AHashMap<String, Vec<(usize, Price)>>> = LazyLock::new(|| {
     // a table that cannot be read prices nothing; a test reads it
     let mut models = serde_json::from_str::<Table>(TABLE).map(|table| table.models).unwrap_or_default();
-    PROVIDERS.map(|provider| models.remove(provider).unwrap_or_default())
+    let mut prices = AHashMap::<_, Vec<_>>::new();
+    for (place, provider) in PROVIDERS.iter().enumerate() {
+        for (name, price) in models.remove(*provider).unwrap_or_default() {
+            prices.entry(name).or_default().push((place, price));
+        }
+    }
+    prices
 });
 
 /// Reads the table, unless it has been read.
@@ -56,23 +63,24 @@ pub fn published_name(model: &str) -> Option<&'static str> {
 
 /// The published names of all models with the provider of each. Those that resell models of others are left out.
 pub fn published_names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = PROVIDERS.iter().zip(&*PRICES).filter(|(provider, _)| !RESELLERS.contains(provider));
-    own.flat_map(|(provider, prices)| prices.keys().map(|name| (*provider, name.as_str())))
+    let all =
+        PRICES.iter().flat_map(|(name, prices)| prices.iter().map(|(place, _)| (PROVIDERS[*place], name.as_str())));
+    all.filter(|(provider, _)| !RESELLERS.contains(provider))
 }
 
 fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
-    let (prices, name) = match model.split_once('/') {
+    let (provider, name) = match model.split_once('/') {
         Some((provider, name)) => {
             let provider =
                 ALIASES.iter().find(|(alias, _)| *alias == provider).map_or(provider, |(_, provider)| provider);
-            let place = PROVIDERS.iter().position(|known| *known == provider)?;
-            (&PRICES[place..=place], name)
+            (Some(PROVIDERS.iter().position(|known| *known == provider)?), name)
         }
-        None => (&PRICES[..], model),
+        None => (None, model),
     };
     let exact = |name: &str| {
-        let found = prices.iter().find_map(|prices| prices.get_key_value(name));
-        found.map(|(name, price)| (name.as_str(), price))
+        let (name, prices) = PRICES.get_key_value(name)?;
+        let (_, price) = prices.iter().find(|(place, _)| provider.is_none_or(|provider| provider == *place))?;
+        Some((name.as_str(), price))
     };
     exact(name).or_else(|| exact(tuned(name)?)).or_else(|| exact(undated(name)?))
 }

@@ -1,8 +1,10 @@
 //! What a call to a model will use, learned from the calls that ended: bytes of a body for each token, and how long answers are.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::RandomState;
 
 use crate::bounded::Bounded;
 
@@ -30,17 +32,26 @@ pub enum Caution {
 /// What calls used. In bounded memory: where it is full, what was not asked for lately is learned anew.
 #[derive(Debug, Default)]
 pub struct Estimates {
-    ratios: Bounded<Ratio>,
-    outputs: Bounded<Outputs>,
+    models: Bounded<Ratio>,
+    pairs: Bounded<Pair>,
     hasher: RandomState,
 }
 
 /// What is known of a caller's calls to a model. Those that end teach it. Found by [`Estimates::of`].
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    ratio: Option<Arc<Ratio>>,
-    outputs: Option<Arc<Outputs>>,
+    pair: Option<Arc<Pair>>,
     caution: Caution,
+}
+
+/// What calls of one caller to one model used.
+#[derive(Debug)]
+struct Pair {
+    own: Ratio,
+    /// Of whoever calls this model; `None` where there was no room for it.
+    of_model: Option<Arc<Ratio>>,
+    outputs: Outputs,
+    was_used: AtomicBool,
 }
 
 /// Bytes of text for each token of input, in parts of [`ONE`].
@@ -50,17 +61,21 @@ struct Ratio {
     mean: AtomicU32,
     /// For each there is, at the least; never more than [`Ratio::LOWEST`].
     lowest: AtomicU32,
-    was_used: AtomicBool,
 }
 
 /// How long answers were.
 #[derive(Debug)]
 struct Outputs {
-    /// A histogram of half octaves.
-    counts: Mutex<[u8; 44]>,
+    counts: Mutex<Histogram>,
     /// What nineteen of twenty had at most; 0 while too few are known.
     usual: AtomicU64,
-    was_used: AtomicBool,
+}
+
+/// How many answers there were of each half octave of lengths, and in all.
+#[derive(Debug)]
+struct Histogram {
+    of: [u8; 44],
+    all: u16,
 }
 
 impl Estimates {
@@ -79,22 +94,21 @@ impl Estimates {
     /// ```
     #[must_use]
     pub fn of(&self, model: &str, caller: Option<&str>, caution: Caution, now: u64) -> Estimate {
-        let with_caller = self.key((model, caller));
-        let of_input = match caution {
-            Caution::Expected => self.key(model),
-            Caution::Most => with_caller,
+        let make = || Pair {
+            own: Ratio::default(),
+            // those that are in a pair are in use
+            of_model: self.models.get(self.key(model), MOST_PAIRS, now, Ratio::default, |_| true),
+            outputs: Outputs::default(),
+            was_used: AtomicBool::new(true),
         };
-        let ratio = self.ratios.get(of_input, MOST_PAIRS, now, Ratio::default, |ratio| is_idle(&ratio.was_used));
-        let outputs =
-            self.outputs.get(with_caller, MOST_PAIRS, now, Outputs::default, |outputs| is_idle(&outputs.was_used));
-        for used in [ratio.as_deref().map(|ratio| &ratio.was_used), outputs.as_deref().map(|outputs| &outputs.was_used)]
-        {
-            // those of other threads keep their copy of it, as long as it is as it was
-            if let Some(used) = used.filter(|used| !used.load(Ordering::Relaxed)) {
-                used.store(true, Ordering::Relaxed);
-            }
+        // whether it was not used since it was asked this last
+        let is_idle = |pair: &Pair| !pair.was_used.swap(false, Ordering::Relaxed);
+        let pair = self.pairs.get(self.key((model, caller)), MOST_PAIRS, now, make, is_idle);
+        // those of other threads keep their copy of it, as long as it is as it was
+        if let Some(pair) = pair.as_deref().filter(|pair| !pair.was_used.load(Ordering::Relaxed)) {
+            pair.was_used.store(true, Ordering::Relaxed);
         }
-        Estimate { ratio, outputs, caution }
+        Estimate { pair, caution }
     }
 
     /// A key of this process: nobody outside can find two texts with the same.
@@ -104,16 +118,11 @@ impl Estimates {
     }
 }
 
-/// Whether it was not used since it was asked this last.
-fn is_idle(was_used: &AtomicBool) -> bool {
-    !was_used.swap(false, Ordering::Relaxed)
-}
-
 impl Estimate {
     /// How many tokens of input a text of so many bytes is.
     #[must_use]
     pub fn input(&self, bytes: u64) -> u64 {
-        let ratio = match (self.ratio.as_deref(), self.caution) {
+        let ratio = match (self.ratio(), self.caution) {
             (Some(ratio), Caution::Expected) => ratio.mean.load(Ordering::Relaxed),
             (Some(ratio), Caution::Most) => ratio.lowest.load(Ordering::Relaxed),
             (None, Caution::Expected) => Ratio::START,
@@ -125,13 +134,13 @@ impl Estimate {
     /// How many tokens an answer will have: as many as nineteen of twenty had at most.
     #[must_use]
     pub fn output(&self) -> u64 {
-        let usual = self.outputs.as_deref().map_or(0, |outputs| outputs.usual.load(Ordering::Relaxed));
+        let usual = self.pair.as_deref().map_or(0, |pair| pair.outputs.usual.load(Ordering::Relaxed));
         if usual == 0 { START_OUTPUT } else { usual }
     }
 
     /// A call has ended: its text had so many bytes, and so many tokens of input, of which so many counted.
     pub fn learn_input(&self, bytes: u64, tokens: u64, counted: u64) {
-        if let Some(ratio) = &self.ratio
+        if let Some(ratio) = self.ratio()
             && bytes > 0
             && tokens > 0
         {
@@ -145,8 +154,16 @@ impl Estimate {
 
     /// An answer has ended: it had so many tokens.
     pub fn learn_output(&self, tokens: u64) {
-        if let Some(outputs) = &self.outputs {
-            outputs.learn(tokens);
+        if let Some(pair) = &self.pair {
+            pair.outputs.learn(tokens);
+        }
+    }
+
+    fn ratio(&self) -> Option<&Ratio> {
+        let pair = self.pair.as_deref()?;
+        match self.caution {
+            Caution::Expected => pair.of_model.as_deref(),
+            Caution::Most => Some(&pair.own),
         }
     }
 }
@@ -170,40 +187,45 @@ impl Ratio {
 impl Default for Ratio {
     fn default() -> Self {
         // no tokenizer makes more tokens of a text than it has bytes
-        let (mean, lowest) = (AtomicU32::new(Self::START), AtomicU32::new(ONE));
-        Self { mean, lowest, was_used: AtomicBool::new(true) }
+        Self { mean: AtomicU32::new(Self::START), lowest: AtomicU32::new(ONE) }
     }
 }
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self { counts: Mutex::new([0; 44]), usual: AtomicU64::new(0), was_used: AtomicBool::new(true) }
+        Self { counts: Mutex::new(Histogram { of: [0; 44], all: 0 }), usual: AtomicU64::new(0) }
     }
 }
 
 impl Outputs {
     fn learn(&self, tokens: u64) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = half_octave(tokens).min(counts.len() - 1);
-        counts[place] += 1;
-        let all = counts.iter().map(|count| u16::from(*count)).sum();
-        if all >= FEWEST_ANSWERS {
-            self.usual.store(most_have(&*counts, all), Ordering::Relaxed);
-        }
-        if all >= MOST_ANSWERS {
-            counts.iter_mut().for_each(|count| *count /= 2);
+        counts.add(tokens);
+        if counts.all >= FEWEST_ANSWERS {
+            self.usual.store(counts.most_have(), Ordering::Relaxed);
         }
     }
 }
 
-/// What nineteen of twenty of all these answers had at most.
-fn most_have(counts: &[u8], all: u16) -> u64 {
-    let mut longer = 0;
-    let place = counts.iter().rposition(|count| {
-        longer += u16::from(*count);
-        longer * 20 > all
-    });
-    place.map_or(START_OUTPUT, longest_of)
+impl Histogram {
+    fn add(&mut self, tokens: u64) {
+        if self.all >= MOST_ANSWERS {
+            self.of.iter_mut().for_each(|count| *count /= 2);
+            self.all = self.of.iter().map(|count| u16::from(*count)).sum();
+        }
+        self.of[half_octave(tokens).min(self.of.len() - 1)] += 1;
+        self.all += 1;
+    }
+
+    /// What nineteen of twenty of all answers had at most.
+    fn most_have(&self) -> u64 {
+        let mut longer = 0;
+        let place = self.of.iter().rposition(|count| {
+            longer += u16::from(*count);
+            longer * 20 > self.all
+        });
+        place.map_or(START_OUTPUT, longest_of)
+    }
 }
 
 /// The place of a number among the half octaves 1, 2, 3, 4 and 5, 6 and 7, 8 to 11, …
@@ -304,7 +326,7 @@ mod tests {
             let pair = most((number >> 33) % PAIRS, call * 1_000_000);
             (0..100).for_each(|_| pair.learn_input(4000, 1000, 1000));
         }
-        let known = estimates.ratios.len();
+        let known = estimates.pairs.len();
         assert!(known as u64 > PAIRS / 10 * 9, "{known}");
         assert!((0..PAIRS).filter(|number| most(*number, u64::MAX).input(4000) < 1500).count() as u64 > PAIRS / 10 * 9);
     }
@@ -317,6 +339,6 @@ mod tests {
             estimate.learn_output(5);
             estimate.learn_input(5, 5, 5);
         }
-        assert!(estimates.ratios.len() <= MOST_PAIRS && estimates.outputs.len() <= MOST_PAIRS);
+        assert!(estimates.models.len() <= MOST_PAIRS && estimates.pairs.len() <= MOST_PAIRS);
     }
 }

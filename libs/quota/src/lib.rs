@@ -1,6 +1,7 @@
 //! Limits whose amounts are reserved before the work and settled after it, by true figures: [`Meter`]s that count, [`reserve`] that
 //! takes from several at once or from none, and [`Estimates`] of what a call to a model will use. A meter of a limit that several
-//! gateways share counts a lease of it ([`Meter::leased`]). It knows no clock, no socket and nothing of what is counted: time is passed in.
+//! gateways share counts a lease of it ([`Meter::leased`]). It knows no socket and nothing of what is counted; what counts reads no
+//! clock, for time is passed in: by a [`Clock`], or as a test has it.
 //!
 //! ```
 //! use quota::{Claim, Limit, Meters, Now, Subject, reserve};
@@ -22,6 +23,7 @@ extern crate self as quota;
 
 mod bounded;
 mod calendar;
+mod clock;
 mod estimate;
 mod lease;
 mod limit;
@@ -33,6 +35,7 @@ mod time_zone;
 
 pub use calendar::{Calendar, Unit};
 pub use chrono_tz::Tz;
+pub use clock::Clock;
 pub use estimate::{Caution, Estimate, Estimates, START_OUTPUT};
 pub use lease::{Draw, Due, Fit, Grant, LEASE_TTL, OnSilence};
 pub use limit::{Limit, Now};

@@ -12,23 +12,24 @@ pub struct Claim {
     limit: Limit,
     amount: u64,
     is_spent: bool,
+    taken: Taken,
+}
+
+/// What a meter says once it was taken of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    /// What had drained of the meter before.
+    drained: u64,
+    /// The window in which it was taken: its first second, and the first behind it.
+    window: Option<(i64, i64)>,
+    is_low: bool,
 }
 
 /// What a call has of one limit.
 ///
 /// Dropped without having been [settled](Self::settle), it gives back what it holds; what was spent stays spent.
 #[derive(Debug)]
-pub struct Reservation {
-    meter: Arc<Meter>,
-    limit: Limit,
-    amount: u64,
-    is_spent: bool,
-    /// What had drained of the meter when this was taken.
-    drained: u64,
-    /// The window in which it was taken: its first second, and the first behind it.
-    window: Option<(i64, i64)>,
-    is_low: bool,
-}
+pub struct Reservation(Claim);
 
 /// Why nothing was reserved: the claim that has to wait longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +47,13 @@ impl Claim {
     /// A claim on an amount that is held while the call is in progress, and used in the end as far as it was needed.
     #[must_use]
     pub fn hold(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: false }
+        Self { meter, limit, amount, is_spent: false, taken: Taken::default() }
     }
 
     /// A claim on an amount that is used at once.
     #[must_use]
     pub fn spend(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: true }
+        Self { meter, limit, amount, is_spent: true, taken: Taken::default() }
     }
 
     /// The meter that it is on.
@@ -81,26 +82,21 @@ impl Claim {
 ///
 /// # Errors
 /// The claim that has to wait longest.
-pub fn reserve(claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
-    let reservation = |Claim { meter, limit, amount, is_spent }| {
-        let amount = u64::min(amount, Limit::capacity(&limit));
-        Reservation { meter, limit, amount, is_spent, drained: 0, window: None, is_low: false }
-    };
-    let mut reserved: Vec<_> = claims.into_iter().map(reservation).collect();
-    let refused = take(&mut reserved, 0, None, now);
-    let Some(refused) = refused else { return Ok(reserved) };
-    // nothing was taken, so there is nothing to give back
-    reserved.iter_mut().for_each(|reservation| reservation.amount = 0);
-    Err(refused)
+pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
+    match take(&mut claims, 0, None, now) {
+        // the same room holds them
+        None => Ok(claims.into_iter().map(Reservation).collect()),
+        Some(refused) => Err(refused),
+    }
 }
 
 /// Locks the meter whose turn it is, behind the locks of those before it; changes all of them once the last has agreed.
 ///
 /// Meters are locked in the order of their ids, so that no two calls wait for each other.
-fn take(all: &mut [Reservation], locked: u64, refused: Option<Refused>, now: Now) -> Option<Refused> {
+fn take(all: &mut [Claim], locked: u64, refused: Option<Refused>, now: Now) -> Option<Refused> {
     let turn = all.iter().enumerate().filter(|(_, one)| one.meter.id >= locked).min_by_key(|(_, one)| one.meter.id);
     let Some((claim, id)) = turn.map(|(claim, one)| (claim, one.meter.id)) else { return refused };
-    let (meter, limit, amount) = (all[claim].meter.clone(), all[claim].limit, all[claim].amount);
+    let (meter, limit, amount) = (all[claim].meter.clone(), all[claim].limit, all[claim].amount());
     let mut state = meter.lock();
     state.advance(&limit, now);
     let wait_nanos = state.wait(&limit, amount, now);
@@ -113,11 +109,11 @@ fn take(all: &mut [Reservation], locked: u64, refused: Option<Refused>, now: Now
     let refused = take(all, id + 1, refused, now);
     if refused.is_none() {
         let one = &mut all[claim];
-        one.drained = state.drained;
-        one.window = state.window;
+        one.amount = amount;
+        (one.taken.drained, one.taken.window) = (state.drained, state.window);
         let counted = if one.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
-        one.is_low = state.took(amount, now);
+        one.taken.is_low = state.took(amount, now);
     }
     refused
 }
@@ -126,31 +122,31 @@ impl Reservation {
     /// What was reserved.
     #[must_use]
     pub fn amount(&self) -> u64 {
-        self.amount
+        self.0.amount
     }
 
     /// Its meter's.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
-        &self.meter
+        &self.0.meter
     }
 
     /// The window in which it was taken, of a limit that has windows: its first second, and the first behind it.
     #[must_use]
     pub fn window(&self) -> Option<(i64, i64)> {
-        self.window
+        self.0.taken.window
     }
 
     /// Whether so little of a lease is left that it should be renewed. One of those who take of it is told.
     #[must_use]
     pub fn is_low(&self) -> bool {
-        self.is_low
+        self.0.taken.is_low
     }
 
     /// Where its limit stands.
     #[must_use]
     pub fn standing(&self, now: Now) -> Standing {
-        self.meter.standing(&self.limit, now)
+        self.0.meter.standing(&self.0.limit, now)
     }
 
     /// Ends it: this much was used. More than was reserved is a debt; of less, the rest is given back.
@@ -162,14 +158,15 @@ impl Reservation {
     /// told.
     #[expect(clippy::must_use_candidate, reason = "only who shares limits has to give something back")]
     pub fn settle(mut self, used: u64, now: Now) -> bool {
-        let mut state = self.meter.lock();
-        state.advance(&self.limit, now);
-        let reserved = std::mem::take(&mut self.amount);
-        if !state.is_in(self.window) {
+        let reserved = std::mem::take(&mut self.0.amount);
+        let Claim { meter, limit, is_spent, taken, .. } = &self.0;
+        let mut state = meter.lock();
+        state.advance(limit, now);
+        if !state.is_in(taken.window) {
             return false;
         }
-        if self.is_spent {
-            let drained = state.drained.saturating_sub(self.drained);
+        if *is_spent {
+            let drained = state.drained.saturating_sub(taken.drained);
             let left = reserved.saturating_sub(used).min(reserved.saturating_sub(drained));
             if let Some(reported) = left.checked_sub(state.used).filter(|reported| *reported > 0) {
                 state.refund(reported);
@@ -185,10 +182,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.amount > 0 && !self.is_spent {
-            let mut state = self.meter.lock();
-            if state.is_in(self.window) {
-                state.held = state.held.saturating_sub(self.amount);
+        let Claim { meter, amount, is_spent, taken, .. } = &self.0;
+        if *amount > 0 && !is_spent {
+            let mut state = meter.lock();
+            if state.is_in(taken.window) {
+                state.held = state.held.saturating_sub(*amount);
             }
         }
     }

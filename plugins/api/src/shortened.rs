@@ -32,7 +32,7 @@ pub fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
 #[must_use]
 pub fn stored_text(text: &str, longest: usize) -> Cow<'_, str> {
     let text = shortened(text, longest);
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { text }
+    if text.as_bytes().contains(&0) { Cow::Owned(text.replace('\0', "\u{FFFD}")) } else { text }
 }
 
 /// Cuts a text in place.

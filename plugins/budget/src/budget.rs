@@ -1,11 +1,12 @@
 //! One budget, over all configurations that name it: the accounts of its spenders, in bounded memory.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use ahash::RandomState;
 use hashbrown::HashTable;
 use plugin_api::{DatabaseId, LedgerId, Spender, SpendingQuery, StoredSum};
 use quota::{Calendar, Limit, Now, TimeZone, Unit};

@@ -9,7 +9,7 @@ use plugin_api::{
     Common, DatabaseId, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery, SpendingReader, Spent,
     SpentBy, StoredCounts, StoredSum,
 };
-use quota::{Estimates, Now};
+use quota::{Clock, Estimates, Now};
 
 use crate::account::{Change, Place, StoredUpTo};
 use crate::alerts::{Alert, SharedAlerts};
@@ -28,7 +28,7 @@ const PAUSE: u32 = 20;
 /// What budgets keep across reloads.
 #[derive(Debug)]
 pub struct Shared {
-    began: Instant,
+    clock: Clock,
     budgets: RwLock<Vec<Weak<Budget>>>,
     pub(crate) in_flight: InFlight,
     pub(crate) estimates: Estimates,
@@ -60,7 +60,7 @@ struct LedgerFiles {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            clock: Clock::default(),
             budgets: RwLock::default(),
             in_flight: InFlight::default(),
             estimates: Estimates::default(),
@@ -92,7 +92,7 @@ pub(crate) fn unix_now() -> i64 {
 impl Shared {
     /// The time.
     pub(crate) fn now(&self) -> Now {
-        Now { nanos: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX), unix: unix_now() }
+        self.clock.now()
     }
 
     /// Reads what the ledgers report, from now on.

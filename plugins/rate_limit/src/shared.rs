@@ -3,11 +3,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{Common, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Window};
-use quota::{Estimates, Meters, Now, Subject, Tz};
+use quota::{Clock, Estimates, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
 use crate::figures::Figures;
@@ -19,7 +19,7 @@ use crate::settings;
 /// What limits keep across reloads.
 #[derive(Debug)]
 pub struct Shared {
-    began: Instant,
+    clock: Clock,
     alone: Arc<AllMeters>,
     through_redis: Mutex<Vec<(LeaseConfig, Weak<ThroughRedis>)>>,
     own_name: Arc<str>,
@@ -81,7 +81,7 @@ impl Counting {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            clock: Clock::default(),
             alone: Arc::new(AllMeters::new(Meters::default)),
             through_redis: Mutex::default(),
             own_name: OWN.into(),
@@ -140,11 +140,7 @@ impl Shared {
 
     /// The time.
     pub(crate) fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        Now {
-            nanos: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            unix: i64::try_from(unix).unwrap_or(i64::MAX),
-        }
+        self.clock.now()
     }
 
     /// How limits are counted: by this gateway alone, or together with others.
@@ -163,7 +159,7 @@ impl Shared {
             return Ok(redis);
         }
         let figures = self.figures.clone();
-        let leases = Leases::start(config.clone(), self.began, move |event| figures.of_redis(event))?;
+        let leases = Leases::start(config.clone(), self.clock.began(), move |event| figures.of_redis(event))?;
         let redis = Arc::new(ThroughRedis { leases, meters: Arc::new(AllMeters::new(Meters::leased)) });
         all.push((config, Arc::downgrade(&redis)));
         Ok(redis)
