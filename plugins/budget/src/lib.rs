@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use plugin_api::{
     BuildContext, Call, Common, ConfigProblem, Context, Flow, LONGEST_TEXT, Needs, ParsedBody, Plugin, Record, Refusal,
-    Request, Spender, Uuid, stored_text,
+    Request, Spender, SpentBy, Uuid, stored_text,
 };
 use quota::{Claim, Now, Refused, reserve};
 
@@ -41,6 +41,8 @@ use demand::{Demand, Estimator, Learn};
 pub struct BudgetPlugin {
     config: Config,
     rules: Vec<Rule>,
+    /// By what any of them tells spenders apart.
+    parts: Vec<SpentBy>,
     shared: Arc<Shared>,
     common: Arc<Common>,
 }
@@ -111,9 +113,10 @@ impl Plugin for BudgetPlugin {
             };
             Rule { budget: shared.budget(&of, &terms), terms }
         });
-        let rules = rules.collect();
+        let rules: Vec<_> = rules.collect();
+        let parts = rules.iter().flat_map(|rule| rule.budget.of.by.parts()).copied().collect();
         shared.subscribe(&common);
-        Ok(Self { config: config.clone(), rules, shared, common })
+        Ok(Self { config: config.clone(), rules, parts, shared, common })
     }
 
     fn activate(&self) {
@@ -183,11 +186,13 @@ impl BudgetPlugin {
         };
         // nothing passes a budget that is used up, however cheap
         let picos = picos.max(1);
-        let model = model.filter(|_| Shared::knows_models(self.rules.iter().map(|rule| &rule.budget)));
-        let model = model.map(|model| stored_text(model, LONGEST_TEXT));
-        let model = self.shared.canonical_model(model.as_deref());
         let caller = context.principal();
-        let (tenant, key, user) = (stored(&caller.tenant), stored(&caller.key_name), stored(&caller.user));
+        // as its row has it
+        let stored = |part, text| self.stored(part, text);
+        let model = self.shared.canonical_model(stored(SpentBy::Model, model).as_deref());
+        let tenant = stored(SpentBy::Tenant, caller.tenant.as_deref());
+        let key = stored(SpentBy::Key, caller.key_name.as_deref());
+        let user = stored(SpentBy::User, caller.user.as_deref());
         let spender =
             Spender { tenant: tenant.as_deref(), key: key.as_deref(), user: user.as_deref(), model: model.as_deref() };
         let mut claims = Vec::with_capacity(self.rules.len());
@@ -212,6 +217,11 @@ impl BudgetPlugin {
         }
     }
 
+    /// A text of the caller as its row has it; `None` where no budget goes by it.
+    fn stored<'a>(&self, part: SpentBy, text: Option<&'a str>) -> Option<Cow<'a, str>> {
+        text.filter(|_| self.parts.contains(&part)).map(|text| stored_text(text, LONGEST_TEXT))
+    }
+
     fn refuse(&self, refused: &Refused, spender: &Spender<'_>, picos: u64, now: Now) -> Refusal {
         let budget = &self.rules[refused.claim].budget;
         self.common.rejections.count(&budget.of.name, refusal::USED_UP);
@@ -227,11 +237,6 @@ impl BudgetPlugin {
         let standing = account.meter.standing(&terms.limit, now);
         refusal::does_not_fit(budget, &budget.of.by.describe(spender), picos, standing, false, now)
     }
-}
-
-/// A text of the caller as its row has it.
-fn stored(text: &Option<Arc<str>>) -> Option<Cow<'_, str>> {
-    text.as_deref().map(|text| stored_text(text, LONGEST_TEXT))
 }
 
 #[cfg(test)]

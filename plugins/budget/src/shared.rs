@@ -142,11 +142,6 @@ impl Shared {
         Some(known.unwrap_or_else(|| model.to_ascii_lowercase()))
     }
 
-    /// Whether any budget tells models apart.
-    pub(crate) fn knows_models<'a>(mut budgets: impl Iterator<Item = &'a Arc<Budget>>) -> bool {
-        budgets.any(|budget| budget.of.by.parts().contains(&SpentBy::Model))
-    }
-
     fn alert(&self, budget: &Budget, due: Option<Due>, now: Now) {
         let Some((account, raised)) = due else { return };
         let terms = budget.terms();
@@ -256,7 +251,8 @@ impl SpendingReader for Shared {
         let place = if spent.is_old { self.replayed(spent) } else { Some(Place::Own(spent.place)) };
         if let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) {
             let (now, budgets) = (self.now(), self.budgets());
-            let model = spent.spender.model.filter(|_| Self::knows_models(budgets.iter()));
+            let tells_models = || budgets.iter().any(|budget| budget.of.by.parts().contains(&SpentBy::Model));
+            let model = spent.spender.model.filter(|_| tells_models());
             let model = self.canonical_model(model);
             let spender = Spender { model: model.as_deref(), ..spent.spender };
             for budget in &budgets {
