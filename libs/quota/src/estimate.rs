@@ -76,6 +76,9 @@ struct Outputs {
 struct Histogram {
     of: [u8; 44],
     all: u16,
+    /// The half octave that nineteen of twenty had at most, and how many were longer.
+    usual: usize,
+    longer: u16,
 }
 
 impl Estimates {
@@ -193,7 +196,8 @@ impl Default for Ratio {
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self { counts: Mutex::new(Histogram { of: [0; 44], all: 0 }), usual: AtomicU64::new(0) }
+        let none = Histogram { of: [0; 44], all: 0, usual: 0, longer: 0 };
+        Self { counts: Mutex::new(none), usual: AtomicU64::new(0) }
     }
 }
 
@@ -202,7 +206,7 @@ impl Outputs {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.add(tokens);
         if counts.all >= FEWEST_ANSWERS {
-            self.usual.store(counts.most_have(), Ordering::Relaxed);
+            self.usual.store(longest_of(counts.usual), Ordering::Relaxed);
         }
     }
 }
@@ -212,19 +216,21 @@ impl Histogram {
         if self.all >= MOST_ANSWERS {
             self.of.iter_mut().for_each(|count| *count /= 2);
             self.all = self.of.iter().map(|count| u16::from(*count)).sum();
+            self.longer = self.of[self.usual + 1..].iter().map(|count| u16::from(*count)).sum();
         }
-        self.of[half_octave(tokens).min(self.of.len() - 1)] += 1;
+        let place = half_octave(tokens).min(self.of.len() - 1);
+        self.of[place] += 1;
         self.all += 1;
-    }
-
-    /// What nineteen of twenty of all answers had at most.
-    fn most_have(&self) -> u64 {
-        let mut longer = 0;
-        let place = self.of.iter().rposition(|count| {
-            longer += u16::from(*count);
-            longer * 20 > self.all
-        });
-        place.map_or(START_OUTPUT, longest_of)
+        self.longer += u16::from(place > self.usual);
+        // it moves by few places at a time
+        while self.longer * 20 > self.all {
+            self.usual += 1;
+            self.longer -= u16::from(self.of[self.usual]);
+        }
+        while self.usual > 0 && (self.longer + u16::from(self.of[self.usual])) * 20 <= self.all {
+            self.longer += u16::from(self.of[self.usual]);
+            self.usual -= 1;
+        }
     }
 }
 
@@ -305,6 +311,24 @@ mod tests {
         learn(5, 0, 0);
         learn(u64::MAX, 1, 0);
         assert!(most(alice, u64::MAX) > 0);
+    }
+
+    #[test]
+    fn the_usual_length_is_what_counting_from_the_longest_says() {
+        let (mut counts, mut random) = (Histogram { of: [0; 44], all: 0, usual: 0, longer: 0 }, 1_u64);
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            counts.add((random >> 11) >> (random % 53));
+            let mut longer = 0;
+            let place = counts.of.iter().rposition(|count| {
+                longer += u16::from(*count);
+                longer * 20 > counts.all
+            });
+            assert_eq!(
+                (Some(counts.usual), counts.all),
+                (place, counts.of.iter().map(|count| u16::from(*count)).sum())
+            );
+        }
     }
 
     #[test]

@@ -60,6 +60,12 @@ impl Meters {
         &self.shared
     }
 
+    /// What is held for calls in progress, by all subjects together.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.own.sum(Meter::held).saturating_add(self.shared.held())
+    }
+
     /// How many subjects have a meter of their own.
     #[must_use]
     pub fn len(&self) -> usize {

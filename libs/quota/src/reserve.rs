@@ -131,6 +131,18 @@ impl Reservation {
         &self.0.meter
     }
 
+    /// The limit that it is held to.
+    #[must_use]
+    pub fn limit(&self) -> &Limit {
+        &self.0.limit
+    }
+
+    /// Whether it was used at once.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.0.is_spent
+    }
+
     /// The window in which it was taken, of a limit that has windows: its first second, and the first behind it.
     #[must_use]
     pub fn window(&self) -> Option<(i64, i64)> {

@@ -1,5 +1,7 @@
 //! What a call may use of limits on tokens: estimated before it is sent, by what it asks for and what such calls used.
 
+use std::borrow::Cow;
+
 use plugin_api::{CallFacts, Endpoint, ModelCall};
 use quota::{Caution, Estimate, Estimates};
 
@@ -35,10 +37,12 @@ pub(crate) struct Learn {
 
 /// The one model that a body asks for, by the name that its upstream will read, in lower case: neither another case nor another
 /// alias of it has a limit of its own. None where it asks for several, or a server may read another.
-pub(crate) fn model(body: &ModelCall) -> Option<String> {
+pub(crate) fn model(body: &ModelCall) -> Option<Cow<'_, str>> {
     let mut calls = body.calls().iter().map(|call| sole_model(call).and_then(|_| body.upstream_model_of(call)));
     let model = calls.next().flatten()?;
-    calls.all(|other| other.is_some_and(|other| other.eq_ignore_ascii_case(model))).then(|| model.to_ascii_lowercase())
+    let is_sole = calls.all(|other| other.is_some_and(|other| other.eq_ignore_ascii_case(model)));
+    let has_upper = || model.bytes().any(|byte| byte.is_ascii_uppercase());
+    is_sole.then(|| if has_upper() { model.to_ascii_lowercase().into() } else { model.into() })
 }
 
 fn sole_model(call: &CallFacts) -> Option<&str> {
@@ -144,7 +148,7 @@ mod tests {
         }
         let of_batch = |names: &[&str]| {
             let calls = names.iter().map(|name| TestCall::new().model(name)).collect();
-            model(&batch(calls).on_route(models.clone()))
+            model(&batch(calls).on_route(models.clone())).map(Cow::into_owned)
         };
         assert_eq!(of_batch(&["fast", "claude-haiku-4-5", "FAST-2"]).as_deref(), Some("claude-haiku-4-5"));
         assert_eq!(of_batch(&["fast", "claude-opus-5"]), None);

@@ -1,24 +1,28 @@
 //! What limits count of themselves, for `/metrics`. Labels come from the YAML alone.
 
+use std::fmt;
+use std::sync::{Arc, Weak};
+
 use plugin_api::constant_metric;
-use plugin_api::prometheus::core::Collector;
+use plugin_api::prometheus::core::{Collector, Desc};
+use plugin_api::prometheus::proto::MetricFamily;
 use plugin_api::prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use quota_leases::LeaseEvent;
+
+use crate::shared::Shared;
 
 /// What limits count of themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     shared_bucket: IntCounterVec,
-    reserved: IntGaugeVec,
     draws: IntCounterVec,
     redis_down: IntGauge,
 }
 
-/// An amount that is shown as held until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    gauge: IntGauge,
-    amount: i64,
+/// What is held for calls in progress. Meters know it: it is read when somebody asks.
+pub(crate) struct HeldCollector {
+    shared: Weak<Shared>,
+    held: IntGaugeVec,
 }
 
 impl Default for Figures {
@@ -27,7 +31,6 @@ impl Default for Figures {
             "tollgate_limit_shared_bucket_total",
             "Requests counted together with those of other callers because max_subjects was reached",
         );
-        let reserved = Opts::new("tollgate_limit_reserved", "Tokens, or calls, held for calls in progress");
         let draws = Opts::new(
             "tollgate_limit_draws_total",
             "Commands to Redis by which leases of limits are drawn, renewed or given back, by what came of them",
@@ -37,7 +40,6 @@ impl Default for Figures {
             draws: constant_metric(IntCounterVec::new(draws, &["result"])),
             redis_down: constant_metric(IntGauge::new("tollgate_limit_redis_down", down)),
             shared_bucket: constant_metric(IntCounterVec::new(shared, &["limit"])),
-            reserved: constant_metric(IntGaugeVec::new(reserved, &["limit", "measure"])),
         }
     }
 }
@@ -46,11 +48,6 @@ impl Figures {
     /// A limit has no room for a caller of its own.
     pub(crate) fn shared_bucket(&self, limit: &str) {
         self.shared_bucket.with_label_values(&[limit]).inc();
-    }
-
-    /// What is held of a limit.
-    pub(crate) fn held(&self, limit: &str, measure: &str) -> IntGauge {
-        self.reserved.with_label_values(&[limit, measure])
     }
 
     /// What became of the sharing of limits.
@@ -65,25 +62,35 @@ impl Figures {
     }
 
     pub(crate) fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
-            Box::new(self.shared_bucket.clone()),
-            Box::new(self.reserved.clone()),
-            Box::new(self.draws.clone()),
-            Box::new(self.redis_down.clone()),
-        ]
+        vec![Box::new(self.shared_bucket.clone()), Box::new(self.draws.clone()), Box::new(self.redis_down.clone())]
     }
 }
 
-impl Held {
-    pub(crate) fn new(gauge: IntGauge, amount: u64) -> Self {
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-        gauge.add(amount);
-        Self { gauge, amount }
+impl HeldCollector {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let held = Opts::new("tollgate_limit_reserved", "Tokens, or calls, held for calls in progress");
+        Self { shared: Arc::downgrade(shared), held: constant_metric(IntGaugeVec::new(held, &["limit", "measure"])) }
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.gauge.sub(self.amount);
+impl Collector for HeldCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.held.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(shared) = self.shared.upgrade() else { return Vec::new() };
+        self.held.reset();
+        for (limit, measure, held) in shared.held() {
+            let gauge = self.held.with_label_values(&[&*limit, measure.reason()]);
+            gauge.add(i64::try_from(held).unwrap_or(i64::MAX));
+        }
+        self.held.collect()
+    }
+}
+
+impl fmt::Debug for HeldCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldCollector")
     }
 }

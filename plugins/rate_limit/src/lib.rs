@@ -22,7 +22,7 @@ use plugin_api::{
     BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Quota,
     Record, Request,
 };
-use quota::{Claim, Now, Reservation, Subject, reserve};
+use quota::{Claim, Now, Subject, reserve};
 use quota_leases::{Count, Denied};
 
 pub use by::{By, Part};
@@ -33,9 +33,9 @@ pub use shared::Shared;
 
 use by::Caller;
 use demand::Demand;
-use rules::{Group, Measure, Rule};
+use rules::{Group, Rule};
 use shared::Counting;
-use taken::{CallCount, CountedWindow, Item, Taken};
+use taken::{CallCount, CountedWindow, Taken};
 
 /// The plugin.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct RateLimit {
 pub struct State {
     /// The values of the headers that limits name, in the order of the limits.
     headers: Vec<Option<HeaderValue>>,
-    taken: Option<Box<Taken>>,
+    taken: Option<Taken>,
 }
 
 impl Plugin for RateLimit {
@@ -162,16 +162,18 @@ impl RateLimit {
         let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
         let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
         let mut claims = Vec::with_capacity(room);
-        let mut claimed: Vec<(&Group, &Rule, Subject)> = Vec::with_capacity(room);
-        let mut counts = Vec::new();
+        // of those that others have to know
+        let (mut counts, mut windows) = (Vec::new(), Vec::new());
         let mut header = 0;
         for group in self.groups.iter().chain(&own) {
             let subject = group.by.subject(&caller, &mut header);
-            for rule in &group.rules {
-                let Some((claim, subject)) = self.claim(group, rule, subject, &demand, now) else { continue };
-                claims.push(claim);
-                claimed.push((group, rule, subject));
+            for rule in group.rules.iter().filter(|rule| group.claims(rule, &demand)) {
+                let (claim, subject) = self.claim(group, rule, subject, &demand, now);
                 counts.extend(rule.shared_name.map(|limit| Count { limit, subject }));
+                let window =
+                    rule.saved_name.map(|limit| CountedWindow { limit, subject, measure: rule.measure, until: 0 });
+                windows.extend(window.map(|window| (claims.len(), window)));
+                claims.push(claim);
             }
         }
         let reserved = match leases {
@@ -180,21 +182,21 @@ impl RateLimit {
         };
         match reserved {
             Ok(reservations) => {
-                let windows = claimed.iter().zip(&reservations);
-                let windows = windows.filter_map(|((_, rule, subject), reservation)| {
-                    let (limit, (_, until)) = (rule.saved_name?, reservation.window()?);
-                    Some(CountedWindow { limit, subject: *subject, measure: rule.measure, until })
+                let windows = windows.into_iter().filter_map(|(claim, window)| {
+                    let (_, until) = reservations.get(claim)?.window()?;
+                    Some(CountedWindow { until, ..window })
                 });
                 let count = Arc::new(CallCount::new(demand, &self.config, windows.collect()));
-                let items = claimed.into_iter().zip(reservations);
-                let items = items.map(|((_, rule, _), reservation)| self.item(rule, reservation)).collect();
-                state.taken = Some(Box::new(Taken { items, count: count.clone() }));
+                state.taken = Some(Taken { reservations, count: count.clone() });
                 context.meter = Some(count);
                 Flow::Continue
             }
             Err(Denied::Silent) => refusal::undecided().into(),
             Err(Denied::Limit(refused)) => {
-                let Some((group, rule, _)) = claimed.get(refused.claim) else { return Flow::Continue };
+                let rules =
+                    self.groups.iter().chain(&own).flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+                let mut claimed = rules.filter(|(group, rule)| group.claims(rule, &demand));
+                let Some((group, rule)) = claimed.nth(refused.claim) else { return Flow::Continue };
                 self.rejections.count(&group.name, rule.reason());
                 refusal::of(group, rule, &caller, &refused, now, protocol).into()
             }
@@ -202,31 +204,14 @@ impl RateLimit {
     }
 
     /// What is claimed of a limit, and whose count that is.
-    fn claim(
-        &self,
-        group: &Group,
-        rule: &Rule,
-        subject: Subject,
-        demand: &Demand,
-        now: Now,
-    ) -> Option<(Claim, Subject)> {
-        let amount = rule.measure.amount(demand);
-        let is_counted_by_handshake =
-            demand.is_first_on_connection && rule.measure == Measure::Requests && group.by.is_told_by_head();
-        if amount == 0 || is_counted_by_handshake {
-            return None;
-        }
+    fn claim(&self, group: &Group, rule: &Rule, subject: Subject, demand: &Demand, now: Now) -> (Claim, Subject) {
         let found = rule.meters.get(subject, self.config.max_subjects.as_usize(), &rule.limit, now);
         if found.is_shared {
             self.shared.figures.shared_bucket(&group.name);
         }
         let claim = if rule.measure.is_spent() { Claim::spend } else { Claim::hold };
-        Some((claim(found.meter, rule.limit, amount), if found.is_shared { Subject::OTHERS } else { subject }))
-    }
-
-    fn item(&self, rule: &Rule, reservation: Reservation) -> Item {
-        let held = (!rule.measure.is_spent()).then(|| rule.held(&self.shared.figures, reservation.amount()));
-        Item { reservation, measure: rule.measure, held }
+        let subject = if found.is_shared { Subject::OTHERS } else { subject };
+        (claim(found.meter, rule.limit, rule.measure.amount(demand)), subject)
     }
 }
 

@@ -1,15 +1,13 @@
 //! The limits of the YAML, and those of a key of its own, as they are counted.
 
 use std::num::NonZeroU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use plugin_api::prometheus::IntGauge;
 use plugin_api::{Quota, Rate, Window};
-use quota::{Calendar, Limit, Meters, Subject, Unit};
+use quota::{Calendar, Limit, Meters, Reservation, Subject, Unit};
 
 use crate::by::{By, Part};
 use crate::demand::Demand;
-use crate::figures::{Figures, Held};
 use crate::meters::MetersOf;
 use crate::settings::{Config, LimitConfig};
 use crate::shared::{Counting, Counts, Shared};
@@ -39,8 +37,6 @@ pub(crate) struct Rule {
     pub(crate) shared_name: Option<Subject>,
     /// Its name in what outlives a restart, where this gateway counts days or months by itself.
     pub(crate) saved_name: Option<Subject>,
-    name: Arc<str>,
-    held: OnceLock<IntGauge>,
 }
 
 /// What is limited.
@@ -52,6 +48,15 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
+    /// What this was reserved of.
+    pub(crate) fn of(reservation: &Reservation) -> Self {
+        match reservation.limit() {
+            Limit::Concurrent { .. } => Self::Concurrent,
+            _ if reservation.is_spent() => Self::Requests,
+            _ => Self::Tokens,
+        }
+    }
+
     /// The word for it, in refusals and metrics.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -91,7 +96,7 @@ impl Group {
         let before = config.limits.iter().take_while(|other| !std::ptr::eq(*other, entry));
         let header = before.map(|other| other.by.header().count()).sum();
         let name: Arc<str> = entry.label().into();
-        let rules = rules(&entry.quota(), config, &name, |measure, window| {
+        let rules = rules(&entry.quota(), config, |measure, window| {
             counting.of(MetersOf { name: name.clone(), by: entry.by.clone(), measure, window })
         });
         Self { name, by: entry.by.clone(), rules, header }
@@ -100,8 +105,15 @@ impl Group {
     /// The limits that a key has of its own.
     pub(crate) fn own(quota: &Quota, config: &Config, counting: &Counting, shared: &Shared) -> Self {
         let name = shared.own_name();
-        let rules = rules(quota, config, &name, |measure, window| counting.own(measure, window));
+        let rules = rules(quota, config, |measure, window| counting.own(measure, window));
         Self { name, by: By(vec![Part::Key]), rules, header: 0 }
+    }
+
+    /// Whether a request takes of this limit. The handshake of a connection is counted as a request, and then its first call is not.
+    pub(crate) fn claims(&self, rule: &Rule, demand: &Demand) -> bool {
+        let is_counted_by_handshake =
+            demand.is_first_on_connection && rule.measure == Measure::Requests && self.by.is_told_by_head();
+        rule.measure.amount(demand) > 0 && !is_counted_by_handshake
     }
 }
 
@@ -111,21 +123,16 @@ pub(crate) fn own_windows(config: &Config, counting: &Counting) -> Vec<Rule> {
         let rate = Some(Rate { amount: NonZeroU64::MAX, window });
         Quota { requests: rate, burst: None, tokens: rate, concurrent: None }
     });
-    let rules = |quota: &Quota| rules(quota, config, &OWN.into(), |measure, window| counting.own(measure, window));
+    let rules = |quota: &Quota| rules(quota, config, |measure, window| counting.own(measure, window));
     quotas.iter().flat_map(rules).collect()
 }
 
 /// The limits of a quota.
-fn rules(
-    quota: &Quota,
-    config: &Config,
-    name: &Arc<str>,
-    counts: impl Fn(Measure, Option<Window>) -> Counts,
-) -> Vec<Rule> {
+fn rules(quota: &Quota, config: &Config, counts: impl Fn(Measure, Option<Window>) -> Counts) -> Vec<Rule> {
     let calendar = Calendar(config.time_zone.0);
     let rule = |measure, rate: Option<Rate>, limit| {
         let Counts { meters, shared_name, saved_name } = counts(measure, rate.map(|rate| rate.window));
-        Rule { measure, rate, limit, meters, shared_name, saved_name, name: name.clone(), held: OnceLock::new() }
+        Rule { measure, rate, limit, meters, shared_name, saved_name }
     };
     let mut rules = Vec::with_capacity(3);
     if let Some(rate) = quota.requests {
@@ -156,10 +163,5 @@ impl Rule {
     /// The word for what is limited.
     pub(crate) fn reason(&self) -> &'static str {
         self.measure.reason()
-    }
-
-    /// Shows an amount as held until it is dropped.
-    pub(crate) fn held(&self, figures: &Figures, amount: u64) -> Held {
-        Held::new(self.held.get_or_init(|| figures.held(&self.name, self.reason())).clone(), amount)
     }
 }

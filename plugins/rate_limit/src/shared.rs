@@ -10,7 +10,7 @@ use plugin_api::{Common, LedgerId, OpenLedger, SpendingReader, Spent, StoredCoun
 use quota::{Clock, Estimates, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, HeldCollector};
 use crate::meters::{AllMeters, MetersOf};
 use crate::rules::{Measure, OWN};
 use crate::saved::SavedCounts;
@@ -94,7 +94,8 @@ impl Default for Shared {
 
 impl plugin_api::Shared for Shared {
     fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
-        self.figures.collectors()
+        let held: Box<dyn Collector> = Box::new(HeldCollector::new(self));
+        self.figures.collectors().into_iter().chain([held]).collect()
     }
 
     fn finish(&self, deadline: Instant) {
@@ -163,6 +164,16 @@ impl Shared {
         let redis = Arc::new(ThroughRedis { leases, meters: Arc::new(AllMeters::new(Meters::leased)) });
         all.push((config, Arc::downgrade(&redis)));
         Ok(redis)
+    }
+
+    /// What is held for calls in progress, by this gateway alone and through every Redis.
+    pub(crate) fn held(&self) -> Vec<(Arc<str>, Measure, u64)> {
+        let shared: Vec<_> = {
+            let all = self.through_redis.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().filter_map(|(_, redis)| redis.upgrade()).collect()
+        };
+        let shared = shared.iter().flat_map(|redis| redis.meters.held());
+        self.alone.held().into_iter().chain(shared).collect()
     }
 
     /// The name of the limits that keys have of their own.

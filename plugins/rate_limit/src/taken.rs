@@ -7,14 +7,13 @@ use quota::{Now, Reservation, Subject};
 use quota_leases::Leases;
 
 use crate::demand::{self, Demand};
-use crate::figures::Held;
 use crate::rules::Measure;
 use crate::settings::{Config, Weights};
 
 /// What was reserved for a request. Dropped, it gives back what is held.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) items: Vec<Item>,
+    pub(crate) reservations: Vec<Reservation>,
     pub(crate) count: Arc<CallCount>,
 }
 
@@ -38,28 +37,18 @@ pub(crate) struct CountedWindow {
     pub(crate) until: i64,
 }
 
-/// What was reserved of one limit.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) reservation: Reservation,
-    pub(crate) measure: Measure,
-    /// Shows it for as long as it is held.
-    pub(crate) held: Option<Held>,
-}
-
 impl Taken {
     /// The request is over: what it used is counted, and the rest given back.
     pub(crate) fn settle(self, record: &Record, config: &Config, now: Now, leases: Option<&Arc<Leases>>) {
         self.count.demand.learn_from(record, config);
         let used = self.count.used(record);
-        for Item { reservation, measure, held } in self.items {
-            let amount = measure.used(used);
+        for reservation in self.reservations {
+            let amount = Measure::of(&reservation).used(used);
             if let Some(leases) = leases {
                 leases.settle(reservation, amount, now);
             } else {
                 reservation.settle(amount, now);
             }
-            drop(held);
         }
     }
 }

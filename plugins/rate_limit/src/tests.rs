@@ -43,7 +43,9 @@ impl Host {
     }
 
     fn held(&self, limit: &str, measure: &str) -> i64 {
-        self.shared.figures.held(limit, measure).get()
+        let all = self.shared.held().into_iter();
+        let of = all.filter(|(name, of, _)| **name == *limit && of.reason() == measure);
+        of.map(|(.., held)| i64::try_from(held).unwrap()).sum()
     }
 }
 
@@ -127,7 +129,7 @@ impl InProgress {
     }
 
     fn reserved(&self) -> Vec<u64> {
-        self.state.taken.iter().flat_map(|taken| &taken.items).map(|item| item.reservation.amount()).collect()
+        self.state.taken.iter().flat_map(|taken| &taken.reservations).map(quota::Reservation::amount).collect()
     }
 }
 
