@@ -1,5 +1,6 @@
 //! What outlives reloads: the budgets that are in force, what is reserved, and what the ledgers report of spending.
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -142,9 +143,8 @@ impl Shared {
         Some(known.unwrap_or_else(|| model.to_ascii_lowercase()))
     }
 
-    fn alert(&self, budget: &Budget, due: Option<Due>, now: Now) {
+    fn alert(&self, budget: &Budget, terms: &Terms, due: Option<Due>, now: Now) {
         let Some((account, raised)) = due else { return };
-        let terms = budget.terms();
         let alert = Alert::new(&budget.of, &account.texts, raised, terms.limit.capacity());
         if self.alerts.raise(alert, terms.webhook.is_some(), now.unix) {
             self.figures.alerted(&budget.of.name, raised.share);
@@ -241,7 +241,7 @@ impl SpendingReader for Shared {
             for spent in &saved.spent {
                 let account = budget.account_of(spent.by.clone());
                 let raised = account.restore(database, saved.since, spent.picos, &terms.limit, &terms.alerts, now);
-                self.alert(&budget, raised.map(|raised| (account, raised)), now);
+                self.alert(&budget, &terms, raised.map(|raised| (account, raised)), now);
             }
             budget.set_known();
         }
@@ -250,22 +250,22 @@ impl SpendingReader for Shared {
     fn spent(&self, spent: &Spent<'_>) {
         let place = if spent.is_old { self.replayed(spent) } else { Some(Place::Own(spent.place)) };
         if let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) {
-            let (now, budgets) = (self.now(), self.budgets());
-            let tells_models = || budgets.iter().any(|budget| budget.of.by.parts().contains(&SpentBy::Model));
-            let model = spent.spender.model.filter(|_| tells_models());
-            let model = self.canonical_model(model);
-            let spender = Spender { model: model.as_deref(), ..spent.spender };
-            for budget in &budgets {
+            let now = self.now();
+            let model = LazyCell::new(|| self.canonical_model(spent.spender.model));
+            let budgets = self.budgets.read().unwrap_or_else(PoisonError::into_inner);
+            for budget in budgets.iter().filter_map(Weak::upgrade) {
                 let terms = budget.terms();
                 if spent.unpriced > 0 && terms.refuses_unpriced {
-                    log_unpriced(budget);
+                    log_unpriced(&budget);
                 }
                 let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
                 let change =
                     Change { ledger: spent.ledger, place, is_request: !spent.id.is_nil(), began: spent.began, picos };
-                let account = budget.account(&spender);
+                let tells_models = budget.of.by.parts().contains(&SpentBy::Model);
+                let model = if tells_models { model.as_deref() } else { None };
+                let account = budget.account(&Spender { model, ..spent.spender });
                 let raised = account.spend(change, &terms.limit, &terms.alerts, now);
-                self.alert(budget, raised.map(|raised| (account, raised)), now);
+                self.alert(&budget, &terms, raised.map(|raised| (account, raised)), now);
             }
         }
         // once it is counted, or a call in between would find room that there is not
@@ -306,7 +306,7 @@ impl SpendingReader for Shared {
                 texts
             };
             for due in budget.answered((ledger, database), query.since, place, sums, texts, now) {
-                self.alert(&budget, Some(due), now);
+                self.alert(&budget, &budget.terms(), Some(due), now);
             }
         }
         self.figures.answered();
