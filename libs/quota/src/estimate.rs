@@ -40,16 +40,16 @@ pub struct Estimates {
 /// What is known of a caller's calls to a model. Those that end teach it. Found by [`Estimates::of`].
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    pair: Option<Arc<Pair>>,
+    pair: Arc<Pair>,
     caution: Caution,
 }
 
 /// What calls of one caller to one model used.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pair {
     own: Ratio,
-    /// Of whoever calls this model; `None` where there was no room for it.
-    of_model: Option<Arc<Ratio>>,
+    /// Of whoever calls this model.
+    of_model: Arc<Ratio>,
     outputs: Outputs,
     was_used: AtomicBool,
 }
@@ -97,24 +97,24 @@ impl Estimates {
     /// ```
     #[must_use]
     pub fn of(&self, model: &str, caller: Option<&str>, caution: Caution, now: u64) -> Estimate {
-        let make = || Pair {
-            own: Ratio::default(),
+        let make = || {
             // those that are in a pair are in use
-            of_model: self.models.get(self.key(model), MOST_PAIRS, now, Ratio::default, |_| true),
-            outputs: Outputs::default(),
-            was_used: AtomicBool::new(true),
+            let of_model = self.models.get(self.key(model), MOST_PAIRS, now, Ratio::default, |_| true);
+            Pair { of_model: of_model.unwrap_or_default(), ..Pair::default() }
         };
         // whether it was not used since it was asked this last
         let is_idle = |pair: &Pair| !pair.was_used.swap(false, Ordering::Relaxed);
-        let pair = self.pairs.get(self.key((model, caller)), MOST_PAIRS, now, make, is_idle);
+        let known = self.pairs.get(self.key((model, caller)), MOST_PAIRS, now, make, is_idle);
+        // without room for the pair, what is known of the model still counts
+        let pair = known.unwrap_or_else(|| Arc::new(make()));
         // those of other threads keep their copy of it, as long as it is as it was
-        if let Some(pair) = pair.as_deref().filter(|pair| !pair.was_used.load(Ordering::Relaxed)) {
+        if !pair.was_used.load(Ordering::Relaxed) {
             pair.was_used.store(true, Ordering::Relaxed);
         }
         Estimate { pair, caution }
     }
 
-    /// A key of this process: nobody outside can find two texts with the same.
+    /// A key of this process: its seed is random, and two texts with the same would share no more than an estimate.
     fn key(&self, of: impl Hash) -> u128 {
         let hash = self.hasher.hash_one(of);
         u128::from(hash) << 64 | u128::from(hash.rotate_left(32))
@@ -125,11 +125,9 @@ impl Estimate {
     /// How many tokens of input a text of so many bytes is.
     #[must_use]
     pub fn input(&self, bytes: u64) -> u64 {
-        let ratio = match (self.ratio(), self.caution) {
-            (Some(ratio), Caution::Expected) => ratio.mean.load(Ordering::Relaxed),
-            (Some(ratio), Caution::Most) => ratio.lowest.load(Ordering::Relaxed),
-            (None, Caution::Expected) => Ratio::START,
-            (None, Caution::Most) => ONE,
+        let ratio = match self.caution {
+            Caution::Expected => self.ratio().mean.load(Ordering::Relaxed),
+            Caution::Most => self.ratio().lowest.load(Ordering::Relaxed),
         };
         bytes.saturating_mul(u64::from(ONE)).div_ceil(u64::from(ratio.max(1)))
     }
@@ -137,36 +135,30 @@ impl Estimate {
     /// How many tokens an answer will have: as many as nineteen of twenty had at most.
     #[must_use]
     pub fn output(&self) -> u64 {
-        let usual = self.pair.as_deref().map_or(0, |pair| pair.outputs.usual.load(Ordering::Relaxed));
+        let usual = self.pair.outputs.usual.load(Ordering::Relaxed);
         if usual == 0 { START_OUTPUT } else { usual }
     }
 
     /// A call has ended: its text had so many bytes, and so many tokens of input, of which so many counted.
     pub fn learn_input(&self, bytes: u64, tokens: u64, counted: u64) {
-        if let Some(ratio) = self.ratio()
-            && bytes > 0
-            && tokens > 0
-        {
+        if bytes > 0 && tokens > 0 {
             let seen = |tokens: u64| {
                 let ratio = bytes.saturating_mul(u64::from(ONE)) / tokens.max(1);
                 u32::try_from(ratio).unwrap_or(u32::MAX).clamp(ONE / 4, ONE * 256)
             };
-            ratio.learn(seen(counted), seen(tokens));
+            self.ratio().learn(seen(counted), seen(tokens));
         }
     }
 
     /// An answer has ended: it had so many tokens.
     pub fn learn_output(&self, tokens: u64) {
-        if let Some(pair) = &self.pair {
-            pair.outputs.learn(tokens);
-        }
+        self.pair.outputs.learn(tokens);
     }
 
-    fn ratio(&self) -> Option<&Ratio> {
-        let pair = self.pair.as_deref()?;
+    fn ratio(&self) -> &Ratio {
         match self.caution {
-            Caution::Expected => pair.of_model.as_deref(),
-            Caution::Most => Some(&pair.own),
+            Caution::Expected => &self.pair.of_model,
+            Caution::Most => &self.pair.own,
         }
     }
 }
@@ -248,121 +240,4 @@ fn longest_of(place: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_lies_in_its_half_octave() {
-        for number in 1..100_000 {
-            let place = half_octave(number);
-            assert!(number <= longest_of(place), "{number}");
-            assert!(place < 2 || number > longest_of(place - 1) || place == 1, "{number}");
-            assert!(longest_of(place) < number * 3 / 2 + 1, "{number}");
-        }
-    }
-
-    #[test]
-    fn answers_are_taken_for_long_until_twenty_are_known_and_then_for_what_most_of_them_are() {
-        let estimates = Estimates::default();
-        let of = |caller| estimates.of("m", Some(caller), Caution::Expected, 0);
-        let (alice, bob) = (of("alice"), of("bob"));
-        for _ in 0..19 {
-            alice.learn_output(200);
-        }
-        assert_eq!(alice.output(), START_OUTPUT);
-        alice.learn_output(200);
-        assert_eq!((alice.output(), of("alice").output()), (255, 255));
-        // one in twenty-one is rare, a tenth is not
-        alice.learn_output(30_000);
-        assert_eq!(alice.output(), 255);
-        (0..3).for_each(|_| alice.learn_output(30_000));
-        assert_eq!(alice.output(), 32_767);
-        assert_eq!(bob.output(), START_OUTPUT);
-        // what is long ago is forgotten
-        (0..2000).for_each(|_| alice.learn_output(10));
-        assert_eq!(alice.output(), 11);
-    }
-
-    #[test]
-    fn bytes_for_a_token_follow_the_model_and_caution_keeps_to_the_fewest_of_the_callers_own() {
-        let estimates = Estimates::default();
-        let (alice, bob) = (Some("alice"), Some("bob"));
-        let expected = |caller, bytes| estimates.of("m", caller, Caution::Expected, 0).input(bytes);
-        let most = |caller, bytes| estimates.of("m", caller, Caution::Most, 0).input(bytes);
-        let learn = |bytes, tokens, counted| {
-            for caution in [Caution::Expected, Caution::Most] {
-                estimates.of("m", alice, caution, 0).learn_input(bytes, tokens, counted);
-            }
-        };
-        assert_eq!(expected(alice, 3000), 1000);
-        (0..200).for_each(|_| learn(4000, 1000, 1000));
-        assert!((1000..1010).contains(&expected(alice, 4000)), "{}", expected(alice, 4000));
-        assert_eq!(expected(bob, 4000), expected(alice, 4000));
-        assert_eq!(most(bob, 4000), 4000);
-        assert!(most(alice, 4000) < 1500, "{}", most(alice, 4000));
-        learn(1000, 1000, 1000);
-        assert!(most(alice, 1000) >= 1000);
-        assert!(expected(alice, 1000) < 400);
-        // what is read from a cache counts little
-        (0..200).for_each(|_| learn(4000, 1000, 100));
-        assert!((100..105).contains(&expected(alice, 4000)), "{}", expected(alice, 4000));
-        // figures that make no sense make none here
-        learn(0, 5, 5);
-        learn(5, 0, 0);
-        learn(u64::MAX, 1, 0);
-        assert!(most(alice, u64::MAX) > 0);
-    }
-
-    #[test]
-    fn the_usual_length_is_what_counting_from_the_longest_says() {
-        let (mut counts, mut random) = (Histogram { of: [0; 44], all: 0, usual: 0, longer: 0 }, 1_u64);
-        for _ in 0..20_000 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            counts.add((random >> 11) >> (random % 53));
-            let mut longer = 0;
-            let place = counts.of.iter().rposition(|count| {
-                longer += u16::from(*count);
-                longer * 20 > counts.all
-            });
-            assert_eq!(
-                (Some(counts.usual), counts.all),
-                (place, counts.of.iter().map(|count| u16::from(*count)).sum())
-            );
-        }
-    }
-
-    #[test]
-    fn images_do_not_teach_caution_to_take_text_for_little() {
-        let estimates = Estimates::default();
-        let careful = estimates.of("m", None, Caution::Most, 0);
-        (0..1000).for_each(|_| careful.learn_input(400_000, 1600, 1600));
-        assert!(careful.input(400_000) >= 100_000);
-    }
-
-    #[test]
-    fn four_thousand_pairs_of_a_caller_and_a_model_that_call_by_turns_are_all_known() {
-        const PAIRS: u64 = 4000;
-        let estimates = Estimates::default();
-        let most = |number: u64, now| estimates.of("m", Some(&number.to_string()), Caution::Most, now);
-        let mut number = 1_u64;
-        for call in 0..20 * PAIRS {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let pair = most((number >> 33) % PAIRS, call * 1_000_000);
-            (0..100).for_each(|_| pair.learn_input(4000, 1000, 1000));
-        }
-        let known = estimates.pairs.len();
-        assert!(known as u64 > PAIRS / 10 * 9, "{known}");
-        assert!((0..PAIRS).filter(|number| most(*number, u64::MAX).input(4000) < 1500).count() as u64 > PAIRS / 10 * 9);
-    }
-
-    #[test]
-    fn ten_thousand_made_up_models_take_no_more_memory_than_they_may() {
-        let estimates = Estimates::default();
-        for number in 0..100_000_u64 {
-            let estimate = estimates.of(&number.to_string(), None, Caution::Expected, number);
-            estimate.learn_output(5);
-            estimate.learn_input(5, 5, 5);
-        }
-        assert!(estimates.models.len() <= MOST_PAIRS && estimates.pairs.len() <= MOST_PAIRS);
-    }
-}
+mod tests;
