@@ -62,15 +62,6 @@ impl<V> Bounded<V> {
         Some(entry)
     }
 
-    /// The sum of a figure of all entries.
-    pub(crate) fn sum(&self, of: impl Fn(&V) -> u64) -> u64 {
-        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
-        let of_shard = |all: u64, entries: &HashMap<_, Arc<V>, _>| {
-            entries.values().fold(all, |sum, one| sum.saturating_add(of(one)))
-        };
-        shards.fold(0, |all, shard| of_shard(all, &shard.entries))
-    }
-
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).entries.len()).sum()

@@ -1,11 +1,11 @@
-//! A clock for those who count limits: one reading of the machine's for both of its times. What counts has the time passed in.
+//! The time for those who hold calls to limits, by one reading of the machine's clock. Meters have it passed in.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::limit::{Now, SECOND};
 
-/// So often the time of day is read, in nanoseconds: a machine that sets its clock is followed within it.
+/// How often the time of day is read, in nanoseconds. A clock that is set counts from the next reading on.
 const RESET_INTERVAL: u64 = 100_000_000;
 
 /// The time since it was made, and the time of day that goes with it.

@@ -1,7 +1,7 @@
 //! Limits whose amounts are reserved before the work and settled after it, by true figures: [`Meter`]s that count, [`reserve`] that
 //! takes from several at once or from none, and [`Estimates`] of what a call to a model will use. A meter of a limit that several
-//! gateways share counts a lease of it ([`Meter::leased`]). It knows no socket and nothing of what is counted; what counts reads no
-//! clock, for time is passed in: by a [`Clock`], or as a test has it.
+//! gateways share counts a lease of it ([`Meter::leased`]). It knows no socket and nothing of what is counted. Meters
+//! read no clock: the time is passed in, as a [`Clock`] or a test has it.
 //!
 //! ```
 //! use quota::{Claim, Limit, Meters, Now, Subject, reserve};

@@ -1,7 +1,7 @@
 //! What one subject has used of one limit, and what is held for calls in progress. Integers under a short lock; no clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::lease::Lease;
 use crate::limit::{Limit, Now, SECOND};
@@ -11,6 +11,8 @@ use crate::limit::{Limit, Now, SECOND};
 pub struct Meter {
     /// The order in which several are locked.
     pub(crate) id: u64,
+    /// What is held of all meters of its limit.
+    held_of_limit: Option<Arc<AtomicU64>>,
     state: Mutex<State>,
 }
 
@@ -46,11 +48,31 @@ pub(crate) struct State {
 impl Default for Meter {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), state: Mutex::default() }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), held_of_limit: None, state: Mutex::default() }
     }
 }
 
 impl Meter {
+    /// The same meter, as one of a limit of which all that is held is counted here, too.
+    #[must_use]
+    pub(crate) fn counted_in(self, held_of_limit: Arc<AtomicU64>) -> Self {
+        Self { held_of_limit: Some(held_of_limit), ..self }
+    }
+
+    /// So much is held from now on.
+    pub(crate) fn hold(&self, amount: u64) {
+        if let Some(held) = &self.held_of_limit {
+            held.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// So much is not held any more.
+    pub(crate) fn release(&self, amount: u64) {
+        if let Some(held) = &self.held_of_limit {
+            held.fetch_sub(amount, Ordering::Relaxed);
+        }
+    }
+
     /// A number that no other meter of this process has.
     #[must_use]
     pub fn id(&self) -> u64 {

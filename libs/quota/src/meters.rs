@@ -1,6 +1,7 @@
 //! The meters of one limit, one for each subject, in bounded memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bounded::Bounded;
 use crate::limit::{Limit, Now};
@@ -18,6 +19,8 @@ pub const BYTES_PER_LEASE: u64 = 640;
 pub struct Meters {
     own: Bounded<Meter>,
     shared: Arc<Meter>,
+    /// What is held for calls in progress, by all subjects together.
+    held: Arc<AtomicU64>,
     /// Makes a meter.
     make: fn() -> Meter,
 }
@@ -33,7 +36,7 @@ pub struct Found {
 
 impl Default for Meters {
     fn default() -> Self {
-        Self { own: Bounded::default(), shared: Arc::default(), make: Meter::default }
+        Self::of(Meter::default)
     }
 }
 
@@ -41,14 +44,20 @@ impl Meters {
     /// The meters of a limit that is shared with other gateways.
     #[must_use]
     pub fn leased() -> Self {
-        Self { own: Bounded::default(), shared: Arc::new(Meter::leased()), make: Meter::leased }
+        Self::of(Meter::leased)
+    }
+
+    fn of(make: fn() -> Meter) -> Self {
+        let held = Arc::<AtomicU64>::default();
+        Self { own: Bounded::default(), shared: Arc::new(make().counted_in(held.clone())), held, make }
     }
 
     /// The meter of a subject. There are at most about `max` of them; those of which nothing is used make way.
     #[must_use]
     pub fn get(&self, subject: Subject, max: usize, limit: &Limit, now: Now) -> Found {
         let is_idle = |meter: &Meter| meter.is_idle(limit, now);
-        match self.own.get(subject.0, max, now.nanos, self.make, is_idle) {
+        let make = || (self.make)().counted_in(self.held.clone());
+        match self.own.get(subject.0, max, now.nanos, make, is_idle) {
             Some(meter) => Found { meter, is_shared: false },
             None => Found { meter: self.shared.clone(), is_shared: true },
         }
@@ -63,7 +72,7 @@ impl Meters {
     /// What is held for calls in progress, by all subjects together.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.own.sum(Meter::held).saturating_add(self.shared.held())
+        self.held.load(Ordering::Relaxed)
     }
 
     /// How many subjects have a meter of their own.

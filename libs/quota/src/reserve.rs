@@ -12,13 +12,13 @@ pub struct Claim {
     limit: Limit,
     amount: u64,
     is_spent: bool,
-    taken: Taken,
+    at_grant: AtGrant,
 }
 
-/// What a meter says once it was taken of.
+/// How its meter stood when a claim was granted.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    /// What had drained of the meter before.
+struct AtGrant {
+    /// What had drained of it before.
     drained: u64,
     /// The window in which it was taken: its first second, and the first behind it.
     window: Option<(i64, i64)>,
@@ -47,13 +47,13 @@ impl Claim {
     /// A claim on an amount that is held while the call is in progress, and used in the end as far as it was needed.
     #[must_use]
     pub fn hold(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: false, taken: Taken::default() }
+        Self { meter, limit, amount, is_spent: false, at_grant: AtGrant::default() }
     }
 
     /// A claim on an amount that is used at once.
     #[must_use]
     pub fn spend(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: true, taken: Taken::default() }
+        Self { meter, limit, amount, is_spent: true, at_grant: AtGrant::default() }
     }
 
     /// The meter that it is on.
@@ -110,10 +110,13 @@ fn take(all: &mut [Claim], locked: u64, refused: Option<Refused>, now: Now) -> O
     if refused.is_none() {
         let one = &mut all[claim];
         one.amount = amount;
-        (one.taken.drained, one.taken.window) = (state.drained, state.window);
+        (one.at_grant.drained, one.at_grant.window) = (state.drained, state.window);
         let counted = if one.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
-        one.taken.is_low = state.took(amount, now);
+        if !one.is_spent {
+            meter.hold(amount);
+        }
+        one.at_grant.is_low = state.took(amount, now);
     }
     refused
 }
@@ -146,13 +149,13 @@ impl Reservation {
     /// The window in which it was taken, of a limit that has windows: its first second, and the first behind it.
     #[must_use]
     pub fn window(&self) -> Option<(i64, i64)> {
-        self.0.taken.window
+        self.0.at_grant.window
     }
 
     /// Whether so little of a lease is left that it should be renewed. One of those who take of it is told.
     #[must_use]
     pub fn is_low(&self) -> bool {
-        self.0.taken.is_low
+        self.0.at_grant.is_low
     }
 
     /// Where its limit stands.
@@ -171,14 +174,17 @@ impl Reservation {
     #[expect(clippy::must_use_candidate, reason = "only who shares limits has to give something back")]
     pub fn settle(mut self, used: u64, now: Now) -> bool {
         let reserved = std::mem::take(&mut self.0.amount);
-        let Claim { meter, limit, is_spent, taken, .. } = &self.0;
+        let Claim { meter, limit, is_spent, at_grant, .. } = &self.0;
+        if !is_spent {
+            meter.release(reserved);
+        }
         let mut state = meter.lock();
         state.advance(limit, now);
-        if !state.is_in(taken.window) {
+        if !state.is_in(at_grant.window) {
             return false;
         }
         if *is_spent {
-            let drained = state.drained.saturating_sub(taken.drained);
+            let drained = state.drained.saturating_sub(at_grant.drained);
             let left = reserved.saturating_sub(used).min(reserved.saturating_sub(drained));
             if let Some(reported) = left.checked_sub(state.used).filter(|reported| *reported > 0) {
                 state.refund(reported);
@@ -194,10 +200,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let Claim { meter, amount, is_spent, taken, .. } = &self.0;
+        let Claim { meter, amount, is_spent, at_grant, .. } = &self.0;
         if *amount > 0 && !is_spent {
+            meter.release(*amount);
             let mut state = meter.lock();
-            if state.is_in(taken.window) {
+            if state.is_in(at_grant.window) {
                 state.held = state.held.saturating_sub(*amount);
             }
         }

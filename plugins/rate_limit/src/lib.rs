@@ -162,7 +162,7 @@ impl RateLimit {
         let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
         let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
         let mut claims = Vec::with_capacity(room);
-        // of those that others have to know
+        // what Redis counts too, and what outlives a restart
         let (mut counts, mut windows) = (Vec::new(), Vec::new());
         let mut header = 0;
         for group in self.groups.iter().chain(&own) {

@@ -74,11 +74,12 @@ impl AllMeters {
         meters
     }
 
-    /// What is held for calls in progress, of each limit that holds anything while they last.
+    /// What is held for calls in progress, of each limit on tokens or on calls in progress.
     pub(crate) fn held(&self) -> Vec<(Arc<str>, Measure, u64)> {
-        let of_limits = self.of_limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_limits: Vec<_> =
-            of_limits.iter().filter_map(|(of, meters)| Some((of.clone(), meters.upgrade()?))).collect();
+        let of_limits: Vec<_> = {
+            let all = self.of_limits.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().filter_map(|(of, meters)| Some((of.clone(), meters.upgrade()?))).collect()
+        };
         let own = self.own.iter().filter(|(_, meters)| !meters.is_empty()).cloned();
         let all = of_limits.into_iter().chain(own).filter(|(of, _)| !of.measure.is_spent());
         all.map(|(of, meters)| (of.name, of.measure, meters.held())).collect()
