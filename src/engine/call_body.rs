@@ -19,14 +19,15 @@ use super::model_route;
 
 /// The largest body that is read on the worker's own thread, which takes less than a millisecond. A larger or encoded one is read on a
 /// blocking thread.
-pub const READ_IN_LINE: usize = 1024 * 1024;
-/// The same limit where the messages are hashed too, which takes several times as long.
+const READ_IN_LINE: usize = 1024 * 1024;
+/// The same limit where reading takes several times as long: messages are hashed too, or there are many calls in a batch.
 const HASHED_IN_LINE: usize = READ_IN_LINE / 8;
 
-/// The largest text of a call to this endpoint that is read on the worker's own thread, where its messages are hashed so, if it has any.
+/// The largest text that is read on the worker's own thread, of a call to this endpoint whose messages are hashed so.
 #[must_use]
 pub fn most_in_line(endpoint: Endpoint, hashing: Hashing) -> usize {
-    if hashing == Hashing::Nothing || !endpoint.has_turns { READ_IN_LINE } else { HASHED_IN_LINE }
+    let is_hashed = hashing != Hashing::Nothing && endpoint.has_turns;
+    if is_hashed || endpoint.is_batch() { HASHED_IN_LINE } else { READ_IN_LINE }
 }
 
 /// Reads the whole body within the time that the client has for it.

@@ -13,7 +13,7 @@ use crate::dialect;
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::upstream::Upstream;
 
-use super::call_body::READ_IN_LINE;
+use super::call_body::most_in_line;
 use super::ctx::Exchange;
 
 /// Makes the request one for the fallback of this upstream.
@@ -45,7 +45,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
     let (Some(endpoint), Some(body)) = (Endpoint::of(ctx.path()), &ctx.body) else { return Ok(()) };
     let headers = if body.edited { HeaderMap::new() } else { ctx.sent_headers.clone() };
     let (bytes, max) = (body.bytes.clone(), ctx.snapshot.limits.max_body);
-    let renamed = if bytes.len() > READ_IN_LINE || !headers.is_empty() {
+    let renamed = if bytes.len() > most_in_line(endpoint, Hashing::Nothing) || !headers.is_empty() {
         // on a blocking thread, so that other requests of this worker go on
         let settings = settings.clone();
         let renamed = run_blocking(move || renamed(endpoint, &headers, bytes, &settings, max)).await;
