@@ -1,4 +1,4 @@
-//! The way of the upstream's response to the client: its head is judged and made fit for the client, its bytes pass on.
+//! The way of the upstream's response to the client: its head is checked and made fit for the client, its bytes pass on.
 
 use std::sync::Arc;
 

@@ -46,7 +46,7 @@ mod timeouts; // each timeout, and its name in the log
 mod tls; // certificates of listeners
 mod transforms; // answers that a plugin changes
 mod usage; // token usage, read from answers
-mod websocket; // calls in messages: judged, counted, and no byte changed
+mod websocket; // calls in messages: decided on, counted, and no byte changed
 
 mod failing; // failures that count against servers, and failover
 mod waiting; // all servers full: refused or queued

@@ -45,7 +45,7 @@ pub struct Closing {
     /// Why.
     pub why: Closure,
     timeout: Pin<Box<Sleep>>,
-    /// The server's close frame, where the client's bytes are passed unread.
+    /// The close frame for the server, where the client's bytes are passed unread.
     frame: Vec<u8>,
 }
 
@@ -57,11 +57,11 @@ impl Closing {
     }
 
     /// The server is to get a close frame behind the client's bytes.
-    pub fn tell_server(&mut self) {
+    pub fn queue_close_frame(&mut self) {
         write_close(&mut self.frame, Some(random_mask()), self.why.code, self.why.reason);
     }
 
-    /// Hands out as much of the server's close frame as there is room for; `false` if there is nothing.
+    /// Hands out as much of the close frame for the server as there is room for; `false` if there is nothing.
     pub fn hand_out(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let count = self.frame.len().min(buf.remaining());
         buf.put_slice(&self.frame[..count]);

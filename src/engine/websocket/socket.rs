@@ -177,7 +177,7 @@ impl Socket {
             }
             None => {
                 *used = Instant::now();
-                // bytes that are no frames are not the gateway's to judge where nobody reads them
+                // bytes that are no frames are none of the gateway's business where nobody reads them
                 return outbound.pass(bytes.clone(), &mut NoObserver).unwrap_or(bytes);
             }
         };
@@ -230,7 +230,7 @@ impl State {
         let closing = self.closing.insert(Closing::new(why));
         match &mut self.reading {
             Some(reading) => reading.inbound.close(random_mask(), why.code, why.reason),
-            None if self.client.as_ref().is_some_and(FrameReader::is_between_frames) => closing.tell_server(),
+            None if self.client.as_ref().is_some_and(FrameReader::is_between_frames) => closing.queue_close_frame(),
             None => {}
         }
     }

@@ -29,8 +29,8 @@ impl Calls {
         Self { found: Vec::new(), most: (ANY_SIZE + text.len() / LEAST).min(MOST_CALLS), repeats: 0 }
     }
 
-    /// Adds one. The facts of many calls take megabytes, which two lists would hold while a growing one moves: beyond
-    /// [`ANY_SIZE`] the room for all that may come is had at once, of which the system gives what is written to.
+    /// Adds one. Beyond [`ANY_SIZE`] there is room for the most calls at once: a list that grows would have its megabytes twice while
+    /// it moves, and memory that is not written to costs nothing.
     fn push(&mut self, call: CallFacts) {
         if self.found.len() == ANY_SIZE {
             self.found.reserve_exact(self.most.saturating_sub(ANY_SIZE));
