@@ -26,21 +26,22 @@ impl Refusals {
 
     /// A command was refused. Logs it, unless one was logged lately, or another thread is about to.
     pub(crate) fn log(&self, why: &str) {
-        if self.is_due(Instant::now()) {
-            let (purpose, suppressed) = (self.purpose, self.suppressed.swap(0, Ordering::Relaxed));
+        if let Some(suppressed) = self.pass(Instant::now()) {
+            let purpose = self.purpose;
             warn!(why, suppressed; "redis refuses commands; {purpose} goes without it until it takes them");
-        } else {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        let Ok(mut logged) = self.logged.try_lock() else { return false };
-        let is_due = logged.is_none_or(|logged| now.saturating_duration_since(logged) >= INTERVAL);
-        if is_due {
-            *logged = Some(now);
-        }
-        is_due
+    /// How many refusals were not logged since the last one that was, if this one is to be.
+    fn pass(&self, now: Instant) -> Option<u64> {
+        let logged = self.logged.try_lock().ok();
+        let due = logged.filter(|at| at.is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL));
+        let Some(mut at) = due else {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        *at = Some(now);
+        Some(self.suppressed.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -49,9 +50,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_refusal_in_a_minute_is_logged() {
+    fn one_refusal_in_a_minute_is_logged_and_says_how_many_were_not() {
         let (refusals, now) = (Refusals::new("the test"), Instant::now());
-        assert!(refusals.is_due(now) && !refusals.is_due(now) && !refusals.is_due(now + INTERVAL / 2));
-        assert!(refusals.is_due(now + INTERVAL) && !refusals.is_due(now + INTERVAL));
+        let passed = [now, now, now + INTERVAL / 2, now + INTERVAL, now + INTERVAL, now + 2 * INTERVAL];
+        assert_eq!(passed.map(|at| refusals.pass(at)), [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

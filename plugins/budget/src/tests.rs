@@ -220,7 +220,7 @@ async fn calls_that_can_cost_more_than_the_whole_budget_or_do_not_say_are_refuse
 
 #[tokio::test]
 async fn what_is_expected_is_learned_from_the_answers_to_the_caller() {
-    use plugin_api::{Answer, AnswerModel, AnswerState, Glob, ModelRule, Outcome, RouteModels, Tokens, Usage};
+    use plugin_api::{Answer, AnswerState, Outcome, Tokens, Usage};
     let host = Host::new();
     let budgets = host.budgets(budget(900_000_000, &[("reserve", json!("expected"))]));
     let (pattern, answer_model) = (Glob::new("fast"), AnswerModel::Served);

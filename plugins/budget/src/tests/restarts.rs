@@ -101,8 +101,8 @@ async fn a_checkpoint_after_a_reload_to_another_database_lacks_nothing_before_al
     }
 }
 
-/// A record of an earlier run waits in the journal.
-fn waits(feed: &SpendingFeed, sequence: i64, micros: i64) -> RecordNumber {
+/// The ledger reports a record of an earlier run, which waits in the journal.
+fn report_old(feed: &SpendingFeed, sequence: i64, micros: i64) -> RecordNumber {
     let number = RecordNumber { instance: Uuid::nil(), sequence, revision: 0 };
     feed.spent(&Spent {
         id: Uuid::now_v7(),
@@ -129,7 +129,8 @@ async fn a_kill_while_the_rows_of_an_earlier_run_are_shipped_loses_none_and_coun
     let start = |host: &Host, waiting: &[(i64, i64)]| {
         let budgets = host.budgets(budget(10_000, &[]));
         host.feed.opened(&host.folder, Uuid::nil(), database());
-        let numbers: Vec<_> = waiting.iter().map(|(sequence, micros)| waits(&host.feed, *sequence, *micros)).collect();
+        let numbers: Vec<_> =
+            waiting.iter().map(|(sequence, micros)| report_old(&host.feed, *sequence, *micros)).collect();
         host.feed.caught_up();
         (budgets, numbers)
     };
@@ -171,7 +172,7 @@ async fn rows_of_an_earlier_run_of_another_journal_count_once_while_they_are_shi
     let (other, folder) = (host.common.spending.feed(), host.folder.join("other"));
     std::fs::create_dir_all(&folder).unwrap();
     other.opened(&folder, Uuid::nil(), database());
-    let numbers = [waits(&other, 1, 50), waits(&other, 2, 7)];
+    let numbers = [report_old(&other, 1, 50), report_old(&other, 2, 7)];
     other.caught_up();
     other.stored(None, &stored(&numbers[..1]));
     assert_eq!(used(&budgets, "alice"), 1_057);
