@@ -129,6 +129,8 @@ table! {
         61 = saved.cache_creation_1h;
         62 = saved.reasoning;
         70 = window_counts;
+        72 = counted_before;
+        73 = unpriced_before;
     }
 }
 

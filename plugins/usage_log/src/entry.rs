@@ -118,6 +118,8 @@ impl Entry {
             answer_id: spoke.and_then(|answer| answer.id.as_deref()).map(short),
             instance,
             sequence: self.sequence,
+            counted_before: self.reported.counted,
+            unpriced_before: self.reported.unpriced,
             ..Row::default()
         };
         if let Some(answer) = answer {

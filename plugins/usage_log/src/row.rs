@@ -177,6 +177,12 @@ pub struct Row {
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]
     pub window_counts: Vec<WindowCount>,
+    /// Of a row that corrects an earlier one: what budgets counted of that, in picodollars. The journal alone has it, too.
+    #[serde(skip)]
+    pub counted_before: i64,
+    /// Of such a row: 1 where the earlier one was counted as an answer of unknown cost, and 0 where it was not.
+    #[serde(skip)]
+    pub unpriced_before: i64,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

@@ -18,8 +18,9 @@ pub(crate) struct Reported {
     /// Its known cost, in picodollars.
     cost: i64,
     /// What budgets count: what is assumed, or else that.
-    counted: i64,
-    unpriced: i64,
+    pub(crate) counted: i64,
+    /// 1 where its cost is neither known nor assumed, and 0 where it is.
+    pub(crate) unpriced: i64,
     /// The tokens that it counts for limits.
     pub(crate) limit_tokens: Option<i64>,
 }
@@ -32,6 +33,16 @@ impl Reported {
             counted: picos(row.assumed_cost_usd.or(row.cost_usd)),
             unpriced: i64::from(is_unpriced(row)),
             limit_tokens: row.limit_tokens,
+        }
+    }
+
+    /// What was reported of the same request before this record of an earlier run.
+    fn before(record: &Record) -> Self {
+        match record {
+            Record::Request(row) => {
+                Self { counted: row.counted_before, unpriced: row.unpriced_before, ..Self::default() }
+            }
+            Record::Batch(_) => Self::default(),
         }
     }
 
@@ -69,7 +80,7 @@ pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path, instance: Uuid,
     feed.opened(folder, instance, database);
     if feed.is_read() {
         let each = |record: Record| {
-            feed.spent(&Spent { is_old: true, ..spent(feed, &record, 0, &mut Reported::default()) });
+            feed.spent(&Spent { is_old: true, ..spent(feed, &record, 0, &mut Reported::before(&record)) });
         };
         if let Err(error) = journal::inspect(folder, encoding::decode, each) {
             warn!(error:%, journal:% = folder.display(); "the ledger's journal cannot be read for what was spent");
@@ -138,9 +149,55 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex, Weak};
+
+    use plugin_api::{LedgerId, OpenLedger, Spending, SpendingReader};
     use prices::Cost;
 
     use super::*;
+    use crate::ledger_journal::LedgerJournal;
+    use crate::metrics::LedgerMetrics;
+    use crate::tests::Folder;
+
+    #[test]
+    fn a_correction_of_an_earlier_run_counts_what_it_adds() {
+        #[derive(Debug, Default)]
+        struct Sums(Mutex<Vec<(i64, i64)>>);
+        impl SpendingReader for Sums {
+            fn opened(&self, _: &OpenLedger, _: bool) {}
+            fn spent(&self, spent: &Spent<'_>) {
+                assert!(spent.is_old);
+                self.0.lock().unwrap().push((spent.picos, spent.unpriced));
+            }
+            fn stored(&self, _: LedgerId, _: Option<u64>, _: &[StoredCounts<'_>]) {}
+        }
+        let (folder, sums) = (Folder::new(), Arc::<Sums>::default());
+        let spending = Spending::default();
+        let reader: Weak<Sums> = Arc::downgrade(&sums);
+        spending.subscribe(reader);
+        let cost = |picos| Some(Cost::from_picos(picos));
+        let first = Row { id: Uuid::now_v7(), model: Some("m".into()), cost_usd: cost(100), ..Row::default() };
+        let row = |row: &Row, reported: Reported, cost_usd| Row {
+            revision: 1,
+            sequence: 1,
+            counted_before: reported.counted,
+            unpriced_before: reported.unpriced,
+            cost_usd,
+            ..row.clone()
+        };
+        let same = row(&first, Reported::of_row(&first), cost(100));
+        let unknown = Row { usage_source: UsageSource::Partial, cost_usd: None, ..first.clone() };
+        let known = row(&unknown, Reported::of_row(&unknown), cost(70));
+        {
+            let metrics = Arc::new(LedgerMetrics::new());
+            let (journal, _reader) = LedgerJournal::open(&folder.0, 1 << 20, metrics).unwrap();
+            for row in [first, same, unknown, known] {
+                assert!(journal.append(&mut Record::Request(Box::new(row))) > 0);
+            }
+        }
+        report_waiting(&spending.feed(), &folder.0, Uuid::nil(), DatabaseId::of(&0));
+        assert_eq!(*sums.0.lock().unwrap(), [(100, 0), (0, 0), (0, 1), (70, -1)]);
+    }
 
     #[test]
     fn an_answer_of_a_call_that_costs_something_is_unpriced_where_its_cost_is_not_known() {

@@ -125,6 +125,8 @@ prop_compose! {
             limit_tokens: Some(numbers[11]),
             assumed_cost_usd: cost(numbers[10]),
             window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
+            counted_before: numbers[2],
+            unpriced_before: 1,
         }
     }
 }
