@@ -210,7 +210,8 @@ async fn twenty_megabytes_with_the_number_at_their_end_are_held_once_and_pass_un
         let sent = call(LENGTH, tokens);
         assert_eq!(asked(&gateway, "/v1/messages", sent.clone()).await.status, status);
         let growth = peak.growth();
-        assert!(growth < LENGTH as u64 * 16 / 10, "grew by {growth} bytes for a body of {LENGTH}");
+        // not twice; the allocator takes 2 MiB at a time
+        assert!(growth < LENGTH as u64 * 16 / 10 + (2 << 20), "grew by {growth} bytes for a body of {LENGTH}");
         if status == 200 {
             assert_eq!(difference(&sent, &origin.request(1).await.body), None);
         }
