@@ -25,12 +25,6 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// When it was made.
-    #[must_use]
-    pub fn began(&self) -> Instant {
-        self.began
-    }
-
     /// The time. Its [`nanos`](Now::nanos) count from when the clock was made.
     ///
     /// ```
@@ -39,6 +33,24 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn now(&self) -> Now {
+        self.now_ahead(0)
+    }
+
+    /// The time, with the time of day by a clock that is so many nanoseconds ahead of this machine's.
+    #[must_use]
+    pub fn now_ahead(&self, by: i64) -> Now {
+        let (nanos, of_day) = self.read();
+        Now { nanos, unix: of_day.saturating_add(by).div_euclid(SECOND as i64) }
+    }
+
+    /// The time of day, in nanoseconds since 1970, UTC.
+    #[must_use]
+    pub fn time_of_day(&self) -> i64 {
+        self.read().1
+    }
+
+    /// Nanoseconds since it was made, and since 1970.
+    fn read(&self) -> (u64, i64) {
         let nanos = whole(self.began.elapsed());
         let since_began = i64::try_from(nanos).unwrap_or(i64::MAX);
         let mut ahead = self.ahead.load(Ordering::Relaxed);
@@ -47,7 +59,7 @@ impl Clock {
             self.ahead.store(ahead, Ordering::Relaxed);
             self.read.store(nanos, Ordering::Relaxed);
         }
-        Now { nanos, unix: ahead.saturating_add(since_began).div_euclid(SECOND as i64) }
+        (nanos, ahead.saturating_add(since_began))
     }
 }
 

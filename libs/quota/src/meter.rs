@@ -59,15 +59,15 @@ impl Meter {
         Self { held_of_limit: Some(held_of_limit), ..self }
     }
 
-    /// So much is held from now on.
-    pub(crate) fn hold(&self, amount: u64) {
+    /// Of its limit, so much more is held.
+    pub(crate) fn count_held(&self, amount: u64) {
         if let Some(held) = &self.held_of_limit {
             held.fetch_add(amount, Ordering::Relaxed);
         }
     }
 
-    /// So much is not held any more.
-    pub(crate) fn release(&self, amount: u64) {
+    /// Of its limit, so much less is held.
+    pub(crate) fn count_released(&self, amount: u64) {
         if let Some(held) = &self.held_of_limit {
             held.fetch_sub(amount, Ordering::Relaxed);
         }

@@ -114,7 +114,7 @@ fn take(all: &mut [Claim], locked: u64, refused: Option<Refused>, now: Now) -> O
         let counted = if one.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
         if !one.is_spent {
-            meter.hold(amount);
+            meter.count_held(amount);
         }
         one.at_grant.is_low = state.took(amount, now);
     }
@@ -176,7 +176,7 @@ impl Reservation {
         let reserved = std::mem::take(&mut self.0.amount);
         let Claim { meter, limit, is_spent, at_grant, .. } = &self.0;
         if !is_spent {
-            meter.release(reserved);
+            meter.count_released(reserved);
         }
         let mut state = meter.lock();
         state.advance(limit, now);
@@ -202,7 +202,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let Claim { meter, amount, is_spent, at_grant, .. } = &self.0;
         if *amount > 0 && !is_spent {
-            meter.release(*amount);
+            meter.count_released(*amount);
             let mut state = meter.lock();
             if state.is_in(at_grant.window) {
                 state.held = state.held.saturating_sub(*amount);

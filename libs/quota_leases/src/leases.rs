@@ -6,10 +6,10 @@ mod event;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use quota::{Claim, Fit, Meter, Now, OnSilence, Refused, Reservation, reserve};
+use quota::{Claim, Clock, Fit, Meter, Now, OnSilence, Refused, Reservation, reserve};
 use redis_link::{Address, LinkConfig, RedisLink};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::timeout_at;
@@ -49,8 +49,8 @@ pub struct Leases {
     /// The name of this process among the holders of leases: random, so that it is new after a restart.
     gateway: String,
     active: ActiveMeters,
-    began: Instant,
-    /// Microseconds by which Redis' clock is ahead of this machine's.
+    clock: Arc<Clock>,
+    /// Nanoseconds by which Redis' clock is ahead of this machine's.
     clock_offset: AtomicI64,
     /// The most gateways that had a lease of the same count lately, and when that was.
     gateways: Mutex<(u64, Instant)>,
@@ -67,13 +67,13 @@ pub enum Denied {
 }
 
 impl Leases {
-    /// Starts to share limits through a Redis, which need not be there. `began` is when the clock of [`Now::nanos`] begins.
+    /// Starts to share limits through a Redis, which need not be there. `clock` is that of all who use them.
     ///
     /// # Errors
     /// There is no thread to be had, or no random number.
     pub fn start(
         config: LeaseConfig,
-        began: Instant,
+        clock: Arc<Clock>,
         listener: impl Fn(LeaseEvent) + Send + Sync + 'static,
     ) -> io::Result<Arc<Self>> {
         let link = LinkConfig {
@@ -91,9 +91,9 @@ impl Leases {
             link,
             gateway: format!("{:016x}", u64::from_be_bytes(random)),
             active: ActiveMeters::default(),
-            began,
+            clock,
             clock_offset: AtomicI64::new(0),
-            gateways: Mutex::new((1, began)),
+            gateways: Mutex::new((1, Instant::now())),
             listener: Listener(Box::new(listener)),
         });
         leases.link.spawn(background::run(Arc::downgrade(&leases)));
@@ -103,10 +103,7 @@ impl Leases {
     /// The time, by Redis' clock as far as it is known to differ.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now {
-            nanos: u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            unix: micros().saturating_add(self.clock_offset.load(Ordering::Relaxed)).div_euclid(1_000_000),
-        }
+        self.clock.now_ahead(self.clock_offset.load(Ordering::Relaxed))
     }
 
     /// Whether Redis is left out because it fails.
@@ -231,7 +228,8 @@ impl Leases {
                         (self.listener.0)(if grant.is_granted { LeaseEvent::Granted } else { LeaseEvent::Exhausted });
                     }
                     Outcome::OtherWindow => {
-                        self.clock_offset.store(drawn.time.saturating_sub(micros()), Ordering::Relaxed);
+                        let ahead = drawn.time.saturating_mul(1000).saturating_sub(self.clock.time_of_day());
+                        self.clock_offset.store(ahead, Ordering::Relaxed);
                         meter.forget_window();
                     }
                     Outcome::Late => {}
@@ -264,19 +262,13 @@ impl Leases {
 impl Leases {
     /// Makes the clock wrong, by seconds.
     pub(crate) fn set_clock_wrong_by(&self, seconds: i64) {
-        self.clock_offset.store(seconds * 1_000_000, Ordering::Relaxed);
+        self.clock_offset.store(seconds * 1_000_000_000, Ordering::Relaxed);
     }
 
     /// Looks after nothing any more, as a process that was killed.
     pub(crate) fn die(&self) {
         self.active.forget();
     }
-}
-
-/// This machine's time, in microseconds since 1970.
-fn micros() -> i64 {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The refusal of a claim that has no room in the gateway's own share.

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use std::time::{Duration, Instant};
+//! use std::time::Duration;
 //!
 //! use quota::{Claim, Limit, Meters, OnSilence, Subject};
 //! use quota_leases::{Count, LeaseConfig, Leases};
@@ -17,7 +17,7 @@
 //!     prefix: "example".into(),
 //!     on_silence: OnSilence::Local,
 //! };
-//! let leases = Leases::start(config, Instant::now(), |_| ())?;
+//! let leases = Leases::start(config, Arc::default(), |_| ())?;
 //! let (limit, meters) = (Limit::per_second(100, 200), Meters::leased());
 //! let alice = Subject::of(["alice"]);
 //! let meter = meters.get(alice, 1000, &limit, leases.now()).meter;

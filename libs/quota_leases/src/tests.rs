@@ -97,7 +97,7 @@ fn the_script_counts_as_the_simulation_does() {
 
 fn leases(redis: &Redis, timeout: Duration, on_silence: OnSilence) -> Arc<Leases> {
     let config = LeaseConfig { address: redis.address(), timeout, prefix: "test".into(), on_silence };
-    Leases::start(config, Instant::now(), |_| ()).unwrap()
+    Leases::start(config, Arc::default(), |_| ()).unwrap()
 }
 
 /// A gateway: its leases, and its meters of one limit.
@@ -258,7 +258,7 @@ fn events_are_told_by_words_and_a_clock_that_is_wrong_is_set_by_redis() {
     let config =
         LeaseConfig { address: redis.address(), timeout: TIMEOUT, prefix: "test".into(), on_silence: OnSilence::Local };
     let counted = seen.clone();
-    let leases = Leases::start(config, Instant::now(), move |event| {
+    let leases = Leases::start(config, Arc::default(), move |event| {
         if event == LeaseEvent::Granted {
             counted.fetch_add(1, Ordering::Relaxed);
         }

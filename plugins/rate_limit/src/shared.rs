@@ -19,7 +19,7 @@ use crate::settings;
 /// What limits keep across reloads.
 #[derive(Debug)]
 pub struct Shared {
-    clock: Clock,
+    clock: Arc<Clock>,
     alone: Arc<AllMeters>,
     through_redis: Mutex<Vec<(LeaseConfig, Weak<ThroughRedis>)>>,
     own_name: Arc<str>,
@@ -81,7 +81,7 @@ impl Counting {
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            clock: Clock::default(),
+            clock: Arc::default(),
             alone: Arc::new(AllMeters::new(Meters::default)),
             through_redis: Mutex::default(),
             own_name: OWN.into(),
@@ -160,7 +160,7 @@ impl Shared {
             return Ok(redis);
         }
         let figures = self.figures.clone();
-        let leases = Leases::start(config.clone(), self.clock.began(), move |event| figures.of_redis(event))?;
+        let leases = Leases::start(config.clone(), self.clock.clone(), move |event| figures.of_redis(event))?;
         let redis = Arc::new(ThroughRedis { leases, meters: Arc::new(AllMeters::new(Meters::leased)) });
         all.push((config, Arc::downgrade(&redis)));
         Ok(redis)
