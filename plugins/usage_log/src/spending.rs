@@ -151,7 +151,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
 mod tests {
     use std::sync::{Arc, Mutex, Weak};
 
-    use plugin_api::{LedgerId, OpenLedger, Spending, SpendingReader};
+    use plugin_api::{LedgerId, OpenLedger, Protocol, Spending, SpendingReader};
     use prices::Cost;
 
     use super::*;
@@ -197,6 +197,21 @@ mod tests {
         }
         report_waiting(&spending.feed(), &folder.0, Uuid::nil(), DatabaseId::of(&0));
         assert_eq!(*sums.0.lock().unwrap(), [(100, 0), (0, 0), (0, 1), (70, -1)]);
+    }
+
+    #[test]
+    fn answers_of_every_endpoint_with_token_limits_cost_something() {
+        let mut names: Vec<_> = Protocol::all()
+            .iter()
+            .flat_map(|protocol| protocol.endpoints.iter().chain(protocol.websockets))
+            .filter(|endpoint| !endpoint.token_fields.is_empty() && !endpoint.is_batch())
+            .map(|endpoint| endpoint.name)
+            .collect();
+        let mut generating = GENERATING.to_vec();
+        names.sort_unstable();
+        generating.sort_unstable();
+        names.dedup();
+        assert_eq!(names, generating);
     }
 
     #[test]
