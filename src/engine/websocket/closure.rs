@@ -40,8 +40,8 @@ pub const STOPS: Closure =
 pub const MUST_BE_READ: Closure =
     Closure { code: CloseCode::GoingAway, reason: "its calls need a new connection", failure: Failure::Aborted };
 
-/// A connection that the gateway has closed, while both sides have time to hear of it.
-pub struct Closing {
+/// The closing handshake (RFC 6455 §7) of a connection that the gateway closes.
+pub struct CloseHandshake {
     /// Why.
     pub why: Closure,
     timeout: Pin<Box<Sleep>>,
@@ -49,7 +49,7 @@ pub struct Closing {
     frame: Vec<u8>,
 }
 
-impl Closing {
+impl CloseHandshake {
     /// A connection that is closed now.
     #[must_use]
     pub fn new(why: Closure) -> Self {

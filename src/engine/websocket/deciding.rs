@@ -42,7 +42,7 @@ pub enum Read {
     Other(WholeMessage),
     /// It asks for one: what the plugins will say.
     Call(BoxFuture<'static, Decided>),
-    /// It is still read: what it will turn out to be, which is not this once more.
+    /// It is read on a blocking thread: what it is, once that is known, which is one of the others.
     Offloaded(BoxFuture<'static, Read>),
 }
 

@@ -15,7 +15,7 @@ use crate::engine::timer::Timer;
 use crate::engine::transport::Transport;
 use crate::exchange::failure::Failure;
 
-use super::closure::{BROKEN, Closing, Closure, MUST_BE_READ, STOPS, random_mask};
+use super::closure::{BROKEN, CloseHandshake, Closure, MUST_BE_READ, STOPS, random_mask};
 use super::opened_unread::OpenedUnread;
 use super::outbound::{Observer, Outbound};
 use super::reading::{Next, Reading};
@@ -50,7 +50,7 @@ struct State {
     /// The server has sent a close frame, and the client had not.
     server_left_first: bool,
     stop: Stop,
-    closing: Option<Closing>,
+    closing: Option<CloseHandshake>,
     /// When bytes last passed.
     used: Instant,
 }
@@ -227,7 +227,7 @@ impl State {
             return;
         }
         self.outbound.close(why.code, why.reason);
-        let closing = self.closing.insert(Closing::new(why));
+        let closing = self.closing.insert(CloseHandshake::new(why));
         match &mut self.reading {
             Some(reading) => reading.inbound.close(random_mask(), why.code, why.reason),
             None if self.client.as_ref().is_some_and(FrameReader::is_between_frames) => closing.queue_close_frame(),
