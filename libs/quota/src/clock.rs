@@ -70,7 +70,7 @@ fn of_day() -> i64 {
 }
 
 fn whole(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(SECOND).saturating_add(time.subsec_nanos().into())
 }
 
 #[cfg(test)]

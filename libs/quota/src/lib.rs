@@ -42,7 +42,7 @@ pub use limit::{Limit, Now};
 pub use meter::{Meter, Standing};
 pub use meters::{BYTES_PER_LEASE, BYTES_PER_METER, Found, Meters};
 pub use reserve::{Claim, Refused, Reservation, reserve};
-pub use subject::Subject;
+pub use subject::{LocalSubjects, Subject};
 pub use time_zone::TimeZone;
 
 #[cfg(test)]

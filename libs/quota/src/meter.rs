@@ -100,9 +100,7 @@ impl Meter {
     pub fn set_used(&self, used: u64, window: i64, limit: &Limit, now: Now) {
         let mut state = self.lock();
         state.advance(limit, now);
-        if state.window.is_some_and(|(first, _)| first == window) {
-            state.used = used;
-        }
+        state.set_used(used, window);
     }
 
     /// Adds what was used earlier in the window that ends at this second. Nothing changes where that window is over.
@@ -149,14 +147,16 @@ impl State {
                 let elapsed = now.nanos.saturating_sub(self.at);
                 self.at = self.at.max(now.nanos);
                 let parts = u128::from(elapsed) * u128::from(amount) + u128::from(self.carry.min(period - 1));
-                let drained = u64::try_from(parts / u128::from(period)).unwrap_or(u64::MAX);
-                if drained >= self.used {
+                // whether all has drained shows without a division
+                if parts >= u128::from(self.used) * u128::from(period) {
                     self.drained = self.drained.saturating_add(self.used);
                     (self.used, self.carry) = (0, 0);
                 } else {
+                    // less than what was used
+                    let drained = (parts / u128::from(period)) as u64;
                     self.drained = self.drained.saturating_add(drained);
                     self.used -= drained;
-                    self.carry = (parts % u128::from(period)) as u64;
+                    self.carry = (parts - u128::from(drained) * u128::from(period)) as u64;
                 }
             }
             Limit::Window { unit, calendar, .. } => {
@@ -166,6 +166,13 @@ impl State {
                 }
             }
             Limit::Concurrent { .. } => {}
+        }
+    }
+
+    /// Replaces what was used of the window that begins at this second. To be asked once it is up to date.
+    pub(crate) fn set_used(&mut self, used: u64, window: i64) {
+        if self.window.is_some_and(|(first, _)| first == window) {
+            self.used = used;
         }
     }
 

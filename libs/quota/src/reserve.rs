@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::limit::{Limit, Now};
-use crate::meter::{Meter, Standing};
+use crate::meter::{Meter, Standing, State};
 
 /// What a call wants of one limit.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Claim {
     limit: Limit,
     amount: u64,
     is_spent: bool,
+    /// Its place in the list of claims.
+    place: usize,
     at_grant: AtGrant,
 }
 
@@ -47,13 +49,13 @@ impl Claim {
     /// A claim on an amount that is held while the call is in progress, and used in the end as far as it was needed.
     #[must_use]
     pub fn hold(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: false, at_grant: AtGrant::default() }
+        Self { meter, limit, amount, is_spent: false, place: 0, at_grant: AtGrant::default() }
     }
 
     /// A claim on an amount that is used at once.
     #[must_use]
     pub fn spend(meter: Arc<Meter>, limit: Limit, amount: u64) -> Self {
-        Self { meter, limit, amount, is_spent: true, at_grant: AtGrant::default() }
+        Self { meter, limit, amount, is_spent: true, place: 0, at_grant: AtGrant::default() }
     }
 
     /// The meter that it is on.
@@ -83,40 +85,45 @@ impl Claim {
 /// # Errors
 /// The claim that has to wait longest.
 pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
-    match take(&mut claims, 0, None, now) {
-        // the same room holds them
-        None => Ok(claims.into_iter().map(Reservation).collect()),
-        Some(refused) => Err(refused),
+    claims.iter_mut().enumerate().for_each(|(place, claim)| claim.place = place);
+    // meters are locked in the order of their ids, so that no two calls wait for each other; mostly they were made in that of the claims
+    let is_in_order = claims.is_sorted_by_key(|claim| claim.meter.id);
+    if !is_in_order {
+        claims.sort_unstable_by_key(|claim| claim.meter.id);
     }
+    if let Some(refused) = take(&mut claims, None, now) {
+        return Err(refused);
+    }
+    if !is_in_order {
+        claims.sort_unstable_by_key(|claim| claim.place);
+    }
+    // the same room holds them
+    Ok(claims.into_iter().map(Reservation).collect())
 }
 
-/// Locks the meter whose turn it is, behind the locks of those before it; changes all of them once the last has agreed.
-///
-/// Meters are locked in the order of their ids, so that no two calls wait for each other.
-fn take(all: &mut [Claim], locked: u64, refused: Option<Refused>, now: Now) -> Option<Refused> {
-    let turn = all.iter().enumerate().filter(|(_, one)| one.meter.id >= locked).min_by_key(|(_, one)| one.meter.id);
-    let Some((claim, id)) = turn.map(|(claim, one)| (claim, one.meter.id)) else { return refused };
-    let (meter, limit, amount) = (all[claim].meter.clone(), all[claim].limit, all[claim].amount());
-    let mut state = meter.lock();
-    state.advance(&limit, now);
-    let wait_nanos = state.wait(&limit, amount, now);
+/// Locks the meter of the first of these claims, behind the locks of those before it; changes all of them once the last has agreed.
+fn take(claims: &mut [Claim], refused: Option<Refused>, now: Now) -> Option<Refused> {
+    let [claim, behind @ ..] = claims else { return refused };
+    let (amount, limit) = (claim.amount(), &claim.limit);
+    let mut state = claim.meter.lock();
+    state.advance(limit, now);
+    let wait_nanos = state.wait(limit, amount, now);
     let longest = refused.map_or(0, |refused| refused.wait_nanos);
     let refused = if wait_nanos > longest {
-        Some(Refused { claim, wait_nanos, standing: state.standing(&limit, now) })
+        Some(Refused { claim: claim.place, wait_nanos, standing: state.standing(limit, now) })
     } else {
         refused
     };
-    let refused = take(all, id + 1, refused, now);
+    let refused = take(behind, refused, now);
     if refused.is_none() {
-        let one = &mut all[claim];
-        one.amount = amount;
-        (one.at_grant.drained, one.at_grant.window) = (state.drained, state.window);
-        let counted = if one.is_spent { &mut state.used } else { &mut state.held };
+        claim.amount = amount;
+        (claim.at_grant.drained, claim.at_grant.window) = (state.drained, state.window);
+        let counted = if claim.is_spent { &mut state.used } else { &mut state.held };
         *counted = counted.saturating_add(amount);
-        if !one.is_spent {
-            meter.count_held(amount);
+        if !claim.is_spent {
+            claim.meter.count_held(amount);
         }
-        one.at_grant.is_low = state.took(amount, now);
+        claim.at_grant.is_low = state.took(amount, now);
     }
     refused
 }
@@ -196,17 +203,35 @@ impl Reservation {
         }
         state.should_give_back()
     }
+
+    /// Ends it where what was used is known from elsewhere: gives back what it holds, and at the same moment does what
+    /// [`Meter::set_used`] does.
+    pub fn settle_as(mut self, used: u64, window: i64, now: Now) {
+        let mut state = self.0.meter.lock();
+        state.advance(&self.0.limit, now);
+        state.set_used(used, window);
+        if !self.0.is_spent {
+            self.release(&mut state);
+        }
+        drop(state);
+        self.0.amount = 0;
+    }
+
+    /// Gives back what it holds.
+    fn release(&self, state: &mut State) {
+        let Claim { meter, amount, at_grant, .. } = &self.0;
+        meter.count_released(*amount);
+        if state.is_in(at_grant.window) {
+            state.held = state.held.saturating_sub(*amount);
+        }
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let Claim { meter, amount, is_spent, at_grant, .. } = &self.0;
+        let Claim { meter, amount, is_spent, .. } = &self.0;
         if *amount > 0 && !is_spent {
-            meter.count_released(*amount);
-            let mut state = meter.lock();
-            if state.is_in(at_grant.window) {
-                state.held = state.held.saturating_sub(*amount);
-            }
+            self.release(&mut meter.lock());
         }
     }
 }

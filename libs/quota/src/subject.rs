@@ -1,5 +1,9 @@
 //! Whose limit it is, as a number that holds nothing of the texts it was made of.
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use ahash::RandomState;
+
 /// Texts of so many bytes together, their lengths included, are hashed at once.
 const SHORT: usize = 256;
 
@@ -60,6 +64,34 @@ impl Subject {
     }
 }
 
+/// Makes subjects for limits that this process counts by itself and forgets with its end, in a small part of the time: by a hash whose
+/// seed nobody knows.
+#[derive(Debug, Default)]
+pub struct LocalSubjects([RandomState; 2]);
+
+impl LocalSubjects {
+    /// The subject that these texts name, in their order, some of which are absent. It is no other gateway's, nor that of
+    /// [`Subject::of`].
+    ///
+    /// ```
+    /// # use quota::LocalSubjects;
+    /// let subjects = LocalSubjects::default();
+    /// assert_eq!(subjects.of([Some("alice"), None]), subjects.of([Some("alice"), None]));
+    /// assert_ne!(subjects.of([Some("alice"), None]), subjects.of([Some("alice"), Some("")]));
+    /// ```
+    #[must_use]
+    pub fn of<T: AsRef<[u8]>>(&self, texts: impl IntoIterator<Item = Option<T>>) -> Subject {
+        let mut halves = self.0.each_ref().map(BuildHasher::build_hasher);
+        for text in texts {
+            // its length is hashed with it
+            let text = text.as_ref().map(AsRef::as_ref);
+            halves.iter_mut().for_each(|half| text.hash(half));
+        }
+        let [upper, lower] = halves.map(|half| u128::from(half.finish()));
+        Subject(upper << 64 | lower)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +102,30 @@ mod tests {
         for other in [&["ab"][..], &["b", "a"], &["a", "b", ""], &["", "ab"], &["a"]] {
             assert_ne!(Subject::of(["a", "b"]), Subject::of(other.iter().copied()), "{other:?}");
         }
+    }
+
+    #[test]
+    fn texts_of_this_process_alone_are_told_apart_wherever_they_are_cut_and_from_absent_ones() {
+        let subjects = LocalSubjects::default();
+        let all = [
+            &[Some("a"), Some("b")][..],
+            &[Some("ab")],
+            &[Some("b"), Some("a")],
+            &[Some("a"), Some("b"), Some("")],
+            &[Some("a"), Some("b"), None],
+            &[Some(""), Some("ab")],
+            &[None, Some("ab")],
+            &[Some("a")],
+            &[None],
+            &[Some("")],
+            &[],
+        ];
+        let of = |texts: &[Option<&str>]| subjects.of(texts.iter().copied());
+        for (place, texts) in all.iter().enumerate() {
+            assert_eq!(of(texts), of(texts));
+            assert!(all[..place].iter().all(|other| of(other) != of(texts)), "{texts:?}");
+        }
+        assert_ne!(of(all[0]), LocalSubjects::default().of(all[0].iter().copied()), "another process has another seed");
     }
 
     #[test]

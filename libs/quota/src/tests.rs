@@ -202,6 +202,42 @@ fn when_the_third_of_three_refuses_the_first_two_are_as_before() {
 }
 
 #[test]
+fn claims_in_any_order_are_reserved_in_that_order_and_refused_by_their_place_in_it() {
+    let meters: Vec<_> = (0..4).map(|_| Arc::<Meter>::default()).collect();
+    let limit = Limit::Concurrent { amount: 10 };
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        let claim = |at: usize, amount| Claim::hold(meters[at].clone(), limit, amount);
+        let claims = || order.map(|at| claim(at, at as u64 + 1)).to_vec();
+        let reserved = reserve(claims(), at(0)).unwrap();
+        assert_eq!(reserved.iter().map(Reservation::amount).collect::<Vec<_>>(), order.map(|at| at as u64 + 1));
+        assert_eq!(meters.iter().map(|meter| meter.held()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        let full = reserve(vec![claim(3, 6)], at(0)).unwrap();
+        let refused = reserve(claims(), at(0)).unwrap_err();
+        assert_eq!(order[refused.claim], 3);
+        drop((full, reserved));
+    }
+    assert!(meters.iter().all(|meter| meter.held() == 0));
+}
+
+#[test]
+fn what_is_used_as_known_from_elsewhere_takes_the_place_of_what_was_held_for_it() {
+    let limit = Limit::Window { amount: 100, unit: Unit::Day, calendar: Calendar::UTC };
+    let meter = Arc::<Meter>::default();
+    let hold = |amount, now| reserve(vec![Claim::hold(meter.clone(), limit, amount)], now).unwrap().remove(0);
+    let (first, other) = (hold(40, at(0)), hold(30, at(0)));
+    let (window, end) = first.window().unwrap();
+    first.settle_as(50, window, at(0));
+    assert_eq!((meter.used(&limit, at(0)), meter.held()), (50, 30));
+    let tomorrow = Now { nanos: 0, unix: end };
+    let late = hold(10, tomorrow);
+    // of a window that is over, nothing is shown or given back
+    other.settle_as(80, window, tomorrow);
+    assert_eq!((meter.used(&limit, tomorrow), meter.held()), (0, 10));
+    late.settle_as(7, end, tomorrow);
+    assert_eq!((meter.used(&limit, tomorrow), meter.held()), (7, 0));
+}
+
+#[test]
 fn the_longest_wait_is_told_whichever_limit_stands_first() {
     let (short, long) =
         (Limit::per_second(1, 1), Limit::Window { amount: 1, unit: Unit::Day, calendar: Calendar::UTC });
