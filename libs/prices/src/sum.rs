@@ -23,8 +23,8 @@ impl Price {
             Some(_) => return None,
         };
         let sum = match tier {
-            Some(tier) => tier.sum(&tier.above, tokens),
-            None => self.standard().sum(&self.above, tokens),
+            Some(tier) => Rates::of_tier(tier).sum(tokens)?,
+            None => Rates::standard(self).sum(tokens)?,
         };
         let mut times = MILLION;
         if terms.geo == Some("us") {
@@ -33,8 +33,10 @@ impl Price {
         if terms.speed == Some("fast") {
             times = times * self.times_fast?.millionths() / MILLION;
         }
-        let sum = sum? * times;
-        Some(Cost::from_picos((sum + MILLION / 2) / MILLION))
+        if times == MILLION {
+            return Some(Cost::from_picos(sum));
+        }
+        Some(Cost::from_picos((sum * times + MILLION / 2) / MILLION))
     }
 
     /// The most that so many tokens can cost on these terms, each token of input in the dearest class; `None` where a price is
@@ -53,46 +55,54 @@ impl Price {
     pub(crate) fn searches(&self, searches: u64) -> Option<Cost> {
         Some(Cost::from_picos(i128::from(searches) * self.web_search?.millionths() * MILLION))
     }
-
-    /// The prices outside of any tier, without those `above` a length.
-    fn standard(&self) -> Tier {
-        Tier {
-            input: self.input,
-            output: self.output,
-            cache_read: self.cache_read,
-            cache_write: self.cache_write,
-            cache_write_1h: self.cache_write_1h,
-            reasoning: self.reasoning,
-            above: Vec::new(),
-        }
-    }
 }
 
-impl Tier {
-    /// What tokens cost, in picodollars.
-    fn sum(&self, above: &[Above], tokens: &Tokens) -> Option<i128> {
-        let of = |count: Option<u64>| i128::from(count.unwrap_or(0));
-        let context = of(tokens.input) + of(tokens.cache_read) + of(tokens.cache_write);
-        let above = above.iter().filter(|above| context > i128::from(above.tokens));
+/// The prices of one tier.
+struct Rates<'a> {
+    input: Option<Amount>,
+    output: Option<Amount>,
+    cache_read: Option<Amount>,
+    cache_write: Option<Amount>,
+    cache_write_1h: Option<Amount>,
+    reasoning: Option<Amount>,
+    above: &'a [Above],
+}
+
+impl<'a> Rates<'a> {
+    fn of_tier(tier: &'a Tier) -> Self {
+        let Tier { input, output, cache_read, cache_write, cache_write_1h, reasoning, ref above } = *tier;
+        Self { input, output, cache_read, cache_write, cache_write_1h, reasoning, above }
+    }
+
+    /// Those outside of any tier.
+    fn standard(price: &'a Price) -> Self {
+        let Price { input, output, cache_read, cache_write, cache_write_1h, reasoning, ref above, .. } = *price;
+        Self { input, output, cache_read, cache_write, cache_write_1h, reasoning, above }
+    }
+
+    /// What tokens cost, in picodollars; `None` where one of their classes has no price.
+    fn sum(&self, tokens: &Tokens) -> Option<i128> {
+        let of = |count: Option<u64>| count.unwrap_or(0);
+        let (input, output) = (of(tokens.input), of(tokens.output));
+        let (reads, all_writes, writes_1h) = (of(tokens.cache_read), of(tokens.cache_write), of(tokens.cache_write_1h));
+        let context = u128::from(input) + u128::from(reads) + u128::from(all_writes);
+        let above = self.above.iter().filter(|above| context > u128::from(above.tokens));
         let above = above.max_by_key(|above| above.tokens);
         let at = |own: fn(&Above) -> Option<Amount>, base| above.and_then(own).or(base);
-        let writes_1h = of(tokens.cache_write_1h);
-        let writes = (of(tokens.cache_write) - writes_1h).max(0);
         // without a price of its own, reasoning costs what the rest of the output does
         let reasoning = at(|above| above.reasoning, self.reasoning);
-        let reasoned = if reasoning.is_some() { of(tokens.reasoning).min(of(tokens.output)) } else { 0 };
-        let classes = [
-            (of(tokens.input), at(|above| above.input, self.input)),
-            (of(tokens.output) - reasoned, at(|above| above.output, self.output)),
-            (reasoned, reasoning),
-            (of(tokens.cache_read), at(|above| above.cache_read, self.cache_read)),
-            (writes, at(|above| above.cache_write, self.cache_write)),
-            (writes_1h, at(|above| above.cache_write_1h, self.cache_write_1h)),
-        ];
-        let mut sum = 0;
-        for (count, price) in classes.into_iter().filter(|(count, _)| *count > 0) {
-            sum += count * price?.millionths();
-        }
-        Some(sum)
+        let reasoned = if reasoning.is_some() { of(tokens.reasoning).min(output) } else { 0 };
+        let cost = |count: u64, price: Option<Amount>| match count {
+            0 => Some(0),
+            count => Some(i128::from(count) * price?.millionths()),
+        };
+        Some(
+            cost(input, at(|above| above.input, self.input))?
+                + cost(output - reasoned, at(|above| above.output, self.output))?
+                + cost(reasoned, reasoning)?
+                + cost(reads, at(|above| above.cache_read, self.cache_read))?
+                + cost(all_writes.saturating_sub(writes_1h), at(|above| above.cache_write, self.cache_write))?
+                + cost(writes_1h, at(|above| above.cache_write_1h, self.cache_write_1h))?,
+        )
     }
 }

@@ -69,7 +69,8 @@ pub fn published_names() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 fn entry(model: &str) -> Option<(&'static str, &'static Price)> {
-    let (provider, name) = match model.split_once('/') {
+    let slash = model.bytes().position(|byte| byte == b'/');
+    let (provider, name) = match slash.map(|slash| (&model[..slash], &model[slash + 1..])) {
         Some((provider, name)) => {
             let provider =
                 ALIASES.iter().find(|(alias, _)| *alias == provider).map_or(provider, |(_, provider)| provider);
