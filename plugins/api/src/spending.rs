@@ -267,6 +267,12 @@ impl Readers {
         self.list().iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
     }
 
+    /// Calls all readers, under the lock: none of them may take long, or subscribe.
+    fn each_at_once(&self, mut call: impl FnMut(&dyn SpendingReader)) {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().filter_map(Weak::upgrade).for_each(|reader| call(&*reader));
+    }
+
     fn list(&self) -> Arc<[Weak<dyn SpendingReader>]> {
         self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

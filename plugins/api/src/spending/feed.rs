@@ -51,7 +51,9 @@ impl SpendingFeed {
 
     /// A record is kept.
     pub fn spent(&self, spent: &Spent<'_>) {
-        self.each(|reader| reader.spent(spent));
+        if self.is_read() {
+            self.readers.each_at_once(|reader| reader.spent(spent));
+        }
     }
 
     /// All records of earlier runs that are not stored yet have been reported.
