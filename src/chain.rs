@@ -14,7 +14,7 @@ use log::error;
 use plugin_api::{BatchResult, Call, Chunk, Flow, LogLimit, Needs, Record, Refusal, Reply, Request, Response};
 
 use asked_model::AskedModel;
-use erased::Instance;
+use erased::{Instance, Step};
 
 pub use erased::PluginFactory;
 pub use transform::{Cut, Passed, Transform, TransformBody, TransformError};
@@ -107,7 +107,7 @@ impl Instances {
         for instance in &mut self.instances {
             self.started += 1;
             let name = instance.name();
-            proceed(name, catch_panic(name, instance.on_request(request)).await)?;
+            proceed(name, outcome(name, || instance.on_request(request)).await)?;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Instances {
         for (at, instance) in self.instances.iter_mut().enumerate() {
             if instance.needs().body {
                 let name = instance.name();
-                if let Err(exit) = proceed(name, catch_panic(name, instance.on_call(call)).await) {
+                if let Err(exit) = proceed(name, outcome(name, || instance.on_call(call)).await) {
                     self.started = at + 1;
                     return Err(exit);
                 }
@@ -136,7 +136,7 @@ impl Instances {
     pub async fn on_response(&mut self, response: &mut Response<'_>) -> Result<(), &'static str> {
         for instance in self.started().rev() {
             let name = instance.name();
-            catch_panic(name, instance.on_response(response)).await.ok_or(name)?;
+            outcome(name, || instance.on_response(response)).await.ok_or(name)?;
         }
         Ok(())
     }
@@ -199,14 +199,13 @@ fn run(instance: &mut dyn Instance, hook: impl FnOnce(&mut dyn Instance)) -> Res
 }
 
 /// What an async hook came to; `None` if it panicked.
-async fn catch_panic<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Option<T> {
-    match AssertUnwindSafe(hook).catch_unwind().await {
-        Ok(result) => Some(result),
-        Err(_) => {
-            report_panic(plugin);
-            None
-        }
-    }
+async fn outcome<'a, T>(plugin: &'static str, hook: impl FnOnce() -> Step<'a, T>) -> Option<T> {
+    let result = match catch_unwind(AssertUnwindSafe(hook)) {
+        Ok(Step::Done(result)) => Ok(result),
+        Ok(Step::Waits(hook)) => AssertUnwindSafe(hook).catch_unwind().await,
+        Err(panic) => Err(panic),
+    };
+    result.map_err(|_| report_panic(plugin)).ok()
 }
 
 fn proceed(plugin: &'static str, flow: Option<Flow>) -> Result<(), EarlyExit> {

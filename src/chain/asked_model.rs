@@ -1,11 +1,10 @@
 //! Puts the model that the client asked for back into an answer, at the bottom of the chain: every plugin sees the answer as the client
 //! will.
 
-use futures_util::future::BoxFuture;
 use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, Part, Record, Request, Response, is_text_of_an_api};
 use protocols::with_model;
 
-use super::erased::Instance;
+use super::erased::{Instance, Step};
 
 /// The model that a client asked for.
 pub(super) struct AskedModel(Box<str>);
@@ -25,16 +24,16 @@ impl Instance for AskedModel {
         Needs { transform: true, ..Needs::NOTHING }
     }
 
-    fn on_request<'a>(&'a mut self, _: &'a mut Request<'_>) -> BoxFuture<'a, Flow> {
-        Box::pin(std::future::ready(Flow::Continue))
+    fn on_request<'a>(&'a mut self, _: &'a mut Request<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
     }
 
-    fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> BoxFuture<'a, Flow> {
-        Box::pin(std::future::ready(Flow::Continue))
+    fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
     }
 
-    fn on_response<'a>(&'a mut self, _: &'a mut Response<'_>) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
+    fn on_response<'a>(&'a mut self, _: &'a mut Response<'_>) -> Step<'a, ()> {
+        Step::Done(())
     }
 
     fn transforms(&mut self, response: &Response<'_>) -> bool {

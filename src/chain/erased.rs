@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, Part, Plugin, Record, Request, Response};
 
 /// A plugin ready to take part in any number of requests.
@@ -27,13 +27,13 @@ impl PluginFactory {
     }
 
     pub(super) fn instance(&self) -> Box<dyn Instance> {
-        self.plugin.instance()
+        self.plugin.instance(self.needs)
     }
 }
 
 trait Factory: Send + Sync {
     fn activate(&self);
-    fn instance(&self) -> Box<dyn Instance>;
+    fn instance(&self, needs: Needs) -> Box<dyn Instance>;
 }
 
 impl<P: Plugin> Factory for Arc<P> {
@@ -41,19 +41,36 @@ impl<P: Plugin> Factory for Arc<P> {
         (**self).activate();
     }
 
-    fn instance(&self) -> Box<dyn Instance> {
-        Box::new(Typed { plugin: self.clone(), state: P::State::default() })
+    fn instance(&self, needs: Needs) -> Box<dyn Instance> {
+        Box::new(Typed { plugin: self.clone(), needs, state: P::State::default() })
     }
 }
 
-/// A plugin's part in one request: the plugin and its state. A hook that the plugin leaves out is a future without a size,
-/// and boxing that allocates nothing.
+/// What a hook has come to.
+pub(super) enum Step<'a, T> {
+    /// To this.
+    Done(T),
+    /// To nothing yet: it waits.
+    Waits(BoxFuture<'a, T>),
+}
+
+impl<'a, T> Step<'a, T> {
+    /// A hook that may wait. One that the plugin leaves out has no size: boxing it allocates nothing, and it is done at once.
+    fn of(hook: impl Future<Output = T> + Send + 'a) -> Self {
+        let is_empty = size_of_val(&hook) == 0;
+        let mut hook = Box::pin(hook);
+        let result = if is_empty { hook.as_mut().now_or_never() } else { None };
+        result.map_or_else(|| Self::Waits(hook), Self::Done)
+    }
+}
+
+/// A plugin's part in one request: the plugin and its state.
 pub(super) trait Instance: Send + Sync {
     fn name(&self) -> &'static str;
     fn needs(&self) -> Needs;
-    fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> BoxFuture<'a, Flow>;
-    fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> BoxFuture<'a, Flow>;
-    fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> BoxFuture<'a, ()>;
+    fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> Step<'a, Flow>;
+    fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow>;
+    fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()>;
     fn transforms(&mut self, response: &Response<'_>) -> bool;
     fn on_part(&mut self, part: &mut Part<'_>);
     fn on_chunk(&mut self, chunk: &mut Chunk<'_>);
@@ -64,6 +81,7 @@ pub(super) trait Instance: Send + Sync {
 
 struct Typed<P: Plugin> {
     plugin: Arc<P>,
+    needs: Needs,
     state: P::State,
 }
 
@@ -73,19 +91,25 @@ impl<P: Plugin> Instance for Typed<P> {
     }
 
     fn needs(&self) -> Needs {
-        self.plugin.needs()
+        self.needs
     }
 
-    fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> BoxFuture<'a, Flow> {
-        Box::pin(self.plugin.on_request(&mut self.state, request))
+    fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> Step<'a, Flow> {
+        match self.plugin.try_on_request(&mut self.state, request) {
+            Some(flow) => Step::Done(flow),
+            None => Step::of(self.plugin.on_request(&mut self.state, request)),
+        }
     }
 
-    fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> BoxFuture<'a, Flow> {
-        Box::pin(self.plugin.on_call(&mut self.state, call))
+    fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow> {
+        match self.plugin.try_on_call(&mut self.state, call) {
+            Some(flow) => Step::Done(flow),
+            None => Step::of(self.plugin.on_call(&mut self.state, call)),
+        }
     }
 
-    fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> BoxFuture<'a, ()> {
-        Box::pin(self.plugin.on_response(&mut self.state, response))
+    fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()> {
+        Step::of(self.plugin.on_response(&mut self.state, response))
     }
 
     fn transforms(&mut self, response: &Response<'_>) -> bool {

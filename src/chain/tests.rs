@@ -17,6 +17,8 @@ struct Witness {
     name: &'static str,
     at: &'static str,
     does: Does,
+    /// Whether its request hooks need not wait.
+    is_prompt: bool,
     seen: Seen,
 }
 
@@ -54,12 +56,26 @@ impl Plugin for Witness {
         Err("made by tests alone".into())
     }
 
+    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
+        self.is_prompt.then(|| {
+            request.context.tags.set(self.name, "seen");
+            self.saw("request")
+        })
+    }
+
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
+        assert!(!self.is_prompt, "it has been decided");
+        tokio::task::yield_now().await;
         request.context.tags.set(self.name, "seen");
         self.saw("request")
     }
 
+    fn try_on_call(&self, (): &mut (), _: &mut Call<'_>) -> Option<Flow> {
+        self.is_prompt.then(|| self.saw("call"))
+    }
+
     async fn on_call(&self, (): &mut (), _: &mut Call<'_>) -> Flow {
+        assert!(!self.is_prompt, "it has been decided");
         self.saw("call")
     }
 
@@ -94,13 +110,24 @@ impl Plugin for Silent {
     }
 }
 
-/// Runs a request through the witnesses `a`, `b` and `c`, with a silent plugin between them. `b` does this in this hook. What
-/// the hooks saw, what ended the chain, and who panicked behind it.
-async fn run(at: &'static str, does: Does) -> (Vec<String>, Option<EarlyExit>, Vec<&'static str>, Context) {
+/// What the hooks saw, what ended the chain, and who panicked behind it.
+type Ran = (Vec<String>, Option<EarlyExit>, Vec<&'static str>, Context);
+
+/// Runs a request through the witnesses `a`, `b` and `c`, with a silent plugin between them. `b` does this in this hook, and whether
+/// that need not wait makes no difference.
+async fn run(at: &'static str, does: Does) -> Ran {
+    let waiting = run_through(at, does, false).await;
+    let prompt = run_through(at, does, true).await;
+    assert_eq!((&prompt.0, &prompt.2), (&waiting.0, &waiting.2));
+    assert_eq!(format!("{:?}", prompt.1), format!("{:?}", waiting.1));
+    prompt
+}
+
+async fn run_through(at: &'static str, does: Does, is_prompt: bool) -> Ran {
     let seen = Seen::default();
     let witness = |name| {
-        let does = if name == "b" { does } else { Does::Nothing };
-        PluginFactory::new(Witness { name, at, does, seen: seen.clone() })
+        let (does, is_prompt) = if name == "b" { (does, is_prompt) } else { (Does::Nothing, !is_prompt) };
+        PluginFactory::new(Witness { name, at, does, is_prompt, seen: seen.clone() })
     };
     let chain = Chain::new(vec![witness("a"), PluginFactory::new(Silent), witness("b"), witness("c")]);
     assert_eq!(chain.needs(), Witness::NEEDS);

@@ -3,22 +3,26 @@
 
 use std::fmt;
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName};
 use ring::digest::{SHA256, digest};
 
 /// Hexadecimal digits of a hash that are kept.
 const DIGITS: usize = 32;
 const BEARER: &[u8] = b"bearer";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 /// The API key that a request carries: Anthropic's header, `authorization`, or those of Azure and Google. An empty one is
 /// none.
 #[must_use]
 pub fn api_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bare =
-        |name: &str| headers.get(name).map(|value| without_bearer(value.as_bytes())).filter(|key| !key.is_empty());
+    let bare = |name: HeaderName| {
+        headers.get(name).map(|value| without_bearer(value.as_bytes())).filter(|key| !key.is_empty())
+    };
     let bearer = || Some(without_scheme(headers.get(AUTHORIZATION)?.as_bytes())).filter(|key| !key.is_empty());
-    bare("x-api-key").or_else(bearer).or_else(|| bare("api-key")).or_else(|| bare("x-goog-api-key"))
+    bare(X_API_KEY).or_else(bearer).or_else(|| bare(API_KEY)).or_else(|| bare(X_GOOG_API_KEY))
 }
 
 /// Whether a header may tell who calls, by its name in lower case. Better one too many than one too few.
@@ -116,7 +120,7 @@ impl fmt::Debug for KeyDigest {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 

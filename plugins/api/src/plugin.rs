@@ -25,7 +25,8 @@ use crate::{
 /// A hook returns no error: a plugin owns its failures. A cache that cannot read returns [`Flow::Continue`]; a limit that cannot
 /// decide refuses. A hook that panics fails its own request, with a 500 while nothing has been sent, and no other.
 ///
-/// Hooks that a plugin leaves out cost a call each, and no allocation.
+/// Hooks that a plugin leaves out cost a call each, and no allocation. A request hook that never waits has its place in
+/// [`try_on_request`](Plugin::try_on_request) or [`try_on_call`](Plugin::try_on_call).
 pub trait Plugin: Send + Sync + Sized + 'static {
     /// Its key in the YAML, and its name in logs and metrics.
     const NAME: &'static str;
@@ -126,10 +127,21 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         Pass::new()
     }
 
+    /// [`on_request`](Plugin::on_request) as far as it need not wait: asked first, and what it decides stands, without the memory that a
+    /// future takes. `None` leaves it to `on_request`, and nothing has changed then.
+    fn try_on_request(&self, _: &mut Self::State, _: &mut Request<'_>) -> Option<Flow> {
+        None
+    }
+
     /// The whole body of a call to a model has arrived. Runs only with [`Needs::body`], and only for the endpoints of
     /// [`Endpoint`](crate::Endpoint).
     fn on_call(&self, _: &mut Self::State, _: &mut Call<'_>) -> impl Future<Output = Flow> + Send {
         Pass::new()
+    }
+
+    /// [`on_call`](Plugin::on_call) as far as it need not wait: see [`try_on_request`](Plugin::try_on_request).
+    fn try_on_call(&self, _: &mut Self::State, _: &mut Call<'_>) -> Option<Flow> {
+        None
     }
 
     /// Whether it wants to change the body of this response, part by part. Runs only with [`Needs::transform`], for responses

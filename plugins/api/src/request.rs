@@ -41,4 +41,12 @@ impl Request<'_> {
         }
         self.context.api_key_digest
     }
+
+    /// The digest of a key that it carries: the [same](Self::api_key_digest), unless the key stands elsewhere.
+    pub fn digest_of(&mut self, key: &[u8]) -> KeyDigest {
+        if api_key(self.headers) != Some(key) {
+            return KeyDigest::of(key);
+        }
+        *self.context.api_key_digest.get_or_insert_with(|| KeyDigest::of(key))
+    }
 }

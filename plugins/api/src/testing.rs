@@ -7,9 +7,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use uuid::Uuid;
 
 use crate::{
-    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Principal, Request, RouteModels, ThinkingBudget,
-    TokenField, TokenLimit, TokenLimitValue,
+    Call, CallFacts, Context, Endpoint, Flow, HeaderEdits, ModelCall, ParsedBody, Plugin, Principal, Request,
+    RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue,
 };
+
+/// The head of a request comes to a plugin as the gateway brings it: to what need not wait first.
+pub async fn on_request<P: Plugin>(plugin: &P, state: &mut P::State, request: &mut Request<'_>) -> Flow {
+    match plugin.try_on_request(state, request) {
+        Some(flow) => flow,
+        None => plugin.on_request(state, request).await,
+    }
+}
+
+/// A call comes to a plugin as the gateway brings it: to what need not wait first.
+pub async fn on_call<P: Plugin>(plugin: &P, state: &mut P::State, call: &mut Call<'_>) -> Flow {
+    match plugin.try_on_call(state, call) {
+        Some(flow) => flow,
+        None => plugin.on_call(state, call).await,
+    }
+}
 
 /// The id of every [`context`] here.
 pub const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
