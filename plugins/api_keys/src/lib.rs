@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plugin_api::http::Method;
-use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Quota, Request, api_key};
+use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Quota, Request};
 
 use credential::Credential;
 use denial::Denial;
@@ -113,36 +113,48 @@ impl Plugin for ApiKeys {
         if needs_models { Self::NEEDS } else { Needs { messages: true, ..Needs::NOTHING } }
     }
 
-    async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
-        self.admit(request).await.map_err(Denial::into_refusal).into()
+    /// Tokens alone may have to wait: for the keys of who signed them.
+    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
+        match self.try_admit(request) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Flow::Continue),
+            Err(denial) => Some(denial.into_refusal().into()),
+        }
     }
 
-    async fn on_call(&self, (): &mut (), call: &mut Call<'_>) -> Flow {
+    async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
+        let admitted = match self.try_admit(request) {
+            Ok(Some((tokens, token))) => admit_holder(tokens, token, request).await,
+            Ok(None) => Ok(()),
+            Err(denial) => Err(denial),
+        };
+        admitted.map_err(Denial::into_refusal).into()
+    }
+
+    fn try_on_call(&self, (): &mut (), call: &mut Call<'_>) -> Option<Flow> {
         let principal = call.context.principal();
         let denied = principal.grants.as_deref().and_then(|grants| models::check_call(grants, call.body).err());
-        match denied {
+        Some(match denied {
             Some(denial) => denial.into_refusal_of(principal.key_name.as_deref()).into(),
             None => Flow::Continue,
-        }
+        })
     }
 }
 
 impl ApiKeys {
-    /// Finds out who calls, and whether that one may use this route.
-    async fn admit(&self, request: &mut Request<'_>) -> Result<(), Denial> {
+    /// Finds out who calls, and whether that one may use this route; unless the caller has a token, which is returned with what verifies
+    /// it.
+    fn try_admit<'k, 'r>(&'k self, request: &mut Request<'r>) -> Result<Option<(&'k Verifier, &'r [u8])>, Denial> {
         let secret = match credential::find(request.headers, self.header.as_ref().map(KeyHeader::name)) {
             Credential::Key(secret) => secret,
             Credential::Ambiguous => return Err(Denial::Ambiguous),
-            Credential::Absent if self.anonymous == Anonymous::Pass || is_hello(request) => return Ok(()),
+            Credential::Absent if self.anonymous == Anonymous::Pass || is_hello(request) => return Ok(None),
             Credential::Absent => return Err(Denial::NoKey(self.header.clone())),
         };
-        if let Some(tokens) = self.tokens.as_ref().filter(|_| jwt::looks_like_token(secret)) {
-            let identity = tokens.verify(secret).await.map_err(Denial::Token)?;
-            credential::strip(request.headers, secret, &mut request.edits);
-            identify_holder(&identity, request.context);
-            return models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name));
+        if let Some(tokens) = self.tokens.as_deref().filter(|_| jwt::looks_like_token(secret)) {
+            return Ok(Some((tokens, secret)));
         }
-        let digest = digest_of(secret, request);
+        let digest = Digest::from(request.digest_of(secret));
         let public = || credential::public_id(secret).map(str::to_owned);
         let in_file = self.file.as_ref().map(|file| file.keys());
         let key = self.list.find(&digest).or_else(|| in_file.as_ref()?.find(&digest));
@@ -156,14 +168,17 @@ impl ApiKeys {
         if !key.grants.allow_route(route) {
             return Err(Denial::Route { key: key.name.clone(), route: route.to_owned() });
         }
-        models::check_head(&key.grants, request).map_err(|denial| denial.of(&key.name))
+        models::check_head(&key.grants, request).map_err(|denial| denial.of(&key.name))?;
+        Ok(None)
     }
 }
 
-/// The digest of the key that a request carries: the one that other plugins ask for, too, unless the key stands elsewhere.
-fn digest_of(secret: &[u8], request: &mut Request<'_>) -> Digest {
-    let known = if api_key(request.headers) == Some(secret) { request.api_key_digest() } else { None };
-    known.map_or_else(|| Digest::of(secret), Digest::from)
+/// The same for the holder of this token.
+async fn admit_holder(tokens: &Verifier, token: &[u8], request: &mut Request<'_>) -> Result<(), Denial> {
+    let identity = tokens.verify(token).await.map_err(Denial::Token)?;
+    credential::strip(request.headers, token, &mut request.edits);
+    identify_holder(&identity, request.context);
+    models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name))
 }
 
 /// Says who calls to all that come after.

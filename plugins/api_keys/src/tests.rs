@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::LazyLock;
 
 use plugin_api::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use plugin_api::testing::{TestCall, batch, context, not_a_call, unreadable};
+use plugin_api::testing::{self, TestCall, batch, context, not_a_call, unreadable};
 use plugin_api::{Endpoint, HeaderEdits, ModelCall, Protocol, Refusal, RefusalKind};
 
 use super::*;
@@ -86,7 +86,7 @@ impl Head {
             reads_messages: is_websocket && Endpoint::of_websocket(self.uri.path()).is_some(),
             edits: HeaderEdits::default(),
         };
-        let flow = plugin.on_request(&mut (), &mut request).await;
+        let flow = testing::on_request(plugin, &mut (), &mut request).await;
         let removed = request.edits.iter().map(|edit| match edit {
             plugin_api::HeaderEdit::Remove(name) => name.to_string(),
             other @ (plugin_api::HeaderEdit::Set(..) | plugin_api::HeaderEdit::Append(..)) => panic!("{other:?}"),
@@ -241,7 +241,7 @@ async fn every_model_that_a_server_might_read_must_be_allowed() {
     async fn called(key: &str, mut body: ModelCall) -> Result<(), Box<Refusal>> {
         let mut head = Head::new(Method::POST, "/v1/messages", &[("x-api-key", key)]);
         assert!(head.through(&PLUGIN).await.0.is_ok());
-        outcome(PLUGIN.on_call(&mut (), &mut Call { context: &mut head.context, body: &mut body }).await)
+        outcome(testing::on_call(&*PLUGIN, &mut (), &mut Call { context: &mut head.context, body: &mut body }).await)
     }
     let messages = |call: TestCall| call.to(Endpoint::MESSAGES);
     let bodies: [(&dyn Fn() -> ModelCall, &str); 9] = [
