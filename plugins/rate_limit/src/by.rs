@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use plugin_api::http::{HeaderName, HeaderValue};
 use plugin_api::{Principal, is_credential, one_or_many, shortened};
-use quota::Subject;
+use quota::{LocalSubjects, Subject};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -79,18 +79,23 @@ impl By {
         })
     }
 
-    /// Whose limit it is for this caller. `header` is the place of the first header it names, and then of the next limit's.
+    /// Whose limit it is for this caller: where other gateways or later runs have to know it, or else `locally`. `header` is the place of
+    /// the first header it names.
     ///
     /// Callers without what the limit goes by share one limit: leaving a header out gives nobody another.
-    pub(crate) fn subject(&self, caller: &Caller<'_>, header: &mut usize) -> Subject {
+    pub(crate) fn subject(&self, caller: &Caller<'_>, header: usize, locally: Option<&LocalSubjects>) -> Subject {
         if matches!(self.0[..], [Part::All]) {
             return Subject::ALL;
         }
-        Subject::of(self.0.iter().flat_map(|part| {
-            let bytes = part.bytes(caller, header);
+        let mut header = header;
+        let texts = self.0.iter().map(|part| part.bytes(caller, &mut header));
+        match locally {
+            Some(subjects) => subjects.of(texts),
             // what is absent is no empty text
-            [Bytes::Of(if bytes.is_some() { b"1" } else { b"0" }), bytes.unwrap_or(Bytes::Of(b""))]
-        }))
+            None => Subject::of(texts.flat_map(|bytes| {
+                [Bytes::Of(if bytes.is_some() { b"1" } else { b"0" }), bytes.unwrap_or(Bytes::Of(b""))]
+            })),
+        }
     }
 
     /// Who that is, in words: `key alice and model gpt-5`.

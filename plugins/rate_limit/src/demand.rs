@@ -114,8 +114,15 @@ fn output(call: &CallFacts, usual: Option<u64>) -> u64 {
 
 /// So many tokens of this weight, in thousandths, rounded up.
 fn weighted(tokens: u64, weight: u64) -> u64 {
-    let thousandths = u128::from(tokens) * u128::from(weight);
-    u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX)
+    from_thousandths(u128::from(tokens) * u128::from(weight))
+}
+
+/// Rounded up; the most there can be where it is more.
+fn from_thousandths(thousandths: u128) -> u64 {
+    match u64::try_from(thousandths) {
+        Ok(thousandths) => thousandths.div_ceil(1000),
+        Err(_) => u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX),
+    }
 }
 
 /// What tokens count together.
@@ -125,7 +132,7 @@ pub(crate) fn count(tokens: &plugin_api::Tokens, weights: &Weights) -> u64 {
         + class(tokens.cache_read, weights.cache_read.0)
         + class(tokens.cache_creation, weights.cache_write.0)
         + class(tokens.output, weights.output.0);
-    u64::try_from(thousandths.div_ceil(1000)).unwrap_or(u64::MAX)
+    from_thousandths(thousandths)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! what the provider reported. Counting itself is `quota`'s.
 
 mod by;
+mod claims;
 mod count_file;
 mod demand;
 mod figures;
@@ -17,13 +18,13 @@ mod taken;
 
 use std::sync::Arc;
 
-use plugin_api::http::HeaderValue;
+use plugin_api::http::{HeaderName, HeaderValue};
 use plugin_api::{
-    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, Needs, ParsedBody, Plugin, Protocol, Quota,
+    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, ModelCall, Needs, ParsedBody, Plugin, Quota,
     Record, Request,
 };
-use quota::{Claim, Now, Subject, reserve};
-use quota_leases::{Count, Denied};
+use quota::{Now, Reservation, reserve};
+use quota_leases::Denied;
 
 pub use by::{By, Part};
 pub use quota::TimeZone;
@@ -31,9 +32,9 @@ pub use redis::{OnRedisDown, RedisConfig};
 pub use settings::{Config, LimitConfig, Reserve, Weights};
 pub use shared::Shared;
 
-use by::Caller;
+use claims::{Ask, Claimed, caller};
 use demand::Demand;
-use rules::{Group, Rule};
+use rules::Group;
 use shared::Counting;
 use taken::{CallCount, CountedWindow, Taken};
 
@@ -45,6 +46,8 @@ pub struct RateLimit {
     groups: Vec<Group>,
     /// How many claims they make together.
     rules: usize,
+    /// The headers that they name, in their order.
+    headers: Vec<HeaderName>,
     counting: Counting,
     shared: Arc<Shared>,
     rejections: Arc<LimitRejections>,
@@ -86,13 +89,14 @@ impl Plugin for RateLimit {
         let counting = counting.map_err(|error| format!("`redis` cannot be used: {error}"))?;
         let groups: Vec<_> = config.limits.iter().map(|limit| Group::new(limit, config, &counting)).collect();
         let rules = groups.iter().map(|group| group.rules.len()).sum();
+        let headers = groups.iter().flat_map(|group| group.by.header()).cloned().collect();
         let rejections = context.common.rejections.clone();
         let shared = context.shared.clone();
         if config.redis.is_none() {
             shared.subscribe(context.common);
             register(&groups, config, &counting, &shared);
         }
-        Ok(Self { config: config.clone(), groups, rules, counting, shared, rejections })
+        Ok(Self { config: config.clone(), groups, rules, headers, counting, shared, rejections })
     }
 
     fn activate(&self) {
@@ -103,34 +107,32 @@ impl Plugin for RateLimit {
         }
     }
 
+    /// Redis alone is waited for.
+    fn try_on_request(&self, state: &mut State, request: &mut Request<'_>) -> Option<Flow> {
+        let Some(ask) = self.ask_of_head(state, request) else { return Some(Flow::Continue) };
+        self.try_take(state, request.context, ask)
+    }
+
     async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
-        let names = self.groups.iter().flat_map(|group| group.by.header());
-        state.headers = names.map(|name| request.headers.get(name).cloned()).collect();
-        match request.endpoint {
-            // its body comes first
-            Some(endpoint) if endpoint.takes_json => Flow::Continue,
-            Some(_) => {
-                let demand = Demand::unread(self.config.unreadable_tokens.get());
-                self.take(state, request.context, None, demand, self.now(), request.protocol).await
-            }
-            None => {
-                let demand = Demand { is_connection: request.reads_messages, ..Demand::default() };
-                self.take(state, request.context, None, demand, self.now(), request.protocol).await
-            }
+        match self.ask_of_head(state, request) {
+            Some(ask) => self.take(state, request.context, ask).await,
+            None => Flow::Continue,
         }
+    }
+
+    fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
+        if self.counting.leases().is_some() {
+            return None;
+        }
+        let model = demand::model(call.body);
+        let ask = self.ask_of_call(call.context, call.body, model.as_deref());
+        self.try_take(state, call.context, ask)
     }
 
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
         let model = demand::model(call.body);
-        let now = self.now();
-        let key = call.context.principal().key_name.as_deref();
-        let demand = match call.body.parsed() {
-            ParsedBody::Calls(_) => {
-                Demand::of(call.body, model.as_deref(), key, &self.config, &self.shared.estimates, now.nanos)
-            }
-            ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
-        };
-        self.take(state, call.context, model.as_deref(), demand, now, call.body.protocol()).await
+        let ask = self.ask_of_call(call.context, call.body, model.as_deref());
+        self.take(state, call.context, ask).await
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
@@ -146,47 +148,67 @@ impl RateLimit {
         self.counting.leases().map_or_else(|| self.shared.now(), |leases| leases.now())
     }
 
-    /// Reserves what a request may use of every limit, or refuses it.
-    async fn take(
+    /// What a request asks for whose body is not read; `None` where its body comes first.
+    fn ask_of_head(&self, state: &mut State, request: &Request<'_>) -> Option<Ask<'static>> {
+        state.headers = self.headers.iter().map(|name| request.headers.get(name).cloned()).collect();
+        let demand = match request.endpoint {
+            Some(endpoint) if endpoint.takes_json => return None,
+            Some(_) => Demand::unread(self.config.unreadable_tokens.get()),
+            None => Demand { is_connection: request.reads_messages, ..Demand::default() },
+        };
+        Some(Ask { model: None, demand, now: self.now(), protocol: request.protocol })
+    }
+
+    /// What a call asks for, of this model.
+    fn ask_of_call<'a>(&self, context: &Context, body: &ModelCall, model: Option<&'a str>) -> Ask<'a> {
+        let now = self.now();
+        let key = context.principal().key_name.as_deref();
+        let demand = match body.parsed() {
+            ParsedBody::Calls(_) => Demand::of(body, model, key, &self.config, &self.shared.estimates, now.nanos),
+            ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::unread(self.config.unreadable_tokens.get()),
+        };
+        Ask { model, demand, now, protocol: body.protocol() }
+    }
+
+    /// Reserves what a request may use of every limit, or refuses it; `None` where Redis may have to be asked.
+    fn try_take(&self, state: &mut State, context: &mut Context, ask: Ask<'_>) -> Option<Flow> {
+        if self.counting.leases().is_some() {
+            return None;
+        }
+        let own = self.own_group(context);
+        let Claimed { claims, windows, .. } = self.claim(state, context, own.as_ref(), &ask);
+        let reserved = reserve(claims, ask.now).map_err(Denied::Limit);
+        Some(self.conclude(state, context, own.as_ref(), ask, windows, reserved))
+    }
+
+    /// The same, where it may have to be asked.
+    async fn take(&self, state: &mut State, context: &mut Context, ask: Ask<'_>) -> Flow {
+        let own = self.own_group(context);
+        let Claimed { claims, counts, windows } = self.claim(state, context, own.as_ref(), &ask);
+        let reserved = match self.counting.leases() {
+            None => reserve(claims, ask.now).map_err(Denied::Limit),
+            Some(leases) => leases.reserve(&claims, &counts, ask.now).await,
+        };
+        self.conclude(state, context, own.as_ref(), ask, windows, reserved)
+    }
+
+    /// Keeps what was reserved for a request, or refuses it.
+    fn conclude(
         &self,
         state: &mut State,
         context: &mut Context,
-        model: Option<&str>,
-        demand: Demand,
-        now: Now,
-        protocol: &'static Protocol,
+        own: Option<&Group>,
+        ask: Ask<'_>,
+        windows: Vec<(usize, CountedWindow)>,
+        reserved: Result<Vec<Reservation>, Denied>,
     ) -> Flow {
-        let caller = Caller { principal: context.principal(), client: context.client, model, headers: &state.headers };
-        let leases = self.counting.leases();
-        let own = caller.principal.grants.as_ref().map(|grants| grants.quota).filter(|quota| !quota.is_unlimited());
-        let own = own.map(|quota| Group::own(&quota, &self.config, &self.counting, &self.shared));
-        let room = self.rules + own.as_ref().map_or(0, |own| own.rules.len());
-        let mut claims = Vec::with_capacity(room);
-        // what Redis counts too, and what outlives a restart
-        let (mut counts, mut windows) = (Vec::new(), Vec::new());
-        let mut header = 0;
-        for group in self.groups.iter().chain(&own) {
-            let subject = group.by.subject(&caller, &mut header);
-            for rule in group.rules.iter().filter(|rule| group.claims(rule, &demand)) {
-                let (claim, subject) = self.claim(group, rule, subject, &demand, now);
-                counts.extend(rule.shared_name.map(|limit| Count { limit, subject }));
-                let window =
-                    rule.saved_name.map(|limit| CountedWindow { limit, subject, measure: rule.measure, until: 0 });
-                windows.extend(window.map(|window| (claims.len(), window)));
-                claims.push(claim);
-            }
-        }
-        let reserved = match leases {
-            None => reserve(claims, now).map_err(Denied::Limit),
-            Some(leases) => leases.reserve(&claims, &counts, now).await,
-        };
         match reserved {
             Ok(reservations) => {
                 let windows = windows.into_iter().filter_map(|(claim, window)| {
                     let (_, until) = reservations.get(claim)?.window()?;
                     Some(CountedWindow { until, ..window })
                 });
-                let count = Arc::new(CallCount::new(demand, &self.config, windows.collect()));
+                let count = Arc::new(CallCount::new(ask.demand, &self.config, windows.collect()));
                 state.taken = Some(Taken { reservations, count: count.clone() });
                 context.meter = Some(count);
                 Flow::Continue
@@ -194,24 +216,14 @@ impl RateLimit {
             Err(Denied::Silent) => refusal::undecided().into(),
             Err(Denied::Limit(refused)) => {
                 let rules =
-                    self.groups.iter().chain(&own).flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
-                let mut claimed = rules.filter(|(group, rule)| group.claims(rule, &demand));
+                    self.groups.iter().chain(own).flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+                let mut claimed = rules.filter(|(group, rule)| group.claims(rule, &ask.demand));
                 let Some((group, rule)) = claimed.nth(refused.claim) else { return Flow::Continue };
                 self.rejections.count(&group.name, rule.reason());
-                refusal::of(group, rule, &caller, &refused, now, protocol).into()
+                let caller = caller(state, context, ask.model);
+                refusal::of(group, rule, &caller, &refused, ask.now, ask.protocol).into()
             }
         }
-    }
-
-    /// What is claimed of a limit, and whose count that is.
-    fn claim(&self, group: &Group, rule: &Rule, subject: Subject, demand: &Demand, now: Now) -> (Claim, Subject) {
-        let found = rule.meters.get(subject, self.config.max_subjects.as_usize(), &rule.limit, now);
-        if found.is_shared {
-            self.shared.figures.shared_bucket(&group.name);
-        }
-        let claim = if rule.measure.is_spent() { Claim::spend } else { Claim::hold };
-        let subject = if found.is_shared { Subject::OTHERS } else { subject };
-        (claim(found.meter, rule.limit, rule.measure.amount(demand)), subject)
     }
 }
 

@@ -160,6 +160,11 @@ fn limit(rate: Rate, capacity: u64, calendar: Calendar) -> Limit {
 }
 
 impl Rule {
+    /// Whether nobody but this process has to know whose counts are whose.
+    pub(crate) fn is_local(&self) -> bool {
+        self.shared_name.is_none() && self.saved_name.is_none()
+    }
+
     /// The word for what is limited.
     pub(crate) fn reason(&self) -> &'static str {
         self.measure.reason()

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{Common, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Window};
-use quota::{Clock, Estimates, Meters, Now, Subject, Tz};
+use quota::{Clock, Estimates, LocalSubjects, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
 use crate::figures::{Figures, HeldCollector};
@@ -23,6 +23,7 @@ pub struct Shared {
     alone: Arc<AllMeters>,
     through_redis: Mutex<Vec<(LeaseConfig, Weak<ThroughRedis>)>>,
     own_name: Arc<str>,
+    pub(crate) subjects: LocalSubjects,
     pub(crate) estimates: Estimates,
     pub(crate) figures: Figures,
     pub(crate) saved: SavedCounts,
@@ -85,6 +86,7 @@ impl Default for Shared {
             alone: Arc::new(AllMeters::new(Meters::default)),
             through_redis: Mutex::default(),
             own_name: OWN.into(),
+            subjects: LocalSubjects::default(),
             estimates: Estimates::default(),
             figures: Figures::default(),
             saved: SavedCounts::default(),

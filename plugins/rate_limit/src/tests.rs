@@ -12,14 +12,15 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use plugin_api::http::{HeaderMap, StatusCode};
-use plugin_api::testing::{ID, TestCall, TestRequest, batch, context, not_a_call, unreadable};
+use plugin_api::testing::{self, ID, TestCall, TestRequest, batch, context, not_a_call, unreadable};
 use plugin_api::{
-    Answer, AnswerState, Endpoint, Grants, ModelCall, Outcome, Quota, TokenField, TokenLimitValue, Tokens, Usage,
-    Window,
+    Answer, AnswerState, Endpoint, Grants, ModelCall, Outcome, Protocol, Quota, TokenField, TokenLimitValue, Tokens,
+    Usage, Window,
 };
 use serde_json::{Value, json};
 
 use super::*;
+use crate::by::Caller;
 use crate::meters::MetersOf;
 use crate::rules::Measure;
 
@@ -91,10 +92,10 @@ fn by_key(name: &str) -> Context {
 async fn call(limits: &RateLimit, mut context: Context, mut body: ModelCall) -> Result<InProgress, Refused> {
     let mut state = State::default();
     let request = TestRequest::to(body.endpoint());
-    let flow = limits.on_request(&mut state, &mut request.request(&mut context)).await;
+    let flow = testing::on_request(limits, &mut state, &mut request.request(&mut context)).await;
     assert!(refused(flow, body.protocol()).is_none(), "its body comes first");
     let protocol = body.protocol();
-    let flow = limits.on_call(&mut state, &mut Call { context: &mut context, body: &mut body }).await;
+    let flow = testing::on_call(limits, &mut state, &mut Call { context: &mut context, body: &mut body }).await;
     match refused(flow, protocol) {
         None => Ok(InProgress { state, context }),
         Some(refused) => Err(refused),
@@ -137,8 +138,8 @@ impl InProgress {
 fn standing(limits: &RateLimit, context: &Context) -> (u64, u64) {
     let (group, now) = (&limits.groups[0], limits.shared.now());
     let caller = Caller { principal: context.principal(), client: context.client, model: Some("m"), headers: &[] };
-    let subject = group.by.subject(&caller, &mut 0);
     let rule = &group.rules[0];
+    let subject = group.by.subject(&caller, 0, Some(&limits.shared.subjects).filter(|_| rule.is_local()));
     let meter = rule.meters.get(subject, 100, &rule.limit, now).meter;
     (meter.used(&rule.limit, now), meter.held())
 }

@@ -28,7 +28,7 @@ async fn headers_and_addresses_tell_callers_apart() {
         let mut form = request.request(&mut context);
         // what is no JSON is decided by its head
         form.endpoint = Some(Endpoint::TRANSCRIPTIONS);
-        let flow = limits.on_request(&mut State::default(), &mut form).await;
+        let flow = testing::on_request(&limits, &mut State::default(), &mut form).await;
         refused(flow, Protocol::OPENAI).is_none()
     };
     assert!(ask("red", "10.0.0.1").await && !ask("red", "10.0.0.1").await && !ask("red", "::ffff:10.0.0.1").await);

@@ -35,7 +35,8 @@ async fn where_nothing_is_to_pass_without_redis_callers_are_told_to_come_again()
     let limits = host.limits(without_redis("refuse"));
     let mut context = by_key("alice");
     let mut body = message(1);
-    let flow = limits.on_call(&mut State::default(), &mut Call { context: &mut context, body: &mut body }).await;
+    let flow =
+        testing::on_call(&limits, &mut State::default(), &mut Call { context: &mut context, body: &mut body }).await;
     let Flow::Refuse(refusal) = flow else { panic!("{flow:?}") };
     assert_eq!((refusal.status(), refusal.reason()), (StatusCode::SERVICE_UNAVAILABLE, "limits_unavailable"));
     let reply = refusal.into_reply(Protocol::ANTHROPIC, ID);
