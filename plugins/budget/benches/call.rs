@@ -2,11 +2,8 @@
 //! `cargo bench -p budget`; prints nanoseconds for a call, measures nothing else.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin need not go on")]
 
-use std::future::Future;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use budget::{BudgetPlugin, Config, Shared, State};
@@ -56,8 +53,8 @@ fn call(
     began: i64,
 ) {
     let mut state = State::default();
-    let flow = ready(budgets.on_call(&mut state, &mut Call { context, body }));
-    assert!(matches!(flow, Flow::Continue), "{flow:?}");
+    let flow = budgets.try_on_call(&mut state, &mut Call { context, body });
+    assert!(matches!(flow, Some(Flow::Continue)), "{flow:?}");
     let caller = context.principal();
     let (tenant, key) = (caller.tenant.as_deref(), caller.key_name.as_deref());
     let spender = Spender { tenant, key, user: None, model: Some("m") };
@@ -85,12 +82,4 @@ fn caller(number: u32) -> Context {
 
 fn id(number: u32) -> Uuid {
     Uuid::from_u128(u128::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))
-}
-
-/// The value of a hook that waits for nothing.
-fn ready<T>(hook: impl Future<Output = T>) -> T {
-    match pin!(hook).poll(&mut TaskContext::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => unreachable!("budgets wait for nothing"),
-    }
 }

@@ -5,7 +5,7 @@ mod part;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plugin_api::{DatabaseId, LedgerId};
-use quota::{Limit, Meter, Now, Unit};
+use quota::{Limit, Meter, Now, Reservation, Unit};
 
 use crate::amounts::Share;
 use crate::budget::Texts;
@@ -15,6 +15,8 @@ use part::Part;
 /// The account of one spender.
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// The number of its budget.
+    budget: u64,
     /// The texts that tell the spender apart.
     pub(crate) texts: Texts,
     /// What is used and held, for those who reserve.
@@ -87,18 +89,37 @@ pub(crate) struct Asked {
 }
 
 impl Account {
-    pub(crate) fn new(texts: Texts) -> Self {
-        Self { texts, meter: Arc::default(), book: Mutex::default() }
+    /// The account of the budget of this number and the spender with these texts.
+    pub(crate) fn new(budget: u64, texts: Texts) -> Self {
+        Self { budget, texts, meter: Arc::default(), book: Mutex::default() }
     }
 
-    /// Counts a record. Returns the highest of these shares that is reached with it and was not before.
-    pub(crate) fn spend(&self, change: Change, limit: &Limit, alerts: &[Share], now: Now) -> Option<Raised> {
+    /// Whether it is the one of the budget of this number and the spender with these texts.
+    pub(crate) fn is_of<'a>(&self, budget: u64, texts: impl Iterator<Item = Option<&'a str>>) -> bool {
+        self.budget == budget && self.texts.iter().zip(texts).all(|(own, text)| own.as_deref() == text)
+    }
+
+    /// Counts a record, and gives back what was reserved for it at the same moment: a call in between would find room that there is not.
+    /// Returns the highest of these shares that is reached with it and was not before.
+    pub(crate) fn spend(
+        &self,
+        change: Change,
+        reserved: Option<Reservation>,
+        limit: &Limit,
+        alerts: &[Share],
+        now: Now,
+    ) -> Option<Raised> {
         let mut book = self.book();
         if !book.is_at(change.began, limit) {
             return None;
         }
         book.part(change.ledger).add(change);
-        self.show(&mut book, limit, alerts, now)
+        let spent = book.spent();
+        match reserved {
+            Some(reserved) => reserved.settle_as(as_used(spent), book.window.0, now),
+            None => self.meter.set_used(as_used(spent), book.window.0, limit, now),
+        }
+        book.raise(spent, limit, alerts)
     }
 
     /// Takes over what a checkpoint says.
@@ -184,13 +205,9 @@ impl Account {
 
     /// Brings the meter to what the book says.
     fn show(&self, book: &mut Book, limit: &Limit, alerts: &[Share], now: Now) -> Option<Raised> {
-        let amounts = book.parts.iter().map(Part::total).chain(book.rest.iter().map(|(_, rest)| *rest));
-        let spent = amounts.fold(0, i64::saturating_add);
-        self.meter.set_used(u64::try_from(spent).unwrap_or(0), book.window.0, limit, now);
-        let reached = alerts.iter().copied().filter(|share| share.is_reached(spent, limit.capacity())).max();
-        let share = reached.filter(|share| Some(*share) > book.alerted)?;
-        book.alerted = Some(share);
-        Some(Raised { share, spent: u64::try_from(spent).unwrap_or(0), window: book.window })
+        let spent = book.spent();
+        self.meter.set_used(as_used(spent), book.window.0, limit, now);
+        book.raise(spent, limit, alerts)
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -219,6 +236,20 @@ impl Book {
         moment >= self.window.0
     }
 
+    /// What is spent in all, in picodollars.
+    fn spent(&self) -> i64 {
+        let amounts = self.parts.iter().map(Part::total).chain(self.rest.iter().map(|(_, rest)| *rest));
+        amounts.fold(0, i64::saturating_add)
+    }
+
+    /// The highest of these shares, if so much reaches it and it was not reached before.
+    fn raise(&mut self, spent: i64, limit: &Limit, alerts: &[Share]) -> Option<Raised> {
+        let reached = alerts.iter().copied().filter(|share| share.is_reached(spent, limit.capacity())).max();
+        let share = reached.filter(|share| Some(*share) > self.alerted)?;
+        self.alerted = Some(share);
+        Some(Raised { share, spent: as_used(spent), window: self.window })
+    }
+
     fn rest(&mut self, database: DatabaseId) -> &mut i64 {
         let at = self.rest.iter().position(|(of, _)| *of == database).unwrap_or_else(|| {
             self.rest.push((database, 0));
@@ -234,6 +265,11 @@ impl Book {
         });
         &mut self.parts[at]
     }
+}
+
+/// What a meter shows of that; nothing where corrections have lowered it below 0.
+fn as_used(spent: i64) -> u64 {
+    u64::try_from(spent).unwrap_or(0)
 }
 
 /// A limit of so many picodollars by this span of time.

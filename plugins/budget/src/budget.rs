@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -45,6 +45,8 @@ pub(crate) struct Terms {
 /// A budget.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// Which no other has.
+    pub(crate) number: u64,
     pub(crate) of: BudgetOf,
     terms: RwLock<Arc<Terms>>,
     /// By the texts of their spenders.
@@ -80,12 +82,15 @@ impl BudgetOf {
 
 impl Budget {
     pub(crate) fn new(of: BudgetOf, terms: Terms) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
+            number,
             of,
             terms: RwLock::new(Arc::new(terms)),
             accounts: RwLock::default(),
             hasher: RandomState::new(),
-            shared: Arc::new(Account::new(vec![Some("other".into())])),
+            shared: Arc::new(Account::new(number, vec![Some("other".into())])),
             known: AtomicBool::new(false),
             answered: Mutex::default(),
             drift: AtomicI64::new(0),
@@ -94,7 +99,12 @@ impl Budget {
 
     /// What the configuration in force says of it.
     pub(crate) fn terms(&self) -> Arc<Terms> {
-        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read_terms().clone()
+    }
+
+    /// The same, without a copy of one's own: nobody who has it may ask again, nor for an account.
+    pub(crate) fn read_terms(&self) -> RwLockReadGuard<'_, Arc<Terms>> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another configuration is in force.
@@ -141,7 +151,7 @@ impl Budget {
     }
 
     fn make(&self, texts: Texts) -> Arc<Account> {
-        let most = self.terms.read().unwrap_or_else(PoisonError::into_inner).max_accounts;
+        let most = self.read_terms().max_accounts;
         let hash = self.hash(borrowed(&texts));
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.find(hash, |account| account.texts == texts) {
@@ -150,7 +160,7 @@ impl Budget {
         if accounts.len() >= most {
             return self.shared.clone();
         }
-        let account = Arc::new(Account::new(texts));
+        let account = Arc::new(Account::new(self.number, texts));
         accounts.insert_unique(hash, account.clone(), |account| self.hash(borrowed(&account.texts)));
         account
     }

@@ -35,6 +35,7 @@ pub use webhook_url::WebhookUrl;
 use account::Account;
 use budget::{Budget, BudgetOf, Terms};
 use demand::{Demand, Estimator, Learn};
+use in_flight::Held;
 
 /// The plugin.
 #[derive(Debug)]
@@ -128,16 +129,16 @@ impl Plugin for BudgetPlugin {
         self.shared.activate();
     }
 
-    async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
-        match request.endpoint {
+    fn try_on_request(&self, state: &mut State, request: &mut Request<'_>) -> Option<Flow> {
+        Some(match request.endpoint {
             // its body comes first
             Some(endpoint) if endpoint.takes_json => Flow::Continue,
             Some(_) => self.take(state, request.context, None, Demand::Unpriced, self.shared.now()).into(),
             None => Flow::Continue,
-        }
+        })
     }
 
-    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+    fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
         let now = self.shared.now();
         let estimator = Estimator {
             common: &self.common,
@@ -153,7 +154,7 @@ impl Plugin for BudgetPlugin {
         };
         state.learn = known.and_then(|known| known.learn(call.body));
         let model = call.body.call().and_then(|call| call.model.as_deref());
-        self.take(state, call.context, model, demand, now).into()
+        Some(self.take(state, call.context, model, demand, now).into())
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
@@ -195,6 +196,7 @@ impl BudgetPlugin {
         let user = stored(SpentBy::User, caller.user.as_deref());
         let spender =
             Spender { tenant: tenant.as_deref(), key: key.as_deref(), user: user.as_deref(), model: model.as_deref() };
+        let mut accounts = Vec::with_capacity(self.rules.len());
         let mut claims = Vec::with_capacity(self.rules.len());
         for rule in &self.rules {
             if self.config.unknown == Unknown::Refuse && !rule.budget.is_known() {
@@ -205,10 +207,11 @@ impl BudgetPlugin {
                 return Err(self.too_dear(rule, &spender, &account, picos, now));
             }
             claims.push(Claim::hold(account.meter.clone(), rule.terms.limit, picos));
+            accounts.push(account);
         }
         match reserve(claims, now) {
             Ok(reservations) => {
-                self.shared.in_flight.keep(context.id, reservations);
+                self.shared.in_flight.keep(context.id, Held::new(accounts, reservations));
                 context.assumed_cost = assumed;
                 state.reserved = Some(Reserved { id: context.id, shared: self.shared.clone() });
                 Ok(())

@@ -249,27 +249,31 @@ impl SpendingReader for Shared {
 
     fn spent(&self, spent: &Spent<'_>) {
         let place = if spent.is_old { self.replayed(spent) } else { Some(Place::Own(spent.place)) };
-        if let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) {
-            let now = self.now();
-            let model = LazyCell::new(|| self.canonical_model(spent.spender.model));
-            let budgets = self.budgets.read().unwrap_or_else(PoisonError::into_inner);
-            for budget in budgets.iter().filter_map(Weak::upgrade) {
-                let terms = budget.terms();
-                if spent.unpriced > 0 && terms.refuses_unpriced {
-                    log_unpriced(&budget);
-                }
-                let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
-                let change =
-                    Change { ledger: spent.ledger, place, is_request: !spent.id.is_nil(), began: spent.began, picos };
-                let tells_models = budget.of.by.parts().contains(&SpentBy::Model);
-                let model = if tells_models { model.as_deref() } else { None };
-                let account = budget.account(&Spender { model, ..spent.spender });
-                let raised = account.spend(change, &terms.limit, &terms.alerts, now);
-                self.alert(&budget, &terms, raised.map(|raised| (account, raised)), now);
+        // what no budget settles is given back at the end
+        let mut held = self.in_flight.take(spent.id);
+        let Some(place) = place.filter(|_| spent.picos != 0 || spent.unpriced != 0) else { return };
+        let now = self.now();
+        let model = LazyCell::new(|| self.canonical_model(spent.spender.model));
+        let budgets = self.budgets.read().unwrap_or_else(PoisonError::into_inner);
+        for budget in budgets.iter().filter_map(Weak::upgrade) {
+            let by = &budget.of.by;
+            let model = if by.parts().contains(&SpentBy::Model) { model.as_deref() } else { None };
+            let spender = Spender { model, ..spent.spender };
+            // mostly it is known whose account that is
+            let (account, reserved) = match held.take(budget.number, by.texts_of(&spender)) {
+                Some((account, reservation)) => (account, Some(reservation)),
+                None => (budget.account(&spender), None),
+            };
+            let terms = budget.read_terms();
+            if spent.unpriced > 0 && terms.refuses_unpriced {
+                log_unpriced(&budget);
             }
+            let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
+            let change =
+                Change { ledger: spent.ledger, place, is_request: !spent.id.is_nil(), began: spent.began, picos };
+            let raised = account.spend(change, reserved, &terms.limit, &terms.alerts, now);
+            self.alert(&budget, &terms, raised.map(|raised| (account, raised)), now);
         }
-        // once it is counted, or a call in between would find room that there is not
-        drop(self.in_flight.take(spent.id));
     }
 
     fn stored(&self, ledger: LedgerId, place: Option<u64>, records: &[StoredCounts<'_>]) {

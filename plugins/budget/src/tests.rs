@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use plugin_api::testing::{ID, TestCall, TestRequest, batch, not_a_call};
+use plugin_api::testing::{self, ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
     AnswerModel, AssumedCost, DatabaseId, Endpoint, Glob, ModelCall, ModelRule, RecordNumber, RefusalKind, RouteModels,
     Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum, Sum,
@@ -123,8 +123,8 @@ fn refused(flow: Flow) -> Result<(), Refusal> {
 async fn call(budgets: &BudgetPlugin, mut context: Context, mut body: ModelCall) -> Result<(State, Uuid), Refusal> {
     let mut state = State::default();
     let request = TestRequest::to(body.endpoint());
-    refused(budgets.on_request(&mut state, &mut request.request(&mut context)).await)?;
-    refused(budgets.on_call(&mut state, &mut Call { context: &mut context, body: &mut body }).await)?;
+    refused(testing::on_request(budgets, &mut state, &mut request.request(&mut context)).await)?;
+    refused(testing::on_call(budgets, &mut state, &mut Call { context: &mut context, body: &mut body }).await)?;
     Ok((state, context.id))
 }
 
@@ -174,6 +174,17 @@ async fn a_call_is_reserved_at_the_most_that_it_can_cost_and_settled_by_its_reco
     let (state, _) = call(&budgets, by_key("alice"), message(1000)).await.unwrap();
     drop(state);
     assert_eq!((held(&budgets, "alice"), used(&budgets, "alice")), (0, 100));
+}
+
+#[tokio::test]
+async fn a_record_of_another_spender_is_charged_to_that_one_and_gives_back_what_was_reserved() {
+    let host = Host::new();
+    let budgets = host.budgets(budget(10_000, &[]));
+    let (_state, id) = call(&budgets, by_key("alice"), message(1000)).await.unwrap();
+    assert!(held(&budgets, "alice") > 0);
+    host.record(id, of_key("bob"), 70, 0);
+    assert_eq!((used(&budgets, "alice"), held(&budgets, "alice")), (0, 0));
+    assert_eq!((used(&budgets, "bob"), held(&budgets, "bob")), (70, 0));
 }
 
 #[tokio::test]

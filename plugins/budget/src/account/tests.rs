@@ -22,7 +22,7 @@ fn change(place: u64, picos: i64) -> Change {
 }
 
 fn spend(account: &Account, change: Change) {
-    account.spend(change, &LIMIT, &[], now(20));
+    account.spend(change, None, &LIMIT, &[], now(20));
 }
 
 fn used(account: &Account) -> u64 {
@@ -52,7 +52,7 @@ fn answered(account: &Account, place: u64, all: i64, own: i64) -> i64 {
 
 #[test]
 fn what_the_database_has_counts_once_with_what_is_still_to_come_there() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     spend(&account, Change { place: Place::Old(1), ..change(0, 7) });
     for place in 1..=4 {
         spend(&account, change(place, 10));
@@ -74,7 +74,7 @@ fn what_the_database_has_counts_once_with_what_is_still_to_come_there() {
 
 #[test]
 fn records_whose_places_come_late_are_counted_once() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     // the second is stored and read before the first is counted here
     spend(&account, change(2, 10));
     answered(&account, 2, 20, 20);
@@ -91,7 +91,7 @@ fn records_whose_places_come_late_are_counted_once() {
 
 #[test]
 fn a_long_outage_takes_no_more_memory_than_a_short_one_and_loses_nothing() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     let all = MOST_WAITING as i64 * 2;
     for place in 1..=all {
         spend(&account, change(place as u64, 1));
@@ -112,23 +112,24 @@ fn a_long_outage_takes_no_more_memory_than_a_short_one_and_loses_nothing() {
 
 #[test]
 fn a_call_counts_for_the_day_on_which_it_began() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     spend(&account, change(1, 10));
     let today = Change { began: DAY, ..change(2, 5) };
-    account.spend(today, &LIMIT, &[], now(DAY));
+    account.spend(today, None, &LIMIT, &[], now(DAY));
     assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
     // one of yesterday ends, and an answer about yesterday comes
-    account.spend(change(3, 10), &LIMIT, &[], now(DAY));
+    account.spend(change(3, 10), None, &LIMIT, &[], now(DAY));
     account.answered(asked(3), Stored { own: 20, rest: 0 }, &LIMIT, &[], now(DAY));
     assert_eq!(account.meter.used(&LIMIT, now(DAY)), 5);
 }
 
 #[test]
 fn each_share_is_reported_once_in_a_span_of_time_and_the_highest_for_all() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     let shares: Vec<Share> = ["50%", "80%", "100%"].map(|text| Share::try_from(text.to_owned()).unwrap()).into();
-    let spend =
-        |place, picos, began, at| account.spend(Change { began, ..change(place, picos) }, &LIMIT, &shares, now(at));
+    let spend = |place, picos, began, at| {
+        account.spend(Change { began, ..change(place, picos) }, None, &LIMIT, &shares, now(at))
+    };
     assert_eq!(spend(1, 49, 10, 20), None);
     let raised = spend(2, 1, 10, 20).unwrap();
     assert_eq!((raised.share, raised.spent, raised.window), (shares[0], 50, (0, DAY)));
@@ -140,7 +141,7 @@ fn each_share_is_reported_once_in_a_span_of_time_and_the_highest_for_all() {
 
 #[test]
 fn what_was_counted_before_the_first_answer_is_no_drift() {
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     spend(&account, change(8, 10));
     let first = Asked { is_first: true, ..asked(8) };
     assert_eq!(account.answered(first, Stored { own: 80, rest: 10 }, &LIMIT, &[], now(20)).0, 0);
@@ -150,7 +151,7 @@ fn what_was_counted_before_the_first_answer_is_no_drift() {
 
 #[test]
 fn two_journals_of_one_database_count_what_is_not_theirs_once() {
-    let (account, spending) = (Account::new(Vec::new()), Spending::default());
+    let (account, spending) = (Account::new(0, Vec::new()), Spending::default());
     let (before, after) = (spending.feed().ledger(), spending.feed().ledger());
     let record = |ledger, place, picos| Change { ledger, ..change(place, picos) };
     let answer = |ledger, place, own, rest| {
@@ -171,7 +172,7 @@ fn two_journals_of_one_database_count_what_is_not_theirs_once() {
     let point = StoredUpTo { ledger: after, place: Place::Own(1), database: database(), beside };
     assert_eq!(account.stored(point, &LIMIT, now(20)), 637);
     // after a restart both files have that
-    let account = Account::new(Vec::new());
+    let account = Account::new(0, Vec::new());
     for _ in beside {
         account.restore(database(), 0, 637, &LIMIT, &[], now(20));
     }

@@ -78,7 +78,8 @@ async fn every_call_with_a_price_has_an_assumed_cost_but_a_batch_of_which_its_re
         ),
     ] {
         let (mut state, mut context) = (State::default(), by_key("alice"));
-        refused(budgets.on_call(&mut state, &mut Call { context: &mut context, body: &mut body }).await).unwrap();
+        let call = &mut Call { context: &mut context, body: &mut body };
+        refused(testing::on_call(&budgets, &mut state, call).await).unwrap();
         assert_eq!(context.assumed_cost, expected);
     }
 }
