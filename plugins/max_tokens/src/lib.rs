@@ -131,19 +131,19 @@ impl Plugin for MaxTokens {
         Self::new(config)
     }
 
-    async fn on_request(&self, head: &mut Head, request: &mut Request<'_>) -> Flow {
+    fn try_on_request(&self, head: &mut Head, request: &mut Request<'_>) -> Option<Flow> {
         head.interleaves = budget::interleaves(request.headers);
-        Flow::Continue
+        Some(Flow::Continue)
     }
 
-    async fn on_call(&self, head: &mut Head, call: &mut Call<'_>) -> Flow {
-        match self.examine(call.body, head.interleaves) {
+    fn try_on_call(&self, head: &mut Head, call: &mut Call<'_>) -> Option<Flow> {
+        Some(match self.examine(call.body, head.interleaves) {
             Ok(edits) => {
                 call.body.edit(edits);
                 Flow::Continue
             }
             Err(denial) => denial.refusal(self.format).into(),
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::http::StatusCode;
 use plugin_api::http::header::CONTENT_TYPE;
-use plugin_api::testing::{ID, TestCall, TestRequest, batch, context, not_a_call, unreadable};
+use plugin_api::testing::{self, ID, TestCall, TestRequest, batch, context, not_a_call, unreadable};
 use plugin_api::{Call, Endpoint, Flow, ModelCall, Plugin, Refusal, TokenField, TokenLimitValue};
 
 use super::{ChatName, Config, ErrorFormat, Head, MaxTokens, Mode};
@@ -24,8 +24,11 @@ async fn run(plugin: &MaxTokens, call: &mut ModelCall) -> Option<Refusal> {
 async fn run_with(plugin: &MaxTokens, body: &mut ModelCall, betas: &'static str) -> Option<Refusal> {
     let (mut state, mut context) = (Head::default(), context());
     let request = TestRequest::to(body.endpoint()).header("anthropic-beta", betas);
-    assert!(matches!(plugin.on_request(&mut state, &mut request.request(&mut context)).await, Flow::Continue));
-    match plugin.on_call(&mut state, &mut Call { context: &mut context, body }).await {
+    assert!(matches!(
+        testing::on_request(plugin, &mut state, &mut request.request(&mut context)).await,
+        Flow::Continue
+    ));
+    match testing::on_call(plugin, &mut state, &mut Call { context: &mut context, body }).await {
         Flow::Continue => None,
         Flow::Refuse(refusal) => Some(*refusal),
         Flow::Answer(reply) => panic!("{reply:?}"),

@@ -49,16 +49,16 @@ impl Plugin for ModelList {
         Ok(Self { catalog: Catalog::new(config), names: Default::default() })
     }
 
-    async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
+    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
         if ![Method::GET, Method::HEAD].contains(request.method) {
-            return Flow::Continue;
+            return Some(Flow::Continue);
         }
-        match Target::of(request.method, request.uri.path()) {
+        Some(match Target::of(request.method, request.uri.path()) {
             None => Flow::Continue,
             Some(Target::Hello) => answered(StatusCode::OK, Bytes::new()).into(),
             Some(Target::All) => self.list(request).into(),
             Some(Target::One(id)) => self.one(request, &id).into(),
-        }
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plugin_api::http::{HeaderMap, Uri};
-use plugin_api::testing::context;
+use plugin_api::testing::{self, context};
 use plugin_api::{AnswerModel, Context, Glob, Grants, HeaderEdits, ModelRule, RouteModels};
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ async fn ask(
         reads_messages: false,
         edits: HeaderEdits::default(),
     };
-    match plugin.on_request(&mut (), &mut request).await {
+    match testing::on_request(plugin, &mut (), &mut request).await {
         Flow::Continue => None,
         Flow::Answer(reply) => {
             assert_eq!(reply.outcome, Outcome::Cached, "nothing that looks like a failed call");

@@ -126,19 +126,19 @@ impl Plugin for UsageLog {
         self.ledger.activate();
     }
 
-    async fn on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Flow {
+    fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
         entry.api_key_hash = request.api_key_digest().as_ref().map(KeyDigest::fingerprint);
         if self.store.any() && request.endpoint.is_some() {
             entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers, &self.secrets))));
         }
-        Flow::Continue
+        Some(Flow::Continue)
     }
 
-    async fn on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Flow {
+    fn try_on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Option<Flow> {
         if let Some(bodies) = &mut entry.bodies {
             bodies.request(call.body.text(), &self.store);
         }
-        Flow::Continue
+        Some(Flow::Continue)
     }
 
     async fn on_response(&self, entry: &mut Entry, response: &mut Response<'_>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plugin_api::http::StatusCode;
-use plugin_api::testing::{ID, TestCall, TestRequest, context};
+use plugin_api::testing::{self, ID, TestCall, TestRequest, context};
 use plugin_api::{Answer, AnswerState, Endpoint, Outcome, Shared, Usage};
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ async fn a_request_has_one_row_and_a_second_only_if_it_ends_otherwise() {
         for gone in [false, true] {
             let mut entry = Entry::default();
             assert!(matches!(
-                plugin.on_request(&mut entry, &mut request.request(&mut context())).await,
+                testing::on_request(&plugin, &mut entry, &mut request.request(&mut context())).await,
                 Flow::Continue
             ));
             plugin.before_last_byte(&mut entry, &completed(5));
@@ -149,10 +149,10 @@ async fn bodies_are_kept_where_that_is_asked_for_and_no_key_in_them() {
         let (plugin, ledgers) = folder.plugin(settings);
         let request = TestRequest::to(Endpoint::MESSAGES).header("x-api-key", "verysecret");
         let mut entry = Entry::default();
-        let _ = plugin.on_request(&mut entry, &mut request.request(&mut context())).await;
+        let _ = testing::on_request(&plugin, &mut entry, &mut request.request(&mut context())).await;
         let mut body = TestCall::new().max_tokens(9).to(Endpoint::MESSAGES);
         let mut context = context();
-        let _ = plugin.on_call(&mut entry, &mut Call { context: &mut context, body: &mut body }).await;
+        let _ = testing::on_call(&plugin, &mut entry, &mut Call { context: &mut context, body: &mut body }).await;
         for (bytes, last) in [("1234", false), ("verysecret", false), ("", true)] {
             plugin.on_chunk(&mut entry, &mut Chunk { context: &context, bytes: &bytes.into(), last, complete: false });
         }
