@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use plugin_api::http::StatusCode;
 use plugin_api::testing::{TestCall, TestRequest, context};
-use plugin_api::{BuildContext, Bytes, ConfigProblem, Context, Endpoint, HeaderEdits, Plugin, RefusalKind, Uuid};
+use plugin_api::{BuildContext, Bytes, ConfigProblem, Context, Endpoint, Plugin, RefusalKind, Uuid};
 
 use super::*;
 
@@ -142,8 +142,7 @@ async fn run_through(at: &'static str, does: Does, is_prompt: bool) -> Ran {
     let mut panics = Vec::new();
     if !matches!(exit, Some(EarlyExit::Panic(_))) {
         let headers = Default::default();
-        let (status, edits) = (StatusCode::OK, HeaderEdits::default());
-        let mut response = Response { context: &mut context, status, headers: &headers, edits };
+        let mut response = request.response(&mut context, StatusCode::OK, &headers);
         panics.extend(instances.on_response(&mut response).await.err());
         let bytes = Bytes::new();
         let mut chunk = Chunk { context: &context, bytes: &bytes, last: true, complete: false };

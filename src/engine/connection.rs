@@ -1,13 +1,13 @@
 //! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the HTTP/2 preface, and where
 //! the head of a request begins and ends, so that one that is too large is refused before it is whole.
 
+mod cipher_name;
 mod digests;
 
 use std::fmt;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -16,8 +16,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{ALPN, Peek, Shutdown, SocketDigest, Stream};
+use pingora_core::protocols::{ALPN, Peek, Shutdown, Stream};
 use pingora_core::server::ShutdownWatch;
+use plugin_api::{ConnectionInfo, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -37,6 +38,11 @@ use super::timer::Timer;
 use super::transport::{Transport, taken};
 use super::websocket::Socket;
 
+use cipher_name::cipher_name;
+use digests::Digests;
+
+pub use digests::connection_info;
+
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -46,13 +52,11 @@ pub struct Connection {
     stream: Transport,
     ssl: Option<Arc<SslDigest>>,
     alpn: Option<ALPN>,
-    digest: Arc<SocketDigest>,
-    accepted: SystemTime,
+    digests: Digests,
     client_timeout: ClientTimeout,
     stall: Stall,
     opening: Opening,
     heads: Heads,
-    fd: RawFd,
     refusal: Option<oneshot::Sender<RefusedHead>>,
     /// What its bytes are once it has become a WebSocket.
     socket: OnceLock<Arc<Socket>>,
@@ -67,11 +71,11 @@ enum Heads {
 impl Connection {
     /// A plain connection. It is given up if its first bytes take longer than `client_timeout`.
     #[must_use]
-    pub fn plain(stream: TcpStream, peer: SocketAddr, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
+    pub fn plain(stream: TcpStream, info: ConnectionInfo, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
         let fd = stream.as_raw_fd();
-        let socket = socket_digest(&stream, peer);
+        let digests = Digests::of(fd, info, SystemTime::now());
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
-        Self::new(stream, fd, socket, SystemTime::now(), client_timeout, bounds)
+        Self::new(stream, digests, client_timeout, bounds)
     }
 
     /// A TLS connection, after its handshake.
@@ -80,24 +84,29 @@ impl Connection {
     /// The handshake failed, or took longer than `client_timeout`.
     pub async fn tls(
         stream: TcpStream,
-        peer: SocketAddr,
+        mut info: ConnectionInfo,
         acceptor: &TlsAcceptor,
         mut client_timeout: ClientTimeout,
         bounds: HeadBounds,
     ) -> io::Result<Self> {
         let fd = stream.as_raw_fd();
-        let socket = socket_digest(&stream, peer);
         let accepted = SystemTime::now();
         let stream = client_timeout.with(acceptor.accept(stream)).await?;
         let (_, session) = stream.get_ref();
         let alpn = session.alpn_protocol().map(|name| if name == b"h2" { ALPN::H2 } else { ALPN::H1 });
-        let version = match session.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLSv1.2",
+        let tls = TlsInfo {
+            protocol: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: session.negotiated_cipher_suite().and_then(|suite| cipher_name(suite.suite())),
+            server_name: session.server_name().map(Box::from),
+            client: None,
         };
-        let ssl = SslDigest::new("", version, None, None, Vec::new());
-        let stream = Transport::Tls(Box::new(stream));
-        let mut connection = Self::new(stream, fd, socket, accepted, client_timeout, bounds);
+        let ssl = SslDigest::new("", tls.protocol, None, None, Vec::new());
+        info.tls = Some(tls);
+        let digests = Digests::of(fd, info, accepted);
+        let mut connection = Self::new(Transport::Tls(Box::new(stream)), digests, client_timeout, bounds);
         (connection.ssl, connection.alpn) = (Some(Arc::new(ssl)), alpn);
         if connection.is_h2() {
             connection.speaks_h2();
@@ -105,27 +114,18 @@ impl Connection {
         Ok(connection)
     }
 
-    fn new(
-        stream: Transport,
-        fd: RawFd,
-        socket: Arc<SocketDigest>,
-        accepted: SystemTime,
-        client_timeout: ClientTimeout,
-        bounds: HeadBounds,
-    ) -> Self {
+    fn new(stream: Transport, digests: Digests, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
         let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
         let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
         Self {
             stream,
             ssl: None,
             alpn: None,
-            digest: socket,
-            accepted,
+            digests,
             client_timeout,
             stall,
             opening,
             heads,
-            fd,
             refusal,
             socket: OnceLock::new(),
         }
@@ -194,13 +194,6 @@ impl Connection {
     pub fn is_h2(&self) -> bool {
         matches!(self.alpn, Some(ALPN::H2))
     }
-}
-
-fn socket_digest(stream: &TcpStream, peer: SocketAddr) -> Arc<SocketDigest> {
-    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    // known from accept(): saves a system call per connection
-    let _ = digest.peer_addr.set(Some(peer.into()));
-    Arc::new(digest)
 }
 
 impl AsyncRead for Connection {
@@ -321,6 +314,6 @@ impl Peek for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("fd", &self.fd).finish_non_exhaustive()
+        f.debug_struct("Connection").field("fd", &self.digests.fd).finish_non_exhaustive()
     }
 }

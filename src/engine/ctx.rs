@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, Method};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use plugin_api::{
-    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, Transport, Uuid,
-    shortened,
+    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, RequestHead, Response,
+    Transport, Uuid, shortened,
 };
 use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
@@ -29,6 +29,7 @@ use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
+use super::connection::connection_info;
 use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
 use super::transform::TransformedResponse;
@@ -50,7 +51,7 @@ pub struct Exchange {
     /// The headers of the request that matter here.
     pub flags: HeaderFlags,
     // the path in its normal form, where it came in another or is too long for the record; see `path()`
-    normal_path: Option<Box<str>>,
+    pub(super) normal_path: Option<Box<str>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
@@ -170,7 +171,10 @@ impl Exchange {
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
-        self.record.context.client = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
+        if let Some(connection) = connection_info(session) {
+            self.record.context.client = connection.client().map(|address| address.ip());
+            self.record.context.set_connection(connection.clone());
+        }
     }
 
     /// Brings the path into the form in which everything here looks at it.
@@ -212,6 +216,33 @@ impl Exchange {
     pub fn protocol(&self) -> &'static Protocol {
         let endpoint = self.record.endpoint.or_else(|| Endpoint::of(self.path()));
         endpoint.map(|endpoint| endpoint.protocol).or(self.flags.protocol).unwrap_or(Protocol::DEFAULT)
+    }
+
+    /// The head of a response to it as the plugins see it, and beside it the plugins.
+    pub fn response<'a>(
+        &'a mut self,
+        session: &'a Session,
+        head: &'a ResponseHeader,
+    ) -> (Response<'a>, &'a mut Instances) {
+        let asked = session.req_header();
+        let request = RequestHead {
+            method: &asked.method,
+            target: asked.raw_path(),
+            path: self.normal_path.as_deref().unwrap_or(&self.record.path),
+            version: asked.version,
+            host: &self.record.host,
+            domain: &self.domain,
+            headers: &asked.headers,
+        };
+        let response = Response {
+            context: &mut self.record.context,
+            request,
+            upstream_addrs: &self.record.upstream_addrs,
+            status: head.status,
+            headers: &head.headers,
+            edits: HeaderEdits::default(),
+        };
+        (response, &mut self.plugins)
     }
 
     /// Whether the access log or a plugin needs the contents of the answer.

@@ -113,7 +113,7 @@ fn forward(session: &Session, head: &mut RequestHeader, ctx: &Exchange) -> Resul
     if let Some(client) = ctx.record.context.client {
         append(head, FORWARDED_FOR, address_text(client), ctx.flags.forwarded_for)?;
     }
-    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let tls = ctx.record.context.connection().tls.is_some();
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
     append(head, FORWARDED_PROTO, proto, ctx.flags.forwarded_proto)?;
     if let Some(host) = host {

@@ -54,7 +54,7 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
         if ctx.failure != Some(Failure::Transform) {
             transform::begin(session, &mut head, ctx)?;
         }
-        response_tap::show_head(&mut head, ctx).await?;
+        response_tap::show_head(session, &mut head, ctx).await?;
     }
     if ctx.failure.is_none() {
         ctx.ending.answered_here(reply.outcome);

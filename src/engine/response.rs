@@ -76,7 +76,7 @@ pub async fn on_head_to_client(session: &mut Session, head: &mut ResponseHeader,
     if ctx.plugins.is_empty() || head.status.is_informational() {
         return Ok(());
     }
-    response_tap::show_head(head, ctx).await?;
+    response_tap::show_head(session, head, ctx).await?;
     ctx.head_passes(session, body_length(session, head));
     if let Some(transformed) = &mut ctx.transform {
         transformed.unwritten.add_head(head);

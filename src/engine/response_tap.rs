@@ -5,7 +5,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCO
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Protocol, Reply, Response, shortened};
+use pingora_proxy::Session;
+use plugin_api::{Chunk, HeaderEdit, LONGEST_TEXT, Outcome, Protocol, Reply, shortened};
 use protocols::{AnswerReader, BatchReader, StreamUsageFilter, batch_of_results};
 
 use crate::exchange::ending::Part;
@@ -125,10 +126,9 @@ pub fn filtered(filter: &mut StreamUsageFilter, bytes: &[u8], last: bool) -> Byt
 ///
 /// # Errors
 /// That a plugin panicked.
-pub async fn show_head(head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
-    let (status, headers, edits) = (head.status, &head.headers, Default::default());
-    let mut seen = Response { context: &mut ctx.record.context, status, headers, edits };
-    let ran = ctx.plugins.on_response(&mut seen).await;
+pub async fn show_head(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -> Result<()> {
+    let (mut seen, plugins) = ctx.response(session, head);
+    let ran = plugins.on_response(&mut seen).await;
     let edits = seen.edits;
     ran.map_err(|plugin| panicked(ctx, plugin))?;
     for edit in edits.iter() {

@@ -54,6 +54,7 @@ fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant) -> Result<Bo
     };
     ctx.record.attempts = attempts.total();
     ctx.record.server = Some(lease.label().clone());
+    ctx.record.upstream_addrs.push(lease.server().socket());
     ctx.connection_use = connection_use(session, ctx.body.is_some());
     let upstream = attempts.upstream();
     let mut peer =

@@ -8,7 +8,7 @@ use log::debug;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{Outcome, Response};
+use plugin_api::Outcome;
 
 use crate::chain::{Transform, TransformBody, TransformError};
 use crate::exchange::ending::Part;
@@ -64,9 +64,8 @@ pub fn begin(session: &Session, head: &mut ResponseHeader, ctx: &mut Exchange) -
     }
     ctx.find_endpoint();
     let body = TransformBody { endpoint: ctx.record.endpoint, limit: ctx.snapshot.limits.max_body };
-    let (status, headers, edits) = (head.status, &head.headers, Default::default());
-    let mut response = Response { context: &mut ctx.record.context, status, headers, edits };
-    let begun = Transform::begin(&mut ctx.plugins, &mut response, body);
+    let (mut response, plugins) = ctx.response(session, head);
+    let begun = Transform::begin(plugins, &mut response, body);
     let Some(transform) = begun.map_err(|error| failed(ctx, error))? else { return Ok(()) };
     for name in &OF_THE_BODY {
         head.remove_header(name);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use log::{debug, error, info};
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::server::ShutdownWatch;
-use plugin_api::LogLimit;
+use plugin_api::{ConnectionInfo, LogLimit};
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
@@ -33,6 +33,10 @@ pub struct Accepted {
     pub stream: TcpStream,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The address of the listener, with its real port.
+    pub local: SocketAddr,
+    /// The same as the YAML writes it.
+    pub listener: SocketAddr,
     /// TLS, if its listener speaks it.
     pub tls: Option<TlsAcceptor>,
     /// The permits that it holds while it is open.
@@ -134,10 +138,19 @@ async fn serve(
 }
 
 async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) {
-    let Accepted { stream, peer, tls, held: _held } = accepted;
+    let Accepted { stream, peer, local, listener, tls, held: _held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
     let Ok(stream) = stream else { return }; // the client is gone
+    // a listener for all addresses knows none of its own
+    let local = if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
+    let info = ConnectionInfo {
+        peer: Some(canonical(peer)),
+        local: Some(canonical(local)),
+        listener: Some(listener),
+        proxied: None,
+        tls: None,
+    };
     let limits = proxy.limits();
     let limit = limits.header_timeout;
     let client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
@@ -145,8 +158,8 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     let (refusal, refused) = oneshot::channel();
     let bounds = HeadBounds { max, refusal };
     let connection = match tls {
-        None => Connection::plain(stream, peer, client_timeout, bounds),
-        Some(acceptor) => match Connection::tls(stream, peer, &acceptor, client_timeout, bounds).await {
+        None => Connection::plain(stream, info, client_timeout, bounds),
+        Some(acceptor) => match Connection::tls(stream, info, &acceptor, client_timeout, bounds).await {
             Ok(connection) => connection,
             Err(error) => {
                 debug!(client:% = peer, error:%; "TLS handshake failed");
@@ -178,6 +191,11 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
         () = refused.answer(max) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
+}
+
+/// The address without IPv6 around IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// A connection's place among those of its thread.

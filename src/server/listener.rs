@@ -82,7 +82,7 @@ impl Listener {
             closed_one: Notify::new(),
         });
         let stop = CancellationToken::new();
-        accepting.spawn(accept(socket, local, shared.clone(), stop.clone(), service));
+        accepting.spawn(accept(socket, (configured, local), shared.clone(), stop.clone(), service));
         Ok(Self { configured, local, shared, _stop: stop.drop_guard() })
     }
 
@@ -96,7 +96,7 @@ impl Listener {
 
 async fn accept(
     socket: TcpListener,
-    local: SocketAddr,
+    (listener, local): (SocketAddr, SocketAddr),
     shared: Arc<Shared>,
     stop: CancellationToken,
     service: Service,
@@ -114,13 +114,12 @@ async fn accept(
                 let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
                 // from this runtime to that of a worker; this fails only for a closed socket
                 if let Ok(stream) = stream.into_std() {
-                    service.workers.give(Accepted { stream, peer, tls, held });
+                    service.workers.give(Accepted { stream, peer, local, listener, tls, held });
                 }
             }
             Err(error) => {
                 if let Some(suppressed) = failures.pass(error.kind()) {
-                    let listener = label.as_str();
-                    error!(listener, error:%, suppressed; "cannot accept a connection; raise the limit of open files");
+                    error!(listener:% = label, error:%, suppressed; "cannot accept a connection; raise the limit of open files");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

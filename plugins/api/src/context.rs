@@ -1,11 +1,12 @@
-//! The context of a request, the same for every hook: its id, route, client and principal, and the tags that plugins set.
+//! The context of a request, the same for every hook: its id, route, client and principal, its connection, and the tags that plugins
+//! set.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{AssumedCost, CallMeter, KeyDigest, Principal, Tags};
+use crate::{AssumedCost, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags};
 
 /// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
@@ -14,14 +15,17 @@ pub struct Context {
     pub id: Uuid,
     /// The name of the route that took the request. `None` where no route did, or the route has no plugins.
     pub route: Option<Arc<str>>,
-    /// The client's address. `None` where the peer has none (a Unix socket).
+    /// The client's address: as a trusted proxy says it, else that of its connection. `None` where that has none (a Unix socket).
     pub client: Option<IpAddr>,
+    /// Whether the connection comes from a trusted proxy, so that what its forwarding headers say is believed.
+    pub peer_is_trusted: bool,
     /// Words for later plugins, the ledger and the logs.
     pub tags: Tags,
     /// How limits count the call, where some do.
     pub meter: Option<Arc<dyn CallMeter>>,
     /// What budgets count for the call if its cost does not become known, where some hold it.
     pub assumed_cost: Option<AssumedCost>,
+    connection: Option<Arc<ConnectionInfo>>,
     principal: Option<Box<Principal>>,
     /// The digest of the API key, once a plugin has asked for it.
     pub(crate) api_key_digest: Option<KeyDigest>,
@@ -35,12 +39,25 @@ impl Context {
             id,
             route: None,
             client: None,
+            peer_is_trusted: false,
             tags: Tags::default(),
             meter: None,
             assumed_cost: None,
+            connection: None,
             principal: None,
             api_key_digest: None,
         }
+    }
+
+    /// The client's connection; [`ConnectionInfo::UNKNOWN`] where nothing is known of it.
+    #[must_use]
+    pub fn connection(&self) -> &ConnectionInfo {
+        self.connection.as_deref().unwrap_or(&ConnectionInfo::UNKNOWN)
+    }
+
+    /// Sets the client's connection.
+    pub fn set_connection(&mut self, connection: Arc<ConnectionInfo>) {
+        self.connection = Some(connection);
     }
 
     /// Who calls. All of its fields are `None` until a plugin identifies the caller.

@@ -8,6 +8,7 @@ mod build;
 mod call;
 mod command;
 mod common;
+mod connection;
 mod context;
 mod credential;
 mod grants;
@@ -24,6 +25,7 @@ mod record;
 mod refusal;
 mod reply;
 mod request;
+mod request_head;
 mod response;
 mod route_models;
 mod settings;
@@ -34,6 +36,8 @@ pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod upstream_addrs;
+mod variable;
 
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
@@ -44,6 +48,7 @@ pub use call::{Call, DetachUntil, Edit, ModelCall};
 pub use clap;
 pub use command::{Command, CommandContext, CommandError};
 pub use common::{Common, LimitRejections};
+pub use connection::{ClientCertificate, ConnectionInfo, TlsInfo};
 pub use context::Context;
 pub use credential::{KeyDigest, api_key, fingerprint, is_credential, secrets, without_bearer};
 pub use glob::Glob;
@@ -68,6 +73,7 @@ pub use record::{Outcome, Record};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{ErrorKind, Reply};
 pub use request::Request;
+pub use request_head::RequestHead;
 pub use response::{Chunk, Response};
 pub use route_models::{AmbiguousModel, AnswerModel, ModelRule, RouteModels};
 pub use settings::{ByteSize, Count, Period, one_or_many};
@@ -81,7 +87,9 @@ pub use spending::{
 };
 pub use tags::Tags;
 pub use transport::Transport;
+pub use upstream_addrs::UpstreamAddrs;
 pub use uuid::Uuid;
+pub use variable::{Variable, VariableTemplate, Variables};
 
 /// The page for authors of plugins, whose code is tested.
 #[cfg(doctest)]

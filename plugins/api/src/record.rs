@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, Context, ConversationHash, Endpoint, Transport};
+use crate::{Answer, Context, ConversationHash, Endpoint, Transport, UpstreamAddrs};
 
 /// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
 const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
@@ -49,6 +49,8 @@ pub struct Record {
     pub upstream: Option<Arc<str>>,
     /// The server of the last attempt, as the YAML writes its address.
     pub server: Option<Arc<str>>,
+    /// Where the attempts went.
+    pub upstream_addrs: UpstreamAddrs,
     /// Attempts made upstream; 0 where none was.
     pub attempts: u32,
     /// The status sent to the client; `None` where nothing was sent.
@@ -104,6 +106,7 @@ impl Record {
             conversation: None,
             upstream: None,
             server: None,
+            upstream_addrs: UpstreamAddrs::NONE,
             attempts: 0,
             status: None,
             outcome: Outcome::Aborted,

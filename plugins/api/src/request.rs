@@ -1,8 +1,10 @@
 //! What a plugin sees of a request before its body.
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Uri, Version};
 
-use crate::{Context, Endpoint, HeaderEdits, KeyDigest, Protocol, RouteModels, api_key};
+use crate::{
+    Context, Endpoint, HeaderEdits, KeyDigest, Protocol, RequestHead, RouteModels, UpstreamAddrs, Variables, api_key,
+};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -11,12 +13,20 @@ pub struct Request<'a> {
     pub context: &'a mut Context,
     /// The method.
     pub method: &'a Method,
-    /// The target as the client wrote it: path and query.
+    /// The target, parsed: its path is not in its normal form.
     pub uri: &'a Uri,
+    /// The target as the client sent it: path and query, or in absolute form.
+    pub target: &'a [u8],
+    /// The path in its normal form: decoded, with dots resolved and slashes merged.
+    pub path: &'a str,
+    /// The version of HTTP.
+    pub version: Version,
     /// The headers, hop-by-hop ones included.
     pub headers: &'a HeaderMap,
     /// The host asked for, as the client wrote it, without the port.
     pub host: &'a str,
+    /// The host of the route as the YAML writes it; `other` where the route names none.
+    pub domain: &'a str,
     /// The name of the upstream that the route leads to.
     pub upstream: &'a str,
     /// The route's `models`, by which a call may go to another upstream; the same for every request of a plugin's route.
@@ -48,5 +58,21 @@ impl Request<'_> {
             return KeyDigest::of(key);
         }
         *self.context.api_key_digest.get_or_insert_with(|| KeyDigest::of(key))
+    }
+
+    /// What nginx's variables are read from. No attempt has been made yet, and there is no response.
+    #[must_use]
+    pub fn variables(&self) -> Variables<'_> {
+        const NONE: &UpstreamAddrs = &UpstreamAddrs::NONE;
+        let request = RequestHead {
+            method: self.method,
+            target: self.target,
+            path: self.path,
+            version: self.version,
+            host: self.host,
+            domain: self.domain,
+            headers: self.headers,
+        };
+        Variables { context: self.context, request, response: None, upstream_addrs: NONE }
     }
 }

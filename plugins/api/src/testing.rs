@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use uuid::Uuid;
 
 use crate::{
-    Call, CallFacts, Context, Endpoint, Flow, HeaderEdits, ModelCall, ParsedBody, Plugin, Principal, Request,
-    RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue,
+    Call, CallFacts, Context, Endpoint, Flow, HeaderEdits, ModelCall, ParsedBody, Plugin, Principal, Protocol, Request,
+    RequestHead, Response, RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, UpstreamAddrs,
 };
 
 /// The head of a request comes to a plugin as the gateway brings it: to what need not wait first.
@@ -36,10 +36,10 @@ pub fn context() -> Context {
     Context::new(ID)
 }
 
-/// What a [`Request`] is borrowed from: a POST to an endpoint.
+/// What a [`Request`] and its [`Response`] are borrowed from.
 #[derive(Debug)]
 pub struct TestRequest {
-    endpoint: Endpoint,
+    endpoint: Option<Endpoint>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -48,12 +48,23 @@ pub struct TestRequest {
 }
 
 impl TestRequest {
-    /// A request to an endpoint, without headers.
+    /// A POST to an endpoint, without headers.
     #[must_use]
     pub fn to(endpoint: Endpoint) -> Self {
-        let path = endpoint.example_path();
-        let (headers, models) = (HeaderMap::new(), RouteModels::default());
-        Self { endpoint, method: Method::POST, uri: path.parse().unwrap_or_default(), headers, models, principal: None }
+        Self { endpoint: Some(endpoint), ..Self::asking(Method::POST, endpoint.example_path()) }
+    }
+
+    /// A request that is no call to a model, without headers. The path of its target is in its normal form.
+    #[must_use]
+    pub fn asking(method: Method, target: &str) -> Self {
+        Self {
+            endpoint: None,
+            method,
+            uri: target.parse().unwrap_or_default(),
+            headers: HeaderMap::new(),
+            models: RouteModels::default(),
+            principal: None,
+        }
     }
 
     /// With this caller, as a plugin above identified it.
@@ -86,15 +97,44 @@ impl TestRequest {
             context,
             method: &self.method,
             uri: &self.uri,
+            target: self.target(),
+            path: self.uri.path(),
+            version: Version::HTTP_11,
             headers: &self.headers,
             host: "test.example",
+            domain: "test.example",
             upstream: "test",
             models: &self.models,
-            endpoint: Some(self.endpoint),
-            protocol: self.endpoint.protocol,
+            endpoint: self.endpoint,
+            protocol: self.endpoint.map_or(Protocol::DEFAULT, |endpoint| endpoint.protocol),
             reads_messages: false,
             edits: HeaderEdits::default(),
         }
+    }
+
+    /// The head of a response to it, as a plugin sees it. No attempt was made to get it.
+    #[must_use]
+    pub fn response<'a>(
+        &'a self,
+        context: &'a mut Context,
+        status: StatusCode,
+        headers: &'a HeaderMap,
+    ) -> Response<'a> {
+        const NONE: &UpstreamAddrs = &UpstreamAddrs::NONE;
+        let request = RequestHead {
+            method: &self.method,
+            target: self.target(),
+            path: self.uri.path(),
+            version: Version::HTTP_11,
+            host: "test.example",
+            domain: "test.example",
+            headers: &self.headers,
+        };
+        Response { context, request, upstream_addrs: NONE, status, headers, edits: HeaderEdits::default() }
+    }
+
+    fn target(&self) -> &[u8] {
+        self.uri.path_and_query().map_or(b"/", |target| target.as_str().as_bytes())
     }
 }
 

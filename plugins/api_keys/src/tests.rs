@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::LazyLock;
 
-use plugin_api::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use plugin_api::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use plugin_api::testing::{self, TestCall, batch, context, not_a_call, unreadable};
 use plugin_api::{Endpoint, HeaderEdits, ModelCall, Protocol, Refusal, RefusalKind};
 
@@ -76,8 +76,12 @@ impl Head {
             context: &mut self.context,
             method: &self.method,
             uri: &self.uri,
+            target: self.uri.path().as_bytes(),
+            path: self.uri.path(),
+            version: Version::HTTP_11,
             headers: &self.headers,
             host: "test.example",
+            domain: "test.example",
             upstream: "test",
             models: &Default::default(),
             endpoint: Endpoint::of(self.uri.path()).filter(|_| is_post),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use plugin_api::http::{HeaderMap, Uri};
+use plugin_api::http::{HeaderMap, Uri, Version};
 use plugin_api::testing::{self, context};
 use plugin_api::{AnswerModel, Context, Glob, Grants, HeaderEdits, ModelRule, RouteModels};
 use serde_json::Value;
@@ -45,8 +45,12 @@ async fn ask(
         context: &mut context,
         method: &method,
         uri: &uri,
+        target: target.as_bytes(),
+        path: uri.path(),
+        version: Version::HTTP_11,
         headers: &headers,
         host: "test.example",
+        domain: "test.example",
         upstream: "test",
         models,
         endpoint: None,

@@ -12,8 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use plugin_api::testing::{ID, TestCall, TestRequest, context};
 use plugin_api::{
-    Answer, AnswerState, Broken, ByteSize, Bytes, Context, HeaderEdit, HeaderEdits, ModelCall, Period, Principal,
-    Usage, Uuid,
+    Answer, AnswerState, Broken, ByteSize, Bytes, Context, HeaderEdit, ModelCall, Period, Principal, Usage, Uuid,
 };
 
 use super::*;
@@ -67,8 +66,8 @@ impl<'a> Exchange<'a> {
     /// The answer's head comes from upstream; the value of `x-cache`.
     async fn head(&mut self, status: u16, headers: &HeaderMap) -> Option<String> {
         let status = StatusCode::from_u16(status).unwrap();
-        let edits = HeaderEdits::default();
-        let mut response = Response { context: &mut self.context, status, headers, edits };
+        let request = TestRequest::to(Endpoint::MESSAGES);
+        let mut response = request.response(&mut self.context, status, headers);
         self.cache.on_response(&mut self.state, &mut response).await;
         response.edits.iter().find_map(|edit| match edit {
             HeaderEdit::Set(name, value) if name == X_CACHE => Some(value.to_str().unwrap().to_owned()),

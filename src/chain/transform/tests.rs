@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use plugin_api::http::{HeaderMap, HeaderValue, StatusCode};
 use plugin_api::testing::{TestRequest, context};
-use plugin_api::{BuildContext, ConfigProblem, HeaderEdits, Needs, Plugin};
+use plugin_api::{BuildContext, ConfigProblem, Needs, Plugin};
 
 use super::*;
 use crate::chain::{Chain, PluginFactory};
@@ -87,7 +87,7 @@ impl Way {
         let (request, mut context) = (TestRequest::to(Endpoint::MESSAGES), context());
         instances.on_request(&mut request.request(&mut context)).await.unwrap();
         let status = StatusCode::from_u16(status).unwrap();
-        let mut response = Response { context: &mut context, status, headers, edits: HeaderEdits::default() };
+        let mut response = request.response(&mut context, status, headers);
         let body = TransformBody { endpoint: Some(Endpoint::MESSAGES), limit: 1000 };
         let transform = Transform::begin(&mut instances, &mut response, body)?;
         Ok(Self { above, below, instances, transform })

@@ -1,19 +1,53 @@
-//! What Pingora asks a client's connection of itself: its number, its TLS, its addresses and its age.
+//! What Pingora asks a client's connection of itself: its number, its TLS, its addresses and its age. What the gateway knows of it
+//! travels with them to every session of the connection.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use http::Response;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
+use pingora_proxy::Session;
+use plugin_api::ConnectionInfo;
 
 use super::Connection;
 
+/// What is known of a connection from its beginning.
+pub struct Digests {
+    /// Its number.
+    pub fd: RawFd,
+    socket: Arc<SocketDigest>,
+    // the only part of Pingora's digests that has room for facts of ours, in HTTP/1.1 and HTTP/2 alike
+    info: Arc<ProxyDigest>,
+    accepted: SystemTime,
+}
+
+impl Digests {
+    /// Those of a connection that was accepted then.
+    #[must_use]
+    pub fn of(fd: RawFd, info: ConnectionInfo, accepted: SystemTime) -> Self {
+        let socket = SocketDigest::from_raw_fd(fd);
+        // known from accept(): saves a system call per connection
+        let _ = socket.peer_addr.set(info.peer.map(Into::into));
+        let (no_response, ()) = Response::new(()).into_parts();
+        let info = ProxyDigest::new(Box::new(no_response.into()), Some(Box::new(Arc::new(info))));
+        Self { fd, socket: Arc::new(socket), info: Arc::new(info), accepted }
+    }
+}
+
+/// What is known of the connection that a session came on; `None` for the session of a detached call.
+#[must_use]
+pub fn connection_info(session: &Session) -> Option<&Arc<ConnectionInfo>> {
+    session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
 impl UniqueID for Connection {
     fn id(&self) -> RawFd {
-        self.fd
+        self.digests.fd
     }
 }
 
@@ -29,18 +63,18 @@ impl Ssl for Connection {
 
 impl GetTimingDigest for Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+        vec![Some(TimingDigest { established_ts: self.digests.accepted, ..TimingDigest::default() })]
     }
 }
 
 impl GetProxyDigest for Connection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        Some(self.digests.info.clone())
     }
 }
 
 impl GetSocketDigest for Connection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.digest.clone())
+        Some(self.digests.socket.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! How a call on a WebSocket passes the plugins, and the event by which its client learns that it was refused.
 
 use bytes::Bytes;
+use http::Version;
 use plugin_api::{
     BODIES, Call, CallFacts, Charge, ErrorKind, HeaderEdits, ModelCall, Outcome, Reply, Request, RouteModels,
 };
@@ -128,8 +129,12 @@ impl MessageCall {
             context: &mut record.context,
             method: &handshake.method,
             uri: &handshake.uri,
+            target: &handshake.target,
+            path: &handshake.in_force.path,
+            version: Version::HTTP_11,
             headers: &handshake.headers,
             host: &record.host,
+            domain: &config.domain,
             upstream: handshake.upstream.as_deref().unwrap_or_default(),
             models: config.route.models.as_ref().map_or(&none, ModelRoutes::models),
             endpoint: Some(handshake.endpoint),
@@ -168,6 +173,7 @@ impl MessageCall {
 
     fn sent(&mut self) {
         self.record.server.clone_from(&self.handshake.server);
+        self.record.upstream_addrs.clone_from(&self.handshake.upstream_addrs);
         self.record.attempts = 1;
     }
 

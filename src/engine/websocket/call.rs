@@ -62,7 +62,8 @@ impl MessageCall {
         record.model.clone_from(&handshake.model);
         record.streaming = Some(true);
         record.upstream.clone_from(&handshake.upstream);
-        record.context.client = handshake.client;
+        (record.context.client, record.context.peer_is_trusted) = handshake.client;
+        record.context.set_connection(handshake.connection.clone());
         let plugins = route.chain.instances();
         if !plugins.is_empty() {
             record.context.route = Some(route.name.clone());

@@ -34,7 +34,7 @@ pub struct ConfigInForce {
     /// The host of the handshake.
     pub host: String,
     /// Its path in the normal form, by which routes are found.
-    path: String,
+    pub path: String,
 }
 
 impl ConfigInForce {

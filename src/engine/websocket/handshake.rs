@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use pingora_http::RequestHeader;
-use plugin_api::Endpoint;
+use plugin_api::{ConnectionInfo, Endpoint, UpstreamAddrs};
 
 use crate::engine::ctx::Exchange;
 use crate::exchange::failure::Failure;
@@ -29,16 +29,22 @@ pub struct Handshake {
     pub method: Method,
     /// Its target.
     pub uri: Uri,
+    /// The same as it came.
+    pub target: Box<[u8]>,
     /// Its headers.
     pub headers: HeaderMap,
     /// The path for records.
     pub path: String,
-    /// The client's address.
-    pub client: Option<IpAddr>,
+    /// The client's address, and whether a trusted proxy says it.
+    pub client: (Option<IpAddr>, bool),
+    /// The client's connection.
+    pub connection: Arc<ConnectionInfo>,
     /// The name of the upstream that accepted it.
     pub upstream: Option<Arc<str>>,
     /// The server that accepted it.
     pub server: Option<Arc<str>>,
+    /// Where that was, and the attempts before it.
+    pub upstream_addrs: UpstreamAddrs,
     /// Whether a call has begun on it.
     pub called: AtomicBool,
     /// Why the connection is over, once it is.
@@ -49,7 +55,7 @@ impl Handshake {
     /// The handshake of this exchange, which has been accepted.
     #[must_use]
     pub fn of(head: &RequestHeader, ctx: &Exchange, endpoint: Endpoint, in_force: ConfigInForce) -> Self {
-        let model = ctx.realtime_model.as_ref();
+        let (model, context) = (ctx.realtime_model.as_ref(), &ctx.record.context);
         Self {
             in_force,
             endpoint,
@@ -57,11 +63,14 @@ impl Handshake {
             upstream_model: model.and_then(RealtimeModel::renamed).map(str::to_owned),
             method: head.method.clone(),
             uri: head.uri.clone(),
+            target: head.raw_path().into(),
             headers: head.headers.clone(),
             path: ctx.record.path.clone(),
-            client: ctx.record.context.client,
+            client: (context.client, context.peer_is_trusted),
+            connection: Arc::new(context.connection().clone()),
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
+            upstream_addrs: ctx.record.upstream_addrs.clone(),
             called: AtomicBool::new(false),
             over: OnceLock::new(),
         }
