@@ -44,6 +44,16 @@ impl Default for Attribution {
     }
 }
 
+impl Attribution {
+    /// The headers that are looked at.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.session.iter().chain(&self.user).filter_map(|source| match source {
+            Source::Header(name) => Some(name),
+            Source::Body(_) => None,
+        })
+    }
+}
+
 /// A place in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]

@@ -40,7 +40,7 @@ pub use server::Server;
 pub use server_view::ServerView;
 pub use settings::{
     Algorithm, Attempts, Bound, CheckKind, CheckPath, Eject, Fallback, HashKey, HashSettings, HealthCheckSettings,
-    HostHeader, InitialHealth, Keepalive, QueueSettings, QueueStatus, Retry, RetryOn, ServerAddress, ServerSettings,
-    Share, StatusRange, Timeouts, TlsName, UpstreamHeaders, UpstreamSettings, UpstreamTls, Weight,
+    HostHeader, InitialHealth, Keepalive, QueueSettings, QueueStatus, Redirects, Retry, RetryOn, ServerAddress,
+    ServerSettings, Share, StatusRange, Timeouts, TlsName, UpstreamHeaders, UpstreamSettings, UpstreamTls, Weight,
 };
 pub use state::{Health, State};

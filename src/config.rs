@@ -13,6 +13,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use located_yaml::{ConfigErrors, Diagnostic, Located, Location, ReadFile, Reader, RenamedKey, Report};
+use networks::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,11 @@ pub struct Config {
     /// The operator's own listener: health, metrics, reload. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminSettings>,
+    /// The proxies before this gateway, as networks: what they say of their clients in `X-Forwarded-*`, `Forwarded` and `X-Real-IP` is
+    /// believed and gone on with. What others say there is replaced. The client is the last address of the chain that is none of
+    /// theirs.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
     /// Whose calls they are, by what clients say of themselves.
     #[serde(default)]
     pub attribution: Attribution,

@@ -14,11 +14,13 @@ mod detached;
 mod failover;
 mod failure;
 mod forward;
+mod forwarding;
 mod head;
 mod interruption;
 mod model_route;
 mod opening;
 mod recording;
+mod redirects;
 mod refused_head;
 mod relay;
 mod reply;
@@ -114,11 +116,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         head: &mut RequestHeader,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        forward::write_head(session, head, ctx)
+        forward::write_head(head, ctx)
     }
 
     async fn request_body_filter(

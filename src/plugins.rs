@@ -19,8 +19,12 @@ macro_rules! plugins {
 
 /// The plugins of every build.
 const BUILT_IN: &[&dyn Kind] = plugins! {
+    access::Access,
     api_keys::ApiKeys,
+    basic_auth::BasicAuth,
     budget::BudgetPlugin,
+    cors::Cors,
+    headers::Headers,
     max_tokens::MaxTokens,
     model_list::ModelList,
     rate_limit::RateLimit,

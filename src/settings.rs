@@ -38,6 +38,11 @@ pub struct ServerSettings {
     /// of the control group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_header_memory: Option<MemorySize>,
+    /// Whether headers whose names have an underscore go upstream. Many servers take `x_real_ip` and `x-real-ip` for the same header, so that
+    /// a client could say what only a proxy may. `attribution` names some that do in any case.
+    pub underscores_in_headers: bool,
+    /// Whether headers are left out whose names have other characters than letters, digits and hyphens, as nginx does by default.
+    pub ignore_invalid_headers: bool,
     /// How long a client may take to send a body that is read for plugins, and how long it may pause within one that
     /// streams; a slower one gets 408. Once a streaming answer has begun, bytes of the answer count too.
     pub body_timeout: Period,
@@ -56,6 +61,8 @@ impl Default for ServerSettings {
             max_body_memory: None,
             max_header: HeaderSize(ByteSize::kibibytes(64)),
             max_header_memory: None,
+            underscores_in_headers: false,
+            ignore_invalid_headers: true,
             body_timeout: Period::from_secs(60),
             header_timeout: Period::from_secs(60),
             keepalive_timeout: Period::from_secs(75),

@@ -45,6 +45,10 @@ pub struct UpstreamSettings {
     /// the provider's credentials: they hold for this upstream alone, also where it is a fallback.
     #[serde(default)]
     pub headers: UpstreamHeaders,
+    /// What becomes of redirects of a server to itself: `own` makes its address in `Location` and `Refresh` the one that the client
+    /// asked; `as_is` changes nothing.
+    #[serde(default)]
+    pub redirects: Redirects,
     /// TLS towards `https://` servers.
     #[serde(default)]
     pub tls: UpstreamTls,
@@ -72,6 +76,17 @@ pub struct UpstreamSettings {
     /// worth another goes to the client as it is. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Located<Fallback>>,
+}
+
+/// What becomes of redirects of a server to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Redirects {
+    /// The client gets them as they come.
+    #[default]
+    AsIs,
+    /// The client is sent to the address that it asked, as nginx does by default.
+    Own,
 }
 
 /// TLS towards the servers. Certificates are always verified.

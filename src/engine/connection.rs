@@ -41,7 +41,7 @@ use super::websocket::Socket;
 use cipher_name::cipher_name;
 use digests::Digests;
 
-pub use digests::connection_info;
+pub use digests::connection_facts;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.

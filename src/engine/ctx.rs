@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use plugin_api::{
@@ -23,13 +23,14 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::delivery::Delivery;
 use crate::exchange::ending::Ending;
 use crate::exchange::failure::Failure;
+use crate::exchange::forwarded::{believed_client, is_in};
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::response_observer::ResponseObserver;
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
-use super::connection::connection_info;
+use super::connection::connection_facts;
 use super::snapshot::{Route, Snapshot};
 use super::timer::Timer;
 use super::transform::TransformedResponse;
@@ -50,6 +51,8 @@ pub struct Exchange {
     pub domain: Arc<str>,
     /// The headers of the request that matter here.
     pub flags: HeaderFlags,
+    /// The address that its connection came from, as text.
+    pub peer_text: Option<HeaderValue>,
     // the path in its normal form, where it came in another or is too long for the record; see `path()`
     pub(super) normal_path: Option<Box<str>>,
     /// Its route, once one was found.
@@ -113,6 +116,7 @@ impl Exchange {
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             domain: snapshot.router.other().clone(),
             flags: HeaderFlags::default(),
+            peer_text: None,
             normal_path: None,
             route: None,
             plugins: Instances::default(),
@@ -171,9 +175,21 @@ impl Exchange {
         let authority = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
-        if let Some(connection) = connection_info(session) {
-            self.record.context.client = connection.client().map(|address| address.ip());
-            self.record.context.set_connection(connection.clone());
+        self.read_client(session);
+    }
+
+    /// Finds out for whom the request came: for its peer, or for whom a trusted proxy says.
+    fn read_client(&mut self, session: &Session) {
+        let Some(facts) = connection_facts(session) else { return };
+        let context = &mut self.record.context;
+        context.set_connection(facts.info.clone());
+        self.peer_text.clone_from(&facts.client_text);
+        let Some(peer) = facts.info.client().map(|address| address.ip()) else { return };
+        context.client = Some(peer);
+        let trusted = &self.snapshot.trusted_proxies;
+        if !trusted.is_empty() && is_in(peer, trusted) {
+            context.peer_is_trusted = true;
+            context.client = Some(believed_client(peer, &session.req_header().headers, trusted));
         }
     }
 

@@ -3,27 +3,22 @@
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING,
 };
-use http::{HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use plugin_api::HeaderEdit;
 
 use crate::exchange::buffered_body::BufferedBody;
-use crate::exchange::forwarded::{address_text, joined};
 use crate::exchange::header_flags::HeaderFlags;
+use crate::exchange::header_names::HeaderNames;
 
 use super::ctx::Exchange;
+use super::forwarding;
 use super::transform;
 use super::upstream::ConnectionUse;
 
-const FORWARDED_FOR: &str = "X-Forwarded-For";
-const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
-const FORWARDED_HOST: &str = "X-Forwarded-Host";
-const REQUEST_ID: &str = "X-Request-Id";
-
 /// Makes the head that goes upstream out of the client's.
-pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
+pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     if !matches!(head.raw_path(), [b'/', ..] | b"*") {
         // absolute-form is for proxies (RFC 9112 §3.2.2); `Host`, which says the same, goes with the path
         head.set_uri(head.uri.clone());
@@ -31,9 +26,20 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     if let Some(target) = ctx.realtime_model.as_ref().and_then(|model| model.target(&head.uri)) {
         head.set_uri(target);
     }
-    forward(session, head, ctx)?;
+    if ctx.flags.odd_name {
+        leave_out(head, &ctx.snapshot.header_names);
+    }
+    forwarding::write(head, ctx)?;
+    let mut host_is_set = false;
     for edit in ctx.request_edits.iter() {
         match edit {
+            HeaderEdit::Set(name, value) if name == HOST => {
+                // the names of other upstreams are not the plugins' to know
+                host_is_set = is_of_route(ctx);
+                if host_is_set {
+                    head.insert_header(name.clone(), value.clone())?;
+                }
+            }
             HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
             HeaderEdit::Append(name, value) => {
                 head.append_header(name.clone(), value.clone())?;
@@ -52,7 +58,7 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
         }
     }
     if let Some(lease) = attempts.lease() {
-        if let Some(host) = peers.host(lease) {
+        if let Some(host) = peers.host(lease).filter(|_| !host_is_set) {
             head.insert_header(HOST, host.clone())?;
         } else if ctx.flags.hosts == 0 && !head.headers.contains_key(HOST) && head.uri.authority().is_none() {
             // HTTP/1.0 may do without `Host`; HTTP/1.1, which goes upstream, may not
@@ -89,6 +95,20 @@ pub fn write_head(session: &Session, head: &mut RequestHeader, ctx: &mut Exchang
     Ok(())
 }
 
+/// Whether the present attempt is at the route's own upstream: none of its `models`, and no fallback.
+fn is_of_route(ctx: &Exchange) -> bool {
+    let own = ctx.route.as_ref().map(|route| route.upstream.index);
+    own.is_some() && own == ctx.attempts.as_ref().map(|attempts| attempts.upstream().index)
+}
+
+/// Leaves out headers whose names do not pass.
+fn leave_out(head: &mut RequestHeader, names: &HeaderNames) {
+    let odd: Vec<HeaderName> = head.headers.keys().filter(|name| !names.pass(name)).cloned().collect();
+    for name in &odd {
+        head.remove_header(name);
+    }
+}
+
 /// Frames a body that was read here by the bytes that are really sent.
 fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> Result<()> {
     if flags.transfer_encoding {
@@ -104,37 +124,7 @@ fn frame(head: &mut RequestHeader, body: &BufferedBody, flags: HeaderFlags) -> R
     Ok(())
 }
 
-/// Adds for whom the request is forwarded, behind the values of proxies before this one.
-fn forward(session: &Session, head: &mut RequestHeader, ctx: &Exchange) -> Result<()> {
-    let host = match head.headers.get(HOST) {
-        Some(host) => Some(host.clone()),
-        None => head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
-    };
-    if let Some(client) = ctx.record.context.client {
-        append(head, FORWARDED_FOR, address_text(client), ctx.flags.forwarded_for)?;
-    }
-    let tls = ctx.record.context.connection().tls.is_some();
-    let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-    append(head, FORWARDED_PROTO, proto, ctx.flags.forwarded_proto)?;
-    if let Some(host) = host {
-        append(head, FORWARDED_HOST, host, ctx.flags.forwarded_host)?;
-    }
-    if !ctx.flags.request_id {
-        let mut text = plugin_api::Uuid::encode_buffer();
-        let id: &str = ctx.record.context.id.hyphenated().encode_lower(&mut text);
-        head.append_header(REQUEST_ID, HeaderValue::from_str(id).map_err(|_| internal("request id"))?)?;
-    }
-    Ok(())
-}
-
-fn append(head: &mut RequestHeader, name: &'static str, value: HeaderValue, present: bool) -> Result<()> {
-    if !present {
-        return head.append_header(name, value).map(drop);
-    }
-    let value = joined(head.headers.get_all(name), &value).map_err(|_| internal("forwarded header"))?;
-    head.insert_header(name, value)
-}
-
-fn internal(what: &'static str) -> Box<Error> {
+/// A fault of the gateway.
+pub(super) fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
 }

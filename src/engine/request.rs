@@ -63,6 +63,9 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     if let Err(fault) = head::admit(session, ctx.flags) {
         return Err(refuse_with(ctx, Failure::InvalidHead, fault));
     }
+    if ctx.record.method == Method::TRACE {
+        return Err(refuse(ctx, Failure::Trace));
+    }
     if let Err(fault) = ctx.normalize_path() {
         return Err(refuse_with(ctx, Failure::InvalidPath, &fault.to_string()));
     }

@@ -18,7 +18,7 @@ use crate::exchange::hop_by_hop;
 use super::ctx::Exchange;
 use super::recording::body_length;
 use super::snapshot::Snapshot;
-use super::{response_tap, retry, transform, websocket};
+use super::{redirects, response_tap, retry, transform, websocket};
 
 /// The head of a response has come from upstream. It may lead to another attempt.
 pub fn on_head(
@@ -57,6 +57,7 @@ pub fn on_head(
     }
     ctx.timer.streams(timeouts.idle);
     strip_hop_by_hop(head);
+    redirects::make_own(session, head, ctx)?;
     response_tap::begin(head, ctx);
     response_tap::begin_filter(head, ctx)?;
     transform::begin(session, head, ctx)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use located_yaml::{Located, Location};
+use networks::Network;
 use plugin_api::RouteModels;
 
 use crate::access_log::AccessLog;
@@ -15,6 +16,7 @@ use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::chain::Chain;
 use crate::config::{Config, Sizes};
 use crate::dns::Resolver;
+use crate::exchange::header_names::HeaderNames;
 use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::Upstream;
 use crate::health::{Check, CheckTarget, Checks};
@@ -40,6 +42,10 @@ pub struct Snapshot {
     pub subrequests: bool,
     /// Where requests say whose they are.
     pub attribution: Attribution,
+    /// Which headers go upstream by their names.
+    pub header_names: HeaderNames,
+    /// Whose word on their clients is believed.
+    pub trusted_proxies: Vec<Network>,
     /// The bounds of a request.
     pub limits: Limits,
     /// Further names of the admin listener.
@@ -162,6 +168,12 @@ impl Snapshot {
                 .any(|route| route.on_client_disconnect == OnClientDisconnect::Drain || route.chain.needs().detach),
             routes,
             attribution: config.attribution.clone(),
+            header_names: HeaderNames {
+                underscores: config.server.underscores_in_headers,
+                invalid: !config.server.ignore_invalid_headers,
+                known: config.attribution.headers().cloned().collect(),
+            },
+            trusted_proxies: config.trusted_proxies.clone(),
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 max_header: config.server.max_header.get(),
@@ -276,22 +288,26 @@ fn build_upstream<'c>(
     Ok(upstream)
 }
 
-/// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those
-/// that only the route names; first of all those of them that find out who calls, which others ask for.
+/// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those that only the
+/// route names. Of these, the outermost go above all others, and those that find out who calls, which others ask for, below them.
 fn merged<'a>(
     global: impl Iterator<Item = &'a PluginEntry>,
     own: impl Iterator<Item = &'a PluginEntry>,
 ) -> Vec<&'a PluginEntry> {
     let mut entries: Vec<&PluginEntry> = global.collect();
-    let mut identifying = 0;
+    let (mut outermost, mut identifying) = (0, 0);
     for entry in own {
-        match entries.iter_mut().find(|known| known.name() == entry.name()) {
-            Some(known) => *known = entry,
-            None if entry.identifies() => {
-                entries.insert(identifying, entry);
-                identifying += 1;
-            }
-            None => entries.push(entry),
+        if let Some(known) = entries.iter_mut().find(|known| known.name() == entry.name()) {
+            *known = entry;
+        } else if entry.is_outermost() {
+            entries.insert(outermost, entry);
+            outermost += 1;
+        } else if entry.identifies() {
+            let above = entries.iter().take_while(|known| known.is_outermost()).count();
+            entries.insert(above + identifying, entry);
+            identifying += 1;
+        } else {
+            entries.push(entry);
         }
     }
     entries

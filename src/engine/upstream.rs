@@ -10,7 +10,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::WrappedX509;
 use x509_parser::prelude::FromDer;
 
-use crate::balance::{Lease, ServerAddress, UpstreamHeaders, UpstreamSettings};
+use crate::balance::{HostHeader, Lease, Redirects, ServerAddress, UpstreamHeaders, UpstreamSettings};
+use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
@@ -38,6 +39,8 @@ pub enum ConnectionUse {
 struct Peer {
     /// The `Host` it is sent; the client's own if there is none.
     host: Option<HeaderValue>,
+    /// Its own addresses in redirects, where they become the gateway's.
+    redirects: Option<OwnAddresses>,
     template: HttpPeer,
 }
 
@@ -56,6 +59,7 @@ impl Peers {
         let authorities = settings.tls.ca.as_ref().map(|ca| authorities(&base.join(&ca.value))).transpose()?;
         let peer = |address: &ServerAddress| Peer {
             host: host_header(settings, address),
+            redirects: (settings.redirects == Redirects::Own).then(|| own_addresses(settings, address)),
             template: template(&upstream.name, settings, address, upstream.timeouts, authorities.clone()),
         };
         Ok(Self {
@@ -98,11 +102,23 @@ impl Peers {
         self.servers[lease.server_index()].host.as_ref()
     }
 
+    /// The addresses of a leased server that become the gateway's in redirects, if they do.
+    #[must_use]
+    pub fn redirects(&self, lease: &Lease) -> Option<&OwnAddresses> {
+        self.servers[lease.server_index()].redirects.as_ref()
+    }
+
     /// The headers that every server gets in place of the client's.
     #[must_use]
     pub fn headers(&self) -> &UpstreamHeaders {
         &self.headers
     }
+}
+
+/// Under which addresses a server may redirect to itself: its own, and the `Host` that it is sent.
+fn own_addresses(settings: &UpstreamSettings, address: &ServerAddress) -> OwnAddresses {
+    let own = address.authority();
+    OwnAddresses::new(address.tls, settings.host.iter().map(HostHeader::as_str).chain([&*own]))
 }
 
 fn host_header(settings: &UpstreamSettings, address: &ServerAddress) -> Option<HeaderValue> {

@@ -22,6 +22,8 @@ pub enum Failure {
     InvalidHead,
     /// The request's path has no normal form.
     InvalidPath,
+    /// The request's method would have a server repeat its headers to whoever asks.
+    Trace,
     /// The request's head is larger than `max_header`.
     HeadTooLarge,
     /// The heads of all requests take as much memory as they may.

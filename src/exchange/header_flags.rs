@@ -3,6 +3,9 @@
 use http::HeaderMap;
 use plugin_api::Protocol;
 
+use super::forwarded::is_of_forwarding;
+use super::header_names::is_plain;
+
 /// Which headers are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFlags {
@@ -18,12 +21,10 @@ pub struct HeaderFlags {
     pub expect: bool,
     /// `upgrade`.
     pub upgrade: bool,
-    /// `x-forwarded-for`.
-    pub forwarded_for: bool,
-    /// `x-forwarded-proto`.
-    pub forwarded_proto: bool,
-    /// `x-forwarded-host`.
-    pub forwarded_host: bool,
+    /// Any that says for whom a request is forwarded: see [`is_of_forwarding`].
+    pub forwarding: bool,
+    /// Any whose name has other characters than letters, digits and hyphens.
+    pub odd_name: bool,
     /// `x-request-id`.
     pub request_id: bool,
     /// The header that marks a protocol.
@@ -44,11 +45,15 @@ impl HeaderFlags {
                 "content-encoding" => flags.content_encoding = true,
                 "expect" => flags.expect = true,
                 "upgrade" => flags.upgrade = true,
-                "x-forwarded-for" => flags.forwarded_for = true,
-                "x-forwarded-proto" => flags.forwarded_proto = true,
-                "x-forwarded-host" => flags.forwarded_host = true,
                 "x-request-id" => flags.request_id = true,
-                other => flags.protocol = flags.protocol.or_else(|| Protocol::marked_by(other)),
+                name if is_of_forwarding(name) => {
+                    flags.forwarding = true;
+                    flags.odd_name |= !is_plain(name);
+                }
+                other => {
+                    flags.odd_name |= !is_plain(other);
+                    flags.protocol = flags.protocol.or_else(|| Protocol::marked_by(other));
+                }
             }
         }
         flags

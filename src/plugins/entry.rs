@@ -36,6 +36,12 @@ impl PluginEntry {
         self.kind.identifies()
     }
 
+    /// Whether it looks at messages whoever sends them.
+    #[must_use]
+    pub fn is_outermost(&self) -> bool {
+        self.kind.is_outermost()
+    }
+
     /// Whether it says `off`.
     #[must_use]
     pub fn is_off(&self) -> bool {

@@ -27,6 +27,9 @@ pub trait Kind: Send + Sync {
     fn identifies(&self) -> bool;
 
     #[doc(hidden)]
+    fn is_outermost(&self) -> bool;
+
+    #[doc(hidden)]
     fn requires(&self) -> &'static [&'static str];
 
     #[doc(hidden)]
@@ -69,6 +72,10 @@ impl<P: Plugin> Kind for Of<P> {
 
     fn identifies(&self) -> bool {
         P::IDENTIFIES
+    }
+
+    fn is_outermost(&self) -> bool {
+        P::OUTERMOST
     }
 
     fn requires(&self) -> &'static [&'static str] {

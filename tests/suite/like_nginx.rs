@@ -2,59 +2,21 @@
 //! paths to the same routes.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Folder, Gateway, Origin, Raw, Script, answer, connect, eventually, gateway, origin, sse};
+use crate::harness::{Gateway, Nginx, Origin, Raw, Script, answer, connect, eventually, gateway, nginx, origin, sse};
 
 /// Long enough for every kind of tie to come up many times.
 const STEPS: usize = 300;
 const MOST_HELD: usize = 40;
 
-/// A single-worker nginx before three servers, on a port of its own.
-struct Nginx {
-    child: Child,
-    address: SocketAddr,
-    _folder: Folder,
-}
-
-impl Nginx {
-    /// Before these servers, each with its parameters in nginx's words.
-    async fn before(rule: &str, servers: &[(&Origin, String)]) -> Self {
-        let servers: String =
-            servers.iter().map(|(origin, settings)| format!("server {} {settings};", origin.server())).collect();
-        let upstream = format!("upstream servers {{ {rule} {servers} }}");
-        let locations = "location / { proxy_pass http://servers; proxy_http_version 1.1; proxy_buffering off;
-             proxy_next_upstream error timeout http_500; proxy_next_upstream_tries 3; }";
-        Self::with(&upstream, locations).await
-    }
-
-    /// With these upstreams and locations.
-    async fn with(upstreams: &str, locations: &str) -> Self {
-        let folder = Folder::new();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let at = folder.path().display();
-        let configuration = format!(
-            "worker_processes 1; daemon off; pid {at}/pid; error_log stderr crit; events {{}}
-             http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f;
-             uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; {upstreams}
-             server {{ listen {port}; {locations} }} }}"
-        );
-        let file = folder.path().join("nginx.conf");
-        std::fs::write(&file, configuration).unwrap();
-        let mut command = Command::new("nginx");
-        command.arg("-c").arg(&file).arg("-p").arg(folder.path()).stdin(Stdio::null());
-        let child = command.spawn().expect("nginx runs; `tests/run` installs it");
-        eventually("nginx", async || tokio::net::TcpStream::connect(port).await.is_ok()).await;
-        Self { child, address: port, _folder: folder }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // its master takes the worker along
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
-    }
+/// An nginx before these servers, each with its parameters in nginx's words.
+async fn before(rule: &str, servers: &[(&Origin, String)]) -> Nginx {
+    let servers: String =
+        servers.iter().map(|(origin, settings)| format!("server {} {settings};", origin.server())).collect();
+    let upstream = format!("upstream servers {{ {rule} {servers} }}");
+    let locations = "location / { proxy_pass http://servers; proxy_http_version 1.1; proxy_buffering off;
+         proxy_next_upstream error timeout http_500; proxy_next_upstream_tries 3; }";
+    nginx(&upstream, locations).await
 }
 
 /// A stream under way, and where it went.
@@ -136,7 +98,7 @@ async fn least_conn_takes_the_very_servers_that_nginx_takes() {
     let (ours, theirs) = (servers(3).await, servers(3).await);
     // failures are not what is compared here
     let words = ["weight=3 max_fails=0", "weight=2 max_fails=0", "weight=1 max_fails=0"];
-    let nginx = Nginx::before("least_conn;", &with(&theirs, &words)).await;
+    let nginx = before("least_conn;", &with(&theirs, &words)).await;
     let gateway = tollgate("least_conn", &with(&ours, &["weight: 3", "weight: 2", "weight: 1"])).await;
 
     let mut draws = Draws(20_261_124);
@@ -145,7 +107,7 @@ async fn least_conn_takes_the_very_servers_that_nginx_takes() {
     for step in 0..STEPS {
         // begins more often than it ends, up to a bound
         if here.is_empty() || here.len() < MOST_HELD && draws.below(5) < 3 {
-            let (one, other) = (open(gateway.address(), &ours).await, open(nginx.address, &theirs).await);
+            let (one, other) = (open(gateway.address(), &ours).await, open(nginx.address(), &theirs).await);
             taken.push(char::from(b'A' + u8::try_from(other.server).unwrap()));
             assert_eq!(one.server, other.server, "step {step}, after {taken}");
             here.push(one);
@@ -236,14 +198,14 @@ async fn a_path_is_matched_as_nginx_matches_it() {
         "proxy_http_version 1.1; location = /health {{ proxy_pass http://{exact}; }} location /v1/messages {{ proxy_pass http://{messages}; }}
          location / {{ proxy_pass http://{rest}; }} location /uri/ {{ return 200 $uri; }}"
     );
-    let nginx = Nginx::with("", &locations).await;
+    let nginx = nginx("", &locations).await;
     let mut draws = Draws(20_261_128);
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..STEPS * 3 {
         let start = ["/", "/v1/messages", "/health", "/uri/"][draws.below(4)];
         let rest: String = (0..draws.below(7)).map(|_| PIECES[draws.below(PIECES.len())]).collect();
         let path = format!("{start}{rest}");
-        let there = status_and_body(nginx.address, &path).await;
+        let there = status_and_body(nginx.address(), &path).await;
         let normal = tollgate::routes::normalize(&path).ok();
         if let Some(normal) = normal.as_deref().filter(|normal| normal.starts_with("/uri/")) {
             assert_eq!((there.0, there.1.as_str()), (200, normal), "{path}");
@@ -287,7 +249,7 @@ async fn failures_limits_and_backups_lead_to_the_very_servers_that_nginx_takes()
             "weight: 9, down: true",
             "weight: 2, max_fails: 0, backup: true",
         ];
-        let nginx = Nginx::before(rule, &with(&theirs, &words)).await;
+        let nginx = before(rule, &with(&theirs, &words)).await;
         let gateway = tollgate(ours_rule, &with(&ours, &settings)).await;
         let mut draws = Draws(seed);
         let (mut here, mut there) = (Vec::new(), Vec::new());
@@ -296,7 +258,7 @@ async fn failures_limits_and_backups_lead_to_the_very_servers_that_nginx_takes()
             if here.is_empty() || here.len() < 25 && draws.below(5) < 3 {
                 let failing = ["", "", "", "A", "B", "C", "AB", "BC"][draws.below(8)];
                 let (one, other) =
-                    (asked(gateway.address(), &ours, failing).await, asked(nginx.address, &theirs, failing).await);
+                    (asked(gateway.address(), &ours, failing).await, asked(nginx.address(), &theirs, failing).await);
                 taken.push_str(&format!("{failing}:{} ", other.0));
                 assert_eq!(one.0, other.0, "{ours_rule}, step {step}, after {taken}");
                 here.extend(one.1);

@@ -18,6 +18,7 @@ mod config; // the files of `conf/` load; errors have a place and a message
 mod credentials; // upstreams' keys go to their servers, and nowhere else
 mod dependencies; // their licences, sources and versions
 mod documents; // links, tests and metrics that documents name exist
+mod edge; // headers, addresses, pages and passwords as nginx's place needs them
 mod errors; // answers made here: status, dialect, headers
 mod exactly_once_rows; // one row for every request, whatever its outcome
 mod faults; // refusals of every kind, and panics in every hook

@@ -1,10 +1,11 @@
 //! What passes through the gateway as it is: methods, targets, headers, bodies, and answers of every kind.
 
+mod forwarding;
 mod headers;
 mod protocols;
 mod upstream_tls;
 
-use crate::harness::{Framing, Raw, Script, answer, connect, gateway, http1, origin};
+use crate::harness::{Framing, Raw, Script, answer, body, connect, gateway, h2c, http1, nginx, origin};
 
 #[tokio::test]
 async fn every_method_passes_with_or_without_a_body() {
@@ -19,7 +20,6 @@ async fn every_method_passes_with_or_without_a_body() {
         "PATCH",
         "DELETE",
         "OPTIONS",
-        "TRACE",
         "PROPFIND",
         "M-SEARCH",
         "pOsT",
@@ -32,13 +32,33 @@ async fn every_method_passes_with_or_without_a_body() {
         assert_eq!((&*seen.method, seen.target), (*method, format!("/{n}")));
         assert_eq!((seen.framing, seen.body.len()), (Framing::Nothing, 0), "{method}");
     }
-    for (n, method) in methods.iter().enumerate().filter(|(_, method)| **method != "TRACE") {
+    for (n, method) in methods.iter().enumerate() {
         let seen = origin.count();
         client.send(format!("{method} /{n} HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody")).await;
         assert_eq!(client.answer_to(method).await.status, 200, "{method}");
         let seen = origin.request(seen).await;
         assert_eq!((&*seen.method, &seen.body[..], seen.framing), (*method, &b"body"[..], Framing::Length(4)));
     }
+}
+
+/// As nginx does: a server that answers TRACE shows scripts of a page the cookies that they must not see.
+#[tokio::test]
+async fn trace_is_refused() {
+    let origin = origin().await;
+    let gateway = gateway().upstream(&origin).start().await;
+    let nginx = nginx("", &format!("location / {{ proxy_pass http://{}; }}", origin.server())).await;
+    for proxy in [gateway.address(), nginx.address()] {
+        let mut client = connect(proxy).await;
+        client.send("TRACE /v1/messages HTTP/1.1\r\nhost: a\r\ncookie: a=1\r\n\r\n").await;
+        let answer = client.answer().await;
+        assert!(answer.status == 405 && !answer.text().contains("a=1"), "{}", answer.text());
+    }
+    let mut client = h2c(gateway.address()).await;
+    let trace = client.request("TRACE", "/").body(body("")).unwrap();
+    assert_eq!(client.call(trace).await.status, 405);
+    assert_eq!(origin.count(), 0);
+    let line = gateway.logged(|line| line["status"] == 405).await;
+    assert_eq!(line["error"], "trace");
 }
 
 #[tokio::test]

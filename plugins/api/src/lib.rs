@@ -89,7 +89,7 @@ pub use tags::Tags;
 pub use transport::Transport;
 pub use upstream_addrs::UpstreamAddrs;
 pub use uuid::Uuid;
-pub use variable::{Variable, VariableTemplate, Variables};
+pub use variable::{Variable, VariableTemplate, Variables, header_value};
 
 /// The page for authors of plugins, whose code is tested.
 #[cfg(doctest)]

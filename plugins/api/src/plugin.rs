@@ -38,6 +38,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// findings.
     const IDENTIFIES: bool = false;
 
+    /// Whether it looks at messages whoever sends them, and at refusals of all others. Where only a route names it, it goes above the
+    /// plugins for all routes, and above those that find out who calls.
+    const OUTERMOST: bool = false;
+
     /// The plugins that a route must have beside it, by name: without them it would do nothing, or something wrong.
     const REQUIRES: &'static [&'static str] = &[];
 

@@ -112,6 +112,8 @@ pub enum ErrorKind {
     Forbidden,
     /// 404: no route leads anywhere.
     NotFound,
+    /// 405: the method is not taken.
+    MethodNotAllowed,
     /// 408: the client did not send its request in time.
     RequestTimeout,
     /// 413: the body is larger than allowed.
@@ -144,6 +146,7 @@ impl ErrorKind {
             Self::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -169,6 +172,7 @@ impl ErrorKind {
             Self::PaymentRequired => Some("insufficient_quota"),
             Self::Forbidden => Some("permission_denied"),
             Self::NotFound => Some("not_found"),
+            Self::MethodNotAllowed => Some("method_not_allowed"),
             Self::RequestTimeout => Some("request_timeout"),
             Self::TooLarge => Some("request_too_large"),
             Self::HeadTooLarge => Some("request_header_fields_too_large"),
@@ -188,6 +192,7 @@ impl ErrorKind {
             | Self::PaymentRequired
             | Self::Forbidden
             | Self::NotFound
+            | Self::MethodNotAllowed
             | Self::TooLarge
             | Self::HeadTooLarge
             | Self::UpgradeRequired

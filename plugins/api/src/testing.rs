@@ -51,7 +51,7 @@ impl TestRequest {
     /// A POST to an endpoint, without headers.
     #[must_use]
     pub fn to(endpoint: Endpoint) -> Self {
-        Self { endpoint: Some(endpoint), ..Self::asking(Method::POST, endpoint.example_path()) }
+        Self { endpoint: Some(endpoint), ..Self::asking(Method::POST, &endpoint.example_path()) }
     }
 
     /// A request that is no call to a model, without headers. The path of its target is in its normal form.

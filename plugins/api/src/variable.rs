@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::{Context, RequestHead, UpstreamAddrs};
 
-pub use template::VariableTemplate;
+pub use template::{VariableTemplate, header_value};
 
 /// A variable.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,10 @@
 //! Reads a file of keys: a YAML list, one part after another, so that a million keys need no more memory than their set. Does not
 //! watch it.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use located_yaml::{Located, Location, Reader};
+use watched_file::{Fingerprint, Unreadable};
 
 use crate::key_set::{KeySet, KeySetBuilder};
 use crate::settings::KeySettings;
@@ -22,46 +20,18 @@ const ALLOWANCE: usize = 64 << 10;
 /// Items that are read at a time.
 const PART: usize = 1000;
 
-/// Which contents a file has, as far as its metadata tell. A link that points elsewhere, a file renamed into its place and one
-/// written in place each have others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    place: (u64, u64),
-    modified: (i64, i64),
-    changed: (i64, i64),
-    length: u64,
-}
-
-impl Fingerprint {
-    /// That of the file at a path, behind all links.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        std::fs::metadata(path).map(|metadata| Self::new(&metadata))
-    }
-
-    fn new(metadata: &Metadata) -> Self {
-        Self {
-            place: (metadata.dev(), metadata.ino()),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            length: metadata.len(),
-        }
-    }
-}
-
 /// The keys of a file of at most so many, and what it looked like.
 ///
 /// # Errors
 /// What is wrong with it, in words for whoever wrote it: each place, as `FILE:LINE:COL: where: what`.
 pub(crate) fn read(path: &Path, max_keys: usize) -> Result<(KeySet, Fingerprint), String> {
-    let unreadable = |error: io::Error| format!("{}: cannot be read: {error}", path.display());
-    let mut file = File::open(path).map_err(unreadable)?;
-    let fingerprint = Fingerprint::new(&file.metadata().map_err(unreadable)?);
     let most = max_keys * TEXT_PER_KEY + ALLOWANCE;
-    let mut bytes = Vec::new();
-    file.by_ref().take(most as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > most {
-        return Err(format!("{}: is longer than {most} bytes, which `max_keys: {max_keys}` bounds", path.display()));
-    }
+    let (bytes, fingerprint) = watched_file::read(path, most).map_err(|error| match error {
+        Unreadable::System(_) => format!("{}: {error}", path.display()),
+        Unreadable::TooLong => {
+            format!("{}: is longer than {most} bytes, which `max_keys: {max_keys}` bounds", path.display())
+        }
+    })?;
     parse(&path.display().to_string(), &bytes, max_keys).map(|keys| (keys, fingerprint))
 }
 

@@ -14,7 +14,7 @@ mod models;
 mod secret;
 mod settings;
 mod sources;
-mod watched_file;
+mod watched_keys;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Need
 use credential::Credential;
 use denial::Denial;
 use jwt::{Identity, Verifier};
-use watched_file::WatchedFile;
+use watched_keys::WatchedFile;
 
 pub use digest::{Digest, Digests};
 pub use expiry::Expiry;

@@ -2,38 +2,38 @@
 //! request.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use plugin_api::Shared;
 use plugin_api::prometheus::core::Collector;
+use watched_file::Watch;
 
 use crate::collector::KeysCollector;
 use crate::jwt::{JwtConfig, Verifier};
 use crate::key_set::{KeySet, KeySetBuilder};
 use crate::settings::KeySettings;
-use crate::watched_file::{Change, WatchedFile};
-
-/// How often files are looked at. What has changed lasts for one more look before it is read.
-const INTERVAL: Duration = Duration::from_millis(150);
+use crate::watched_keys::WatchedFile;
 
 /// The sources of keys of all configurations at work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeySources {
+    files: Arc<Watch<WatchedFile>>,
     known: Mutex<Known>,
-    failures: AtomicU64,
+}
+
+impl Default for KeySources {
+    fn default() -> Self {
+        Self { files: Arc::new(Watch::new("api_keys")), known: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    files: Vec<Weak<WatchedFile>>,
     /// Routes that name the same keys share one set.
     lists: Vec<(Vec<KeySettings>, Weak<KeySet>)>,
     /// Routes with the same settings share what is known of tokens.
     tokens: Vec<Weak<Verifier>>,
-    is_watched: bool,
 }
 
 /// What the sources hold at the moment.
@@ -51,22 +51,8 @@ impl KeySources {
     ///
     /// # Errors
     /// What is wrong with it, where it was not watched before.
-    pub(crate) fn file(self: &Arc<Self>, path: &Path, max_keys: usize) -> Result<Arc<WatchedFile>, String> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut files = known.files.iter().filter_map(Weak::upgrade);
-        if let Some(file) = files.find(|file| file.is(path, max_keys)) {
-            return Ok(file);
-        }
-        drop(files);
-        let file = Arc::new(WatchedFile::open(path, max_keys)?);
-        known.files.push(Arc::downgrade(&file));
-        if !known.is_watched {
-            let sources = Arc::downgrade(self);
-            let spawned = thread::Builder::new().name("api_keys".to_owned()).spawn(move || watch(&sources));
-            spawned.map_err(|error| format!("its thread cannot be started: {error}"))?;
-            known.is_watched = true;
-        }
-        Ok(file)
+    pub(crate) fn file(&self, path: &Path, max_keys: usize) -> Result<Arc<WatchedFile>, String> {
+        self.files.file(|file| file.is(path, max_keys), || WatchedFile::open(path, max_keys))
     }
 
     /// The set of these keys.
@@ -107,28 +93,15 @@ impl KeySources {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = known.lists.iter().filter_map(|(_, set)| set.upgrade()).map(|set| set.len());
         let mut held = SourceFigures { keys: lists.sum(), ..SourceFigures::default() };
-        for file in known.files.iter().filter_map(Weak::upgrade) {
+        for file in self.files.files() {
             held.keys += file.keys().len();
             held.stale = held.stale.max(file.stale_for(now));
         }
         for verifier in known.tokens.iter().filter_map(Weak::upgrade) {
             held.provider_stale = held.provider_stale.max(verifier.stale_for());
         }
-        held.failures = self.failures.load(Ordering::Relaxed);
+        held.failures = self.files.failures();
         held
-    }
-
-    /// Looks at every file that anybody still has; whether there is any.
-    fn look(&self) -> bool {
-        let files: Vec<_> = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.files.retain(|file| file.strong_count() > 0);
-            known.is_watched = !known.files.is_empty();
-            known.files.iter().filter_map(Weak::upgrade).collect()
-        };
-        let failures = files.iter().filter(|file| file.look() == Change::Failed).count();
-        self.failures.fetch_add(failures as u64, Ordering::Relaxed);
-        !files.is_empty()
     }
 }
 
@@ -149,15 +122,4 @@ pub(crate) fn set_of(keys: &[KeySettings]) -> Result<KeySet, String> {
         builder.add(key).map_err(|unfit| format!("the key `{}` cannot be used: {unfit}", key.name.as_str()))?;
     }
     Ok(builder.build())
-}
-
-/// Watches the files until nobody has one.
-fn watch(sources: &Weak<KeySources>) {
-    loop {
-        thread::sleep(INTERVAL);
-        let Some(sources) = sources.upgrade() else { return };
-        if !sources.look() {
-            return;
-        }
-    }
 }

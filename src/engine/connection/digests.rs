@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::Response;
+use http::{HeaderValue, Response};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -14,15 +14,25 @@ use pingora_core::protocols::{
 use pingora_proxy::Session;
 use plugin_api::ConnectionInfo;
 
+use crate::exchange::forwarded::address_text;
+
 use super::Connection;
 
-/// What is known of a connection from its beginning.
+/// What the gateway knows of a connection, for all requests on it.
+pub struct Facts {
+    /// What plugins see of it.
+    pub info: Arc<ConnectionInfo>,
+    /// The address of [`ConnectionInfo::client`] as text, which every request upstream has in a header.
+    pub client_text: Option<HeaderValue>,
+}
+
+/// What Pingora gets of a connection from its beginning.
 pub struct Digests {
     /// Its number.
     pub fd: RawFd,
     socket: Arc<SocketDigest>,
     // the only part of Pingora's digests that has room for facts of ours, in HTTP/1.1 and HTTP/2 alike
-    info: Arc<ProxyDigest>,
+    facts: Arc<ProxyDigest>,
     accepted: SystemTime,
 }
 
@@ -34,14 +44,16 @@ impl Digests {
         // known from accept(): saves a system call per connection
         let _ = socket.peer_addr.set(info.peer.map(Into::into));
         let (no_response, ()) = Response::new(()).into_parts();
-        let info = ProxyDigest::new(Box::new(no_response.into()), Some(Box::new(Arc::new(info))));
-        Self { fd, socket: Arc::new(socket), info: Arc::new(info), accepted }
+        let client_text = info.client().map(|address| address_text(address.ip()));
+        let facts = Facts { info: Arc::new(info), client_text };
+        let facts = ProxyDigest::new(Box::new(no_response.into()), Some(Box::new(facts)));
+        Self { fd, socket: Arc::new(socket), facts: Arc::new(facts), accepted }
     }
 }
 
 /// What is known of the connection that a session came on; `None` for the session of a detached call.
 #[must_use]
-pub fn connection_info(session: &Session) -> Option<&Arc<ConnectionInfo>> {
+pub fn connection_facts(session: &Session) -> Option<&Facts> {
     session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 
@@ -69,7 +81,7 @@ impl GetTimingDigest for Connection {
 
 impl GetProxyDigest for Connection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(self.digests.info.clone())
+        Some(self.digests.facts.clone())
     }
 }
 

@@ -127,6 +127,12 @@ impl Failure {
                 "The request path is malformed",
                 "client sent an invalid path",
             ),
+            Self::Trace => Row::refused(
+                "trace",
+                ErrorKind::MethodNotAllowed,
+                "The method TRACE is not taken here",
+                "client sent TRACE",
+            ),
             Self::HeadTooLarge => Row {
                 log: Log::Refusal,
                 ..Row::refused(

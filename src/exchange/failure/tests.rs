@@ -2,10 +2,11 @@
 
 use super::*;
 
-const ALL: [Failure; 36] = [
+const ALL: [Failure; 37] = [
     Failure::ClientGone,
     Failure::InvalidHead,
     Failure::InvalidPath,
+    Failure::Trace,
     Failure::HeadTooLarge,
     Failure::HeadMemory,
     Failure::NoRoute,

@@ -1,6 +1,7 @@
 //! Text with variables in it, as a setting.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use http::HeaderValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -55,17 +56,23 @@ impl VariableTemplate {
     pub fn header_value(&self, of: &Variables<'_>) -> Option<HeaderValue> {
         let mut value = Vec::new();
         self.expand(&mut value, of);
-        value.retain(|byte| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f);
-        let value = value.trim_ascii();
-        if value.is_empty() { None } else { HeaderValue::from_bytes(value).ok() }
+        header_value(value)
     }
 }
 
-impl TryFrom<String> for VariableTemplate {
-    type Error = String;
+/// The value of a header with this text, without the control characters that none may have; `None` if nothing is left.
+#[must_use]
+pub fn header_value(mut text: Vec<u8>) -> Option<HeaderValue> {
+    text.retain(|byte| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f);
+    let text = text.trim_ascii();
+    if text.is_empty() { None } else { HeaderValue::from_bytes(text).ok() }
+}
 
-    fn try_from(written: String) -> Result<Self, String> {
-        let template = Template::parse(&written, Variable::named).map_err(|error| match &error {
+impl FromStr for VariableTemplate {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let template = Template::parse(written, Variable::named).map_err(|error| match &error {
             TemplateError::Unknown { name } => match located_yaml::nearest(name, Variable::NAMES) {
                 Some(near) => format!("{error}; did you mean `${near}`?"),
                 None => error.to_string(),
@@ -73,6 +80,20 @@ impl TryFrom<String> for VariableTemplate {
             TemplateError::NoName { .. } => error.to_string(),
         })?;
         Ok(Self { written: written.into(), template })
+    }
+}
+
+impl TryFrom<String> for VariableTemplate {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        written.parse()
+    }
+}
+
+impl AsRef<Self> for VariableTemplate {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

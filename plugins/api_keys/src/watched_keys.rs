@@ -1,39 +1,20 @@
 //! A file of keys that is read again when it changes. Knows no thread: it is told when to look.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use log::{info, warn};
+use watched_file::Look;
 
-use crate::key_file::{self, Fingerprint};
+use crate::key_file;
 use crate::key_set::KeySet;
-
-/// How often a file that changes at every look is left alone before it is read nevertheless.
-const RESTLESS: u32 = 3;
 
 /// The keys of a file.
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
-    path: PathBuf,
     max_keys: usize,
-    keys: ArcSwap<KeySet>,
-    progress: Mutex<Progress>,
-    /// Since when the keys in force are not those of the file. Held only to be looked at: nobody waits for a file that is read.
-    stale: Mutex<Option<Instant>>,
-}
-
-/// How a file looks: its fingerprint, or why it has none.
-type Look = Result<Fingerprint, io::ErrorKind>;
-
-#[derive(Debug)]
-struct Progress {
-    /// The look of what was last read, well or not.
-    read: Look,
-    /// Another look, which must last until the next time: the file may be half written.
-    settling: Option<(Look, u32)>,
+    file: watched_file::WatchedFile<KeySet>,
 }
 
 /// What came of a look at a file.
@@ -53,65 +34,45 @@ impl WatchedFile {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn open(path: &Path, max_keys: usize) -> Result<Self, String> {
-        let (keys, fingerprint) = key_file::read(path, max_keys)?;
-        let progress = Mutex::new(Progress { read: Ok(fingerprint), settling: None });
-        let (path, keys, stale) = (path.to_owned(), ArcSwap::from_pointee(keys), Mutex::default());
-        Ok(Self { path, max_keys, keys, progress, stale })
+        let file = watched_file::WatchedFile::open(path, move |path| key_file::read(path, max_keys))?;
+        Ok(Self { max_keys, file })
     }
 
     /// Whether it is the file at this path, with this bound.
     pub(crate) fn is(&self, path: &Path, max_keys: usize) -> bool {
-        self.path == path && self.max_keys == max_keys
+        self.file.path() == path && self.max_keys == max_keys
     }
 
     /// The keys in force.
     pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
-        self.keys.load()
+        self.file.contents()
     }
 
     /// For how long the keys in force have not been those of the file.
     pub(crate) fn stale_for(&self, now: Instant) -> Duration {
-        self.stale().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        self.file.stale_for(now)
     }
 
-    fn stale(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks whether the file has changed. What has is read at the second look at the latest, or, where it changes at each, at
-    /// the fourth.
+    /// Looks whether the file has changed.
     pub(crate) fn look(&self) -> Change {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = Fingerprint::of(&self.path).map_err(|error| error.kind());
-        if look == progress.read {
-            progress.settling = None;
-            return Change::None;
-        }
-        let looks = match progress.settling {
-            Some((settled, _)) if settled == look => RESTLESS,
-            Some((_, looks)) => looks + 1,
-            None => 0,
-        };
-        if looks < RESTLESS {
-            progress.settling = Some((look, looks));
-            return Change::None;
-        }
-        progress.settling = None;
-        match key_file::read(&self.path, self.max_keys) {
-            Ok((keys, fingerprint)) => {
-                info!(file:% = self.path.display(), keys = keys.len(); "API keys read again");
-                self.keys.store(Arc::new(keys));
-                progress.read = Ok(fingerprint);
-                *self.stale() = None;
+        let path = self.file.path().display();
+        match self.file.look() {
+            watched_file::Change::None => Change::None,
+            watched_file::Change::Read(keys) => {
+                info!(file:% = path, keys = keys.len(); "API keys read again");
                 Change::Read
             }
-            Err(error) => {
-                warn!(file:% = self.path.display(), error; "API keys cannot be read again; those that were read last stay in force");
-                progress.read = look;
-                self.stale().get_or_insert_with(Instant::now);
+            watched_file::Change::Failed(error) => {
+                warn!(file:% = path, error; "API keys cannot be read again; those that were read last stay in force");
                 Change::Failed
             }
         }
+    }
+}
+
+impl Look for WatchedFile {
+    fn look(&self) -> bool {
+        Self::look(self) != Change::Failed
     }
 }
 
@@ -119,6 +80,7 @@ impl WatchedFile {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use super::*;
     use crate::digest::Digest;

@@ -1,0 +1,58 @@
+//! Lets clients in or refuses them by their addresses: the first rule that has an address decides. Does not find out whose address it
+//! is: behind proxies that is up to `trusted_proxies`.
+
+mod rule;
+mod settings;
+
+use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Refusal, RefusalKind, Request};
+
+pub use rule::{Action, Place, Rule};
+pub use settings::Config;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Access {
+    rules: Box<[Rule]>,
+}
+
+impl Plugin for Access {
+    const NAME: &'static str = "access";
+    const OUTERMOST: bool = true;
+    type Config = Config;
+    type Shared = ();
+    type State = ();
+
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        if config.rules().iter().all(|rule| rule.action == Action::Allow) {
+            return Err("nothing is denied, so everybody is let in; add `deny: [all]` behind what is allowed".into());
+        }
+        match rule::unreachable(config.rules()) {
+            Some((rule, earlier)) => Err(format!(
+                "`{rule}` never applies, because `{earlier}` stands before it and has all of its addresses"
+            )
+            .into()),
+            None => Ok(()),
+        }
+    }
+
+    fn build(config: &Config, _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
+        Self::check(config)?;
+        Ok(Self { rules: config.rules().into() })
+    }
+
+    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
+        let client = request.context.client;
+        let rule = self.rules.iter().find(|rule| rule.place.has(client));
+        if rule.is_none_or(|rule| rule.action == Action::Allow) {
+            return Some(Flow::Continue);
+        }
+        let message = match client {
+            Some(client) => format!("Clients at {client} are not let in here"),
+            None => "Clients without an IP address are not let in here".to_owned(),
+        };
+        Some(Refusal::new(RefusalKind::Forbidden, "address_denied", message).into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

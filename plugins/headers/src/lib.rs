@@ -1,0 +1,57 @@
+//! Changes the headers of requests on their way to the upstream, and of responses on their way to the client. Decides about no request.
+
+mod field_name;
+mod rules;
+mod settings;
+
+use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Request, Response};
+
+use rules::Rules;
+
+pub use field_name::FieldName;
+pub use settings::{Changes, Config, RequestValue};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Headers {
+    request: Rules,
+    response: Rules,
+}
+
+impl Plugin for Headers {
+    const NAME: &'static str = "headers";
+    const OUTERMOST: bool = true;
+    type Config = Config;
+    type Shared = ();
+    type State = ();
+
+    fn check(config: &Config) -> Result<(), ConfigProblem> {
+        config.request.check("request")?;
+        config.response.check("response")
+    }
+
+    fn build(config: &Config, _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
+        Self::check(config)?;
+        Ok(Self { request: Rules::new(&config.request), response: Rules::new(&config.response) })
+    }
+
+    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
+        if !self.request.is_empty() {
+            let mut edits = std::mem::take(&mut request.edits);
+            self.request.apply(&mut edits, &request.variables());
+            request.edits = edits;
+        }
+        Some(Flow::Continue)
+    }
+
+    async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {
+        if !self.response.is_empty() {
+            let mut edits = std::mem::take(&mut response.edits);
+            self.response.apply(&mut edits, &response.variables());
+            response.edits = edits;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use plugin_api::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use plugin_api::testing::{self, TestRequest, context};
+use plugin_api::{Common, HeaderEdit, HeaderEdits};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn config(settings: Value) -> Result<Config, String> {
+    serde_json::from_value(settings).map_err(|error| error.to_string())
+}
+
+fn plugin(settings: Value) -> Headers {
+    let (shared, secrets, common) = (Arc::new(()), Arc::from([]), Arc::new(Common::default()));
+    let context = BuildContext { base: Path::new(""), shared: &shared, secrets: &secrets, common: &common };
+    Headers::build(&config(settings).unwrap(), &context).unwrap()
+}
+
+/// The edits as text: `-name`, `name=value`, `name+=value`.
+fn text(edits: &HeaderEdits) -> Vec<String> {
+    let text = |edit: &HeaderEdit| match edit {
+        HeaderEdit::Remove(name) => format!("-{name}"),
+        HeaderEdit::Set(name, value) => format!("{name}={}", value.to_str().unwrap()),
+        HeaderEdit::Append(name, value) => format!("{name}+={}", value.to_str().unwrap()),
+    };
+    edits.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn a_request_gets_its_headers_in_order_removed_set_and_added() {
+    let plugin = plugin(json!({ "request": {
+        "add": { "X-Tag": ["one", "$request_method"], "x-none": "$arg_none" },
+        "set": { "X-Real-IP": "$remote_addr", "x-query": "$is_args$args", "x-gone": "$http_none", "x-price": "5$$" },
+        "remove": ["X-Debug"],
+    } }));
+    let (request, mut context) = (TestRequest::asking(Method::GET, "/a?b=c"), context());
+    context.client = Some([192, 0, 2, 7].into());
+    let mut seen = request.request(&mut context);
+    assert!(matches!(testing::on_request(&plugin, &mut (), &mut seen).await, Flow::Continue));
+    let wanted =
+        ["-x-debug", "x-real-ip=192.0.2.7", "x-query=?b=c", "-x-gone", "x-price=5$", "x-tag+=one", "x-tag+=GET"];
+    assert_eq!(text(&seen.edits), wanted);
+}
+
+#[tokio::test]
+async fn a_response_gets_its_headers_whatever_its_status() {
+    let plugin = plugin(json!({ "response": {
+        "set": { "Strict-Transport-Security": "max-age=63072000", "x-served": "$status $sent_http_server $host" },
+        "remove": ["X-Powered-By"],
+    } }));
+    let (request, mut context) = (TestRequest::asking(Method::GET, "/"), context());
+    let headers = HeaderMap::from_iter([("server".parse().unwrap(), HeaderValue::from_static("origin"))]);
+    for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
+        let mut seen = request.response(&mut context, status, &headers);
+        plugin.on_response(&mut (), &mut seen).await;
+        let served = format!("x-served={} origin test.example", status.as_u16());
+        assert_eq!(text(&seen.edits), ["-x-powered-by", "strict-transport-security=max-age=63072000", &served]);
+    }
+}
+
+#[tokio::test]
+async fn edits_of_plugins_above_stay() {
+    let plugin = plugin(json!({ "request": { "remove": ["x-debug"] } }));
+    let (request, mut context) = (TestRequest::asking(Method::GET, "/"), context());
+    let mut seen = request.request(&mut context);
+    seen.edits.remove("authorization".parse().unwrap());
+    assert!(matches!(testing::on_request(&plugin, &mut (), &mut seen).await, Flow::Continue));
+    assert_eq!(text(&seen.edits), ["-authorization", "-x-debug"]);
+}
+
+#[test]
+fn what_no_message_may_have_is_an_error() {
+    for (settings, wanted) in [
+        (json!({ "request": { "set": { "Connection": "close" } } }), "the gateway sets it"),
+        (json!({ "response": { "add": { "Content-Length": "1" } } }), "the gateway sets it"),
+        (json!({ "response": { "remove": ["transfer-encoding"] } }), "the gateway sets it"),
+        (json!({ "request": { "set": { "x y": "1" } } }), "`x y` is not the name of a header"),
+        (json!({ "request": { "set": { "x": "$status" } } }), "a variable of the response has no value yet"),
+        (json!({ "request": { "add": { "x": ["$upstream_addr"] } } }), "a variable of the response has no value yet"),
+        (json!({ "response": { "set": { "x": "$hots" } } }), "did you mean `$host`?"),
+        (json!({ "response": { "set": { "x": "5$" } } }), "a dollar itself is written `$$`"),
+    ] {
+        let error = config(settings.clone()).unwrap_err();
+        assert!(error.contains(wanted), "{settings}: {error}");
+    }
+    let both = config(json!({ "request": { "set": { "X-A": "1" }, "remove": ["x-a"] } })).unwrap();
+    let problem = Headers::check(&both).unwrap_err();
+    assert!(problem.message().contains("`request` sets `x-a` and removes it"), "{problem}");
+}

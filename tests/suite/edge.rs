@@ -1,0 +1,8 @@
+//! What operators of nginx expect at the edge: headers with variables, access by address, preflights, passwords, redirects, names of headers.
+
+mod access;
+mod basic_auth;
+mod cors;
+mod header_names;
+mod header_rules;
+mod redirects;
