@@ -5,9 +5,18 @@
 //! assert_eq!(url_path::normalize("/v1//x/../mess%61ges").as_deref(), Ok("/v1/messages"));
 //! assert!(url_path::normalize("/../etc").is_err());
 //! ```
+//!
+//! Where something is sent in the place of the path, [`strip`] takes a prefix off it as it came, and [`encode_path`] writes a decoded
+//! piece so that it is read back as that piece.
+
+mod encode;
+mod strip;
 
 use std::borrow::Cow;
 use std::fmt;
+
+pub use encode::{encode_path, encode_query};
+pub use strip::strip;
 
 /// Why a path cannot be matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +54,22 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, InvalidPath> {
     if !bytes.starts_with(b"/") || is_normal(bytes) {
         return Ok(Cow::Borrowed(path));
     }
-    let normal = String::from_utf8(resolve(bytes)?);
+    let normal = String::from_utf8(resolve(bytes, None)?.bytes);
     Ok(Cow::Owned(normal.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+}
+
+/// Whether a path has segments of dots that a server would resolve, encoded ones included.
+#[must_use]
+pub fn has_dot_segments(path: &str) -> bool {
+    if memchr::memchr2(b'%', b'.', path.as_bytes()).is_none() {
+        return false;
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        decoded.push(if byte == b'%' { unescape(rest.next(), rest.next()).unwrap_or(byte) } else { byte });
+    }
+    decoded.split(|byte| *byte == b'/').any(is_dots)
 }
 
 /// Whether the path is in its normal form as it stands.
@@ -70,14 +93,25 @@ enum End {
     DotDot,
 }
 
-fn resolve(path: &[u8]) -> Result<Vec<u8>, InvalidPath> {
+/// A path in its normal form.
+struct Resolved {
+    bytes: Vec<u8>,
+    /// Where the byte at the wanted place came from: its index in the path as it came.
+    origin: Option<usize>,
+}
+
+/// Resolves a path, and finds out where the byte that stands at `wanted` afterwards came from.
+fn resolve(path: &[u8], wanted: Option<usize>) -> Result<Resolved, InvalidPath> {
     let mut normal = Vec::with_capacity(path.len());
+    let mut origin = None;
     let mut end = End::Name;
-    let mut rest = path.iter().copied();
-    while let Some(byte) = rest.next() {
+    let mut rest = path.iter();
+    loop {
+        let at = path.len() - rest.as_slice().len();
+        let Some(&byte) = rest.next() else { break };
         let byte = match byte {
             b'#' => break,
-            b'%' => unescape(rest.next(), rest.next())?,
+            b'%' => unescape(rest.next().copied(), rest.next().copied())?,
             byte => byte,
         };
         end = match (end, byte) {
@@ -91,6 +125,10 @@ fn resolve(path: &[u8]) -> Result<Vec<u8>, InvalidPath> {
                 End::Slash
             }
             (before, byte) => {
+                if wanted == Some(normal.len()) {
+                    // the last one counts: what was there before was left again
+                    origin = Some(at);
+                }
                 normal.push(byte);
                 match (before, byte) {
                     (_, b'/') => End::Slash,
@@ -106,7 +144,8 @@ fn resolve(path: &[u8]) -> Result<Vec<u8>, InvalidPath> {
         End::DotDot => leave_segment(&mut normal)?,
         End::Name | End::Slash => {}
     }
-    Ok(normal)
+    let origin = origin.filter(|_| wanted.is_some_and(|wanted| wanted < normal.len()));
+    Ok(Resolved { bytes: normal, origin })
 }
 
 fn unescape(high: Option<u8>, low: Option<u8>) -> Result<u8, InvalidPath> {
@@ -178,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_dots_are_seen_however_they_are_written() {
+        for (path, has) in [
+            ("/a/../b", true),
+            ("/a/.", true),
+            ("/a/%2e%2E/b", true),
+            ("/a%2f.", true),
+            ("/a/.%2fb", true),
+            ("/a/%252e", false),
+            ("/...", false),
+            ("/.a/b.", false),
+            ("/a%2f%2fb", false),
+            ("/", false),
+        ] {
+            assert_eq!(has_dot_segments(path), has, "{path}");
+        }
+    }
+
+    #[test]
     fn a_path_in_normal_form_is_not_copied() {
         for path in ["/", "/v1/messages", "/v1/messages/", "/.well-known/a..b/...", "*"] {
             assert!(matches!(normalize(path), Ok(Cow::Borrowed(_))), "{path}");
@@ -217,7 +274,7 @@ mod tests {
         Ok(format!("/{}{end}", names.join("/")))
     }
 
-    fn path() -> impl Strategy<Value = String> {
+    pub(crate) fn path() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "/", "/", "/", ".", ".", "..", "a", "b;c", "\\", "%2f", "%2E", "%2e", "%61", "%25", "%23", "%3f", "%ff",
             "%", "%0", "%00", "#", "é",
