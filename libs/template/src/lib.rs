@@ -30,8 +30,8 @@ pub enum Piece<V> {
 }
 
 impl<V> Template<V> {
-    /// Reads a text. `variable` knows the variables: names of letters, digits and underscores, of which the longest is taken, as nginx
-    /// does.
+    /// Reads a text. `variable` knows the variables: names of letters, digits and underscores, of which the longest is taken, and those of
+    /// one digit, as nginx has them.
     ///
     /// # Errors
     /// A variable that is not known, or a dollar that nothing follows of which a name is made.
@@ -47,7 +47,9 @@ impl<V> Template<V> {
                 rest = behind;
                 continue;
             }
-            let end = after.bytes().position(|byte| !is_of_name(byte)).unwrap_or(after.len());
+            let is_group = after.starts_with(|first: char| first.is_ascii_digit());
+            let end = if is_group { Some(1) } else { after.bytes().position(|byte| !is_of_name(byte)) };
+            let end = end.unwrap_or(after.len());
             let (name, behind) = after.split_at(end);
             if name.is_empty() {
                 let column = text[..text.len() - after.len()].chars().count();
@@ -123,7 +125,8 @@ mod tests {
             ("$host$request_uri", "<host><request_uri>"),
             ("https://$host:8443/x", "https://<host>:8443/x"),
             ("$http_x_a-b", "<http_x_a>-b"),
-            ("$1st", "<1st>"),
+            ("$1st", "<1>st"),
+            ("$10", "<1>0"),
             ("$$host", "$host"),
             ("$$$host$$", "$<host>$"),
             ("größe $a.é", "größe <a>.é"),
@@ -161,7 +164,7 @@ mod tests {
     proptest! {
         /// Text and variables take turns, and no text begins as a name goes on.
         #[test]
-        fn what_is_written_is_read_again(parts in prop::collection::vec(("[ -/:-@é\\$]{1,6}", "[a-z0-9_]{1,6}"), 0..6)) {
+        fn what_is_written_is_read_again(parts in prop::collection::vec(("[ -/:-@é\\$]{1,6}", "[a-z_][a-z0-9_]{0,5}|[0-9]"), 0..6)) {
             let pieces: Vec<_> = parts
                 .into_iter()
                 .filter(|(_, name)| name != "unknown")
