@@ -93,6 +93,7 @@ fn not_reloaded(errors: &ConfigErrors) -> Value {
 
 fn config_error(error: &Diagnostic) -> Value {
     json!({
+        "file": error.file(),
         "line": error.location.line,
         "column": error.location.column,
         "path": error.path,

@@ -87,7 +87,7 @@ async fn a_path_of_a_plugin_is_answered_by_it() {
 #[tokio::test]
 async fn a_reload_is_asked_for_and_its_outcome_told() {
     let mut gateway = Gateway::start();
-    let faults = vec![(Location { line: 2, column: 3 }, "a.b".to_owned(), "wrong \"thing\"".to_owned())];
+    let faults = vec![(Location::new(2, 3), "a.b".to_owned(), "wrong \"thing\"".to_owned())];
     let outcomes = [Ok(()), Err(errors_in_text("f.yaml", "a:\n  b: x", Path::new(""), &|_| None, faults))];
     let address = gateway.address;
     let mut answers = Vec::new();
@@ -102,7 +102,7 @@ async fn a_reload_is_asked_for_and_its_outcome_told() {
     assert_eq!(
         answers[1].json(),
         serde_json::json!({ "reloaded": false, "errors": [{
-            "line": 2, "column": 3, "path": "a.b", "message": "wrong \"thing\"",
+            "file": "f.yaml", "line": 2, "column": 3, "path": "a.b", "message": "wrong \"thing\"",
             "text": "f.yaml:2:3: a.b: wrong \"thing\"",
         }]})
     );

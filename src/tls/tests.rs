@@ -236,7 +236,7 @@ impl Drop for Folder {
 /// Settings with one certificate per line: its file in column 1, its key's in column 2.
 fn settings(files: &[(&str, &str)]) -> TlsSettings {
     let certificates = files.iter().enumerate().map(|(index, (certificate, key))| {
-        let at = |column| Location { line: index + 1, column };
+        let at = |column| Location::new(index + 1, column);
         let settings = CertificateSettings {
             certificate: Located { value: PathBuf::from(certificate), at: at(1) },
             private_key: Located { value: PathBuf::from(key), at: at(2) },

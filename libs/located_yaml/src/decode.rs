@@ -226,7 +226,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
-/// Line, column and value.
+/// File, line, column and value.
 struct Located<'de> {
     decoder: Decoder<'de>,
     part: u8,
@@ -240,9 +240,10 @@ impl<'de> SeqAccess<'de> for Located<'de> {
         let place = |number: usize| -> UsizeDeserializer<DecodeError> { number.into_deserializer() };
         self.part += 1;
         match self.part {
-            1 => seed.deserialize(place(at.line)).map(Some),
-            2 => seed.deserialize(place(at.column)).map(Some),
-            3 => self.decoder.read(seed).map(Some),
+            1 => seed.deserialize(place(at.file)).map(Some),
+            2 => seed.deserialize(place(at.line)).map(Some),
+            3 => seed.deserialize(place(at.column)).map(Some),
+            4 => self.decoder.read(seed).map(Some),
             _ => Ok(None),
         }
     }

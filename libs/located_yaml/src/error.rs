@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::located::Location;
-use crate::node::Node;
-use crate::secrets::Secrets;
 
 /// Everything that is wrong with a file, in the order of its lines. Never empty.
 #[derive(Clone, Debug)]
@@ -30,7 +28,7 @@ pub struct Diagnostic {
 
 /// A line of the file as it is shown beneath an error.
 #[derive(Clone, Debug, Default)]
-struct Line {
+pub(crate) struct Line {
     text: String,
     /// Characters before the mark.
     before: usize,
@@ -76,7 +74,7 @@ impl std::error::Error for ConfigErrors {}
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Location { line, column } = self.location;
+        let Location { line, column, .. } = self.location;
         write!(f, "{}:{line}:{column}: {}: {}", self.file, self.path, self.message)
     }
 }
@@ -86,6 +84,18 @@ impl Diagnostic {
     #[must_use]
     pub fn with_line(&self) -> impl fmt::Display {
         fmt::from_fn(move |f| write!(f, "{self}{}", Snippet(self)))
+    }
+
+    /// An error at a place in a file, with its line there.
+    pub(crate) fn new(file: Arc<str>, location: Location, path: String, message: &str, line: Line) -> Self {
+        let path = if path.is_empty() { "top level".to_owned() } else { one_line(&path) };
+        Self { location, path, message: one_line(message), file, line }
+    }
+
+    /// The name of its file.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Whether it says the same of the same place.
@@ -112,54 +122,11 @@ impl fmt::Display for Snippet<'_> {
     }
 }
 
-/// A file in which errors are found. No error shows its secrets.
-pub(crate) struct Source {
-    file: Arc<str>,
-    lines: Vec<String>,
-    secrets: Secrets,
-}
-
-impl Source {
-    pub(crate) fn new(file: &str, text: &str, plain_keys: &[&str]) -> Self {
-        let (secrets, masked) = Secrets::of(text, plain_keys);
-        // a byte order mark takes no column
-        let lines = masked.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect();
-        Self { file: file.into(), lines, secrets }
-    }
-
-    /// Adds the secrets that show once the file has become a tree.
-    pub(crate) fn of_tree(mut self, root: &Node) -> Self {
-        self.secrets.learn(root);
-        self
-    }
-
-    /// Hides the contents of a variable.
-    pub(crate) fn hide_variable(&mut self, name: &str, value: &str) {
-        self.secrets.add_variable(name, value);
-    }
-
-    /// An error in this file. An unknown place counts as the file's beginning.
-    pub(crate) fn error(&self, at: Location, width: usize, path: String, message: &str) -> Diagnostic {
-        let known = at != Location::default();
-        let location = if known { at } else { Location { line: 1, column: 1 } };
-        let line =
-            self.lines.get(location.line - 1).filter(|_| known).map(|line| excerpt(line, location.column - 1, width));
-        let path = if path.is_empty() { "top level".to_owned() } else { one_line(&path) };
-        Diagnostic {
-            location,
-            path,
-            message: one_line(&self.secrets.mask(message)),
-            file: self.file.clone(),
-            line: line.unwrap_or_default(),
-        }
-    }
-}
-
 /// How much of a long line is shown before the mark, and in all.
 const SHOWN_BEFORE: usize = 60;
 const SHOWN: usize = 140;
 
-fn excerpt(line: &str, column: usize, width: usize) -> Line {
+pub(crate) fn excerpt(line: &str, column: usize, width: usize) -> Line {
     let from = if line.chars().count() > SHOWN { column.saturating_sub(SHOWN_BEFORE) } else { 0 };
     let printable = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
     let text: String = line.chars().skip(from).take(SHOWN).map(printable).collect();
@@ -180,10 +147,11 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
 
     fn shown(text: &str, line: usize, column: usize, width: usize) -> String {
-        let error =
-            Source::new("f.yaml", text, &[]).error(Location { line, column }, width, "a.b".into(), "wrong\nhere");
+        let at = Location::new(line, column);
+        let error = Source::new("f.yaml", text, &[]).error(at, width, "a.b".into(), "wrong\nhere");
         ConfigErrors::new(vec![error], false).to_string()
     }
 

@@ -40,9 +40,10 @@
 //!    use for (tags, merge keys, several documents, keys twice) are errors.
 //! 2. `variables`: `${NAME}`, `${NAME:-default}` and `${file:PATH}` in values are filled in. What they hold never becomes
 //!    structure.
-//! 3. `decode`: the tree is a serde `Deserializer`. At an error the value is left out, or a placeholder takes the place of a
+//! 3. `include`: the files that the text includes, read in the same way, are merged into the tree. Every place knows its file.
+//! 4. `decode`: the tree is a serde `Deserializer`. At an error the value is left out, or a placeholder takes the place of a
 //!    missing one, and the type is read again, until there are no further errors.
-//! 4. The caller's checks hold the parts against each other and add their errors to the same [`Report`].
+//! 5. The caller's checks hold the parts against each other and add their errors to the same [`Report`].
 //!
 //! Secrets (by the names of their keys, in URLs, by the shapes of common tokens) and the contents of variables appear in no
 //! error and in no line shown with one.
@@ -50,6 +51,7 @@
 mod decode;
 mod decode_error;
 mod error;
+mod include;
 mod located;
 mod names;
 mod node;
@@ -61,9 +63,11 @@ mod recovery;
 mod report;
 mod schema;
 mod secrets;
+mod source;
 mod variables;
 
 pub use error::{ConfigErrors, Diagnostic};
+pub use include::{Include, IncludedFile};
 pub use located::{Located, Location};
 pub use names::{list, nearest, unknown};
 pub use node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar, Value};

@@ -12,10 +12,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A place in a file; the first line and the first column are 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
+    /// The number of the file: 0 for the one that is read, and from 1 on those that it includes, in order.
+    pub file: usize,
     /// The line.
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
+}
+
+impl Location {
+    /// A place in the file that is read.
+    #[must_use]
+    pub fn new(line: usize, column: usize) -> Self {
+        Self { file: 0, line, column }
+    }
 }
 
 /// A value and its place. To read it, it is the value.
@@ -35,7 +45,7 @@ impl<T> Deref for Located<T> {
     }
 }
 
-/// The name under which a located value asks for itself. This crate's deserializer answers it with line, column and value;
+/// The name under which a located value asks for itself. This crate's deserializer answers it with file, line, column and value;
 /// every other takes it for the name of a newtype.
 pub(crate) const LOCATED: &str = "located_yaml::Located";
 
@@ -60,10 +70,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for LocatedVisitor<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut located: A) -> Result<Located<T>, A::Error> {
         let missing = || A::Error::custom("a located value lacks its place");
+        let file = located.next_element()?.ok_or_else(missing)?;
         let line = located.next_element()?.ok_or_else(missing)?;
         let column = located.next_element()?.ok_or_else(missing)?;
         let value = located.next_element()?.ok_or_else(missing)?;
-        Ok(Located { value, at: Location { line, column } })
+        Ok(Located { value, at: Location { file, line, column } })
     }
 }
 

@@ -10,8 +10,8 @@ use crate::variables;
 
 /// How deep values may be nested.
 const MAX_DEPTH: usize = 64;
-/// How many values a file may hold, those that aliases repeat included.
-const MAX_NODES: usize = 50_000;
+/// How many values a file may hold with all that it includes, those that aliases repeat included.
+const MAX_NODES: usize = 200_000;
 
 /// A text that is YAML, and its uses of features that a configuration has no use for.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Parsed {
     pub problems: Vec<Problem>,
     /// Values that cannot be read because of a problem with them.
     pub unreadable: Vec<Id>,
+    /// The last number of a value.
+    pub last: Id,
 }
 
 /// Why a text is no tree.
@@ -31,26 +33,28 @@ pub(crate) enum NotYaml {
     At(Mark, String),
 }
 
-/// Parses a text.
+/// Parses the text of a file with this number. Values are numbered from `last` on.
 ///
 /// # Errors
 /// If it is not YAML, or exceeds the limits of depth and size.
-pub(crate) fn parse(text: &str) -> Result<Parsed, NotYaml> {
+pub(crate) fn parse(text: &str, file: usize, last: Id) -> Result<Parsed, NotYaml> {
     let hidden = variables::hide(text);
     let options = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(&hidden, options),
+        file,
         anchors: HashMap::new(),
-        nodes: 0,
+        nodes: last,
         problems: Vec::new(),
         unreadable: Vec::new(),
     };
     let root = builder.document()?;
-    Ok(Parsed { root, problems: builder.problems, unreadable: builder.unreadable })
+    Ok(Parsed { root, problems: builder.problems, unreadable: builder.unreadable, last: builder.nodes })
 }
 
 struct Builder<'a> {
     events: Parser<'a, granit_parser::StrInput<'a>>,
+    file: usize,
     anchors: HashMap<usize, Node>,
     nodes: usize,
     problems: Vec<Problem>,
@@ -66,7 +70,7 @@ impl<'a> Builder<'a> {
                 Event::StreamEnd => break,
                 Event::DocumentStart(..) if root.is_some() => {
                     let message = "a second document begins here; a configuration is one".into();
-                    return Err(NotYaml::At(mark(&span), message));
+                    return Err(NotYaml::At(self.mark(&span), message));
                 }
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => root = Some(self.node(event, &span, 0)?),
@@ -81,14 +85,14 @@ impl<'a> Builder<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), NotYaml> {
         match self.events.next() {
             Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(syntax(&error)),
+            Some(Err(error)) => Err(syntax(&error, self.file)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
     /// The node that begins with this event.
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, NotYaml> {
-        let mark = mark(span);
+        let mark = self.mark(span);
         let id = self.number(mark, depth)?;
         let (kind, anchor, tagged) = match event {
             Event::Alias(anchor) => return self.alias(id, anchor, mark, depth),
@@ -101,7 +105,7 @@ impl<'a> Builder<'a> {
             _ => return Err(NotYaml::At(mark, "a value belongs here".into())),
         };
         if tagged {
-            let at = span.tag_span().map_or(mark, |tag| self::mark(&tag));
+            let at = span.tag_span().map_or(mark, |tag| self.mark(&tag));
             self.problem(id, at, "tags (`!name`) have no meaning in a configuration; leave it out");
         }
         let node = Node { id, mark, kind };
@@ -130,9 +134,9 @@ impl<'a> Builder<'a> {
                 (Event::MappingEnd, _) => return Ok(entries),
                 (Event::Scalar(text, _, _, None), span) => {
                     let text = if span.start == span.end { String::new() } else { variables::reveal(&text) };
-                    Key { text, mark: mark(&span) }
+                    Key { text, mark: self.mark(&span) }
                 }
-                (_, span) => return Err(NotYaml::At(mark(&span), "a key has to be plain text".into())),
+                (_, span) => return Err(NotYaml::At(self.mark(&span), "a key has to be plain text".into())),
             };
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth)?;
@@ -198,6 +202,12 @@ impl<'a> Builder<'a> {
         Ok(self.nodes)
     }
 
+    fn mark(&self, span: &Span) -> Mark {
+        let (start, end) = (&span.start, &span.end);
+        let width = if start.line() == end.line() { end.col().saturating_sub(start.col()).max(1) } else { 1 };
+        Mark { at: Location { file: self.file, line: start.line(), column: start.col() + 1 }, width }
+    }
+
     fn problem(&mut self, node: Id, mark: Mark, message: &str) {
         self.problems.push(Problem { node, mark, message: message.to_owned() });
     }
@@ -214,14 +224,8 @@ fn scalar(text: &str, style: ScalarStyle, span: &Span) -> Scalar {
     Scalar { text, written: None, plain: style == ScalarStyle::Plain }
 }
 
-fn mark(span: &Span) -> Mark {
-    let (start, end) = (&span.start, &span.end);
-    let width = if start.line() == end.line() { end.col().saturating_sub(start.col()).max(1) } else { 1 };
-    Mark { at: Location { line: start.line(), column: start.col() + 1 }, width }
-}
-
-fn syntax(error: &ScanError) -> NotYaml {
-    let at = Location { line: error.marker().line(), column: error.marker().col() + 1 };
+fn syntax(error: &ScanError, file: usize) -> NotYaml {
+    let at = Location { file, line: error.marker().line(), column: error.marker().col() + 1 };
     let message = match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(),
         ErrorKind::UnknownAnchor => "the alias stands for nothing; no `&anchor` of that name comes before it".into(),

@@ -2,12 +2,14 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{ConfigErrors, Diagnostic, Source};
+use crate::error::{ConfigErrors, Diagnostic};
+use crate::include::{self, Include};
 use crate::located::Location;
-use crate::node::{Id, Mark, Node};
-use crate::parse::{self, NotYaml};
+use crate::node::{Id, Mark, Node, Problem};
+use crate::parse::{self, NotYaml, Parsed};
 use crate::report::Report;
 use crate::secrets::variable_names;
+use crate::source::Source;
 use crate::variables::{self, ReadFile, Sources};
 use crate::{names, recover};
 
@@ -17,6 +19,7 @@ pub struct Reader<'a> {
     sources: Sources<'a>,
     renamed: &'a [RenamedKey],
     plain_keys: &'a [&'a str],
+    include: Option<Include<'a>>,
 }
 
 /// A key whose name has changed. The old name is read as long as the field has it as a serde `alias`; every use of it is a
@@ -44,13 +47,19 @@ impl<'a> Reader<'a> {
     /// A reader that asks `variable` for the contents of `${NAME}`.
     #[must_use]
     pub fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { sources: Sources { variable, file: None }, renamed: &[], plain_keys: &[] }
+        Self { sources: Sources { variable, file: None }, renamed: &[], plain_keys: &[], include: None }
     }
 
     /// Asks `file` for the text of `${file:PATH}`, or why there is none. Without it, nothing reads a file.
     #[must_use]
     pub fn files(self, file: ReadFile<'a>) -> Self {
         Self { sources: Sources { file: Some(file), ..self.sources }, ..self }
+    }
+
+    /// Reads the files that the list `include` at the top level names, too: their lists are appended, and their mappings are merged.
+    #[must_use]
+    pub fn include(self, include: Include<'a>) -> Self {
+        Self { include: Some(include), ..self }
     }
 
     /// Accepts old names of keys, with a warning.
@@ -74,7 +83,7 @@ impl<'a> Reader<'a> {
             let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let line = valid.matches('\n').count() + 1;
             let column = valid.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-            let fault = (Location { line, column }, "file".to_owned(), "this is not UTF-8 text".to_owned());
+            let fault = (Location::new(line, column), "file".to_owned(), "this is not UTF-8 text".to_owned());
             self.errors_at(name, &String::from_utf8_lossy(bytes), vec![fault])
         })
     }
@@ -90,12 +99,9 @@ impl<'a> Reader<'a> {
         text: &str,
         check: impl FnOnce(&T, &mut Report<'_>),
     ) -> Result<Document<T>, ConfigErrors> {
-        let source = Source::new(name, text, self.plain_keys);
-        let not_yaml = |mark: Mark, message: &str| {
-            ConfigErrors::new(vec![source.error(mark.at, mark.width, "yaml".into(), message)], false)
-        };
-        let mut parsed = match parse::parse(text) {
-            Ok(parsed) => parsed,
+        let mut source = Source::new(name, text, self.plain_keys);
+        let (parsed, unset) = match self.tree(text, &mut source) {
+            Ok(tree) => tree,
             Err(NotYaml::Empty) => {
                 let required = recover::required_keys::<T>();
                 let wanted = match required.as_slice() {
@@ -103,14 +109,11 @@ impl<'a> Reader<'a> {
                     [only] => format!(", wanted `{only}`"),
                     [others @ .., last] => format!(", wanted {} and `{last}`", names::list(others)),
                 };
-                let mark = Mark { at: Location { line: 1, column: 1 }, width: 1 };
-                return Err(not_yaml(mark, &format!("there is nothing in the file{wanted}")));
+                let message = format!("there is nothing in the file{wanted}");
+                return Err(not_yaml(&source, Mark { at: Location::new(1, 1), width: 1 }, &message));
             }
-            Err(NotYaml::At(mark, message)) => return Err(not_yaml(mark, &message)),
+            Err(NotYaml::At(mark, message)) => return Err(not_yaml(&source, mark, &message)),
         };
-        let mut unset = Vec::new();
-        variables::fill(&mut parsed.root, self.sources, &mut unset);
-        parsed.unreadable.extend(unset.iter().map(|problem| problem.node));
         let mut report = Report::new(source, &parsed.root);
         for problem in parsed.problems.into_iter().chain(unset) {
             report.add(problem);
@@ -122,12 +125,27 @@ impl<'a> Reader<'a> {
         report.finish(value)
     }
 
+    /// The tree of a text and of what it includes, with variables filled in, and what is wrong with those.
+    fn tree(&self, text: &str, source: &mut Source) -> Result<(Parsed, Vec<Problem>), NotYaml> {
+        let mut parsed = parse::parse(text, 0, 0)?;
+        let mut unset = Vec::new();
+        variables::fill(&mut parsed.root, self.sources, &mut unset);
+        if let Some(include) = self.include {
+            include::merge(&mut parsed, &mut unset, include, self.sources, source)?;
+        }
+        parsed.unreadable.extend(unset.iter().map(|problem| problem.node));
+        Ok((parsed, unset))
+    }
+
     /// Errors found outside of the text, when its value was put to work: their places in it, the settings they are about, and
     /// what is wrong. Contents of variables do not show.
     #[must_use]
     pub fn errors_at(&self, name: &str, text: &str, faults: Vec<(Location, String, String)>) -> ConfigErrors {
         let mut source = Source::new(name, text, self.plain_keys);
-        for name in variable_names(text) {
+        // for the lines of the files that it includes; without them, the places are still reported
+        let root = self.tree(text, &mut source).map(|(parsed, _)| parsed.root).ok();
+        let written = root.iter().flat_map(Node::all).filter_map(|node| node.scalar()?.written.as_deref());
+        for name in variable_names(text).chain(written.flat_map(variable_names)) {
             let value = match (name.strip_prefix("file:"), self.sources.file) {
                 (Some(path), Some(file)) => file(path).ok(),
                 _ => (self.sources.variable)(name),
@@ -139,6 +157,10 @@ impl<'a> Reader<'a> {
         let errors = faults.into_iter().map(|(at, path, message)| source.error(at, 1, path, &message));
         ConfigErrors::new(errors.collect(), false)
     }
+}
+
+fn not_yaml(source: &Source, mark: Mark, message: &str) -> ConfigErrors {
+    ConfigErrors::new(vec![source.error(mark.at, mark.width, "yaml".into(), message)], false)
 }
 
 /// Uses of old names: the value whose key has one.

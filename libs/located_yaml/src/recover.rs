@@ -1,5 +1,7 @@
 //! Reads a type from a tree in spite of errors: each is reported, the value it concerns is left out, and the type is read again.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 
 use crate::decode::Decoder;
@@ -44,6 +46,8 @@ pub(crate) fn decode<T: DeserializeOwned>(
             if recovery.add_placeholder(id, key) {
                 continue;
             }
+        } else if matches!(error.kind, ErrorKind::Custom(_)) && lacks_values(node, &recovery.excluded) {
+            // what a type says of a mapping from which wrong values were left out follows from those
         } else if let Some(message) = error.kind.message(node, renamed) {
             report.add(problem(root, node, place, message));
         }
@@ -52,6 +56,11 @@ pub(crate) fn decode<T: DeserializeOwned>(
         }
     }
     None
+}
+
+/// Whether values of this mapping were left out.
+fn lacks_values(node: &Node, excluded: &HashSet<Id>) -> bool {
+    node.entries().iter().any(|entry| excluded.contains(&entry.value.id))
 }
 
 /// The keys that a type must have at its top level.

@@ -1,9 +1,10 @@
 //! Collects errors and warnings of a file while it is read. How a message is worded is for those who add it.
 
-use crate::error::{ConfigErrors, Diagnostic, Source};
+use crate::error::{ConfigErrors, Diagnostic};
 use crate::located::Location;
 use crate::node::{Mark, Node, Problem};
 use crate::reader::Document;
+use crate::source::Source;
 use crate::variables;
 
 /// Errors beyond this many are not reported.
@@ -60,6 +61,12 @@ impl<'a> Report<'a> {
     fn diagnostic(&self, problem: Problem) -> Diagnostic {
         let path = self.root.path_to(&|node| node.id == problem.node).unwrap_or_default();
         self.source.error(problem.mark.at, problem.mark.width, path, &problem.message)
+    }
+
+    /// The line of a place, for a message about the one of `from`: `line 3`, or `line 3 of FILE` where that is in another file.
+    #[must_use]
+    pub fn line_of(&self, at: Location, from: Location) -> String {
+        self.source.line_of(at, from)
     }
 
     /// The value at a place; none for the placeholder of a missing value.

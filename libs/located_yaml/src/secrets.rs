@@ -28,20 +28,23 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// The secrets in a text, and the text with a `*` for each of their characters: columns stay as they are.
-    pub(crate) fn of(text: &str, plain_keys: &[&str]) -> (Self, String) {
-        let plain_keys = plain_keys.iter().map(|&key| key.to_owned()).collect();
-        let mut secrets = Self { values: Vec::new(), plain_keys };
+    /// No secrets yet. Values of keys called `key` that begin with one of `plain_keys` are none.
+    pub(crate) fn none(plain_keys: &[&str]) -> Self {
+        Self { values: Vec::new(), plain_keys: plain_keys.iter().map(|&key| key.to_owned()).collect() }
+    }
+
+    /// Adds the secrets in a text. Returns the text with a `*` for each of their characters: columns stay as they are.
+    pub(crate) fn add_text(&mut self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut at = 0;
-        for range in merged(find(text, &secrets.plain_keys)) {
-            secrets.add(&text[range.clone()], MASK);
+        for range in merged(find(text, &self.plain_keys)) {
+            self.add(&text[range.clone()], MASK);
             masked.push_str(&text[at..range.start]);
             masked.extend(text[range.clone()].chars().map(|c| if c.is_whitespace() { c } else { '*' }));
             at = range.end;
         }
         masked.push_str(&text[at..]);
-        (secrets, masked)
+        masked
     }
 
     /// Adds what the values of a tree say once escapes are resolved and variables filled in.

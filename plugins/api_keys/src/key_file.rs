@@ -49,7 +49,7 @@ fn parse(name: &str, bytes: &[u8], max_keys: usize) -> Result<KeySet, String> {
                 return Err(format!("{name}: has more keys than `max_keys`, which is {max_keys}"));
             }
             builder.add(&key).map_err(|unfit| {
-                let at = Location { line: lines + key.at.line, column: key.at.column };
+                let at = Location { line: lines + key.at.line, ..key.at };
                 reader.errors_at(name, text, vec![(at, format!("[{count}]"), unfit.to_string())]).to_string()
             })?;
             count += 1;

@@ -263,7 +263,7 @@ fn a_text_that_is_not_utf_8_says_where() {
 
 #[test]
 fn errors_found_later_show_the_line_and_no_variable() {
-    let fault = (Location { line: 1, column: 7 }, "home".to_owned(), "cannot connect to hunter2".to_owned());
+    let fault = (Location::new(1, 7), "home".to_owned(), "cannot connect to hunter2".to_owned());
     let errors = Reader::new(&variable).errors_at("f.yaml", "home: ${SECRET}", vec![fault]);
     assert_eq!(
         errors.to_string(),
