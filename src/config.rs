@@ -3,7 +3,10 @@
 mod check;
 mod companions;
 mod fallbacks;
+mod include;
 mod quotas;
+mod reach;
+mod routes;
 mod schema;
 mod sizes;
 
@@ -12,7 +15,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use indexmap::IndexMap;
-use located_yaml::{ConfigErrors, Diagnostic, Located, Location, ReadFile, Reader, RenamedKey, Report};
+use located_yaml::{ConfigErrors, Diagnostic, Include, Located, Location, ReadFile, Reader, RenamedKey, Report};
 use networks::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,10 @@ pub use sizes::Sizes;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Further files, relative to this one; `*` and `?` stand for characters of a name. Their lists are appended to those here, in the
+    /// order of the names, and what stands in their sections is added to the sections here. Paths in them are relative to this file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
     /// The process as a whole: its threads, limits and deadlines.
     #[serde(default)]
     pub server: ServerSettings,
@@ -120,17 +127,18 @@ fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let name = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     let file = file_below(base);
-    let reader = reader(&environment, &file);
+    let included = include::files_below(base, Some(path));
+    let reader = reader(&environment, &file, &included);
     let bytes = read(path).map_err(|error| {
         let fault = (Location::default(), "file".to_owned(), format!("cannot be read: {error}"));
         reader.errors_at(&name, "", vec![fault])
     })?;
     let text = reader.text(&name, &bytes)?;
-    parse_with(&name, text, base, &environment, dates)
+    read_text(reader, &name, text, base, dates)
 }
 
-fn reader<'a>(variable: &'a dyn Fn(&str) -> Option<String>, file: ReadFile<'a>) -> Reader<'a> {
-    Reader::new(variable).files(file).renamed(RENAMED_KEYS).plain_keys(HASH_KEYS)
+fn reader<'a>(variable: &'a dyn Fn(&str) -> Option<String>, file: ReadFile<'a>, included: Include<'a>) -> Reader<'a> {
+    Reader::new(variable).files(file).include(included).renamed(RENAMED_KEYS).plain_keys(HASH_KEYS)
 }
 
 /// The texts of `${file:PATH}`; relative paths start from `base`.
@@ -170,19 +178,14 @@ pub fn parse(
     base: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigErrors> {
-    parse_with(name, text, base, variable, Dates::Ignored)
+    let file = file_below(base);
+    let included = include::files_below(base, None);
+    read_text(reader(variable, &file, &included), name, text, base, Dates::Ignored)
 }
 
-fn parse_with(
-    name: &str,
-    text: &str,
-    base: &Path,
-    variable: &dyn Fn(&str) -> Option<String>,
-    dates: Dates,
-) -> Result<Config, ConfigErrors> {
+fn read_text(reader: Reader<'_>, name: &str, text: &str, base: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let check = |config: &Config, report: &mut Report<'_>| check::check(config, base, dates, report);
-    let file = file_below(base);
-    let document = reader(variable, &file).read(name, text, check)?;
+    let document = reader.read(name, text, check)?;
     Ok(Config { warnings: document.warnings, ..document.value })
 }
 
@@ -203,7 +206,8 @@ pub fn errors_in_text(
     variable: &dyn Fn(&str) -> Option<String>,
     faults: Vec<(Location, String, String)>,
 ) -> ConfigErrors {
-    reader(variable, &file_below(base)).errors_at(name, text, faults)
+    let included = include::files_below(base, None);
+    reader(variable, &file_below(base), &included).errors_at(name, text, faults)
 }
 
 impl Config {

@@ -17,6 +17,7 @@ mod forward;
 mod forwarding;
 mod head;
 mod interruption;
+mod local_answer;
 mod model_route;
 mod opening;
 mod recording;
@@ -28,7 +29,9 @@ mod request;
 mod response;
 mod response_tap;
 mod retry;
+mod route;
 mod select;
+mod sent_target;
 mod signature;
 mod snapshot;
 mod stall;
@@ -37,6 +40,7 @@ mod transform;
 mod transport;
 mod unprocessed;
 mod upstream;
+mod view;
 mod websocket;
 mod worker;
 mod worker_proxy;
@@ -55,7 +59,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use ctx::Exchange;
 
-pub use snapshot::{Limits, PersistentState, Route, Snapshot};
+pub use route::Route;
+pub use snapshot::{Limits, PersistentState, Snapshot};
 pub use worker::{Accepted, Threads, Workers};
 pub use worker_proxy::{WorkerProxy, kept_connections};
 
@@ -125,13 +130,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        call_body::on_body(body, end, ctx);
-        Ok(())
+        call_body::on_body(session, body, end, ctx)
     }
 
     async fn upstream_response_filter(

@@ -11,7 +11,7 @@
 //! | [`engine`] | all that names Pingora: one line per hook, each phase in its own file; sockets, sessions, bodies, peers |
 //! | [`exchange`] | the life of one request without Pingora: attempts, failures, deadlines, how it ends; pure |
 //! | [`chain`] | runs the plugins: order, early answers, panics |
-//! | [`routes`] | host and path → route; the `models` of a route as the YAML writes them |
+//! | [`routes`] | the head of a request → its route; the settings of routes: what they take, where they lead, how they change the path |
 //! | [`attribution`] | what clients say of themselves → the session and the user of a call |
 //! | [`balance`] | chooses a server, counts what is in flight on it, leaves out those that fail; does not connect |
 //! | [`dns`] | servers' names → addresses, in the background |

@@ -1,21 +1,59 @@
-//! Finds the route of a request by host and path. Does not know the routes' targets.
+//! Finds the route of a request by what its head says. What the routes lead to, and the settings of both, are in the files below.
 
+mod answer;
+mod conditions;
+mod fields;
+mod host;
+mod index;
 mod models;
+mod path;
+mod path_change;
+mod redirect;
+mod regex;
 mod settings;
+mod shadowed;
+mod target;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timeouts;
 
 use std::sync::Arc;
 
+use ::regex::Captures;
+use http::{HeaderMap, Method};
+use plugin_api::ConnectionInfo;
+
+use conditions::Conditions;
+use index::Index;
+
+pub use answer::AnswerSettings;
+pub use conditions::Scheme;
+pub use host::HostPattern;
 pub use models::{ModelEntry, ModelName, ModelPattern};
-pub use settings::{HostPattern, OnClientDisconnect, PathPattern, RouteSettings};
+pub use path::PathPattern;
+pub use path_change::{PathChange, Unsendable};
+pub use redirect::RedirectStatus;
+pub use settings::{OnClientDisconnect, RouteAccessLog, RouteSettings};
+pub use shadowed::{Part, Shadowed, shadowed};
+pub use target::{Redirect, Target, UpstreamTarget};
+pub use template::{Group, RouteTemplate, Scope, Use};
+pub use timeouts::RouteTimeouts;
 pub use url_path::{InvalidPath, normalize};
 
 /// The host label of requests to hosts that no route names: what a client sends must not become a label.
 pub const OTHER_HOST: &str = "other";
 
+/// So many routes are looked at one by one, which takes less time than an index.
+const FEW: usize = 16;
+
 /// The routes in the order of the YAML.
 #[derive(Debug)]
 pub struct Router {
     routes: Vec<Pattern>,
+    /// Where there are many.
+    index: Option<Index>,
     other: Arc<str>,
 }
 
@@ -24,6 +62,25 @@ pub struct Router {
 struct Pattern {
     hosts: Vec<(HostPattern, Arc<str>)>,
     paths: Vec<PathPattern>,
+    /// `None` where there are none.
+    conditions: Option<Box<Conditions>>,
+}
+
+/// What routes look at of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRequest<'a> {
+    /// The host, without port, in any case.
+    pub host: &'a str,
+    /// The path, in its [normal form](normalize).
+    pub path: &'a str,
+    /// The method.
+    pub method: &'a Method,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The query, as the client sent it.
+    pub query: Option<&'a str>,
+    /// The connection that it came on.
+    pub connection: &'a ConnectionInfo,
 }
 
 /// A matching route.
@@ -39,21 +96,31 @@ impl Router {
     /// Creates a router over these routes.
     #[must_use]
     pub fn new<'a>(routes: impl Iterator<Item = &'a RouteSettings>) -> Self {
-        let pattern = |route: &RouteSettings| Pattern {
-            hosts: route.hosts.iter().map(|host| (host.clone(), String::from(host.clone()).into())).collect(),
-            paths: route.paths.clone(),
-        };
-        Self { routes: routes.map(pattern).collect(), other: OTHER_HOST.into() }
+        let routes: Vec<Pattern> = routes.map(Pattern::of).collect();
+        let index = (routes.len() > FEW).then(|| {
+            Index::new(routes.iter().map(|route| (route.hosts.iter().map(|(host, _)| host), route.paths.iter())))
+        });
+        Self { routes, index, other: OTHER_HOST.into() }
     }
 
-    /// The first route that matches this host (without port, in any case) and path (in its [normal form](normalize)).
+    /// The first route that matches this request.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<RouteMatch> {
-        self.routes.iter().enumerate().find_map(|(index, route)| {
-            let domain = route.domain(host, &self.other)?;
-            let takes_path = route.paths.is_empty() || route.paths.iter().any(|pattern| pattern.takes(path));
-            takes_path.then(|| RouteMatch { index, domain: domain.clone() })
-        })
+    pub fn find(&self, request: &RouteRequest<'_>) -> Option<RouteMatch> {
+        let matching = |index: usize| {
+            let domain = self.routes[index].takes(request, &self.other)?;
+            Some(RouteMatch { index, domain: domain.clone() })
+        };
+        match &self.index {
+            None => (0..self.routes.len()).find_map(matching),
+            Some(index) => index.candidates(request.host, request.path).find_map(matching),
+        }
+    }
+
+    /// What the groups of a route's expression match in the path that it was found by. `None` where another of its paths takes that.
+    #[must_use]
+    pub fn groups<'p>(&self, route: usize, path: &'p str) -> Option<Captures<'p>> {
+        let pattern = self.routes.get(route)?.paths.iter().find(|pattern| pattern.takes(path))?;
+        pattern.regex()?.captures(path)
     }
 
     /// The label of a request that no route matches.
@@ -64,6 +131,23 @@ impl Router {
 }
 
 impl Pattern {
+    fn of(route: &RouteSettings) -> Self {
+        let label = |host: &HostPattern| (host.clone(), String::from(host.clone()).into());
+        Self {
+            hosts: route.hosts.iter().map(|host| label(&host.value)).collect(),
+            paths: route.paths.iter().map(|path| path.value.clone()).collect(),
+            conditions: (!route.conditions.are_none()).then(|| Box::new(route.conditions.clone())),
+        }
+    }
+
+    /// The label of the host by which it takes a request; `None` if it does not take it.
+    fn takes<'a>(&'a self, request: &RouteRequest<'_>, other: &'a Arc<str>) -> Option<&'a Arc<str>> {
+        let domain = self.domain(request.host, other)?;
+        let takes_path = self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.takes(request.path));
+        let takes = takes_path && self.conditions.as_ref().is_none_or(|conditions| conditions.hold(request));
+        takes.then_some(domain)
+    }
+
     fn domain<'a>(&'a self, host: &str, other: &'a Arc<str>) -> Option<&'a Arc<str>> {
         if self.hosts.is_empty() {
             return Some(other);
@@ -83,87 +167,4 @@ pub fn host_of(authority: &str) -> &str {
     };
     let host = end.map_or(authority, |end| &authority[..end]);
     host.strip_suffix('.').unwrap_or(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn router(routes: serde_json::Value) -> Router {
-        let routes: Vec<RouteSettings> = serde_json::from_value(routes).unwrap();
-        Router::new(routes.iter())
-    }
-
-    #[test]
-    fn the_first_route_that_matches_wins() {
-        let router = router(serde_json::json!([
-            { "hosts": ["a.example"], "paths": ["/v1/messages"], "upstream": "x" },
-            { "hosts": ["a.example", "*.b.example"], "upstream": "x" },
-            { "paths": ["/health"], "upstream": "x" },
-        ]));
-        for (host, path, index, domain) in [
-            ("a.example", "/v1/messages", 0, "a.example"),
-            ("A.Example", "/v1/messages/batches", 0, "a.example"),
-            ("a.example", "/v1/models", 1, "a.example"),
-            ("x.y.b.example", "/", 1, "*.b.example"),
-            ("elsewhere", "/health", 2, "other"),
-        ] {
-            let found = router.find(host, path).unwrap();
-            assert_eq!((found.index, &*found.domain), (index, domain), "{host}{path}");
-        }
-        for (host, path) in [("b.example", "/"), ("evilb.example", "/"), ("", "/"), ("a.example.evil", "/v1/")] {
-            assert_eq!(router.find(host, path), None, "{host}{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_taken_as_it_is_or_with_all_that_begins_so() {
-        let router = router(serde_json::json!([
-            { "paths": ["= /health"], "upstream": "x" },
-            { "paths": ["/v1/messages"], "upstream": "x" },
-            { "paths": ["/below/"], "upstream": "x" },
-        ]));
-        for (path, index) in [
-            ("/health", Some(0)),
-            ("/health/", None),
-            ("/healthy", None),
-            ("/v1/messages", Some(1)),
-            ("/v1/messages/", Some(1)),
-            ("/v1/messagesX", Some(1)),
-            ("/below", None),
-            ("/below/", Some(2)),
-            ("/below/x", Some(2)),
-            ("/V1/messages", None),
-        ] {
-            assert_eq!(router.find("", path).map(|found| found.index), index, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_no_request_can_have_is_an_error() {
-        for (written, wanted) in [
-            ("/v1//x", "write `/v1/x`"),
-            ("= /v1/./x", "write `= /v1/x`"),
-            ("/v1/x/..", "write `/v1/`"),
-            ("/a%20b", "matched decoded"),
-            ("/..", "above its root"),
-            ("= x", "must begin with `/`"),
-            ("= ", "must begin with `/`"),
-            ("/v1?x", "no query"),
-            ("/v1/*", "write `/v1/`"),
-        ] {
-            let error = PathPattern::try_from(written.to_owned()).unwrap_err();
-            assert!(error.contains(wanted), "{written}: {error}");
-        }
-        for written in ["= /health", "/v1/"] {
-            assert_eq!(String::from(PathPattern::try_from(written.to_owned()).unwrap()), written);
-        }
-    }
-
-    #[test]
-    fn the_host_is_the_authority_without_its_port() {
-        for (authority, host) in [("a:1", "a"), ("a", "a"), ("a.:80", "a"), ("[::1]:80", "[::1]"), ("", "")] {
-            assert_eq!(host_of(authority), host);
-        }
-    }
 }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use glob::Glob;
-use located_yaml::{Kind, Located, Location, Node, Report, redact, unknown};
+use located_yaml::{Kind, Located, Location, Node, Report, redact};
 use plugin_api::CheckContext;
 
-use super::{Config, Dates, companions, fallbacks, quotas};
+use super::{Config, Dates, companions, fallbacks, quotas, reach, routes};
+use crate::access_log::AccessLogPath;
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
 
@@ -16,7 +17,7 @@ use crate::tls::{self, Certificates};
 pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
     listeners(config, base, dates, report);
     upstreams(config, base, report);
-    routes(config, report);
+    routes::check(config, report);
     models(config, report);
     plugins(config, report);
     required(config, report);
@@ -26,6 +27,8 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     conflicts(config, base, report);
     quotas::check(config, report);
     companions::check(config, report);
+    reach::check(config, report);
+    logs(config, base, report);
 }
 
 fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>) {
@@ -39,7 +42,8 @@ fn listeners(config: &Config, base: &Path, dates: Dates, report: &mut Report<'_>
     for address in listeners.chain(config.admin.as_ref().map(|admin| &admin.address)) {
         let taken = known.iter().find(|other| other.value == address.value && address.port() != 0);
         if let Some(other) = taken {
-            let message = format!("`{}` is the address of the listener on line {}, too", address.value, other.at.line);
+            let line = report.line_of(other.at, address.at);
+            let message = format!("`{}` is the address of the listener on {line}, too", address.value);
             report_at(address.at, message, report);
         }
         known.push(address);
@@ -87,26 +91,10 @@ fn wants_one(list: Option<&Node>, noun: &str, report: &mut Report<'_>) {
     }
 }
 
-fn routes(config: &Config, report: &mut Report<'_>) {
-    // by the tree's names: an upstream with errors of its own is known nevertheless
-    let Some(upstreams) = report.root().get("upstreams").filter(|node| is_mapping(node)) else { return };
-    let known: Vec<&str> = upstreams.entries().iter().map(|entry| entry.key.text.as_str()).collect();
-    let entries = config.routes.iter().flat_map(|route| &route.models);
-    let of_models = entries.filter_map(|entry| entry.upstream.as_ref());
-    for upstream in config.routes.iter().map(|route| &route.upstream).chain(of_models) {
-        if known.contains(&upstream.as_str()) {
-            continue;
-        }
-        let Some(node) = report.node_at(upstream.at) else { continue };
-        let written = node.scalar().and_then(|scalar| scalar.written.as_deref()).unwrap_or(upstream);
-        report.add_at(node, unknown("upstream", upstream, written, &known));
-    }
-}
-
 /// Warns of patterns for models that can never apply, in the `models` of routes and of fallbacks.
 fn models(config: &Config, report: &mut Report<'_>) {
     for route in &config.routes {
-        let patterns: Vec<_> = route.models.iter().map(|entry| &entry.pattern).collect();
+        let patterns: Vec<_> = route.models().iter().map(|entry| &entry.pattern).collect();
         let found = patterns.iter().map(|pattern| (pattern.glob().clone(), pattern.at)).collect::<Vec<_>>();
         for (at, message) in unreachable(&found) {
             if let Some(node) = report.node_at(at) {
@@ -134,10 +122,6 @@ fn unreachable(patterns: &[(Glob, Location)]) -> Vec<(Location, String)> {
         Some((*at, format!("`{pattern}` never applies: `{by}` on line {line} takes all its names")))
     };
     patterns.iter().enumerate().filter_map(covered).collect()
-}
-
-fn is_mapping(node: &Node) -> bool {
-    matches!(node.kind, Kind::Mapping(_)) || node.is_nothing()
 }
 
 fn plugins(config: &Config, report: &mut Report<'_>) {
@@ -170,9 +154,9 @@ fn required(config: &Config, report: &mut Report<'_>) {
             let missing = entry.requires().iter().find(|name| !has(name));
             if let Some(missing) = missing.filter(|_| !reported.contains(&entry.at)) {
                 reported.push(entry.at);
-                let line = route.upstream.at.line;
+                let line = report.line_of(route.at, entry.at);
                 let message = format!(
-                    "`{}` needs `{missing}` on each of its routes, which the one on line {line} does not have",
+                    "`{}` needs `{missing}` on each of its routes, which the one on {line} does not have",
                     entry.name()
                 );
                 report_at(entry.at, message, report);
@@ -190,8 +174,8 @@ fn list(entries: &[Located<PluginEntry>], report: &mut Report<'_>) {
             report_at(entry.at, problem.into(), report);
         }
         if let Some(first) = entries[..at].iter().find(|other| other.name() == entry.name()) {
-            let line = first.at.line;
-            let message = format!("`{}` stands in this list a second time; the first is on line {line}", entry.name());
+            let line = report.line_of(first.at, entry.at);
+            let message = format!("`{}` stands in this list a second time; the first is on {line}", entry.name());
             report_at(entry.at, message, report);
         }
     }
@@ -215,7 +199,7 @@ fn conflicts(config: &Config, base: &Path, report: &mut Report<'_>) {
     let entries: Vec<_> = entries.filter(is_sound).collect();
     for (number, entry) in entries.iter().enumerate() {
         let conflict = entries[..number].iter().find_map(|earlier| {
-            let other = format!("the `{}` on line {}", earlier.name(), earlier.at.line);
+            let other = format!("the `{}` on {}", earlier.name(), report.line_of(earlier.at, entry.at));
             entry.conflict(earlier, &CheckContext { base, other: &other })
         });
         if let Some(problem) = conflict {
@@ -224,8 +208,21 @@ fn conflicts(config: &Config, base: &Path, report: &mut Report<'_>) {
     }
 }
 
+/// The folders of logs, which nothing makes.
+fn logs(config: &Config, base: &Path, report: &mut Report<'_>) {
+    let AccessLogPath::File(path) = &config.access_log.path else { return };
+    let path = base.join(path);
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) else {
+        return;
+    };
+    let node = report.root().get("access_log").and_then(|settings| settings.get("path"));
+    if let Some(node) = node {
+        report.add_at(node, redact(format!("there is no folder `{}`; make it first", folder.display()), node));
+    }
+}
+
 /// Reports an error of the value at a place.
-fn report_at(at: Location, message: String, report: &mut Report<'_>) {
+pub(super) fn report_at(at: Location, message: String, report: &mut Report<'_>) {
     let Some(node) = report.node_at(at) else { return };
     report.add_at(node, redact(message, node));
 }
@@ -254,5 +251,21 @@ mod tests {
                 && route.contains("`Claude-Opus-5` never applies: `claude-*` on line 10"),
             "{route}"
         );
+    }
+
+    #[test]
+    fn a_log_in_a_folder_that_is_not_there_is_an_error_with_its_place() {
+        let yaml = |path: &str| {
+            format!(
+                "listeners: [{{ address: \"127.0.0.1:1\" }}]\nupstreams: {{ a: {{ servers: [{{ address: \"127.0.0.1:1\" }}] }} }}\n\
+                 access_log: {{ path: {path} }}\nroutes: [{{ upstream: a }}]\n"
+            )
+        };
+        let read = |path: &str| parse("a.yaml", &yaml(path), Path::new("/nowhere"), &|_| None);
+        let error = read("logs/access.log").unwrap_err().to_string();
+        assert!(error.starts_with("a.yaml:3:21: access_log.path: there is no folder `/nowhere/logs`"), "{error}");
+        for path in ["/tmp/access.log", "/dev/stdout", "off", "stdout"] {
+            assert!(read(path).is_ok(), "{path}");
+        }
     }
 }

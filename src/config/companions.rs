@@ -14,8 +14,8 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
                 continue;
             }
             let Some(node) = report.node_at(entry.at) else { continue };
-            let (name, line) = (entry.name(), route.at.line);
-            let message = format!("`{name}` without `{companion}` on the route of line {line}: {lacking}");
+            let (name, line) = (entry.name(), report.line_of(route.at, entry.at));
+            let message = format!("`{name}` without `{companion}` on the route of {line}: {lacking}");
             report.warn(node, node.mark, message);
         }
     }

@@ -12,9 +12,9 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         }
         for entry in entries.iter().filter(|entry| !entry.grants_quotas().is_empty()) {
             let Some(node) = report.node_at(entry.at) else { continue };
-            let (name, line) = (entry.name(), route.at.line);
+            let (name, line) = (entry.name(), report.line_of(route.at, entry.at));
             let message = format!(
-                "keys of `{name}` have `limits`, which nothing counts on the route of line {line}; name `rate_limit: {{}}` below `{name}`"
+                "keys of `{name}` have `limits`, which nothing counts on the route of {line}; name `rate_limit: {{}}` below `{name}`"
             );
             report.warn(node, node.mark, message);
         }

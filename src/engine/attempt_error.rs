@@ -13,6 +13,16 @@ pub const PLUGIN_PANIC: &str = "PluginPanic";
 /// The error of a hook whose plugins want to change a response that cannot be changed.
 pub const TRANSFORM: &str = "Transform";
 
+/// The error of a body that is too large for its route.
+const BODY_TOO_LARGE: &str = "BodyTooLarge";
+
+/// A body that is too large for its route, found out while it streams.
+#[must_use]
+pub fn body_too_large() -> Box<Error> {
+    // of any other source Pingora would take it for a failure of the server, and go on
+    Error::explain(ErrorType::CustomCode(BODY_TOO_LARGE, 413), "the body is larger than max_body").into_down()
+}
+
 /// The failure of a client whose connection ended by this error.
 #[must_use]
 pub fn of_client(error: &Error) -> Failure {
@@ -24,6 +34,7 @@ pub fn of_client(error: &Error) -> Failure {
         | ErrorType::WriteTimedout
         | ErrorType::H2Error => Failure::ClientGone,
         ErrorType::ReadTimedout => Failure::BodyTimeout,
+        ErrorType::CustomCode(BODY_TOO_LARGE, _) => Failure::BodyTooLarge,
         _ => Failure::BadRequest,
     }
 }

@@ -37,7 +37,9 @@ pub fn is_small(session: &Session) -> bool {
     length(session).is_some_and(|length| (1..=RETRY_BUFFER).contains(&length))
 }
 
-fn length(session: &Session) -> Option<usize> {
+/// The length of the body, if its head says it.
+#[must_use]
+pub fn length(session: &Session) -> Option<usize> {
     session.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use pingora_error::{Error, ErrorType};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Call, Endpoint, Hashing, run_blocking};
+use plugin_api::{BODIES, Call, Endpoint, Hashing, Transport, run_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect;
@@ -12,6 +12,7 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
 use crate::exchange::hash_key;
 
+use super::attempt_error;
 use super::body::{self, Read};
 use super::ctx::Exchange;
 use super::interruption::{Interruption, client_failed, client_left, ended_by_plugin, refuse, refuse_with};
@@ -32,15 +33,14 @@ pub fn most_in_line(endpoint: Endpoint, hashing: Hashing) -> usize {
 
 /// Reads the whole body within the time that the client has for it.
 pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<Bytes, Interruption> {
-    let limits = ctx.snapshot.limits;
-    let until = Instant::now() + limits.body_timeout;
+    let max = ctx.max_read();
+    let until = Instant::now() + ctx.snapshot.limits.body_timeout;
     let until = ctx.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
-    let bytes = match timeout_at(until, body::read(session, limits.max_body)).await {
+    let bytes = match timeout_at(until, body::read(session, max)).await {
         Ok(Ok(Read::Whole(bytes))) => bytes,
         Ok(Ok(Read::NoRoom(shortage))) => return Err(refuse(ctx, Failure::BodyMemory(shortage))),
         Ok(Ok(Read::TooLarge)) => {
-            let message = format!("The request body is larger than {} bytes", limits.max_body);
-            return Err(refuse_with(ctx, Failure::BodyTooLarge, &message));
+            return Err(too_large(ctx, max as u64));
         }
         Ok(Err(error)) => return Err(client_failed(ctx, error)),
         Err(_) => return Err(refuse(ctx, Failure::BodyTimeout)),
@@ -51,7 +51,7 @@ pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<B
 
 /// Reads the body of a request, and shows a call to the plugins. Of another request, `is_call` is false.
 pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool) -> Result<(), Interruption> {
-    let limits = ctx.snapshot.limits;
+    let (limits, max) = (ctx.snapshot.limits, ctx.max_read());
     let bytes = receive_body(session, ctx).await?;
     let (Some(route), Some(endpoint)) = (ctx.route.clone(), ctx.record.endpoint.filter(|_| is_call)) else {
         ctx.read_form(&bytes);
@@ -62,8 +62,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     let headers = &session.req_header().headers;
     let needs = route.chain.needs();
     let hashing = needs.hashing();
-    let read =
-        move |headers: &HeaderMap, bytes: Bytes| dialect::read(endpoint, headers, bytes, limits.max_body, hashing);
+    let read = move |headers: &HeaderMap, bytes: Bytes| dialect::read(endpoint, headers, bytes, max, hashing);
     let mut call = if bytes.len() > most_in_line(endpoint, hashing) || ctx.flags.content_encoding {
         // on a blocking thread, so that other requests of this worker go on
         let headers = headers.clone();
@@ -85,7 +84,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     } else {
         read(headers, bytes)
     };
-    if let Some(models) = &route.models {
+    if let Some(models) = route.models() {
         call = call.on_route(models.models().clone());
     }
     // the memory that reading took, held as long as the call
@@ -96,7 +95,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
         ctx.record.streaming = Some(only.stream);
         ctx.record.system_blocks = Some(only.system_blocks);
         ctx.record.asks_quota = only.asks_quota;
-        if !ctx.plugins.is_empty() || route.hashes_sessions {
+        if !ctx.plugins.is_empty() || route.upstream().is_some_and(|target| target.hashes_sessions) {
             let headers = &session.req_header().headers;
             ctx.snapshot.attribution.of_call(headers, only, &mut ctx.record.context);
         }
@@ -147,9 +146,31 @@ async fn choose_keys(session: &Session, ctx: &mut Exchange, text: Option<Bytes>)
     };
 }
 
+/// Refuses a body that is said to be larger than the route's limit.
+///
+/// # Errors
+/// That it is.
+pub fn check_length(session: &Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    match ctx.max_body().filter(|max| body::length(session).is_some_and(|length| length as u64 > *max)) {
+        Some(max) => Err(too_large(ctx, max)),
+        None => Ok(()),
+    }
+}
+
+fn too_large(ctx: &mut Exchange, max: u64) -> Interruption {
+    refuse_with(ctx, Failure::BodyTooLarge, &format!("The request body is larger than {max} bytes"))
+}
+
 /// A piece of the request's body is about to go upstream.
-pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
-    if ctx.body.is_none() {
+///
+/// # Errors
+/// That the body, whose length was not known, is larger than the route's limit by now.
+pub fn on_body(session: &Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) -> Result<()> {
+    if ctx.body.is_none() && ctx.record.transport != Transport::WebSocket {
+        let max = ctx.max_body();
+        if max.is_some_and(|max| session.body_bytes_read() as u64 > max) {
+            return Err(attempt_error::body_too_large());
+        }
         ctx.read_form(body.as_deref().unwrap_or_default());
     }
     if let Some(socket) = &ctx.websocket
@@ -167,4 +188,5 @@ pub fn on_body(body: &mut Option<Bytes>, end: bool, ctx: &mut Exchange) {
     let is_piece = piece.is_some();
     let sent = ctx.timer.sends(piece.unwrap_or_default(), end || !is_piece);
     *body = is_piece.then_some(sent);
+    Ok(())
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use plugin_api::{
-    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, RequestHead, Response,
-    Transport, Uuid, shortened,
+    Charge, DetachUntil, Endpoint, HeaderEdits, LONGEST_HOST, LONGEST_PATH, Protocol, Record, Transport, Uuid,
+    shortened,
 };
 use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
@@ -26,15 +26,19 @@ use crate::exchange::failure::Failure;
 use crate::exchange::forwarded::{believed_client, is_in};
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::response_observer::ResponseObserver;
+use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 
 use super::connection::connection_facts;
-use super::snapshot::{Route, Snapshot};
+use super::route::Route;
+use super::sent_target::SentTarget;
+use super::snapshot::Snapshot;
 use super::timer::Timer;
 use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
+use super::view::path_of;
 use super::websocket::{RealtimeModel, Socket};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
@@ -55,6 +59,8 @@ pub struct Exchange {
     pub peer_text: Option<HeaderValue>,
     // the path in its normal form, where it came in another or is too long for the record; see `path()`
     pub(super) normal_path: Option<Box<str>>,
+    /// The target that goes upstream, where its route changes it.
+    pub sent_target: Option<Box<SentTarget>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
@@ -118,6 +124,7 @@ impl Exchange {
             flags: HeaderFlags::default(),
             peer_text: None,
             normal_path: None,
+            sent_target: None,
             route: None,
             plugins: Instances::default(),
             request_edits: HeaderEdits::default(),
@@ -198,16 +205,55 @@ impl Exchange {
     /// # Errors
     /// That it has none.
     pub fn normalize_path(&mut self) -> Result<(), InvalidPath> {
-        if let Cow::Owned(normal) = normalize(self.path())? {
+        if let Cow::Owned(normal) = normalize(self.client_path())? {
             self.normal_path = Some(normal.into());
         }
         Ok(())
     }
 
-    /// The path by which the request is matched, whatever its spelling. [`Record::path`] stays as it came, but bounded.
+    /// The path by which its route is found, whatever its spelling. [`Record::path`] stays as it came, but bounded.
+    #[must_use]
+    pub fn client_path(&self) -> &str {
+        self.normal_path.as_deref().unwrap_or(&self.record.path)
+    }
+
+    /// The path by which it is understood, in the normal form: the one that goes upstream.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.normal_path.as_deref().unwrap_or(&self.record.path)
+        path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path)
+    }
+
+    /// The target that goes upstream, parsed. `head` is the client's.
+    #[must_use]
+    pub fn uri<'a>(&'a self, head: &'a RequestHeader) -> &'a Uri {
+        self.sent_target.as_ref().map_or(&head.uri, |target| target.uri())
+    }
+
+    /// The limits of an attempt at this upstream, as its route changes them.
+    #[must_use]
+    pub fn timeouts_of(&self, upstream: &Upstream) -> Timeouts {
+        match self.route.as_ref().and_then(|route| route.upstream()) {
+            Some(target) => upstream.timeouts.overridden(&target.timeouts),
+            None => upstream.timeouts,
+        }
+    }
+
+    /// The limits of the present attempt.
+    #[must_use]
+    pub fn timeouts(&self) -> Option<Timeouts> {
+        self.attempts.as_ref().map(|attempts| self.timeouts_of(attempts.upstream()))
+    }
+
+    /// The largest body that its route lets pass, in bytes; `None` where there is no limit.
+    #[must_use]
+    pub fn max_body(&self) -> Option<u64> {
+        self.route.as_ref()?.max_body
+    }
+
+    /// The largest body that is read here, in bytes.
+    #[must_use]
+    pub fn max_read(&self) -> usize {
+        self.route.as_ref().map_or(self.snapshot.limits.max_body, |route| route.max_read)
     }
 
     /// Sets the endpoint, if it is a call to a model. Only exchanges with plugins or an access log pay for it.
@@ -232,33 +278,6 @@ impl Exchange {
     pub fn protocol(&self) -> &'static Protocol {
         let endpoint = self.record.endpoint.or_else(|| Endpoint::of(self.path()));
         endpoint.map(|endpoint| endpoint.protocol).or(self.flags.protocol).unwrap_or(Protocol::DEFAULT)
-    }
-
-    /// The head of a response to it as the plugins see it, and beside it the plugins.
-    pub fn response<'a>(
-        &'a mut self,
-        session: &'a Session,
-        head: &'a ResponseHeader,
-    ) -> (Response<'a>, &'a mut Instances) {
-        let asked = session.req_header();
-        let request = RequestHead {
-            method: &asked.method,
-            target: asked.raw_path(),
-            path: self.normal_path.as_deref().unwrap_or(&self.record.path),
-            version: asked.version,
-            host: &self.record.host,
-            domain: &self.domain,
-            headers: &asked.headers,
-        };
-        let response = Response {
-            context: &mut self.record.context,
-            request,
-            upstream_addrs: &self.record.upstream_addrs,
-            status: head.status,
-            headers: &head.headers,
-            edits: HeaderEdits::default(),
-        };
-        (response, &mut self.plugins)
     }
 
     /// Whether the access log or a plugin needs the contents of the answer.

@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 
 use crate::exchange::deadlines::LINGER;
 use crate::exchange::delivery::Delivery;
-use crate::routes::OnClientDisconnect;
 
 use super::ctx::Exchange;
 use super::relay::{Broken, relay};
@@ -36,7 +35,7 @@ tokio::task_local! {
 
 /// Whether the exchange must go on if its client leaves, and can, because its body has been read.
 pub fn is_wanted(ctx: &Exchange) -> bool {
-    let drains = || ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
+    let drains = || ctx.route.as_ref().is_some_and(|route| route.drains());
     ctx.body.is_some() && (ctx.detach_until.is_some() || drains())
 }
 
@@ -83,7 +82,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
     };
     let empty = ctx.body.as_ref().is_none_or(|body| body.bytes.is_empty());
     let body_mode = if empty { BodyMode::NoBody } else { BodyMode::ExpectBody };
-    let drains = ctx.route.as_ref().is_some_and(|route| route.on_client_disconnect == OnClientDisconnect::Drain);
+    let drains = ctx.route.as_ref().is_some_and(|route| route.drains());
     let (over, shared) = ctx.detach_until.take().map(DetachUntil::into_futures).unzip();
     let delivery = Delivery::new();
     ctx.delivery = Some(delivery.clone());

@@ -23,6 +23,9 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         // absolute-form is for proxies (RFC 9112 §3.2.2); `Host`, which says the same, goes with the path
         head.set_uri(head.uri.clone());
     }
+    if let Some(target) = &ctx.sent_target {
+        target.write(head)?;
+    }
     if let Some(target) = ctx.realtime_model.as_ref().and_then(|model| model.target(&head.uri)) {
         head.set_uri(target);
     }
@@ -89,7 +92,7 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     }
     // on a connection that several requests share Pingora keeps the time itself
     if head.version == Version::HTTP_11 || ctx.connection_use == ConnectionUse::Exclusive {
-        let limits = attempts.upstream().timeouts.of_attempt(ctx.snapshot.limits.body_timeout);
+        let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
     }
     Ok(())
@@ -97,7 +100,7 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
 
 /// Whether the present attempt is at the route's own upstream: none of its `models`, and no fallback.
 fn is_of_route(ctx: &Exchange) -> bool {
-    let own = ctx.route.as_ref().map(|route| route.upstream.index);
+    let own = ctx.route.as_ref().and_then(|route| Some(route.upstream()?.upstream.index));
     own.is_some() && own == ctx.attempts.as_ref().map(|attempts| attempts.upstream().index)
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use pingora_proxy::Session;
 use plugin_api::{Bytes, CallFacts, ModelCall, ParsedBody};
 
-use crate::exchange::attempts::{Attempts, Demand};
+use crate::exchange::attempts::Demand;
 use crate::exchange::failure::Failure;
 use crate::exchange::upstream::Upstream;
 
 use super::ctx::Exchange;
 use super::interruption::{Interruption, refuse_with};
-use super::request::client_may_stall;
+use super::request::begin_attempts;
 use super::websocket::RealtimeModel;
 
 /// Follows the rule of the route's `models` that takes the call, if one does.
@@ -20,8 +20,8 @@ use super::websocket::RealtimeModel;
 /// That it is not certain where the call goes. Then it is refused.
 pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -> Result<(), Interruption> {
     let Some(route) = ctx.route.clone() else { return Ok(()) };
-    let Some(models) = &route.models else { return Ok(()) };
-    let target = match models.target(&route.upstream, call) {
+    let Some((own, models)) = route.upstream().and_then(|own| Some((own, own.models.as_ref()?))) else { return Ok(()) };
+    let target = match models.target(&own.upstream, call) {
         Ok(target) => target,
         Err(why) => return Err(refuse_with(ctx, Failure::UnroutableModel, &why.to_string())),
     };
@@ -43,12 +43,13 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
 pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let Some(endpoint) = ctx.websocket_endpoint else { return Ok(()) };
     let Some(route) = ctx.route.clone() else { return Ok(()) };
-    ctx.realtime_model = RealtimeModel::of(endpoint, &session.req_header().uri)
+    ctx.realtime_model = RealtimeModel::of(endpoint, ctx.uri(session.req_header()))
         .map_err(|why| refuse_with(ctx, Failure::InvalidHead, why))?;
-    let (Some(name), Some(models)) = (&mut ctx.realtime_model, &route.models) else { return Ok(()) };
+    let Some((own, models)) = route.upstream().and_then(|own| Some((own, own.models.as_ref()?))) else { return Ok(()) };
+    let Some(name) = &mut ctx.realtime_model else { return Ok(()) };
     let facts = CallFacts { model: Some(name.requested().to_owned()), ..CallFacts::default() };
     let call = ModelCall::new(endpoint, Bytes::new(), None, ParsedBody::Calls(vec![facts]));
-    let target = match models.target(&route.upstream, &call) {
+    let target = match models.target(&own.upstream, &call) {
         Ok(target) => target,
         Err(why) => return Err(refuse_with(ctx, Failure::UnroutableModel, &why.to_string())),
     };
@@ -65,10 +66,5 @@ pub fn follow_session(session: &mut Session, ctx: &mut Exchange) -> Result<(), I
 fn redirect(session: &mut Session, ctx: &mut Exchange, upstream: Arc<Upstream>) {
     let Some(attempts) = &mut ctx.attempts else { return };
     let demand = Demand { idempotent: attempts.demand().idempotent, ..Demand::default() };
-    let deadline = ctx.began + upstream.timeouts.total;
-    ctx.timer.ends_at(deadline);
-    ctx.record.upstream = Some(upstream.name.clone());
-    let idle = upstream.timeouts.idle;
-    ctx.attempts = Some(Attempts::new(upstream, demand, deadline, ctx.began));
-    client_may_stall(session, ctx, idle);
+    begin_attempts(session, ctx, upstream, demand);
 }

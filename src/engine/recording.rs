@@ -148,7 +148,8 @@ impl Exchange {
         if self.snapshot.access_log.is_on() {
             self.find_endpoint();
         }
-        publish(&self.snapshot, &self.domain, &mut self.plugins, &self.record);
+        let logged = self.route.as_ref().is_none_or(|route| route.access_log);
+        publish(&self.snapshot, &self.domain, &mut self.plugins, &self.record, logged);
     }
 
     /// How much the client of a detached call has received.
@@ -166,11 +167,13 @@ impl Drop for Exchange {
     }
 }
 
-/// Gives the record of an exchange that is over to its plugins, the access log and the metrics.
-pub fn publish(snapshot: &Snapshot, domain: &str, plugins: &mut Instances, record: &Record) {
+/// Gives the record of an exchange that is over to its plugins, to the metrics and, where it is `logged`, to the access log.
+pub fn publish(snapshot: &Snapshot, domain: &str, plugins: &mut Instances, record: &Record, logged: bool) {
     let metrics = &snapshot.metrics;
     plugins.on_complete(record, |plugin| metrics.plugin_panicked(plugin));
-    snapshot.access_log.record(record);
+    if logged {
+        snapshot.access_log.record(record);
+    }
     metrics.request_finished(domain, &snapshot.models, record);
 }
 

@@ -38,7 +38,7 @@ fn change(
     }
 }
 
-/// What the client asked: `https://llm.example:8443`, as a trusted proxy says it, else by its connection and `Host`.
+/// What the client asked: `https://llm.example:8443`, and the prefix that its route takes off the path; as a trusted proxy says it, else by its connection and `Host`.
 fn base(session: &Session, ctx: &Exchange) -> Option<Vec<u8>> {
     let (head, context) = (session.req_header(), &ctx.record.context);
     let believed = |name: &str| head.headers.get(name).filter(|_| context.peer_is_trusted).map(HeaderValue::as_bytes);
@@ -47,5 +47,11 @@ fn base(session: &Session, ctx: &Exchange) -> Option<Vec<u8>> {
     let host = head.headers.get(HOST).map(HeaderValue::as_bytes);
     let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str().as_bytes()));
     let host = believed(X_FORWARDED_HOST).or(host)?;
-    Some([scheme, b"://".as_slice(), host].concat())
+    Some([scheme, b"://".as_slice(), host, taken_off(ctx).as_bytes()].concat())
+}
+
+/// The prefix that the route has taken off the path: the server does not know that it stands in front of its own.
+fn taken_off(ctx: &Exchange) -> &str {
+    let target = ctx.route.as_ref().and_then(|route| route.upstream()).filter(|_| ctx.sent_target.is_some());
+    target.and_then(|target| target.path_change.as_ref()?.prefix()).unwrap_or_default()
 }

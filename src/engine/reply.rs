@@ -66,10 +66,11 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     });
     ctx.record.saved = reply.saved.map(|answer| *answer);
     ctx.record.status = Some(reply.status);
-    let is_head = session.req_header().method == Method::HEAD;
+    let has_no_body = session.req_header().method == Method::HEAD
+        || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     match reply.body {
         Body::Whole(mut body) => {
-            let without_body = is_head || body.is_empty();
+            let without_body = has_no_body || body.is_empty();
             let is_changed = ctx.transform.is_some() && !without_body;
             if is_changed {
                 body = transform::pass_whole(&mut head, &body, ctx)?;
@@ -86,9 +87,9 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
             end(session).await?;
         }
         Body::Stream(pieces) => {
-            ctx.head_passes(session, is_head.then_some(0));
-            session.write_response_header(Box::new(head), is_head).await.map_err(|e| e.into_down())?;
-            if is_head {
+            ctx.head_passes(session, has_no_body.then_some(0));
+            session.write_response_header(Box::new(head), has_no_body).await.map_err(|e| e.into_down())?;
+            if has_no_body {
                 end(session).await?;
             } else {
                 stream(session, ctx, pieces).await?;
@@ -118,6 +119,8 @@ async fn whole(session: &mut Session, mut body: Bytes) -> Result<()> {
 
 fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Result<()> {
     match (body, session.req_header().version) {
+        // RFC 9110 §8.6: there is no body that it could be the length of
+        (Body::Whole(_), _) if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Ok(()),
         (Body::Whole(body), _) => head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len())),
         (Body::Stream(_), Version::HTTP_2) => Ok(()),
         (Body::Stream(_), Version::HTTP_10) => {
@@ -131,8 +134,8 @@ fn frame(session: &mut Session, head: &mut ResponseHeader, body: &Body) -> Resul
 
 async fn stream(session: &mut Session, ctx: &mut Exchange, mut pieces: BodyStream) -> Result<()> {
     let unread = !session.downstream_session.is_body_done();
-    if let Some(route) = &ctx.route {
-        ctx.timer.streams(route.upstream.timeouts.idle);
+    if let Some(timeouts) = ctx.timeouts() {
+        ctx.timer.streams(timeouts.idle);
     }
     loop {
         let piece = tokio::select! {
@@ -191,4 +194,7 @@ pub async fn linger(session: &mut Session) {
     };
     // a client that sends for longer is cut off
     let _ = timeout(longest, drained).await;
+    if !session.downstream_session.is_body_done() {
+        session.set_keepalive(None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The way in: admission, route, the plugins' look at the head. The body is read in `call_body`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Version};
@@ -14,16 +15,20 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
 use crate::exchange::hash_key;
 use crate::exchange::model_routes::ModelRoutes;
+use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
-use crate::routes::OnClientDisconnect;
+use crate::routes::{PathChange, RouteRequest, Scope, Unsendable};
 
 use super::body;
-use super::call_body::{read_body, receive_body};
+use super::call_body::{check_length, read_body, receive_body};
 use super::ctx::Exchange;
 use super::detached;
 use super::head;
 use super::interruption::{Interruption, ended_by_plugin, refuse, refuse_with};
-use super::snapshot::Route;
+use super::local_answer::LocalAnswer;
+use super::route::{Route, RouteTarget, UpstreamRoute};
+use super::sent_target::SentTarget;
+use super::view::path_of;
 use super::{model_route, reply, websocket};
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
@@ -70,25 +75,49 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         return Err(refuse_with(ctx, Failure::InvalidPath, &fault.to_string()));
     }
     let snapshot = ctx.snapshot.clone();
-    let Some(found) = snapshot.router.find(&ctx.record.host, ctx.path()) else {
+    let Some(found) = snapshot.router.find(&route_request(session, ctx)) else {
         return Err(refuse(ctx, Failure::NoRoute));
     };
     let route = snapshot.routes[found.index].clone();
     ctx.domain = found.domain;
-    let upstream = &route.upstream;
-    ctx.record.upstream = Some(upstream.name.clone());
-    let deadline = ctx.began + upstream.timeouts.total;
-    let idempotent = ctx.record.method.is_idempotent();
-    let demand = Demand { hash_keys: hash_key::Keys::new(), tokens: ASSUMED_TOKENS, idempotent };
-    ctx.attempts = Some(Attempts::new(upstream.clone(), demand, deadline, ctx.began));
-    ctx.timer.ends_at(deadline);
-    client_may_stall(session, ctx, upstream.timeouts.idle);
-    // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the timer keeps the same for both
-    session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));
     ctx.plugins = route.chain.instances();
     ctx.route = Some(route.clone());
+    match &route.target {
+        RouteTarget::Upstream(target) => send_upstream(session, ctx, &route, target).await,
+        RouteTarget::Here(answer) => Err(answer_here(session, ctx, &route, answer).await),
+    }
+}
+
+/// What routes look at of a request.
+fn route_request<'a>(session: &'a Session, ctx: &'a Exchange) -> RouteRequest<'a> {
+    let head = session.req_header();
+    RouteRequest {
+        host: &ctx.record.host,
+        path: ctx.client_path(),
+        method: &head.method,
+        headers: &head.headers,
+        query: head.uri.query(),
+        connection: ctx.record.context.connection(),
+    }
+}
+
+/// Makes a request ready for the upstream of its route.
+async fn send_upstream(
+    session: &mut Session,
+    ctx: &mut Exchange,
+    route: &Route,
+    target: &UpstreamRoute,
+) -> Result<(), Interruption> {
+    let idempotent = ctx.record.method.is_idempotent();
+    let demand = Demand { hash_keys: hash_key::Keys::new(), tokens: ASSUMED_TOKENS, idempotent };
+    begin_attempts(session, ctx, target.upstream.clone(), demand);
+    // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the timer keeps the same for both
+    session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));
+    if let Some(change) = &target.path_change {
+        change_path(session, ctx, route, change)?;
+    }
     if ctx.flags.upgrade && websocket::is_websocket(&session.req_header().headers) {
-        if !route.websocket {
+        if !target.websocket {
             return Err(refuse(ctx, Failure::WebSocketOff));
         }
         if let Err(fault) = check_handshake(&session.req_header().headers, ctx.flags) {
@@ -96,20 +125,11 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
         }
         ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
     }
-    if !ctx.plugins.is_empty() || route.hashes_sessions {
-        snapshot.attribution.of_head(&session.req_header().headers, &mut ctx.record.context);
-    }
-    if !ctx.plugins.is_empty() {
-        ctx.record.context.route = Some(route.name.clone());
-        ctx.find_endpoint();
-        if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.needs_answer() {
-            ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
-        }
-        run_request_head(session, ctx, &route).await?;
-    }
+    show_head(session, ctx, route, target.hashes_sessions).await?;
+    check_length(session, ctx)?;
     model_route::follow_session(session, ctx)?;
-    let drains = route.on_client_disconnect == OnClientDisconnect::Drain && ctx.record.method == Method::POST;
-    let reads_call = reads_call(ctx, &route);
+    let drains = route.drains() && ctx.record.method == Method::POST;
+    let reads_call = reads_call(ctx, target);
     if reads_call {
         ctx.find_endpoint();
     }
@@ -141,11 +161,79 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     Ok(())
 }
 
+/// Answers a request whose route leads to no upstream. The plugins see its head, and see the answer; its body is left unread.
+async fn answer_here(session: &mut Session, ctx: &mut Exchange, route: &Route, answer: &LocalAnswer) -> Interruption {
+    client_may_stall(session, ctx, ctx.snapshot.limits.longest_idle);
+    if let Err(interruption) = show_head(session, ctx, route, false).await {
+        return interruption;
+    }
+    if let Err(interruption) = check_length(session, ctx) {
+        return interruption;
+    }
+    if !ctx.flags.expect {
+        // its body is read behind the answer; a client that waits to be invited may send none, and then the next request comes
+        session.downstream_session.set_close_on_response_before_downstream_finish(false);
+    }
+    let protocol = ctx.protocol();
+    let groups = answer.uses_groups().then(|| ctx.snapshot.router.groups(route.index, ctx.client_path())).flatten();
+    let scope = Scope { variables: ctx.variables(session), groups };
+    Interruption::Answer(Box::new(answer.reply(protocol, &scope)))
+}
+
+/// Puts the path that the route names in the place of the client's.
+fn change_path(session: &Session, ctx: &mut Exchange, route: &Route, change: &PathChange) -> Result<(), Interruption> {
+    let groups = change.uses_groups().then(|| ctx.snapshot.router.groups(route.index, ctx.client_path())).flatten();
+    let scope = Scope { variables: ctx.variables(session), groups };
+    let changed = change.apply(scope.variables.request.request_uri(), &scope);
+    let target = match changed {
+        Ok(None) => return Ok(()),
+        Ok(Some(target)) => SentTarget::new(target),
+        Err(Unsendable) => None,
+    };
+    let Some(target) = target else {
+        return Err(refuse_with(ctx, Failure::InvalidPath, "The path leads out of the one that it stands for here"));
+    };
+    ctx.sent_target = Some(Box::new(target));
+    Ok(())
+}
+
+/// Begins the attempts at an upstream. None has been made yet.
+pub fn begin_attempts(session: &mut Session, ctx: &mut Exchange, upstream: Arc<Upstream>, demand: Demand) {
+    let timeouts = ctx.timeouts_of(&upstream);
+    let deadline = ctx.began + timeouts.total;
+    ctx.timer.ends_at(deadline);
+    ctx.record.upstream = Some(upstream.name.clone());
+    ctx.attempts = Some(Attempts::new(upstream, demand, deadline, ctx.began));
+    client_may_stall(session, ctx, timeouts.idle);
+}
+
+/// Finds out whose request it is, and shows its head to the plugins.
+async fn show_head(
+    session: &Session,
+    ctx: &mut Exchange,
+    route: &Route,
+    hashes_sessions: bool,
+) -> Result<(), Interruption> {
+    if !ctx.plugins.is_empty() || hashes_sessions {
+        let headers = &session.req_header().headers;
+        ctx.snapshot.attribution.of_head(headers, &mut ctx.record.context);
+    }
+    if ctx.plugins.is_empty() {
+        return Ok(());
+    }
+    ctx.record.context.route = Some(route.name.clone());
+    ctx.find_endpoint();
+    if ctx.record.endpoint.is_some_and(|endpoint| !endpoint.takes_json) && ctx.needs_answer() {
+        ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
+    }
+    run_request_head(session, ctx, route).await
+}
+
 /// Whether the choice of an upstream or of a server needs the body of a call.
-fn reads_call(ctx: &Exchange, route: &Route) -> bool {
+fn reads_call(ctx: &Exchange, target: &UpstreamRoute) -> bool {
     // a session that the head names is that of the call
-    let lacks_session = || route.hashes_sessions && ctx.record.context.principal().session.is_none();
-    route.models.is_some() || route.upstream.reads_body || lacks_session()
+    let lacks_session = || target.hashes_sessions && ctx.record.context.principal().session.is_none();
+    target.models.is_some() || target.upstream.reads_body || lacks_session()
 }
 
 /// Refuses a head that is larger than allowed, or for which there is no memory left.
@@ -177,13 +265,13 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
     let head = session.req_header();
     let protocol = ctx.protocol();
     let none = RouteModels::default();
-    let models = route.models.as_ref().map_or(&none, ModelRoutes::models);
+    let models = route.models().map_or(&none, ModelRoutes::models);
     let mut request = Request {
         context: &mut ctx.record.context,
         method: &head.method,
-        uri: &head.uri,
+        uri: ctx.sent_target.as_ref().map_or(&head.uri, |target| target.uri()),
         target: head.raw_path(),
-        path: ctx.normal_path.as_deref().unwrap_or(&ctx.record.path),
+        path: path_of(ctx.sent_target.as_deref(), ctx.normal_path.as_deref(), &ctx.record.path),
         version: head.version,
         headers: &head.headers,
         host: &ctx.record.host,

@@ -29,8 +29,8 @@ pub fn on_head(
 ) -> Result<()> {
     let (status, now) = (head.status, Instant::now());
     let replayable = ctx.replayable(session);
+    let Some(timeouts) = ctx.timeouts() else { return Ok(()) };
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
-    let timeouts = attempts.upstream().timeouts;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         attempts.on(Event::Upgraded, now);
         ctx.record.status = Some(status);

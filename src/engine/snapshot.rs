@@ -6,24 +6,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use located_yaml::{Located, Location};
+use located_yaml::Location;
 use networks::Network;
-use plugin_api::RouteModels;
 
 use crate::access_log::AccessLog;
 use crate::attribution::Attribution;
 use crate::balance::{ServerView, State, UpstreamRegistry};
-use crate::chain::Chain;
 use crate::config::{Config, Sizes};
 use crate::dns::Resolver;
 use crate::exchange::header_names::HeaderNames;
-use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::Upstream;
 use crate::health::{Check, CheckTarget, Checks};
 use crate::metrics::{ConfigSnapshot, Metrics, ModelNames};
-use crate::plugins::{self, PluginEntry, PluginShared};
-use crate::routes::{HostPattern, OnClientDisconnect, RouteSettings, Router};
+use crate::plugins::{self, PluginShared};
+use crate::routes::{HostPattern, Router};
 
+use super::route::{Route, Routes};
 use super::upstream::Peers;
 
 /// A configuration at work.
@@ -61,24 +59,6 @@ pub struct Snapshot {
     _alive: ConfigSnapshot,
 }
 
-/// A route: its plugins and its upstream.
-pub struct Route {
-    /// Its name in records and logs.
-    pub name: Arc<str>,
-    /// Its plugins.
-    pub chain: Chain,
-    /// Its upstream.
-    pub upstream: Arc<Upstream>,
-    /// Other upstreams and names for some models; `None` without `models`.
-    pub models: Option<ModelRoutes>,
-    /// Whether an upstream of it hashes the sessions of calls.
-    pub hashes_sessions: bool,
-    /// What happens to a call whose client leaves.
-    pub on_client_disconnect: OnClientDisconnect,
-    /// Whether a WebSocket passes.
-    pub websocket: bool,
-}
-
 /// The bounds of a request.
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -99,7 +79,7 @@ pub struct Limits {
 }
 
 /// A problem that prevents a snapshot: its place in the file, the setting, and the reason.
-type Fault = (Location, String, String);
+pub type Fault = (Location, String, String);
 
 /// The state that outlives snapshots.
 #[derive(Default)]
@@ -136,36 +116,13 @@ impl Snapshot {
             checks.push(Check::new(settings, base).map_err(wrong)?.map(Arc::new));
             in_order.push(upstream);
         }
-        let secrets = secrets(config);
-        let mut routes = Vec::with_capacity(config.routes.len());
-        for (index, route) in config.routes.iter().enumerate() {
-            let upstream = named(&route.upstream, &upstreams, || format!("routes[{index}].upstream"))?;
-            let models = model_routes(route, index, &upstreams)?;
-            let reachable = models.iter().flat_map(ModelRoutes::upstreams).chain([&upstream]);
-            let hashes_sessions = reachable.into_iter().any(|upstream| upstream.hashes_sessions);
-            let entries =
-                merged(config.plugins.iter().map(|entry| &**entry), route.plugins.iter().map(|entry| &**entry));
-            let plugins =
-                entries.iter().filter_map(|entry| entry.build(base, &persistent.plugins, &secrets).transpose());
-            let plugins = plugins.collect::<Result<Vec<_>, _>>();
-            let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
-            routes.push(Arc::new(Route {
-                name: route.label(),
-                chain: Chain::new(plugins),
-                upstream,
-                models,
-                hashes_sessions,
-                on_client_disconnect: route.on_client_disconnect,
-                websocket: route.websocket.is_on(),
-            }));
-        }
+        let routes = Routes { config, upstreams: &upstreams, plugins: &persistent.plugins, base }.build()?;
         let access_log = AccessLog::open(&config.access_log, base, metrics.access_log_lost())
             .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
+        let longest_idle = longest_idle(&in_order, &routes);
         Ok(Self {
             router: Router::new(config.routes.iter().map(|route| &**route)),
-            subrequests: routes
-                .iter()
-                .any(|route| route.on_client_disconnect == OnClientDisconnect::Drain || route.chain.needs().detach),
+            subrequests: routes.iter().any(|route| route.drains() || route.chain.needs().detach),
             routes,
             attribution: config.attribution.clone(),
             header_names: HeaderNames {
@@ -181,7 +138,7 @@ impl Snapshot {
                 header_timeout: config.server.header_timeout.get(),
                 keepalive_timeout: config.server.keepalive_timeout.get(),
                 drain_timeout: config.server.drain_timeout.get(),
-                longest_idle: in_order.iter().map(|upstream| upstream.timeouts.idle).max().unwrap_or_default(),
+                longest_idle,
             },
             sizes: Sizes::of(config),
             upstreams: in_order,
@@ -222,44 +179,16 @@ impl Snapshot {
 fn model_names(config: &Config) -> impl Iterator<Item = &str> {
     let plugins = config.plugins.iter().chain(config.routes.iter().flat_map(|route| &route.plugins));
     let fallbacks = config.upstreams.values().filter_map(|upstream| upstream.fallback.as_ref());
-    let routes = config.routes.iter().flat_map(|route| &route.models);
+    let routes = config.routes.iter().flat_map(|route| route.models());
     let fallbacks = fallbacks.flat_map(|fallback| fallback.model_names());
     plugins.flat_map(|entry| entry.model_names()).chain(fallbacks).chain(routes.flat_map(|entry| entry.model_names()))
 }
 
-/// The credentials that a configuration holds for upstreams.
-fn secrets(config: &Config) -> Arc<[Box<str>]> {
-    config.upstreams.values().flat_map(|upstream| upstream.headers.secrets()).map(Box::from).collect()
-}
-
-/// The `models` of a route, if it has any.
-fn model_routes(
-    route: &RouteSettings,
-    index: usize,
-    upstreams: &HashMap<&str, Arc<Upstream>>,
-) -> Result<Option<ModelRoutes>, Fault> {
-    if route.models.is_empty() {
-        return Ok(None);
-    }
-    let mut used: Vec<Arc<Upstream>> = Vec::new();
-    for (at, entry) in route.models.iter().enumerate() {
-        let Some(name) = &entry.upstream else { continue };
-        let upstream = named(name, upstreams, || format!("routes[{index}].models[{at}].upstream"))?;
-        if used.iter().all(|known| known.index != upstream.index) {
-            used.push(upstream);
-        }
-    }
-    let rules = route.models.iter().map(|entry| entry.rule()).collect();
-    Ok(Some(ModelRoutes::new(RouteModels::new(rules), used)))
-}
-
-/// The upstream that a setting names.
-fn named(
-    name: &Located<String>,
-    upstreams: &HashMap<&str, Arc<Upstream>>,
-    setting: impl FnOnce() -> String,
-) -> Result<Arc<Upstream>, Fault> {
-    upstreams.get(name.as_str()).cloned().ok_or_else(|| (name.at, setting(), "is unknown".to_owned()))
+/// The longest pause that an answer may make on any route.
+fn longest_idle(upstreams: &[Arc<Upstream>], routes: &[Arc<Route>]) -> Duration {
+    let of_upstreams = upstreams.iter().map(|upstream| upstream.timeouts.idle);
+    let of_routes = routes.iter().filter_map(|route| route.upstream()?.timeouts.idle);
+    of_upstreams.chain(of_routes).max().unwrap_or_default()
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.
@@ -286,29 +215,4 @@ fn build_upstream<'c>(
     let upstream = Arc::new(upstream);
     built.insert(name, upstream.clone());
     Ok(upstream)
-}
-
-/// The plugins of a route: the global ones in their order, each with the route's own settings if it has some, then those that only the
-/// route names. Of these, the outermost go above all others, and those that find out who calls, which others ask for, below them.
-fn merged<'a>(
-    global: impl Iterator<Item = &'a PluginEntry>,
-    own: impl Iterator<Item = &'a PluginEntry>,
-) -> Vec<&'a PluginEntry> {
-    let mut entries: Vec<&PluginEntry> = global.collect();
-    let (mut outermost, mut identifying) = (0, 0);
-    for entry in own {
-        if let Some(known) = entries.iter_mut().find(|known| known.name() == entry.name()) {
-            *known = entry;
-        } else if entry.is_outermost() {
-            entries.insert(outermost, entry);
-            outermost += 1;
-        } else if entry.identifies() {
-            let above = entries.iter().take_while(|known| known.is_outermost()).count();
-            entries.insert(above + identifying, entry);
-            identifying += 1;
-        } else {
-            entries.push(entry);
-        }
-    }
-    entries
 }

@@ -68,11 +68,11 @@ impl Peers {
         })
     }
 
-    /// How to connect to a leased server. Nothing of it will take longer than the time that is left.
+    /// How to connect to a leased server under these limits. Nothing of it will take longer than the time that is left.
     #[must_use]
     pub fn peer(
         &self,
-        upstream: &Upstream,
+        timeouts: Timeouts,
         lease: &Lease,
         left: Duration,
         connection_use: ConnectionUse,
@@ -80,17 +80,19 @@ impl Peers {
         let mut chosen = self.servers[lease.server_index()].template.clone();
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
-        let connect = upstream.timeouts.connect.min(left);
+        let connect = timeouts.connect.min(left);
         chosen.options.connection_timeout = Some(connect);
         chosen.options.total_connection_timeout = Some(connect);
-        if connection_use == ConnectionUse::Shared {
-            chosen.options.read_timeout = chosen.options.read_timeout.map(|read| read.min(left));
+        if connection_use == ConnectionUse::Shared && timeouts.allow_h2() {
+            chosen.options.read_timeout = chosen.options.read_timeout.map(|_| timeouts.first_byte.min(left));
+        } else if connection_use == ConnectionUse::Shared {
+            chosen.options.read_timeout = None;
         } else {
             chosen.options.read_timeout = None;
             // also a key of its own in Pingora's pool
             chosen.options.max_h2_streams = 1;
         }
-        if connection_use == ConnectionUse::Http1 {
+        if connection_use == ConnectionUse::Http1 || !timeouts.allow_h2() {
             chosen.options.set_http_version(1, 1);
         }
         Box::new(chosen)

@@ -33,7 +33,8 @@ use plugin_api::Endpoint;
 
 use super::connection::Connection;
 use super::ctx::Exchange;
-use super::snapshot::{Route, Snapshot};
+use super::route::Route;
+use super::snapshot::Snapshot;
 
 use call_config::{CallConfig, ConfigInForce};
 use handshake::Handshake;
@@ -55,7 +56,8 @@ pub fn endpoint_to_read(ctx: &Exchange) -> Option<Endpoint> {
 
 /// Whether anybody needs the messages of a WebSocket that carries calls on this route.
 fn needs_messages(snapshot: &Snapshot, route: &Route) -> bool {
-    let (renames, needs) = (route.models.is_some() || route.upstream.renames_models, route.chain.needs());
+    let renames = route.upstream().is_some_and(|target| target.models.is_some() || target.upstream.renames_models);
+    let needs = route.chain.needs();
     renames || snapshot.access_log.reads_usage() || needs.answer || needs.body || needs.messages
 }
 
@@ -67,7 +69,7 @@ pub fn begin(session: &Session, ctx: &mut Exchange, in_force: &Arc<ArcSwap<Snaps
     };
     let config = Endpoint::of_websocket(ctx.path()).zip(CallConfig::of(ctx));
     let messages = config.map_or(Messages::Other, |(endpoint, config)| {
-        let in_force = ConfigInForce::of(ctx, in_force.clone());
+        let in_force = ConfigInForce::of(session.req_header(), ctx, in_force.clone());
         if ctx.websocket_endpoint.is_none() {
             return Messages::Unread(Box::new(OpenedUnread::new(in_force, config)));
         }

@@ -137,7 +137,7 @@ mod tests {
             { "match": "here", "upstream": "own" },
         ] }))
         .unwrap();
-        let rules = route.models.iter().map(|entry| entry.rule()).collect();
+        let rules = route.models().iter().map(|entry| entry.rule()).collect();
         ModelRoutes::new(RouteModels::new(rules), vec![upstream("openai", 1), upstream("own", 0)])
     }
 

@@ -49,7 +49,34 @@ pub struct Timeouts {
     pub upgraded: Duration,
 }
 
+/// Limits of a route, each in place of the upstream's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeoutOverrides {
+    /// For [`Timeouts::connect`].
+    pub connect: Option<Duration>,
+    /// For [`Timeouts::first_byte`].
+    pub first_byte: Option<Duration>,
+    /// For [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// For [`Timeouts::total`].
+    pub total: Option<Duration>,
+    /// For [`Timeouts::upgraded`].
+    pub upgraded: Option<Duration>,
+}
+
 impl Timeouts {
+    /// The same with the limits of a route in place of its own.
+    #[must_use]
+    pub fn overridden(self, by: &TimeoutOverrides) -> Self {
+        Self {
+            connect: by.connect.unwrap_or(self.connect),
+            first_byte: by.first_byte.unwrap_or(self.first_byte),
+            idle: by.idle.unwrap_or(self.idle),
+            total: by.total.unwrap_or(self.total),
+            upgraded: by.upgraded.unwrap_or(self.upgraded),
+        }
+    }
+
     /// The limits of an attempt whose client may pause for so long within its request.
     #[must_use]
     pub fn of_attempt(self, client: Duration) -> AttemptLimits {

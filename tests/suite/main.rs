@@ -36,6 +36,7 @@ mod proxying; // what passes unchanged, and the headers that change
 mod refusals; // the plugin and the reason of a refusal
 mod reload; // another configuration without a failed request
 mod retries; // other servers, while nothing has reached the client
+mod routes; // what a route asks of a request, where it leads, and what it changes
 mod rules; // the balancing rules least_tokens, peak_ewma and hash
 mod sdk; // real SDKs see the same with and without the gateway
 mod secrets; // secrets of the YAML appear nowhere

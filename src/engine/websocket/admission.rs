@@ -83,7 +83,7 @@ impl MessageCall {
         made: &mut Charge,
         refused: Option<Failure>,
     ) -> Result<ModelCall, Box<Reply>> {
-        if let Some(models) = &self.config.route.models {
+        if let Some(models) = self.config.route.models() {
             body = body.on_route(models.models().clone());
         }
         if let Some(failure) = refused {
@@ -130,13 +130,13 @@ impl MessageCall {
             method: &handshake.method,
             uri: &handshake.uri,
             target: &handshake.target,
-            path: &handshake.in_force.path,
+            path: &handshake.sent_path,
             version: Version::HTTP_11,
             headers: &handshake.headers,
             host: &record.host,
             domain: &config.domain,
             upstream: handshake.upstream.as_deref().unwrap_or_default(),
-            models: config.route.models.as_ref().map_or(&none, ModelRoutes::models),
+            models: config.route.models().map_or(&none, ModelRoutes::models),
             endpoint: Some(handshake.endpoint),
             protocol: handshake.endpoint.protocol,
             reads_messages: true,

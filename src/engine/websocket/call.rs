@@ -206,7 +206,13 @@ impl MessageCall {
             self.record.total = self.began.elapsed();
         }
         self.take_answer();
-        publish(&self.config.snapshot, &self.config.domain, &mut self.plugins, &self.record);
+        publish(
+            &self.config.snapshot,
+            &self.config.domain,
+            &mut self.plugins,
+            &self.record,
+            self.config.route.access_log,
+        );
     }
 
     fn take_answer(&mut self) {

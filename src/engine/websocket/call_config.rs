@@ -4,10 +4,15 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::{HeaderMap, Method, Uri};
+use pingora_http::RequestHeader;
+use plugin_api::ConnectionInfo;
 
 use crate::engine::ctx::Exchange;
-use crate::engine::snapshot::{Route, Snapshot};
+use crate::engine::route::Route;
+use crate::engine::snapshot::Snapshot;
 use crate::exchange::failure::Failure;
+use crate::routes::RouteRequest;
 
 /// A configuration, and the route in it that takes the handshake.
 #[derive(Clone)]
@@ -33,15 +38,38 @@ pub struct ConfigInForce {
     snapshots: Arc<ArcSwap<Snapshot>>,
     /// The host of the handshake.
     pub host: String,
-    /// Its path in the normal form, by which routes are found.
-    pub path: String,
+    /// Its path in the normal form.
+    path: String,
+    method: Method,
+    headers: HeaderMap,
+    uri: Uri,
+    connection: ConnectionInfo,
 }
 
 impl ConfigInForce {
-    /// The one that is in force at any time, for the handshake of this exchange.
+    /// The one that is in force at any time, for the handshake of this exchange, which has this head.
     #[must_use]
-    pub fn of(ctx: &Exchange, snapshots: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshots, host: ctx.record.host.clone(), path: ctx.path().to_owned() }
+    pub fn of(head: &RequestHeader, ctx: &Exchange, snapshots: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self {
+            snapshots,
+            host: ctx.record.host.clone(),
+            path: ctx.client_path().to_owned(),
+            method: head.method.clone(),
+            headers: head.headers.clone(),
+            uri: head.uri.clone(),
+            connection: ctx.record.context.connection().clone(),
+        }
+    }
+
+    fn request(&self) -> RouteRequest<'_> {
+        RouteRequest {
+            host: &self.host,
+            path: &self.path,
+            method: &self.method,
+            headers: &self.headers,
+            query: self.uri.query(),
+            connection: &self.connection,
+        }
     }
 
     /// Brings a configuration up to date for the next call.
@@ -53,9 +81,9 @@ impl ConfigInForce {
         if Arc::ptr_eq(&snapshot, &config.snapshot) {
             return Ok(());
         }
-        let found = snapshot.router.find(&self.host, &self.path).ok_or(Failure::NoRoute)?;
+        let found = snapshot.router.find(&self.request()).ok_or(Failure::NoRoute)?;
         let route = &snapshot.routes[found.index];
-        if !route.websocket {
+        if !route.upstream().is_some_and(|target| target.websocket) {
             return Err(Failure::WebSocketOff);
         }
         *config = CallConfig { snapshot: snapshot.clone(), route: route.clone(), domain: found.domain };

@@ -27,9 +27,11 @@ pub struct Handshake {
     pub upstream_model: Option<String>,
     /// The head of the request.
     pub method: Method,
-    /// Its target.
+    /// Its target as it went upstream.
     pub uri: Uri,
-    /// The same as it came.
+    /// The path of that in its normal form.
+    pub sent_path: Box<str>,
+    /// Its target as it came.
     pub target: Box<[u8]>,
     /// Its headers.
     pub headers: HeaderMap,
@@ -62,7 +64,8 @@ impl Handshake {
             model: model.map(|model| model.requested().to_owned()),
             upstream_model: model.and_then(RealtimeModel::renamed).map(str::to_owned),
             method: head.method.clone(),
-            uri: head.uri.clone(),
+            uri: ctx.uri(head).clone(),
+            sent_path: ctx.path().into(),
             target: head.raw_path().into(),
             headers: head.headers.clone(),
             path: ctx.record.path.clone(),

@@ -3,7 +3,7 @@
 
 use plugin_api::{Edit, ModelCall};
 
-use crate::engine::snapshot::Route;
+use crate::engine::route::Route;
 use crate::exchange::upstream::Upstream;
 
 use super::handshake::Handshake;
@@ -16,9 +16,12 @@ pub fn rename(handshake: &Handshake, route: &Route, call: &mut ModelCall) -> Res
     if call.calls().iter().all(|call| call.models_at.is_empty()) {
         return Ok(handshake.upstream_model.clone());
     }
-    let (mut upstream, mut renamed) = (route.upstream.clone(), None);
-    if let Some(models) = &route.models {
-        let target = models.target(&route.upstream, call).map_err(|why| why.to_string())?;
+    let Some(own) = route.upstream() else {
+        return Err("This path leads to no upstream any more; open another connection".to_owned());
+    };
+    let (mut upstream, mut renamed) = (own.upstream.clone(), None);
+    if let Some(models) = &own.models {
+        let target = models.target(&own.upstream, call).map_err(|why| why.to_string())?;
         let is_ruled = call.calls().iter().any(|call| matches!(models.models().rule_of(call), Ok(Some(_))));
         upstream = target.upstream.unwrap_or(upstream);
         // be it that the rule names another, or that a reload has given the route another

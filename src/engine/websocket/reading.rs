@@ -65,7 +65,7 @@ impl Reading {
     pub fn new(handshake: Handshake, config: CallConfig) -> Self {
         let endpoint = handshake.endpoint;
         Self {
-            inbound: Inbound::new(config.snapshot.limits.max_body, &BODIES),
+            inbound: Inbound::new(config.route.max_read, &BODIES),
             config,
             messages: ServerMessages::new(endpoint),
             calls: Calls::new(endpoint),
@@ -129,7 +129,7 @@ impl Reading {
                 Next::Close(BROKEN)
             }
             Step::HoldError(HoldError::TooLarge) => {
-                let max = self.config.snapshot.limits.max_body;
+                let max = self.config.route.max_read;
                 let words = format!("The message is larger than {max} bytes");
                 let reason = "the message is too large";
                 self.refuse_message(outbound, CloseCode::TooBig, reason, Failure::BodyTooLarge, &words)

@@ -54,7 +54,7 @@ fn names_keys_fallbacks_retries_and_timeouts_are_carried_over() {
     assert_eq!((&*fallback.upstream, fallback.model.as_deref()), ("anthropic", Some("claude-sonnet-4-5")));
     assert!(config.upstreams.values().all(|upstream| upstream.retry.attempts.get() == 4));
     assert!(config.upstreams.values().all(|upstream| upstream.timeouts.total.get().as_secs() == 600));
-    let rules: Vec<_> = config.routes[0].models.iter().map(|entry| entry.rule()).collect();
+    let rules: Vec<_> = config.routes[0].models().iter().map(|entry| entry.rule()).collect();
     let told = |at: usize| (rules[at].pattern.as_str(), rules[at].model.as_deref(), rules[at].upstream.as_deref());
     assert_eq!(told(0), ("gpt-4o", None, Some("openai")));
     assert_eq!(told(1), ("claude", Some("claude-sonnet-4-5"), Some("anthropic")));
@@ -97,7 +97,7 @@ litellm_settings: { default_fallbacks: [local] }
     assert_eq!(&*config.upstreams["openai"].fallback.as_ref().unwrap().upstream, "ollama");
     assert_eq!(config.upstreams["ollama"].timeouts.total.get().as_secs(), 30);
     let names: Vec<String> =
-        config.routes[0].models.iter().map(|entry| entry.rule().pattern.as_str().to_owned()).collect();
+        config.routes[0].models().iter().map(|entry| entry.rule().pattern.as_str().to_owned()).collect();
     assert_eq!(names, ["llama", "local", "gpt-4", "old"]);
     assert!(yaml.contains("balance: peak_ewma") && yaml.contains("max_fails: 4, fail_timeout: \"30s\""), "{yaml}");
     assert!(!yaml.contains("sk-1234567890") && yaml.contains("Bearer ${LITELLM_SECRET_1}"), "{yaml}");
@@ -129,7 +129,11 @@ general_settings: { master_key: sk-1234, database_url: \"postgresql://u:p@h/d\",
 environment_variables: { A: b }
 ",
     );
-    assert_eq!((&**config.routes[0].upstream, config.routes[0].models.len()), ("openai", 1), "{yaml}");
+    assert_eq!(
+        (&**config.routes[0].target.upstream().unwrap().upstream, config.routes[0].models().len()),
+        ("openai", 1),
+        "{yaml}"
+    );
     assert!(
         yaml.contains("url: \"redis://:${REDIS_PASSWORD}@${REDIS_HOST}:${REDIS_PORT}\"")
             && yaml.contains("ttl: \"600s\""),

@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::chain::{Chain, PluginFactory};
-use crate::engine::Route;
 use crate::simulate;
 
 /// Panics in the phase that the request's `x-panic` names.
@@ -109,16 +108,7 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
     let metrics = Arc::new(Metrics::new());
     let running = Running::start(source, &config, 2, metrics.clone()).unwrap();
     let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.persistent, &metrics).unwrap();
-    let route = &snapshot.routes[0];
-    snapshot.routes = vec![Arc::new(Route {
-        name: route.name.clone(),
-        chain: Chain::new(plugins),
-        upstream: route.upstream.clone(),
-        models: None,
-        hashes_sessions: false,
-        on_client_disconnect: route.on_client_disconnect,
-        websocket: true,
-    })];
+    Arc::get_mut(&mut snapshot.routes[0]).unwrap().chain = Chain::new(plugins);
     running.snapshot.store(Arc::new(snapshot));
     let address = running.listeners.addresses().next().unwrap();
     (running, address)

@@ -36,6 +36,24 @@ async fn a_model_is_renamed_on_the_connections_own_upstream_alone() {
 }
 
 #[tokio::test]
+async fn a_prefix_in_front_of_its_path_changes_nothing_of_what_a_connection_is() {
+    let yaml = |server: &str| {
+        format!(
+            "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\n\
+             upstreams: {{ one: {{ servers: [{{ address: \"{server}\" }}] }} }}\nroutes:\n  \
+             - {{ paths: [/openai/], strip: /openai, upstream: one, models: [{{ match: fast, model: gpt-5 }}] }}\n"
+        )
+    };
+    let (peer, gateway) = peer_with(yaml).await;
+    let (_client, server) = peer.open(&gateway, "/openai//v1/realtime?model=fast").await;
+    assert_eq!(server.head.lines().next().unwrap(), "GET /v1/realtime?model=gpt-5 HTTP/1.1");
+    let (mut client, mut server) = peer.open(&gateway, "/openai/v1/responses?a=%20").await;
+    assert_eq!(server.head.lines().next().unwrap(), "GET /v1/responses?a=%20 HTTP/1.1");
+    client.send_text(r#"{"type":"response.create", "model": "fast"}"#).await;
+    assert_eq!(server.text().await, r#"{"type":"response.create", "model": "gpt-5"}"#);
+}
+
+#[tokio::test]
 async fn a_session_goes_to_the_upstream_of_its_model_under_the_name_that_it_has_there() {
     let (peer, gateway) = peer_with(yaml).await;
     for (place, (asked, named, upstream)) in [

@@ -1,0 +1,140 @@
+//! Regular expressions of routes, as nginx writes them: `~ ^/img/` and, whatever the letter case, `~* \.php$`.
+
+use std::fmt;
+
+use ::regex::{Captures, Regex, RegexBuilder};
+
+/// What a compiled expression may take, in bytes, and its caches of states. Matching takes time in proportion to the text, whatever the
+/// expression.
+const MAX_SIZE: usize = 1 << 20;
+
+/// A regular expression with the mark in front of it.
+#[derive(Clone)]
+pub struct RouteRegex {
+    written: Box<str>,
+    regex: Regex,
+}
+
+impl RouteRegex {
+    /// The expression that a text is; `None` where it has no mark in front of it.
+    ///
+    /// # Errors
+    /// What is wrong with the expression.
+    pub fn parse(written: &str) -> Option<Result<Self, String>> {
+        let marked = written.strip_prefix('~')?;
+        let any_case = marked.strip_prefix('*');
+        Some(Self::compile(written, any_case.unwrap_or(marked).trim_start(), any_case.is_some()))
+    }
+
+    fn compile(written: &str, expression: &str, any_case: bool) -> Result<Self, String> {
+        if expression.is_empty() {
+            return Err(format!("`{written}` has no expression behind its mark; write `~ ^/img/`"));
+        }
+        let mut builder = RegexBuilder::new(expression);
+        builder.case_insensitive(any_case).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE);
+        match builder.build() {
+            Ok(regex) => Ok(Self { written: written.into(), regex }),
+            Err(::regex::Error::CompiledTooBig(_)) => Err(format!("`{written}` is too large an expression")),
+            Err(error) => Err(format!("`{written}` is not a regular expression: {}", reason(&error.to_string()))),
+        }
+    }
+
+    /// As the YAML writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether it matches somewhere in this text.
+    #[must_use]
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// What its groups match in this text.
+    #[must_use]
+    pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
+        self.regex.captures(text)
+    }
+
+    /// How many groups it has.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.regex.captures_len() - 1
+    }
+
+    /// The names of its groups that have one.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.regex.capture_names().flatten()
+    }
+}
+
+/// What is wrong, out of a message of several lines that shows the expression first.
+fn reason(message: &str) -> String {
+    let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let hint = if reason.contains("look-around") || reason.contains("backreferences") {
+        ": matching would not be linear"
+    } else {
+        ""
+    };
+    format!("{reason}{hint}")
+}
+
+impl PartialEq for RouteRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for RouteRegex {}
+
+impl fmt::Debug for RouteRegex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(written: &str) -> Result<RouteRegex, String> {
+        RouteRegex::parse(written).unwrap()
+    }
+
+    #[test]
+    fn a_mark_makes_a_text_an_expression() {
+        assert!(RouteRegex::parse("/img/").is_none());
+        for (written, text, matches) in [
+            ("~ ^/img/", "/img/a", true),
+            ("~^/img/", "/img/a", true),
+            ("~ ^/img/", "/IMG/a", false),
+            ("~* ^/img/", "/IMG/a", true),
+            ("~*\\.PNG$", "/img/a.png", true),
+            ("~ b", "/abc", true),
+            ("~ ^/(?<name>[^/]+)\\/x$", "/a/x", true),
+        ] {
+            assert_eq!(parse(written).unwrap().is_match(text), matches, "{written} {text}");
+        }
+        let named = parse("~ ^/(?<name>[a-z]+)/(\\d+)$").unwrap();
+        assert_eq!((named.group_count(), named.group_names().collect::<Vec<_>>()), (2, vec!["name"]));
+    }
+
+    #[test]
+    fn what_is_no_expression_says_why_on_one_line() {
+        for (written, wanted) in [
+            ("~", "no expression"),
+            ("~* ", "no expression"),
+            ("~ (", "unclosed group"),
+            (
+                "~ (?=a)",
+                "look-around, including look-ahead and look-behind, is not supported: matching would not be linear",
+            ),
+            ("~ (a)\\1", "backreferences are not supported: matching"),
+            ("~ [a-z]{1000}{1000}{1000}", "too large"),
+        ] {
+            let error = parse(written).unwrap_err();
+            assert!(error.contains(wanted) && !error.contains('\n'), "{written}: {error}");
+        }
+    }
+}
