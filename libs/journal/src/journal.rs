@@ -59,7 +59,7 @@ pub struct Journal {
     pub(crate) unknown: AtomicU64,
     pub(crate) work: Notify,
     pub(crate) observer: Box<dyn Observer>,
-    pub(crate) _lock: File,
+    pub(crate) lock: File,
 }
 
 impl Journal {
@@ -211,6 +211,15 @@ impl Journal {
     /// Changes the most they may take.
     pub fn set_max_bytes(&self, bytes: u64) {
         self.max_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Lets another process open the journal, although this one still has it. Before that, the [`Reader`](crate::Reader) must be dropped, and
+    /// nothing may be appended any more: what comes later is in nobody's order, and may be lost.
+    ///
+    /// # Errors
+    /// The system's; the journal is still this process's then.
+    pub fn release(&self) -> io::Result<()> {
+        self.lock.unlock()
     }
 
     /// Its folder.

@@ -87,7 +87,7 @@ impl Journal {
             unknown: AtomicU64::new(unknown),
             work: Notify::new(),
             observer,
-            _lock: lock,
+            lock,
         });
         Ok((journal.clone(), Reader::new(journal, decode, kept, at)))
     }

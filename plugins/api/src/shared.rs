@@ -25,6 +25,29 @@ pub trait Shared: Default + Send + Sync + 'static {
     /// Finishes what is under way: after the last request, before the process ends. Blocks no longer than until the
     /// deadline.
     fn finish(&self, _deadline: Instant) {}
+
+    /// What only one process may have, such as the files that it writes, goes from one process to the next, which takes over while the
+    /// first one still serves.
+    ///
+    /// # Errors
+    /// Why it cannot: of [`Handover::Give`] only, which is followed by [`Handover::TakeBack`] then.
+    fn hand_over(&self, _step: Handover) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A step of the way from one process to the next. The first two are those of the process that was there before, the last two those of
+/// the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// Let go of it. This process still serves, and drains once the new one serves.
+    Give,
+    /// Take back what no other process has: the new one did not come to serve, or does not need it.
+    TakeBack,
+    /// Before the first configuration is built: do nothing with what you get that the other process could not go on from.
+    Receive,
+    /// This process serves, and the other one takes nothing back.
+    Received,
 }
 
 impl Shared for () {}

@@ -45,6 +45,8 @@ pub struct Spent<'a> {
     pub place: u64,
     /// Whether it is one of a run that ended.
     pub is_old: bool,
+    /// Whether another process made it, which drains after this one took over from it: no limit of this process has counted it.
+    pub is_adopted: bool,
     /// When the request began, in seconds since 1970, UTC.
     pub began: i64,
     /// Who spent it, and on what.

@@ -65,6 +65,7 @@ fn call(
         ledger,
         place,
         is_old: false,
+        is_adopted: false,
         began,
         spender,
         picos: 12_345,

@@ -50,7 +50,7 @@ pub(crate) enum Place {
 pub(crate) struct Change {
     pub(crate) ledger: LedgerId,
     pub(crate) place: Place,
-    /// Whether it is a request, and no result of a batch, which the database has once, however often it comes.
+    /// Whether it is a request of this run, and no result of a batch, which the database has once, however often it comes.
     pub(crate) is_request: bool,
     pub(crate) began: i64,
     pub(crate) picos: i64,

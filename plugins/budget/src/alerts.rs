@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plugin_api::LogLimit;
+use plugin_api::{Handover, LogLimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -35,6 +35,8 @@ struct State {
     kept: Kept,
     file: Option<PathBuf>,
     is_dirty: bool,
+    /// Another process has the file, and posts what is to be posted.
+    is_given: bool,
 }
 
 /// What is in the file.
@@ -133,7 +135,8 @@ impl Alerts {
 
     /// The alert to be posted next.
     pub(crate) fn next(&self) -> Option<Alert> {
-        self.state().kept.waiting.front().cloned()
+        let state = self.state();
+        state.kept.waiting.front().filter(|_| !state.is_given).cloned()
     }
 
     /// How many are to be posted.
@@ -152,12 +155,21 @@ impl Alerts {
     pub(crate) fn save(&self, now: i64) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
-        let Some(file) = state.file.clone().filter(|_| state.is_dirty) else { return };
+        let Some(file) = state.file.clone().filter(|_| state.is_dirty && !state.is_given) else { return };
         state.kept.raised.retain(|_, until| *until > now);
         state.is_dirty = false;
         let kept = state.kept.clone();
         drop(state);
         write_json(&file, &kept);
+    }
+
+    /// Another process has the alerts from now on, or has not.
+    pub(crate) fn hand_over(&self, step: Handover, now: i64) {
+        if step == Handover::Give {
+            self.save(now);
+        }
+        self.state().is_given = step == Handover::Give;
+        self.work.notify_one();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, DatabaseId, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery, SpendingReader, Spent,
-    SpentBy, StoredCounts, StoredSum,
+    Common, DatabaseId, Handover, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery, SpendingReader,
+    Spent, SpentBy, StoredCounts, StoredSum,
 };
 use quota::{Clock, Estimates, Now};
 
@@ -81,6 +81,11 @@ impl plugin_api::Shared for Shared {
 
     fn finish(&self, _: Instant) {
         self.alerts.save(unix_now());
+    }
+
+    fn hand_over(&self, step: Handover) -> Result<(), String> {
+        self.alerts.hand_over(step, unix_now());
+        Ok(())
     }
 }
 
@@ -269,8 +274,8 @@ impl SpendingReader for Shared {
                 log_unpriced(&budget);
             }
             let picos = spent.picos.saturating_add(terms.unpriced.saturating_mul(spent.unpriced));
-            let change =
-                Change { ledger: spent.ledger, place, is_request: !spent.id.is_nil(), began: spent.began, picos };
+            let is_request = !spent.id.is_nil() && !spent.is_adopted;
+            let change = Change { ledger: spent.ledger, place, is_request, began: spent.began, picos };
             let raised = account.spend(change, reserved, &terms.limit, &terms.alerts, now);
             self.alert(&budget, &terms, raised.map(|raised| (account, raised)), now);
         }

@@ -78,6 +78,7 @@ impl Host {
             ledger,
             place,
             is_old: false,
+            is_adopted: false,
             began,
             spender,
             picos,

@@ -99,6 +99,14 @@ impl SavedCounts {
         }
     }
 
+    /// A record of another process is kept, which this one took over from. The limits here have not counted it.
+    pub(crate) fn adopted(&self, spent: &Spent<'_>, now: Now) {
+        self.spent(spent);
+        let mut sums = Sums::default();
+        sums.add_all(spent.counts, 1);
+        restore(&lock(&self.registry).limits, &sums, now);
+    }
+
     /// A record of an earlier run was read from the journal.
     pub(crate) fn replayed(&self, spent: &Spent<'_>) {
         let mut registry = lock(&self.registry);

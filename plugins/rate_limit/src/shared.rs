@@ -116,6 +116,8 @@ impl SpendingReader for Shared {
     fn spent(&self, spent: &Spent<'_>) {
         if spent.is_old {
             self.saved.replayed(spent);
+        } else if spent.is_adopted {
+            self.saved.adopted(spent, self.now());
         } else {
             self.saved.spent(spent);
         }

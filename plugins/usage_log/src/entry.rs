@@ -27,7 +27,8 @@ const TIME_OFF: Duration = Duration::from_millis(10);
 pub struct Entry {
     /// The hash of the caller's API key.
     pub(crate) api_key_hash: Option<String>,
-    /// Its number among the rows of this gateway; 0 as long as it has none.
+    /// The run that it is a row of, and its number there; 0 as long as it has none.
+    pub(crate) instance: Uuid,
     pub(crate) sequence: i64,
     /// What was reported of it so far.
     pub(crate) reported: Reported,
@@ -70,7 +71,7 @@ impl PredictedOutcome {
 
 impl Entry {
     /// The row of an exchange, without bodies.
-    pub(crate) fn row(&self, record: &Record, prices: &Prices, instance: Uuid) -> Row {
+    pub(crate) fn row(&self, record: &Record, prices: &Prices) -> Row {
         let answer = record.answer.as_ref();
         let spoke = answer.or(record.saved.as_ref());
         let caller = record.context.principal();
@@ -116,7 +117,7 @@ impl Entry {
             client_ip: record.context.client,
             upstream_request_id: record.upstream_request_id.as_deref().map(short),
             answer_id: spoke.and_then(|answer| answer.id.as_deref()).map(short),
-            instance,
+            instance: self.instance,
             sequence: self.sequence,
             counted_before: self.reported.counted,
             unpriced_before: self.reported.unpriced,

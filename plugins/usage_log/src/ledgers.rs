@@ -1,17 +1,18 @@
 //! The ledgers of a gateway: each a journal and the thread that empties it. They outlive every configuration, so that a reload
-//! loses no row and no second.
+//! loses no row and no second. A journal may go to another process while this one still serves: see [`Handover`].
 
-use std::fmt;
+mod handover;
+mod shipping_thread;
+
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
-use plugin_api::{Shared, Spending, SpendingFeed};
+use log::{error, info, warn};
+use plugin_api::{Handover, Shared, Spending, SpendingFeed};
 use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
 use crate::shipper::{Progress, Shipper, ShipperConfig};
 use crate::{Config, Database, Record, StoreSettings, Sync, spending};
+use shipping_thread::{Pending, ShippingThread};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Ledgers {
     open: Mutex<Vec<Weak<Ledger>>>,
     /// Those of a configuration that is or was in force.
     pub(crate) active: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    /// The shippers that begin once this process serves, as long as it has yet to take over from another.
+    receiving: Arc<Mutex<Option<Vec<Pending>>>>,
 }
 
 /// A ledger with the settings of a configuration. They apply once the configuration is in force.
@@ -40,6 +44,7 @@ pub(crate) struct LedgerHandle {
     shipping: ShipperConfig,
     max_bytes: u64,
     active: Arc<Mutex<Vec<Arc<Ledger>>>>,
+    receiving: Arc<Mutex<Option<Vec<Pending>>>>,
     /// Shows the shipper that this configuration still exists.
     _alive: Arc<()>,
 }
@@ -48,7 +53,7 @@ pub(crate) struct LedgerHandle {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
-    journal: LedgerJournal,
+    journal: Arc<LedgerJournal>,
     metrics: Arc<LedgerMetrics>,
     shipping: watch::Sender<ShipperConfig>,
     progress: Arc<Progress>,
@@ -56,18 +61,17 @@ pub(crate) struct Ledger {
     pending: Mutex<Option<Pending>>,
     /// Where it reports what its records cost.
     pub(crate) feed: SpendingFeed,
-    ended: Mutex<Receiver<()>>,
-}
-
-/// A shipper that has yet to begin, and the thread that waits for it.
-struct Pending {
-    shipper: Shipper,
-    thread: Sender<Shipper>,
+    thread: Mutex<ShippingThread>,
 }
 
 impl Default for Ledgers {
     fn default() -> Self {
-        Self { metrics: Arc::new(LedgerMetrics::new()), open: Mutex::default(), active: Arc::default() }
+        Self {
+            metrics: Arc::new(LedgerMetrics::new()),
+            open: Mutex::default(),
+            active: Arc::default(),
+            receiving: Arc::default(),
+        }
     }
 }
 
@@ -78,21 +82,49 @@ impl Shared for Ledgers {
 
     /// Ships what still waits. What waits after that stays in the journal, and the next start ships it.
     fn finish(&self, deadline: Instant) {
-        let active = std::mem::take(&mut *self.active.lock().unwrap_or_else(PoisonError::into_inner));
+        let active = std::mem::take(&mut *lock(&self.active));
         for ledger in &active {
             ledger.shipping.send_modify(|shipping| shipping.end = Some(deadline));
         }
         for ledger in active {
-            let ended = ledger.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let thread = lock(&ledger.thread);
+            if thread.is_given {
+                info!(rows = ledger.waiting(); "the process that took over ships what this one still recorded");
+                continue;
+            }
             // a little longer: it notices the deadline itself
             let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(200);
-            let in_time = ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
+            let in_time = thread.ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
             let waiting = ledger.waiting();
             if in_time && waiting == 0 {
                 info!("the ledger has shipped every row");
             } else {
                 let journal = ledger.path.display();
                 warn!(waiting, journal:%; "rows of the ledger wait in the journal; the next start ships them");
+            }
+        }
+    }
+
+    fn hand_over(&self, step: Handover) -> Result<(), String> {
+        match step {
+            // this may take a while, and metrics are read meanwhile
+            Handover::Give => lock(&self.active).clone().iter().try_for_each(|ledger| ledger.give()),
+            Handover::TakeBack => {
+                for ledger in lock(&self.active).clone() {
+                    if let Err(why) = ledger.take_back() {
+                        let journal = ledger.path.display();
+                        error!(why, journal:%; "the ledger's journal cannot be had back; its rows wait there for the next start");
+                    }
+                }
+                Ok(())
+            }
+            Handover::Receive => {
+                lock(&self.receiving).get_or_insert_default();
+                Ok(())
+            }
+            Handover::Received => {
+                lock(&self.receiving).take().into_iter().flatten().for_each(Pending::begin);
+                Ok(())
             }
         }
     }
@@ -115,7 +147,7 @@ impl Ledgers {
             alive: Arc::downgrade(&alive),
         };
         let max_bytes = config.journal.max_bytes.get();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         open.retain(|ledger| ledger.strong_count() > 0);
         let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
             Some(ledger) => ledger,
@@ -126,7 +158,8 @@ impl Ledgers {
                 ledger
             }
         };
-        Ok(LedgerHandle { ledger, shipping, max_bytes, active: self.active.clone(), _alive: alive })
+        let (active, receiving) = (self.active.clone(), self.receiving.clone());
+        Ok(LedgerHandle { ledger, shipping, max_bytes, active, receiving, _alive: alive })
     }
 }
 
@@ -134,15 +167,21 @@ impl LedgerHandle {
     /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
     pub(crate) fn activate(&self) {
         self.ledger.reconfigure(&self.shipping, self.max_bytes);
-        let pending = self.ledger.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Pending { shipper, thread }) = pending {
-            self.active.lock().unwrap_or_else(PoisonError::into_inner).push(self.ledger.clone());
-            let database = self.shipping.settings.database.id();
-            spending::report_waiting(&self.ledger.feed, &self.ledger.path, self.ledger.instance(), database);
-            // the thread waits for nothing else
-            let _ = thread.send(shipper);
+        let Some(pending) = lock(&self.ledger.pending).take() else { return };
+        lock(&self.active).push(self.ledger.clone());
+        let database = self.shipping.settings.database.id();
+        let Ledger { feed, path, journal, .. } = &*self.ledger;
+        spending::report_waiting(feed, path, self.ledger.instance(), database);
+        journal.take_in(|record, place| spending::report_adopted(feed, record, place));
+        match &mut *lock(&self.receiving) {
+            Some(receiving) => receiving.push(pending),
+            None => pending.begin(),
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Deref for LedgerHandle {
@@ -150,12 +189,6 @@ impl Deref for LedgerHandle {
 
     fn deref(&self) -> &Ledger {
         &self.ledger
-    }
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
     }
 }
 
@@ -170,24 +203,12 @@ impl Ledger {
     ) -> Result<Self, String> {
         let (journal, reader) = LedgerJournal::open(&path, max_bytes, metrics.clone())?;
         warn_of_open_files(&path, &shipping.settings);
-        let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (shipping, taken) = watch::channel(shipping);
-        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone());
-        let progress = shipper.progress();
-        let (ending, ended) = channel();
-        let (thread, begun) = channel::<Shipper>();
-        let ship = move || {
-            // nobody sends it where the configuration is refused
-            let Ok(shipper) = begun.recv() else { return };
-            runtime.block_on(shipper.run());
-            // a disk or a database that hangs does not hold up the end
-            runtime.shutdown_background();
-            drop(ending);
-        };
-        thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
-        let pending = Mutex::new(Some(Pending { shipper, thread }));
-        Ok(Self { path, journal, metrics, shipping, progress, pending, feed, ended: Mutex::new(ended) })
+        let (journal, progress) = (Arc::new(journal), Arc::new(Progress::new()));
+        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), 0);
+        let (pending, ended) = Pending::new(shipper, &journal, &feed)?;
+        let thread = Mutex::new(ShippingThread { ended, is_given: false });
+        Ok(Self { path, journal, metrics, shipping, progress, pending: Mutex::new(Some(pending)), feed, thread })
     }
 
     fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {

@@ -184,7 +184,7 @@ impl UsageLog {
         record: &plugin_api::Record,
         keep: impl FnOnce(&Ledger, &mut Record) -> Option<u64>,
     ) -> bool {
-        let mut row = entry.row(record, &self.prices, self.ledger.instance());
+        let mut row = entry.row(record, &self.prices);
         let is_unpriced = row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0;
         if let Some(bodies) = &mut entry.bodies {
             bodies.fill(&mut row, &self.store);
@@ -194,7 +194,7 @@ impl UsageLog {
         let is_kept = place.is_some();
         let picos = place.map_or(0, |place| spending::report(&self.ledger.feed, &kept, place, &mut entry.reported));
         if let Record::Request(row) = &mut kept {
-            entry.sequence = row.sequence;
+            (entry.instance, entry.sequence) = (row.instance, row.sequence);
             let model = row.served_model.as_deref().or(row.model.as_deref());
             self.count_cost(row.tenant.as_deref(), model, picos);
             if is_kept && is_unpriced {

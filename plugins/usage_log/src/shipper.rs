@@ -63,6 +63,8 @@ pub(crate) struct Shipper {
     outage: Outage,
     feed: SpendingFeed,
     querying: Querying,
+    /// Records of this process in journals that it had before this one: places count on from there.
+    before: u64,
 }
 
 /// What a round came to.
@@ -82,8 +84,9 @@ impl Shipper {
         metrics: Arc<LedgerMetrics>,
         shipping: watch::Receiver<ShipperConfig>,
         feed: SpendingFeed,
+        progress: Arc<Progress>,
+        before: u64,
     ) -> Self {
-        let progress = Arc::new(Progress::new());
         let (conversations, backoff) = (Conversations::default(), Backoff::default());
         Self {
             reader,
@@ -98,11 +101,8 @@ impl Shipper {
             outage: Outage::default(),
             feed,
             querying: Querying::default(),
+            before,
         }
-    }
-
-    pub(crate) fn progress(&self) -> Arc<Progress> {
-        self.progress.clone()
     }
 
     /// Ships until it is asked to end, or its configuration is gone, and everything is shipped or the time is up.
@@ -170,7 +170,8 @@ impl Shipper {
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;
-        spending::report_stored(&self.feed, &batch.records, self.reader.stored_with(&batch));
+        let place = self.reader.stored_with(&batch).map(|place| self.before + place);
+        spending::report_stored(&self.feed, &batch.records, place);
         if let Err(error) = self.reader.done(&batch) {
             static UNNOTED: LogLimit = LogLimit::new();
             if let Some(suppressed) = UNNOTED.pass(()) {
@@ -264,6 +265,10 @@ impl Shipper {
     }
 
     fn failed(&mut self, ShipError(kind, why): &ShipError) {
+        if self.time_is_up() {
+            // it was not the database
+            return;
+        }
         self.metrics.store_failed(kind);
         let waiting = self.reader.journal().waiting();
         if waiting == 0 {

@@ -89,6 +89,13 @@ pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path, instance: Uuid,
     }
 }
 
+/// Reports a record of another process that is kept here at this place.
+pub(crate) fn report_adopted(feed: &SpendingFeed, record: &Record, place: u64) {
+    if feed.is_read() {
+        feed.spent(&Spent { is_adopted: true, ..spent(feed, record, place, &mut Reported::before(record)) });
+    }
+}
+
 /// Reports the records of a batch as stored, and with them all of this run up to this place.
 pub(crate) fn report_stored(feed: &SpendingFeed, records: &[Record], place: Option<u64>) {
     if feed.is_read() {
@@ -139,6 +146,7 @@ fn spent<'a>(feed: &SpendingFeed, record: &'a Record, place: u64, reported: &mut
         ledger: feed.ledger(),
         place,
         is_old: false,
+        is_adopted: false,
         began: began.micros().div_euclid(1_000_000),
         spender,
         picos: now.counted - before.counted,

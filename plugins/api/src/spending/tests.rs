@@ -56,6 +56,7 @@ fn no_request_waits_for_a_reader_that_reads_its_files_and_it_misses_nothing_that
         ledger: feed.ledger(),
         place: 1,
         is_old: false,
+        is_adopted: false,
         began: 0,
         spender: Spender::default(),
         picos: 1,

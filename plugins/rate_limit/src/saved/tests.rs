@@ -69,6 +69,7 @@ impl Process {
             ledger: self.feed.ledger(),
             place: 0,
             is_old,
+            is_adopted: false,
             began: 0,
             spender: Spender::default(),
             picos: 0,
@@ -238,4 +239,15 @@ fn a_line_that_was_cut_off_is_left_out_and_a_large_file_becomes_small_again() {
     assert_eq!(process.used(), 3_000);
     process.keeps_and_stores(&[record(3_001, 0, 1)]);
     assert_eq!(process.killed(&[]).used(), 3_001);
+}
+
+#[test]
+fn what_another_process_served_counts_once_it_is_kept_here() {
+    let process = Process::new().killed(&[]);
+    let late = record(9, 0, 500);
+    process.saved.adopted(&Spent { is_adopted: true, ..process.spent(&late, false) }, NOW);
+    assert_eq!((process.used(), process.used_after_reloads()), (500, 500));
+    process.stored(&[late]);
+    assert_eq!((process.used(), process.used_after_reloads()), (500, 500));
+    assert_eq!(process.killed(&[]).used(), 500);
 }

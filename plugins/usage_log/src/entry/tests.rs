@@ -19,7 +19,7 @@ fn answer(state: AnswerState) -> Answer {
 }
 
 fn row(record: &Record) -> Row {
-    Entry::default().row(record, &Prices::default(), Uuid::nil())
+    Entry::default().row(record, &Prices::default())
 }
 
 #[test]

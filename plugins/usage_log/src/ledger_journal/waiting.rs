@@ -7,6 +7,7 @@ use std::path::Path;
 use journal::{Inspection, inspect};
 use uuid::Uuid;
 
+use super::DrainingJournals;
 use crate::rejected::quarantined;
 use crate::{Record, encoding};
 
@@ -33,20 +34,26 @@ impl Waiting {
     }
 }
 
-/// Reads the journal in a folder; a folder that is not there holds nothing.
+/// Reads the journal in a folder, and those of processes that gave it up and drain; a folder that is not there holds nothing.
 ///
 /// # Errors
 /// The disk cannot be read.
 pub fn waiting(folder: &Path) -> io::Result<Waiting> {
     let mut rows = HashSet::new();
-    let each = |record| {
+    let mut each = |record| {
         if let Record::Request(row) = record {
             rows.insert((row.instance, row.sequence));
         }
     };
-    let Inspection { unknown, unknown_numbers, highest } = inspect(folder, encoding::decode, each)?;
+    let Inspection { mut unknown, mut unknown_numbers, mut highest } = inspect(folder, encoding::decode, &mut each)?;
     if !folder.exists() {
         return Ok(Waiting::default());
+    }
+    for draining in DrainingJournals(folder).list()? {
+        let found = inspect(&draining, encoding::decode, &mut each)?;
+        unknown += found.unknown;
+        unknown_numbers.extend(found.unknown_numbers);
+        highest.extend(found.highest);
     }
     let signed = |(instance, number): (Uuid, u64)| (instance, i64::try_from(number).unwrap_or(i64::MAX));
     Ok(Waiting {

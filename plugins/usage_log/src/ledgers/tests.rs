@@ -3,8 +3,8 @@ use std::fs;
 use plugin_api::{BuildContext, Plugin};
 
 use super::*;
-use crate::UsageLog;
 use crate::tests::Folder;
+use crate::{Row, UsageLog};
 
 /// What a configuration with these settings has for a plugin, before it is in force. Its database is not there.
 fn build(folder: &Folder, ledgers: &Arc<Ledgers>, json: &str) -> UsageLog {
@@ -77,5 +77,56 @@ fn a_ledger_that_no_configuration_names_any_more_does_no_housekeeping() {
     assert!(ledger.shipping.borrow().housekeeping().is_some());
     drop(next);
     assert!(ledger.shipping.borrow().housekeeping().is_none());
+    ledgers.finish(Instant::now());
+}
+
+#[test]
+fn what_is_kept_while_another_process_has_the_journal_comes_to_the_journal_in_the_end() {
+    let (folder, ledgers) = (Folder::new(), Arc::new(Ledgers::default()));
+    let plugin = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
+    plugin.activate();
+    let ids: Vec<Uuid> = (0..5).map(|_| Uuid::now_v7()).collect();
+    let keep = |at: usize| {
+        let mut record = Record::Request(Box::new(Row { id: ids[at], ..Row::default() }));
+        let place = plugin.ledger.keep(&mut record);
+        let Record::Request(row) = record else { unreachable!() };
+        (place, (row.instance, row.sequence))
+    };
+    let mut kept = vec![keep(0)];
+    ledgers.hand_over(Handover::Give).unwrap();
+    kept.push(keep(1));
+    let path = folder.0.join("ledger.db.journal");
+    let other = LedgerJournal::open(&path, 1 << 30, Arc::new(LedgerMetrics::new())).unwrap();
+    ledgers.hand_over(Handover::TakeBack).unwrap();
+    kept.push(keep(2));
+    assert_eq!(fs::read_dir(path.join("draining")).unwrap().count(), 1, "the other has the journal");
+    drop(other);
+    ledgers.hand_over(Handover::TakeBack).unwrap();
+    assert_eq!(fs::read_dir(path.join("draining")).unwrap().count(), 0);
+    kept.push(keep(3));
+    // once more, and nobody takes it
+    ledgers.hand_over(Handover::Give).unwrap();
+    kept.push(keep(4));
+    assert!(kept.is_sorted_by(|(one, _), (next, _)| one < next), "places count on: {kept:?}");
+    drop((plugin, ledgers));
+    // the next process
+    let ledgers = Arc::new(Ledgers::default());
+    let plugin = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
+    plugin.activate();
+    drop((plugin, ledgers));
+    let mut rows: Vec<_> = folder.rows().into_iter().map(|row| (row.id, (row.instance, row.sequence))).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, ids.iter().zip(&kept).map(|(id, (_, number))| (*id, *number)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_process_that_takes_over_ships_nothing_before_it_serves() {
+    let (folder, ledgers) = (Folder::new(), Arc::new(Ledgers::default()));
+    ledgers.hand_over(Handover::Receive).unwrap();
+    let plugin = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
+    plugin.activate();
+    assert_eq!(lock(&ledgers.receiving).as_ref().map(Vec::len), Some(1));
+    ledgers.hand_over(Handover::Received).unwrap();
+    assert!(lock(&ledgers.receiving).is_none());
     ledgers.finish(Instant::now());
 }

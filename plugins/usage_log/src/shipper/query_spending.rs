@@ -64,8 +64,9 @@ impl Shipper {
             return;
         }
         // as long as rows of earlier runs wait, no answer would be whole
-        let Some(place) = self.reader.stored() else { return };
-        self.querying.update(self.feed.queries(), self.reader.journal().appended_records());
+        let Some(place) = self.reader.stored().map(|place| self.before + place) else { return };
+        let appended = self.before + self.reader.journal().appended_records();
+        self.querying.update(self.feed.queries(), appended);
         let ready = self.querying.known.iter().filter(|known| known.since <= place);
         let is_new = ready.clone().any(|known| !known.is_asked);
         let queries: Vec<_> = ready.map(|known| known.query.clone()).collect();

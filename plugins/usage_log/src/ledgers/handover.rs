@@ -1,0 +1,71 @@
+//! A ledger whose journal goes to another process while this one still serves, and comes back if nothing came of it.
+//!
+//! What this process records then goes to a journal of its own, in a folder of the one that it gave up. The other process takes that in
+//! when this one has ended: see [`LedgerJournal::take_in`](crate::ledger_journal::LedgerJournal::take_in).
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use journal::OpenError;
+
+use super::shipping_thread::{Pending, ShippingThread};
+use super::{Ledger, lock};
+use crate::ledger_journal::{self, DrainingJournals};
+use crate::shipper::Shipper;
+
+/// How long a shipper may take to end. What it waits for of the database it gives up at once.
+const SHIPPER_END: Duration = Duration::from_secs(20);
+
+impl Ledger {
+    /// Lets another process have the journal. What this one still records goes to a journal of its own, and the other one takes it in once
+    /// this process has ended.
+    ///
+    /// # Errors
+    /// The disk does not allow it, or hangs.
+    pub(super) fn give(&self) -> Result<(), String> {
+        let mut thread = lock(&self.thread);
+        if thread.is_given {
+            return Ok(());
+        }
+        let max_bytes = self.journal.get().max_bytes();
+        let folder = DrainingJournals(&self.path).another();
+        let (own, _) = ledger_journal::open(&folder, max_bytes, &self.metrics).map_err(|error| error.to_string())?;
+        // what it is writing now the other process writes again
+        self.shipping.send_modify(|shipping| shipping.end = Some(Instant::now()));
+        if thread.ended.recv_timeout(SHIPPER_END) == Err(RecvTimeoutError::Timeout) {
+            self.shipping.send_modify(|shipping| shipping.end = None);
+            return Err("the ledger's thread does not end; the disk may hang".into());
+        }
+        let given = self.journal.replace(own);
+        thread.is_given = true;
+        given.release().map_err(|error| format!("the ledger's journal cannot be given up: {error}"))
+    }
+
+    /// Has the journal back, and ships again, unless another process has it.
+    ///
+    /// # Errors
+    /// The disk does not allow it.
+    pub(super) fn take_back(&self) -> Result<(), String> {
+        let mut thread = lock(&self.thread);
+        if !thread.is_given {
+            return Ok(());
+        }
+        let max_bytes = self.journal.get().max_bytes();
+        let (journal, reader) = match ledger_journal::open(&self.path, max_bytes, &self.metrics) {
+            Err(OpenError::InUse(_)) => return Ok(()),
+            opened => opened.map_err(|error| error.to_string())?,
+        };
+        let own = self.journal.replace(journal);
+        own.release().map_err(|error| error.to_string())?;
+        // these were counted when they were kept
+        self.journal.take_in(|_, _| {});
+        self.shipping.send_modify(|shipping| shipping.end = None);
+        let (taken, feed) = (self.shipping.subscribe(), self.feed.clone());
+        let (metrics, progress, before) = (self.metrics.clone(), self.progress.clone(), self.journal.before());
+        let shipper = Shipper::new(reader, metrics, taken, feed.clone(), progress, before);
+        let (pending, ended) = Pending::new(shipper, &self.journal, &feed)?;
+        pending.begin();
+        *thread = ShippingThread { ended, is_given: false };
+        Ok(())
+    }
+}

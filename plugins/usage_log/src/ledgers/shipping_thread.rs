@@ -1,0 +1,90 @@
+//! The thread of a ledger: it ships, and takes in what processes left that gave the journal up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use plugin_api::SpendingFeed;
+use tokio::time::sleep;
+
+use crate::ledger_journal::LedgerJournal;
+use crate::shipper::Shipper;
+use crate::spending;
+
+/// How often to look for what processes left that gave the journal up.
+const TAKE_IN: Duration = Duration::from_secs(1);
+
+/// The thread.
+#[derive(Debug)]
+pub(super) struct ShippingThread {
+    /// Disconnected when it has ended.
+    pub(super) ended: Receiver<()>,
+    /// There is none, since another process has the journal.
+    pub(super) is_given: bool,
+}
+
+/// A shipper that has yet to begin, and the thread that waits for it.
+pub(super) struct Pending {
+    work: Work,
+    thread: Sender<Work>,
+}
+
+struct Work {
+    shipper: Shipper,
+    journal: Arc<LedgerJournal>,
+    feed: SpendingFeed,
+}
+
+impl Pending {
+    /// Starts the thread for a shipper.
+    ///
+    /// # Errors
+    /// That there is no thread to be had.
+    pub(super) fn new(
+        shipper: Shipper,
+        journal: &Arc<LedgerJournal>,
+        feed: &SpendingFeed,
+    ) -> Result<(Self, Receiver<()>), String> {
+        let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (ending, ended) = channel();
+        let (thread, begun) = channel::<Work>();
+        let ship = move || {
+            // nobody sends it where the configuration is refused
+            let Ok(Work { shipper, journal, feed }) = begun.recv() else { return };
+            runtime.block_on(async {
+                let taking_in = tokio::spawn(take_in(journal, feed));
+                shipper.run().await;
+                taking_in.abort();
+            });
+            // a disk or a database that hangs does not hold up the end
+            runtime.shutdown_background();
+            drop(ending);
+        };
+        thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
+        let work = Work { shipper, journal: journal.clone(), feed: feed.clone() };
+        Ok((Self { work, thread }, ended))
+    }
+
+    /// Ships from now on.
+    pub(super) fn begin(self) {
+        // the thread waits for nothing else
+        let _ = self.thread.send(self.work);
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
+    }
+}
+
+/// Takes in what processes left that gave the journal up, as long as the future is polled.
+async fn take_in(journal: Arc<LedgerJournal>, feed: SpendingFeed) {
+    loop {
+        sleep(TAKE_IN).await;
+        journal.take_in(|record, place| spending::report_adopted(&feed, record, place));
+    }
+}
