@@ -1,24 +1,28 @@
 //! The access log: a request puts its line into a buffer, and a separate thread writes it.
 
 mod line;
+mod outputs;
 mod settings;
 mod sink;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use log::warn;
 use plugin_api::Record;
 
+use outputs::Target;
 use sink::{Output, Sink};
 
+pub use outputs::AccessLogs;
 pub use settings::{AccessLogFormat, AccessLogPath, AccessLogSettings};
 
-/// The access log. Dropping it writes the buffered lines and waits at most two seconds.
+/// The access log of a configuration. The last that writes to an output writes the buffered lines when it is dropped, and waits at most two
+/// seconds.
 #[derive(Debug)]
 pub struct AccessLog {
     open: Option<Open>,
@@ -27,39 +31,29 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Open {
-    sink: Sink,
+    sink: Arc<Sink>,
     format: AccessLogFormat,
-    /// The file, if the output is one.
-    file: Option<PathBuf>,
 }
 
 impl AccessLog {
-    /// Opens the log. Paths are relative to `base`. Lost lines are counted in `lost`, which may outlive the log.
+    /// Opens the log. Paths are relative to `base`. An output that another log of `logs` writes to is the same, and a file is opened anew.
+    /// Lost lines are counted in `lost`, which may outlive the log.
     ///
     /// # Errors
     /// The file cannot be opened for appending, or the thread cannot be started.
-    pub fn open(settings: &AccessLogSettings, base: &Path, lost: Arc<AtomicU64>) -> io::Result<Self> {
-        let mut file = None;
-        let output = match &settings.path {
+    pub fn open(
+        settings: &AccessLogSettings,
+        base: &Path,
+        logs: &AccessLogs,
+        lost: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let target = match &settings.path {
             AccessLogPath::Off => return Ok(Self { open: None, usage: settings.usage }),
-            AccessLogPath::Stdout => Output::Stdout,
-            AccessLogPath::Stderr => Output::Stderr,
-            AccessLogPath::File(path) => append(file.insert(base.join(path)))?,
+            AccessLogPath::Stdout => Target::Stdout,
+            AccessLogPath::Stderr => Target::Stderr,
+            AccessLogPath::File(path) => Target::File(base.join(path)),
         };
-        Ok(Self {
-            open: Some(Open { sink: Sink::start(output, lost)?, format: settings.format, file }),
-            usage: settings.usage,
-        })
-    }
-
-    /// Reopens the file by its name, which is another file after a rotation.
-    ///
-    /// # Errors
-    /// The file cannot be opened; the old one stays in use.
-    pub fn reopen(&self) -> io::Result<()> {
-        let Some(Open { sink, file: Some(file), .. }) = &self.open else { return Ok(()) };
-        sink.change(append(file)?);
-        Ok(())
+        Ok(Self { open: Some(Open { sink: logs.sink(target, lost)?, format: settings.format }), usage: settings.usage })
     }
 
     /// Logs a request without waiting for the output. If that is too slow, the line is lost and counted.
@@ -109,6 +103,7 @@ fn append(path: &Path) -> io::Result<Output> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::{Duration, Instant, SystemTime};
 
     use plugin_api::http::StatusCode;
@@ -159,6 +154,10 @@ mod tests {
         }
     }
 
+    fn open(settings: &AccessLogSettings) -> io::Result<AccessLog> {
+        AccessLog::open(settings, Path::new(""), &AccessLogs::default(), Arc::default())
+    }
+
     #[track_caller]
     fn eventually(what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -174,7 +173,8 @@ mod tests {
         const LINES: usize = 2000;
         let file = Scratch::new("threads");
         // an old and a new configuration write to the same file for a while
-        let logs = [(); 2].map(|()| AccessLog::open(&file.settings(), Path::new(""), Arc::default()).unwrap());
+        let all = AccessLogs::default();
+        let logs = [(); 2].map(|()| AccessLog::open(&file.settings(), Path::new(""), &all, Arc::default()).unwrap());
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let log = &logs[thread % 2];
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_line_is_written_though_no_other_follows() {
         let file = Scratch::new("single");
-        let log = AccessLog::open(&file.settings(), Path::new(""), Arc::default()).unwrap();
+        let log = open(&file.settings()).unwrap();
         for lines in 1..=3 {
             log.record(&record("/".into()));
             eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == lines));
@@ -208,11 +208,28 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_reaches_the_logs_of_all_configurations() {
+        let (file, rotated) = (Scratch::new("rotation"), Scratch::new("rotated"));
+        let all = AccessLogs::default();
+        let open = || AccessLog::open(&file.settings(), Path::new(""), &all, Arc::default()).unwrap();
+        let (old, new) = (open(), open());
+        old.record(&record("/1".into()));
+        eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == 1));
+        fs::rename(&file.0, &rotated.0).unwrap();
+        all.reopen().unwrap();
+        old.record(&record("/2".into()));
+        new.record(&record("/3".into()));
+        drop((old, new));
+        let paths = |lines: Vec<serde_json::Value>| lines.iter().map(|line| line["path"].clone()).collect::<Vec<_>>();
+        assert_eq!((paths(rotated.lines()), paths(file.lines())), (vec!["/1".into()], vec!["/2".into(), "/3".into()]));
+    }
+
+    #[test]
     fn an_output_that_is_stuck_costs_lines_and_nothing_else() {
         let pipe = Scratch::new("stuck");
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
         let lost = Arc::new(AtomicU64::new(0));
-        let log = AccessLog::open(&pipe.settings(), Path::new(""), lost).unwrap();
+        let log = AccessLog::open(&pipe.settings(), Path::new(""), &AccessLogs::default(), lost).unwrap();
         let mut written = 0_u64;
         let one = record("/".repeat(4000));
         let mut slowest = Duration::ZERO;
@@ -236,7 +253,7 @@ mod tests {
 
         let pipe = Scratch::new("read-again");
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
-        let log = AccessLog::open(&pipe.settings(), Path::new(""), Arc::default()).unwrap();
+        let log = open(&pipe.settings()).unwrap();
         for line in 0..1000 {
             log.record(&record(format!("/{line}/{}", "x".repeat(1000))));
         }
@@ -251,7 +268,7 @@ mod tests {
     #[test]
     fn an_output_that_fails_loses_lines_and_counts_them() {
         let settings = AccessLogSettings { path: AccessLogPath::File("/dev/full".into()), ..Default::default() };
-        let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
+        let log = open(&settings).unwrap();
         for lines in 1..=2 {
             log.record(&record("/".into()));
             eventually("the loss", || log.lost() == lines);
@@ -261,7 +278,7 @@ mod tests {
     #[test]
     fn a_log_that_is_off_makes_nothing() {
         let settings = AccessLogSettings { path: AccessLogPath::Off, ..Default::default() };
-        let log = AccessLog::open(&settings, Path::new(""), Arc::default()).unwrap();
+        let log = open(&settings).unwrap();
         log.record(&record("/".into()));
         assert_eq!(log.lost(), 0);
     }
@@ -269,7 +286,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
         let settings = AccessLogSettings { path: AccessLogPath::File("no/such/folder".into()), ..Default::default() };
-        let error = AccessLog::open(&settings, Path::new("/nowhere"), Arc::default()).unwrap_err();
+        let error =
+            AccessLog::open(&settings, Path::new("/nowhere"), &AccessLogs::default(), Arc::default()).unwrap_err();
         assert!(error.to_string().contains("/nowhere/no/such/folder"), "{error}");
     }
 }

@@ -20,6 +20,7 @@ use log::{debug, error};
 use plugin_api::{AdminRoute, LogLimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
@@ -60,6 +61,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The state of `/readyz`.
     pub readiness: Arc<Readiness>,
+    /// Says what a gateway that starts waits for.
+    pub waiting_for: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The receiver of `/reload`.
     pub reload: mpsc::Sender<ReloadRequest>,
     /// What plugins answer.
@@ -70,21 +73,25 @@ pub struct Admin {
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }
 
-/// Serves on a bound socket for as long as the future is polled.
-pub async fn serve(socket: TcpListener, admin: Arc<Admin>) {
-    serve_within(LIMITS, socket, admin).await;
+/// Serves on a bound socket until it is told to stop. Then connections end with the answers that are under way.
+pub async fn serve(socket: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
+    let accepting = serve_within(LIMITS, socket, admin, stop.clone());
+    tokio::select! {
+        () = accepting => {}
+        () = stop.cancelled() => {}
+    }
 }
 
-async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
+async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let failures = LogLimit::new();
     // the semaphore is never closed
     while let Ok(slot) = slots.clone().acquire_owned().await {
         match socket.accept().await {
             Ok((stream, _)) => {
-                let admin = admin.clone();
+                let (admin, stop) = (admin.clone(), stop.clone());
                 tokio::spawn(async move {
-                    connection(stream, admin, limits).await;
+                    connection(stream, admin, limits, stop).await;
                     drop(slot);
                 });
             }
@@ -98,7 +105,7 @@ async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>) {
     }
 }
 
-async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits) {
+async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits, stop: CancellationToken) {
     let service = service_fn(|request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(requests::answer(&request, &admin).await) }
@@ -111,7 +118,7 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits) {
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = tokio::time::sleep(limits.lifetime) => {
+        () = end_of_life(limits.lifetime, &stop) => {
             serving.as_mut().graceful_shutdown();
             // a client that does not read its answer is cut
             tokio::time::timeout(limits.last_answer, serving).await.unwrap_or(Ok(()))
@@ -119,6 +126,14 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits) {
     };
     if let Err(error) = served {
         debug!(error:%; "a connection to the admin listener broke");
+    }
+}
+
+/// Waits until a connection ends with its next answer.
+async fn end_of_life(lifetime: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(lifetime) => {}
+        () = stop.cancelled() => {}
     }
 }
 

@@ -128,7 +128,7 @@ fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let base = path.parent().unwrap_or(Path::new(""));
     let file = file_below(base);
     let included = include::files_below(base, Some(path));
-    let reader = reader(&environment, &file, &included);
+    let reader = reader(&variable, &file, &included);
     let bytes = read(path).map_err(|error| {
         let fault = (Location::default(), "file".to_owned(), format!("cannot be read: {error}"));
         reader.errors_at(&name, "", vec![fault])
@@ -149,8 +149,9 @@ fn file_below(base: &Path) -> impl Fn(&str) -> Result<String, String> {
     }
 }
 
-/// A variable of the process.
-fn environment(name: &str) -> Option<String> {
+/// A variable of the process's environment.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -194,7 +195,7 @@ fn read_text(reader: Reader<'_>, name: &str, text: &str, base: &Path, dates: Dat
 pub fn errors_in_file(path: &Path, faults: Vec<(Location, String, String)>) -> ConfigErrors {
     // without the lines, the locations are still reported
     let text = read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    errors_in_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new("")), &environment, faults)
+    errors_in_text(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new("")), &variable, faults)
 }
 
 /// Errors found while a text was applied, with their lines. Paths in it start from `base`.

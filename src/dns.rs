@@ -124,6 +124,15 @@ impl Resolver {
         self.in_use().iter().all(|name| name.first_lookup_done())
     }
 
+    /// The names whose first lookup has not finished, in order.
+    #[must_use]
+    pub fn first_lookups_to_do(&self) -> Vec<String> {
+        let unknown = self.in_use().into_iter().filter(|name| !name.first_lookup_done());
+        let mut names: Vec<String> = unknown.map(|name| format!("{}:{}", name.host, name.port)).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Waits until the first lookup of every name has finished, at most for `limit`. Names that are unknown by then are
     /// looked up further; their servers are skipped meanwhile.
     pub async fn wait_for_first_lookups(&self, limit: Duration) {

@@ -90,8 +90,19 @@ impl Checks {
     /// Whether every server that takes no requests before its first check has had that check.
     #[must_use]
     pub fn first_checks_done(&self, targets: &[CheckTarget]) -> bool {
-        let waits = |target: &CheckTarget| target.check.is_some() && target.server.health() == Health::Unhealthy;
-        targets.iter().all(|target| !waits(target) || self.last(&target.server).is_some())
+        !targets.iter().any(|target| self.waits_for_first(target))
+    }
+
+    /// The servers that wait for theirs, by their addresses.
+    #[must_use]
+    pub fn first_checks_to_do(&self, targets: &[CheckTarget]) -> Vec<String> {
+        let waiting = targets.iter().filter(|target| self.waits_for_first(target));
+        waiting.map(|target| format!("{} of {}", target.server.address(), target.server.upstream())).collect()
+    }
+
+    fn waits_for_first(&self, target: &CheckTarget) -> bool {
+        let waits = target.check.is_some() && target.server.health() == Health::Unhealthy;
+        waits && self.last(&target.server).is_none()
     }
 
     /// Starts checks of new targets and stops those of servers that are no longer among them.

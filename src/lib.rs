@@ -7,7 +7,7 @@
 //! | [`cli`] | arguments → a command and its exit code; `main.rs` only calls it |
 //! | [`config`] | the YAML file → [`config::Config`], read by `located_yaml`; checks of its parts against each other |
 //! | [`settings`] | what the YAML says of the process, its listeners and its certificates |
-//! | [`server`] | `Config` → a running gateway: listeners, signals, reload, drain |
+//! | [`server`] | `Config` → a running gateway: listeners, signals, reload, upgrade, drain |
 //! | [`engine`] | all that names Pingora: one line per hook, each phase in its own file; sockets, sessions, bodies, peers |
 //! | [`exchange`] | the life of one request without Pingora: attempts, failures, deadlines, how it ends; pure |
 //! | [`chain`] | runs the plugins: order, early answers, panics |

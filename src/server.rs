@@ -1,14 +1,21 @@
-//! Runs a gateway from its configuration: start, reloads, signals, drain and end.
+//! Runs a gateway from its configuration: start, reloads, signals, upgrade, drain and end.
 
 mod admin_listener;
+mod channel;
+mod given_sockets;
+mod life;
 mod listener;
 mod listeners;
+mod pid_file;
+mod predecessor;
 mod running;
 mod servers_known;
 mod signals;
 mod source;
 mod start_error;
 mod successor;
+mod supervisor;
+mod upgrade;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,18 +23,27 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use plugin_api::Count;
+use plugin_api::{Count, Handover};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Readiness, ReloadRequest};
 use crate::config::Config;
+use crate::engine::PersistentState;
 use crate::logging;
 use crate::metrics::Metrics;
 
-use admin_listener::AdminSocket;
+use admin_listener::{AdminListener, AdminSocket};
+use given_sockets::GivenSockets;
+use life::Life;
+use listeners::Listeners;
+use pid_file::PidFile;
+use predecessor::Predecessor;
 use running::{Running, Stopped};
-use servers_known::{are_servers_known, set_ready_when_known};
-use signals::{Signals, Stop};
+use servers_known::{are_servers_known, set_ready_when_known, wait_until_known};
+use signals::Signals;
+use supervisor::Supervisor;
+use upgrade::Program;
 
 pub use source::Source;
 pub use start_error::StartError;
@@ -39,7 +55,7 @@ const WORKERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long plugins may take to finish their work after the last request. After a cut they get no time.
 const PLUGINS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs a gateway until a signal stops it.
+/// Runs a gateway until a signal stops it, or another process serves in its place.
 ///
 /// Calls `started` with the addresses once they accept. A gateway that takes the admin address over from its predecessor
 /// calls it again with that address.
@@ -47,15 +63,29 @@ const PLUGINS_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What prevents the start, with its place in the file.
 pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Result<ExitCode, StartError> {
+    let mut given = GivenSockets::default();
+    let mut predecessor = Predecessor::find(&mut given)?;
+    let ran = try_run(source, given, &mut predecessor, started);
+    if let (Err(error), Some(predecessor)) = (&ran, &predecessor) {
+        predecessor.failed(&error.one_line());
+    }
+    ran
+}
+
+fn try_run(
+    source: Source,
+    given: GivenSockets,
+    predecessor: &mut Option<Predecessor>,
+    started: impl Fn(&Started) + Send + 'static,
+) -> Result<ExitCode, StartError> {
+    let program = Program::of_this_process()?;
     let config = source.load()?;
     logging::init(&config.log);
     config.log_warnings();
     raise_open_files();
-    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
-    let threads = config.server.threads.map_or_else(cores, Count::as_usize);
     // this runtime accepts, reloads and stops; the workers serve requests
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (running, stopped) = runtime.block_on(serve(source, &config, threads, started))?;
+    let (running, stopped) = runtime.block_on(serve(source, &config, given, program, predecessor, started))?;
     // ends the accept loops and the admin listener, which hold the workers
     drop(runtime);
     let persistent = running.persistent();
@@ -76,37 +106,65 @@ pub struct Started {
 async fn serve(
     source: Source,
     config: &Config,
-    threads: usize,
+    mut given: GivenSockets,
+    program: Program,
+    predecessor: &mut Option<Predecessor>,
     started: impl Fn(&Started) + Send + 'static,
 ) -> Result<(Running, Stopped), StartError> {
     let metrics = Arc::new(Metrics::new());
-    let mut signals = Signals::new()?;
-    let admin_socket = AdminSocket::bind(&source, config).await?;
-    let mut running = Running::start(source, config, threads, metrics.clone())?;
-    let persistent = running.persistent();
+    let signals = Signals::new()?;
+    let supervisor = Supervisor::find();
+    given.activate()?;
+    let admin_socket = AdminSocket::bind(&source, config, &mut given).await?;
+    let prepared = running::prepare(&source, config, &Listeners::default(), &mut given)?;
+    given.log_unused();
+    drop(given);
+
+    let persistent = Arc::new(PersistentState::default());
+    if let Some(predecessor) = predecessor {
+        // whatever is wrong with the configuration is known by now, and the other process still has all that it needs
+        predecessor.wait_for_turn()?;
+        // none of its steps can fail on this side
+        let _ = persistent.plugins.hand_over(Handover::Receive);
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
+    let threads = config.server.threads.map_or_else(cores, Count::as_usize);
+    let pid_file = config.server.pid_file.as_ref().map(|path| source.base().join(path));
+    let mut running = Running::start(source, config, persistent.clone(), threads, metrics.clone())?;
     persistent.plugins.collectors().into_iter().for_each(|collector| metrics.include(collector));
     tokio::spawn({
         let persistent = persistent.clone();
         async move { persistent.resolver.run().await }
     });
-    persistent.resolver.wait_for_first_lookups(FIRST_LOOKUPS_TIMEOUT).await;
     tokio::spawn({
         let (persistent, snapshot) = (persistent.clone(), running.snapshot());
         async move { persistent.checks.run(persistent.resolver.subscribe(), || snapshot.load().check_targets()).await }
     });
+    if predecessor.is_some() {
+        // the other process serves meanwhile
+        wait_until_known(&persistent, &running.snapshot()).await;
+    } else {
+        persistent.resolver.wait_for_first_lookups(FIRST_LOOKUPS_TIMEOUT).await;
+    }
+    running.open(prepared)?;
 
     let readiness = Arc::new(Readiness::default());
-    let (reload, mut reloads) = mpsc::channel::<ReloadRequest>(1);
+    let (reload, reloads) = mpsc::channel::<ReloadRequest>(1);
     let mut addresses = Started { listeners: running.listeners().addresses().collect(), admin: None };
+    let stop_admin = CancellationToken::new();
     let mut later = None;
+    let mut admin_listener = None;
     if let Some(socket) = admin_socket {
         let admin = Arc::new(admin_listener::admin(&running, metrics, readiness.clone(), reload));
         addresses.admin = socket.address()?;
         match socket {
-            AdminSocket::Bound(socket) => drop(tokio::spawn(admin::serve(socket, admin))),
+            AdminSocket::Bound { socket, configured } => {
+                admin_listener = Some(AdminListener::serve(socket, configured, admin, stop_admin.clone())?);
+            }
             AdminSocket::Later(address) => later = Some((address, admin)),
         }
     }
+    let _pid_file = pid_file.map(|path| PidFile::write(&path)).transpose()?;
     // the tasks of the checks have not run yet: a first check still to come shows in the servers' states
     if are_servers_known(&persistent, &running.snapshot().load()) {
         readiness.set_ready();
@@ -115,71 +173,24 @@ async fn serve(
     }
     started(&addresses);
     if let Some((address, admin)) = later {
+        let stop = stop_admin.clone();
         tokio::spawn(async move {
             let socket = successor::take_over(address).await;
             if let Ok(address) = socket.local_addr() {
                 started(&Started { listeners: Vec::new(), admin: Some(address) });
             }
-            admin::serve(socket, admin).await;
+            admin::serve(socket, admin, stop).await;
         });
     }
-    info!(listeners = addresses.listeners.len(), threads; "gateway started");
-
-    let stopped = match reload_until_stopped(&mut running, &mut signals, &mut reloads).await {
-        Stop::Now => {
-            info!("interrupted; running requests are cut");
-            Stopped::Cut
-        }
-        Stop::Drain => drain(&mut running, &mut signals, &readiness).await,
-    };
-    Ok((running, stopped))
-}
-
-/// Reloads at each `HUP` and each request of the admin listener, until a signal stops the gateway.
-async fn reload_until_stopped(
-    running: &mut Running,
-    signals: &mut Signals,
-    reloads: &mut mpsc::Receiver<ReloadRequest>,
-) -> Stop {
-    let snapshot = running.snapshot();
-    loop {
-        let request = tokio::select! {
-            _ = signals.hangup.recv() => None,
-            () = signals.others.recv(&snapshot) => continue,
-            Some(request) = reloads.recv() => Some(request),
-            stop = signals.stop.recv() => return stop,
-        };
-        // a reload may wait for names, a stop does not wait for the reload
-        let reloaded = tokio::select! {
-            reloaded = running.reload() => reloaded,
-            stop = signals.stop.recv() => return stop,
-        };
-        if let Some(request) = request {
-            // the operator may have disconnected
-            let _ = request.send(reloaded);
-        }
+    info!(listeners = addresses.listeners.len(), threads, pid = std::process::id(); "gateway started");
+    supervisor.ready();
+    if let Some(predecessor) = predecessor.take() {
+        predecessor.ready();
+        let _ = persistent.plugins.hand_over(Handover::Received);
     }
-}
-
-/// Stops accepting and waits for running requests. Another signal to stop cuts them.
-async fn drain(running: &mut Running, signals: &mut Signals, readiness: &Readiness) -> Stopped {
-    info!("stopping; running requests may end");
-    readiness.set_draining();
-    let snapshot = running.snapshot();
-    let insist = async {
-        loop {
-            tokio::select! {
-                _ = signals.stop.recv() => return,
-                () = signals.others.recv(&snapshot) => {}
-            }
-        }
-    };
-    let stopped = running.stop(insist).await;
-    match stopped {
-        Stopped::Drained => info!("gateway stopped; every request had its end"),
-        Stopped::Cut => warn!("gateway stopped; running requests were cut"),
-    }
-    stopped
+    let life =
+        Life { running, signals, reloads, readiness, supervisor, program, admin_listener, stop_admin, _pid_file };
+    Ok(life.live().await)
 }
 
 /// Raises the limit of open files to the hard limit. A connection takes one, a proxied request two.

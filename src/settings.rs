@@ -21,6 +21,14 @@ pub struct ServerSettings {
     pub threads: Option<Count<1, 1024>>,
     /// How long a stopping gateway waits for running requests before it cuts them.
     pub drain_timeout: Period,
+    /// How long a stopping gateway still accepts while `/readyz` says 503 already, so that load balancers send nothing more to it when its
+    /// listeners close.
+    pub readiness_delay: Period,
+    /// How long a new process may take, after `USR2`, until it serves in the place of this one. One that takes longer is ended.
+    pub upgrade_timeout: Period,
+    /// A file with the process id, for scripts that send signals. Relative to the YAML file; read at start only. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<PathBuf>,
     /// The largest request body that is read for plugins; a larger one gets 413. A route whose plugins read no body
     /// streams it, whatever its size. One with a `content-encoding` is unpacked to as much, but to no more than 8 MiB and 250
     /// bytes for each of its own: what is packed more densely is not read, and refused where it must be.
@@ -57,6 +65,9 @@ impl Default for ServerSettings {
         Self {
             threads: None,
             drain_timeout: Period::from_secs(600),
+            readiness_delay: Period::from_secs(0),
+            upgrade_timeout: Period::from_secs(60),
+            pid_file: None,
             max_body: ByteSize::mebibytes(32),
             max_body_memory: None,
             max_header: HeaderSize(ByteSize::kibibytes(64)),

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 /// A response, whole in memory.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-pub(super) fn text(status: StatusCode, text: &'static str) -> Answer {
-    answer(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    answer(status, "text/plain; charset=utf-8", text.into())
 }
 
 pub(super) fn json(status: StatusCode, value: &Value) -> Answer {

@@ -51,7 +51,10 @@ async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer
 
 fn readyz(admin: &Admin) -> Answer {
     match admin.readiness.state() {
-        State::Starting => answer::text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        State::Starting => {
+            let waiting: String = (admin.waiting_for)().iter().map(|what| format!("\nwaits for {what}")).collect();
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("starting{waiting}"))
+        }
         State::Ready => answer::text(StatusCode::OK, "ready"),
         State::Draining => answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
     }

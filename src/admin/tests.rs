@@ -241,8 +241,10 @@ impl Gateway {
         });
         let plugins = vec![thing];
         let known_host = Box::new(|host: &str| host == "admin.test");
-        let admin = Admin { metrics, readiness: readiness.clone(), reload, plugins, known_host, upstreams };
-        tokio::spawn(serve_within(limits, socket, Arc::new(admin)));
+        let waiting_for = Box::new(Vec::new);
+        let admin =
+            Admin { metrics, readiness: readiness.clone(), waiting_for, reload, plugins, known_host, upstreams };
+        tokio::spawn(serve_within(limits, socket, Arc::new(admin), CancellationToken::new()));
         Self { address, readiness, reloads, observed }
     }
 

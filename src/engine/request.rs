@@ -58,8 +58,7 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
 async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     ctx.read_request_head(session);
     if session.downstream_session.get_keepalive().is_some() {
-        let kept = !ctx.snapshot.limits.keepalive_timeout.is_zero();
-        session.set_keepalive(kept.then_some(KEPT_ALIVE));
+        session.set_keepalive(ctx.snapshot.keeps_connections().then_some(KEPT_ALIVE));
     }
     // RFC 9112 §9.3.2: a client may send its next request before this answer. Not behind chunks: Pingora reads their size lines
     // leniently, so bytes that a stricter proxy before us takes for a body could look like a request

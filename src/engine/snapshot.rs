@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use located_yaml::Location;
 use networks::Network;
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, AccessLogs};
 use crate::attribution::Attribution;
 use crate::balance::{ServerView, State, UpstreamRegistry};
 use crate::config::{Config, Sizes};
@@ -56,6 +57,7 @@ pub struct Snapshot {
     pub metrics: Arc<Metrics>,
     /// The models that have names there.
     pub models: ModelNames,
+    closing: Arc<AtomicBool>,
     _alive: ConfigSnapshot,
 }
 
@@ -92,6 +94,10 @@ pub struct PersistentState {
     pub checks: Checks,
     /// The shared state of plugins.
     pub plugins: PluginShared,
+    /// The outputs of access logs.
+    pub access_logs: AccessLogs,
+    /// Whether connections of clients are closed with the answer to their next request.
+    pub closing: Arc<AtomicBool>,
 }
 
 impl Snapshot {
@@ -117,7 +123,7 @@ impl Snapshot {
             in_order.push(upstream);
         }
         let routes = Routes { config, upstreams: &upstreams, plugins: &persistent.plugins, base }.build()?;
-        let access_log = AccessLog::open(&config.access_log, base, metrics.access_log_lost())
+        let access_log = AccessLog::open(&config.access_log, base, &persistent.access_logs, metrics.access_log_lost())
             .map_err(|error| (Location::default(), "access_log.path".to_owned(), error.to_string()))?;
         let longest_idle = longest_idle(&in_order, &routes);
         Ok(Self {
@@ -148,8 +154,15 @@ impl Snapshot {
             access_log,
             metrics: metrics.clone(),
             models: ModelNames::new(model_names(config), plugins::known_model),
+            closing: persistent.closing.clone(),
             _alive: metrics.config_snapshot(),
         })
+    }
+
+    /// Whether a client's connection is kept for another request.
+    #[must_use]
+    pub fn keeps_connections(&self) -> bool {
+        !self.limits.keepalive_timeout.is_zero() && !self.closing.load(Ordering::Relaxed)
     }
 
     /// Activates its limits, upstreams and plugins. Cannot fail.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugin_api::{AdminRoute, Common, Plugin, Shared};
+use plugin_api::{AdminRoute, Common, Handover, Plugin, Shared};
 use prometheus::core::Collector;
 
 use super::all;
@@ -40,6 +40,14 @@ impl PluginShared {
         self.each.iter().for_each(|(_, shared)| shared.finish(deadline));
     }
 
+    /// Takes a step of handing over what only one process may have, in the order of the list.
+    ///
+    /// # Errors
+    /// The first plugin that cannot, and why; those behind it are not asked.
+    pub fn hand_over(&self, step: Handover) -> Result<(), String> {
+        self.each.iter().try_for_each(|(name, shared)| shared.hand_over(step).map_err(|why| format!("{name}: {why}")))
+    }
+
     /// What all of them share.
     pub(super) fn common(&self) -> &Arc<Common> {
         &self.common
@@ -62,6 +70,9 @@ pub trait OneShared: Any + Send + Sync {
 
     /// Finishes what is under way.
     fn finish(&self, deadline: Instant);
+
+    /// Takes a step of handing over what only one process may have.
+    fn hand_over(&self, step: Handover) -> Result<(), String>;
 }
 
 impl<S: Shared> OneShared for Arc<S> {
@@ -75,5 +86,9 @@ impl<S: Shared> OneShared for Arc<S> {
 
     fn finish(&self, deadline: Instant) {
         Shared::finish(&**self, deadline);
+    }
+
+    fn hand_over(&self, step: Handover) -> Result<(), String> {
+        Shared::hand_over(&**self, step)
     }
 }

@@ -3,40 +3,49 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Admin, Readiness, ReloadRequest, UpstreamSeen};
+use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
 use crate::balance::ServerView;
 use crate::config::Config;
 use crate::engine::{PersistentState, Snapshot};
 use crate::metrics::Metrics;
 
+use super::given_sockets::{GivenSockets, Role};
 use super::running::Running;
+use super::servers_known::what_is_unknown;
 use super::source::Source;
 use super::start_error::StartError;
+use super::upgrade::Passed;
 use super::{listener, successor};
 
 /// The socket of the admin listener.
 pub(super) enum AdminSocket {
-    /// It is bound.
-    Bound(TcpListener),
+    /// It is bound, for this address in the YAML.
+    Bound { socket: TcpListener, configured: SocketAddr },
     /// A gateway that is stopping still has this address.
     Later(SocketAddr),
 }
 
 impl AdminSocket {
-    /// Binds the configured address; `None` if there is none.
+    /// Binds the configured address, if no socket is given for it; `None` if there is none.
     ///
     /// # Errors
     /// The address cannot be bound, and no gateway that is stopping has it.
-    pub async fn bind(source: &Source, config: &Config) -> Result<Option<Self>, StartError> {
+    pub async fn bind(source: &Source, config: &Config, given: &mut GivenSockets) -> Result<Option<Self>, StartError> {
         let Some(admin) = &config.admin else { return Ok(None) };
         let address = &admin.address;
-        match listener::bind(address.value) {
-            Ok(socket) => Ok(Some(Self::Bound(socket))),
+        let socket = match given.take(Role::Admin, address.value)? {
+            Some(socket) => Ok(socket),
+            None => listener::bind(address.value),
+        };
+        match socket {
+            Ok(socket) => Ok(Some(Self::Bound { socket, configured: address.value })),
             Err(error) if error.kind() == ErrorKind::AddrInUse && successor::is_draining(address.value).await => {
                 Ok(Some(Self::Later(address.value)))
             }
@@ -53,9 +62,41 @@ impl AdminSocket {
     /// The bound socket has no address.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
         match self {
-            Self::Bound(socket) => socket.local_addr().map(Some),
+            Self::Bound { socket, .. } => socket.local_addr().map(Some),
             Self::Later(_) => Ok(None),
         }
+    }
+}
+
+/// The admin listener, as far as another process needs it.
+#[derive(Debug)]
+pub(super) struct AdminListener {
+    configured: SocketAddr,
+    socket: OwnedFd,
+}
+
+impl AdminListener {
+    /// Serves on a socket until `stop`.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn serve(
+        socket: TcpListener,
+        configured: SocketAddr,
+        admin: Arc<Admin>,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let own = socket.as_fd().try_clone_to_owned()?;
+        tokio::spawn(admin::serve(socket, admin, stop));
+        Ok(Self { configured, socket: own })
+    }
+
+    /// Its socket, for a process that takes over.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn passed(&self) -> io::Result<Passed> {
+        Ok((Role::Admin, self.configured, self.socket.try_clone()?))
     }
 }
 
@@ -72,8 +113,12 @@ pub(super) fn admin(
         let snapshot = snapshot.clone();
         Box::new(move |host: &str| snapshot.load().admin_hosts.iter().any(|known| known.takes(host)))
     };
+    let waiting_for = {
+        let (persistent, snapshot) = (persistent.clone(), snapshot.clone());
+        Box::new(move || what_is_unknown(&persistent, &snapshot.load()))
+    };
     let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &persistent));
-    Admin { metrics, readiness, reload, plugins, known_host, upstreams }
+    Admin { metrics, readiness, waiting_for, reload, plugins, known_host, upstreams }
 }
 
 /// The upstreams of the current configuration, and the servers of older ones that still have requests in flight.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub struct Listener {
     pub configured: SocketAddr,
     /// The address with the real port.
     pub local: SocketAddr,
+    socket: Arc<TcpListener>,
     shared: Arc<Shared>,
     _stop: DropGuard,
 }
@@ -74,7 +76,7 @@ impl Listener {
         service: Service,
         accepting: &mut JoinSet<()>,
     ) -> io::Result<Self> {
-        let local = socket.local_addr()?;
+        let (local, socket) = (socket.local_addr()?, Arc::new(socket));
         let shared = Arc::new(Shared {
             tls: RwLock::new(tls),
             open: AtomicUsize::new(0),
@@ -82,8 +84,16 @@ impl Listener {
             closed_one: Notify::new(),
         });
         let stop = CancellationToken::new();
-        accepting.spawn(accept(socket, (configured, local), shared.clone(), stop.clone(), service));
-        Ok(Self { configured, local, shared, _stop: stop.drop_guard() })
+        accepting.spawn(accept(socket.clone(), (configured, local), shared.clone(), stop.clone(), service));
+        Ok(Self { configured, local, socket, shared, _stop: stop.drop_guard() })
+    }
+
+    /// Its socket once more, for another process.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// Applies settings that can change while it serves. Open connections keep theirs.
@@ -95,7 +105,7 @@ impl Listener {
 }
 
 async fn accept(
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     (listener, local): (SocketAddr, SocketAddr),
     shared: Arc<Shared>,
     stop: CancellationToken,

@@ -11,7 +11,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::metrics::CertificateFigures;
 use crate::tls::{self, Certificates};
 
+use super::given_sockets::{GivenSockets, Role};
 use super::listener::{self, Listener, Service};
+use super::upgrade::Passed;
 use crate::settings::ListenerSettings;
 
 /// A problem that shows only when the configuration is put to work: its place in the file, the setting's path, and what
@@ -39,11 +41,16 @@ struct Ready {
 }
 
 impl Listeners {
-    /// Reads certificates and binds new addresses. Changes no open listener.
+    /// Reads certificates and binds new addresses, those apart for which sockets are given. Changes no open listener.
     ///
     /// # Errors
     /// Every certificate that cannot be read and every address that cannot be bound.
-    pub fn prepare(&self, settings: &[Located<ListenerSettings>], base: &Path) -> Result<Prepared, Vec<ConfigProblem>> {
+    pub(super) fn prepare(
+        &self,
+        settings: &[Located<ListenerSettings>],
+        base: &Path,
+        given: &mut GivenSockets,
+    ) -> Result<Prepared, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let mut open: Vec<SocketAddr> = self.open.iter().map(|listener| listener.configured).collect();
         let mut prepared = Vec::with_capacity(settings.len());
@@ -63,7 +70,11 @@ impl Listeners {
             });
             let address = settings.address.value;
             let kept = open.iter().position(|known| *known == address).map(|at| open.swap_remove(at)).is_some();
-            let socket = if kept { Ok(None) } else { listener::bind(address).map(Some) };
+            let given = if kept { Ok(None) } else { given.take(Role::Listener, address) };
+            let socket = match given {
+                Ok(None) if !kept => listener::bind(address).map(Some),
+                given => given,
+            };
             match socket {
                 Ok(socket) => {
                     let (tls, expiries) = tls.unzip();
@@ -109,6 +120,15 @@ impl Listeners {
         }
         service.metrics.set_certificates(certificates);
         Ok(())
+    }
+
+    /// The sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub(super) fn passed(&self) -> std::io::Result<Vec<Passed>> {
+        let each = self.open.iter().map(|listener| Ok((Role::Listener, listener.configured, listener.socket()?)));
+        each.collect()
     }
 
     /// The addresses with their real ports.

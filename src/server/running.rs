@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,12 +10,14 @@ use located_yaml::{ConfigErrors, Location};
 use log::{error, info, warn};
 use plugin_api::Count;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::engine::{self, PersistentState, Snapshot, Threads, WorkerProxy, Workers};
 use crate::logging;
 use crate::metrics::Metrics;
 
+use super::given_sockets::GivenSockets;
 use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
 use super::source::Source;
@@ -33,6 +36,8 @@ pub struct Running {
     threads: Threads,
     stopping: watch::Sender<bool>,
     drain_timeout: Duration,
+    readiness_delay: Duration,
+    upgrade_timeout: Duration,
     fixed: Fixed,
 }
 
@@ -64,23 +69,27 @@ pub enum Stopped {
 }
 
 impl Running {
-    /// Starts a gateway with this many worker threads. Must run within the runtime that accepts.
+    /// Starts a gateway with this many worker threads, which does not accept yet. Must run within the runtime that accepts.
     ///
     /// # Errors
     /// What prevents the start, with its place in the file.
-    pub fn start(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
-        let persistent = Arc::new(PersistentState::default());
+    pub fn start(
+        source: Source,
+        config: &Config,
+        persistent: Arc<PersistentState>,
+        threads: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, ConfigErrors> {
         let snapshot = snapshot(&source, config, &persistent, &metrics)?;
-        let prepared = prepare(&source, config, &Listeners::default())?;
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (stopping, shutdown) = watch::channel(false);
         let proxy = || WorkerProxy::new(snapshot.clone(), config);
         let workers = Workers::start(threads, proxy, &shutdown);
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
         let service = Service { workers, metrics: metrics.clone() };
-        let drain_timeout = config.server.drain_timeout.get();
+        let (drain_timeout, readiness_delay) = (config.server.drain_timeout.get(), config.server.readiness_delay.get());
         let fixed = Fixed::of(config);
-        let mut running = Self {
+        let running = Self {
             source,
             persistent,
             metrics,
@@ -90,9 +99,10 @@ impl Running {
             threads,
             stopping,
             drain_timeout,
+            readiness_delay,
+            upgrade_timeout: config.server.upgrade_timeout.get(),
             fixed,
         };
-        running.open(prepared)?;
         running.snapshot.load().activate();
         Ok(running)
     }
@@ -138,7 +148,7 @@ impl Running {
             snapshot(&source, &config, &persistent, &metrics).map(|snapshot| (config, snapshot))
         });
         let (config, snapshot) = read.await.map_err(|error| not_started(&self.source, "", &error.into()))??;
-        let prepared = prepare(&self.source, &config, &self.listeners)?;
+        let prepared = prepare(&self.source, &config, &self.listeners, &mut GivenSockets::default())?;
         // otherwise the new servers could take no requests at first, which is worse than a later reload
         self.persistent.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
@@ -146,6 +156,8 @@ impl Running {
         self.snapshot.load().activate();
         self.persistent.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();
+        self.readiness_delay = config.server.readiness_delay.get();
+        self.upgrade_timeout = config.server.upgrade_timeout.get();
         logging::set(&config.log);
         config.log_warnings();
         if Fixed::of(&config) != self.fixed {
@@ -156,21 +168,51 @@ impl Running {
         Ok(())
     }
 
-    fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
+    /// Accepts on the prepared listeners from now on, and on no others.
+    ///
+    /// # Errors
+    /// A socket that was just bound has no local address.
+    pub fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
         let opened = self.listeners.apply(prepared, &self.service);
         opened.map_err(|error| not_started(&self.source, "listeners", &error))
     }
 
+    /// From now on clients' connections are closed with the answers to their next requests.
+    pub fn close_connections(&self) {
+        self.persistent.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// How long a stopping gateway still accepts, so that load balancers see in time that it is not ready.
+    #[must_use]
+    pub fn readiness_delay(&self) -> Duration {
+        self.readiness_delay
+    }
+
+    /// How long a new process may take until it serves.
+    #[must_use]
+    pub fn upgrade_timeout(&self) -> Duration {
+        self.upgrade_timeout
+    }
+
     /// Stops accepting and waits until every connection is closed and every request recorded, at most for the drain
-    /// timeout or until `insist` completes. Requests that still run then are cut.
-    pub async fn stop(&mut self, insist: impl Future<Output = ()>) -> Stopped {
+    /// timeout or until `insist` completes. Requests that still run then are cut. An idle connection is closed after `idle`.
+    pub async fn stop(&mut self, idle: Duration, insist: impl Future<Output = ()>) -> Stopped {
         self.listeners.close().await;
-        self.stopping.send_replace(true);
-        self.service.workers.end_idle().await;
+        self.close_connections();
+        let time_is_up = sleep(self.drain_timeout);
+        let Self { metrics, stopping, service, .. } = self;
+        let drained = async {
+            if !idle.is_zero() && timeout(idle, metrics.drained()).await.is_ok() {
+                return;
+            }
+            stopping.send_replace(true);
+            service.workers.end_idle().await;
+            metrics.drained().await;
+        };
         tokio::select! {
-            () = self.metrics.drained() => Stopped::Drained,
-            () = tokio::time::sleep(self.drain_timeout) => {
-                warn!(requests = self.metrics.requests_in_flight(); "drain_timeout is up; what still runs is cut");
+            () = drained => Stopped::Drained,
+            () = time_is_up => {
+                warn!(requests = metrics.requests_in_flight(); "drain_timeout is up; what still runs is cut");
                 Stopped::Cut
             }
             () = insist => Stopped::Cut,
@@ -204,8 +246,13 @@ fn snapshot(
 }
 
 /// Binds and reads what the listeners of a configuration need, without touching those that are open.
-fn prepare(source: &Source, config: &Config, open: &Listeners) -> Result<Prepared, ConfigErrors> {
-    open.prepare(&config.listeners, source.base()).map_err(|problems| source.errors(problems))
+pub(super) fn prepare(
+    source: &Source,
+    config: &Config,
+    open: &Listeners,
+    given: &mut GivenSockets,
+) -> Result<Prepared, ConfigErrors> {
+    open.prepare(&config.listeners, source.base(), given).map_err(|problems| source.errors(problems))
 }
 
 #[cfg(test)]

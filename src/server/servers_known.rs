@@ -18,15 +18,28 @@ pub(super) fn are_servers_known(persistent: &PersistentState, snapshot: &Snapsho
     persistent.resolver.first_lookups_done() && persistent.checks.first_checks_done(&snapshot.check_targets())
 }
 
+/// What is not known yet, in words.
+pub(super) fn what_is_unknown(persistent: &PersistentState, snapshot: &Snapshot) -> Vec<String> {
+    let names = persistent.resolver.first_lookups_to_do().into_iter().map(|name| format!("the lookup of {name}"));
+    let checks = persistent.checks.first_checks_to_do(&snapshot.check_targets());
+    names.chain(checks.into_iter().map(|server| format!("the first health check of {server}"))).collect()
+}
+
 /// Makes the gateway ready once its servers are known, at the latest after a timeout.
 pub(super) async fn set_ready_when_known(
     persistent: Arc<PersistentState>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     readiness: Arc<Readiness>,
 ) {
+    wait_until_known(&persistent, &snapshot).await;
+    readiness.set_ready();
+}
+
+/// Waits until the servers are known, at the latest for a timeout.
+pub(super) async fn wait_until_known(persistent: &PersistentState, snapshot: &ArcSwap<Snapshot>) {
     let (mut lookups, mut checks) = (persistent.resolver.subscribe(), persistent.checks.subscribe());
     let known = async {
-        while !are_servers_known(&persistent, &snapshot.load()) {
+        while !are_servers_known(persistent, &snapshot.load()) {
             tokio::select! {
                 _ = lookups.changed() => {}
                 _ = checks.changed() => {}
@@ -34,7 +47,7 @@ pub(super) async fn set_ready_when_known(
         }
     };
     if tokio::time::timeout(READY_TIMEOUT, known).await.is_err() {
-        warn!("not every server is known yet; the gateway is ready without them");
+        let unknown = what_is_unknown(persistent, &snapshot.load()).join(", ");
+        warn!(unknown; "not every server is known yet; the gateway is ready without them");
     }
-    readiness.set_ready();
 }

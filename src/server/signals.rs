@@ -2,35 +2,33 @@
 
 use std::io;
 
-use arc_swap::ArcSwap;
-use log::{info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::engine::Snapshot;
 
 /// All signals that the gateway handles.
 pub(super) struct Signals {
-    /// Reload.
-    pub hangup: Signal,
-    pub stop: StopSignals,
-    pub others: OtherSignals,
-}
-
-/// The signals that stop the gateway.
-pub(super) struct StopSignals {
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
     terminate: Signal,
     quit: Signal,
     interrupt: Signal,
 }
 
-/// The signals that neither stop nor reload it.
-pub(super) struct OtherSignals {
-    reopen: Signal,
-    upgrade: Signal,
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Reload the configuration, and reopen the logs.
+    Reload,
+    /// Reopen the logs.
+    ReopenLogs,
+    /// Let a new process take over.
+    Upgrade,
+    /// Stop.
+    Stop(Stop),
 }
 
 /// How to stop.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// When running requests have ended.
     Drain,
@@ -44,40 +42,25 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Self> {
-        let stop = StopSignals {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             terminate: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
-        };
-        let others = OtherSignals {
-            reopen: signal(SignalKind::user_defined1())?,
-            upgrade: signal(SignalKind::user_defined2())?,
-        };
-        Ok(Self { hangup: signal(SignalKind::hangup())?, stop, others })
+        })
     }
-}
 
-impl StopSignals {
-    pub async fn recv(&mut self) -> Stop {
+    /// Waits for the next signal. One that comes while nobody waits is not lost.
+    pub async fn recv(&mut self) -> Action {
         tokio::select! {
-            _ = self.terminate.recv() => Stop::Drain,
-            _ = self.quit.recv() => Stop::Drain,
-            _ = self.interrupt.recv() => Stop::Now,
-        }
-    }
-}
-
-impl OtherSignals {
-    /// Waits for the next signal and does what it asks for.
-    pub async fn recv(&mut self, snapshot: &ArcSwap<Snapshot>) {
-        tokio::select! {
-            _ = self.reopen.recv() => match snapshot.load().access_log.reopen() {
-                Ok(()) => info!("logs reopened"),
-                Err(error) => warn!(error:%; "the access log cannot be reopened; the old file stays in use"),
-            },
-            _ = self.upgrade.recv() => {
-                warn!("USR2 does nothing: a binary cannot be replaced in place yet; start the new one beside this one");
-            }
+            _ = self.hangup.recv() => Action::Reload,
+            _ = self.user1.recv() => Action::ReopenLogs,
+            _ = self.user2.recv() => Action::Upgrade,
+            _ = self.terminate.recv() => Action::Stop(Stop::Drain),
+            _ = self.quit.recv() => Action::Stop(Stop::Drain),
+            _ = self.interrupt.recv() => Action::Stop(Stop::Now),
         }
     }
 }

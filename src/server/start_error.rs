@@ -14,6 +14,17 @@ pub enum StartError {
     System(io::Error),
 }
 
+impl StartError {
+    /// The error in one line.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        match self {
+            Self::Config(errors) => errors.one_line().to_string(),
+            Self::System(error) => error.to_string(),
+        }
+    }
+}
+
 impl From<ConfigErrors> for StartError {
     fn from(errors: ConfigErrors) -> Self {
         Self::Config(errors)

@@ -48,7 +48,8 @@ async fn a_gateway_is_ready_once_the_checks_that_its_servers_wait_for_were_made(
     let gateway = gateway().upstream(&origin).upstream_settings(checked).start().await;
     origin.request(0).await;
     let answer = gateway.ask("GET", "/readyz").await;
-    assert_eq!((answer.status, answer.text().as_str()), (503, "starting"));
+    let waiting = format!("starting\nwaits for the first health check of {} of origin", origin.server());
+    assert_eq!((answer.status, answer.text()), (503, waiting));
     assert_eq!(gateway.ask("GET", "/healthz").await.status, 200);
     wait.open();
     eventually("a gateway that is ready", async || gateway.ask("GET", "/readyz").await.status == 200).await;

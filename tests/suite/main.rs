@@ -43,10 +43,12 @@ mod secrets; // secrets of the YAML appear nowhere
 mod spending; // budgets, and what of them outlives kills and outages
 mod stop; // how a gateway stops, and when it does not start
 mod streams; // events pass at once, and a broken stream breaks
+mod supervised; // by systemd: what it is told, its sockets, its files
 mod texts; // texts of clients are bounded
 mod timeouts; // each timeout, and its name in the log
 mod tls; // certificates of listeners
 mod transforms; // answers that a plugin changes
+mod upgrade; // another process in the place of this one, without a refused connection
 mod usage; // token usage, read from answers
 mod websocket; // calls in messages: decided on, counted, and no byte changed
 

@@ -213,30 +213,76 @@ async fn a_client_that_never_reads_does_not_hold_up_an_end_that_is_forced() {
 }
 
 #[tokio::test]
-async fn quit_lets_everything_finish_and_user_signals_kill_nothing() {
+async fn logs_are_reopened_by_every_signal_that_asks_for_it_also_where_the_yaml_is_broken() {
     let mut streams = streams("access_log: { path: access.log }").await;
-    let (log, rotated) = (streams.gateway.folder().join("access.log"), streams.gateway.folder().join("rotated.log"));
+    streams.origin.answers(answer(200).body("short"));
+    let log = streams.gateway.folder().join("access.log");
+    let folder = streams.gateway.folder().to_owned();
+    let rotated = |number: u32| folder.join(format!("rotated.{number}"));
     let lines = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
-    for (number, stopping) in [(1, false), (2, true)] {
-        std::fs::rename(&log, &rotated).unwrap();
-        streams.gateway.signal(Signal::SIGUSR1);
+    let text = std::fs::read_to_string(streams.gateway.file()).unwrap();
+    let broken = format!("{text}nonsense: 1\n");
+    let steps =
+        [(Signal::SIGUSR1, &text), (Signal::SIGHUP, &text), (Signal::SIGHUP, &broken), (Signal::SIGUSR1, &broken)];
+    for (number, (signal, text)) in (1..).zip(steps) {
+        std::fs::write(streams.gateway.file(), text).unwrap();
+        std::fs::rename(&log, rotated(number)).unwrap();
+        streams.gateway.signal(signal);
         eventually("a new file", async || log.exists()).await;
-        streams.gateway.signal(Signal::SIGUSR2);
-        eventually("that USR2 does nothing", async || {
-            streams.gateway.stderr().matches("USR2 does nothing").count() == number
-        })
-        .await;
-        if !stopping {
-            streams.gateway.signal(Signal::SIGQUIT);
-            eventually("one that drains", async || streams.gateway.ask("GET", "/readyz").await.status == 503).await;
-        }
+        assert_eq!(http1(streams.gateway.address()).await.get("/short").await.status, 200);
+        eventually("a line in it", async || lines(&log) == 1).await;
     }
+    streams.gateway.signal(Signal::SIGQUIT);
+    eventually("one that drains", async || streams.gateway.ask("GET", "/readyz").await.status == 503).await;
+    for (number, signal) in (5..).zip([Signal::SIGUSR1, Signal::SIGHUP]) {
+        std::fs::rename(&log, rotated(number)).unwrap();
+        streams.gateway.signal(signal);
+        eventually("a new file", async || log.exists()).await;
+    }
+    streams.gateway.signal(Signal::SIGUSR2);
+    streams.gateway.says("USR2 does nothing").await;
     streams.last.open();
     for (_, streaming) in &mut streams.streams {
         assert_eq!(streaming.rest().await, (b"data: last\n\n".to_vec(), true));
     }
-    assert_eq!(streams.gateway.wait_exit(DEADLINE).await.status.code(), Some(0));
-    assert_eq!((lines(&rotated), lines(&log)), (0, 6));
+    streams.gateway.ended(streams.gateway.pid()).await;
+    assert_eq!((1..=6).map(|number| lines(&rotated(number))).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 0]);
+    assert_eq!(lines(&log), 6);
+}
+
+#[tokio::test]
+async fn a_load_balancer_sees_that_a_gateway_is_not_ready_before_its_listeners_close() {
+    let mut streams = streams("server: { readiness_delay: 1h }").await;
+    let mut kept = http1(streams.gateway.address()).await;
+    streams.origin.answers(answer(200).body("short"));
+    assert_ne!(kept.get("/").await.header("connection"), Some("close"));
+    streams.gateway.signal(Signal::SIGTERM);
+    eventually("one that is not ready", async || streams.gateway.ask("GET", "/readyz").await.status == 503).await;
+    // whoever still comes is served, and told not to come on this connection again
+    assert_eq!(kept.get("/").await.header("connection"), Some("close"));
+    assert_eq!(http1(streams.gateway.address()).await.get("/").await.status, 200);
+    let told = Instant::now();
+    streams.gateway.signal(Signal::SIGTERM);
+    let exit = streams.gateway.wait_exit(DEADLINE).await;
+    assert!(told.elapsed() < AT_ONCE, "took {:?}", told.elapsed());
+    assert_eq!(outcomes(&exit.stdout).iter().filter(|outcome| *outcome == "aborted").count(), 6);
+
+    let mut gateway = gateway().upstream(&streams.origin).settings("server: { readiness_delay: 300ms }").start().await;
+    let told = Instant::now();
+    gateway.signal(Signal::SIGTERM);
+    let exit = gateway.wait_exit(DEADLINE).await;
+    assert!(told.elapsed() >= Duration::from_millis(300), "took {:?}", told.elapsed());
+    assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
+}
+
+#[tokio::test]
+async fn a_file_has_the_process_id_as_long_as_the_gateway_runs() {
+    let mut gateway = gateway().upstream(&origin().await).settings("server: { pid_file: gateway.pid }").start().await;
+    let file = gateway.folder().join("gateway.pid");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{}\n", gateway.pid()));
+    gateway.signal(Signal::SIGQUIT);
+    assert_eq!(gateway.wait_exit(DEADLINE).await.status.code(), Some(0));
+    assert!(!file.exists());
 }
 
 #[tokio::test]

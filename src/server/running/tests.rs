@@ -65,6 +65,14 @@ impl Plugin for Panicky {
     }
 }
 
+/// A gateway that accepts.
+fn started(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Running {
+    let prepared = prepare(&source, config, &Listeners::default(), &mut GivenSockets::default()).unwrap();
+    let mut running = Running::start(source, config, Arc::default(), threads, metrics).unwrap();
+    running.open(prepared).unwrap();
+    running
+}
+
 /// Keeps the row of every exchange.
 #[derive(Clone, Default)]
 struct Rows(Arc<Mutex<Vec<(String, Outcome)>>>);
@@ -106,7 +114,7 @@ fn start(plugins: Vec<PluginFactory>) -> (Running, SocketAddr) {
     let source = Source::Text { name: "test", text: CONFIG, variables };
     let config = source.load().unwrap();
     let metrics = Arc::new(Metrics::new());
-    let running = Running::start(source, &config, 2, metrics.clone()).unwrap();
+    let running = started(source, &config, 2, metrics.clone());
     let mut snapshot = Snapshot::build(&config, "".as_ref(), &running.persistent, &metrics).unwrap();
     Arc::get_mut(&mut snapshot.routes[0]).unwrap().chain = Chain::new(plugins);
     running.snapshot.store(Arc::new(snapshot));
@@ -190,7 +198,7 @@ async fn a_name_with_several_addresses_is_as_many_servers_and_one_that_refuses_c
     let second = tokio::spawn(simulate::serve(second, simulate::Settings::default()));
     let source = Source::Text { name: "test", text: TWO, variables: vec![("UPSTREAM", format!("two.test:{port}"))] };
     let config = source.load().unwrap();
-    let running = Running::start(source, &config, 1, Arc::new(Metrics::new())).unwrap();
+    let running = started(source, &config, 1, Arc::new(Metrics::new()));
     let address = running.listeners.addresses().next().unwrap();
     assert_eq!(status(address).await, "503", "its name is not known yet");
 

@@ -17,7 +17,7 @@ use super::lines::Lines;
 use super::metrics::Metrics;
 use super::origin::Origin;
 use super::raw::{RawAnswer, connect};
-use super::wait::found;
+use super::wait::{eventually, found};
 
 /// A gateway to be configured and started.
 pub fn gateway() -> Builder {
@@ -35,6 +35,7 @@ pub struct Builder {
     files: Vec<(String, Vec<u8>)>,
     environment: Vec<(String, String)>,
     before: Option<String>,
+    link: bool,
     examples: bool,
 }
 
@@ -108,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Starts it by a link in its folder, [`Gateway::program`], in the place of which a test may put another program.
+    pub fn by_link(mut self) -> Self {
+        self.link = true;
+        self
+    }
+
     /// Has the example plugins too: the gateway is that of `examples/gateway.rs`.
     pub fn with_examples(mut self) -> Self {
         self.examples = true;
@@ -151,6 +158,13 @@ impl Builder {
         fs::write(&file, &text).unwrap();
         let program =
             if self.examples { std::env::current_exe().unwrap() } else { env!("CARGO_BIN_EXE_tollgate").into() };
+        let link = folder.path().join("tollgate");
+        let program = if self.link {
+            std::os::unix::fs::symlink(&program, &link).unwrap();
+            link
+        } else {
+            program
+        };
         let mut command = Command::new(if self.before.is_some() { Path::new("bash") } else { &program });
         if let Some(statements) = &self.before {
             command.args(["-c", &format!("{statements}; exec \"$0\" \"$@\"")]).arg(&program);
@@ -171,7 +185,8 @@ impl Builder {
             .unwrap();
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
-        let mut gateway = Gateway { child, stdout, stderr, file, addresses: Vec::new(), admin: None, folder };
+        let (addresses, successors) = (Vec::new(), Vec::new());
+        let mut gateway = Gateway { child, stdout, stderr, file, addresses, admin: None, successors, folder };
         let (listeners, admin) = promised(&text);
         let exited = found("a gateway that listens, or ends", async || {
             let exited = gateway.child.try_wait().unwrap();
@@ -204,6 +219,8 @@ pub struct Gateway {
     file: PathBuf,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
+    /// The processes that took over, each from the one before.
+    successors: Vec<u32>,
     folder: Folder,
 }
 
@@ -223,9 +240,46 @@ impl Gateway {
         self.admin.unwrap()
     }
 
-    /// The number of its process.
+    /// The number of the process that serves.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.successors.last().copied().unwrap_or_else(|| self.child.id())
+    }
+
+    /// The link by which it was started.
+    pub fn program(&self) -> PathBuf {
+        self.folder.path().join("tollgate")
+    }
+
+    /// Has a new process take over, and waits until it serves. Returns the number of the one that drains.
+    pub async fn upgrade(&mut self) -> u32 {
+        let (old, done) = (self.pid(), self.successors.len());
+        let failed = self.stderr().matches("upgrade failed").count();
+        self.signal(Signal::SIGUSR2);
+        let line = found("an upgrade", async || {
+            let lines = self.stderr.so_far();
+            assert_eq!(
+                lines.iter().filter(|line| line.contains("upgrade failed")).count(),
+                failed,
+                "{}",
+                lines.join("\n")
+            );
+            lines.into_iter().filter(|line| line.contains("upgrade done")).nth(done)
+        });
+        let line: Value = serde_json::from_str(&line.await).unwrap();
+        self.successors.push(u32::try_from(line["pid"].as_u64().unwrap()).unwrap());
+        old
+    }
+
+    /// Waits until a process has ended.
+    pub async fn ended(&mut self, pid: u32) {
+        let what = format!("the end of process {pid}");
+        if pid == self.child.id() {
+            eventually(&what, async || self.child.try_wait().unwrap().is_some()).await;
+        } else {
+            // nobody here waits for it
+            let runs = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+            eventually(&what, async || !runs()).await;
+        }
     }
 
     /// Sends it a signal.
@@ -323,10 +377,14 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for successor in &self.successors {
+            let _ = kill(Pid::from_raw(successor.cast_signed()), Signal::SIGKILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("what the gateway said:\n{}", self.stderr.all().join("\n"));
+            // what it started may still have the other end
+            println!("what the gateway said:\n{}", self.stderr());
         }
     }
 }
