@@ -1,8 +1,11 @@
-//! Makes a configuration out of that of another gateway: `tollgate import litellm FILE`. Carries over what has a counterpart here, and
-//! names the rest; never repeats a secret.
+//! Makes a configuration out of that of another gateway: `tollgate import nginx FILE…`, `tollgate import litellm FILE`. Carries over what
+//! has a counterpart here, and names the rest; never repeats a secret.
 
+mod comments;
 mod left_out;
 mod litellm;
+mod nginx;
+mod secrets;
 mod section;
 mod yaml;
 
@@ -21,8 +24,19 @@ const INCOMPLETE: u8 = 2;
 /// What is imported.
 #[derive(Subcommand)]
 pub enum Import {
+    /// Make a configuration of nginx's files. Exits with 2 where something was left out.
+    Nginx(ImportFiles),
     /// Make a configuration of a `LiteLLM` proxy's config.yaml. Exits with 2 where something was left out.
     Litellm(ImportFile),
+}
+
+/// The files of nginx.
+#[derive(Args)]
+pub struct ImportFiles {
+    /// The main file, such as nginx.conf, or files of one `http` block, such as those of conf.d. What they include is read too,
+    /// relative to the folder of the first.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 /// The file of another gateway.
@@ -47,16 +61,21 @@ pub struct Imported {
 /// # Errors
 /// That the file cannot be read, or has no model that can be served.
 pub fn run(what: &Import) -> Result<ExitCode, String> {
-    let Import::Litellm(ImportFile { file }) = what;
-    let name = file.display().to_string();
-    let text = fs::read_to_string(file).map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    let Imported { yaml, left_out } = litellm::import(&name, &text)?;
+    let (Imported { yaml, left_out }, prefix) = match what {
+        // each line has its file itself
+        Import::Nginx(ImportFiles { files }) => (nginx::import(files)?, String::new()),
+        Import::Litellm(ImportFile { file }) => {
+            let name = file.display().to_string();
+            let text = fs::read_to_string(file).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+            (litellm::import(&name, &text)?, format!("{name}: left out: "))
+        }
+    };
     let written = io::stdout().write_all(yaml.as_bytes()).and_then(|()| io::stdout().flush());
     written.map_err(|error| format!("standard output: {error}"))?;
     let mut stderr = io::stderr().lock();
     for line in &left_out {
         // a closed standard error does not matter
-        let _ = writeln!(stderr, "{name}: left out: {line}");
+        let _ = writeln!(stderr, "{prefix}{line}");
     }
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

@@ -10,8 +10,9 @@ mod upstreams;
 use located_yaml::Reader;
 use serde_json::{Map, Value, json};
 
+use super::secrets::Secrets;
 use super::section::Section;
-use super::{Imported, LeftOut, yaml};
+use super::{Imported, LeftOut, comments, yaml};
 use deployment::Deployment;
 use upstreams::{Groups, Rule, Upstreams};
 
@@ -28,7 +29,7 @@ pub(super) fn import(name: &str, text: &str) -> Result<Imported, String> {
     let document = Reader::new(&unchanged).read::<Value>(name, text, |_, _| {}).map_err(|errors| errors.to_string())?;
     let mut file = Section::new(String::new(), Some(document.value));
     let mut left_out = LeftOut::default();
-    let mut secrets = Secrets::default();
+    let mut secrets = Secrets::new("LITELLM");
 
     let deployments = file.take("model_list").into_iter().flat_map(|list| match list {
         Value::Array(list) => list,
@@ -73,7 +74,9 @@ pub(super) fn import(name: &str, text: &str) -> Result<Imported, String> {
     }
     config["routes"] = json!([route]);
     let left_out = left_out.into_lines();
-    Ok(Imported { yaml: with_comments(name, &yaml::write(&config), &left_out), left_out })
+    let passes = "Calls pass as they are: callers speak the API of the provider of their model.";
+    let lines = std::iter::once(passes.to_owned()).chain(left_out.iter().map(|line| format!("Left out: {line}")));
+    Ok(Imported { yaml: comments::with("litellm", name, lines) + &yaml::write(&config), left_out })
 }
 
 /// The upstream of the route: that of `*`, or else that of the first model.
@@ -82,43 +85,10 @@ fn own_upstream(rules: &[Rule]) -> Option<String> {
     for_all.or(rules.first()).map(|rule| rule.upstream.clone())
 }
 
-fn with_comments(name: &str, yaml: &str, left_out: &[String]) -> String {
-    let mut text = format!("# Made of {} by `tollgate import litellm`.\n", name.replace(char::is_control, " "));
-    text.push_str("# Calls pass as they are: callers speak the API of the provider of their model.\n");
-    for line in left_out {
-        text.push_str(&format!("# Left out: {}\n", line.replace(char::is_control, " ")));
-    }
-    text.push('\n');
-    text + yaml
-}
-
-/// The secrets of the file, which become variables of the environment.
-#[derive(Debug, Default)]
-struct Secrets {
-    /// Those that the file has itself, in the order of their variables.
-    literal: Vec<String>,
-}
-
-impl Secrets {
-    /// A value as this file's YAML refers to it: `os.environ/NAME` as `${NAME}`, and a secret that stands there itself as a variable
-    /// made up for it.
-    fn reference(&mut self, value: &str) -> String {
-        if let Some(name) = variable(value) {
-            return format!("${{{name}}}");
-        }
-        let at = self.literal.iter().position(|known| known == value).unwrap_or_else(|| {
-            self.literal.push(value.to_owned());
-            self.literal.len() - 1
-        });
-        format!("${{LITELLM_SECRET_{}}}", at + 1)
-    }
-
-    fn say(&self, left_out: &mut LeftOut) {
-        for number in 1..=self.literal.len() {
-            let why = "the file has a secret itself; set this variable to it";
-            left_out.add(&format!("LITELLM_SECRET_{number}"), why);
-        }
-    }
+/// A secret as this file's YAML refers to it: `os.environ/NAME` as `${NAME}`, and one that stands there itself as a variable made up for
+/// it.
+fn reference(value: &str, secrets: &mut Secrets) -> String {
+    variable(value).map_or_else(|| secrets.reference(value), |name| format!("${{{name}}}"))
 }
 
 /// The name of the variable that a value of `LiteLLM`'s refers to.

@@ -3,10 +3,11 @@
 use prices::Price;
 
 use super::super::LeftOut;
+use super::super::secrets::Secrets;
 use super::super::section::Section;
 use super::budgets::{self, Budget};
 use super::provider::{Auth, Provider};
-use super::{Secrets, plain, variable};
+use super::{plain, reference, variable};
 
 /// A place where a model is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Deployment {
                 "the variable must hold a URL without a path, such as `https://host`",
             );
         }
-        let key = params.text("api_key").map(|key| secrets.reference(&key));
+        let key = params.text("api_key").map(|key| reference(&key, secrets));
         let key = key.or_else(|| provider.key.map(|name| format!("${{{name}}}")));
         let mut headers = credentials(provider.auth, key);
         if let Some(organization) = params.text("organization") {
@@ -81,7 +82,7 @@ impl Deployment {
         for key in ["extra_headers", "headers"] {
             let Some(serde_json::Value::Object(extra)) = params.take(key) else { continue };
             for (name, value) in extra {
-                headers.extend(value.as_str().map(|value| (name.to_ascii_lowercase(), secrets.reference(value))));
+                headers.extend(value.as_str().map(|value| (name.to_ascii_lowercase(), reference(value, secrets))));
             }
         }
         let mut info = entry.within("model_info");

@@ -5,10 +5,11 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::super::LeftOut;
+use super::super::secrets::Secrets;
 use super::super::section::Section;
 use super::deployment::Deployment;
 use super::upstreams::{Groups, Rule};
-use super::{Secrets, budgets, plain, variable};
+use super::{budgets, plain, reference, variable};
 
 /// The plugins of every route, top to bottom.
 pub(super) fn of(
@@ -125,10 +126,10 @@ fn cache(litellm: &mut Section, secrets: &mut Secrets, left_out: &mut LeftOut) -
     match kind.as_str() {
         "local" => {}
         "redis" => {
-            let url = params.text("url").map(|url| secrets.reference(&url)).unwrap_or_else(|| {
+            let url = params.text("url").map(|url| reference(&url, secrets)).unwrap_or_else(|| {
                 let host = plain(&params.text("host").unwrap_or_else(|| "os.environ/REDIS_HOST".to_owned()));
                 let port = plain(&params.text("port").unwrap_or_else(|| "6379".to_owned()));
-                let password = params.text("password").map(|password| format!(":{}@", secrets.reference(&password)));
+                let password = params.text("password").map(|password| format!(":{}@", reference(&password, secrets)));
                 format!("redis://{}{host}:{port}", password.unwrap_or_default())
             });
             let mut redis = Map::from_iter([("url".to_owned(), url.into())]);

@@ -1,0 +1,148 @@
+//! What a location does with a request that its other directives have let through: it goes to an upstream, or to what has no counterpart.
+
+use serde_json::{Map, Value, json};
+
+use super::directive::Directive;
+use super::interpreter::Run;
+use super::level::Level;
+use super::route::{Action, Target};
+use super::tree::{Halt, Question};
+use super::{access, headers, limits, location_log, proxy_pass, units};
+
+/// Directives that hand requests to what speaks another protocol.
+const OTHER_PROTOCOLS: [&str; 5] = ["fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass"];
+/// Directives that decide who gets in, by means that are not here.
+const OTHER_ACCESS: [&str; 7] = [
+    "auth_request",
+    "auth_jwt",
+    "access_by_lua_block",
+    "access_by_lua_file",
+    "access_by_lua",
+    "rewrite_by_lua_block",
+    "js_access",
+];
+/// Directives that answer with files.
+const OF_FILES: [&str; 7] = ["try_files", "root", "alias", "index", "autoindex", "expires", "add_header"];
+
+/// What the location comes to.
+///
+/// # Errors
+/// What must be asked first, or why it cannot be said.
+pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
+    let notes = run.host.world.notes;
+    for name in OTHER_ACCESS {
+        if let Some(directive) = run.level.last(name)
+            && directive.first() != "off"
+        {
+            return Err(Halt::Never(format!("who may call is decided by `{name}`")));
+        }
+    }
+    if let Some(name) = OTHER_PROTOCOLS.into_iter().find(|name| run.level.last_own(name).is_some()) {
+        return Err(Halt::Never(format!("`{name}` speaks another protocol than HTTP")));
+    }
+    if run.level.own().iter().any(|directive| directive.name == "internal") {
+        run.level.own().iter().for_each(Directive::all_done);
+        return Ok(Action::answer(404));
+    }
+    if let Some(action) = excepted(run)? {
+        return Ok(action);
+    }
+    if let Some(directive) = run.level.last_own("proxy_pass") {
+        return proxied(run, &run.level, directive);
+    }
+    if let Some(directive) = run.level.last_own("try_files") {
+        let named = directive.args.last().and_then(|last| run.host.named.get(last.as_str()));
+        if let Some(named) = named {
+            notes.leave_out(directive, "files are not served; all requests go on to the named location");
+            let level = run.level.within(named.done().children());
+            if let Some(directive) = level.last_own("proxy_pass") {
+                return proxied(run, &level, directive);
+            }
+        }
+    }
+    let of_files = |directive: &&Directive| OF_FILES.contains(&directive.name.as_str());
+    run.level.own().iter().filter(of_files).for_each(Directive::all_done);
+    Err(Halt::Never("files are not served".to_owned()))
+}
+
+/// The refusal of methods that `limit_except` does not name.
+fn excepted(run: &Run<'_, '_>) -> Result<Option<Action>, Halt> {
+    let Some(directive) = run.level.last("limit_except") else { return Ok(None) };
+    let denies_all = |child: &Directive| child.name == "deny" && child.first() == "all";
+    let [only] = directive.children() else {
+        return Err(Halt::Never("who may call is decided by `limit_except`".to_owned()));
+    };
+    if !denies_all(only.done()) {
+        return Err(Halt::Never("who may call is decided by `limit_except`".to_owned()));
+    }
+    for method in &directive.args {
+        let also = (method == "GET").then_some("HEAD");
+        for method in std::iter::once(method.as_str()).chain(also) {
+            if run.answers.ask(Question::Method(method.to_owned()))? {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(Action::answer(403)))
+}
+
+fn proxied(run: &Run<'_, '_>, level: &Level<'_>, directive: &Directive) -> Result<Action, Halt> {
+    let mut forwarded = headers::of_request(run, level)?;
+    let (upstream, path_change) = proxy_pass::target(run, level, directive, &mut forwarded)?;
+    let mut action = run.action(Target::Upstream { upstream, path_change: run.path_change().or(path_change.change) });
+    action.path = action.path.or(path_change.path);
+    action.timeouts = timeouts(run, level);
+    action.max_body = max_body(run, level);
+    action.plug("rate_limit", limits::of(run, level)?);
+    action.plug("access", access::addresses(run, level)?);
+    action.plug("basic_auth", access::passwords(level)?);
+    action.plug("headers", forwarded.into_plugin(headers::of_response(run, level)?));
+    action.is_logged_not = location_log::is_off(level);
+    Ok(action)
+}
+
+/// The limits of time.
+fn timeouts(run: &Run<'_, '_>, level: &Level<'_>) -> Map<String, Value> {
+    let period = |name: &str| {
+        let directive = level.last(name)?;
+        let period = units::period(directive.first());
+        match &period {
+            None => run.host.world.notes.leave_out(directive, "it is no span of time"),
+            Some(period) if units::is_of_environment(period) => {
+                let remark = format!("Spans of time have a unit here: set {period} to something like 60s.");
+                run.host.world.notes.remark(&remark);
+            }
+            Some(_) => {}
+        }
+        period
+    };
+    let mut timeouts = Map::new();
+    timeouts.extend(period("proxy_connect_timeout").map(|connect| ("connect".to_owned(), json!(connect))));
+    // what a server takes nothing of is bounded by `idle`, too
+    period("proxy_send_timeout");
+    if let Some(read) = period("proxy_read_timeout") {
+        let longest = units::milliseconds(&read).is_some_and(|read| read >= 1_800_000);
+        for key in ["first_byte", "idle", "upgraded"] {
+            timeouts.insert(key.to_owned(), json!(read));
+        }
+        if longest {
+            timeouts.insert("total".to_owned(), json!("24h"));
+        }
+    }
+    timeouts
+}
+
+/// The largest body.
+fn max_body(run: &Run<'_, '_>, level: &Level<'_>) -> Option<String> {
+    let Some(directive) = level.last("client_max_body_size") else { return Some("1MiB".to_owned()) };
+    let size = units::size(directive.first());
+    match &size {
+        None => run.host.world.notes.leave_out(directive, "it is no size"),
+        Some(size) if units::is_of_environment(size) => {
+            let remark = format!("Sizes have other units here: set {size} to something like 20MiB.");
+            run.host.world.notes.remark(&remark);
+        }
+        Some(_) => {}
+    }
+    size.filter(|size| size != "0")
+}

@@ -1,0 +1,220 @@
+//! The headers of requests and responses: `proxy_set_header`, `proxy_hide_header`, `add_header` and `expires`.
+
+use serde_json::{Map, Value, json};
+
+use super::expires;
+use super::forwarding::{self, ByItself};
+use super::interpreter::Run;
+use super::level::Level;
+use super::request_facts::names_a_secret;
+use super::tree::Halt;
+
+/// Headers of the connection, which the gateway sets by itself.
+const OF_THE_CONNECTION: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The `Host` that servers get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HostHeader {
+    /// The client's own.
+    Clients,
+    /// The name by which `proxy_pass` calls the upstream.
+    Upstream,
+    /// This.
+    Fixed(String),
+}
+
+/// What a location changes of a request's headers.
+#[derive(Debug, Default)]
+pub(super) struct Forwarded {
+    /// The `Host`, where it is said.
+    pub(super) host: Option<HostHeader>,
+    /// Headers with credentials, which belong to the upstream.
+    pub(super) credentials: Map<String, Value>,
+    set: Map<String, Value>,
+    remove: Vec<String>,
+}
+
+/// Changes of a response's headers.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    set: Map<String, Value>,
+    add: Map<String, Value>,
+    remove: Vec<String>,
+}
+
+impl Forwarded {
+    /// The settings of the plugin; none where it has nothing to do.
+    pub(super) fn into_plugin(self, response: Changes) -> Option<Value> {
+        let request = Changes { set: self.set, add: Map::new(), remove: self.remove };
+        let mut plugin = Map::new();
+        plugin.extend(request.into_yaml().map(|request| ("request".to_owned(), request)));
+        plugin.extend(response.into_yaml().map(|response| ("response".to_owned(), response)));
+        (!plugin.is_empty()).then_some(Value::Object(plugin))
+    }
+}
+
+impl Changes {
+    fn into_yaml(self) -> Option<Value> {
+        let mut changes = Map::new();
+        for (key, map) in [("set", self.set), ("add", self.add)] {
+            if !map.is_empty() {
+                changes.insert(key.to_owned(), Value::Object(map));
+            }
+        }
+        if !self.remove.is_empty() {
+            changes.insert("remove".to_owned(), json!(self.remove));
+        }
+        (!changes.is_empty()).then_some(Value::Object(changes))
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        let known = self.add.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
+        match known.and_then(|known| self.add.get_mut(&known)) {
+            Some(Value::Array(values)) => values.push(json!(value)),
+            Some(first) => *first = json!([first.take(), value]),
+            None => drop(self.add.insert(name.to_owned(), json!(value))),
+        }
+    }
+}
+
+/// What a location changes of a request.
+///
+/// # Errors
+/// What must be asked first, or why a value has no counterpart.
+pub(super) fn of_request(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Forwarded, Halt> {
+    let notes = run.host.world.notes;
+    let mut forwarded = Forwarded::default();
+    for directive in level.all("proxy_set_header") {
+        let [name, value] = &*directive.args else {
+            notes.leave_out(directive, "it wants a name and a value");
+            continue;
+        };
+        let lower = name.to_ascii_lowercase();
+        if OF_THE_CONNECTION.contains(&lower.as_str()) {
+            continue;
+        }
+        if forwarding::is_by_itself(run, &lower, value) == ByItself::Yes {
+            continue;
+        }
+        let text = run.text(value)?;
+        if lower == "host" {
+            forwarded.host = Some(host(run, &text.to_string(), &mut forwarded.set)?);
+            continue;
+        }
+        if text.as_literal() == Some("") {
+            forwarded.remove.push(name.clone());
+            continue;
+        }
+        if text.as_variable() == Some(&*format!("http_{}", lower.replace('-', "_"))) {
+            continue;
+        }
+        match text.constant().filter(|_| names_a_secret(&lower)) {
+            Some(value) => {
+                let value = if value.contains("${") { value } else { notes.secret(&value) };
+                forwarded.credentials.insert(lower, json!(value));
+            }
+            None => drop(forwarded.set.insert(name.clone(), json!(text.template().map_err(Halt::Never)?))),
+        }
+    }
+    if level.word("proxy_pass_request_headers") == Some("off") {
+        return Err(Halt::Never("requests go on with their headers".to_owned()));
+    }
+    Ok(forwarded)
+}
+
+/// The `Host`.
+fn host(run: &Run<'_, '_>, value: &str, set: &mut Map<String, Value>) -> Result<HostHeader, Halt> {
+    let has_usual_ports = run.host.has_usual_ports();
+    Ok(match value {
+        "$http_host" => HostHeader::Clients,
+        // at the usual ports clients name none
+        "$host" | "$host:$server_port" if has_usual_ports => HostHeader::Clients,
+        "$proxy_host" => HostHeader::Upstream,
+        "$server_name" => HostHeader::Fixed(run.host.name.unwrap_or_default().to_owned()),
+        other => {
+            let text = super::text::Text::parse(other);
+            match text.constant() {
+                Some(host) => HostHeader::Fixed(host),
+                None => {
+                    set.insert("Host".to_owned(), json!(text.template().map_err(Halt::Never)?));
+                    HostHeader::Clients
+                }
+            }
+        }
+    })
+}
+
+/// What a location changes of a response of its upstream.
+///
+/// # Errors
+/// What must be asked first, or why a value has no counterpart.
+pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Changes, Halt> {
+    let mut changes = Changes::default();
+    for directive in level.all("proxy_hide_header") {
+        changes.remove.push(directive.first().to_owned());
+    }
+    added(run, level, &mut changes, false)?;
+    Ok(changes)
+}
+
+/// What a location adds to an answer of its own.
+pub(super) fn of_reply(run: &Run<'_, '_>) -> Option<Value> {
+    let mut changes = Changes::default();
+    if let Err(Halt::Never(why)) = added(run, &run.level, &mut changes, true)
+        && let Some(directive) = run.level.last("add_header")
+    {
+        run.host.world.notes.leave_out(directive, &why);
+    }
+    Forwarded::default().into_plugin(changes)
+}
+
+fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: bool) -> Result<(), Halt> {
+    let notes = run.host.world.notes;
+    if let Some(directive) = level.last("expires") {
+        match expires::headers(&directive.args) {
+            Some(headers) => {
+                for (name, value) in headers {
+                    match value {
+                        Some(value) => drop(changes.set.insert(name.to_owned(), json!(value))),
+                        None => changes.remove.push(name.to_owned()),
+                    }
+                }
+            }
+            None => notes.leave_out(directive, "it depends on the time or on a variable"),
+        }
+    }
+    for directive in level.all("add_header") {
+        let [name, value, always @ ..] = &*directive.args else {
+            notes.leave_out(directive, "it wants a name and a value");
+            continue;
+        };
+        if is_reply && name.eq_ignore_ascii_case("content-type") {
+            continue;
+        }
+        let text = run.text(value)?;
+        if text.as_literal() == Some("") {
+            continue;
+        }
+        match text.template() {
+            Ok(template) => {
+                changes.add(name, &template);
+                if always.is_empty() {
+                    notes.remark("Response headers are added whatever the status, as with `add_header … always`.");
+                }
+            }
+            Err(why) => notes.leave_out(directive, &why),
+        }
+    }
+    Ok(())
+}

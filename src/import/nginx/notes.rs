@@ -1,0 +1,75 @@
+//! What an import finds as it goes along, from wherever it is.
+
+use std::cell::RefCell;
+
+use plugin_api::shortened;
+
+use super::super::LeftOut;
+use super::super::secrets::Secrets;
+use super::directive::Directive;
+use super::parser::PLACEHOLDER;
+use super::remarks::Remarks;
+use super::request_facts::names_a_secret;
+
+/// How much of a directive a message shows, in bytes.
+const LONGEST: usize = 100;
+
+/// What an import finds besides the configuration.
+#[derive(Debug)]
+pub(super) struct Notes(RefCell<Findings>);
+
+#[derive(Debug)]
+struct Findings {
+    left_out: LeftOut,
+    remarks: Remarks,
+    secrets: Secrets,
+}
+
+impl Notes {
+    pub(super) fn new() -> Self {
+        let secrets = Secrets::new("NGINX");
+        Self(RefCell::new(Findings { left_out: LeftOut::default(), remarks: Remarks::default(), secrets }))
+    }
+
+    /// A directive has no counterpart, and why.
+    pub(super) fn leave_out(&self, directive: &Directive, why: &str) {
+        directive.all_done();
+        self.name(directive, why);
+    }
+
+    /// A directive is carried over, but for a part of what it says.
+    pub(super) fn name(&self, directive: &Directive, why: &str) {
+        self.0
+            .borrow_mut()
+            .left_out
+            .add(&directive.place.to_string(), &format!("left out: `{}`: {why}", summary(directive)));
+    }
+
+    /// Something behaves otherwise than before.
+    pub(super) fn remark(&self, remark: &str) {
+        self.0.borrow_mut().remarks.add(remark.to_owned());
+    }
+
+    /// A secret as the YAML refers to it. The word in front of it, such as `Bearer`, is none.
+    pub(super) fn secret(&self, value: &str) -> String {
+        let (scheme, secret) = value.rsplit_once(' ').map_or(("", value), |(scheme, secret)| (scheme, secret));
+        let reference = self.0.borrow_mut().secrets.reference(secret);
+        if scheme.is_empty() { reference } else { format!("{scheme} {reference}") }
+    }
+
+    /// What was left out, and the remarks.
+    pub(super) fn into_parts(self) -> (LeftOut, Remarks) {
+        let Findings { mut left_out, remarks, secrets } = self.0.into_inner();
+        secrets.say(&mut left_out);
+        (left_out, remarks)
+    }
+}
+
+/// A directive in a message, without what may be a secret.
+fn summary(directive: &Directive) -> String {
+    let summary = match directive.name.as_str() {
+        PLACEHOLDER => directive.first().to_owned(),
+        _ => directive.summary(),
+    };
+    if names_a_secret(&summary) { directive.name.clone() } else { shortened(&summary, LONGEST).to_string() }
+}

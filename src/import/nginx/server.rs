@@ -1,0 +1,230 @@
+//! `server`: its names, its addresses, and the routes that its locations become.
+
+use serde_json::json;
+
+use super::directive::Directive;
+use super::interpreter::{self, Host, World};
+use super::level::Level;
+use super::listen::Listen;
+use super::location::{Location, Locations};
+use super::path::{Paths, Relation};
+use super::request_facts::Facts;
+use super::route::{Action, Route, Takes, Target};
+use super::tree::{Conditions, Tree};
+use super::units;
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Server<'t> {
+    /// Its block.
+    pub(super) directive: &'t Directive,
+    /// What is around and in it.
+    pub(super) level: Level<'t>,
+    /// The hosts that it is for, as routes write them.
+    pub(super) hosts: Vec<String>,
+    /// Its addresses.
+    pub(super) listens: Vec<Listen>,
+}
+
+impl<'t> Server<'t> {
+    /// The server of a block.
+    pub(super) fn of(directive: &'t Directive, world: &World<'_, 't>) -> Self {
+        let level = world.http.within(directive.done().children());
+        let mut listens = Vec::new();
+        for listen in level.own().iter().filter(|child| child.name == "listen") {
+            match Listen::parse(&listen.done().args) {
+                Ok(listen) => {
+                    let ipv4 = listen
+                        .takes_ipv4
+                        .then(|| Listen { address: listen.address.replace("[::]", "0.0.0.0"), ..listen.clone() });
+                    listens.push(listen);
+                    listens.extend(ipv4);
+                }
+                Err(why) => world.notes.leave_out(listen, &why),
+            }
+        }
+        if !level.own().iter().any(|child| child.name == "listen") {
+            listens.push(Listen::usual());
+        }
+        if level.last("ssl").is_some_and(|ssl| ssl.first() == "on") {
+            listens.iter_mut().for_each(|listen| listen.tls = true);
+        }
+        let mut hosts = Vec::new();
+        for names in level.own().iter().filter(|child| child.name == "server_name") {
+            for name in &names.done().args {
+                match host_pattern(name) {
+                    Ok(patterns) => hosts.extend(patterns),
+                    Err(why) => world.notes.name(names, &why),
+                }
+            }
+        }
+        Self { directive, level, hosts, listens }
+    }
+
+    /// The routes of its locations, without hosts and listeners.
+    pub(super) fn routes(&self, world: &World<'_, 't>, is_alone: bool) -> Vec<Route> {
+        let locations = Locations::of(self.level.own(), world.notes);
+        let tls = |wanted: bool| self.listens.iter().all(|listen| listen.tls == wanted);
+        let host = Host {
+            world,
+            level: self.level.clone(),
+            facts: Facts {
+                tls: if tls(true) { Some(true) } else { tls(false).then_some(false) },
+                hosts: self.hosts.clone(),
+            },
+            ports: self.listens.iter().filter_map(|listen| listen.port).collect(),
+            name: self.level.word("server_name"),
+            named: locations.named.clone(),
+        };
+        let mut routes = Vec::new();
+        let returns = self.level.own().iter().any(|directive| directive.name == "return");
+        if !returns {
+            for location in locations.in_order() {
+                of_location(&host, location, &mut routes);
+            }
+            let slashes = with_slash(&routes, &locations);
+            if !slashes.is_empty() {
+                let takes = Takes { paths: slashes, ..Takes::default() };
+                let location = format!("{}$uri/$is_args$args", host.own_address(&host.level));
+                let action = Action { target: Target::Redirect { location, status: 301 }, ..Action::default() };
+                routes.insert(0, Route { takes, action });
+            }
+        }
+        if returns || !locations.take_all() && !is_alone {
+            match tree(&host, None).and_then(Tree::leaves) {
+                Ok(leaves) => {
+                    for (conditions, action) in leaves {
+                        push(conditions, None, action, &mut routes);
+                    }
+                }
+                Err(why) => {
+                    world.notes.name(self.directive, &format!("{why}; it answers 403"));
+                    routes.push(Route { takes: Takes::default(), action: Action::answer(403) });
+                }
+            }
+        }
+        if returns {
+            for location in locations.in_order() {
+                location.chain.iter().for_each(|directive| directive.all_done());
+            }
+        }
+        routes
+    }
+
+    /// The settings of the gateway's own `server` that it has.
+    pub(super) fn limits(&self) -> impl Iterator<Item = (&'static str, serde_json::Value)> {
+        let period = |name: &str| self.level.word(name).and_then(units::period).map(|period| json!(period));
+        let heads = self.level.last("large_client_header_buffers").and_then(|buffers| {
+            let [number, size] = &*buffers.args else { return None };
+            let bytes = units::bytes(size)?.checked_mul(number.parse().ok()?)?;
+            units::size(&bytes.clamp(1 << 10, 1 << 20).to_string()).map(|size| json!(size))
+        });
+        let settings = [
+            ("keepalive_timeout", period("keepalive_timeout").filter(|period| *period != json!("0s"))),
+            ("header_timeout", period("client_header_timeout")),
+            ("body_timeout", period("client_body_timeout")),
+            ("max_header", heads),
+        ];
+        settings.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+fn tree<'t>(host: &Host<'_, 't>, location: Option<&Location<'t>>) -> Result<Tree<Action>, String> {
+    Tree::of(|answers| interpreter::decide(host, location, answers))
+}
+
+/// Adds the routes of a location. One that cannot be said keeps its paths from going where nginx does not send them.
+fn of_location<'t>(host: &Host<'_, 't>, location: &Location<'t>, routes: &mut Vec<Route>) {
+    let pattern = location.paths.pattern();
+    let leaves = tree(host, Some(location)).and_then(Tree::leaves).and_then(|leaves| {
+        let strays = |(conditions, action): &(Conditions, Action)| {
+            let Some(path) = conditions.path.as_deref().filter(|_| !action.is_of_server) else { return false };
+            let any_case = path.starts_with("~*");
+            let text = path.trim_start_matches(['~', '*']).trim_start();
+            let asked = Paths::Expression { text: text.to_owned(), any_case };
+            asked.relation(&location.paths.expression(), false) != Relation::Covers
+        };
+        if leaves.iter().any(strays) { Err("a route cannot ask for two paths at once".to_owned()) } else { Ok(leaves) }
+    });
+    match leaves {
+        Ok(leaves) => {
+            leaves.into_iter().for_each(|(conditions, action)| push(conditions, pattern.as_deref(), action, routes));
+        }
+        Err(why) => {
+            let status = if why.starts_with("files") { 404 } else { 403 };
+            if let Some(directive) = location.chain.last() {
+                host.world.notes.leave_out(directive, &format!("{why}; its paths are answered with {status}"));
+            }
+            let takes = Takes { paths: pattern.into_iter().collect(), ..Takes::default() };
+            routes.push(Route { takes, action: Action::answer(status) });
+        }
+    }
+}
+
+fn push(conditions: Conditions, pattern: Option<&str>, mut action: Action, routes: &mut Vec<Route>) {
+    let own = action.path.take();
+    let path = conditions.path.or(own).or(pattern.map(str::to_owned));
+    let takes = Takes {
+        hosts: conditions.host.into_iter().collect(),
+        paths: path.into_iter().collect(),
+        methods: conditions.method.into_iter().collect(),
+        headers: conditions.headers,
+        query: conditions.query,
+        scheme: conditions.scheme,
+        listeners: Vec::new(),
+    };
+    let route = Route { takes, action };
+    // what the server decides is the same in each of its locations
+    if !routes.contains(&route) {
+        routes.push(route);
+    }
+}
+
+/// The paths that nginx completes with a slash: those of proxied locations without their own.
+fn with_slash(routes: &[Route], locations: &Locations<'_>) -> Vec<String> {
+    let is_proxied = |prefix: &str| {
+        let takes = |path: &String| {
+            path == prefix
+                || path
+                    .strip_prefix("~ ^")
+                    .is_some_and(|path| path.strip_suffix("(.*)").is_some_and(|path| path == regex::escape(prefix)))
+        };
+        routes
+            .iter()
+            .any(|route| matches!(route.action.target, Target::Upstream { .. }) && route.takes.paths.iter().any(takes))
+    };
+    let prefixes = locations.in_order().filter_map(|location| match &location.paths {
+        Paths::Prefix(path) if path.len() > 1 => path.strip_suffix('/').map(|bare| (path, bare)),
+        _ => None,
+    });
+    let bare = prefixes.filter(|(path, bare)| is_proxied(path) && !locations.has(bare));
+    bare.filter_map(|(_, bare)| Paths::Exact(bare.to_owned()).pattern()).collect()
+}
+
+/// A name as routes write it.
+fn host_pattern(name: &str) -> Result<Vec<String>, String> {
+    let lower = name.to_ascii_lowercase();
+    Ok(match lower.as_str() {
+        "" | "_" | "*" => Vec::new(),
+        name if name.starts_with('~') => return Err("hosts are names and wildcards, and no expressions".to_owned()),
+        name if name.ends_with(".*") => return Err("wildcards stand at the beginning of a host".to_owned()),
+        name => match name.strip_prefix('.') {
+            Some(rest) => vec![rest.to_owned(), format!("*.{rest}")],
+            None if name.starts_with("*.") || !name.contains('*') => vec![name_of(name)],
+            None => return Err("wildcards stand at the beginning of a host".to_owned()),
+        },
+    })
+}
+
+/// A name with variables of the environment in their own letters.
+fn name_of(lower: &str) -> String {
+    let mut rest = lower;
+    let mut name = String::new();
+    while let Some(at) = rest.find("${") {
+        let end = rest[at..].find('}').map_or(rest.len(), |end| at + end + 1);
+        name.push_str(&rest[..at]);
+        name.push_str(&rest[at..end].to_ascii_uppercase());
+        rest = &rest[end..];
+    }
+    name + rest
+}

@@ -1,0 +1,110 @@
+//! Whether every path that one regular expression matches is matched by another.
+
+use std::collections::{HashSet, VecDeque};
+
+use regex_automata::dfa::Automaton;
+use regex_automata::dfa::dense::{self, DFA};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind};
+
+/// What an automaton may take, in bytes.
+const LARGEST: usize = 1 << 20;
+/// The most pairs of states that are looked at.
+const MOST_PAIRS: usize = 20_000;
+
+/// Whether it certainly is. Line ends are taken for characters like others.
+pub(super) fn is_within(one: &str, other: &str) -> bool {
+    let (Some(one), Some(other)) = (automaton(one), automaton(other)) else { return false };
+    search(&one, &other).unwrap_or(false)
+}
+
+fn automaton(expression: &str) -> Option<DFA<Vec<u32>>> {
+    let limits = dense::Config::new()
+        .match_kind(MatchKind::All)
+        .dfa_size_limit(Some(LARGEST))
+        .determinize_size_limit(Some(LARGEST));
+    let syntax = syntax::Config::new().dot_matches_new_line(true);
+    dense::Builder::new().configure(limits).syntax(syntax).build(expression).ok()
+}
+
+/// Two automata side by side. The second has not matched yet: else there is nothing to look for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Pair {
+    first: StateID,
+    has_matched: bool,
+    second: StateID,
+    /// How many bytes are missing of a character.
+    missing: u8,
+}
+
+/// Looks for a path that the first takes and the second does not. `None` where that takes too long.
+fn search(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>) -> Option<bool> {
+    let start = |dfa: &DFA<Vec<u32>>| dfa.start_state_forward(&Input::new("")).ok();
+    let (first, second) = (start(one)?, start(other)?);
+    // paths begin with a slash
+    let start = Pair { first, has_matched: false, second, missing: 0 };
+    let mut waiting: VecDeque<Pair> = step(one, other, start, b'/').into_iter().collect();
+    let mut seen: HashSet<Pair> = waiting.iter().copied().collect();
+    while let Some(pair) = waiting.pop_front() {
+        if seen.len() > MOST_PAIRS {
+            return None;
+        }
+        let has_matched = pair.has_matched || one.is_match_state(one.next_eoi_state(pair.first));
+        if pair.missing == 0 && has_matched && !other.is_match_state(other.next_eoi_state(pair.second)) {
+            return Some(false);
+        }
+        for byte in 0..=u8::MAX {
+            if let Some(next) = step(one, other, pair, byte)
+                && seen.insert(next)
+            {
+                waiting.push_back(next);
+            }
+        }
+    }
+    Some(true)
+}
+
+/// The pair behind a byte; none where that is no text, where the second has matched, or where the first never will.
+fn step(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>, pair: Pair, byte: u8) -> Option<Pair> {
+    // the first bytes whose next one is bounded more tightly begin characters that no expression tells from their neighbours
+    let missing = match (pair.missing, byte) {
+        (0, 0..=0x7f) => 0,
+        (0, 0xc2..=0xdf) => 1,
+        (0, 0xe1..=0xec | 0xee..=0xef) => 2,
+        (0, 0xf1..=0xf3) => 3,
+        (1..=3, 0x80..=0xbf) => pair.missing - 1,
+        _ => return None,
+    };
+    let (first, second) = (one.next_state(pair.first, byte), other.next_state(pair.second, byte));
+    let has_matched = pair.has_matched || one.is_match_state(first);
+    let is_over = other.is_match_state(second) || (one.is_dead_state(first) && !has_matched);
+    (!is_over).then_some(Pair { first, has_matched, second, missing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_matches_the_other_matches_or_not() {
+        for (one, other, within) in [
+            ("^/a/", "^/a", true),
+            ("^/a", "^/a/", false),
+            ("", "", true),
+            ("^/x$", "", true),
+            ("", "^/x$", false),
+            ("^/a/(.*)$", "^/a(/.*)?$", true),
+            ("^/(?:a|b)/", "^/[a-c]/", true),
+            ("^/[a-c]/", "^/(?:a|b)/", false),
+            (r"\.png$", r"\.(png|gif)$", true),
+            (r"\.png", r"\.png$", false),
+            ("(?i:^/A)", "^/a", false),
+            ("(", "", false),
+            ("^/é/", "^/(.*)$", true),
+            ("^/a", "^/(.*)$", true),
+        ] {
+            assert_eq!(is_within(one, other), within, "{one} in {other}");
+        }
+    }
+}

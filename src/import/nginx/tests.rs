@@ -1,0 +1,133 @@
+//! Configurations as nginx's users write them, what becomes of them, and that the result loads.
+
+mod families;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use regex::{Captures, Regex};
+
+use super::*;
+use crate::config::{Config, parse};
+
+/// The configuration, which must load with any variables, its YAML, and what was left out.
+fn imported(text: &str) -> (Config, String, String) {
+    let directives = parser::parse(&Rc::from("n.conf"), text).unwrap_or_else(|error| panic!("{error}"));
+    let Imported { yaml, left_out } = of_directives("n.conf", &directives).unwrap_or_else(|error| panic!("{error}"));
+    (loaded(&yaml), yaml, left_out.join("\n"))
+}
+
+fn loaded(yaml: &str) -> Config {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nginx"));
+    let variable = |name: &str| {
+        Some(match name {
+            "PORT" => "8080".to_owned(),
+            "MAX_BODY" => "20MiB".to_owned(),
+            "KEEPALIVE" | "READ_TIMEOUT" => "65s".to_owned(),
+            name => name.to_lowercase().replace('_', "-"),
+        })
+    };
+    // certificates are read when a configuration is checked; `}` ends their names
+    let pair = Pair::new();
+    let named = Regex::new("(certificate|private_key|client_ca): (\"[^\"]*\"|[^ ,}\\n]+)").unwrap();
+    let yaml = named.replace_all(yaml, |found: &Captures<'_>| format!("{}: {}", &found[1], pair.file(&found[1])));
+    parse("tollgate.yaml", &yaml, folder, &variable).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"))
+}
+
+/// The files of a certificate that signed itself.
+struct Pair(PathBuf);
+
+impl Pair {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tollgate-import-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(folder.join("certificate"), signed.cert.pem()).unwrap();
+        fs::write(folder.join("client_ca"), signed.cert.pem()).unwrap();
+        fs::write(folder.join("private_key"), signed.signing_key.serialize_pem()).unwrap();
+        Self(folder)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The configurations in `tests/nginx`.
+fn fixtures() -> Vec<PathBuf> {
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nginx")).unwrap().flatten();
+    let paths = files.map(|entry| entry.path());
+    let paths = paths.map(|path| if path.is_dir() { path.join("nginx.conf") } else { path });
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_configuration_of_the_tests_loads_and_leaves_out_no_more_than_is_known() {
+    let mut told = Vec::new();
+    for file in fixtures() {
+        let Imported { yaml, left_out } = import(std::slice::from_ref(&file)).unwrap_or_else(|error| panic!("{error}"));
+        let config = loaded(&yaml);
+        assert!(config.warnings.is_empty(), "{}: {:?}\n{yaml}", file.display(), config.warnings);
+        let folder = file.parent().unwrap().display().to_string() + "/";
+        told.extend(left_out.into_iter().map(|line| line.replace(&folder, "")));
+    }
+    // which formats the access log has is its own business
+    let is_usual = |line: &str| line.contains("files are not served") || line.contains("lines are `combined`");
+    let of_files = |line: &&String| !is_usual(line);
+    let others: Vec<&str> =
+        told.iter().filter(of_files).map(|line| line.split(": left out: ").last().unwrap()).collect();
+    assert_eq!(
+        others,
+        [
+            "`${MORE_LOCATIONS}`: what this variable holds is not known; import the finished file",
+            "NGINX_SECRET_1: the file has a secret itself; set this variable to it",
+            "`location /`: who may call is decided by `access_by_lua_block`; its paths are answered with 403",
+            "`add_header X-Cached $upstream_cache_status`: `$upstream_cache_status` is no variable here",
+            "`server`: it speaks TLS without a certificate; set TLS_CERTIFICATE and TLS_PRIVATE_KEY to its files",
+            "`proxy_cache CACHE`: responses are not cached by their paths; see `response_cache` for calls of models",
+            "`error_page 404 500 502 503 504 /500.html`: pages for errors are those of Tollgate, in the API of the caller",
+            "`gzip on`: responses pass as the servers compress them",
+        ]
+    );
+}
+
+#[test]
+fn no_secret_of_a_file_is_repeated() {
+    let text = "server { listen 80; if ($http_x_api_key != \"sk-hidden-1\") { return 401; }\n location / { proxy_pass http://a;\n \
+                proxy_set_header Authorization \"Bearer sk-hidden-2\"; } }";
+    let (config, yaml, left_out) = imported(text);
+    assert!(!yaml.contains("hidden") && !left_out.contains("hidden"), "{yaml}");
+    assert!(yaml.contains("x-api-key: \"${NGINX_SECRET_1}\""), "{yaml}");
+    assert!(yaml.contains("authorization: \"Bearer ${NGINX_SECRET_2}\""), "{yaml}");
+    assert_eq!(config.routes.len(), 2);
+    assert_eq!(left_out.lines().count(), 2, "{left_out}");
+}
+
+#[test]
+fn a_directive_that_nobody_knows_is_named_wherever_it_stands() {
+    let (_, _, left_out) = imported(
+        "frobnicate on;\nserver {\n listen 80;\n frob 1;\n location / {\n proxy_pass http://a;\n frobs { x; }\n }\n}\n",
+    );
+    let lines: Vec<&str> = left_out.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "n.conf:1: left out: `frobnicate on`: it has no counterpart here",
+            "n.conf:4: left out: `frob 1`: it has no counterpart here",
+            "n.conf:7: left out: `frobs`: it has no counterpart here",
+        ]
+    );
+}

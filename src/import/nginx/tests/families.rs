@@ -1,0 +1,257 @@
+//! Each family of directives: what becomes of it.
+
+use super::*;
+
+/// The lines of the YAML behind its comments, without their indentation, and what was left out.
+fn lines_of(text: &str) -> (Vec<String>, String) {
+    let (_, yaml, left_out) = imported(text);
+    (yaml.lines().filter(|line| !line.starts_with('#')).map(|line| line.trim().to_owned()).collect(), left_out)
+}
+
+/// The same lines of a configuration that is not loaded.
+fn unloaded(text: &str) -> Vec<String> {
+    let Imported { yaml, .. } = of_directives("n.conf", &parser::parse(&Rc::from("n.conf"), text).unwrap()).unwrap();
+    yaml.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// A server at the usual port with these directives, of which nothing is left out.
+fn server(directives: &str) -> Vec<String> {
+    let (lines, left_out) = lines_of(&format!("server {{ listen 80;\n{directives}\n}}"));
+    assert_eq!(left_out, "", "{directives}");
+    lines
+}
+
+#[track_caller]
+fn has(lines: &[String], wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(lines.iter().any(|line| line.contains(wanted)), "{wanted} in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn an_upstream_keeps_its_servers_and_their_parameters() {
+    let (lines, left_out) = lines_of(
+        "upstream a { hash $http_x_user consistent; server a:1 weight=3 max_fails=2 fail_timeout=5s max_conns=9; server b:2 backup;\n \
+         server c:3 down slow_start=30s; keepalive 16; keepalive_timeout 20s; zone a 64k; }\n\
+         server { location / { proxy_pass http://a; proxy_set_header Host $host; proxy_next_upstream error http_503 non_idempotent;\n \
+         proxy_next_upstream_tries 2; } }",
+    );
+    assert_eq!(left_out, "");
+    has(
+        &lines,
+        &[
+            "balance: { hash: \"header:x-user\" }",
+            "- { address: \"a:1\", weight: 3, max_fails: 2, fail_timeout: \"5s\", max_conns: 9 }",
+            "- { address: \"b:2\", backup: true }",
+            "- { address: \"c:3\", down: true, slow_start: \"30s\" }",
+            "keepalive: { connections: 16, idle_timeout: \"20s\" }",
+            "retry: { attempts: 2, \"on\": [connect, error, http_503, non_idempotent] }",
+            "eject: { \"on\": [503] }",
+        ],
+    );
+}
+
+#[test]
+fn without_a_rule_servers_take_turns() {
+    let (lines, _) = lines_of("upstream a { server a:1; server b:2; } server { location / { proxy_pass http://a; } }");
+    has(&lines, &["balance: round_robin", "host: a", "redirects: own", "\"on\": [connect, error, timeout]"]);
+}
+
+#[test]
+fn two_locations_that_want_different_hosts_have_two_upstreams() {
+    let lines = server(
+        "location /a { proxy_pass http://x:1; } location / { proxy_pass http://x:1; proxy_set_header Host $host; }",
+    );
+    has(&lines, &["x-1: {", "x-1-2: {", "host: \"x:1\""]);
+}
+
+#[test]
+fn a_server_with_https_has_its_name_and_its_authorities() {
+    let lines = server(
+        "location / { proxy_pass https://api.example.com; proxy_set_header Host api.example.com; proxy_ssl_server_name on;\n \
+         proxy_ssl_name inner.example.com; }",
+    );
+    has(&lines, &["address: \"https://api.example.com\"", "tls: { server_name: inner.example.com }"]);
+    let (_, yaml, left_out) =
+        imported("server { location / { proxy_pass https://a.example.com; proxy_set_header Host $host; } }");
+    assert!(left_out.contains("cannot go to a server with `https`") && yaml.contains("status: 403"), "{yaml}");
+}
+
+#[test]
+fn several_servers_at_an_address_are_told_apart_by_their_hosts() {
+    let (lines, left_out) = lines_of(
+        "server { listen 80; server_name a.example.com; location / { proxy_pass http://a:1; } }\n\
+         server { listen 80 default_server; server_name b.example.com; location /b { proxy_pass http://b:1; } }\n\
+         server { listen 80; server_name .c.example.com www.d.*; location / { proxy_pass http://c:1; } }\n\
+         server { listen 80; server_name _; location / { proxy_pass http://d:1; } }",
+    );
+    let routes: Vec<&String> = lines.iter().skip_while(|line| !line.starts_with("routes")).skip(1).collect();
+    assert!(routes[0].contains("hosts: [a.example.com]"), "{routes:?}");
+    assert!(routes[1].contains("hosts: [c.example.com, \"*.c.example.com\"]"), "{routes:?}");
+    assert!(routes[2].starts_with("- { paths: [\"/b\"], upstream: b-1"), "{routes:?}");
+    let left_out: Vec<&str> = left_out.lines().collect();
+    assert!(left_out[0].starts_with("n.conf:3: left out: `server_name .c.example.com www.d.*`"), "{left_out:?}");
+    assert!(left_out[1].starts_with("n.conf:4: left out: `server`: no name is its own"), "{left_out:?}");
+}
+
+#[test]
+fn servers_at_different_addresses_are_told_apart_by_scheme_or_listener() {
+    let (lines, _) = lines_of(
+        "server { listen 8001; location / { proxy_pass http://a:1; } } server { listen 8002; location / { proxy_pass http://b:1; } }",
+    );
+    has(&lines, &["listeners: [\"0.0.0.0:8001\"], upstream: a-1", "listeners: [\"0.0.0.0:8002\"], upstream: b-1"]);
+    let lines = unloaded(
+        "server { listen 80; return 301 https://$host$request_uri; }\n\
+         server { listen 443 ssl proxy_protocol; ssl_certificate a.pem; ssl_certificate_key a.key; ssl_protocols TLSv1.3;\n \
+         ssl_verify_client on; ssl_client_certificate ca.pem; location / { proxy_pass http://a:1; } }",
+    );
+    has(
+        &lines,
+        &[
+            "- { scheme: http, redirect: \"https://$host$request_uri\" }",
+            "scheme: https, upstream: a-1",
+            "proxy_protocol: true",
+            "certificates: [{ certificate: a.pem, private_key: a.key }]",
+            "min_version: \"1.3\"",
+            "client_ca: ca.pem",
+            "client_certificates: required",
+        ],
+    );
+}
+
+#[test]
+fn headers_replace_those_around_them_wholesale() {
+    let lines = server(
+        "proxy_set_header Host $host; proxy_set_header X-Outer 1; add_header X-A 1 always;\n\
+         location /inner { proxy_pass http://a:1; proxy_set_header X-Inner $request_method; }\n\
+         location / { proxy_pass http://b:1; proxy_hide_header X-Powered-By; add_header X-B $upstream_addr; proxy_set_header Proxy \"\"; }",
+    );
+    has(
+        &lines,
+        &[
+            "host: \"a:1\"",
+            "request: { set: { X-Inner: \"$request_method\" } }",
+            "response: { add: { X-A: \"1\" } }",
+            "request: { remove: [Proxy] }",
+            "response: { add: { X-B: \"$upstream_addr\" }, remove: [X-Powered-By] }",
+        ],
+    );
+    assert!(!lines.iter().any(|line| line.contains("X-Outer")), "{lines:?}");
+}
+
+#[test]
+fn rules_for_addresses_keep_their_order() {
+    let lines = server(
+        "location /a { deny 10.0.0.1; allow 10.0.0.0/8; deny all; proxy_pass http://a:1; }\n\
+         location / { allow 10.0.0.0/8; deny all; proxy_pass http://a:1; }",
+    );
+    has(
+        &lines,
+        &[
+            "access: { rules: [{ deny: \"10.0.0.1\" }, { allow: \"10.0.0.0/8\" }, { deny: all }] }",
+            "access: { allow: [\"10.0.0.0/8\"], deny: [all] }",
+        ],
+    );
+}
+
+#[test]
+fn limits_count_as_their_zones_say() {
+    let (lines, left_out) = lines_of(
+        "limit_req_zone $binary_remote_addr zone=a:1m rate=10r/s; limit_req_zone $cookie_x zone=c:1m rate=1r/s;\n\
+         limit_conn_zone $http_x_key zone=b:1m;\n\
+         server { location / { limit_req zone=a burst=5 nodelay; limit_conn b 3; proxy_pass http://a:1; }\n\
+         location /c { limit_req zone=c; proxy_pass http://a:1; } }",
+    );
+    has(
+        &lines,
+        &[
+            "- { by: client_ip, name: a, requests: \"10/s\", burst: 6 }",
+            "- { by: \"header:x-key\", name: b, concurrent: 3 }",
+        ],
+    );
+    assert!(left_out.starts_with("n.conf:4: left out: `limit_req zone=c`: limits count by"), "{left_out}");
+}
+
+#[test]
+fn what_keeps_somebody_out_and_cannot_be_said_keeps_everybody_out() {
+    for directives in [
+        "auth_request /check; proxy_pass http://a:1;",
+        "satisfy any; allow 10.0.0.0/8; deny all; auth_basic x; auth_basic_user_file f; proxy_pass http://a:1;",
+        "if ($remote_addr != 10.0.0.1) { return 403; } proxy_pass http://a:1;",
+        "if ($cookie_key = \"\") { return 401; } proxy_pass http://a:1;",
+    ] {
+        let (lines, left_out) = lines_of(&format!("server {{ location / {{ {directives} }} }}"));
+        has(&lines, &["routes: [{ answer: { status: 403 } }]"]);
+        assert!(left_out.contains("are answered with 403"), "{left_out}");
+    }
+}
+
+#[test]
+fn a_condition_becomes_a_route_above() {
+    let lines = server(
+        "location / { if ($request_method !~ ^(GET|POST)$) { return 405; } if ($http_x_old) { return 301 https://old.example.com; }\n \
+         proxy_pass http://a:1; }",
+    );
+    let routes: Vec<&String> = lines.iter().skip_while(|line| !line.starts_with("routes")).skip(1).collect();
+    assert!(routes[0].contains("methods: [GET, POST], headers: { x-old: \"~ ^(?:[^0]|0.)\" }, redirect"), "{routes:?}");
+    assert!(routes[1].contains("methods: [GET, POST], upstream: a-1"), "{routes:?}");
+    assert!(routes[2].contains("- { answer: { status: 405 } }"), "{routes:?}");
+}
+
+#[test]
+fn spans_of_time_and_sizes_are_those_of_the_route_or_of_its_upstream() {
+    let lines = server(
+        "location /a { proxy_pass http://a:1; proxy_read_timeout 1h; proxy_connect_timeout 3; client_max_body_size 0; }\n\
+         location / { proxy_pass http://a:1; client_max_body_size 2m; }",
+    );
+    has(
+        &lines,
+        &[
+            "timeouts: { connect: \"3s\", first_byte: \"1h\", idle: \"1h\", upgraded: \"1h\", total: \"24h\" }",
+            "max_body: \"2MiB\"",
+        ],
+    );
+}
+
+#[test]
+fn proxies_before_it_are_trusted_as_they_were() {
+    let (lines, left_out) = lines_of(
+        "set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; real_ip_header CF-Connecting-IP;\n\
+         server { location / { proxy_pass http://a:1; proxy_set_header X-Forwarded-Proto $scheme; } }",
+    );
+    has(&lines, &["trusted_proxies: [\"10.0.0.0/8\"]", "set: { X-Forwarded-Proto: \"$scheme\" }"]);
+    assert!(left_out.contains("`real_ip_header CF-Connecting-IP`"), "{left_out}");
+}
+
+#[test]
+fn one_access_log_is_carried_over() {
+    let (lines, left_out) = lines_of(
+        "log_format own '$remote_addr - $remote_user [$time_local] \"$request\" '\n'$status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"';\naccess_log /var/log/a.log own;\n\
+         server { access_log /var/log/b.log; location / { proxy_pass http://a:1; } location /q { access_log off; proxy_pass http://a:1; } }",
+    );
+    has(&lines, &["path: \"/var/log/a.log\"", "format: combined", "access_log: off"]);
+    assert!(
+        left_out.contains("n.conf:4: left out: `access_log /var/log/b.log`: there is one access log"),
+        "{left_out}"
+    );
+}
+
+#[test]
+fn the_settings_of_the_process_are_carried_over() {
+    let (lines, left_out) = lines_of(
+        "worker_processes 4; worker_shutdown_timeout 30s; keepalive_timeout 65 60; client_header_timeout 10s; client_body_timeout 20s;\n\
+         large_client_header_buffers 4 32k; server { location / { proxy_pass http://a:1; } }",
+    );
+    has(
+        &lines,
+        &[
+            "threads: 4",
+            "drain_timeout: \"30s\"",
+            "keepalive_timeout: \"65s\"",
+            "header_timeout: \"10s\"",
+            "body_timeout: \"20s\"",
+            "max_header: \"128KiB\"",
+        ],
+    );
+    assert_eq!(left_out, "");
+}

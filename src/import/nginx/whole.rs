@@ -1,0 +1,173 @@
+//! The configuration as a whole: listeners, upstreams and routes, and what holds for all of them.
+
+use serde_json::{Map, Value, json};
+
+use super::directive::Directive;
+use super::interpreter::World;
+use super::level::Level;
+use super::map::Maps;
+use super::merge::{Upstreams, common_plugins, merged};
+use super::notes::Notes;
+use super::route::{Route, Target};
+use super::server::Server;
+use super::{limits, listeners, log, units};
+
+/// The configuration.
+///
+/// # Errors
+/// That there is no server in it.
+pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, String> {
+    let maps = Maps::new(directives);
+    let trusted = trusted_proxies(directives, notes);
+    let world = World { http: Level::new(directives), maps: &maps, notes, has_trusted_proxies: !trusted.is_empty() };
+    let servers: Vec<Server<'_>> = directives
+        .iter()
+        .filter(|directive| directive.name == "server")
+        .map(|block| Server::of(block, &world))
+        .collect();
+    if servers.iter().all(|server| server.listens.is_empty()) {
+        return Err("no server in it listens at an address".to_owned());
+    }
+    let mut routes = merged(of_servers(&servers, &world));
+    limits::unused(directives);
+    let plugins = common_plugins(&mut routes);
+    let access_log = log::settings(directives, &world);
+    let listeners = listeners::yaml(&servers, &world);
+    if access_log["path"] == "off" {
+        routes.iter_mut().for_each(|route| route.action.is_logged_not = false);
+    }
+
+    let mut upstreams = Upstreams::default();
+    let mut yaml: Vec<Value> =
+        routes.into_iter().map(|route| route.into_yaml(&mut |upstream| upstreams.name(upstream))).collect();
+    let mut config = Map::new();
+    let server = of_process(directives, &servers);
+    if !server.is_empty() {
+        config.insert("server".to_owned(), Value::Object(server));
+    }
+    config.insert("access_log".to_owned(), access_log);
+    if !trusted.is_empty() {
+        config.insert("trusted_proxies".to_owned(), json!(trusted));
+    }
+    config.insert("listeners".to_owned(), json!(listeners));
+    config.insert("upstreams".to_owned(), upstreams.into_yaml(&mut yaml));
+    if !plugins.is_empty() {
+        config.insert("plugins".to_owned(), json!(plugins));
+    }
+    config.insert("routes".to_owned(), json!(yaml));
+    Ok(Value::Object(config))
+}
+
+/// The settings of the process.
+fn of_process(directives: &[Directive], servers: &[Server<'_>]) -> Map<String, Value> {
+    let level = Level::new(directives);
+    let mut settings = Map::new();
+    let threads = level.word("worker_processes").and_then(|number| number.parse::<u32>().ok());
+    settings.extend(threads.filter(|number| *number > 1).map(|number| ("threads".to_owned(), json!(number))));
+    let drain = level.word("worker_shutdown_timeout").and_then(units::period);
+    settings.extend(drain.map(|period| ("drain_timeout".to_owned(), json!(period))));
+    // one for all of them; the first that says it counts
+    for (name, value) in servers.iter().flat_map(Server::limits) {
+        settings.entry(name).or_insert(value);
+    }
+    settings
+}
+
+/// The proxies whose word about clients counts.
+fn trusted_proxies(directives: &[Directive], notes: &Notes) -> Vec<String> {
+    let blocks = std::iter::once(directives)
+        .chain(directives.iter().filter(|block| block.name == "server").map(Directive::children));
+    let mut trusted: Vec<String> = Vec::new();
+    for directive in blocks.flatten() {
+        match directive.name.as_str() {
+            "set_real_ip_from" => match directive.done().first() {
+                "unix:" => {}
+                network if network.starts_with(|c: char| c.is_ascii_digit()) || network.contains(':') => {
+                    if !trusted.iter().any(|known| known == network) {
+                        trusted.push(network.to_owned());
+                    }
+                }
+                _ => notes.leave_out(directive, "proxies are trusted by their addresses"),
+            },
+            "real_ip_header" => {
+                let header = directive.done().first().to_ascii_lowercase();
+                if !matches!(header.as_str(), "x-forwarded-for" | "x-real-ip" | "proxy_protocol") {
+                    notes.leave_out(
+                        directive,
+                        "clients' addresses come in X-Forwarded-For, Forwarded, X-Real-IP or PROXY protocol",
+                    );
+                }
+            }
+            "real_ip_recursive" if directive.done().first() == "off" => {
+                notes.remark("A client's address is found as with `real_ip_recursive on`.");
+            }
+            _ => {}
+        }
+    }
+    trusted
+}
+
+/// The routes of all servers: those for single hosts first, those of the servers for all others last.
+fn of_servers(servers: &[Server<'_>], world: &World<'_, '_>) -> Vec<Route> {
+    let all = listeners::addresses(servers);
+    let mut sets = Vec::new();
+    for (at, server) in servers.iter().enumerate() {
+        let is_default = |address: &str| listeners::default_at(address, servers) == Some(at);
+        let (own, others): (Vec<_>, Vec<_>) =
+            server.listens.iter().map(|listen| listen.address.as_str()).partition(|address| is_default(address));
+        if !others.is_empty() && server.hosts.is_empty() && own.is_empty() {
+            world
+                .notes
+                .leave_out(server.directive, "no name is its own, and another server is the default at its addresses");
+            continue;
+        }
+        if !others.is_empty() && !server.hosts.is_empty() {
+            sets.push((server, server.hosts.clone(), others));
+        }
+        if !own.is_empty() {
+            sets.push((server, Vec::new(), own));
+        }
+    }
+    // exact names before wildcards, the longest of which comes first, and those for any host behind all
+    sets.sort_by_key(|(_, hosts, _)| {
+        let longest = hosts.iter().filter(|host| host.starts_with('*')).map(String::len).max();
+        (hosts.is_empty(), longest.is_some(), usize::MAX - longest.unwrap_or(0))
+    });
+    let is_alone = sets.len() == 1;
+    let mut routes = Vec::new();
+    for (server, hosts, addresses) in sets {
+        let mut here = server.routes(world, is_alone);
+        for route in &mut here {
+            if route.takes.hosts.is_empty() {
+                route.takes.hosts.clone_from(&hosts);
+            }
+        }
+        let is_whole = |tls: Option<bool>| {
+            let wanted = all.iter().filter(|listen| tls.is_none_or(|tls| listen.tls == tls));
+            let wanted: Vec<&str> = wanted.map(|listen| listen.address.as_str()).collect();
+            wanted.len() == addresses.len() && wanted.iter().all(|address| addresses.contains(address))
+        };
+        for route in &mut here {
+            if is_whole(None) {
+                break;
+            }
+            match (is_whole(Some(true)), is_whole(Some(false))) {
+                (true, _) => route.takes.scheme = Some("https".to_owned()),
+                (_, true) => route.takes.scheme = Some("http".to_owned()),
+                _ => route.takes.listeners = addresses.iter().map(|address| (*address).to_owned()).collect(),
+            }
+        }
+        routes.extend(here);
+    }
+    // what nothing reaches needs no route
+    while routes.len() > 1 && routes.last().is_some_and(is_no_answer) {
+        routes.pop();
+    }
+    routes
+}
+
+/// Whether a route answers as the gateway does to what no route takes.
+fn is_no_answer(route: &Route) -> bool {
+    let takes_all = route.takes == super::route::Takes::default();
+    takes_all && route.action == super::route::Action { target: Target::answer(404), ..Default::default() }
+}
