@@ -30,7 +30,7 @@ pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload
 pub use folder::Folder;
 pub use gateway::{Gateway, gateway};
 pub use lines::Lines;
-pub use nginx::{Nginx, nginx, nginx_with_files};
+pub use nginx::{Nginx, nginx, nginx_of, nginx_with_files};
 pub use origin::{
     Act, Alpn, CANCEL, Came, Closed, ENHANCE_YOUR_CALM, Feed, Frames, Framing, Gate, HTTP_1_1_REQUIRED, INTERNAL_ERROR,
     NO_ERROR, Origin, REFUSED_STREAM, Received, Script, answer, feed, frames, gate, origin, refusing, sse, tls_origin,

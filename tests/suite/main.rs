@@ -23,6 +23,7 @@ mod errors; // answers made here: status, dialect, headers
 mod exactly_once_rows; // one row for every request, whatever its outcome
 mod faults; // refusals of every kind, and panics in every hook
 mod health; // servers that fail and recover, and what `/upstreams` shows
+mod import_nginx; // answers as nginx gives with the configuration that was imported
 mod keys; // who may call, and what of a key appears nowhere
 mod labels; // names that clients and upstreams make up add no series
 mod ledger; // the ledger with its databases up, down and wrong
