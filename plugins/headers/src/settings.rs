@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use indexmap::IndexMap;
+use plugin_api::http::header::HOST;
 use plugin_api::{ConfigProblem, Variable, VariableTemplate, one_or_many};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -100,11 +101,17 @@ impl AsRef<VariableTemplate> for RequestValue {
 }
 
 impl<V> Changes<V> {
-    /// Whether no header is to be removed and set.
+    /// Whether no header is to be removed and set, and `Host`, which every request has once, stays so.
     ///
     /// # Errors
-    /// The one that is.
+    /// What is wrong.
     pub(crate) fn check(&self, direction: &str) -> Result<(), ConfigProblem> {
+        if self.remove.iter().chain(self.add.keys()).any(|name| name.get() == HOST) {
+            return Err(format!(
+                "`{direction}` adds or removes `Host`, of which a request has exactly one; `set` replaces it"
+            )
+            .into());
+        }
         match self.remove.iter().find(|name| self.set.contains_key(*name)) {
             Some(name) => Err(format!(
                 "`{direction}` sets `{0}` and removes it; `set` alone replaces all values there are",

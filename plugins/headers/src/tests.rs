@@ -85,6 +85,10 @@ fn what_no_message_may_have_is_an_error() {
         let error = config(settings.clone()).unwrap_err();
         assert!(error.contains(wanted), "{settings}: {error}");
     }
+    for twice in [json!({ "request": { "add": { "host": "a" } } }), json!({ "request": { "remove": ["Host"] } })] {
+        let problem = Headers::check(&config(twice).unwrap()).unwrap_err();
+        assert!(problem.message().contains("`set` replaces it"), "{problem}");
+    }
     let both = config(json!({ "request": { "set": { "X-A": "1" }, "remove": ["x-a"] } })).unwrap();
     let problem = Headers::check(&both).unwrap_err();
     assert!(problem.message().contains("`request` sets `x-a` and removes it"), "{problem}");
