@@ -17,12 +17,15 @@ mod forward;
 mod forwarding;
 mod head;
 mod interruption;
+mod kept;
 mod local_answer;
 mod model_route;
 mod opening;
+mod own_answer;
 mod recording;
 mod redirects;
-mod refused_head;
+mod refusal;
+mod refused;
 mod relay;
 mod reply;
 mod request;
@@ -32,7 +35,6 @@ mod retry;
 mod route;
 mod select;
 mod sent_target;
-mod signature;
 mod snapshot;
 mod stall;
 mod timer;
@@ -196,6 +198,8 @@ impl ProxyHttp for Gateway {
         ctx.finish(session, e.is_some());
         if e.is_none() {
             reply::linger(session).await;
+        } else if ctx.is_answered {
+            kept::keep(session).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod family;
+mod h2_errors;
 mod in_flight;
 mod memory;
 mod models;
@@ -26,6 +27,7 @@ use requests::Requests;
 use tokens::Tokens;
 
 pub use certificates::CertificateFigures;
+pub use h2_errors::{Ended, count_h2_end};
 pub use in_flight::{ConfigSnapshot, ConnectionInFlight, InFlight};
 pub use models::ModelNames;
 pub use servers::ServerFigures;
@@ -194,6 +196,7 @@ impl Metrics {
         families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
         families.extend(memory::families());
+        families.push(h2_errors::family_of_ends());
         families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             static FAILURES: LogLimit = LogLimit::new();

@@ -1,5 +1,5 @@
-//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows the HTTP/2 preface, and where
-//! the head of a request begins and ends, so that one that is too large is refused before it is whole.
+//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows what is refused below Pingora, or by it:
+//! the preface of HTTP/2 and the heads of its frames; on HTTP/1.1 where a head begins and ends, and its first line.
 
 mod cipher_name;
 mod digests;
@@ -9,7 +9,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -22,17 +22,22 @@ use plugin_api::{ConnectionInfo, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 
+use crate::exchange::deadlines::ClientBytes;
 use crate::exchange::failure::Failure;
-use crate::exchange::h2_heads::H2Heads;
+use crate::exchange::h2_guard::{Breach, End, H2Guard};
 use crate::exchange::incoming_head::IncomingHead;
+use crate::exchange::incoming_line::{IncomingLine, Taken};
+use crate::exchange::request_line::AsSent;
+use crate::metrics::{Ended, count_h2_end};
 
 use super::client_timeout::ClientTimeout;
 use super::opening::{Opening, PREFACE};
-use super::refused_head::{HeadBounds, RefusedHead};
-use super::signature::without_signature;
+use super::own_answer::own_answer;
+use super::refusal::{Bounds, Refusal, RefusedConnection, RefusedHead};
 use super::stall::Stall;
 use super::timer::Timer;
 use super::transport::{Transport, taken};
@@ -41,7 +46,7 @@ use super::websocket::Socket;
 use cipher_name::cipher_name;
 use digests::Digests;
 
-pub use digests::connection_facts;
+pub use digests::{connection_facts, info_of};
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
@@ -57,21 +62,41 @@ pub struct Connection {
     stall: Stall,
     opening: Opening,
     heads: Heads,
-    refusal: Option<oneshot::Sender<RefusedHead>>,
+    /// What the last request's line said that Pingora was not told.
+    as_sent: Mutex<Option<AsSent>>,
+    refusal: Option<oneshot::Sender<Refusal>>,
     /// What its bytes are once it has become a WebSocket.
     socket: OnceLock<Arc<Socket>>,
 }
 
-/// The state of the head that is coming in.
+/// The state of what is coming in.
 enum Heads {
-    Http1(Box<IncomingHead>),
-    Http2(Box<H2Heads>),
+    Http1(Box<Http1>),
+    Http2(Box<H2Guard>),
+}
+
+struct Http1 {
+    head: IncomingHead,
+    line: IncomingLine,
+}
+
+/// Why what came is refused: for the gateway, for a client of HTTP/1.1, and for one of HTTP/2.
+struct Refused {
+    why: Failure,
+    message: Option<&'static str>,
+    code: u32,
+}
+
+impl From<Failure> for Refused {
+    fn from(why: Failure) -> Self {
+        Self { why, message: None, code: 0 }
+    }
 }
 
 impl Connection {
     /// A plain connection. It is given up if its first bytes take longer than `client_timeout`.
     #[must_use]
-    pub fn plain(stream: TcpStream, info: ConnectionInfo, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
+    pub fn plain(stream: TcpStream, info: ConnectionInfo, client_timeout: ClientTimeout, bounds: Bounds) -> Self {
         let fd = stream.as_raw_fd();
         let digests = Digests::of(fd, info, SystemTime::now());
         let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
@@ -87,7 +112,7 @@ impl Connection {
         mut info: ConnectionInfo,
         acceptor: &TlsAcceptor,
         mut client_timeout: ClientTimeout,
-        bounds: HeadBounds,
+        bounds: Bounds,
     ) -> io::Result<Self> {
         let fd = stream.as_raw_fd();
         let accepted = SystemTime::now();
@@ -114,8 +139,9 @@ impl Connection {
         Ok(connection)
     }
 
-    fn new(stream: Transport, digests: Digests, client_timeout: ClientTimeout, bounds: HeadBounds) -> Self {
-        let heads = Heads::Http1(Box::new(IncomingHead::new(bounds.max)));
+    fn new(stream: Transport, digests: Digests, client_timeout: ClientTimeout, bounds: Bounds) -> Self {
+        let heads =
+            Heads::Http1(Box::new(Http1 { head: IncomingHead::new(bounds.max_header), line: IncomingLine::default() }));
         let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
         Self {
             stream,
@@ -126,26 +152,86 @@ impl Connection {
             stall,
             opening,
             heads,
+            as_sent: Mutex::default(),
             refusal,
             socket: OnceLock::new(),
         }
     }
 
     fn speaks_h2(&mut self) {
-        if let Heads::Http1(head) = &self.heads {
-            self.heads = Heads::Http2(Box::new(H2Heads::new(head.max())));
+        if let Heads::Http1(http1) = &self.heads {
+            self.heads = Heads::Http2(Box::new(H2Guard::new(http1.head.max(), Instant::now())));
         }
     }
 
-    /// Hands the connection to the receiver of the refusal, which answers the client and then drops this one. Pingora waits meanwhile.
-    fn refuse(&mut self, why: Failure) -> Poll<io::Result<()>> {
-        let Heads::Http1(head) = &self.heads else { return taken() };
+    /// Hands the connection to the receiver of the refusal, which tells the client and then drops this one. Pingora waits meanwhile.
+    fn refuse<T>(&mut self, refused: Refused) -> Poll<io::Result<T>> {
         let transport = std::mem::replace(&mut self.stream, Transport::Taken);
-        let refused = RefusedHead::new(transport, head.path(), why);
-        match self.refusal.take().map(|refusal| refusal.send(refused)) {
-            Some(Ok(())) => Poll::Pending,
-            _ => taken(),
+        let refusal = match &self.heads {
+            Heads::Http1(http1) => {
+                let (method, path) = http1.head.request();
+                let info = self.digests.info();
+                let Refused { why, message, .. } = refused;
+                Refusal::Head(RefusedHead { transport, info, method, path, why, message })
+            }
+            Heads::Http2(guard) => {
+                // a frame that is only written in part can have no other behind it
+                let last_stream = guard.is_between_frames().then(|| guard.last_stream());
+                Refusal::Connection(RefusedConnection { transport, last_stream, why: refused.why, code: refused.code })
+            }
+        };
+        let is_received = self.refusal.take().is_some_and(|receiver| receiver.send(refusal).is_ok());
+        if is_received { Poll::Pending } else { taken() }
+    }
+
+    /// What the line of the request that has just been read said and Pingora was not told.
+    pub fn take_as_sent(&self) -> Option<AsSent> {
+        self.as_sent.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Reads what is held of a rewritten line, the bytes that were looked at first, or bytes of the client, up to `most`.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, most: usize) -> Poll<io::Result<()>> {
+        if self.opening.hands_out(buf) {
+            // together with what has come behind them; an error or the end shows at the next read
+            let _ = self.stream.poll_read(cx, buf, most);
+            return Poll::Ready(Ok(()));
         }
+        self.stream.poll_read(cx, buf, most)
+    }
+
+    /// Bytes of these buffers have been written to the client, if any were.
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>, bufs: &[io::IoSlice<'_>]) {
+        let (Heads::Http2(guard), Poll::Ready(Ok(written))) = (&mut self.heads, written) else { return };
+        let mut written = *written;
+        for buf in bufs {
+            let some = written.min(buf.len());
+            guard.wrote(&buf[..some], Instant::now, count);
+            written -= some;
+        }
+    }
+
+    /// Bytes have come from the client; `true` if Pingora gets them as they are.
+    fn came(&mut self, bytes: &[u8]) -> Result<bool, Refused> {
+        let sent = Timer::client_sent();
+        let Http1 { head, line } = match &mut self.heads {
+            Heads::Http1(http1) => &mut **http1,
+            Heads::Http2(guard) => {
+                let came = guard.came(bytes, Instant::now);
+                return came.map(|()| true).map_err(|Breach { why, code }| Refused { why, message: None, code });
+            }
+        };
+        head.came(bytes, sent)?;
+        match sent {
+            ClientBytes::Other => return Ok(true),
+            ClientBytes::HeadBegins => line.begins(),
+            ClientBytes::Head => {}
+        }
+        let taken =
+            line.came(bytes).map_err(|fault| Refused { message: Some(fault), ..Failure::InvalidHead.into() })?;
+        if let Some(as_sent) = line.take_as_sent() {
+            *self.as_sent.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(as_sent);
+        }
+        Ok(taken == Taken::Pass)
     }
 
     /// Waits until the client behind Pingora's view of a connection has closed its side, or the connection broke. Reads
@@ -196,6 +282,13 @@ impl Connection {
     }
 }
 
+fn count(end: End) {
+    match end {
+        End::Stream(code) => count_h2_end(Ended::Stream, code),
+        End::Connection(code) => count_h2_end(Ended::Connection, code),
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
@@ -207,40 +300,54 @@ impl AsyncRead for Connection {
             }
             return read;
         }
-        let mut most = usize::MAX;
-        if let Heads::Http1(head) = &mut self.heads
-            && let Some(room) = head.room()
-        {
-            // Pingora looks at a head after every read, and reads on only if it is not whole
-            if !Timer::awaits_rest_of_head() {
-                head.ended();
-            } else if room == 0 {
-                return self.refuse(Failure::HeadTooLarge);
-            } else {
-                most = room;
+        loop {
+            let mut most = usize::MAX;
+            if let Heads::Http1(http1) = &mut self.heads {
+                let Http1 { head, line } = &mut **http1;
+                let held = line.rest();
+                if !held.is_empty() {
+                    let count = held.len().min(buf.remaining());
+                    buf.put_slice(&held[..count]);
+                    line.gave(count);
+                    return Poll::Ready(Ok(()));
+                }
+                if let Some(room) = head.room() {
+                    // Pingora looks at a head after every read, and reads on only if it is not whole
+                    if !Timer::awaits_rest_of_head() {
+                        head.ended();
+                    } else if room == 0 {
+                        return self.refuse(Failure::HeadTooLarge.into());
+                    } else {
+                        most = room;
+                    }
+                }
             }
-        }
-        let before = buf.filled().len();
-        let read = if self.opening.hands_out(buf) { Poll::Ready(Ok(())) } else { self.stream.poll_read(cx, buf, most) };
-        if buf.filled().len() > before {
-            let sent = Timer::client_sent();
-            let bytes = &buf.filled()[before..];
-            let came = match &mut self.heads {
-                Heads::Http1(head) => head.came(bytes, sent),
-                Heads::Http2(heads) => heads.came(bytes),
-            };
-            if let Err(why) = came {
-                return self.refuse(why);
+            let before = buf.filled().len();
+            let read = self.poll_bytes(cx, buf, most);
+            if buf.filled().len() > before {
+                match self.came(&buf.filled()[before..]) {
+                    Ok(true) => return read,
+                    // all of them are held, and perhaps more is to come before Pingora gets any
+                    Ok(false) => buf.set_filled(before),
+                    Err(refused) => return self.refuse(refused),
+                }
+                continue;
             }
-        } else if read.is_pending() {
-            // while the connection waits, its buffered bytes must not. An error shows at the next write
-            let _ = self.as_mut().poll_flush(cx);
-        } else if Timer::client_left() {
-            // the timer or the end of the answer wakes the task
-            let _ = self.as_mut().poll_flush(cx);
-            return Poll::Pending;
+            if read.is_pending() {
+                // while the connection waits, its buffered bytes must not. An error shows at the next write
+                let _ = self.as_mut().poll_flush(cx);
+            } else if let Heads::Http1(http1) = &mut self.heads
+                && http1.line.is_awaited()
+            {
+                http1.line.ended();
+                continue;
+            } else if Timer::client_left() {
+                // the timer or the end of the answer wakes the task
+                let _ = self.as_mut().poll_flush(cx);
+                return Poll::Pending;
+            }
+            return read;
         }
-        read
     }
 }
 
@@ -249,11 +356,12 @@ impl AsyncWrite for Connection {
         if let own @ (Poll::Pending | Poll::Ready(Err(_))) = self.poll_socket(cx) {
             return self.stall.bound(cx, own.map_ok(|()| 0));
         }
-        let written = match without_signature(buf) {
-            // the first that this connection writes, and smaller than any buffer: it goes as a whole
-            Some(unsigned) => self.stream.poll_write(cx, &unsigned).map_ok(|_| buf.len()),
-            None => self.stream.poll_write(cx, buf),
-        };
+        if let Some(why) = own_answer(buf) {
+            // Pingora refuses the request by itself, in words of its own: its client gets the gateway's
+            return self.refuse(why.into());
+        }
+        let written = self.stream.poll_write(cx, buf);
+        self.wrote(&written, &[io::IoSlice::new(buf)]);
         self.stall.bound(cx, written)
     }
 
@@ -266,6 +374,7 @@ impl AsyncWrite for Connection {
             return self.stall.bound(cx, own.map_ok(|()| 0));
         }
         let written = self.stream.poll_write_vectored(cx, bufs);
+        self.wrote(&written, bufs);
         self.stall.bound(cx, written)
     }
 

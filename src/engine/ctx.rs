@@ -61,6 +61,8 @@ pub struct Exchange {
     pub(super) normal_path: Option<Box<str>>,
     /// The target that goes upstream, where its route changes it.
     pub sent_target: Option<Box<SentTarget>>,
+    /// The target to send upstream where its bytes are not UTF-8.
+    pub raw_target: Option<Box<[u8]>>,
     /// Its route, once one was found.
     pub route: Option<Arc<Route>>,
     /// Its plugins.
@@ -95,6 +97,8 @@ pub struct Exchange {
     pub detach_until: Option<DetachUntil>,
     /// The last failure.
     pub failure: Option<Failure>,
+    /// Whether the client has a whole answer that says so.
+    pub is_answered: bool,
     /// The delivery to the client by the request that relays the answer, if this exchange is a detached call.
     pub delivery: Option<Arc<Delivery>>,
     /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
@@ -125,6 +129,7 @@ impl Exchange {
             peer_text: None,
             normal_path: None,
             sent_target: None,
+            raw_target: None,
             route: None,
             plugins: Instances::default(),
             request_edits: HeaderEdits::default(),
@@ -142,6 +147,7 @@ impl Exchange {
             observer: ResponseObserver::Nothing,
             detach_until: None,
             failure: None,
+            is_answered: false,
             delivery: None,
             websocket_endpoint: None,
             realtime_model: None,

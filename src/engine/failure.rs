@@ -11,6 +11,7 @@ use crate::exchange::attempts::ErrorAnswer;
 use crate::exchange::failure::Failure;
 
 use super::attempt_error;
+use super::body;
 use super::ctx::Exchange;
 use super::recording::written;
 use super::reply;
@@ -62,8 +63,15 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);
         }
+        if body::is_small(session) && !ctx.flags.expect {
+            // what is left of it is read behind the answer, and the connection is of use again
+            session.downstream_session.set_close_on_response_before_downstream_finish(false);
+        }
         match reply::send(session, ctx, reply).await {
-            Ok(()) => reply::linger(session).await,
+            Ok(()) => {
+                reply::linger(session).await;
+                ctx.is_answered = true;
+            }
             Err(error) => debug!(error:%; "client left before the error answer"),
         }
     }

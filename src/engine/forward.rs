@@ -25,6 +25,8 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     }
     if let Some(target) = &ctx.sent_target {
         target.write(head)?;
+    } else if let Some(raw) = ctx.raw_target.as_ref().filter(|_| head.version != Version::HTTP_2) {
+        head.set_raw_path(raw)?;
     }
     if let Some(target) = ctx.realtime_model.as_ref().and_then(|model| model.target(&head.uri)) {
         head.set_uri(target);

@@ -1,10 +1,16 @@
 //! The head of a request in Pingora's hands, as admission looks at it.
 
-use http::Version;
+use http::header::{COOKIE, HOST};
+use http::{HeaderValue, Version};
+use pingora_error::Result;
 use pingora_proxy::Session;
 
-use crate::exchange::admission::{HeadSize, check_framing};
+use crate::exchange::admission::{HeadSize, check_framing, check_host, check_values};
+use crate::exchange::cookies;
 use crate::exchange::header_flags::HeaderFlags;
+use crate::exchange::request_line::AsSent;
+
+use super::connection::Connection;
 
 /// How large the head of this request is.
 #[must_use]
@@ -16,11 +22,52 @@ pub fn size(session: &Session) -> HeadSize {
     }
 }
 
+/// What the request's line said and Pingora was not told. A host that only the line names becomes that of the request, as HTTP/1.0 allows.
+///
+/// # Errors
+/// That the host is no header, which would be a fault of the gateway.
+pub fn take_as_sent(session: &mut Session) -> Result<Option<AsSent>> {
+    let connection = session.downstream_session.as_http1().and_then(|http1| Connection::of(http1.stream()));
+    let Some(as_sent) = connection.and_then(Connection::take_as_sent) else { return Ok(None) };
+    let head = session.req_header_mut();
+    if let Some((authority, _)) = &as_sent.authority
+        && head.version == Version::HTTP_10
+        && !head.headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_bytes(authority)
+    {
+        head.insert_header(HOST, host)?;
+    }
+    Ok(Some(as_sent))
+}
+
+/// Makes a head that was read what the rest of the gateway, and an upstream, expects of one.
+///
+/// # Errors
+/// That the cookies are no header, which would be a fault of the gateway.
+pub fn make_plain(session: &mut Session, flags: HeaderFlags) -> Result<()> {
+    match session.req_header().version {
+        // it has no 1xx (RFC 9110 §15.2)
+        Version::HTTP_10 => session.downstream_session.set_ignore_info_resp(true),
+        Version::HTTP_2 if flags.cookies > 1 => {
+            let head = session.req_header_mut();
+            if let Some(cookies) = cookies::joined(head.headers.get_all(COOKIE).iter()) {
+                head.insert_header(COOKIE, cookies)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Refuses a head that two parsers could read in two ways.
 ///
 /// # Errors
 /// The fault, as a message for the client.
-pub fn admit(session: &Session, flags: HeaderFlags) -> Result<(), &'static str> {
+pub fn admit(session: &Session, flags: HeaderFlags, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
     let head = session.req_header();
+    check_host(head.version, &head.headers, flags, as_sent)?;
+    if head.version == Version::HTTP_2 {
+        check_values(&head.headers)?;
+    }
     check_framing(head.version, &head.headers, flags, || session.downstream_session.to_h1_raw())
 }

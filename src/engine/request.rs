@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Version};
-use pingora_error::Result;
+use pingora_error::{Error, Result};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, Request, RouteModels};
 
@@ -56,6 +56,7 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
 }
 
 async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+    let as_sent = head::take_as_sent(session).map_err(fault)?;
     ctx.read_request_head(session);
     if session.downstream_session.get_keepalive().is_some() {
         session.set_keepalive(ctx.snapshot.keeps_connections().then_some(KEPT_ALIVE));
@@ -64,12 +65,14 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     // leniently, so bytes that a stricter proxy before us takes for a body could look like a request
     session.downstream_session.set_pipelining_enabled(!ctx.flags.transfer_encoding);
     check_head(session, ctx)?;
-    if let Err(fault) = head::admit(session, ctx.flags) {
+    if let Err(fault) = head::admit(session, ctx.flags, as_sent.as_ref()) {
         return Err(refuse_with(ctx, Failure::InvalidHead, fault));
     }
     if ctx.record.method == Method::TRACE {
         return Err(refuse(ctx, Failure::Trace));
     }
+    head::make_plain(session, ctx.flags).map_err(fault)?;
+    ctx.raw_target = as_sent.and_then(|as_sent| as_sent.raw);
     if let Err(fault) = ctx.normalize_path() {
         return Err(refuse_with(ctx, Failure::InvalidPath, &fault.to_string()));
     }
@@ -226,6 +229,10 @@ async fn show_head(
         ctx.form = protocols::FormModel::of(&session.req_header().headers).map(Box::new);
     }
     run_request_head(session, ctx, route).await
+}
+
+fn fault(error: Box<Error>) -> Interruption {
+    Interruption::Fail(Failure::Internal, error)
 }
 
 /// Whether the choice of an upstream or of a server needs the body of a call.

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::Transport;
 use tokio::time::Instant;
 
 use crate::exchange::attempts::{Action, Event};
-use crate::exchange::hop_by_hop;
+use crate::exchange::{hop_by_hop, response_framing};
 
 use super::ctx::Exchange;
 use super::recording::body_length;
@@ -45,6 +45,7 @@ pub fn on_head(
     if status.is_informational() {
         return Ok(());
     }
+    clear_framing(head)?;
     if let Action::Retry(failure) = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now) {
         retry::report(ctx, failure);
         return Err(retry::discard(status));
@@ -56,7 +57,7 @@ pub fn on_head(
         body.answered();
     }
     ctx.timer.streams(timeouts.idle);
-    strip_hop_by_hop(head);
+    strip_hop_by_hop(session, head);
     redirects::make_own(session, head, ctx)?;
     response_tap::begin(head, ctx);
     response_tap::begin_filter(head, ctx)?;
@@ -108,9 +109,23 @@ pub fn on_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, ctx: &m
     Ok(())
 }
 
+/// Leaves one meaning to where the body ends.
+///
+/// # Errors
+/// There is none; it is the upstream's fault.
+fn clear_framing(head: &mut ResponseHeader) -> Result<()> {
+    match response_framing::check(&head.headers) {
+        Ok(None) => Ok(()),
+        Ok(Some(length)) => head.insert_header(CONTENT_LENGTH, length),
+        Err(fault) => Err(Error::explain(ErrorType::InvalidHTTPHeader, fault).into_up()),
+    }
+}
+
 /// Removes the headers that belong to the connection with the upstream alone.
-fn strip_hop_by_hop(head: &mut ResponseHeader) {
-    for name in hop_by_hop::names(&head.headers) {
+fn strip_hop_by_hop(session: &Session, head: &mut ResponseHeader) {
+    // Pingora passes trailers of HTTP/2 to HTTP/2, and no others
+    let trailers_pass = head.version == Version::HTTP_2 && session.req_header().version == Version::HTTP_2;
+    for name in hop_by_hop::names(&head.headers, trailers_pass) {
         head.remove_header(&name);
     }
 }

@@ -14,7 +14,7 @@ pub enum Transport {
     Plain(BufWriter<TcpStream>),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
-    /// It was refused, and is answered elsewhere.
+    /// It was refused, and is answered elsewhere. Whoever still uses it waits until it is dropped.
     Taken,
 }
 
@@ -36,7 +36,7 @@ impl Transport {
             // reads do not pass the write buffer
             Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
             Self::Tls(stream) => bounded(stream, cx, buf, most),
-            Self::Taken => taken(),
+            Self::Taken => Poll::Pending,
         }
     }
 
@@ -45,7 +45,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Taken => taken(),
+            Self::Taken => Poll::Pending,
         }
     }
 
@@ -54,7 +54,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Taken => taken(),
+            Self::Taken => Poll::Pending,
         }
     }
 
@@ -63,7 +63,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Taken => taken(),
+            Self::Taken => Poll::Pending,
         }
     }
 
@@ -72,7 +72,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Taken => taken(),
+            Self::Taken => Poll::Pending,
         }
     }
 

@@ -11,19 +11,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
-use log::{debug, error, info};
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use log::{debug, error};
+use pingora_core::apps::HttpServerApp;
 use pingora_core::server::ShutdownWatch;
-use plugin_api::{ConnectionInfo, LogLimit};
+use plugin_api::ConnectionInfo;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::failure::Failure;
-use crate::memory::count_large_head;
-
 use super::client_timeout::ClientTimeout;
 use super::connection::Connection;
-use super::refused_head::HeadBounds;
+use super::kept;
+use super::refusal::Bounds;
+use super::refused;
 use super::timer::{Timer, with_deadlines};
 use super::worker_proxy::WorkerProxy;
 
@@ -154,9 +153,8 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     let limits = proxy.limits();
     let limit = limits.header_timeout;
     let client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
-    let max = limits.max_header;
     let (refusal, refused) = oneshot::channel();
-    let bounds = HeadBounds { max, refusal };
+    let bounds = Bounds { max_header: limits.max_header, refusal };
     let connection = match tls {
         None => Connection::plain(stream, info, client_timeout, bounds),
         Some(acceptor) => match Connection::tls(stream, info, &acceptor, client_timeout, bounds).await {
@@ -173,22 +171,14 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
         timer.over(); // its streams have their own
     }
     // a connection that its timer ends is dropped here, with all that it holds
-    let refused = tokio::select! {
+    let refusal = tokio::select! {
         biased;
-        _ = with_deadlines(timer, proxy.process_new(Box::new(connection), shutdown)) => return,
-        Ok(refused) = refused => refused,
+        _ = with_deadlines(timer, kept::serve(proxy, Box::new(connection), shutdown)) => return,
+        Ok(refusal) = refused => refusal,
     };
-    let why = refused.why();
-    if why == Failure::HeadTooLarge {
-        count_large_head();
-    }
-    static REFUSED: LogLimit<&str> = LogLimit::new();
-    if let Some(suppressed) = REFUSED.pass(why.word()) {
-        info!(client:% = peer, error = why.word(), suppressed; "request head refused: {}", why.hint());
-    }
     let mut stopping = shutdown.clone();
     tokio::select! {
-        () = refused.answer(max) => {}
+        () = refused::settle(refusal, proxy.snapshot(), peer) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use http::Method;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -15,6 +16,7 @@ use pingora_proxy::HttpProxy;
 use crate::config::Config;
 
 use super::Gateway;
+use super::refused;
 use super::request::KEPT_ALIVE;
 use super::snapshot::{Limits, Snapshot};
 use super::timer::{Timer, with_deadlines};
@@ -45,6 +47,12 @@ impl WorkerProxy {
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
         Self { proxy: Arc::new(proxy), snapshot }
+    }
+
+    /// The configuration that is in force now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     /// The bounds of a connection that is accepted now.
@@ -81,6 +89,9 @@ impl HttpServerApp for WorkerProxy {
                 let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
                 timer.awaits_request(idle, limits.header_timeout);
                 self.proxy.process_new_http(session, shutdown)
+            }
+            _ if session.is_http2() && session.req_header().method == Method::CONNECT => {
+                Box::pin(refused::tunnel(session, self.snapshot()))
             }
             _ => {
                 let timer = Timer::new(limits.header_timeout, limits.header_timeout);

@@ -1,12 +1,14 @@
 //! Whether the head of a request can be admitted: its framing, which two parsers could understand in two ways, and its size.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 
 use crate::memory::FREE_HEAD;
 
+use super::authority;
 use super::header_flags::HeaderFlags;
+use super::request_line::AsSent;
 
 /// The memory of a stream of an HTTP/2 connection, in bytes.
 const STREAM: usize = 64 << 10;
@@ -48,7 +50,49 @@ impl HeadSize {
     }
 }
 
-/// Refuses a head that two parsers could read in two ways (RFC 9112 §3.2 and §6.3). `raw` is the head as it came: by now Pingora has
+/// Refuses a request that names no host, or two: in `Host`, or there and in a target in absolute form, which a proxy has to believe (RFC 9112
+/// §3.2.2).
+///
+/// # Errors
+/// The fault, as a message for the client.
+pub fn check_host(
+    version: Version,
+    headers: &HeaderMap,
+    flags: HeaderFlags,
+    as_sent: Option<&AsSent>,
+) -> Result<(), &'static str> {
+    match flags.hosts {
+        // HTTP/2 has `:authority`
+        0 if version == Version::HTTP_11 => return Err("The Host header is missing"),
+        0 => return Ok(()),
+        1 => {}
+        _ => return Err("There is more than one Host header"),
+    }
+    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !authority::is_valid(host) {
+        return Err("The Host header is no host");
+    }
+    match as_sent.and_then(|as_sent| as_sent.authority.as_ref()) {
+        Some((target, port)) if !authority::is_same(host, target, *port) => {
+            Err("The Host header and the request target name different hosts")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an HTTP/2 request with a value that begins or ends with a space, which the h2 crate lets through (RFC 9113 §8.2.1).
+///
+/// # Errors
+/// The fault, as a message for the client.
+pub fn check_values(headers: &HeaderMap) -> Result<(), &'static str> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if headers.values().any(|value| is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())) {
+        return Err("A header begins or ends with a space");
+    }
+    Ok(())
+}
+
+/// Refuses a head that two parsers could read in two ways (RFC 9112 §6.3). `raw` is the head as it came: by now Pingora has
 /// dropped a content-length that stood beside a transfer-encoding.
 ///
 /// # Errors
@@ -61,12 +105,6 @@ pub fn check_framing(
 ) -> Result<(), &'static str> {
     if version == Version::HTTP_2 {
         return Ok(());
-    }
-    if flags.hosts == 0 && version == Version::HTTP_11 {
-        return Err("The Host header is missing");
-    }
-    if flags.hosts > 1 {
-        return Err("There is more than one Host header");
     }
     let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
     if flags.content_lengths > 1 || headers.get(CONTENT_LENGTH).is_some_and(|length| !is_number(length)) {
@@ -117,7 +155,30 @@ mod tests {
                 headers.append(name, value);
                 headers
             });
-        check_framing(version, &headers, HeaderFlags::of(&headers), || Bytes::from_static(raw.as_bytes()))
+        let flags = HeaderFlags::of(&headers);
+        check_host(version, &headers, flags, None)?;
+        check_framing(version, &headers, flags, || Bytes::from_static(raw.as_bytes()))
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let host = |host: &'static str, target: Option<(&str, u16)>| {
+            let headers: HeaderMap = [(HOST, HeaderValue::from_static(host))].into_iter().collect();
+            let authority = target.map(|(target, port)| (Box::from(target.as_bytes()), port));
+            let as_sent = AsSent { authority, raw: None };
+            check_host(Version::HTTP_11, &headers, HeaderFlags::of(&headers), Some(&as_sent))
+        };
+        for (named, target, refused) in [
+            ("a.example", None, false),
+            ("", None, true),
+            ("a b", None, true),
+            ("a.example", Some(("A.Example:80", 80)), false),
+            ("a.example:443", Some(("a.example", 443)), false),
+            ("a.example", Some(("b.example", 80)), true),
+            ("a.example", Some(("a.example:443", 80)), true),
+        ] {
+            assert_eq!(host(named, target).is_err(), refused, "{named:?} {target:?}");
+        }
     }
 
     #[test]
@@ -139,6 +200,14 @@ mod tests {
         }
         assert!(framing(Version::HTTP_10, "").is_ok(), "HTTP/1.0 knows no Host");
         assert!(framing(Version::HTTP_2, "").is_ok(), "HTTP/2 is framed otherwise");
+    }
+
+    #[test]
+    fn a_value_has_no_space_around_it() {
+        let value = |value: &'static str| [(HOST, HeaderValue::from_static(value))].into_iter().collect::<HeaderMap>();
+        for (text, refused) in [("a", false), ("", false), ("a b", false), (" a", true), ("a\t", true)] {
+            assert_eq!(check_values(&value(text)).is_err(), refused, "{text:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum Failure {
     ClientGone,
     /// Two parsers could read the request's head in two ways.
     InvalidHead,
+    /// An HTTP/2 client sent a frame that cannot be.
+    InvalidFrame,
+    /// The request asks for a tunnel (`CONNECT`).
+    Tunnel,
+    /// An HTTP/2 client sent too many frames that bring nothing on.
+    Flood,
     /// The request's path has no normal form.
     InvalidPath,
     /// The request's method would have a server repeat its headers to whoever asks.

@@ -13,6 +13,8 @@ pub struct HeaderFlags {
     pub hosts: usize,
     /// How often `content-length`.
     pub content_lengths: usize,
+    /// How often `cookie`.
+    pub cookies: usize,
     /// `transfer-encoding`.
     pub transfer_encoding: bool,
     /// `content-encoding`.
@@ -41,6 +43,7 @@ impl HeaderFlags {
             match name.as_str() {
                 "host" => flags.hosts += 1,
                 "content-length" => flags.content_lengths += 1,
+                "cookie" => flags.cookies += 1,
                 "transfer-encoding" => flags.transfer_encoding = true,
                 "content-encoding" => flags.content_encoding = true,
                 "expect" => flags.expect = true,

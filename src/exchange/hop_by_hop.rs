@@ -1,14 +1,18 @@
-//! The headers of a message that belong to one connection and are not passed on (RFC 9110 §7.6.1).
+//! The headers of a message that belong to one connection and are not passed on (RFC 9110 §7.6.1), and the announcement of trailers, where none
+//! are passed.
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
 /// The names of these headers. The framing headers are not among them, since they are made anew on each side.
 #[must_use]
-pub fn names(headers: &HeaderMap) -> Vec<HeaderName> {
+pub fn names(headers: &HeaderMap, trailers_pass: bool) -> Vec<HeaderName> {
     // one pass over the names is cheaper than a look-up for each, and mostly there are none
-    let is_hop =
-        |name: &&HeaderName| matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "upgrade");
+    let is_hop = |name: &&HeaderName| match name.as_str() {
+        "connection" | "keep-alive" | "proxy-connection" | "upgrade" => true,
+        "trailer" => !trailers_pass,
+        _ => false,
+    };
     let mut names: Vec<HeaderName> = headers.keys().filter(is_hop).cloned().collect();
     if names.is_empty() {
         return names;
@@ -30,7 +34,7 @@ mod tests {
         for (name, value) in headers {
             all.append(*name, HeaderValue::from_static(value));
         }
-        names(&all).iter().map(ToString::to_string).collect()
+        names(&all, false).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -43,6 +47,7 @@ mod tests {
             ]),
             ["connection", "x-trace", "close"]
         );
+        assert_eq!(of(&[("trailer", "x-checksum")]), ["trailer"]);
         assert_eq!(of(&[("keep-alive", "timeout=5"), ("content-length", "3")]), ["keep-alive"]);
     }
 

@@ -67,12 +67,14 @@ impl IncomingHead {
         self.charge.settle(0);
     }
 
-    /// The path in its first line, without the query; empty where there is none.
-    pub fn path(&self) -> String {
+    /// The method and the path in its first line, without the query; empty where there is none.
+    pub fn request(&self) -> (String, String) {
         let line = &self.line[..self.read.min(LINE)];
-        let target = line.split(|byte| byte.is_ascii_whitespace()).nth(1).unwrap_or_default();
+        let mut parts = line.split(|byte| byte.is_ascii_whitespace());
+        let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        String::from_utf8_lossy(path).into_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(method), text(path))
     }
 }
 
@@ -86,11 +88,11 @@ mod tests {
         assert_eq!(head.room(), None);
         head.came(b"POST /v1/messages?a=b HTTP/1.1\r\n", ClientBytes::HeadBegins).unwrap();
         head.came(&[b'x'; 50], ClientBytes::Head).unwrap();
-        assert_eq!((head.room(), &*head.path()), (Some(18), "/v1/messages"));
+        assert_eq!((head.room(), &*head.request().1), (Some(18), "/v1/messages"));
         head.came(b"GET / HTTP/1.1\r\n", ClientBytes::HeadBegins).unwrap();
-        assert_eq!((head.room(), &*head.path()), (Some(84), "/"));
+        assert_eq!((head.room(), &*head.request().1), (Some(84), "/"));
         head.came(b"{}", ClientBytes::Other).unwrap();
-        assert_eq!((head.room(), &*head.path()), (None, ""));
+        assert_eq!((head.room(), &*head.request().1), (None, ""));
     }
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
         for line in ["", "x", "GET", "\0\u{1}\u{2}"] {
             let mut head = IncomingHead::new(100);
             head.came(line.as_bytes(), ClientBytes::HeadBegins).unwrap();
-            assert_eq!(head.path(), "", "{line:?}");
+            assert_eq!(head.request().1, "", "{line:?}");
         }
     }
 }

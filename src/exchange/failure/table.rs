@@ -121,6 +121,22 @@ impl Failure {
                 "The request head is malformed",
                 "client sent an ambiguous head",
             ),
+            Self::Tunnel => Row::refused(
+                "tunnel",
+                ErrorKind::MethodNotAllowed,
+                "The gateway opens no tunnels",
+                "client asked for a tunnel (CONNECT)",
+            ),
+            Self::InvalidFrame => Row::client(
+                "invalid_frame",
+                Outcome::ClientGone,
+                "an HTTP/2 client sent a frame that cannot be; its connection was closed",
+            ),
+            Self::Flood => Row::client(
+                "flood",
+                Outcome::ClientGone,
+                "an HTTP/2 client sent too many frames that bring nothing on; its connection was closed",
+            ),
             Self::InvalidPath => Row::refused(
                 "invalid_path",
                 InvalidRequest,

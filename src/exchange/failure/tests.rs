@@ -2,9 +2,12 @@
 
 use super::*;
 
-const ALL: [Failure; 37] = [
+const ALL: [Failure; 40] = [
     Failure::ClientGone,
     Failure::InvalidHead,
+    Failure::Tunnel,
+    Failure::InvalidFrame,
+    Failure::Flood,
     Failure::InvalidPath,
     Failure::Trace,
     Failure::HeadTooLarge,
