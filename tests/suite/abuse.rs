@@ -1,10 +1,13 @@
 //! Raw-socket abuse: whatever a client writes, no upstream sees a request that nobody made, and the gateway lives.
 
+mod conformance;
 mod connections;
+mod floods;
 mod framing;
 mod heads;
 mod http2;
 mod processor;
+mod refusals;
 mod slowness;
 
 use std::fmt::Write;

@@ -1,6 +1,7 @@
 //! The errors that the gateway makes itself: their status, the caller's dialect, and nothing of its inside.
 
 mod everywhere;
+mod kept;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@
 mod authority;
 mod client;
 mod folder;
+mod frame_client;
 mod gateway;
 mod idle;
 mod lines;
@@ -28,6 +29,10 @@ mod wait;
 pub use authority::{Authority, Issued};
 pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
 pub use folder::Folder;
+pub use frame_client::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameClient, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY,
+    PUSH_PROMISE, RST_STREAM, SETTINGS, Verdict, WINDOW_UPDATE, field, frame, request, setting,
+};
 pub use gateway::{Gateway, gateway};
 pub use lines::Lines;
 pub use nginx::{Nginx, nginx, nginx_of, nginx_with_files};

@@ -1,6 +1,8 @@
 //! Step by step as nginx: the same requests, held open and ended in the same order, go to the same servers, and the same
 //! paths to the same routes.
 
+mod messages;
+
 use std::net::SocketAddr;
 
 use crate::harness::{Gateway, Nginx, Origin, Raw, Script, answer, connect, eventually, gateway, nginx, origin, sse};

@@ -1,8 +1,10 @@
 //! What passes through the gateway as it is: methods, targets, headers, bodies, and answers of every kind.
 
 mod forwarding;
+mod framing;
 mod headers;
 mod protocols;
+mod targets;
 mod upstream_tls;
 
 use crate::harness::{Framing, Raw, Script, answer, body, connect, gateway, h2c, http1, nginx, origin};
