@@ -13,11 +13,11 @@ pub struct Request<'a> {
     pub context: &'a mut Context,
     /// The method.
     pub method: &'a Method,
-    /// The target, parsed: its path is not in its normal form.
+    /// The target that goes upstream, parsed: the client's, unless the route changes the path. That is not in its normal form.
     pub uri: &'a Uri,
     /// The target as the client sent it: path and query, or in absolute form.
     pub target: &'a [u8],
-    /// The path in its normal form: decoded, with dots resolved and slashes merged.
+    /// The path that goes upstream in its normal form: decoded, with dots resolved and slashes merged. The request is understood by it.
     pub path: &'a str,
     /// The version of HTTP.
     pub version: Version,
