@@ -1,9 +1,14 @@
 //! The access log: a request puts its line into a buffer, and a separate thread writes it.
 
+mod captured;
+mod format;
 mod line;
+mod local_time;
 mod outputs;
 mod settings;
 mod sink;
+mod text;
+mod variable;
 
 use std::fs;
 use std::io;
@@ -13,13 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use log::warn;
-use plugin_api::Record;
+use plugin_api::Variables;
 
 use outputs::Target;
 use sink::{Output, Sink};
 
+pub use captured::Captured;
+pub use format::{AccessLogFormat, TextFormat};
 pub use outputs::AccessLogs;
-pub use settings::{AccessLogFormat, AccessLogPath, AccessLogSettings};
+pub use settings::{AccessLogPath, AccessLogSettings};
+pub use variable::Ended;
 
 /// The access log of a configuration. The last that writes to an output writes the buffered lines when it is dropped, and waits at most two
 /// seconds.
@@ -33,6 +41,8 @@ pub struct AccessLog {
 struct Open {
     sink: Arc<Sink>,
     format: AccessLogFormat,
+    /// Whether the format names what a request's head has, or a response's.
+    captures: (bool, bool),
 }
 
 impl AccessLog {
@@ -47,21 +57,51 @@ impl AccessLog {
         logs: &AccessLogs,
         lost: Arc<AtomicU64>,
     ) -> io::Result<Self> {
+        let format = settings.format.clone();
+        let variables = || match &format {
+            AccessLogFormat::Json => None,
+            AccessLogFormat::Text(format) => Some(format.variables()),
+        };
+        let usage = settings.usage || variables().into_iter().flatten().any(variable::LogVariable::is_of_answer);
         let target = match &settings.path {
             AccessLogPath::Off => return Ok(Self { open: None, usage: settings.usage }),
             AccessLogPath::Stdout => Target::Stdout,
             AccessLogPath::Stderr => Target::Stderr,
             AccessLogPath::File(path) => Target::File(base.join(path)),
         };
-        Ok(Self { open: Some(Open { sink: logs.sink(target, lost)?, format: settings.format }), usage: settings.usage })
+        let captures = match &format {
+            AccessLogFormat::Json => (false, false),
+            AccessLogFormat::Text(format) => captured::captures(format),
+        };
+        Ok(Self { open: Some(Open { sink: logs.sink(target, lost)?, format, captures }), usage })
+    }
+
+    /// Copies what the format names of the head of a request; nothing where it names nothing.
+    #[must_use]
+    pub fn capture(&self, request: &Variables<'_>) -> Option<Box<Captured>> {
+        let Some(Open { format: AccessLogFormat::Text(format), .. }) = &self.open else { return None };
+        Some(Box::new(Captured::of_request(format, request)))
+    }
+
+    /// Whether there is something to [capture](Self::capture).
+    #[must_use]
+    pub fn captures(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.captures.0)
+    }
+
+    /// Adds what the format names of the head of a response.
+    pub fn capture_response(&self, captured: &mut Captured, response: &Variables<'_>) {
+        if let Some(Open { format: AccessLogFormat::Text(format), captures: (_, true), .. }) = &self.open {
+            captured.add_response(format, response);
+        }
     }
 
     /// Logs a request without waiting for the output. If that is too slow, the line is lost and counted.
-    pub fn record(&self, record: &Record) {
+    pub fn record(&self, ended: Ended<'_>) {
         let Some(Open { sink, format, .. }) = &self.open else { return };
         sink.line(|out| match format {
-            AccessLogFormat::Json => line::json(out, record),
-            AccessLogFormat::Combined => line::combined(out, record),
+            AccessLogFormat::Json => line::json(out, ended.record),
+            AccessLogFormat::Text(format) => text::write(out, format, ended),
         });
     }
 
@@ -107,7 +147,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use plugin_api::http::StatusCode;
-    use plugin_api::{Context, Outcome, Uuid};
+    use plugin_api::{Context, Outcome, Record, Uuid};
 
     use super::*;
 
@@ -158,6 +198,10 @@ mod tests {
         AccessLog::open(settings, Path::new(""), &AccessLogs::default(), Arc::default())
     }
 
+    fn put(log: &AccessLog, record: &Record) {
+        log.record(Ended { record, domain: "", path: &record.path, captured: None });
+    }
+
     #[track_caller]
     fn eventually(what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -180,7 +224,7 @@ mod tests {
                 let log = &logs[thread % 2];
                 scope.spawn(move || {
                     for line in 0..LINES {
-                        log.record(&record(format!("/{thread}/{line}/{}", "x".repeat(line % 300))));
+                        put(log, &record(format!("/{thread}/{line}/{}", "x".repeat(line % 300))));
                     }
                 });
             }
@@ -202,7 +246,7 @@ mod tests {
         let file = Scratch::new("single");
         let log = open(&file.settings()).unwrap();
         for lines in 1..=3 {
-            log.record(&record("/".into()));
+            put(&log, &record("/".into()));
             eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == lines));
         }
     }
@@ -213,12 +257,12 @@ mod tests {
         let all = AccessLogs::default();
         let open = || AccessLog::open(&file.settings(), Path::new(""), &all, Arc::default()).unwrap();
         let (old, new) = (open(), open());
-        old.record(&record("/1".into()));
+        put(&old, &record("/1".into()));
         eventually("the line", || fs::read_to_string(&file.0).is_ok_and(|text| text.lines().count() == 1));
         fs::rename(&file.0, &rotated.0).unwrap();
         all.reopen().unwrap();
-        old.record(&record("/2".into()));
-        new.record(&record("/3".into()));
+        put(&old, &record("/2".into()));
+        put(&new, &record("/3".into()));
         drop((old, new));
         let paths = |lines: Vec<serde_json::Value>| lines.iter().map(|line| line["path"].clone()).collect::<Vec<_>>();
         assert_eq!((paths(rotated.lines()), paths(file.lines())), (vec!["/1".into()], vec!["/2".into(), "/3".into()]));
@@ -235,7 +279,7 @@ mod tests {
         let mut slowest = Duration::ZERO;
         while log.lost() < 100 {
             let began = Instant::now();
-            log.record(&one);
+            put(&log, &one);
             slowest = slowest.max(began.elapsed());
             written += 1;
             assert!(written < 10_000, "the buffer is bounded");
@@ -255,7 +299,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
         let log = open(&pipe.settings()).unwrap();
         for line in 0..1000 {
-            log.record(&record(format!("/{line}/{}", "x".repeat(1000))));
+            put(&log, &record(format!("/{line}/{}", "x".repeat(1000))));
         }
         let read = std::io::BufReader::new(fs::File::open(&pipe.0).unwrap());
         for (line, text) in read.lines().take(1000).enumerate() {
@@ -270,7 +314,7 @@ mod tests {
         let settings = AccessLogSettings { path: AccessLogPath::File("/dev/full".into()), ..Default::default() };
         let log = open(&settings).unwrap();
         for lines in 1..=2 {
-            log.record(&record("/".into()));
+            put(&log, &record("/".into()));
             eventually("the loss", || log.lost() == lines);
         }
     }
@@ -279,7 +323,7 @@ mod tests {
     fn a_log_that_is_off_makes_nothing() {
         let settings = AccessLogSettings { path: AccessLogPath::Off, ..Default::default() };
         let log = open(&settings).unwrap();
-        log.record(&record("/".into()));
+        put(&log, &record("/".into()));
         assert_eq!(log.lost(), 0);
     }
 

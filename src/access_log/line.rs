@@ -1,11 +1,10 @@
-//! Formats a request as one line: JSON, or nginx's `combined`. Does not know the output.
+//! Formats a request as one line of JSON. Does not know the output.
 
 mod answer;
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use plugin_api::{Outcome, Principal, Record};
+use plugin_api::{Principal, Record};
 
 use crate::logging::field;
 
@@ -73,39 +72,6 @@ fn caller(out: &mut Vec<u8>, principal: &Principal) {
     }
 }
 
-/// Appends the request as nginx's `combined` does, stamped with its end, in UTC. The query, the protocol's version, the
-/// referrer and the user agent are not known here; without an answer the status is 499 where the client left, else 000.
-pub(super) fn combined(out: &mut Vec<u8>, record: &Record) {
-    match record.context.client {
-        // writing to memory does not fail
-        Some(address) => drop(write!(out, "{address}")),
-        None => out.push(b'-'),
-    }
-    let ended = record.started.checked_add(record.total).unwrap_or(record.started);
-    let ended = field::rfc3339(ended);
-    out.extend_from_slice(b" - - [");
-    out.extend_from_slice(&ended[8..10]);
-    out.push(b'/');
-    out.extend_from_slice(month(&ended[5..7]));
-    out.push(b'/');
-    out.extend_from_slice(&ended[..4]);
-    out.push(b':');
-    out.extend_from_slice(&ended[11..19]);
-    out.extend_from_slice(b" +0000] \"");
-    guarded(out, record.method.as_str());
-    out.push(b' ');
-    guarded(out, &record.path);
-    out.extend_from_slice(b"\" ");
-    match record.status {
-        Some(status) => out.extend_from_slice(status.as_str().as_bytes()),
-        None if record.outcome == Outcome::ClientGone => out.extend_from_slice(b"499"),
-        None => out.extend_from_slice(b"000"),
-    }
-    out.push(b' ');
-    field::number(out, record.response_bytes);
-    out.extend_from_slice(b" \"-\" \"-\"\n");
-}
-
 const NULL: &[u8] = b"null";
 
 fn text(out: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
@@ -134,41 +100,12 @@ fn milliseconds(out: &mut Vec<u8>, key: &[u8], value: Option<Duration>) {
     }
 }
 
-/// Escapes as nginx does: quotes, backslashes and everything that is not printable ASCII.
-fn guarded(out: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(b"\\x");
-            field::hex(out, byte, b"0123456789ABCDEF");
-        }
-    }
-}
-
-fn month(number: &[u8]) -> &'static [u8] {
-    match number {
-        b"01" => b"Jan",
-        b"02" => b"Feb",
-        b"03" => b"Mar",
-        b"04" => b"Apr",
-        b"05" => b"May",
-        b"06" => b"Jun",
-        b"07" => b"Jul",
-        b"08" => b"Aug",
-        b"09" => b"Sep",
-        b"10" => b"Oct",
-        b"11" => b"Nov",
-        _ => b"Dec",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
 
     use plugin_api::http::{Method, StatusCode};
-    use plugin_api::{Context, Endpoint, Uuid};
+    use plugin_api::{Context, Endpoint, Outcome, Uuid};
 
     use super::*;
 
@@ -274,25 +211,5 @@ mod tests {
         for key in ["path", "host", "model"] {
             assert_eq!(read[key], mean);
         }
-        let line = written(combined, &record);
-        assert!(
-            line.contains(r#""POST x\x22,\x22status\x22:200}\x0A{\x22a\x5C\x00\x1B[2J\x7F\xC3\xA9" 200"#),
-            "{line}"
-        );
-        assert_eq!(line.matches('\n').count(), 1);
-    }
-
-    #[test]
-    fn combined_is_what_nginx_writes() {
-        assert_eq!(
-            written(combined, &record()),
-            "127.0.0.1 - - [14/Nov/2023:22:13:22 +0000] \"POST /v1/messages\" 200 3456 \"-\" \"-\"\n"
-        );
-        let gone =
-            Record { status: None, context: Context::new(Uuid::nil()), outcome: Outcome::ClientGone, ..record() };
-        assert!(written(combined, &gone).starts_with("- - - [14/Nov/2023"));
-        assert!(written(combined, &gone).contains("\" 499 3456 "));
-        let aborted = Record { status: None, outcome: Outcome::Aborted, ..record() };
-        assert!(written(combined, &aborted).contains("\" 000 3456 "));
     }
 }

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format::AccessLogFormat;
+
 /// The log of requests, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLogSettings {
-    /// Where lines go: `stdout`, `stderr`, `off`, or a file that is appended to, and opened anew on reload. Relative
+    /// Where lines go: `stdout`, `stderr`, `off`, or a file that is appended to, and opened anew on reload and by `USR1`. Relative
     /// paths are relative to the YAML file.
     pub path: AccessLogPath,
-    /// How a request is written.
+    /// How a request is written: `json`; `combined`, as nginx does, in local time; or a text with variables. Headers with credentials cannot be
+    /// logged.
     pub format: AccessLogFormat,
-    /// Whether the answers of every route are read, so that JSON lines and metrics have their tokens. Where a plugin needs them, they are
-    /// read anyway.
+    /// Whether the answers of every route are read, so that JSON lines and metrics have their tokens. Where a plugin needs them or `format`
+    /// names them, they are read anyway.
     pub usage: bool,
 }
 
@@ -33,17 +36,6 @@ pub enum AccessLogPath {
     Off,
     /// To a file.
     File(PathBuf),
-}
-
-/// How a request is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AccessLogFormat {
-    /// A JSON object per line.
-    #[default]
-    Json,
-    /// As nginx's `combined`, in UTC.
-    Combined,
 }
 
 impl TryFrom<String> for AccessLogPath {

@@ -17,6 +17,7 @@ use plugin_api::{
 use protocols::{FormModel, StreamUsageFilter};
 use tokio::time::Instant;
 
+use crate::access_log::Captured;
 use crate::chain::Instances;
 use crate::exchange::attempts::Attempts;
 use crate::exchange::buffered_body::BufferedBody;
@@ -51,6 +52,8 @@ pub struct Exchange {
     pub began: Instant,
     /// Its record.
     pub record: Record,
+    /// What the access log needs of its heads.
+    pub captured: Option<Box<Captured>>,
     /// Its host as metrics name it.
     pub domain: Arc<str>,
     /// The headers of the request that matter here.
@@ -124,6 +127,7 @@ impl Exchange {
             timer,
             began: Instant::now(),
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
+            captured: None,
             domain: snapshot.router.other().clone(),
             flags: HeaderFlags::default(),
             peer_text: None,
@@ -189,6 +193,9 @@ impl Exchange {
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
         self.read_client(session);
+        if self.snapshot.access_log.captures() {
+            self.captured = self.snapshot.access_log.capture(&self.variables(session));
+        }
     }
 
     /// Finds out for whom the request came: for its peer, or for whom a trusted proxy says.

@@ -6,14 +6,16 @@ use http::{Method, StatusCode};
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use plugin_api::{AnswerState, Record};
+use plugin_api::{AnswerState, Variables};
 use tokio::time::Instant;
 
+use crate::access_log::Ended;
 use crate::chain::Instances;
 use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
 
 use super::ctx::Exchange;
 use super::snapshot::Snapshot;
+use super::view::path_of;
 
 impl Exchange {
     /// Nothing more is asked of its server.
@@ -101,9 +103,19 @@ impl Exchange {
             None => written(session),
         };
         let client = self.relayed().unwrap_or(sent);
+        self.capture_response(session);
         if let Some(verdict) = self.ending.end(self.failure, broken, client) {
             self.write_record(verdict);
         }
+    }
+
+    /// Copies what the access log needs of the head that was sent.
+    fn capture_response(&mut self, session: &Session) {
+        let Some(head) = session.response_written() else { return };
+        let Some(mut captured) = self.captured.take() else { return };
+        let response = Variables { response: Some((head.status, &head.headers)), ..self.variables(session) };
+        self.snapshot.access_log.capture_response(&mut captured, &response);
+        self.captured = Some(captured);
     }
 
     /// Records an exchange that is dropped before its end.
@@ -149,7 +161,9 @@ impl Exchange {
             self.find_endpoint();
         }
         let logged = self.route.as_ref().is_none_or(|route| route.access_log);
-        publish(&self.snapshot, &self.domain, &mut self.plugins, &self.record, logged);
+        let path = path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path);
+        let ended = Ended { record: &self.record, domain: &self.domain, path, captured: self.captured.as_deref() };
+        publish(&self.snapshot, &mut self.plugins, ended, logged);
     }
 
     /// How much the client of a detached call has received.
@@ -168,13 +182,13 @@ impl Drop for Exchange {
 }
 
 /// Gives the record of an exchange that is over to its plugins, to the metrics and, where it is `logged`, to the access log.
-pub fn publish(snapshot: &Snapshot, domain: &str, plugins: &mut Instances, record: &Record, logged: bool) {
+pub fn publish(snapshot: &Snapshot, plugins: &mut Instances, ended: Ended<'_>, logged: bool) {
     let metrics = &snapshot.metrics;
-    plugins.on_complete(record, |plugin| metrics.plugin_panicked(plugin));
+    plugins.on_complete(ended.record, |plugin| metrics.plugin_panicked(plugin));
     if logged {
-        snapshot.access_log.record(record);
+        snapshot.access_log.record(ended);
     }
-    metrics.request_finished(domain, &snapshot.models, record);
+    metrics.request_finished(ended.domain, &snapshot.models, ended.record);
 }
 
 /// The status that was sent, if a final one was.

@@ -7,6 +7,7 @@ mod example_gateway;
 mod harness;
 
 mod abuse; // malformed, slow and excessive input
+mod access_log; // nginx's `combined`, and formats of one's own
 mod admin; // health, metrics and reload on the operator's listener
 mod agreement; // limits, budgets and the ledger have counted the same
 mod blocked_log; // logs whose reader is stuck

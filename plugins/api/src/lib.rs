@@ -69,7 +69,7 @@ pub use protocols::{
     ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
 };
 pub use quota::{Quota, Rate, Window};
-pub use record::{Outcome, Record};
+pub use record::{KnownCost, Outcome, Record};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{ErrorKind, Reply};
 pub use request::Request;

@@ -1,6 +1,7 @@
 //! The record of an exchange, which plugins get just before the last byte is written, and again when it is over.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
@@ -83,6 +84,8 @@ pub struct Record {
     pub upstream_request_id: Option<String>,
     /// From the head of the request to the end.
     pub total: Duration,
+    /// What the answer cost, once a plugin has found that out.
+    pub cost: KnownCost,
 }
 
 impl Record {
@@ -122,6 +125,7 @@ impl Record {
             saved: None,
             upstream_request_id: None,
             total: Duration::ZERO,
+            cost: KnownCost::default(),
         }
     }
 
@@ -144,6 +148,31 @@ impl Record {
     pub fn output_by_bytes(&self) -> u64 {
         let bytes = if self.streaming == Some(true) { BYTES_PER_TOKEN.0 } else { BYTES_PER_TOKEN.1 };
         if self.is_success() { self.response_bytes / bytes } else { 0 }
+    }
+}
+
+/// What an answer cost, in picodollars, as the plugin that records calls tells those that come after it.
+#[derive(Debug)]
+pub struct KnownCost(AtomicI64);
+
+impl KnownCost {
+    const UNKNOWN: i64 = i64::MIN;
+
+    /// The cost; `None` where it is not known, or nobody has told it.
+    #[must_use]
+    pub fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|picos| *picos != Self::UNKNOWN)
+    }
+
+    /// Tells it.
+    pub fn set(&self, picos: Option<i64>) {
+        self.0.store(picos.unwrap_or(Self::UNKNOWN), Ordering::Relaxed);
+    }
+}
+
+impl Default for KnownCost {
+    fn default() -> Self {
+        Self(AtomicI64::new(Self::UNKNOWN))
     }
 }
 

@@ -185,6 +185,7 @@ impl UsageLog {
         keep: impl FnOnce(&Ledger, &mut Record) -> Option<u64>,
     ) -> bool {
         let mut row = entry.row(record, &self.prices);
+        record.cost.set(row.cost_usd.map(|cost| cost.picos()));
         let is_unpriced = row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0;
         if let Some(bodies) = &mut entry.bodies {
             bodies.fill(&mut row, &self.store);

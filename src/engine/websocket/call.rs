@@ -11,6 +11,7 @@ use plugin_api::{Answer, AnswerState, Chunk, Outcome, Record, Transport, Uuid, s
 use protocols::{AnswerEvents, ServerEvent};
 use tokio::time::Instant;
 
+use crate::access_log::{Captured, Ended};
 use crate::chain::Instances;
 use crate::engine::recording::publish;
 use crate::exchange::failure::Failure;
@@ -27,6 +28,8 @@ pub struct MessageCall {
     pub(super) is_first: bool,
     began: Instant,
     pub(super) record: Record,
+    /// What the access log needs of the handshake's head.
+    captured: Option<Box<Captured>>,
     pub(super) plugins: Instances,
     events: Option<AnswerEvents>,
     /// An error that may be about it, read like an event of its answer.
@@ -79,6 +82,7 @@ impl MessageCall {
             stage: Stage::Open,
             _in_flight: snapshot.metrics.request_in_flight(),
             is_first: !handshake.called.swap(true, Ordering::Relaxed),
+            captured: handshake.captured(snapshot, &record.context, &config.domain),
             record,
             plugins,
             config,
@@ -206,13 +210,9 @@ impl MessageCall {
             self.record.total = self.began.elapsed();
         }
         self.take_answer();
-        publish(
-            &self.config.snapshot,
-            &self.config.domain,
-            &mut self.plugins,
-            &self.record,
-            self.config.route.access_log,
-        );
+        let (domain, path) = (&*self.config.domain, &*self.record.path);
+        let ended = Ended { record: &self.record, domain, path, captured: self.captured.as_deref() };
+        publish(&self.config.snapshot, &mut self.plugins, ended, self.config.route.access_log);
     }
 
     fn take_answer(&mut self) {

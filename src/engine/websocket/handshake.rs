@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use http::header::UPGRADE;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
-use plugin_api::{ConnectionInfo, Endpoint, UpstreamAddrs};
+use plugin_api::{ConnectionInfo, Context, Endpoint, RequestHead, UpstreamAddrs, Variables};
 
+use crate::access_log::Captured;
 use crate::engine::ctx::Exchange;
+use crate::engine::snapshot::Snapshot;
 use crate::exchange::failure::Failure;
 
 use super::call_config::ConfigInForce;
@@ -77,6 +79,24 @@ impl Handshake {
             called: AtomicBool::new(false),
             over: OnceLock::new(),
         }
+    }
+
+    /// What the access log of a configuration needs of its head.
+    pub fn captured(&self, snapshot: &Snapshot, context: &Context, domain: &str) -> Option<Box<Captured>> {
+        if !snapshot.access_log.captures() {
+            return None;
+        }
+        let request = RequestHead {
+            method: &self.method,
+            target: &self.target,
+            path: &self.path,
+            version: Version::HTTP_11,
+            host: &self.in_force.host,
+            domain,
+            headers: &self.headers,
+        };
+        let upstream_addrs = &self.upstream_addrs;
+        snapshot.access_log.capture(&Variables { context, request, response: None, upstream_addrs })
     }
 }
 
