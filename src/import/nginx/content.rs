@@ -24,6 +24,9 @@ const OTHER_ACCESS: [&str; 7] = [
 /// Directives that answer with files.
 const OF_FILES: [&str; 7] = ["try_files", "root", "alias", "index", "autoindex", "expires", "add_header"];
 
+/// Why a location is left out that answers with files.
+pub(super) const FILES: &str = "files are not served";
+
 /// What the location comes to.
 ///
 /// # Errors
@@ -39,6 +42,9 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     }
     if let Some(name) = OTHER_PROTOCOLS.into_iter().find(|name| run.level.last_own(name).is_some()) {
         return Err(Halt::Never(format!("`{name}` speaks another protocol than HTTP")));
+    }
+    if run.level.last_own("stub_status").is_some() {
+        return Err(Halt::Never("what the gateway does is at `/metrics` of `admin`".to_owned()));
     }
     if run.level.own().iter().any(|directive| directive.name == "internal") {
         run.level.own().iter().for_each(Directive::all_done);
@@ -62,7 +68,7 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     }
     let of_files = |directive: &&Directive| OF_FILES.contains(&directive.name.as_str());
     run.level.own().iter().filter(of_files).for_each(Directive::all_done);
-    Err(Halt::Never("files are not served".to_owned()))
+    Err(Halt::Never(FILES.to_owned()))
 }
 
 /// The refusal of methods that `limit_except` does not name.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::directive::Directive;
 use super::notes::Notes;
 use super::path::Paths;
+use super::request_facts::compiled;
 
 /// A location.
 #[derive(Clone, Debug)]
@@ -61,6 +62,13 @@ impl<'t> Locations<'t> {
             };
             if matches!(kind, Kind::Named) {
                 self.named.insert(text, directive);
+                continue;
+            }
+            if let Kind::Expression { any_case } = kind
+                && compiled(text, any_case).is_err()
+            {
+                let why = "its expression is none here, where matching never takes long; its paths go to the locations behind it";
+                notes.leave_out(directive, why);
                 continue;
             }
             directive.done();

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::content;
 use super::directive::Directive;
 use super::interpreter::{self, Host, World};
 use super::level::Level;
@@ -61,8 +62,8 @@ impl<'t> Server<'t> {
         Self { directive, level, hosts, listens }
     }
 
-    /// The routes of its locations, without hosts and listeners.
-    pub(super) fn routes(&self, world: &World<'_, 't>, is_alone: bool) -> Vec<Route> {
+    /// The routes of its locations for requests to these hosts, or to any, without hosts and listeners.
+    pub(super) fn routes(&self, hosts: &[String], world: &World<'_, 't>, is_alone: bool) -> Vec<Route> {
         let locations = Locations::of(self.level.own(), world.notes);
         let tls = |wanted: bool| self.listens.iter().all(|listen| listen.tls == wanted);
         let host = Host {
@@ -70,7 +71,7 @@ impl<'t> Server<'t> {
             level: self.level.clone(),
             facts: Facts {
                 tls: if tls(true) { Some(true) } else { tls(false).then_some(false) },
-                hosts: self.hosts.clone(),
+                hosts: hosts.to_vec(),
             },
             ports: self.listens.iter().filter_map(|listen| listen.port).collect(),
             name: self.level.word("server_name"),
@@ -151,7 +152,7 @@ fn of_location<'t>(host: &Host<'_, 't>, location: &Location<'t>, routes: &mut Ve
             leaves.into_iter().for_each(|(conditions, action)| push(conditions, pattern.as_deref(), action, routes));
         }
         Err(why) => {
-            let status = if why.starts_with("files") { 404 } else { 403 };
+            let status = if why == content::FILES { 404 } else { 403 };
             if let Some(directive) = location.chain.last() {
                 host.world.notes.leave_out(directive, &format!("{why}; its paths are answered with {status}"));
             }

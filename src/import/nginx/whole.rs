@@ -136,7 +136,7 @@ fn of_servers(servers: &[Server<'_>], world: &World<'_, '_>) -> Vec<Route> {
     let is_alone = sets.len() == 1;
     let mut routes = Vec::new();
     for (server, hosts, addresses) in sets {
-        let mut here = server.routes(world, is_alone);
+        let mut here = server.routes(&hosts, world, is_alone);
         for route in &mut here {
             if route.takes.hosts.is_empty() {
                 route.takes.hosts.clone_from(&hosts);

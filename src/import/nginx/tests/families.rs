@@ -255,3 +255,32 @@ fn the_settings_of_the_process_are_carried_over() {
     );
     assert_eq!(left_out, "");
 }
+
+#[test]
+fn a_default_server_may_be_asked_for_any_host() {
+    let lines = server(
+        "server_name a.example.com www.example.com; if ($host = a.example.com) { return 301 https://$host$request_uri; }\n \
+         if ($host = www.example.com) { return 302 https://a.example.com$request_uri; } return 404;",
+    );
+    has(
+        &lines,
+        &[
+            "- { hosts: [a.example.com], redirect: \"https://$host$request_uri\" }",
+            "- { hosts: [www.example.com], redirect: \"https://a.example.com$request_uri\", status: 302 }",
+        ],
+    );
+}
+
+#[test]
+fn an_expression_that_is_none_here_is_named() {
+    let (lines, left_out) = lines_of(
+        "server { location ~ ^/(?!api)/ { proxy_pass http://a:1; }\n location / { proxy_pass http://b:1; }\n \
+         location /status { stub_status; } }",
+    );
+    assert!(
+        left_out.starts_with("n.conf:1: left out: `location ~ ^/(?!api)/`: its expression is none here"),
+        "{left_out}"
+    );
+    assert!(left_out.contains("n.conf:3: left out: `location /status`: what the gateway does is at"), "{left_out}");
+    has(&lines, &["{ paths: [\"/status\"], answer: { status: 403 } }"]);
+}
