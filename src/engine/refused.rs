@@ -16,6 +16,7 @@ use plugin_api::{
     Body, Endpoint, LONGEST_HOST, LONGEST_PATH, LogLimit, Outcome, Protocol, Record, Transport, Uuid, shortened,
 };
 
+use crate::access_log;
 use crate::chain::Instances;
 use crate::exchange::failure::Failure;
 use crate::memory::count_large_head;
@@ -36,7 +37,7 @@ pub async fn settle(refusal: Refusal, snapshot: Arc<Snapshot>, peer: SocketAddr)
                 count_large_head();
             }
             let (record, farewell) = head.answer(snapshot.limits.max_header);
-            publish(&snapshot, snapshot.router.other(), &mut Instances::default(), &record, true);
+            publish(&snapshot, &mut Instances::default(), ended(&snapshot, &record), true);
             drop(snapshot);
             farewell.tell().await;
         }
@@ -73,7 +74,7 @@ pub async fn tunnel(mut session: ServerSession, snapshot: Arc<Snapshot>) -> Opti
     if let Err(error) = answer(&mut session, &mut record).await {
         debug!(error:%; "client left before the answer");
     }
-    publish(&snapshot, snapshot.router.other(), &mut Instances::default(), &record, true);
+    publish(&snapshot, &mut Instances::default(), ended(&snapshot, &record), true);
     None
 }
 
@@ -90,4 +91,9 @@ async fn answer(session: &mut ServerSession, record: &mut Record) -> Result<()> 
     record.response_bytes = body.len() as u64;
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await
+}
+
+/// A record of which nothing but the beginning of its head is known.
+fn ended<'a>(snapshot: &'a Snapshot, record: &'a Record) -> access_log::Ended<'a> {
+    access_log::Ended { record, domain: snapshot.router.other(), path: &record.path, captured: None }
 }
