@@ -22,6 +22,7 @@ mod local_answer;
 mod model_route;
 mod opening;
 mod own_answer;
+mod proxy_protocol;
 mod recording;
 mod redirects;
 mod refusal;
@@ -104,21 +105,20 @@ impl ProxyHttp for Gateway {
         select::choose_server(session, ctx).await
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
-        attempts::on_connect(ctx, e)
+    fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, ctx: &mut Box<Exchange>, e: Box<Error>) -> Box<Error> {
+        attempts::on_connect(ctx, peer, e)
     }
 
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
         _reused: bool,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         fd: std::os::fd::RawFd,
-        _: Option<&Digest>,
+        digest: Option<&Digest>,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        ctx.connection = fd;
-        Ok(())
+        attempts::on_connected(ctx, peer, fd, digest)
     }
 
     async fn upstream_request_filter(

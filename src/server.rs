@@ -1,6 +1,7 @@
 //! Runs a gateway from its configuration: start, reloads, signals, upgrade, drain and end.
 
 mod admin_listener;
+mod certificate_files;
 mod channel;
 mod given_sockets;
 mod life;

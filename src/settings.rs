@@ -1,15 +1,16 @@
-//! The settings of the process, its listeners and its admin listener.
+//! The settings of the process. Those of the listeners are in files of their own.
 
-use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+mod admin;
+mod listener;
+
 use std::path::PathBuf;
 
-use located_yaml::Located;
 use plugin_api::{ByteSize, Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::routes::HostPattern;
+pub use admin::AdminSettings;
+pub use listener::{CertificateSettings, ClientCertificates, ListenerSettings, MinVersion, TlsSettings};
 
 /// The process as a whole.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -149,57 +150,4 @@ impl From<HeaderSize> for ByteSize {
     fn from(size: HeaderSize) -> Self {
         size.0
     }
-}
-
-/// One address where clients connect: HTTP/1.1 and HTTP/2 on the same port.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerSettings {
-    /// IP address and port: `0.0.0.0:3000`, `[::]:3000`. Port 0 lets the system choose one.
-    #[schemars(with = "String")]
-    pub address: Located<SocketAddr>,
-    /// Connections that may be open at once; more wait in the system's queue.
-    #[serde(default = "default_max_connections")]
-    pub max_connections: NonZeroUsize,
-    /// Serve TLS here. Absent: plain text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSettings>,
-}
-
-fn default_max_connections() -> NonZeroUsize {
-    const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(16_383);
-    CONNECTIONS
-}
-
-/// TLS of a listener.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSettings {
-    /// The certificates, chosen by the name the client asks for (SNI): an exact name first, then a wildcard, else the
-    /// first of the list. Read again on reload.
-    pub certificates: Vec<Located<CertificateSettings>>,
-}
-
-/// A certificate and its key, both in PEM.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CertificateSettings {
-    /// The file with the certificate and its chain, its own first. Relative paths are relative to the YAML file.
-    pub certificate: Located<PathBuf>,
-    /// The file with the private key.
-    pub private_key: Located<PathBuf>,
-}
-
-/// The operator's listener.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdminSettings {
-    /// IP address and port. It has no authentication: keep it on the loopback or on a private network.
-    #[schemars(with = "String")]
-    pub address: Located<SocketAddr>,
-    /// Further names under which it may be asked: exact ones, or `*.example.com` for every name below. It is always
-    /// answered by IP address and by names without dots, such as `localhost` or a service of Kubernetes. Under any other
-    /// name, and for pages of other sites, only `/healthz` and `/readyz` answer.
-    #[serde(default)]
-    pub hosts: Vec<HostPattern>,
 }

@@ -1,9 +1,13 @@
-//! Certificates of TLS listeners: read and checked together, selected by SNI. Knows nothing of connections.
+//! Certificates of TLS listeners: read and checked together, selected by SNI; whom clients and servers are verified by. Knows nothing
+//! of connections.
 
 mod by_name;
 mod client;
+mod client_certificates;
+mod named_leaf;
 mod pair;
 mod pem;
+mod subject;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +15,19 @@ use std::sync::Arc;
 use located_yaml::Location;
 use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{Error, ServerConfig};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{ALL_VERSIONS, Error, ServerConfig, SupportedProtocolVersion};
 
-use crate::settings::TlsSettings;
+use crate::settings::{MinVersion, TlsSettings};
 
 use by_name::ByName;
 use pair::Pair;
 
 pub use client::client_config;
+pub use client_certificates::client_certificate;
+pub use named_leaf::{NamedLeaf, named_leaves};
 
 /// The certificates of a listener, each with its key.
 #[derive(Debug)]
@@ -43,6 +52,13 @@ impl Certificates {
                 Err(wrong) => faults.extend(wrong),
             }
         }
+        let clients = match client_certificates::verifier(settings, base) {
+            Ok(clients) => clients,
+            Err(wrong) => {
+                faults.push(wrong);
+                WebPkiClientVerifier::no_client_auth()
+            }
+        };
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -52,7 +68,7 @@ impl Certificates {
         let Some(by_name) = ByName::new(pairs) else {
             return Err(vec![(at, "found no certificates, wanted at least one".to_owned())]);
         };
-        match configure(by_name) {
+        match configure(by_name, clients, versions(settings.min_version)) {
             Ok(config) => Ok(Self { config: Arc::new(config), warnings, expiries }),
             Err(error) => Err(vec![(at, error.to_string())]),
         }
@@ -81,7 +97,7 @@ pub fn check(settings: &TlsSettings, base: &Path) -> Vec<(Location, String)> {
     }
 }
 
-/// The TLS configuration of a listener with these certificates: TLS 1.2 and 1.3, then HTTP/2 or HTTP/1.1 by ALPN.
+/// The TLS configuration of a listener with these certificates; HTTP/2 or HTTP/1.1 is chosen by ALPN.
 #[must_use]
 pub fn server_config(certificates: &Certificates) -> Arc<ServerConfig> {
     certificates.config.clone()
@@ -95,11 +111,24 @@ pub fn load_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     pem::certificates(path)
 }
 
-fn configure(by_name: ByName) -> Result<ServerConfig, Error> {
+static TLS13_ALONE: [&SupportedProtocolVersion; 1] = [&TLS13];
+
+fn versions(min: MinVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match min {
+        MinVersion::Tls12 => ALL_VERSIONS,
+        MinVersion::Tls13 => &TLS13_ALONE,
+    }
+}
+
+fn configure(
+    by_name: ByName,
+    clients: Arc<dyn ClientCertVerifier>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ServerConfig, Error> {
     // explicit, so that nothing depends on the default provider of the process
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(by_name));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // clients resume with tickets; the gateway keeps no sessions, and a reload replaces the ticket key

@@ -1,6 +1,7 @@
 //! Translates the errors of Pingora and h2 into the events of an exchange's attempts. Decides nothing.
 
 use pingora_error::{Error, ErrorSource, ErrorType};
+use plugin_api::shortened;
 
 use crate::exchange::attempts::{BreakCause, ConnectFailure};
 use crate::exchange::deadlines::Expired;
@@ -47,6 +48,18 @@ pub fn of_connect(error: &Error) -> ConnectFailure {
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::TLSWantX509Lookup => ConnectFailure::Tls,
         ErrorType::H2Error => ConnectFailure::Closing,
         _ => ConnectFailure::Refused,
+    }
+}
+
+/// The cause of an error in words, as the library that met it says it. It goes to the log alone.
+#[must_use]
+pub fn cause(error: &Error) -> String {
+    const LONGEST: usize = 200;
+    // what TLS said is the context; the cause beneath it is the socket's address
+    let of_tls = matches!(error.etype(), ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert);
+    match &error.context {
+        Some(context) if of_tls || error.cause.is_none() => shortened(context.as_str(), LONGEST).into_owned(),
+        _ => shortened(&error.root_cause().to_string(), LONGEST).into_owned(),
     }
 }
 

@@ -1,23 +1,56 @@
 //! Hands Pingora's errors to the attempts of the exchange, which decide whether there is another attempt.
 
+use std::os::fd::RawFd;
+
 use log::debug;
-use pingora_error::{Error, ErrorSource, ErrorType};
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use crate::exchange::attempts::{Action, Event};
+use crate::exchange::attempts::{Action, ConnectFailure, Event};
 
 use super::attempt_error;
 use super::ctx::Exchange;
 use super::{retry, transform};
 
 /// No connection was established.
-pub fn on_connect(ctx: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+pub fn on_connect(ctx: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> Box<Error> {
     debug!(error:%; "attempt failed to connect");
-    let event = Event::ConnectFailed(attempt_error::of_connect(&error));
-    let retry = goes_on(ctx, event);
+    let mut failure = attempt_error::of_connect(&error);
+    if failure == ConnectFailure::Tls && peer.options.verify_cert && may_present_named(ctx) {
+        failure = ConnectFailure::NamedCertificate;
+    }
+    ctx.cause = Some(attempt_error::cause(&error));
+    let retry = goes_on(ctx, Event::ConnectFailed(failure));
     error.set_retry(retry);
     error
+}
+
+/// Whether the server of the attempt may present a certificate that its upstream's `tls.ca` names itself.
+fn may_present_named(ctx: &Exchange) -> bool {
+    let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
+        return false;
+    };
+    ctx.snapshot.peers[upstream.index].may_present_named(lease)
+}
+
+/// A connection was established, or a kept one is used. The attempt keeps its number.
+///
+/// # Errors
+/// That the server's certificate is none that verifies.
+pub fn on_connected(ctx: &mut Exchange, peer: &HttpPeer, fd: RawFd, digest: Option<&Digest>) -> Result<()> {
+    ctx.connection = fd;
+    let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
+        return Ok(());
+    };
+    let certificate = || digest.and_then(|digest| digest.ssl_digest.as_deref()).map_or(&[][..], |ssl| &ssl.cert_digest);
+    if ctx.snapshot.peers[upstream.index].is_verified(lease, peer, certificate) {
+        return Ok(());
+    }
+    let words = "its certificate is not signed by an authority of tls.ca, nor named there itself";
+    Err(Error::explain(ErrorType::InvalidCert, words).into_up())
 }
 
 /// An attempt failed after it was connected.
@@ -34,6 +67,13 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
     }
     let expired = ctx.timer.expired();
     ctx.timer.awaits_nothing();
+    if let (ErrorType::InvalidCert, ErrorSource::Upstream) = (error.etype(), error.esource()) {
+        // decided before anything was sent
+        ctx.cause = Some(attempt_error::cause(&error));
+        let retry = goes_on(ctx, Event::ConnectFailed(ConnectFailure::Tls));
+        error.set_retry(retry);
+        return error;
+    }
     if let (ErrorType::HTTPStatus(_), ErrorSource::Upstream) = (error.etype(), error.esource()) {
         // decided when the head came
         error.set_retry(true);
@@ -41,6 +81,7 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
     }
     let cause = attempt_error::of_attempt(&error, expired, ctx.body.is_some(), reused);
     debug!(error:%, reused, cause:?; "attempt failed");
+    ctx.cause = None;
     let event = Event::Broke { cause, replayable: ctx.replayable(session) };
     let retry = goes_on(ctx, event);
     error.set_retry(retry);

@@ -33,6 +33,7 @@ use crate::exchange::incoming_head::IncomingHead;
 use crate::exchange::incoming_line::{IncomingLine, Taken};
 use crate::exchange::request_line::AsSent;
 use crate::metrics::{Ended, count_h2_end};
+use crate::tls::client_certificate;
 
 use super::client_timeout::ClientTimeout;
 use super::opening::{Opening, PREFACE};
@@ -126,7 +127,7 @@ impl Connection {
             },
             cipher: session.negotiated_cipher_suite().and_then(|suite| cipher_name(suite.suite())),
             server_name: session.server_name().map(Box::from),
-            client: None,
+            client: session.peer_certificates().and_then(|chain| client_certificate(chain.first()?)),
         };
         let ssl = SslDigest::new("", tls.protocol, None, None, Vec::new());
         info.tls = Some(tls);

@@ -102,6 +102,8 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     /// Whether the client has a whole answer that says so.
     pub is_answered: bool,
+    /// Why the last connection could not be established.
+    pub cause: Option<String>,
     /// The delivery to the client by the request that relays the answer, if this exchange is a detached call.
     pub delivery: Option<Arc<Delivery>>,
     /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
@@ -152,6 +154,7 @@ impl Exchange {
             detach_until: None,
             failure: None,
             is_answered: false,
+            cause: None,
             delivery: None,
             websocket_endpoint: None,
             realtime_model: None,
@@ -204,6 +207,10 @@ impl Exchange {
         let context = &mut self.record.context;
         context.set_connection(facts.info.clone());
         self.peer_text.clone_from(&facts.client_text);
+        if let Some(certificate) = facts.info.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
+            // a plugin that identifies the caller by a key says who it is instead
+            context.principal_mut().key_name.clone_from(&certificate.common_name);
+        }
         let Some(peer) = facts.info.client().map(|address| address.ip()) else { return };
         context.client = Some(peer);
         let trusted = &self.snapshot.trusted_proxies;

@@ -47,7 +47,7 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
             log::error!(id:% = ctx.record.context.id, error:%, suppressed; "{}", failure.hint());
         }
     } else {
-        failure.log(&ctx.record);
+        failure.log(&ctx.record, ctx.cause.as_deref());
     }
     let answer = match &ctx.attempts {
         Some(attempts) => attempts.error_answer(failure, Instant::now()),

@@ -28,7 +28,7 @@ pub fn refuse_with(ctx: &mut Exchange, failure: Failure, message: &str) -> Inter
         return Interruption::Fail(failure, Error::explain(ErrorType::ConnectionClosed, failure.word()));
     };
     ctx.record.error = Some(failure.word());
-    failure.log(&ctx.record);
+    failure.log(&ctx.record, None);
     let mut reply = Reply::error(ctx.protocol(), kind, message, ctx.record.context.id);
     if let Some(seconds) = failure.retry_after() {
         reply = reply.with_retry_after(seconds);

@@ -132,7 +132,7 @@ impl Exchange {
             if let (Some(class), Some(attempts)) = (failure.class(), &mut self.attempts) {
                 attempts.blame(class.into(), Instant::now());
             }
-            failure.log(&self.record);
+            failure.log(&self.record, None);
         }
         self.release_server();
         self.write_record(verdict);

@@ -70,7 +70,7 @@ pub async fn tunnel(mut session: ServerSession, snapshot: Arc<Snapshot>) -> Opti
     let authority = head.uri.authority().map_or("", Authority::as_str);
     record.host = shortened(host_of(authority), LONGEST_HOST).into_owned();
     (record.outcome, record.error) = (Outcome::Refused, Some(Failure::Tunnel.word()));
-    Failure::Tunnel.log(&record);
+    Failure::Tunnel.log(&record, None);
     if let Err(error) = answer(&mut session, &mut record).await {
         debug!(error:%; "client left before the answer");
     }

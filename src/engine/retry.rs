@@ -9,7 +9,7 @@ use super::ctx::Exchange;
 
 /// Logs and counts that an attempt is followed by another because of this failure.
 pub fn report(ctx: &Exchange, failure: Failure) {
-    failure.log(&ctx.record);
+    failure.log(&ctx.record, ctx.cause.as_deref());
     if let Some(upstream) = &ctx.record.upstream {
         ctx.snapshot.metrics.retried(upstream);
     }

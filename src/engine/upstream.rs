@@ -3,16 +3,19 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, Scheme};
 use pingora_core::utils::tls::WrappedX509;
+use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::FromDer;
 
 use crate::balance::{HostHeader, Lease, Redirects, ServerAddress, UpstreamHeaders, UpstreamSettings};
 use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
+use crate::tls::{NamedLeaf, named_leaves};
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -42,6 +45,16 @@ struct Peer {
     /// Its own addresses in redirects, where they become the gateway's.
     redirects: Option<OwnAddresses>,
     template: HttpPeer,
+    /// The certificates of its own that `tls.ca` names.
+    named: Vec<NamedLeaf>,
+    /// Whether it presents one of them, as far as is known. Pingora verifies chains alone, so these are compared here.
+    presents_named: AtomicBool,
+}
+
+impl Peer {
+    fn presents_named(&self) -> bool {
+        self.presents_named.load(Ordering::Relaxed)
+    }
 }
 
 /// How to connect to the servers of one upstream, in the order of the YAML.
@@ -56,11 +69,18 @@ impl Peers {
     /// # Errors
     /// That the file of authorities cannot be read.
     pub fn new(upstream: &Upstream, settings: &UpstreamSettings, base: &Path) -> Result<Self, String> {
-        let authorities = settings.tls.ca.as_ref().map(|ca| authorities(&base.join(&ca.value))).transpose()?;
-        let peer = |address: &ServerAddress| Peer {
-            host: host_header(settings, address),
-            redirects: (settings.redirects == Redirects::Own).then(|| own_addresses(settings, address)),
-            template: template(&upstream.name, settings, address, upstream.timeouts, authorities.clone()),
+        let authorities = settings.tls.ca.as_ref().map(|ca| crate::tls::load_ca(&base.join(&ca.value))).transpose()?;
+        let read = authorities.as_deref().map(wrapped).transpose()?;
+        let peer = |address: &ServerAddress| {
+            let template = template(&upstream.name, settings, address, upstream.timeouts, read.clone());
+            let named = authorities.as_deref().map(|authorities| named_leaves(authorities, &template.sni));
+            Peer {
+                host: host_header(settings, address),
+                redirects: (settings.redirects == Redirects::Own).then(|| own_addresses(settings, address)),
+                template,
+                named: named.unwrap_or_default(),
+                presents_named: AtomicBool::new(false),
+            }
         };
         Ok(Self {
             servers: settings.servers.iter().map(|server| peer(&server.address)).collect(),
@@ -77,7 +97,12 @@ impl Peers {
         left: Duration,
         connection_use: ConnectionUse,
     ) -> Box<HttpPeer> {
-        let mut chosen = self.servers[lease.server_index()].template.clone();
+        let server = &self.servers[lease.server_index()];
+        let mut chosen = server.template.clone();
+        if server.presents_named() {
+            // its certificate is compared once it is connected; the handshake's signature is verified nevertheless
+            chosen.options.verify_cert = false;
+        }
         chosen._address = lease.server().socket().into();
         let left = left.max(Duration::from_millis(1));
         let connect = timeouts.connect.min(left);
@@ -108,6 +133,29 @@ impl Peers {
     #[must_use]
     pub fn redirects(&self, lease: &Lease) -> Option<&OwnAddresses> {
         self.servers[lease.server_index()].redirects.as_ref()
+    }
+
+    /// Whether a server whose handshake has just failed may present a certificate that `tls.ca` names itself, and be tried again so.
+    pub fn may_present_named(&self, lease: &Lease) -> bool {
+        let server = &self.servers[lease.server_index()];
+        let may = !server.named.is_empty();
+        if may {
+            server.presents_named.store(true, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Whether the certificate of a connected server, whose SHA-256 digest `sha256` gives, is verified: by Pingora, or as one that `tls.ca` names
+    /// itself. One that is neither ends the search for named ones.
+    pub fn is_verified<'a>(&self, lease: &Lease, peer: &HttpPeer, sha256: impl FnOnce() -> &'a [u8]) -> bool {
+        if peer.scheme != Scheme::HTTPS || peer.options.verify_cert {
+            return true;
+        }
+        let server = &self.servers[lease.server_index()];
+        let sha256 = sha256();
+        let is_named = server.named.iter().any(|leaf| leaf.is(sha256));
+        server.presents_named.store(is_named, Ordering::Relaxed);
+        is_named
     }
 
     /// The headers that every server gets in place of the client's.
@@ -172,14 +220,13 @@ fn hash(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn authorities(path: &Path) -> Result<Arc<[WrappedX509]>, String> {
-    crate::tls::load_ca(path)?
-        .iter()
-        .map(|der| {
-            WrappedX509::try_new(der.to_vec(), |raw| {
-                x509_parser::certificate::X509Certificate::from_der(raw).map(|(_, certificate)| certificate)
-            })
-            .map_err(|error| format!("{}: {error}", path.display()))
+/// The authorities as Pingora takes them.
+fn wrapped(authorities: &[CertificateDer<'static>]) -> Result<Arc<[WrappedX509]>, String> {
+    let wrap = |der: &CertificateDer<'static>| {
+        WrappedX509::try_new(der.to_vec(), |raw| {
+            x509_parser::certificate::X509Certificate::from_der(raw).map(|(_, certificate)| certificate)
         })
-        .collect()
+        .map_err(|error| error.to_string())
+    };
+    authorities.iter().map(wrap).collect()
 }

@@ -11,16 +11,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
-use log::{debug, error};
+use log::{debug, error, info};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::server::ShutdownWatch;
-use plugin_api::ConnectionInfo;
+use plugin_api::{ConnectionInfo, LogLimit};
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::client_timeout::ClientTimeout;
 use super::connection::Connection;
 use super::kept;
+use super::proxy_protocol;
 use super::refusal::Bounds;
 use super::refused;
 use super::timer::{Timer, with_deadlines};
@@ -36,6 +37,8 @@ pub struct Accepted {
     pub local: SocketAddr,
     /// The same as the YAML writes it.
     pub listener: SocketAddr,
+    /// Whether it begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// TLS, if its listener speaks it.
     pub tls: Option<TlsAcceptor>,
     /// The permits that it holds while it is open.
@@ -137,13 +140,13 @@ async fn serve(
 }
 
 async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) {
-    let Accepted { stream, peer, local, listener, tls, held: _held } = accepted;
+    let Accepted { stream, peer, local, listener, proxy_protocol, tls, held: _held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-    let Ok(stream) = stream else { return }; // the client is gone
+    let Ok(mut stream) = stream else { return }; // the client is gone
     // a listener for all addresses knows none of its own
     let local = if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
-    let info = ConnectionInfo {
+    let mut info = ConnectionInfo {
         peer: Some(canonical(peer)),
         local: Some(canonical(local)),
         listener: Some(listener),
@@ -152,7 +155,13 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     };
     let limits = proxy.limits();
     let limit = limits.header_timeout;
-    let client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
+    let mut client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
+    if proxy_protocol {
+        match client_timeout.with(proxy_protocol::read(&mut stream)).await {
+            Ok(named) => info.proxied = named.filter(|_| proxy.trusts(peer.ip())),
+            Err(error) => return report_no_header(peer, &error),
+        }
+    }
     let (refusal, refused) = oneshot::channel();
     let bounds = Bounds { max_header: limits.max_header, refusal };
     let connection = match tls {
@@ -180,6 +189,16 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     tokio::select! {
         () = refused::settle(refusal, proxy.snapshot(), peer) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// Reports a connection that is closed because it does not begin as the YAML says: the first at once, then one a minute.
+fn report_no_header(peer: SocketAddr, error: &io::Error) {
+    static MISSING: LogLimit<io::ErrorKind> = LogLimit::new();
+    if let Some(suppressed) = MISSING.pass(error.kind()) {
+        let hint =
+            "connection without a PROXY protocol header; let the load balancer send one, or remove proxy_protocol";
+        info!(client:% = peer, error:%, suppressed; "{hint}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The proxy of one worker. Every request of its connections gets a timer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,6 +15,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use crate::config::Config;
+use crate::exchange::forwarded::is_in;
 
 use super::Gateway;
 use super::refused;
@@ -59,6 +61,12 @@ impl WorkerProxy {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.snapshot.load().limits
+    }
+
+    /// Whether the word of this peer on its client's address is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        is_in(peer.to_canonical(), &self.snapshot.load().trusted_proxies)
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Attempts {
     http1_only: bool,
     /// Whether one of its kept connections was stale already.
     was_stale: bool,
+    /// Whether it has been connected to once more because of its certificate.
+    was_named: bool,
     next: NextAttempt,
     /// The servers of the present upstream that are not tried again, by id.
     excluded: Vec<u64>,
@@ -103,6 +105,7 @@ impl Attempts {
             fresh_connection: false,
             http1_only: false,
             was_stale: false,
+            was_named: false,
             next: NextAttempt::default(),
             excluded: Vec::new(),
             attempt_count: 0,
@@ -205,6 +208,9 @@ impl Attempts {
         if failure == ConnectFailure::Closing && !self.fresh_connection {
             return self.send_again(false, now);
         }
+        if failure == ConnectFailure::NamedCertificate && !std::mem::replace(&mut self.was_named, true) {
+            return self.reconnect(failure.failure());
+        }
         let failure = failure.failure();
         self.blame_for(failure, now);
         // the other addresses of its name are tried whatever `retry` says: in the YAML they are one server
@@ -248,10 +254,7 @@ impl Attempts {
             // the server closed a kept connection just as it was used again, which is no failed attempt
             BreakCause::Closed { may_be_stale: true } if replayable && self.is_stale(now) => {
                 self.was_stale = true;
-                self.next = NextAttempt::SameServer;
-                self.failure = Some(failure);
-                self.phase = Phase::Selecting;
-                Action::Reconnect
+                self.reconnect(failure)
             }
             BreakCause::NotProcessed(why) if failure == Failure::NotProcessed => {
                 if why == Unprocessed::Failing {
@@ -290,6 +293,14 @@ impl Attempts {
             self.plan_unprocessed(elsewhere, now)
         };
         self.retry_or_give_up(planned, Failure::NotProcessed)
+    }
+
+    /// Connects to the same server again, which is no other attempt.
+    fn reconnect(&mut self, failure: Failure) -> Action {
+        self.next = NextAttempt::SameServer;
+        self.failure = Some(failure);
+        self.phase = Phase::Selecting;
+        Action::Reconnect
     }
 
     fn retry_or_give_up(&mut self, planned: bool, failure: Failure) -> Action {

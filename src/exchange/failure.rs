@@ -153,13 +153,15 @@ impl Failure {
         matches!(self, Self::NoServer | Self::Full(_) | Self::Unresolved)
     }
 
-    /// Logs it: the first of its kind at once, then one a minute. The access log has a line for each.
-    pub fn log(self, record: &Record) {
+    /// Logs it: the first of its kind at once, then one a minute. The access log has a line for each. `cause` is what the network or
+    /// TLS said, where a connection could not be established.
+    pub fn log(self, record: &Record, cause: Option<&str>) {
         static FAILURES: LogLimit<LogKind> = LogLimit::new();
         static REFUSALS: LogLimit<&str> = LogLimit::new();
         let Row { word: error, hint, log, .. } = self.row();
         let (id, attempts) = (record.context.id, record.attempts);
         let (upstream, server) = (record.upstream.as_deref().unwrap_or("-"), record.server.as_deref().unwrap_or("-"));
+        let cause = cause.unwrap_or("-");
         match log {
             Log::Debug => debug!(id:%, error; "{hint}"),
             Log::Elsewhere => {}
@@ -180,8 +182,8 @@ impl Failure {
                 }
             }
             Log::Warn => match FAILURES.pass((record.upstream.clone(), record.server.clone(), error)) {
-                Some(suppressed) => warn!(id:%, error, upstream, server, attempts, suppressed; "{hint}"),
-                None => debug!(id:%, error, upstream, server, attempts; "{hint}"),
+                Some(suppressed) => warn!(id:%, error, cause, upstream, server, attempts, suppressed; "{hint}"),
+                None => debug!(id:%, error, cause, upstream, server, attempts; "{hint}"),
             },
         }
     }

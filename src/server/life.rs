@@ -64,6 +64,7 @@ impl Life {
                 action = self.signals.recv() => Event::Signal(action),
                 Some(request) = self.reloads.recv(), if upgrading.is_none() => Event::ReloadRequest(request),
                 upgraded = done(&mut upgrading) => Event::Upgraded(upgraded),
+                () = self.running.follow_certificates() => continue,
             };
             let stop = match event {
                 Event::Signal(Action::Stop(stop)) => Some(stop),

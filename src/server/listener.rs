@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use log::error;
 use plugin_api::LogLimit;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -39,7 +40,17 @@ struct Shared {
     tls: RwLock<Option<TlsAcceptor>>,
     open: AtomicUsize,
     max: AtomicUsize,
+    proxy_protocol: AtomicBool,
     closed_one: Notify,
+}
+
+/// Settings of a listener that can change while it serves.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// Connections that may be open at once.
+    pub max_connections: usize,
+    /// Whether each begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
 }
 
 /// What a listener needs to serve.
@@ -57,6 +68,10 @@ pub struct Service {
 /// The system's error, such as an address in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.is_ipv6() {
+        // as nginx has it: IPv4 has a listener of its own, and no client is `::ffff:…`
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
     // without it, a restart would wait until the system forgets the connections of the last run
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -71,7 +86,7 @@ impl Listener {
     pub fn serve(
         socket: TcpListener,
         configured: SocketAddr,
-        max_connections: usize,
+        options: Options,
         tls: Option<TlsAcceptor>,
         service: Service,
         accepting: &mut JoinSet<()>,
@@ -80,7 +95,8 @@ impl Listener {
         let shared = Arc::new(Shared {
             tls: RwLock::new(tls),
             open: AtomicUsize::new(0),
-            max: AtomicUsize::new(max_connections),
+            max: AtomicUsize::new(options.max_connections),
+            proxy_protocol: AtomicBool::new(options.proxy_protocol),
             closed_one: Notify::new(),
         });
         let stop = CancellationToken::new();
@@ -96,10 +112,16 @@ impl Listener {
         self.socket.as_fd().try_clone_to_owned()
     }
 
-    /// Applies settings that can change while it serves. Open connections keep theirs.
-    pub fn change(&self, max_connections: usize, tls: Option<TlsAcceptor>) {
+    /// Serves these certificates from now on. Open connections keep theirs.
+    pub fn change_tls(&self, tls: Option<TlsAcceptor>) {
         *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
-        self.shared.max.store(max_connections, Ordering::Relaxed);
+    }
+
+    /// Applies settings that can change while it serves. Open connections keep theirs.
+    pub fn change(&self, options: Options, tls: Option<TlsAcceptor>) {
+        self.change_tls(tls);
+        self.shared.max.store(options.max_connections, Ordering::Relaxed);
+        self.shared.proxy_protocol.store(options.proxy_protocol, Ordering::Relaxed);
         self.shared.closed_one.notify_one();
     }
 }
@@ -121,10 +143,11 @@ async fn accept(
         match accepted {
             Ok((stream, peer, slot)) => {
                 let tls = shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let proxy_protocol = shared.proxy_protocol.load(Ordering::Relaxed);
                 let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
                 // from this runtime to that of a worker; this fails only for a closed socket
                 if let Ok(stream) = stream.into_std() {
-                    service.workers.give(Accepted { stream, peer, local, listener, tls, held });
+                    service.workers.give(Accepted { stream, peer, local, listener, proxy_protocol, tls, held });
                 }
             }
             Err(error) => {

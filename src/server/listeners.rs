@@ -1,20 +1,21 @@
 //! The gateway's listeners: opened all together or not at all, and kept across reloads.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use located_yaml::{Located, Location};
+use log::{info, warn};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::metrics::CertificateFigures;
+use crate::metrics::{CertificateFigures, Metrics};
 use crate::tls::{self, Certificates};
 
 use super::given_sockets::{GivenSockets, Role};
-use super::listener::{self, Listener, Service};
+use super::listener::{self, Listener, Options, Service};
 use super::upgrade::Passed;
-use crate::settings::ListenerSettings;
+use crate::settings::{ListenerSettings, TlsSettings};
 
 /// A problem that shows only when the configuration is put to work: its place in the file, the setting's path, and what
 /// is wrong.
@@ -23,7 +24,7 @@ pub type ConfigProblem = (Location, String, String);
 /// The open listeners, in the order of the YAML.
 #[derive(Default)]
 pub struct Listeners {
-    open: Vec<Listener>,
+    open: Vec<Open>,
     /// The accept loops, those of listeners that were removed included.
     accepting: JoinSet<()>,
 }
@@ -33,11 +34,35 @@ pub struct Prepared(Vec<Ready>);
 
 struct Ready {
     settings: ListenerSettings,
-    tls: Option<TlsAcceptor>,
-    /// The files of its certificates, and when they expire.
-    expiries: Vec<(String, i64)>,
+    tls: Option<Tls>,
     /// `None` where an open listener already serves this address.
     socket: Option<TcpListener>,
+}
+
+/// An open listener and the settings of its TLS.
+struct Open {
+    listener: Listener,
+    tls: Option<TlsSettings>,
+    /// The files of its certificates, and when they expire.
+    expiries: Vec<(String, i64)>,
+}
+
+/// Certificates that were read.
+struct Tls {
+    acceptor: TlsAcceptor,
+    expiries: Vec<(String, i64)>,
+}
+
+impl Tls {
+    /// Reads the certificates of a listener, and warns of those that are not valid today.
+    fn load(settings: &TlsSettings, base: &Path) -> Result<Self, Vec<(Location, String)>> {
+        let certificates = Certificates::load(settings, base)?;
+        for (_, warning) in certificates.warnings() {
+            warn!("{warning}");
+        }
+        let acceptor = TlsAcceptor::from(tls::server_config(&certificates));
+        Ok(Self { acceptor, expiries: certificates.expiries().to_vec() })
+    }
 }
 
 impl Listeners {
@@ -52,16 +77,11 @@ impl Listeners {
         given: &mut GivenSockets,
     ) -> Result<Prepared, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
-        let mut open: Vec<SocketAddr> = self.open.iter().map(|listener| listener.configured).collect();
+        let mut open: Vec<SocketAddr> = self.open.iter().map(|open| open.listener.configured).collect();
         let mut prepared = Vec::with_capacity(settings.len());
         for (index, settings) in settings.iter().enumerate() {
-            let tls = settings.tls.as_ref().and_then(|tls| match Certificates::load(tls, base) {
-                Ok(certificates) => {
-                    for (_, warning) in certificates.warnings() {
-                        log::warn!("{warning}");
-                    }
-                    Some((TlsAcceptor::from(tls::server_config(&certificates)), certificates.expiries().to_vec()))
-                }
+            let tls = settings.tls.as_ref().and_then(|tls| match Tls::load(tls, base) {
+                Ok(tls) => Some(tls),
                 Err(wrong) => {
                     let path = format!("listeners[{index}].tls");
                     problems.extend(wrong.into_iter().map(|(at, what)| (at, path.clone(), what)));
@@ -76,11 +96,7 @@ impl Listeners {
                 given => given,
             };
             match socket {
-                Ok(socket) => {
-                    let (tls, expiries) = tls.unzip();
-                    let expiries = expiries.unwrap_or_default();
-                    prepared.push(Ready { settings: settings.value.clone(), tls, expiries, socket });
-                }
+                Ok(socket) => prepared.push(Ready { settings: settings.value.clone(), tls, socket }),
                 Err(error) => {
                     let path = format!("listeners[{index}].address");
                     problems.push((settings.address.at, path, format!("cannot listen on {address}: {error}")));
@@ -98,27 +114,25 @@ impl Listeners {
     pub fn apply(&mut self, prepared: Prepared, service: &Service) -> std::io::Result<()> {
         while self.accepting.try_join_next().is_some() {} // loops of listeners that an earlier reload removed
         let mut before = std::mem::take(&mut self.open);
-        let mut certificates = Vec::new();
-        for Ready { settings, tls, expiries, socket } in prepared.0 {
+        for Ready { settings, tls, socket } in prepared.0 {
             let address = settings.address.value;
-            let max = settings.max_connections.get();
+            let options =
+                Options { max_connections: settings.max_connections.get(), proxy_protocol: settings.proxy_protocol };
+            let (acceptor, expiries) = tls.map(|tls| (tls.acceptor, tls.expiries)).unzip();
             let listener = match socket {
-                Some(socket) => Listener::serve(socket, address, max, tls, service.clone(), &mut self.accepting)?,
+                Some(socket) => {
+                    Listener::serve(socket, address, options, acceptor, service.clone(), &mut self.accepting)?
+                }
                 None => {
-                    let Some(at) = before.iter().position(|listener| listener.configured == address) else { continue };
-                    let listener = before.remove(at);
-                    listener.change(max, tls);
+                    let Some(at) = before.iter().position(|open| open.listener.configured == address) else { continue };
+                    let Open { listener, .. } = before.remove(at);
+                    listener.change(options, acceptor);
                     listener
                 }
             };
-            certificates.extend(expiries.into_iter().map(|(certificate, expires)| CertificateFigures {
-                listener: listener.local.to_string(),
-                certificate,
-                expires,
-            }));
-            self.open.push(listener);
+            self.open.push(Open { listener, tls: settings.tls, expiries: expiries.unwrap_or_default() });
         }
-        service.metrics.set_certificates(certificates);
+        self.show_expiries(&service.metrics);
         Ok(())
     }
 
@@ -127,13 +141,52 @@ impl Listeners {
     /// # Errors
     /// There are too many open files.
     pub(super) fn passed(&self) -> std::io::Result<Vec<Passed>> {
-        let each = self.open.iter().map(|listener| Ok((Role::Listener, listener.configured, listener.socket()?)));
+        let each = self.open.iter().map(|open| Ok((Role::Listener, open.listener.configured, open.listener.socket()?)));
         each.collect()
+    }
+
+    /// The files of the certificates in force.
+    pub fn certificate_files(&self, base: &Path) -> Vec<PathBuf> {
+        let settings = self.open.iter().filter_map(|open| open.tls.as_ref());
+        settings.flat_map(TlsSettings::files).map(|file| base.join(file)).collect()
+    }
+
+    /// Reads the certificates of every listener again. One whose files cannot be used keeps those that it has.
+    pub fn reread_certificates(&mut self, base: &Path, metrics: &Metrics) {
+        for open in &mut self.open {
+            let Some(settings) = &open.tls else { continue };
+            let listener = open.listener.local;
+            match Tls::load(settings, base) {
+                Ok(tls) => {
+                    open.listener.change_tls(Some(tls.acceptor));
+                    open.expiries = tls.expiries;
+                    info!(listener:%; "certificates read again");
+                }
+                Err(wrong) => {
+                    let error = wrong.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ");
+                    warn!(listener:%, error; "certificates cannot be read again; those that were read last stay in force");
+                }
+            }
+        }
+        self.show_expiries(metrics);
+    }
+
+    fn show_expiries(&self, metrics: &Metrics) {
+        let of_listener = |open: &Open| {
+            let listener = open.listener.local.to_string();
+            let figures = |(certificate, expires): &(String, i64)| CertificateFigures {
+                listener: listener.clone(),
+                certificate: certificate.clone(),
+                expires: *expires,
+            };
+            open.expiries.iter().map(figures).collect::<Vec<_>>()
+        };
+        metrics.set_certificates(self.open.iter().flat_map(of_listener).collect());
     }
 
     /// The addresses with their real ports.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.open.iter().map(|listener| listener.local)
+        self.open.iter().map(|open| open.listener.local)
     }
 
     /// Stops accepting; returns when no accept loop can bring another connection.

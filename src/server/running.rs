@@ -17,6 +17,7 @@ use crate::engine::{self, PersistentState, Snapshot, Threads, WorkerProxy, Worke
 use crate::logging;
 use crate::metrics::Metrics;
 
+use super::certificate_files::CertificateFiles;
 use super::given_sockets::GivenSockets;
 use super::listener::Service;
 use super::listeners::{Listeners, Prepared};
@@ -32,6 +33,7 @@ pub struct Running {
     metrics: Arc<Metrics>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     listeners: Listeners,
+    certificates: CertificateFiles,
     service: Service,
     threads: Threads,
     stopping: watch::Sender<bool>,
@@ -95,6 +97,7 @@ impl Running {
             metrics,
             snapshot,
             listeners: Listeners::default(),
+            certificates: CertificateFiles::default(),
             service,
             threads,
             stopping,
@@ -174,7 +177,17 @@ impl Running {
     /// A socket that was just bound has no local address.
     pub fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
         let opened = self.listeners.apply(prepared, &self.service);
-        opened.map_err(|error| not_started(&self.source, "listeners", &error))
+        opened.map_err(|error| not_started(&self.source, "listeners", &error))?;
+        self.certificates.watch(self.listeners.certificate_files(self.source.base()));
+        Ok(())
+    }
+
+    /// Waits until a file of the listeners' certificates has changed, and serves what it holds from then on.
+    pub async fn follow_certificates(&mut self) {
+        loop {
+            self.certificates.changed().await;
+            self.listeners.reread_certificates(self.source.base(), &self.metrics);
+        }
     }
 
     /// From now on clients' connections are closed with the answers to their next requests.

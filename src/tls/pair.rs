@@ -87,7 +87,7 @@ fn mismatch(chain: &[CertificateDer<'static>], path: &Path, key: &Arc<dyn Signin
 }
 
 /// The host names of a certificate. The common name counts only where there are no alternative names (RFC 6125 §6.4.4).
-fn host_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+pub(super) fn host_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     match certificate.subject_alternative_name() {
         Ok(Some(alternative)) => {
             let names = alternative.value.general_names.iter().filter_map(|name| match name {

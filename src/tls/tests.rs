@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
     SupportedProtocolVersion, version,
 };
 
-use crate::settings::CertificateSettings;
+use crate::settings::{CertificateSettings, ClientCertificates};
 
 use super::*;
 
@@ -163,6 +163,47 @@ fn a_certificate_out_of_date_is_an_error_to_check_and_a_warning_to_run() {
 }
 
 #[test]
+fn the_oldest_version_is_that_of_the_settings() {
+    let folder = Folder::new();
+    folder.identity("a", &["a.example.com"]);
+    let settings = TlsSettings { min_version: MinVersion::Tls13, ..settings(&[("a.pem", "a.key")]) };
+    let certificates = Certificates::load(&settings, &folder.path).unwrap();
+    assert_eq!(Handshake::new(&certificates, "a.example.com").version, Some(ProtocolVersion::TLSv1_3));
+    let mut old = ClientConnection::new(
+        Arc::new(client(&[&version::TLS12], &[], all_schemes())),
+        ServerName::try_from("a.example.com").unwrap(),
+    )
+    .unwrap();
+    let mut server = ServerConnection::new(server_config(&certificates)).unwrap();
+    let mut hello = Vec::new();
+    old.write_tls(&mut hello).unwrap();
+    server.read_tls(&mut &hello[..]).unwrap();
+    assert!(server.process_new_packets().is_err());
+}
+
+#[test]
+fn client_certificates_that_cannot_be_verified_are_an_error_at_its_place() {
+    let folder = Folder::new();
+    folder.identity("a", &["a.example.com"]);
+    folder.write("empty.pem", "");
+    let at = |column| Location::new(7, column);
+    let wanted = Some(Located { value: ClientCertificates::Optional, at: at(3) });
+    let without = TlsSettings { client_certificates: wanted, ..settings(&[("a.pem", "a.key")]) };
+    let ca = |file: &str| Some(Located { value: PathBuf::from(file), at: at(5) });
+    let empty = TlsSettings { client_ca: ca("empty.pem"), ..settings(&[("a.pem", "a.key")]) };
+    let missing = TlsSettings { client_ca: ca("none.pem"), ..settings(&[("a.pem", "a.key")]) };
+    for (settings, column, what) in [
+        (without, 3, "client certificates are wanted without `client_ca`"),
+        (empty, 5, "empty.pem: found no certificate"),
+        (missing, 5, "none.pem: cannot be read"),
+    ] {
+        let told = Certificates::load(&settings, &folder.path).unwrap_err();
+        assert_eq!(told.iter().map(|(at, _)| (at.line, at.column)).collect::<Vec<_>>(), [(7, column)]);
+        assert!(told[0].1.contains(what), "{told:?}");
+    }
+}
+
+#[test]
 fn authorities_are_read_or_their_file_is_told() {
     let folder = Folder::new();
     folder.identity("a", &["a.example.com"]);
@@ -243,7 +284,12 @@ fn settings(files: &[(&str, &str)]) -> TlsSettings {
         };
         Located { value: settings, at: at(0) }
     });
-    TlsSettings { certificates: certificates.collect() }
+    TlsSettings {
+        certificates: certificates.collect(),
+        min_version: MinVersion::default(),
+        client_ca: None,
+        client_certificates: None,
+    }
 }
 
 /// What a client sees of a handshake.

@@ -39,9 +39,10 @@ pub use nginx::{Nginx, nginx, nginx_of, nginx_with_files};
 pub use origin::{
     Act, Alpn, CANCEL, Came, Closed, ENHANCE_YOUR_CALM, Feed, Frames, Framing, Gate, HTTP_1_1_REQUIRED, INTERNAL_ERROR,
     NO_ERROR, Origin, REFUSED_STREAM, Received, Script, answer, feed, frames, gate, origin, refusing, sse, tls_origin,
+    tls_origin_as,
 };
 pub use pgbouncer::pgbouncer;
 pub use postgres::{Postgres, postgres};
-pub use raw::{Raw, RawAnswer, connect, connect_tls};
+pub use raw::{Raw, RawAnswer, connect, connect_tls, tls_over};
 pub use redis::{Redis, redis, redis_cluster};
 pub use wait::{DEADLINE, eventually, found, soon};

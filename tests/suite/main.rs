@@ -34,6 +34,7 @@ mod max_tokens; // the limit holds wherever the number hides
 mod models; // the `models` of routes: names, upstreams, and the model that an answer gives
 mod modules; // which module of the gateway may import which
 mod paths; // every spelling of a path matches the same route
+mod proxy_protocol; // connections that a load balancer introduces, and both families of addresses
 mod proxying; // what passes unchanged, and the headers that change
 mod refusals; // the plugin and the reason of a refusal
 mod reload; // another configuration without a failed request
@@ -48,7 +49,7 @@ mod streams; // events pass at once, and a broken stream breaks
 mod supervised; // by systemd: what it is told, its sockets, its files
 mod texts; // texts of clients are bounded
 mod timeouts; // each timeout, and its name in the log
-mod tls; // certificates of listeners
+mod tls; // certificates of listeners, of clients, and of servers that are their own authority
 mod transforms; // answers that a plugin changes
 mod upgrade; // another process in the place of this one, without a refused connection
 mod usage; // token usage, read from answers

@@ -1,6 +1,10 @@
 //! TLS listeners: which certificate a client sees, in which protocol it then speaks, and what is said of files that are
 //! of no use.
 
+mod client_certificates;
+mod named_leaf;
+mod renewed;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;

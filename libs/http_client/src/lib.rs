@@ -36,7 +36,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 pub use error::HttpError;
-pub use tls::{client_config, system_roots};
+pub use tls::{client_config, client_config_with, system_roots};
 
 const JSON: &str = "application/json";
 

@@ -1,6 +1,7 @@
 //! The client's connection: its addresses and its TLS. One per connection, shared by the requests on it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A client's connection. IPv4 addresses are never written as IPv6 (`::ffff:…`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct TlsInfo {
 pub struct ClientCertificate {
     /// Its subject as in RFC 2253.
     pub subject: Box<str>,
+    /// The common name in it.
+    pub common_name: Option<Arc<str>>,
 }
 
 impl ConnectionInfo {

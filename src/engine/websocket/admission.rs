@@ -71,7 +71,7 @@ impl MessageCall {
     /// The reply that a request would get for a reason of the gateway's own.
     fn error(&mut self, failure: Failure, message: &str) -> Reply {
         self.record.error = Some(failure.word());
-        failure.log(&self.record);
+        failure.log(&self.record, None);
         let kind = failure.error().unwrap_or(ErrorKind::Internal);
         Reply::error(self.handshake.endpoint.protocol, kind, message, self.record.context.id)
     }

@@ -51,6 +51,8 @@ pub enum ConnectFailure {
     Timeout,
     /// TLS failed.
     Tls,
+    /// TLS failed, and the server may present a certificate that its `tls.ca` names itself: the next connection accepts that.
+    NamedCertificate,
     /// There is one, over HTTP/2, that takes no further stream because the server is closing it.
     Closing,
 }
@@ -113,7 +115,7 @@ impl ConnectFailure {
     pub(super) fn failure(self) -> Failure {
         match self {
             Self::Timeout => Failure::ConnectTimeout,
-            Self::Tls => Failure::Tls,
+            Self::Tls | Self::NamedCertificate => Failure::Tls,
             Self::Refused | Self::Closing => Failure::Connect,
         }
     }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::Authority;
+use super::authority::{Authority, Issued};
 use super::wait::{eventually, found};
 
 pub use frames::{
@@ -47,10 +47,15 @@ pub enum Alpn {
 
 /// A provider behind TLS, with a certificate for these names.
 pub async fn tls_origin(authority: &Authority, names: &[&str], alpn: Alpn) -> Origin {
+    tls_origin_as(&authority.issue(names), authority.pem(), alpn).await
+}
+
+/// A provider behind TLS, with this certificate; a gateway before it trusts these authorities.
+pub async fn tls_origin_as(identity: &Issued, authorities: &str, alpn: Alpn) -> Origin {
     let offered: &[&str] = if alpn == Alpn::H2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
-    let acceptor = TlsAcceptor::from(authority.issue(names).server(offered));
+    let acceptor = TlsAcceptor::from(identity.server(offered));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Origin::start(listener, Protocol::Tls(acceptor), Some(authority.pem().to_owned()))
+    Origin::start(listener, Protocol::Tls(acceptor), Some(authorities.to_owned()))
 }
 
 /// A provider; it ends with the test.

@@ -1,6 +1,7 @@
 //! A client that sends exactly the bytes it is given, and shows exactly what comes back.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, Socket};
@@ -8,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::authority::Authority;
 use super::wait::soon;
@@ -31,9 +33,21 @@ pub async fn connect_tls(
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = soon(TcpStream::connect(address)).await?;
+    tls_over(stream, authority.client(alpn), name).await
+}
+
+/// Speaks TLS on a connection that is open, asking for this name.
+///
+/// # Errors
+/// That the handshake failed.
+pub async fn tls_over(
+    stream: TcpStream,
+    client: Arc<ClientConfig>,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    soon(TlsConnector::from(authority.client(alpn)).connect(name, stream)).await
+    soon(TlsConnector::from(client).connect(name, stream)).await
 }
 
 /// A connection.

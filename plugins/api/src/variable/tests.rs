@@ -143,7 +143,7 @@ fn a_response_is_the_upstreams_only_where_one_was_asked() {
 #[test]
 fn tls_is_told_as_openssl_names_it() {
     let mut world = World::new();
-    let client = Some(ClientCertificate { subject: "CN=alice,O=team-a".into() });
+    let client = Some(ClientCertificate { subject: "CN=alice,O=team-a".into(), common_name: Some("alice".into()) });
     let tls = TlsInfo {
         protocol: "TLSv1.3",
         cipher: Some("TLS_AES_128_GCM_SHA256"),

@@ -76,8 +76,13 @@ pub enum Happening {
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let connect =
-        select(vec![ConnectFailure::Refused, ConnectFailure::Timeout, ConnectFailure::Tls, ConnectFailure::Closing]);
+    let connect = select(vec![
+        ConnectFailure::Refused,
+        ConnectFailure::Timeout,
+        ConnectFailure::Tls,
+        ConnectFailure::NamedCertificate,
+        ConnectFailure::Closing,
+    ]);
     let cause = select(vec![
         BreakCause::Deadline(Expired::FirstByte),
         BreakCause::Deadline(Expired::Send),
