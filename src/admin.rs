@@ -1,5 +1,5 @@
-//! The admin listener: health, metrics, upstreams, reload, and the routes of plugins. Plain HTTP/1.1 on an address of its own, without
-//! authentication, closed to web pages. It answers until the process ends.
+//! The admin listener: health, metrics, configuration, upstreams, reload, and the routes of plugins. Plain HTTP/1.1 on an address of its
+//! own, behind a token if there is one, closed to web pages. It answers until the process ends.
 
 mod answer;
 mod guard;
@@ -18,11 +18,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use located_yaml::ConfigErrors;
 use log::{debug, error};
 use plugin_api::{AdminRoute, LogLimit};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::settings::AdminToken;
 
 pub use readiness::Readiness;
 pub use upstreams::UpstreamSeen;
@@ -69,6 +71,10 @@ pub struct Admin {
     pub plugins: Vec<AdminRoute>,
     /// Whether a host is a name under which the listener may be addressed.
     pub known_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// The token that is asked for, if one is.
+    pub token: Box<dyn Fn() -> Option<AdminToken> + Send + Sync>,
+    /// The configuration in force, with its defaults and without its secrets.
+    pub config: Box<dyn Fn() -> Value + Send + Sync>,
     /// Reads the state of the upstreams, for `/upstreams` and for each scrape.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }

@@ -15,10 +15,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use indexmap::IndexMap;
-use located_yaml::{ConfigErrors, Diagnostic, Include, Located, Location, ReadFile, Reader, RenamedKey, Report};
+use located_yaml::{
+    ConfigErrors, Diagnostic, Include, Located, Location, ReadFile, Reader, RenamedKey, Report, Secrets,
+};
 use networks::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::access_log::AccessLogSettings;
 use crate::attribution::Attribution;
@@ -71,6 +74,9 @@ pub struct Config {
     /// What should be changed in the file. Warnings do not keep the gateway from running.
     #[serde(skip)]
     pub warnings: Vec<Diagnostic>,
+    /// What of it must not be shown.
+    #[serde(skip)]
+    secrets: Secrets,
 }
 
 /// Keys that had another name in the release before. Each new one has the old one as its serde `alias`.
@@ -187,7 +193,7 @@ pub fn parse(
 fn read_text(reader: Reader<'_>, name: &str, text: &str, base: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let check = |config: &Config, report: &mut Report<'_>| check::check(config, base, dates, report);
     let document = reader.read(name, text, check)?;
-    Ok(Config { warnings: document.warnings, ..document.value })
+    Ok(Config { warnings: document.warnings, secrets: document.secrets, ..document.value })
 }
 
 /// Errors found while a file was applied, with their lines.
@@ -217,6 +223,26 @@ impl Config {
         let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
         let global = self.plugins.iter().filter(|entry| !own(entry.name()));
         global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect()
+    }
+
+    /// All of it with its defaults, as JSON. Secrets, and what came from the environment or from files, are shown as the file writes
+    /// them, or as `***`.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let mut shown = serde_json::to_value(self).unwrap_or_default();
+        self.hide(None, &mut shown);
+        shown
+    }
+
+    fn hide(&self, key: Option<&str>, value: &mut Value) {
+        match value {
+            // the types that hold secrets write these words themselves
+            Value::String(text) if text == "off" || text == "***" => {}
+            Value::String(text) => *text = self.secrets.hide(key, text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide(key, item)),
+            Value::Object(members) => members.iter_mut().for_each(|(key, member)| self.hide(Some(key), member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// Logs what should be changed in the file.

@@ -9,7 +9,7 @@ use plugin_api::{ByteSize, Count, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use admin::AdminSettings;
+pub use admin::{AdminSettings, AdminToken};
 pub use listener::{CertificateSettings, ClientCertificates, ListenerSettings, MinVersion, TlsSettings};
 
 /// The process as a whole.

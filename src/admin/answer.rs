@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -24,6 +24,12 @@ pub(super) fn prometheus(metrics: Vec<u8>) -> Answer {
 
 pub(super) fn error(status: StatusCode, kind: &str, message: &str) -> Answer {
     json(status, &json!({ "error": kind, "message": message }))
+}
+
+pub(super) fn unauthorized(message: &str) -> Answer {
+    let mut answer = error(StatusCode::UNAUTHORIZED, "unauthorized", message);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\""));
+    answer
 }
 
 pub(super) fn not_found(path: &str) -> Answer {

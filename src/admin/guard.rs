@@ -1,12 +1,14 @@
-//! Access to the admin listener. It has no password, so requests of web pages are refused: from other sites, and by host names that were
-//! pointed here (DNS rebinding).
+//! Access to the admin listener: by its token, if it has one, and never for web pages of other sites, nor by host names that were pointed
+//! here (DNS rebinding).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use hyper::Request;
-use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Request};
+use plugin_api::without_bearer;
 
 use crate::routes::host_of;
+use crate::settings::AdminToken;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -17,6 +19,8 @@ pub(super) enum Forbidden {
     Host,
     /// A page of another site sent it.
     Site,
+    /// It lacks the token.
+    Token,
 }
 
 impl Forbidden {
@@ -24,13 +28,18 @@ impl Forbidden {
         match self {
             Self::Host => "unknown Host: wanted an IP address, a name without dots, or one of `admin.hosts`",
             Self::Site => "requests from pages of other sites are refused",
+            Self::Token => "wanted `authorization: Bearer TOKEN` with the token of `admin.token`",
         }
     }
 }
 
 /// Admits a request whose host is an IP address, a name without dots (`localhost`, a service of Kubernetes or Docker; public DNS has no
-/// such names), or a `known` name, unless a page of another site sent it.
-pub(super) fn admit<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Result<(), Forbidden> {
+/// such names), or a `known` name, unless a page of another site sent it, or it lacks the token.
+pub(super) fn admit<B>(
+    request: &Request<B>,
+    known: impl Fn(&str) -> bool,
+    token: Option<&AdminToken>,
+) -> Result<(), Forbidden> {
     let headers = request.headers();
     let is_ours = |authority: &str| {
         let host = host_of(authority);
@@ -52,7 +61,20 @@ pub(super) fn admit<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Re
     };
     let from_here =
         headers.get_all(SEC_FETCH_SITE).iter().all(same_site) && headers.get_all(ORIGIN).iter().all(same_origin);
-    if from_here { Ok(()) } else { Err(Forbidden::Site) }
+    if !from_here {
+        return Err(Forbidden::Site);
+    }
+    match token {
+        Some(token) if !bearer(headers).is_some_and(|presented| token.is(presented)) => Err(Forbidden::Token),
+        _ => Ok(()),
+    }
+}
+
+/// The token that a request carries, if it carries one alone.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    Some(without_bearer(value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -62,7 +84,10 @@ mod tests {
     fn admitted(target: &str, headers: &[(&str, &str)]) -> Result<(), Forbidden> {
         let request =
             headers.iter().fold(Request::builder().uri(target), |all, (name, value)| all.header(*name, *value));
-        admit(&request.body(()).unwrap(), |host| host.eq_ignore_ascii_case("admin.example.com"))
+        let request = request.body(()).unwrap();
+        let token = AdminToken::try_from("0123456789abcdef".to_owned()).unwrap();
+        let token = request.headers().contains_key(AUTHORIZATION).then_some(&token);
+        admit(&request, |host| host.eq_ignore_ascii_case("admin.example.com"), token)
     }
 
     #[test]
@@ -86,6 +111,20 @@ mod tests {
         }
         assert_eq!(admitted("/metrics", &[("host", "localhost"), ("host", "evil.example")]), Err(Forbidden::Host));
         assert_eq!(admitted("http://evil.example/metrics", &[("host", "localhost")]), Err(Forbidden::Host));
+    }
+
+    #[test]
+    fn a_token_is_read_where_it_stands_alone() {
+        let asked = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("authorization", *value)).collect();
+            admitted("/metrics", &[&[("host", "localhost")], &*headers].concat())
+        };
+        assert_eq!(asked(&["Bearer 0123456789abcdef"]), Ok(()));
+        assert_eq!(asked(&["bearer 0123456789abcdef"]), Ok(()));
+        assert_eq!(asked(&["Bearer wrong"]), Err(Forbidden::Token));
+        // two contradict each other: the request counts as one without
+        assert_eq!(asked(&["Bearer 0123456789abcdef", "Bearer wrong"]), Err(Forbidden::Token));
+        assert_eq!(asked(&["Basic c2VjcmV0"]), Err(Forbidden::Token));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Admin;
 use super::answer::{self, Answer};
-use super::guard;
+use super::guard::{self, Forbidden};
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
 
@@ -23,14 +23,17 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
         "/readyz" if reads => return readyz(admin),
         _ => {}
     }
-    if let Err(forbidden) = guard::admit(request, &admin.known_host) {
-        return answer::error(StatusCode::FORBIDDEN, "forbidden", forbidden.message());
+    match guard::admit(request, &admin.known_host, (admin.token)().as_ref()) {
+        Ok(()) => {}
+        Err(forbidden @ Forbidden::Token) => return answer::unauthorized(forbidden.message()),
+        Err(forbidden) => return answer::error(StatusCode::FORBIDDEN, "forbidden", forbidden.message()),
     }
     match request.uri().path() {
         "/metrics" if reads => metrics(admin),
         "/upstreams" if reads => upstreams(admin),
+        "/config" if reads => answer::json(StatusCode::OK, &(admin.config)()),
         "/reload" if *method == Method::POST => reload(admin).await,
-        "/healthz" | "/readyz" | "/metrics" | "/upstreams" => answer::not_allowed(method, "GET, HEAD"),
+        "/healthz" | "/readyz" | "/metrics" | "/upstreams" | "/config" => answer::not_allowed(method, "GET, HEAD"),
         "/reload" => answer::not_allowed(method, "POST"),
         _ => of_plugin(request, &admin.plugins).await,
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use located_yaml::Location;
 use plugin_api::AdminAnswer;
 use plugin_api::http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
@@ -242,8 +242,11 @@ impl Gateway {
         let plugins = vec![thing];
         let known_host = Box::new(|host: &str| host == "admin.test");
         let waiting_for = Box::new(Vec::new);
+        let token = Box::new(|| None);
+        let config = Box::new(|| json!({ "log": { "level": "info" } }));
+        let seen = readiness.clone();
         let admin =
-            Admin { metrics, readiness: readiness.clone(), waiting_for, reload, plugins, known_host, upstreams };
+            Admin { metrics, readiness: seen, waiting_for, reload, plugins, known_host, token, config, upstreams };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin), CancellationToken::new()));
         Self { address, readiness, reloads, observed }
     }

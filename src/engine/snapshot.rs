@@ -21,6 +21,7 @@ use crate::health::{Check, CheckTarget, Checks};
 use crate::metrics::{ConfigSnapshot, Metrics, ModelNames};
 use crate::plugins::{self, PluginShared};
 use crate::routes::{HostPattern, Router};
+use crate::settings::AdminToken;
 
 use super::route::{Route, Routes};
 use super::upstream::Peers;
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Further names of the admin listener.
     pub admin_hosts: Vec<HostPattern>,
+    /// Its token, if it has one.
+    pub admin_token: Option<AdminToken>,
     /// How much memory they may take.
     pub sizes: Sizes,
     /// Where requests are logged.
@@ -151,6 +154,7 @@ impl Snapshot {
             peers,
             checks,
             admin_hosts: config.admin.as_ref().map(|admin| admin.hosts.clone()).unwrap_or_default(),
+            admin_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
             access_log,
             metrics: metrics.clone(),
             models: ModelNames::new(model_names(config), plugins::known_model),

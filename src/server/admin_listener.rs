@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -117,8 +118,14 @@ pub(super) fn admin(
         let (persistent, snapshot) = (persistent.clone(), snapshot.clone());
         Box::new(move || what_is_unknown(&persistent, &snapshot.load()))
     };
+    let token = {
+        let snapshot = snapshot.clone();
+        Box::new(move || snapshot.load().admin_token.clone())
+    };
+    let shown = running.shown();
+    let config = Box::new(move || Value::clone(&shown.load()));
     let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &persistent));
-    Admin { metrics, readiness, waiting_for, reload, plugins, known_host, upstreams }
+    Admin { metrics, readiness, waiting_for, reload, plugins, known_host, token, config, upstreams }
 }
 
 /// The upstreams of the current configuration, and the servers of older ones that still have requests in flight.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use located_yaml::{ConfigErrors, Location};
 use log::{error, info, warn};
 use plugin_api::Count;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -32,6 +33,8 @@ pub struct Running {
     persistent: Arc<PersistentState>,
     metrics: Arc<Metrics>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The configuration in force, as the operator may see it.
+    shown: Arc<ArcSwap<Value>>,
     listeners: Listeners,
     certificates: CertificateFiles,
     service: Service,
@@ -96,6 +99,7 @@ impl Running {
             persistent,
             metrics,
             snapshot,
+            shown: Arc::new(ArcSwap::from_pointee(config.shown())),
             listeners: Listeners::default(),
             certificates: CertificateFiles::default(),
             service,
@@ -120,6 +124,12 @@ impl Running {
     #[must_use]
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         self.snapshot.clone()
+    }
+
+    /// The configuration in force, with its defaults and without its secrets.
+    #[must_use]
+    pub fn shown(&self) -> Arc<ArcSwap<Value>> {
+        self.shown.clone()
     }
 
     /// The listeners.
@@ -156,6 +166,7 @@ impl Running {
         self.persistent.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
+        self.shown.store(Arc::new(config.shown()));
         self.snapshot.load().activate();
         self.persistent.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();

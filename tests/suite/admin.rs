@@ -1,5 +1,7 @@
 //! The admin listener of the real gateway: health, readiness from start to stop, metrics, reload.
 
+mod access;
+
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 

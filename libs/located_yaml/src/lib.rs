@@ -74,4 +74,5 @@ pub use node::{Entry, Id, Key, Kind, Mark, Node, Problem, Scalar, Value};
 pub use reader::{Document, Reader, RenamedKey};
 pub use report::{Report, redact};
 pub use schema::schema_for;
+pub use secrets::Secrets;
 pub use variables::ReadFile;

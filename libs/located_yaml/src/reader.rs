@@ -8,7 +8,7 @@ use crate::located::Location;
 use crate::node::{Id, Mark, Node, Problem};
 use crate::parse::{self, NotYaml, Parsed};
 use crate::report::Report;
-use crate::secrets::variable_names;
+use crate::secrets::{Secrets, variable_names};
 use crate::source::Source;
 use crate::variables::{self, ReadFile, Sources};
 use crate::{names, recover};
@@ -41,6 +41,8 @@ pub struct Document<T> {
     pub value: T,
     /// What should be changed in it, in the order of its lines.
     pub warnings: Vec<Diagnostic>,
+    /// What must not be shown of it, once it is written out again.
+    pub secrets: Secrets,
 }
 
 impl<'a> Reader<'a> {

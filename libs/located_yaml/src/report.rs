@@ -96,7 +96,8 @@ impl<'a> Report<'a> {
         match value {
             Some(value) if self.errors.is_empty() => {
                 self.warnings.sort_by_key(|warning| warning.location);
-                Ok(Document { value, warnings: self.warnings })
+                let secrets = self.source.into_secrets(self.root);
+                Ok(Document { value, warnings: self.warnings, secrets })
             }
             _ => Err(ConfigErrors::new(self.errors, more)),
         }

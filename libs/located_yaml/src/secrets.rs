@@ -3,6 +3,8 @@
 
 mod find;
 
+use std::fmt;
+
 use crate::node::{Kind, Node};
 
 use find::{find, is_secret, merged, urls};
@@ -19,8 +21,8 @@ const QUOTED: usize = 80;
 const PLACEHOLDERS: [&str; 3] = ["user", "user:password", "***"];
 
 /// The secrets of a file.
-#[derive(Debug, Default)]
-pub(crate) struct Secrets {
+#[derive(Clone, Default)]
+pub struct Secrets {
     /// Each with what is shown in its place.
     values: Vec<(String, String)>,
     /// Values of keys called `key` that begin so are shown.
@@ -70,10 +72,15 @@ impl Secrets {
         }
     }
 
-    /// Adds the value of a variable, in whose place its name is shown. A short number, such as a port, is not a secret.
+    /// Adds the value of a variable, in whose place its name is shown.
     pub(crate) fn add_variable(&mut self, name: &str, value: &str) {
+        self.add_filled(value, &format!("${{{name}}}"));
+    }
+
+    /// Adds a value in which variables were filled in, and how it is written. A short number, such as a port, is not a secret.
+    pub(crate) fn add_filled(&mut self, value: &str, written: &str) {
         if value.len() > MAX_PLAIN_DIGITS || value.bytes().any(|byte| !byte.is_ascii_digit()) {
-            self.add(value, &format!("${{{name}}}"));
+            self.add(value, written);
         }
     }
 
@@ -87,6 +94,19 @@ impl Secrets {
         // the longest first, or a part would leave the rest
         self.values.sort_unstable_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
         self.values.dedup_by(|a, b| a.0 == b.0);
+    }
+
+    /// The text of a value without them, under its key if it has one. A value that is a secret as a whole shows where it came from
+    /// instead.
+    #[must_use]
+    pub fn hide(&self, key: Option<&str>, text: &str) -> String {
+        // a short one may be a word elsewhere
+        let of_key = key.is_some_and(|key| is_secret(key, text, &self.plain_keys));
+        let is_whole = |value: &str| value == text.trim() && (of_key || value.len() >= MIN_ANYWHERE);
+        match self.values.iter().find(|(value, _)| is_whole(value)) {
+            Some((_, mask)) => mask.clone(),
+            None => self.mask(text),
+        }
     }
 
     /// A message without them.
@@ -108,6 +128,12 @@ impl Secrets {
             masked.replace_range(range, MASK);
         }
         masked
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.values.len())
     }
 }
 

@@ -45,6 +45,16 @@ impl Source {
         self.secrets.add_variable(name, value);
     }
 
+    /// Its secrets, and whatever came from a variable or a file.
+    pub(crate) fn into_secrets(mut self, root: &Node) -> Secrets {
+        for scalar in root.all().filter_map(Node::scalar) {
+            if let Some(written) = &scalar.written {
+                self.secrets.add_filled(&scalar.text, written);
+            }
+        }
+        self.secrets
+    }
+
     /// The line of a place, and its file where that is another than the one of `from`: `line 3 of routes/a.yaml`.
     pub(crate) fn line_of(&self, at: Location, from: Location) -> String {
         match self.files.get(at.file).filter(|_| at.file != from.file) {
