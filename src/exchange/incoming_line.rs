@@ -1,5 +1,5 @@
 //! The first line of a head while it comes in. Pingora gets none of it before it is whole and has been looked at, and then perhaps in another
-//! form; see [`request_line`](super::request_line).
+//! form; see [`request_line`].
 
 use super::request_line::{self, AsSent, Rewritten};
 
