@@ -198,6 +198,8 @@ impl Metrics {
         families.extend(memory::families());
         families.push(h2_errors::family_of_ends());
         families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
+        // the encoder ends at a family without samples, and all behind it would be lost
+        families.retain(|family| !family.get_metric().is_empty());
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             static FAILURES: LogLimit = LogLimit::new();
             if let Some(suppressed) = FAILURES.pass(()) {
