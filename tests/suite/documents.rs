@@ -67,7 +67,9 @@ fn every_configuration_in_the_documents_loads() {
         fs::write(folder.path().join(format!("{name}.pem")), issued.certificate).unwrap();
         fs::write(folder.path().join(format!("{name}.key")), issued.key).unwrap();
     }
-    fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    for name in ["ca.pem", "clients.pem"] {
+        fs::write(folder.path().join(name), authority.pem()).unwrap();
+    }
     fs::write(folder.path().join("anthropic.secret"), "sk-example\n").unwrap();
     let mut checked = 0;
     for (path, text) in documents() {

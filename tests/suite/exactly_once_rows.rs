@@ -89,7 +89,8 @@ async fn what_is_no_request_has_no_row() {
         raw.to_end().await;
     }
     assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
-    rows(&gateway, &[("completed", Some(200), None)]).await;
+    // a first line that is none is refused with a line in the log, as nginx logs it
+    rows(&gateway, &[("completed", Some(200), None), ("refused", Some(400), Some("invalid_head"))]).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ struct Exchange {
     server_index: Option<usize>,
     /// Whether a kept connection of the present server was stale.
     was_stale: bool,
+    was_named: bool,
     began: Instant,
     ends: u32,
 }
@@ -49,6 +50,7 @@ impl Exchange {
             _ => None,
         };
         let needs_replay = broke.is_some() || matches!(event, Event::Answered { .. });
+        let named = matches!(event, Event::ConnectFailed(ConnectFailure::NamedCertificate));
         let sent_again = |failure| failure == ConnectFailure::Closing && !self.attempts.wants_fresh_connection();
         let connect_failed = matches!(event, Event::ConnectFailed(failure) if !sent_again(failure));
         let failed_server = self.server_index;
@@ -68,6 +70,10 @@ impl Exchange {
                     }
                     retried = true;
                 }
+                Action::Reconnect if named => {
+                    prop_assert!(self.state == State::Attempting && !self.was_named);
+                    (self.was_named, reconnects) = (true, true);
+                }
                 Action::Reconnect => {
                     prop_assert_eq!(broke, Some(BreakCause::Closed { may_be_stale: true }));
                     prop_assert!(replayable && self.state == State::Attempting && !self.was_stale);
@@ -77,7 +83,8 @@ impl Exchange {
                 Action::FailOver(_) => {
                     self.depth += 1;
                     prop_assert!(self.depth < self.plans.len(), "there are no more fallbacks");
-                    (self.made, retried, self.was_stale, self.server_index) = (0, false, false, None);
+                    (self.made, retried, self.server_index) = (0, false, None);
+                    (self.was_stale, self.was_named) = (false, false);
                     self.tried.clear();
                 }
                 Action::Connect => {
@@ -92,7 +99,7 @@ impl Exchange {
                     } else {
                         prop_assert!(!self.tried.contains(&id), "a server twice");
                         self.tried.push(id);
-                        self.was_stale = false;
+                        (self.was_stale, self.was_named) = (false, false);
                     }
                     self.made += u32::from(!reconnects && !other_address);
                     prop_assert!(self.made <= self.plans[self.depth].attempts);
@@ -177,6 +184,7 @@ proptest! {
                         made: 0,
                         server_index: None,
                         was_stale: false,
+                        was_named: false,
                         began: world.now,
                         ends: 0,
                     };
