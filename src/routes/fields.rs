@@ -36,7 +36,7 @@ pub(super) struct RouteFields {
     hosts: Vec<Located<HostPattern>>,
     /// The paths that it takes. `/v1/` takes every path below, `/v1/messages` every path with this prefix (`/v1/messages/batches`, but
     /// `/v1/messagesX` too), `= /health` this path alone, `~ ^/img/([^/]+)$` every path that this expression matches, and `~* \.php$`
-    /// the same whatever the letter case. None: any. Paths are matched decoded, with `//` merged and `.` and `..` resolved; letter case
+    /// the same whatever the letter case; `/app/ ~ \.php$` every path with the prefix that the expression matches. None: any. Paths are matched decoded, with `//` merged and `.` and `..` resolved; letter case
     /// counts. They are forwarded unchanged.
     #[serde(default)]
     paths: Vec<Located<PathPattern>>,

@@ -17,9 +17,12 @@ pub enum PathPattern {
     /// Every path with this prefix. One that ends with `/` matches the paths below it; any other also matches longer names, as nginx's
     /// `location` does.
     Prefix(String),
-    /// Every path that this expression matches.
+    /// Every path that this expression matches, and that has its prefix.
     Regex(RouteRegex),
 }
+
+/// What stands between a prefix and an expression.
+const BELOW: &str = " ~";
 
 impl PathPattern {
     /// Whether it matches this path, which is in its normal form.
@@ -38,7 +41,9 @@ impl PathPattern {
         match (self, other) {
             (Self::Exact(path), Self::Exact(other)) => path == other,
             (Self::Prefix(prefix), Self::Exact(path) | Self::Prefix(path)) => path.starts_with(prefix.as_str()),
-            (Self::Prefix(_), Self::Regex(_)) => self.takes_all(),
+            (Self::Prefix(prefix), Self::Regex(regex)) => {
+                self.takes_all() || regex.prefix().starts_with(prefix.as_str())
+            }
             (Self::Regex(regex), Self::Regex(other)) => regex == other,
             (Self::Regex(regex), Self::Exact(path)) => regex.is_match(path),
             (Self::Exact(_), _) | (Self::Regex(_), Self::Prefix(_)) => false,
@@ -60,6 +65,16 @@ impl PathPattern {
         }
     }
 
+    /// A path that whatever takes all of its paths takes.
+    #[must_use]
+    pub fn sample(&self) -> &str {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) => path,
+            Self::Regex(regex) if regex.prefix().is_empty() => "/",
+            Self::Regex(regex) => regex.prefix(),
+        }
+    }
+
     /// The expression that it is, if it is one.
     #[must_use]
     pub fn regex(&self) -> Option<&RouteRegex> {
@@ -74,8 +89,16 @@ impl TryFrom<String> for PathPattern {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
-        if let Some(regex) = RouteRegex::parse(&written) {
-            let regex = regex?;
+        let (prefix, marked) = match written.find(BELOW) {
+            Some(at) if written.starts_with('/') => (&written[..at], &written[at + 1..]),
+            _ => ("", &*written),
+        };
+        if let Some(regex) = RouteRegex::parse(marked) {
+            let mut regex = regex?;
+            if !prefix.is_empty() {
+                literal(prefix, prefix, "")?;
+                regex = regex.below(prefix, &written);
+            }
             let taken = regex.group_names().find(|name| Variable::named(name).is_some());
             return match taken {
                 Some(name) => Err(format!("`{name}` is a variable; give the group of `{written}` another name")),
@@ -156,13 +179,26 @@ mod tests {
             ("^~ /static/", "write `/static/`"),
             ("~ (", "unclosed group"),
             ("~ ^/(?<host>x)", "`host` is a variable"),
+            ("/a/ ~ (", "unclosed group"),
+            ("/a//b ~ c", "write `/a/b`"),
         ] {
             let error = pattern(written).unwrap_err();
             assert!(error.contains(wanted), "{written}: {error}");
         }
-        for written in ["= /health", "/v1/", "~ ^/img/([^/]+)$", "~* \\.php$"] {
+        for written in ["= /health", "/v1/", "~ ^/img/([^/]+)$", "~* \\.php$", "/app/ ~* \\.php$"] {
             assert_eq!(String::from(pattern(written).unwrap()), written);
         }
+    }
+
+    #[test]
+    fn an_expression_may_be_for_paths_below_a_prefix() {
+        let below = pattern("/app/ ~ /([^/]+)\\.php$").unwrap();
+        for (path, taken) in [("/app/x.php", true), ("/app/a/x.php", true), ("/apps/x.php", false), ("/x.php", false)] {
+            assert_eq!(below.takes(path), taken, "{path}");
+        }
+        let groups = below.regex().and_then(|regex| regex.captures("/app/a/x.php")).unwrap();
+        assert_eq!(&groups[1], "x");
+        assert!(below.regex().and_then(|regex| regex.captures("/x.php")).is_none());
     }
 
     #[test]
@@ -180,6 +216,10 @@ mod tests {
             ("~ ^/v1", "~* ^/v1", false),
             ("~ ^/v1", "= /v1/x", true),
             ("~ ^/v1", "/v1/x", false),
+            ("/v1", "/v1/ ~ x", true),
+            ("/v1/x", "/v1/ ~ x", false),
+            ("/v1/ ~ x", "= /v1/x", true),
+            ("/v1/ ~ x", "= /v2/x", false),
         ] {
             assert_eq!(pattern(one).unwrap().covers(&pattern(other).unwrap()), covers, "{one} {other}");
         }

@@ -1,4 +1,5 @@
-//! Regular expressions of routes, as nginx writes them: `~ ^/img/` and, whatever the letter case, `~* \.php$`.
+//! Regular expressions of routes, as nginx writes them: `~ ^/img/` and, whatever the letter case, `~* \.php$`. `/app/ ~ \.php$` is
+//! one for paths below a prefix, as of a location within another.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ const MAX_SIZE: usize = 1 << 20;
 #[derive(Clone)]
 pub struct RouteRegex {
     written: Box<str>,
+    /// The prefix of the paths that it is for; empty where it is for all.
+    below: Box<str>,
     regex: Regex,
 }
 
@@ -26,6 +29,12 @@ impl RouteRegex {
         Some(Self::compile(written, any_case.unwrap_or(marked).trim_start(), any_case.is_some()))
     }
 
+    /// The same for paths with this prefix alone. `written` is both.
+    #[must_use]
+    pub fn below(self, prefix: &str, written: &str) -> Self {
+        Self { written: written.into(), below: prefix.into(), ..self }
+    }
+
     fn compile(written: &str, expression: &str, any_case: bool) -> Result<Self, String> {
         if expression.is_empty() {
             return Err(format!("`{written}` has no expression behind its mark; write `~ ^/img/`"));
@@ -33,7 +42,7 @@ impl RouteRegex {
         let mut builder = RegexBuilder::new(expression);
         builder.case_insensitive(any_case).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE);
         match builder.build() {
-            Ok(regex) => Ok(Self { written: written.into(), regex }),
+            Ok(regex) => Ok(Self { written: written.into(), below: "".into(), regex }),
             Err(::regex::Error::CompiledTooBig(_)) => Err(format!("`{written}` is too large an expression")),
             Err(error) => Err(format!("`{written}` is not a regular expression: {}", reason(&error.to_string()))),
         }
@@ -45,16 +54,25 @@ impl RouteRegex {
         &self.written
     }
 
+    /// The prefix of the paths that it is for; empty where it is for all.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.below
+    }
+
     /// Whether it matches somewhere in this text.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        text.starts_with(&*self.below) && texts(text).any(|text| self.regex.is_match(text))
     }
 
     /// What its groups match in this text.
     #[must_use]
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
-        self.regex.captures(text)
+        if !text.starts_with(&*self.below) {
+            return None;
+        }
+        texts(text).find_map(|text| self.regex.captures(text))
     }
 
     /// How many groups it has.
@@ -67,6 +85,11 @@ impl RouteRegex {
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
         self.regex.capture_names().flatten()
     }
+}
+
+/// The text, and what is before a line end at its end: there `$` matches too, as to nginx's expressions.
+fn texts(text: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(text).chain(text.strip_suffix('\n'))
 }
 
 /// What is wrong, out of a message of several lines that shows the expression first.
@@ -112,6 +135,8 @@ mod tests {
             ("~* ^/img/", "/IMG/a", true),
             ("~*\\.PNG$", "/img/a.png", true),
             ("~ b", "/abc", true),
+            ("~ \\.php$", "/a.php\n", true),
+            ("~ \\.php$", "/a.php\n\n", false),
             ("~ ^/(?<name>[^/]+)\\/x$", "/a/x", true),
         ] {
             assert_eq!(parse(written).unwrap().is_match(text), matches, "{written} {text}");

@@ -87,8 +87,8 @@ fn covering(
     path: Option<&PathPattern>,
 ) -> Option<usize> {
     let sample_host = host.map(|host| String::from(host.clone())).unwrap_or_default();
-    // what takes all that an expression takes, or all paths, takes `/`
-    let sample_path = path.filter(|path| path.regex().is_none()).map_or("/", PathPattern::as_str);
+    // what takes all paths takes `/`, and so does what takes all that an expression takes which is for all paths
+    let sample_path = path.map_or("/", PathPattern::sample);
     let takes_all = |earlier: &usize| {
         let (earlier, settings) = (routes[*earlier], routes[route]);
         let of_host =
