@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::directive::Directive;
 use super::interpreter::Run;
 use super::level::Level;
+use super::location::Location;
 use super::route::{Action, Target};
 use super::tree::{Halt, Question};
 use super::{access, headers, limits, location_log, proxy_pass, units};
@@ -46,13 +47,6 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     if run.level.last_own("stub_status").is_some() {
         return Err(Halt::Never("what the gateway does is at `/metrics` of `admin`".to_owned()));
     }
-    if run.level.own().iter().any(|directive| directive.name == "internal") {
-        run.level.own().iter().for_each(Directive::all_done);
-        return Ok(Action::answer(404));
-    }
-    if let Some(action) = excepted(run)? {
-        return Ok(action);
-    }
     if let Some(directive) = run.level.last_own("proxy_pass") {
         return proxied(run, &run.level, directive);
     }
@@ -71,9 +65,23 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     Err(Halt::Never(FILES.to_owned()))
 }
 
-/// The refusal of methods that `limit_except` does not name.
-fn excepted(run: &Run<'_, '_>) -> Result<Option<Action>, Halt> {
-    let Some(directive) = run.level.last("limit_except") else { return Ok(None) };
+/// The answer of a location that is for requests of nginx itself, or within one.
+pub(super) fn unreachable(location: &Location<'_>) -> Option<Action> {
+    let is_internal = |block: &&&Directive| block.children().iter().any(|directive| directive.name == "internal");
+    location.chain.iter().find(is_internal)?;
+    if let Some(own) = location.chain.last() {
+        let others = own.children().iter().filter(|directive| directive.name != "location");
+        others.for_each(Directive::all_done);
+    }
+    Some(Action::answer(404))
+}
+
+/// The refusal of methods that `limit_except` does not name. It holds for no location within.
+///
+/// # Errors
+/// What must be asked first, or why it cannot be said.
+pub(super) fn excepted(run: &Run<'_, '_>) -> Result<Option<Action>, Halt> {
+    let Some(directive) = run.level.last_own("limit_except") else { return Ok(None) };
     let denies_all = |child: &Directive| child.name == "deny" && child.first() == "all";
     let [only] = directive.children() else {
         return Err(Halt::Never("who may call is decided by `limit_except`".to_owned()));

@@ -88,6 +88,12 @@ pub(super) fn decide<'t>(
     let Some(location) = location else { return Ok(Action::answer(404)) };
     run.level = location.chain.iter().fold(host.level.clone(), |level, directive| level.within(directive.children()));
     run.is_over = false;
+    // nginx looks at both before it runs a directive of the location
+    if let Some(action) =
+        content::unreachable(location).map_or_else(|| content::excepted(&run), |none| Ok(Some(none)))?
+    {
+        return Ok(action);
+    }
     if let Some(action) = run.block(run.level.own(), false)? {
         return Ok(action);
     }
@@ -196,22 +202,33 @@ impl<'t> Run<'_, 't> {
     /// Whether the path matches an expression.
     fn matches(&mut self, text: &str, any_case: bool) -> Result<bool, Halt> {
         let compiled = compiled(text, any_case)?;
-        let marked = format!("{} {text}", if any_case { "~*" } else { "~" });
-        let holds = match self.paths.relation(text, any_case) {
+        let relation = self.paths.relation(text, any_case);
+        let holds = match relation {
             Relation::MatchesNone => false,
             Relation::Covers => true,
-            Relation::Within => self.answers.ask(Question::Path(marked.clone()))?,
-            Relation::Unknown => {
-                return Err(Halt::Never(format!("a route cannot ask for `{text}` beside the path of its location")));
-            }
+            Relation::Within | Relation::Unknown => self.answers.ask(Question::Path(self.asked(text, any_case)?))?,
         };
         if holds && compiled.captures_len() > 1 {
-            let is_own = matches!(&self.paths, Paths::Expression { text: own, .. } if own == text);
+            let is_own = matches!(&self.paths, Paths::Expression { text: own, .. } | Paths::Below { text: own, .. } if own == text);
             // groups of all paths whose beginning is known
-            self.path = (!is_own).then_some(marked);
+            self.path = if is_own { None } else { Some(self.asked(text, any_case)?) };
             self.foreign_groups = false;
         }
         Ok(holds)
+    }
+
+    /// A route's pattern for the paths of the location that an expression matches.
+    fn asked(&self, text: &str, any_case: bool) -> Result<String, Halt> {
+        let alone = Paths::Expression { text: text.to_owned(), any_case };
+        let paths = match &self.paths {
+            own if alone.are_within(own) => Some(alone),
+            Paths::Prefix(prefix) => alone.below(prefix),
+            _ => None,
+        };
+        paths
+            .filter(Paths::are_by_expression)
+            .and_then(|paths| paths.pattern())
+            .ok_or_else(|| Halt::Never(format!("a route cannot ask for `{text}` beside the path of its location")))
     }
 
     fn rewrite(&mut self, directive: &'t Directive, is_server: bool) -> Result<Option<Action>, Halt> {

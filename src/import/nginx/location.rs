@@ -1,11 +1,12 @@
 //! The locations of a server, in the order in which the first that takes a path is nginx's choice.
 
 use std::collections::HashMap;
+use std::ptr;
 
 use super::directive::Directive;
+use super::nested::{Block, Expression, Node};
 use super::notes::Notes;
 use super::path::Paths;
-use super::request_facts::compiled;
 
 /// A location.
 #[derive(Clone, Debug)]
@@ -14,149 +15,108 @@ pub(super) struct Location<'t> {
     pub(super) paths: Paths,
     /// The locations around it, and itself as the last.
     pub(super) chain: Vec<&'t Directive>,
+    /// Why what it does with its paths cannot be said; they are answered with 403.
+    pub(super) refusal: Option<String>,
 }
 
-/// The locations of a server by their kinds.
+/// The locations of a server.
 #[derive(Debug, Default)]
 pub(super) struct Locations<'t> {
-    exact: Vec<Location<'t>>,
-    /// Prefixes that end the search: `^~`.
-    final_prefixes: Vec<Location<'t>>,
-    expressions: Vec<Location<'t>>,
-    prefixes: Vec<Location<'t>>,
+    in_order: Vec<Location<'t>>,
     /// Named ones.
     pub(super) named: HashMap<&'t str, &'t Directive>,
-}
-
-enum Kind {
-    Exact,
-    FinalPrefix,
-    Expression { any_case: bool },
-    Prefix,
-    Named,
 }
 
 impl<'t> Locations<'t> {
     /// Those of the block of a server.
     pub(super) fn of(block: &'t [Directive], notes: &Notes) -> Self {
         let mut all = Self::default();
-        all.collect(block, &[], notes);
-        let longest_first = |list: &mut Vec<Location<'_>>| list.sort_by_key(|location| usize::MAX - location.length());
-        longest_first(&mut all.final_prefixes);
-        longest_first(&mut all.prefixes);
-        if all.expressions.is_empty() {
-            // nothing is left to end the search for
-            all.prefixes.append(&mut all.final_prefixes);
-            longest_first(&mut all.prefixes);
+        let server = Block::of(block, &[], &mut all.named, notes);
+        // one path is for the location that a search for it ends at, wherever that stands
+        let exact = server.all_exact().into_iter();
+        for node in exact.filter(|node| server.exact_at(node.text).is_some_and(|found| ptr::eq(found, *node))) {
+            all.push(Paths::Exact(node.text.to_owned()), &node.chain);
         }
-        all.say_conflicts(notes);
+        all.block(&server, None, &[]);
         all
     }
 
-    fn collect(&mut self, block: &'t [Directive], around: &[&'t Directive], notes: &Notes) {
-        let mut nested = Vec::new();
-        for directive in block.iter().filter(|directive| directive.name == "location") {
-            let Some((kind, text)) = kind(&directive.args) else {
-                notes.leave_out(directive, "it takes no path that can be read");
-                continue;
-            };
-            if matches!(kind, Kind::Named) {
-                self.named.insert(text, directive);
-                continue;
-            }
-            if let Kind::Expression { any_case } = kind
-                && compiled(text, any_case).is_err()
+    /// Those within a prefix, or within the server. `after` are expressions of the blocks around that are still to be tried.
+    fn block(&mut self, block: &Block<'t>, around: Option<&Node<'t>>, after: &[&Expression<'t>]) {
+        let expressions: Vec<&Expression<'t>> = block.expressions.iter().chain(after.iter().copied()).collect();
+        let mut early: Vec<&Node<'t>> = Vec::new();
+        // the shortest first: what is below one of them must be before it
+        for node in block.prefixes.iter().rev() {
+            if node.is_final && !block.expressions.is_empty()
+                || node.inner.has_expressions()
+                || early.iter().any(|outer| node.is_below(outer))
             {
-                let why = "its expression is none here, where matching never takes long; its paths go to the locations behind it";
-                notes.leave_out(directive, why);
-                continue;
-            }
-            directive.done();
-            let chain: Vec<&Directive> = around.iter().copied().chain([directive]).collect();
-            // those within it are looked at first
-            self.collect(directive.children(), &chain, notes);
-            let location = |paths| Location { paths, chain };
-            match kind {
-                Kind::Exact => self.exact.push(location(Paths::Exact(text.to_owned()))),
-                Kind::FinalPrefix => self.final_prefixes.push(location(Paths::Prefix(text.to_owned()))),
-                Kind::Expression { any_case } => {
-                    nested.push(location(Paths::Expression { text: text.to_owned(), any_case }));
-                }
-                Kind::Prefix => self.prefixes.push(location(Paths::Prefix(text.to_owned()))),
-                Kind::Named => {}
+                early.push(node);
             }
         }
-        self.expressions.extend(nested);
+        for node in early.iter().rev() {
+            self.prefix(node, if node.is_final { after } else { &expressions });
+        }
+        let is_over = around.is_none() && early.iter().any(|node| node.text == "/");
+        if is_over || !self.expressions(around, &expressions) {
+            return;
+        }
+        for node in block.prefixes.iter().filter(|node| !early.iter().any(|early| ptr::eq(*early, *node))) {
+            self.prefix(node, &[]);
+        }
+        if let Some(node) = around {
+            self.push(Paths::Prefix(node.text.to_owned()), &node.chain);
+        }
     }
 
-    /// Says where the order of routes cannot be nginx's.
-    fn say_conflicts(&self, notes: &Notes) {
-        let under = |outer: &Location<'_>, inner: &Location<'_>| match (&outer.paths, &inner.paths) {
-            (Paths::Prefix(outer), Paths::Prefix(inner)) => inner.len() > outer.len() && inner.starts_with(outer),
-            _ => false,
-        };
-        for outer in &self.final_prefixes {
-            for inner in self.prefixes.iter().filter(|inner| under(outer, inner)) {
-                if let Some(directive) = inner.chain.last() {
-                    let why = "it is below a `^~` location, which is the first that takes its paths; put its route before that one's";
-                    notes.name(directive, why);
-                }
+    fn prefix(&mut self, node: &Node<'t>, after: &[&Expression<'t>]) {
+        self.block(&node.inner, Some(node), after);
+    }
+
+    /// The expressions that are tried within a prefix. `false` where all that has the prefix is taken, because one cannot be said there.
+    fn expressions(&mut self, around: Option<&Node<'t>>, expressions: &[&Expression<'t>]) -> bool {
+        for expression in expressions {
+            let paths = match around {
+                Some(node) => expression.paths.below(node.text),
+                None => Some(expression.paths.clone()),
+            };
+            // none where nothing that has the prefix matches
+            let Some(paths) = paths else { continue };
+            let inner = expression.inner.within_expression(&paths);
+            let refusal = expression.refusal.clone().or(inner.as_ref().err().cloned());
+            if !paths.are_by_expression() {
+                let rest = around.map_or(Paths::Any, |node| Paths::Prefix(node.text.to_owned()));
+                let why = refusal.unwrap_or_else(|| "a route cannot ask for its paths".to_owned());
+                self.in_order.push(Location { paths: rest, chain: expression.chain.clone(), refusal: Some(why) });
+                return false;
             }
+            for (paths, chain) in inner.into_iter().flatten() {
+                self.push(paths, &chain);
+            }
+            self.in_order.push(Location { paths, chain: expression.chain.clone(), refusal });
         }
+        true
+    }
+
+    fn push(&mut self, paths: Paths, chain: &[&'t Directive]) {
+        self.in_order.push(Location { paths, chain: chain.to_vec(), refusal: None });
     }
 
     /// All of them, the first that takes a path first.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &Location<'t>> {
-        self.exact.iter().chain(&self.final_prefixes).chain(&self.expressions).chain(&self.prefixes)
+        self.in_order.iter()
     }
 
     /// Whether one of them takes every path.
     pub(super) fn take_all(&self) -> bool {
-        self.final_prefixes.iter().chain(&self.prefixes).any(|location| location.paths == Paths::Prefix("/".to_owned()))
+        self.in_order()
+            .any(|location| matches!(&location.paths, Paths::Any) || location.paths == Paths::Prefix("/".to_owned()))
     }
 
     /// Whether one is for this very path.
     pub(super) fn has(&self, path: &str) -> bool {
         self.in_order().any(|location| matches!(&location.paths, Paths::Exact(own) | Paths::Prefix(own) if own == path))
     }
-}
-
-impl Location<'_> {
-    fn length(&self) -> usize {
-        match &self.paths {
-            Paths::Prefix(path) => path.len(),
-            _ => 0,
-        }
-    }
-}
-
-fn kind(args: &[String]) -> Option<(Kind, &str)> {
-    let expression = |any_case| Kind::Expression { any_case };
-    Some(match args {
-        [mark, text] => match mark.as_str() {
-            "=" => (Kind::Exact, text),
-            "^~" => (Kind::FinalPrefix, text),
-            "~" => (expression(false), text),
-            "~*" => (expression(true), text),
-            _ => return None,
-        },
-        [text] => {
-            if let Some(path) = text.strip_prefix('=') {
-                (Kind::Exact, path)
-            } else if let Some(path) = text.strip_prefix("^~") {
-                (Kind::FinalPrefix, path)
-            } else if let Some(text) = text.strip_prefix("~*") {
-                (expression(true), text)
-            } else if let Some(text) = text.strip_prefix('~') {
-                (expression(false), text)
-            } else if text.starts_with('@') {
-                (Kind::Named, text)
-            } else {
-                (Kind::Prefix, text)
-            }
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -184,5 +144,37 @@ mod tests {
     fn nested_locations_are_looked_at_before_those_around_them() {
         let text = "location ~ c {} location / { location ~ ^/(a|b)/ {} location = /sw.js {} location /sys/ {} }";
         assert_eq!(order(text), ["= /sw.js", "~ ^/(a|b)/", "~ c", "/sys/", "/"]);
+    }
+
+    #[test]
+    fn an_expression_within_a_location_keeps_its_prefix() {
+        let text = "location ~ z {} location /app/ { location ~ /x$ {} location ~ ^/app/y {} location ~ ^/b {} } location / {}";
+        assert_eq!(order(text), ["/app/ ~ /x$", "~ ^/app/y", "/app/ ~ z", "/app/", "~ z", "/"]);
+        // the longest prefix decides which of them are tried
+        let longest = "location / { location ~ x {} } location /api/ {} location /api/v1/ { location ~ y {} }";
+        assert_eq!(order(longest), ["/api/v1/ ~ y", "/api/v1/", "/api/", "~ x", "/"]);
+        let one_path = "location /a/ { location = /a/b/c {} } location /a/b/ { location = /a/b/d {} }";
+        assert_eq!(order(one_path), ["= /a/b/d", "/a/b/", "/a/"]);
+        let of_expression = "location ~ ^/a { location ~ ^/a/b {} } location / {}";
+        assert_eq!(order(of_expression), ["~ ^/a/b", "~ ^/a", "/"]);
+    }
+
+    #[test]
+    fn a_prefix_below_one_that_ends_the_search_goes_before_it_with_its_expressions() {
+        let text = "location ^~ /s/ {} location /s/t/ {} location ~ x {} location /u/ {}";
+        assert_eq!(order(text), ["/s/t/ ~ x", "/s/t/", "/s/", "~ x", "/u/"]);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_refused_with_all_that_it_may_take() {
+        let refused = |text: &str| {
+            let tree = parse(&Rc::from("n"), text).unwrap();
+            let locations = Locations::of(&tree, &Notes::new());
+            let refused = locations.in_order().filter(|location| location.refusal.is_some());
+            refused.map(|location| location.paths.pattern().unwrap_or("/".to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(refused("location ~ ^/(?!api)/x {} location / {}"), ["~ ^//x"]);
+        assert_eq!(refused("location ~ ^/\\Qa\\E$ {} location / {}"), ["/"]);
+        assert_eq!(refused("location ~ a { location ~ b {} } location / {}"), ["~ a"]);
     }
 }

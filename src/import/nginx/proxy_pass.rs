@@ -167,7 +167,7 @@ fn replaced(paths: &Paths, uri: &str) -> Result<Change, Halt> {
         },
         Paths::Exact(exact) if exact == uri => Change::default(),
         Paths::Exact(_) => Change { change: Some(PathChange::Rewrite(uri.to_owned())), path: None },
-        Paths::Expression { .. } | Paths::Any => {
+        Paths::Expression { .. } | Paths::Below { .. } | Paths::Any => {
             return Err(Halt::Never("nginx takes no path behind the server of a location by expression".to_owned()));
         }
     })

@@ -8,7 +8,7 @@ use super::interpreter::{self, Host, World};
 use super::level::Level;
 use super::listen::Listen;
 use super::location::{Location, Locations};
-use super::path::{Paths, Relation};
+use super::path::Paths;
 use super::request_facts::Facts;
 use super::route::{Action, Route, Takes, Target};
 use super::tree::{Conditions, Tree};
@@ -137,13 +137,11 @@ fn tree<'t>(host: &Host<'_, 't>, location: Option<&Location<'t>>) -> Result<Tree
 /// Adds the routes of a location. One that cannot be said keeps its paths from going where nginx does not send them.
 fn of_location<'t>(host: &Host<'_, 't>, location: &Location<'t>, routes: &mut Vec<Route>) {
     let pattern = location.paths.pattern();
-    let leaves = tree(host, Some(location)).and_then(Tree::leaves).and_then(|leaves| {
+    let said = location.refusal.clone().map_or(Ok(()), Err);
+    let leaves = said.and_then(|()| tree(host, Some(location))).and_then(Tree::leaves).and_then(|leaves| {
         let strays = |(conditions, action): &(Conditions, Action)| {
-            let Some(path) = conditions.path.as_deref().filter(|_| !action.is_of_server) else { return false };
-            let any_case = path.starts_with("~*");
-            let text = path.trim_start_matches(['~', '*']).trim_start();
-            let asked = Paths::Expression { text: text.to_owned(), any_case };
-            asked.relation(&location.paths.expression(), false) != Relation::Covers
+            let asked = conditions.path.as_deref().filter(|_| !action.is_of_server);
+            asked.is_some_and(|asked| !Paths::of_pattern(asked).are_within(&location.paths))
         };
         if leaves.iter().any(strays) { Err("a route cannot ask for two paths at once".to_owned()) } else { Ok(leaves) }
     });

@@ -19,6 +19,12 @@ pub(super) fn is_within(one: &str, other: &str) -> bool {
     search(&one, &other).unwrap_or(false)
 }
 
+/// Whether it is certain that no path is matched by both.
+pub(super) fn are_apart(one: &str, other: &str) -> bool {
+    let (Some(one), Some(other)) = (automaton(one), automaton(other)) else { return false };
+    meet(&one, &other) == Some(false)
+}
+
 fn automaton(expression: &str) -> Option<DFA<Vec<u32>>> {
     let limits = dense::Config::new()
         .match_kind(MatchKind::All)
@@ -65,6 +71,38 @@ fn search(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>) -> Option<bool> {
     Some(true)
 }
 
+/// Looks for a path that both take. `None` where that takes too long.
+fn meet(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>) -> Option<bool> {
+    let start = |dfa: &DFA<Vec<u32>>| dfa.start_state_forward(&Input::new("")).ok();
+    let next = |dfa: &DFA<Vec<u32>>, (state, has_matched): (StateID, bool), byte: u8| {
+        let next = dfa.next_state(state, byte);
+        (next, has_matched || dfa.is_match_state(next))
+    };
+    let is_over = |dfa: &DFA<Vec<u32>>, (state, has_matched): (StateID, bool)| dfa.is_dead_state(state) && !has_matched;
+    let takes = |dfa: &DFA<Vec<u32>>, (state, has_matched): (StateID, bool)| {
+        has_matched || dfa.is_match_state(dfa.next_eoi_state(state))
+    };
+    // paths begin with a slash
+    let first = (next(one, (start(one)?, false), b'/'), next(other, (start(other)?, false), b'/'));
+    let mut waiting = VecDeque::from([first]);
+    let mut seen = HashSet::from([first]);
+    while let Some((here, there)) = waiting.pop_front() {
+        if seen.len() > MOST_PAIRS {
+            return None;
+        }
+        if takes(one, here) && takes(other, there) {
+            return Some(true);
+        }
+        for byte in 0..=u8::MAX {
+            let pair = (next(one, here, byte), next(other, there, byte));
+            if !is_over(one, pair.0) && !is_over(other, pair.1) && seen.insert(pair) {
+                waiting.push_back(pair);
+            }
+        }
+    }
+    Some(false)
+}
+
 /// The pair behind a byte; none where that is no text, where the second has matched, or where the first never will.
 fn step(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>, pair: Pair, byte: u8) -> Option<Pair> {
     // the first bytes whose next one is bounded more tightly begin characters that no expression tells from their neighbours
@@ -105,6 +143,20 @@ mod tests {
             ("^/a", "^/(.*)$", true),
         ] {
             assert_eq!(is_within(one, other), within, "{one} in {other}");
+        }
+    }
+
+    #[test]
+    fn expressions_meet_in_a_path_or_are_apart() {
+        for (one, other, apart) in [
+            ("^/a/", "^/b", true),
+            ("^/a/", "x$", false),
+            ("^/a/", "^/a$", true),
+            ("^/(a|b)/c", "^/b/", false),
+            ("(", "^/b", false),
+            ("[^/]$", "/$", true),
+        ] {
+            assert_eq!(are_apart(one, other), apart, "{one} and {other}");
         }
     }
 }

@@ -187,6 +187,39 @@ fn what_keeps_somebody_out_and_cannot_be_said_keeps_everybody_out() {
 }
 
 #[test]
+fn an_expression_within_a_location_takes_nothing_outside_of_it() {
+    let lines = server(
+        "location /app/ { proxy_pass http://a:1; location ~ \\.php$ { proxy_pass http://b:1; } rewrite ^(.*)/old$ $1/new break; }\n\
+         location /one { rewrite ^/([^/]*)$ /v/$1 break; proxy_pass http://a:1; } location / { deny all; proxy_pass http://a:1; }",
+    );
+    has(
+        &lines,
+        &["paths: [\"/app/ ~ \\\\.php$\"]", "paths: [\"/app/ ~ ^(.*)/old$\"]", "paths: [\"/one ~ ^/([^/]*)$\"]"],
+    );
+}
+
+#[test]
+fn what_is_for_nginx_itself_or_for_some_methods_is_so_before_a_directive_runs() {
+    for directives in [
+        "internal; return 200 in;",
+        "internal; if ($arg_x) { return 200 in; } proxy_pass http://a:1;",
+        "internal; rewrite ^ /x break; proxy_pass http://a:1;",
+        "internal; location /a/b/ { proxy_pass http://a:1; }",
+    ] {
+        let lines = server(&format!("location /a/ {{ {directives} }}"));
+        assert!(
+            !lines.iter().any(|line| line.contains("upstream:") || line.contains("200")),
+            "{directives}: {lines:?}"
+        );
+    }
+    let lines = server("location / { limit_except GET { deny all; } return 200 in; }");
+    has(
+        &lines,
+        &["routes: [{ methods: [GET, HEAD], answer: { status: 200, body: in } }, { answer: { status: 403 } }]"],
+    );
+}
+
+#[test]
 fn a_condition_becomes_a_route_above() {
     let lines = server(
         "location / { if ($request_method !~ ^(GET|POST)$) { return 405; } if ($http_x_old) { return 301 https://old.example.com; }\n \
@@ -281,6 +314,6 @@ fn an_expression_that_is_none_here_is_named() {
         left_out.starts_with("n.conf:1: left out: `location ~ ^/(?!api)/`: its expression is none here"),
         "{left_out}"
     );
+    has(&lines, &["{ paths: [\"~ ^//\", \"/status\"], answer: { status: 403 } }"]);
     assert!(left_out.contains("n.conf:3: left out: `location /status`: what the gateway does is at"), "{left_out}");
-    has(&lines, &["{ paths: [\"/status\"], answer: { status: 403 } }"]);
 }
