@@ -99,7 +99,7 @@ impl Instances {
         self.may_transform
     }
 
-    /// Runs `on_request`, top to bottom, to the first that answers or refuses.
+    /// Runs `on_request`, top to bottom, to the first that answers or refuses. If none does, runs `on_forward` of all.
     ///
     /// # Errors
     /// The answer, the refusal, or the panic.
@@ -109,7 +109,10 @@ impl Instances {
             let name = instance.name();
             proceed(name, outcome(name, || instance.on_request(request)).await)?;
         }
-        Ok(())
+        let mut instances = self.instances.iter_mut();
+        instances
+            .try_for_each(|instance| run(&mut **instance, |instance| instance.on_forward(request)))
+            .map_err(EarlyExit::Panic)
     }
 
     /// Runs `on_call` of those that need bodies, top to bottom, to the first that answers or refuses.

@@ -28,6 +28,8 @@ impl Instance for AskedModel {
         Step::Done(Flow::Continue)
     }
 
+    fn on_forward(&mut self, _: &mut Request<'_>) {}
+
     fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> Step<'a, Flow> {
         Step::Done(Flow::Continue)
     }

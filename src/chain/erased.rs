@@ -69,6 +69,7 @@ pub(super) trait Instance: Send + Sync {
     fn name(&self) -> &'static str;
     fn needs(&self) -> Needs;
     fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> Step<'a, Flow>;
+    fn on_forward(&mut self, request: &mut Request<'_>);
     fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow>;
     fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()>;
     fn transforms(&mut self, response: &Response<'_>) -> bool;
@@ -99,6 +100,10 @@ impl<P: Plugin> Instance for Typed<P> {
             Some(flow) => Step::Done(flow),
             None => Step::of(self.plugin.on_request(&mut self.state, request)),
         }
+    }
+
+    fn on_forward(&mut self, request: &mut Request<'_>) {
+        self.plugin.on_forward(&mut self.state, request);
     }
 
     fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow> {

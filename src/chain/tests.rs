@@ -70,6 +70,10 @@ impl Plugin for Witness {
         self.saw("request")
     }
 
+    fn on_forward(&self, (): &mut (), _: &mut Request<'_>) {
+        let _ = self.saw("forward");
+    }
+
     fn try_on_call(&self, (): &mut (), _: &mut Call<'_>) -> Option<Flow> {
         self.is_prompt.then(|| self.saw("call"))
     }
@@ -163,6 +167,9 @@ async fn requests_run_top_to_bottom_and_responses_bottom_to_top() {
         "a request",
         "b request",
         "c request",
+        "a forward",
+        "b forward",
+        "c forward",
         "a call",
         "b call",
         "c call",
@@ -191,6 +198,12 @@ async fn an_early_answer_skips_those_below_and_ends_as_any_other() {
             "a request",
             "b request",
             "c request",
+            "a forward",
+            "b forward",
+            "c forward",
+            "a forward",
+            "b forward",
+            "c forward",
             "a call",
             "b call",
             "b response",
@@ -214,6 +227,7 @@ async fn a_refusal_says_which_plugin_refused_and_why() {
 async fn a_panic_in_any_hook_is_caught_and_keeps_no_other_plugin_from_the_end() {
     for (at, in_chain, behind) in [
         ("request", true, false),
+        ("forward", true, false),
         ("call", true, false),
         ("response", false, true),
         ("chunk", false, true),

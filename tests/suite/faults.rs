@@ -116,7 +116,7 @@ async fn a_panic_before_the_head_of_the_answer_is_a_500_in_dialect_with_its_row(
     let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
     origin.answers(answer(200).header("content-type", "application/json").body(ANSWER));
     let gateway = faulty(&origin, &book).await;
-    for (number, hook) in ["on_request", "on_call", "transforms", "on_response"].into_iter().enumerate() {
+    for (number, hook) in ["on_request", "on_forward", "on_call", "transforms", "on_response"].into_iter().enumerate() {
         for protocol in PROTOCOLS {
             for (endpoint, error_type) in [(ENDPOINTS[0], "api_error"), (ENDPOINTS[1], "server_error")] {
                 let path = format!("/{hook}/{protocol}/v1/{endpoint}");
@@ -127,11 +127,11 @@ async fn a_panic_before_the_head_of_the_answer_is_a_500_in_dialect_with_its_row(
         }
         let wanted = ["server_error", "api_error", "server_error", "api_error"];
         let wanted =
-            wanted.map(|error_type| format!("500|{error_type}|aborted|inject_faults|{}", usize::from(number > 1)));
+            wanted.map(|error_type| format!("500|{error_type}|aborted|inject_faults|{}", usize::from(number > 2)));
         let columns = "response_status, error_type, outcome, plugin, attempts";
         assert_eq!(rows(&book, &format!("/{hook}/"), 4, columns).await, wanted, "{hook}");
     }
-    serves_on(&gateway, 16).await;
+    serves_on(&gateway, 20).await;
 }
 
 #[tokio::test]

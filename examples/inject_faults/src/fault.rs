@@ -19,6 +19,8 @@ pub enum Fault {
 pub enum Hook {
     /// `on_request`
     Request,
+    /// `on_forward`
+    Forward,
     /// `on_call`
     Call,
     /// `transforms`
@@ -77,6 +79,7 @@ impl FromStr for Hook {
     fn from_str(name: &str) -> Result<Self, NoFault> {
         match name {
             "on_request" => Ok(Self::Request),
+            "on_forward" => Ok(Self::Forward),
             "on_call" => Ok(Self::Call),
             "transforms" => Ok(Self::Transforms),
             "on_response" => Ok(Self::Response),

@@ -61,6 +61,10 @@ impl Plugin for InjectFaults {
         fault.as_ref().and_then(Fault::refusal).map_or(Flow::Continue, Flow::from)
     }
 
+    fn on_forward(&self, fault: &mut Option<Fault>, _: &mut Request<'_>) {
+        strike(fault.as_ref(), Hook::Forward);
+    }
+
     async fn on_call(&self, fault: &mut Option<Fault>, _: &mut Call<'_>) -> Flow {
         strike(fault.as_ref(), Hook::Call);
         Flow::Continue

@@ -137,6 +137,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         None
     }
 
+    /// All plugins of the route have let the head pass, so it is known who calls: the place for edits of headers that depend on it. They come
+    /// after those that any plugin made in [`on_request`](Plugin::on_request). Be quick, never block.
+    fn on_forward(&self, _: &mut Self::State, _: &mut Request<'_>) {}
+
     /// The whole body of a call to a model has arrived. Runs only with [`Needs::body`], and only for the endpoints of
     /// [`Endpoint`](crate::Endpoint).
     fn on_call(&self, _: &mut Self::State, _: &mut Call<'_>) -> impl Future<Output = Flow> + Send {

@@ -4,7 +4,7 @@ mod field_name;
 mod rules;
 mod settings;
 
-use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Request, Response};
+use plugin_api::{BuildContext, ConfigProblem, Plugin, Request, Response};
 
 use rules::Rules;
 
@@ -35,13 +35,12 @@ impl Plugin for Headers {
         Ok(Self { request: Rules::new(&config.request), response: Rules::new(&config.response) })
     }
 
-    fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
+    fn on_forward(&self, (): &mut (), request: &mut Request<'_>) {
         if !self.request.is_empty() {
             let mut edits = std::mem::take(&mut request.edits);
             self.request.apply(&mut edits, &request.variables());
             request.edits = edits;
         }
-        Some(Flow::Continue)
     }
 
     async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {

@@ -59,26 +59,39 @@ async fn who_nginx_lets_in_is_let_in() {
 #[tokio::test]
 async fn the_name_goes_on_and_the_password_does_not() {
     let origin = origin().await;
-    let settings = "plugins:
-  - basic_auth: { file: users }
-  - headers: { request: { set: { X-User: $remote_user } } }
-";
+    let basic_auth = "- basic_auth: { file: users }\n";
+    let headers = "- headers: { request: { set: { X-User: $remote_user } } }\n";
     let builder = || gateway().upstream(&origin).file("users", USERS);
-    let own = builder().settings(settings).start().await;
-    let forwarding =
-        builder().settings(&settings.replace("users }", "users, forward_credentials: true }")).start().await;
+    let own = builder().settings(&format!("plugins:\n{basic_auth}{headers}")).start().await;
+    let forwarding = basic_auth.replace("users }", "users, forward_credentials: true }");
+    let forwarding = builder().settings(&format!("plugins:\n{headers}{forwarding}")).start().await;
+    let of_route = builder().settings(&format!("plugins:\n{basic_auth}"));
+    let of_route = of_route.route_settings(&format!("plugins:\n{headers}")).start().await;
     for (number, (gateway, wanted)) in
-        [(&own, None), (&forwarding, Some(basic("alice", "password")))].into_iter().enumerate()
+        [(&own, None), (&forwarding, Some(basic("alice", "password"))), (&of_route, None)].into_iter().enumerate()
     {
         assert_eq!(get(gateway.address(), &basic("alice", "password")).await.status, 200);
         let seen = origin.request(number).await;
-        assert_eq!(seen.header("authorization"), wanted.as_deref());
+        assert_eq!((seen.header("x-user"), seen.header("authorization")), (Some("alice"), wanted.as_deref()));
     }
     let line = own.logged(|line| line["status"] == 200).await;
     assert_eq!(line["key_name"], "alice");
     let mut client = h2c(own.address()).await;
     let request = client.request("GET", "/").header("authorization", basic("bob", "password"));
     assert_eq!(client.call(request.body(crate::harness::body("")).unwrap()).await.status, 200);
+}
+
+#[tokio::test]
+async fn credentials_that_headers_sets_take_the_place_of_the_callers() {
+    let origin = origin().await;
+    let headers = "- headers: { request: { set: { Authorization: Basic dXBzdHJlYW0= } } }\n";
+    let basic_auth = "- basic_auth: { file: users }\n";
+    for (number, plugins) in [format!("{headers}{basic_auth}"), format!("{basic_auth}{headers}")].iter().enumerate() {
+        let settings = format!("plugins:\n{plugins}");
+        let gateway = gateway().upstream(&origin).file("users", USERS).settings(&settings).start().await;
+        assert_eq!(get(gateway.address(), &basic("alice", "password")).await.status, 200);
+        assert_eq!(origin.request(number).await.all("authorization"), [b"Basic dXBzdHJlYW0="]);
+    }
 }
 
 #[tokio::test]
