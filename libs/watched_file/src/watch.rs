@@ -1,5 +1,6 @@
 //! The thread that looks at files for as long as anybody has one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -76,15 +77,19 @@ impl<F: Look> Watch<F> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at every file that anybody still has; whether there is any.
+    /// Looks at every file that anybody still has; whether there is any. The thread ends where there is none, so that must be what
+    /// `is_watched` says, although files are let go at any moment.
     fn look(&self) -> bool {
         let files: Vec<_> = {
             let mut known = self.known();
+            let files: Vec<_> = known.files.iter().filter_map(Weak::upgrade).collect();
             known.files.retain(|file| file.strong_count() > 0);
-            known.is_watched = !known.files.is_empty();
-            known.files.iter().filter_map(Weak::upgrade).collect()
+            known.is_watched = !files.is_empty();
+            files
         };
-        let failures = files.iter().filter(|file| !file.look()).count();
+        // a panic in one, which its hook has reported, must not end the thread for the others
+        let is_read = |file: &Arc<F>| catch_unwind(AssertUnwindSafe(|| file.look())).unwrap_or(false);
+        let failures = files.iter().filter(|file| !is_read(file)).count();
         self.failures.fetch_add(failures as u64, Ordering::Relaxed);
         !files.is_empty()
     }
@@ -96,6 +101,64 @@ fn look_at_all<F: Look>(watch: &Weak<Watch<F>>) {
         let Some(watch) = watch.upgrade() else { return };
         if !watch.look() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Says when it is looked at, or panics.
+    struct Told(&'static str, Sender<&'static str>);
+
+    impl Look for Told {
+        fn look(&self) -> bool {
+            assert_ne!(self.0, "broken", "on purpose");
+            self.1.send(self.0).is_ok()
+        }
+    }
+
+    fn is_looked_at(looks: &Receiver<&'static str>, name: &str) -> bool {
+        std::iter::from_fn(|| looks.recv_timeout(Duration::from_secs(20)).ok()).any(|looked| looked == name)
+    }
+
+    #[test]
+    fn a_file_whose_look_panics_is_a_failure_and_the_others_are_looked_at() {
+        let (watch, (told, looks)) = (Arc::new(Watch::new("test")), channel());
+        let file = |name| watch.file(|file: &Told| file.0 == name, || Ok(Told(name, told.clone()))).unwrap();
+        let (_broken, _whole) = (file("broken"), file("whole"));
+        assert!(is_looked_at(&looks, "whole") && is_looked_at(&looks, "whole"));
+        assert!(watch.failures() > 0);
+    }
+
+    /// A file that is as it was.
+    struct Unchanged;
+
+    impl Look for Unchanged {
+        fn look(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn the_thread_ends_only_where_the_next_file_starts_another() {
+        let (watch, barrier) = (Watch::new("test"), Barrier::new(2));
+        for _ in 0..20_000 {
+            let file = Arc::new(Unchanged);
+            watch.known().files.push(Arc::downgrade(&file));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    drop(file);
+                });
+                barrier.wait();
+                let goes_on = watch.look();
+                assert_eq!(watch.known().is_watched, goes_on);
+            });
         }
     }
 }
