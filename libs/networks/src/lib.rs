@@ -17,7 +17,24 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A network: all addresses of its family that begin with the same bits.
+/// The bits of `::ffff:0:0/96`, behind which IPv6 writes IPv4 addresses.
+const MAPPED_PREFIX: u8 = 96;
+
+/// An address as far as it tells hosts apart: of IPv6 the first 64 bits, which one host has; IPv4 as IPv6 writes it.
+#[must_use]
+pub fn host(address: IpAddr) -> [u8; 16] {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => {
+            let mut octets = address.octets();
+            octets[8..].fill(0);
+            octets
+        }
+    }
+}
+
+/// A network: all addresses of its family that begin with the same bits. One of IPv4 within IPv6, such as `::ffff:10.0.0.0/104`, is read
+/// as the one of IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
@@ -59,6 +76,14 @@ impl Network {
         Self { address, ..self }
     }
 
+    /// Without IPv6 around IPv4, as [`contains`](Self::contains) looks at addresses.
+    fn canonical(self) -> Self {
+        match (self.address.to_canonical(), self.prefix.checked_sub(MAPPED_PREFIX)) {
+            (address @ IpAddr::V4(_), Some(prefix)) if self.address.is_ipv6() => Self { address, prefix },
+            _ => self,
+        }
+    }
+
     fn longest(address: IpAddr) -> u8 {
         if address.is_ipv4() { 32 } else { 128 }
     }
@@ -88,7 +113,7 @@ impl FromStr for Network {
                 .filter(|prefix| *prefix <= longest)
                 .ok_or_else(wrong)?,
         };
-        let network = Self { address, prefix };
+        let network = Self { address, prefix }.canonical();
         let masked = network.masked();
         if masked != network {
             return Err(format!("`{text}` has bits behind its prefix; the network is `{masked}`"));
@@ -156,6 +181,36 @@ mod tests {
             assert_eq!(parsed.contains(address.parse().unwrap()), wanted, "{address} in {network}");
             assert_eq!(parsed.to_string(), network);
         }
+    }
+
+    #[test]
+    fn a_host_of_ipv6_has_64_bits_of_its_own() {
+        let host = |address: &str| host(address.parse().unwrap());
+        assert_eq!(host("2001:db8:0:1::1"), host("2001:db8:0:1:ffff::2"));
+        assert_ne!(host("2001:db8:0:1::1"), host("2001:db8:0:2::1"));
+        assert_eq!(host("192.0.2.7"), host("::ffff:192.0.2.7"));
+        assert_ne!(host("192.0.2.7"), host("192.0.2.8"));
+    }
+
+    #[test]
+    fn a_network_of_ipv4_within_ipv6_is_the_one_of_ipv4() {
+        for (written, read) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:c000:207/128", "192.0.2.7"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:1:0/112", "::ffff:0:1:0/112"),
+            ("::/95", "::/95"),
+        ] {
+            assert_eq!(written.parse::<Network>().unwrap().to_string(), read, "{written}");
+        }
+        let denied: Network = "::ffff:10.0.0.0/104".parse().unwrap();
+        for address in ["10.1.2.3", "::ffff:10.1.2.3"] {
+            assert!(denied.contains(address.parse().unwrap()), "{address}");
+        }
+        let error = "::ffff:10.1.2.3/104".parse::<Network>().unwrap_err();
+        assert!(error.contains("the network is `10.0.0.0/8`"), "{error}");
+        assert!("::ffff:10.1.2.3/64".parse::<Network>().unwrap_err().contains("the network is `::/64`"));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl By {
 impl Part {
     fn bytes<'a>(&self, caller: &Caller<'a>, header: &mut usize) -> Option<Bytes<'a>> {
         if *self == Self::ClientIp {
-            return caller.client.map(|address| Bytes::Address(network(address)));
+            return caller.client.map(|address| Bytes::Address(networks::host(address)));
         }
         if let Self::Header(_) = self {
             return next_header(caller, header).map(|value| Bytes::Of(value.as_bytes()));
@@ -158,18 +158,6 @@ fn next_header<'a>(caller: &Caller<'a>, header: &mut usize) -> Option<&'a Header
     let value = caller.headers.get(*header)?.as_ref();
     *header += 1;
     value
-}
-
-/// An address as far as it tells hosts apart.
-fn network(address: IpAddr) -> [u8; 16] {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => {
-            let mut octets = address.octets();
-            octets[8..].fill(0);
-            octets
-        }
-    }
 }
 
 impl FromStr for Part {
