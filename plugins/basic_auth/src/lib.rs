@@ -3,6 +3,7 @@
 
 mod credentials;
 mod outcomes;
+mod queue;
 mod settings;
 mod user_file;
 
@@ -15,7 +16,8 @@ use plugin_api::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use plugin_api::{BuildContext, ConfigProblem, Flow, LogLimit, Plugin, Refusal, RefusalKind, Request};
 
 use credentials::Credentials;
-use user_file::{Busy, UserFile};
+use queue::Busy;
+use user_file::UserFile;
 
 pub use settings::{Config, Realm};
 pub use user_file::UserFiles;
@@ -60,7 +62,7 @@ impl Plugin for BasicAuth {
         let Some(credentials) = Credentials::of(request.headers) else {
             return self.unauthenticated("no_credentials", "This request has no name and password").into();
         };
-        match self.file.knows(&credentials).await {
+        match self.file.knows(&credentials, request.context.client).await {
             Ok(is_right) => self.decide(&credentials, is_right, request),
             Err(Busy) => {
                 let message = "Too many passwords are being checked. Try again in 1 s";

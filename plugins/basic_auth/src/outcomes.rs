@@ -1,7 +1,7 @@
 //! What came of credentials that were checked before, so that a password is hashed once and not for each request. It keeps digests with a
 //! key of this process, from which nobody learns a password.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use ring::hmac::{HMAC_SHA256, Key};
@@ -10,18 +10,20 @@ use ring::{error, hmac};
 
 use crate::credentials::Credentials;
 
-/// As many are kept; all are dropped when there are more.
-const MOST: usize = 4096;
+/// As many wrong ones are kept; all are dropped when there are more.
+const MOST_WRONG: usize = 4096;
 const DIGEST: usize = 32;
 
 /// The outcomes for one reading of the file.
 pub(crate) struct Outcomes {
     key: Key,
-    known: RwLock<HashMap<[u8; DIGEST], bool>>,
+    /// What was right last, by the user's name. There are no more of these than the file has users, so no flood of wrong ones ends them.
+    right: RwLock<HashMap<Box<str>, CredentialsDigest>>,
+    wrong: RwLock<HashSet<CredentialsDigest>>,
 }
 
 /// Credentials, as they are kept.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CredentialsDigest([u8; DIGEST]);
 
 impl Outcomes {
@@ -30,7 +32,8 @@ impl Outcomes {
     /// # Errors
     /// The system has no random numbers.
     pub(crate) fn new() -> Result<Self, error::Unspecified> {
-        Ok(Self { key: Key::generate(HMAC_SHA256, &SystemRandom::new())?, known: RwLock::default() })
+        let key = Key::generate(HMAC_SHA256, &SystemRandom::new())?;
+        Ok(Self { key, right: RwLock::default(), wrong: RwLock::default() })
     }
 
     /// The digest of credentials here.
@@ -40,18 +43,25 @@ impl Outcomes {
         CredentialsDigest(digest)
     }
 
-    /// Whether these credentials were right; `None` if they were not checked.
-    pub(crate) fn find(&self, digest: CredentialsDigest) -> Option<bool> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&digest.0).copied()
+    /// Whether credentials of this name were right; `None` if they were not checked.
+    pub(crate) fn find(&self, name: &str, digest: CredentialsDigest) -> Option<bool> {
+        if self.right.read().unwrap_or_else(PoisonError::into_inner).get(name) == Some(&digest) {
+            return Some(true);
+        }
+        self.wrong.read().unwrap_or_else(PoisonError::into_inner).contains(&digest).then_some(false)
     }
 
     /// Keeps whether they were right.
-    pub(crate) fn keep(&self, digest: CredentialsDigest, is_right: bool) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
+    pub(crate) fn keep(&self, name: &str, digest: CredentialsDigest, is_right: bool) {
+        if is_right {
+            self.right.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), digest);
+            return;
         }
-        known.insert(digest.0, is_right);
+        let mut wrong = self.wrong.write().unwrap_or_else(PoisonError::into_inner);
+        if wrong.len() >= MOST_WRONG {
+            wrong.clear();
+        }
+        wrong.insert(digest);
     }
 }
 
@@ -67,27 +77,33 @@ mod tests {
         Credentials::of(&headers).unwrap()
     }
 
+    fn numbered(number: usize) -> CredentialsDigest {
+        let mut digest = [0; DIGEST];
+        digest[..8].copy_from_slice(&number.to_le_bytes());
+        CredentialsDigest(digest)
+    }
+
     #[test]
     fn an_outcome_is_that_of_the_same_credentials() {
         let outcomes = Outcomes::new().unwrap();
         let right = outcomes.digest(&credentials("Basic YWxpY2U6cGFzc3dvcmQ="));
         let wrong = outcomes.digest(&credentials("Basic YWxpY2U6YTpi"));
-        assert_eq!(outcomes.find(right), None);
-        outcomes.keep(right, true);
-        outcomes.keep(wrong, false);
-        assert_eq!((outcomes.find(right), outcomes.find(wrong)), (Some(true), Some(false)));
+        assert_eq!(outcomes.find("alice", right), None);
+        outcomes.keep("alice", right, true);
+        outcomes.keep("alice", wrong, false);
+        assert_eq!((outcomes.find("alice", right), outcomes.find("alice", wrong)), (Some(true), Some(false)));
         let others = Outcomes::new().unwrap();
-        assert_ne!(others.digest(&credentials("Basic YWxpY2U6cGFzc3dvcmQ=")).0, right.0);
+        assert_ne!(others.digest(&credentials("Basic YWxpY2U6cGFzc3dvcmQ=")), right);
     }
 
     #[test]
-    fn no_more_are_kept_than_may_be() {
+    fn a_flood_of_wrong_ones_is_bounded_and_leaves_the_right_ones() {
         let outcomes = Outcomes::new().unwrap();
-        for number in 0..=MOST {
-            let mut digest = [0; DIGEST];
-            digest[..8].copy_from_slice(&number.to_le_bytes());
-            outcomes.keep(CredentialsDigest(digest), true);
+        outcomes.keep("alice", numbered(0), true);
+        for number in 1..=2 * MOST_WRONG + 1 {
+            outcomes.keep("alice", numbered(number), false);
         }
-        assert_eq!(outcomes.known.read().unwrap().len(), 1);
+        assert_eq!(outcomes.find("alice", numbered(0)), Some(true));
+        assert_eq!(outcomes.wrong.read().unwrap().len(), 1);
     }
 }

@@ -1,7 +1,10 @@
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use plugin_api::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use plugin_api::http::{HeaderMap, Method};
 use plugin_api::testing::{self, TestRequest, context};
 use plugin_api::{Common, HeaderEdit};
 use serde_json::json;
@@ -38,11 +41,20 @@ impl Drop for Folder {
 
 /// What becomes of a request with this `authorization`: the caller's name and whether the header goes on, or the refusal.
 async fn ask(plugin: &BasicAuth, authorization: Option<&'static str>) -> Result<(String, bool), Box<Refusal>> {
+    ask_from(plugin, None, authorization).await
+}
+
+async fn ask_from(
+    plugin: &BasicAuth,
+    client: Option<IpAddr>,
+    authorization: Option<&'static str>,
+) -> Result<(String, bool), Box<Refusal>> {
     let mut request = TestRequest::asking(Method::GET, "/");
     if let Some(value) = authorization {
         request = request.header("authorization", value);
     }
     let mut context = context();
+    context.client = client;
     let mut seen = request.request(&mut context);
     let flow = testing::on_request(plugin, &mut (), &mut seen).await;
     let stays = !seen.edits.iter().any(|edit| matches!(edit, HeaderEdit::Remove(name) if name == AUTHORIZATION));
@@ -51,6 +63,11 @@ async fn ask(plugin: &BasicAuth, authorization: Option<&'static str>) -> Result<
         Flow::Refuse(refusal) => Err(refusal),
         Flow::Answer(reply) => panic!("{reply:?}"),
     }
+}
+
+fn credentials(authorization: &'static str) -> Credentials {
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(authorization))]);
+    Credentials::of(&headers).unwrap()
 }
 
 const ALICE: &str = "Basic YWxpY2U6cGFzc3dvcmQ=";
@@ -83,7 +100,7 @@ async fn who_has_a_password_is_known_by_name_and_the_password_stays_here() {
 }
 
 #[tokio::test]
-async fn many_requests_with_one_password_hash_it_once_and_too_many_are_refused() {
+async fn many_requests_with_one_password_hash_it_once() {
     let folder = Folder::new("many", FILE);
     let plugin = Arc::new(folder.plugin(json!({ "file": "users" })).unwrap());
     let mut asking = tokio::task::JoinSet::new();
@@ -93,6 +110,32 @@ async fn many_requests_with_one_password_hash_it_once_and_too_many_are_refused()
     }
     let came = asking.join_all().await;
     assert!(came.iter().all(|came| came.as_ref().is_ok_and(|(name, _)| name == "bob")), "{came:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_guesses_is_refused_and_neither_delays_nor_displaces_others() {
+    let folder = Folder::new("guesses", FILE);
+    let plugin = Arc::new(folder.plugin(json!({ "file": "users" })).unwrap());
+    let client = |last| Some(IpAddr::from([192, 0, 2, last]));
+    assert!(ask_from(&plugin, client(1), Some(ALICE)).await.is_ok());
+    let guess = |number| {
+        let credentials = STANDARD.encode(format!("bob:guess-{number}"));
+        &*Box::leak(format!("Basic {credentials}").into_boxed_str())
+    };
+    let mut guesses = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let (plugin, guess) = (plugin.clone(), guess(number));
+        guesses.spawn(async move { ask_from(&plugin, client(2), Some(guess)).await.unwrap_err().reason() });
+    }
+    // each goes as far as it can without waiting
+    tokio::task::yield_now().await;
+    assert_eq!(ask_from(&plugin, client(3), Some(BOB)).await.unwrap().0, "bob");
+    assert!(plugin.file.knew(&credentials(ALICE)).is_some(), "known as before");
+    let unanswered = guesses.len();
+    let refused: Vec<_> = guesses.join_all().await;
+    let count = |wanted| refused.iter().filter(|reason| **reason == wanted).count();
+    assert_eq!(count("wrong_credentials") + count("too_many_logins"), unanswered);
+    assert!(count("too_many_logins") >= 60 && count("wrong_credentials") >= 30, "{refused:?}");
 }
 
 #[test]

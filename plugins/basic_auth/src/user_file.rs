@@ -1,24 +1,23 @@
 //! A file of users that is read again when it changes, and the checking of passwords against it.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared as SharedFuture, WeakShared};
 use htpasswd::Users;
 use log::{info, warn};
 use plugin_api::{Shared, run_blocking};
-use tokio::sync::Semaphore;
 use watched_file::{Change, Fingerprint, Look, Unreadable, Watch, WatchedFile};
 
 use crate::credentials::Credentials;
 use crate::outcomes::{CredentialsDigest, Outcomes};
+use crate::queue::{Busy, Place, Queue};
 
 /// The longest file, in bytes.
 const LONGEST: usize = 4 << 20;
-/// Passwords that are checked at a time. The others wait, so that a flood of wrong ones leaves the cores to requests.
-const AT_A_TIME: usize = 1;
-/// Requests that wait for that, at most.
-const MOST_WAITING: usize = 256;
 
 /// The files of all configurations at work.
 #[derive(Debug)]
@@ -45,31 +44,30 @@ impl UserFiles {
 /// The users of a file.
 #[derive(Debug)]
 pub(crate) struct UserFile {
-    file: WatchedFile<Reading>,
-    checks: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    file: WatchedFile<CheckedUsers>,
+    queue: Arc<Queue>,
+    /// The checks that wait or run: requests with the same credentials wait for the same one.
+    running: Mutex<HashMap<CredentialsDigest, WeakShared<Check>>>,
 }
 
-/// The users as they were read, and which passwords were right for them.
-pub(crate) struct Reading {
+/// Whether credentials are right, as soon as they are checked.
+type Check = BoxFuture<'static, bool>;
+
+/// The users as they were read, and what came of the passwords that were checked against them.
+pub(crate) struct CheckedUsers {
     users: Users,
     outcomes: Outcomes,
 }
 
-/// Too many passwords wait to be checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Busy;
-
 impl UserFile {
     fn open(path: &Path) -> Result<Self, String> {
-        let file = WatchedFile::open(path, read)?;
-        Ok(Self { file, checks: Arc::new(Semaphore::new(AT_A_TIME)), waiting: AtomicUsize::new(0) })
+        Ok(Self { file: WatchedFile::open(path, read)?, queue: Arc::default(), running: Mutex::default() })
     }
 
     /// Whether there is such a user, where these very credentials were checked before.
     pub(crate) fn knew(&self, credentials: &Credentials) -> Option<bool> {
-        let reading = self.file.contents();
-        reading.outcomes.find(reading.outcomes.digest(credentials))
+        let users = self.file.contents();
+        users.outcomes.find(credentials.name(), users.outcomes.digest(credentials))
     }
 
     /// Whether there is a user of this name with this password. A password that was checked before costs a digest; others are checked
@@ -77,25 +75,55 @@ impl UserFile {
     ///
     /// # Errors
     /// Too many wait for that.
-    pub(crate) async fn knows(&self, credentials: &Credentials) -> Result<bool, Busy> {
-        let reading = Arc::clone(&self.file.contents());
-        let digest = reading.outcomes.digest(credentials);
-        if let Some(is_right) = reading.outcomes.find(digest) {
+    pub(crate) async fn knows(&self, credentials: &Credentials, client: Option<IpAddr>) -> Result<bool, Busy> {
+        let users = Arc::clone(&self.file.contents());
+        let digest = users.outcomes.digest(credentials);
+        if let Some(is_right) = users.outcomes.find(credentials.name(), digest) {
             return Ok(is_right);
         }
-        let _waiting = Waiting::new(&self.waiting)?;
-        let Ok(check) = self.checks.clone().acquire_owned().await else { return Err(Busy) };
-        // another request with the same ones may have gone before
-        if let Some(is_right) = reading.outcomes.find(digest) {
-            return Ok(is_right);
-        }
-        let (name, password) = (credentials.name().to_owned(), credentials.password().to_owned());
-        let checked = run_blocking(move || {
-            let _check = check;
-            reading.check(&name, &password, digest)
-        });
-        Ok(checked.await.unwrap_or(false))
+        Ok(self.check(users, credentials, digest, client)?.await)
     }
+
+    /// The check of these credentials: the one that waits or runs already, or another.
+    fn check(
+        &self,
+        users: Arc<CheckedUsers>,
+        credentials: &Credentials,
+        digest: CredentialsDigest,
+        client: Option<IpAddr>,
+    ) -> Result<SharedFuture<Check>, Busy> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(check) = running.get(&digest).and_then(WeakShared::upgrade) {
+            return Ok(check);
+        }
+        let place = self.queue.enter(client)?;
+        let (name, password) = (credentials.name().into(), credentials.password().into());
+        let check = check(users, name, password, digest, place).boxed().shared();
+        // as many as may wait, at most
+        running.retain(|_, check| check.upgrade().is_some());
+        running.extend(check.downgrade().map(|check| (digest, check)));
+        Ok(check)
+    }
+}
+
+/// Checks a password when it is its turn.
+async fn check(
+    users: Arc<CheckedUsers>,
+    name: Box<str>,
+    password: Box<[u8]>,
+    digest: CredentialsDigest,
+    place: Place,
+) -> bool {
+    let turn = place.turn().await;
+    // another check of the same ones may have ended just before this one was made
+    if let Some(is_right) = users.outcomes.find(&name, digest) {
+        return is_right;
+    }
+    let checked = run_blocking(move || {
+        let _turn = turn;
+        users.check(&name, &password, digest)
+    });
+    checked.await.unwrap_or(false)
 }
 
 impl Look for UserFile {
@@ -103,8 +131,8 @@ impl Look for UserFile {
         let path = self.file.path().display();
         match self.file.look() {
             Change::None => true,
-            Change::Read(reading) => {
-                info!(file:% = path, users = reading.users.len(); "users read again");
+            Change::Read(read) => {
+                info!(file:% = path, users = read.users.len(); "users read again");
                 true
             }
             Change::Failed(error) => {
@@ -115,7 +143,7 @@ impl Look for UserFile {
     }
 }
 
-impl Reading {
+impl CheckedUsers {
     fn check(&self, name: &str, password: &[u8], digest: CredentialsDigest) -> bool {
         let is_right = match self.users.hash(name) {
             Some(hash) => hash.verify(password),
@@ -124,24 +152,8 @@ impl Reading {
                 false
             }
         };
-        self.outcomes.keep(digest, is_right);
+        self.outcomes.keep(name, digest, is_right);
         is_right
-    }
-}
-
-/// A request that waits for its password to be checked.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Result<Self, Busy> {
-        let waiting = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) < MOST_WAITING { Ok(waiting) } else { Err(Busy) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -149,7 +161,7 @@ impl Drop for Waiting<'_> {
 ///
 /// # Errors
 /// What is wrong with it, in words for whoever wrote it.
-pub(crate) fn read(path: &Path) -> Result<(Reading, Fingerprint), String> {
+pub(crate) fn read(path: &Path) -> Result<(CheckedUsers, Fingerprint), String> {
     let name = path.display();
     let (bytes, fingerprint) = watched_file::read(path, LONGEST).map_err(|error| match error {
         Unreadable::System(_) => format!("{name}: {error}"),
@@ -160,5 +172,5 @@ pub(crate) fn read(path: &Path) -> Result<(Reading, Fingerprint), String> {
         return Err(format!("{name}: has no users, so nobody could come in"));
     }
     let outcomes = Outcomes::new().map_err(|_| "the system has no random numbers".to_owned())?;
-    Ok((Reading { users, outcomes }, fingerprint))
+    Ok((CheckedUsers { users, outcomes }, fingerprint))
 }
