@@ -24,7 +24,7 @@ pub struct Inbound {
     begins: Option<Begins>,
     message: Message,
     /// The largest message.
-    max: usize,
+    pub max: usize,
     /// What a message is charged to.
     budget: &'static Budget,
     /// How many bytes have been handed out that Pingora has not passed on yet.

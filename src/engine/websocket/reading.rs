@@ -32,7 +32,7 @@ const MOST_UNREAD: usize = 64 << 10;
 /// The state of both sides' messages.
 pub struct Reading {
     handshake: Arc<Handshake>,
-    /// What the last call has passed.
+    /// What the last call has passed, or the message that is coming in is held to.
     config: CallConfig,
     /// The client's side.
     pub inbound: Inbound,
@@ -145,6 +145,12 @@ impl Reading {
     /// Bytes have come from the client.
     pub fn came(&mut self, bytes: &[u8]) {
         self.whole_by.pause();
+        if !self.inbound.is_within_message() {
+            // a message that begins now may be as large as the configuration in force says; whether a route takes it, is asked once it is
+            // whole
+            let _ = self.handshake.in_force.refresh(&mut self.config);
+            self.inbound.max = self.config.route.max_read;
+        }
         self.inbound.came(bytes);
     }
 

@@ -86,6 +86,28 @@ async fn a_call_passes_the_limits_of_the_configuration_in_force_and_none_without
 }
 
 #[tokio::test]
+async fn the_largest_message_is_that_of_the_configuration_in_force() {
+    let simulator = simulator();
+    let builder = gateway().server(format!("http://{simulator}"));
+    let builder = builder.settings("plugins: [{ max_tokens: { limit: 100 } }]\nserver: { max_body: 4KiB }\n");
+    let gateway = builder.start().await;
+    let mut client = socket(&gateway, "/v1/responses", &[]).await;
+    let sized = |bytes: usize| json!({ "type": "response.create", "model": "m", "max_output_tokens": 10, "input": "x".repeat(bytes) });
+    client.send(&sized(3_000)).await;
+    client.until("response.completed").await;
+    let text = fs::read_to_string(gateway.file()).unwrap();
+    gateway.reload(text.replace("4KiB", "16KiB")).await;
+    client.send(&sized(15_000)).await;
+    client.until("response.completed").await;
+    gateway.reload(text.replace("4KiB", "2KiB")).await;
+    client.send(&sized(1_000)).await;
+    client.until("response.completed").await;
+    client.send(&sized(3_000)).await;
+    let refused = client.event().await;
+    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(413)), "{refused}");
+}
+
+#[tokio::test]
 async fn a_connection_whose_calls_passed_unread_is_closed_before_the_next_once_they_have_to_be_read() {
     let (peer, gateway) = peer("", "").await;
     let (mut calls, mut server) = peer.open(&gateway, "/v1/responses").await;
