@@ -17,7 +17,7 @@
 //! | [`dns`] | servers' names → addresses, in the background |
 //! | [`health`] | asks servers in the background whether they can take requests |
 //! | [`dialect`] | reads the body of a call from a copy of its bytes, its encoding taken off |
-//! | [`tls`] | certificates of listeners, chosen by name |
+//! | [`tls`] | certificates of listeners, chosen by name and read again when they change; what those of clients say |
 //! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
 //! | [`memory`] | what requests of the process are charged to; how much that is, `config` says |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
