@@ -16,8 +16,9 @@ const PER_SECOND: u32 = 200;
 const RESET: usize = 8;
 /// The head of an answer pays for its stream, a reset of it included.
 const ANSWER: usize = 8;
-/// The bytes that pay for a frame: from the client, and to it.
-const BYTES_IN: usize = 64;
+/// The bytes of data that a frame from the client has if it costs nothing.
+const FREE_DATA: usize = 64;
+/// The bytes to the client that pay for a frame.
 const BYTES_OUT: usize = 1024;
 
 /// What is left of it.
@@ -38,8 +39,8 @@ impl Allowance {
     /// A frame came from the client. `false` if there was nothing left to pay for it. The clock is read only where the rest does not do.
     pub fn received(&mut self, frame: FrameHead, now: impl FnOnce() -> Instant) -> bool {
         match frame.kind {
-            // padding pays for nothing
-            DATA if frame.flags & PADDED == 0 => self.earn(frame.length / BYTES_IN),
+            // an upload pays for itself and for nothing else; padding brings nothing
+            DATA if frame.flags & PADDED == 0 && frame.length >= FREE_DATA => return true,
             RST_STREAM => return self.spend(RESET, now),
             _ => {}
         }
@@ -112,6 +113,11 @@ mod tests {
             allowance.received(frame(HEADERS, 20), || now) && allowance.received(frame(RST_STREAM, 4), || now)
         };
         assert_eq!(times(opened_and_reset), MOST / (1 + RESET));
+        let cancelled_with_a_body = |allowance: &mut Allowance| {
+            let call = [frame(HEADERS, 20), frame(DATA, 16 << 10), frame(RST_STREAM, 4)];
+            call.into_iter().all(|frame| allowance.received(frame, || now))
+        };
+        assert_eq!(times(cancelled_with_a_body), MOST / (1 + RESET));
         let opened_and_provoked = |allowance: &mut Allowance| {
             allowance.received(frame(HEADERS, 20), || now)
                 && allowance.received(frame(WINDOW_UPDATE, 4), || now)

@@ -71,6 +71,8 @@ pub struct H2Guard {
     allowance: Allowance,
     /// Whether a frame of the gateway's own was one too many.
     exhausted: bool,
+    /// Whether the client has been told that the connection ends. A stop tells it twice (RFC 9113 §6.8).
+    ending: bool,
 }
 
 impl H2Guard {
@@ -86,6 +88,7 @@ impl H2Guard {
             charge: HEADS.charge(),
             allowance: Allowance::new(now),
             exhausted: false,
+            ending: false,
         }
     }
 
@@ -119,11 +122,13 @@ impl H2Guard {
 
     /// Bytes have been written to the client. Tells each end in them.
     pub fn wrote(&mut self, bytes: &[u8], now: impl Fn() -> Instant, mut ended: impl FnMut(End)) {
-        let Self { sent, allowance, exhausted, .. } = self;
+        let Self { sent, allowance, exhausted, ending, .. } = self;
         let _ = sent.pass::<Infallible>(bytes, |frame, payload| {
             *exhausted |= !allowance.sent(frame, &now);
-            if let Some(end) = end(frame, payload) {
-                ended(end);
+            match end(frame, payload) {
+                Some(End::Connection(_)) if std::mem::replace(ending, true) => {}
+                Some(end) => ended(end),
+                None => {}
             }
             Ok(())
         });
@@ -246,7 +251,7 @@ mod tests {
         let (mut guard, now) = guard();
         let mut told = Vec::new();
         let go_away = [&[0, 0, 8, GOAWAY, 0, 0, 0, 0, 0][..], &1_u32.to_be_bytes(), &11_u32.to_be_bytes()].concat();
-        for bytes in [frame(RST_STREAM, 0, 4), frame(0, 0, 3), go_away] {
+        for bytes in [frame(RST_STREAM, 0, 4), frame(0, 0, 3), go_away.clone(), go_away] {
             guard.wrote(&bytes, &now, |end| told.push(end));
         }
         assert_eq!(told, [End::Stream(u32::MAX), End::Connection(11)]);

@@ -135,6 +135,15 @@ async fn streams_that_are_opened_and_reset() {
 }
 
 #[tokio::test]
+async fn streams_with_a_body_that_are_opened_and_reset() {
+    is_contained("rapid reset with a body", &[], |number| {
+        let stream = stream_of(number);
+        [upload(stream), frame(DATA, 0, stream, &[0; 1024]), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn streams_that_the_gateway_is_made_to_reset() {
     let wrong = [request("POST", "/flooded"), field("content-length", "1")].concat();
     is_contained("provoked resets", &[], |number| {
