@@ -50,6 +50,8 @@ pub struct Exchange {
     pub timer: Arc<Timer>,
     /// When its head had been read.
     pub began: Instant,
+    /// Whether bytes of its head came since it was awaited.
+    pub head_came: bool,
     /// Its record.
     pub record: Record,
     /// What the access log needs of its heads.
@@ -124,10 +126,11 @@ impl Exchange {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
         let timer = Timer::current().unwrap_or_else(|| Timer::new(Duration::ZERO, Duration::ZERO));
-        timer.request_came();
+        let head_came = timer.request_came();
         Box::new(Self {
             timer,
             began: Instant::now(),
+            head_came,
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             captured: None,
             domain: snapshot.router.other().clone(),
@@ -207,10 +210,6 @@ impl Exchange {
         let context = &mut self.record.context;
         context.set_connection(facts.info.clone());
         self.peer_text.clone_from(&facts.client_text);
-        if let Some(certificate) = facts.info.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
-            // a plugin that identifies the caller by a key says who it is instead
-            context.principal_mut().key_name.clone_from(&certificate.common_name);
-        }
         let Some(peer) = facts.info.client().map(|address| address.ip()) else { return };
         context.client = Some(peer);
         let trusted = &self.snapshot.trusted_proxies;

@@ -55,8 +55,11 @@ impl Context {
         self.connection.as_deref().unwrap_or(&ConnectionInfo::UNKNOWN)
     }
 
-    /// Sets the client's connection.
+    /// Sets the client's connection. A certificate in it names the caller, until a plugin that identifies callers says who it is.
     pub fn set_connection(&mut self, connection: Arc<ConnectionInfo>) {
+        if let Some(certificate) = connection.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
+            self.principal_mut().key_name.clone_from(&certificate.common_name);
+        }
         self.connection = Some(connection);
     }
 

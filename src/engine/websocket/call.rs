@@ -210,7 +210,7 @@ impl MessageCall {
             self.record.total = self.began.elapsed();
         }
         self.take_answer();
-        let (domain, path) = (&*self.config.domain, &*self.record.path);
+        let (domain, path) = (&*self.config.domain, &*self.handshake.sent_path);
         let ended = Ended { record: &self.record, domain, path, captured: self.captured.as_deref() };
         publish(&self.config.snapshot, &mut self.plugins, ended, self.config.route.access_log);
     }

@@ -89,7 +89,7 @@ impl Handshake {
         let request = RequestHead {
             method: &self.method,
             target: &self.target,
-            path: &self.path,
+            path: &self.sent_path,
             version: Version::HTTP_11,
             host: &self.in_force.host,
             domain,

@@ -1,17 +1,25 @@
 //! Certificates of clients: who gets a connection, and what becomes known of whom.
 
+use futures_util::{SinkExt, StreamExt};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose};
 use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tollgate::simulate;
 
 use crate::harness::{Authority, Gateway, Issued, Origin, Raw, gateway, origin, soon, tls_over};
 
 /// A listener that speaks TLS as these lines say, before an origin.
 async fn start(tls: &str, authority: &Authority, clients: &Authority, origin: &Origin) -> Gateway {
+    start_before(tls, authority, clients, &origin.server()).await
+}
+
+async fn start_before(tls: &str, authority: &Authority, clients: &Authority, server: &str) -> Gateway {
     let identity = authority.issue(&["a.test"]);
     let yaml = format!(
         "listeners:\n  - address: 127.0.0.1:0\n    tls:\n      certificates: [{{ certificate: a.pem, private_key: a.key \
-         }}]\n{tls}upstreams: {{ origin: {{ servers: [{{ address: \"{}\" }}] }} }}\nroutes: [{{ upstream: origin }}]\n",
-        origin.server()
+         }}]\n{tls}upstreams: {{ origin: {{ servers: [{{ address: \"{server}\" }}] }} }}\nroutes: [{{ upstream: origin \
+         }}]\n"
     );
     let builder = gateway().yaml(yaml).file("a.pem", identity.certificate).file("a.key", identity.key);
     builder.file("clients.pem", clients.pem()).start().await
@@ -97,4 +105,24 @@ async fn the_caller_is_named_by_the_certificate() {
     assert_eq!(ask(&gateway, &authority, Some(&of_client(&clients, "alice"))).await, Ok(200));
     let line = gateway.logged(|line| line["status"] == 200).await;
     assert_eq!(line["key_name"], "alice", "{line}");
+}
+
+#[tokio::test]
+async fn each_call_on_a_websocket_is_named_by_the_certificate() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let simulator = simulate::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = simulator.local_addr().unwrap().to_string();
+    tokio::spawn(simulate::serve(simulator, simulate::Settings::default()));
+    // messages are read where a plugin wants to see them
+    let settings = "      client_ca: clients.pem\nplugins: [{ max_tokens: { limit: 4000 } }]\n";
+    let gateway = start_before(settings, &authority, &clients, &server).await;
+    let client = authority.client_as(Some(&of_client(&clients, "alice")), &[]);
+    let stream = soon(TcpStream::connect(gateway.address())).await.unwrap();
+    let stream = tls_over(stream, client, "a.test").await.unwrap();
+    let (mut socket, _) = soon(client_async("wss://a.test/v1/responses", stream)).await.unwrap();
+    let create = r#"{"type":"response.create","model":"gpt-5","input":"hello"}"#;
+    soon(socket.send(Message::text(create))).await.unwrap();
+    while !soon(socket.next()).await.unwrap().unwrap().to_string().contains("response.completed") {}
+    let line = gateway.logged(|line| line["endpoint"].is_string() && line["status"] == 200).await;
+    assert_eq!((line["key_name"].as_str(), line["protocol"].as_str()), (Some("alice"), Some("websocket")), "{line}");
 }
