@@ -26,7 +26,6 @@ mod proxy_protocol;
 mod recording;
 mod redirects;
 mod refusal;
-mod refused;
 mod relay;
 mod reply;
 mod request;

@@ -1,15 +1,16 @@
-//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. Of HTTP it knows what is refused below Pingora, or by it:
-//! the preface of HTTP/2 and the heads of its frames; on HTTP/1.1 where a head begins and ends, and its first line.
+//! A client's connection as Pingora sees it: TCP or TLS, with a small write buffer. What comes in over it is
+//! looked at in `incoming`.
 
 mod cipher_name;
 mod digests;
+mod incoming;
 
 use std::fmt;
 use std::future::pending;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -22,22 +23,16 @@ use plugin_api::{ConnectionInfo, TlsInfo};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 
-use crate::exchange::deadlines::ClientBytes;
 use crate::exchange::failure::Failure;
-use crate::exchange::h2_guard::{Breach, End, H2Guard};
-use crate::exchange::incoming_head::IncomingHead;
-use crate::exchange::incoming_line::{IncomingLine, Taken};
 use crate::exchange::request_line::AsSent;
-use crate::metrics::{Ended, count_h2_end};
 use crate::tls::client_certificate;
 
 use super::client_timeout::ClientTimeout;
 use super::opening::{Opening, PREFACE};
-use super::own_answer::own_answer;
+use super::own_answer::is_own_answer;
 use super::refusal::{Bounds, Refusal, RefusedConnection, RefusedHead};
 use super::stall::Stall;
 use super::timer::Timer;
@@ -46,8 +41,9 @@ use super::websocket::Socket;
 
 use cipher_name::cipher_name;
 use digests::Digests;
+use incoming::{BeforeRead, Incoming, Refused};
 
-pub use digests::{connection_facts, info_of};
+pub use digests::connection_facts;
 
 /// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
 /// parser does not need) make an idle connection three times as large.
@@ -62,36 +58,10 @@ pub struct Connection {
     client_timeout: ClientTimeout,
     stall: Stall,
     opening: Opening,
-    heads: Heads,
-    /// What the last request's line said that Pingora was not told.
-    as_sent: Mutex<Option<AsSent>>,
+    incoming: Incoming,
     refusal: Option<oneshot::Sender<Refusal>>,
     /// What its bytes are once it has become a WebSocket.
     socket: OnceLock<Arc<Socket>>,
-}
-
-/// The state of what is coming in.
-enum Heads {
-    Http1(Box<Http1>),
-    Http2(Box<H2Guard>),
-}
-
-struct Http1 {
-    head: IncomingHead,
-    line: IncomingLine,
-}
-
-/// Why what came is refused: for the gateway, for a client of HTTP/1.1, and for one of HTTP/2.
-struct Refused {
-    why: Failure,
-    message: Option<&'static str>,
-    code: u32,
-}
-
-impl From<Failure> for Refused {
-    fn from(why: Failure) -> Self {
-        Self { why, message: None, code: 0 }
-    }
 }
 
 impl Connection {
@@ -135,14 +105,13 @@ impl Connection {
         let mut connection = Self::new(Transport::Tls(Box::new(stream)), digests, client_timeout, bounds);
         (connection.ssl, connection.alpn) = (Some(Arc::new(ssl)), alpn);
         if connection.is_h2() {
-            connection.speaks_h2();
+            connection.incoming.speaks_h2();
         }
         Ok(connection)
     }
 
     fn new(stream: Transport, digests: Digests, client_timeout: ClientTimeout, bounds: Bounds) -> Self {
-        let heads =
-            Heads::Http1(Box::new(Http1 { head: IncomingHead::new(bounds.max_header), line: IncomingLine::default() }));
+        let incoming = Incoming::new(bounds.max_header);
         let (stall, opening, refusal) = (Stall::default(), Opening::default(), Some(bounds.refusal));
         Self {
             stream,
@@ -152,30 +121,23 @@ impl Connection {
             client_timeout,
             stall,
             opening,
-            heads,
-            as_sent: Mutex::default(),
+            incoming,
             refusal,
             socket: OnceLock::new(),
-        }
-    }
-
-    fn speaks_h2(&mut self) {
-        if let Heads::Http1(http1) = &self.heads {
-            self.heads = Heads::Http2(Box::new(H2Guard::new(http1.head.max(), Instant::now())));
         }
     }
 
     /// Hands the connection to the receiver of the refusal, which tells the client and then drops this one. Pingora waits meanwhile.
     fn refuse<T>(&mut self, refused: Refused) -> Poll<io::Result<T>> {
         let transport = std::mem::replace(&mut self.stream, Transport::Taken);
-        let refusal = match &self.heads {
-            Heads::Http1(http1) => {
+        let refusal = match &self.incoming {
+            Incoming::Http1(http1) => {
                 let (method, path) = http1.head.request();
                 let info = self.digests.info();
                 let Refused { why, message, .. } = refused;
                 Refusal::Head(RefusedHead { transport, info, method, path, why, message })
             }
-            Heads::Http2(guard) => {
+            Incoming::Http2(guard) => {
                 // a frame that is only written in part can have no other behind it
                 let last_stream = guard.is_between_frames().then(|| guard.last_stream());
                 Refusal::Connection(RefusedConnection { transport, last_stream, why: refused.why, code: refused.code })
@@ -187,7 +149,12 @@ impl Connection {
 
     /// What the line of the request that has just been read said and Pingora was not told.
     pub fn take_as_sent(&self) -> Option<AsSent> {
-        self.as_sent.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.incoming.take_as_sent()
+    }
+
+    /// How many bytes of the head that has just been read came after the request before it had ended.
+    pub fn head_bytes(&self) -> usize {
+        self.incoming.head_bytes()
     }
 
     /// Reads what is held of a rewritten line, the bytes that were looked at first, or bytes of the client, up to `most`.
@@ -198,41 +165,6 @@ impl Connection {
             return Poll::Ready(Ok(()));
         }
         self.stream.poll_read(cx, buf, most)
-    }
-
-    /// Bytes of these buffers have been written to the client, if any were.
-    fn wrote(&mut self, written: &Poll<io::Result<usize>>, bufs: &[io::IoSlice<'_>]) {
-        let (Heads::Http2(guard), Poll::Ready(Ok(written))) = (&mut self.heads, written) else { return };
-        let mut written = *written;
-        for buf in bufs {
-            let some = written.min(buf.len());
-            guard.wrote(&buf[..some], Instant::now, count);
-            written -= some;
-        }
-    }
-
-    /// Bytes have come from the client; `true` if Pingora gets them as they are.
-    fn came(&mut self, bytes: &[u8]) -> Result<bool, Refused> {
-        let sent = Timer::client_sent();
-        let Http1 { head, line } = match &mut self.heads {
-            Heads::Http1(http1) => &mut **http1,
-            Heads::Http2(guard) => {
-                let came = guard.came(bytes, Instant::now);
-                return came.map(|()| true).map_err(|Breach { why, code }| Refused { why, message: None, code });
-            }
-        };
-        head.came(bytes, sent)?;
-        match sent {
-            ClientBytes::Other => return Ok(true),
-            ClientBytes::HeadBegins => line.begins(),
-            ClientBytes::Head => {}
-        }
-        let taken =
-            line.came(bytes).map_err(|fault| Refused { message: Some(fault), ..Failure::InvalidHead.into() })?;
-        if let Some(as_sent) = line.take_as_sent() {
-            *self.as_sent.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(as_sent);
-        }
-        Ok(taken == Taken::Pass)
     }
 
     /// Waits until the client behind Pingora's view of a connection has closed its side, or the connection broke. Reads
@@ -283,16 +215,9 @@ impl Connection {
     }
 }
 
-fn count(end: End) {
-    match end {
-        End::Stream(code) => count_h2_end(Ended::Stream, code),
-        End::Connection(code) => count_h2_end(Ended::Connection, code),
-    }
-}
-
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         if let Some(socket) = this.socket.get() {
             let read = socket.poll_read(&mut this.stream, cx, buf);
             if read.is_pending() {
@@ -302,49 +227,34 @@ impl AsyncRead for Connection {
             return read;
         }
         loop {
-            let mut most = usize::MAX;
-            if let Heads::Http1(http1) = &mut self.heads {
-                let Http1 { head, line } = &mut **http1;
-                let held = line.rest();
-                if !held.is_empty() {
-                    let count = held.len().min(buf.remaining());
-                    buf.put_slice(&held[..count]);
-                    line.gave(count);
+            let most = match this.incoming.before_read() {
+                BeforeRead::Give => {
+                    let room = buf.remaining();
+                    this.incoming.give(room, |held| buf.put_slice(held));
                     return Poll::Ready(Ok(()));
                 }
-                if let Some(room) = head.room() {
-                    // Pingora looks at a head after every read, and reads on only if it is not whole
-                    if !Timer::awaits_rest_of_head() {
-                        head.ended();
-                    } else if room == 0 {
-                        return self.refuse(Failure::HeadTooLarge.into());
-                    } else {
-                        most = room;
-                    }
-                }
-            }
+                BeforeRead::Read(most) => most,
+                BeforeRead::Refuse => return this.refuse(Failure::HeadTooLarge.into()),
+            };
             let before = buf.filled().len();
-            let read = self.poll_bytes(cx, buf, most);
+            let read = this.poll_bytes(cx, buf, most);
             if buf.filled().len() > before {
-                match self.came(&buf.filled()[before..]) {
+                match this.incoming.came(&buf.filled()[before..]) {
                     Ok(true) => return read,
                     // all of them are held, and perhaps more is to come before Pingora gets any
                     Ok(false) => buf.set_filled(before),
-                    Err(refused) => return self.refuse(refused),
+                    Err(refused) => return this.refuse(refused),
                 }
                 continue;
             }
             if read.is_pending() {
                 // while the connection waits, its buffered bytes must not. An error shows at the next write
-                let _ = self.as_mut().poll_flush(cx);
-            } else if let Heads::Http1(http1) = &mut self.heads
-                && http1.line.is_awaited()
-            {
-                http1.line.ended();
+                let _ = Pin::new(&mut *this).poll_flush(cx);
+            } else if this.incoming.ended() {
                 continue;
             } else if Timer::client_left() {
                 // the timer or the end of the answer wakes the task
-                let _ = self.as_mut().poll_flush(cx);
+                let _ = Pin::new(&mut *this).poll_flush(cx);
                 return Poll::Pending;
             }
             return read;
@@ -357,12 +267,14 @@ impl AsyncWrite for Connection {
         if let own @ (Poll::Pending | Poll::Ready(Err(_))) = self.poll_socket(cx) {
             return self.stall.bound(cx, own.map_ok(|()| 0));
         }
-        if let Some(why) = own_answer(buf) {
+        if is_own_answer(buf) && Timer::awaits_head() {
             // Pingora refuses the request by itself, in words of its own: its client gets the gateway's
-            return self.refuse(why.into());
+            return self.refuse(Failure::InvalidHead.into());
         }
         let written = self.stream.poll_write(cx, buf);
-        self.wrote(&written, &[io::IoSlice::new(buf)]);
+        if let Poll::Ready(Ok(written)) = written {
+            self.incoming.wrote(written, &[io::IoSlice::new(buf)]);
+        }
         self.stall.bound(cx, written)
     }
 
@@ -375,7 +287,9 @@ impl AsyncWrite for Connection {
             return self.stall.bound(cx, own.map_ok(|()| 0));
         }
         let written = self.stream.poll_write_vectored(cx, bufs);
-        self.wrote(&written, bufs);
+        if let Poll::Ready(Ok(written)) = written {
+            self.incoming.wrote(written, bufs);
+        }
         self.stall.bound(cx, written)
     }
 
@@ -413,7 +327,7 @@ impl Peek for Connection {
         let length = opening.len().min(buf.len());
         buf[..length].copy_from_slice(&opening[..length]);
         if opening == PREFACE {
-            self.speaks_h2();
+            self.incoming.speaks_h2();
             if let Some(timer) = Timer::current() {
                 timer.over(); // its streams have their own
             }

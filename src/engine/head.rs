@@ -5,10 +5,10 @@ use http::{HeaderValue, Version};
 use pingora_error::Result;
 use pingora_proxy::Session;
 
-use crate::exchange::admission::{HeadSize, check_framing, check_host, check_values};
+use crate::exchange::admission::{HeadSize, check_framing, check_host, check_values, target_authority};
 use crate::exchange::cookies;
 use crate::exchange::header_flags::HeaderFlags;
-use crate::exchange::request_line::AsSent;
+use crate::exchange::request_line::{AsSent, NOT_PLAIN, check_unread};
 
 use super::connection::Connection;
 
@@ -27,8 +27,7 @@ pub fn size(session: &Session) -> HeadSize {
 /// # Errors
 /// That the host is no header, which would be a fault of the gateway.
 pub fn take_as_sent(session: &mut Session) -> Result<Option<AsSent>> {
-    let connection = session.downstream_session.as_http1().and_then(|http1| Connection::of(http1.stream()));
-    let Some(as_sent) = connection.and_then(Connection::take_as_sent) else { return Ok(None) };
+    let Some(as_sent) = connection(session).and_then(Connection::take_as_sent) else { return Ok(None) };
     let head = session.req_header_mut();
     if let Some((authority, _)) = &as_sent.authority
         && head.version == Version::HTTP_10
@@ -59,15 +58,32 @@ pub fn make_plain(session: &mut Session, flags: HeaderFlags) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a head that two parsers could read in two ways.
+/// Refuses a head that two parsers could read in two ways. `came` says whether it began with bytes of its own, and not behind the request
+/// before it.
 ///
 /// # Errors
 /// The fault, as a message for the client.
-pub fn admit(session: &Session, flags: HeaderFlags, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
+pub fn admit(session: &Session, flags: HeaderFlags, came: bool, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
     let head = session.req_header();
-    check_host(head.version, &head.headers, flags, as_sent)?;
+    check_line(session, came, as_sent)?;
+    check_host(head.version, &head.headers, flags, target_authority(head.version, &head.uri, as_sent))?;
     if head.version == Version::HTTP_2 {
         check_values(&head.headers)?;
     }
     check_framing(head.version, &head.headers, flags, || session.downstream_session.to_h1_raw())
+}
+
+/// Refuses a request whose first line was not looked at before Pingora parsed it, if that matters. So it is with one whose head came behind
+/// the request before it, or began there: then what was taken for its first line may be another.
+fn check_line(session: &Session, came: bool, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
+    if as_sent.is_some_and(|as_sent| *as_sent.given != *session.req_header().raw_path()) {
+        return Err(NOT_PLAIN);
+    }
+    let Some(connection) = connection(session) else { return Ok(()) };
+    let raw = session.downstream_session.to_h1_raw();
+    if came && connection.head_bytes() >= raw.len() { Ok(()) } else { check_unread(&raw) }
+}
+
+fn connection(session: &Session) -> Option<&Connection> {
+    session.downstream_session.as_http1().and_then(|http1| Connection::of(http1.stream()))
 }

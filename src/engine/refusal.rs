@@ -2,19 +2,28 @@
 //! past Pingora, which has no such answer, and the connection is closed so that the client can read it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
+use log::info;
 use plugin_api::{
-    Body, ConnectionInfo, Endpoint, ErrorKind, LONGEST_PATH, Outcome, Protocol, Record, Reply, Uuid, shortened,
+    Body, ConnectionInfo, Endpoint, ErrorKind, LONGEST_PATH, LogLimit, Outcome, Protocol, Record, Reply, Uuid,
+    shortened,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::access_log;
+use crate::chain::Instances;
 use crate::exchange::failure::Failure;
+use crate::memory::count_large_head;
+use crate::metrics::{Ended, count_h2_end};
 
+use super::recording::publish;
+use super::snapshot::Snapshot;
 use super::transport::Transport;
 
 /// How long the client may take to read the answer, how long it may go on sending, and how long it may pause. An earlier close would
@@ -69,9 +78,32 @@ pub struct RefusedConnection {
     pub code: u32,
 }
 
+impl Refusal {
+    /// Ends what was refused on the connection of this peer.
+    pub async fn settle(self, snapshot: Arc<Snapshot>, peer: SocketAddr) {
+        match self {
+            Refusal::Head(head) => {
+                report("request head refused", head.why, peer);
+                if head.why == Failure::HeadTooLarge {
+                    count_large_head();
+                }
+                let (record, farewell) = head.answer(snapshot.limits.max_header);
+                publish(&snapshot, &mut Instances::default(), ended(&snapshot, &record), true);
+                drop(snapshot);
+                farewell.tell().await;
+            }
+            Refusal::Connection(connection) => {
+                report("connection refused", connection.why, peer);
+                count_h2_end(Ended::Connection, connection.code);
+                connection.farewell().tell().await;
+            }
+        }
+    }
+}
+
 impl RefusedHead {
     /// The record of the request, as far as it was read, and what its client is told. `max` is the size of the largest head, in bytes.
-    pub fn answer(self, max: usize) -> (Record, Farewell) {
+    fn answer(self, max: usize) -> (Record, Farewell) {
         let mut record = Record::begun(Uuid::now_v7(), SystemTime::now());
         record.context.client = self.info.client().map(|address| address.ip());
         record.context.set_connection(self.info);
@@ -91,10 +123,23 @@ impl RefusedHead {
 
 impl RefusedConnection {
     /// What its client is told, if it can be told anything.
-    pub fn farewell(self) -> Farewell {
+    fn farewell(self) -> Farewell {
         let bytes = self.last_stream.map(|last_stream| go_away(last_stream, self.code)).unwrap_or_default();
         Farewell { transport: self.transport, bytes, linger: LINGER_FLOOD }
     }
+}
+
+/// Logs it: the first of its kind at once, then one a minute.
+fn report(what: &str, why: Failure, client: SocketAddr) {
+    static REFUSED: LogLimit<&str> = LogLimit::new();
+    if let Some(suppressed) = REFUSED.pass(why.word()) {
+        info!(client:%, error = why.word(), suppressed; "{what}: {}", why.hint());
+    }
+}
+
+/// A record of which nothing but the beginning of its head is known.
+fn ended<'a>(snapshot: &'a Snapshot, record: &'a Record) -> access_log::Ended<'a> {
+    access_log::Ended { record, domain: snapshot.router.other(), path: &record.path, captured: None }
 }
 
 /// `GOAWAY`.
@@ -103,7 +148,7 @@ fn go_away(last_stream: u32, code: u32) -> Vec<u8> {
 }
 
 /// The last that a client is told.
-pub struct Farewell {
+struct Farewell {
     transport: Transport,
     bytes: Vec<u8>,
     linger: Duration,
@@ -111,7 +156,7 @@ pub struct Farewell {
 
 impl Farewell {
     /// Tells it, and closes the connection so that the client can read it.
-    pub async fn tell(self) {
+    async fn tell(self) {
         match self.transport {
             Transport::Plain(stream) => tell(stream, &self.bytes, self.linger).await,
             Transport::Tls(stream) => tell(stream, &self.bytes, self.linger).await,
@@ -143,7 +188,7 @@ async fn drain(client: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 }
 
 /// The reply to a request that is refused for its head.
-pub fn reply(protocol: &'static Protocol, why: Failure, message: Option<&'static str>, id: Uuid, max: usize) -> Reply {
+fn reply(protocol: &'static Protocol, why: Failure, message: Option<&'static str>, id: Uuid, max: usize) -> Reply {
     let message = match why {
         Failure::HeadTooLarge => &format!("The request head is larger than {max} bytes"),
         _ => message.unwrap_or(why.message()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, Version};
 use pingora_error::{Error, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, Request, RouteModels};
+use plugin_api::{BODIES, LONGEST_PATH, Request, RouteModels, shortened};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::exchange::admission::check_handshake;
@@ -65,11 +65,21 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     // leniently, so bytes that a stricter proxy before us takes for a body could look like a request
     session.downstream_session.set_pipelining_enabled(!ctx.flags.transfer_encoding);
     check_head(session, ctx)?;
-    if let Err(fault) = head::admit(session, ctx.flags, as_sent.as_ref()) {
+    if let Err(fault) = head::admit(session, ctx.flags, ctx.head_came, as_sent.as_ref()) {
         return Err(refuse_with(ctx, Failure::InvalidHead, fault));
     }
-    if ctx.record.method == Method::TRACE {
-        return Err(refuse(ctx, Failure::Trace));
+    match ctx.record.method {
+        Method::TRACE => return Err(refuse(ctx, Failure::Trace)),
+        Method::CONNECT => {
+            // what comes behind it is no HTTP
+            session.set_keepalive(None);
+            let head = session.req_header();
+            let raw = || String::from_utf8_lossy(head.raw_path());
+            let target = head.uri.authority().map_or_else(raw, |authority| authority.as_str().into());
+            ctx.record.path = shortened(&target, LONGEST_PATH).into_owned();
+            return Err(refuse(ctx, Failure::Tunnel));
+        }
+        _ => {}
     }
     head::make_plain(session, ctx.flags).map_err(fault)?;
     ctx.raw_target = as_sent.and_then(|as_sent| as_sent.raw);

@@ -46,6 +46,11 @@ impl Timer {
         TIMER.try_with(|timer| timer.deadlines().client_sent(Instant::now)).unwrap_or(ClientBytes::Other)
     }
 
+    /// Whether the present task has no exchange yet: the head of its request is to come, in part or as a whole.
+    pub fn awaits_head() -> bool {
+        TIMER.try_with(|timer| timer.deadlines().awaits_head()).unwrap_or(false)
+    }
+
     /// Whether the rest of a head is awaited from the client of the present task.
     pub fn awaits_rest_of_head() -> bool {
         TIMER.try_with(|timer| timer.deadlines().awaits_rest_of_head()).unwrap_or(false)
@@ -57,9 +62,12 @@ impl Timer {
         TIMER.try_with(|timer| timer.deadlines().client_left(Instant::now)).unwrap_or(false)
     }
 
-    /// The request's head is there.
-    pub fn request_came(&self) {
-        self.deadlines().request(Instant::now());
+    /// The request's head is there. `true` if bytes of it came since it was awaited: if none did, it came behind the request before it.
+    pub fn request_came(&self) -> bool {
+        let mut deadlines = self.deadlines();
+        let came = deadlines.awaits_rest_of_head();
+        deadlines.request(Instant::now());
+        came
     }
 
     /// The exchange must be over at this time.
@@ -84,7 +92,7 @@ impl Timer {
 
     /// The attempt is over, or is timed by Pingora.
     pub fn awaits_nothing(&self) {
-        self.request_came();
+        self.deadlines().request(Instant::now());
     }
 
     /// The answer has begun and may pause for so long.

@@ -23,7 +23,6 @@ use super::connection::Connection;
 use super::kept;
 use super::proxy_protocol;
 use super::refusal::Bounds;
-use super::refused;
 use super::timer::{Timer, with_deadlines};
 use super::worker_proxy::WorkerProxy;
 
@@ -187,7 +186,7 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     };
     let mut stopping = shutdown.clone();
     tokio::select! {
-        () = refused::settle(refusal, proxy.snapshot(), peer) => {}
+        () = refusal.settle(proxy.snapshot(), peer) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
 }

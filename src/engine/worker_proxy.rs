@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use http::Method;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -18,7 +17,6 @@ use crate::config::Config;
 use crate::exchange::forwarded::is_in;
 
 use super::Gateway;
-use super::refused;
 use super::request::KEPT_ALIVE;
 use super::snapshot::{Limits, Snapshot};
 use super::timer::{Timer, with_deadlines};
@@ -44,6 +42,8 @@ impl WorkerProxy {
         };
         let mut options = HttpServerOptions::default();
         options.h2c = true;
+        // the gateway refuses it in its own words
+        options.allow_connect_method_proxying = true;
         options.h2_idle_timeout = Some(config.server.keepalive_timeout.get());
         let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
         proxy.server_options = Some(options);
@@ -97,9 +97,6 @@ impl HttpServerApp for WorkerProxy {
                 let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
                 timer.awaits_request(idle, limits.header_timeout);
                 self.proxy.process_new_http(session, shutdown)
-            }
-            _ if session.is_http2() && session.req_header().method == Method::CONNECT => {
-                Box::pin(refused::tunnel(session, self.snapshot()))
             }
             _ => {
                 let timer = Timer::new(limits.header_timeout, limits.header_timeout);

@@ -142,6 +142,11 @@ impl Deadlines {
         }
     }
 
+    /// Whether a head is awaited, or the rest of one.
+    pub fn awaits_head(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. } | Phase::RequestHead(_))
+    }
+
     /// Whether the rest of a head is awaited.
     pub fn awaits_rest_of_head(&self) -> bool {
         matches!(self.phase, Phase::RequestHead(_))

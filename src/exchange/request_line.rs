@@ -5,6 +5,8 @@ use super::authority;
 
 /// Why a line is refused.
 pub const SPACE_IN_TARGET: &str = "The request target holds a space or a control character";
+/// Why a line is refused that was not looked at before Pingora parsed it.
+pub const NOT_PLAIN: &str = "A request that is sent before the answer to the one before it has a target in origin form, of bytes that a URI may have";
 
 /// A line that Pingora gets in another form than it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Rewritten {
 /// What Pingora is not told of a target.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AsSent {
+    /// The target that Pingora was given in its place.
+    pub given: Box<[u8]>,
     /// The authority of a target in absolute form, and the port of its scheme.
     pub authority: Option<(Box<[u8]>, u16)>,
     /// The bytes to send upstream, where they are not UTF-8.
@@ -47,7 +51,23 @@ pub fn read(line: &[u8]) -> Result<Option<Rewritten>, &'static str> {
         return Ok(None);
     }
     let line = [method, b" ", &encoded, b" ", version].concat();
-    Ok(Some(Rewritten { line, as_sent: AsSent { authority, raw } }))
+    Ok(Some(Rewritten { line, as_sent: AsSent { given: encoded.into(), authority, raw } }))
+}
+
+/// Refuses the head of a request that is behind another, whose first line nobody looked at, if there is something to see.
+///
+/// # Errors
+/// [`NOT_PLAIN`].
+pub fn check_unread(head: &[u8]) -> Result<(), &'static str> {
+    // empty lines before a head are passed over
+    let line = head
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .find(|line| !line.is_empty());
+    match read(line.unwrap_or_default()) {
+        Ok(None) => Ok(()),
+        _ => Err(NOT_PLAIN),
+    }
 }
 
 /// Whether a line is a method, a path and a version, in bytes that need no second look. Wrong only where it says no.
@@ -200,8 +220,21 @@ mod tests {
     #[test]
     fn what_is_not_utf_8_goes_on_as_it_came() {
         let rewritten = read(b"GET /\xff<\xc3\xa4?\xfe HTTP/1.1").unwrap().unwrap();
+        assert_eq!(*rewritten.as_sent.given, *b"/%FF%3C%C3%A4?%FE");
         assert_eq!(rewritten.line, b"GET /%FF%3C%C3%A4?%FE HTTP/1.1");
         assert_eq!(rewritten.as_sent.raw.as_deref(), Some(&b"/\xff%3C\xc3\xa4?\xfe"[..]));
+    }
+
+    #[test]
+    fn a_line_that_nobody_looked_at_has_to_be_plain() {
+        for plain in
+            ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "\r\nGET / HTTP/1.1\nx: <\n\n", "CONNECT a:1 HTTP/1.1\r\n\r\n"]
+        {
+            assert_eq!(check_unread(plain.as_bytes()), Ok(()), "{plain:?}");
+        }
+        for odd in ["GET http://a/ HTTP/1.1\r\n", "GET /#a HTTP/1.1\n", "\r\nGET /a b HTTP/1.1\r\n"] {
+            assert_eq!(check_unread(odd.as_bytes()), Err(NOT_PLAIN), "{odd:?}");
+        }
     }
 
     proptest! {

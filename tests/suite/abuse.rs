@@ -6,6 +6,7 @@ mod floods;
 mod framing;
 mod heads;
 mod http2;
+mod pipelined;
 mod processor;
 mod refusals;
 mod slowness;

@@ -9,7 +9,7 @@ use http::{HeaderValue, Response};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
-    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, SocketDigest, Ssl, TimingDigest, UniqueID,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
 use pingora_proxy::Session;
 use plugin_api::ConnectionInfo;
@@ -52,19 +52,9 @@ impl Digests {
 
     /// What plugins see of the connection.
     pub fn info(&self) -> Arc<ConnectionInfo> {
-        of(Some(&self.facts))
+        let facts = self.facts.user_data.as_ref().and_then(|facts| facts.downcast_ref::<Facts>());
+        facts.map(|facts| facts.info.clone()).unwrap_or_default()
     }
-}
-
-/// What plugins see of the connection that these digests of Pingora's are of.
-#[must_use]
-pub fn info_of(digest: Option<&Digest>) -> Arc<ConnectionInfo> {
-    of(digest.and_then(|digest| digest.proxy_digest.as_deref()))
-}
-
-fn of(facts: Option<&ProxyDigest>) -> Arc<ConnectionInfo> {
-    let facts = facts.and_then(|facts| facts.user_data.as_ref()?.downcast_ref::<Facts>());
-    facts.map(|facts| facts.info.clone()).unwrap_or_default()
 }
 
 /// What is known of the connection that a session came on; `None` for the session of a detached call.
