@@ -51,6 +51,12 @@ pub fn of_connect(error: &Error) -> ConnectFailure {
     }
 }
 
+/// Whether a server's certificate is why no connection was established. Pingora keeps of rustls' error its words alone.
+#[must_use]
+pub fn is_of_certificate(error: &Error) -> bool {
+    *error.etype() == ErrorType::InvalidCert || cause(error).contains("invalid peer certificate")
+}
+
 /// The cause of an error in words, as the library that met it says it. It goes to the log alone.
 #[must_use]
 pub fn cause(error: &Error) -> String {

@@ -19,8 +19,8 @@ use super::{retry, transform};
 pub fn on_connect(ctx: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> Box<Error> {
     debug!(error:%; "attempt failed to connect");
     let mut failure = attempt_error::of_connect(&error);
-    if failure == ConnectFailure::Tls && peer.options.verify_cert && may_present_named(ctx) {
-        failure = ConnectFailure::NamedCertificate;
+    if attempt_error::is_of_certificate(&error) && peer.options.verify_cert && may_be_named(ctx) {
+        failure = ConnectFailure::OtherVerification;
     }
     ctx.cause = Some(attempt_error::cause(&error));
     let retry = goes_on(ctx, Event::ConnectFailed(failure));
@@ -29,11 +29,11 @@ pub fn on_connect(ctx: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) ->
 }
 
 /// Whether the server of the attempt may present a certificate that its upstream's `tls.ca` names itself.
-fn may_present_named(ctx: &Exchange) -> bool {
+fn may_be_named(ctx: &Exchange) -> bool {
     let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
         return false;
     };
-    ctx.snapshot.peers[upstream.index].may_present_named(lease)
+    ctx.snapshot.peers[upstream.index].may_be_named(lease)
 }
 
 /// A connection was established, or a kept one is used. The attempt keeps its number.
@@ -70,7 +70,7 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
     if let (ErrorType::InvalidCert, ErrorSource::Upstream) = (error.etype(), error.esource()) {
         // decided before anything was sent
         ctx.cause = Some(attempt_error::cause(&error));
-        let retry = goes_on(ctx, Event::ConnectFailed(ConnectFailure::Tls));
+        let retry = goes_on(ctx, Event::ConnectFailed(ConnectFailure::OtherVerification));
         error.set_retry(retry);
         return error;
     }

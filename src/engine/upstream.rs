@@ -135,8 +135,9 @@ impl Peers {
         self.servers[lease.server_index()].redirects.as_ref()
     }
 
-    /// Whether a server whose handshake has just failed may present a certificate that `tls.ca` names itself, and be tried again so.
-    pub fn may_present_named(&self, lease: &Lease) -> bool {
+    /// Whether a server whose certificate no authority has signed may present one that `tls.ca` names itself. Its next connection compares it
+    /// with those.
+    pub fn may_be_named(&self, lease: &Lease) -> bool {
         let server = &self.servers[lease.server_index()];
         let may = !server.named.is_empty();
         if may {

@@ -62,7 +62,7 @@ pub struct Attempts {
     /// Whether one of its kept connections was stale already.
     was_stale: bool,
     /// Whether it has been connected to once more because of its certificate.
-    was_named: bool,
+    verified_otherwise: bool,
     next: NextAttempt,
     /// The servers of the present upstream that are not tried again, by id.
     excluded: Vec<u64>,
@@ -105,7 +105,7 @@ impl Attempts {
             fresh_connection: false,
             http1_only: false,
             was_stale: false,
-            was_named: false,
+            verified_otherwise: false,
             next: NextAttempt::default(),
             excluded: Vec::new(),
             attempt_count: 0,
@@ -208,7 +208,7 @@ impl Attempts {
         if failure == ConnectFailure::Closing && !self.fresh_connection {
             return self.send_again(false, now);
         }
-        if failure == ConnectFailure::NamedCertificate && !std::mem::replace(&mut self.was_named, true) {
+        if failure == ConnectFailure::OtherVerification && !std::mem::replace(&mut self.verified_otherwise, true) {
             return self.reconnect(failure.failure());
         }
         let failure = failure.failure();

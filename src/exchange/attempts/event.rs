@@ -51,8 +51,9 @@ pub enum ConnectFailure {
     Timeout,
     /// TLS failed.
     Tls,
-    /// TLS failed, and the server may present a certificate that its `tls.ca` names itself: the next connection accepts that.
-    NamedCertificate,
+    /// The server's certificate was not looked for: its `tls.ca` has authorities and names certificates themselves, and one connection verifies
+    /// the one or the other. The next verifies the other.
+    OtherVerification,
     /// There is one, over HTTP/2, that takes no further stream because the server is closing it.
     Closing,
 }
@@ -115,7 +116,7 @@ impl ConnectFailure {
     pub(super) fn failure(self) -> Failure {
         match self {
             Self::Timeout => Failure::ConnectTimeout,
-            Self::Tls | Self::NamedCertificate => Failure::Tls,
+            Self::Tls | Self::OtherVerification => Failure::Tls,
             Self::Refused | Self::Closing => Failure::Connect,
         }
     }

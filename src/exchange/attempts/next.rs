@@ -82,7 +82,7 @@ impl Attempts {
         if let Some(lease) = &self.lease {
             self.excluded.push(lease.server().id());
         }
-        (self.was_stale, self.was_named, self.http1_only) = (false, false, false);
+        (self.was_stale, self.verified_otherwise, self.http1_only) = (false, false, false);
     }
 
     fn plan_fallback(&mut self, may_wait: bool, now: Instant) -> bool {

@@ -37,7 +37,7 @@ struct Exchange {
     server_index: Option<usize>,
     /// Whether a kept connection of the present server was stale.
     was_stale: bool,
-    was_named: bool,
+    verified_otherwise: bool,
     began: Instant,
     ends: u32,
 }
@@ -50,7 +50,7 @@ impl Exchange {
             _ => None,
         };
         let needs_replay = broke.is_some() || matches!(event, Event::Answered { .. });
-        let named = matches!(event, Event::ConnectFailed(ConnectFailure::NamedCertificate));
+        let named = matches!(event, Event::ConnectFailed(ConnectFailure::OtherVerification));
         let sent_again = |failure| failure == ConnectFailure::Closing && !self.attempts.wants_fresh_connection();
         let connect_failed = matches!(event, Event::ConnectFailed(failure) if !sent_again(failure));
         let failed_server = self.server_index;
@@ -71,8 +71,8 @@ impl Exchange {
                     retried = true;
                 }
                 Action::Reconnect if named => {
-                    prop_assert!(self.state == State::Attempting && !self.was_named);
-                    (self.was_named, reconnects) = (true, true);
+                    prop_assert!(self.state == State::Attempting && !self.verified_otherwise);
+                    (self.verified_otherwise, reconnects) = (true, true);
                 }
                 Action::Reconnect => {
                     prop_assert_eq!(broke, Some(BreakCause::Closed { may_be_stale: true }));
@@ -84,7 +84,7 @@ impl Exchange {
                     self.depth += 1;
                     prop_assert!(self.depth < self.plans.len(), "there are no more fallbacks");
                     (self.made, retried, self.server_index) = (0, false, None);
-                    (self.was_stale, self.was_named) = (false, false);
+                    (self.was_stale, self.verified_otherwise) = (false, false);
                     self.tried.clear();
                 }
                 Action::Connect => {
@@ -99,7 +99,7 @@ impl Exchange {
                     } else {
                         prop_assert!(!self.tried.contains(&id), "a server twice");
                         self.tried.push(id);
-                        (self.was_stale, self.was_named) = (false, false);
+                        (self.was_stale, self.verified_otherwise) = (false, false);
                     }
                     self.made += u32::from(!reconnects && !other_address);
                     prop_assert!(self.made <= self.plans[self.depth].attempts);
@@ -184,7 +184,7 @@ proptest! {
                         made: 0,
                         server_index: None,
                         was_stale: false,
-                        was_named: false,
+                        verified_otherwise: false,
                         began: world.now,
                         ends: 0,
                     };

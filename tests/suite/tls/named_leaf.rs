@@ -1,6 +1,11 @@
 //! Servers whose certificate is its own authority, as `openssl req -x509` makes it: accepted where `tls.ca` names exactly it.
 
+use std::net::SocketAddr;
+
 use rcgen::DnType;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::harness::{Alpn, Authority, Gateway, Issued, eventually, gateway, http1, tls_origin, tls_origin_as};
 
@@ -67,4 +72,54 @@ async fn the_cause_of_a_failed_handshake_is_in_the_log() {
     assert_eq!(ask(&gateway).await.0, 502);
     let line = gateway.says("TLS handshake").await;
     assert!(line.contains("invalid peer certificate"), "{line}");
+}
+
+/// Leads each connection to the server of the moment, and breaks those to the one before.
+struct Switch {
+    address: SocketAddr,
+    server: watch::Sender<SocketAddr>,
+}
+
+impl Switch {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, receiver) = watch::channel(server);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut server = receiver.clone();
+                tokio::spawn(async move {
+                    let address = *server.borrow_and_update();
+                    let mut upstream = TcpStream::connect(address).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut upstream) => {}
+                        _ = server.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, server: sender }
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_change_from_a_named_certificate_to_an_issued_one_and_back() {
+    let authority = Authority::new();
+    let issued = tls_origin(&authority, &["localhost"], Alpn::Http1).await;
+    let itself = Issued::by_itself(&["localhost"], |_| {});
+    let both = format!("{}{}", itself.certificate, authority.pem());
+    let named = tls_origin_as(&itself, &both, Alpn::Http1).await;
+    let switch = Switch::to(named.address()).await;
+    let builder = gateway().server(format!("https://localhost:{}", switch.address.port())).file("ca.pem", both);
+    let gateway = builder.upstream_settings("tls: { ca: ca.pem }").start().await;
+    for origin in [&named, &issued, &named, &issued] {
+        switch.server.send(origin.address()).unwrap();
+        let before = origin.count();
+        for _ in 0..2 {
+            assert_eq!(ask(&gateway).await.0, 200);
+        }
+        assert_eq!(origin.count(), before + 2);
+    }
+    eventually("all lines", async || gateway.access_log().len() == 8).await;
+    assert!(gateway.access_log().iter().all(|line| line["attempts"] == 1), "{:?}", gateway.access_log());
 }

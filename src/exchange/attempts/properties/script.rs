@@ -80,7 +80,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         ConnectFailure::Refused,
         ConnectFailure::Timeout,
         ConnectFailure::Tls,
-        ConnectFailure::NamedCertificate,
+        ConnectFailure::OtherVerification,
         ConnectFailure::Closing,
     ]);
     let cause = select(vec![
