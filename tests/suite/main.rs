@@ -12,6 +12,7 @@ mod admin; // health, metrics and reload on the operator's listener
 mod agreement; // limits, budgets and the ledger have counted the same
 mod blocked_log; // logs whose reader is stuck
 mod bodies; // any length, any framing, any server, byte for byte
+mod browser; // the real Chromium, beside nginx
 mod budget; // memory that all requests together may hold
 mod cache; // identical calls get one answer, and never another tenant's
 mod commands; // their output and exit codes
