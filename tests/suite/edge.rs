@@ -3,6 +3,7 @@
 mod access;
 mod basic_auth;
 mod cors;
+mod detached;
 mod header_names;
 mod header_rules;
 mod redirects;

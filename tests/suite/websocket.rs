@@ -1,6 +1,7 @@
 //! A WebSocket: each message that asks for an answer is a call like any other, and no byte of the rest changes.
 
 mod budget;
+mod callers;
 mod client;
 mod closing;
 mod events;
