@@ -38,6 +38,13 @@ impl Plugin for Cors {
                 "`credentials` need `origins` by name: with `*` any page could act for whoever looks at it".into()
             );
         }
+        if config.credentials && config.origins.iter().any(OriginPattern::is_null) {
+            return Err(
+                "`credentials` need `origins` by name: `null` is the origin of every file and every sandboxed frame, so any page could \
+                 act for whoever looks at it"
+                    .into(),
+            );
+        }
         if any && config.origins.len() > 1 {
             return Err("`origins` has `*`, so the others say nothing".into());
         }

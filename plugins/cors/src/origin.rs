@@ -26,6 +26,11 @@ pub enum OriginPattern {
 }
 
 impl OriginPattern {
+    /// Whether it is that of pages without an origin of their own, which any page can make.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Exact(origin) if &**origin == NULL)
+    }
+
     /// Whether the `Origin` of a request is among them.
     #[must_use]
     pub fn takes(&self, origin: &[u8]) -> bool {

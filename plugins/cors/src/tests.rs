@@ -122,6 +122,10 @@ async fn what_is_no_preflight_goes_on() {
 fn credentials_for_any_page_are_an_error() {
     for (settings, wanted) in [
         (json!({ "origins": ["*"], "credentials": true }), "`credentials` need `origins` by name"),
+        (
+            json!({ "origins": ["https://a.example", "null"], "credentials": true }),
+            "`null` is the origin of every file and every sandboxed frame",
+        ),
         (json!({ "origins": [] }), "`origins` is empty"),
         (json!({ "origins": ["*", "https://a.example"] }), "the others say nothing"),
     ] {
