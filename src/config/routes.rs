@@ -7,7 +7,7 @@ use plugin_api::Variable;
 
 use super::Config;
 use super::check::report_at;
-use crate::routes::{Group, RouteSettings};
+use crate::routes::{Group, PathPattern, RouteSettings};
 
 /// Reports every name that stands for nothing.
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
@@ -53,33 +53,31 @@ fn listeners(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-/// The groups that the target of a route uses, against those of its expressions.
+/// The groups that the target of a route uses, against those of its expressions. Every path must have them: in one without, they would
+/// stand for nothing.
 fn groups(route: &Located<RouteSettings>, report: &mut Report<'_>) {
-    let regexes: Vec<_> = route.paths.iter().filter_map(|path| path.regex()).collect();
     for group in route.target.groups() {
-        let (is_there, message) = match group {
-            Group::Number(0) => (true, String::new()),
-            Group::Number(number) => (
-                regexes.iter().any(|regex| regex.group_count() >= *number),
-                format!("`${number}` is what a group of an expression in `paths` matched, and none has so many groups"),
-            ),
-            Group::Name(name) => (
-                regexes.iter().any(|regex| regex.group_names().any(|known| known == &**name)),
-                format!(
-                    "`${name}` is neither a variable nor a group of an expression in `paths`{}",
-                    nearest(name, Variable::NAMES).map(|near| format!("; did you mean `${near}`?")).unwrap_or_default()
-                ),
-            ),
-        };
-        if is_there {
+        let has_group = |path: &PathPattern| path.regex().is_some_and(|regex| group.is_of(regex));
+        let lacking = route.paths.iter().find(|path| !has_group(path));
+        if lacking.is_none() && !route.paths.is_empty() {
             continue;
         }
-        let name = match group {
-            Group::Number(number) => format!("${number}"),
-            Group::Name(name) => format!("${name}"),
+        let message = match (lacking.filter(|_| route.paths.iter().any(|path| has_group(path))), group) {
+            (Some(lacking), _) => format!(
+                "`{group}` is what a group of an expression in `paths` matched, and `{}` has none; give it a route of its own",
+                String::from(lacking.value.clone())
+            ),
+            (None, Group::Number(_)) => {
+                format!("`{group}` is what a group of an expression in `paths` matched, and none has so many groups")
+            }
+            (None, Group::Name(name)) => format!(
+                "`{group}` is neither a variable nor a group of an expression in `paths`{}",
+                nearest(name, Variable::NAMES).map(|near| format!("; did you mean `${near}`?")).unwrap_or_default()
+            ),
         };
         let Some(node) = report.node_at(route.at) else { continue };
         let targets = ["rewrite", "redirect", "answer"].into_iter().filter_map(|key| node.get(key));
+        let name = group.to_string();
         let place =
             targets.flat_map(scalars).find(|value| value.scalar().is_some_and(|scalar| scalar.text.contains(&name)));
         report.add_at(place.unwrap_or(node), message);

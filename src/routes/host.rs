@@ -54,6 +54,20 @@ impl TryFrom<String> for HostPattern {
         if !name.starts_with('[') && name.contains(':') {
             return Err(format!("`{written}` is not a host; leave the port out, a route takes any"));
         }
+        // a host is matched without the dot at the end of an absolute name
+        if let Some(relative) = lower.strip_suffix('.').filter(|relative| !relative.ends_with('.')) {
+            return Err(format!(
+                "`{written}` takes no host, since the dot at the end of a name does not count: write `{relative}`"
+            ));
+        }
+        if let Some(below) = name.strip_prefix('.') {
+            return Err(format!(
+                "`{written}` takes no host; write `*.{below}` for the names below it, and `{below}` for itself"
+            ));
+        }
+        if name.split('.').any(str::is_empty) {
+            return Err(format!("`{written}` takes no host: a name has no empty parts"));
+        }
         Ok(if name.len() == lower.len() { Self::Exact(lower) } else { Self::Below(format!(".{name}")) })
     }
 }
@@ -63,6 +77,31 @@ impl From<HostPattern> for String {
         match pattern {
             HostPattern::Exact(name) => name,
             HostPattern::Below(suffix) => format!("*{suffix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_no_request_can_have_is_an_error() {
+        for (written, wanted) in [
+            ("a.example.", "write `a.example`"),
+            ("*.Example.", "write `*.example`"),
+            (".example", "write `*.example` for the names below it, and `example` for itself"),
+            ("a..example", "no empty parts"),
+            ("a.example..", "no empty parts"),
+            ("*.", "is not a host"),
+            ("a.example:80", "leave the port out"),
+            ("https://a.example", "without scheme"),
+        ] {
+            let error = HostPattern::try_from(written.to_owned()).unwrap_err();
+            assert!(error.contains(wanted), "{written}: {error}");
+        }
+        for written in ["a.example", "*.example", "localhost", "192.0.2.7", "[::1]", "a_b.example"] {
+            assert_eq!(String::from(HostPattern::try_from(written.to_owned()).unwrap()), written);
         }
     }
 }

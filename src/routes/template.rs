@@ -1,11 +1,15 @@
 //! Text with variables and with what the groups of a route's expression matched: `https://$host/i/$1`.
 
+use std::fmt;
+
 use plugin_api::{Variable, Variables};
 use regex::Captures;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use template::{Piece, Template};
 use url_path::{encode_path, encode_query};
+
+use super::regex::RouteRegex;
 
 /// Text with nginx's variables in it, and with groups of the route's expression by number or by name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -32,6 +36,26 @@ pub enum Group {
     Number(usize),
     /// By its name.
     Name(Box<str>),
+}
+
+impl Group {
+    /// Whether an expression has it; every one has the whole match, `$0`.
+    #[must_use]
+    pub fn is_of(&self, regex: &RouteRegex) -> bool {
+        match self {
+            Self::Number(number) => *number <= regex.group_count(),
+            Self::Name(name) => regex.group_names().any(|known| *known == **name),
+        }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "${number}"),
+            Self::Name(name) => write!(f, "${name}"),
+        }
+    }
 }
 
 /// What a template is expanded from.
@@ -151,7 +175,6 @@ mod tests {
     use plugin_api::testing::{TestRequest, context};
 
     use super::*;
-    use crate::routes::regex::RouteRegex;
 
     fn expanded(written: &str, target: &str, usage: Use) -> String {
         let template = RouteTemplate::try_from(written.to_owned()).unwrap();
