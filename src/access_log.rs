@@ -34,6 +34,7 @@ pub use variable::Ended;
 #[derive(Debug)]
 pub struct AccessLog {
     open: Option<Open>,
+    /// Whether all answers are to be read, as `usage` says.
     usage: bool,
 }
 
@@ -41,6 +42,8 @@ pub struct AccessLog {
 struct Open {
     sink: Arc<Sink>,
     format: AccessLogFormat,
+    /// Whether the format names what an answer has.
+    shows_answer: bool,
     /// Whether the format names what a request's head has, or a response's.
     captures: (bool, bool),
 }
@@ -62,7 +65,7 @@ impl AccessLog {
             AccessLogFormat::Json => None,
             AccessLogFormat::Text(format) => Some(format.variables()),
         };
-        let usage = settings.usage || variables().into_iter().flatten().any(variable::LogVariable::is_of_answer);
+        let shows_answer = variables().into_iter().flatten().any(variable::LogVariable::is_of_answer);
         let target = match &settings.path {
             AccessLogPath::Off => return Ok(Self { open: None, usage: settings.usage }),
             AccessLogPath::Stdout => Target::Stdout,
@@ -73,7 +76,8 @@ impl AccessLog {
             AccessLogFormat::Json => (false, false),
             AccessLogFormat::Text(format) => captured::captures(format),
         };
-        Ok(Self { open: Some(Open { sink: logs.sink(target, lost)?, format, captures }), usage })
+        let open = Open { sink: logs.sink(target, lost)?, format, shows_answer, captures };
+        Ok(Self { open: Some(open), usage: settings.usage })
     }
 
     /// Copies what the format names of the head of a request; nothing where it names nothing.
@@ -111,10 +115,10 @@ impl AccessLog {
         self.open.is_some()
     }
 
-    /// Whether responses are to be parsed for the log and the metrics.
+    /// Whether the answers of a route are read for its lines, where it has any, or for the metrics.
     #[must_use]
-    pub fn reads_usage(&self) -> bool {
-        self.usage
+    pub fn reads_answers(&self, route_is_logged: bool) -> bool {
+        self.usage || route_is_logged && self.open.as_ref().is_some_and(|open| open.shows_answer)
     }
 
     /// The number of lost lines: the output failed, or was too slow for too long.
@@ -196,6 +200,20 @@ mod tests {
 
     fn open(settings: &AccessLogSettings) -> io::Result<AccessLog> {
         AccessLog::open(settings, Path::new(""), &AccessLogs::default(), Arc::default())
+    }
+
+    #[test]
+    fn answers_are_read_for_lines_that_show_them_and_only_where_there_are_lines() {
+        let scratch = Scratch::new("answers");
+        let reads = |format: &str, usage: bool| {
+            let format = serde_json::from_value(format.into()).unwrap();
+            let log = open(&AccessLogSettings { format, usage, ..scratch.settings() }).unwrap();
+            [true, false].map(|route_is_logged| log.reads_answers(route_is_logged))
+        };
+        assert_eq!(reads("$status $input_tokens", false), [true, false]);
+        assert_eq!(reads("$status", false), [false, false]);
+        assert_eq!(reads("json", false), [false, false]);
+        assert_eq!(reads("json", true), [true, true], "for the metrics of all");
     }
 
     fn put(log: &AccessLog, record: &Record) {

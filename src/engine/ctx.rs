@@ -302,7 +302,7 @@ impl Exchange {
     /// Whether the access log or a plugin needs the contents of the answer.
     #[must_use]
     pub fn needs_answer(&self) -> bool {
-        self.snapshot.access_log.reads_usage() || self.route.as_ref().is_some_and(|route| route.chain.needs().answer)
+        self.route.as_ref().is_some_and(|route| self.snapshot.reads_answers(route))
     }
 
     /// Whether the request can be sent once more: its body was read here, or Pingora has kept all that was sent of it.

@@ -176,6 +176,12 @@ impl Snapshot {
         self.routes.iter().for_each(|route| route.chain.activate());
     }
 
+    /// Whether the access log or a plugin needs the contents of a route's answers.
+    #[must_use]
+    pub fn reads_answers(&self, route: &Route) -> bool {
+        route.chain.needs().answer || self.access_log.reads_answers(route.access_log)
+    }
+
     /// Every server, to be checked as its upstream says; none that is `down`.
     #[must_use]
     pub fn check_targets(&self) -> Vec<CheckTarget> {

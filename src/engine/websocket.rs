@@ -58,7 +58,7 @@ pub fn endpoint_to_read(ctx: &Exchange) -> Option<Endpoint> {
 fn needs_messages(snapshot: &Snapshot, route: &Route) -> bool {
     let renames = route.upstream().is_some_and(|target| target.models.is_some() || target.upstream.renames_models);
     let needs = route.chain.needs();
-    renames || snapshot.access_log.reads_usage() || needs.answer || needs.body || needs.messages
+    renames || snapshot.reads_answers(route) || needs.body || needs.messages
 }
 
 /// The server has accepted the handshake: everything behind it are frames. `in_force` is the configuration that each call is to pass.

@@ -72,7 +72,7 @@ impl MessageCall {
             record.context.route = Some(route.name.clone());
             snapshot.attribution.of_head(&handshake.headers, &mut record.context);
         }
-        let reads = snapshot.access_log.reads_usage() || route.chain.needs().answer;
+        let reads = snapshot.reads_answers(route);
         Box::new(Self {
             began: Instant::now(),
             events: reads.then(|| AnswerEvents::new(handshake.endpoint)),
