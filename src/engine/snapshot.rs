@@ -12,7 +12,7 @@ use networks::Network;
 
 use crate::access_log::{AccessLog, AccessLogs};
 use crate::attribution::Attribution;
-use crate::balance::{ServerView, State, UpstreamRegistry};
+use crate::balance::{ServerView, State, Timeouts, UpstreamRegistry};
 use crate::config::{Config, Sizes};
 use crate::dns::Resolver;
 use crate::exchange::header_names::HeaderNames;
@@ -207,11 +207,11 @@ fn model_names(config: &Config) -> impl Iterator<Item = &str> {
     plugins.flat_map(|entry| entry.model_names()).chain(fallbacks).chain(routes.flat_map(|entry| entry.model_names()))
 }
 
-/// The longest pause that an answer may make on any route.
+/// The longest pause that an answer may make on any route; that of an upstream by default where there are none.
 fn longest_idle(upstreams: &[Arc<Upstream>], routes: &[Arc<Route>]) -> Duration {
     let of_upstreams = upstreams.iter().map(|upstream| upstream.timeouts.idle);
     let of_routes = routes.iter().filter_map(|route| route.upstream()?.timeouts.idle);
-    of_upstreams.chain(of_routes).max().unwrap_or_default()
+    of_upstreams.chain(of_routes).max().unwrap_or_else(|| Timeouts::default().idle.get())
 }
 
 /// The upstream of this name, and first of all the fallbacks that it leads to.
@@ -238,4 +238,14 @@ fn build_upstream<'c>(
     let upstream = Arc::new(upstream);
     built.insert(name, upstream.clone());
     Ok(upstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_be_slow_where_there_are_no_upstreams() {
+        assert_eq!(longest_idle(&[], &[]), Duration::from_secs(300));
+    }
 }
