@@ -119,8 +119,11 @@ impl Router {
     /// What the groups of a route's expression match in the path that it was found by. `None` where another of its paths takes that.
     #[must_use]
     pub fn groups<'p>(&self, route: usize, path: &'p str) -> Option<Captures<'p>> {
-        let pattern = self.routes.get(route)?.paths.iter().find(|pattern| pattern.takes(path))?;
-        pattern.regex()?.captures(path)
+        // an expression is matched once more for its groups, and not to find out first whether it matches
+        self.routes.get(route)?.paths.iter().find_map(|pattern| match pattern.regex() {
+            Some(regex) => regex.captures(path).map(Some),
+            None => pattern.takes(path).then_some(None),
+        })?
     }
 
     /// The label of a request that no route matches.

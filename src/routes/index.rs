@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use super::host::HostPattern;
 use super::path::PathPattern;
 
@@ -132,7 +134,8 @@ impl Paths {
 /// Routes in their order.
 #[derive(Debug, Default)]
 pub struct Candidates<'i> {
-    lists: Vec<&'i [usize]>,
+    /// Only hosts and paths of many parts lead to more lists than have room without an allocation.
+    lists: SmallVec<[&'i [usize]; 8]>,
 }
 
 impl<'i> Candidates<'i> {
