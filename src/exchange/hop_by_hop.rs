@@ -1,18 +1,15 @@
 //! The headers of a message that belong to one connection and are not passed on (RFC 9110 §7.6.1), and the announcement of trailers, where none
 //! are passed.
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, TRAILER};
 use http::{HeaderMap, HeaderName};
+use plugin_api::is_hop_by_hop;
 
 /// The names of these headers. The framing headers are not among them, since they are made anew on each side.
 #[must_use]
 pub fn names(headers: &HeaderMap, trailers_pass: bool) -> Vec<HeaderName> {
     // one pass over the names is cheaper than a look-up for each, and mostly there are none
-    let is_hop = |name: &&HeaderName| match name.as_str() {
-        "connection" | "keep-alive" | "proxy-connection" | "upgrade" => true,
-        "trailer" => !trailers_pass,
-        _ => false,
-    };
+    let is_hop = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || !trailers_pass && *name == TRAILER;
     let mut names: Vec<HeaderName> = headers.keys().filter(is_hop).cloned().collect();
     if names.is_empty() {
         return names;

@@ -1,8 +1,9 @@
 //! The settings of an answer that a route gives itself.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use indexmap::IndexMap;
+use plugin_api::is_of_connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +152,7 @@ impl TryFrom<IndexMap<String, RouteTemplate>> for AnswerHeaders {
                     "`content-type` is a setting of the answer itself; write `content_type:` beside `headers:`".into(),
                 );
             }
-            if [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&name) {
+            if is_of_connection(name.as_str()) {
                 return Err(format!("`{written}` belongs to the connection; the gateway sets it"));
             }
             if headers.iter().any(|(known, _)| *known == name) {
@@ -193,6 +194,8 @@ mod tests {
             (r#"{"content_type":"json"}"#, "not a media type"),
             (r#"{"headers":{"Content-Type":"a/b"}}"#, "write `content_type:`"),
             (r#"{"headers":{"content-length":"1"}}"#, "belongs to the connection"),
+            (r#"{"headers":{"Keep-Alive":"timeout=5"}}"#, "belongs to the connection"),
+            (r#"{"headers":{"trailer":"x"}}"#, "belongs to the connection"),
             (r#"{"headers":{"x-a":"1","X-A":"2"}}"#, "is there twice"),
             (r#"{"headers":{"x-a":"1\n2"}}"#, "such as a line end"),
             (r#"{"headers":{"a b":"1"}}"#, "not the name of a header"),

@@ -3,22 +3,9 @@
 use std::borrow::Cow;
 
 use plugin_api::http::HeaderName;
+use plugin_api::is_of_connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-
-/// Headers that say where a message ends, or belong to one connection.
-const OF_THE_CONNECTION: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The name of a header that may be changed: any but those that say where a message ends, or that belong to one connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
@@ -38,7 +25,7 @@ impl TryFrom<String> for FieldName {
 
     fn try_from(written: String) -> Result<Self, String> {
         let name = HeaderName::try_from(&written).map_err(|_| format!("`{written}` is not the name of a header"))?;
-        if OF_THE_CONNECTION.contains(&name.as_str()) {
+        if is_of_connection(name.as_str()) {
             return Err(format!(
                 "`{written}` belongs to the connection or says where the message ends; the gateway sets it"
             ));

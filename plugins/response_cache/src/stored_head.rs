@@ -2,6 +2,7 @@
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, StatusCode};
+use plugin_api::is_of_connection;
 
 /// The head of a stored answer. Its headers are copies, so that no connection's buffer is kept alive.
 #[derive(Clone, Debug)]
@@ -15,29 +16,22 @@ pub(crate) struct StoredHead {
 /// The headers that may hold the upstream's id; the first present one counts.
 const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
 
-/// Headers of one exchange, its connection or its time. They are not stored.
-const OF_THE_MOMENT: [&str; 23] = [
+/// Headers of one exchange or its time. They are not stored, and neither are those of its connection.
+const OF_THE_MOMENT: [&str; 16] = [
     "age",
     "alt-svc",
     "cache-control",
     "cf-cache-status",
     "cf-ray",
-    "connection",
-    "content-length",
     "date",
     "expires",
-    "keep-alive",
     "nel",
     "openai-processing-ms",
-    "proxy-connection",
     "report-to",
     "request-id",
     "server-timing",
     "set-cookie",
     "strict-transport-security",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
     "x-cache",
     "x-request-id",
 ];
@@ -80,7 +74,9 @@ fn is_of_the_moment(status: StatusCode, name: &str) -> bool {
     if advice && !status.is_success() {
         return false;
     }
-    OF_THE_MOMENT.binary_search(&name).is_ok() || FAMILIES_OF_THE_MOMENT.iter().any(|family| name.starts_with(family))
+    OF_THE_MOMENT.binary_search(&name).is_ok()
+        || is_of_connection(name)
+        || FAMILIES_OF_THE_MOMENT.iter().any(|family| name.starts_with(family))
 }
 
 fn copied_name(name: &HeaderName) -> Option<HeaderName> {

@@ -4,24 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderName, HeaderValue};
+use plugin_api::is_of_connection;
 use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Headers whose values are the gateway's own business: the framing of a message, and its connection.
-const OF_THE_CONNECTION: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
 /// The word that removes a header.
 const OFF: &str = "off";
 /// A value that is shorter is no secret worth hiding: it would hide words; in bytes.
@@ -54,7 +42,7 @@ impl UpstreamHeaders {
         if parsed == http::header::HOST {
             return Err("`host` is a setting of the upstream itself; write `host:` beside `headers:`".into());
         }
-        if OF_THE_CONNECTION.contains(&parsed.as_str()) {
+        if is_of_connection(parsed.as_str()) {
             return Err(format!("`{name}` belongs to the connection; the gateway sets it"));
         }
         if self.0.iter().any(|(known, _)| *known == parsed) {

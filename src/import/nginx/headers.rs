@@ -1,5 +1,6 @@
 //! The headers of requests and responses: `proxy_set_header`, `proxy_hide_header`, `add_header` and `expires`.
 
+use plugin_api::is_of_connection;
 use serde_json::{Map, Value, json};
 
 use super::expires;
@@ -8,20 +9,6 @@ use super::interpreter::Run;
 use super::level::Level;
 use super::request_facts::names_a_secret;
 use super::tree::Halt;
-
-/// Headers of the connection, which the gateway sets by itself.
-const OF_THE_CONNECTION: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The `Host` that servers get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +88,7 @@ pub(super) fn of_request(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Forward
             continue;
         };
         let lower = name.to_ascii_lowercase();
-        if OF_THE_CONNECTION.contains(&lower.as_str()) {
+        if is_of_connection(&lower) {
             continue;
         }
         if forwarding::is_by_itself(run, &lower, value) == ByItself::Yes {
