@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use plugin_api::{Body, Outcome, Protocol, Reply};
+use plugin_api::{Body, Outcome, Protocol, Reply, header_value};
 use protocols::ApiError;
+use url_path::percent_encode;
 
 use crate::routes::{AnswerSettings, Redirect, RouteTemplate, Scope, Use};
 
@@ -139,21 +140,10 @@ fn error(protocol: &'static Protocol, status: StatusCode, scope: &Scope<'_>) -> 
     if may_help { reply } else { reply.not_to_be_retried() }
 }
 
-/// A header's value, without the characters that none may have; `None` if nothing is left, as in nginx.
-fn header_value(mut text: Vec<u8>) -> Option<HeaderValue> {
-    text.retain(|byte| *byte == b'\t' || *byte >= b' ' && *byte != 0x7f);
-    if text.is_empty() { None } else { HeaderValue::from_bytes(&text).ok() }
-}
-
 /// An address as it can be sent: what no address has is percent-encoded.
 fn address(text: &[u8]) -> Vec<u8> {
     let mut address = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b'!'..=b'~' => address.push(*byte),
-            other => address.extend(format!("%{other:02X}").bytes()),
-        }
-    }
+    percent_encode(text, &mut address, |byte| byte.is_ascii_graphic());
     address
 }
 

@@ -1,6 +1,8 @@
 //! The first line of an HTTP/1.1 request, before Pingora parses it. A target in absolute form is brought into origin form, bytes that
 //! Pingora's URIs cannot hold are percent-encoded, and a target that two parsers could end in two places is refused.
 
+use url_path::percent_encoded;
+
 use super::authority;
 
 /// Why a line is refused.
@@ -136,11 +138,10 @@ fn encode(target: &[u8]) -> (Vec<u8>, Option<Box<[u8]>>) {
 }
 
 fn push(text: &mut Vec<u8>, byte: u8, as_it_is: bool) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if as_it_is {
         text.push(byte);
     } else {
-        text.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        text.extend(percent_encoded(byte));
     }
 }
 

@@ -10,23 +10,36 @@ const HEXADECIMAL: &[u8; 16] = b"0123456789ABCDEF";
 /// assert_eq!(out, b"a%20b/50%25%3F");
 /// ```
 pub fn encode_path(piece: &[u8], out: &mut Vec<u8>) {
-    encode(piece, out, |byte| is_plain(byte) || matches!(byte, b'/' | b'&' | b'=' | b'+'));
+    percent_encode(piece, out, |byte| is_plain(byte) || matches!(byte, b'/' | b'&' | b'=' | b'+'));
 }
 
 /// Appends a decoded value of a query. In one, `&`, `=` and `+` have a meaning too.
 pub fn encode_query(value: &[u8], out: &mut Vec<u8>) {
-    encode(value, out, |byte| is_plain(byte) || byte == b'/');
+    percent_encode(value, out, |byte| is_plain(byte) || byte == b'/');
 }
 
-fn encode(bytes: &[u8], out: &mut Vec<u8>, stays: impl Fn(u8) -> bool) {
+/// Appends a text in which all bytes are percent-encoded but those that stay.
+///
+/// ```
+/// let mut out = Vec::new();
+/// url_path::percent_encode("é!".as_bytes(), &mut out, |byte| byte.is_ascii_graphic());
+/// assert_eq!(out, b"%C3%A9!");
+/// ```
+pub fn percent_encode(bytes: &[u8], out: &mut Vec<u8>, stays: impl Fn(u8) -> bool) {
     for &byte in bytes {
         if stays(byte) {
             out.push(byte);
         } else {
-            let digit = |half: u8| HEXADECIMAL[usize::from(half)];
-            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+            out.extend(percent_encoded(byte));
         }
     }
+}
+
+/// A byte, percent-encoded.
+#[must_use]
+pub fn percent_encoded(byte: u8) -> [u8; 3] {
+    let digit = |half: u8| HEXADECIMAL[usize::from(half)];
+    [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
 /// RFC 3986 §3.3: what stands for itself in a segment of a path and in a query alike.

@@ -15,7 +15,7 @@ mod strip;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use encode::{encode_path, encode_query};
+pub use encode::{encode_path, encode_query, percent_encode, percent_encoded};
 pub use strip::strip;
 
 /// Why a path cannot be matched.

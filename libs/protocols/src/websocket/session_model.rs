@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use url_path::percent_encode;
+
 use crate::path::{UNESCAPINGS, escaped_byte};
 
 /// The key of the model.
@@ -124,14 +126,10 @@ fn escaped(model: &str) -> Cow<'_, str> {
     if model.chars().all(is_plain) {
         return Cow::Borrowed(model);
     }
-    let mut text = String::with_capacity(model.len() + 16);
-    for byte in model.bytes() {
-        match char::from(byte) {
-            plain if is_plain(plain) => text.push(plain),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    Cow::Owned(text)
+    let mut text = Vec::with_capacity(model.len() + 16);
+    percent_encode(model.as_bytes(), &mut text, |byte| is_plain(byte.into()));
+    // it is ASCII
+    Cow::Owned(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
