@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn put(log: &AccessLog, record: &Record) {
-        log.record(Ended { record, domain: "", path: &record.path, captured: None });
+        log.record(Ended { record, domain: "", server_name: "", path: &record.path, captured: None });
     }
 
     #[track_caller]

@@ -125,8 +125,10 @@ late! {
 pub struct Ended<'a> {
     /// The record.
     pub record: &'a Record,
-    /// The host of the route as the YAML writes it.
+    /// The host of the route as metrics name it.
     pub domain: &'a str,
+    /// The first host of the route as the YAML writes it; empty where it names none.
+    pub server_name: &'a str,
     /// The path in its normal form.
     pub path: &'a str,
     /// What was copied of its heads.
@@ -188,7 +190,7 @@ fn is_in_a_head(variable: &Variable) -> bool {
 
 /// Appends the value of a variable that no head has; nothing where it has none.
 pub(super) fn append_known(out: &mut Vec<u8>, variable: &Variable, of: Ended<'_>) {
-    let Ended { record, domain, path, .. } = of;
+    let Ended { record, server_name, path, .. } = of;
     let version = match record.transport {
         Transport::Http2 => Version::HTTP_2,
         Transport::Http10 => Version::HTTP_10,
@@ -201,7 +203,7 @@ pub(super) fn append_known(out: &mut Vec<u8>, variable: &Variable, of: Ended<'_>
         path,
         version,
         host: &record.host,
-        domain,
+        server_name,
         headers: &no_headers,
     };
     let of = Variables { context: &record.context, request, response: None, upstream_addrs: &record.upstream_addrs };
@@ -234,7 +236,7 @@ pub(super) fn append_late(out: &mut Vec<u8>, late: Late, of: Ended<'_>) {
         Late::BodyBytesSent => field::number(out, record.response_bytes),
         Late::RequestBodyBytes => field::number(out, record.request_bytes),
         Late::RemoteUser | Late::KeyName => text(out, caller.key_name.as_deref()),
-        Late::ServerName => text(out, Some(of.domain)),
+        Late::ServerName => text(out, Some(of.server_name)),
         Late::Uri => text(out, Some(of.path)),
         Late::UpstreamRequestId => text(out, record.upstream_request_id.as_deref()),
         Late::Outcome => text(out, Some(record.outcome.as_str())),

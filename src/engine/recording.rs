@@ -14,6 +14,7 @@ use crate::chain::Instances;
 use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
 
 use super::ctx::Exchange;
+use super::route::server_name;
 use super::snapshot::Snapshot;
 use super::view::path_of;
 
@@ -162,7 +163,9 @@ impl Exchange {
         }
         let logged = self.route.as_ref().is_none_or(|route| route.access_log);
         let path = path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path);
-        let ended = Ended { record: &self.record, domain: &self.domain, path, captured: self.captured.as_deref() };
+        let (domain, server_name, captured) =
+            (&*self.domain, server_name(self.route.as_deref()), self.captured.as_deref());
+        let ended = Ended { record: &self.record, domain, server_name, path, captured };
         publish(&self.snapshot, &mut self.plugins, ended, logged);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, Version};
 use pingora_error::{Error, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, LONGEST_PATH, Request, RouteModels, shortened};
+use plugin_api::{BODIES, LONGEST_PATH, Request, RequestHead, RouteModels, shortened};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::exchange::admission::check_handshake;
@@ -284,14 +284,16 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
     let models = route.models().map_or(&none, ModelRoutes::models);
     let mut request = Request {
         context: &mut ctx.record.context,
-        method: &head.method,
+        head: RequestHead {
+            method: &head.method,
+            target: head.raw_path(),
+            path: path_of(ctx.sent_target.as_deref(), ctx.normal_path.as_deref(), &ctx.record.path),
+            version: head.version,
+            host: &ctx.record.host,
+            server_name: &route.server_name,
+            headers: &head.headers,
+        },
         uri: ctx.sent_target.as_ref().map_or(&head.uri, |target| target.uri()),
-        target: head.raw_path(),
-        path: path_of(ctx.sent_target.as_deref(), ctx.normal_path.as_deref(), &ctx.record.path),
-        version: head.version,
-        headers: &head.headers,
-        host: &ctx.record.host,
-        domain: &ctx.domain,
         upstream: ctx.record.upstream.as_deref().unwrap_or_default(),
         models,
         endpoint: ctx.record.endpoint,

@@ -23,6 +23,8 @@ pub struct Route {
     pub index: usize,
     /// Its name in records and logs.
     pub name: Arc<str>,
+    /// The first of its hosts as the YAML writes it; empty where it names none.
+    pub server_name: Box<str>,
     /// Its plugins.
     pub chain: Chain,
     /// Where its requests go.
@@ -33,6 +35,12 @@ pub struct Route {
     pub max_read: usize,
     /// Whether its requests are in the access log.
     pub access_log: bool,
+}
+
+/// The name of the server that took a request, as nginx's variables have it: nothing where no route did.
+#[must_use]
+pub fn server_name(route: Option<&Route>) -> &str {
+    route.map_or("", |route| &route.server_name)
 }
 
 /// Where the requests of a route go.
@@ -124,6 +132,7 @@ impl Routes<'_> {
         Ok(Route {
             index,
             name: route.label(),
+            server_name: route.hosts.first().map(|host| String::from(host.value.clone()).into()).unwrap_or_default(),
             chain: Chain::new(plugins),
             target,
             max_body,

@@ -7,6 +7,7 @@ use plugin_api::{HeaderEdits, RequestHead, Response, Variables};
 use crate::chain::Instances;
 
 use super::ctx::Exchange;
+use super::route::server_name;
 use super::sent_target::SentTarget;
 
 impl Exchange {
@@ -20,7 +21,7 @@ impl Exchange {
             path: self.path(),
             version: head.version,
             host: &self.record.host,
-            domain: &self.domain,
+            server_name: server_name(self.route.as_deref()),
             headers: &head.headers,
         };
         Variables {
@@ -44,7 +45,7 @@ impl Exchange {
             path: path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path),
             version: asked.version,
             host: &self.record.host,
-            domain: &self.domain,
+            server_name: server_name(self.route.as_deref()),
             headers: &asked.headers,
         };
         let response = Response {

@@ -55,7 +55,7 @@ impl Plugin for InjectFaults {
     }
 
     async fn on_request(&self, fault: &mut Option<Fault>, request: &mut Request<'_>) -> Flow {
-        *fault = request.headers.get(&self.header).and_then(|value| value.to_str().ok()?.parse().ok());
+        *fault = request.head.headers.get(&self.header).and_then(|value| value.to_str().ok()?.parse().ok());
         request.edits.remove(self.header.clone());
         strike(fault.as_ref(), Hook::Request);
         fault.as_ref().and_then(Fault::refusal).map_or(Flow::Continue, Flow::from)

@@ -47,7 +47,7 @@ impl Plugin for RequireTeam {
     }
 
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
-        let team = request.headers.get(&self.header).and_then(|team| team.to_str().ok());
+        let team = request.head.headers.get(&self.header).and_then(|team| team.to_str().ok());
         match team.filter(|team| !team.is_empty()) {
             Some(team) => {
                 request.context.principal_mut().tenant = Some(shortened(team, LONGEST_TEXT).into());

@@ -9,14 +9,15 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// The target as the client sent it: path and query, or in absolute form.
     pub target: &'a [u8],
-    /// The path in its normal form: decoded, with dots resolved and slashes merged.
+    /// The path that goes upstream, which is the client's unless the route changes it, in its normal form: decoded, with dots resolved and
+    /// slashes merged. The request is understood by it.
     pub path: &'a str,
     /// The version of HTTP.
     pub version: Version,
     /// The host asked for, as the client wrote it, without the port.
     pub host: &'a str,
-    /// The host of the route as the YAML writes it; `other` where the route names none.
-    pub domain: &'a str,
+    /// The first of the route's `hosts` as the YAML writes it; empty where the route names none.
+    pub server_name: &'a str,
     /// The headers, hop-by-hop ones included.
     pub headers: &'a HeaderMap,
 }
@@ -62,7 +63,7 @@ mod tests {
                 path: "/",
                 version: Version::HTTP_11,
                 host: "",
-                domain: "",
+                server_name: "",
                 headers: &HeaderMap::new(),
             };
             assert_eq!(head.request_uri(), uri.as_bytes(), "{target}");

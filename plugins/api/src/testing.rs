@@ -95,14 +95,8 @@ impl TestRequest {
         }
         Request {
             context,
-            method: &self.method,
+            head: self.head(),
             uri: &self.uri,
-            target: self.target(),
-            path: self.uri.path(),
-            version: Version::HTTP_11,
-            headers: &self.headers,
-            host: "test.example",
-            domain: "test.example",
             upstream: "test",
             models: &self.models,
             endpoint: self.endpoint,
@@ -121,20 +115,19 @@ impl TestRequest {
         headers: &'a HeaderMap,
     ) -> Response<'a> {
         const NONE: &UpstreamAddrs = &UpstreamAddrs::NONE;
-        let request = RequestHead {
+        Response { context, request: self.head(), upstream_addrs: NONE, status, headers, edits: HeaderEdits::default() }
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        RequestHead {
             method: &self.method,
-            target: self.target(),
+            target: self.uri.path_and_query().map_or(b"/", |target| target.as_str().as_bytes()),
             path: self.uri.path(),
             version: Version::HTTP_11,
             host: "test.example",
-            domain: "test.example",
+            server_name: "test.example",
             headers: &self.headers,
-        };
-        Response { context, request, upstream_addrs: NONE, status, headers, edits: HeaderEdits::default() }
-    }
-
-    fn target(&self) -> &[u8] {
-        self.uri.path_and_query().map_or(b"/", |target| target.as_str().as_bytes())
+        }
     }
 }
 

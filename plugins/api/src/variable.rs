@@ -32,7 +32,7 @@ pub enum Variable {
     ServerAddr,
     /// `$server_port`: its port.
     ServerPort,
-    /// `$server_name`: the host of the route as the YAML writes it.
+    /// `$server_name`: the first of the route's `hosts` as the YAML writes it; nothing where it names none.
     ServerName,
     /// `$server_protocol`: `HTTP/1.1`, `HTTP/2.0`.
     ServerProtocol,

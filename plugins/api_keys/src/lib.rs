@@ -145,7 +145,7 @@ impl ApiKeys {
     /// Finds out who calls, and whether that one may use this route; unless the caller has a token, which is returned with what verifies
     /// it.
     fn try_admit<'k, 'r>(&'k self, request: &mut Request<'r>) -> Result<Option<(&'k Verifier, &'r [u8])>, Denial> {
-        let secret = match credential::find(request.headers, self.header.as_ref().map(KeyHeader::name)) {
+        let secret = match credential::find(request.head.headers, self.header.as_ref().map(KeyHeader::name)) {
             Credential::Key(secret) => secret,
             Credential::Ambiguous => return Err(Denial::Ambiguous),
             Credential::Absent if self.anonymous == Anonymous::Pass || is_hello(request) => return Ok(None),
@@ -162,7 +162,7 @@ impl ApiKeys {
         if key.is_expired() {
             return Err(Denial::Expired(key.name.clone()));
         }
-        credential::strip(request.headers, secret, &mut request.edits);
+        credential::strip(request.head.headers, secret, &mut request.edits);
         identify(key, request.context);
         let route = request.context.route.as_deref().unwrap_or_default();
         if !key.grants.allow_route(route) {
@@ -176,7 +176,7 @@ impl ApiKeys {
 /// The same for the holder of this token.
 async fn admit_holder(tokens: &Verifier, token: &[u8], request: &mut Request<'_>) -> Result<(), Denial> {
     let identity = tokens.verify(token).await.map_err(Denial::Token)?;
-    credential::strip(request.headers, token, &mut request.edits);
+    credential::strip(request.head.headers, token, &mut request.edits);
     identify_holder(&identity, request.context);
     models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name))
 }
@@ -198,7 +198,7 @@ fn identify_holder(identity: &Identity, context: &mut Context) {
 }
 
 fn is_hello(request: &Request<'_>) -> bool {
-    request.method == Method::HEAD && request.uri.path() == HELLO
+    request.head.method == Method::HEAD && request.uri.path() == HELLO
 }
 
 fn in_the_file(errors: String) -> ConfigProblem {

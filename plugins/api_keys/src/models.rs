@@ -15,12 +15,12 @@ pub(crate) fn check_head(grants: &Grants, request: &Request<'_>) -> Result<(), M
     if grants.models.is_none() {
         return Ok(());
     }
-    if request.method == Method::CONNECT || request.headers.contains_key(UPGRADE) {
+    if request.head.method == Method::CONNECT || request.head.headers.contains_key(UPGRADE) {
         return check_handshake(grants, request);
     }
     let is_read = request.endpoint.is_some_and(|endpoint| endpoint.takes_json);
-    let runs_nothing = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE].contains(request.method);
-    let cancels = *request.method == Method::POST && request.uri.path().ends_with("/cancel");
+    let runs_nothing = [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE].contains(request.head.method);
+    let cancels = *request.head.method == Method::POST && request.uri.path().ends_with("/cancel");
     if is_read || runs_nothing || cancels { Ok(()) } else { Err(ModelFault::Hidden) }
 }
 

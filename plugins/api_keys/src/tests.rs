@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use plugin_api::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use plugin_api::testing::{self, TestCall, batch, context, not_a_call, unreadable};
-use plugin_api::{Endpoint, HeaderEdits, ModelCall, Protocol, Refusal, RefusalKind};
+use plugin_api::{Endpoint, HeaderEdits, ModelCall, Protocol, Refusal, RefusalKind, RequestHead};
 
 use super::*;
 
@@ -74,14 +74,16 @@ impl Head {
         let is_websocket = self.headers.contains_key("upgrade");
         let mut request = Request {
             context: &mut self.context,
-            method: &self.method,
+            head: RequestHead {
+                method: &self.method,
+                target: self.uri.path().as_bytes(),
+                path: self.uri.path(),
+                version: Version::HTTP_11,
+                host: "test.example",
+                server_name: "test.example",
+                headers: &self.headers,
+            },
             uri: &self.uri,
-            target: self.uri.path().as_bytes(),
-            path: self.uri.path(),
-            version: Version::HTTP_11,
-            headers: &self.headers,
-            host: "test.example",
-            domain: "test.example",
             upstream: "test",
             models: &Default::default(),
             endpoint: Endpoint::of(self.uri.path()).filter(|_| is_post),

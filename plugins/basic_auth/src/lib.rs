@@ -52,14 +52,14 @@ impl Plugin for BasicAuth {
     }
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
-        let Some(credentials) = Credentials::of(request.headers) else {
+        let Some(credentials) = Credentials::of(request.head.headers) else {
             return Some(self.unauthenticated("no_credentials", "This request has no name and password").into());
         };
         self.file.knew(&credentials).map(|is_right| self.decide(&credentials, is_right, request))
     }
 
     async fn on_request(&self, (): &mut (), request: &mut Request<'_>) -> Flow {
-        let Some(credentials) = Credentials::of(request.headers) else {
+        let Some(credentials) = Credentials::of(request.head.headers) else {
             return self.unauthenticated("no_credentials", "This request has no name and password").into();
         };
         match self.file.knows(&credentials, request.context.client).await {

@@ -57,11 +57,11 @@ impl Plugin for Cors {
     }
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
-        if !is_preflight(request.method, request.headers) {
+        if !is_preflight(request.head.method, request.head.headers) {
             return Some(Flow::Continue);
         }
-        Some(match self.allowed(request.headers) {
-            Some(origin) => self.words.preflight(origin, request.headers).into(),
+        Some(match self.allowed(request.head.headers) {
+            Some(origin) => self.words.preflight(origin, request.head.headers).into(),
             None => {
                 let message = "Pages of this origin may not call here; `cors.origins` names those that may";
                 Refusal::new(RefusalKind::Forbidden, "origin_denied", message).into()

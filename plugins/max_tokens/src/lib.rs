@@ -132,7 +132,7 @@ impl Plugin for MaxTokens {
     }
 
     fn try_on_request(&self, head: &mut Head, request: &mut Request<'_>) -> Option<Flow> {
-        head.interleaves = budget::interleaves(request.headers);
+        head.interleaves = budget::interleaves(request.head.headers);
         Some(Flow::Continue)
     }
 

@@ -50,10 +50,10 @@ impl Plugin for ModelList {
     }
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
-        if ![Method::GET, Method::HEAD].contains(request.method) {
+        if ![Method::GET, Method::HEAD].contains(request.head.method) {
             return Some(Flow::Continue);
         }
-        Some(match Target::of(request.method, request.uri.path()) {
+        Some(match Target::of(request.head.method, request.uri.path()) {
             None => Flow::Continue,
             Some(Target::Hello) => answered(StatusCode::OK, Bytes::new()).into(),
             Some(Target::All) => self.list(request).into(),

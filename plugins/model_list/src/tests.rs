@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plugin_api::http::{HeaderMap, Uri, Version};
 use plugin_api::testing::{self, context};
-use plugin_api::{AnswerModel, Context, Glob, Grants, HeaderEdits, ModelRule, RouteModels};
+use plugin_api::{AnswerModel, Context, Glob, Grants, HeaderEdits, ModelRule, RequestHead, RouteModels};
 use serde_json::Value;
 
 use super::*;
@@ -43,14 +43,16 @@ async fn ask(
     let (uri, headers) = (Uri::from_static(target), HeaderMap::new());
     let mut request = Request {
         context: &mut context,
-        method: &method,
+        head: RequestHead {
+            method: &method,
+            target: target.as_bytes(),
+            path: uri.path(),
+            version: Version::HTTP_11,
+            host: "test.example",
+            server_name: "test.example",
+            headers: &headers,
+        },
         uri: &uri,
-        target: target.as_bytes(),
-        path: uri.path(),
-        version: Version::HTTP_11,
-        headers: &headers,
-        host: "test.example",
-        domain: "test.example",
         upstream: "test",
         models,
         endpoint: None,

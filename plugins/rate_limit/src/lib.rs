@@ -150,7 +150,7 @@ impl RateLimit {
 
     /// What a request asks for whose body is not read; `None` where its body comes first.
     fn ask_of_head(&self, state: &mut State, request: &Request<'_>) -> Option<Ask<'static>> {
-        state.headers = self.headers.iter().map(|name| request.headers.get(name).cloned()).collect();
+        state.headers = self.headers.iter().map(|name| request.head.headers.get(name).cloned()).collect();
         let demand = match request.endpoint {
             Some(endpoint) if endpoint.takes_json => return None,
             Some(_) => Demand::unread(self.config.unreadable_tokens.get()),

@@ -39,25 +39,26 @@ impl CacheRequest {
     /// # Errors
     /// Why the call bypasses the cache.
     pub(crate) fn of(
-        head: &Request<'_>,
+        request: &Request<'_>,
         endpoint: Endpoint,
         scope: &Scope,
         vary: &[HeaderName],
     ) -> Result<Self, Bypass> {
+        let Request { context, head, .. } = request;
         let control = Control::of(head.headers);
         if control.forbidden {
             return Err(Bypass::Client);
         }
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        let tenant = tenant(head.headers, head.context.principal(), scope, &mut hasher).ok_or(Bypass::NoTenant)?;
+        let tenant = tenant(head.headers, context.principal(), scope, &mut hasher).ok_or(Bypass::NoTenant)?;
         part(&mut hasher, head.host.to_ascii_lowercase().as_bytes());
-        part(&mut hasher, head.upstream.as_bytes());
-        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        part(&mut hasher, request.upstream.as_bytes());
+        let target = request.uri.path_and_query().map_or("", |target| target.as_str());
         part(&mut hasher, target.as_bytes());
         part(&mut hasher, endpoint.as_str().as_bytes());
         encodings(head.headers, &mut hasher);
         headers(head.headers, vary, &mut hasher);
-        Ok(Self { control, tenant, endpoint, upstream: head.upstream.into(), hasher })
+        Ok(Self { control, tenant, endpoint, upstream: request.upstream.into(), hasher })
     }
 
     /// The call goes where this rule of the route's `models` says. Another rule for the same model is another key.

@@ -129,7 +129,7 @@ impl Plugin for UsageLog {
     fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
         entry.api_key_hash = request.api_key_digest().as_ref().map(KeyDigest::fingerprint);
         if self.store.any() && request.endpoint.is_some() {
-            entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.headers, &self.secrets))));
+            entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.head.headers, &self.secrets))));
         }
         Some(Flow::Continue)
     }

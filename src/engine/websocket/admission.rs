@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::Version;
 use plugin_api::{
-    BODIES, Call, CallFacts, Charge, ErrorKind, HeaderEdits, ModelCall, Outcome, Reply, Request, RouteModels,
+    BODIES, Call, CallFacts, Charge, ErrorKind, HeaderEdits, ModelCall, Outcome, Reply, Request, RequestHead,
+    RouteModels,
 };
 use protocols::{CallMessage, EventError, ParsedBody, error_event};
 
@@ -127,14 +128,16 @@ impl MessageCall {
         let none = RouteModels::default();
         let mut request = Request {
             context: &mut record.context,
-            method: &handshake.method,
+            head: RequestHead {
+                method: &handshake.method,
+                target: &handshake.target,
+                path: &handshake.sent_path,
+                version: Version::HTTP_11,
+                host: &record.host,
+                server_name: &config.route.server_name,
+                headers: &handshake.headers,
+            },
             uri: &handshake.uri,
-            target: &handshake.target,
-            path: &handshake.sent_path,
-            version: Version::HTTP_11,
-            headers: &handshake.headers,
-            host: &record.host,
-            domain: &config.domain,
             upstream: handshake.upstream.as_deref().unwrap_or_default(),
             models: config.route.models().map_or(&none, ModelRoutes::models),
             endpoint: Some(handshake.endpoint),

@@ -82,7 +82,7 @@ impl MessageCall {
             stage: Stage::Open,
             _in_flight: snapshot.metrics.request_in_flight(),
             is_first: !handshake.called.swap(true, Ordering::Relaxed),
-            captured: handshake.captured(snapshot, &record.context, &config.domain),
+            captured: handshake.captured(snapshot, &record.context, &route.server_name),
             record,
             plugins,
             config,
@@ -211,7 +211,8 @@ impl MessageCall {
         }
         self.take_answer();
         let (domain, path) = (&*self.config.domain, &*self.handshake.sent_path);
-        let ended = Ended { record: &self.record, domain, path, captured: self.captured.as_deref() };
+        let (server_name, captured) = (&*self.config.route.server_name, self.captured.as_deref());
+        let ended = Ended { record: &self.record, domain, server_name, path, captured };
         publish(&self.config.snapshot, &mut self.plugins, ended, self.config.route.access_log);
     }
 

@@ -82,7 +82,7 @@ impl Handshake {
     }
 
     /// What the access log of a configuration needs of its head.
-    pub fn captured(&self, snapshot: &Snapshot, context: &Context, domain: &str) -> Option<Box<Captured>> {
+    pub fn captured(&self, snapshot: &Snapshot, context: &Context, server_name: &str) -> Option<Box<Captured>> {
         if !snapshot.access_log.captures() {
             return None;
         }
@@ -92,7 +92,7 @@ impl Handshake {
             path: &self.sent_path,
             version: Version::HTTP_11,
             host: &self.in_force.host,
-            domain,
+            server_name,
             headers: &self.headers,
         };
         let upstream_addrs = &self.upstream_addrs;

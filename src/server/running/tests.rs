@@ -42,7 +42,7 @@ impl Plugin for Panicky {
     }
 
     async fn on_request(&self, told: &mut Told, request: &mut Request<'_>) -> Flow {
-        told.0 = panic_header(request.headers);
+        told.0 = panic_header(request.head.headers);
         told.at("on_request");
         Flow::Continue
     }
@@ -88,7 +88,7 @@ impl Plugin for Rows {
     }
 
     async fn on_request(&self, phase: &mut Option<String>, request: &mut Request<'_>) -> Flow {
-        *phase = panic_header(request.headers);
+        *phase = panic_header(request.head.headers);
         Flow::Continue
     }
 

@@ -13,6 +13,7 @@ struct World {
     target: &'static str,
     version: Version,
     host: &'static str,
+    server_name: &'static str,
     headers: HeaderMap,
     response: Option<(StatusCode, HeaderMap)>,
     upstream_addrs: UpstreamAddrs,
@@ -53,6 +54,7 @@ impl World {
             target: "/a%20b/c?x=1&Name=v%20w&flag",
             version: Version::HTTP_11,
             host: "LLM.Example",
+            server_name: "*.example",
             headers: headers(&request),
             response: Some((StatusCode::OK, headers(&[("server", "origin"), ("vary", "a"), ("vary", "b")]))),
             upstream_addrs: UpstreamAddrs::default(),
@@ -69,7 +71,7 @@ impl World {
                 path: "/a b/c",
                 version: self.version,
                 host: self.host,
-                domain: "*.example",
+                server_name: self.server_name,
                 headers: &self.headers,
             },
             response: self.response.as_ref().map(|(status, headers)| (*status, headers)),
@@ -172,10 +174,12 @@ fn every_name_is_a_variable_and_no_other() {
 }
 
 #[test]
-fn a_host_that_was_not_named_is_that_of_the_route() {
+fn a_host_that_was_not_named_is_that_of_the_route_and_nothing_where_it_has_none() {
     let mut world = World::new();
     world.host = "";
-    assert_eq!(world.says("$host"), "*.example");
+    assert_eq!(world.says("$host|$server_name"), "*.example|*.example");
+    world.server_name = "";
+    assert_eq!(world.says("$host|$server_name"), "|");
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn a_header_value_has_no_control_characters_and_is_never_empty() {
             path: "/",
             version: world.version,
             host: world.host,
-            domain: "other",
+            server_name: "",
             headers: &world.headers,
         };
         let (context, upstream_addrs) = (&world.context, &world.upstream_addrs);

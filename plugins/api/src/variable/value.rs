@@ -27,7 +27,7 @@ pub(super) fn append(variable: &Variable, out: &mut Vec<u8>, of: &Variables<'_>)
         Variable::Https => append_text(out, connection.tls.as_ref().map(|_| "on")),
         Variable::ServerAddr => append_shown(out, connection.local.map(|address| address.ip())),
         Variable::ServerPort => append_shown(out, connection.local.map(|address| address.port())),
-        Variable::ServerName => append_text(out, Some(request.domain)),
+        Variable::ServerName => append_text(out, Some(request.server_name)),
         Variable::ServerProtocol => append_text(out, Some(protocol(request.version))),
         Variable::Request => {
             out.extend_from_slice(request.method.as_str().as_bytes());
@@ -106,9 +106,9 @@ fn append_shown(out: &mut Vec<u8>, value: Option<impl std::fmt::Display>) {
     }
 }
 
-/// The host asked for; where the client names none, that of the route.
+/// The host asked for; where the client names none, the name of the server that took the request.
 fn append_host(out: &mut Vec<u8>, of: &Variables<'_>) {
-    let host = if of.request.host.is_empty() { of.request.domain } else { of.request.host };
+    let host = if of.request.host.is_empty() { of.request.server_name } else { of.request.host };
     out.extend(host.bytes().map(|byte| byte.to_ascii_lowercase()));
 }
 
