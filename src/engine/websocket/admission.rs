@@ -115,7 +115,7 @@ impl MessageCall {
             record.system_blocks = Some(call.system_blocks);
             record.asks_quota = call.asks_quota;
             if !plugins.is_empty() {
-                config.snapshot.attribution.of_call(&handshake.headers, call, &mut record.context);
+                config.snapshot.attribution.of_call(&handshake.in_force.headers, call, &mut record.context);
             }
         }
         record.body_read = true;
@@ -129,13 +129,13 @@ impl MessageCall {
         let mut request = Request {
             context: &mut record.context,
             head: RequestHead {
-                method: &handshake.method,
+                method: &handshake.in_force.method,
                 target: &handshake.target,
                 path: &handshake.sent_path,
                 version: Version::HTTP_11,
                 host: &record.host,
                 server_name: &config.route.server_name,
-                headers: &handshake.headers,
+                headers: &handshake.in_force.headers,
             },
             uri: &handshake.uri,
             upstream: handshake.upstream.as_deref().unwrap_or_default(),

@@ -58,7 +58,7 @@ impl MessageCall {
         let CallConfig { snapshot, route, .. } = &config;
         let mut record = Record::begun(Uuid::now_v7(), SystemTime::now());
         record.transport = Transport::WebSocket;
-        record.method = handshake.method.clone();
+        record.method = handshake.in_force.method.clone();
         record.path.clone_from(&handshake.path);
         record.host.clone_from(&handshake.in_force.host);
         record.endpoint = Some(handshake.endpoint);
@@ -66,11 +66,11 @@ impl MessageCall {
         record.streaming = Some(true);
         record.upstream.clone_from(&handshake.upstream);
         (record.context.client, record.context.peer_is_trusted) = handshake.client;
-        record.context.set_connection(handshake.connection.clone());
+        record.context.set_connection(handshake.in_force.connection.clone());
         let plugins = route.chain.instances();
         if !plugins.is_empty() {
             record.context.route = Some(route.name.clone());
-            snapshot.attribution.of_head(&handshake.headers, &mut record.context);
+            snapshot.attribution.of_head(&handshake.in_force.headers, &mut record.context);
         }
         let reads = snapshot.reads_answers(route);
         Box::new(Self {

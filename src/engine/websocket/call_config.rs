@@ -40,10 +40,13 @@ pub struct ConfigInForce {
     pub host: String,
     /// Its path in the normal form.
     path: String,
-    method: Method,
-    headers: HeaderMap,
+    /// Its method.
+    pub method: Method,
+    /// Its headers.
+    pub headers: HeaderMap,
     uri: Uri,
-    connection: ConnectionInfo,
+    /// The client's connection.
+    pub connection: Arc<ConnectionInfo>,
 }
 
 impl ConfigInForce {
@@ -57,7 +60,7 @@ impl ConfigInForce {
             method: head.method.clone(),
             headers: head.headers.clone(),
             uri: head.uri.clone(),
-            connection: ctx.record.context.connection().clone(),
+            connection: Arc::new(ctx.record.context.connection().clone()),
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use http::header::UPGRADE;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 use pingora_http::RequestHeader;
-use plugin_api::{ConnectionInfo, Context, Endpoint, RequestHead, UpstreamAddrs, Variables};
+use plugin_api::{Context, Endpoint, RequestHead, UpstreamAddrs, Variables};
 
 use crate::access_log::Captured;
 use crate::engine::ctx::Exchange;
@@ -19,7 +19,7 @@ use super::realtime_model::RealtimeModel;
 
 /// What all calls on a connection have in common.
 pub struct Handshake {
-    /// The configuration that its calls pass.
+    /// The configuration that its calls pass, with the head by which its route is found.
     pub in_force: ConfigInForce,
     /// The endpoint whose messages are read.
     pub endpoint: Endpoint,
@@ -27,22 +27,16 @@ pub struct Handshake {
     pub model: Option<String>,
     /// The name that the upstream got for it, where that is another.
     pub upstream_model: Option<String>,
-    /// The head of the request.
-    pub method: Method,
     /// Its target as it went upstream.
     pub uri: Uri,
     /// The path of that in its normal form.
     pub sent_path: Box<str>,
     /// Its target as it came.
     pub target: Box<[u8]>,
-    /// Its headers.
-    pub headers: HeaderMap,
     /// The path for records.
     pub path: String,
     /// The client's address, and whether a trusted proxy says it.
     pub client: (Option<IpAddr>, bool),
-    /// The client's connection.
-    pub connection: Arc<ConnectionInfo>,
     /// The name of the upstream that accepted it.
     pub upstream: Option<Arc<str>>,
     /// The server that accepted it.
@@ -65,14 +59,11 @@ impl Handshake {
             endpoint,
             model: model.map(|model| model.requested().to_owned()),
             upstream_model: model.and_then(RealtimeModel::renamed).map(str::to_owned),
-            method: head.method.clone(),
             uri: ctx.uri(head).clone(),
             sent_path: ctx.path().into(),
             target: head.raw_path().into(),
-            headers: head.headers.clone(),
             path: ctx.record.path.clone(),
             client: (context.client, context.peer_is_trusted),
-            connection: Arc::new(context.connection().clone()),
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
             upstream_addrs: ctx.record.upstream_addrs.clone(),
@@ -87,13 +78,13 @@ impl Handshake {
             return None;
         }
         let request = RequestHead {
-            method: &self.method,
+            method: &self.in_force.method,
             target: &self.target,
             path: &self.sent_path,
             version: Version::HTTP_11,
             host: &self.in_force.host,
             server_name,
-            headers: &self.headers,
+            headers: &self.in_force.headers,
         };
         let upstream_addrs = &self.upstream_addrs;
         snapshot.access_log.capture(&Variables { context, request, response: None, upstream_addrs })
