@@ -27,7 +27,7 @@ pub use captured::Captured;
 pub use format::{AccessLogFormat, TextFormat};
 pub use outputs::AccessLogs;
 pub use settings::{AccessLogPath, AccessLogSettings};
-pub use variable::Ended;
+pub use variable::Entry;
 
 /// The access log of a configuration. The last that writes to an output writes the buffered lines when it is dropped, and waits at most two
 /// seconds.
@@ -101,11 +101,11 @@ impl AccessLog {
     }
 
     /// Logs a request without waiting for the output. If that is too slow, the line is lost and counted.
-    pub fn record(&self, ended: Ended<'_>) {
+    pub fn record(&self, entry: Entry<'_>) {
         let Some(Open { sink, format, .. }) = &self.open else { return };
         sink.line(|out| match format {
-            AccessLogFormat::Json => line::json(out, ended.record),
-            AccessLogFormat::Text(format) => text::write(out, format, ended),
+            AccessLogFormat::Json => line::json(out, entry.record),
+            AccessLogFormat::Text(format) => text::write(out, format, entry),
         });
     }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn put(log: &AccessLog, record: &Record) {
-        log.record(Ended { record, domain: "", server_name: "", path: &record.path, captured: None });
+        log.record(Entry { record, domain: "", server_name: "", path: &record.path, captured: None });
     }
 
     #[track_caller]

@@ -4,11 +4,11 @@
 use template::Piece;
 
 use super::format::TextFormat;
-use super::variable::{Ended, LogVariable, append_known, append_late};
+use super::variable::{Entry, LogVariable, append_known, append_late};
 use crate::logging::field;
 
 /// Appends a line.
-pub(super) fn write(out: &mut Vec<u8>, format: &TextFormat, of: Ended<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, format: &TextFormat, of: Entry<'_>) {
     let mut value = Vec::new();
     let mut number = 0;
     for piece in format.pieces() {

@@ -122,7 +122,7 @@ late! {
 
 /// What a line is written from, besides what was captured.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended<'a> {
+pub struct Entry<'a> {
     /// The record.
     pub record: &'a Record,
     /// The host of the route as metrics name it.
@@ -189,8 +189,8 @@ fn is_in_a_head(variable: &Variable) -> bool {
 }
 
 /// Appends the value of a variable that no head has; nothing where it has none.
-pub(super) fn append_known(out: &mut Vec<u8>, variable: &Variable, of: Ended<'_>) {
-    let Ended { record, server_name, path, .. } = of;
+pub(super) fn append_known(out: &mut Vec<u8>, variable: &Variable, of: Entry<'_>) {
+    let Entry { record, server_name, path, .. } = of;
     let version = match record.transport {
         Transport::Http2 => Version::HTTP_2,
         Transport::Http10 => Version::HTTP_10,
@@ -211,7 +211,7 @@ pub(super) fn append_known(out: &mut Vec<u8>, variable: &Variable, of: Ended<'_>
 }
 
 /// Appends what is known at the end; nothing where that is nothing.
-pub(super) fn append_late(out: &mut Vec<u8>, late: Late, of: Ended<'_>) {
+pub(super) fn append_late(out: &mut Vec<u8>, late: Late, of: Entry<'_>) {
     let record = of.record;
     let caller = record.context.principal();
     let answer = record.answer.as_ref();

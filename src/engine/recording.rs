@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use plugin_api::{AnswerState, Variables};
 use tokio::time::Instant;
 
-use crate::access_log::Ended;
+use crate::access_log::Entry;
 use crate::chain::Instances;
 use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
 
@@ -165,8 +165,8 @@ impl Exchange {
         let path = path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path);
         let (domain, server_name, captured) =
             (&*self.domain, server_name(self.route.as_deref()), self.captured.as_deref());
-        let ended = Ended { record: &self.record, domain, server_name, path, captured };
-        publish(&self.snapshot, &mut self.plugins, ended, logged);
+        let entry = Entry { record: &self.record, domain, server_name, path, captured };
+        publish(&self.snapshot, &mut self.plugins, entry, logged);
     }
 
     /// How much the client of a detached call has received.
@@ -185,13 +185,13 @@ impl Drop for Exchange {
 }
 
 /// Gives the record of an exchange that is over to its plugins, to the metrics and, where it is `logged`, to the access log.
-pub fn publish(snapshot: &Snapshot, plugins: &mut Instances, ended: Ended<'_>, logged: bool) {
+pub fn publish(snapshot: &Snapshot, plugins: &mut Instances, entry: Entry<'_>, logged: bool) {
     let metrics = &snapshot.metrics;
-    plugins.on_complete(ended.record, |plugin| metrics.plugin_panicked(plugin));
+    plugins.on_complete(entry.record, |plugin| metrics.plugin_panicked(plugin));
     if logged {
-        snapshot.access_log.record(ended);
+        snapshot.access_log.record(entry);
     }
-    metrics.request_finished(ended.domain, &snapshot.models, ended.record);
+    metrics.request_finished(entry.domain, &snapshot.models, entry.record);
 }
 
 /// The status that was sent, if a final one was.

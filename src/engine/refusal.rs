@@ -138,8 +138,8 @@ fn report(what: &str, why: Failure, client: SocketAddr) {
 }
 
 /// A record of which nothing but the beginning of its head is known.
-fn ended<'a>(snapshot: &'a Snapshot, record: &'a Record) -> access_log::Ended<'a> {
-    access_log::Ended { record, domain: snapshot.router.other(), server_name: "", path: &record.path, captured: None }
+fn ended<'a>(snapshot: &'a Snapshot, record: &'a Record) -> access_log::Entry<'a> {
+    access_log::Entry { record, domain: snapshot.router.other(), server_name: "", path: &record.path, captured: None }
 }
 
 /// `GOAWAY`.

@@ -11,7 +11,7 @@ use plugin_api::{Answer, AnswerState, Chunk, Outcome, Record, Transport, Uuid, s
 use protocols::{AnswerEvents, ServerEvent};
 use tokio::time::Instant;
 
-use crate::access_log::{Captured, Ended};
+use crate::access_log::{Captured, Entry};
 use crate::chain::Instances;
 use crate::engine::recording::publish;
 use crate::exchange::failure::Failure;
@@ -212,8 +212,8 @@ impl MessageCall {
         self.take_answer();
         let (domain, path) = (&*self.config.domain, &*self.handshake.sent_path);
         let (server_name, captured) = (&*self.config.route.server_name, self.captured.as_deref());
-        let ended = Ended { record: &self.record, domain, server_name, path, captured };
-        publish(&self.config.snapshot, &mut self.plugins, ended, self.config.route.access_log);
+        let entry = Entry { record: &self.record, domain, server_name, path, captured };
+        publish(&self.config.snapshot, &mut self.plugins, entry, self.config.route.access_log);
     }
 
     fn take_answer(&mut self) {
