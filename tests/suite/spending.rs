@@ -3,6 +3,7 @@
 mod alerts;
 mod gateways;
 mod outages;
+mod upgrades;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Another process takes the place of a gateway (`USR2`): nothing is refused, failed or cut, every row is there once, and where the new one
 //! cannot start, nothing changes.
 
-mod failing;
+pub mod failing;
 mod ledger;
 mod sockets;
 

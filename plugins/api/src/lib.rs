@@ -84,8 +84,8 @@ pub use shortened::{
     LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result, stored_text,
 };
 pub use spending::{
-    DatabaseId, LedgerId, OpenLedger, RecordNumber, Spender, Spending, SpendingFeed, SpendingQuery, SpendingReader,
-    Spent, SpentBy, StoredCounts, StoredSum, Sum,
+    DatabaseId, JournalIn, LedgerId, OpenLedger, RecordNumber, Spender, Spending, SpendingFeed, SpendingQuery,
+    SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Sum,
 };
 pub use tags::Tags;
 pub use transport::Transport;

@@ -152,6 +152,10 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
     /// All records of earlier runs that are not stored yet have been reported.
     fn caught_up(&self, _: LedgerId) {}
 
+    /// The ledger goes on in another journal, whose records are of this run. Its own is the one that it began with, in the folder of its
+    /// files: while another process takes over, and for good where it did, that one has the folder.
+    fn goes_on(&self, _: LedgerId, _run: Uuid, _journal: JournalIn) {}
+
     /// These records are stored, and all records of this run up to this place; `None` while records of earlier runs may wait. Called
     /// before the ledger forgets that they were not stored: after a kill in between they are stored again, and reported as such.
     fn stored(&self, ledger: LedgerId, place: Option<u64>, records: &[StoredCounts<'_>]);
@@ -178,12 +182,23 @@ pub trait SpendingReader: fmt::Debug + Send + Sync {
 pub struct OpenLedger {
     /// Which one it is.
     pub ledger: LedgerId,
-    /// This run of it.
-    pub instance: Uuid,
+    /// The runs of it in this process, the present one last.
+    pub runs: Vec<Uuid>,
     /// The folder of its files.
     pub folder: PathBuf,
     /// The database that it writes to at first.
     pub database: DatabaseId,
+    /// Where it keeps its records.
+    pub journal: JournalIn,
+}
+
+/// Where a ledger keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalIn {
+    /// In the folder of its files.
+    Folder,
+    /// Elsewhere: another process has that folder, or may have it.
+    Draining,
 }
 
 #[derive(Debug, Default)]

@@ -2,10 +2,10 @@
 //! so that each is delivered at least once, and none again after every restart.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plugin_api::{Handover, LogLimit};
+use plugin_api::{JournalIn, LedgerId, LogLimit, OpenLedger};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -33,9 +33,10 @@ pub(crate) struct Alerts {
 #[derive(Debug, Default)]
 struct State {
     kept: Kept,
-    file: Option<PathBuf>,
+    /// The ledger beside whose journal the file is.
+    file: Option<(LedgerId, PathBuf)>,
     is_dirty: bool,
-    /// Another process has the file, and posts what is to be posted.
+    /// Another process has the file, or may have it, and posts what is to be posted.
     is_given: bool,
 }
 
@@ -92,15 +93,16 @@ impl Alert {
 }
 
 impl Alerts {
-    /// Goes on with the file in this folder.
-    pub(crate) fn open(&self, folder: &Path) {
+    /// Goes on with the file in the folder of the first ledger.
+    pub(crate) fn open(&self, open: &OpenLedger) {
         let mut state = self.state();
         if state.file.is_none() {
-            let file = folder.join(NAME);
+            let file = open.folder.join(NAME);
             let kept: Kept = read_json(&file).unwrap_or_default();
             state.kept.raised.extend(kept.raised);
             state.kept.waiting.extend(kept.waiting);
-            state.file = Some(file);
+            state.file = Some((open.ledger, file));
+            state.is_given = open.journal == JournalIn::Draining;
         }
         self.work.notify_one();
     }
@@ -155,7 +157,7 @@ impl Alerts {
     pub(crate) fn save(&self, now: i64) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
-        let Some(file) = state.file.clone().filter(|_| state.is_dirty && !state.is_given) else { return };
+        let Some((_, file)) = state.file.clone().filter(|_| state.is_dirty && !state.is_given) else { return };
         state.kept.raised.retain(|_, until| *until > now);
         state.is_dirty = false;
         let kept = state.kept.clone();
@@ -163,12 +165,16 @@ impl Alerts {
         write_json(&file, &kept);
     }
 
-    /// Another process has the alerts from now on, or has not.
-    pub(crate) fn hand_over(&self, step: Handover, now: i64) {
-        if step == Handover::Give {
+    /// A ledger keeps its records elsewhere from now on: the process that has its folder has the file there, too. What is raised here
+    /// meanwhile that one raises itself, once it counts what this one still served.
+    pub(crate) fn goes_on(&self, ledger: LedgerId, journal: JournalIn, now: i64) {
+        if self.state().file.as_ref().is_none_or(|(of, _)| *of != ledger) {
+            return;
+        }
+        if journal == JournalIn::Draining {
             self.save(now);
         }
-        self.state().is_given = step == Handover::Give;
+        self.state().is_given = journal == JournalIn::Draining;
         self.work.notify_one();
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, DatabaseId, Handover, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery, SpendingReader,
-    Spent, SpentBy, StoredCounts, StoredSum,
+    Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery,
+    SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
 };
 use quota::{Clock, Estimates, Now};
 
@@ -81,11 +81,6 @@ impl plugin_api::Shared for Shared {
 
     fn finish(&self, _: Instant) {
         self.alerts.save(unix_now());
-    }
-
-    fn hand_over(&self, step: Handover) -> Result<(), String> {
-        self.alerts.hand_over(step, unix_now());
-        Ok(())
     }
 }
 
@@ -232,7 +227,7 @@ impl SpendingReader for Shared {
         let (last, old, saved) = (before.mark(), OldRecords::default(), Place::Old(0));
         let files = LedgerFiles { ledger, folder: folder.clone(), database, before, old, saved, last, next: None };
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(files);
-        self.alerts.open(folder);
+        self.alerts.open(open);
     }
 
     fn caught_up(&self, ledger: LedgerId) {
@@ -250,6 +245,10 @@ impl SpendingReader for Shared {
             }
             budget.set_known();
         }
+    }
+
+    fn goes_on(&self, ledger: LedgerId, _: Uuid, journal: JournalIn) {
+        self.alerts.goes_on(ledger, journal, unix_now());
     }
 
     fn spent(&self, spent: &Spent<'_>) {

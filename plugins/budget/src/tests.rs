@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use plugin_api::testing::{self, ID, TestCall, TestRequest, batch, not_a_call};
 use plugin_api::{
-    AnswerModel, AssumedCost, DatabaseId, Endpoint, Glob, ModelCall, ModelRule, RecordNumber, RefusalKind, RouteModels,
-    Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum, Sum,
+    AnswerModel, AssumedCost, DatabaseId, Endpoint, Glob, JournalIn, ModelCall, ModelRule, RecordNumber, RefusalKind,
+    RouteModels, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum, Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};

@@ -42,8 +42,8 @@ struct WindowLimit {
 #[derive(Debug)]
 struct LedgerCounts {
     ledger: LedgerId,
-    /// Its present run.
-    instance: Uuid,
+    /// Its runs in this process.
+    runs: Vec<Uuid>,
     file: CountFile,
     replay: Replay,
     /// The journal still has the last record of the file: up to it, records that are stored are in the file already.
@@ -87,12 +87,20 @@ impl SavedCounts {
     pub(crate) fn opened(&self, open: &OpenLedger, begins: bool) {
         let replay = if begins { Replay::Running } else { Replay::Missed };
         let file = CountFile::open(&open.folder);
-        let OpenLedger { ledger, instance, .. } = *open;
-        let counts = LedgerCounts { ledger, instance, file, replay, skips: false, swept: 0 };
+        let (ledger, runs) = (open.ledger, open.runs.clone());
+        let counts = LedgerCounts { ledger, runs, file, replay, skips: false, swept: 0 };
         lock(&self.registry).ledgers.push(counts);
     }
 
-    /// A record of this run is kept.
+    /// A ledger goes on as another run.
+    pub(crate) fn goes_on(&self, ledger: LedgerId, run: Uuid) {
+        let mut registry = lock(&self.registry);
+        if let Some(counts) = registry.ledgers.iter_mut().find(|counts| counts.ledger == ledger) {
+            counts.runs.push(run);
+        }
+    }
+
+    /// A record of this process is kept.
     pub(crate) fn spent(&self, spent: &Spent<'_>) {
         if !spent.counts.is_empty() {
             lock(&self.waiting).entry(spent.ledger).or_default().add_all(spent.counts, 1);
@@ -111,7 +119,7 @@ impl SavedCounts {
     pub(crate) fn replayed(&self, spent: &Spent<'_>) {
         let mut registry = lock(&self.registry);
         let Some(counts) = registry.ledgers.iter_mut().find(|counts| counts.ledger == spent.ledger) else { return };
-        if spent.number.instance == counts.instance {
+        if counts.runs.contains(&spent.number.instance) {
             // a call was quicker than the ledger's start
             return;
         }
@@ -152,7 +160,7 @@ impl SavedCounts {
         let mut waiting = lock(&self.waiting);
         let sums = waiting.entry(ledger).or_default();
         for record in records {
-            if is_missed && record.number.instance != counts.instance {
+            if is_missed && !counts.runs.contains(&record.number.instance) {
                 missed.add_all(record.counts, 1);
             } else {
                 sums.add_all(record.counts, -1);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use plugin_api::prometheus::core::Collector;
-use plugin_api::{Common, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Window};
+use plugin_api::{Common, JournalIn, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Uuid, Window};
 use quota::{Clock, Estimates, LocalSubjects, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
@@ -125,6 +125,10 @@ impl SpendingReader for Shared {
 
     fn caught_up(&self, ledger: LedgerId) {
         self.saved.caught_up(ledger, self.now());
+    }
+
+    fn goes_on(&self, ledger: LedgerId, run: Uuid, _: JournalIn) {
+        self.saved.goes_on(ledger, run);
     }
 
     fn stored(&self, ledger: LedgerId, _: Option<u64>, records: &[StoredCounts<'_>]) {

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use crate::collector::LedgerCollector;
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
-use crate::shipper::{Progress, Shipper, ShipperConfig};
+use crate::shipper::{Places, Progress, Shipper, ShipperConfig};
 use crate::{Config, Database, Record, StoreSettings, Sync, spending};
-use shipping_thread::{Pending, ShippingThread};
+use shipping_thread::{IdleThread, Pending, ShippingThread};
 
 /// All ledgers of a gateway.
 #[derive(Debug)]
@@ -205,8 +205,8 @@ impl Ledger {
         warn_of_open_files(&path, &shipping.settings);
         let (shipping, taken) = watch::channel(shipping);
         let (journal, progress) = (Arc::new(journal), Arc::new(Progress::new()));
-        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), 0);
-        let (pending, ended) = Pending::new(shipper, &journal, &feed)?;
+        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), Places::default());
+        let (pending, ended) = IdleThread::start()?.waits_with(shipper, &journal, &feed);
         let thread = Mutex::new(ShippingThread { ended, is_given: false });
         Ok(Self { path, journal, metrics, shipping, progress, pending: Mutex::new(Some(pending)), feed, thread })
     }

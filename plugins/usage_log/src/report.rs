@@ -121,17 +121,12 @@ impl Report {
         sums::between(&*self.0, by, since, until).await
     }
 
-    /// What was spent, by spender: of the run `own`, and of all but these runs.
+    /// What was spent, by spender: of the runs `own`, of which there is one at least, and of all runs but these.
     ///
     /// # Errors
     /// That it cannot be read.
-    pub async fn spent(
-        &self,
-        query: &SpendingQuery,
-        own: Uuid,
-        instances: &[Uuid],
-    ) -> Result<Vec<StoredSum>, StoreError> {
-        spent::by_spender(&*self.0, query, own, instances).await
+    pub async fn spent(&self, query: &SpendingQuery, own: &[Uuid], all: &[Uuid]) -> Result<Vec<StoredSum>, StoreError> {
+        spent::by_spender(&*self.0, query, own, all).await
     }
 
     /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.

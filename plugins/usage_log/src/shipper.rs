@@ -63,8 +63,23 @@ pub(crate) struct Shipper {
     outage: Outage,
     feed: SpendingFeed,
     querying: Querying,
-    /// Records of this process in journals that it had before this one: places count on from there.
-    before: u64,
+    places: Places,
+}
+
+/// Where the places of this journal's records lie among those of all journals that this process had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places {
+    /// Records of this process in the journals before: places count on from there.
+    pub(crate) before: u64,
+    /// So many records come first here that were in another one of these journals: until they are stored, no place says what is.
+    pub(crate) moved: u64,
+}
+
+impl Places {
+    /// Up to which place all records are stored, with so many of this journal's run.
+    fn of(self, stored: Option<u64>) -> Option<u64> {
+        stored.filter(|stored| *stored >= self.moved).map(|stored| self.before + stored)
+    }
 }
 
 /// What a round came to.
@@ -85,7 +100,7 @@ impl Shipper {
         shipping: watch::Receiver<ShipperConfig>,
         feed: SpendingFeed,
         progress: Arc<Progress>,
-        before: u64,
+        places: Places,
     ) -> Self {
         let (conversations, backoff) = (Conversations::default(), Backoff::default());
         Self {
@@ -101,7 +116,7 @@ impl Shipper {
             outage: Outage::default(),
             feed,
             querying: Querying::default(),
-            before,
+            places,
         }
     }
 
@@ -170,7 +185,7 @@ impl Shipper {
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;
-        let place = self.reader.stored_with(&batch).map(|place| self.before + place);
+        let place = self.places.of(self.reader.stored_with(&batch));
         spending::report_stored(&self.feed, &batch.records, place);
         if let Err(error) = self.reader.done(&batch) {
             static UNNOTED: LogLimit = LogLimit::new();

@@ -89,9 +89,10 @@ pub(crate) fn report_waiting(feed: &SpendingFeed, folder: &Path, instance: Uuid,
     }
 }
 
-/// Reports a record of another process that is kept here at this place.
+/// Reports a record of another process that is kept here at this place. One of this process, which was in another journal, was reported
+/// before.
 pub(crate) fn report_adopted(feed: &SpendingFeed, record: &Record, place: u64) {
-    if feed.is_read() {
+    if feed.is_read() && !feed.own_runs().contains(&number(record).instance) {
         feed.spent(&Spent { is_adopted: true, ..spent(feed, record, place, &mut Reported::before(record)) });
     }
 }

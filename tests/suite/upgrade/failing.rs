@@ -11,7 +11,7 @@ use super::stream;
 use crate::harness::{DEADLINE, Gateway, answer, eventually, feed, gateway, http1, origin, sse};
 
 /// Puts a script in the place of the program.
-fn replace_program(gateway: &Gateway, script: &str) {
+pub fn replace_program(gateway: &Gateway, script: &str) {
     let new = gateway.folder().join("new");
     fs::write(&new, script).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
@@ -19,7 +19,7 @@ fn replace_program(gateway: &Gateway, script: &str) {
 }
 
 /// Waits for the end of an upgrade that fails for this reason, and sees that calls are served.
-async fn fails(gateway: &Gateway, number: usize, why: &str) {
+pub async fn fails(gateway: &Gateway, number: usize, why: &str) {
     gateway.signal(Signal::SIGUSR2);
     eventually("an upgrade that failed", async || gateway.stderr().matches("upgrade failed").count() == number).await;
     let log = gateway.stderr();
@@ -30,7 +30,7 @@ async fn fails(gateway: &Gateway, number: usize, why: &str) {
 }
 
 /// Speaks as a new process does up to a point.
-const PREPARES: &str = "#!/usr/bin/env python3
+pub const PREPARES: &str = "#!/usr/bin/env python3
 import socket, sys, time
 channel = socket.socket(fileno=0)
 while channel.recv(4096) != b'sockets':

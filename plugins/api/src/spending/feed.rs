@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{DatabaseId, LedgerId, OpenLedger, Readers, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum};
+use super::{
+    DatabaseId, JournalIn, LedgerId, OpenLedger, Readers, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum,
+};
 
 /// What a ledger tells its readers by.
 #[derive(Clone)]
@@ -37,16 +39,39 @@ impl SpendingFeed {
     /// The ledger begins.
     pub fn opened(&self, folder: &Path, instance: Uuid, database: DatabaseId) {
         let _turn = self.readers.turn();
-        let open = OpenLedger { ledger: self.ledger, instance, folder: folder.to_owned(), database };
+        let (runs, folder, journal) = (vec![instance], folder.to_owned(), JournalIn::Folder);
+        let open = OpenLedger { ledger: self.ledger, runs, folder, database, journal };
         self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(open.clone());
         self.each(|reader| reader.opened(&open, true));
     }
 
+    /// The ledger goes on in another journal, before it has a record of that run.
+    pub fn goes_on(&self, run: Uuid, journal: JournalIn) {
+        let _turn = self.readers.turn();
+        let mut ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = ledgers.iter_mut().find(|open| open.ledger == self.ledger) {
+            open.runs.push(run);
+            open.journal = journal;
+        }
+        drop(ledgers);
+        self.each(|reader| reader.goes_on(self.ledger, run, journal));
+    }
+
+    /// The runs of this ledger in this process.
+    #[must_use]
+    pub fn own_runs(&self) -> Vec<Uuid> {
+        self.runs_of(|open| open.ledger == self.ledger)
+    }
+
     /// The runs of all ledgers of this process.
     #[must_use]
-    pub fn instances(&self) -> Vec<Uuid> {
+    pub fn all_runs(&self) -> Vec<Uuid> {
+        self.runs_of(|_| true)
+    }
+
+    fn runs_of(&self, is_wanted: impl Fn(&OpenLedger) -> bool) -> Vec<Uuid> {
         let ledgers = self.readers.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        ledgers.iter().map(|ledger| ledger.instance).collect()
+        ledgers.iter().filter(|open| is_wanted(open)).flat_map(|open| open.runs.clone()).collect()
     }
 
     /// A record is kept.

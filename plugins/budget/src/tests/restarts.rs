@@ -244,6 +244,33 @@ async fn an_alert_waits_for_its_webhook_over_a_restart_and_is_raised_once() {
     assert!(!file.contains("secret"), "{file}");
 }
 
+#[tokio::test]
+async fn alerts_are_posted_by_the_process_that_has_the_journal() {
+    let host = Host::new();
+    let config = json!({
+        "limits": [{ "by": "key", "usd": "0.01/month", "alerts": ["50%", "80%"] }],
+        "webhook": { "url": "http://127.0.0.1:1/" },
+    });
+    let _budgets = host.budgets(config);
+    host.feed.opened(&host.folder, Uuid::nil(), database());
+    let other = host.common.spending.feed();
+    other.opened(&host.folder.join("other"), Uuid::nil(), database());
+    host.record(Uuid::now_v7(), of_key("alice"), 5_000, 0);
+    let next = || host.shared.alerts.next().map(|alert| alert.limit);
+    other.goes_on(Uuid::now_v7(), JournalIn::Draining);
+    assert_eq!(next().as_deref(), Some("key"), "the file is beside the other journal");
+    let file = || std::fs::read_to_string(host.folder.join("budget_alerts.json")).unwrap_or_default();
+    host.feed.goes_on(Uuid::now_v7(), JournalIn::Draining);
+    let given = file();
+    assert!(next().is_none() && given.contains("50%"), "{given}");
+    host.record(Uuid::now_v7(), of_key("alice"), 4_000, 0);
+    host.shared.alerts.save(shared::unix_now());
+    assert_eq!((next(), file()), (None, given));
+    host.feed.goes_on(Uuid::now_v7(), JournalIn::Folder);
+    host.shared.alerts.save(shared::unix_now());
+    assert!(next().is_some() && file().contains("80%"));
+}
+
 /// A day, a week and a month may begin at the same second.
 #[tokio::test]
 async fn budgets_of_several_spans_for_the_same_callers_have_alerts_and_metrics_of_their_own() {

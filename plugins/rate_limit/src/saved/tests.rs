@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plugin_api::{Common, DatabaseId, RecordNumber, Spender, SpendingFeed, Uuid, WindowCount};
+use plugin_api::{Common, DatabaseId, JournalIn, RecordNumber, Spender, SpendingFeed, Uuid, WindowCount};
 use quota::{Calendar, Unit};
 
 use super::*;
@@ -46,7 +46,8 @@ impl Process {
 
     fn opens(&self, begins: bool) {
         let (ledger, folder) = (self.feed.ledger(), self.folder.clone());
-        let open = OpenLedger { ledger, instance: RUN, folder, database: DatabaseId::of(&1) };
+        let (runs, journal) = (vec![RUN], JournalIn::Folder);
+        let open = OpenLedger { ledger, runs, folder, database: DatabaseId::of(&1), journal };
         self.saved.opened(&open, begins);
     }
 
@@ -186,7 +187,14 @@ fn a_limit_that_comes_after_the_ledger_counts_what_earlier_runs_left_once() {
     process.stored(&[all[0], all[1], all[2], own]);
     // its own calls its meters have counted by themselves
     assert_eq!((process.used(), process.used_after_reloads()), (4_120, 54_120));
-    assert_eq!(process.killed(&[]).used(), 54_120);
+    // and those that it kept while another process had its journal, and since
+    let next = Uuid::from_u128(77);
+    process.saved.goes_on(process.feed.ledger(), next);
+    let mut own = record(1, 0, 600_000);
+    own.number.instance = next;
+    process.keeps_and_stores(&[own]);
+    assert_eq!((process.used(), process.used_after_reloads()), (4_120, 654_120));
+    assert_eq!(process.killed(&[]).used(), 654_120);
 }
 
 #[test]

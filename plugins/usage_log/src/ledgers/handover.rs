@@ -7,11 +7,13 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use journal::OpenError;
+use log::warn;
+use plugin_api::JournalIn;
 
-use super::shipping_thread::{Pending, ShippingThread};
+use super::shipping_thread::{IdleThread, ShippingThread};
 use super::{Ledger, lock};
 use crate::ledger_journal::{self, DrainingJournals};
-use crate::shipper::Shipper;
+use crate::shipper::{Places, Shipper};
 
 /// How long a shipper may take to end. What it waits for of the database it gives up at once.
 const SHIPPER_END: Duration = Duration::from_secs(20);
@@ -36,6 +38,7 @@ impl Ledger {
             self.shipping.send_modify(|shipping| shipping.end = None);
             return Err("the ledger's thread does not end; the disk may hang".into());
         }
+        self.feed.goes_on(own.instance(), JournalIn::Draining);
         let given = self.journal.replace(own);
         thread.is_given = true;
         given.release().map_err(|error| format!("the ledger's journal cannot be given up: {error}"))
@@ -44,26 +47,32 @@ impl Ledger {
     /// Has the journal back, and ships again, unless another process has it.
     ///
     /// # Errors
-    /// The disk does not allow it.
+    /// The disk does not allow it, or there is no thread to be had. The ledger goes on as before then, without a shipper.
     pub(super) fn take_back(&self) -> Result<(), String> {
         let mut thread = lock(&self.thread);
         if !thread.is_given {
             return Ok(());
         }
+        // before anything changes: what can fail comes first
+        let idle = IdleThread::start()?;
         let max_bytes = self.journal.get().max_bytes();
         let (journal, reader) = match ledger_journal::open(&self.path, max_bytes, &self.metrics) {
             Err(OpenError::InUse(_)) => return Ok(()),
             opened => opened.map_err(|error| error.to_string())?,
         };
+        self.feed.goes_on(journal.instance(), JournalIn::Folder);
         let own = self.journal.replace(journal);
-        own.release().map_err(|error| error.to_string())?;
+        if let Err(error) = own.release() {
+            // the next process takes it in
+            warn!(error:%, journal:% = own.folder().display(); "a journal of the ledger cannot be given up; its rows wait there");
+        }
         // these were counted when they were kept
         self.journal.take_in(|_, _| {});
+        let places = Places { before: self.journal.before(), moved: self.journal.get().appended_records() };
         self.shipping.send_modify(|shipping| shipping.end = None);
-        let (taken, feed) = (self.shipping.subscribe(), self.feed.clone());
-        let (metrics, progress, before) = (self.metrics.clone(), self.progress.clone(), self.journal.before());
-        let shipper = Shipper::new(reader, metrics, taken, feed.clone(), progress, before);
-        let (pending, ended) = Pending::new(shipper, &self.journal, &feed)?;
+        let (taken, metrics, progress) = (self.shipping.subscribe(), self.metrics.clone(), self.progress.clone());
+        let shipper = Shipper::new(reader, metrics, taken, self.feed.clone(), progress, places);
+        let (pending, ended) = idle.waits_with(shipper, &self.journal, &self.feed);
         pending.begin();
         *thread = ShippingThread { ended, is_given: false };
         Ok(())

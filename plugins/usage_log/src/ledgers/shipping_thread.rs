@@ -31,28 +31,30 @@ pub(super) struct Pending {
     thread: Sender<Work>,
 }
 
+/// A thread that waits for a shipper. It ends with this, if it gets none.
+pub(super) struct IdleThread {
+    thread: Sender<Work>,
+    ended: Receiver<()>,
+}
+
 struct Work {
     shipper: Shipper,
     journal: Arc<LedgerJournal>,
     feed: SpendingFeed,
 }
 
-impl Pending {
-    /// Starts the thread for a shipper.
+impl IdleThread {
+    /// Starts it.
     ///
     /// # Errors
     /// That there is no thread to be had.
-    pub(super) fn new(
-        shipper: Shipper,
-        journal: &Arc<LedgerJournal>,
-        feed: &SpendingFeed,
-    ) -> Result<(Self, Receiver<()>), String> {
+    pub(super) fn start() -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the ledger's thread cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (ending, ended) = channel();
         let (thread, begun) = channel::<Work>();
         let ship = move || {
-            // nobody sends it where the configuration is refused
+            // nobody sends it where the configuration is refused, or the journal is not to be had
             let Ok(Work { shipper, journal, feed }) = begun.recv() else { return };
             runtime.block_on(async {
                 let taking_in = tokio::spawn(take_in(journal, feed));
@@ -64,10 +66,22 @@ impl Pending {
             drop(ending);
         };
         thread::Builder::new().name("ledger".into()).spawn(ship).map_err(failed)?;
-        let work = Work { shipper, journal: journal.clone(), feed: feed.clone() };
-        Ok((Self { work, thread }, ended))
+        Ok(Self { thread, ended })
     }
 
+    /// It is the thread of this shipper, which has yet to begin; and what tells its end.
+    pub(super) fn waits_with(
+        self,
+        shipper: Shipper,
+        journal: &Arc<LedgerJournal>,
+        feed: &SpendingFeed,
+    ) -> (Pending, Receiver<()>) {
+        let work = Work { shipper, journal: journal.clone(), feed: feed.clone() };
+        (Pending { work, thread: self.thread }, self.ended)
+    }
+}
+
+impl Pending {
     /// Ships from now on.
     pub(super) fn begin(self) {
         // the thread waits for nothing else

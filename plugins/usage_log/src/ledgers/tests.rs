@@ -1,6 +1,6 @@
 use std::fs;
 
-use plugin_api::{BuildContext, Plugin};
+use plugin_api::{BuildContext, Common, JournalIn, LedgerId, OpenLedger, Plugin, SpendingReader, Spent, StoredCounts};
 
 use super::*;
 use crate::tests::Folder;
@@ -8,13 +8,15 @@ use crate::{Row, UsageLog};
 
 /// What a configuration with these settings has for a plugin, before it is in force. Its database is not there.
 fn build(folder: &Folder, ledgers: &Arc<Ledgers>, json: &str) -> UsageLog {
+    build_beside(&Arc::default(), folder, ledgers, json)
+}
+
+/// The same beside plugins that read what is spent.
+fn build_beside(common: &Arc<Common>, folder: &Folder, ledgers: &Arc<Ledgers>, json: &str) -> UsageLog {
     fs::create_dir_all(folder.0.join("ledger.db")).unwrap();
     let config = serde_json::from_str::<Config>(json).unwrap();
-    UsageLog::build(
-        &config,
-        &BuildContext { base: &folder.0, shared: ledgers, secrets: &Default::default(), common: &Default::default() },
-    )
-    .unwrap()
+    UsageLog::build(&config, &BuildContext { base: &folder.0, shared: ledgers, secrets: &Default::default(), common })
+        .unwrap()
 }
 
 /// In how many seconds a statement is slow, by the settings of the ledger.
@@ -117,6 +119,50 @@ fn what_is_kept_while_another_process_has_the_journal_comes_to_the_journal_in_th
     let mut rows: Vec<_> = folder.rows().into_iter().map(|row| (row.id, (row.instance, row.sequence))).collect();
     rows.sort_unstable();
     assert_eq!(rows, ids.iter().zip(&kept).map(|(id, (_, number))| (*id, *number)).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_limits_spending_knows_every_run_and_whether_another_process_has_the_journal() {
+    #[derive(Debug, Default)]
+    struct Runs(Mutex<Vec<(Uuid, JournalIn)>>);
+    impl SpendingReader for Runs {
+        fn opened(&self, open: &OpenLedger, _: bool) {
+            lock(&self.0).extend(open.runs.iter().map(|run| (*run, open.journal)));
+        }
+        fn spent(&self, _: &Spent<'_>) {}
+        fn stored(&self, _: LedgerId, _: Option<u64>, _: &[StoredCounts<'_>]) {}
+        fn goes_on(&self, _: LedgerId, run: Uuid, journal: JournalIn) {
+            lock(&self.0).push((run, journal));
+        }
+    }
+    let (folder, ledgers, common) = (Folder::new(), Arc::new(Ledgers::default()), Arc::<Common>::default());
+    let (early, late) = (Arc::<Runs>::default(), Arc::<Runs>::default());
+    let subscribe = |runs: &Arc<Runs>| {
+        let reader: Weak<Runs> = Arc::downgrade(runs);
+        common.spending.subscribe(reader);
+    };
+    subscribe(&early);
+    let plugin = build_beside(&common, &folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
+    plugin.activate();
+    let mut wanted = vec![(plugin.ledger.instance(), JournalIn::Folder)];
+    assert_eq!(*lock(&early.0), wanted);
+    ledgers.hand_over(Handover::Give).unwrap();
+    wanted.push((plugin.ledger.instance(), JournalIn::Draining));
+    assert_eq!(*lock(&early.0), wanted);
+    subscribe(&late);
+    assert_eq!(*lock(&late.0), wanted.iter().map(|(run, _)| (*run, JournalIn::Draining)).collect::<Vec<_>>());
+    // it serves, and this process goes on only to its end
+    let path = folder.0.join("ledger.db.journal");
+    let other = LedgerJournal::open(&path, 1 << 30, Arc::new(LedgerMetrics::new())).unwrap();
+    ledgers.hand_over(Handover::TakeBack).unwrap();
+    assert_eq!(*lock(&early.0), wanted);
+    drop(other);
+    ledgers.hand_over(Handover::TakeBack).unwrap();
+    wanted.push((plugin.ledger.instance(), JournalIn::Folder));
+    assert_eq!(*lock(&early.0), wanted);
+    let runs: Vec<_> = wanted.iter().map(|(run, _)| *run).collect();
+    assert_eq!((plugin.ledger.feed.own_runs(), plugin.ledger.feed.all_runs()), (runs.clone(), runs));
+    ledgers.finish(Instant::now());
 }
 
 #[test]

@@ -15,16 +15,17 @@ const SUMS: [&str; 4] = ["own_cost", "own_unpriced", "rest_cost", "rest_unpriced
 pub(super) async fn by_spender(
     engine: &dyn Engine,
     query: &SpendingQuery,
-    own: Uuid,
-    instances: &[Uuid],
+    own: &[Uuid],
+    all: &[Uuid],
 ) -> Result<Vec<StoredSum>, StoreError> {
-    let text = text(engine.words(), query, own, instances);
+    let text = text(engine.words(), query, own, all);
     let rows = engine.rows(&text, query.by.len() + SUMS.len(), false).await?;
     rows.into_iter().map(|row| sum(query.by.len(), row)).collect()
 }
 
-/// The query. What is unpriced is as [`spending`](crate::spending) says it.
-fn text(words: &Words, query: &SpendingQuery, own: Uuid, instances: &[Uuid]) -> String {
+/// The query, with the runs of the ledger that asks and those of all ledgers of its process. What is unpriced is as
+/// [`spending`](crate::spending) says it.
+fn text(words: &Words, query: &SpendingQuery, own: &[Uuid], all: &[Uuid]) -> String {
     let columns: Vec<&str> = query.by.iter().map(|by| column(*by)).collect();
     let sums = SUMS.map(|column| format!("CAST(sum({column}) AS text)"));
     let selected = columns.iter().map(|column| (*column).to_owned()).chain(sums).collect::<Vec<_>>().join(", ");
@@ -37,9 +38,11 @@ fn text(words: &Words, query: &SpendingQuery, own: Uuid, instances: &[Uuid]) -> 
         "CASE WHEN {cost} IS NULL AND {assumed} IS NULL AND (usage_source <> 'none' OR (outcome = 'completed' AND response_status >= 200
             AND response_status < 300 AND endpoint IN ({endpoints}))) THEN 1 ELSE 0 END"
     );
-    let one = |instance: &Uuid| format!("'{instance}'{}", words.uuid);
-    let all = instances.iter().chain([&own]).map(one).collect::<Vec<_>>().join(", ");
-    let (own, rest) = (format!("instance = {}", one(&own)), format!("instance NOT IN ({all})"));
+    let list = |runs: &[Uuid]| {
+        let each = runs.iter().map(|run| format!("'{run}'{}", words.uuid));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let (own, rest) = (format!("instance IN ({})", list(own)), format!("instance NOT IN ({})", list(all)));
     let spent = format!("coalesce({assumed}, {cost})");
     format!(
         "SELECT {selected} FROM (

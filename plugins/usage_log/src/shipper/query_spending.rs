@@ -64,8 +64,8 @@ impl Shipper {
             return;
         }
         // as long as rows of earlier runs wait, no answer would be whole
-        let Some(place) = self.reader.stored().map(|place| self.before + place) else { return };
-        let appended = self.before + self.reader.journal().appended_records();
+        let Some(place) = self.places.of(self.reader.stored()) else { return };
+        let appended = self.places.before + self.reader.journal().appended_records();
         self.querying.update(self.feed.queries(), appended);
         let ready = self.querying.known.iter().filter(|known| known.since <= place);
         let is_new = ready.clone().any(|known| !known.is_asked);
@@ -101,8 +101,8 @@ impl Shipper {
             self.querying.report = Some((settings.database, report));
         }
         let Some((_, report)) = &self.querying.report else { return Ok(()) };
-        let (own, instances) = (self.reader.journal().instance(), self.feed.instances());
-        let sums = within(&mut self.shipping, LIMIT, report.spent(query, own, &instances)).await?;
+        let (own, all) = (self.feed.own_runs(), self.feed.all_runs());
+        let sums = within(&mut self.shipping, LIMIT, report.spent(query, &own, &all)).await?;
         self.feed.answered(database, query, &sums, place);
         Ok(())
     }

@@ -137,8 +137,14 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
         let (shipping, taken) = watch::channel(ShipperConfig { settings, sync: true, end: None, alive: Weak::new() });
-        let shipper =
-            Shipper::new(reader, metrics, taken, plugin_api::Spending::default().feed(), Arc::new(Progress::new()), 0);
+        let shipper = Shipper::new(
+            reader,
+            metrics,
+            taken,
+            plugin_api::Spending::default().feed(),
+            Arc::new(Progress::new()),
+            Places::default(),
+        );
         drop(shipping);
         let ended = timeout(Duration::from_secs(10), shipper.run()).await;
         fs::remove_dir_all(&folder).unwrap();
