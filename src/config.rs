@@ -225,6 +225,21 @@ impl Config {
         global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect()
     }
 
+    /// What is wrong with the files that plugins name: the place of each entry, the setting, and the reason. Building the plugins finds
+    /// the same, and has taken what only one process may have by then.
+    #[must_use]
+    pub fn plugin_file_faults(&self, base: &Path) -> Vec<(Location, String, String)> {
+        let global = self.plugins.iter().map(|entry| ("plugins".to_owned(), entry));
+        let of_routes = self.routes.iter().enumerate().flat_map(|(index, route)| {
+            route.plugins.iter().map(move |entry| (format!("routes[{index}].plugins"), entry))
+        });
+        let faults = global.chain(of_routes).filter_map(|(path, entry)| {
+            let problem = entry.check_files(base).err()?;
+            Some((entry.at, path, problem.into()))
+        });
+        faults.collect()
+    }
+
     /// All of it with its defaults, as JSON. Secrets, and what came from the environment or from files, are shown as the file writes
     /// them, or as `***`.
     #[must_use]

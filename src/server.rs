@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use located_yaml::ConfigErrors;
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::{Count, Handover};
@@ -123,6 +124,7 @@ async fn serve(
 
     let persistent = Arc::new(PersistentState::default());
     if let Some(predecessor) = predecessor {
+        check_plugin_files(&source, config)?;
         // whatever is wrong with the configuration is known by now, and the other process still has all that it needs
         predecessor.wait_for_turn()?;
         // none of its steps can fail on this side
@@ -192,6 +194,12 @@ async fn serve(
     let life =
         Life { running, signals, reloads, readiness, supervisor, program, admin_listener, stop_admin, _pid_file };
     Ok(life.live().await)
+}
+
+/// Reads the files that plugins name, as building the plugins does once this process has what only one may have.
+fn check_plugin_files(source: &Source, config: &Config) -> Result<(), ConfigErrors> {
+    let faults = config.plugin_file_faults(source.base());
+    if faults.is_empty() { Ok(()) } else { Err(source.errors(faults)) }
 }
 
 /// Raises the limit of open files to the hard limit. A connection takes one, a proxied request two.

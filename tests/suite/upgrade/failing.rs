@@ -137,3 +137,17 @@ async fn a_gateway_that_drains_after_an_upgrade_is_told_to_stop_twice_before_it_
     assert_eq!(streaming.rest().await, (Vec::new(), false));
     gateway.ended(old.as_raw().cast_unsigned()).await;
 }
+
+#[tokio::test]
+async fn a_broken_file_of_a_plugin_is_found_before_anything_is_given_up() {
+    let origin = origin().await;
+    origin.answers(answer(200).body("hello"));
+    let plugins = "plugins: [{ usage_log: { database: \"sqlite://ledger.db\", journal: { path: journal } } }, \
+                   { api_keys: { file: keys.yaml, anonymous: pass } }]";
+    let keys = "- { name: a, sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 }\n";
+    let builder = gateway().upstream(&origin).settings(plugins).file("keys.yaml", keys);
+    let gateway = builder.start().await;
+    fs::write(gateway.folder().join("keys.yaml"), "- { name: a }\n").unwrap();
+    fails(&gateway, 1, "keys.yaml:1:3").await;
+    assert!(!gateway.folder().join("journal/draining").exists(), "the journal was given up");
+}
