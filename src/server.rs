@@ -26,16 +26,17 @@ use located_yaml::ConfigErrors;
 use log::{info, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::{Count, Handover};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Readiness, ReloadRequest};
+use crate::admin::{Readiness, ReloadRequest};
 use crate::config::Config;
 use crate::engine::PersistentState;
 use crate::logging;
 use crate::metrics::Metrics;
 
-use admin_listener::{AdminListener, AdminSocket};
+use admin_listener::{AdminListener, AdminSocket, CurrentAdminListener};
 use given_sockets::GivenSockets;
 use life::Life;
 use listeners::Listeners;
@@ -43,7 +44,7 @@ use pid_file::PidFile;
 use predecessor::Predecessor;
 use running::{Running, Stopped};
 use servers_known::{are_servers_known, set_ready_when_known, wait_until_known};
-use signals::Signals;
+use signals::{EarlySignals, Signals};
 use supervisor::Supervisor;
 use upgrade::Program;
 
@@ -65,9 +66,12 @@ const PLUGINS_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What prevents the start, with its place in the file.
 pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Result<ExitCode, StartError> {
+    // this runtime accepts, reloads and stops; the workers serve requests
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = runtime.block_on(async { EarlySignals::new() })?;
     let mut given = GivenSockets::default();
     let mut predecessor = Predecessor::find(&mut given)?;
-    let ran = try_run(source, given, &mut predecessor, started);
+    let ran = try_run(runtime, signals, source, given, &mut predecessor, started);
     if let (Err(error), Some(predecessor)) = (&ran, &predecessor) {
         predecessor.failed(&error.one_line());
     }
@@ -75,6 +79,8 @@ pub fn run(source: Source, started: impl Fn(&Started) + Send + 'static) -> Resul
 }
 
 fn try_run(
+    runtime: Runtime,
+    signals: EarlySignals,
     source: Source,
     given: GivenSockets,
     predecessor: &mut Option<Predecessor>,
@@ -85,9 +91,7 @@ fn try_run(
     logging::init(&config.log);
     config.log_warnings();
     raise_open_files();
-    // this runtime accepts, reloads and stops; the workers serve requests
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (running, stopped) = runtime.block_on(serve(source, &config, given, program, predecessor, started))?;
+    let (running, stopped) = runtime.block_on(serve(signals, source, &config, given, program, predecessor, started))?;
     // ends the accept loops and the admin listener, which hold the workers
     drop(runtime);
     let persistent = running.persistent();
@@ -106,6 +110,7 @@ pub struct Started {
 }
 
 async fn serve(
+    signals: EarlySignals,
     source: Source,
     config: &Config,
     mut given: GivenSockets,
@@ -114,7 +119,7 @@ async fn serve(
     started: impl Fn(&Started) + Send + 'static,
 ) -> Result<(Running, Stopped), StartError> {
     let metrics = Arc::new(Metrics::new());
-    let signals = Signals::new()?;
+    let signals = Signals::new(signals)?;
     let supervisor = Supervisor::find();
     given.activate()?;
     let admin_socket = AdminSocket::bind(&source, config, &mut given).await?;
@@ -156,18 +161,19 @@ async fn serve(
     let mut addresses = Started { listeners: running.listeners().addresses().collect(), admin: None };
     let stop_admin = CancellationToken::new();
     let mut later = None;
-    let mut admin_listener = None;
+    let admin_listener = CurrentAdminListener::default();
     if let Some(socket) = admin_socket {
         let admin = Arc::new(admin_listener::admin(&running, metrics, readiness.clone(), reload));
         addresses.admin = socket.address()?;
         match socket {
             AdminSocket::Bound { socket, configured } => {
-                admin_listener = Some(AdminListener::serve(socket, configured, admin, stop_admin.clone())?);
+                let listener = AdminListener::serve(socket, configured, admin, stop_admin.clone())?;
+                *admin_listener::lock(&admin_listener) = Some(listener);
             }
             AdminSocket::Later(address) => later = Some((address, admin)),
         }
     }
-    let _pid_file = pid_file.map(|path| PidFile::write(&path)).transpose()?;
+    let pid_file = pid_file.map(|path| PidFile::write(&path)).transpose()?;
     // the tasks of the checks have not run yet: a first check still to come shows in the servers' states
     if are_servers_known(&persistent, &running.snapshot().load()) {
         readiness.set_ready();
@@ -176,14 +182,9 @@ async fn serve(
     }
     started(&addresses);
     if let Some((address, admin)) = later {
-        let stop = stop_admin.clone();
-        tokio::spawn(async move {
-            let socket = successor::take_over(address).await;
-            if let Ok(address) = socket.local_addr() {
-                started(&Started { listeners: Vec::new(), admin: Some(address) });
-            }
-            admin::serve(socket, admin, stop).await;
-        });
+        let told = move |address| started(&Started { listeners: Vec::new(), admin: Some(address) });
+        let (stop, current) = (stop_admin.clone(), admin_listener.clone());
+        tokio::spawn(AdminListener::take_over(address, admin, stop, current, told));
     }
     info!(listeners = addresses.listeners.len(), threads, pid = std::process::id(); "gateway started");
     supervisor.ready();
@@ -191,8 +192,7 @@ async fn serve(
         predecessor.ready();
         let _ = persistent.plugins.hand_over(Handover::Received);
     }
-    let life =
-        Life { running, signals, reloads, readiness, supervisor, program, admin_listener, stop_admin, _pid_file };
+    let life = Life { running, signals, reloads, readiness, supervisor, program, admin_listener, stop_admin, pid_file };
     Ok(life.live().await)
 }
 

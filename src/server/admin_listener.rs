@@ -4,8 +4,9 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use log::error;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -76,6 +77,9 @@ pub(super) struct AdminListener {
     socket: OwnedFd,
 }
 
+/// The admin listener of this process, if it has one now: it may still have to take the address over from another one.
+pub(super) type CurrentAdminListener = Arc<Mutex<Option<AdminListener>>>;
+
 impl AdminListener {
     /// Serves on a socket until `stop`.
     ///
@@ -92,6 +96,25 @@ impl AdminListener {
         Ok(Self { configured, socket: own })
     }
 
+    /// Takes the address over from the gateway that is stopping, and serves there. Ends without that once `stop` is cancelled.
+    pub async fn take_over(
+        configured: SocketAddr,
+        admin: Arc<Admin>,
+        stop: CancellationToken,
+        current: CurrentAdminListener,
+        started: impl Fn(SocketAddr) + Send,
+    ) {
+        let Some(socket) = stop.run_until_cancelled(successor::take_over(configured)).await else { return };
+        let local = socket.local_addr();
+        match Self::serve(socket, configured, admin, stop) {
+            Ok(listener) => *lock(&current) = Some(listener),
+            Err(error) => error!(error:%; "the admin listener cannot serve"),
+        }
+        if let Ok(local) = local {
+            started(local);
+        }
+    }
+
     /// Its socket, for a process that takes over.
     ///
     /// # Errors
@@ -99,6 +122,11 @@ impl AdminListener {
     pub fn passed(&self) -> io::Result<Passed> {
         Ok((Role::Admin, self.configured, self.socket.try_clone()?))
     }
+}
+
+/// The listener that there is now.
+pub(super) fn lock(current: &CurrentAdminListener) -> MutexGuard<'_, Option<AdminListener>> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The views and controls of this gateway's admin listener. Reloads are requested through `reload`.

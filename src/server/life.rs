@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::AccessLogs;
 use crate::admin::{Readiness, ReloadRequest};
 
-use super::admin_listener::AdminListener;
+use super::admin_listener::{self, CurrentAdminListener};
 use super::pid_file::PidFile;
 use super::running::{Running, Stopped};
 use super::signals::{Action, Signals, Stop};
@@ -30,11 +30,11 @@ pub(super) struct Life {
     pub readiness: Arc<Readiness>,
     pub supervisor: Supervisor,
     pub program: Program,
-    pub admin_listener: Option<AdminListener>,
+    pub admin_listener: CurrentAdminListener,
     /// Ends the admin listener.
     pub stop_admin: CancellationToken,
     /// Held until the process ends.
-    pub _pid_file: Option<PidFile>,
+    pub pid_file: Option<PidFile>,
 }
 
 /// Why a gateway drains.
@@ -44,6 +44,8 @@ enum Drain {
     Stop,
     /// Another process serves.
     Upgraded,
+    /// Another process serves, and a signal has asked this one for it, too.
+    UpgradedAndStopped,
 }
 
 /// What happened.
@@ -85,28 +87,40 @@ impl Life {
                 Event::ReloadRequest(request) => self.reload(Some(request)).await,
                 Event::Upgraded(Ok(())) => {
                     if let Some(upgrade) = upgrading.take() {
-                        break self.give_way(upgrade.pid()).await;
+                        self.give_way(upgrade, reload_later).await;
+                        break self.drain(Drain::Upgraded).await;
                     }
                     None
                 }
                 Event::Upgraded(Err(why)) => {
                     upgrading = None;
+                    self.restore_pid_file();
                     error!(why; "upgrade failed; this process serves on");
                     if std::mem::take(&mut reload_later) { self.reload(None).await } else { None }
                 }
             };
             let Some(stop) = stop else { continue };
-            if let Some(upgrade) = upgrading.take() {
-                info!("the upgrade is given up");
-                upgrade.abandon().await;
+            let mut drain = Drain::Stop;
+            if let Some(mut upgrade) = upgrading.take() {
+                if upgrade.is_done() {
+                    // it has requests of its own, and may have had the same signal
+                    self.give_way(upgrade, reload_later).await;
+                    drain = Drain::UpgradedAndStopped;
+                } else {
+                    info!("the upgrade is given up");
+                    upgrade.abandon().await;
+                    self.restore_pid_file();
+                }
             }
-            self.supervisor.stopping();
+            if drain == Drain::Stop {
+                self.supervisor.stopping();
+            }
             break match stop {
                 Stop::Now => {
                     info!("interrupted; running requests are cut");
                     Stopped::Cut
                 }
-                Stop::Drain => self.drain(Drain::Stop).await,
+                Stop::Drain => self.drain(drain).await,
             };
         };
         (self.running, stopped)
@@ -166,23 +180,34 @@ impl Life {
 
     fn begin_upgrade(&self) -> Result<Upgrade, String> {
         let mut sockets = self.running.listeners().passed().map_err(|error| error.to_string())?;
-        if let Some(admin) = &self.admin_listener {
+        if let Some(admin) = &*admin_listener::lock(&self.admin_listener) {
             sockets.push(admin.passed().map_err(|error| error.to_string())?);
         }
         Upgrade::start(&self.program, sockets, self.running.upgrade_timeout(), self.running.persistent())
     }
 
-    /// Another process serves: this one drains, and is nobody to ask any more.
-    async fn give_way(&mut self, pid: u32) -> Stopped {
+    /// Another process serves: this one is nobody to ask any more. A reload that was asked for meanwhile is that one's.
+    async fn give_way(&mut self, upgrade: Upgrade, reload: bool) {
+        let pid = upgrade.pid();
         info!(pid; "upgrade done: the new process serves, this one drains");
         self.supervisor.main_process_is(pid);
         self.stop_admin.cancel();
-        self.admin_listener = None;
+        *admin_listener::lock(&self.admin_listener) = None;
+        if reload {
+            upgrade.reload();
+        }
+        upgrade.let_go();
         // the new configuration may name another journal
         let persistent = self.running.persistent();
         let taking_back = tokio::task::spawn_blocking(move || upgrade::take_back(&persistent));
         let _ = taking_back.await;
-        self.drain(Drain::Upgraded).await
+    }
+
+    /// A process that was to take over may have put its own in its place.
+    fn restore_pid_file(&self) {
+        if let Some(file) = &self.pid_file {
+            file.restore();
+        }
     }
 
     /// Stops accepting and waits for running requests. A signal to stop, while it stops, cuts them.
@@ -200,7 +225,7 @@ impl Life {
         let persistent = running.persistent();
         let insist = async {
             // one that was not asked to stop yet is stopping already
-            let mut is_asked = why == Drain::Stop;
+            let mut is_asked = why != Drain::Upgraded;
             loop {
                 match signals.recv().await {
                     Action::Stop(Stop::Drain) if !is_asked => {

@@ -19,12 +19,24 @@ impl PidFile {
     /// # Errors
     /// The system's.
     pub fn write(path: &Path) -> io::Result<Self> {
-        let text = format!("{}\n", std::process::id());
+        let file = Self { path: path.to_owned(), text: format!("{}\n", std::process::id()) };
+        file.put()?;
+        Ok(file)
+    }
+
+    /// Writes it again where it is not there any more: a process that was to take over may have put its own in its place.
+    pub fn restore(&self) {
+        let is_there = fs::read_to_string(&self.path).is_ok_and(|text| text == self.text);
+        if !is_there && let Err(error) = self.put() {
+            warn!(error:%, file:% = self.path.display(); "the file with the process id cannot be written again");
+        }
+    }
+
+    fn put(&self) -> io::Result<()> {
         // readers find the old number or the new one, and never a part
-        let new = path.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&new, &text)?;
-        fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
-        Ok(Self { path: path.to_owned(), text })
+        let new = self.path.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&new, &self.text)?;
+        fs::rename(&new, &self.path).inspect_err(|_| drop(fs::remove_file(&new)))
     }
 }
 
@@ -50,6 +62,9 @@ mod tests {
         drop(file);
         assert!(!path.exists());
         let file = PidFile::write(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        file.restore();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         fs::write(&path, "1\n").unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");

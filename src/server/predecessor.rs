@@ -4,9 +4,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::os::unix::process::parent_id;
 use std::time::Duration;
 
+use nix::sys::socket::{SockType, getsockopt, sockopt};
 use rustix::stdio::dup2_stdin;
 
 use crate::config;
@@ -37,20 +37,25 @@ pub(super) mod words {
 #[derive(Debug)]
 pub(super) struct Predecessor(Channel);
 
+fn gone(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the process to take over from is gone or says nothing: {error}"))
+}
+
 impl Predecessor {
     /// The process that started this one so that it takes over; `None` if this is an ordinary start. Its sockets are put to `sockets`.
     ///
     /// # Errors
-    /// It is gone.
+    /// It is gone. This process was to take over from it, and is no service of its own that anybody asked for.
     pub fn find(sockets: &mut GivenSockets) -> io::Result<Option<Self>> {
-        let named = config::variable(PREDECESSOR).and_then(|id| id.parse().ok());
-        if named != Some(parent_id()) {
+        // what it starts by itself inherits the variable, and not the channel
+        let has_channel = getsockopt(&io::stdin(), sockopt::SockType).is_ok_and(|kind| kind == SockType::SeqPacket);
+        if config::variable(PREDECESSOR).is_none() || !has_channel {
             return Ok(None);
         }
         let channel = Channel::of(io::stdin().as_fd().try_clone_to_owned()?);
         dup2_stdin(std::fs::File::open("/dev/null")?)?;
         loop {
-            let message = channel.receive(LIMIT)?;
+            let message = channel.receive(LIMIT).map_err(gone)?;
             if message.text == words::SOCKETS {
                 return Ok(Some(Self(channel)));
             }
@@ -73,8 +78,8 @@ impl Predecessor {
     /// # Errors
     /// The other process is gone.
     pub fn wait_for_turn(&self) -> io::Result<()> {
-        self.0.send(words::PREPARED, None)?;
-        self.0.receive(LIMIT).map(drop)
+        self.0.send(words::PREPARED, None).map_err(gone)?;
+        self.0.receive(LIMIT).map(drop).map_err(gone)
     }
 
     /// This process serves: the other one drains.

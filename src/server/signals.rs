@@ -4,11 +4,17 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// All signals that the gateway handles.
-pub(super) struct Signals {
+/// The signals that ask for anything but a stop. Without a handler each ends the process, and a script may send one to all gateways there
+/// are: they are handled from the start of the process.
+pub(super) struct EarlySignals {
     hangup: Signal,
     user1: Signal,
     user2: Signal,
+}
+
+/// All signals that the gateway handles. One to stop ends the process at once before.
+pub(super) struct Signals {
+    early: EarlySignals,
     terminate: Signal,
     quit: Signal,
     interrupt: Signal,
@@ -36,8 +42,8 @@ pub(super) enum Stop {
     Now,
 }
 
-impl Signals {
-    /// Registers the handlers.
+impl EarlySignals {
+    /// Registers the handlers. Must run within a runtime.
     ///
     /// # Errors
     /// The system's.
@@ -46,6 +52,18 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+impl Signals {
+    /// Registers the other handlers.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(early: EarlySignals) -> io::Result<Self> {
+        Ok(Self {
+            early,
             terminate: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -55,9 +73,9 @@ impl Signals {
     /// Waits for the next signal. One that comes while nobody waits is not lost.
     pub async fn recv(&mut self) -> Action {
         tokio::select! {
-            _ = self.hangup.recv() => Action::Reload,
-            _ = self.user1.recv() => Action::ReopenLogs,
-            _ = self.user2.recv() => Action::Upgrade,
+            _ = self.early.hangup.recv() => Action::Reload,
+            _ = self.early.user1.recv() => Action::ReopenLogs,
+            _ = self.early.user2.recv() => Action::Upgrade,
             _ = self.terminate.recv() => Action::Stop(Stop::Drain),
             _ = self.quit.recv() => Action::Stop(Stop::Drain),
             _ = self.interrupt.recv() => Action::Stop(Stop::Now),

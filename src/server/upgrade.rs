@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{error, info, warn};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plugin_api::Handover;
 use tokio::sync::oneshot;
 
@@ -110,6 +112,27 @@ impl Upgrade {
         self.pid
     }
 
+    /// Whether it serves already.
+    pub fn is_done(&mut self) -> bool {
+        matches!(self.done.try_recv(), Ok(Ok(())))
+    }
+
+    /// Has the new process, which serves, read its configuration again.
+    pub fn reload(&self) {
+        let pid = Pid::from_raw(self.pid.cast_signed());
+        if let Err(error) = kill(pid, Signal::SIGHUP) {
+            warn!(error:%, pid = self.pid; "the new process cannot be told to reload");
+        }
+    }
+
+    /// The new process serves, and this one only waits for its end: one that ends leaves no zombie.
+    pub fn let_go(self) {
+        let reap = move || drop(lock(&self.child).wait());
+        if let Err(error) = std::thread::Builder::new().name("upgraded".into()).spawn(reap) {
+            warn!(error:%; "nobody waits for the end of the new process");
+        }
+    }
+
     /// Waits until it serves.
     ///
     /// # Errors
@@ -167,9 +190,13 @@ pub(super) fn take_back(persistent: &PersistentState) {
     }
 }
 
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Kills the new process and waits for its end.
 fn end(child: &Mutex<Child>) {
-    let mut child: MutexGuard<'_, Child> = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = lock(child);
     // it may have ended already
     let _ = child.kill();
     let _ = child.wait();

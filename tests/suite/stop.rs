@@ -5,12 +5,13 @@ mod start;
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Authority, Client, DEADLINE, Gate, Gateway, Lines, Origin, Streaming, answer, body, connect, eventually, gate,
-    gateway, h2c, http1, origin, sse,
+    Authority, Client, DEADLINE, Gate, Gateway, Lines, Origin, Streaming, answer, body, connect, eventually, found,
+    gate, gateway, h2c, http1, origin, sse,
 };
 
 /// What the gateway may take at most once nothing runs any more.
@@ -306,10 +307,10 @@ async fn a_successor_serves_while_its_predecessor_drains_and_takes_the_admin_add
             file
         })
         .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let stdout = Lines::of(child.stdout.take().unwrap());
+    let (stdout, stderr) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
     eventually("a successor that listens", async || stdout.so_far().contains(&format!("listening on {main}"))).await;
     assert!(!stdout.so_far().iter().any(|line| line.starts_with("admin")));
     let mut client = http1(main).await;
@@ -327,6 +328,18 @@ async fn a_successor_serves_while_its_predecessor_drains_and_takes_the_admin_add
     eventually("the successor's admin listener", async || stdout.so_far().contains(&line)).await;
     assert_eq!(old.gateway.ask("GET", "/readyz").await.text(), "ready");
     assert!(streaming.rest().await.1);
+    // which it passes on like any other
+    drop(client);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGUSR2).unwrap();
+    let line = found("the end of an upgrade", async || {
+        let lines = stderr.so_far();
+        let failed = lines.iter().find(|line| line.contains("upgrade failed"));
+        assert!(failed.is_none(), "{failed:?}");
+        lines.into_iter().find(|line| line.contains("upgrade done"))
+    });
+    let line: serde_json::Value = serde_json::from_str(&line.await).unwrap();
+    assert_eq!(old.gateway.ask("GET", "/readyz").await.text(), "ready");
+    kill(Pid::from_raw(i32::try_from(line["pid"].as_i64().unwrap()).unwrap()), Signal::SIGKILL).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
 }

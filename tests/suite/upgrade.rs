@@ -3,6 +3,7 @@
 
 pub mod failing;
 mod ledger;
+mod signals;
 mod sockets;
 
 use std::sync::Arc;
