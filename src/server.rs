@@ -1,11 +1,11 @@
 //! Runs a gateway from its configuration: start, reloads, signals, upgrade, drain and end.
 
 mod admin_listener;
-mod certificate_files;
 mod channel;
 mod given_sockets;
 mod life;
 mod listener;
+mod listener_tls;
 mod listeners;
 mod pid_file;
 mod predecessor;
@@ -39,7 +39,7 @@ use crate::metrics::Metrics;
 use admin_listener::{AdminListener, AdminSocket, CurrentAdminListener};
 use given_sockets::GivenSockets;
 use life::Life;
-use listeners::Listeners;
+use listeners::{Listeners, ReadTls};
 use pid_file::PidFile;
 use predecessor::Predecessor;
 use running::{Running, Stopped};
@@ -123,7 +123,8 @@ async fn serve(
     let supervisor = Supervisor::find();
     given.activate()?;
     let admin_socket = AdminSocket::bind(&source, config, &mut given).await?;
-    let prepared = running::prepare(&source, config, &Listeners::default(), &mut given)?;
+    let tls = ReadTls::load(&config.listeners, source.base());
+    let prepared = running::prepare(&source, config, tls, &Listeners::default(), &mut given)?;
     given.log_unused();
     drop(given);
 

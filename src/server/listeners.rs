@@ -7,13 +7,13 @@ use located_yaml::{Located, Location};
 use log::{info, warn};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use watched_file::Appearance;
 
 use crate::metrics::{CertificateFigures, Metrics};
-use crate::tls::{self, Certificates};
 
 use super::given_sockets::{GivenSockets, Role};
 use super::listener::{self, Listener, Options, Service};
+use super::listener_tls::{ListenerTls, TlsFaults};
 use super::upgrade::Passed;
 use crate::settings::{ListenerSettings, TlsSettings};
 
@@ -34,59 +34,46 @@ pub struct Prepared(Vec<Ready>);
 
 struct Ready {
     settings: ListenerSettings,
-    tls: Option<Tls>,
+    tls: Option<ListenerTls>,
     /// `None` where an open listener already serves this address.
     socket: Option<TcpListener>,
 }
 
-/// An open listener and the settings of its TLS.
+/// An open listener and its TLS.
 struct Open {
     listener: Listener,
-    tls: Option<TlsSettings>,
-    /// The files of its certificates, and when they expire.
-    expiries: Vec<(String, i64)>,
+    tls: Option<ListenerTls>,
 }
 
-/// Certificates that were read.
-struct Tls {
-    acceptor: TlsAcceptor,
-    expiries: Vec<(String, i64)>,
-}
+/// What was read for each listener of a configuration, in their order; `None` for one without TLS.
+pub(super) struct ReadTls(Vec<Option<Result<ListenerTls, TlsFaults>>>);
 
-impl Tls {
-    /// Reads the certificates of a listener, and warns of those that are not valid today.
-    fn load(settings: &TlsSettings, base: &Path) -> Result<Self, Vec<(Location, String)>> {
-        let certificates = Certificates::load(settings, base)?;
-        for (_, warning) in certificates.warnings() {
-            warn!("{warning}");
-        }
-        let acceptor = TlsAcceptor::from(tls::server_config(&certificates));
-        Ok(Self { acceptor, expiries: certificates.expiries().to_vec() })
+impl ReadTls {
+    /// Reads the files of the listeners' certificates; relative paths start from `base`.
+    pub fn load(settings: &[Located<ListenerSettings>], base: &Path) -> Self {
+        Self(settings.iter().map(|listener| listener.tls.as_ref().map(|tls| ListenerTls::load(tls, base))).collect())
     }
 }
 
 impl Listeners {
-    /// Reads certificates and binds new addresses, those apart for which sockets are given. Changes no open listener.
+    /// Binds new addresses, those apart for which sockets are given. Changes no open listener.
     ///
     /// # Errors
-    /// Every certificate that cannot be read and every address that cannot be bound.
+    /// Every certificate that could not be read and every address that cannot be bound.
     pub(super) fn prepare(
         &self,
         settings: &[Located<ListenerSettings>],
-        base: &Path,
+        read: ReadTls,
         given: &mut GivenSockets,
     ) -> Result<Prepared, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let mut open: Vec<SocketAddr> = self.open.iter().map(|open| open.listener.configured).collect();
         let mut prepared = Vec::with_capacity(settings.len());
-        for (index, settings) in settings.iter().enumerate() {
-            let tls = settings.tls.as_ref().and_then(|tls| match Tls::load(tls, base) {
-                Ok(tls) => Some(tls),
-                Err(wrong) => {
-                    let path = format!("listeners[{index}].tls");
-                    problems.extend(wrong.into_iter().map(|(at, what)| (at, path.clone(), what)));
-                    None
-                }
+        for (index, (settings, tls)) in settings.iter().zip(read.0).enumerate() {
+            let tls = tls.transpose().unwrap_or_else(|wrong| {
+                let path = format!("listeners[{index}].tls");
+                problems.extend(wrong.into_iter().map(|(at, what)| (at, path.clone(), what)));
+                None
             });
             let address = settings.address.value;
             let kept = open.iter().position(|known| *known == address).map(|at| open.swap_remove(at)).is_some();
@@ -118,7 +105,7 @@ impl Listeners {
             let address = settings.address.value;
             let options =
                 Options { max_connections: settings.max_connections.get(), proxy_protocol: settings.proxy_protocol };
-            let (acceptor, expiries) = tls.map(|tls| (tls.acceptor, tls.expiries)).unzip();
+            let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
             let listener = match socket {
                 Some(socket) => {
                     Listener::serve(socket, address, options, acceptor, service.clone(), &mut self.accepting)?
@@ -130,7 +117,7 @@ impl Listeners {
                     listener
                 }
             };
-            self.open.push(Open { listener, tls: settings.tls, expiries: expiries.unwrap_or_default() });
+            self.open.push(Open { listener, tls });
         }
         self.show_expiries(&service.metrics);
         Ok(())
@@ -145,30 +132,47 @@ impl Listeners {
         each.collect()
     }
 
-    /// The files of the certificates in force.
-    pub fn certificate_files(&self, base: &Path) -> Vec<PathBuf> {
-        let settings = self.open.iter().filter_map(|open| open.tls.as_ref());
-        settings.flat_map(TlsSettings::files).map(|file| base.join(file)).collect()
+    /// The files of the certificates in force, by the listener's address with the real port.
+    pub(super) fn watched(&self, base: &Path) -> Vec<(SocketAddr, Vec<PathBuf>)> {
+        let files = |open: &Open| Some((open.listener.local, open.tls.as_ref()?.files(base)));
+        self.open.iter().filter_map(files).collect()
     }
 
-    /// Reads the certificates of every listener again. One whose files cannot be used keeps those that it has.
-    pub fn reread_certificates(&mut self, base: &Path, metrics: &Metrics) {
-        for open in &mut self.open {
-            let Some(settings) = &open.tls else { continue };
-            let listener = open.listener.local;
-            match Tls::load(settings, base) {
-                Ok(tls) => {
-                    open.listener.change_tls(Some(tls.acceptor));
-                    open.expiries = tls.expiries;
-                    info!(listener:%; "certificates read again");
+    /// Takes note of how the files of a listener look; by which settings they are to be read, if they are now.
+    pub(super) fn due(&mut self, local: SocketAddr, looks: &[Appearance]) -> Option<TlsSettings> {
+        let tls = self.tls_of(local)?.tls.as_mut()?;
+        tls.is_due(looks.to_vec()).then(|| tls.settings().clone())
+    }
+
+    /// A listener serves what was read for it once more. Where its files, which looked like this, cannot be used, it keeps what it has.
+    pub(super) fn renew(
+        &mut self,
+        listener: SocketAddr,
+        looked: Vec<Appearance>,
+        read: Result<ListenerTls, TlsFaults>,
+        metrics: &Metrics,
+    ) {
+        let Some(open) = self.tls_of(listener) else { return };
+        match read {
+            Ok(tls) => {
+                open.listener.change_tls(Some(tls.acceptor.clone()));
+                open.tls = Some(tls);
+                info!(listener:%; "certificates read again");
+            }
+            Err(wrong) => {
+                if let Some(tls) = &mut open.tls {
+                    tls.stay(looked);
                 }
-                Err(wrong) => {
-                    let error = wrong.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ");
-                    warn!(listener:%, error; "certificates cannot be read again; those that were read last stay in force");
-                }
+                let error = wrong.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; ");
+                warn!(listener:%, error; "certificates cannot be read again; those that were read last stay in force");
             }
         }
         self.show_expiries(metrics);
+    }
+
+    /// The listener with this address, if it has TLS.
+    fn tls_of(&mut self, local: SocketAddr) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.listener.local == local && open.tls.is_some())
     }
 
     fn show_expiries(&self, metrics: &Metrics) {
@@ -179,7 +183,7 @@ impl Listeners {
                 certificate: certificate.clone(),
                 expires: *expires,
             };
-            open.expiries.iter().map(figures).collect::<Vec<_>>()
+            open.tls.iter().flat_map(|tls| &tls.expiries).map(figures).collect::<Vec<_>>()
         };
         metrics.set_certificates(self.open.iter().flat_map(of_listener).collect());
     }

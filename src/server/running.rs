@@ -11,6 +11,7 @@ use log::{error, info, warn};
 use plugin_api::Count;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
@@ -18,14 +19,17 @@ use crate::engine::{self, PersistentState, Snapshot, Threads, WorkerProxy, Worke
 use crate::logging;
 use crate::metrics::Metrics;
 
-use super::certificate_files::CertificateFiles;
 use super::given_sockets::GivenSockets;
 use super::listener::Service;
-use super::listeners::{Listeners, Prepared};
+use super::listener_tls::{ListenerTls, look};
+use super::listeners::{Listeners, Prepared, ReadTls};
 use super::source::Source;
 
 /// How long a reload waits for the first lookup of new server names.
 const NEW_NAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the files of certificates are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running gateway.
 pub struct Running {
@@ -36,7 +40,6 @@ pub struct Running {
     /// The configuration in force, as the operator may see it.
     shown: Arc<ArcSwap<Value>>,
     listeners: Listeners,
-    certificates: CertificateFiles,
     service: Service,
     threads: Threads,
     stopping: watch::Sender<bool>,
@@ -101,7 +104,6 @@ impl Running {
             snapshot,
             shown: Arc::new(ArcSwap::from_pointee(config.shown())),
             listeners: Listeners::default(),
-            certificates: CertificateFiles::default(),
             service,
             threads,
             stopping,
@@ -156,12 +158,14 @@ impl Running {
     async fn try_reload(&mut self) -> Result<(), ConfigErrors> {
         let (source, persistent, metrics) = (self.source.clone(), self.persistent.clone(), self.metrics.clone());
         // a million keys take a second to read, for which this runtime would not accept
-        let read = tokio::task::spawn_blocking(move || {
+        let read = spawn_blocking(move || {
             let config = source.load()?;
-            snapshot(&source, &config, &persistent, &metrics).map(|snapshot| (config, snapshot))
+            let snapshot = snapshot(&source, &config, &persistent, &metrics)?;
+            let tls = ReadTls::load(&config.listeners, source.base());
+            Ok((config, snapshot, tls))
         });
-        let (config, snapshot) = read.await.map_err(|error| not_started(&self.source, "", &error.into()))??;
-        let prepared = prepare(&self.source, &config, &self.listeners, &mut GivenSockets::default())?;
+        let (config, snapshot, tls) = read.await.map_err(|error| not_started(&self.source, "", &error.into()))??;
+        let prepared = prepare(&self.source, &config, tls, &self.listeners, &mut GivenSockets::default())?;
         // otherwise the new servers could take no requests at first, which is worse than a later reload
         self.persistent.resolver.wait_for_first_lookups(NEW_NAMES_TIMEOUT).await;
         self.open(prepared)?;
@@ -188,16 +192,23 @@ impl Running {
     /// A socket that was just bound has no local address.
     pub fn open(&mut self, prepared: Prepared) -> Result<(), ConfigErrors> {
         let opened = self.listeners.apply(prepared, &self.service);
-        opened.map_err(|error| not_started(&self.source, "listeners", &error))?;
-        self.certificates.watch(self.listeners.certificate_files(self.source.base()));
-        Ok(())
+        opened.map_err(|error| not_started(&self.source, "listeners", &error))
     }
 
-    /// Waits until a file of the listeners' certificates has changed, and serves what it holds from then on.
+    /// Reads the files of a listener's certificates again whenever they have changed, and serves what they hold from then on. What is lost
+    /// when this future is dropped is found at the next look.
     pub async fn follow_certificates(&mut self) {
         loop {
-            self.certificates.changed().await;
-            self.listeners.reread_certificates(self.source.base(), &self.metrics);
+            sleep(LOOK_INTERVAL).await;
+            let base = self.source.base().to_owned();
+            for (listener, files) in self.listeners.watched(&base) {
+                // the files may be on a disk that does not answer, for which this runtime would not accept
+                let Ok(looks) = spawn_blocking(move || look(&files)).await else { continue };
+                let Some(settings) = self.listeners.due(listener, &looks) else { continue };
+                let base = base.clone();
+                let Ok(read) = spawn_blocking(move || ListenerTls::load(&settings, &base)).await else { continue };
+                self.listeners.renew(listener, looks, read, &self.metrics);
+            }
         }
     }
 
@@ -269,14 +280,15 @@ fn snapshot(
     snapshot.map_err(|(at, path, what)| source.errors(vec![(at, path, what)]))
 }
 
-/// Binds and reads what the listeners of a configuration need, without touching those that are open.
+/// Binds what the listeners of a configuration need, for which their certificates were read, without touching those that are open.
 pub(super) fn prepare(
     source: &Source,
     config: &Config,
+    tls: ReadTls,
     open: &Listeners,
     given: &mut GivenSockets,
 ) -> Result<Prepared, ConfigErrors> {
-    open.prepare(&config.listeners, source.base(), given).map_err(|problems| source.errors(problems))
+    open.prepare(&config.listeners, tls, given).map_err(|problems| source.errors(problems))
 }
 
 #[cfg(test)]

@@ -36,6 +36,14 @@ impl Fingerprint {
     }
 }
 
+/// How a file looks: its fingerprint, or why it has none.
+pub type Appearance = Result<Fingerprint, io::ErrorKind>;
+
+/// How the file at a path looks now.
+pub fn appearance(path: &Path) -> Appearance {
+    Fingerprint::of(path).map_err(|error| error.kind())
+}
+
 /// Why the bytes of a file are not to be had.
 #[derive(Debug)]
 pub enum Unreadable {

@@ -1,45 +1,33 @@
 //! Files that are read again when they change. A change lasts for one look before it is read, since a file may be half written; a file that
-//! cannot be read again keeps the contents there were. [`Watch`] is the thread that looks.
+//! cannot be read again keeps the contents there were. [`Watch`] is the thread that looks; [`Settling`] is for those who look and read by
+//! themselves, such as at several files that belong together.
 
 mod fingerprint;
+mod settling;
 mod watch;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-pub use fingerprint::{Fingerprint, Unreadable, read};
+pub use fingerprint::{Appearance, Fingerprint, Unreadable, appearance, read};
+pub use settling::Settling;
 pub use watch::{Look, Watch};
-
-/// How often a file that changes at every look is left alone before it is read nevertheless.
-const RESTLESS: u32 = 3;
 
 /// The contents of a file, as they were last read well.
 pub struct WatchedFile<T> {
     path: PathBuf,
     read: Box<ReadContents<T>>,
     contents: ArcSwap<T>,
-    progress: Mutex<Progress>,
+    progress: Mutex<Settling<Appearance>>,
     /// Since when the contents in force are not those of the file. Held only to be looked at: nobody waits for a file that is read.
     stale: Mutex<Option<Instant>>,
 }
 
 /// Reads the contents of a file, with the fingerprint of what was read.
 type ReadContents<T> = dyn Fn(&Path) -> Result<(T, Fingerprint), String> + Send + Sync;
-
-/// How a file looks: its fingerprint, or why it has none.
-type Appearance = Result<Fingerprint, io::ErrorKind>;
-
-#[derive(Debug)]
-struct Progress {
-    /// The appearance of what was last read, well or not.
-    read: Appearance,
-    /// Another one, which must last until the next look: the file may be half written.
-    settling: Option<(Appearance, u32)>,
-}
 
 /// What came of a look at a file.
 #[derive(Debug)]
@@ -62,7 +50,7 @@ impl<T> WatchedFile<T> {
         read: impl Fn(&Path) -> Result<(T, Fingerprint), String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
         let (contents, fingerprint) = read(path)?;
-        let progress = Mutex::new(Progress { read: Ok(fingerprint), settling: None });
+        let progress = Mutex::new(Settling::new(Ok(fingerprint)));
         let (path, contents) = (path.to_owned(), ArcSwap::from_pointee(contents));
         Ok(Self { path, read: Box::new(read), contents, progress, stale: Mutex::default() })
     }
@@ -93,31 +81,20 @@ impl<T> WatchedFile<T> {
     /// the fourth.
     pub fn look(&self) -> Change<T> {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Fingerprint::of(&self.path).map_err(|error| error.kind());
-        if now == progress.read {
-            progress.settling = None;
+        let now = appearance(&self.path);
+        if !progress.look(now) {
             return Change::None;
         }
-        let looks = match progress.settling {
-            Some((settled, _)) if settled == now => RESTLESS,
-            Some((_, looks)) => looks + 1,
-            None => 0,
-        };
-        if looks < RESTLESS {
-            progress.settling = Some((now, looks));
-            return Change::None;
-        }
-        progress.settling = None;
         match (self.read)(&self.path) {
             Ok((contents, fingerprint)) => {
                 let contents = Arc::new(contents);
                 self.contents.store(contents.clone());
-                progress.read = Ok(fingerprint);
+                progress.read(Ok(fingerprint));
                 *self.stale() = None;
                 Change::Read(contents)
             }
             Err(error) => {
-                progress.read = now;
+                progress.read(now);
                 self.stale().get_or_insert_with(Instant::now);
                 Change::Failed(error)
             }

@@ -67,7 +67,8 @@ impl Plugin for Panicky {
 
 /// A gateway that accepts.
 fn started(source: Source, config: &Config, threads: usize, metrics: Arc<Metrics>) -> Running {
-    let prepared = prepare(&source, config, &Listeners::default(), &mut GivenSockets::default()).unwrap();
+    let tls = ReadTls::load(&config.listeners, source.base());
+    let prepared = prepare(&source, config, tls, &Listeners::default(), &mut GivenSockets::default()).unwrap();
     let mut running = Running::start(source, config, Arc::default(), threads, metrics).unwrap();
     running.open(prepared).unwrap();
     running

@@ -18,7 +18,8 @@ async fn a_signal_to_reopen_logs_or_to_reload_does_not_end_a_gateway_that_still_
     let origin = origin().await;
     // the file of a header waits until the signal is there
     let settings = "headers: { x-one: \"${file:fifo}\" }";
-    let signals = "cd \"$(dirname \"$3\")\"; mkfifo fifo; { (exec 3> fifo; kill -USR1 $$; echo value >&3) 1>&- 2>&- & }";
+    let signals =
+        "cd \"$(dirname \"$3\")\"; mkfifo fifo; { (exec 3> fifo; kill -USR1 $$; echo value >&3) 1>&- 2>&- & }";
     let mut gateway = gateway().upstream(&origin).upstream_settings(settings).after_shell(signals).start().await;
     origin.answers(answer(200).body("hello"));
     assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
