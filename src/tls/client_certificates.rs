@@ -75,8 +75,12 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.chains.verify_client_cert(end_entity, intermediates, now);
         verified.or_else(|error| {
-            let is_named = self.named.iter().any(|named| named == end_entity) && is_valid_now(end_entity);
-            if is_named { Ok(ClientCertVerified::assertion()) } else { Err(error) }
+            let is_named = self.named.iter().any(|named| named == end_entity);
+            if is_named && is_valid_now(end_entity) && is_for_clients(end_entity) {
+                Ok(ClientCertVerified::assertion())
+            } else {
+                Err(error)
+            }
         })
     }
 
@@ -101,6 +105,15 @@ impl ClientCertVerifier for ClientVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chains.supported_verify_schemes()
     }
+}
+
+/// Whether its extended key usage, if it has one, allows a client.
+fn is_for_clients(der: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, parsed)| match parsed.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.any || usage.value.client_auth,
+        Ok(None) => true,
+        Err(_) => false,
+    })
 }
 
 /// What a verified certificate says of its client; `None` where it cannot be read.

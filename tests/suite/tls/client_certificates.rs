@@ -80,22 +80,41 @@ async fn a_client_may_do_without_where_it_is_optional_but_a_wrong_one_is_refused
     assert!(ask(&gateway, &authority, Some(&of_client(&stranger, "mallory"))).await.is_err());
 }
 
+/// A YAML whose listener accepts the clients that a file names.
+fn with_named_clients(origin: &Origin) -> String {
+    format!(
+        "listeners:\n  - address: 127.0.0.1:0\n    tls: {{ certificates: [{{ certificate: a.pem, private_key: a.key }}], \
+         client_ca: named.pem }}\nupstreams: {{ origin: {{ servers: [{{ address: \"{}\" }}] }} }}\nroutes: [{{ upstream: \
+         origin }}]\n",
+        origin.server()
+    )
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_its_own_authority_is_accepted_where_it_is_named() {
     let (authority, origin) = (Authority::new(), origin().await);
     let named = Issued::by_itself(&[], |params| params.distinguished_name.push(DnType::CommonName, "alice"));
     let other = Issued::by_itself(&[], |params| params.distinguished_name.push(DnType::CommonName, "alice"));
     let identity = authority.issue(&["a.test"]);
-    let yaml = format!(
-        "listeners:\n  - address: 127.0.0.1:0\n    tls: {{ certificates: [{{ certificate: a.pem, private_key: a.key }}], \
-         client_ca: named.pem }}\nupstreams: {{ origin: {{ servers: [{{ address: \"{}\" }}] }} }}\nroutes: [{{ upstream: \
-         origin }}]\n",
-        origin.server()
-    );
+    let yaml = with_named_clients(&origin);
     let builder = gateway().yaml(yaml).file("a.pem", identity.certificate).file("a.key", identity.key);
     let gateway = builder.file("named.pem", named.certificate.as_str()).start().await;
     assert_eq!(ask(&gateway, &authority, Some(&named)).await, Ok(200));
     assert!(ask(&gateway, &authority, Some(&other)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_named_certificate_that_is_for_servers_alone_names_no_client() {
+    let (authority, origin) = (Authority::new(), origin().await);
+    let of_use = |usage| Issued::by_itself(&[], |params| params.extended_key_usages = vec![usage]);
+    let (server, client) = (of_use(ExtendedKeyUsagePurpose::ServerAuth), of_use(ExtendedKeyUsagePurpose::ClientAuth));
+    let identity = authority.issue(&["a.test"]);
+    let yaml = with_named_clients(&origin);
+    let named = format!("{}{}", server.certificate, client.certificate);
+    let builder = gateway().yaml(yaml).file("a.pem", identity.certificate).file("a.key", identity.key);
+    let gateway = builder.file("named.pem", named).start().await;
+    assert_eq!(ask(&gateway, &authority, Some(&client)).await, Ok(200));
+    assert!(ask(&gateway, &authority, Some(&server)).await.is_err());
 }
 
 #[tokio::test]
