@@ -172,7 +172,9 @@ impl LedgerHandle {
         let database = self.shipping.settings.database.id();
         let Ledger { feed, path, journal, .. } = &*self.ledger;
         spending::report_waiting(feed, path, self.ledger.instance(), database);
-        journal.take_in(|record, place| spending::report_adopted(feed, record, place));
+        let adopted = |record: &Record, place| spending::report_adopted(feed, record, place);
+        journal.take_in_kept(adopted);
+        journal.take_in(adopted);
         match &mut *lock(&self.receiving) {
             Some(receiving) => receiving.push(pending),
             None => pending.begin(),

@@ -5,16 +5,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journal::{Journal, OpenError};
+use journal::{Journal, OpenError, inspect};
 use log::{info, warn};
 use plugin_api::{LogLimit, Uuid};
 
 use super::{LedgerJournal, Reader};
-use crate::Record;
+use crate::{Record, encoding};
 
 /// The folder with their folders, in the one of the journal.
 const FOLDER: &str = "draining";
-/// What such a folder is called once its records are taken, if files remain in it.
+/// What such a folder is called once its records are taken, if files remain in it: those for an operator, and records of a later release,
+/// which a start of that release takes.
 const KEPT: &str = "kept";
 /// Files that an operator may want to see, or that a later release reads.
 const REMAINS: [&str; 3] = ["damaged", "lost", "unread"];
@@ -31,6 +32,16 @@ impl DrainingJournals<'_> {
 
     /// The folders there are, those of processes that still run included; the oldest first.
     pub(crate) fn list(self) -> io::Result<Vec<PathBuf>> {
+        self.named(|name| Uuid::parse_str(name).is_ok())
+    }
+
+    /// The folders whose records were taken as far as this release or an earlier one knew them.
+    pub(crate) fn kept(self) -> io::Result<Vec<PathBuf>> {
+        let is_kept = |name: &str| name.strip_suffix(KEPT).and_then(|name| name.strip_suffix('.')).map(Uuid::parse_str);
+        self.named(|name| is_kept(name).is_some_and(|id| id.is_ok()))
+    }
+
+    fn named(self, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(self.0.join(FOLDER)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -38,7 +49,7 @@ impl DrainingJournals<'_> {
         let mut folders = Vec::new();
         for entry in entries {
             let name = entry?.file_name();
-            if name.to_str().is_some_and(|name| Uuid::parse_str(name).is_ok()) {
+            if name.to_str().is_some_and(&is_wanted) {
                 folders.push(self.0.join(FOLDER).join(name));
             }
         }
@@ -50,9 +61,22 @@ impl DrainingJournals<'_> {
 impl LedgerJournal {
     /// Takes in what processes left that gave this journal up and have ended since; `each` is called for every record, with its place here.
     /// What cannot be taken in now waits for the next time.
-    pub(crate) fn take_in(&self, mut each: impl FnMut(&Record, u64)) {
+    pub(crate) fn take_in(&self, each: impl FnMut(&Record, u64)) {
+        self.take_in_from(DrainingJournals(self.get().folder()).list(), each);
+    }
+
+    /// The same with what a release could not take in that did not know it. Once a process is enough.
+    pub(crate) fn take_in_kept(&self, each: impl FnMut(&Record, u64)) {
+        let kept = DrainingJournals(self.get().folder()).kept().and_then(|folders| {
+            let known = folders.into_iter().map(|folder| Ok(has_known(&folder)?.then_some(folder)));
+            known.filter_map(Result::transpose).collect()
+        });
+        self.take_in_from(kept, each);
+    }
+
+    fn take_in_from(&self, folders: io::Result<Vec<PathBuf>>, mut each: impl FnMut(&Record, u64)) {
         let own = self.get();
-        let taken = DrainingJournals(own.folder()).list().and_then(|folders| {
+        let taken = folders.and_then(|folders| {
             folders.iter().try_for_each(|folder| match super::open(folder, own.max_bytes(), &self.metrics) {
                 Ok((journal, reader)) => self.take_in_one(folder, &journal, reader, &mut each),
                 // its process still runs
@@ -96,4 +120,11 @@ impl LedgerJournal {
         }
         fs::remove_dir_all(folder)
     }
+}
+
+/// Whether this release knows a record that waits in a folder.
+fn has_known(folder: &Path) -> io::Result<bool> {
+    let mut known = false;
+    inspect(folder, encoding::decode, |_| known = true)?;
+    Ok(known)
 }

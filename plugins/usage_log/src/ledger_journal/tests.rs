@@ -1,3 +1,4 @@
+mod draining;
 mod released;
 
 use std::fs;

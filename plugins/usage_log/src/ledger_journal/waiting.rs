@@ -39,21 +39,31 @@ impl Waiting {
 /// # Errors
 /// The disk cannot be read.
 pub fn waiting(folder: &Path) -> io::Result<Waiting> {
+    if !folder.exists() {
+        return Ok(Waiting::default());
+    }
     let mut rows = HashSet::new();
     let mut each = |record| {
         if let Record::Request(row) = record {
             rows.insert((row.instance, row.sequence));
         }
     };
-    let Inspection { mut unknown, mut unknown_numbers, mut highest } = inspect(folder, encoding::decode, &mut each)?;
-    if !folder.exists() {
-        return Ok(Waiting::default());
+    let mut found = Vec::new();
+    // before this journal, which takes their rows in: what it takes meanwhile is in both, and not in neither
+    let draining = DrainingJournals(folder);
+    for other in draining.list()?.into_iter().chain(draining.kept()?) {
+        match inspect(&other, encoding::decode, &mut each) {
+            // it was taken in meanwhile
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            inspection => found.push(inspection?),
+        }
     }
-    for draining in DrainingJournals(folder).list()? {
-        let found = inspect(&draining, encoding::decode, &mut each)?;
-        unknown += found.unknown;
-        unknown_numbers.extend(found.unknown_numbers);
-        highest.extend(found.highest);
+    found.push(inspect(folder, encoding::decode, &mut each)?);
+    let Inspection { mut unknown, mut unknown_numbers, mut highest } = Inspection::default();
+    for one in found {
+        unknown += one.unknown;
+        unknown_numbers.extend(one.unknown_numbers);
+        highest.extend(one.highest);
     }
     let signed = |(instance, number): (Uuid, u64)| (instance, i64::try_from(number).unwrap_or(i64::MAX));
     Ok(Waiting {
