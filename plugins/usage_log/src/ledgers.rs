@@ -88,7 +88,7 @@ impl Shared for Ledgers {
         }
         for ledger in active {
             let thread = lock(&ledger.thread);
-            if thread.is_given {
+            if thread.draining.is_some() {
                 info!(rows = ledger.waiting(); "the process that took over ships what this one still recorded");
                 continue;
             }
@@ -209,7 +209,7 @@ impl Ledger {
         let (journal, progress) = (Arc::new(journal), Arc::new(Progress::new()));
         let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), Places::default());
         let (pending, ended) = IdleThread::start()?.waits_with(shipper, &journal, &feed);
-        let thread = Mutex::new(ShippingThread { ended, is_given: false });
+        let thread = Mutex::new(ShippingThread { ended, draining: None });
         Ok(Self { path, journal, metrics, shipping, progress, pending: Mutex::new(Some(pending)), feed, thread })
     }
 

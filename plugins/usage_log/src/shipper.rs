@@ -34,6 +34,7 @@ use query_spending::Querying;
 use write::written;
 
 pub(crate) use config::ShipperConfig;
+pub(crate) use maintenance::{SYNC, is_sync_due, sync};
 pub(crate) use progress::Progress;
 
 /// The most records of a batch, and about how many bytes of the journal.
@@ -122,7 +123,7 @@ impl Shipper {
 
     /// Ships until it is asked to end, or its configuration is gone, and everything is shipped or the time is up.
     pub(crate) async fn run(mut self) {
-        let syncing = tokio::spawn(maintenance::sync(self.reader.journal().clone(), self.shipping.clone()));
+        let syncing = tokio::spawn(maintenance::keep_synced(self.reader.journal().clone(), self.shipping.clone()));
         let maintaining = tokio::spawn(maintenance::maintain(self.metrics.clone(), self.shipping.clone()));
         let rows = self.reader.count_old();
         if rows > 0 {

@@ -10,7 +10,7 @@ use journal::OpenError;
 use log::warn;
 use plugin_api::JournalIn;
 
-use super::shipping_thread::{IdleThread, ShippingThread};
+use super::shipping_thread::{IdleThread, ShippingThread, SyncThread};
 use super::{Ledger, lock};
 use crate::ledger_journal::{self, DrainingJournals};
 use crate::shipper::{Places, Shipper};
@@ -26,12 +26,13 @@ impl Ledger {
     /// The disk does not allow it, or hangs.
     pub(super) fn give(&self) -> Result<(), String> {
         let mut thread = lock(&self.thread);
-        if thread.is_given {
+        if thread.draining.is_some() {
             return Ok(());
         }
         let max_bytes = self.journal.get().max_bytes();
         let folder = DrainingJournals(&self.path).another();
         let (own, _) = ledger_journal::open(&folder, max_bytes, &self.metrics).map_err(|error| error.to_string())?;
+        let syncing = SyncThread::start(own.clone(), self.shipping.subscribe())?;
         // what it is writing now the other process writes again
         self.shipping.send_modify(|shipping| shipping.end = Some(Instant::now()));
         if thread.ended.recv_timeout(SHIPPER_END) == Err(RecvTimeoutError::Timeout) {
@@ -40,7 +41,7 @@ impl Ledger {
         }
         self.feed.goes_on(own.instance(), JournalIn::Draining);
         let given = self.journal.replace(own);
-        thread.is_given = true;
+        thread.draining = Some(syncing);
         given.release().map_err(|error| format!("the ledger's journal cannot be given up: {error}"))
     }
 
@@ -50,7 +51,7 @@ impl Ledger {
     /// The disk does not allow it, or there is no thread to be had. The ledger goes on as before then, without a shipper.
     pub(super) fn take_back(&self) -> Result<(), String> {
         let mut thread = lock(&self.thread);
-        if !thread.is_given {
+        if thread.draining.is_none() {
             return Ok(());
         }
         // before anything changes: what can fail comes first
@@ -74,7 +75,7 @@ impl Ledger {
         let shipper = Shipper::new(reader, metrics, taken, self.feed.clone(), progress, places);
         let (pending, ended) = idle.waits_with(shipper, &self.journal, &self.feed);
         pending.begin();
-        *thread = ShippingThread { ended, is_given: false };
+        *thread = ShippingThread { ended, draining: None };
         Ok(())
     }
 }

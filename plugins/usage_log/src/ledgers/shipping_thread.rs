@@ -1,16 +1,19 @@
-//! The thread of a ledger: it ships, and takes in what processes left that gave the journal up.
+//! The thread of a ledger: it ships, and takes in what processes left that gave the journal up. The journal of a process that drains has
+//! one that only brings it to the disk.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use journal::Journal;
 use plugin_api::SpendingFeed;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::ledger_journal::LedgerJournal;
-use crate::shipper::Shipper;
+use crate::shipper::{SYNC, Shipper, ShipperConfig, is_sync_due, sync};
 use crate::spending;
 
 /// How often to look for what processes left that gave the journal up.
@@ -21,8 +24,34 @@ const TAKE_IN: Duration = Duration::from_secs(1);
 pub(super) struct ShippingThread {
     /// Disconnected when it has ended.
     pub(super) ended: Receiver<()>,
-    /// There is none, since another process has the journal.
-    pub(super) is_given: bool,
+    /// There is none, since another process has the journal. This one has another, with a thread of its own.
+    pub(super) draining: Option<SyncThread>,
+}
+
+/// Brings a journal that nothing is shipped from to the disk once a second, while that is wanted, until it is dropped.
+#[derive(Debug)]
+pub(super) struct SyncThread {
+    _stop: Sender<()>,
+}
+
+impl SyncThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// That there is no thread to be had.
+    pub(super) fn start(journal: Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) -> Result<Self, String> {
+        let (stop, stopped) = channel();
+        let sync = move || {
+            while stopped.recv_timeout(SYNC) == Err(RecvTimeoutError::Timeout) {
+                if is_sync_due(&journal, &shipping) {
+                    sync(&journal);
+                }
+            }
+        };
+        let spawned = thread::Builder::new().name("ledger".into()).spawn(sync);
+        spawned.map_err(|error| format!("the ledger's thread cannot be started: {error}"))?;
+        Ok(Self { _stop: stop })
+    }
 }
 
 /// A shipper that has yet to begin, and the thread that waits for it.

@@ -122,6 +122,23 @@ fn what_is_kept_while_another_process_has_the_journal_comes_to_the_journal_in_th
 }
 
 #[test]
+fn the_journal_of_a_process_that_drains_is_brought_to_the_disk_too() {
+    let (folder, ledgers) = (Folder::new(), Arc::new(Ledgers::default()));
+    let json = r#"{ "database": "sqlite://ledger.db", "journal": { "sync": "interval" } }"#;
+    let plugin = build(&folder, &ledgers, json);
+    plugin.activate();
+    ledgers.hand_over(Handover::Give).unwrap();
+    plugin.ledger.keep(&mut Record::Request(Box::default()));
+    let journal = plugin.ledger.journal().get();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !journal.is_synced() {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    ledgers.finish(Instant::now());
+}
+
+#[test]
 fn who_limits_spending_knows_every_run_and_whether_another_process_has_the_journal() {
     #[derive(Debug, Default)]
     struct Runs(Mutex<Vec<(Uuid, JournalIn)>>);

@@ -17,25 +17,33 @@ use crate::{Clock, Housekeeper, Store, StoreError};
 /// How often the database does its housekeeping.
 const MAINTENANCE: Duration = Duration::from_secs(60);
 /// How often the journal is brought to the disk.
-const SYNC: Duration = Duration::from_secs(1);
+pub(crate) const SYNC: Duration = Duration::from_secs(1);
 
 /// Brings the journal to the disk once a second, while that is wanted.
-pub(super) async fn sync(journal: Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) {
-    static UNSYNCED: LogLimit = LogLimit::new();
+pub(super) async fn keep_synced(journal: Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) {
     loop {
         sleep(SYNC).await;
-        if !shipping.borrow().sync || journal.is_synced() {
+        if !is_sync_due(&journal, &shipping) {
             continue;
         }
         let syncing = journal.clone();
-        match tokio::task::spawn_blocking(move || syncing.sync()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                if let Some(suppressed) = UNSYNCED.pass(()) {
-                    warn!(error:%, suppressed; "the ledger's journal cannot be brought to the disk");
-                }
-            }
-            Err(_) => return,
+        if tokio::task::spawn_blocking(move || sync(&syncing)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether the journal is to be brought to the disk, and is not there.
+pub(crate) fn is_sync_due(journal: &Journal, shipping: &watch::Receiver<ShipperConfig>) -> bool {
+    shipping.borrow().sync && !journal.is_synced()
+}
+
+/// Brings the journal to the disk.
+pub(crate) fn sync(journal: &Journal) {
+    if let Err(error) = journal.sync() {
+        static UNSYNCED: LogLimit = LogLimit::new();
+        if let Some(suppressed) = UNSYNCED.pass(()) {
+            warn!(error:%, suppressed; "the ledger's journal cannot be brought to the disk");
         }
     }
 }
