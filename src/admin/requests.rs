@@ -17,13 +17,14 @@ use super::upstreams::UpstreamSeen;
 pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer {
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
+    let admitted = guard::admit(request, &admin.known_host, (admin.token)().as_ref());
     match request.uri().path() {
-        // probes pass the guard: they carry no host that it knows, and these answers give nothing away
+        // probes pass the guard: they carry neither a host that it knows nor a token, and see a state and no names
         "/healthz" if reads => return answer::text(StatusCode::OK, "ok"),
-        "/readyz" if reads => return readyz(admin),
+        "/readyz" if reads => return readyz(admin, admitted.is_ok()),
         _ => {}
     }
-    match guard::admit(request, &admin.known_host, (admin.token)().as_ref()) {
+    match admitted {
         Ok(()) => {}
         Err(forbidden @ Forbidden::Token) => return answer::unauthorized(forbidden.message()),
         Err(forbidden) => return answer::error(StatusCode::FORBIDDEN, "forbidden", forbidden.message()),
@@ -52,10 +53,11 @@ async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer
     if methods.is_empty() { answer::not_found(path) } else { answer::not_allowed(method, &methods.join(", ")) }
 }
 
-fn readyz(admin: &Admin) -> Answer {
+fn readyz(admin: &Admin, shows_names: bool) -> Answer {
     match admin.readiness.state() {
         State::Starting => {
-            let waiting: String = (admin.waiting_for)().iter().map(|what| format!("\nwaits for {what}")).collect();
+            let waiting = if shows_names { (admin.waiting_for)() } else { Vec::new() };
+            let waiting: String = waiting.iter().map(|what| format!("\nwaits for {what}")).collect();
             answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("starting{waiting}"))
         }
         State::Ready => answer::text(StatusCode::OK, "ready"),

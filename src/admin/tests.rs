@@ -13,6 +13,7 @@ use tokio::net::TcpSocket;
 
 use super::*;
 use crate::config::errors_in_text;
+use crate::settings::AdminToken;
 
 #[tokio::test]
 async fn health_is_told_whatever_the_gateway_does() {
@@ -36,6 +37,21 @@ async fn readiness_follows_the_gateway_from_start_to_stop() {
     assert_eq!(readyz().await, (200, "ready".to_owned()));
     gateway.readiness.set_draining();
     assert_eq!(readyz().await, (503, "draining".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_start_waits_for_is_told_to_those_who_have_the_token() {
+    let gateway = Gateway::with_token("0123456789abcdef");
+    let readyz = async |headers: &str| {
+        let request = format!("GET /readyz HTTP/1.1\r\nhost: a\r\n{headers}connection: close\r\n\r\n");
+        let answer = gateway.ask(&request).await;
+        (answer.status, answer.body)
+    };
+    for headers in ["", "authorization: Bearer 0123456789abcdeX\r\n"] {
+        assert_eq!(readyz(headers).await, (503, "starting".to_owned()));
+    }
+    let told = "starting\nwaits for the lookup of internal.test".to_owned();
+    assert_eq!(readyz("authorization: Bearer 0123456789abcdef\r\n").await, (503, told));
 }
 
 #[tokio::test]
@@ -220,7 +236,17 @@ impl Gateway {
         Self::within(LIMITS)
     }
 
+    /// One whose listener has a token.
+    fn with_token(token: &str) -> Self {
+        let token = AdminToken::try_from(token.to_owned()).unwrap();
+        Self::with(LIMITS, Some(token), vec!["the lookup of internal.test".to_owned()])
+    }
+
     fn within(limits: Limits) -> Self {
+        Self::with(limits, None, Vec::new())
+    }
+
+    fn with(limits: Limits, token: Option<AdminToken>, waiting_for: Vec<String>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let socket = socket.listen(1024).unwrap();
@@ -241,8 +267,8 @@ impl Gateway {
         });
         let plugins = vec![thing];
         let known_host = Box::new(|host: &str| host == "admin.test");
-        let waiting_for = Box::new(Vec::new);
-        let token = Box::new(|| None);
+        let waiting_for = Box::new(move || waiting_for.clone());
+        let token = Box::new(move || token.clone());
         let config = Box::new(|| json!({ "log": { "level": "info" } }));
         let seen = readiness.clone();
         let admin =
