@@ -77,7 +77,10 @@ impl Claim {
     }
 }
 
-/// Reserves all of these claims, each on another meter, or none of them. The reservations stand in the order of the claims.
+/// Reserves all of these claims, or none of them. The reservations stand in the order of the claims.
+///
+/// Each claim is on another meter: all meters are locked at once, and a second lock of one would wait for the first for ever. Who makes
+/// the claims sees to it, by having one meter for each limit and subject.
 ///
 /// A claim for more than its limit allows waits until nothing else is used or held, and then passes: no estimate makes a call
 /// impossible.
@@ -91,6 +94,10 @@ pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Ref
     if !is_in_order {
         claims.sort_unstable_by_key(|claim| claim.meter.id);
     }
+    debug_assert!(
+        claims.is_sorted_by(|claim, next| claim.meter.id < next.meter.id),
+        "two claims of one call are on one meter"
+    );
     if let Some(refused) = take(&mut claims, None, now) {
         return Err(refused);
     }

@@ -12,6 +12,15 @@ fn at(nanos: u64) -> Now {
     Now { nanos, unix: (nanos / SECOND) as i64 }
 }
 
+#[test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "two claims of one call are on one meter")]
+fn a_call_that_claims_one_meter_twice_is_noticed_and_does_not_wait_for_itself() {
+    let (meter, limit) = (Arc::<Meter>::default(), Limit::Concurrent { amount: 2 });
+    let claims = (0..2).map(|_| Claim::hold(meter.clone(), limit, 1)).collect();
+    let _ = reserve(claims, at(0));
+}
+
 /// A step of a story.
 #[derive(Clone, Debug)]
 enum Step {
