@@ -25,7 +25,7 @@ use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Need
 use credential::Credential;
 use denial::Denial;
 use jwt::{Identity, Verifier};
-use watched_keys::WatchedFile;
+use watched_keys::WatchedKeys;
 
 pub use digest::{Digest, Digests};
 pub use expiry::Expiry;
@@ -41,7 +41,7 @@ const HELLO: &str = "/api/hello";
 #[derive(Debug)]
 pub struct ApiKeys {
     list: Arc<KeySet>,
-    file: Option<Arc<WatchedFile>>,
+    file: Option<Arc<WatchedKeys>>,
     tokens: Option<Arc<Verifier>>,
     header: Option<KeyHeader>,
     anonymous: Anonymous,

@@ -13,12 +13,12 @@ use crate::collector::KeysCollector;
 use crate::jwt::{JwtConfig, Verifier};
 use crate::key_set::{KeySet, KeySetBuilder};
 use crate::settings::KeySettings;
-use crate::watched_keys::WatchedFile;
+use crate::watched_keys::WatchedKeys;
 
 /// The sources of keys of all configurations at work.
 #[derive(Debug)]
 pub struct KeySources {
-    files: Arc<Watch<WatchedFile>>,
+    files: Arc<Watch<WatchedKeys>>,
     known: Mutex<Known>,
 }
 
@@ -51,8 +51,8 @@ impl KeySources {
     ///
     /// # Errors
     /// What is wrong with it, where it was not watched before.
-    pub(crate) fn file(&self, path: &Path, max_keys: usize) -> Result<Arc<WatchedFile>, String> {
-        self.files.file(|file| file.is(path, max_keys), || WatchedFile::open(path, max_keys))
+    pub(crate) fn file(&self, path: &Path, max_keys: usize) -> Result<Arc<WatchedKeys>, String> {
+        self.files.file(|file| file.is(path, max_keys), || WatchedKeys::open(path, max_keys))
     }
 
     /// The set of these keys.

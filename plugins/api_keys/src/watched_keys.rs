@@ -12,23 +12,23 @@ use crate::key_set::KeySet;
 
 /// The keys of a file.
 #[derive(Debug)]
-pub(crate) struct WatchedFile {
+pub(crate) struct WatchedKeys {
     max_keys: usize,
     file: watched_file::WatchedFile<KeySet>,
 }
 
 /// What came of a look at a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum Reread {
     /// It is as it was, or changes just now.
-    None,
+    NotNeeded,
     /// Its keys are in force.
-    Read,
+    Done,
     /// It cannot be read; the keys there were stay in force.
     Failed,
 }
 
-impl WatchedFile {
+impl WatchedKeys {
     /// The keys of the file at a path, of which there are at most so many.
     ///
     /// # Errors
@@ -54,25 +54,25 @@ impl WatchedFile {
     }
 
     /// Looks whether the file has changed.
-    pub(crate) fn look(&self) -> Change {
+    pub(crate) fn look(&self) -> Reread {
         let path = self.file.path().display();
         match self.file.look() {
-            watched_file::Change::None => Change::None,
+            watched_file::Change::None => Reread::NotNeeded,
             watched_file::Change::Read(keys) => {
                 info!(file:% = path, keys = keys.len(); "API keys read again");
-                Change::Read
+                Reread::Done
             }
             watched_file::Change::Failed(error) => {
                 warn!(file:% = path, error; "API keys cannot be read again; those that were read last stay in force");
-                Change::Failed
+                Reread::Failed
             }
         }
     }
 }
 
-impl Look for WatchedFile {
+impl Look for WatchedKeys {
     fn look(&self) -> bool {
-        Self::look(self) != Change::Failed
+        Self::look(self) != Reread::Failed
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         names.iter().map(line).collect()
     }
 
-    fn knows(file: &WatchedFile, name: &str) -> bool {
+    fn knows(file: &WatchedKeys, name: &str) -> bool {
         file.keys().find(&Digest::of(name.as_bytes())).is_some()
     }
 
@@ -118,21 +118,21 @@ mod tests {
         let folder = Folder::new("change");
         let (path, other) = (folder.0.join("keys.yaml"), folder.0.join("new.yaml"));
         fs::write(&path, list(&["a", "b"])).unwrap();
-        let file = WatchedFile::open(&path, 10).unwrap();
+        let file = WatchedKeys::open(&path, 10).unwrap();
         assert!(knows(&file, "a") && knows(&file, "b"));
-        assert_eq!((file.look(), file.look()), (Change::None, Change::None));
+        assert_eq!((file.look(), file.look()), (Reread::NotNeeded, Reread::NotNeeded));
         // in place
         fs::write(&path, list(&["a"])).unwrap();
-        assert_eq!((file.look(), file.look(), file.look()), (Change::None, Change::Read, Change::None));
+        assert_eq!((file.look(), file.look(), file.look()), (Reread::NotNeeded, Reread::Done, Reread::NotNeeded));
         assert!(knows(&file, "a") && !knows(&file, "b"));
         // by a rename
         fs::write(&other, list(&["c"])).unwrap();
         fs::rename(&other, &path).unwrap();
-        assert_eq!((file.look(), file.look()), (Change::None, Change::Read));
+        assert_eq!((file.look(), file.look()), (Reread::NotNeeded, Reread::Done));
         assert!(knows(&file, "c") && !knows(&file, "a"));
         // to none at all
         fs::write(&path, list(&[])).unwrap();
-        assert_eq!((file.look(), file.look()), (Change::None, Change::Read));
+        assert_eq!((file.look(), file.look()), (Reread::NotNeeded, Reread::Done));
         assert!(!knows(&file, "c"));
     }
 
@@ -146,12 +146,12 @@ mod tests {
         }
         symlink("v1", at("..data")).unwrap();
         symlink("..data/keys.yaml", at("keys.yaml")).unwrap();
-        let file = WatchedFile::open(&at("keys.yaml"), 10).unwrap();
+        let file = WatchedKeys::open(&at("keys.yaml"), 10).unwrap();
         assert!(knows(&file, "a"));
         symlink("v2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         fs::remove_dir_all(at("v1")).unwrap();
-        assert_eq!((file.look(), file.look()), (Change::None, Change::Read));
+        assert_eq!((file.look(), file.look()), (Reread::NotNeeded, Reread::Done));
         assert!(knows(&file, "b") && !knows(&file, "a"));
     }
 
@@ -160,17 +160,17 @@ mod tests {
         let folder = Folder::new("broken");
         let path = folder.0.join("keys.yaml");
         fs::write(&path, list(&["a"])).unwrap();
-        let file = WatchedFile::open(&path, 10).unwrap();
+        let file = WatchedKeys::open(&path, 10).unwrap();
         for broken in ["", "- { name: a, sha256: 5 }", &list(&["b"; 2])] {
             fs::write(&path, broken).unwrap();
-            assert_eq!((file.look(), file.look(), file.look()), (Change::None, Change::Failed, Change::None));
+            assert_eq!((file.look(), file.look(), file.look()), (Reread::NotNeeded, Reread::Failed, Reread::NotNeeded));
             assert!(knows(&file, "a") && !file.stale_for(Instant::now() + Duration::from_secs(5)).is_zero());
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!((file.look(), file.look(), file.look()), (Change::None, Change::Failed, Change::None));
+        assert_eq!((file.look(), file.look(), file.look()), (Reread::NotNeeded, Reread::Failed, Reread::NotNeeded));
         assert!(knows(&file, "a"));
         fs::write(&path, list(&["c"])).unwrap();
-        assert_eq!((file.look(), file.look()), (Change::None, Change::Read));
+        assert_eq!((file.look(), file.look()), (Reread::NotNeeded, Reread::Done));
         assert!(knows(&file, "c") && file.stale_for(Instant::now()).is_zero());
     }
 
@@ -179,19 +179,19 @@ mod tests {
         let folder = Folder::new("restless");
         let path = folder.0.join("keys.yaml");
         fs::write(&path, list(&["a"])).unwrap();
-        let file = WatchedFile::open(&path, 10).unwrap();
+        let file = WatchedKeys::open(&path, 10).unwrap();
         let changes: Vec<_> = (1..=4)
             .map(|length| {
                 fs::write(&path, list(&["b", "c", "d", "e"][..length])).unwrap();
                 file.look()
             })
             .collect();
-        assert_eq!(changes, [Change::None, Change::None, Change::None, Change::Read]);
+        assert_eq!(changes, [Reread::NotNeeded, Reread::NotNeeded, Reread::NotNeeded, Reread::Done]);
     }
 
     #[test]
     fn a_file_that_is_not_there_at_first_is_an_error() {
-        let error = WatchedFile::open(Path::new("/no/such/keys.yaml"), 10).unwrap_err();
+        let error = WatchedKeys::open(Path::new("/no/such/keys.yaml"), 10).unwrap_err();
         assert!(error.contains("/no/such/keys.yaml: cannot be read: No such file"), "{error}");
     }
 }
