@@ -24,6 +24,9 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
 const SETTINGS: &str = "server: { header_timeout: 1s, body_timeout: 1s, keepalive_timeout: 1s }\n";
 const BODIES_ARE_READ: &str = "plugins: [{ max_tokens: { limit: 4000 } }]\n";
 
+/// For attacks that are no waiting and must end by what they are, however long a busy machine takes for them.
+const PATIENT: &str = "server: { header_timeout: 1m, body_timeout: 1m, keepalive_timeout: 1s }\n";
+
 /// A gateway that is attacked, and what stands behind it.
 struct Target {
     origin: Origin,
@@ -32,8 +35,18 @@ struct Target {
 
 impl Target {
     async fn with(settings: &str) -> Self {
+        Self::within("2s", settings).await
+    }
+
+    /// One that is as patient with its server.
+    async fn patient() -> Self {
+        Self::within("1m", PATIENT).await
+    }
+
+    async fn within(first_byte: &str, settings: &str) -> Self {
         let origin = origin().await;
-        let gateway = gateway().upstream(&origin).upstream_settings("timeouts: { first_byte: 2s }");
+        let gateway =
+            gateway().upstream(&origin).upstream_settings(&format!("timeouts: {{ first_byte: {first_byte} }}"));
         Self { gateway: gateway.settings(settings).start().await, origin }
     }
 

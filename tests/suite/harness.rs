@@ -20,6 +20,7 @@ mod metrics;
 mod nginx;
 mod origin;
 mod pgbouncer;
+mod port;
 mod postgres;
 mod raw;
 mod redis;
@@ -42,6 +43,7 @@ pub use origin::{
     tls_origin_as,
 };
 pub use pgbouncer::pgbouncer;
+pub use port::free_port;
 pub use postgres::{Postgres, postgres};
 pub use raw::{Raw, RawAnswer, connect, connect_tls, tls_over};
 pub use redis::{Redis, redis, redis_cluster};

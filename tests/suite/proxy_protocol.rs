@@ -6,7 +6,7 @@ use proxy_header::{ProxiedAddress, ProxyHeader};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::{Authority, Gateway, Raw, connect, gateway, origin, soon, tls_over};
+use crate::harness::{Authority, Gateway, Raw, connect, free_port, gateway, origin, soon, tls_over};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n";
 
@@ -115,8 +115,7 @@ async fn the_header_goes_before_tls_and_before_http_2() {
 #[tokio::test]
 async fn both_families_have_a_listener_on_the_same_port() {
     let origin = origin().await;
-    // a port that is free in both families, found by the first listener
-    let free = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let yaml = format!(
         "listeners: [{{ address: \"0.0.0.0:{free}\" }}, {{ address: \"[::]:{free}\" }}]\nupstreams: {{ origin: {{ servers: \
          [{{ address: \"{}\" }}] }} }}\nroutes: [{{ upstream: origin }}]\n",

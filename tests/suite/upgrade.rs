@@ -44,8 +44,8 @@ impl Steady {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = match ask(&mut client).await {
                         Ok(answer) => answer,
-                        // the server said that it takes no more here: it was never sent
-                        Err(error) if error.is_canceled() || error.is_closed() => {
+                        // HTTP/2 has a frame that takes no more here: it was never sent. With HTTP/1.1 the answer before says so
+                        Err(error) if kind == 2 && (error.is_canceled() || error.is_closed()) => {
                             client = connect().await;
                             continue;
                         }

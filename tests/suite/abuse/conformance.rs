@@ -7,7 +7,7 @@ use Verdict::{Answered, Closed, Connection, Stream};
 use super::{SETTINGS as SHORT, Target};
 use crate::harness::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameClient, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY,
-    PUSH_PROMISE, RST_STREAM, SETTINGS, Verdict, WINDOW_UPDATE, field, frame, request, setting,
+    PUSH_PROMISE, RST_STREAM, SETTINGS, Verdict, WINDOW_UPDATE, field, frame, request, setting, soon,
 };
 
 /// Error codes (RFC 9113 §7).
@@ -283,7 +283,7 @@ async fn whoever_begins_otherwise_is_not_served() {
             // it is HTTP/1.1, and no good one
             assert!(client.send(&bytes).await);
             let (mut reader, _writer) = client.split();
-            while reader.next().await.is_some() {}
+            soon(async { while reader.next().await.is_some() {} }).await;
             Closed
         } else {
             client.verdict(&bytes).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
-use super::{SETTINGS as SHORT, Target};
+use super::Target;
 use crate::harness::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameClient, GOAWAY, HEADERS, PADDED, PING, PRIORITY, RST_STREAM,
     SETTINGS, Script, WINDOW_UPDATE, answer, eventually, field, frame, h2c, http1, request, setting, soon,
@@ -65,7 +65,7 @@ fn stream_of(number: usize) -> u32 {
 
 /// One that answers nobody but the others.
 async fn target() -> Target {
-    let target = Target::with(SHORT).await;
+    let target = Target::patient().await;
     target.origin.answers_with(|request| match request.target.as_str() {
         "/flooded" => Script::silent(),
         _ => answer(200).body("hello"),
@@ -186,7 +186,7 @@ async fn heads_that_a_few_bytes_make_large() {
 async fn windows_that_never_open() {
     const CONNECTIONS: usize = 3;
     const STREAMS: usize = 100;
-    let mut target = Target::with(SHORT).await;
+    let mut target = Target::patient().await;
     target.origin.answers_with(|request| match request.target.as_str() {
         "/flooded" => answer(200).length(1 << 20).repeat([b'x'; 16 << 10], 64).end(),
         _ => answer(200).body("hello"),

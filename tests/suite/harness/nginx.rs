@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::folder::Folder;
+use super::port::free_port;
 use super::wait::eventually;
 
 /// An nginx of one worker, with a port of its own; it ends with the test.
@@ -36,7 +37,7 @@ pub async fn nginx_with_files(http: &str, server: &str, files: &[(&str, &str)]) 
 
 /// Starts one with a whole configuration, or with parts of an `http` block, that is made for a port and a folder, which has its files.
 pub async fn nginx_of(folder: Folder, configuration: impl FnOnce(u16, &Path) -> String) -> Nginx {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let text = configuration(address.port(), folder.path());
     let at = folder.path().display();
     // a root nginx would serve as another user, who may not look into the folder
@@ -61,8 +62,12 @@ pub async fn nginx_of(folder: Folder, configuration: impl FnOnce(u16, &Path) -> 
     std::fs::write(&file, configuration).unwrap();
     let mut command = Command::new("nginx");
     command.arg("-c").arg(&file).arg("-p").arg(folder.path()).stdin(Stdio::null());
-    let child = command.spawn().expect("nginx runs; `tests/run` installs it");
-    eventually("nginx", async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
+    let mut child = command.spawn().expect("nginx runs; `tests/run` installs it");
+    eventually("nginx", async || {
+        assert!(child.try_wait().unwrap().is_none(), "nginx ended at once");
+        tokio::net::TcpStream::connect(address).await.is_ok()
+    })
+    .await;
     Nginx { child, address, _folder: folder }
 }
 

@@ -1,18 +1,18 @@
 //! A `PgBouncer` before a Postgres server of a test's own, which gives each transaction another of its few connections.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use super::folder::Folder;
+use super::port::free_port;
 use super::postgres::{Postgres, as_server, give_to_server, psql};
 use super::wait::eventually;
 
 /// A `PgBouncer` that answers, in transaction mode, with so many connections to the server.
 pub async fn pgbouncer(server: &Postgres, connections: usize) -> PgBouncer {
     let folder = Folder::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let (server, file) = (server.port(), folder.path().join("pgbouncer.ini"));
     let text = format!(
         "[databases]\n* = host=127.0.0.1 port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\

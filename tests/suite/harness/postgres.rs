@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::folder::Folder;
+use super::port::free_port;
 use super::wait::eventually;
 
 /// A server that runs, with an empty database `ledger`.
@@ -39,7 +39,7 @@ impl Postgres {
         let data = folder.path().join("data");
         run(Command::new("cp").arg("-r").arg(template()).arg(&data));
         give_to_server(folder.path());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         Self { folder, port, settings: Vec::new(), child: None }
     }
 

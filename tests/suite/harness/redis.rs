@@ -9,12 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::folder::Folder;
+use super::port::free_port;
 use super::wait::{eventually, found, soon};
 
 /// A Redis that answers, with these arguments beside its own.
 pub async fn redis(arguments: &[&str]) -> Redis {
     for _ in 0..5 {
-        let address = free_port();
+        let address = free_address();
         if let Some(redis) = Redis::attempt(address, arguments).await {
             return redis;
         }
@@ -121,8 +122,8 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
 async fn ask(address: SocketAddr, command: &[&str]) -> std::io::Result<String> {

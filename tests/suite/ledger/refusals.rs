@@ -52,17 +52,18 @@ async fn the_row_of_an_error_that_is_made_here_gives_its_type() {
         let settings = plugins(&book, ", { max_tokens: { limit: 10 } }");
         let gateway = gateway()
             .upstream(&origin)
-            .upstream_settings("timeouts: { first_byte: 300ms }")
-            .settings(&format!("server: {{ max_body: 1KiB, body_timeout: 1s }}\n{settings}"))
-            .start()
-            .await;
+            .settings(&format!("server: {{ max_body: 1KiB, body_timeout: 2s }}\n{settings}"))
+            .text();
+        // only the server that is silent is given up early
+        let silent = "routes:\n  - { paths: [/silent/], upstream: origin, timeouts: { first_byte: 300ms } }\n";
+        let gateway = crate::harness::gateway().yaml(gateway.replace("routes:\n", silent)).start().await;
         ask(&gateway, "too_many", r#"{"model":"m","max_tokens":5000,"messages":[]}"#, 400, &mut all).await;
         ask(&gateway, "too_large", call(5_000, 1), 413, &mut all).await;
         origin.answers(Script::closing());
         ask(&gateway, "no_answer", CALL, 502, &mut all).await;
         origin.answers(Script::silent());
         ask(&gateway, "silent", CALL, 504, &mut all).await;
-        // a client that does not send its body, in the second that it has
+        // a client that does not send its body, in the time that it has
         for endpoint in ["messages", "chat/completions"] {
             let (path, mut raw) = (format!("/late/v1/{endpoint}"), connect(gateway.address()).await);
             raw.send(format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{{")).await;

@@ -82,9 +82,10 @@ async fn the_times_of_a_route_take_the_place_of_its_upstreams() {
     let origin = origin().await;
     let yaml = format!(
         "listeners: [{{ address: 127.0.0.1:0 }}]\nadmin: {{ address: 127.0.0.1:0 }}\nupstreams:\n  \
-         one: {{ servers: [{{ address: \"{}\" }}], timeouts: {{ first_byte: 400ms, idle: 400ms }} }}\nroutes:\n  \
-         - {{ paths: [/quick/], upstream: one, timeouts: {{ first_byte: 50ms, idle: 50ms }} }}\n  \
-         - {{ paths: [/total/], upstream: one, timeouts: {{ total: 50ms }} }}\n  \
+         one: {{ servers: [{{ address: \"{0}\" }}], timeouts: {{ first_byte: 400ms, idle: 400ms }} }}\n  \
+         slow: {{ servers: [{{ address: \"{0}\" }}], timeouts: {{ first_byte: 1h, idle: 1h }} }}\nroutes:\n  \
+         - {{ paths: [/quick/], upstream: slow, timeouts: {{ first_byte: 50ms, idle: 50ms }} }}\n  \
+         - {{ paths: [/total/], upstream: slow, timeouts: {{ total: 50ms }} }}\n  \
          - {{ paths: [/patient/], upstream: one, timeouts: {{ idle: 1h, first_byte: 1h }} }}\n  - {{ upstream: one }}\n",
         origin.server()
     );
@@ -96,9 +97,8 @@ async fn the_times_of_a_route_take_the_place_of_its_upstreams() {
         (status, error, began.elapsed().as_millis())
     };
     origin.answers(Script::silent());
-    let (status, error, quick) = took("/quick/a").await;
+    let (status, error, _) = took("/quick/a").await;
     assert_eq!((status, error.as_deref()), (504, Some("first_byte_timeout")));
-    assert!(quick < 400, "{quick} ms");
     let (status, error, _) = took("/total/a").await;
     assert_eq!((status, error.as_deref()), (504, Some("total_timeout")));
     let (status, _, usual) = took("/a").await;

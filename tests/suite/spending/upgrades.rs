@@ -3,7 +3,7 @@
 use super::{COST, call, in_the_ledger, plugins, priced_origin, refreshed, spent_of_six_cents};
 use crate::harness::{Folder, gateway, http1};
 use crate::ledger::book::Book;
-use crate::upgrade::failing::{PREPARES, fails, replace_program};
+use crate::upgrade::failing::{PREPARES, fails, replace_program, was_given_all};
 
 #[tokio::test]
 async fn an_upgrade_that_fails_once_the_journal_is_given_up_forgets_nothing_that_was_spent() {
@@ -19,6 +19,7 @@ async fn an_upgrade_that_fails_once_the_journal_is_given_up_forgets_nothing_that
         }
         replace_program(&gateway, &format!("{PREPARES}sys.exit(1)\n"));
         fails(&gateway, upgrade, "it has ended").await;
+        assert!(was_given_all(&gateway));
         calls += 1;
         assert_eq!(call(&mut client, "a").await.status, 200);
         assert_eq!(in_the_ledger(&gateway, &book).await, calls * COST);

@@ -29,7 +29,7 @@ pub async fn fails(gateway: &Gateway, number: usize, why: &str) {
     assert_eq!(gateway.ask("GET", "/readyz").await.text(), "ready");
 }
 
-/// Speaks as a new process does up to a point.
+/// Speaks as a new process does, until what only one process may have is its own: then it makes a file.
 pub const PREPARES: &str = "#!/usr/bin/env python3
 import socket, sys, time
 channel = socket.socket(fileno=0)
@@ -37,7 +37,13 @@ while channel.recv(4096) != b'sockets':
     pass
 channel.send(b'prepared')
 assert channel.recv(4096) == b'yours'
+open(sys.argv[3] + '.yours', 'w').close()
 ";
+
+/// Whether [`PREPARES`] came to its end since this was last asked.
+pub fn was_given_all(gateway: &Gateway) -> bool {
+    fs::remove_file(gateway.file().with_extension("yaml.yours")).is_ok()
+}
 
 #[tokio::test]
 async fn a_new_process_that_fails_hangs_or_has_a_broken_yaml_changes_nothing() {
@@ -70,11 +76,15 @@ async fn a_new_process_that_fails_hangs_or_has_a_broken_yaml_changes_nothing() {
     fails(&gateway, 3, "it has ended").await;
     replace_program(&gateway, &format!("{PREPARES}sys.exit(1)\n"));
     fails(&gateway, 4, "it has ended").await;
-    gateway.reload(text.replace("30s", "3s")).await;
+    assert!(was_given_all(&gateway));
+    gateway.reload(text.replace("30s", "1s")).await;
     replace_program(&gateway, "#!/bin/sh\nexec sleep 1000\n");
     fails(&gateway, 5, "not ready in time").await;
+    // it must come to where it hangs, also on a machine that is busy
+    gateway.reload(text.replace("30s", "8s")).await;
     replace_program(&gateway, &format!("{PREPARES}time.sleep(1000)\n"));
     fails(&gateway, 6, "not ready in time").await;
+    assert!(was_given_all(&gateway));
     gateway.reload(&text).await;
     fs::remove_file(gateway.program()).unwrap();
     fails(&gateway, 7, "cannot be started").await;

@@ -1,10 +1,11 @@
 //! The sockets of an upgrade: those that the new YAML names go on, the others are closed, new ones are bound.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use crate::harness::{eventually, gateway, http1, origin};
+use crate::harness::{eventually, free_port, gateway, http1, origin};
 
 #[tokio::test]
 async fn an_upgrade_closes_what_the_yaml_names_no_more_and_binds_what_is_new() {
@@ -13,9 +14,7 @@ async fn an_upgrade_closes_what_the_yaml_names_no_more_and_binds_what_is_new() {
     let two = builder.text().replacen("listeners: [", "listeners: [{ address: \"127.0.0.2:0\" }, ", 1);
     let mut gateway = builder.yaml(&two).start().await;
     let (gone, kept) = (gateway.addresses()[0], gateway.addresses()[1]);
-    let free = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
-    let new = free.local_addr().unwrap();
-    drop(free);
+    let new = SocketAddr::from(([127, 0, 0, 3], free_port()));
     fs::write(gateway.file(), two.replacen("127.0.0.2:0", &new.to_string(), 1)).unwrap();
     let old = gateway.upgrade().await;
     for address in [kept, new] {
