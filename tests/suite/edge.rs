@@ -1,7 +1,7 @@
 //! What operators of nginx expect at the edge: headers with variables, access by address, preflights, passwords, redirects, names of headers.
 
 mod access;
-mod basic_auth;
+pub mod basic_auth;
 mod cors;
 mod detached;
 mod header_names;

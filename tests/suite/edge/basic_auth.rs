@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::harness::{RawAnswer, connect, eventually, gateway, h2c, nginx_with_files, origin};
 
 /// One user for each form that nginx reads too; the password of all is `password`.
-const USERS: &str = "# team\nalice:$apr1$zAbOclVq$1DnEDWuFnIIUEX/MF4UrH0\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=:note\n\
+pub const USERS: &str = "# team\nalice:$apr1$zAbOclVq$1DnEDWuFnIIUEX/MF4UrH0\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=:note\n\
     carol:{SSHA}yI6cZwQadOA1e+/f+T+H3eCQQhRzYWx0\n\
     dave:$6$saltsaltsaltsalt$bcXJ8qxwY5sQ4v8MTl.0B1jeZ0z0JlA9jjmbUoCJZ.1wYXiLTU.q2ILyrDJLm890lyfuF7sWAeli0yjOyFPkf0\n\
     erin:$5$saltsalt$gOjOtoMpVhru2uyjeJSEc/JaLQWOXMNmlOnj6T4AtC.\n\
@@ -22,7 +22,8 @@ async fn get(proxy: SocketAddr, authorization: &str) -> RawAnswer {
     client.answer().await
 }
 
-fn basic(name: &str, password: &str) -> String {
+/// The credentials of a user, as a client sends them.
+pub fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 

@@ -1,19 +1,14 @@
 //! Who may come in, where calls go on without the client that made them: one that is shared, and one that the route reads to its end.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use super::basic_auth::{USERS, basic};
 use crate::harness::{Client, Streaming, body, eventually, feed, gateway, h2c, http1, origin, sse};
 
-/// The password is `password`.
-const USERS: &str = "alice:$apr1$zAbOclVq$1DnEDWuFnIIUEX/MF4UrH0\n";
 const CALL: &str =
     r#"{"model":"claude-opus-5","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
 
 async fn send(client: &mut Client, password: &str, address: &str) -> Streaming {
-    let authorization = format!("Basic {}", STANDARD.encode(format!("alice:{password}")));
     let request = client.request("POST", "/v1/messages").header("content-type", "application/json");
-    let request = request.header("authorization", authorization).header("x-forwarded-for", address);
+    let request = request.header("authorization", basic("alice", password)).header("x-forwarded-for", address);
     client.send(request.body(body(CALL)).unwrap()).await.unwrap()
 }
 

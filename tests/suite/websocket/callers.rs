@@ -2,20 +2,12 @@
 
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::client::{handshake, socket};
 use super::{call_line, calls, create, simulator};
+use crate::edge::basic_auth::{USERS, basic};
 use crate::harness::{eventually, gateway};
-
-/// The passwords are `password`.
-const USERS: &str = "alice:$apr1$zAbOclVq$1DnEDWuFnIIUEX/MF4UrH0\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
-
-fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
-}
 
 #[tokio::test]
 async fn an_address_that_is_denied_gets_no_websocket_and_no_further_call_on_an_open_one() {
