@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use indexmap::IndexMap;
 use located_yaml::Located;
+use plugin_api::HttpMethod;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::text::TextPattern;
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     /// The methods that it takes.
-    pub methods: Vec<MethodName>,
+    pub methods: Vec<HttpMethod>,
     /// The headers that must be there.
     pub headers: IndexMap<ConditionHeader, TextPattern>,
     /// The parameters that the query must have.
@@ -42,7 +43,7 @@ impl Conditions {
     #[must_use]
     pub fn hold(&self, request: &RouteRequest<'_>) -> bool {
         let connection = request.connection;
-        (self.methods.is_empty() || self.methods.iter().any(|method| method.0 == *request.method))
+        (self.methods.is_empty() || self.methods.iter().any(|method| method.get() == request.method))
             && self.scheme.is_none_or(|scheme| (scheme == Scheme::Https) == connection.tls.is_some())
             && (self.listeners.is_empty()
                 || self.listeners.iter().any(|listener| connection.listener == Some(listener.value)))
@@ -75,32 +76,6 @@ fn has_header(headers: &HeaderMap, name: &HeaderName, pattern: &TextPattern) -> 
 fn has_parameter(query: Option<&str>, name: &str, pattern: &TextPattern) -> bool {
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     parameters.any(|(key, value): (Cow<'_, str>, Cow<'_, str>)| key == name && pattern.takes(value.as_bytes()))
-}
-
-/// A method, in the letters in which it is sent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct MethodName(Method);
-
-impl TryFrom<String> for MethodName {
-    type Error = String;
-
-    fn try_from(written: String) -> Result<Self, String> {
-        match Method::from_bytes(written.as_bytes()) {
-            Ok(_) if written.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                Err(format!("`{written}` is no method that clients send; write `{}`", written.to_ascii_uppercase()))
-            }
-            Ok(method) => Ok(Self(method)),
-            Err(_) => Err(format!("`{written}` is not a method; write `GET`, `POST`, …")),
-        }
-    }
-}
-
-impl From<MethodName> for String {
-    fn from(method: MethodName) -> Self {
-        method.0.as_str().to_owned()
-    }
 }
 
 /// The name of a header.
@@ -140,14 +115,6 @@ pub enum Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_method_is_written_as_it_is_sent() {
-        let method = |written: &str| MethodName::try_from(written.to_owned());
-        assert_eq!(String::from(method("PURGE").unwrap()), "PURGE");
-        assert!(method("get").unwrap_err().contains("write `GET`"));
-        assert!(method("A B").is_err() && method("").is_err());
-    }
 
     #[test]
     fn a_parameter_is_compared_as_a_server_reads_it() {

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use indexmap::IndexMap;
 use located_yaml::{Located, list};
-use plugin_api::ByteSize;
+use plugin_api::{ByteSize, HttpMethod};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plugins::PluginEntry;
 
 use super::answer::AnswerSettings;
-use super::conditions::{ConditionHeader, Conditions, MethodName, Scheme};
+use super::conditions::{ConditionHeader, Conditions, Scheme};
 use super::host::HostPattern;
 use super::models::ModelEntry;
 use super::path::PathPattern;
@@ -42,7 +42,7 @@ pub(super) struct RouteFields {
     paths: Vec<Located<PathPattern>>,
     /// The methods that it takes, each in capitals; `GET` does not stand for `HEAD`. None: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    methods: Vec<MethodName>,
+    methods: Vec<HttpMethod>,
     /// The headers that a request must have, each with its value, `*` for any value, or an expression behind `~` or `~*`. Of a header
     /// that stands there several times, one value is enough.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

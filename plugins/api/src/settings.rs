@@ -2,10 +2,12 @@
 
 mod byte_size;
 mod count;
+mod http_method;
 mod one_or_many;
 mod period;
 
 pub use byte_size::ByteSize;
 pub use count::Count;
+pub use http_method::HttpMethod;
 pub use one_or_many::one_or_many;
 pub use period::Period;
