@@ -36,7 +36,7 @@ pub use path::PathPattern;
 pub use path_change::{PathChange, Unsendable};
 pub use redirect::RedirectStatus;
 pub use settings::{OnClientDisconnect, RouteAccessLog, RouteSettings};
-pub use shadowed::{Part, Shadowed, shadowed};
+pub use shadowed::{RoutePart, Shadowed, shadowed};
 pub use target::{Redirect, Target, UpstreamTarget};
 pub use template::{Group, RouteTemplate, Scope, Use};
 pub use timeouts::RouteTimeouts;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use located_yaml::{Location, Node, Report};
 
 use super::Config;
-use crate::routes::{HostPattern, Part, Scheme, shadowed};
+use crate::routes::{HostPattern, RoutePart, Scheme, shadowed};
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     routes(config, report);
@@ -28,12 +28,12 @@ fn routes(config: &Config, report: &mut Report<'_>) {
         let route = &config.routes[found.route];
         let by = report.line_of(config.routes[found.by].at, route.at);
         let (at, what) = match found.part {
-            Part::Whole => (route.at, "no request reaches this route".to_owned()),
-            Part::Host(host) => {
+            RoutePart::Whole => (route.at, "no request reaches this route".to_owned()),
+            RoutePart::Host(host) => {
                 let host = &route.hosts[host];
                 (host.at, format!("no request for `{}` reaches this route", String::from(host.value.clone())))
             }
-            Part::Path(path) => {
+            RoutePart::Path(path) => {
                 let path = &route.paths[path];
                 (path.at, format!("no request for `{}` reaches this route", String::from(path.value.clone())))
             }

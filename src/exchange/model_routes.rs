@@ -18,7 +18,7 @@ pub struct ModelRoutes {
 }
 
 /// Where a call goes.
-pub struct Target {
+pub struct ModelTarget {
     /// The upstream, where it is not the route's own.
     pub upstream: Option<Arc<Upstream>>,
     /// The name that the upstream is asked for, where it is another than the client's.
@@ -63,8 +63,8 @@ impl ModelRoutes {
     ///
     /// # Errors
     /// That it is not certain.
-    pub fn target(&self, own: &Upstream, call: &ModelCall) -> Result<Target, Misrouted> {
-        let mut target = Target { upstream: None, model: None, edits: Vec::new(), asked: None };
+    pub fn target(&self, own: &Upstream, call: &ModelCall) -> Result<ModelTarget, Misrouted> {
+        let mut target = ModelTarget { upstream: None, model: None, edits: Vec::new(), asked: None };
         for facts in call.calls() {
             let rule = self.models.rule_of(facts).map_err(|AmbiguousModel| Misrouted::Ambiguous)?;
             let Some(rule) = rule else { continue };

@@ -11,14 +11,14 @@ pub struct Shadowed {
     /// The route.
     pub route: usize,
     /// The part of it.
-    pub part: Part,
+    pub part: RoutePart,
     /// The route before it that takes all of that; the last of them, where it takes several.
     pub by: usize,
 }
 
 /// A part of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum RoutePart {
     /// All of it.
     Whole,
     /// One of its hosts, by its place among them.
@@ -31,7 +31,7 @@ impl Shadowed {
     /// Whether nothing reaches the route.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.part == Part::Whole
+        self.part == RoutePart::Whole
     }
 }
 
@@ -59,12 +59,12 @@ pub fn shadowed(routes: &[&RouteSettings]) -> Vec<Shadowed> {
         let of_host = |host: Option<usize>| all(paths.iter().map(|path| by(host, *path)));
         let of_path = |path: Option<usize>| all(hosts.iter().map(|host| by(*host, path)));
         if let Some(by) = all(hosts.iter().map(|host| of_host(*host))) {
-            found.push(Shadowed { route, part: Part::Whole, by });
+            found.push(Shadowed { route, part: RoutePart::Whole, by });
             continue;
         }
         let part = |part, by: Option<usize>| by.map(|by| Shadowed { route, part, by });
-        found.extend(hosts.iter().flatten().filter_map(|host| part(Part::Host(*host), of_host(Some(*host)))));
-        found.extend(paths.iter().flatten().filter_map(|path| part(Part::Path(*path), of_path(Some(*path)))));
+        found.extend(hosts.iter().flatten().filter_map(|host| part(RoutePart::Host(*host), of_host(Some(*host)))));
+        found.extend(paths.iter().flatten().filter_map(|path| part(RoutePart::Path(*path), of_path(Some(*path)))));
     }
     found
 }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn found(list: Value) -> Vec<(usize, Part, usize)> {
+    fn found(list: Value) -> Vec<(usize, RoutePart, usize)> {
         let routes: Vec<RouteSettings> = serde_json::from_value(list).unwrap();
         let found = shadowed(&routes.iter().collect::<Vec<_>>());
         found.into_iter().map(|found| (found.route, found.part, found.by)).collect()
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_route_is_out_of_reach_behind_one_that_takes_all_of_its_requests() {
-        let whole = |first: Value, second: Value| found(json!([first, second])) == [(1, Part::Whole, 0)];
+        let whole = |first: Value, second: Value| found(json!([first, second])) == [(1, RoutePart::Whole, 0)];
         let route = |mut route: Value| {
             route["upstream"] = "a".into();
             route
@@ -153,6 +153,6 @@ mod tests {
             { "hosts": ["a.b", "c.b"], "paths": ["/v1/messages", "/health"], "upstream": "x" },
             { "hosts": ["a.b", "c.b"], "paths": ["/v1/x"], "upstream": "x" },
         ]);
-        assert_eq!(found(list), [(2, Part::Host(0), 0), (2, Part::Path(0), 1), (3, Part::Whole, 1)]);
+        assert_eq!(found(list), [(2, RoutePart::Host(0), 0), (2, RoutePart::Path(0), 1), (3, RoutePart::Whole, 1)]);
     }
 }

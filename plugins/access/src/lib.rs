@@ -6,7 +6,7 @@ mod settings;
 
 use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Refusal, RefusalKind, Request};
 
-pub use rule::{Action, Place, Rule};
+pub use rule::{Action, Rule, Source};
 pub use settings::Config;
 
 /// The plugin.
@@ -42,7 +42,7 @@ impl Plugin for Access {
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
         let client = request.context.client;
-        let rule = self.rules.iter().find(|rule| rule.place.has(client));
+        let rule = self.rules.iter().find(|rule| rule.source.has(client));
         if rule.is_none_or(|rule| rule.action == Action::Allow) {
             return Some(Flow::Continue);
         }

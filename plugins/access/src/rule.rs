@@ -17,7 +17,7 @@ pub struct Rule {
     /// What.
     pub action: Action,
     /// Which addresses.
-    pub place: Place,
+    pub source: Source,
 }
 
 /// Whether clients are let in.
@@ -32,14 +32,14 @@ pub enum Action {
 /// Some addresses: a network, or `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Place {
+pub enum Source {
     /// Every client, also one without an address.
     All,
     /// Those in a network.
     In(Network),
 }
 
-impl Place {
+impl Source {
     /// Whether a client's address is among them.
     #[must_use]
     pub fn has(&self, client: Option<IpAddr>) -> bool {
@@ -61,12 +61,12 @@ impl Place {
 /// The first rule that can never apply, and the one before it that has all of its addresses.
 pub(crate) fn unreachable(rules: &[Rule]) -> Option<(Rule, Rule)> {
     rules.iter().enumerate().find_map(|(at, rule)| {
-        let earlier = rules[..at].iter().find(|earlier| earlier.place.covers(&rule.place))?;
+        let earlier = rules[..at].iter().find(|earlier| earlier.source.covers(&rule.source))?;
         Some((*rule, *earlier))
     })
 }
 
-impl FromStr for Place {
+impl FromStr for Source {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -80,7 +80,7 @@ impl FromStr for Place {
     }
 }
 
-impl TryFrom<String> for Place {
+impl TryFrom<String> for Source {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -88,13 +88,13 @@ impl TryFrom<String> for Place {
     }
 }
 
-impl From<Place> for String {
-    fn from(place: Place) -> Self {
-        place.to_string()
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.to_string()
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str(ALL),
@@ -109,13 +109,13 @@ impl fmt::Display for Rule {
             Action::Allow => "allow",
             Action::Deny => "deny",
         };
-        write!(f, "{action} {}", self.place)
+        write!(f, "{action} {}", self.source)
     }
 }
 
-impl JsonSchema for Place {
+impl JsonSchema for Source {
     fn schema_name() -> Cow<'static, str> {
-        "Place".into()
+        "Source".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

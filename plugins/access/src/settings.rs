@@ -7,7 +7,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Action, Place, Rule};
+use crate::{Action, Rule, Source};
 
 const ALLOW: &str = "allow";
 const DENY: &str = "deny";
@@ -34,9 +34,9 @@ impl Config {
 #[derive(Default)]
 struct Written {
     /// Networks whose clients are let in.
-    allow: Vec<Place>,
+    allow: Vec<Source>,
     /// Networks whose clients are refused.
-    deny: Vec<Place>,
+    deny: Vec<Source>,
     /// Rules that take turns: `[{ deny: 10.1.2.3 }, { allow: 10.0.0.0/8 }, { deny: all }]`.
     rules: Vec<OneRule>,
 }
@@ -46,16 +46,16 @@ struct Written {
 #[serde(rename_all = "snake_case")]
 enum OneRule {
     /// Clients there are let in.
-    Allow(Place),
+    Allow(Source),
     /// Clients there are refused.
-    Deny(Place),
+    Deny(Source),
 }
 
 impl From<OneRule> for Rule {
     fn from(rule: OneRule) -> Self {
         match rule {
-            OneRule::Allow(place) => Self { action: Action::Allow, place },
-            OneRule::Deny(place) => Self { action: Action::Deny, place },
+            OneRule::Allow(source) => Self { action: Action::Allow, source },
+            OneRule::Deny(source) => Self { action: Action::Deny, source },
         }
     }
 }
@@ -63,8 +63,8 @@ impl From<OneRule> for Rule {
 impl From<&Rule> for OneRule {
     fn from(rule: &Rule) -> Self {
         match rule.action {
-            Action::Allow => Self::Allow(rule.place),
-            Action::Deny => Self::Deny(rule.place),
+            Action::Allow => Self::Allow(rule.source),
+            Action::Deny => Self::Deny(rule.source),
         }
     }
 }
@@ -95,10 +95,10 @@ impl<'de> Visitor<'de> for InOrder {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
         let mut rules = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
-            let of = |action| move |place| Rule { action, place };
+            let of = |action| move |source| Rule { action, source };
             match &*key {
-                ALLOW => rules.extend(map.next_value::<Vec<Place>>()?.into_iter().map(of(Action::Allow))),
-                DENY => rules.extend(map.next_value::<Vec<Place>>()?.into_iter().map(of(Action::Deny))),
+                ALLOW => rules.extend(map.next_value::<Vec<Source>>()?.into_iter().map(of(Action::Allow))),
+                DENY => rules.extend(map.next_value::<Vec<Source>>()?.into_iter().map(of(Action::Deny))),
                 RULES => rules.extend(map.next_value::<Vec<OneRule>>()?.into_iter().map(Rule::from)),
                 other => return Err(A::Error::unknown_field(other, KEYS)),
             }

@@ -8,7 +8,7 @@ use plugin_api::http::header::{
 use plugin_api::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use plugin_api::{Body, Bytes, HeaderEdits, Outcome, Reply, header_value};
 
-use crate::{Config, Named, OriginPattern};
+use crate::{Config, HeaderNameOrAny, OriginPattern};
 
 /// What an upstream may say of it.
 const OF_UPSTREAMS: [HeaderName; 3] =
@@ -22,7 +22,7 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// What browsers are told.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub(crate) struct CorsHeaders {
     /// Whether any page may call, so that nothing depends on which it is.
     any_origin: bool,
     methods: Option<HeaderValue>,
@@ -39,15 +39,15 @@ enum AllowedHeaders {
     These(Option<HeaderValue>),
 }
 
-impl Words {
+impl CorsHeaders {
     /// Those of these settings.
     pub(crate) fn new(config: &Config) -> Self {
         let list = |names: Vec<String>| header_value(names.join(", ").into_bytes());
-        let named = |names: &[Named]| list(names.iter().cloned().map(String::from).collect());
+        let named = |names: &[HeaderNameOrAny]| list(names.iter().cloned().map(String::from).collect());
         Self {
             any_origin: config.origins.contains(&OriginPattern::Any),
-            methods: list(config.methods.iter().map(|method| method.0.to_string()).collect()),
-            headers: match config.headers.contains(&Named::Any) {
+            methods: list(config.methods.iter().map(|method| method.get().to_string()).collect()),
+            headers: match config.headers.contains(&HeaderNameOrAny::Any) {
                 true => AllowedHeaders::Asked,
                 false => AllowedHeaders::These(named(&config.headers)),
             },

@@ -9,16 +9,16 @@ use plugin_api::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use plugin_api::http::{HeaderMap, Method};
 use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Refusal, RefusalKind, Request, Response};
 
-use answer::Words;
+use answer::CorsHeaders;
 
 pub use origin::OriginPattern;
-pub use settings::{Config, MethodName, Named};
+pub use settings::{Config, HeaderNameOrAny};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Cors {
     origins: Box<[OriginPattern]>,
-    words: Words,
+    headers: CorsHeaders,
 }
 
 impl Plugin for Cors {
@@ -53,7 +53,7 @@ impl Plugin for Cors {
 
     fn build(config: &Config, _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
         Self::check(config)?;
-        Ok(Self { origins: config.origins.clone().into(), words: Words::new(config) })
+        Ok(Self { origins: config.origins.clone().into(), headers: CorsHeaders::new(config) })
     }
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
@@ -61,7 +61,7 @@ impl Plugin for Cors {
             return Some(Flow::Continue);
         }
         Some(match self.allowed(request.head.headers) {
-            Some(origin) => self.words.preflight(origin, request.head.headers).into(),
+            Some(origin) => self.headers.preflight(origin, request.head.headers).into(),
             None => {
                 let message = "Pages of this origin may not call here; `cors.origins` names those that may";
                 Refusal::new(RefusalKind::Forbidden, "origin_denied", message).into()
@@ -74,7 +74,7 @@ impl Plugin for Cors {
             return;
         }
         let origin = self.allowed(response.request.headers);
-        self.words.edit(origin, response.headers, &mut response.edits);
+        self.headers.edit(origin, response.headers, &mut response.edits);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use plugin_api::Period;
 use plugin_api::http::{HeaderName, Method};
+use plugin_api::{HttpMethod, Period};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,13 @@ pub struct Config {
     pub origins: Vec<OriginPattern>,
     /// The methods that they may use; `GET`, `HEAD` and `POST` are always allowed by browsers where the rest is.
     #[serde(default = "default_methods")]
-    pub methods: Vec<MethodName>,
+    pub methods: Vec<HttpMethod>,
     /// The headers that they may send; `*`: whichever they ask for.
     #[serde(default = "default_headers")]
-    pub headers: Vec<Named>,
+    pub headers: Vec<HeaderNameOrAny>,
     /// The headers of answers that they may read, beside those that browsers always show.
     #[serde(default)]
-    pub expose: Vec<Named>,
+    pub expose: Vec<HeaderNameOrAny>,
     /// Whether calls may carry cookies and what else the browser knows of its user. Needs `origins` by name.
     #[serde(default)]
     pub credentials: bool,
@@ -35,60 +35,29 @@ pub struct Config {
     pub max_age: Period,
 }
 
-fn default_methods() -> Vec<MethodName> {
-    [Method::GET, Method::HEAD, Method::POST].map(MethodName).to_vec()
+fn default_methods() -> Vec<HttpMethod> {
+    [Method::GET, Method::HEAD, Method::POST].map(HttpMethod::from).to_vec()
 }
 
-fn default_headers() -> Vec<Named> {
-    vec![Named::Any]
+fn default_headers() -> Vec<HeaderNameOrAny> {
+    vec![HeaderNameOrAny::Any]
 }
 
 fn default_max_age() -> Period {
     Period::from_secs(600)
 }
 
-/// A method.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct MethodName(pub Method);
-
-impl TryFrom<String> for MethodName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let is_upper = text.bytes().all(|byte| !byte.is_ascii_lowercase());
-        let method = text.parse().ok().filter(|_| is_upper && !text.is_empty());
-        method.map(Self).ok_or_else(|| format!("`{text}` is no method; write it like `POST`"))
-    }
-}
-
-impl From<MethodName> for String {
-    fn from(name: MethodName) -> Self {
-        name.0.to_string()
-    }
-}
-
-impl JsonSchema for MethodName {
-    fn schema_name() -> Cow<'static, str> {
-        "MethodName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A method such as `POST`." })
-    }
-}
-
 /// The name of a header, or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Named {
+pub enum HeaderNameOrAny {
     /// Any.
     Any,
     /// This one.
     Header(HeaderName),
 }
 
-impl TryFrom<String> for Named {
+impl TryFrom<String> for HeaderNameOrAny {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -99,16 +68,16 @@ impl TryFrom<String> for Named {
     }
 }
 
-impl From<Named> for String {
-    fn from(name: Named) -> Self {
+impl From<HeaderNameOrAny> for String {
+    fn from(name: HeaderNameOrAny) -> Self {
         match name {
-            Named::Any => ANY.to_owned(),
-            Named::Header(name) => name.to_string(),
+            HeaderNameOrAny::Any => ANY.to_owned(),
+            HeaderNameOrAny::Header(name) => name.to_string(),
         }
     }
 }
 
-impl JsonSchema for Named {
+impl JsonSchema for HeaderNameOrAny {
     fn schema_name() -> Cow<'static, str> {
         "NamedHeader".into()
     }

@@ -15,7 +15,7 @@ use plugin_api::{
 
 use catalog::{Catalog, Names};
 use page::Page;
-use target::Target;
+use target::ModelsRequest;
 
 pub use settings::Config;
 
@@ -53,11 +53,11 @@ impl Plugin for ModelList {
         if ![Method::GET, Method::HEAD].contains(request.head.method) {
             return Some(Flow::Continue);
         }
-        Some(match Target::of(request.head.method, request.uri.path()) {
+        Some(match ModelsRequest::of(request.head.method, request.uri.path()) {
             None => Flow::Continue,
-            Some(Target::Hello) => answered(StatusCode::OK, Bytes::new()).into(),
-            Some(Target::All) => self.list(request).into(),
-            Some(Target::One(id)) => self.one(request, &id).into(),
+            Some(ModelsRequest::Hello) => answered(StatusCode::OK, Bytes::new()).into(),
+            Some(ModelsRequest::All) => self.list(request).into(),
+            Some(ModelsRequest::One(id)) => self.one(request, &id).into(),
         })
     }
 }

@@ -8,7 +8,7 @@ const MODELS: &str = "/v1/models";
 
 /// What a request wants.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum ModelsRequest {
     /// A sign of life.
     Hello,
     /// All models.
@@ -17,7 +17,7 @@ pub(crate) enum Target {
     One(String),
 }
 
-impl Target {
+impl ModelsRequest {
     /// What a GET or HEAD of this path wants, whatever stands before it (`/anthropic/v1/models`); `None`: nothing of this plugin.
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
         let path = url_path::normalize(path).ok()?;
@@ -41,11 +41,11 @@ mod tests {
 
     #[test]
     fn the_list_and_its_models_are_found_in_every_spelling_of_the_path() {
-        let one = |id: &str| Some(Target::One(id.to_owned()));
+        let one = |id: &str| Some(ModelsRequest::One(id.to_owned()));
         for (path, target) in [
-            ("/v1/models", Some(Target::All)),
-            ("/v1//models/", Some(Target::All)),
-            ("/anthropic/v1/models", Some(Target::All)),
+            ("/v1/models", Some(ModelsRequest::All)),
+            ("/v1//models/", Some(ModelsRequest::All)),
+            ("/anthropic/v1/models", Some(ModelsRequest::All)),
             ("/v1/models/gpt-5", one("gpt-5")),
             ("/v1/models/openai%2Fgpt-5", one("openai/gpt-5")),
             ("/v1/models/openai/gpt-5", one("openai/gpt-5")),
@@ -54,9 +54,9 @@ mod tests {
             ("/api/hello", None),
             ("/..", None),
         ] {
-            assert_eq!(Target::of(&Method::GET, path), target, "{path}");
+            assert_eq!(ModelsRequest::of(&Method::GET, path), target, "{path}");
         }
-        assert_eq!(Target::of(&Method::HEAD, "/api/hello"), Some(Target::Hello));
-        assert_eq!(Target::of(&Method::HEAD, "/v1/models"), Some(Target::All));
+        assert_eq!(ModelsRequest::of(&Method::HEAD, "/api/hello"), Some(ModelsRequest::Hello));
+        assert_eq!(ModelsRequest::of(&Method::HEAD, "/v1/models"), Some(ModelsRequest::All));
     }
 }

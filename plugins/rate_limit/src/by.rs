@@ -17,11 +17,11 @@ const LONGEST_NAME: usize = 128;
 /// By what a limit tells callers apart: one thing, or several together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(into = "Vec<String>")]
-pub struct By(pub(crate) Vec<Part>);
+pub struct By(pub(crate) Vec<Descriptor>);
 
 /// One thing by which a limit tells callers apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Descriptor {
     /// `key`: the name of the key.
     Key,
     /// `tenant`
@@ -68,13 +68,13 @@ impl AsRef<[u8]> for Bytes<'_> {
 impl By {
     /// Whether the head of a request tells callers apart, so that the calls on a connection are of the same caller as its handshake.
     pub(crate) fn is_told_by_head(&self) -> bool {
-        self.0.iter().all(|part| !matches!(part, Part::User | Part::Session | Part::Model))
+        self.0.iter().all(|part| !matches!(part, Descriptor::User | Descriptor::Session | Descriptor::Model))
     }
 
     /// The headers it names.
     pub(crate) fn header(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().filter_map(|part| match part {
-            Part::Header(name) => Some(name),
+            Descriptor::Header(name) => Some(name),
             _ => None,
         })
     }
@@ -84,7 +84,7 @@ impl By {
     ///
     /// Callers without what the limit goes by share one limit: leaving a header out gives nobody another.
     pub(crate) fn subject(&self, caller: &Caller<'_>, header: usize, locally: Option<&LocalSubjects>) -> Subject {
-        if matches!(self.0[..], [Part::All]) {
+        if matches!(self.0[..], [Descriptor::All]) {
             return Subject::ALL;
         }
         let mut header = header;
@@ -106,7 +106,7 @@ impl By {
     }
 }
 
-impl Part {
+impl Descriptor {
     fn bytes<'a>(&self, caller: &Caller<'a>, header: &mut usize) -> Option<Bytes<'a>> {
         if *self == Self::ClientIp {
             return caller.client.map(|address| Bytes::Address(networks::host(address)));
@@ -160,7 +160,7 @@ fn next_header<'a>(caller: &Caller<'a>, header: &mut usize) -> Option<&'a Header
     value
 }
 
-impl FromStr for Part {
+impl FromStr for Descriptor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -185,7 +185,7 @@ impl FromStr for Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key => f.write_str("key"),
@@ -212,7 +212,7 @@ impl fmt::Display for By {
 
 impl From<By> for Vec<String> {
     fn from(by: By) -> Self {
-        by.0.iter().map(Part::to_string).collect()
+        by.0.iter().map(Descriptor::to_string).collect()
     }
 }
 

@@ -26,7 +26,7 @@ use plugin_api::{
 use quota::{Now, Reservation, reserve};
 use quota_leases::Denied;
 
-pub use by::{By, Part};
+pub use by::{By, Descriptor};
 pub use quota::TimeZone;
 pub use redis::{OnRedisDown, RedisConfig};
 pub use settings::{Config, LimitConfig, Reserve, Weights};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use plugin_api::Window;
 use quota::{Meters, Subject, Tz};
 
-use crate::by::{By, Part};
+use crate::by::{By, Descriptor};
 use crate::rules::{Measure, OWN};
 
 /// How many meters there may be for one key's own limits: requests and tokens in each span of time, and calls in progress.
@@ -56,7 +56,7 @@ impl AllMeters {
                 5..10 => (Measure::Tokens, Some(WINDOWS[place - 5])),
                 _ => (Measure::Concurrent, None),
             };
-            let of = MetersOf { name: name.clone(), by: By(vec![Part::Key]), measure, window };
+            let of = MetersOf { name: name.clone(), by: By(vec![Descriptor::Key]), measure, window };
             (of, Arc::new(make()))
         });
         Self { make, of_limits: Mutex::default(), own }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plugin_api::{Quota, Rate, Window};
 use quota::{Calendar, Limit, Meters, Reservation, Subject, Unit};
 
-use crate::by::{By, Part};
+use crate::by::{By, Descriptor};
 use crate::demand::Demand;
 use crate::meters::MetersOf;
 use crate::settings::{Config, LimitConfig};
@@ -106,7 +106,7 @@ impl Group {
     pub(crate) fn own(quota: &Quota, config: &Config, counting: &Counting, shared: &Shared) -> Self {
         let name = shared.own_name();
         let rules = rules(quota, config, |measure, window| counting.own(measure, window));
-        Self { name, by: By(vec![Part::Key]), rules, header: 0 }
+        Self { name, by: By(vec![Descriptor::Key]), rules, header: 0 }
     }
 
     /// Whether a request takes of this limit. The handshake of a connection is counted as a request, and then its first call is not.

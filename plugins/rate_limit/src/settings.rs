@@ -9,7 +9,7 @@ use quota::{BYTES_PER_LEASE, BYTES_PER_METER, Estimates, TimeZone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::by::{By, Part};
+use crate::by::{By, Descriptor};
 use crate::meters::{OWN_METERS, OWN_WINDOWS};
 use crate::redis::{OnRedisDown, RedisConfig};
 use crate::rules::Measure;
@@ -146,7 +146,7 @@ impl LimitConfig {
         match &self.by.0[..] {
             [] => return Err("has an empty list for `by`; for all callers together write `by: all`".to_owned()),
             [_] => {}
-            several if several.contains(&Part::All) => {
+            several if several.contains(&Descriptor::All) => {
                 return Err("goes by `all` and something else, which is the same as without `all`".to_owned());
             }
             several if (1..several.len()).any(|place| several[..place].contains(&several[place])) => {

@@ -57,7 +57,8 @@ async fn a_reload_goes_on_with_the_leases_of_the_same_redis_and_not_with_the_cou
 
 #[test]
 fn a_limit_has_the_same_name_on_all_gateways_and_another_where_it_counts_something_else() {
-    let of = |name: &str, measure, window| MetersOf { name: name.into(), by: By(vec![Part::Key]), measure, window };
+    let of =
+        |name: &str, measure, window| MetersOf { name: name.into(), by: By(vec![Descriptor::Key]), measure, window };
     let name = of("a", Measure::Requests, Some(Window::Day)).shared_name(quota::Tz::UTC);
     assert_eq!(name, of("a", Measure::Requests, Some(Window::Day)).shared_name(quota::Tz::UTC));
     for other in [
