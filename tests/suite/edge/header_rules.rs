@@ -49,6 +49,33 @@ async fn a_request_gets_the_values_that_nginx_would_give_it() {
 }
 
 #[tokio::test]
+async fn a_server_is_called_by_the_first_of_its_names_as_in_nginx() {
+    let (ours, theirs) = (origin().await, origin().await);
+    let plugin = "plugins: [{ headers: { request: { set: { X-All: \"<$server_name|$host>\" } } } }]";
+    for (number, (route, name, request, wanted)) in [
+        ("hosts: [a.test, b.test]", "server_name a.test b.test;", "GET / HTTP/1.1\r\nhost: B.test", "<a.test|b.test>"),
+        ("hosts: [\"*.test\"]", "server_name *.test;", "GET / HTTP/1.1\r\nhost: b.test", "<*.test|b.test>"),
+        ("", "", "GET / HTTP/1.1\r\nhost: b.test", "<|b.test>"),
+        ("", "", "GET / HTTP/1.0", "<|>"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let gateway = gateway().upstream(&ours).route_settings(route).settings(plugin).start().await;
+        let location = format!(
+            "{name} location / {{ proxy_pass http://{}; proxy_set_header X-All \"<$server_name|$host>\"; }}",
+            theirs.server()
+        );
+        let nginx = nginx("", &location).await;
+        for proxy in [gateway.address(), nginx.address()] {
+            assert_eq!(ask(proxy, &format!("{request}\r\nconnection: close")).await.status, 200);
+        }
+        let (here, there) = (ours.request(number).await, theirs.request(number).await);
+        assert_eq!((here.header("x-all"), there.header("x-all")), (Some(wanted), Some(wanted)), "{route} {request}");
+    }
+}
+
+#[tokio::test]
 async fn headers_are_removed_set_and_added_both_ways() {
     let origin = origin().await;
     let settings = "plugins:
