@@ -29,7 +29,7 @@ use crate::balance::UpstreamSettings;
 use crate::logging::LogSettings;
 use crate::plugins::PluginEntry;
 use crate::routes::RouteSettings;
-use crate::settings::{AdminSettings, ListenerSettings, ServerSettings};
+use crate::settings::{AdminSettings, ClientAddress, ListenerSettings, ServerSettings};
 
 pub use schema::schema;
 pub use sizes::Sizes;
@@ -61,6 +61,9 @@ pub struct Config {
     /// theirs.
     #[serde(default)]
     pub trusted_proxies: Vec<Network>,
+    /// Where they say a client's address.
+    #[serde(default)]
+    pub client_address: ClientAddress,
     /// Whose calls they are, by what clients say of themselves.
     #[serde(default)]
     pub attribution: Attribution,

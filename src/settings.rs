@@ -1,6 +1,7 @@
 //! The settings of the process. Those of the listeners are in files of their own.
 
 mod admin;
+mod client_address;
 mod listener;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use admin::{AdminSettings, AdminToken};
+pub use client_address::{AddressHeader, ClientAddress};
 pub use listener::{CertificateSettings, ClientCertificates, ListenerSettings, MinVersion, TlsSettings};
 
 /// The process as a whole.

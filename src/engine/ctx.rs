@@ -24,13 +24,14 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::delivery::Delivery;
 use crate::exchange::ending::Ending;
 use crate::exchange::failure::Failure;
-use crate::exchange::forwarded::{believed_client, is_in};
+use crate::exchange::forwarded::{Proxies, believed_client, client_in, is_in};
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::response_observer::ResponseObserver;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::memory::HEADS;
 use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
+use crate::settings::AddressHeader;
 
 use super::connection::connection_facts;
 use super::route::Route;
@@ -215,7 +216,14 @@ impl Exchange {
         let trusted = &self.snapshot.trusted_proxies;
         if !trusted.is_empty() && is_in(peer, trusted) {
             context.peer_is_trusted = true;
-            context.client = Some(believed_client(peer, &session.req_header().headers, trusted));
+            let source = &self.snapshot.client_address;
+            let proxies = Proxies { trusted, recursive: source.recursive };
+            let headers = &session.req_header().headers;
+            context.client = Some(match &source.header {
+                None => believed_client(peer, headers, proxies),
+                Some(AddressHeader::Named(name)) => client_in(name, peer, headers, proxies),
+                Some(AddressHeader::ProxyProtocol) => peer,
+            });
         }
     }
 

@@ -21,7 +21,7 @@ use crate::health::{Check, CheckTarget, Checks};
 use crate::metrics::{ConfigSnapshot, Metrics, ModelNames};
 use crate::plugins::{self, PluginShared};
 use crate::routes::{HostPattern, Router};
-use crate::settings::AdminToken;
+use crate::settings::{AdminToken, ClientAddress};
 
 use super::route::{Route, Routes};
 use super::upstream::Peers;
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub header_names: HeaderNames,
     /// Whose word on their clients is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Where they say a client's address.
+    pub client_address: ClientAddress,
     /// The bounds of a request.
     pub limits: Limits,
     /// Further names of the admin listener.
@@ -140,6 +142,7 @@ impl Snapshot {
                 known: config.attribution.headers().cloned().collect(),
             },
             trusted_proxies: config.trusted_proxies.clone(),
+            client_address: config.client_address.clone(),
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 max_header: config.server.max_header.get(),

@@ -12,19 +12,32 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 const LONGEST_IPV4: usize = 15;
 
-/// The client behind a trusted proxy, as nginx finds it with `real_ip_recursive on`: from the end of the chain, the first address that
-/// is no trusted proxy's; the first of the chain if all are. What is no address ends the search at the one found before.
+/// The proxies whose word counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxies<'a> {
+    /// Their networks.
+    pub trusted: &'a [Network],
+    /// Whether their addresses at the end of a chain are passed over, as with nginx's `real_ip_recursive on`. Else the last one counts.
+    pub recursive: bool,
+}
+
+/// The client behind a trusted proxy, as nginx finds it: from the end of the chain, the first address that is no trusted proxy's; the first
+/// of the chain if all are. What is no address ends the search at the one found before.
 ///
 /// The chain is that of `X-Forwarded-For`; without it, that of `Forwarded`; without both, the one address in `X-Real-IP`.
 #[must_use]
-pub fn believed_client(proxy: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
-    if headers.contains_key(X_FORWARDED_FOR) {
-        return last_untrusted(proxy, addresses(headers, &X_FORWARDED_FOR), trusted);
+pub fn believed_client(proxy: IpAddr, headers: &HeaderMap, proxies: Proxies<'_>) -> IpAddr {
+    if headers.contains_key(FORWARDED) && !headers.contains_key(X_FORWARDED_FOR) {
+        return proxies.last_untrusted(proxy, forwarded_for(headers));
     }
-    if headers.contains_key(FORWARDED) {
-        return last_untrusted(proxy, forwarded_for(headers), trusted);
-    }
-    last_untrusted(proxy, addresses(headers, &X_REAL_IP), trusted)
+    let name = if headers.contains_key(X_FORWARDED_FOR) { &X_FORWARDED_FOR } else { &X_REAL_IP };
+    client_in(name, proxy, headers, proxies)
+}
+
+/// The same by one header alone.
+#[must_use]
+pub fn client_in(name: &HeaderName, proxy: IpAddr, headers: &HeaderMap, proxies: Proxies<'_>) -> IpAddr {
+    proxies.last_untrusted(proxy, addresses(headers, name))
 }
 
 /// Whether a header says for whom a request is forwarded, so that only a trusted proxy's is believed.
@@ -45,16 +58,18 @@ pub fn is_in(address: IpAddr, networks: &[Network]) -> bool {
     networks.iter().any(|network| network.contains(address))
 }
 
-fn last_untrusted(proxy: IpAddr, chain: impl Iterator<Item = Option<IpAddr>>, trusted: &[Network]) -> IpAddr {
-    let mut client = proxy;
-    for address in chain {
-        let Some(address) = address else { break };
-        client = address;
-        if !is_in(address, trusted) {
-            break;
+impl Proxies<'_> {
+    fn last_untrusted(self, proxy: IpAddr, chain: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+        let mut client = proxy;
+        for address in chain {
+            let Some(address) = address else { break };
+            client = address;
+            if !self.recursive || !is_in(address, self.trusted) {
+                break;
+            }
         }
+        client
     }
-    client
 }
 
 /// The addresses in the lines of a header, from the last to the first; `None` for what is none.

@@ -8,11 +8,27 @@ fn trusted() -> Vec<Network> {
 
 /// The client behind the proxy 10.0.0.1, which sends these headers.
 fn client(headers: &[(&'static str, &str)]) -> String {
+    believed_client([10, 0, 0, 1].into(), &map(headers), Proxies { trusted: &trusted(), recursive: true }).to_string()
+}
+
+fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    believed_client([10, 0, 0, 1].into(), &map, &trusted()).to_string()
+    map
+}
+
+#[test]
+fn one_header_alone_may_say_it_and_its_last_address_may_count() {
+    let headers = map(&[("x-forwarded-for", "6.6.6.6"), ("cf-connecting-ip", "192.0.2.7, 10.0.0.2")]);
+    let name = HeaderName::from_static("cf-connecting-ip");
+    for (recursive, wanted) in [(true, "192.0.2.7"), (false, "10.0.0.2")] {
+        let proxies = Proxies { trusted: &trusted(), recursive };
+        assert_eq!(client_in(&name, [10, 0, 0, 1].into(), &headers, proxies).to_string(), wanted);
+    }
+    let proxies = Proxies { trusted: &trusted(), recursive: true };
+    assert_eq!(client_in(&X_REAL_IP, [10, 0, 0, 1].into(), &headers, proxies).to_string(), "10.0.0.1");
 }
 
 #[test]

@@ -35,6 +35,43 @@ async fn clients_are_let_in_or_refused_as_nginx_does() {
 }
 
 #[tokio::test]
+async fn the_header_with_a_clients_address_is_nginxs() {
+    let origin = origin().await;
+    let requests = [
+        "x-real-ip: 10.1.2.3",
+        "x-forwarded-for: 10.1.2.3",
+        "x-forwarded-for: 192.0.2.1\r\nx-real-ip: 10.1.2.3",
+        "x-forwarded-for: 10.1.2.3, 127.0.0.1",
+        "cf-connecting-ip: 10.1.2.3",
+        "forwarded: for=10.1.2.3",
+    ];
+    for (settings, directives) in [
+        ("header: X-Real-IP, recursive: false", ""),
+        ("header: X-Forwarded-For", "real_ip_header X-Forwarded-For; real_ip_recursive on;"),
+        ("header: X-Forwarded-For, recursive: false", "real_ip_header X-Forwarded-For;"),
+        ("header: CF-Connecting-IP", "real_ip_header CF-Connecting-IP; real_ip_recursive on;"),
+        ("header: proxy_protocol", "real_ip_header proxy_protocol;"),
+    ] {
+        let yaml = format!(
+            "trusted_proxies: [127.0.0.1]\nclient_address: {{ {settings} }}\n\
+             plugins: [{{ access: {{ allow: [10.0.0.0/8], deny: [all] }} }}]"
+        );
+        let gateway = gateway().upstream(&origin).settings(&yaml).start().await;
+        let location = format!("location / {{ allow 10.0.0.0/8; deny all; proxy_pass http://{}; }}", origin.server());
+        let nginx = nginx(&format!("set_real_ip_from 127.0.0.1; {directives}"), &location).await;
+        for headers in requests {
+            let mut statuses = Vec::new();
+            for proxy in [gateway.address(), nginx.address()] {
+                let mut client = connect(proxy).await;
+                client.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n\r\n")).await;
+                statuses.push(client.answer().await.status);
+            }
+            assert_eq!(statuses[0], statuses[1], "{settings} {headers}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_in_the_callers_dialect_and_nobody_lies_about_an_address() {
     let origin = origin().await;
     let gateway = gateway()
