@@ -31,6 +31,7 @@ mod remarks;
 mod replies;
 mod request_facts;
 mod route;
+mod secrecy;
 mod server;
 mod subset;
 mod text;

@@ -7,7 +7,9 @@ use super::expires;
 use super::forwarding::{self, ByItself};
 use super::interpreter::Run;
 use super::level::Level;
-use super::request_facts::names_a_secret;
+use super::notes::Notes;
+use super::secrecy::{has_literals, names_a_secret};
+use super::text::{Piece, Text};
 use super::tree::Halt;
 
 /// The `Host` that servers get.
@@ -111,13 +113,31 @@ pub(super) fn of_request(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Forward
                 let value = if value.contains("${") { value } else { notes.secret(&value) };
                 forwarded.credentials.insert(lower, json!(value));
             }
-            None => drop(forwarded.set.insert(name.clone(), json!(text.template().map_err(Halt::Never)?))),
+            None => {
+                let text = if names_a_secret(&lower) { hidden(&text, notes) } else { text };
+                let template = notes.without_secrets(&text.template().map_err(Halt::Never)?);
+                forwarded.set.insert(name.clone(), json!(template));
+            }
         }
     }
     if level.word("proxy_pass_request_headers") == Some("off") {
         return Err(Halt::Never("requests go on with their headers".to_owned()));
     }
     Ok(forwarded)
+}
+
+/// The value of a header that holds a secret, with references in the place of what is written out of it.
+fn hidden(text: &Text, notes: &Notes) -> Text {
+    let mut all = Text::default();
+    for piece in text.pieces() {
+        all.append(match piece {
+            Piece::Literal(text) if has_literals(&regex::escape(text)) => Text::parse(&notes.secret(text)),
+            Piece::Literal(text) => Text::literal(text),
+            Piece::Variable(name) => Text::parse(&format!("${name}")),
+            Piece::Environment(name) => Text::parse(&format!("${{{name}}}")),
+        });
+    }
+    all
 }
 
 /// The `Host`.
@@ -156,14 +176,13 @@ pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Change
 }
 
 /// What a location adds to an answer of its own.
-pub(super) fn of_reply(run: &Run<'_, '_>) -> Option<Value> {
+///
+/// # Errors
+/// What must be asked first.
+pub(super) fn of_reply(run: &Run<'_, '_>) -> Result<Option<Value>, Halt> {
     let mut changes = Changes::default();
-    if let Err(Halt::Never(why)) = added(run, &run.level, &mut changes, true)
-        && let Some(directive) = run.level.last("add_header")
-    {
-        run.host.world.notes.leave_out(directive, &why);
-    }
-    Forwarded::default().into_plugin(changes)
+    added(run, &run.level, &mut changes, true)?;
+    Ok(Forwarded::default().into_plugin(changes))
 }
 
 fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: bool) -> Result<(), Halt> {
@@ -189,12 +208,20 @@ fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: 
         if is_reply && name.eq_ignore_ascii_case("content-type") {
             continue;
         }
-        let text = run.text(value)?;
+        // a header that cannot be said keeps nobody from an answer
+        let text = match run.text(value) {
+            Err(Halt::Never(why)) => {
+                notes.leave_out(directive, &why);
+                continue;
+            }
+            text => text?,
+        };
         if text.as_literal() == Some("") {
             continue;
         }
         match text.template() {
             Ok(template) => {
+                let template = notes.without_secrets(&template);
                 changes.add(name, &template);
                 if always.is_empty() {
                     notes.remark("Response headers are added whatever the status, as with `add_header … always`.");

@@ -65,7 +65,7 @@ impl<'t> Scope<'_, 't> {
 
     fn expand_at(&self, text: &Text, depth: usize) -> Result<Text, Halt> {
         if depth > DEEPEST {
-            return Err(Halt::Never(format!("`{text}` refers to itself")));
+            return Err(Halt::Never("a variable refers to itself".to_owned()));
         }
         let mut expanded = Text::default();
         for piece in text.pieces() {
@@ -83,11 +83,10 @@ impl<'t> Scope<'_, 't> {
     }
 
     fn mapped(&self, map: &Directive, depth: usize) -> Result<Text, Halt> {
-        map.done();
+        map.all_done();
         let mut default = "";
         let (mut exact, mut expressions) = (Vec::new(), Vec::new());
         for entry in map.children() {
-            entry.done();
             let value = entry.first();
             match entry.name.as_str() {
                 "default" => default = value,

@@ -9,7 +9,7 @@ use super::super::secrets::Secrets;
 use super::directive::Directive;
 use super::parser::PLACEHOLDER;
 use super::remarks::Remarks;
-use super::request_facts::names_a_secret;
+use super::secrecy::{names_a_secret, redacted, replaced};
 
 /// How much of a directive a message shows, in bytes.
 const LONGEST: usize = 100;
@@ -42,7 +42,7 @@ impl Notes {
         self.0
             .borrow_mut()
             .left_out
-            .add(&directive.place.to_string(), &format!("left out: `{}`: {why}", summary(directive)));
+            .add(&directive.place.to_string(), &format!("left out: `{}`: {}", summary(directive), redacted(why)));
     }
 
     /// Something behaves otherwise than before.
@@ -57,6 +57,16 @@ impl Notes {
         if scheme.is_empty() { reference } else { format!("{scheme} {reference}") }
     }
 
+    /// The same of one that is a secret as a whole.
+    pub(super) fn whole_secret(&self, value: &str) -> String {
+        self.0.borrow_mut().secrets.reference(value)
+    }
+
+    /// A value of the YAML, with references in the place of what may be secrets in it.
+    pub(super) fn without_secrets(&self, value: &str) -> String {
+        replaced(value, |secret| self.whole_secret(secret))
+    }
+
     /// What was left out, and the remarks.
     pub(super) fn into_parts(self) -> (LeftOut, Remarks) {
         let Findings { mut left_out, remarks, secrets } = self.0.into_inner();
@@ -65,11 +75,26 @@ impl Notes {
     }
 }
 
+/// Directives that say where something belongs, and hold no secret by what they are called.
+const OF_PLACES: [&str; 9] =
+    ["location", "server", "server_name", "listen", "upstream", "include", "limit_except", "allow", "deny"];
+
 /// A directive in a message, without what may be a secret.
-fn summary(directive: &Directive) -> String {
-    let summary = match directive.name.as_str() {
+pub(super) fn summary(directive: &Directive) -> String {
+    let name = directive.name.as_str();
+    let text = match name {
         PLACEHOLDER => directive.first().to_owned(),
+        // what is compared with, or set, may be one
+        "if" | "set" => {
+            let subject = directive.first().trim_start_matches('(').trim_end_matches(')');
+            let rest = directive.args.len() > 1;
+            format!("{name} {}{subject}{}", if name == "if" { "(" } else { "" }, if rest { " …" } else { "" })
+                + if name == "if" { ")" } else { "" }
+        }
         _ => directive.summary(),
     };
-    if names_a_secret(&summary) { directive.name.clone() } else { shortened(&summary, LONGEST).to_string() }
+    if names_a_secret(&text) && !OF_PLACES.contains(&name) && name != "if" && name != "set" {
+        return name.to_owned();
+    }
+    shortened(&redacted(&text), LONGEST).to_string()
 }

@@ -2,6 +2,7 @@
 
 use super::directive::Directive;
 use super::interpreter::Run;
+use super::notes::summary;
 use super::route::{Action, Target};
 use super::tree::Halt;
 use super::{headers, location_log};
@@ -21,17 +22,18 @@ pub(super) fn of_return(run: &Run<'_, '_>, directive: &Directive) -> Result<Acti
         (301 | 302 | 303 | 307 | 308, Some(address)) => redirect(run, address, status),
         (444, _) => {
             run.host.world.notes.leave_out(directive, "a connection is not closed without an answer; it is a 404 here");
-            Ok(finished(run, Target::answer(404)))
+            finished(run, Target::answer(404))
         }
         (200..=599, text) => {
             let body = text.map(|text| run.template(text)).transpose()?.filter(|body| !body.is_empty());
+            let body = body.map(|body| run.host.world.notes.without_secrets(&body));
             let content_type = body.as_ref().and_then(|_| media_type(run));
             if body.is_none() && status >= 300 {
                 run.host.world.notes.remark("Pages that nginx makes for errors and redirects are those of Tollgate.");
             }
-            Ok(finished(run, Target::Answer { status, body, content_type }))
+            finished(run, Target::Answer { status, body, content_type })
         }
-        _ => Err(Halt::Never(format!("`{}` has no status that can be answered", directive.summary()))),
+        _ => Err(Halt::Never(format!("`{}` has no status that can be answered", summary(directive)))),
     }
 }
 
@@ -49,12 +51,12 @@ pub(super) fn of_rewrite(run: &Run<'_, '_>, replacement: &str, status: u16) -> R
 }
 
 fn redirect(run: &Run<'_, '_>, address: &str, status: u16) -> Result<Action, Halt> {
-    let mut location = run.template(address)?;
+    let mut location = run.host.world.notes.without_secrets(&run.template(address)?);
     if location.starts_with('/') {
         location.insert_str(0, run.host.own_address(&run.level));
     }
     run.host.world.notes.remark("Pages that nginx makes for errors and redirects are those of Tollgate.");
-    Ok(finished(run, Target::Redirect { location, status }))
+    finished(run, Target::Redirect { location, status })
 }
 
 /// The media type of a text.
@@ -72,9 +74,12 @@ fn media_type(run: &Run<'_, '_>) -> Option<String> {
 }
 
 /// The action, with what the response gets.
-fn finished(run: &Run<'_, '_>, target: Target) -> Action {
+///
+/// # Errors
+/// What must be asked first.
+fn finished(run: &Run<'_, '_>, target: Target) -> Result<Action, Halt> {
     let mut action = run.action(target);
-    action.plug("headers", headers::of_reply(run));
+    action.plug("headers", headers::of_reply(run)?);
     action.is_logged_not = location_log::is_off(&run.level);
-    action
+    Ok(action)
 }

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use super::notes::Notes;
+use super::secrecy::{has_literals, looks_like_a_secret, names_a_secret};
 use super::tree::{Answers, Halt, Question};
 
 /// The methods that an expression is tried on; any other is as one that nobody has heard of.
@@ -131,14 +132,6 @@ pub(super) fn compiled(expression: &str, any_case: bool) -> Result<Regex, Halt> 
     })
 }
 
-/// Whether text names what holds a secret.
-pub(super) fn names_a_secret(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["authorization", "api-key", "api_key", "apikey", "token", "secret", "bearer", "password"]
-        .iter()
-        .any(|word| text.contains(word))
-}
-
 fn method(answers: &Answers) -> Result<String, Halt> {
     for method in METHODS {
         if answers.ask(Question::Method(method.to_owned()))? {
@@ -175,7 +168,7 @@ fn valued(
     let ask = |pattern: &str| answers.ask(question(name.to_owned(), pattern.to_owned()));
     match test {
         Test::Is(value) | Test::IsAnyCase(value) if value.is_empty() => Ok(!ask("~ .")?),
-        Test::Is(value) | Test::IsAnyCase(value) if names_a_secret(name) => {
+        Test::Is(value) | Test::IsAnyCase(value) if names_a_secret(name) || looks_like_a_secret(value) => {
             ask(&if value.contains("${") { value.clone() } else { notes.secret(value) })
         }
         Test::Is(value) if is_itself(value) => ask(value),
@@ -187,8 +180,15 @@ fn valued(
         Test::Is(value) => ask(&format!("~ ^{}$", regex::escape(value))),
         Test::IsAnyCase(value) => ask(&format!("~* ^{}$", regex::escape(value))),
         Test::Matches { expression, any_case } => {
-            let takes_nothing = compiled(expression, *any_case)?.is_match("");
+            let hides = looks_like_a_secret(expression) || names_a_secret(name) && has_literals(expression);
+            let compiled = compiled(expression, *any_case).map_err(|halt| match hides {
+                true => Halt::Never(format!("an expression on `{name}` is none here")),
+                false => halt,
+            })?;
+            let takes_nothing = compiled.is_match("");
             let mark = if *any_case { "~*" } else { "~" };
+            let expression =
+                if hides && !expression.contains("${") { notes.whole_secret(expression) } else { expression.clone() };
             Ok(ask(&format!("{mark} {expression}"))? || takes_nothing && !ask("~ .")?)
         }
         Test::IsTrue => ask("~ ^(?:[^0]|0.)"),
@@ -233,5 +233,20 @@ mod tests {
     fn a_secret_is_never_repeated() {
         let told = told("http_authorization", &Test::Is("Bearer sk-1".to_owned()));
         assert_eq!(told[0].0, "None{\"authorization\": \"Bearer ${NGINX_SECRET_1}\"}{}");
+        let any = |expression: &str| Test::Matches { expression: expression.to_owned(), any_case: false };
+        let (facts, notes) = (Facts::default(), Notes::new());
+        let asked = |variable: &str, test: &Test| match Subject::named(variable).unwrap().stands(
+            test,
+            &Answers::default(),
+            &facts,
+            &notes,
+        ) {
+            Err(Halt::Ask(Question::Header(_, pattern) | Question::Query(_, pattern))) => pattern,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked("http_authorization", &any("^Bearer (one|two)$")), "~ ${NGINX_SECRET_1}");
+        assert_eq!(asked("http_authorization", &any("^Bearer .+$")), "~ ^Bearer .+$");
+        assert_eq!(asked("arg_key", &Test::Is("three".to_owned())), "${NGINX_SECRET_2}");
+        assert_eq!(asked("http_x_kind", &Test::Is("sk-abcdef".to_owned())), "${NGINX_SECRET_3}");
     }
 }

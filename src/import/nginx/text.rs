@@ -61,6 +61,12 @@ impl Text {
         parts
     }
 
+    /// What a variable holds that is not known.
+    pub(super) fn unknown(variable: &str) -> Self {
+        // with a name that no variable has
+        Self(vec![Piece::Variable(format!("{variable} "))])
+    }
+
     /// The parts.
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.0
@@ -118,7 +124,7 @@ impl Text {
         for (at, piece) in self.0.iter().enumerate() {
             match piece {
                 Piece::Literal(text) if text.contains("${") => {
-                    return Err(format!("`{text}` cannot be written in a template"));
+                    return Err("a text with `${` cannot be written in a template".to_owned());
                 }
                 Piece::Literal(text) => out.push_str(&text.replace('$', "$$")),
                 Piece::Environment(name) => out.push_str(&format!("${{{name}}}")),
