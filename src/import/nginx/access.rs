@@ -33,7 +33,12 @@ pub(super) fn addresses(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Option<V
     if let Some(at) = rules.iter().position(|(_, address)| *address == "all") {
         rules.truncate(at + 1);
     }
-    if run.host.world.has_trusted_proxies {
+    if run.host.has_other_proxies(level) {
+        return Err(Halt::Never(
+            "who may call is decided by addresses that other proxies say than elsewhere".to_owned(),
+        ));
+    }
+    if run.host.world.real_ip.is_some() {
         run.host.world.notes.remark("`access` is by the client's address, as `trusted_proxies` say it.");
     }
     let is_in_order = rules

@@ -8,25 +8,20 @@ use super::level::Level;
 use super::location::Location;
 use super::route::{Action, Target};
 use super::tree::{Halt, Question};
-use super::{access, headers, limits, location_log, proxy_pass, units};
+use super::{access, headers, interpreter, limits, location_log, proxy_pass, units, unknown};
 
 /// Directives that hand requests to what speaks another protocol.
 const OTHER_PROTOCOLS: [&str; 5] = ["fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass"];
-/// Directives that decide who gets in, by means that are not here.
-const OTHER_ACCESS: [&str; 7] = [
-    "auth_request",
-    "auth_jwt",
-    "access_by_lua_block",
-    "access_by_lua_file",
-    "access_by_lua",
-    "rewrite_by_lua_block",
-    "js_access",
-];
 /// Directives that answer with files.
 const OF_FILES: [&str; 7] = ["try_files", "root", "alias", "index", "autoindex", "expires", "add_header"];
 
 /// Why a location is left out that answers with files.
 pub(super) const FILES: &str = "files are not served";
+
+/// Whether a directive hands the requests of its location on to servers.
+pub(super) fn hands_on(name: &str) -> bool {
+    name == "proxy_pass" || OTHER_PROTOCOLS.contains(&name)
+}
 
 /// What the location comes to.
 ///
@@ -34,12 +29,8 @@ pub(super) const FILES: &str = "files are not served";
 /// What must be asked first, or why it cannot be said.
 pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     let notes = run.host.world.notes;
-    for name in OTHER_ACCESS {
-        if let Some(directive) = run.level.last(name)
-            && directive.first() != "off"
-        {
-            return Err(Halt::Never(format!("who may call is decided by `{name}`")));
-        }
+    if let Some(directive) = unknown::guard(&run.level) {
+        return Err(Halt::Never(format!("who may call is decided by `{}`", directive.name)));
     }
     if let Some(name) = OTHER_PROTOCOLS.into_iter().find(|name| run.level.last_own(name).is_some()) {
         return Err(Halt::Never(format!("`{name}` speaks another protocol than HTTP")));
@@ -50,14 +41,29 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     if let Some(directive) = run.level.last_own("proxy_pass") {
         return proxied(run, &run.level, directive);
     }
-    if let Some(directive) = run.level.last_own("try_files") {
+    // an `if` that holds has none of those around it
+    if let Some(directive) = run.level.own().iter().rfind(|directive| directive.name == "try_files") {
         let named = directive.args.last().and_then(|last| run.host.named.get(last.as_str()));
         if let Some(named) = named {
-            notes.leave_out(directive, "files are not served; all requests go on to the named location");
-            let level = run.level.within(named.done().children());
-            if let Some(directive) = level.last_own("proxy_pass") {
-                return proxied(run, &level, directive);
+            if run.is_unsure {
+                return Err(Halt::Never(
+                    "an `if` that holds has no `try_files`, and nobody knows whether it does".to_owned(),
+                ));
             }
+            notes.leave_out(directive, "files are not served; all requests go on to the named location");
+            let mut action = interpreter::handed_on(run, named)?;
+            for guard in guards(run, &run.level)?.into_iter().rev() {
+                match action.plugins.iter().find(|(name, _)| *name == guard.0) {
+                    Some(known) if *known == guard => {}
+                    Some(_) => {
+                        return Err(Halt::Never(
+                            "who may call is decided in two locations, one behind the other".to_owned(),
+                        ));
+                    }
+                    None => action.plugins.insert(0, guard),
+                }
+            }
+            return Ok(action);
         }
     }
     let of_files = |directive: &&Directive| OF_FILES.contains(&directive.name.as_str());
@@ -107,12 +113,20 @@ fn proxied(run: &Run<'_, '_>, level: &Level<'_>, directive: &Directive) -> Resul
     action.path = action.path.or(path_change.path);
     action.timeouts = timeouts(run, level);
     action.max_body = max_body(run, level);
-    action.plug("rate_limit", limits::of(run, level)?);
-    action.plug("access", access::addresses(run, level)?);
-    action.plug("basic_auth", access::passwords(level)?);
+    action.plugins.extend(guards(run, level)?);
     action.plug("headers", forwarded.into_plugin(headers::of_response(run, level)?));
     action.is_logged_not = location_log::is_off(level);
     Ok(action)
+}
+
+/// The plugins that let requests in.
+fn guards(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Vec<(&'static str, Value)>, Halt> {
+    let plugins = [
+        ("rate_limit", limits::of(run, level)?),
+        ("access", access::addresses(run, level)?),
+        ("basic_auth", access::passwords(level)?),
+    ];
+    Ok(plugins.into_iter().filter_map(|(name, settings)| Some((name, settings?))).collect())
 }
 
 /// The limits of time.

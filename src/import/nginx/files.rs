@@ -25,9 +25,13 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Directive>, String> {
     let mut all = Vec::new();
     for path in paths {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
-        for directive in included(path, &text, &base, 0)? {
+        let directives = included(path, &text, &base, 0)?;
+        let is_main = directives.iter().any(|directive| directive.name == "http");
+        for directive in directives {
             match directive {
                 Directive { name, block: Some(block), .. } if name == "http" => all.extend(block),
+                // around the `http` block there are modules and the like
+                other if is_main && other.name == "include" => all.push(other.done().clone()),
                 other => all.push(other),
             }
         }
@@ -56,7 +60,7 @@ fn expanded(directives: Vec<Directive>, base: &Path, depth: usize) -> Result<Vec
                     .map_err(|error| format!("{}: {} cannot be read: {error}", directive.place, path.display()))?;
                 all.extend(included(path, &text, base, depth + 1)?);
             }
-            if !found.is_empty() {
+            if !found.is_empty() || is_empty_folder(directive.first(), base) {
                 continue;
             }
         }
@@ -65,10 +69,22 @@ fn expanded(directives: Vec<Directive>, base: &Path, depth: usize) -> Result<Vec
     Ok(all)
 }
 
+/// Whether an `include` names files of a folder that is there and has none: to nginx that is nothing.
+fn is_empty_folder(pattern: &str, base: &Path) -> bool {
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+    name.contains(['*', '?']) && !folder.contains(['*', '?']) && places(folder, base).iter().any(|place| place.is_dir())
+}
+
+/// Where a path of a configuration may be.
+fn places(path: &str, base: &Path) -> Vec<PathBuf> {
+    let mut places = vec![base.join(path)];
+    places.extend(path.strip_prefix(USUAL).map(|below| base.join(below)));
+    places
+}
+
 /// The files that an `include` names, in the order of their names.
 fn matching(pattern: &str, base: &Path) -> Vec<PathBuf> {
-    let mut places = vec![base.join(pattern)];
-    places.extend(pattern.strip_prefix(USUAL).map(|below| base.join(below)));
+    let places = places(pattern, base);
     let found = places.iter().map(|place| files_at(place)).find(|found| !found.is_empty());
     let templates = || places.iter().map(|place| files_at(&with_ending(place))).find(|found| !found.is_empty());
     found.or_else(templates).unwrap_or_default()

@@ -21,7 +21,7 @@ impl Host<'_, '_> {
 /// Whether the gateway sends this value of a header, by its name in lower case, without being told.
 pub(super) fn is_by_itself(run: &Run<'_, '_>, name: &str, value: &str) -> ByItself {
     let world = run.host.world;
-    let is_direct = !world.has_trusted_proxies;
+    let is_direct = world.real_ip.is_none();
     let is_usual = run.host.has_usual_ports();
     let by_itself = match (name, value) {
         ("x-real-ip", "$remote_addr")

@@ -9,11 +9,12 @@ use super::location::Location;
 use super::map::{Maps, Scope};
 use super::notes::Notes;
 use super::path::{Paths, Relation};
+use super::real_ip::RealIp;
 use super::request_facts::{Facts, compiled};
 use super::route::{Action, PathChange, Target};
 use super::text::{Piece, Text};
 use super::tree::{Answers, Halt, Question};
-use super::{content, replies};
+use super::{content, replies, unknown};
 
 /// What the directives of the `http` block mean to every place below it.
 pub(super) struct World<'a, 't> {
@@ -23,20 +24,24 @@ pub(super) struct World<'a, 't> {
     pub(super) maps: &'a Maps<'t>,
     /// What is found.
     pub(super) notes: &'a Notes,
-    /// Whether proxies before this one are trusted.
-    pub(super) has_trusted_proxies: bool,
+    /// Whose word about clients' addresses counts; nobody's for none.
+    pub(super) real_ip: Option<RealIp>,
 }
 
 /// A server, as its locations see it.
 pub(super) struct Host<'a, 't> {
     /// What is around it.
     pub(super) world: &'a World<'a, 't>,
+    /// It.
+    pub(super) directive: &'t Directive,
     /// Its block.
     pub(super) level: Level<'t>,
     /// What is known of its requests.
     pub(super) facts: Facts,
     /// Its ports, as far as they are numbers.
     pub(super) ports: Vec<u16>,
+    /// Whether connections begin with PROXY protocol, for each of its addresses.
+    pub(super) by_proxy_protocol: Vec<bool>,
     /// Its first name.
     pub(super) name: Option<&'t str>,
     /// Its named locations.
@@ -59,7 +64,11 @@ pub(super) struct Run<'a, 't> {
     /// Whether `$1` is a group of something that the path is not.
     foreign_groups: bool,
     /// Whether no further directive counts.
-    is_over: bool,
+    pub(super) is_over: bool,
+    /// Whether it came to a named location.
+    pub(super) is_named: bool,
+    /// Whether an `if` may hold that is taken for one that does not.
+    pub(super) is_unsure: bool,
 }
 
 /// What a request that reaches a location comes to.
@@ -81,13 +90,17 @@ pub(super) fn decide<'t>(
         path: None,
         foreign_groups: false,
         is_over: false,
+        is_named: false,
+        is_unsure: false,
     };
+    unknown::any_around(&run.level)?;
     if let Some(action) = run.block(host.level.own(), true)? {
         return Ok(Action { is_of_server: true, ..action });
     }
     let Some(location) = location else { return Ok(Action::answer(404)) };
     run.level = location.chain.iter().fold(host.level.clone(), |level, directive| level.within(directive.children()));
     run.is_over = false;
+    unknown::any_around(&run.level)?;
     // nginx looks at both before it runs a directive of the location
     if let Some(action) =
         content::unreachable(location).map_or_else(|| content::excepted(&run), |none| Ok(Some(none)))?
@@ -98,6 +111,29 @@ pub(super) fn decide<'t>(
         return Ok(action);
     }
     content::of(&run)
+}
+
+/// What a named location makes of a request that another one hands on to it.
+///
+/// # Errors
+/// What must be asked first, or why it cannot be said.
+pub(super) fn handed_on<'t>(run: &Run<'_, 't>, named: &'t Directive) -> Result<Action, Halt> {
+    if run.is_named {
+        return Err(Halt::Never("named locations hand requests on to each other".to_owned()));
+    }
+    let level = run.host.level.within(named.done().children());
+    let (variables, paths) = (run.variables.clone(), run.paths.clone());
+    let (rewritten, path) = (run.rewritten.clone(), run.path.clone());
+    let mut run =
+        Run { level, variables, paths, rewritten, path, is_over: false, is_named: true, is_unsure: false, ..*run };
+    unknown::any_around(&run.level)?;
+    if let Some(action) = content::excepted(&run)? {
+        return Ok(action);
+    }
+    match run.block(run.level.own(), false)? {
+        Some(action) => Ok(action),
+        None => content::of(&run),
+    }
 }
 
 impl<'t> Run<'_, 't> {
@@ -122,7 +158,10 @@ impl<'t> Run<'_, 't> {
         if self.foreign_groups && text.pieces().iter().any(is_group) {
             return Err(Halt::Never("groups of an expression on anything but the path are not kept here".to_owned()));
         }
-        Ok(text)
+        match text.pieces().iter().find(|piece| matches!(piece, Piece::Variable(name) if self.is_changed(name))) {
+            Some(_) => Err(Halt::Never(format!("`{written}` has a path that was written anew before"))),
+            None => Ok(text),
+        }
     }
 
     /// The same as a template of the YAML.
@@ -133,6 +172,16 @@ impl<'t> Run<'_, 't> {
         self.text(written)?.template().map_err(Halt::Never)
     }
 
+    /// Whether a rewrite has changed what a variable holds.
+    fn is_changed(&self, variable: &str) -> bool {
+        let has_query = || self.rewritten.as_deref().is_some_and(|path| path.contains('?'));
+        match variable {
+            "uri" | "document_uri" | "request_filename" => self.rewritten.is_some(),
+            "args" | "query_string" | "is_args" => has_query(),
+            name => name.starts_with("arg_") && has_query(),
+        }
+    }
+
     fn block(&mut self, block: &'t [Directive], is_server: bool) -> Result<Option<Action>, Halt> {
         // of several conditions that hold, the block of the last one counts
         let around = self.level.clone();
@@ -140,6 +189,9 @@ impl<'t> Run<'_, 't> {
             match directive.name.as_str() {
                 "set" => {
                     let name = directive.done().first().trim_start_matches('$').to_owned();
+                    if matches!(name.as_str(), "args" | "query_string") {
+                        return Err(Halt::Never("`set` changes the query".to_owned()));
+                    }
                     let value = self.text(directive.args.get(1).map_or("", String::as_str))?;
                     self.variables.insert(name, value);
                 }
@@ -159,7 +211,7 @@ impl<'t> Run<'_, 't> {
                         return Ok(Some(action));
                     }
                 }
-                _ => {}
+                _ => unknown::here(directive)?,
             }
             if self.is_over {
                 break;
@@ -168,20 +220,30 @@ impl<'t> Run<'_, 't> {
         Ok(None)
     }
 
-    /// Whether the condition of an `if` holds. One that cannot be said does not, unless it keeps somebody out.
+    /// Whether the condition of an `if` holds. One that cannot be said does not, where that lets nobody in: what is in its block then changes
+    /// nothing but headers and logs, and variables, which are no longer known.
     fn condition(&mut self, directive: &'t Directive) -> Result<bool, Halt> {
         directive.done();
-        let never = |why: String| {
-            if keeps_out(directive) {
+        let never = |run: &mut Self, why: String| {
+            if !directive.children().iter().all(unknown::is_harmless) {
                 return Err(Halt::Never(why));
             }
-            self.host.world.notes.leave_out(directive, &why);
+            for set in directive.children().iter().filter(|child| child.name == "set") {
+                let name = set.first().trim_start_matches('$');
+                run.variables.insert(name.to_owned(), Text::unknown(name));
+            }
+            run.is_unsure = true;
+            run.host.world.notes.leave_out(directive, &why);
             Ok(false)
         };
         let condition = match Condition::parse(directive) {
             Ok(condition) => condition,
-            Err(why) => return never(why),
+            Err(why) => return never(self, why),
         };
+        let is_changed = |piece: &Piece| matches!(piece, Piece::Variable(name) if self.is_changed(name));
+        if condition.subject().pieces().iter().any(is_changed) {
+            return never(self, "it looks at a path that was written anew before".to_owned());
+        }
         if let (Some("uri" | "document_uri"), Some((expression, wanted))) =
             (condition.subject().as_variable(), condition.expression())
         {
@@ -190,7 +252,7 @@ impl<'t> Run<'_, 't> {
             return Ok(self.matches(&text, any_case)? == wanted);
         }
         match condition.holds(&self.scope()) {
-            Err(Halt::Never(why)) => never(why),
+            Err(Halt::Never(why)) => never(self, why),
             Ok(true) => {
                 self.foreign_groups |= condition.has_groups();
                 Ok(true)
@@ -200,7 +262,10 @@ impl<'t> Run<'_, 't> {
     }
 
     /// Whether the path matches an expression.
-    fn matches(&mut self, text: &str, any_case: bool) -> Result<bool, Halt> {
+    ///
+    /// # Errors
+    /// What must be asked first, or why it cannot be said.
+    pub(super) fn matches(&mut self, text: &str, any_case: bool) -> Result<bool, Halt> {
         let compiled = compiled(text, any_case)?;
         let relation = self.paths.relation(text, any_case);
         let holds = match relation {
@@ -231,57 +296,6 @@ impl<'t> Run<'_, 't> {
             .ok_or_else(|| Halt::Never(format!("a route cannot ask for `{text}` beside the path of its location")))
     }
 
-    fn rewrite(&mut self, directive: &'t Directive, is_server: bool) -> Result<Option<Action>, Halt> {
-        let [expression, replacement, flags @ ..] = &*directive.done().args else {
-            return Err(Halt::Never("`rewrite` has no replacement".to_owned()));
-        };
-        let flag = flags.first().map_or("", String::as_str);
-        let is_address = ["http://", "https://", "$scheme"].iter().any(|start| replacement.starts_with(start));
-        let is_redirect = is_address || matches!(flag, "redirect" | "permanent");
-        if !is_redirect && (is_server || flag != "break") && !self.stays_here(replacement) {
-            return Err(Halt::Never(format!("`{}` goes on to another location", directive.summary())));
-        }
-        if self.rewritten.is_some() {
-            return Err(Halt::Never(format!("`{}` changes a path for the second time", directive.summary())));
-        }
-        // all of a path is a variable of its own
-        let whole = match expression.as_str() {
-            "^(.*)$" | "^(.*)" | "(.*)" | "^(.+)$" | "(.+)" => Some("$uri"),
-            "^/(.*)$" | "^/(.*)" | "/(.*)" => Some("/$uri"),
-            _ => None,
-        };
-        let replacement = match whole {
-            Some("$uri") => replacement.replace("$1", "$uri"),
-            Some(_) => replacement.replace("/$1", "$uri"),
-            None => replacement.clone(),
-        };
-        if whole.is_none() && !self.matches(expression, false)? {
-            return Ok(None);
-        }
-        if is_redirect {
-            let status = if flag == "permanent" { 301 } else { 302 };
-            return replies::of_rewrite(self, &replacement, status).map(Some);
-        }
-        let mut template = self.template(&replacement)?;
-        if let Some((path, args)) = template.split_once('?') {
-            template = if args.is_empty() { path.to_owned() + "?" } else { format!("{path}?{args}&$args") };
-            self.host.world.notes.remark(
-                "A path that is written anew with a query of its own ends with ? or & where the client sent none.",
-            );
-        }
-        if !template.starts_with(['/', '$']) {
-            return Err(Halt::Never(format!("`{replacement}` is no path")));
-        }
-        self.rewritten = Some(template);
-        self.is_over = true;
-        Ok(None)
-    }
-
-    /// Whether a path that is written anew still belongs to the location, which then takes it as it would after `break`.
-    fn stays_here(&self, replacement: &str) -> bool {
-        matches!(&self.paths, Paths::Prefix(prefix) if prefix == "/" && self.host.locations() == 1 && replacement.starts_with('/'))
-    }
-
     /// The path change that was made here.
     pub(super) fn path_change(&self) -> Option<PathChange> {
         self.rewritten.clone().map(PathChange::Rewrite)
@@ -307,19 +321,4 @@ impl Host<'_, '_> {
             "$scheme://$host"
         }
     }
-
-    /// How many locations it has.
-    fn locations(&self) -> usize {
-        self.level.own().iter().filter(|directive| directive.name == "location").count()
-    }
-}
-
-/// Whether an `if` keeps somebody out.
-fn keeps_out(directive: &Directive) -> bool {
-    let is_refusal = |child: &Directive| match child.name.as_str() {
-        "return" => child.first().starts_with('4'),
-        "deny" => true,
-        _ => false,
-    };
-    directive.children().iter().any(is_refusal)
 }

@@ -51,6 +51,16 @@ impl<'t> Level<'t> {
         self.find(name, self.around).pop()
     }
 
+    /// Every directive of the blocks around, the outermost first.
+    pub(super) fn each(&self) -> impl Iterator<Item = &'t Directive> {
+        self.blocks.iter().flat_map(|block| block.iter())
+    }
+
+    /// All directives whose names are like this.
+    pub(super) fn all_by(&self, is_one: impl Fn(&str) -> bool) -> Vec<&'t Directive> {
+        self.each().filter(|directive| is_one(&directive.name)).collect()
+    }
+
     /// The first argument of the last directive of this name.
     pub(super) fn word(&self, name: &str) -> Option<&'t str> {
         self.last(name).map(Directive::first)

@@ -36,6 +36,7 @@ pub(super) fn of(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Option<Value>, 
 fn requests(run: &Run<'_, '_>, directive: &Directive, notes: &Notes) -> Option<Value> {
     let zone = argument(directive, "zone")?;
     let (by, definition) = zone_of(run, "limit_req_zone", zone, directive, notes)?;
+    let name = counted(run, zone, definition);
     let rate = argument(definition, "rate").and_then(rate);
     let Some(rate) = rate else {
         notes.leave_out(definition, "it has no rate such as 10r/s");
@@ -46,14 +47,15 @@ fn requests(run: &Run<'_, '_>, directive: &Directive, notes: &Notes) -> Option<V
         notes
             .remark("Requests within the `burst` of a limit pass at once, as with `nodelay`; nothing is delayed here.");
     }
-    Some(json!({ "by": by, "name": zone, "requests": rate, "burst": burst + 1 }))
+    Some(json!({ "by": by, "name": name, "requests": rate, "burst": burst + 1 }))
 }
 
 fn connections(run: &Run<'_, '_>, directive: &Directive, notes: &Notes) -> Option<Value> {
     let [zone, number] = &*directive.args else { return None };
-    let (by, _) = zone_of(run, "limit_conn_zone", zone, directive, notes)?;
+    let (by, definition) = zone_of(run, "limit_conn_zone", zone, directive, notes)?;
+    let name = counted(run, zone, definition);
     let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
-    Some(json!({ "by": by, "name": zone, "concurrent": number }))
+    Some(json!({ "by": by, "name": name, "concurrent": number }))
 }
 
 /// What a zone counts by, and where it is defined.
@@ -72,11 +74,28 @@ fn zone_of<'t>(
         return None;
     };
     match by(definition.done().first()) {
-        Some(by) => Some((by, definition)),
+        Some(by) => {
+            if by == "client_ip" && run.host.has_other_proxies(&run.level) {
+                notes.name(directive, "it counts by addresses that other proxies say than there");
+            }
+            Some((by, definition))
+        }
         None => {
             notes.leave_out(directive, "limits count by the client's address, by a header, or all requests together");
             None
         }
+    }
+}
+
+/// The name of what is counted together: a zone by the server's name has a count for each server.
+fn counted(run: &Run<'_, '_>, zone: &str, definition: &Directive) -> String {
+    match Text::parse(definition.first()).as_variable() {
+        Some("server_name") => format!("{zone} of {}", run.host.name.unwrap_or_default()),
+        Some("server_port") => {
+            let ports: Vec<String> = run.host.ports.iter().map(ToString::to_string).collect();
+            format!("{zone} at {}", ports.join(" "))
+        }
+        _ => zone.to_owned(),
     }
 }
 

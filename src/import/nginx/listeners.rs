@@ -79,18 +79,68 @@ fn tls(levels: &[&Level<'_>], first: &Server<'_>, world: &World<'_, '_>) -> Map<
         }
         _ => {}
     }
-    let verify = level.last("ssl_verify_client");
-    let authorities = level.word("ssl_client_certificate");
-    match (verify.map(|verify| (verify, verify.first())), authorities) {
-        (Some((_, "on" | "optional")), Some(file)) => {
-            let word = if verify.is_some_and(|verify| verify.first() == "on") { "required" } else { "optional" };
-            tls.insert("client_ca".to_owned(), json!(file));
-            tls.insert("client_certificates".to_owned(), json!(word));
-        }
-        (Some((directive, word)), _) if word != "off" => {
-            world.notes.leave_out(directive, "a certificate of a client is verified, or not asked for");
-        }
-        _ => {}
+    if let Some(verify) = level.last("ssl_verify_client").filter(|verify| verify.first() == "optional_no_ca") {
+        world.notes.leave_out(verify, "a certificate of a client is verified, or not asked for");
+    }
+    let asked = Certificates::of(level);
+    if asked != Certificates::None && levels.iter().any(|level| Certificates::of(level) == Certificates::None) {
+        world.notes.remark("All servers at an address ask clients for certificates as its default server does.");
+    }
+    let wanted = match asked {
+        Certificates::Required(file) => Some((file, "required")),
+        Certificates::Optional(file) => Some((file, "optional")),
+        Certificates::None | Certificates::Unsaid(_) => None,
+    };
+    if let Some((file, word)) = wanted {
+        tls.insert("client_ca".to_owned(), json!(file));
+        tls.insert("client_certificates".to_owned(), json!(word));
     }
     tls
+}
+
+/// The certificates that a server wants of clients.
+#[derive(Debug, PartialEq, Eq)]
+enum Certificates<'t> {
+    /// None.
+    None,
+    /// Those of these authorities, of clients that have one.
+    Optional(&'t str),
+    /// Those of these authorities.
+    Required(&'t str),
+    /// Some by more than their authorities, and by what.
+    Unsaid(String),
+}
+
+impl<'t> Certificates<'t> {
+    fn of(level: &Level<'t>) -> Self {
+        let word = level.word("ssl_verify_client").unwrap_or("off");
+        let more = ["ssl_crl", "ssl_ocsp"].into_iter().find(|name| level.word(name).is_some_and(|word| word != "off"));
+        match (word, level.word("ssl_client_certificate"), more) {
+            // whoever has one that does not verify is let in, too
+            ("off" | "optional_no_ca", ..) => Self::None,
+            ("on", Some(file), None) => Self::Required(file),
+            ("optional", Some(file), None) => Self::Optional(file),
+            (_, _, Some(more)) => Self::Unsaid(format!("certificates of clients are verified by `{more}`")),
+            _ => Self::Unsaid(format!("certificates of clients are verified by `ssl_verify_client {word}`")),
+        }
+    }
+}
+
+/// Why clients with certificates that a server refuses would come in at an address, whose listener asks as its default server does.
+pub(super) fn unverified(server: &Server<'_>, address: &str, servers: &[Server<'_>]) -> Option<String> {
+    let is_tls = addresses(servers).iter().any(|listen| listen.address == address && listen.tls);
+    let default = default_at(address, servers).filter(|_| is_tls).map(|at| &servers[at])?;
+    let (asked, wanted) = (Certificates::of(&default.level), Certificates::of(&server.level));
+    let why = || Some("another server there decides which certificates clients must have".to_owned());
+    match (wanted, asked) {
+        (Certificates::Unsaid(why), _) => Some(why),
+        (Certificates::None, _) | (Certificates::Optional(_), Certificates::None) => None,
+        (Certificates::Required(wanted), Certificates::Required(asked)) if wanted == asked => None,
+        (Certificates::Optional(wanted), Certificates::Required(asked) | Certificates::Optional(asked))
+            if wanted == asked =>
+        {
+            None
+        }
+        _ => why(),
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Location<'t> {
 #[derive(Debug, Default)]
 pub(super) struct Locations<'t> {
     in_order: Vec<Location<'t>>,
+    /// Paths that nginx completes with a slash.
+    pub(super) completed: Vec<Paths>,
     /// Named ones.
     pub(super) named: HashMap<&'t str, &'t Directive>,
 }
@@ -38,6 +40,13 @@ impl<'t> Locations<'t> {
             all.push(Paths::Exact(node.text.to_owned()), &node.chain);
         }
         all.block(&server, None, &[]);
+        let bare = server.all_texts().into_iter().filter_map(|text| text.strip_suffix('/'));
+        for path in bare.filter(|path| !path.is_empty() && server.completes(path)) {
+            let path = Paths::Exact(path.to_owned());
+            if !all.completed.contains(&path) {
+                all.completed.push(path);
+            }
+        }
         all
     }
 
@@ -82,8 +91,10 @@ impl<'t> Locations<'t> {
             };
             // none where nothing that has the prefix matches
             let Some(paths) = paths else { continue };
-            let inner = expression.inner.within_expression(&paths);
-            let refusal = expression.refusal.clone().or(inner.as_ref().err().cloned());
+            // within one that matches less than is asked for nobody knows what is
+            let own = expression.refusal.clone().map_or(Ok(()), Err);
+            let inner = own.and_then(|()| expression.inner.within_expression(&paths));
+            let refusal = inner.as_ref().err().cloned();
             if !paths.are_by_expression() {
                 let rest = around.map_or(Paths::Any, |node| Paths::Prefix(node.text.to_owned()));
                 let why = refusal.unwrap_or_else(|| "a route cannot ask for its paths".to_owned());
@@ -111,11 +122,6 @@ impl<'t> Locations<'t> {
     pub(super) fn take_all(&self) -> bool {
         self.in_order()
             .any(|location| matches!(&location.paths, Paths::Any) || location.paths == Paths::Prefix("/".to_owned()))
-    }
-
-    /// Whether one is for this very path.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.in_order().any(|location| matches!(&location.paths, Paths::Exact(own) | Paths::Prefix(own) if own == path))
     }
 }
 
@@ -176,5 +182,6 @@ mod tests {
         assert_eq!(refused("location ~ ^/(?!api)/x {} location / {}"), ["~ ^//x"]);
         assert_eq!(refused("location ~ ^/\\Qa\\E$ {} location / {}"), ["/"]);
         assert_eq!(refused("location ~ a { location ~ b {} } location / {}"), ["~ a"]);
+        assert_eq!(order("location ~ (?!x)a { location ~ aa {} } location / {}"), ["~ a", "/"]);
     }
 }

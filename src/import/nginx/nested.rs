@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::content;
 use super::directive::Directive;
 use super::notes::Notes;
 use super::path::{Paths, Relation};
@@ -100,6 +101,25 @@ impl<'t> Block<'t> {
         own.or_else(|| self.prefixes.iter().find(|node| path.starts_with(node.text))?.inner.exact_at(path))
     }
 
+    /// The texts of all locations that are found by them.
+    pub(super) fn all_texts(&self) -> Vec<&'t str> {
+        let nodes = self.exact.iter().chain(&self.prefixes);
+        nodes.flat_map(|node| std::iter::once(node.text).chain(node.inner.all_texts())).collect()
+    }
+
+    /// Whether nginx sends a client that asks for this path to the same one with a slash, which is that of a location that hands requests on.
+    pub(super) fn completes(&self, path: &str) -> bool {
+        let mut nodes = self.exact.iter().chain(&self.prefixes);
+        let is_completed = |node: &Node<'_>| node.text.strip_suffix('/') == Some(path) && node.hands_on();
+        let inner = |node: &Node<'_>| node.inner.completes(path);
+        match self.prefixes.iter().find(|node| path.starts_with(node.text)) {
+            _ if self.exact.iter().any(|node| node.text == path) => false,
+            Some(node) if node.text == path => inner(node),
+            _ if nodes.any(is_completed) => true,
+            longest => longest.is_some_and(inner),
+        }
+    }
+
     /// Whether an expression is tried in it or further in.
     pub(super) fn has_expressions(&self) -> bool {
         !self.expressions.is_empty() || self.prefixes.iter().any(|node| node.inner.has_expressions())
@@ -142,6 +162,11 @@ impl<'t> Block<'t> {
 }
 
 impl Node<'_> {
+    fn hands_on(&self) -> bool {
+        let own = self.chain.last().map_or(&[][..], |directive| directive.children());
+        own.iter().any(|directive| content::hands_on(&directive.name))
+    }
+
     /// Whether all of its paths have the prefix of another one.
     pub(super) fn is_below(&self, outer: &Self) -> bool {
         self.text.starts_with(outer.text)

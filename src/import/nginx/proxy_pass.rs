@@ -68,14 +68,14 @@ pub(super) fn target(
 
 fn address(text: &Text, is_made: bool) -> Result<Address, Halt> {
     let mut pieces = text.pieces().to_vec();
-    let never = |why: &str| Err(Halt::Never(format!("`proxy_pass {text}`: {why}")));
+    let never = |why: &str| Err(Halt::Never(format!("of its `proxy_pass`, {why}")));
     let (tls, rest) = match pieces.first() {
         Some(Piece::Literal(first)) => match first.split_once("://") {
             Some(("http", rest)) => (false, rest.to_owned()),
             Some(("https", rest)) => (true, rest.to_owned()),
-            _ => return never("it is no address with http or https"),
+            _ => return never("the address is none with http or https"),
         },
-        _ => return never("it is no address with http or https"),
+        _ => return never("the address is none with http or https"),
     };
     if rest.starts_with("unix:") {
         return never("servers have addresses, and no sockets in the file system");
@@ -104,7 +104,14 @@ fn address(text: &Text, is_made: bool) -> Result<Address, Halt> {
             Piece::Environment(name) => path.append(Text::parse(&format!("${{{name}}}"))),
         }
     }
-    if authority.is_empty() { never("it names no server") } else { Ok(Address { tls, authority, path, is_made }) }
+    if authority.contains('@') {
+        return never("the address has credentials");
+    }
+    if authority.is_empty() {
+        never("the address names no server")
+    } else {
+        Ok(Address { tls, authority, path, is_made })
+    }
 }
 
 /// `$proxy_host`: what nginx sends as `Host` unless it is told otherwise.
@@ -131,8 +138,11 @@ fn redirects(run: &Run<'_, '_>, level: &Level<'_>, address: &Address) -> bool {
 /// What becomes of the path.
 fn change(run: &Run<'_, '_>, address: &Address) -> Result<Change, Halt> {
     // a path that was written anew goes on as it is
-    if address.path == Text::default() || run.rewritten.is_some() {
+    if address.path == Text::default() || run.rewritten.is_some() && !address.is_made {
         return Ok(Change::default());
+    }
+    if run.rewritten.is_some() {
+        return Err(Halt::Never(format!("a path is written anew, and `{}` puts another in its place", address.path)));
     }
     if let Some(uri) = address.path.as_literal().filter(|_| !address.is_made) {
         return replaced(&run.paths, uri);
@@ -145,7 +155,7 @@ fn change(run: &Run<'_, '_>, address: &Address) -> Result<Change, Halt> {
     // ours keeps the query unless the new path has one
     let rewrite = match template.strip_suffix("$is_args$args") {
         Some(bare) => bare.to_owned(),
-        None if template.contains('?') => template,
+        None if template.contains('?') => run.host.world.notes.without_secrets(&template),
         None => template + "?",
     };
     Ok(Change { change: Some(PathChange::Rewrite(rewrite)), path: None })

@@ -11,7 +11,7 @@ use super::location::{Location, Locations};
 use super::path::Paths;
 use super::request_facts::Facts;
 use super::route::{Action, Route, Takes, Target};
-use super::tree::{Conditions, Tree};
+use super::tree::{Conditions, Halt, Tree};
 use super::units;
 
 /// A server.
@@ -23,6 +23,8 @@ pub(super) struct Server<'t> {
     pub(super) level: Level<'t>,
     /// The hosts that it is for, as routes write them.
     pub(super) hosts: Vec<String>,
+    /// Whether it has names besides that routes cannot ask for.
+    pub(super) has_unsaid_names: bool,
     /// Its addresses.
     pub(super) listens: Vec<Listen>,
 }
@@ -51,15 +53,24 @@ impl<'t> Server<'t> {
             listens.iter_mut().for_each(|listen| listen.tls = true);
         }
         let mut hosts = Vec::new();
+        let mut has_unsaid_names = false;
         for names in level.own().iter().filter(|child| child.name == "server_name") {
             for name in &names.done().args {
                 match host_pattern(name) {
                     Ok(patterns) => hosts.extend(patterns),
-                    Err(why) => world.notes.name(names, &why),
+                    Err(why) => {
+                        has_unsaid_names = true;
+                        world.notes.name(names, &why);
+                    }
                 }
             }
         }
-        Self { directive, level, hosts, listens }
+        Self { directive, level, hosts, has_unsaid_names, listens }
+    }
+
+    /// Whether it takes requests at an address.
+    pub(super) fn listens_at(&self, address: &str) -> bool {
+        self.listens.iter().any(|listen| listen.address == address)
     }
 
     /// The routes of its locations for requests to these hosts, or to any, without hosts and listeners.
@@ -68,12 +79,14 @@ impl<'t> Server<'t> {
         let tls = |wanted: bool| self.listens.iter().all(|listen| listen.tls == wanted);
         let host = Host {
             world,
+            directive: self.directive,
             level: self.level.clone(),
             facts: Facts {
                 tls: if tls(true) { Some(true) } else { tls(false).then_some(false) },
                 hosts: hosts.to_vec(),
             },
             ports: self.listens.iter().filter_map(|listen| listen.port).collect(),
+            by_proxy_protocol: self.listens.iter().map(|listen| listen.proxy_protocol).collect(),
             name: self.level.word("server_name"),
             named: locations.named.clone(),
         };
@@ -83,7 +96,7 @@ impl<'t> Server<'t> {
             for location in locations.in_order() {
                 of_location(&host, location, &mut routes);
             }
-            let slashes = with_slash(&routes, &locations);
+            let slashes: Vec<String> = locations.completed.iter().filter_map(Paths::pattern).collect();
             if !slashes.is_empty() {
                 let takes = Takes { paths: slashes, ..Takes::default() };
                 let location = format!("{}$uri/$is_args$args", host.own_address(&host.level));
@@ -95,7 +108,7 @@ impl<'t> Server<'t> {
             match tree(&host, None).and_then(Tree::leaves) {
                 Ok(leaves) => {
                     for (conditions, action) in leaves {
-                        push(conditions, None, action, &mut routes);
+                        push(&host, conditions, None, action, &mut routes);
                     }
                 }
                 Err(why) => {
@@ -130,8 +143,22 @@ impl<'t> Server<'t> {
     }
 }
 
+/// What comes of the requests of a location. Of those that routes can tell from others, but whose way cannot be said, this is a refusal.
 fn tree<'t>(host: &Host<'_, 't>, location: Option<&Location<'t>>) -> Result<Tree<Action>, String> {
-    Tree::of(|answers| interpreter::decide(host, location, answers))
+    Tree::of(|answers| match interpreter::decide(host, location, answers) {
+        Err(Halt::Never(why)) if !answers.are_none() => {
+            let status = status_of(&why);
+            let directive = location.and_then(|location| location.chain.last().copied()).unwrap_or(host.directive);
+            host.world.notes.name(directive, &format!("{why}; such requests are answered with {status}"));
+            Ok(Action::answer(status))
+        }
+        decided => decided,
+    })
+}
+
+/// The status in the place of what cannot be said.
+fn status_of(why: &str) -> u16 {
+    if why == content::FILES { 404 } else { 403 }
 }
 
 /// Adds the routes of a location. One that cannot be said keeps its paths from going where nginx does not send them.
@@ -147,10 +174,12 @@ fn of_location<'t>(host: &Host<'_, 't>, location: &Location<'t>, routes: &mut Ve
     });
     match leaves {
         Ok(leaves) => {
-            leaves.into_iter().for_each(|(conditions, action)| push(conditions, pattern.as_deref(), action, routes));
+            leaves
+                .into_iter()
+                .for_each(|(conditions, action)| push(host, conditions, pattern.as_deref(), action, routes));
         }
         Err(why) => {
-            let status = if why == content::FILES { 404 } else { 403 };
+            let status = status_of(&why);
             if let Some(directive) = location.chain.last() {
                 host.world.notes.leave_out(directive, &format!("{why}; its paths are answered with {status}"));
             }
@@ -160,9 +189,23 @@ fn of_location<'t>(host: &Host<'_, 't>, location: &Location<'t>, routes: &mut Ve
     }
 }
 
-fn push(conditions: Conditions, pattern: Option<&str>, mut action: Action, routes: &mut Vec<Route>) {
-    let own = action.path.take();
-    let path = conditions.path.or(own).or(pattern.map(str::to_owned));
+fn push(
+    host: &Host<'_, '_>,
+    conditions: Conditions,
+    pattern: Option<&str>,
+    mut action: Action,
+    routes: &mut Vec<Route>,
+) {
+    let path = match (conditions.path, action.path.take()) {
+        // the groups of the one are those of no path that the other takes
+        (Some(asked), Some(own)) if asked != own && !Paths::of_pattern(&own).are_within(&Paths::of_pattern(&asked)) => {
+            let why = "a route cannot ask for two paths at once; such requests are answered with 403";
+            host.world.notes.name(host.directive, why);
+            action = Action::answer(403);
+            Some(asked)
+        }
+        (asked, own) => own.or(asked).or(pattern.map(str::to_owned)),
+    };
     let takes = Takes {
         hosts: conditions.host.into_iter().collect(),
         paths: path.into_iter().collect(),
@@ -177,27 +220,6 @@ fn push(conditions: Conditions, pattern: Option<&str>, mut action: Action, route
     if !routes.contains(&route) {
         routes.push(route);
     }
-}
-
-/// The paths that nginx completes with a slash: those of proxied locations without their own.
-fn with_slash(routes: &[Route], locations: &Locations<'_>) -> Vec<String> {
-    let is_proxied = |prefix: &str| {
-        let takes = |path: &String| {
-            path == prefix
-                || path
-                    .strip_prefix("~ ^")
-                    .is_some_and(|path| path.strip_suffix("(.*)").is_some_and(|path| path == regex::escape(prefix)))
-        };
-        routes
-            .iter()
-            .any(|route| matches!(route.action.target, Target::Upstream { .. }) && route.takes.paths.iter().any(takes))
-    };
-    let prefixes = locations.in_order().filter_map(|location| match &location.paths {
-        Paths::Prefix(path) if path.len() > 1 => path.strip_suffix('/').map(|bare| (path, bare)),
-        _ => None,
-    });
-    let bare = prefixes.filter(|(path, bare)| is_proxied(path) && !locations.has(bare));
-    bare.filter_map(|(_, bare)| Paths::Exact(bare.to_owned()).pattern()).collect()
 }
 
 /// A name as routes write it.

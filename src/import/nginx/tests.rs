@@ -1,6 +1,7 @@
 //! Configurations as nginx's users write them, what becomes of them, and that the result loads.
 
 mod families;
+mod refusals;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ fn every_configuration_of_the_tests_loads_and_leaves_out_no_more_than_is_known()
     assert_eq!(
         others,
         [
-            "`${MORE_LOCATIONS}`: what this variable holds is not known; import the finished file",
+            "`location /plugins/`: who may call may be decided by what `${MORE_DIRECTIVES}` holds; import the finished file; its paths are answered with 403",
             "NGINX_SECRET_1: the file has a secret itself; set this variable to it",
             "`location /`: who may call is decided by `access_by_lua_block`; its paths are answered with 403",
             "`add_header X-Cached $upstream_cache_status`: `$upstream_cache_status` is no variable here",
@@ -114,6 +115,65 @@ fn no_secret_of_a_file_is_repeated() {
     assert!(yaml.contains("authorization: \"Bearer ${NGINX_SECRET_2}\""), "{yaml}");
     assert_eq!(config.routes.len(), 2);
     assert_eq!(left_out.lines().count(), 2, "{left_out}");
+}
+
+#[test]
+fn no_part_of_a_secret_is_repeated_wherever_it_stands() {
+    let text = "map $http_x_user $key { default hid1; ~^hid2 hid3; include x; }\n\
+        map $http_x_key $ok { hid4 1; default 0; }\n\
+        server { listen 80; server_name a.test; set $token \"Bearer hid5\";\n\
+        if ($http_authorization !~ \"^Bearer (hid6|hid7)$\") { return 401; }\n\
+        if ($arg_api_key != hid8) { return 401; }\n\
+        if ($http_x_auth ~ ^(?!hid9)) { add_header X-A 1; }\n\
+        if ($cookie_session = hid10) { add_header X-A 1; }\n\
+        location /a { rewrite ^ /x?access_token=hid11 break; proxy_pass http://a; }\n\
+        location /b { set $x 1; proxy_pass http://a/y?key=hid12&z=$x; }\n\
+        location /c { return 302 https://hid13:hid14@b.test/?sig=hid15; }\n\
+        location /d { proxy_pass https://hid16:hid17@a.test/; }\n\
+        location /e { proxy_set_header Authorization \"Basic hid18:$remote_user\"; proxy_pass http://a; }\n\
+        location /f { rewrite ^/f/(.*) /a?key=hid19 last; proxy_pass http://a; }\n\
+        location /g { return 200 sk-hid20; }\n\
+        location /h { proxy_set_header X-Kind $key; proxy_pass http://a; }\n\
+        location /i { if ($ok = 0) { return 403; } proxy_pass http://a; }\n\
+        location /j { proxy_pass http://a/?token=hid21; frob key=hid22; more_set_headers \"Authorization: hid23\"; }\n\
+        }";
+    let directives = parser::parse(&Rc::from("n.conf"), text).unwrap();
+    let Imported { yaml, left_out } = of_directives("n.conf", &directives).unwrap();
+    let left_out = left_out.join("\n");
+    assert!(!yaml.contains("hid") && !left_out.contains("hid"), "{yaml}\n{left_out}");
+    for wanted in [
+        "authorization: \"~ ${NGINX_SECRET_",
+        "api_key: \"${NGINX_SECRET_",
+        "?access_token=${NGINX_SECRET_",
+        "/y?key=${NGINX_SECRET_",
+        "Basic ${NGINX_SECRET_",
+    ] {
+        assert!(yaml.contains(wanted), "{wanted} in {yaml}");
+    }
+}
+
+#[test]
+fn files_that_are_not_there_may_keep_anybody_out() {
+    let folder = std::env::temp_dir().join(format!("tollgate-include-{}", std::process::id()));
+    fs::create_dir_all(folder.join("empty.d")).unwrap();
+    let of = |http: &str, location: &str| {
+        let text = format!(
+            "include modules/*.conf;\nhttp {{ {http}\n server {{ location /a {{ {location} proxy_pass http://a:1; }}\n\
+             location /b {{ proxy_pass http://a:1; }} }} }}\n"
+        );
+        fs::write(folder.join("nginx.conf"), text).unwrap();
+        let Imported { yaml, left_out } = import(&[folder.join("nginx.conf")]).unwrap();
+        (loaded(&yaml).routes.iter().filter(|route| route.target.upstream().is_some()).count(), left_out)
+    };
+    assert_eq!(of("include mime.types;", "include empty.d/*.conf;"), (1, Vec::new()));
+    for (http, location, open) in
+        [("", "include allowed.conf;", 1), ("", "include absent.d/*.conf;", 1), ("include blocked.d/*.conf;", "", 0)]
+    {
+        let (routes, left_out) = of(http, location);
+        assert_eq!(routes, open, "{http} {location}");
+        assert!(left_out.iter().any(|line| line.contains("answered with 403")), "{left_out:?}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

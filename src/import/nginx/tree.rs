@@ -139,6 +139,16 @@ impl Answers {
         more
     }
 
+    /// Whether nothing is known yet.
+    pub(super) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of them is about the path.
+    pub(super) fn ask_for_paths(&self) -> bool {
+        self.0.iter().any(|(question, _)| matches!(question, Question::Path(_)))
+    }
+
     /// The answer to a question.
     ///
     /// # Errors

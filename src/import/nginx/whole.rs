@@ -8,8 +8,10 @@ use super::level::Level;
 use super::map::Maps;
 use super::merge::{Upstreams, common_plugins, merged};
 use super::notes::Notes;
-use super::route::{Route, Target};
+use super::real_ip::RealIp;
+use super::route::{Action, Route, Takes, Target};
 use super::server::Server;
+use super::sites::{self, Site};
 use super::{limits, listeners, log, units};
 
 /// The configuration.
@@ -18,8 +20,8 @@ use super::{limits, listeners, log, units};
 /// That there is no server in it.
 pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, String> {
     let maps = Maps::new(directives);
-    let trusted = trusted_proxies(directives, notes);
-    let world = World { http: Level::new(directives), maps: &maps, notes, has_trusted_proxies: !trusted.is_empty() };
+    let real_ip = RealIp::of_all(directives, notes);
+    let world = World { http: Level::new(directives), maps: &maps, notes, real_ip: real_ip.clone() };
     let servers: Vec<Server<'_>> = directives
         .iter()
         .filter(|directive| directive.name == "server")
@@ -46,8 +48,8 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
         config.insert("server".to_owned(), Value::Object(server));
     }
     config.insert("access_log".to_owned(), access_log);
-    if !trusted.is_empty() {
-        config.insert("trusted_proxies".to_owned(), json!(trusted));
+    if let Some(real_ip) = real_ip {
+        real_ip.into_yaml(&mut config);
     }
     config.insert("listeners".to_owned(), json!(listeners));
     config.insert("upstreams".to_owned(), upstreams.into_yaml(&mut yaml));
@@ -73,70 +75,17 @@ fn of_process(directives: &[Directive], servers: &[Server<'_>]) -> Map<String, V
     settings
 }
 
-/// The proxies whose word about clients counts.
-fn trusted_proxies(directives: &[Directive], notes: &Notes) -> Vec<String> {
-    let blocks = std::iter::once(directives)
-        .chain(directives.iter().filter(|block| block.name == "server").map(Directive::children));
-    let mut trusted: Vec<String> = Vec::new();
-    for directive in blocks.flatten() {
-        match directive.name.as_str() {
-            "set_real_ip_from" => match directive.done().first() {
-                "unix:" => {}
-                network if network.starts_with(|c: char| c.is_ascii_digit()) || network.contains(':') => {
-                    if !trusted.iter().any(|known| known == network) {
-                        trusted.push(network.to_owned());
-                    }
-                }
-                _ => notes.leave_out(directive, "proxies are trusted by their addresses"),
-            },
-            "real_ip_header" => {
-                let header = directive.done().first().to_ascii_lowercase();
-                if !matches!(header.as_str(), "x-forwarded-for" | "x-real-ip" | "proxy_protocol") {
-                    notes.leave_out(
-                        directive,
-                        "clients' addresses come in X-Forwarded-For, Forwarded, X-Real-IP or PROXY protocol",
-                    );
-                }
-            }
-            "real_ip_recursive" if directive.done().first() == "off" => {
-                notes.remark("A client's address is found as with `real_ip_recursive on`.");
-            }
-            _ => {}
-        }
-    }
-    trusted
-}
-
 /// The routes of all servers: those for single hosts first, those of the servers for all others last.
 fn of_servers(servers: &[Server<'_>], world: &World<'_, '_>) -> Vec<Route> {
     let all = listeners::addresses(servers);
-    let mut sets = Vec::new();
-    for (at, server) in servers.iter().enumerate() {
-        let is_default = |address: &str| listeners::default_at(address, servers) == Some(at);
-        let (own, others): (Vec<_>, Vec<_>) =
-            server.listens.iter().map(|listen| listen.address.as_str()).partition(|address| is_default(address));
-        if !others.is_empty() && server.hosts.is_empty() && own.is_empty() {
-            world
-                .notes
-                .leave_out(server.directive, "no name is its own, and another server is the default at its addresses");
-            continue;
-        }
-        if !others.is_empty() && !server.hosts.is_empty() {
-            sets.push((server, server.hosts.clone(), others));
-        }
-        if !own.is_empty() {
-            sets.push((server, Vec::new(), own));
-        }
-    }
-    // exact names before wildcards, the longest of which comes first, and those for any host behind all
-    sets.sort_by_key(|(_, hosts, _)| {
-        let longest = hosts.iter().filter(|host| host.starts_with('*')).map(String::len).max();
-        (hosts.is_empty(), longest.is_some(), usize::MAX - longest.unwrap_or(0))
-    });
+    let sets = sites::in_order(servers, world.notes);
     let is_alone = sets.len() == 1;
     let mut routes = Vec::new();
-    for (server, hosts, addresses) in sets {
-        let mut here = server.routes(&hosts, world, is_alone);
+    for Site { server, hosts, addresses, refusal } in sets {
+        let mut here = match refusal {
+            Some(_) => vec![Route { takes: Takes::default(), action: Action::answer(403) }],
+            None => server.routes(&hosts, world, is_alone),
+        };
         for route in &mut here {
             if route.takes.hosts.is_empty() {
                 route.takes.hosts.clone_from(&hosts);
@@ -168,6 +117,6 @@ fn of_servers(servers: &[Server<'_>], world: &World<'_, '_>) -> Vec<Route> {
 
 /// Whether a route answers as the gateway does to what no route takes.
 fn is_no_answer(route: &Route) -> bool {
-    let takes_all = route.takes == super::route::Takes::default();
-    takes_all && route.action == super::route::Action { target: Target::answer(404), ..Default::default() }
+    let takes_all = route.takes == Takes::default();
+    takes_all && route.action == Action { target: Target::answer(404), ..Default::default() }
 }

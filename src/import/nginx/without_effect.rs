@@ -1,6 +1,7 @@
 //! Directives that need nothing here, and why.
 
 use super::directive::Directive;
+use super::unknown::is_of_media_types;
 
 /// Groups of directives, each with its reason.
 const NEED_NOTHING: [(&str, &[&str]); 9] = [
@@ -241,11 +242,7 @@ pub(super) fn needs_nothing(directive: &Directive) -> bool {
     if ONLY_SO.iter().any(|(known, _)| *known == name) {
         return has_value(&ONLY_SO);
     }
-    let is_mime_types = name == "include" && directive.first().ends_with("mime.types");
-    // a pattern that no file matches is nothing to nginx
-    let is_empty_pattern = name == "include" && directive.first().contains(['*', '?']);
-    is_mime_types
-        || is_empty_pattern
+    name == "include" && is_of_media_types(directive)
         || has_value(&VALUES)
         || NEED_NOTHING.iter().any(|(_, names)| names.contains(&name))
 }

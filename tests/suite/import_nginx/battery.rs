@@ -206,7 +206,7 @@ pub const CHAT_UI: Case = Case {
         ("PORT", "8080"),
         ("SERVER_NAME", "chat.example.com"),
         ("READ_TIMEOUT", "30s"),
-        ("MORE_LOCATIONS", ""),
+        ("MORE_DIRECTIVES", ""),
     ],
     requests: &[
         "GET /",
