@@ -11,6 +11,7 @@
 
 mod authority;
 mod client;
+mod draws;
 mod folder;
 mod frame_client;
 mod gateway;
@@ -29,6 +30,7 @@ mod wait;
 
 pub use authority::{Authority, Issued};
 pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
+pub use draws::Draws;
 pub use folder::Folder;
 pub use frame_client::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameClient, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY,

@@ -2,6 +2,7 @@
 //! the servers behind it.
 
 mod battery;
+mod closed;
 mod side_by_side;
 
 use std::path::Path;

@@ -5,7 +5,9 @@ mod messages;
 
 use std::net::SocketAddr;
 
-use crate::harness::{Gateway, Nginx, Origin, Raw, Script, answer, connect, eventually, gateway, nginx, origin, sse};
+use crate::harness::{
+    Draws, Gateway, Nginx, Origin, Raw, Script, answer, connect, eventually, gateway, nginx, origin, sse,
+};
 
 /// Long enough for every kind of tie to come up many times.
 const STEPS: usize = 300;
@@ -64,16 +66,6 @@ async fn idle_at(gateway: &Gateway, held: usize) {
         gateway.metrics().await.sum("tollgate_upstream_in_flight", &[]) as usize == held
     })
     .await;
-}
-
-/// A small generator, so that a failure can be repeated.
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
 }
 
 /// A gateway before these servers, each with its settings in the YAML's words.
