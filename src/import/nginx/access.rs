@@ -6,6 +6,13 @@ use super::interpreter::Run;
 use super::level::Level;
 use super::tree::Halt;
 
+/// Whether nobody is let in: the first rule refuses all.
+pub(super) fn is_closed(level: &Level<'_>) -> bool {
+    let first = level.innermost_with(&["allow", "deny"]).into_iter().find(|rule| rule.first() != "unix:");
+    let is_any = level.word("satisfy") == Some("any");
+    !is_any && first.is_some_and(|rule| rule.name == "deny" && rule.first() == "all")
+}
+
 /// The settings of the plugin `access`; none where everybody is let in.
 ///
 /// # Errors

@@ -38,6 +38,11 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     if run.level.last_own("stub_status").is_some() {
         return Err(Halt::Never("what the gateway does is at `/metrics` of `admin`".to_owned()));
     }
+    if access::is_closed(&run.level) {
+        let others = run.level.own().iter().filter(|directive| directive.name != "location");
+        others.for_each(Directive::all_done);
+        return Ok(Action::answer(403));
+    }
     if let Some(directive) = run.level.last_own("proxy_pass") {
         return proxied(run, &run.level, directive);
     }

@@ -93,7 +93,7 @@ pub(super) fn summary(directive: &Directive) -> String {
         }
         _ => directive.summary(),
     };
-    if names_a_secret(&text) && !OF_PLACES.contains(&name) && name != "if" && name != "set" {
+    if names_a_secret(&directive.args.join(" ")) && !OF_PLACES.contains(&name) && name != "if" && name != "set" {
         return name.to_owned();
     }
     shortened(&redacted(&text), LONGEST).to_string()

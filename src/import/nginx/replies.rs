@@ -78,6 +78,8 @@ fn media_type(run: &Run<'_, '_>) -> Option<String> {
 /// # Errors
 /// What must be asked first.
 fn finished(run: &Run<'_, '_>, target: Target) -> Result<Action, Halt> {
+    // nginx answers before it asks who may call
+    run.level.innermost_with(&["allow", "deny", "satisfy", "auth_basic", "auth_basic_user_file"]);
     let mut action = run.action(target);
     action.plug("headers", headers::of_reply(run)?);
     action.is_logged_not = location_log::is_off(&run.level);

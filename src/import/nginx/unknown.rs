@@ -35,6 +35,9 @@ const KEEPING_OUT: [&str; 26] = [
     "testcookie",
     "waf",
 ];
+/// Files of which everybody has the same.
+const WELL_KNOWN: [&str; 6] =
+    ["mime.types", "options-ssl-nginx.conf", "fastcgi_params", "fastcgi.conf", "scgi_params", "uwsgi_params"];
 /// Directives with such a name that decide nothing, or that are carried over.
 const HARMLESS_NAMES: [&str; 4] = ["auth_basic", "auth_basic_user_file", "auth_delay", "auth_request_set"];
 
@@ -87,7 +90,7 @@ pub(super) fn is_harmless(directive: &Directive) -> bool {
 pub(super) fn here(directive: &Directive) -> Result<(), Halt> {
     match directive.name.as_str() {
         _ if directive.is_done() => Ok(()),
-        "include" if !is_of_media_types(directive) => {
+        "include" if !is_well_known(directive) => {
             Err(Halt::Never(format!("who may call may be decided by `{}`, which is not there", directive.first())))
         }
         PLACEHOLDER => Err(Halt::Never(format!(
@@ -110,7 +113,9 @@ pub(super) fn any_around(level: &Level<'_>) -> Result<(), Halt> {
     }
 }
 
-/// Whether an `include` is the usual one of media types.
-pub(super) fn is_of_media_types(include: &Directive) -> bool {
-    include.first().ends_with("mime.types")
+/// Whether an `include` is a file that everybody has, and that says nothing of who gets in: media types, parameters of other protocols, and
+/// certbot's settings of TLS.
+pub(super) fn is_well_known(include: &Directive) -> bool {
+    let name = include.first().rsplit('/').next().unwrap_or_default();
+    WELL_KNOWN.contains(&name)
 }

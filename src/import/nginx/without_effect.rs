@@ -1,7 +1,7 @@
 //! Directives that need nothing here, and why.
 
 use super::directive::Directive;
-use super::unknown::is_of_media_types;
+use super::unknown::is_well_known;
 
 /// Groups of directives, each with its reason.
 const NEED_NOTHING: [(&str, &[&str]); 9] = [
@@ -242,7 +242,7 @@ pub(super) fn needs_nothing(directive: &Directive) -> bool {
     if ONLY_SO.iter().any(|(known, _)| *known == name) {
         return has_value(&ONLY_SO);
     }
-    name == "include" && is_of_media_types(directive)
+    name == "include" && is_well_known(directive)
         || has_value(&VALUES)
         || NEED_NOTHING.iter().any(|(_, names)| names.contains(&name))
 }

@@ -119,6 +119,22 @@ fn what_keeps_somebody_out_and_cannot_be_said_keeps_everybody_out() {
 }
 
 #[test]
+fn what_is_closed_or_answers_before_it_asks_who_calls_is_said_as_it_is() {
+    let lines = server(
+        "location ~ /\\.ht { deny all; root /srv; } location /in { allow 10.0.0.0/8; deny all; return 204; }\n\
+         location / { proxy_pass http://a:1; include /etc/letsencrypt/options-ssl-nginx.conf; }",
+    );
+    has(
+        &lines,
+        &[
+            "paths: [\"~ /\\\\.ht\"], answer: { status: 403 }",
+            "paths: [\"/in\"], answer: { status: 204 }",
+            "upstream: a-1",
+        ],
+    );
+}
+
+#[test]
 fn a_condition_that_cannot_be_said_and_keeps_nobody_out_is_left_out() {
     let (lines, left_out) = lines_of(
         "server { location / { if ($cookie_x) { set $skip 1; add_header X-A 1; } proxy_cache_bypass $skip; proxy_pass http://a:1; } }",
