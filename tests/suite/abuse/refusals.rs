@@ -69,7 +69,7 @@ async fn a_tunnel_over_http_2_is_refused_in_words() {
     assert_eq!(verdict, Verdict::Answered(0), "a status that is in no table");
     let line = target.gateway.logged(|line| line["method"] == Method::CONNECT.as_str()).await;
     assert_eq!((line["status"].as_u64(), line["outcome"].as_str()), (Some(405), Some("refused")), "{line}");
-    assert_ne!(line["response_bytes"], 0);
+    assert!(line["response_bytes"].as_u64() > Some(0), "{line}");
     target.is_unharmed().await;
 }
 
