@@ -102,14 +102,21 @@ impl Life {
             let Some(stop) = stop else { continue };
             let mut drain = Drain::Stop;
             if let Some(mut upgrade) = upgrading.take() {
-                if upgrade.is_done() {
+                match upgrade.try_done() {
                     // it has requests of its own, and may have had the same signal
-                    self.give_way(upgrade, reload_later).await;
-                    drain = Drain::UpgradedAndStopped;
-                } else {
-                    info!("the upgrade is given up");
-                    upgrade.abandon().await;
-                    self.restore_pid_file();
+                    Some(Ok(())) => {
+                        self.give_way(upgrade, reload_later).await;
+                        drain = Drain::UpgradedAndStopped;
+                    }
+                    Some(Err(why)) => {
+                        error!(why; "upgrade failed; this process stops");
+                        self.restore_pid_file();
+                    }
+                    None => {
+                        info!("the upgrade is given up");
+                        upgrade.abandon().await;
+                        self.restore_pid_file();
+                    }
                 }
             }
             if drain == Drain::Stop {

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plugin_api::Handover;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::config;
 use crate::engine::PersistentState;
@@ -112,9 +113,13 @@ impl Upgrade {
         self.pid
     }
 
-    /// Whether it serves already.
-    pub fn is_done(&mut self) -> bool {
-        matches!(self.done.try_recv(), Ok(Ok(())))
+    /// What came of it, if that is known already: as [`done`](Self::done) tells it, which is not to be asked then any more.
+    pub fn try_done(&mut self) -> Option<Result<(), String>> {
+        match self.done.try_recv() {
+            Ok(done) => Some(done),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Err("its thread panicked".into())),
+        }
     }
 
     /// Has the new process, which serves, read its configuration again.
@@ -205,6 +210,34 @@ fn end(child: &Mutex<Child>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_stop_finds_an_upgrade_that_is_done_has_failed_or_is_to_be_abandoned() {
+        let upgrade = || {
+            let child = Command::new("sleep").arg("1000").spawn().unwrap();
+            let (tell, done) = oneshot::channel();
+            let (pid, child) = (child.id(), Arc::new(Mutex::new(child)));
+            (Upgrade { child, pid, done, persistent: Arc::default() }, tell)
+        };
+        for came in [Ok(()), Err("it has ended".to_owned())] {
+            let (mut upgrade, tell) = upgrade();
+            tell.send(came.clone()).unwrap();
+            assert_eq!(upgrade.try_done(), Some(came));
+            end(&upgrade.child);
+        }
+        let (mut pending, tell) = upgrade();
+        assert_eq!(pending.try_done(), None);
+        let child = pending.child.clone();
+        let told = std::thread::spawn(move || {
+            // as the thread that leads it finds the end of the channel
+            while lock(&child).try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            tell.send(Err("it has ended".into())).unwrap();
+        });
+        pending.abandon().await;
+        told.join().unwrap();
+    }
 
     #[test]
     fn the_program_is_found_by_the_path_it_was_started_with() {
