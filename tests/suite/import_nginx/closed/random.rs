@@ -25,7 +25,7 @@ const EXPRESSIONS: [&str; 16] = [
     "~ (?<!a)/b",
     "~ ^/$",
 ];
-const CONDITIONS: [&str; 25] = [
+const CONDITIONS: [&str; 28] = [
     "$request_method = POST",
     "$request_method !~ ^(GET|HEAD)$",
     "$http_x_kind = a",
@@ -50,15 +50,19 @@ const CONDITIONS: [&str; 25] = [
     "$flag = 1",
     "$host = a.test",
     "$http_user_agent = \"\"",
+    "$inside",
+    "$inside = 0",
+    "$http_x_kind$arg_k = a1",
     "!-f $request_filename",
 ];
-const CONSEQUENCES: [&str; 13] = [
+const CONSEQUENCES: [&str; 14] = [
     "return 403;",
     "return 403;",
     "return 404;",
     "return 503;",
     "return 302 /login;",
     "return 200 consequence;",
+    "return 200 $uri;",
     "set $flag 1;",
     "set $flag 0;",
     "break;",
@@ -153,6 +157,7 @@ const HOSTS: [&str; 9] =
 /// A configuration that listens at port 80, before servers at the ports 9001 and 9002.
 pub fn configuration(draws: &mut Draws) -> String {
     let mut text = "events {}\nhttp {\nmap $http_x_kind $kind { default 0; a 1; ~^b 2; }\n\
+                    map $arg_k $pool { default one; 1 two; 2 $http_x_kind; }\ngeo $inside { default 0; 127.0.0.0/8 1; }\n\
                     upstream one { server 127.0.0.1:9001; }\nupstream two { server 127.0.0.1:9002; }\n"
         .to_owned();
     if draws.once_in(4) {
@@ -253,6 +258,8 @@ fn body(draws: &mut Draws, kind: Kind) -> String {
         "proxy_pass http://two;\n",
         with_path,
         "return 200 here;\n",
+        "proxy_pass http://$pool;\n",
+        "proxy_pass http://$pool$request_uri;\n",
         "root none;\n",
         if kind == Kind::Named { "proxy_pass http://two;\n" } else { "try_files /none @named;\n" },
     ]);
@@ -261,7 +268,7 @@ fn body(draws: &mut Draws, kind: Kind) -> String {
 
 fn condition(draws: &mut Draws, is_location: bool) -> String {
     // what goes on elsewhere is for locations
-    let consequences = if is_location { &CONSEQUENCES[..] } else { &CONSEQUENCES[..8] };
+    let consequences = if is_location { &CONSEQUENCES[..] } else { &CONSEQUENCES[..9] };
     format!("if ({}) {{ {} }}\n", draws.of(&CONDITIONS), draws.of(consequences))
 }
 
