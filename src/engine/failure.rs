@@ -15,6 +15,7 @@ use super::body;
 use super::ctx::Exchange;
 use super::recording::written;
 use super::reply;
+use super::request::leave_connection;
 
 /// The exchange has failed for good: answers the client, if nothing has reached it yet.
 pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Error) -> FailToProxy {
@@ -63,9 +64,8 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);
         }
-        if body::is_small(session) && !ctx.flags.expect {
-            // what is left of it is read behind the answer, and the connection is of use again
-            session.downstream_session.set_close_on_response_before_downstream_finish(false);
+        if body::is_small(session) {
+            leave_connection(session, ctx);
         }
         match reply::send(session, ctx, reply).await {
             Ok(()) => {

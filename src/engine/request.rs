@@ -45,6 +45,8 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
         Err(Interruption::Answer(reply)) => {
             if ctx.route.is_none() {
                 client_may_stall(session, ctx, ctx.snapshot.limits.longest_idle);
+            } else if body::is_small(session) {
+                leave_connection(session, ctx);
             }
             reply::send(session, ctx, *reply).await.map(|()| true)
         }
@@ -182,14 +184,19 @@ async fn answer_here(session: &mut Session, ctx: &mut Exchange, route: &Route, a
     if let Err(interruption) = check_length(session, ctx) {
         return interruption;
     }
-    if !ctx.flags.expect {
-        // its body is read behind the answer; a client that waits to be invited may send none, and then the next request comes
-        session.downstream_session.set_close_on_response_before_downstream_finish(false);
-    }
+    leave_connection(session, ctx);
     let protocol = ctx.protocol();
     let groups = answer.uses_groups().then(|| ctx.snapshot.router.groups(route.index, ctx.client_path())).flatten();
     let scope = Scope { variables: ctx.variables(session), groups };
     Interruption::Answer(Box::new(answer.reply(protocol, &scope)))
+}
+
+/// Leaves the client its connection though the body of its request is unread: it is read behind the answer. A client that waits to be
+/// invited may send none, and then the next request would be taken for it.
+pub fn leave_connection(session: &mut Session, ctx: &Exchange) {
+    if !ctx.flags.expect {
+        session.downstream_session.set_close_on_response_before_downstream_finish(false);
+    }
 }
 
 /// Puts the path that the route names in the place of the client's.

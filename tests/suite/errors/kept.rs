@@ -45,6 +45,24 @@ async fn a_client_keeps_its_connection_when_the_upstream_fails() {
 }
 
 #[tokio::test]
+async fn a_client_keeps_its_connection_when_a_plugin_refuses_it() {
+    let origin = origin().await;
+    let plugins = "plugins:\n  - access: { rules: [{ deny: all }] }\n";
+    let gateway = gateway().upstream(&origin).settings(plugins).start().await;
+    let mut client = connect(gateway.address()).await;
+    let large = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 60000\r\n\r\n{}", "x".repeat(60_000));
+    for request in [GET, POST, &large, GET] {
+        client.send(request).await;
+        let refused = client.answer().await;
+        assert_eq!((refused.status, refused.header("connection")), (403, Some("keep-alive")));
+    }
+    // of this one the gateway would have to read more than is worth a connection
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").await;
+    let refused = client.answer().await;
+    assert_eq!((refused.status, refused.header("connection")), (403, Some("close")));
+}
+
+#[tokio::test]
 async fn a_client_keeps_its_connection_when_no_server_is_there() {
     let refused = refusing();
     let gateway = gateway_of(refused.address()).await;
