@@ -151,8 +151,20 @@ const HEADERS: [&str; 16] = [
     "forwarded: for=203.0.113.7",
     "user-agent: test",
 ];
-const HOSTS: [&str; 9] =
-    ["a.test", "a.test", "b.test", "c.test", "d.test", "c.a.test", "b.x.a.test", "c.x.a.test", "other.test"];
+const HOSTS: [&str; 12] = [
+    "a.test",
+    "a.test",
+    "A.Test",
+    "a.test:8080",
+    "b.test.",
+    "b.test",
+    "c.test",
+    "d.test",
+    "c.a.test",
+    "b.x.a.test",
+    "c.x.a.test",
+    "other.test",
+];
 
 /// A configuration that listens at port 80, before servers at the ports 9001 and 9002.
 pub fn configuration(draws: &mut Draws) -> String {
