@@ -131,8 +131,8 @@ impl Connection {
     fn refuse<T>(&mut self, refused: Refused) -> Poll<io::Result<T>> {
         let transport = std::mem::replace(&mut self.stream, Transport::Taken);
         let refusal = match &self.incoming {
-            Incoming::Http1(http1) => {
-                let (method, path) = http1.head.request();
+            Incoming::Http1(_) => {
+                let (method, path) = self.incoming.request();
                 let info = self.digests.info();
                 let Refused { why, message, .. } = refused;
                 Refusal::Head(RefusedHead { transport, info, method, path, why, message })
@@ -150,11 +150,6 @@ impl Connection {
     /// What the line of the request that has just been read said and Pingora was not told.
     pub fn take_as_sent(&self) -> Option<AsSent> {
         self.incoming.take_as_sent()
-    }
-
-    /// How many bytes of the head that has just been read came after the request before it had ended.
-    pub fn head_bytes(&self) -> usize {
-        self.incoming.head_bytes()
     }
 
     /// Reads what is held of a rewritten line, the bytes that were looked at first, or bytes of the client, up to `most`.

@@ -51,8 +51,6 @@ pub struct Exchange {
     pub timer: Arc<Timer>,
     /// When its head had been read.
     pub began: Instant,
-    /// Whether bytes of its head came since it was awaited.
-    pub head_came: bool,
     /// Its record.
     pub record: Record,
     /// What the access log needs of its heads.
@@ -127,11 +125,10 @@ impl Exchange {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
         let timer = Timer::current().unwrap_or_else(|| Timer::new(Duration::ZERO, Duration::ZERO));
-        let head_came = timer.request_came();
+        timer.request_came();
         Box::new(Self {
             timer,
             began: Instant::now(),
-            head_came,
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             captured: None,
             domain: snapshot.router.other().clone(),

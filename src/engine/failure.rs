@@ -64,7 +64,10 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
         if let Some(retry_after) = answer.retry_after {
             reply.headers.insert(RETRY_AFTER, retry_after);
         }
-        if body::is_small(session) {
+        if failure == Failure::BadRequest {
+            // nobody knows where its body ends
+            session.set_keepalive(None);
+        } else if body::is_small(session) {
             leave_connection(session, ctx);
         }
         match reply::send(session, ctx, reply).await {

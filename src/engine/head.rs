@@ -58,14 +58,13 @@ pub fn make_plain(session: &mut Session, flags: HeaderFlags) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a head that two parsers could read in two ways. `came` says whether it began with bytes of its own, and not behind the request
-/// before it.
+/// Refuses a head that two parsers could read in two ways.
 ///
 /// # Errors
 /// The fault, as a message for the client.
-pub fn admit(session: &Session, flags: HeaderFlags, came: bool, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
+pub fn admit(session: &Session, flags: HeaderFlags, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
     let head = session.req_header();
-    check_line(session, came, as_sent)?;
+    check_line(session, as_sent)?;
     check_host(head.version, &head.headers, flags, target_authority(head.version, &head.uri, as_sent))?;
     if head.version == Version::HTTP_2 {
         check_values(&head.headers)?;
@@ -74,14 +73,13 @@ pub fn admit(session: &Session, flags: HeaderFlags, came: bool, as_sent: Option<
 }
 
 /// Refuses a request whose first line was not looked at before Pingora parsed it, if that matters. So it is with one whose head came behind
-/// the request before it, or began there: then what was taken for its first line may be another.
-fn check_line(session: &Session, came: bool, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
+/// the request before it, or began there: then what was taken for its first line may be another. A line that was looked at is plain by now.
+fn check_line(session: &Session, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
+    let Some(_) = session.downstream_session.as_http1() else { return Ok(()) };
     if as_sent.is_some_and(|as_sent| *as_sent.given != *session.req_header().raw_path()) {
         return Err(NOT_PLAIN);
     }
-    let Some(connection) = connection(session) else { return Ok(()) };
-    let raw = session.downstream_session.to_h1_raw();
-    if came && connection.head_bytes() >= raw.len() { Ok(()) } else { check_unread(&raw) }
+    check_unread(&session.downstream_session.to_h1_raw())
 }
 
 fn connection(session: &Session) -> Option<&Connection> {

@@ -190,11 +190,18 @@ pub async fn linger(session: &mut Session) {
     let late = session.response_written().is_some_and(|head| head.status == StatusCode::REQUEST_TIMEOUT);
     let longest = if late { LINGER_LATE } else { LINGER };
     let drained = async {
-        while let Ok(Ok(Some(_))) = timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {}
+        loop {
+            match timeout(LINGER_PAUSE, session.downstream_session.read_request_body()).await {
+                Ok(Ok(Some(_))) => {}
+                // where chunks are malformed nobody knows where they end, though Pingora calls such a body done
+                Ok(result) => return result.is_ok(),
+                Err(_) => return false,
+            }
+        }
     };
     // a client that sends for longer is cut off
-    let _ = timeout(longest, drained).await;
-    if !session.downstream_session.is_body_done() {
+    let is_whole = timeout(longest, drained).await.unwrap_or(false);
+    if !is_whole || !session.downstream_session.is_body_done() {
         session.set_keepalive(None);
     }
 }

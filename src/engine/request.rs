@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use pingora_error::{Error, Result};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, LONGEST_PATH, Request, RequestHead, RouteModels, shortened};
@@ -45,7 +45,7 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
         Err(Interruption::Answer(reply)) => {
             if ctx.route.is_none() {
                 client_may_stall(session, ctx, ctx.snapshot.limits.longest_idle);
-            } else if body::is_small(session) {
+            } else if body::is_small(session) && reply.status != StatusCode::REQUEST_TIMEOUT {
                 leave_connection(session, ctx);
             }
             reply::send(session, ctx, *reply).await.map(|()| true)
@@ -66,15 +66,17 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     // RFC 9112 §9.3.2: a client may send its next request before this answer. Not behind chunks: Pingora reads their size lines
     // leniently, so bytes that a stricter proxy before us takes for a body could look like a request
     session.downstream_session.set_pipelining_enabled(!ctx.flags.transfer_encoding);
+    if ctx.record.method == Method::CONNECT {
+        // what comes behind it is no HTTP
+        session.set_keepalive(None);
+    }
     check_head(session, ctx)?;
-    if let Err(fault) = head::admit(session, ctx.flags, ctx.head_came, as_sent.as_ref()) {
+    if let Err(fault) = head::admit(session, ctx.flags, as_sent.as_ref()) {
         return Err(refuse_with(ctx, Failure::InvalidHead, fault));
     }
     match ctx.record.method {
         Method::TRACE => return Err(refuse(ctx, Failure::Trace)),
         Method::CONNECT => {
-            // what comes behind it is no HTTP
-            session.set_keepalive(None);
             let head = session.req_header();
             let raw = || String::from_utf8_lossy(head.raw_path());
             let target = head.uri.authority().map_or_else(raw, |authority| authority.as_str().into());

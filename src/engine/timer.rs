@@ -62,12 +62,9 @@ impl Timer {
         TIMER.try_with(|timer| timer.deadlines().client_left(Instant::now)).unwrap_or(false)
     }
 
-    /// The request's head is there. `true` if bytes of it came since it was awaited: if none did, it came behind the request before it.
-    pub fn request_came(&self) -> bool {
-        let mut deadlines = self.deadlines();
-        let came = deadlines.awaits_rest_of_head();
-        deadlines.request(Instant::now());
-        came
+    /// The request's head is there.
+    pub fn request_came(&self) {
+        self.deadlines().request(Instant::now());
     }
 
     /// The exchange must be over at this time.
@@ -92,7 +89,7 @@ impl Timer {
 
     /// The attempt is over, or is timed by Pingora.
     pub fn awaits_nothing(&self) {
-        self.deadlines().request(Instant::now());
+        self.request_came();
     }
 
     /// The answer has begun and may pause for so long.

@@ -33,11 +33,6 @@ impl IncomingHead {
         (self.read > 0).then(|| self.max.saturating_sub(self.read))
     }
 
-    /// How many bytes of it have come, and perhaps of what is behind it.
-    pub fn bytes(&self) -> usize {
-        self.read
-    }
-
     /// The largest head, in bytes.
     pub fn max(&self) -> usize {
         self.max

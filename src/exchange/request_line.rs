@@ -8,7 +8,8 @@ use super::authority;
 /// Why a line is refused.
 pub const SPACE_IN_TARGET: &str = "The request target holds a space or a control character";
 /// Why a line is refused that was not looked at before Pingora parsed it.
-pub const NOT_PLAIN: &str = "A request that is sent before the answer to the one before it has a target in origin form, of bytes that a URI may have";
+pub const NOT_PLAIN: &str = "Behind an empty line, or before the answer to the request before it, a request has a target in origin form, of \
+                             bytes that a URI may have";
 
 /// A line that Pingora gets in another form than it came.
 #[derive(Debug, PartialEq, Eq)]

@@ -47,7 +47,10 @@ impl Target {
         let origin = origin().await;
         let gateway =
             gateway().upstream(&origin).upstream_settings(&format!("timeouts: {{ first_byte: {first_byte} }}"));
-        Self { gateway: gateway.settings(settings).start().await, origin }
+        let gateway = gateway.settings(settings);
+        let here = "routes:\n  - { paths: [= /here], answer: { body: hi } }\n";
+        let yaml = gateway.text().replace("routes:\n", here);
+        Self { gateway: gateway.yaml(yaml).start().await, origin }
     }
 
     /// One whose bodies stream, and one whose bodies are read.

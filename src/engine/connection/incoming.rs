@@ -132,6 +132,15 @@ impl Incoming {
         Ok(taken == Taken::Pass)
     }
 
+    /// The method and the path in the first line of the head that is coming in; empty where none can be told, as of one that came behind
+    /// another request.
+    pub fn request(&self) -> (String, String) {
+        match self {
+            Self::Http1(http1) if Timer::awaits_rest_of_head() => http1.head.request(),
+            _ => Default::default(),
+        }
+    }
+
     /// The client has ended its side. `true` if bytes were held for a line that is never whole: Pingora gets them as they are.
     pub fn ended(&mut self) -> bool {
         match self {
@@ -157,14 +166,6 @@ impl Incoming {
     pub fn take_as_sent(&self) -> Option<AsSent> {
         let Self::Http1(http1) = self else { return None };
         http1.as_sent.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// How many bytes of the head that has just been read came after the request before it had ended.
-    pub fn head_bytes(&self) -> usize {
-        match self {
-            Self::Http1(http1) => http1.head.bytes(),
-            Self::Http2(_) => 0,
-        }
     }
 }
 

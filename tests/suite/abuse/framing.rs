@@ -32,6 +32,25 @@ async fn a_body_is_a_body_whatever_it_looks_like() {
 }
 
 #[tokio::test]
+async fn behind_a_body_whose_end_nobody_knows_there_is_no_request() {
+    for mut target in Target::both().await {
+        for path in ["/v1/messages", "/here"] {
+            for broken in ["2\n{}\r\n0\r\n\r\n", "2\r\n{}x\r\n0\r\n\r\n", "zz\r\n"] {
+                let mut attacker = connect(target.gateway.address()).await;
+                let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\n{CHUNKED}\r\n\r\n");
+                attacker.send(head + broken).await;
+                // what follows comes once the gateway has seen what is wrong
+                let first = attacker.answer().await;
+                let _ = attacker.try_send(SMUGGLED).await;
+                let rest = attacker.to_end().await;
+                assert!(rest.is_empty(), "{path} {broken:?}: {first:?} {}", rest.escape_ascii());
+            }
+        }
+        target.is_unharmed().await;
+    }
+}
+
+#[tokio::test]
 async fn a_length_beside_an_encoding_is_refused() {
     let behind = format!("0\r\n\r\n{SMUGGLED}");
     let length = behind.len();

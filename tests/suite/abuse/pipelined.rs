@@ -23,7 +23,7 @@ async fn the_rest_of_a_head_is_not_taken_for_its_first_line() {
     for line in [&b"GET /smuggled\xff HTTP/1.1"[..], b"GET /smuggled<> HTTP/1.1", b"GET http://a/smuggled HTTP/1.1"] {
         let (passed, told) = told_of_two(&mut target, begins, &[line, b"\r\n\r\n"].concat()).await;
         assert_eq!((passed, statuses(&told)), (0, vec![400]), "{}: {told}", line.escape_ascii());
-        assert!(told.contains("before the answer to the one before it"), "{told}");
+        assert!(told.contains("has a target in origin form"), "{told}");
     }
     let (passed, told) = told_of_two(&mut target, begins, b"GET /plain HTTP/1.1\r\n\r\n").await;
     assert_eq!((passed, statuses(&told)), (1, vec![200]), "{told}");
@@ -35,6 +35,11 @@ async fn a_target_that_has_to_be_looked_at_is_refused_and_not_cut_off() {
     let mut target = Target::with(SETTINGS).await;
     for line in ["GET /smuggled#x HTTP/1.1", "GET http://A/smuggled HTTP/1.1", "GET /smuggled<x HTTP/1.1"] {
         let request = format!("{line}\r\nhost: a\r\nconnection: close\r\n\r\n");
+        // bytes of its body come with the rest of its head
+        let with_body = request.replace("GET ", "POST ").replace("\r\n\r\n", "\r\ncontent-length: 300\r\n\r\n");
+        let (begins, ends) = with_body.as_bytes().split_at(with_body.len() - 3);
+        let (passed, told) = told_of_two(&mut target, begins, &[ends, &[b' '; 300]].concat()).await;
+        assert_eq!((passed, statuses(&told)), (0, vec![400]), "{line} with a body: {told}");
         for at in [request.len(), 1, 10, request.len() - 3] {
             let (begins, ends) = request.as_bytes().split_at(at);
             let (passed, told) = told_of_two(&mut target, begins, ends).await;
@@ -43,6 +48,18 @@ async fn a_target_that_has_to_be_looked_at_is_refused_and_not_cut_off() {
             assert!(!line.contains('#') || target.whole("/smuggled") == 0, "{line} at {at}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_head_may_be_split_before_its_last_line_ends() {
+    let mut target = Target::with(SETTINGS).await;
+    let begins = b"POST /split HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n";
+    for at in [0, 1] {
+        let (begins, ends) = ([&begins[..], &b"\r\n{}"[..at]].concat(), &b"\r\n{}"[at..]);
+        let (passed, told) = told_of_two(&mut target, &begins, ends).await;
+        assert_eq!((passed, statuses(&told)), (1, vec![200]), "{told}");
+    }
+    target.is_unharmed().await;
 }
 
 #[tokio::test]

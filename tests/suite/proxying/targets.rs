@@ -33,8 +33,9 @@ async fn a_line_may_come_byte_by_byte() {
     let origin = origin().await;
     let gateway = gateway().upstream(&origin).start().await;
     let mut client = connect(gateway.address()).await;
-    for (number, target) in ["/a<b", "/plain", "http://A:80/absolute"].into_iter().enumerate() {
-        for byte in format!("\r\nGET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes() {
+    let lines = [("", "/a<b"), ("\r\n", "/plain"), ("", "http://A:80/absolute")];
+    for (number, (before, target)) in lines.into_iter().enumerate() {
+        for byte in format!("{before}GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes() {
             client.send([*byte]).await;
         }
         assert_eq!(client.answer().await.status, 200, "{target}");
