@@ -4,7 +4,10 @@ mod field_name;
 mod rules;
 mod settings;
 
-use plugin_api::{BuildContext, ConfigProblem, Plugin, Request, Response};
+use plugin_api::http::HeaderMap;
+use plugin_api::{
+    BuildContext, ConfigProblem, HeaderEdit, HeaderEdits, Plugin, Request, RequestHead, Response, Variables,
+};
 
 use rules::Rules;
 
@@ -36,11 +39,20 @@ impl Plugin for Headers {
     }
 
     fn on_forward(&self, (): &mut (), request: &mut Request<'_>) {
-        if !self.request.is_empty() {
-            let mut edits = std::mem::take(&mut request.edits);
-            self.request.apply(&mut edits, &request.variables());
-            request.edits = edits;
+        if self.request.is_empty() {
+            return;
         }
+        let mut edits = std::mem::take(&mut request.edits);
+        let variables = request.variables();
+        // what another plugin took out, such as the caller's key, no variable brings back
+        match self.request.reads_headers().then(|| without_removed(variables.request.headers, &edits)).flatten() {
+            Some(headers) => {
+                let head = RequestHead { headers: &headers, ..variables.request };
+                self.request.apply(&mut edits, &Variables { request: head, ..variables });
+            }
+            None => self.request.apply(&mut edits, &variables),
+        }
+        request.edits = edits;
     }
 
     async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {
@@ -50,6 +62,19 @@ impl Plugin for Headers {
             response.edits = edits;
         }
     }
+}
+
+/// The headers without those that are to be removed; `None` if none of them is.
+fn without_removed(headers: &HeaderMap, edits: &HeaderEdits) -> Option<HeaderMap> {
+    let mut kept = None;
+    for edit in edits.iter() {
+        if let HeaderEdit::Remove(name) = edit
+            && headers.contains_key(name)
+        {
+            kept.get_or_insert_with(|| headers.clone()).remove(name);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Changes to headers as they are made: values without variables are made once.
 
 use plugin_api::http::{HeaderName, HeaderValue};
-use plugin_api::{HeaderEdits, VariableTemplate, Variables};
+use plugin_api::{HeaderEdits, Variable, VariableTemplate, Variables};
 
 use crate::settings::Changes;
 
@@ -44,6 +44,16 @@ impl Rules {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a value is read from the headers of the request.
+    pub(crate) fn reads_headers(&self) -> bool {
+        self.0.iter().any(|rule| match &rule.change {
+            Change::Set(Value::Template(template)) | Change::Add(Value::Template(template)) => {
+                template.variables().any(|variable| matches!(variable, Variable::Http(_) | Variable::Cookie(_)))
+            }
+            _ => false,
+        })
     }
 
     /// Has them made.

@@ -61,6 +61,27 @@ async fn a_response_gets_its_headers_whatever_its_status() {
 }
 
 #[test]
+fn what_another_plugin_took_out_no_variable_brings_back() {
+    let plugin = plugin(json!({ "request": { "set": {
+        "authorization": "$http_authorization", "x-key": "key $http_authorization", "x-agent": "$http_user_agent",
+    } } }));
+    let request =
+        TestRequest::asking(Method::GET, "/").header("authorization", "Bearer secret").header("user-agent", "a");
+    let mut context = context();
+    for (is_removed, wanted) in [
+        (true, &["-authorization", "-authorization", "x-key=key", "x-agent=a"][..]),
+        (false, &["authorization=Bearer secret", "x-key=key Bearer secret", "x-agent=a"]),
+    ] {
+        let mut seen = request.request(&mut context);
+        if is_removed {
+            seen.edits.remove("authorization".parse().unwrap());
+        }
+        plugin.on_forward(&mut (), &mut seen);
+        assert_eq!(text(&seen.edits), wanted);
+    }
+}
+
+#[test]
 fn edits_of_plugins_above_stay() {
     let plugin = plugin(json!({ "request": { "remove": ["x-debug"] } }));
     let (request, mut context) = (TestRequest::asking(Method::GET, "/"), context());
