@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Passwords that are checked at a time.
 const AT_A_TIME: usize = 1;
@@ -13,6 +15,8 @@ const AT_A_TIME: usize = 1;
 const MOST: usize = 1024;
 /// Those of one client at most.
 const MOST_OF_CLIENT: usize = 32;
+/// How long a check waits for its turn at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The checks that wait or run.
 #[derive(Debug)]
@@ -89,12 +93,19 @@ pub(crate) struct Turn {
 }
 
 impl Place {
-    /// Waits for the turn of this place.
-    pub(crate) async fn turn(self) -> Turn {
-        // neither is ever closed
-        let first = self.first.clone().acquire_owned().await.ok();
-        let slot = self.queue.slots.clone().acquire_owned().await.ok();
-        Turn { _first: first, _slot: slot, _place: self }
+    /// Waits for the turn of this place, for 10 s at most: who waits has perhaps left, and others have no place meanwhile.
+    ///
+    /// # Errors
+    /// It took longer.
+    pub(crate) async fn turn(self) -> Result<Turn, Busy> {
+        let slots = async {
+            // neither is ever closed
+            let first = self.first.clone().acquire_owned().await.ok();
+            let slot = self.queue.slots.clone().acquire_owned().await.ok();
+            (first, slot)
+        };
+        let (first, slot) = timeout(LONGEST_WAIT, slots).await.map_err(|_| Busy)?;
+        Ok(Turn { _first: first, _slot: slot, _place: self })
     }
 }
 
@@ -124,11 +135,13 @@ mod tests {
     }
 
     /// Which of these waiting checks has its turn, if any.
-    async fn next(waiting: &mut [(&'static str, BoxFuture<'static, Turn>)]) -> Option<(&'static str, Turn)> {
+    async fn next(
+        waiting: &mut [(&'static str, BoxFuture<'static, Result<Turn, Busy>>)],
+    ) -> Option<(&'static str, Turn)> {
         poll_fn(|cx| {
             let mut polled = waiting.iter_mut().map(|(name, turn)| (*name, turn.poll_unpin(cx)));
             let ready = polled.find_map(|(name, poll)| match poll {
-                Poll::Ready(turn) => Some((name, turn)),
+                Poll::Ready(turn) => Some((name, turn.unwrap())),
                 Poll::Pending => None,
             });
             Poll::Ready(ready)
@@ -157,6 +170,16 @@ mod tests {
         }
         assert_eq!(order, ["a1", "b1", "c1", "a2", "a3"]);
         assert!(queue.clients().by_host.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_and_the_place_is_free_again() {
+        let queue = Arc::<Queue>::default();
+        let turn = queue.enter(address(1)).unwrap().turn().await.unwrap();
+        assert!(queue.enter(address(2)).unwrap().turn().await.is_err());
+        assert_eq!(queue.clients().checks, 1);
+        drop(turn);
+        assert!(queue.enter(address(2)).unwrap().turn().await.is_ok());
     }
 
     #[test]

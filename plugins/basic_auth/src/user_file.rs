@@ -51,7 +51,7 @@ pub(crate) struct UserFile {
 }
 
 /// Whether credentials are right, as soon as they are checked.
-type Check = BoxFuture<'static, bool>;
+type Check = BoxFuture<'static, Result<bool, Busy>>;
 
 /// The users as they were read, and what came of the passwords that were checked against them.
 pub(crate) struct CheckedUsers {
@@ -74,14 +74,14 @@ impl UserFile {
     /// beside the threads that serve, and those of users that do not exist take as long.
     ///
     /// # Errors
-    /// Too many wait for that.
+    /// Too many wait for that, or it would take too long.
     pub(crate) async fn knows(&self, credentials: &Credentials, client: Option<IpAddr>) -> Result<bool, Busy> {
         let users = Arc::clone(&self.file.contents());
         let digest = users.outcomes.digest(credentials);
         if let Some(is_right) = users.outcomes.find(credentials.name(), digest) {
             return Ok(is_right);
         }
-        Ok(self.check(users, credentials, digest, client)?.await)
+        self.check(users, credentials, digest, client)?.await
     }
 
     /// The check of these credentials: the one that waits or runs already, or another.
@@ -113,17 +113,17 @@ async fn check(
     password: Box<[u8]>,
     digest: CredentialsDigest,
     place: Place,
-) -> bool {
-    let turn = place.turn().await;
+) -> Result<bool, Busy> {
+    let turn = place.turn().await?;
     // another check of the same ones may have ended just before this one was made
     if let Some(is_right) = users.outcomes.find(&name, digest) {
-        return is_right;
+        return Ok(is_right);
     }
     let checked = run_blocking(move || {
         let _turn = turn;
         users.check(&name, &password, digest)
     });
-    checked.await.unwrap_or(false)
+    Ok(checked.await.unwrap_or(false))
 }
 
 impl Look for UserFile {
