@@ -32,7 +32,7 @@ impl Ledger {
         let max_bytes = self.journal.get().max_bytes();
         let folder = DrainingJournals(&self.path).another();
         let (own, _) = ledger_journal::open(&folder, max_bytes, &self.metrics).map_err(|error| error.to_string())?;
-        let syncing = SyncThread::start(own.clone(), self.shipping.subscribe())?;
+        let syncing = SyncThread::start(&own, self.shipping.subscribe())?;
         // what it is writing now the other process writes again
         self.shipping.send_modify(|shipping| shipping.end = Some(Instant::now()));
         if thread.ended.recv_timeout(SHIPPER_END) == Err(RecvTimeoutError::Timeout) {

@@ -39,10 +39,13 @@ impl SyncThread {
     ///
     /// # Errors
     /// That there is no thread to be had.
-    pub(super) fn start(journal: Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) -> Result<Self, String> {
+    pub(super) fn start(journal: &Arc<Journal>, shipping: watch::Receiver<ShipperConfig>) -> Result<Self, String> {
         let (stop, stopped) = channel();
+        // the journal is closed with its ledger, and not when this thread notices
+        let journal = Arc::downgrade(journal);
         let sync = move || {
             while stopped.recv_timeout(SYNC) == Err(RecvTimeoutError::Timeout) {
+                let Some(journal) = journal.upgrade() else { return };
                 if is_sync_due(&journal, &shipping) {
                     sync(&journal);
                 }
