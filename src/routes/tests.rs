@@ -200,37 +200,3 @@ proptest! {
         }
     }
 }
-
-/// Not a check: prints what finding a route costs. `cargo test --lib routes::tests::what_finding -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures"]
-fn what_finding_a_route_costs() {
-    let headers = HeaderMap::new();
-    let time = |name: &str, list: Vec<Value>, host: &str, path: &str| {
-        let count = list.len();
-        let router = router(Value::Array(list));
-        let request = get(host, path, &headers);
-        assert_eq!(router.find(&request).unwrap().index, count - 1, "the last one takes it");
-        let began = std::time::Instant::now();
-        let times = 20_000;
-        for _ in 0..times {
-            std::hint::black_box(router.find(std::hint::black_box(&request)));
-        }
-        println!("{name}, {count} routes: {:?} each", began.elapsed() / times);
-    };
-    for count in [1, 4, FEW, FEW + 1, 1000, 10_000] {
-        let of = |key: &str, value: String| json!({ key: [value], "upstream": "x" });
-        let last = count - 1;
-        time("hosts", (0..count).map(|n| of("hosts", format!("h{n}.test"))).collect(), &format!("h{last}.test"), "/a");
-        time(
-            "prefixes",
-            (0..count).map(|n| of("paths", format!("/p{n:05}/"))).collect(),
-            "a",
-            &format!("/p{last:05}/x"),
-        );
-        if count <= 1000 {
-            let regexes = (0..count).map(|n| of("paths", format!("~ ^/p{n:05}/([^/]+)$"))).collect();
-            time("expressions", regexes, "a", &format!("/p{last:05}/x"));
-        }
-    }
-}

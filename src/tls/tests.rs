@@ -1,22 +1,21 @@
 //! Handshakes without a network: what is read from files, and which certificate a client then sees.
 
+mod handshake;
+
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use located_yaml::Located;
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd};
 use rustls_pki_types::ServerName;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion, ServerConnection, SignatureScheme,
-    SupportedProtocolVersion, version,
-};
+use tokio_rustls::rustls::{ClientConnection, ProtocolVersion, ServerConnection, SignatureScheme, version};
 
 use crate::settings::{CertificateSettings, ClientCertificates};
 
 use super::*;
+
+use handshake::{Handshake, all_schemes, client};
 
 #[test]
 fn the_exact_name_wins_then_the_wildcard_then_the_first() {
@@ -289,107 +288,5 @@ fn settings(files: &[(&str, &str)]) -> TlsSettings {
         min_version: MinVersion::default(),
         client_ca: None,
         client_certificates: None,
-    }
-}
-
-/// What a client sees of a handshake.
-struct Handshake {
-    seen: CertificateDer<'static>,
-    version: Option<ProtocolVersion>,
-    protocol: Option<Vec<u8>>,
-}
-
-impl Handshake {
-    fn new(certificates: &Certificates, name: &str) -> Self {
-        Self::with(certificates, name, client(&[&version::TLS13], &[], all_schemes()))
-    }
-
-    fn with(certificates: &Certificates, name: &str, client: ClientConfig) -> Self {
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
-        let mut server = ServerConnection::new(server_config(certificates)).unwrap();
-        while client.is_handshaking() || server.is_handshaking() {
-            let mut flight = Vec::new();
-            while client.wants_write() {
-                client.write_tls(&mut flight).unwrap();
-            }
-            let mut flight = &flight[..];
-            while !flight.is_empty() {
-                server.read_tls(&mut flight).unwrap();
-                server.process_new_packets().unwrap();
-            }
-            let mut flight = Vec::new();
-            while server.wants_write() {
-                server.write_tls(&mut flight).unwrap();
-            }
-            let mut flight = &flight[..];
-            while !flight.is_empty() {
-                client.read_tls(&mut flight).unwrap();
-                client.process_new_packets().unwrap();
-            }
-        }
-        Self {
-            seen: client.peer_certificates().unwrap()[0].clone().into_owned(),
-            version: client.protocol_version(),
-            protocol: client.alpn_protocol().map(<[u8]>::to_vec),
-        }
-    }
-}
-
-fn client(
-    versions: &[&'static SupportedProtocolVersion],
-    protocols: &[&str],
-    schemes: Vec<SignatureScheme>,
-) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(versions)
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(schemes)))
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    config
-}
-
-fn all_schemes() -> Vec<SignatureScheme> {
-    ring::default_provider().signature_verification_algorithms.supported_schemes()
-}
-
-/// A client that takes every certificate, and signatures of these schemes.
-#[derive(Debug)]
-struct Trusting(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: rustls_pki_types::UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
     }
 }
