@@ -92,8 +92,8 @@ fn try_run(
     config.log_warnings();
     raise_open_files();
     let (running, stopped) = runtime.block_on(serve(signals, source, &config, given, program, predecessor, started))?;
-    // ends the accept loops and the admin listener, which hold the workers
-    drop(runtime);
+    // ends the accept loops and the admin listener, which hold the workers. A disk that hangs under a certificate holds up no end
+    runtime.shutdown_background();
     let persistent = running.persistent();
     running.end(WORKERS_TIMEOUT);
     let limit = if stopped == Stopped::Drained { PLUGINS_TIMEOUT } else { Duration::ZERO };

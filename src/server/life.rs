@@ -196,6 +196,12 @@ impl Life {
     /// Another process serves: this one is nobody to ask any more. A reload that was asked for meanwhile is that one's.
     async fn give_way(&mut self, upgrade: Upgrade, reload: bool) {
         let pid = upgrade.pid();
+        let mut reload = reload;
+        // those that asked by HTTP are told that this process does none any more
+        self.reloads.close();
+        while self.reloads.try_recv().is_ok() {
+            reload = true;
+        }
         info!(pid; "upgrade done: the new process serves, this one drains");
         self.supervisor.main_process_is(pid);
         self.stop_admin.cancel();

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::failing::{fails, replace_program};
 use super::ledger::found_pid;
-use crate::harness::{DEADLINE, answer, eventually, gate, gateway, http1, origin, sse};
+use crate::harness::{DEADLINE, answer, connect, eventually, gate, gateway, http1, origin, sse};
 
 #[tokio::test]
 async fn a_signal_to_reopen_logs_or_to_reload_does_not_end_a_gateway_that_still_starts() {
@@ -27,8 +27,18 @@ async fn a_signal_to_reopen_logs_or_to_reload_does_not_end_a_gateway_that_still_
     assert!(gateway.runs());
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    BySignal,
+    ByHttp,
+}
+
 #[tokio::test]
 async fn a_reload_that_is_asked_for_during_an_upgrade_is_the_new_processs() {
+    tokio::join!(reload_during_an_upgrade(Asked::BySignal), reload_during_an_upgrade(Asked::ByHttp));
+}
+
+async fn reload_during_an_upgrade(asked: Asked) {
     let origin = origin().await;
     // the first process knows that its server is healthy; the next one waits for a check
     let (checks, hang) = (Arc::new(AtomicUsize::new(0)), gate());
@@ -53,12 +63,22 @@ async fn a_reload_that_is_asked_for_during_an_upgrade_is_the_new_processs() {
     gateway.signal(Signal::SIGUSR2);
     upgrading.await;
     gateway.rewrite(text.replace("  - upstream: origin", "  - { paths: [/here/], upstream: origin }"));
-    gateway.signal(Signal::SIGHUP);
-    gateway.says("the reload waits for the end of the upgrade").await;
+    let mut asking = connect(gateway.admin()).await;
+    if asked == Asked::BySignal {
+        gateway.signal(Signal::SIGHUP);
+        gateway.says("the reload waits for the end of the upgrade").await;
+    } else {
+        asking.send("POST /reload HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\n\r\n").await;
+        // one task of the same thread reads what has come before this
+        assert_eq!(gateway.ask("GET", "/healthz").await.status, 200);
+    }
     assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
     let old = gateway.pid();
     hang.open();
     gateway.says("upgrade done").await;
+    if asked == Asked::ByHttp {
+        assert_eq!(asking.answer().await.status, 503);
+    }
     eventually("the new routes", async || http1(gateway.address()).await.get("/").await.status == 404).await;
     gateway.ended(old).await;
     let successor = found_pid(&gateway, 0).await;

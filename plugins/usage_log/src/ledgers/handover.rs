@@ -14,6 +14,7 @@ use super::shipping_thread::{IdleThread, ShippingThread, SyncThread};
 use super::{Ledger, lock};
 use crate::ledger_journal::{self, DrainingJournals};
 use crate::shipper::{Places, Shipper};
+use crate::spending;
 
 /// How long a shipper may take to end. What it waits for of the database it gives up at once.
 const SHIPPER_END: Duration = Duration::from_secs(20);
@@ -67,8 +68,8 @@ impl Ledger {
             // the next process takes it in
             warn!(error:%, journal:% = own.folder().display(); "a journal of the ledger cannot be given up; its rows wait there");
         }
-        // these were counted when they were kept
-        self.journal.take_in(|_, _| {});
+        // those of this process were counted when they were kept
+        self.journal.take_in(|record, place| spending::report_adopted(&self.feed, record, place));
         let places = Places { before: self.journal.before(), moved: self.journal.get().appended_records() };
         self.shipping.send_modify(|shipping| shipping.end = None);
         let (taken, metrics, progress) = (self.shipping.subscribe(), self.metrics.clone(), self.progress.clone());
