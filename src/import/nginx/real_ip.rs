@@ -76,7 +76,11 @@ impl RealIp {
 impl Host<'_, '_> {
     /// Whether a place finds out clients' addresses in another way than the gateway does.
     pub(super) fn has_other_proxies(&self, level: &Level<'_>) -> bool {
-        self.world.real_ip.as_ref().is_some_and(|all| !all.is_that_of(level, &self.by_proxy_protocol))
+        match &self.world.real_ip {
+            Some(all) => !all.is_that_of(level, &self.by_proxy_protocol),
+            // the gateway believes nobody
+            None => !RealIp::at(level).from.is_empty(),
+        }
     }
 }
 

@@ -204,6 +204,36 @@ fn rules_for_addresses_that_other_proxies_say_let_nobody_in() {
         has(&lines, &["answer: { status: 403 }"]);
         assert!(!lines.iter().any(|line| line.contains("access:")), "{http} {server}: {lines:?}");
     }
+    // no other place believes anybody
+    for rules in ["allow 10.0.0.0/8; deny all;", "deny 192.0.2.7;"] {
+        let (lines, _) = lines_of(&format!(
+            "server {{ location /admin/ {{ set_real_ip_from 10.0.0.0/8; {rules} proxy_pass http://a:1; }} location / {{ proxy_pass http://a:1; }} }}"
+        ));
+        has(&lines, &["{ paths: [\"/admin/\"], answer: { status: 403 } }", "upstream: a-1"]);
+    }
+    has(&of("", "set_real_ip_from unix:;"), &["access: { allow: [\"192.0.2.7\"]"]);
+}
+
+#[test]
+fn what_is_compared_with_may_be_a_variable() {
+    let of = |directives: &str, right: &str| {
+        lines_of(&format!(
+            "map $http_x_kind $least {{ default 1; a 2; }} server {{ {directives} if ($http_x_ver = {right}) {{ return 403; }} location / {{ proxy_pass http://a:1; }} }}"
+        ))
+        .0
+    };
+    has(&of("set $blocked v1;", "$blocked"), &["headers: { x-ver: v1 }, answer: { status: 403 }"]);
+    has(&of("set $blocked 1;", "\"v${blocked}\""), &["headers: { x-ver: v1 }, answer: { status: 403 }"]);
+    has(&of("", "$least"), &["headers: { x-kind: \"~* ^a$\", x-ver: \"2\" }, answer: { status: 403 }"]);
+    has(&of("", "${VERSION}"), &["headers: { x-ver: \"${VERSION}\" }, answer: { status: 403 }"]);
+    for (directives, right) in [("", "$http_x_other"), ("", "$blocked"), ("set $blocked $arg_v;", "$blocked")] {
+        has(&of(directives, right), &["routes: [{ answer: { status: 403 } }]"]);
+    }
+    // what the environment holds is not known here
+    let (lines, _) = lines_of(
+        "server { set $open 1; if ($open = ${CLOSED}) { return 403; } location / { proxy_pass http://a:1; } }",
+    );
+    has(&lines, &["routes: [{ answer: { status: 403 } }]"]);
 }
 
 #[test]
