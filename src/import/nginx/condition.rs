@@ -10,8 +10,17 @@ use super::tree::Halt;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     subject: Text,
-    test: Test,
+    test: Asked,
     wanted: bool,
+}
+
+/// What is asked of the subject.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// Whether it is the same as this string with variables.
+    Equals(Text),
+    /// Whether it stands a test.
+    Stands(Test),
 }
 
 impl Condition {
@@ -36,11 +45,11 @@ impl Condition {
             [subject, operator, value] => (*subject, *operator, *value),
             _ => return Err("files are not looked at here".to_owned()),
         };
-        let expression = |any_case| Test::Matches { expression: value.to_owned(), any_case };
+        let expression = |any_case| Asked::Stands(Test::Matches { expression: value.to_owned(), any_case });
         let (test, wanted) = match operator {
-            "" => (Test::IsTrue, true),
-            "=" => (Test::Is(value.to_owned()), true),
-            "!=" => (Test::Is(value.to_owned()), false),
+            "" => (Asked::Stands(Test::IsTrue), true),
+            "=" => (Asked::Equals(Text::parse(value)), true),
+            "!=" => (Asked::Equals(Text::parse(value)), false),
             "~" => (expression(false), true),
             "!~" => (expression(false), false),
             "~*" => (expression(true), true),
@@ -56,12 +65,19 @@ impl Condition {
     /// What must be asked first, or why it cannot be told.
     pub(super) fn holds(&self, scope: &Scope<'_, '_>) -> Result<bool, Halt> {
         let subject = scope.expand(&self.subject)?;
-        Ok(scope.stands(&subject, &self.test)? == self.wanted)
+        let stands = match &self.test {
+            Asked::Stands(test) => scope.stands(&subject, test)?,
+            Asked::Equals(other) => match scope.expand(other)?.constant() {
+                Some(value) => scope.stands(&subject, &Test::Is(value))?,
+                None => return Err(Halt::Never("routes cannot compare with what is part of a request".to_owned())),
+            },
+        };
+        Ok(stands == self.wanted)
     }
 
     /// Whether its groups are those of an expression on something else than the path.
     pub(super) fn has_groups(&self) -> bool {
-        matches!(&self.test, Test::Matches { expression, .. } if expression.contains('('))
+        matches!(&self.test, Asked::Stands(Test::Matches { expression, .. }) if expression.contains('('))
     }
 
     /// What is tested.
@@ -72,7 +88,7 @@ impl Condition {
     /// The expression that the path is tested by, with its mark in front.
     pub(super) fn expression(&self) -> Option<(String, bool)> {
         match &self.test {
-            Test::Matches { expression, any_case } => {
+            Asked::Stands(Test::Matches { expression, any_case }) => {
                 Some((format!("{} {expression}", if *any_case { "~*" } else { "~" }), self.wanted))
             }
             _ => None,
@@ -90,15 +106,18 @@ mod tests {
     #[test]
     fn a_condition_has_a_subject_a_test_and_a_wanted_result() {
         let condition = |text: &str| Condition::parse(&parse(&Rc::from("n"), &format!("if {text} {{}}")).unwrap()[0]);
-        let is =
-            |value: &str, wanted| Condition { subject: Text::parse("$a"), test: Test::Is(value.to_owned()), wanted };
+        let is = |value: &str, wanted| Condition {
+            subject: Text::parse("$a"),
+            test: Asked::Equals(Text::parse(value)),
+            wanted,
+        };
         assert_eq!(condition("($a = b)").unwrap(), is("b", true));
         assert_eq!(condition("( $a != \"b c\" )").unwrap(), is("b c", false));
         assert_eq!(condition("($a = \"\")").unwrap(), is("", true));
         let matches = condition("($a !~* ^x(y)$)").unwrap();
         assert_eq!(matches.expression(), Some(("~* ^x(y)$".to_owned(), false)));
         assert!(matches.has_groups());
-        assert_eq!(condition("($a)").unwrap().test, Test::IsTrue);
+        assert_eq!(condition("($a)").unwrap().test, Asked::Stands(Test::IsTrue));
         assert!(condition("(-f $request_filename)").unwrap_err().contains("files"));
     }
 }

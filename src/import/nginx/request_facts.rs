@@ -113,8 +113,11 @@ impl Test {
     /// Whether a value that is known stands it.
     ///
     /// # Errors
-    /// That the expression is none here.
+    /// That the expression is none here, or what the environment holds decides.
     pub(super) fn holds(&self, value: &str) -> Result<bool, Halt> {
+            Self::Is(wanted) | Self::IsAnyCase(wanted) if wanted.contains("${") => {
+                return Err(Halt::Never("what it compares with is known only when the gateway starts".to_owned()));
+            }
         Ok(match self {
             Self::Is(wanted) => value == wanted,
             Self::IsAnyCase(wanted) => value.eq_ignore_ascii_case(wanted),
