@@ -5,6 +5,7 @@ use regex::Regex;
 use super::notes::Notes;
 use super::secrecy::{has_literals, looks_like_a_secret, names_a_secret};
 use super::tree::{Answers, Halt, Question};
+use super::text::{Piece, Text};
 
 /// The methods that an expression is tried on; any other is as one that nobody has heard of.
 const METHODS: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "CONNECT", "TRACE"];
@@ -158,6 +159,7 @@ fn is_host(host: &str, answers: &Answers, facts: &Facts) -> Result<bool, Halt> {
         hosts if hosts.iter().any(|own| own == host) => answers.ask(Question::Host(host.to_owned())),
         _ => Ok(false),
     }
+    let hides = |value: &str| names_a_secret(name) || looks_like_a_secret(value);
 }
 
 /// A value of a header or of the query. One that is not there is an empty one to nginx.
@@ -171,15 +173,15 @@ fn valued(
     let ask = |pattern: &str| answers.ask(question(name.to_owned(), pattern.to_owned()));
     match test {
         Test::Is(value) | Test::IsAnyCase(value) if value.is_empty() => Ok(!ask("~ .")?),
-        Test::Is(value) | Test::IsAnyCase(value) if names_a_secret(name) || looks_like_a_secret(value) => {
+        Test::IsAnyCase(value) if has_letters(value) && (value.contains("${") || hides(value)) => {
+            let reference = if value.contains("${") { value.clone() } else { notes.secret(value) };
+            ask(&format!("~* ^{}$", escaped(&reference, notes)))
+        }
+        Test::Is(value) | Test::IsAnyCase(value) if hides(value) => {
             ask(&if value.contains("${") { value.clone() } else { notes.secret(value) })
         }
         Test::Is(value) if is_itself(value) => ask(value),
-        Test::IsAnyCase(value)
-            if is_itself(value) && (value.contains("${") || !value.contains(|c: char| c.is_ascii_alphabetic())) =>
-        {
-            ask(value)
-        }
+        Test::IsAnyCase(value) if is_itself(value) && !has_letters(value) => ask(value),
         Test::Is(value) => ask(&format!("~ ^{}$", regex::escape(value))),
         Test::IsAnyCase(value) => ask(&format!("~* ^{}$", regex::escape(value))),
         Test::Matches { expression, any_case } => {
@@ -187,6 +189,25 @@ fn valued(
             let compiled = compiled(expression, *any_case).map_err(|halt| match hides {
                 true => Halt::Never(format!("an expression on `{name}` is none here")),
                 false => halt,
+fn has_letters(value: &str) -> bool {
+    value.contains(|c: char| c.is_ascii_alphabetic())
+}
+
+/// A text as an expression that matches it, but for what the environment holds.
+fn escaped(text: &str, notes: &Notes) -> String {
+    let pieces = Text::parse(text);
+    pieces.pieces().iter().fold(String::new(), |all, piece| match piece {
+        Piece::Literal(text) => all + &regex::escape(text),
+        Piece::Variable(name) => all + &regex::escape(&format!("${name}")),
+        Piece::Environment(name) => {
+            notes.remark(&format!(
+                "`{name}` stands in an expression, whatever the letter case: write `\\` before each `.`, `+`, `$` and the like in its value."
+            ));
+            all + "${" + name + "}"
+        }
+    })
+}
+
             })?;
             let takes_nothing = compiled.is_match("");
             let mark = if *any_case { "~*" } else { "~" };
@@ -231,6 +252,10 @@ mod tests {
         assert_eq!(methods.first().unwrap(), &("Some(\"GET\"){}{}", true));
         assert_eq!(methods.last().unwrap(), &("None{}{}", false));
     }
+        let any_case = |value: &str| Test::IsAnyCase(value.to_owned());
+        assert_eq!(asked("http_authorization", &any_case("Bearer leaked")), "~* ^Bearer ${NGINX_SECRET_4}$");
+        assert_eq!(asked("http_authorization", &any_case("1234")), "${NGINX_SECRET_5}");
+        assert_eq!(asked("http_x_kind", &any_case("a.${KIND}")), "~* ^a\\.${KIND}$");
 
     #[test]
     fn a_secret_is_never_repeated() {
