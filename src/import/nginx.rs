@@ -20,6 +20,7 @@ mod location_log;
 mod log;
 mod map;
 mod merge;
+mod methods;
 mod nested;
 mod notes;
 mod parser;

@@ -1,8 +1,10 @@
 //! `map`: the values of variables that are made of others.
 
 use std::collections::HashMap;
+use std::mem;
 
 use super::directive::Directive;
+use super::methods;
 use super::notes::Notes;
 use super::request_facts::{Facts, Subject, Test};
 use super::text::{Piece, Text};
@@ -132,11 +134,17 @@ impl<'t> Scope<'_, 't> {
             return subject.stands(test, self.answers, self.facts, self.notes);
         }
         let mut value = String::new();
+        // what stands before a method that is none of the usual ones
+        let mut before: Option<String> = None;
         for piece in text.pieces() {
             match piece {
                 Piece::Literal(text) => value.push_str(text),
                 Piece::Variable(name) => match Subject::named(name) {
-                    Some(subject) => value.push_str(&subject.value(self.answers, self.facts)?),
+                    Some(subject) => match subject.value(self.answers, self.facts)? {
+                        Some(known) => value += &known,
+                        None if before.is_none() => before = Some(mem::take(&mut value)),
+                        None => return Err(Halt::Never("routes cannot ask for a method twice".to_owned())),
+                    },
                     None => return Err(Halt::Never(format!("routes cannot tell requests apart by `${name}`"))),
                 },
                 Piece::Environment(name) => {
@@ -144,6 +152,9 @@ impl<'t> Scope<'_, 't> {
                 }
             }
         }
-        test.holds(&value)
+        match before {
+            None => test.holds(&value),
+            Some(before) => methods::others_stand(test, &before, &value),
+        }
     }
 }

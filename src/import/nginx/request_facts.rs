@@ -2,14 +2,11 @@
 
 use regex::Regex;
 
+use super::methods;
 use super::notes::Notes;
 use super::secrecy::{has_literals, looks_like_a_secret, names_a_secret};
-use super::tree::{Answers, Halt, Question};
 use super::text::{Piece, Text};
-
-/// The methods that an expression is tried on; any other is as one that nobody has heard of.
-const METHODS: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "CONNECT", "TRACE"];
-const OTHER_METHOD: &str = "OTHER";
+use super::tree::{Answers, Halt, Question};
 
 /// A part of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +78,8 @@ impl Subject {
             Self::Method => match test {
                 Test::Is(method) => answers.ask(Question::Method(method.clone())),
                 Test::IsAnyCase(method) => answers.ask(Question::Method(method.to_ascii_uppercase())),
-                _ => test.holds(&method(answers)?),
+                Test::IsTrue => Ok(true),
+                Test::Matches { expression, any_case } => methods::match_one(expression, *any_case, answers),
             },
             Self::Scheme => test.holds(if is_tls(answers, facts)? { "https" } else { "http" }),
             Self::Https => test.holds(if is_tls(answers, facts)? { "on" } else { "" }),
@@ -94,15 +92,15 @@ impl Subject {
         }
     }
 
-    /// The value, where it is one of a few.
+    /// The value, where it is one of a few; none for a method that is none of the [usual ones](methods).
     ///
     /// # Errors
     /// What must be asked first, or that it may be anything.
-    pub(super) fn value(&self, answers: &Answers, facts: &Facts) -> Result<String, Halt> {
+    pub(super) fn value(&self, answers: &Answers, facts: &Facts) -> Result<Option<String>, Halt> {
         match self {
-            Self::Method => method(answers),
-            Self::Scheme => Ok(if is_tls(answers, facts)? { "https" } else { "http" }.to_owned()),
-            Self::Https => Ok(if is_tls(answers, facts)? { "on" } else { "" }.to_owned()),
+            Self::Method => methods::usual(answers),
+            Self::Scheme => Ok(Some(if is_tls(answers, facts)? { "https" } else { "http" }.to_owned())),
+            Self::Https => Ok(Some(if is_tls(answers, facts)? { "on" } else { "" }.to_owned())),
             Self::Host | Self::Header(_) | Self::Query(_) => {
                 Err(Halt::Never("what depends on several parts of a request at once cannot be said here".to_owned()))
             }
@@ -116,10 +114,10 @@ impl Test {
     /// # Errors
     /// That the expression is none here, or what the environment holds decides.
     pub(super) fn holds(&self, value: &str) -> Result<bool, Halt> {
+        Ok(match self {
             Self::Is(wanted) | Self::IsAnyCase(wanted) if wanted.contains("${") => {
                 return Err(Halt::Never("what it compares with is known only when the gateway starts".to_owned()));
             }
-        Ok(match self {
             Self::Is(wanted) => value == wanted,
             Self::IsAnyCase(wanted) => value.eq_ignore_ascii_case(wanted),
             Self::Matches { expression, any_case } => compiled(expression, *any_case)?.is_match(value),
@@ -136,15 +134,6 @@ pub(super) fn compiled(expression: &str, any_case: bool) -> Result<Regex, Halt> 
     })
 }
 
-fn method(answers: &Answers) -> Result<String, Halt> {
-    for method in METHODS {
-        if answers.ask(Question::Method(method.to_owned()))? {
-            return Ok(method.to_owned());
-        }
-    }
-    Ok(OTHER_METHOD.to_owned())
-}
-
 fn is_tls(answers: &Answers, facts: &Facts) -> Result<bool, Halt> {
     facts.tls.map_or_else(|| answers.ask(Question::Scheme("https".to_owned())), Ok)
 }
@@ -159,7 +148,6 @@ fn is_host(host: &str, answers: &Answers, facts: &Facts) -> Result<bool, Halt> {
         hosts if hosts.iter().any(|own| own == host) => answers.ask(Question::Host(host.to_owned())),
         _ => Ok(false),
     }
-    let hides = |value: &str| names_a_secret(name) || looks_like_a_secret(value);
 }
 
 /// A value of a header or of the query. One that is not there is an empty one to nginx.
@@ -171,6 +159,7 @@ fn valued(
     question: fn(String, String) -> Question,
 ) -> Result<bool, Halt> {
     let ask = |pattern: &str| answers.ask(question(name.to_owned(), pattern.to_owned()));
+    let hides = |value: &str| names_a_secret(name) || looks_like_a_secret(value);
     match test {
         Test::Is(value) | Test::IsAnyCase(value) if value.is_empty() => Ok(!ask("~ .")?),
         Test::IsAnyCase(value) if has_letters(value) && (value.contains("${") || hides(value)) => {
@@ -189,6 +178,17 @@ fn valued(
             let compiled = compiled(expression, *any_case).map_err(|halt| match hides {
                 true => Halt::Never(format!("an expression on `{name}` is none here")),
                 false => halt,
+            })?;
+            let takes_nothing = compiled.is_match("");
+            let mark = if *any_case { "~*" } else { "~" };
+            let expression =
+                if hides && !expression.contains("${") { notes.whole_secret(expression) } else { expression.clone() };
+            Ok(ask(&format!("{mark} {expression}"))? || takes_nothing && !ask("~ .")?)
+        }
+        Test::IsTrue => ask("~ ^(?:[^0]|0.)"),
+    }
+}
+
 fn has_letters(value: &str) -> bool {
     value.contains(|c: char| c.is_ascii_alphabetic())
 }
@@ -206,17 +206,6 @@ fn escaped(text: &str, notes: &Notes) -> String {
             all + "${" + name + "}"
         }
     })
-}
-
-            })?;
-            let takes_nothing = compiled.is_match("");
-            let mark = if *any_case { "~*" } else { "~" };
-            let expression =
-                if hides && !expression.contains("${") { notes.whole_secret(expression) } else { expression.clone() };
-            Ok(ask(&format!("{mark} {expression}"))? || takes_nothing && !ask("~ .")?)
-        }
-        Test::IsTrue => ask("~ ^(?:[^0]|0.)"),
-    }
 }
 
 /// Whether a value as a pattern means itself.
@@ -245,19 +234,6 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_on_the_method_is_tried_on_each() {
-        let test = Test::Matches { expression: "^(GET|HEAD)$".to_owned(), any_case: false };
-        let told = told("request_method", &test);
-        let methods: Vec<_> = told.iter().map(|(conditions, leaf)| (conditions.as_str(), *leaf)).collect();
-        assert_eq!(methods.first().unwrap(), &("Some(\"GET\"){}{}", true));
-        assert_eq!(methods.last().unwrap(), &("None{}{}", false));
-    }
-        let any_case = |value: &str| Test::IsAnyCase(value.to_owned());
-        assert_eq!(asked("http_authorization", &any_case("Bearer leaked")), "~* ^Bearer ${NGINX_SECRET_4}$");
-        assert_eq!(asked("http_authorization", &any_case("1234")), "${NGINX_SECRET_5}");
-        assert_eq!(asked("http_x_kind", &any_case("a.${KIND}")), "~* ^a\\.${KIND}$");
-
-    #[test]
     fn a_secret_is_never_repeated() {
         let told = told("http_authorization", &Test::Is("Bearer sk-1".to_owned()));
         assert_eq!(told[0].0, "None{\"authorization\": \"Bearer ${NGINX_SECRET_1}\"}{}");
@@ -276,5 +252,9 @@ mod tests {
         assert_eq!(asked("http_authorization", &any("^Bearer .+$")), "~ ^Bearer .+$");
         assert_eq!(asked("arg_key", &Test::Is("three".to_owned())), "${NGINX_SECRET_2}");
         assert_eq!(asked("http_x_kind", &Test::Is("sk-abcdef".to_owned())), "${NGINX_SECRET_3}");
+        let any_case = |value: &str| Test::IsAnyCase(value.to_owned());
+        assert_eq!(asked("http_authorization", &any_case("Bearer leaked")), "~* ^Bearer ${NGINX_SECRET_4}$");
+        assert_eq!(asked("http_authorization", &any_case("1234")), "${NGINX_SECRET_5}");
+        assert_eq!(asked("http_x_kind", &any_case("a.${KIND}")), "~* ^a\\.${KIND}$");
     }
 }

@@ -1,4 +1,4 @@
-//! Whether every path that one regular expression matches is matched by another.
+//! Whether every path that one regular expression matches is matched by another, and whether it matches texts that are known in part.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -23,6 +23,54 @@ pub(super) fn is_within(one: &str, other: &str) -> bool {
 pub(super) fn are_apart(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (automaton(one), automaton(other)) else { return false };
     meet(&one, &other) == Some(false)
+}
+
+/// Texts that are not known, but for what they are made of.
+#[derive(Debug)]
+pub(super) struct Others<'a> {
+    /// What they begin with.
+    pub(super) before: &'a str,
+    /// The characters of the word that follows.
+    pub(super) characters: &'a [u8],
+    /// The words that it is none of.
+    pub(super) but: &'a [&'a str],
+    /// What they end with.
+    pub(super) after: &'a str,
+}
+
+/// Whether an expression matches all of them or none; `None` where it is some, or nobody knows.
+pub(super) fn takes_others(expression: &str, others: &Others<'_>) -> Option<bool> {
+    let dfa = automaton(expression)?;
+    let step = |(state, has_matched): (StateID, bool), byte: &u8| {
+        let next = dfa.next_state(state, *byte);
+        (next, has_matched || dfa.is_match_state(next))
+    };
+    let start = dfa.start_state_forward(&Input::new("")).ok()?;
+    let start = others.before.as_bytes().iter().fold((start, dfa.is_match_state(start)), step);
+    // with the word so far, as long as one of the known ones begins so
+    let mut waiting = VecDeque::from([(start, Some(String::new()))]);
+    let mut seen: HashSet<_> = waiting.iter().cloned().collect();
+    let mut verdict = None;
+    while let Some((at, word)) = waiting.pop_front() {
+        if seen.len() > MOST_PAIRS {
+            return None;
+        }
+        let is_other = word.as_deref().is_none_or(|word| !word.is_empty() && !others.but.contains(&word));
+        let (end, has_matched) = others.after.as_bytes().iter().fold(at, step);
+        let takes = has_matched || dfa.is_match_state(dfa.next_eoi_state(end));
+        if is_other && *verdict.get_or_insert(takes) != takes {
+            return None;
+        }
+        for character in others.characters {
+            let longer = word.as_ref().map(|word| format!("{word}{}", char::from(*character)));
+            let longer = longer.filter(|word| others.but.iter().any(|known| known.starts_with(word.as_str())));
+            let next = (step(at, character), longer);
+            if seen.insert(next.clone()) {
+                waiting.push_back(next);
+            }
+        }
+    }
+    verdict
 }
 
 fn automaton(expression: &str) -> Option<DFA<Vec<u32>>> {
@@ -143,6 +191,22 @@ mod tests {
             ("^/a", "^/(.*)$", true),
         ] {
             assert_eq!(is_within(one, other), within, "{one} in {other}");
+        }
+    }
+
+    #[test]
+    fn an_expression_takes_all_others_than_some_words_or_none_or_some() {
+        let others = Others { before: "", characters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", but: &["GET", "PUT"], after: "" };
+        for (expression, takes) in [
+            ("^(GET|PUT)$", Some(false)),
+            ("^GET", None),
+            ("^(TRACK|GET)$", None),
+            ("", Some(true)),
+            ("[A-Z]", Some(true)),
+            ("^[A-Z]{3}$", None),
+            ("(", None),
+        ] {
+            assert_eq!(takes_others(expression, &others), takes, "{expression}");
         }
     }
 
