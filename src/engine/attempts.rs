@@ -21,6 +21,7 @@ pub fn on_connect(ctx: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) ->
     let mut failure = attempt_error::of_connect(&error);
     if attempt_error::is_of_certificate(&error) && peer.options.verify_cert && may_be_named(ctx) {
         failure = ConnectFailure::OtherVerification;
+        ctx.named_certificate = Some(true);
     }
     ctx.cause = Some(attempt_error::cause(&error));
     let retry = goes_on(ctx, Event::ConnectFailed(failure));
@@ -49,6 +50,7 @@ pub fn on_connected(ctx: &mut Exchange, peer: &HttpPeer, fd: RawFd, digest: Opti
     if ctx.snapshot.peers[upstream.index].is_verified(lease, peer, certificate) {
         return Ok(());
     }
+    ctx.named_certificate = Some(false);
     let words = "its certificate is not signed by an authority of tls.ca, nor named there itself";
     Err(Error::explain(ErrorType::InvalidCert, words).into_up())
 }

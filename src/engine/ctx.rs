@@ -87,6 +87,9 @@ pub struct Exchange {
     pub connection: RawFd,
     /// How the present attempt uses it.
     pub connection_use: ConnectionUse,
+    /// Whether the certificate of the next connection is to be one that `tls.ca` names itself, where that of the last one was of the other
+    /// kind than was looked for.
+    pub named_certificate: Option<bool>,
     /// Whether the gateway asked for usage that the client does not get.
     pub adds_stream_usage: bool,
     /// The filter that takes this usage out of the answer.
@@ -147,6 +150,7 @@ impl Exchange {
             sent_headers: HeaderMap::new(),
             connection: -1,
             connection_use: ConnectionUse::default(),
+            named_certificate: None,
             adds_stream_usage: false,
             stream_usage: None,
             transform: None,

@@ -56,10 +56,11 @@ fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant) -> Result<Bo
     ctx.record.server = Some(lease.label().clone());
     ctx.record.upstream_addrs.push(lease.server().socket());
     ctx.connection_use = connection_use(session, ctx.body.is_some());
+    let named = ctx.named_certificate.take();
     let upstream = attempts.upstream();
     let timeouts = ctx.timeouts_of(upstream);
     let mut peer =
-        ctx.snapshot.peers[upstream.index].peer(timeouts, lease, attempts.time_left(now), ctx.connection_use);
+        ctx.snapshot.peers[upstream.index].peer(timeouts, lease, attempts.time_left(now), ctx.connection_use, named);
     if attempts.wants_fresh_connection() {
         // a key of its own, so that no kept connection is taken
         peer.group_key = peer.group_key.wrapping_add(ctx.record.context.id.as_u64_pair().1);

@@ -88,7 +88,8 @@ impl Peers {
         })
     }
 
-    /// How to connect to a leased server under these limits. Nothing of it will take longer than the time that is left.
+    /// How to connect to a leased server under these limits. Nothing of it will take longer than the time that is left. `named` says whether its
+    /// certificate is to be one that `tls.ca` names itself; `None`, that it is to be as the last one was.
     #[must_use]
     pub fn peer(
         &self,
@@ -96,10 +97,11 @@ impl Peers {
         lease: &Lease,
         left: Duration,
         connection_use: ConnectionUse,
+        named: Option<bool>,
     ) -> Box<HttpPeer> {
         let server = &self.servers[lease.server_index()];
         let mut chosen = server.template.clone();
-        if server.presents_named() {
+        if named.unwrap_or_else(|| server.presents_named()) {
             // its certificate is compared once it is connected; the handshake's signature is verified nevertheless
             chosen.options.verify_cert = false;
         }
