@@ -21,7 +21,7 @@ mod timeouts;
 
 use std::sync::Arc;
 
-use ::regex::Captures;
+use ::regex::bytes::Captures;
 use http::{HeaderMap, Method};
 use plugin_api::ConnectionInfo;
 

@@ -31,7 +31,7 @@ impl PathPattern {
         match self {
             Self::Exact(exact) => path == exact,
             Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
-            Self::Regex(regex) => regex.is_match(path),
+            Self::Regex(regex) => regex.is_match(path.as_bytes()),
         }
     }
 
@@ -45,7 +45,7 @@ impl PathPattern {
                 self.takes_all() || regex.prefix().starts_with(prefix.as_str())
             }
             (Self::Regex(regex), Self::Regex(other)) => regex == other,
-            (Self::Regex(regex), Self::Exact(path)) => regex.is_match(path),
+            (Self::Regex(regex), Self::Exact(path)) => regex.is_match(path.as_bytes()),
             (Self::Exact(_), _) | (Self::Regex(_), Self::Prefix(_)) => false,
         }
     }
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(below.takes(path), taken, "{path}");
         }
         let groups = below.regex().and_then(|regex| regex.captures("/app/a/x.php")).unwrap();
-        assert_eq!(&groups[1], "x");
+        assert_eq!(&groups[1], b"x");
         assert!(below.regex().and_then(|regex| regex.captures("/x.php")).is_none());
     }
 

@@ -1,9 +1,10 @@
 //! Regular expressions of routes, as nginx writes them: `~ ^/img/` and, whatever the letter case, `~* \.php$`. `/app/ ~ \.php$` is
-//! one for paths below a prefix, as of a location within another.
+//! one for paths below a prefix, as of a location within another. They match bytes, as nginx's do: `\d`, `\w`, `\s` and letter case are those
+//! of ASCII, and what is no UTF-8 is matched too.
 
 use std::fmt;
 
-use ::regex::{Captures, Regex, RegexBuilder};
+use ::regex::bytes::{Captures, Regex, RegexBuilder};
 
 /// What a compiled expression may take, in bytes, and its caches of states. Matching takes time in proportion to the text, whatever the
 /// expression.
@@ -40,7 +41,7 @@ impl RouteRegex {
             return Err(format!("`{written}` has no expression behind its mark; write `~ ^/img/`"));
         }
         let mut builder = RegexBuilder::new(expression);
-        builder.case_insensitive(any_case).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE);
+        builder.unicode(false).case_insensitive(any_case).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE);
         match builder.build() {
             Ok(regex) => Ok(Self { written: written.into(), below: "".into(), regex }),
             Err(::regex::Error::CompiledTooBig(_)) => Err(format!("`{written}` is too large an expression")),
@@ -62,8 +63,8 @@ impl RouteRegex {
 
     /// Whether it matches somewhere in this text.
     #[must_use]
-    pub fn is_match(&self, text: &str) -> bool {
-        text.starts_with(&*self.below) && texts(text).any(|text| self.regex.is_match(text))
+    pub fn is_match(&self, text: &[u8]) -> bool {
+        text.starts_with(self.below.as_bytes()) && texts(text).any(|text| self.regex.is_match(text))
     }
 
     /// What its groups match in this text.
@@ -72,7 +73,7 @@ impl RouteRegex {
         if !text.starts_with(&*self.below) {
             return None;
         }
-        texts(text).find_map(|text| self.regex.captures(text))
+        texts(text.as_bytes()).find_map(|text| self.regex.captures(text))
     }
 
     /// How many groups it has.
@@ -88,8 +89,8 @@ impl RouteRegex {
 }
 
 /// The text, and what is before a line end at its end: there `$` matches too, as to nginx's expressions.
-fn texts(text: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(text).chain(text.strip_suffix('\n'))
+fn texts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::once(text).chain(text.strip_suffix(b"\n"))
 }
 
 /// What is wrong, out of a message of several lines that shows the expression first.
@@ -97,6 +98,8 @@ fn reason(message: &str) -> String {
     let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
     let hint = if reason.contains("look-around") || reason.contains("backreferences") {
         ": matching would not be linear"
+    } else if reason.contains("Unicode not allowed") {
+        "; write `(?u)` in front of it"
     } else {
         ""
     };
@@ -139,10 +142,28 @@ mod tests {
             ("~ \\.php$", "/a.php\n\n", false),
             ("~ ^/(?<name>[^/]+)\\/x$", "/a/x", true),
         ] {
-            assert_eq!(parse(written).unwrap().is_match(text), matches, "{written} {text}");
+            assert_eq!(parse(written).unwrap().is_match(text.as_bytes()), matches, "{written} {text}");
         }
         let named = parse("~ ^/(?<name>[a-z]+)/(\\d+)$").unwrap();
         assert_eq!((named.group_count(), named.group_names().collect::<Vec<_>>()), (2, vec!["name"]));
+    }
+
+    #[test]
+    fn an_expression_matches_bytes_unless_it_says_otherwise() {
+        for (written, text, matches) in [
+            ("~ ^\\d$", &b"3"[..], true),
+            ("~ ^\\d$", "\u{663}".as_bytes(), false),
+            ("~ ^\\w+$", "\u{e9}".as_bytes(), false),
+            ("~ \\s", "\u{a0}".as_bytes(), false),
+            ("~* ^k$", "\u{212a}".as_bytes(), false),
+            ("~ ^/\u{e9}$", "/\u{e9}".as_bytes(), true),
+            ("~* bot", b"a \xff BOT", true),
+            ("~ ^.$", b"\xff", true),
+            ("~ (?u)^\\d$", "\u{663}".as_bytes(), true),
+            ("~ (?u)^[\u{e9}]$", "\u{e9}".as_bytes(), true),
+        ] {
+            assert_eq!(parse(written).unwrap().is_match(text), matches, "{written}");
+        }
     }
 
     #[test]
@@ -156,6 +177,7 @@ mod tests {
                 "look-around, including look-ahead and look-behind, is not supported: matching would not be linear",
             ),
             ("~ (a)\\1", "backreferences are not supported: matching"),
+            ("~ [\u{e9}]", "Unicode not allowed here; write `(?u)` in front"),
             ("~ [a-z]{1000}{1000}{1000}", "too large"),
         ] {
             let error = parse(written).unwrap_err();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use plugin_api::{Variable, Variables};
-use regex::Captures;
+use regex::bytes::Captures;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use template::{Piece, Template};
@@ -126,7 +126,7 @@ impl RouteVariable {
             Self::Group(Group::Number(number)) => groups.and_then(|groups| groups.get(*number)),
             Self::Group(Group::Name(name)) => groups.and_then(|groups| groups.name(name)),
         };
-        out.extend_from_slice(matched.map_or("", |matched| matched.as_str()).as_bytes());
+        out.extend_from_slice(matched.map_or(&[][..], |matched| matched.as_bytes()));
     }
 
     /// Whether its value goes into the text as it is.

@@ -74,7 +74,7 @@ fn a_path_is_taken_as_it_is_with_all_that_begins_so_or_by_an_expression() {
     ] {
         assert_eq!(found(&router, "", path).map(|found| found.index), index, "{path}");
     }
-    assert_eq!(&router.groups(1, "/img/a").unwrap()[1], "a");
+    assert_eq!(&router.groups(1, "/img/a").unwrap()[1], b"a");
     assert!(router.groups(0, "/health").is_none());
 }
 

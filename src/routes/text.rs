@@ -19,13 +19,13 @@ pub enum TextPattern {
 }
 
 impl TextPattern {
-    /// Whether it takes this value. One that is no UTF-8 text is taken by [`TextPattern::Any`] alone.
+    /// Whether it takes this value.
     #[must_use]
     pub fn takes(&self, value: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => exact.as_bytes() == value,
-            Self::Regex(regex) => std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value)),
+            Self::Regex(regex) => regex.is_match(value),
         }
     }
 
@@ -84,6 +84,6 @@ mod tests {
         ] {
             assert_eq!(takes(written, value.as_bytes()), taken, "{written} {value}");
         }
-        assert!(takes("*", b"\xff") && !takes("~ .", b"\xff"));
+        assert!(takes("*", b"\xff") && takes("~* bot", b"\xffBot"));
     }
 }

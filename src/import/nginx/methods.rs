@@ -35,7 +35,7 @@ pub(super) fn match_one(expression: &str, any_case: bool, answers: &Answers) -> 
     let others = Others { before: "", characters: CHARACTERS, but: &methods, after: "" };
     let others = takes_others(&marked(expression, any_case), &others);
     for method in methods {
-        let matches = compiled.is_match(method);
+        let matches = compiled.is_match(method.as_bytes());
         // what is as all others are need not be asked for
         if others != Some(matches) && answers.ask(Question::Method(method.to_owned()))? {
             return Ok(matches);

@@ -128,7 +128,7 @@ impl Paths {
         let other = Self::Expression { text: text.to_owned(), any_case };
         match self {
             Self::Exact(path) => match compiled(text, any_case) {
-                Ok(regex) if regex.is_match(path) => Relation::Covers,
+                Ok(regex) if regex.is_match(path.as_bytes()) => Relation::Covers,
                 Ok(_) => Relation::MatchesNone,
                 Err(_) => Relation::Unknown,
             },

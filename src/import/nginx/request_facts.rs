@@ -1,6 +1,6 @@
 //! The variables of nginx by which routes can tell requests apart, and how a value of theirs is asked for.
 
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::methods;
 use super::notes::Notes;
@@ -120,7 +120,7 @@ impl Test {
             }
             Self::Is(wanted) => value == wanted,
             Self::IsAnyCase(wanted) => value.eq_ignore_ascii_case(wanted),
-            Self::Matches { expression, any_case } => compiled(expression, *any_case)?.is_match(value),
+            Self::Matches { expression, any_case } => compiled(expression, *any_case)?.is_match(value.as_bytes()),
             Self::IsTrue => !matches!(value, "" | "0"),
         })
     }
@@ -128,7 +128,7 @@ impl Test {
 
 /// The expression as the gateway compiles it.
 pub(super) fn compiled(expression: &str, any_case: bool) -> Result<Regex, Halt> {
-    let built = regex::RegexBuilder::new(expression).case_insensitive(any_case).build();
+    let built = RegexBuilder::new(expression).unicode(false).case_insensitive(any_case).build();
     built.map_err(|_| {
         Halt::Never(format!("`{expression}` is no regular expression here: what makes matching slow is left out"))
     })
@@ -179,7 +179,7 @@ fn valued(
                 true => Halt::Never(format!("an expression on `{name}` is none here")),
                 false => halt,
             })?;
-            let takes_nothing = compiled.is_match("");
+            let takes_nothing = compiled.is_match(b"");
             let mark = if *any_case { "~*" } else { "~" };
             let expression =
                 if hides && !expression.contains("${") { notes.whole_secret(expression) } else { expression.clone() };

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use regex_automata::dfa::Automaton;
 use regex_automata::dfa::dense::{self, DFA};
+use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind};
@@ -78,8 +79,10 @@ fn automaton(expression: &str) -> Option<DFA<Vec<u32>>> {
         .match_kind(MatchKind::All)
         .dfa_size_limit(Some(LARGEST))
         .determinize_size_limit(Some(LARGEST));
-    let syntax = syntax::Config::new().dot_matches_new_line(true);
-    dense::Builder::new().configure(limits).syntax(syntax).build(expression).ok()
+    // as routes compile it
+    let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
+    let bytes = thompson::Config::new().utf8(false);
+    dense::Builder::new().configure(limits).syntax(syntax).thompson(bytes).build(expression).ok()
 }
 
 /// Two automata side by side. The second has not matched yet: else there is nothing to look for.
@@ -153,12 +156,12 @@ fn meet(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>) -> Option<bool> {
 
 /// The pair behind a byte; none where that is no text, where the second has matched, or where the first never will.
 fn step(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>, pair: Pair, byte: u8) -> Option<Pair> {
-    // the first bytes whose next one is bounded more tightly begin characters that no expression tells from their neighbours
+    // also characters that are none, whose second byte is bounded more tightly
     let missing = match (pair.missing, byte) {
         (0, 0..=0x7f) => 0,
         (0, 0xc2..=0xdf) => 1,
-        (0, 0xe1..=0xec | 0xee..=0xef) => 2,
-        (0, 0xf1..=0xf3) => 3,
+        (0, 0xe0..=0xef) => 2,
+        (0, 0xf0..=0xf4) => 3,
         (1..=3, 0x80..=0xbf) => pair.missing - 1,
         _ => return None,
     };

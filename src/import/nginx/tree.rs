@@ -1,7 +1,8 @@
 //! Decisions about a request as a tree of questions, each of which a route can ask, and the condition of a route that its answers make.
 
 use indexmap::IndexMap;
-use regex::Regex;
+
+use super::request_facts::compiled;
 
 /// A question that a route can ask about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,11 +187,9 @@ fn takes(pattern: &str, value: &str) -> Option<bool> {
         return None;
     }
     let Some(marked) = pattern.strip_prefix('~') else { return Some(pattern == "*" || pattern == value) };
-    let expression = match marked.strip_prefix('*') {
-        Some(expression) => format!("(?i){}", expression.trim_start()),
-        None => marked.trim_start().to_owned(),
-    };
-    Regex::new(&expression).ok().map(|regex| regex.is_match(value))
+    let any_case = marked.strip_prefix('*');
+    let compiled = compiled(any_case.unwrap_or(marked).trim_start(), any_case.is_some());
+    compiled.ok().map(|regex| regex.is_match(value.as_bytes()))
 }
 
 #[cfg(test)]
