@@ -89,7 +89,6 @@ pub(super) fn is_harmless(directive: &Directive) -> bool {
 /// That nobody knows who gets in.
 pub(super) fn here(directive: &Directive) -> Result<(), Halt> {
     match directive.name.as_str() {
-        _ if directive.is_done() => Ok(()),
         "include" if !is_well_known(directive) => {
             Err(Halt::Never(format!("who may call may be decided by `{}`, which is not there", directive.first())))
         }

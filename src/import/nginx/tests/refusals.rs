@@ -119,6 +119,30 @@ fn what_keeps_somebody_out_and_cannot_be_said_keeps_everybody_out() {
 }
 
 #[test]
+fn what_is_not_there_closes_each_route_that_its_place_becomes() {
+    let missing = "include auth.conf; proxy_pass http://closed:1;";
+    let tried_twice = |directives: &str| {
+        format!(
+            "server {{ location /a/ {{ location ~ \\.js$ {{ proxy_pass http://u:1; }} proxy_pass http://u:1; }}\n\
+             location ~ \\.json$ {{\n{directives} }} }}"
+        )
+    };
+    for text in [
+        tried_twice(missing),
+        tried_twice("${RULES}\n proxy_pass http://closed:1;"),
+        format!(
+            "server {{ listen 80 default_server; server_name x.test; location / {{ proxy_pass http://u:1; }} }}\n\
+             server {{ listen 80; server_name *.a.test a.test; location / {{ {missing} }} }}\n\
+             server {{ listen 80; server_name b.a.test *.b.a.test; location / {{ proxy_pass http://u:1; }} }}"
+        ),
+    ] {
+        let (lines, _) = lines_of(&text);
+        let closed = lines.iter().filter(|line| line.contains("answer: { status: 403 }")).count();
+        assert!(closed > 1 && !lines.iter().any(|line| line.contains("upstream: closed")), "{text}\n{lines:?}");
+    }
+}
+
+#[test]
 fn what_is_closed_or_answers_before_it_asks_who_calls_is_said_as_it_is() {
     let lines = server(
         "location ~ /\\.ht { deny all; root /srv; } location /in { allow 10.0.0.0/8; deny all; return 204; }\n\
