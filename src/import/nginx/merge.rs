@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use super::path::Paths;
 use super::route::{PathChange, Route, Takes, Target, Upstream};
 
 /// The routes, as few as say the same.
@@ -50,9 +51,13 @@ fn joins(one: &Route, other: &Route) -> bool {
 /// Whether no request is certain to be taken by both.
 fn are_apart(one: &Takes, other: &Takes) -> bool {
     let apart = |one: &String, other: &String| {
-        let bare = |path: &String| path.strip_prefix("= ").unwrap_or(path).to_owned();
-        let (one, other) = (bare(one), bare(other));
-        !one.starts_with('~') && !other.starts_with('~') && !one.starts_with(&other) && !other.starts_with(&one)
+        // an expression below a prefix is apart from what its prefix is apart from, and one alone from nothing
+        let beginning = |path: &str| match Paths::of_pattern(path) {
+            Paths::Exact(path) | Paths::Prefix(path) | Paths::Below { prefix: path, .. } => path,
+            Paths::Any | Paths::Expression { .. } => String::new(),
+        };
+        let (one, other) = (beginning(one), beginning(other));
+        !one.starts_with(&other) && !other.starts_with(&one)
     };
     let have_paths = !one.paths.is_empty() && !other.paths.is_empty();
     let by_paths = have_paths && one.paths.iter().all(|path| other.paths.iter().all(|other| apart(path, other)));
@@ -149,5 +154,10 @@ mod tests {
         assert_eq!(told(vec![route(&["/a/b"], 1), route(&["/a"], 2), route(&["/a/c"], 1)]), ["/a/b", "/a", "/a/c"]);
         assert_eq!(told(vec![route(&["/a"], 1), route(&["~ x"], 2), route(&["/c"], 1)]), ["/a", "~ x", "/c"]);
         assert_eq!(told(vec![route(&["/a"], 1), route(&[], 1)]), ["/a", ""]);
+        let below = |path: &str| told(vec![route(&["= /health"], 1), route(&["/a/ ~ secret"], 2), route(&[path], 1)]);
+        for path in ["/a/b", "/a", "/a/ ~ x", "= /a/secret"] {
+            assert_eq!(below(path), ["= /health", "/a/ ~ secret", path]);
+        }
+        assert_eq!(below("/b"), ["= /health /b", "/a/ ~ secret"]);
     }
 }

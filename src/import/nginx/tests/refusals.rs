@@ -143,6 +143,16 @@ fn what_is_not_there_closes_each_route_that_its_place_becomes() {
 }
 
 #[test]
+fn what_is_closed_below_a_prefix_stays_before_what_is_open_there() {
+    let lines = server(
+        "location = /health { proxy_pass http://u:1; } location /a/ { location ~ secret { deny all; root /; }\n\
+         location /a/b { proxy_pass http://u:1; } proxy_pass http://u:1; }",
+    );
+    let at = |what: &str| lines.iter().position(|line| line.contains(what)).unwrap();
+    assert!(at("/a/ ~ secret") < at("/a/b"), "{lines:?}");
+}
+
+#[test]
 fn what_is_closed_or_answers_before_it_asks_who_calls_is_said_as_it_is() {
     let lines = server(
         "location ~ /\\.ht { deny all; root /srv; } location /in { allow 10.0.0.0/8; deny all; return 204; }\n\
