@@ -13,6 +13,7 @@ mod interpreter;
 mod level;
 mod lexer;
 mod limits;
+mod line_ends;
 mod listen;
 mod listeners;
 mod location;

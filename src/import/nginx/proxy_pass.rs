@@ -173,7 +173,7 @@ fn replaced(paths: &Paths, uri: &str) -> Result<Change, Halt> {
         }
         Paths::Prefix(prefix) => Change {
             change: Some(PathChange::Rewrite(format!("{uri}$1"))),
-            path: Some(format!("~ ^{}(.*)", regex::escape(prefix))),
+            path: Some(format!("~ ^{}((?s:.*))", regex::escape(prefix))),
         },
         Paths::Exact(exact) if exact == uri => Change::default(),
         Paths::Exact(_) => Change { change: Some(PathChange::Rewrite(uri.to_owned())), path: None },
@@ -211,9 +211,9 @@ mod tests {
             ("/a/", "/a/", Change::default()),
             ("/", "/", Change::default()),
             ("/a/", "/", Change { change: Some(PathChange::Strip("/a".to_owned())), path: None }),
-            ("/a", "/", rewrite("~ ^/a(.*)", "/$1")),
-            ("/a/", "/b/", rewrite("~ ^/a/(.*)", "/b/$1")),
-            ("/", "/b", rewrite("~ ^/(.*)", "/b$1")),
+            ("/a", "/", rewrite("~ ^/a((?s:.*))", "/$1")),
+            ("/a/", "/b/", rewrite("~ ^/a/((?s:.*))", "/b/$1")),
+            ("/", "/b", rewrite("~ ^/((?s:.*))", "/b$1")),
         ] {
             assert_eq!(replaced(&prefix(location), uri).unwrap(), expected, "{location} {uri}");
         }

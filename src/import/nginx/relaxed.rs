@@ -73,7 +73,7 @@ fn group_length(rest: &str) -> usize {
 }
 
 /// How long the class at the beginning is.
-fn class_length(rest: &str) -> usize {
+pub(super) fn class_length(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     let mut at = if bytes.get(1) == Some(&b'^') { 2 } else { 1 };
     // a bracket that comes first is a member

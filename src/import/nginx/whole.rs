@@ -12,7 +12,7 @@ use super::real_ip::RealIp;
 use super::route::{Action, Route, Takes, Target};
 use super::server::Server;
 use super::sites::{self, Site};
-use super::{limits, listeners, log, units};
+use super::{limits, line_ends, listeners, log, units};
 
 /// The configuration.
 ///
@@ -33,6 +33,7 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
     let mut routes = merged(of_servers(&servers, &world));
     limits::unused(directives);
     let plugins = common_plugins(&mut routes);
+    line_ends::refuse(&mut routes, directives);
     let access_log = log::settings(directives, &world);
     let listeners = listeners::yaml(&servers, &world);
     if access_log["path"] == "off" {

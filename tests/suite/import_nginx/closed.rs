@@ -84,7 +84,7 @@ async fn compare(draws: &mut Draws, text: &str, servers: &[Origin; 2], counts: &
 }
 
 /// What a client is told, with the path that a server was asked in its normal form, because nginx writes a path anew where `proxy_pass` has
-/// one, and without a line end behind it, which `(.*)` leaves out.
+/// one.
 fn heard(answer: &RawAnswer) -> String {
     let text = answer.text();
     match text.split_once(" /") {
@@ -92,7 +92,7 @@ fn heard(answer: &RawAnswer) -> String {
             let target = format!("/{target}");
             let (path, query) = target.split_once('?').unwrap_or((&target, ""));
             let path = tollgate::routes::normalize(path).unwrap_or(path.into());
-            format!("{server} {} {query}", path.trim_end_matches('\n'))
+            format!("{server} {path} {query}")
         }
         None => text,
     }

@@ -153,6 +153,20 @@ fn what_is_closed_below_a_prefix_stays_before_what_is_open_there() {
 }
 
 #[test]
+fn a_path_with_a_line_end_gets_past_no_expression() {
+    let of = |directives: &str| {
+        let lines =
+            server(&format!("location /a/ {{ deny 10.0.0.1; {directives} }} location / {{ proxy_pass http://b:1; }}"));
+        lines.into_iter().find(|line| line.contains("~ ")).unwrap()
+    };
+    let refused = r#"- { paths: ["~ \\n"], answer: { status: 403 } }"#;
+    assert_eq!(of("rewrite ^/a/(.*)$ /$1 break; proxy_pass http://a:1;"), refused);
+    assert_eq!(of("rewrite ^(.*)$ /v$1 break; proxy_pass http://a:1;"), refused);
+    let with_path = of("proxy_pass http://a:1/b/;");
+    assert!(with_path.contains(r#"["~ ^/a/((?s:.*))"]"#), "{with_path}");
+}
+
+#[test]
 fn what_is_closed_or_answers_before_it_asks_who_calls_is_said_as_it_is() {
     let lines = server(
         "location ~ /\\.ht { deny all; root /srv; } location /in { allow 10.0.0.0/8; deny all; return 204; }\n\

@@ -101,11 +101,14 @@ const STEPS: [&str; 14] = [
     "return 404;",
     "break;",
 ];
+/// What puts a path in the place of its location's.
+const WITH_PATHS: [&str; 3] =
+    ["proxy_pass http://one/;\n", "proxy_pass http://one/v/;\n", "proxy_pass http://one/w;\n"];
 const NAMES: [&str; 9] =
     ["a.test", "b.test", "*.a.test", ".b.test", "*.x.a.test", "b.x.a.test", "c.*", "~^[cd]\\.test$", "_"];
 
 const METHODS: [&str; 5] = ["GET", "GET", "GET", "POST", "DELETE"];
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 28] = [
     "/",
     "/a",
     "/a/",
@@ -126,6 +129,10 @@ const PATHS: [&str; 24] = [
     "/xy",
     "/x.php",
     "/x.php%0a",
+    "/a/b%0a",
+    "/a/%0ab",
+    "/a/b/c%0ac",
+    "/s/t/%0a",
     "/a//b",
     "/a/../s/t/",
     "/%61/b",
@@ -263,11 +270,12 @@ fn body(draws: &mut Draws, kind: Kind) -> String {
         }
         text.push('\n');
     }
-    let with_path = if kind == Kind::Path { "proxy_pass http://one/;\n" } else { "proxy_pass http://one;\n" };
+    let with_path = if kind == Kind::Path { draws.of(&WITH_PATHS) } else { "proxy_pass http://one;\n" };
     text += draws.of(&[
         "proxy_pass http://one;\n",
         "proxy_pass http://one;\n",
         "proxy_pass http://two;\n",
+        with_path,
         with_path,
         "return 200 here;\n",
         "proxy_pass http://$pool;\n",
