@@ -10,6 +10,7 @@ mod files;
 mod forwarding;
 mod headers;
 mod interpreter;
+mod known;
 mod level;
 mod lexer;
 mod limits;

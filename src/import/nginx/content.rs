@@ -30,7 +30,7 @@ pub(super) fn hands_on(name: &str) -> bool {
 pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
     let notes = run.host.world.notes;
     if let Some(directive) = unknown::guard(&run.level) {
-        return Err(Halt::Never(format!("who may call is decided by `{}`", directive.name)));
+        return Err(Halt::Never(format!("who may call may be decided by `{}`", directive.name)));
     }
     if let Some(name) = OTHER_PROTOCOLS.into_iter().find(|name| run.level.last_own(name).is_some()) {
         return Err(Halt::Never(format!("`{name}` speaks another protocol than HTTP")));

@@ -31,6 +31,11 @@ const LEFT_OUT: [(&str, &str); 22] = [
     (PLACEHOLDER, "what this variable holds is not known; import the finished file"),
 ];
 
+/// Whether it is known what becomes of what directives of this name say.
+pub(super) fn has(name: &str) -> bool {
+    LEFT_OUT.iter().any(|(known, _)| *known == name)
+}
+
 /// Names what is left.
 pub(super) fn name_what_is_left(directives: &[Directive], notes: &Notes) {
     for directive in directives {

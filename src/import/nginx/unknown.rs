@@ -1,46 +1,15 @@
 //! What an import cannot know: files that are not there, variables of a template in the place of directives, and directives of modules that
-//! decide who gets in. Where one of them holds, nobody is let in.
+//! may decide who gets in. Where one of them holds, nobody is let in.
 
 use super::directive::Directive;
+use super::known::is_known;
 use super::level::Level;
 use super::parser::PLACEHOLDER;
 use super::tree::Halt;
 
-/// Words in the names of directives by which modules that are not here keep requests out.
-const KEEPING_OUT: [&str; 26] = [
-    "access_by",
-    "acl",
-    "allow_",
-    "app_protect",
-    "auth",
-    "captcha",
-    "deny_",
-    "deniedurl",
-    "forbid",
-    "gss",
-    "js_access",
-    "jwt",
-    "keycloak",
-    "krb",
-    "ldap",
-    "modsecurity",
-    "naxsi",
-    "oidc",
-    "pam_",
-    "precontent_by",
-    "restrict",
-    "rewrite_by",
-    "saml",
-    "secrules",
-    "testcookie",
-    "waf",
-];
 /// Files of which everybody has the same.
 const WELL_KNOWN: [&str; 6] =
     ["mime.types", "options-ssl-nginx.conf", "fastcgi_params", "fastcgi.conf", "scgi_params", "uwsgi_params"];
-/// Directives with such a name that decide nothing, or that are carried over.
-const HARMLESS_NAMES: [&str; 4] = ["auth_basic", "auth_basic_user_file", "auth_delay", "auth_request_set"];
-
 /// Directives that change nothing about who is let in, and where requests go. `set` does what its variable does.
 const HARMLESS: [&str; 22] = [
     "access_log",
@@ -67,14 +36,13 @@ const HARMLESS: [&str; 22] = [
     "sub_filter",
 ];
 
-/// The directive of a module that decides who gets in at a place.
+/// The directive at a place of which nobody knows whether it decides who gets in, or of which it is known.
 pub(super) fn guard<'t>(level: &Level<'t>) -> Option<&'t Directive> {
-    let is_guard = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        !HARMLESS_NAMES.contains(&name.as_str()) && KEEPING_OUT.iter().any(|word| name.contains(word))
+    let all = level.all_by(|name| !is_known(name));
+    let counts = |directive: &&Directive| {
+        all.iter().rfind(|other| other.name == directive.name).is_some_and(|last| last.first() != "off")
     };
-    let all = level.all_by(is_guard).into_iter();
-    all.filter_map(|directive| level.last(&directive.name)).find(|directive| directive.first() != "off")
+    all.iter().copied().find(counts)
 }
 
 /// Whether a directive in the block of an `if` may be left out with it.

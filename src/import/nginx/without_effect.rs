@@ -242,9 +242,12 @@ pub(super) fn needs_nothing(directive: &Directive) -> bool {
     if ONLY_SO.iter().any(|(known, _)| *known == name) {
         return has_value(&ONLY_SO);
     }
-    name == "include" && is_well_known(directive)
-        || has_value(&VALUES)
-        || NEED_NOTHING.iter().any(|(_, names)| names.contains(&name))
+    name == "include" && is_well_known(directive) || has_value(&VALUES) || has(name)
+}
+
+/// Whether directives of this name stand in a group.
+pub(super) fn has(name: &str) -> bool {
+    NEED_NOTHING.iter().any(|(_, names)| names.contains(&name))
 }
 
 #[cfg(test)]
