@@ -79,6 +79,25 @@ impl Notes {
 const OF_PLACES: [&str; 9] =
     ["location", "server", "server_name", "listen", "upstream", "include", "limit_except", "allow", "deny"];
 
+/// Directives whose names sound like secrets, and that hold none by that.
+const SOUND_SECRET: [&str; 10] = [
+    "proxy_pass",
+    "fastcgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "scgi_pass",
+    "uwsgi_pass",
+    "proxy_pass_header",
+    "auth_basic",
+    "auth_basic_user_file",
+    "auth_request",
+];
+
+/// Whether a directive of this name holds a secret, whatever that looks like.
+fn holds_a_secret(name: &str) -> bool {
+    names_a_secret(name) && !SOUND_SECRET.contains(&name) || name == "secure_link_md5"
+}
+
 /// A directive in a message, without what may be a secret.
 pub(super) fn summary(directive: &Directive) -> String {
     let name = directive.name.as_str();
@@ -93,7 +112,9 @@ pub(super) fn summary(directive: &Directive) -> String {
         }
         _ => directive.summary(),
     };
-    if names_a_secret(&directive.args.join(" ")) && !OF_PLACES.contains(&name) && name != "if" && name != "set" {
+    let in_words =
+        names_a_secret(&directive.args.join(" ")) && !OF_PLACES.contains(&name) && name != "if" && name != "set";
+    if in_words || holds_a_secret(name) {
         return name.to_owned();
     }
     shortened(&redacted(&text), LONGEST).to_string()

@@ -145,7 +145,11 @@ fn change(run: &Run<'_, '_>, address: &Address) -> Result<Change, Halt> {
         return Err(Halt::Never(format!("a path is written anew, and `{}` puts another in its place", address.path)));
     }
     if let Some(uri) = address.path.as_literal().filter(|_| !address.is_made) {
-        return replaced(&run.paths, uri);
+        let mut change = replaced(&run.paths, uri)?;
+        if let Some(PathChange::Rewrite(template)) = &mut change.change {
+            *template = run.host.world.notes.without_secrets(template);
+        }
+        return Ok(change);
     }
     let path = address.path.to_string();
     if matches!(path.as_str(), "$request_uri" | "$uri$is_args$args" | "$uri?$args") {
@@ -155,10 +159,10 @@ fn change(run: &Run<'_, '_>, address: &Address) -> Result<Change, Halt> {
     // ours keeps the query unless the new path has one
     let rewrite = match template.strip_suffix("$is_args$args") {
         Some(bare) => bare.to_owned(),
-        None if template.contains('?') => run.host.world.notes.without_secrets(&template),
+        None if template.contains('?') => template,
         None => template + "?",
     };
-    Ok(Change { change: Some(PathChange::Rewrite(rewrite)), path: None })
+    Ok(Change { change: Some(PathChange::Rewrite(run.host.world.notes.without_secrets(&rewrite))), path: None })
 }
 
 /// A path that takes the place of what the location names.

@@ -153,6 +153,33 @@ fn no_part_of_a_secret_is_repeated_wherever_it_stands() {
 }
 
 #[test]
+fn a_secret_without_the_look_of_one_is_not_repeated_where_its_directive_has_the_name() {
+    let (_, yaml, left_out) = imported(
+        "server { listen 80; secure_link_secret hid1; location / { proxy_pass http://a; }\n\
+         secure_link_md5 \"$uri hid2\"; encrypted_session_key hid3; auth_token hid4; }",
+    );
+    assert!(!yaml.contains("hid") && !left_out.contains("hid"), "{left_out}");
+    for name in ["secure_link_secret", "secure_link_md5", "encrypted_session_key", "auth_token"] {
+        assert!(left_out.contains(&format!("left out: `{name}`: ")), "{left_out}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_path_of_a_server_is_a_variable() {
+    for (location, path, wanted) in [
+        ("/a/", "/services/T01/hid4hid4hid4hid4hid4/", "/services/T01/${NGINX_SECRET_1}/$1"),
+        ("= /a", "/services/hid4hid4hid4hid4hid4", "/services/${NGINX_SECRET_1}"),
+        ("/a/", "/hid4hid4hid4hid4hid4/$http_x", "/${NGINX_SECRET_1}/$http_x?"),
+        ("/a/", "/hid4hid4hid4hid4hid4$is_args$args", "/${NGINX_SECRET_1}"),
+    ] {
+        let text = format!("server {{ location {location} {{ proxy_pass https://hooks.test{path}; }} }}");
+        let (_, yaml, left_out) = imported(&text);
+        assert!(!yaml.contains("hid") && !left_out.contains("hid"), "{yaml}\n{left_out}");
+        assert!(yaml.contains(&format!("rewrite: \"{wanted}\"")), "{wanted} in {yaml}");
+    }
+}
+
+#[test]
 fn files_that_are_not_there_may_keep_anybody_out() {
     let folder = std::env::temp_dir().join(format!("tollgate-include-{}", std::process::id()));
     fs::create_dir_all(folder.join("empty.d")).unwrap();
