@@ -25,7 +25,7 @@ const EXPRESSIONS: [&str; 16] = [
     "~ (?<!a)/b",
     "~ ^/$",
 ];
-const CONDITIONS: [&str; 28] = [
+const CONDITIONS: [&str; 35] = [
     "$request_method = POST",
     "$request_method !~ ^(GET|HEAD)$",
     "$http_x_kind = a",
@@ -54,6 +54,13 @@ const CONDITIONS: [&str; 28] = [
     "$inside = 0",
     "$http_x_kind$arg_k = a1",
     "!-f $request_filename",
+    "$request_method ~ ^(TRACK|DEBUG)$",
+    "$both",
+    "$both = 2",
+    "$arg_k = $flag",
+    "$http_x_kind != $kind",
+    "$arg_k !~ ^\\d+$",
+    "$http_user_agent ~* TEST",
 ];
 const CONSEQUENCES: [&str; 14] = [
     "return 403;",
@@ -71,7 +78,7 @@ const CONSEQUENCES: [&str; 14] = [
     "add_header X-A 1;",
     "proxy_pass http://two;",
 ];
-const WHO_GETS_IN: [&str; 12] = [
+const WHO_GETS_IN: [&str; 13] = [
     "deny all;",
     "allow 127.0.0.1; deny all;",
     "allow 127.0.0.0/8; deny all;",
@@ -84,6 +91,7 @@ const WHO_GETS_IN: [&str; 12] = [
     "auth_basic inside; auth_basic_user_file users.htpasswd;",
     "satisfy any; allow 10.0.0.0/8; deny all; auth_basic inside; auth_basic_user_file users.htpasswd;",
     "auth_request /refused;",
+    "set_real_ip_from 127.0.0.0/8; allow 127.0.0.1; deny all;",
 ];
 const STEPS: [&str; 14] = [
     "limit_except GET { deny all; }",
@@ -107,7 +115,7 @@ const WITH_PATHS: [&str; 3] =
 const NAMES: [&str; 9] =
     ["a.test", "b.test", "*.a.test", ".b.test", "*.x.a.test", "b.x.a.test", "c.*", "~^[cd]\\.test$", "_"];
 
-const METHODS: [&str; 5] = ["GET", "GET", "GET", "POST", "DELETE"];
+const METHODS: [&str; 6] = ["GET", "GET", "GET", "POST", "DELETE", "DEBUG"];
 const PATHS: [&str; 28] = [
     "/",
     "/a",
@@ -138,8 +146,8 @@ const PATHS: [&str; 28] = [
     "/%61/b",
     "/s/ab",
 ];
-const QUERIES: [&str; 5] = ["", "", "?k=1", "?k=2", "?x"];
-const HEADERS: [&str; 16] = [
+const QUERIES: [&str; 6] = ["", "", "?k=1", "?k=2", "?x", "?k=%D9%A3"];
+const HEADERS: [&str; 17] = [
     "x-kind: a",
     "x-kind: b",
     "x-kind: ab",
@@ -157,6 +165,7 @@ const HEADERS: [&str; 16] = [
     "x-real-ip: 10.0.0.1",
     "forwarded: for=203.0.113.7",
     "user-agent: test",
+    "user-agent: \u{e9}Test",
 ];
 const HOSTS: [&str; 12] = [
     "a.test",
@@ -176,6 +185,7 @@ const HOSTS: [&str; 12] = [
 /// A configuration that listens at port 80, before servers at the ports 9001 and 9002.
 pub fn configuration(draws: &mut Draws) -> String {
     let mut text = "events {}\nhttp {\nmap $http_x_kind $kind { default 0; a 1; ~^b 2; }\n\
+                    map $request_method$kind $both { default 0; ~^DEBUG 1; debug1 2; DELETE0 2; ~^.*2 1; }\n\
                     map $arg_k $pool { default one; 1 two; 2 $http_x_kind; }\ngeo $inside { default 0; 127.0.0.0/8 1; }\n\
                     upstream one { server 127.0.0.1:9001; }\nupstream two { server 127.0.0.1:9002; }\n"
         .to_owned();
