@@ -225,7 +225,9 @@ impl<'t> Run<'_, 't> {
     fn condition(&mut self, directive: &'t Directive) -> Result<bool, Halt> {
         directive.done();
         let never = |run: &mut Self, why: String| {
-            if !directive.children().iter().all(unknown::is_harmless) {
+            // if it holds, its block counts in the place of that of an earlier one, and requests do not go where that leads
+            let leads_away = run.level.is_within_if() && run.level.own().iter().any(|own| content::hands_on(&own.name));
+            if leads_away || !directive.children().iter().all(unknown::is_harmless) {
                 return Err(Halt::Never(why));
             }
             for set in directive.children().iter().filter(|child| child.name == "set") {

@@ -31,6 +31,11 @@ impl<'t> Level<'t> {
         inner
     }
 
+    /// Whether it is the inside of an `if`.
+    pub(super) fn is_within_if(&self) -> bool {
+        self.blocks.len() > self.around + 1
+    }
+
     /// The directives of the innermost block.
     pub(super) fn own(&self) -> &'t [Directive] {
         self.blocks.last().copied().unwrap_or_default()

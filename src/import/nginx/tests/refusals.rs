@@ -198,6 +198,15 @@ fn a_condition_that_cannot_be_said_and_keeps_nobody_out_is_left_out() {
 }
 
 #[test]
+fn a_condition_that_may_take_the_place_of_another_ones_server_lets_nobody_there() {
+    let (lines, _) = lines_of(
+        "server { location / { if ($http_x_kind = a) { proxy_pass http://b:1; } if ($cookie_x) { add_header X-A 1; } proxy_pass http://a:1; } }",
+    );
+    has(&lines, &["headers: { x-kind: a }, answer: { status: 403 }", "upstream: a-1"]);
+    assert!(!lines.iter().any(|line| line.contains("upstream: b-1")), "{lines:?}");
+}
+
+#[test]
 fn a_named_location_keeps_its_own_rules_and_those_of_who_leads_to_it() {
     let of = |outer: &str, inner: &str| {
         lines_of(&format!(
