@@ -53,9 +53,12 @@ async fn only_the_sessions_of_a_dead_server_move() {
         }
         homes.insert(session, home);
     }
-    let dead = servers.remove(0).stop().await.to_string();
-    let of_the_dead = homes.values().filter(|home| **home == dead).count();
-    assert!(of_the_dead > 0 && of_the_dead < SESSIONS / 2, "{homes:?}");
+    // by chance of its port a server may have half of them
+    let sessions_of = |server: &Origin| homes.values().filter(|home| **home == server.address().to_string()).count();
+    servers.sort_by_key(sessions_of);
+    let fewest = servers.iter().position(|server| sessions_of(server) > 0).unwrap();
+    assert!(sessions_of(&servers[fewest]) <= SESSIONS / 2, "{homes:?}");
+    let dead = servers.remove(fewest).stop().await.to_string();
     for (session, home) in &homes {
         let now = server_of(&gateway, *session, "header").await;
         assert_eq!(now == *home, *home != dead, "session {session} was on {home} and is on {now}; {dead} is dead");
