@@ -5,7 +5,7 @@ use http::{HeaderValue, Version};
 use pingora_error::Result;
 use pingora_proxy::Session;
 
-use crate::exchange::admission::{HeadSize, check_framing, check_host, check_values, target_authority};
+use crate::exchange::admission::{HeadSize, check_authority, check_framing, check_host, check_values};
 use crate::exchange::cookies;
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::request_line::{AsSent, NOT_PLAIN, check_unread};
@@ -65,8 +65,9 @@ pub fn make_plain(session: &mut Session, flags: HeaderFlags) -> Result<()> {
 pub fn admit(session: &Session, flags: HeaderFlags, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
     let head = session.req_header();
     check_line(session, as_sent)?;
-    check_host(head.version, &head.headers, flags, target_authority(head.version, &head.uri, as_sent))?;
+    check_host(head.version, &head.headers, flags, as_sent)?;
     if head.version == Version::HTTP_2 {
+        check_authority(&head.uri)?;
         check_values(&head.headers)?;
     }
     check_framing(head.version, &head.headers, flags, || session.downstream_session.to_h1_raw())
@@ -75,7 +76,9 @@ pub fn admit(session: &Session, flags: HeaderFlags, as_sent: Option<&AsSent>) ->
 /// Refuses a request whose first line was not looked at before Pingora parsed it, if that matters. So it is with one whose head came behind
 /// the request before it, or began there: then what was taken for its first line may be another. A line that was looked at is plain by now.
 fn check_line(session: &Session, as_sent: Option<&AsSent>) -> Result<(), &'static str> {
-    let Some(_) = session.downstream_session.as_http1() else { return Ok(()) };
+    if session.downstream_session.as_http1().is_none() {
+        return Ok(());
+    }
     if as_sent.is_some_and(|as_sent| *as_sent.given != *session.req_header().raw_path()) {
         return Err(NOT_PLAIN);
     }

@@ -27,9 +27,9 @@ pub enum Incoming {
 /// The request of HTTP/1.1 that is coming in.
 pub struct Http1 {
     /// Its head.
-    pub head: IncomingHead,
+    head: IncomingHead,
     /// The first line of that.
-    pub line: IncomingLine,
+    line: IncomingLine,
     /// What the line said that Pingora was not told. Nearly no line says such a thing, so most requests find no lock here.
     as_sent: Option<Mutex<Option<AsSent>>>,
 }
