@@ -1,0 +1,168 @@
+//! Calls at a fixed rate over open connections, each of a thread that blocks: no runtime's timer is in what is measured.
+//!
+//! The loop is open: a call is due at a time that does not depend on earlier answers. One that leaves late because its
+//! connection was still busy is timed from when it was due, so that a slow answer is not hidden by the calls it held up
+//! (coordinated omission). One that leaves on time is timed from when it left.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl;
+use serde_json::json;
+
+use crate::http::{self, Template};
+use crate::percentiles::percentiles;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls of a connection before those that count.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// What it sends.
+#[derive(clap::Args)]
+pub struct Settings {
+    /// Where to.
+    address: SocketAddr,
+    /// The file with the body.
+    body: PathBuf,
+    /// Calls a second.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// Connections that they are spread over.
+    #[arg(long, default_value_t = 16)]
+    connections: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// The number of the first call, in its body.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// The path.
+    #[arg(long, default_value = "/v1/messages")]
+    path: String,
+    /// A header as `name: value`; may be given several times.
+    #[arg(long)]
+    header: Vec<String>,
+}
+
+/// Sends, then prints `{"calls":…,"errors":…,"p50":…}`, in microseconds.
+pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let template = Template::post(&settings.path, &settings.header, &settings.body)?;
+    let gap = Duration::from_secs_f64(f64::from(settings.connections) / settings.rate);
+    let begin = Instant::now() + Duration::from_millis(100);
+    let threads: Vec<_> = (0..settings.connections)
+        .map(|index| {
+            let call = template.again();
+            let calls = Calls {
+                address: settings.address,
+                gap,
+                // connections take turns
+                begin: begin + gap.mul_f64(f64::from(index) / f64::from(settings.connections)),
+                until: begin + WARM_UP + Duration::from_secs_f64(settings.seconds),
+                counted: begin + WARM_UP,
+                number: settings.from + (u64::from(index) << 24),
+            };
+            thread::spawn(move || calls.run(call))
+        })
+        .collect();
+    let (mut micros, mut errors, mut all) = (Vec::new(), 0_u64, 0_u64);
+    for thread in threads {
+        let told = thread.join().map_err(|_| "a thread panicked")?;
+        micros.extend(told.micros);
+        errors += told.errors;
+        all += told.sent;
+    }
+    let calls = micros.len();
+    let mut figures = percentiles(micros);
+    figures["calls"] = json!(calls);
+    figures["sent"] = json!(all);
+    figures["errors"] = json!(errors);
+    writeln!(io::stdout(), "{figures}")?;
+    Ok(())
+}
+
+/// The calls of one connection.
+struct Calls {
+    address: SocketAddr,
+    gap: Duration,
+    begin: Instant,
+    counted: Instant,
+    until: Instant,
+    number: u64,
+}
+
+#[derive(Default)]
+struct Told {
+    micros: Vec<f64>,
+    sent: u64,
+    errors: u64,
+}
+
+impl Calls {
+    fn run(&self, mut template: Template) -> Told {
+        // The system may else wake a thread 50 µs late.
+        let _ = prctl::set_timerslack(1);
+        let mut told = Told::default();
+        let mut random = self.number | 1;
+        let mut connection: Option<TcpStream> = None;
+        for turn in 0_u32.. {
+            // somewhere in its slot, so that connections do not fall into step
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let jitter = (random >> 40) as f64 / (1_u64 << 24) as f64;
+            let due = self.begin + self.gap.mul_f64(f64::from(turn) + jitter);
+            if due >= self.until {
+                break;
+            }
+            let wait = due.saturating_duration_since(Instant::now());
+            let is_late = wait.is_zero();
+            thread::sleep(wait);
+            let from = if is_late { due } else { Instant::now() };
+            told.sent += 1;
+            let answered = (|| {
+                let mut open = match connection.take() {
+                    Some(open) => open,
+                    None => connect(self.address)?,
+                };
+                exchange(&mut open, template.numbered(self.number + u64::from(turn)))?;
+                connection = Some(open);
+                io::Result::Ok(())
+            })();
+            match answered {
+                Ok(()) if due >= self.counted => told.micros.push(from.elapsed().as_secs_f64() * 1e6),
+                Ok(()) => {}
+                Err(_) => told.errors += 1,
+            }
+        }
+        told
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    Ok(stream)
+}
+
+/// One call, and its answer to the end.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+    stream.write_all(request)?;
+    let mut buffer = [0; 16 << 10];
+    let mut filled = 0;
+    loop {
+        match stream.read(&mut buffer[filled..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => filled += more,
+        }
+        let Some(head) = http::head(&buffer[..filled], true)? else { continue };
+        let body = head.body.ok_or_else(|| io::Error::other("a chunked answer"))?;
+        if filled >= head.len + body {
+            let is_good = head.status == 200;
+            return if is_good { Ok(()) } else { Err(io::Error::other(format!("status {}", head.status))) };
+        }
+    }
+}

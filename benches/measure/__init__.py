@@ -1,0 +1,1 @@
+"""What benches/compare, benches/soak and benches/instructions share."""
