@@ -1,6 +1,5 @@
 """One comparison: the folder, the origin, and the programs that take turns."""
 
-import statistics
 import sys
 from contextlib import ExitStack, contextmanager
 
@@ -58,11 +57,11 @@ class Bench:
         self.builds, self.server = given.binary, None
 
     @contextmanager
-    def origin(self, events=50, gap=0, addresses=4):
+    def origin(self, events=50, gap=0, addresses=4, address="127.0.0.1:0"):
         """The origin, and the targets behind which it stands."""
         command = [self.tools.load, "origin", "--events", str(events), "--gap", str(gap)]
         for _ in range(addresses):
-            command += ["--listen", "127.0.0.1:0"]
+            command += ["--listen", address]
         process = announced(command, lines=addresses)
         try:
             yield process
@@ -97,6 +96,7 @@ class Bench:
             elif getattr(self.tools, name.split("-")[0], None) is not None:
                 found[TITLES[name]] = {
                     "nginx": lambda: start.nginx(**options),
+                    "nginx-cache": lambda: start.nginx(cache=True, **options),
                     "nginx-file": lambda: start.nginx(body_in_memory=False, **options),
                     "haproxy": lambda: start.haproxy(**options),
                     "bare": start.bare,
@@ -123,17 +123,9 @@ class Bench:
 
 TITLES = {
     "nginx": "nginx",
+    "nginx-cache": "nginx, its cache",
     "nginx-file": "nginx, bodies over 16 KiB in a file",
     "haproxy": "HAProxy",
     "bare": "bare Pingora",
     "litellm": "LiteLLM",
 }
-
-
-def median(rows, key):
-    return statistics.median(row[key] for row in rows)
-
-
-def ratio(rows, base, key):
-    """The median of the ratios, round by round, so that a slow minute weighs on both sides."""
-    return statistics.median(row[key] / other[key] for row, other in zip(rows, base, strict=True) if other[key])

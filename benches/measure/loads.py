@@ -7,6 +7,8 @@ import sys
 
 from measure.targets import HEADERS, MODEL
 
+# Bytes of a call, about.
+SMALL, MEDIUM, LARGE = 300, 50_000, 1_000_000
 # Stands in a body where each call has a number of its own.
 NUMBER = "@@@@@@@@@@@@"
 
@@ -47,11 +49,11 @@ class Loads:
         self.folder, self.tools = folder, tools
         self.number = 0
 
-    def _numbers(self):
+    def numbers(self):
         self.number += 10_000_000_000
         return str(self.number)
 
-    def _body(self, size, stream=False, same=False):
+    def body(self, size, stream=False, same=False):
         path = self.folder / f"call{size}{stream}{same}.json"
         if not path.exists():
             text = call(size, stream)
@@ -60,13 +62,13 @@ class Loads:
 
     def closed(self, target, size, seconds, connections, same=False, headers=None, scheme="http", lua=None):
         """wrk: as many calls as go, each connection sending its next once it has its answer. Gives calls, a second and in all."""
-        body = self._body(size, same=same).read_text()
+        body = self.body(size, same=same).read_text()
         lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in {**HEADERS, **(headers or {})}.items())
         text = f'wrk.method = "POST"\nwrk.path = "/v1/messages"\nwrk.body = {json.dumps(body)}\n{lines}\n'
         path = self.folder / "wrk.lua"
         path.write_text(text + (lua or ("" if same else WRK.replace("NUMBER", NUMBER))))
         command = [self.tools.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", path]
-        command += [f"{scheme}://{target.address}", "--", self._numbers()]
+        command += [f"{scheme}://{target.address}", "--", self.numbers()]
         before, of_server = target.cpu(), target.server and target.server.cpu()
         said = run(command, seconds + 60)
         target.settle()
@@ -85,7 +87,7 @@ class Loads:
         command = [self.tools.h2load, "-D", str(seconds), "-c", str(connections), "-m", str(streams), "-t", "1"]
         for name, value in HEADERS.items():
             command += ["-H", f"{name}: {value}"]
-        command += ["-d", self._body(size, same=True), f"https://{target.address}/v1/messages"]
+        command += ["-d", self.body(size, same=True), f"https://{target.address}/v1/messages"]
         before = target.cpu()
         said = run(command, seconds + 60)
         target.settle()
@@ -98,20 +100,20 @@ class Loads:
 
     def rate(self, target, size, rate, seconds, connections=16, **options):
         """Calls at a fixed rate, timed from when they were due. Gives their percentiles in microseconds."""
-        command = [self.tools.load, "rate", target.address, self._body(size), "--rate", str(rate), "--seconds", str(seconds)]
-        command += ["--connections", str(connections), "--from", self._numbers(), *headers()]
+        command = [self.tools.load, "rate", target.address, self.body(size), "--rate", str(rate), "--seconds", str(seconds)]
+        command += ["--connections", str(connections), "--from", self.numbers(), *headers()]
         before = target.cpu()
         figures = json.loads(run(command, seconds + 60))
         target.settle()
         figures["cpu"] = target.spent(before) / max(figures["sent"], 1)
-        if figures["errors"]:
-            print(f"    {target.address}: {figures['errors']} errors", file=sys.stderr)
+        if figures["broken"] or figures["refused"]:
+            print(f"    {target.address}: {figures['broken']} calls broken off, {figures['refused']} refused", file=sys.stderr)
         return figures
 
     def streams(self, target, count, seconds):
         """Holds so many event streams open. Gives CPU for an event, lateness of events, memory for a stream."""
-        command = [self.tools.load, "streams", target.address, self._body(300, stream=True), "--count", str(count)]
-        command += ["--seconds", str(seconds), "--from", self._numbers(), *headers()]
+        command = [self.tools.load, "streams", target.address, self.body(300, stream=True), "--count", str(count)]
+        command += ["--seconds", str(seconds), "--from", self.numbers(), *headers()]
         _, at_rest = target.memory()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             client.stdout.readline()

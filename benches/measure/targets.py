@@ -41,7 +41,7 @@ ROUTES  - { upstream: origin }
 """
 
 NGINX = """\
-worker_processes auto;
+USERworker_processes auto;
 daemon off;
 pid FOLDER/nginx.pid;
 error_log FOLDER/error.log warn;
@@ -55,10 +55,15 @@ http {
   keepalive_requests 1000000; keepalive_timeout 300; server_names_hash_max_size 65536; server_names_hash_bucket_size 128;
   client_max_body_size 32m; BUFFERS
   upstream origin { least_conn; SERVERS keepalive 1024; keepalive_requests 1000000; }
-  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_buffering off;
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; CACHE
   server { listen 127.0.0.1:PORT backlog=4096 TLS; location / { proxy_pass http://origin; } }
 ROUTES
 }
+"""
+
+NGINX_CACHE = """\
+proxy_cache_path FOLDER/cache keys_zone=cache:10m;
+  proxy_cache cache; proxy_cache_methods POST; proxy_cache_key "$request_uri|$request_body"; proxy_cache_valid 200 10m;
 """
 
 HAPROXY = """\
@@ -126,21 +131,26 @@ class Targets:
         process.database, process.server, process.folder = database, server, folder
         return process
 
-    def nginx(self, body_in_memory=True, tls=False, routes="", servers=None):
+    def nginx(self, body_in_memory=True, cache=False, tls=False, routes="", servers=None):
         """nginx with its access log, connections kept open, streams passed on at once."""
         folder, address = self._folder("nginx"), free_address()
         addresses = servers or self.upstreams
         config = (
             NGINX.replace("BUFFERS", "client_body_buffer_size 2m;" if body_in_memory else "")
+            .replace("CACHE", NGINX_CACHE if cache else "proxy_buffering off;")
             .replace("SERVERS", " ".join(f"server {upstream};" for upstream in addresses))
             .replace("TLS", f"ssl http2; {self._nginx_certificate()}" if tls else "")
             .replace("ROUTES", routes)
+            # root's workers would else be another user's, and could not enter the folder
+            .replace("USER", "user root;\n" if os.geteuid() == 0 else "")
             .replace("PORT", address.rsplit(":", 1)[1])
             .replace("FOLDER", str(folder))
         )
         path = folder / "nginx.conf"
         path.write_text(config)
-        return Process([self.tools.nginx, "-c", path], address)
+        process = Process([self.tools.nginx, "-c", path], address)
+        process.log = folder / "access.log"
+        return process
 
     def haproxy(self, tls=False, servers=None, **_):
         """HAProxy with its log."""
@@ -155,7 +165,9 @@ class Targets:
         path = folder / "haproxy.cfg"
         path.write_text(config)
         with open(folder / "access.log", "w") as log:
-            return Process([self.tools.haproxy, "-db", "-f", path], address, output=log)
+            process = Process([self.tools.haproxy, "-db", "-f", path], address, output=log)
+        process.log = folder / "access.log"
+        return process
 
     def bare(self):
         """The least that a proxy on Pingora can be."""

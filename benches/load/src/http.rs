@@ -38,10 +38,11 @@ pub fn head(bytes: &[u8], is_answer: bool) -> io::Result<Option<Head>> {
     Ok(Some(Head { len, body, status }))
 }
 
-/// A request as bytes, with a place for a number of its own.
+/// A request as bytes, with places for a number of its own.
+#[derive(Clone)]
 pub struct Template {
     bytes: Vec<u8>,
-    number: Option<usize>,
+    places: Vec<usize>,
 }
 
 impl Template {
@@ -53,22 +54,17 @@ impl Template {
             format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n{headers}\r\n", body.len())
                 .into_bytes();
         bytes.extend(body);
-        let number = memchr::memmem::find(&bytes, NUMBER);
-        Ok(Self { bytes, number })
+        let places = memchr::memmem::find_iter(&bytes, NUMBER).collect();
+        Ok(Self { bytes, places })
     }
 
     /// Its bytes for call number `number`.
     pub fn numbered(&mut self, number: u64) -> &[u8] {
-        if let Some(at) = self.number {
-            let digits = format!("{number:012}");
-            self.bytes[at..at + NUMBER.len()].copy_from_slice(&digits.as_bytes()[..NUMBER.len()]);
+        let digits = format!("{number:012}");
+        for at in &self.places {
+            self.bytes[*at..at + NUMBER.len()].copy_from_slice(&digits.as_bytes()[..NUMBER.len()]);
         }
         &self.bytes
-    }
-
-    /// A copy for another connection.
-    pub fn again(&self) -> Self {
-        Self { bytes: self.bytes.clone(), number: self.number }
     }
 }
 
@@ -88,8 +84,8 @@ mod tests {
 
     #[test]
     fn every_call_has_its_number() {
-        let mut template = Template { bytes: b"x @@@@@@@@@@@@ y".to_vec(), number: Some(2) };
-        assert_eq!(template.numbered(42), b"x 000000000042 y");
-        assert_eq!(template.numbered(7), b"x 000000000007 y");
+        let mut template = Template { bytes: b"@@@@@@@@@@@@ @@@@@@@@@@@@".to_vec(), places: vec![0, 13] };
+        assert_eq!(template.numbered(42), b"000000000042 000000000042");
+        assert_eq!(template.numbered(7), b"000000000007 000000000007");
     }
 }

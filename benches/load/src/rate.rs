@@ -5,6 +5,7 @@
 //! (coordinated omission). One that leaves on time is timed from when it left.
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -47,16 +48,19 @@ pub struct Settings {
     /// A header as `name: value`; may be given several times.
     #[arg(long)]
     header: Vec<String>,
+    /// A file for what became of each call: its number, and its status, or 0 where its answer did not come.
+    #[arg(long)]
+    told: Option<PathBuf>,
 }
 
-/// Sends, then prints `{"calls":…,"errors":…,"p50":…}`, in microseconds.
+/// Sends, then prints `{"calls":…,"sent":…,"broken":…,"refused":…,"p50":…}`, in microseconds.
 pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let template = Template::post(&settings.path, &settings.header, &settings.body)?;
     let gap = Duration::from_secs_f64(f64::from(settings.connections) / settings.rate);
     let begin = Instant::now() + Duration::from_millis(100);
     let threads: Vec<_> = (0..settings.connections)
         .map(|index| {
-            let call = template.again();
+            let call = template.clone();
             let calls = Calls {
                 address: settings.address,
                 gap,
@@ -69,18 +73,23 @@ pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
             thread::spawn(move || calls.run(call))
         })
         .collect();
-    let (mut micros, mut errors, mut all) = (Vec::new(), 0_u64, 0_u64);
+    let (mut micros, mut sent) = (Vec::new(), Vec::new());
     for thread in threads {
         let told = thread.join().map_err(|_| "a thread panicked")?;
         micros.extend(told.micros);
-        errors += told.errors;
-        all += told.sent;
+        sent.extend(told.sent);
     }
+    if let Some(file) = &settings.told {
+        let lines: String = sent.iter().map(|(number, status)| format!("{number:012} {status}\n")).collect();
+        fs::write(file, lines)?;
+    }
+    let of = |wanted: fn(u16) -> bool| sent.iter().filter(|(_, status)| wanted(*status)).count();
+    let (broken, refused) = (of(|status| status == 0), of(|status| status != 0 && status != 200));
     let calls = micros.len();
     let mut figures = percentiles(micros);
-    figures["calls"] = json!(calls);
-    figures["sent"] = json!(all);
-    figures["errors"] = json!(errors);
+    for (name, count) in [("calls", calls), ("sent", sent.len()), ("broken", broken), ("refused", refused)] {
+        figures[name] = json!(count);
+    }
     writeln!(io::stdout(), "{figures}")?;
     Ok(())
 }
@@ -98,8 +107,7 @@ struct Calls {
 #[derive(Default)]
 struct Told {
     micros: Vec<f64>,
-    sent: u64,
-    errors: u64,
+    sent: Vec<(u64, u16)>,
 }
 
 impl Calls {
@@ -121,21 +129,21 @@ impl Calls {
             let is_late = wait.is_zero();
             thread::sleep(wait);
             let from = if is_late { due } else { Instant::now() };
-            told.sent += 1;
+            let number = self.number + u64::from(turn);
             let answered = (|| {
                 let mut open = match connection.take() {
                     Some(open) => open,
                     None => connect(self.address)?,
                 };
-                exchange(&mut open, template.numbered(self.number + u64::from(turn)))?;
-                connection = Some(open);
-                io::Result::Ok(())
+                let status = exchange(&mut open, template.numbered(number))?;
+                // one that refuses may close
+                connection = (status == 200).then_some(open);
+                io::Result::Ok(status)
             })();
-            match answered {
-                Ok(()) if due >= self.counted => told.micros.push(from.elapsed().as_secs_f64() * 1e6),
-                Ok(()) => {}
-                Err(_) => told.errors += 1,
+            if due >= self.counted && matches!(answered, Ok(200)) {
+                told.micros.push(from.elapsed().as_secs_f64() * 1e6);
             }
+            told.sent.push((number, answered.unwrap_or(0)));
         }
         told
     }
@@ -148,8 +156,8 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One call, and its answer to the end.
-fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+/// One call, and its answer to the end; gives its status.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
     stream.write_all(request)?;
     let mut buffer = [0; 16 << 10];
     let mut filled = 0;
@@ -161,8 +169,7 @@ fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
         let Some(head) = http::head(&buffer[..filled], true)? else { continue };
         let body = head.body.ok_or_else(|| io::Error::other("a chunked answer"))?;
         if filled >= head.len + body {
-            let is_good = head.status == 200;
-            return if is_good { Ok(()) } else { Err(io::Error::other(format!("status {}", head.status))) };
+            return Ok(head.status);
         }
     }
 }

@@ -1,0 +1,38 @@
+"""A scenario's figures, and how they are made of the figures of its rounds."""
+
+import statistics
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Table:
+    """A row for each target, a column for each figure."""
+
+    name: str
+    title: str
+    text: str
+    columns: dict  # key: (heading, decimals)
+    rows: dict = field(default_factory=dict)
+    bars: str = ""  # the column that the drawing has
+    notes: list = field(default_factory=list)
+
+
+def median(rows, key):
+    return statistics.median(row[key] for row in rows)
+
+
+def ratio(rows, base, key):
+    """The median of the ratios, round by round, so that a slow minute weighs on both sides."""
+    return statistics.median(row[key] / other[key] for row, other in zip(rows, base, strict=True) if other[key])
+
+
+def with_ratios(table, figures, base="nginx", key="cpu"):
+    """Medians of every figure, and the ratio of one of them to nginx's in the same round."""
+    for name, rows in figures.items():
+        table.rows[name] = {column: median(rows, column) for column in table.columns if column in rows[0]}
+        if base in figures and name != "direct":
+            table.rows[name]["ratio"] = ratio(rows, figures[base], key)
+        if name == "direct":
+            table.rows[name].pop("cpu", None)
+            table.rows[name].pop("rss", None)
+    return table
