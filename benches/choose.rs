@@ -1,17 +1,24 @@
-//! What a choice costs: a lease taken and given back, among 3, 10 and 100 servers, by every rule. Run by
+//! What a choice costs: a lease taken and given back, among 3 to 10,000 servers, by every rule. Run by
 //! `cargo bench --bench choose`; prints nanoseconds, measures nothing else.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin need not go on")]
 
+#[path = "sample/pool.rs"]
+mod sample;
+
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tollgate::balance::{Pool, SelectParams, UpstreamRegistry};
-use tollgate::dns::Resolver;
+use tollgate::balance::{Pool, SelectParams};
 
+use sample::pool;
+
+const SERVERS: [usize; 5] = [3, 10, 100, 1_000, 10_000];
 const WARM_UP: u32 = 2_000;
-const ROUNDS: u32 = 1_000;
-/// Of so many runs the best counts: what else runs on the machine only makes it slower.
-const RUNS: u32 = 500;
+const ROUNDS: u32 = 100;
+/// Of the runs in this time the best counts: what else happens on the machine only makes it slower.
+const TIME: Duration = Duration::from_millis(300);
+/// The most leases that are held in all.
+const HELD: usize = 20_000;
 
 fn main() {
     let rules = [
@@ -21,35 +28,25 @@ fn main() {
         ("peak_ewma", serde_json::json!("peak_ewma")),
         ("hash", serde_json::json!({ "hash": { "key": "client_ip" } })),
     ];
-    println!("{:<14}{:>10}{:>10}{:>10}   ns per choice, given back at once", "servers", 3, 10, 100);
+    println!("{:<14}{}   ns per choice, given back at once", "servers", row(|servers| servers as f64));
     for (name, balance) in &rules {
-        let costs = [3, 10, 100].map(|servers| idle(balance, servers));
-        println!("{name:<14}{:>10.0}{:>10.0}{:>10.0}", costs[0], costs[1], costs[2]);
+        println!("{name:<14}{}", row(|servers| measure(&pool(balance, servers))));
     }
-    let costs = [3, 10, 100].map(|servers| loaded(&rules[0].1, servers));
     println!(
-        "{:<14}{:>10.0}{:>10.0}{:>10.0}   with 50 requests held on each",
-        "least_conn", costs[0], costs[1], costs[2]
+        "{:<14}{}   with up to 50 requests held on each",
+        "least_conn",
+        row(|servers| loaded(&rules[0].1, servers))
     );
 }
 
-fn pool(balance: &serde_json::Value, servers: usize) -> Pool {
-    let servers: Vec<_> = (0..servers)
-        .map(|at| serde_json::json!({ "address": format!("10.0.0.{}:80", at + 1), "weight": at % 3 + 1 }))
-        .collect();
-    let settings = serde_json::json!({ "balance": balance, "servers": servers });
-    let settings = serde_json::from_value(settings).expect("the settings are right");
-    Pool::new("bench", &settings, &UpstreamRegistry::default(), &Resolver::default())
-}
-
-fn idle(balance: &serde_json::Value, servers: usize) -> f64 {
-    measure(&pool(balance, servers))
+fn row(cell: impl Fn(usize) -> f64) -> String {
+    SERVERS.iter().map(|servers| format!("{:>10.0}", cell(*servers))).collect()
 }
 
 fn loaded(balance: &serde_json::Value, servers: usize) -> f64 {
     let pool = pool(balance, servers);
-    let _held: Vec<_> =
-        (0..servers * 50).map(|_| pool.lease(&SelectParams::at(Instant::now())).expect("a server")).collect();
+    let held = (servers * 50).min(HELD);
+    let _held: Vec<_> = (0..held).map(|_| pool.lease(&SelectParams::at(Instant::now())).expect("a server")).collect();
     measure(&pool)
 }
 
@@ -64,5 +61,6 @@ fn measure(pool: &Pool) -> f64 {
         began.elapsed().as_nanos() as f64 / f64::from(rounds)
     };
     run(WARM_UP);
-    (0..RUNS).map(|_| run(ROUNDS)).fold(f64::INFINITY, f64::min)
+    let began = Instant::now();
+    std::iter::repeat_with(|| run(ROUNDS)).take_while(|_| began.elapsed() < TIME).fold(f64::INFINITY, f64::min)
 }

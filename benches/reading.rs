@@ -1,5 +1,7 @@
 //! What it costs to read calls and answers from a copy of their bytes: `cargo bench --bench reading`.
-#![expect(clippy::unwrap_used, reason = "a benchmark that fails ends")]
+
+#[path = "sample/conversation.rs"]
+mod sample;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,6 +11,8 @@ use http::{HeaderMap, StatusCode};
 use plugin_api::{Endpoint, Hashing};
 use protocols::{AnswerReader, StreamUsageFilter};
 use tollgate::dialect::read;
+
+use sample::conversation;
 
 const MAX: usize = 32 << 20;
 
@@ -74,33 +78,6 @@ fn calls() {
             per(&format!("call of {} bytes, {what}", body.len()), times, || run(&body));
         }
     }
-}
-
-/// A call as an agent makes it: messages of about 2 kB, with text and tool results.
-fn conversation(bytes: usize) -> Bytes {
-    let text = "fn main() {\\n    println!(\\\"a line of some program\\\");\\n}\\n".repeat(30);
-    let mut body = String::from(
-        r#"{"model":"claude","max_tokens":32000,"stream":true,"system":[{"type":"text","text":"be"}],"messages":["#,
-    );
-    for turn in 0.. {
-        let message = if turn % 2 == 0 {
-            format!(
-                r#"{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t{turn}","content":"{text}"}}]}}"#
-            )
-        } else {
-            format!(
-                r#"{{"role":"assistant","content":[{{"type":"text","text":"{text}"}},{{"type":"tool_use","id":"t{turn}","name":"f","input":{{"path":"a/b","n":[1,2]}}}}]}}"#
-            )
-        };
-        body.push_str(&message);
-        if body.len() > bytes {
-            break;
-        }
-        body.push(',');
-    }
-    body.push_str("]}");
-    assert!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["messages"].is_array());
-    body.into()
 }
 
 /// Prints what one run takes: the best of seven rounds.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, Tokens, Usage};
+use plugin_api::{Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, Tokens, Usage, Uuid};
 use usage_log::UsageLog;
-use uuid::Uuid;
 
 /// Ends a request as a busy gateway sees it: a call to a model in a conversation of a dozen turns.
 pub fn end(plugin: &UsageLog, number: u64) {

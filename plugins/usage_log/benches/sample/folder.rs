@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
+use plugin_api::Uuid;
 
 /// A folder of its own, gone when dropped.
 pub struct Folder(PathBuf);
