@@ -105,6 +105,11 @@ class Process:
         self.child.wait()
 
 
+def stop_all_on_term():
+    """Lets SIGTERM end the script as an error does: what it started is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+
+
 def connect(address):
     host, port = address.rsplit(":", 1)
     return socket.create_connection((host, int(port)), timeout=DEADLINE)

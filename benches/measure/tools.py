@@ -12,7 +12,7 @@ from measure.targets import program
 ROOT = Path(__file__).resolve().parents[2]
 # Program and Debian package.
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl"}
-LITELLM = "litellm[proxy]==1.110.2"
+LITELLM = "litellm[proxy]==1.106.2"
 
 
 def tools(given, needs):

@@ -4,7 +4,9 @@
 mod http;
 mod origin;
 mod percentiles;
+mod random;
 mod rate;
+mod storm;
 mod streams;
 
 use std::error::Error;
@@ -20,6 +22,8 @@ enum Command {
     Rate(rate::Settings),
     /// Open event streams; prints what they get.
     Streams(streams::Settings),
+    /// Callers of every kind at random; tells what became of each call.
+    Storm(storm::Settings),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,5 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         Command::Origin(settings) => origin::run(&settings),
         Command::Rate(settings) => rate::run(&settings),
         Command::Streams(settings) => streams::run(&settings),
+        Command::Storm(settings) => storm::run(&settings),
     }
 }

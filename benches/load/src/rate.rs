@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::http::{self, Template};
 use crate::percentiles::percentiles;
+use crate::random::Random;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,13 +116,11 @@ impl Calls {
         // The system may else wake a thread 50 µs late.
         let _ = prctl::set_timerslack(1);
         let mut told = Told::default();
-        let mut random = self.number | 1;
+        let mut random = Random::new(self.number);
         let mut connection: Option<TcpStream> = None;
         for turn in 0_u32.. {
             // somewhere in its slot, so that connections do not fall into step
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let jitter = (random >> 40) as f64 / (1_u64 << 24) as f64;
-            let due = self.begin + self.gap.mul_f64(f64::from(turn) + jitter);
+            let due = self.begin + self.gap.mul_f64(f64::from(turn) + random.share());
             if due >= self.until {
                 break;
             }
