@@ -12,6 +12,7 @@ use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::header_names::HeaderNames;
 
+use super::cork;
 use super::ctx::Exchange;
 use super::forwarding;
 use super::transform;
@@ -97,6 +98,7 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
     }
+    cork::hold(ctx.connection);
     Ok(())
 }
 

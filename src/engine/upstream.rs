@@ -17,6 +17,8 @@ use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::tls::{NamedLeaf, named_leaves};
 
+use super::upstream_socket::UpstreamSocket;
+
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
@@ -202,7 +204,9 @@ fn template(
     peer.group_key = hash(&(upstream, &settings.tls.ca.as_deref(), !timeouts.allow_h2()));
     peer.options.ca = authorities;
     peer.options.idle_timeout = Some(settings.keepalive.idle_timeout.get());
-    if address.tls {
+    if !address.tls {
+        peer.options.custom_l4 = Some(Arc::new(UpstreamSocket));
+    } else {
         // one limit is all that Pingora has on HTTP/2, for the first byte and for every pause; if a pause may be longer,
         // it takes HTTP/1.1, where the timer can end an attempt before its first byte
         if timeouts.allow_h2() {

@@ -24,6 +24,7 @@ use super::kept;
 use super::proxy_protocol;
 use super::refusal::Bounds;
 use super::timer::{Timer, with_deadlines};
+use super::turn;
 use super::worker_proxy::WorkerProxy;
 
 /// A connection that was accepted and is yet to be served.
@@ -129,6 +130,7 @@ async fn serve(
     proxy: Arc<WorkerProxy>,
     shutdown: ShutdownWatch,
 ) {
+    tokio::spawn(turn::end_turns());
     while let Some((connection, open)) = accepted.recv().await {
         let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
         tokio::spawn(async move {

@@ -3,6 +3,7 @@
 mod forwarding;
 mod framing;
 mod headers;
+mod packets;
 mod protocols;
 mod targets;
 mod upstream_tls;
