@@ -30,12 +30,16 @@ impl Plugin for Headers {
 
     fn check(config: &Config) -> Result<(), ConfigProblem> {
         config.request.check("request")?;
-        config.response.check("response")
+        config.response.check("response")?;
+        config.success.check("success")
     }
 
     fn build(config: &Config, _: &BuildContext<'_, ()>) -> Result<Self, ConfigProblem> {
         Self::check(config)?;
-        Ok(Self { request: Rules::new(&config.request), response: Rules::new(&config.response) })
+        Ok(Self {
+            request: Rules::new(&config.request),
+            response: Rules::of_responses(&config.response, &config.success),
+        })
     }
 
     fn on_forward(&self, (): &mut (), request: &mut Request<'_>) {

@@ -1,6 +1,6 @@
 //! Changes to headers as they are made: values without variables are made once.
 
-use plugin_api::http::{HeaderName, HeaderValue};
+use plugin_api::http::{HeaderName, HeaderValue, StatusCode};
 use plugin_api::{HeaderEdits, Variable, VariableTemplate, Variables};
 
 use crate::settings::Changes;
@@ -13,6 +13,8 @@ pub(crate) struct Rules(Box<[Rule]>);
 struct Rule {
     name: HeaderName,
     change: Change,
+    /// Whether it holds for responses that are no errors alone.
+    needs_success: bool,
 }
 
 #[derive(Debug)]
@@ -32,13 +34,31 @@ enum Value {
 impl Rules {
     /// These changes.
     pub(crate) fn new<V: AsRef<VariableTemplate>>(changes: &Changes<V>) -> Self {
-        let rule = |name: &HeaderName, change| Rule { name: name.clone(), change };
-        let removed = changes.remove.iter().map(|name| rule(name.get(), Change::Remove));
-        let set = changes.set.iter().map(|(name, value)| rule(name.get(), Change::Set(Value::new(value.as_ref()))));
-        let added = changes.add.iter().flat_map(|(name, values)| {
-            values.0.iter().map(move |value| rule(name.get(), Change::Add(Value::new(value.as_ref()))))
-        });
-        Self(removed.chain(set).chain(added).collect())
+        Self::of(&[(changes, false)])
+    }
+
+    /// Changes of all responses, and of those that are no errors.
+    pub(crate) fn of_responses(all: &Changes<VariableTemplate>, success: &Changes<VariableTemplate>) -> Self {
+        Self::of(&[(all, false), (success, true)])
+    }
+
+    fn of<V: AsRef<VariableTemplate>>(parts: &[(&Changes<V>, bool)]) -> Self {
+        let rule = |name: &HeaderName, change, needs_success| Rule { name: name.clone(), change, needs_success };
+        let mut rules = Vec::new();
+        for (changes, success) in parts {
+            rules.extend(changes.remove.iter().map(|name| rule(name.get(), Change::Remove, *success)));
+        }
+        for (changes, success) in parts {
+            let set = changes.set.iter();
+            rules.extend(set.map(|(name, value)| rule(name.get(), Change::Set(Value::new(value.as_ref())), *success)));
+        }
+        for (changes, success) in parts {
+            for (name, values) in &changes.add {
+                let values = values.0.iter().map(|value| Change::Add(Value::new(value.as_ref())));
+                rules.extend(values.map(|change| rule(name.get(), change, *success)));
+            }
+        }
+        Self(rules.into())
     }
 
     /// Whether there are none.
@@ -58,7 +78,11 @@ impl Rules {
 
     /// Has them made.
     pub(crate) fn apply(&self, edits: &mut HeaderEdits, of: &Variables<'_>) {
-        for Rule { name, change } in &self.0 {
+        let is_success = of.response.is_some_and(|(status, _)| is_success(status));
+        for Rule { name, change, needs_success } in &self.0 {
+            if *needs_success && !is_success {
+                continue;
+            }
             match change {
                 Change::Remove => edits.remove(name.clone()),
                 Change::Set(value) => match value.of(of) {
@@ -73,6 +97,11 @@ impl Rules {
             }
         }
     }
+}
+
+/// Whether nginx's `add_header` holds for a status without `always`.
+fn is_success(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 201 | 204 | 206 | 301..=304 | 307 | 308)
 }
 
 impl Value {

@@ -13,15 +13,18 @@ use crate::FieldName;
 /// Changes headers: first those to remove go, then those to set replace all of their name, then those to add join them. Values may hold
 /// nginx's variables, such as `$remote_addr`; a value that comes to nothing is not sent, and `set` then removes the header.
 ///
-/// Responses are changed whatever their status and wherever they come from: from an upstream, a plugin below this one, or the gateway.
+/// Responses are changed wherever they come from: from an upstream, a plugin below this one, or the gateway.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Those of a request, on its way to the upstream and to each of its fallbacks. Credentials of an upstream belong in its own
     /// `headers`, which are set after these.
     pub request: Changes<RequestValue>,
-    /// Those of a response, on its way to the client.
+    /// Those of a response, on its way to the client, whatever its status.
     pub response: Changes<VariableTemplate>,
+    /// Those of a response that is no error: with the status 200, 201, 204, 206, 301 to 304, 307 or 308, as nginx's `add_header`
+    /// without `always`. They are made together with those of `response`.
+    pub success: Changes<VariableTemplate>,
 }
 
 /// Changes to headers, in one direction.

@@ -60,6 +60,26 @@ async fn a_response_gets_its_headers_whatever_its_status() {
     }
 }
 
+#[tokio::test]
+async fn changes_for_success_leave_errors_as_they_are() {
+    let plugin = plugin(json!({
+        "response": { "remove": ["x-origin"], "add": { "x-tag": "all" } },
+        "success": { "set": { "cache-control": "max-age=60" }, "add": { "x-tag": "ok", "x-origin": "ours" } },
+    }));
+    let (request, mut context) = (TestRequest::asking(Method::GET, "/"), context());
+    let headers = HeaderMap::new();
+    for (status, is_success) in [(200, true), (204, true), (304, true), (308, true), (203, false), (404, false)] {
+        let mut seen = request.response(&mut context, StatusCode::from_u16(status).unwrap(), &headers);
+        plugin.on_response(&mut (), &mut seen).await;
+        let wanted: &[&str] = if is_success {
+            &["-x-origin", "cache-control=max-age=60", "x-tag+=all", "x-tag+=ok", "x-origin+=ours"]
+        } else {
+            &["-x-origin", "x-tag+=all"]
+        };
+        assert_eq!(text(&seen.edits), wanted, "{status}");
+    }
+}
+
 #[test]
 fn what_another_plugin_took_out_no_variable_brings_back() {
     let plugin = plugin(json!({ "request": { "set": {
