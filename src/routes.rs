@@ -35,7 +35,7 @@ pub use models::{ModelEntry, ModelName, ModelPattern};
 pub use path::PathPattern;
 pub use path_change::{PathChange, Unsendable};
 pub use redirect::RedirectStatus;
-pub use settings::{OnClientDisconnect, RouteAccessLog, RouteSettings};
+pub use settings::{OnClientDisconnect, RouteAccessLog, RouteSettings, WebSockets};
 pub use shadowed::{RoutePart, Shadowed, shadowed};
 pub use target::{Redirect, Target, UpstreamTarget};
 pub use template::{Group, RouteTemplate, Scope, Use};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Method, StatusCode, Version};
 use pingora_error::{Error, Result};
 use pingora_proxy::Session;
@@ -17,7 +18,7 @@ use crate::exchange::hash_key;
 use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
-use crate::routes::{PathChange, RouteRequest, Scope, Unsendable};
+use crate::routes::{PathChange, RouteRequest, Scope, Unsendable, WebSockets};
 
 use super::body;
 use super::call_body::{check_length, read_body, receive_body};
@@ -132,8 +133,12 @@ async fn send_upstream(
     if let Some(change) = &target.path_change {
         change_path(session, ctx, route, change)?;
     }
+    if ctx.flags.upgrade && target.websocket == WebSockets::Ignore {
+        session.req_header_mut().remove_header(&UPGRADE);
+        ctx.flags.upgrade = false;
+    }
     if ctx.flags.upgrade && websocket::is_websocket(&session.req_header().headers) {
-        if !target.websocket {
+        if target.websocket == WebSockets::Off {
             return Err(refuse(ctx, Failure::WebSocketOff));
         }
         if let Err(fault) = check_handshake(&session.req_header().headers, ctx.flags) {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::{TimeoutOverrides, Upstream};
 use crate::plugins::{PluginEntry, PluginShared};
-use crate::routes::{OnClientDisconnect, PathChange, RouteSettings, RouteTimeouts, Target, UpstreamTarget};
+use crate::routes::{OnClientDisconnect, PathChange, RouteSettings, RouteTimeouts, Target, UpstreamTarget, WebSockets};
 
 use super::local_answer::LocalAnswer;
 use super::snapshot::Fault;
@@ -66,7 +66,7 @@ pub struct UpstreamRoute {
     /// What happens to a call whose client leaves.
     pub on_client_disconnect: OnClientDisconnect,
     /// Whether a WebSocket passes.
-    pub websocket: bool,
+    pub websocket: WebSockets,
 }
 
 impl Route {
@@ -155,7 +155,7 @@ impl Routes<'_> {
             timeouts: overrides(&target.timeouts),
             hashes_sessions,
             on_client_disconnect: target.on_client_disconnect,
-            websocket: target.websocket.is_on(),
+            websocket: target.websocket,
         })
     }
 

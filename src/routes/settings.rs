@@ -99,14 +99,8 @@ pub enum WebSockets {
     On,
     /// Its handshake is answered with 426.
     Off,
-}
-
-impl WebSockets {
-    /// Whether it passes.
-    #[must_use]
-    pub fn is_on(self) -> bool {
-        self == Self::On
-    }
+    /// Its handshake goes on as a request that asks for no upgrade, as nginx passes it without `proxy_set_header Upgrade`.
+    Ignore,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::engine::ctx::Exchange;
 use crate::engine::route::Route;
 use crate::engine::snapshot::Snapshot;
 use crate::exchange::failure::Failure;
-use crate::routes::RouteRequest;
+use crate::routes::{RouteRequest, WebSockets};
 
 /// A configuration, and the route in it that takes the handshake.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl ConfigInForce {
         }
         let found = snapshot.router.find(&self.request()).ok_or(Failure::NoRoute)?;
         let route = &snapshot.routes[found.index];
-        if !route.upstream().is_some_and(|target| target.websocket) {
+        if !route.upstream().is_some_and(|target| target.websocket == WebSockets::On) {
             return Err(Failure::WebSocketOff);
         }
         *config = CallConfig { snapshot: snapshot.clone(), route: route.clone(), domain: found.domain };
