@@ -56,7 +56,8 @@ impl PathChange {
                 if !path.starts_with('/') || has_dot_segments(path) {
                     return Err(Unsendable);
                 }
-                if end.is_none() {
+                // a query that is empty is none, as to nginx
+                if end.is_none() && query.len() > 1 {
                     new.extend_from_slice(query);
                 }
                 Ok(Some(new))
@@ -195,6 +196,7 @@ mod tests {
         for (written, target, sent) in [
             ("/i$1", "/img/a?x=1", "/i/a?x=1"),
             ("/i$1", "/img/a", "/i/a"),
+            ("/i$1", "/img/a?", "/i/a"),
             ("/i$1?y=2", "/img/a?x=1", "/i/a?y=2"),
             ("/i$1?", "/img/a?x=1", "/i/a?"),
             ("/i$1", "/img//a%2Fb%3F", "/i/a/b%3F"),
