@@ -4,6 +4,7 @@
 mod access;
 mod condition;
 mod content;
+mod decision;
 mod directive;
 mod expires;
 mod files;

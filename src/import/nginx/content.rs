@@ -8,7 +8,7 @@ use super::level::Level;
 use super::location::Location;
 use super::route::{Action, Target};
 use super::tree::{Halt, Question};
-use super::{access, headers, interpreter, limits, location_log, proxy_pass, units, unknown};
+use super::{access, decision, headers, limits, location_log, proxy_pass, units, unknown};
 
 /// Directives that hand requests to what speaks another protocol.
 const OTHER_PROTOCOLS: [&str; 5] = ["fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass"];
@@ -56,7 +56,7 @@ pub(super) fn of(run: &Run<'_, '_>) -> Result<Action, Halt> {
                 ));
             }
             notes.leave_out(directive, "files are not served; all requests go on to the named location");
-            let mut action = interpreter::handed_on(run, named)?;
+            let mut action = decision::handed_on(run, named)?;
             for guard in guards(run, &run.level)?.into_iter().rev() {
                 match action.plugins.iter().find(|(name, _)| *name == guard.0) {
                     Some(known) if *known == guard => {}
@@ -118,6 +118,7 @@ fn proxied(run: &Run<'_, '_>, level: &Level<'_>, directive: &Directive) -> Resul
     action.path = action.path.or(path_change.path);
     action.timeouts = timeouts(run, level);
     action.max_body = max_body(run, level);
+    action.ignores_websockets = !forwarded.upgrades;
     action.plugins.extend(guards(run, level)?);
     action.plug("headers", forwarded.into_plugin(headers::of_response(run, level)?));
     action.is_logged_not = location_log::is_off(level);

@@ -1,6 +1,6 @@
 //! The headers that say for whom a request is forwarded, which the gateway sets by itself.
 
-use super::interpreter::{Host, Run};
+use super::interpreter::Run;
 
 /// Whether the gateway sends a header so by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,30 +11,22 @@ pub(super) enum ByItself {
     No,
 }
 
-impl Host<'_, '_> {
-    /// Whether clients leave out the port, because each of the server's is that of its scheme.
-    pub(super) fn has_usual_ports(&self) -> bool {
-        !self.ports.is_empty() && self.ports.iter().all(|port| matches!(port, 80 | 443))
-    }
-}
-
 /// Whether the gateway sends this value of a header, by its name in lower case, without being told.
 pub(super) fn is_by_itself(run: &Run<'_, '_>, name: &str, value: &str) -> ByItself {
     let world = run.host.world;
     let is_direct = world.real_ip.is_none();
-    let is_usual = run.host.has_usual_ports();
     let by_itself = match (name, value) {
         ("x-real-ip", "$remote_addr")
         | ("x-forwarded-for", "$proxy_add_x_forwarded_for")
         | ("x-request-id", "$request_id") => true,
         ("x-forwarded-for", "$remote_addr") | ("x-forwarded-proto", "$scheme") => is_direct,
         ("x-forwarded-host", "$http_host") => is_direct,
-        ("x-forwarded-host", "$host") | ("x-forwarded-port", "$server_port") => is_direct && is_usual,
         ("x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port", value) => {
             let variable = value.trim_start_matches('$');
             let is_clients =
                 value == format!("$http_{}", name.replace('-', "_")) || world.maps.is_header_or(variable, name);
             if is_clients {
+                world.passes_forwarded.set(true);
                 world.notes.remark(
                     "What clients say in X-Forwarded-* is believed from `trusted_proxies` alone: add the proxies before this one.",
                 );

@@ -30,25 +30,36 @@ pub(super) struct Forwarded {
     pub(super) host: Option<HostHeader>,
     /// Headers with credentials, which belong to the upstream.
     pub(super) credentials: Map<String, Value>,
+    /// Whether the client's wish for another protocol goes on.
+    pub(super) upgrades: bool,
     set: Map<String, Value>,
     remove: Vec<String>,
 }
 
-/// Changes of a response's headers.
+/// Changes of headers.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+struct Changes {
     set: Map<String, Value>,
     add: Map<String, Value>,
     remove: Vec<String>,
 }
 
+/// Changes of a response's headers.
+#[derive(Debug, Default)]
+pub(super) struct Response {
+    /// Whatever its status.
+    always: Changes,
+    /// Where it is no error.
+    success: Changes,
+}
+
 impl Forwarded {
     /// The settings of the plugin; none where it has nothing to do.
-    pub(super) fn into_plugin(self, response: Changes) -> Option<Value> {
+    pub(super) fn into_plugin(self, response: Response) -> Option<Value> {
         let request = Changes { set: self.set, add: Map::new(), remove: self.remove };
-        let mut plugin = Map::new();
-        plugin.extend(request.into_yaml().map(|request| ("request".to_owned(), request)));
-        plugin.extend(response.into_yaml().map(|response| ("response".to_owned(), response)));
+        let parts = [("request", request), ("response", response.always), ("success", response.success)];
+        let parts = parts.into_iter().filter_map(|(key, changes)| Some((key.to_owned(), changes.into_yaml()?)));
+        let plugin: Map<String, Value> = parts.collect();
         (!plugin.is_empty()).then_some(Value::Object(plugin))
     }
 }
@@ -91,6 +102,7 @@ pub(super) fn of_request(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Forward
         };
         let lower = name.to_ascii_lowercase();
         if is_of_connection(&lower) {
+            forwarded.upgrades |= lower == "upgrade" && !value.is_empty();
             continue;
         }
         if forwarding::is_by_itself(run, &lower, value) == ByItself::Yes {
@@ -142,11 +154,8 @@ fn hidden(text: &Text, notes: &Notes) -> Text {
 
 /// The `Host`.
 fn host(run: &Run<'_, '_>, value: &str, set: &mut Map<String, Value>) -> Result<HostHeader, Halt> {
-    let has_usual_ports = run.host.has_usual_ports();
     Ok(match value {
         "$http_host" => HostHeader::Clients,
-        // at the usual ports clients name none
-        "$host" | "$host:$server_port" if has_usual_ports => HostHeader::Clients,
         "$proxy_host" => HostHeader::Upstream,
         "$server_name" => HostHeader::Fixed(run.host.name.unwrap_or_default().to_owned()),
         other => {
@@ -166,13 +175,13 @@ fn host(run: &Run<'_, '_>, value: &str, set: &mut Map<String, Value>) -> Result<
 ///
 /// # Errors
 /// What must be asked first, or why a value has no counterpart.
-pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Changes, Halt> {
-    let mut changes = Changes::default();
+pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Response, Halt> {
+    let mut response = Response::default();
     for directive in level.all("proxy_hide_header") {
-        changes.remove.push(directive.first().to_owned());
+        response.always.remove.push(directive.first().to_owned());
     }
-    added(run, level, &mut changes, false)?;
-    Ok(changes)
+    added(run, level, &mut response, false)?;
+    Ok(response)
 }
 
 /// What a location adds to an answer of its own.
@@ -180,20 +189,21 @@ pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Change
 /// # Errors
 /// What must be asked first.
 pub(super) fn of_reply(run: &Run<'_, '_>) -> Result<Option<Value>, Halt> {
-    let mut changes = Changes::default();
-    added(run, &run.level, &mut changes, true)?;
-    Ok(Forwarded::default().into_plugin(changes))
+    let mut response = Response::default();
+    added(run, &run.level, &mut response, true)?;
+    Ok(Forwarded::default().into_plugin(response))
 }
 
-fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: bool) -> Result<(), Halt> {
+fn added(run: &Run<'_, '_>, level: &Level<'_>, response: &mut Response, is_reply: bool) -> Result<(), Halt> {
     let notes = run.host.world.notes;
+    let Response { always, success } = response;
     if let Some(directive) = level.last("expires") {
         match expires::headers(&directive.args) {
             Some(headers) => {
                 for (name, value) in headers {
                     match value {
-                        Some(value) => drop(changes.set.insert(name.to_owned(), json!(value))),
-                        None => changes.remove.push(name.to_owned()),
+                        Some(value) => drop(success.set.insert(name.to_owned(), json!(value))),
+                        None => success.remove.push(name.to_owned()),
                     }
                 }
             }
@@ -201,7 +211,7 @@ fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: 
         }
     }
     for directive in level.all("add_header") {
-        let [name, value, always @ ..] = &*directive.args else {
+        let [name, value, words @ ..] = &*directive.args else {
             notes.leave_out(directive, "it wants a name and a value");
             continue;
         };
@@ -221,11 +231,8 @@ fn added(run: &Run<'_, '_>, level: &Level<'_>, changes: &mut Changes, is_reply: 
         }
         match text.template() {
             Ok(template) => {
-                let template = notes.without_secrets(&template);
-                changes.add(name, &template);
-                if always.is_empty() {
-                    notes.remark("Response headers are added whatever the status, as with `add_header … always`.");
-                }
+                let changes = if words.is_empty() { &mut *success } else { &mut *always };
+                changes.add(name, &notes.without_secrets(&template));
             }
             Err(why) => notes.leave_out(directive, &why),
         }

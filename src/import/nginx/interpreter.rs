@@ -1,11 +1,11 @@
 //! What the directives `set`, `if`, `rewrite`, `return` and `break` make of a request, in their order, as nginx runs them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::condition::Condition;
 use super::directive::Directive;
 use super::level::Level;
-use super::location::Location;
 use super::map::{Maps, Scope};
 use super::notes::Notes;
 use super::path::{Paths, Relation};
@@ -26,6 +26,8 @@ pub(super) struct World<'a, 't> {
     pub(super) notes: &'a Notes,
     /// Whose word about clients' addresses counts; nobody's for none.
     pub(super) real_ip: Option<RealIp>,
+    /// Whether a place passes on what clients say in `X-Forwarded-*`.
+    pub(super) passes_forwarded: Cell<bool>,
 }
 
 /// A server, as its locations see it.
@@ -62,78 +64,13 @@ pub(super) struct Run<'a, 't> {
     /// The expression whose groups that path has.
     pub(super) path: Option<String>,
     /// Whether `$1` is a group of something that the path is not.
-    foreign_groups: bool,
+    pub(super) foreign_groups: bool,
     /// Whether no further directive counts.
     pub(super) is_over: bool,
     /// Whether it came to a named location.
     pub(super) is_named: bool,
     /// Whether an `if` may hold that is taken for one that does not.
     pub(super) is_unsure: bool,
-}
-
-/// What a request that reaches a location comes to.
-///
-/// # Errors
-/// What must be asked first, or why it cannot be said.
-pub(super) fn decide<'t>(
-    host: &Host<'_, 't>,
-    location: Option<&Location<'t>>,
-    answers: &Answers,
-) -> Result<Action, Halt> {
-    let mut run = Run {
-        host,
-        answers,
-        variables: HashMap::new(),
-        paths: location.map_or(Paths::Any, |location| location.paths.clone()),
-        level: host.level.clone(),
-        rewritten: None,
-        path: None,
-        foreign_groups: false,
-        is_over: false,
-        is_named: false,
-        is_unsure: false,
-    };
-    unknown::any_around(&run.level)?;
-    if let Some(action) = run.block(host.level.own(), true)? {
-        return Ok(Action { is_of_server: true, ..action });
-    }
-    let Some(location) = location else { return Ok(Action::answer(404)) };
-    run.level = location.chain.iter().fold(host.level.clone(), |level, directive| level.within(directive.children()));
-    run.is_over = false;
-    unknown::any_around(&run.level)?;
-    // nginx looks at both before it runs a directive of the location
-    if let Some(action) =
-        content::unreachable(location).map_or_else(|| content::excepted(&run), |none| Ok(Some(none)))?
-    {
-        return Ok(action);
-    }
-    if let Some(action) = run.block(run.level.own(), false)? {
-        return Ok(action);
-    }
-    content::of(&run)
-}
-
-/// What a named location makes of a request that another one hands on to it.
-///
-/// # Errors
-/// What must be asked first, or why it cannot be said.
-pub(super) fn handed_on<'t>(run: &Run<'_, 't>, named: &'t Directive) -> Result<Action, Halt> {
-    if run.is_named {
-        return Err(Halt::Never("named locations hand requests on to each other".to_owned()));
-    }
-    let level = run.host.level.within(named.done().children());
-    let (variables, paths) = (run.variables.clone(), run.paths.clone());
-    let (rewritten, path) = (run.rewritten.clone(), run.path.clone());
-    let mut run =
-        Run { level, variables, paths, rewritten, path, is_over: false, is_named: true, is_unsure: false, ..*run };
-    unknown::any_around(&run.level)?;
-    if let Some(action) = content::excepted(&run)? {
-        return Ok(action);
-    }
-    match run.block(run.level.own(), false)? {
-        Some(action) => Ok(action),
-        None => content::of(&run),
-    }
 }
 
 impl<'t> Run<'_, 't> {
@@ -182,7 +119,11 @@ impl<'t> Run<'_, 't> {
         }
     }
 
-    fn block(&mut self, block: &'t [Directive], is_server: bool) -> Result<Option<Action>, Halt> {
+    /// Runs the directives of a block; what they decide, if they do.
+    ///
+    /// # Errors
+    /// What must be asked first, or why it cannot be said.
+    pub(super) fn block(&mut self, block: &'t [Directive], is_server: bool) -> Result<Option<Action>, Halt> {
         // of several conditions that hold, the block of the last one counts
         let around = self.level.clone();
         for directive in block {

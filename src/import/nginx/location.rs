@@ -23,8 +23,8 @@ pub(super) struct Location<'t> {
 #[derive(Debug, Default)]
 pub(super) struct Locations<'t> {
     in_order: Vec<Location<'t>>,
-    /// Paths that nginx completes with a slash.
-    pub(super) completed: Vec<Paths>,
+    /// Paths that nginx completes with a slash, each with the location by which it does.
+    pub(super) completed: Vec<Location<'t>>,
     /// Named ones.
     pub(super) named: HashMap<&'t str, &'t Directive>,
 }
@@ -41,10 +41,11 @@ impl<'t> Locations<'t> {
         }
         all.block(&server, None, &[]);
         let bare = server.all_texts().into_iter().filter_map(|text| text.strip_suffix('/'));
-        for path in bare.filter(|path| !path.is_empty() && server.completes(path)) {
-            let path = Paths::Exact(path.to_owned());
-            if !all.completed.contains(&path) {
-                all.completed.push(path);
+        for path in bare.filter(|path| !path.is_empty()) {
+            let Some(by) = server.completed_by(path) else { continue };
+            let paths = Paths::Exact(path.to_owned());
+            if !all.completed.iter().any(|known| known.paths == paths) {
+                all.completed.push(Location { paths, chain: by.chain.clone(), refusal: None });
             }
         }
         all

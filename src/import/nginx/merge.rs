@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::path::Paths;
 use super::route::{PathChange, Route, Takes, Target, Upstream};
+use super::text::{Piece, Text};
 
 /// The routes, as few as say the same.
 pub(super) fn merged(routes: Vec<Route>) -> Vec<Route> {
@@ -35,10 +36,11 @@ fn extend(list: &mut Vec<String>, more: Vec<String>) {
 fn joins(one: &Route, other: &Route) -> bool {
     let differs_only_in_paths = || {
         let same = Takes { paths: one.takes.paths.clone(), ..other.takes.clone() };
-        let has_groups = matches!(
-            &one.action.target,
-            Target::Upstream { path_change: Some(PathChange::Rewrite(_)), .. } | Target::Redirect { .. }
-        );
+        let has_groups = match &one.action.target {
+            Target::Upstream { path_change, .. } => matches!(path_change, Some(PathChange::Rewrite(_))),
+            Target::Redirect { location, .. } => names_groups(location),
+            Target::Answer { .. } => false,
+        };
         one.takes == same && !one.takes.paths.is_empty() && !other.takes.paths.is_empty() && !has_groups
     };
     let differs_only_in_methods = || {
@@ -46,6 +48,12 @@ fn joins(one: &Route, other: &Route) -> bool {
         one.takes == same && !one.takes.methods.is_empty() && !other.takes.methods.is_empty()
     };
     one.action == other.action && (differs_only_in_paths() || differs_only_in_methods())
+}
+
+/// Whether a template has a group of the route's expression, which is another one for another path.
+fn names_groups(template: &str) -> bool {
+    let is_group = |piece: &Piece| matches!(piece, Piece::Variable(name) if name.parse::<u8>().is_ok());
+    Text::parse(template).pieces().iter().any(is_group)
 }
 
 /// Whether no request is certain to be taken by both.
@@ -95,6 +103,17 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
+    /// The ports of the servers that are at the loopback address.
+    pub(super) fn ports_of_this_host(&self) -> impl Iterator<Item = u16> {
+        let servers = self.named.values().filter_map(|settings| settings["servers"].as_array()).flatten();
+        servers.filter_map(|server| {
+            let address = server["address"].as_str()?;
+            let address = address.strip_prefix("https://").unwrap_or(address);
+            let (host, port) = address.rsplit_once(':')?;
+            port.parse().ok().filter(|_| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
+        })
+    }
+
     /// The name of an upstream, which it gets here.
     pub(super) fn name(&mut self, upstream: Upstream) -> String {
         let Upstream { name, settings } = upstream;

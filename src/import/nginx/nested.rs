@@ -107,16 +107,14 @@ impl<'t> Block<'t> {
         nodes.flat_map(|node| std::iter::once(node.text).chain(node.inner.all_texts())).collect()
     }
 
-    /// Whether nginx sends a client that asks for this path to the same one with a slash, which is that of a location that hands requests on.
-    pub(super) fn completes(&self, path: &str) -> bool {
+    /// The location by which nginx sends a client that asks for this path to the same one with a slash: it hands requests on.
+    pub(super) fn completed_by(&self, path: &str) -> Option<&Node<'t>> {
         let mut nodes = self.exact.iter().chain(&self.prefixes);
-        let is_completed = |node: &Node<'_>| node.text.strip_suffix('/') == Some(path) && node.hands_on();
-        let inner = |node: &Node<'_>| node.inner.completes(path);
+        let is_completed = |node: &&Node<'_>| node.text.strip_suffix('/') == Some(path) && node.hands_on();
         match self.prefixes.iter().find(|node| path.starts_with(node.text)) {
-            _ if self.exact.iter().any(|node| node.text == path) => false,
-            Some(node) if node.text == path => inner(node),
-            _ if nodes.any(is_completed) => true,
-            longest => longest.is_some_and(inner),
+            _ if self.exact.iter().any(|node| node.text == path) => None,
+            Some(node) if node.text == path => node.inner.completed_by(path),
+            longest => nodes.find(is_completed).or_else(|| longest?.inner.completed_by(path)),
         }
     }
 

@@ -170,8 +170,10 @@ fn replaced(paths: &Paths, uri: &str) -> Result<Change, Halt> {
     if uri.contains(['?', '#', '$']) {
         return Err(Halt::Never(format!("`{uri}` is no path alone")));
     }
+    // nginx decodes the path and encodes it again, also where it stays the same
+    let same = || Change { change: Some(PathChange::Rewrite("$uri".to_owned())), path: None };
     Ok(match paths {
-        Paths::Prefix(prefix) if prefix == uri => Change::default(),
+        Paths::Prefix(prefix) if prefix == uri => same(),
         Paths::Prefix(prefix) if uri == "/" && prefix.ends_with('/') => {
             Change { change: Some(PathChange::Strip(prefix.trim_end_matches('/').to_owned())), path: None }
         }
@@ -179,7 +181,6 @@ fn replaced(paths: &Paths, uri: &str) -> Result<Change, Halt> {
             change: Some(PathChange::Rewrite(format!("{uri}$1"))),
             path: Some(format!("~ ^{}((?s:.*))", regex::escape(prefix))),
         },
-        Paths::Exact(exact) if exact == uri => Change::default(),
         Paths::Exact(_) => Change { change: Some(PathChange::Rewrite(uri.to_owned())), path: None },
         Paths::Expression { .. } | Paths::Below { .. } | Paths::Any => {
             return Err(Halt::Never("nginx takes no path behind the server of a location by expression".to_owned()));
@@ -211,9 +212,10 @@ mod tests {
             change: Some(PathChange::Rewrite(template.to_owned())),
             path: Some(path.to_owned()),
         };
+        let same = || Change { change: Some(PathChange::Rewrite("$uri".to_owned())), path: None };
         for (location, uri, expected) in [
-            ("/a/", "/a/", Change::default()),
-            ("/", "/", Change::default()),
+            ("/a/", "/a/", same()),
+            ("/", "/", same()),
             ("/a/", "/", Change { change: Some(PathChange::Strip("/a".to_owned())), path: None }),
             ("/a", "/", rewrite("~ ^/a((?s:.*))", "/$1")),
             ("/a/", "/b/", rewrite("~ ^/a/((?s:.*))", "/b/$1")),

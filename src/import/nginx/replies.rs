@@ -50,6 +50,15 @@ pub(super) fn of_rewrite(run: &Run<'_, '_>, replacement: &str, status: u16) -> R
     redirect(run, &location, status)
 }
 
+/// The redirect to a path with a slash behind it.
+///
+/// # Errors
+/// What must be asked first.
+pub(super) fn to_slash(run: &Run<'_, '_>) -> Result<Action, Halt> {
+    let location = format!("{}$uri/$is_args$args", run.host.own_address(&run.level));
+    finished(run, Target::Redirect { location, status: 301 })
+}
+
 fn redirect(run: &Run<'_, '_>, address: &str, status: u16) -> Result<Action, Halt> {
     let mut location = run.host.world.notes.without_secrets(&run.template(address)?);
     if location.starts_with('/') {

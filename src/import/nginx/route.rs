@@ -35,6 +35,8 @@ pub(super) struct Action {
     /// Each plugin with its settings, top to bottom.
     pub(super) plugins: Vec<(&'static str, Value)>,
     pub(super) is_logged_not: bool,
+    /// Whether the handshake of a WebSocket goes on as a plain request.
+    pub(super) ignores_websockets: bool,
     /// Whether the server decided it, whatever the location.
     pub(super) is_of_server: bool,
 }
@@ -135,6 +137,7 @@ impl Route {
                 }
                 put("upstream", json!(name(upstream)));
                 put("timeouts", Value::Object(action.timeouts));
+                put("websocket", if action.ignores_websockets { json!("ignore") } else { Value::Null });
             }
             Target::Redirect { location, status } => {
                 put("redirect", json!(location));

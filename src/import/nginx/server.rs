@@ -3,14 +3,15 @@
 use serde_json::json;
 
 use super::content;
+use super::decision;
 use super::directive::Directive;
-use super::interpreter::{self, Host, World};
+use super::interpreter::{Host, World};
 use super::level::Level;
 use super::listen::Listen;
 use super::location::{Location, Locations};
 use super::path::Paths;
 use super::request_facts::Facts;
-use super::route::{Action, Route, Takes, Target};
+use super::route::{Action, Route, Takes};
 use super::tree::{Conditions, Halt, Tree};
 use super::units;
 
@@ -74,7 +75,7 @@ impl<'t> Server<'t> {
     }
 
     /// The routes of its locations for requests to these hosts, or to any, without hosts and listeners.
-    pub(super) fn routes(&self, hosts: &[String], world: &World<'_, 't>, is_alone: bool) -> Vec<Route> {
+    pub(super) fn routes(&self, hosts: &[String], world: &World<'_, 't>) -> Vec<Route> {
         let locations = Locations::of(self.level.own(), world.notes);
         let tls = |wanted: bool| self.listens.iter().all(|listen| listen.tls == wanted);
         let host = Host {
@@ -96,15 +97,12 @@ impl<'t> Server<'t> {
             for location in locations.in_order() {
                 of_location(&host, location, &mut routes);
             }
-            let slashes: Vec<String> = locations.completed.iter().filter_map(Paths::pattern).collect();
-            if !slashes.is_empty() {
-                let takes = Takes { paths: slashes, ..Takes::default() };
-                let location = format!("{}$uri/$is_args$args", host.own_address(&host.level));
-                let action = Action { target: Target::Redirect { location, status: 301 }, ..Action::default() };
-                routes.insert(0, Route { takes, action });
-            }
+            routes.splice(0..0, completed(&host, &locations.completed));
         }
-        if returns || !locations.take_all() && !is_alone {
+        if returns || !locations.take_all() {
+            if let Some(root) = self.level.last_own("root").filter(|_| !returns) {
+                world.notes.name(root, "files are not served; paths that no location takes are answered with 404");
+            }
             match tree(&host, None).and_then(Tree::leaves) {
                 Ok(leaves) => {
                     for (conditions, action) in leaves {
@@ -123,6 +121,14 @@ impl<'t> Server<'t> {
             }
         }
         routes
+    }
+
+    /// Whether it hands requests on to servers.
+    pub(super) fn proxies(&self) -> bool {
+        fn hands_on(block: &[Directive]) -> bool {
+            block.iter().any(|directive| content::hands_on(&directive.name) || hands_on(directive.children()))
+        }
+        hands_on(self.level.own())
     }
 
     /// The settings of the gateway's own `server` that it has.
@@ -145,7 +151,7 @@ impl<'t> Server<'t> {
 
 /// What comes of the requests of a location. Of those that routes can tell from others, but whose way cannot be said, this is a refusal.
 fn tree<'t>(host: &Host<'_, 't>, location: Option<&Location<'t>>) -> Result<Tree<Action>, String> {
-    Tree::of(|answers| match interpreter::decide(host, location, answers) {
+    Tree::of(|answers| match decision::decide(host, location, answers) {
         Err(Halt::Never(why)) if !answers.are_none() => {
             let status = status_of(&why);
             let directive = location.and_then(|location| location.chain.last().copied()).unwrap_or(host.directive);
@@ -154,6 +160,24 @@ fn tree<'t>(host: &Host<'_, 't>, location: Option<&Location<'t>>) -> Result<Tree
         }
         decided => decided,
     })
+}
+
+/// The routes for paths that nginx completes with a slash, once the directives of the server have let a request pass.
+fn completed<'t>(host: &Host<'_, 't>, locations: &[Location<'t>]) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for location in locations {
+        let decided = Tree::of(|answers| decision::completed(host, location, answers));
+        let leaves = decided.and_then(Tree::leaves).unwrap_or_else(|why| {
+            let directive = location.chain.last().copied().unwrap_or(host.directive);
+            host.world.notes.name(directive, &format!("{why}; its path without a slash is answered with 403"));
+            vec![(Conditions::default(), Action::answer(403))]
+        });
+        let pattern = location.paths.pattern();
+        for (conditions, action) in leaves {
+            push(host, conditions, pattern.as_deref(), action, &mut routes);
+        }
+    }
+    routes
 }
 
 /// The status in the place of what cannot be said.

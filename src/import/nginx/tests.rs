@@ -95,6 +95,9 @@ fn every_configuration_of_the_tests_loads_and_leaves_out_no_more_than_is_known()
         [
             "`location /plugins/`: who may call may be decided by what `${MORE_DIRECTIVES}` holds; import the finished file; its paths are answered with 403",
             "NGINX_SECRET_1: the file has a secret itself; set this variable to it",
+            "NGINX_SECRET_2: the file has a secret itself; set this variable to it",
+            "NGINX_SECRET_1: the file has a secret itself; set this variable to it",
+            "NGINX_SECRET_1: the file has a secret itself; set this variable to it",
             "`location /`: who may call may be decided by `access_by_lua_block`; its paths are answered with 403",
             "`add_header X-Cached $upstream_cache_status`: `$upstream_cache_status` is no variable here",
             "`server`: it speaks TLS without a certificate; set TLS_CERTIFICATE and TLS_PRIVATE_KEY to its files",

@@ -1,5 +1,7 @@
 //! The configuration as a whole: listeners, upstreams and routes, and what holds for all of them.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 use super::directive::Directive;
@@ -21,7 +23,13 @@ use super::{limits, line_ends, listeners, log, units};
 pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, String> {
     let maps = Maps::new(directives);
     let real_ip = RealIp::of_all(directives, notes);
-    let world = World { http: Level::new(directives), maps: &maps, notes, real_ip: real_ip.clone() };
+    let world = World {
+        http: Level::new(directives),
+        maps: &maps,
+        notes,
+        real_ip: real_ip.clone(),
+        passes_forwarded: Cell::new(false),
+    };
     let servers: Vec<Server<'_>> = directives
         .iter()
         .filter(|directive| directive.name == "server")
@@ -44,13 +52,17 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
     let mut yaml: Vec<Value> =
         routes.into_iter().map(|route| route.into_yaml(&mut |upstream| upstreams.name(upstream))).collect();
     let mut config = Map::new();
-    let server = of_process(directives, &servers);
+    let server = of_process(directives, &servers, notes);
     if !server.is_empty() {
         config.insert("server".to_owned(), Value::Object(server));
     }
     config.insert("access_log".to_owned(), access_log);
     if let Some(real_ip) = real_ip {
         real_ip.into_yaml(&mut config);
+    } else if world.passes_forwarded.get() && upstreams.ports_of_this_host().any(|port| listens_at(&servers, port)) {
+        // one of its servers hands requests on to another, which passes on what the first has said
+        config.insert("trusted_proxies".to_owned(), json!(["127.0.0.1", "::1"]));
+        notes.remark("The gateway hands requests on to itself: it is one of `trusted_proxies`.");
     }
     config.insert("listeners".to_owned(), json!(listeners));
     config.insert("upstreams".to_owned(), upstreams.into_yaml(&mut yaml));
@@ -61,8 +73,18 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
     Ok(Value::Object(config))
 }
 
+/// Whether one of them takes requests at a port of the loopback address.
+fn listens_at(servers: &[Server<'_>], port: u16) -> bool {
+    let is_here =
+        |address: &str| ["0.0.0.0:", "[::]:", "127.0.0.1:", "[::1]:"].iter().any(|host| address.starts_with(host));
+    servers
+        .iter()
+        .flat_map(|server| &server.listens)
+        .any(|listen| listen.port == Some(port) && is_here(&listen.address))
+}
+
 /// The settings of the process.
-fn of_process(directives: &[Directive], servers: &[Server<'_>]) -> Map<String, Value> {
+fn of_process(directives: &[Directive], servers: &[Server<'_>], notes: &Notes) -> Map<String, Value> {
     let level = Level::new(directives);
     let mut settings = Map::new();
     let threads = level.word("worker_processes").and_then(|number| number.parse::<u32>().ok());
@@ -73,6 +95,17 @@ fn of_process(directives: &[Directive], servers: &[Server<'_>]) -> Map<String, V
     for (name, value) in servers.iter().flat_map(Server::limits) {
         settings.entry(name).or_insert(value);
     }
+    for (name, value) in [("underscores_in_headers", "on"), ("ignore_invalid_headers", "off")] {
+        let says_so = |server: &&Server<'_>| server.level.word(name) == Some(value);
+        let proxies: Vec<&Server<'_>> = servers.iter().filter(|server| server.proxies()).collect();
+        if !proxies.is_empty() && proxies.iter().all(says_so) {
+            settings.insert(name.to_owned(), json!(value == "on"));
+        } else if let Some(directive) =
+            proxies.iter().find(|server| says_so(server)).and_then(|server| server.level.last(name))
+        {
+            notes.leave_out(directive, "headers with odd names reach the servers of all `server` blocks, or of none");
+        }
+    }
     settings
 }
 
@@ -80,12 +113,11 @@ fn of_process(directives: &[Directive], servers: &[Server<'_>]) -> Map<String, V
 fn of_servers(servers: &[Server<'_>], world: &World<'_, '_>) -> Vec<Route> {
     let all = listeners::addresses(servers);
     let sets = sites::in_order(servers, world.notes);
-    let is_alone = sets.len() == 1;
     let mut routes = Vec::new();
     for Site { server, hosts, addresses, refusal } in sets {
         let mut here = match refusal {
             Some(_) => vec![Route { takes: Takes::default(), action: Action::answer(403) }],
-            None => server.routes(&hosts, world, is_alone),
+            None => server.routes(&hosts, world),
         };
         for route in &mut here {
             if route.takes.hosts.is_empty() {

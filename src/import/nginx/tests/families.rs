@@ -136,7 +136,8 @@ fn headers_replace_those_around_them_wholesale() {
             "request: { set: { X-Inner: \"$request_method\" } }",
             "response: { add: { X-A: \"1\" } }",
             "request: { remove: [Proxy] }",
-            "response: { add: { X-B: \"$upstream_addr\" }, remove: [X-Powered-By] }",
+            "response: { remove: [X-Powered-By] }",
+            "success: { add: { X-B: \"$upstream_addr\" } }",
         ],
     );
     assert!(!lines.iter().any(|line| line.contains("X-Outer")), "{lines:?}");
@@ -289,4 +290,63 @@ fn a_default_server_may_be_asked_for_any_host() {
             "- { hosts: [www.example.com], redirect: \"https://a.example.com$request_uri\", status: 302 }",
         ],
     );
+}
+
+#[test]
+fn a_server_that_hands_requests_on_to_another_of_its_own_is_believed_there() {
+    let of = |address: &str, value: &str| {
+        lines_of(&format!(
+            "map $http_x_forwarded_proto $proto {{ default $http_x_forwarded_proto; '' $scheme; }}\n\
+             server {{ listen 81; location / {{ proxy_pass http://{address}; proxy_set_header X-Forwarded-Proto $scheme; }} }}\n\
+             server {{ listen 80; location / {{ proxy_pass http://a:1; proxy_set_header X-Forwarded-Proto {value}; }} }}"
+        ))
+        .0
+    };
+    for address in ["localhost:80", "127.0.0.1"] {
+        has(&of(address, "$proto"), &["trusted_proxies: [\"127.0.0.1\", \"::1\"]"]);
+    }
+    for (address, value) in [("localhost:80", "$scheme"), ("localhost:82", "$proto"), ("10.0.0.1:80", "$proto")] {
+        let lines = of(address, value);
+        assert!(!lines.iter().any(|line| line.contains("trusted_proxies")), "{address} {value} {lines:?}");
+    }
+}
+
+#[test]
+fn headers_with_odd_names_reach_the_servers_of_all_or_of_none() {
+    let proxied = |name: &str, more: &str| {
+        format!("server {{ server_name {name}; {more} location / {{ proxy_pass http://a:1; }} }}\n")
+    };
+    let says_so = "underscores_in_headers on; ignore_invalid_headers off;";
+    let of = |servers: &[String]| lines_of(&servers.concat());
+    let (lines, left_out) = of(&[proxied("a.test", says_so), "server { server_name b.test; return 404; }".to_owned()]);
+    assert_eq!(left_out, "");
+    has(&lines, &["underscores_in_headers: true", "ignore_invalid_headers: false"]);
+    let (lines, left_out) = of(&[proxied("a.test", says_so), proxied("b.test", "")]);
+    assert_eq!(left_out.lines().count(), 2, "{left_out}");
+    assert!(left_out.contains("n.conf:1: left out: `underscores_in_headers on`"), "{left_out}");
+    assert!(!lines.iter().any(|line| line.starts_with("server:")), "{lines:?}");
+}
+
+#[test]
+fn what_a_server_decides_holds_for_every_path() {
+    let (lines, left_out) = lines_of(
+        "server { root /srv; if ($http_x_key = \"\") { return 401; } location /a/ { proxy_pass http://a:1; } location = /b { return 200; } }",
+    );
+    assert!(left_out.contains("left out: `root /srv`: files are not served"), "{left_out}");
+    has(
+        &lines,
+        &["- { paths: [\"= /a\"], headers: { x-key: \"~ .\" }, redirect: \"$scheme://$host$uri/$is_args$args\" }"],
+    );
+    let last = lines.iter().rposition(|line| line.starts_with("- {")).map(|at| &*lines[at]);
+    assert_eq!(last, Some("- { answer: { status: 401 } }"));
+}
+
+#[test]
+fn websockets_pass_where_nginx_passes_the_wish_for_one() {
+    let lines = server(
+        "location /a { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }\n\
+         location /b { proxy_pass http://b:1; }",
+    );
+    let ignoring: Vec<&String> = lines.iter().filter(|line| line.contains("ignore")).collect();
+    assert_eq!(ignoring, ["- { paths: [\"/b\"], upstream: b-1, websocket: ignore, max_body: \"1MiB\" }"]);
 }

@@ -238,7 +238,8 @@ fn what_follows_a_rewrite_sees_its_path() {
     assert!(!by_path.iter().any(|line| line.contains("rewrite:")), "{by_path:?}");
     let by_query = of("rewrite ^/a/(.*)$ /$1; if ($arg_k = \"\") { return 403; }");
     let passes = by_query.iter().filter(|line| line.contains("upstream: a-1"));
-    assert!(passes.clone().count() == 2 && passes.clone().all(|line| line.contains("query: { k:")), "{by_query:?}");
+    assert_eq!(passes.count(), 2, "{by_query:?}");
+    assert_eq!(by_query.iter().filter(|line| line.contains("query: { k:")).count(), 2, "{by_query:?}");
     // what one expression asks for has no groups of another
     let (lines, _) = lines_of(
         "server { location /a/ { set $x 0; if ($uri ~ /b) { set $x 1; } rewrite ^/a/(.*)$ /$1 break; proxy_set_header X-Y $x; proxy_pass http://a:1; } }",
