@@ -24,12 +24,12 @@ async fn answers_redirects_and_conditions_are_nginxs() {
 
 #[tokio::test]
 async fn who_gets_in_and_how_often_is_nginxs_choice() {
-    compare(&[battery::PASSWORDS, battery::LIMITED, battery::RELAY]).await;
+    compare(&[battery::PASSWORDS, battery::LIMITED, battery::RELAY, battery::GATE, battery::KEYED]).await;
 }
 
 #[tokio::test]
 async fn headers_and_bodies_are_nginxs() {
-    compare(&[battery::BALANCED, battery::PLAIN, battery::CHAT_UI]).await;
+    compare(&[battery::BALANCED, battery::PLAIN, battery::CHAT_UI, battery::HUB, battery::PROVIDERS]).await;
 }
 
 #[test]

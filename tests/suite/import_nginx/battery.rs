@@ -219,3 +219,91 @@ pub const CHAT_UI: Case = Case {
         "GET /redirect\nhost: chat.example.com:8080",
     ],
 };
+
+pub const GATE: Case = Case {
+    file: "gate.conf",
+    port: 80,
+    variables: &[("NGINX_SECRET_1", "client-1"), ("NGINX_SECRET_2", "client-2")],
+    requests: &[
+        // what the server decides holds for paths that no location takes, and before a path gets its slash
+        "GET /",
+        "GET /nothing\nx-api-key: client-3",
+        "GET /ollama",
+        "GET /ollama\nx-api-key: client-2",
+        "GET /healthz",
+        "GET /healthz\nx-api-key: client-1",
+        "OPTIONS /",
+        "OPTIONS /ollama/x\norigin: https://app.example.com",
+        "GET /ollama/api/tags\nx-api-key: client-1",
+        "GET /ollama/api/tags?x=%20\nx-api-key: CLIENT-1",
+        "GET /ollama/a//b/%61?\nx-api-key: client-1\nhost: models.example.com:8080",
+        "POST /llm/small/v1/chat\nx-api-key: client-2\ncontent-length: 2\n\n{}",
+        "POST /llm/small/v1/chat\nx-api-key: client-22\ncontent-length: 2\n\n{}",
+        "GET /llm/small/fails\nx-api-key: client-2",
+        "GET /ollama/ws\nx-api-key: client-1\nupgrade: websocket\nconnection: upgrade",
+        "GET /llm/small/ws\nx-api-key: client-1\nupgrade: websocket\nconnection: upgrade",
+    ],
+};
+
+pub const HUB: Case = Case {
+    file: "hub.conf",
+    port: 80,
+    variables: &[],
+    requests: &[
+        "GET /",
+        "POST /api/chat\ncontent-length: 2\n\n{}",
+        "GET /api/chat/history?x=1",
+        "GET /api/chat/a%20b/%41/../c//d",
+        "GET //api//chat?",
+        "GET /%61pi/chat",
+        "GET /api/chatter",
+        "GET /api/documents/query?q=a&q=b",
+        "GET /api/documents",
+        "GET /api/documents/redirect",
+        "GET /api/agents/fails",
+        "GET /api/agents/x\nhost: HUB.example.com:8080",
+        "GET /api/agents/x\nhost: hub.example.com.",
+        "GET /admin/x",
+        "GET /keys",
+        "GET /health",
+        "HEAD /healthy",
+        "POST /other\ncontent-length: 2\n\n{}",
+        "GET /api/agents/x\nupgrade: websocket\nconnection: upgrade\nsec-websocket-key: YQ==\nsec-websocket-version: 13",
+    ],
+};
+
+pub const PROVIDERS: Case = Case {
+    file: "providers.conf",
+    port: 80,
+    variables: &[],
+    requests: &[
+        "GET /v1/models\nhost: claude.example.com",
+        "OPTIONS /v1/models\nhost: claude.example.com",
+        "POST /v1/x?\nhost: claude.example.com\nx_under: 1\ncontent-length: 2\n\n{}",
+        "GET /fails\nhost: claude.example.com",
+        "GET /redirect\nhost: claude.example.com",
+        "GET /missing\nhost: claude.example.com",
+        "GET /x\nhost: gemini.example.com\nx_under: 1",
+        "GET /x\nhost: GEMINI.example.com:8080\nx-forwarded-ssl: off",
+        "GET /fails\nhost: gemini.example.com",
+        "GET /redirect\nhost: gemini.example.com",
+        "GET /gone\nhost: gemini.example.com",
+        "POST /x\nhost: gemini.example.com\ncontent-length: 2\n\n{}",
+        "GET /ws\nhost: gemini.example.com\nupgrade: websocket\nconnection: upgrade\nsec-websocket-key: YQ==\nsec-websocket-version: 13",
+    ],
+};
+
+pub const KEYED: Case = Case {
+    file: "keyed.conf",
+    port: 80,
+    variables: &[("NGINX_SECRET_1", "MODEL_KEY_1234567890")],
+    requests: &[
+        "GET /",
+        "GET /x\nauthorization: Bearer MODEL_KEY_1234567890",
+        "GET /x\nauthorization: bearer MODEL_KEY_1234567890",
+        "GET /x\nauthorization: Bearer model_key_1234567890",
+        "GET /health",
+        "GET /health\nauthorization: Bearer MODEL_KEY_1234567890",
+        "GET /healthy/x?y\nauthorization: Bearer MODEL_KEY_1234567890",
+    ],
+};

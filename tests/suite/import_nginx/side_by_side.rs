@@ -209,6 +209,7 @@ async fn servers() -> Vec<Origin> {
         server.answers_with(move |request| {
             let status = match request.target.as_str() {
                 "/redirect" => 302,
+                "/missing" => 404,
                 "/fails" => 503,
                 _ => 200,
             };
