@@ -1,10 +1,10 @@
 //! The exact form of a value: bytes that all its spellings share, and no other value has.
 //!
-//! Members are sorted by key, escapes resolved, and numbers are as they are written, since `1` and `1.0` are alike only to some
+//! Members are sorted by key, strings spelled normally, and numbers are as they are written, since `1` and `1.0` are alike only to some
 //! readers. The first byte of a value says what it is. A string, number or word ends with a byte that UTF-8 never has.
 
 use crate::text::{Kind, Open, Text, Value};
-use crate::{Fault, Feed, Str};
+use crate::{Fault, Feed, Str, spell_normally};
 
 /// The end of a string, number or word.
 const END: &[u8] = &[0xFF];
@@ -53,17 +53,17 @@ impl Str<'_> {
     /// An escape is none.
     pub fn feed_exact(self, out: &mut Feed) -> Result<(), Fault> {
         out.push(b"s");
-        self.decode(|piece| out.push(piece))?;
+        self.spell_normally(|piece| out.push(piece))?;
         out.push(END);
         Ok(())
     }
 }
 
 impl Feed {
-    /// The exact form of a string whose escapes are resolved.
-    pub fn push_string(&mut self, bytes: &[u8]) {
+    /// The exact form of a string that says this.
+    pub fn push_string(&mut self, says: &[u8]) {
         self.push(b"s");
-        self.push(bytes);
+        spell_normally(says, |piece| self.push(piece));
         self.push(END);
     }
 

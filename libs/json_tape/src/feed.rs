@@ -1,18 +1,22 @@
 //! A hash that is fed with many small pieces.
 
-/// How many bytes are gathered, so that the hash takes them many at a time.
-const ROOM: usize = 8 << 10;
+/// How many bytes are gathered, so that the hash takes them many at a time: as many of its chunks as the widest registers of a
+/// processor hold. The hash is given whole multiples alone, since it takes others one chunk after another.
+const ROOM: usize = 16 << 10;
+/// How many bytes there is room for at first, so that the hash of a short text costs little memory.
+const FIRST_ROOM: usize = 1 << 10;
 
 /// A BLAKE3 hash of the bytes that it is fed, however they are cut.
 #[derive(Debug)]
 pub struct Feed {
     hasher: blake3::Hasher,
+    /// Fewer bytes than [`ROOM`].
     gathered: Vec<u8>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { hasher: blake3::Hasher::new(), gathered: Vec::with_capacity(ROOM) }
+        Self { hasher: blake3::Hasher::new(), gathered: Vec::with_capacity(FIRST_ROOM) }
     }
 }
 
@@ -20,39 +24,43 @@ impl Feed {
     /// Takes more bytes.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        if bytes.len() <= ROOM - self.gathered.len() {
+        if bytes.len() < ROOM - self.gathered.len() {
             self.gathered.extend_from_slice(bytes);
         } else {
             self.push_over(bytes);
         }
     }
 
-    /// Takes more bytes than there is room for.
-    fn push_over(&mut self, bytes: &[u8]) {
-        self.flush();
-        if bytes.len() >= ROOM {
-            self.hasher.update(bytes);
-        } else {
-            self.gathered.extend_from_slice(bytes);
+    /// Takes as many bytes as there is room for, or more.
+    fn push_over(&mut self, mut bytes: &[u8]) {
+        if !self.gathered.is_empty() {
+            let (first, rest) = bytes.split_at(ROOM - self.gathered.len());
+            self.gathered.extend_from_slice(first);
+            self.hasher.update(&self.gathered);
+            self.gathered.clear();
+            bytes = rest;
         }
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % ROOM);
+        self.hasher.update(whole);
+        self.gathered.extend_from_slice(rest);
+    }
+
+    /// The hash of all bytes since the last [`finish`](Self::finish).
+    #[must_use]
+    pub fn peek(&self) -> [u8; 32] {
+        *self.hasher.clone().update(&self.gathered).finalize().as_bytes()
     }
 
     /// The hash of all bytes since the last one; it begins anew.
     pub fn finish(&mut self) -> [u8; 32] {
-        self.flush();
-        let hash = self.hasher.finalize();
-        self.hasher.reset();
-        *hash.as_bytes()
+        let hash = *self.hasher.update(&self.gathered).finalize().as_bytes();
+        self.forget();
+        hash
     }
 
     /// Forgets the bytes since the last hash.
     pub fn forget(&mut self) {
         self.gathered.clear();
         self.hasher.reset();
-    }
-
-    fn flush(&mut self) {
-        self.hasher.update(&self.gathered);
-        self.gathered.clear();
     }
 }

@@ -1,8 +1,12 @@
-//! Visits the values of a JSON text in any order, the members of an object sorted by key, without a tree and without a copy
-//! of the text. The memory it takes has a constant bound. Knows the meaning of no member.
+//! Reads JSON texts without a tree and without a copy of them: strictly from front to back ([`Reader`]), or noted on a tape, by
+//! which its values are visited in any order, the members of an object sorted by key. The memory a tape takes has a constant
+//! bound. Knows the meaning of no member.
 
+mod block;
 mod exact;
 mod feed;
+mod reader;
+mod scan;
 mod string;
 mod tape;
 mod text;
@@ -10,7 +14,8 @@ mod text;
 use std::fmt;
 
 pub use feed::Feed;
-pub use string::Str;
+pub use reader::Reader;
+pub use string::{Str, spell_normally};
 pub use tape::Tape;
 pub use text::{Kind, Member, Open, Text, Value};
 

@@ -2,20 +2,31 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use crate::Fault;
+
+/// How a string is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Without escapes.
+    Plain,
+    /// With escapes of one letter, where there must be one. Nothing else that is written so says the same.
+    Normal,
+    /// With other escapes.
+    Other,
+}
 
 /// A string of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Str<'t> {
     raw: &'t [u8],
-    has_escapes: bool,
+    spelling: Spelling,
 }
 
 impl<'t> Str<'t> {
-    pub(crate) fn new(raw: &'t [u8], has_escapes: bool) -> Self {
-        Self { raw, has_escapes }
+    pub(crate) fn new(raw: &'t [u8], spelling: Spelling) -> Self {
+        Self { raw, spelling }
     }
 
     /// Its bytes as they are written, without the quotes.
@@ -27,7 +38,30 @@ impl<'t> Str<'t> {
     /// Whether it has escapes; without, its bytes are what it says.
     #[must_use]
     pub fn has_escapes(self) -> bool {
-        self.has_escapes
+        self.spelling != Spelling::Plain
+    }
+
+    /// Its bytes, if they are its normal spelling: without escapes but of one letter, of what must have one. All strings that say the same have one
+    /// normal spelling, and no other string has it.
+    #[must_use]
+    pub fn normal(self) -> Option<&'t [u8]> {
+        (self.spelling != Spelling::Other).then_some(self.raw)
+    }
+
+    /// Hands on its normal spelling, piece by piece. In it, other control characters than those with escapes of one letter are
+    /// written as `\u001f`, and a half of a surrogate pair is three bytes that no UTF-8 has. Whether it is without one.
+    ///
+    /// # Errors
+    /// That an escape is none.
+    pub fn spell_normally(self, mut piece: impl FnMut(&[u8])) -> Result<bool, Fault> {
+        match self.normal() {
+            Some(normal) => {
+                piece(normal);
+                Ok(true)
+            }
+            // no other piece has a byte that must have an escape
+            None => self.decode(|part| if let [_] = part { spell_normally(part, &mut piece) } else { piece(part) }),
+        }
     }
 
     /// Hands on what it says, piece by piece. A half of a surrogate pair becomes three bytes that no UTF-8 has. Whether it is
@@ -36,14 +70,14 @@ impl<'t> Str<'t> {
     /// # Errors
     /// That an escape is none.
     pub fn decode(self, mut piece: impl FnMut(&[u8])) -> Result<bool, Fault> {
-        if !self.has_escapes {
+        if !self.has_escapes() {
             piece(self.raw);
             return Ok(true);
         }
         let mut is_text = true;
         let mut rest = self.raw;
         loop {
-            let plain = plain_length::<false>(rest);
+            let plain = plain_length(rest);
             if plain > 0 {
                 piece(&rest[..plain]);
             }
@@ -67,7 +101,7 @@ impl<'t> Str<'t> {
     /// # Errors
     /// That an escape is none.
     pub fn decoded(self) -> Result<Cow<'t, [u8]>, Fault> {
-        if !self.has_escapes {
+        if !self.has_escapes() {
             return Ok(Cow::Borrowed(self.raw));
         }
         let mut bytes = Vec::with_capacity(self.raw.len());
@@ -76,23 +110,41 @@ impl<'t> Str<'t> {
     }
 }
 
-/// How many bytes there are before the first backslash or, with `QUOTE`, quote; all of them where there is none. The escapes of a
+/// Hands on the normal spelling of a string that says this, piece by piece.
+pub fn spell_normally(says: &[u8], mut piece: impl FnMut(&[u8])) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = says;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        if at > 0 {
+            piece(&rest[..at]);
+        }
+        match (rest[at], short(rest[at])) {
+            (_, Some(letter)) => piece(&[b'\\', letter]),
+            (byte, None) => piece(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), DIGITS[usize::from(byte & 15)]]),
+        }
+        rest = &rest[at + 1..];
+    }
+    if !rest.is_empty() {
+        piece(rest);
+    }
+}
+
+/// How many bytes there are before the first backslash; all of them where there is none. The escapes of a
 /// program's text are so near each other that most are found faster here than by a search that is made for far ones.
-pub(crate) fn plain_length<const QUOTE: bool>(bytes: &[u8]) -> usize {
+fn plain_length(bytes: &[u8]) -> usize {
     const NEAR: usize = 4;
     let mut at = 0;
     for _ in 0..NEAR {
         let Some(word) = bytes[at..].first_chunk::<8>() else { break };
         let word = u64::from_le_bytes(*word);
-        let found = has(word, b'\\') | if QUOTE { has(word, b'"') } else { 0 };
+        let found = has(word, b'\\');
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
         at += 8;
     }
     let rest = &bytes[at..];
-    let far = if QUOTE { memchr2(b'"', b'\\', rest) } else { memchr(b'\\', rest) };
-    at + far.unwrap_or(rest.len())
+    at + memchr(b'\\', rest).unwrap_or(rest.len())
 }
 
 /// The high bit of the first byte in a word that is this one, and of no byte before it.
@@ -100,6 +152,19 @@ fn has(word: u64, byte: u8) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     let zero_where_equal = word ^ (ONES * u64::from(byte));
     zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
+}
+
+/// The letter of the escape of one letter that stands for a byte which must have an escape.
+fn short(byte: u8) -> Option<u8> {
+    Some(match byte {
+        b'"' | b'\\' => byte,
+        8 => b'b',
+        12 => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => return None,
+    })
 }
 
 /// What an escape of one letter stands for.

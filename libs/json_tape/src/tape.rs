@@ -3,14 +3,17 @@
 use std::ops::Range;
 
 use crate::Fault;
-use crate::string::plain_length;
-use crate::text::{Text, word_length};
+use crate::scan::{self, Visit, skip_space};
+use crate::string::Spelling;
+use crate::text::Text;
 
 /// Where the strings and containers of a text end. Keeps its memory from one text to the next.
 #[derive(Debug, Default)]
 pub struct Tape {
     tokens: Vec<Token>,
     open: Vec<Open>,
+    deepest: usize,
+    skipped: Range<usize>,
 }
 
 /// A string or a container, in the order of their beginnings.
@@ -18,7 +21,7 @@ pub struct Tape {
 pub(crate) struct Token {
     /// Where it ends: behind its last quote or bracket.
     pub(crate) end: u32,
-    /// Of a container the number of the first token behind it; of a string whether it has escapes.
+    /// Of a container the number of the first token behind it; of a string its [`Spelling`].
     pub(crate) next: u32,
 }
 
@@ -29,26 +32,11 @@ struct Open {
     is_object: bool,
 }
 
-/// What may come next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Value,
-    /// A value, or the end of an empty list.
-    FirstItem,
-    Key,
-    /// A key, or the end of an empty object.
-    FirstKey,
-    /// A comma, the end of a container, or of the text.
-    After,
-}
-
 impl Tape {
     /// How many strings (keys included) and containers a text may have. Each takes 8 bytes.
     pub const MOST: usize = 1 << 20;
 
     /// Reads a text whose containers are nested at most `deepest` deep.
-    ///
-    /// Numbers and words are not checked beyond their characters, nor are escapes.
     ///
     /// # Errors
     /// Why it is not visited.
@@ -67,47 +55,33 @@ impl Tape {
         deepest: usize,
         skipped: Range<usize>,
     ) -> Result<Text<'t, '_>, Fault> {
+        let start = skip_space(text, 0);
+        let end = self.read_value(text, start, deepest, skipped.clone())?;
+        if skip_space(text, end) != text.len() {
+            return Err(Fault::Broken);
+        }
+        Ok(self.text(text, start, skipped.start))
+    }
+
+    /// Reads the value that begins at a place of a text; the place behind it.
+    pub(crate) fn read_value(
+        &mut self,
+        text: &[u8],
+        at: usize,
+        deepest: usize,
+        skipped: Range<usize>,
+    ) -> Result<usize, Fault> {
         self.tokens.clear();
         self.open.clear();
         // places are kept in 32 bits
         u32::try_from(text.len()).map_err(|_| Fault::TooMany)?;
-        let start = skip_space(text, 0);
-        let mut at = start;
-        let mut next = Next::Value;
-        while let Some(&byte) = text.get(at) {
-            (at, next) = match (next, byte) {
-                (Next::Value | Next::FirstItem, b'[' | b'{') if at == skipped.start => {
-                    self.push(skipped.end, self.tokens.len() + 1)?;
-                    (skipped.end, Next::After)
-                }
-                (Next::Value | Next::FirstItem, b'"') => (self.string(text, at)?, Next::After),
-                (Next::Value | Next::FirstItem, b'{') => (self.open(at, true, deepest)?, Next::FirstKey),
-                (Next::Value | Next::FirstItem, b'[') => (self.open(at, false, deepest)?, Next::FirstItem),
-                (Next::FirstItem | Next::After, b']') => (self.close(at, false)?, Next::After),
-                (Next::FirstKey | Next::After, b'}') => (self.close(at, true)?, Next::After),
-                (Next::FirstKey | Next::Key, b'"') => {
-                    let colon = skip_space(text, self.string(text, at)?);
-                    if text.get(colon) != Some(&b':') {
-                        return Err(Fault::Broken);
-                    }
-                    (colon + 1, Next::Value)
-                }
-                (Next::After, b',') => match self.open.last() {
-                    Some(open) => (at + 1, if open.is_object { Next::Key } else { Next::Value }),
-                    None => return Err(Fault::Broken),
-                },
-                (Next::Value | Next::FirstItem, _) => match word_length(&text[at..]) {
-                    0 => return Err(Fault::Broken),
-                    length => (at + length, Next::After),
-                },
-                (Next::Key | Next::FirstKey | Next::After, _) => return Err(Fault::Broken),
-            };
-            at = skip_space(text, at);
-        }
-        if next != Next::After || !self.open.is_empty() {
-            return Err(Fault::Broken);
-        }
-        Ok(Text::new(text, &self.tokens, start, skipped.start))
+        (self.deepest, self.skipped) = (deepest, skipped);
+        scan::value(text, at, self)
+    }
+
+    /// What was read last of this text, from this place on.
+    pub(crate) fn text<'t>(&self, text: &'t [u8], at: usize, skipped: usize) -> Text<'t, '_> {
+        Text::new(text, &self.tokens, at, skipped)
     }
 
     fn push(&mut self, end: usize, next: usize) -> Result<(), Fault> {
@@ -117,47 +91,41 @@ impl Tape {
         self.tokens.push(Token { end: place(end), next: place(next) });
         Ok(())
     }
+}
 
-    /// A string that begins here; where it ends.
-    fn string(&mut self, text: &[u8], at: usize) -> Result<usize, Fault> {
-        let mut end = at + 1;
-        let mut has_escapes = false;
-        loop {
-            let rest = text.get(end..).ok_or(Fault::Broken)?;
-            end += plain_length::<true>(rest);
-            if *text.get(end).ok_or(Fault::Broken)? == b'"' {
-                self.push(end + 1, usize::from(has_escapes))?;
-                return Ok(end + 1);
-            }
-            has_escapes = true;
-            end += 2;
-        }
+impl Visit for Tape {
+    fn string(&mut self, end: usize, spelling: Spelling) -> Result<(), Fault> {
+        self.push(end, spelling as usize)
     }
 
-    fn open(&mut self, at: usize, is_object: bool, deepest: usize) -> Result<usize, Fault> {
-        if self.open.len() == deepest {
+    fn open(&mut self, is_object: bool) -> Result<(), Fault> {
+        if self.open.len() == self.deepest {
             return Err(Fault::TooDeep);
         }
         self.open.push(Open { token: self.tokens.len(), is_object });
-        self.push(0, 0)?;
-        Ok(at + 1)
+        self.push(0, 0)
     }
 
-    fn close(&mut self, at: usize, is_object: bool) -> Result<usize, Fault> {
+    fn close(&mut self, is_object: bool, end: usize) -> Result<(), Fault> {
         let open = self.open.pop().filter(|open| open.is_object == is_object).ok_or(Fault::Broken)?;
-        self.tokens[open.token] = Token { end: place(at + 1), next: place(self.tokens.len()) };
-        Ok(at + 1)
+        self.tokens[open.token] = Token { end: place(end), next: place(self.tokens.len()) };
+        Ok(())
+    }
+
+    fn is_in_object(&self) -> Option<bool> {
+        self.open.last().map(|open| open.is_object)
+    }
+
+    fn skipped(&mut self, at: usize) -> Result<Option<usize>, Fault> {
+        if at != self.skipped.start {
+            return Ok(None);
+        }
+        self.push(self.skipped.end, self.tokens.len() + 1)?;
+        Ok(Some(self.skipped.end))
     }
 }
 
 /// Fits, since no text is longer.
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-pub(crate) fn skip_space(text: &[u8], mut at: usize) -> usize {
-    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-        at += 1;
-    }
-    at
 }

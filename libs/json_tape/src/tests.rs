@@ -1,6 +1,7 @@
 //! Every value is where the tape says, whatever the text, and no text takes more than its bounds.
 
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::Value as Tree;
 
 use super::*;
@@ -93,6 +94,69 @@ fn a_closed_object_leaves_room_for_the_next() {
     }
 }
 
+/// Reads every value of a text one by one.
+fn walk(reader: &mut Reader<'_>) -> Result<(), Fault> {
+    match reader.peek() {
+        Some(b'{') => {
+            reader.object()?;
+            while reader.key()?.is_some() {
+                walk(reader)?;
+            }
+        }
+        Some(b'[') => {
+            reader.list()?;
+            while reader.item()? {
+                walk(reader)?;
+            }
+        }
+        _ => drop(reader.value()?),
+    }
+    Ok(())
+}
+
+/// A string of a text, or one that is almost one, of any length.
+fn any_string() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        8 => "[a-zA-Z0-9 é\u{1F600}/]{0,40}",
+        4 => r#"\\(["\\/bfnrt]|u[0-9a-fA-F]{4})"#,
+        1 => r#"\\\\{1,2}"#,
+        1 => r#"\\u?[0-9a-g"]{0,4}"#,
+        1 => "[\u{0}-\u{1f}\u{7f}\"]",
+    ];
+    let sound = prop_oneof![4 => "[a-zA-Z0-9 é\u{1F600}/]{0,40}", 2 => r#"\\(["\\/bfnrt]|u[0-9a-fA-F]{4})"#];
+    let parts = prop_oneof![prop::collection::vec(part, 0..8), prop::collection::vec(sound, 0..8)];
+    parts.prop_map(|parts| format!("\"{}\"", parts.concat()))
+}
+
+fn any_said() -> impl Strategy<Value = String> {
+    let part = prop_oneof!["[a-z]{0,30}", "[\u{0}-\u{2f}\\\\\u{7f}é\u{FFFD}\u{1F600}]{0,9}"];
+    prop::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
+}
+
+/// A text that is JSON, or almost.
+fn any_text() -> impl Strategy<Value = String> {
+    let words = ["true", "false", "null", "tru", "nul", "nulll", "True", "NaN", ""];
+    let word = prop_oneof![
+        "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
+        "[-+.0-9eE]{1,5}",
+        prop::sample::select(words.to_vec()).prop_map(str::to_owned),
+    ];
+    let space = || "[ \n\t\r]{0,2}";
+    let value = prop_oneof![word, any_string()].prop_recursive(4, 30, 5, move |inner| {
+        let item =
+            (space(), inner.clone(), space()).prop_map(|(before, value, after)| format!("{before}{value}{after}"));
+        let member = (any_string(), space(), inner).prop_map(|(key, space, value)| format!("{key}{space}:{value}"));
+        prop_oneof![
+            prop::collection::vec(item, 0..5).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
+        ]
+    });
+    prop_oneof![
+        4 => (space(), value, space()).prop_map(|(before, value, after)| format!("{before}{value}{after}")),
+        1 => "[{}\\[\\]\":,\\\\na1 ]{0,24}",
+    ]
+}
+
 fn any_tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         Just(Tree::Null),
@@ -120,9 +184,19 @@ proptest! {
     }
 
     #[test]
-    fn what_serde_reads_is_read(text in "[{}\\[\\]\",:\\\\na1 ]{0,24}") {
-        if serde_json::from_str::<Tree>(&text).is_ok() {
-            prop_assert_eq!(read(text.as_bytes()), Ok(()));
+    fn what_serde_reads_is_read_and_nothing_else(text in any_text()) {
+        // as a value that is skipped, in which numbers may be beyond all bounds and escapes half of a pair
+        let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        prop_assert_eq!(read(text.as_bytes()).is_ok(), is_json);
+        let mut reader = Reader::new(&text, 0);
+        let value = reader.value();
+        let is_whole = reader.end().is_ok();
+        prop_assert_eq!(value.is_ok() && is_whole, is_json);
+        let mut reader = Reader::new(&text, 0);
+        let is_walked = walk(&mut reader).and_then(|()| reader.end()).is_ok();
+        prop_assert_eq!(is_walked, is_json);
+        if is_json {
+            prop_assert_eq!(value.unwrap(), text.trim_matches([' ', '\n', '\t', '\r']));
         }
         // and nothing panics
         let mut tape = Tape::default();
@@ -131,6 +205,32 @@ proptest! {
         {
             let _ = text.sorted(text.root(), &mut Open::default());
         }
+    }
+
+    #[test]
+    fn strings_that_say_the_same_have_one_normal_spelling(says in any_said(), how in prop::collection::vec(0..3_u8, 80)) {
+        // each character as short as can be, by another escape, or by its number
+        let mut written = String::from("\"");
+        for (char, how) in says.chars().zip(how.into_iter().cycle()) {
+            let short = serde_json::to_string(&char).unwrap();
+            match (how, char) {
+                (0, _) | (1, 'a'..='z') => written.push_str(&short[1..short.len() - 1]),
+                (1, '/') => written.push_str("\\/"),
+                _ => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| written.push_str(&format!("\\u{unit:04X}"))),
+            }
+        }
+        written.push('"');
+        let mut tape = Tape::default();
+        let text = tape.read(written.as_bytes(), 9).unwrap();
+        let Kind::String(string) = text.kind(text.root()) else { unreachable!() };
+        let (mut normal, mut again) = (Vec::new(), Vec::new());
+        prop_assert_eq!(string.spell_normally(|piece| normal.extend_from_slice(piece)), Ok(true));
+        spell_normally(says.as_bytes(), |piece| again.extend_from_slice(piece));
+        let expected = serde_json::to_string(&says).unwrap();
+        prop_assert_eq!(str::from_utf8(&normal).unwrap(), &expected[1..expected.len() - 1]);
+        prop_assert_eq!(normal, again);
+        let decoded = string.decoded().unwrap();
+        prop_assert_eq!(&*decoded, says.as_bytes());
     }
 
     #[test]

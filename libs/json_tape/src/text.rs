@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::tape::{Token, skip_space};
+use crate::scan::skip_space;
+use crate::string::Spelling;
+use crate::tape::Token;
 use crate::{Fault, Str};
 
 /// A text that has been read.
@@ -144,7 +146,12 @@ impl<'t, 'p> Text<'t, 'p> {
 
     fn string(&self, value: Value) -> Str<'t> {
         let raw = self.raw(value);
-        Str::new(&raw[1..raw.len() - 1], self.tokens[value.token as usize].next != 0)
+        let spelling = match self.tokens[value.token as usize].next {
+            0 => Spelling::Plain,
+            1 => Spelling::Normal,
+            _ => Spelling::Other,
+        };
+        Str::new(&raw[1..raw.len() - 1], spelling)
     }
 
     /// The value that begins at a place.
@@ -229,7 +236,7 @@ impl<'t> Open<'t> {
 }
 
 /// The length of the number or word that these bytes begin with.
-pub(crate) fn word_length(bytes: &[u8]) -> usize {
+fn word_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| OF_WORDS[usize::from(**byte)]).count()
 }
 

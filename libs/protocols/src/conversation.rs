@@ -5,18 +5,24 @@
 //! the place of `cache_control`, whether a text is a string or a block, and the reminders that Claude Code puts into the last
 //! message. What it ignores goes into the digest.
 //!
-//! A message is hashed without a copy of it, so the memory for it does not grow with its length.
+//! All messages are one stream of bytes under one hash, which takes many chunks of it at once. A message is hashed without a copy
+//! of it, so the memory for it does not grow with its length.
 
 mod canonical;
+mod form_1;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-use json_tape::{Fault, Feed, Open, Tape, Text, Value};
+use json_tape::{Fault, Feed, Open, Reader, Tape, Text, Value};
 use log::debug;
 
-use canonical::Unread;
+use canonical::{Strings, Unread};
+use form_1::HashedTurns;
+
+/// The turns of late that this process has hashed.
+static HASHED: HashedTurns = HashedTurns::new();
 
 /// A call's place in a conversation, by hashes of its list of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +32,9 @@ pub struct ConversationHash {
     /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three. Of the answer, where the
     /// call names one: [`of_answer`](Self::of_answer).
     pub previous: Option<[u8; 32]>,
+    /// `previous` as rows of the first releases have it, which hashed messages in another form. None where this process has hashed
+    /// the earlier call or a later one itself.
+    pub previous_in_form_1: Option<[u8; 32]>,
 }
 
 impl ConversationHash {
@@ -76,15 +85,14 @@ pub struct MessageHashes {
     pub digest: Option<MessagesDigest>,
 }
 
-/// The messages of a call so far, as hashes of each list that begins with the first.
+/// Hashes the messages of a call.
 #[derive(Debug, Default)]
 pub(crate) struct ConversationHasher {
-    count: usize,
-    /// Of all of them, of all but the last, and of all but the last two.
-    lists: [[u8; 32]; 3],
+    /// Of the list of messages. What it is beyond the bounds of, or empty, has none.
+    list: Option<ConversationHash>,
     /// Of the answer that the call goes on from.
     answer: Option<[u8; 32]>,
-    /// Whether one was beyond the bounds, so that the call has no place.
+    /// Whether a list was beyond the bounds, so that the call has no place.
     is_out: bool,
     tape: Tape,
     hash: Feed,
@@ -103,40 +111,71 @@ impl ConversationHasher {
         }
     }
 
+    /// Reads the list of messages that comes next, in place of one before, and shows each as JSON.
+    ///
+    /// # Errors
+    /// That it is no list.
+    pub(crate) fn read<'t>(&mut self, reader: &mut Reader<'t>, mut each: impl FnMut(&'t [u8])) -> Result<(), Fault> {
+        self.clear();
+        let start = reader.at();
+        let Self { tape, hash, form, .. } = self;
+        let mut messages = Vec::new();
+        let length = match reader.noted(tape, canonical::DEEPEST + 1)? {
+            Some(text) => {
+                let list = text.root();
+                let mut count = 0;
+                for message in text.items(list) {
+                    each(text.raw(message));
+                    count += 1;
+                    if count <= Tape::MOST {
+                        messages.push(text.raw(message));
+                    }
+                }
+                if let Some(form) = form {
+                    form.count(text.values());
+                }
+                let mut stream = Stream::new(hash, form.as_mut(), &messages);
+                let is_read =
+                    count == messages.len() && text.items(list).all(|message| stream.push(Ok((text, message))));
+                self.list = if is_read { stream.finish() } else { None };
+                text.raw(list).len()
+            }
+            // beyond the bounds of a tape, but each message may be within them
+            None => {
+                let list = reader.value()?;
+                let mut items = Reader::new(list, 0);
+                items.list()?;
+                let mut count = 0;
+                while items.item()? {
+                    let message = items.value()?.as_bytes();
+                    each(message);
+                    count += 1;
+                    if count <= Tape::MOST {
+                        messages.push(message);
+                    }
+                }
+                let mut stream = Stream::new(hash, form.as_mut(), &messages);
+                let is_read = count == messages.len()
+                    && messages.iter().all(|message| {
+                        let read = tape.read(message, canonical::DEEPEST);
+                        stream.push(read.map(|text| (text, text.root())).map_err(Unread::from))
+                    });
+                self.list = if is_read { stream.finish() } else { None };
+                list.len()
+            }
+        };
+        self.is_out = self.list.is_none() && !messages.is_empty();
+        self.at = Some(start..start + length);
+        Ok(())
+    }
+
     /// Begins anew.
-    pub(crate) fn clear(&mut self) {
-        (self.count, self.lists, self.is_out, self.at) = (0, Default::default(), false, None);
+    fn clear(&mut self) {
+        (self.list, self.is_out, self.at) = (None, false, None);
+        self.hash.forget();
         if let Some(form) = &mut self.form {
             form.clear();
         }
-    }
-
-    /// The next message, as JSON.
-    pub(crate) fn push(&mut self, message: &str) {
-        if self.is_out {
-            return;
-        }
-        self.hash.push(&self.lists[0]);
-        match canonical::write(message, &mut self.tape, &mut self.hash, self.form.as_mut()) {
-            Ok(()) => {}
-            Err(Unread::AsWritten) => {
-                // nothing that a model could read either, but a message like others
-                self.hash.forget();
-                self.hash.push(&self.lists[0]);
-                self.hash.push(message.as_bytes());
-                if let Some(form) = &mut self.form {
-                    form.is_lost = true;
-                }
-            }
-            Err(Unread::TooMany) => {
-                debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
-                self.hash.forget();
-                self.is_out = true;
-                return;
-            }
-        }
-        self.lists = [self.hash.finish(), self.lists[0], self.lists[1]];
-        self.count += 1;
     }
 
     /// The call goes on from the answer with this `id`, or from none. What it says last counts.
@@ -144,31 +183,89 @@ impl ConversationHasher {
         self.answer = id.map(ConversationHash::of_answer);
     }
 
-    /// The list was these bytes of the call's text.
-    pub(crate) fn end(&mut self, at: Range<usize>) {
-        self.at = Some(at);
-    }
-
     /// The hashes of a call with these messages.
     pub(crate) fn finish(mut self) -> MessageHashes {
-        let [turn, _, before_two] = self.lists;
         if self.is_out {
             return MessageHashes::default();
         }
         if let Some(answer) = self.answer {
             // the new messages alone would be those of any conversation that begins with them
+            self.hash.forget();
             self.hash.push(&answer);
-            self.hash.push(&turn);
-            let conversation = ConversationHash { turn: self.hash.finish(), previous: Some(answer) };
+            self.hash.push(&self.list.map_or([0; 32], |list| list.turn));
+            let conversation =
+                ConversationHash { turn: self.hash.finish(), previous: Some(answer), previous_in_form_1: None };
             return MessageHashes { conversation: Some(conversation), digest: None };
         }
-        if self.count == 0 {
-            return MessageHashes::default();
-        }
-        let conversation = ConversationHash { turn, previous: (self.count >= 3).then_some(before_two) };
+        let Some(conversation) = self.list else { return MessageHashes::default() };
         let form = self.form.and_then(Form::finish);
-        let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn, form });
+        let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn: conversation.turn, form });
         MessageHashes { conversation: Some(conversation), digest }
+    }
+}
+
+/// The messages of a call as a stream of bytes under one hash.
+struct Stream<'h, 't> {
+    hash: &'h mut Feed,
+    form: Option<&'h mut Form>,
+    messages: &'h [&'t [u8]],
+    count: usize,
+    previous: Option<[u8; 32]>,
+}
+
+impl<'h, 't> Stream<'h, 't> {
+    /// What it begins with, so that other forms of messages have other hashes.
+    const FORM: &'static [u8] = b"tollgate conversation 2\n";
+    /// Stands before a message that is hashed as it is written, and behind what was hashed of it before. No value begins with it.
+    const AS_WRITTEN: &'static [u8] = b"w";
+
+    fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
+        hash.push(Self::FORM);
+        Self { hash, form, messages, count: 0, previous: None }
+    }
+
+    /// How many messages an earlier call may have had as its own.
+    fn earlier(&self) -> usize {
+        self.messages.len().saturating_sub(2)
+    }
+
+    /// Hashes the next message. Whether it is within the bounds.
+    fn push(&mut self, read: Result<(Text<'_, '_>, Value), Unread>) -> bool {
+        if self.count > 0 && self.count == self.earlier() {
+            self.previous = Some(self.hash.peek());
+        }
+        let message = self.messages[self.count];
+        self.count += 1;
+        let write = |read| canonical::write(read, Strings::Spelled, self.hash, self.form.as_deref_mut());
+        match read.and_then(write) {
+            Ok(()) => true,
+            Err(Unread::AsWritten) => {
+                // nothing that a model could read either, but a message like others
+                self.hash.push(Self::AS_WRITTEN);
+                self.hash.push(&(message.len() as u64).to_le_bytes());
+                self.hash.push(message);
+                if let Some(form) = &mut self.form {
+                    form.is_lost = true;
+                }
+                true
+            }
+            Err(Unread::TooMany) => {
+                debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
+                false
+            }
+        }
+    }
+
+    /// The hashes of the list; none of an empty one.
+    fn finish(self) -> Option<ConversationHash> {
+        if self.messages.is_empty() {
+            return None;
+        }
+        let turn = self.hash.finish();
+        HASHED.note(turn);
+        let is_new = self.previous.is_some_and(|previous| HASHED.note(previous));
+        let previous_in_form_1 = is_new.then(|| form_1::hash(&self.messages[..self.earlier()])).flatten();
+        Some(ConversationHash { turn, previous: self.previous, previous_in_form_1 })
     }
 }
 
@@ -205,7 +302,7 @@ impl Form {
         self.is_lost |= text.feed_exact(value, open, &mut self.out).is_err();
     }
 
-    /// Notes how many values a message has. More than a call may have in all are too many for the cache, too.
+    /// Notes how many values messages have. More than a call may have in all are too many for the cache, too.
     fn count(&mut self, values: usize) {
         self.values += values;
         self.is_lost |= self.values > Tape::MOST;

@@ -9,22 +9,20 @@ mod stream_options;
 mod thinking;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use http::HeaderMap;
 use json_extract::decimal;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
-use serde_json::value::RawValue;
+use json_tape::{Fault, Reader};
+use serde::de::IgnoredAny;
 
 use crate::conversation::{ConversationHasher, Hashing, MessageHashes};
 use crate::facts::{CallFacts, StreamOptions, TokenField, TokenLimit, TokenLimitValue};
 use crate::{Endpoint, charset};
-use batch::{Batch, Calls};
-pub(crate) use key::{Key, Place};
+use batch::Calls;
+pub(crate) use key::Key;
 
 use key::Match;
-use messages::{Messages, is_quota};
+use messages::is_quota;
 
 /// How often a call may name a model, or a token limit, and how often those of a batch may name one again.
 const MOST_REPEATS: usize = 16;
@@ -97,155 +95,148 @@ pub(crate) fn may_be_an_object(body: &[u8]) -> bool {
 fn calls(endpoint: Endpoint, text: &str, turns: Option<&mut ConversationHasher>) -> Result<Vec<CallFacts>, String> {
     // Python's reader drops the mark; what is sent keeps it
     let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let place = Place { text, at: text.len() - json.len() };
+    let mut reader = Reader::new(text, text.len() - json.len());
     let read = if let Some(members) = endpoint.batch {
         let mut calls = Calls::in_text(text);
-        (&mut reader).deserialize_map(Batch { endpoint, members, place, calls: &mut calls }).map(|()| calls.found)
+        batch::read(&mut reader, endpoint, members, &mut calls).map(|()| calls.found)
     } else {
-        CallAt { endpoint, place, turns, repeats: &mut 0 }.deserialize(&mut reader).map(|call| vec![call])
+        call(&mut reader, endpoint, turns, &mut 0).map(|call| vec![call])
     };
-    read.and_then(|calls| reader.end().map(|()| calls)).map_err(|error| match error.classify() {
-        // it may quote a whole value
-        Category::Data => error.to_string().chars().take(200).collect(),
-        Category::Syntax | Category::Eof | Category::Io => format!("it is not strict JSON: {error}"),
+    read.and_then(|calls| Ok(reader.end().map(|()| calls)?)).map_err(|why| match why {
+        Unread::Because(why) => why,
+        Unread::NotStrict => not_strict(json),
     })
 }
 
-/// A call that begins at this place.
-struct CallAt<'de, 't> {
+/// Why a text is not read.
+enum Unread {
+    /// It is no strict JSON.
+    NotStrict,
+    /// In words for the caller.
+    Because(String),
+}
+
+impl From<Fault> for Unread {
+    fn from(_: Fault) -> Self {
+        Self::NotStrict
+    }
+}
+
+/// Says where a text is no strict JSON.
+pub(crate) fn not_strict(json: &str) -> String {
+    match serde_json::from_str::<IgnoredAny>(json) {
+        Ok(_) => "it is not strict JSON".to_owned(),
+        Err(error) => format!("it is not strict JSON: {error}"),
+    }
+}
+
+/// Reads the call that comes next.
+fn call<'t>(
+    reader: &mut Reader<'t>,
     endpoint: Endpoint,
-    place: Place<'de>,
-    turns: Option<&'t mut ConversationHasher>,
-    /// How often calls of the text have named a model or a limit again.
-    repeats: &'t mut usize,
-}
-
-impl<'de> DeserializeSeed<'de> for CallAt<'de, '_> {
-    type Value = CallFacts;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<CallFacts, D::Error> {
-        reader.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for CallAt<'de, '_> {
-    type Value = CallFacts;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a call")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CallFacts, A::Error> {
-        let Self { endpoint, place, mut turns, repeats } = self;
-        let token_fields = TokenField::all();
-        let (mut system_blocks, mut system_messages) = (0, 0);
-        let (mut answers, mut prompts) = (None::<u64>, None::<u64>);
-        let mut call = CallFacts { members_at: place.next_token().1.at + 1, ..CallFacts::default() };
-        let mut names: Vec<Cow<'de, [u8]>> = Vec::with_capacity(16);
-        let mut models = 0;
-        let mut model_named = false;
-        while let Some(key) = Key::next(&mut map, place)? {
-            call.has_members = true;
-            let limit = token_fields.iter().find_map(|field| key.is(field.as_str()).map(|how| (*field, how)));
-            if let Some((field, how)) = limit {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                let start = place.of(value).at;
-                call.token_limits.push(TokenLimit {
-                    field,
-                    exact: how == Match::Exact,
-                    asked: asked(value),
-                    at: start..start + value.len(),
-                });
-                bounded::<A::Error>(call.token_limits.len(), repeats, "token limits")?;
-            } else if let Some(how) = key.is("model") {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                let start = place.of(value).at;
-                call.models_at.push(start..start + value.len());
-                let named = name(value);
-                models += 1;
-                bounded::<A::Error>(models, repeats, "models")?;
-                match how {
-                    Match::Folded => call.other_models.push(named),
-                    Match::Exact => {
-                        let earlier = std::mem::replace(&mut call.model, named);
-                        if std::mem::replace(&mut model_named, true) {
-                            call.other_models.push(earlier);
-                        }
+    mut turns: Option<&mut ConversationHasher>,
+    repeats: &mut usize,
+) -> Result<CallFacts, Unread> {
+    let token_fields = TokenField::all();
+    let (mut system_blocks, mut system_messages) = (0, 0);
+    let (mut answers, mut prompts) = (None::<u64>, None::<u64>);
+    let mut call = CallFacts { members_at: reader.at() + 1, ..CallFacts::default() };
+    reader.object()?;
+    let mut names: Vec<Cow<'t, [u8]>> = Vec::with_capacity(16);
+    let mut models = 0;
+    let mut model_named = false;
+    while let Some(key) = Key::next(reader)? {
+        call.has_members = true;
+        let limit = token_fields.iter().find_map(|field| key.is(field.as_str()).map(|how| (*field, how)));
+        if let Some((field, how)) = limit {
+            let start = reader.at();
+            let value = reader.value()?;
+            call.token_limits.push(TokenLimit {
+                field,
+                exact: how == Match::Exact,
+                asked: asked(value),
+                at: start..start + value.len(),
+            });
+            bounded(call.token_limits.len(), repeats, "token limits")?;
+        } else if let Some(how) = key.is("model") {
+            let start = reader.at();
+            let value = reader.value()?;
+            call.models_at.push(start..start + value.len());
+            let named = name(value);
+            models += 1;
+            bounded(models, repeats, "models")?;
+            match how {
+                Match::Folded => call.other_models.push(named),
+                Match::Exact => {
+                    let earlier = std::mem::replace(&mut call.model, named);
+                    if std::mem::replace(&mut model_named, true) {
+                        call.other_models.push(earlier);
                     }
                 }
-            } else if let Some(member) = thinking::member(&key) {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                thinking::read(place, member, value, &mut call.thinking_budgets);
-                bounded::<A::Error>(call.thinking_budgets.len(), repeats, "thinking budgets")?;
-            } else if key.is("n").or_else(|| key.is("best_of")).is_some() {
-                answers = answers.max(count(map.next_value::<&'de RawValue>()?.get()));
-            } else if let Some(member) = caller::member(&key).filter(|_| !endpoint.is_batch()) {
-                caller::read(member, map.next_value::<&'de RawValue>()?.get(), call.caller.get_or_insert_default());
-            } else if *key.name == *b"stream" {
-                call.stream = map.next_value::<&'de RawValue>()?.get() == "true";
-            } else if *key.name == *b"service_tier" {
-                call.service_tier = name(map.next_value::<&'de RawValue>()?.get());
-            } else if *key.name == *b"speed" {
-                call.speed = name(map.next_value::<&'de RawValue>()?.get());
-            } else if *key.name == *b"tools" {
-                call.tools = length(&mut map, &key)? > 0;
-            } else if endpoint.earlier_answer.is_some_and(|name| *key.name == *name.as_bytes()) {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                if let Some(turns) = turns.as_deref_mut() {
-                    turns.goes_on_from(name(value).as_deref());
-                }
-            } else if *key.name == *endpoint.messages.as_bytes() {
-                match key.end.next_token() {
-                    (Some(b'['), start) => {
-                        let messages = map.next_value_seed(Messages { turns: turns.as_deref_mut() })?;
-                        if let (Some(turns), Some(last)) = (turns.as_deref_mut(), messages.last) {
-                            // behind the last message there is only the bracket
-                            let (_, bracket) = place.behind(last).next_token();
-                            turns.end(start.at..bracket.at + 1);
-                        }
-                        call.messages = messages.count;
-                        system_messages = messages.system;
-                        call.asks_quota = messages.asks_quota;
-                    }
-                    _ => {
-                        let value = map.next_value::<&'de RawValue>()?.get();
-                        call.messages = 0;
-                        call.asks_quota = is_quota(value);
-                    }
-                }
-            } else if *key.name == *b"system" || *key.name == *b"instructions" {
-                system_blocks = match key.end.next_token() {
-                    (Some(b'['), _) => map.next_value_seed(Length)?,
-                    (token, _) => map.next_value::<IgnoredAny>().map(|_| usize::from(token == Some(b'"')))?,
-                };
-            } else if endpoint.prompt.is_some_and(|prompt| *key.name == *prompt.as_bytes()) {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                call.asks_quota = is_quota(value);
-                prompts = prompts.max(prompts_in(value));
-            } else if *key.name == *b"stream_options" && endpoint.reports_usage_on_request {
-                let said = stream_options::read(place, map.next_value::<&'de RawValue>()?.get());
-                let first = call.stream_options == StreamOptions::Absent;
-                call.stream_options = if first { said } else { StreamOptions::Unclear };
-            } else {
-                map.next_value::<IgnoredAny>()?;
             }
-            if names.len() < MOST_KEYS && !key.is_unclear {
-                names.push(key.name);
-            } else {
-                call.duplicate_keys = true;
+        } else if let Some(member) = thinking::member(&key) {
+            let start = reader.at();
+            thinking::read(start, member, reader.value()?, &mut call.thinking_budgets);
+            bounded(call.thinking_budgets.len(), repeats, "thinking budgets")?;
+        } else if key.is("n").or_else(|| key.is("best_of")).is_some() {
+            answers = answers.max(count(reader.value()?));
+        } else if let Some(member) = caller::member(&key).filter(|_| !endpoint.is_batch()) {
+            caller::read(member, reader.value()?, call.caller.get_or_insert_default());
+        } else if *key.name == *b"stream" {
+            call.stream = reader.value()? == "true";
+        } else if *key.name == *b"service_tier" {
+            call.service_tier = name(reader.value()?);
+        } else if *key.name == *b"speed" {
+            call.speed = name(reader.value()?);
+        } else if *key.name == *b"tools" {
+            call.tools = length(reader)? > 0;
+        } else if endpoint.earlier_answer.is_some_and(|name| *key.name == *name.as_bytes()) {
+            let value = reader.value()?;
+            if let Some(turns) = turns.as_deref_mut() {
+                turns.goes_on_from(name(value).as_deref());
             }
+        } else if *key.name == *endpoint.messages.as_bytes() {
+            if reader.peek() == Some(b'[') {
+                let messages = messages::read(reader, turns.as_deref_mut())?;
+                call.messages = messages.count;
+                system_messages = messages.system;
+                call.asks_quota = messages.asks_quota;
+            } else {
+                call.messages = 0;
+                call.asks_quota = is_quota(reader.value()?);
+            }
+        } else if *key.name == *b"system" || *key.name == *b"instructions" {
+            system_blocks = match reader.peek() {
+                Some(b'[') => length(reader)?,
+                token => reader.value().map(|_| usize::from(token == Some(b'"')))?,
+            };
+        } else if endpoint.prompt.is_some_and(|prompt| *key.name == *prompt.as_bytes()) {
+            let value = reader.value()?;
+            call.asks_quota = is_quota(value);
+            prompts = prompts.max(prompts_in(value));
+        } else if *key.name == *b"stream_options" && endpoint.reports_usage_on_request {
+            let start = reader.at();
+            let said = stream_options::read(start, reader.value()?);
+            let first = call.stream_options == StreamOptions::Absent;
+            call.stream_options = if first { said } else { StreamOptions::Unclear };
+        } else {
+            reader.value()?;
         }
-        names.sort_unstable();
-        call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
-        call.system_blocks = system_blocks + system_messages;
-        call.answers = answers.or(prompts).map(|_| answers.unwrap_or(1).saturating_mul(prompts.unwrap_or(1)));
-        // there may be many of them, and a list is made with room for four
-        call.token_limits.shrink_to_fit();
-        call.models_at.shrink_to_fit();
-        call.thinking_budgets.shrink_to_fit();
-        Ok(call)
+        if names.len() < MOST_KEYS && !key.is_unclear {
+            names.push(key.name);
+        } else {
+            call.duplicate_keys = true;
+        }
     }
+    names.sort_unstable();
+    call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
+    call.system_blocks = system_blocks + system_messages;
+    call.answers = answers.or(prompts).map(|_| answers.unwrap_or(1).saturating_mul(prompts.unwrap_or(1)));
+    // there may be many of them, and a list is made with room for four
+    call.token_limits.shrink_to_fit();
+    call.models_at.shrink_to_fit();
+    call.thinking_budgets.shrink_to_fit();
+    Ok(call)
 }
 
 /// The value of a token limit, as a JSON value.
@@ -271,7 +262,7 @@ fn count(value: &str) -> Option<u64> {
 fn prompts_in(value: &str) -> Option<u64> {
     let first = value.strip_prefix('[')?.trim_start().as_bytes().first()?;
     let is_many = matches!(first, b'"' | b'[');
-    let length = || serde_json::Deserializer::from_str(value).deserialize_seq(Length).ok();
+    let length = || length(&mut Reader::new(value, 0)).ok();
     is_many.then(length).flatten().map(|length| length as u64)
 }
 
@@ -286,47 +277,28 @@ fn name(value: &str) -> Option<String> {
 }
 
 /// Notes that a call has named so many.
-fn bounded<E: Error>(number: usize, repeats: &mut usize, of: &str) -> Result<(), E> {
+fn bounded(number: usize, repeats: &mut usize, of: &str) -> Result<(), Unread> {
     *repeats += usize::from(number > 1);
     if number <= MOST_REPEATS && *repeats <= MOST_REPEATS_IN_ALL {
         return Ok(());
     }
-    if number <= MOST_REPEATS {
-        return Err(E::custom(format!("its calls name {of} again more than {MOST_REPEATS_IN_ALL} times")));
-    }
-    Err(E::custom(format!("it names more than {MOST_REPEATS} {of} in one call")))
+    Err(Unread::Because(if number <= MOST_REPEATS {
+        format!("its calls name {of} again more than {MOST_REPEATS_IN_ALL} times")
+    } else {
+        format!("it names more than {MOST_REPEATS} {of} in one call")
+    }))
 }
 
-/// The length of a value that should be a list; 0 if it is none.
-fn length<'de, A: MapAccess<'de>>(map: &mut A, key: &Key<'de>) -> Result<usize, A::Error> {
-    match key.end.next_token() {
-        (Some(b'['), _) => map.next_value_seed(Length),
-        _ => map.next_value::<IgnoredAny>().map(|_| 0),
+/// The length of the value that comes next, which should be a list; 0 if it is none.
+fn length(reader: &mut Reader<'_>) -> Result<usize, Fault> {
+    if reader.peek() != Some(b'[') {
+        return reader.value().map(|_| 0);
     }
-}
-
-struct Length;
-
-impl<'de> DeserializeSeed<'de> for Length {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<usize, D::Error> {
-        reader.deserialize_seq(self)
+    reader.list()?;
+    let mut length = 0;
+    while reader.item()? {
+        reader.value()?;
+        length += 1;
     }
-}
-
-impl<'de> Visitor<'de> for Length {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<usize, A::Error> {
-        let mut length = 0;
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            length += 1;
-        }
-        Ok(length)
-    }
+    Ok(length)
 }

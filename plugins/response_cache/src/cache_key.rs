@@ -31,7 +31,7 @@ pub(crate) struct CacheRequest {
 }
 
 /// The version of the key's form. A change makes every stored answer a miss.
-const CONTEXT: &str = "tollgate response_cache key 4";
+const CONTEXT: &str = "tollgate response_cache key 5";
 
 impl CacheRequest {
     /// Reads the head of a call to this endpoint.

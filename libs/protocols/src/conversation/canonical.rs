@@ -2,14 +2,15 @@
 //! ignores is written to the form beside it, where that is wanted.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use json_tape::{Feed, Kind, Open, Str, Tape, Text, Value};
-use memchr::memmem;
+use json_tape::{Feed, Kind, Open, Str, Text, Value, spell_normally};
+use memchr::memmem::{self, Finder};
 
 use super::Form;
 
 /// How deep a message may be nested to be read. A deeper one is hashed as it is written.
-const DEEPEST: usize = 127;
+pub(super) const DEEPEST: usize = 127;
 /// How many bytes of a string with escapes are decoded at once, rather than twice.
 const AT_ONCE: usize = 64 << 10;
 
@@ -21,22 +22,33 @@ pub(super) enum Unread {
     TooMany,
 }
 
-/// Writes a message, as JSON, to a hash, and what that ignores to the form.
+/// How the strings of a message are written to a hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strings {
+    /// Each in its normal spelling, which is how almost all are written anyway.
+    Spelled,
+    /// Each as what it says, behind its length.
+    Said,
+}
+
+/// Writes a message to a hash, and what that ignores to the form.
 ///
 /// # Errors
-/// Why it is not read. What was written until then means nothing.
-pub(super) fn write(message: &str, tape: &mut Tape, out: &mut Feed, mut form: Option<&mut Form>) -> Result<(), Unread> {
-    let text = tape.read(message.as_bytes(), DEEPEST)?;
-    if let Some(form) = &mut form {
-        form.count(text.values());
-    }
-    let mut canonical = Canonical { text, open: Open::default(), out, form, scratch: Vec::new() };
-    canonical.value(text.root(), Place::Message)
+/// Why it is not read. What was written until then are whole strings and words, and brackets.
+pub(super) fn write(
+    (text, message): (Text<'_, '_>, Value),
+    strings: Strings,
+    out: &mut Feed,
+    form: Option<&mut Form>,
+) -> Result<(), Unread> {
+    let mut canonical = Canonical { text, strings, open: Open::default(), out, form, scratch: Vec::new() };
+    canonical.value(message, Place::Message)
 }
 
 /// Writes the values of one message.
 struct Canonical<'t, 'o> {
     text: Text<'t, 'o>,
+    strings: Strings,
     open: Open<'t>,
     out: &'o mut Feed,
     form: Option<&'o mut Form>,
@@ -63,9 +75,8 @@ impl<'t> Canonical<'t, '_> {
             (Kind::List, _) => self.list(value, Place::Elsewhere),
             (Kind::String(string), Place::Content) => self.content(string),
             (Kind::String(string), Place::Text) => {
-                let said = said(string)?;
-                self.block_text(string, &said, &without_reminders(&said));
-                Ok(())
+                let counts = Counts::of(string)?;
+                self.block_text(string, &counts)
             }
             (Kind::String(string), _) => self.any_string(string),
             (Kind::Word(word), _) => self.word(word),
@@ -76,27 +87,38 @@ impl<'t> Canonical<'t, '_> {
 
     /// A content that is a text, as the one block would be written that says the same.
     fn content(&mut self, string: Str<'t>) -> Result<(), Unread> {
-        let said = said(string)?;
-        let text = without_reminders(&said);
+        let counts = Counts::of(string)?;
         self.out.push(b"[");
-        if text.trim().is_empty() {
+        if counts.is_blank {
             self.note_string(string);
         } else {
             self.out.push(b"{");
-            for text in ["text", &text, "type", "text"] {
-                self.string(text);
-            }
+            self.says("text");
+            self.text(string, &counts)?;
+            self.says("type");
+            self.says("text");
             self.out.push(b"}");
-            self.note_text(string, text.len() == said.len(), Form::SAME_CONTENT, Form::CUT_CONTENT);
+            self.note_text(string, &counts, Form::SAME_CONTENT, Form::CUT_CONTENT);
         }
         self.out.push(b"]");
         Ok(())
     }
 
     /// The text of a block, of which only a part may count.
-    fn block_text(&mut self, string: Str<'t>, said: &str, text: &str) {
-        self.string(text);
-        self.note_text(string, text.len() == said.len(), Form::SAME, Form::CUT);
+    fn block_text(&mut self, string: Str<'t>, counts: &Counts) -> Result<(), Unread> {
+        self.text(string, counts)?;
+        self.note_text(string, counts, Form::SAME, Form::CUT);
+        Ok(())
+    }
+
+    fn text(&mut self, string: Str<'t>, counts: &Counts) -> Result<(), Unread> {
+        match &counts.part {
+            None => self.string(string),
+            Some(part) => {
+                self.says(part);
+                Ok(())
+            }
+        }
     }
 
     fn list(&mut self, list: Value, place: Place) -> Result<(), Unread> {
@@ -130,9 +152,8 @@ impl<'t> Canonical<'t, '_> {
                 _ => Place::Elsewhere,
             };
             if let (false, Place::Text, Kind::String(string)) = (has_begun, place, self.text.kind(value)) {
-                let said = said(string)?;
-                let text = without_reminders(&said);
-                if text.trim().is_empty() {
+                let counts = Counts::of(string)?;
+                if counts.is_blank {
                     self.note_member(key.as_bytes(), value);
                     for at in at + 1..members.end {
                         let key = self.open.take_key(at);
@@ -144,7 +165,7 @@ impl<'t> Canonical<'t, '_> {
                 }
                 self.begin(&mut has_begun);
                 self.key(key);
-                self.block_text(string, &said, &text);
+                self.block_text(string, &counts)?;
                 continue;
             }
             self.begin(&mut has_begun);
@@ -164,13 +185,38 @@ impl<'t> Canonical<'t, '_> {
     }
 
     fn key(&mut self, key: &str) {
-        self.string(key);
+        self.says(key);
         self.note(Form::SAME);
     }
 
     /// A string that is no text for a model to read.
     fn any_string(&mut self, string: Str<'_>) -> Result<(), Unread> {
         self.note(Form::SAME);
+        self.string(string)
+    }
+
+    fn string(&mut self, string: Str<'_>) -> Result<(), Unread> {
+        match (self.strings, string.normal()) {
+            (Strings::Spelled, Some(normal)) => {
+                self.out.push(b"\"");
+                self.out.push(normal);
+                self.out.push(b"\"");
+                Ok(())
+            }
+            (Strings::Spelled, None) => {
+                if !string.decode(|_| {})? {
+                    return Err(Unread::AsWritten);
+                }
+                self.out.push(b"\"");
+                string.spell_normally(|piece| self.out.push(piece))?;
+                self.out.push(b"\"");
+                Ok(())
+            }
+            (Strings::Said, _) => self.said(string),
+        }
+    }
+
+    fn said(&mut self, string: Str<'_>) -> Result<(), Unread> {
         if !string.has_escapes() {
             self.bytes(string.raw());
             return Ok(());
@@ -195,8 +241,16 @@ impl<'t> Canonical<'t, '_> {
         Ok(())
     }
 
-    fn string(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
+    /// A string that says this.
+    fn says(&mut self, text: &str) {
+        match self.strings {
+            Strings::Spelled => {
+                self.out.push(b"\"");
+                spell_normally(text.as_bytes(), |piece| self.out.push(piece));
+                self.out.push(b"\"");
+            }
+            Strings::Said => self.bytes(text.as_bytes()),
+        }
     }
 
     fn bytes(&mut self, text: &[u8]) {
@@ -256,8 +310,8 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Notes whether the hash has a text as it is.
-    fn note_text(&mut self, string: Str<'_>, is_same: bool, same: &[u8], cut: &[u8]) {
-        if is_same {
+    fn note_text(&mut self, string: Str<'_>, counts: &Counts, same: &[u8], cut: &[u8]) {
+        if counts.part.is_none() {
             self.note(same);
         } else {
             self.note(cut);
@@ -278,21 +332,39 @@ fn number_bits(number: &[u8]) -> Option<(u8, u64)> {
     whole.or_else(negative).or_else(|| number.as_f64().map(|value| (b'd', value.to_bits())))
 }
 
-/// What a string says, if that is text.
-fn said(string: Str<'_>) -> Result<Cow<'_, str>, Unread> {
-    match string.decoded()? {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Unread::AsWritten),
-        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Unread::AsWritten),
+/// What of a text counts.
+struct Counts {
+    /// The text without the reminders in it; `None` where it has none.
+    part: Option<String>,
+    /// Whether that is nothing but white space.
+    is_blank: bool,
+}
+
+impl Counts {
+    fn of(string: Str<'_>) -> Result<Self, Unread> {
+        // the normal spelling of a reminder is as it stands here, and nothing else is spelled so
+        let is_plain = |text: &&[u8]| matches!(text, [b'!'..=b'[' | b']'..=b'~', ..]) && BEGIN.find(text).is_none();
+        if string.normal().filter(is_plain).is_some() {
+            return Ok(Self { part: None, is_blank: false });
+        }
+        let decoded = string.decoded()?;
+        let said = std::str::from_utf8(&decoded).map_err(|_| Unread::AsWritten)?;
+        let text = without_reminders(said);
+        let is_blank = text.trim().is_empty();
+        let is_whole = text.len() == said.len();
+        Ok(Self { part: (!is_whole).then(|| text.into_owned()), is_blank })
     }
 }
 
+/// What reminders begin with.
+static BEGIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<system-reminder>"));
+
 /// A text without the reminders in it, and the white space before them.
 fn without_reminders(text: &str) -> Cow<'_, str> {
-    const BEGIN: &str = "<system-reminder>";
     const END: &str = "</system-reminder>";
     let mut rest = text;
     let mut kept = String::new();
-    while let Some(begin) = memmem::find(rest.as_bytes(), BEGIN.as_bytes()) {
+    while let Some(begin) = BEGIN.find(rest.as_bytes()) {
         let Some(end) = memmem::find(&rest.as_bytes()[begin..], END.as_bytes()) else { break };
         kept.push_str(rest[..begin].trim_end());
         rest = &rest[begin + end + END.len()..];

@@ -14,9 +14,20 @@ const AT_ONCE: usize = 64 << 10;
 
 fn hashes(messages: &[&str], hashing: Hashing) -> MessageHashes {
     let mut turns = ConversationHasher::new(hashing).unwrap();
-    messages.iter().for_each(|message| turns.push(message));
-    turns.end(0..1);
-    turns.finish()
+    read(&mut turns, messages);
+    let mut hashes = turns.finish();
+    if let Some(digest) = &mut hashes.digest {
+        digest.at = 0..1;
+    }
+    hashes
+}
+
+fn read(turns: &mut ConversationHasher, messages: &[&str]) {
+    let list = format!("[{}]", messages.join(","));
+    let (mut reader, mut shown) = (Reader::new(&list, 0), Vec::new());
+    turns.read(&mut reader, |message| shown.push(message)).unwrap();
+    reader.end().unwrap();
+    assert!(shown.into_iter().eq(messages.iter().map(|message| message.as_bytes())));
 }
 
 fn thread(messages: &[&str]) -> ConversationHash {
@@ -25,10 +36,15 @@ fn thread(messages: &[&str]) -> ConversationHash {
     hashes.conversation.unwrap()
 }
 
+/// What of it does not depend on what was hashed before.
+fn hashes_of_today(place: ConversationHash) -> ([u8; 32], Option<[u8; 32]>) {
+    (place.turn, place.previous)
+}
+
 /// The digest, which costs the conversation hash nothing of what it is.
 fn digest(messages: &[&str]) -> Option<MessagesDigest> {
     let hashes = hashes(messages, Hashing::ConversationAndDigest);
-    assert_eq!(hashes.conversation, Some(thread(messages)));
+    assert_eq!(hashes.conversation.map(|list| list.turn), Some(thread(messages).turn));
     hashes.digest
 }
 
@@ -70,10 +86,11 @@ fn a_call_that_names_an_answer_goes_on_from_that_and_is_no_beginning() {
     // of one that is named twice the last counts
     for without in ["null", "7", r#"["resp_1"]"#, r#""resp_1","previous_response_id":null"#] {
         let read = on(&format!(r#"{{"previous_response_id":{without},"input":[{HELLO},{HI},{AND}]}}"#));
-        assert_eq!(read.conversation, Some(plain), "{without}");
+        assert_eq!(read.conversation.map(hashes_of_today), Some(hashes_of_today(plain)), "{without}");
     }
     let elsewhere = format!(r#"{{"previous_response_id":"resp_1","messages":[{HELLO},{HI},{AND}]}}"#);
-    assert_eq!(read(Endpoint::CHAT_COMPLETIONS, &elsewhere).conversation, Some(plain));
+    let elsewhere = read(Endpoint::CHAT_COMPLETIONS, &elsewhere).conversation.unwrap();
+    assert_eq!(hashes_of_today(elsewhere), hashes_of_today(plain));
 }
 
 #[test]
@@ -95,15 +112,40 @@ fn what_clients_change_between_calls_does_not_count() {
 fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
     let hex = |message| thread(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (message, hash) in [
-        (HELLO, "50095cea2076faa9ddff481e5ccaa3a6b021cd8c1f88103ca1653dbfb67b70f5"),
+        (HELLO, "a067bd01f4b5523ed4fbc8be4f35627996f96770bc49030eafc3996bdae8fbd8"),
         (
             r#"{"role":"assistant","content":[{"type":"text","text":"hi\n"},{"type":"tool_use","id":"t","name":"f",
                 "input":{"b":[1,-2,0.5,true,null],"a":"\u00e9"}}]}"#,
-            "4f02c8cc82ad65706d7e0a7611dc7675af528a1931cab0c89a0d041f01c01cd6",
+            "7a1956aef510e2b8cb03c0ff20310f1af0e66b64c8a53b65d5d6c7bfc68f2eab",
         ),
-        (r#"{"role":"user","content":"\ud800"}"#, "b7fc67c4b3e990d2d4dc6f74373003d22b9e10fced0906b886719bf93b3c0c54"),
+        (r#"{"role":"user","content":"\ud800"}"#, "a0fc861a8efe1850bc7f50ee68d7e187c612af3043454013080a0713c39858f1"),
     ] {
         assert_eq!(hex(message), hash, "{message}");
+    }
+}
+
+#[test]
+fn what_is_hashed_for_the_first_time_is_looked_for_among_older_rows_too() {
+    let list = [r#"{"role":"user","content":"of this test alone"}"#, HI, AND, HI, AND];
+    let earlier = form_1::hash(&[list[0].as_bytes(), list[1].as_bytes(), list[2].as_bytes()]);
+    assert_eq!(thread(&list).previous_in_form_1, earlier);
+    assert_eq!(thread(&list).previous_in_form_1, None);
+    let on = [&list[..], &[HI, AND]].concat();
+    assert_eq!(thread(&on).previous_in_form_1, None);
+}
+
+#[test]
+fn a_message_that_is_hashed_as_it_is_written_stands_for_itself() {
+    let half = r#"{"role":"user","content":["a","\ud800"]}"#;
+    let mut seen = Vec::new();
+    for list in
+        [&[half][..], &[HELLO, half], &[half, HELLO], &[half, half], &[r#"{"role":"user","content":["a","\ud801"]}"#]]
+    {
+        let turn = thread(list).turn;
+        assert!(!seen.contains(&turn), "{list:?}");
+        seen.push(turn);
+        let longer: Vec<_> = list.iter().copied().chain([HI, AND]).collect();
+        assert_eq!(thread(&longer).previous, Some(turn), "{list:?}");
     }
 }
 
@@ -124,14 +166,18 @@ fn a_message_beyond_the_bounds_leaves_its_call_without_a_place() {
     let keys = (0..=Open::MOST).map(|key| format!("\"{key}\":1")).collect::<Vec<_>>().join(",");
     let many = format!(r#"{{"role":"user","content":[{{{keys}}}]}}"#);
     let mut turns = ConversationHasher::new(Hashing::ConversationAndDigest).unwrap();
-    for message in [HELLO, &many, HELLO] {
-        turns.push(message);
-    }
-    turns.clear();
-    turns.push(HELLO);
-    turns.end(0..1);
-    assert_eq!(turns.finish(), hashes(&[HELLO], Hashing::ConversationAndDigest));
+    // of a key that stands twice the last counts
+    read(&mut turns, &[HELLO, &many, HELLO]);
+    read(&mut turns, &[HELLO]);
+    let (again, once) = (turns.finish(), hashes(&[HELLO], Hashing::ConversationAndDigest));
+    assert_eq!((again.conversation, again.digest.unwrap().form), (once.conversation, once.digest.unwrap().form));
     assert_eq!(hashes(&[HELLO, &many, HELLO], Hashing::ConversationAndDigest), MessageHashes::default());
+    let list = vec!["1"; Tape::MOST + 1].join(",");
+    let body = format!(r#"{{"messages":[{list}]}}"#);
+    let headers = http::HeaderMap::new();
+    let (parsed, hashes) = crate::parse(Endpoint::MESSAGES, &headers, body.as_bytes(), Hashing::ConversationAndDigest);
+    assert_eq!(hashes, MessageHashes::default());
+    assert!(matches!(parsed, crate::ParsedBody::Calls(calls) if calls[0].messages == Tape::MOST + 1));
     // nested too deep to be read, it is hashed as it is written
     let deep = format!(r#"{{"role":"user","content":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     assert_ne!(thread(&[&deep]), thread(&[&deep.replace("[[", "[ [")]));

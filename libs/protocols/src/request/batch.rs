@@ -1,11 +1,9 @@
 //! The calls of a batch: one under `params` of each of its `requests`.
 
-use std::fmt;
+use json_tape::Reader;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use super::CallAt;
-use super::key::{Key, Place};
+use super::key::Key;
+use super::{Unread, call};
 use crate::endpoint::{BatchMembers, Endpoint};
 use crate::facts::CallFacts;
 
@@ -50,110 +48,52 @@ impl Calls {
     }
 }
 
-/// A batch, with the calls found in it so far.
-pub(super) struct Batch<'de, 'c> {
-    pub(super) endpoint: Endpoint,
-    pub(super) members: BatchMembers,
-    pub(super) place: Place<'de>,
-    pub(super) calls: &'c mut Calls,
-}
-
-impl<'de> Visitor<'de> for Batch<'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a batch")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = Key::next(&mut map, self.place)? {
-            match key.end.next_token() {
-                (Some(b'['), place) if key.is(self.members.requests).is_some() => {
-                    let (endpoint, members) = (self.endpoint, self.members);
-                    map.next_value_seed(Requests { endpoint, members, place, calls: &mut *self.calls })?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The list of a batch's requests.
-struct Requests<'de, 'c> {
+/// Reads a batch, and adds the calls in it.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
     endpoint: Endpoint,
     members: BatchMembers,
-    place: Place<'de>,
-    calls: &'c mut Calls,
-}
-
-impl<'de> DeserializeSeed<'de> for Requests<'de, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Requests<'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the requests of a batch")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { endpoint, members, place, calls } = self;
+    calls: &mut Calls,
+) -> Result<(), Unread> {
+    reader.object()?;
+    while let Some(key) = Key::next(reader)? {
+        if reader.peek() != Some(b'[') || key.is(members.requests).is_none() {
+            reader.value()?;
+            continue;
+        }
+        reader.list()?;
         let mut number = 0;
-        while list.next_element_seed(Request { endpoint, members, place, number, calls: &mut *calls })?.is_some() {
+        while reader.item()? {
+            request(reader, endpoint, members, number, calls)?;
             number += 1;
         }
-        Ok(())
     }
+    Ok(())
 }
 
-/// One request of a batch, which holds its call under `params`.
-struct Request<'de, 'c> {
+/// Reads one request of a batch, which holds its call under `params`.
+fn request(
+    reader: &mut Reader<'_>,
     endpoint: Endpoint,
     members: BatchMembers,
-    place: Place<'de>,
     number: usize,
-    calls: &'c mut Calls,
-}
-
-impl<'de> DeserializeSeed<'de> for Request<'de, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_map(self)
+    calls: &mut Calls,
+) -> Result<(), Unread> {
+    if reader.peek() != Some(b'{') {
+        let value: String = reader.value()?.chars().take(100).collect();
+        return Err(Unread::Because(format!("request {number} of its batch is no object but {value}")));
     }
-}
-
-impl<'de> Visitor<'de> for Request<'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request {} of the batch to be an object", self.number)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = Key::next(&mut map, self.place)? {
-            match key.end.next_token() {
-                (Some(b'{'), place) if key.is(self.members.call).is_some() => {
-                    if let Some(why) = self.calls.full() {
-                        return Err(A::Error::custom(why));
-                    }
-                    let (endpoint, repeats) = (self.endpoint, &mut self.calls.repeats);
-                    let call = map.next_value_seed(CallAt { endpoint, place, turns: None, repeats })?;
-                    self.calls.push(CallFacts { place: Some(self.number), ..call });
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+    reader.object()?;
+    while let Some(key) = Key::next(reader)? {
+        if reader.peek() != Some(b'{') || key.is(members.call).is_none() {
+            reader.value()?;
+            continue;
         }
-        Ok(())
+        if let Some(why) = calls.full() {
+            return Err(Unread::Because(why));
+        }
+        let call = call(reader, endpoint, None, &mut calls.repeats)?;
+        calls.push(CallFacts { place: Some(number), ..call });
     }
+    Ok(())
 }

@@ -1,65 +1,31 @@
-//! Keys of JSON objects, read so that no spelling hides one, and places in the text.
+//! Keys of JSON objects, read so that no spelling hides one.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-/// A place in the text. The parser tells none, but what it hands out borrows from the text.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'de> {
-    pub(crate) text: &'de str,
-    pub(crate) at: usize,
-}
-
-impl<'de> Place<'de> {
-    /// The place of a part of the text.
-    pub(crate) fn of(self, part: &'de str) -> Self {
-        Self { at: part.as_ptr().addr() - self.text.as_ptr().addr(), ..self }
-    }
-
-    /// The place behind a part of the text.
-    pub(super) fn behind(self, part: &'de str) -> Self {
-        let start = self.of(part);
-        Self { at: start.at + part.len(), ..start }
-    }
-
-    /// The first byte of the next token, white space and colon aside, and its place.
-    pub(crate) fn next_token(self) -> (Option<u8>, Self) {
-        let between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':');
-        let skipped = self.text.as_bytes()[self.at..].iter().take_while(|byte| between(byte)).count();
-        let at = self.at + skipped;
-        (self.text.as_bytes().get(at).copied(), Self { at, ..self })
-    }
-}
+use json_tape::{Fault, Reader};
 
 /// How long a key with escapes may be to be resolved. Every letter of one that is looked for may be an escape of six.
 const LONGEST: usize = 1024;
 
-/// A key of an object, and the place behind it.
-pub(crate) struct Key<'de> {
+/// A key of an object.
+pub(crate) struct Key<'t> {
     /// Its bytes with the escapes resolved. No `str`: an escape may be half of a surrogate pair. Of one that has escapes and is
     /// too long to be any that is looked for, its text.
-    pub(crate) name: Cow<'de, [u8]>,
+    pub(crate) name: Cow<'t, [u8]>,
     /// Whether the name may be spelled otherwise.
     pub(super) is_unclear: bool,
-    pub(super) end: Place<'de>,
 }
 
-impl<'de> Key<'de> {
-    /// The next key of an object whose text is that of `place`.
-    pub(crate) fn next<A: MapAccess<'de>>(map: &mut A, place: Place<'de>) -> Result<Option<Self>, A::Error> {
-        let Some(raw) = map.next_key::<&'de RawValue>()? else { return Ok(None) };
-        let raw = raw.get();
-        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
-        let is_unclear = has_escapes && raw.len() > LONGEST;
-        let name = if has_escapes && !is_unclear {
-            Cow::Owned(serde_json::Deserializer::from_str(raw).deserialize_bytes(Unescaped).map_err(A::Error::custom)?)
-        } else {
-            Cow::Borrowed(raw.as_bytes().get(1..raw.len() - 1).unwrap_or_default())
-        };
-        Ok(Some(Self { name, is_unclear, end: place.behind(raw) }))
+impl<'t> Key<'t> {
+    /// The next key of an object; none at its end.
+    ///
+    /// # Errors
+    /// That neither comes next.
+    pub(crate) fn next(reader: &mut Reader<'t>) -> Result<Option<Self>, Fault> {
+        let Some(key) = reader.key()? else { return Ok(None) };
+        let is_unclear = key.has_escapes() && key.raw().len() > LONGEST;
+        let name = if is_unclear { Cow::Borrowed(key.raw()) } else { key.decoded()? };
+        Ok(Some(Self { name, is_unclear }))
     }
 
     /// The same, and whether it is exactly the name.
@@ -93,26 +59,12 @@ pub(crate) enum Match {
     Folded,
 }
 
-struct Unescaped;
-
-impl Visitor<'_> for Unescaped {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
-        Ok(key.to_vec())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fits(key: &str, name: &str) -> Option<bool> {
-        let key = Key { name: Cow::Borrowed(key.as_bytes()), is_unclear: false, end: Place { text: "", at: 0 } };
+        let key = Key { name: Cow::Borrowed(key.as_bytes()), is_unclear: false };
         key.is(name).map(|how| how == Match::Exact)
     }
 

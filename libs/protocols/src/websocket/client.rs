@@ -1,15 +1,13 @@
 //! A message of a client: whether it asks for an answer, and where in it the call stands.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use json_tape::{Fault, Reader};
 
-use crate::request::{Key, Place, may_be_an_object, parse};
+use crate::request::{Key, may_be_an_object, not_strict, parse};
 use crate::{CallFacts, Endpoint, Hashing, MessageHashes, ParsedBody};
 
 /// What a message of a client is.
@@ -154,52 +152,27 @@ impl Members {
     /// That it is no strict JSON.
     fn of(text: &str, types: &'static [&'static str], member: Option<&'static str>) -> Result<Self, String> {
         let json = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        let place = Place { text, at: text.len() - json.len() };
-        let mut reader = serde_json::Deserializer::from_str(json);
-        let member = member.unwrap_or("response");
-        let read = (&mut reader).deserialize_map(Read { types, member, place });
-        read.and_then(|members| reader.end().map(|()| members))
-            .map_err(|error| format!("it is not strict JSON: {error}"))
-    }
-}
-
-struct Read<'de> {
-    types: &'static [&'static str],
-    member: &'static str,
-    place: Place<'de>,
-}
-
-impl<'de> Visitor<'de> for Read<'de> {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a message")
+        let mut reader = Reader::new(text, text.len() - json.len());
+        let read = Self::read(&mut reader, types, member.unwrap_or("response"));
+        read.and_then(|members| reader.end().map(|()| members)).map_err(|_| not_strict(json))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let Self { types, member, place } = self;
-        let mut members = Members {
-            is_call: false,
-            event_id: None,
-            calls: Vec::new(),
-            members_at: place.next_token().1.at + 1,
-            has_members: false,
-        };
-        while let Some(key) = Key::next(&mut map, place)? {
+    fn read(reader: &mut Reader<'_>, types: &'static [&'static str], member: &'static str) -> Result<Self, Fault> {
+        let mut members =
+            Self { is_call: false, event_id: None, calls: Vec::new(), members_at: reader.at() + 1, has_members: false };
+        reader.object()?;
+        while let Some(key) = Key::next(reader)? {
             members.has_members = true;
+            let start = reader.at();
+            let value = reader.value()?;
             if key.is("type").is_some() {
-                let value = text(map.next_value::<&'de RawValue>()?.get());
                 // of a key that stands twice one server takes the first, another the last
-                members.is_call |= value.is_some_and(|value| types.iter().any(|call| value.eq_ignore_ascii_case(call)));
+                members.is_call |=
+                    text(value).is_some_and(|value| types.iter().any(|call| value.eq_ignore_ascii_case(call)));
             } else if let Some(exact) = key.is_exactly(member) {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                let start = place.of(value).at;
                 members.calls.push((exact, start..start + value.len()));
             } else if *key.name == *b"event_id" {
-                let value = text(map.next_value::<&'de RawValue>()?.get());
-                members.event_id = value.filter(|id| id.len() <= LONGEST_ID).map(Cow::into_owned);
-            } else {
-                map.next_value::<IgnoredAny>()?;
+                members.event_id = text(value).filter(|id| id.len() <= LONGEST_ID).map(Cow::into_owned);
             }
         }
         Ok(members)
