@@ -1,6 +1,7 @@
 //! The cache key: a hash of the tenant, the target, the headers that change an answer, and the digest of the body.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
@@ -18,7 +19,6 @@ use crate::settings::Scope;
 pub(crate) struct Key(pub(crate) [u8; 32]);
 
 /// A call whose head has been read, with the key so far.
-#[derive(Debug)]
 pub(crate) struct CacheRequest {
     /// The client's cache directives.
     pub(crate) control: Control,
@@ -27,9 +27,12 @@ pub(crate) struct CacheRequest {
     pub(crate) endpoint: Endpoint,
     /// The name of the upstream that the call goes to.
     pub(crate) upstream: Box<str>,
-    hasher: blake3::Hasher,
+    /// What makes the key, part by part.
+    parts: Vec<u8>,
 }
 
+/// How many bytes the parts of a key usually take.
+const PARTS: usize = 512;
 /// The version of the key's form. A change makes every stored answer a miss.
 const CONTEXT: &str = "tollgate response_cache key 5";
 
@@ -49,26 +52,26 @@ impl CacheRequest {
         if control.forbidden {
             return Err(Bypass::Client);
         }
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        let tenant = tenant(head.headers, context.principal(), scope, &mut hasher).ok_or(Bypass::NoTenant)?;
-        part(&mut hasher, head.host.to_ascii_lowercase().as_bytes());
-        part(&mut hasher, request.upstream.as_bytes());
+        let mut parts = Vec::with_capacity(PARTS);
+        let tenant = tenant(head.headers, context.principal(), scope, &mut parts).ok_or(Bypass::NoTenant)?;
+        part(&mut parts, head.host.to_ascii_lowercase().as_bytes());
+        part(&mut parts, request.upstream.as_bytes());
         let target = request.uri.path_and_query().map_or("", |target| target.as_str());
-        part(&mut hasher, target.as_bytes());
-        part(&mut hasher, endpoint.as_str().as_bytes());
-        encodings(head.headers, &mut hasher);
-        headers(head.headers, vary, &mut hasher);
-        Ok(Self { control, tenant, endpoint, upstream: request.upstream.into(), hasher })
+        part(&mut parts, target.as_bytes());
+        part(&mut parts, endpoint.as_str().as_bytes());
+        encodings(head.headers, &mut parts);
+        headers(head.headers, vary, &mut parts);
+        Ok(Self { control, tenant, endpoint, upstream: request.upstream.into(), parts })
     }
 
     /// The call goes where this rule of the route's `models` says. Another rule for the same model is another key.
     pub(crate) fn follow(&mut self, rule: Option<&ModelRule>) {
         let Some(ModelRule { model, upstream, answer_model, .. }) = rule else { return };
         for name in [model, upstream] {
-            part(&mut self.hasher, &[u8::from(name.is_some())]);
-            part(&mut self.hasher, name.as_deref().unwrap_or_default().as_bytes());
+            part(&mut self.parts, &[u8::from(name.is_some())]);
+            part(&mut self.parts, name.as_deref().unwrap_or_default().as_bytes());
         }
-        part(&mut self.hasher, &[u8::from(*answer_model == AnswerModel::Asked)]);
+        part(&mut self.parts, &[u8::from(*answer_model == AnswerModel::Asked)]);
         if let Some(upstream) = upstream {
             self.upstream = (**upstream).into();
         }
@@ -76,8 +79,15 @@ impl CacheRequest {
 
     /// The key of the call with this digest.
     pub(crate) fn key(&mut self, digest: Digest) -> Key {
-        part(&mut self.hasher, &digest);
-        Key(*self.hasher.finalize().as_bytes())
+        part(&mut self.parts, &digest);
+        Key(blake3::derive_key(CONTEXT, &self.parts))
+    }
+}
+
+impl fmt::Debug for CacheRequest {
+    /// Without the parts, which may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheRequest")
     }
 }
 
@@ -94,15 +104,20 @@ pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> boo
 }
 
 /// Adds one part with its length before it, so that different parts never make the same bytes.
-fn part(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+fn part(parts: &mut Vec<u8>, bytes: &[u8]) {
+    count(parts, bytes.len());
+    parts.extend_from_slice(bytes);
+}
+
+fn count(parts: &mut Vec<u8>, count: usize) {
+    parts.extend_from_slice(&(count as u64).to_le_bytes());
 }
 
 /// Adds the tenant to the key, and returns the name that a purge uses. `None` if the tenant is unknown.
-fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, hasher: &mut blake3::Hasher) -> Option<Box<str>> {
+fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, parts: &mut Vec<u8>) -> Option<Box<str>> {
     let mut known = |scope: &[u8], name: &str| {
-        part(hasher, scope);
-        part(hasher, name.as_bytes());
+        part(parts, scope);
+        part(parts, name.as_bytes());
         Some(tenant_name(name).into())
     };
     match scope {
@@ -110,17 +125,17 @@ fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, hasher: &mu
         Scope::Key => {
             let key = known(b"key", principal.key_name.as_deref()?);
             // keys of one name may be of several lists, and of several tenants
-            part(hasher, &[u8::from(principal.tenant.is_some())]);
-            part(hasher, principal.tenant.as_deref().unwrap_or_default().as_bytes());
+            part(parts, &[u8::from(principal.tenant.is_some())]);
+            part(parts, principal.tenant.as_deref().unwrap_or_default().as_bytes());
             key
         }
         Scope::Name(name) => known(b"name", name),
         Scope::Credential => {
-            part(hasher, b"credential");
+            part(parts, b"credential");
             let named = named(headers, is_credential);
             // an empty value does not identify a caller
             let given = named.iter().map(|(_, value)| *value).find(|value| !value.trim_ascii().is_empty())?;
-            all(&named, hasher);
+            all(&named, parts);
             Some(fingerprint(api_key(headers).unwrap_or(given)).into())
         }
         Scope::Header(name) => {
@@ -129,8 +144,8 @@ fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, hasher: &mu
             if values.next().is_some() {
                 return None;
             }
-            part(hasher, b"header");
-            part(hasher, value.as_bytes());
+            part(parts, b"header");
+            part(parts, value.as_bytes());
             Some(tenant_name(&String::from_utf8_lossy(value.as_bytes())).into())
         }
     }
@@ -152,11 +167,11 @@ fn named(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Named<'_> {
     named
 }
 
-fn all(named: &Named<'_>, hasher: &mut blake3::Hasher) {
-    hasher.update(&(named.len() as u64).to_le_bytes());
+fn all(named: &Named<'_>, parts: &mut Vec<u8>) {
+    count(parts, named.len());
     for (name, value) in named {
-        part(hasher, name.as_bytes());
-        part(hasher, value);
+        part(parts, name.as_bytes());
+        part(parts, value);
     }
 }
 
@@ -165,24 +180,24 @@ fn is_of_api(name: &str) -> bool {
 }
 
 /// Adds the headers that change the answer. The values of `anthropic-beta` are a set: their order does not count.
-fn headers(headers: &HeaderMap, vary: &[HeaderName], hasher: &mut blake3::Hasher) {
+fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Vec<u8>) {
     const BETA: &str = "anthropic-beta";
     let wanted = |name: &str| is_of_api(name) && name != BETA || vary.iter().any(|own| own.as_str() == name);
-    all(&named(headers, wanted), hasher);
+    all(&named(headers, wanted), parts);
     let lines = headers.get_all(BETA).iter();
     let betas = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let mut betas: Vec<&[u8]> = betas.filter(|beta| !beta.is_empty()).collect();
     betas.sort_unstable();
     betas.dedup();
-    hasher.update(&(betas.len() as u64).to_le_bytes());
+    count(parts, betas.len());
     for beta in betas {
-        part(hasher, beta);
+        part(parts, beta);
     }
 }
 
 /// Adds the encodings that a client accepts or refuses, as a set. Only clients with the same set share answers, so a client never
 /// gets an encoding that it cannot read.
-fn encodings(headers: &HeaderMap, hasher: &mut blake3::Hasher) {
+fn encodings(headers: &HeaderMap, parts: &mut Vec<u8>) {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut set: Vec<(String, bool)> = items
@@ -203,9 +218,9 @@ fn encodings(headers: &HeaderMap, hasher: &mut blake3::Hasher) {
     });
     set.sort_unstable();
     set.dedup();
-    hasher.update(&(set.len() as u64).to_le_bytes());
+    count(parts, set.len());
     for (name, refused) in set {
-        part(hasher, name.as_bytes());
-        part(hasher, &[u8::from(refused)]);
+        part(parts, name.as_bytes());
+        part(parts, &[u8::from(refused)]);
     }
 }

@@ -15,6 +15,7 @@ mod fill;
 mod flight;
 mod flights;
 mod lookup;
+mod lru;
 mod memory;
 mod purges;
 mod settings;

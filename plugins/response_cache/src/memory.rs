@@ -1,21 +1,20 @@
 //! The memory tier: answers that this gateway stores, bounded in number and in bytes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use moka::notification::RemovalCause;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache_key::Key;
 use crate::entry::Entry;
+use crate::lru::Lru;
 use crate::settings::MemoryConfig;
 
+/// How many answers a purge looks at before it lets others at the memory.
+const AT_ONCE: usize = 256;
+
 /// The stored answers.
-#[derive(Debug)]
 pub(crate) struct Memory {
-    entries: Cache<Key, Arc<Entry>>,
-    bytes: Arc<AtomicU64>,
+    entries: Mutex<Lru<Key, Arc<Entry>>>,
+    evicted: Box<dyn Fn() + Send + Sync>,
 }
 
 /// The bounds of a memory.
@@ -31,73 +30,79 @@ impl From<&MemoryConfig> for Bounds {
     }
 }
 
-impl Bounds {
-    /// The least weight of an answer, so that the bound on the total weight also bounds the number of answers.
-    fn least(self) -> u32 {
-        let share = self.bytes / self.entries;
-        let one_more_fits = share.saturating_mul(self.entries + 1) <= self.bytes;
-        u32::try_from(share + u64::from(one_more_fits)).unwrap_or(u32::MAX)
-    }
-}
-
 impl Memory {
     pub(crate) fn new(bounds: Bounds, evicted: impl Fn() + Send + Sync + 'static) -> Self {
-        let bytes = Arc::<AtomicU64>::default();
-        let least = bounds.least();
-        let weigh = move |_: &Key, entry: &Arc<Entry>| u32::try_from(entry.weight()).unwrap_or(u32::MAX).max(least);
-        let gone = {
-            let bytes = bytes.clone();
-            move |_: Arc<Key>, entry: Arc<Entry>, cause: RemovalCause| {
-                bytes.fetch_sub(entry.weight() as u64, Ordering::Relaxed);
-                if cause == RemovalCause::Size {
-                    evicted();
-                }
-            }
-        };
-        let entries = Cache::builder()
-            .max_capacity(bounds.bytes)
-            .eviction_policy(EvictionPolicy::lru())
-            .weigher(weigh)
-            .eviction_listener(gone)
-            .build();
-        Self { entries, bytes }
+        Self { entries: Mutex::new(Lru::new(bounds.entries, bounds.bytes)), evicted: Box::new(evicted) }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.entries.get(key)
+        self.entries().get(key).cloned()
     }
 
     pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>) {
-        self.bytes.fetch_add(entry.weight() as u64, Ordering::Relaxed);
-        self.entries.insert(key, entry);
-        // evict now: deferred evictions would exceed the bound
-        self.entries.run_pending_tasks();
+        let weight = entry.weight() as u64;
+        let replaced = self.entries().insert(key, entry, weight);
+        drop(replaced);
+        // each is dropped without the lock
+        while let Some(evicted) = self.evict() {
+            drop(evicted);
+            (self.evicted)();
+        }
+    }
+
+    fn evict(&self) -> Option<Arc<Entry>> {
+        self.entries().evict()
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        self.entries.invalidate(key);
+        let removed = self.entries().remove(key);
+        drop(removed);
     }
 
-    /// Removes the answers that match and returns how many.
+    /// Removes the answers that match and returns how many. One that is stored meanwhile is not looked at.
     pub(crate) fn purge(&self, matches: impl Fn(&Entry) -> bool) -> u64 {
-        let keys: Vec<Key> = self.entries.iter().filter(|(_, entry)| matches(entry)).map(|(key, _)| *key).collect();
-        keys.iter().for_each(|key| self.entries.invalidate(key));
-        self.entries.run_pending_tasks();
-        keys.len() as u64
+        let (mut purged, mut from) = (0, 0);
+        loop {
+            let mut entries = self.entries();
+            let until = entries.slots().min(from + AT_ONCE);
+            let matching = |number: &usize| entries.at(*number).is_some_and(|(_, entry)| matches(entry));
+            let matching: Vec<usize> = (from..until).filter(matching).collect();
+            let removed: Vec<_> = matching.into_iter().filter_map(|number| entries.take(number)).collect();
+            drop(entries);
+            purged += removed.len() as u64;
+            if from == until {
+                return purged;
+            }
+            from = until;
+        }
     }
 
     /// Takes over the answers of another memory.
     pub(crate) fn take_over(&self, other: &Self) {
-        for (key, entry) in &other.entries {
-            self.insert(*key, entry);
+        let slots = other.entries().slots();
+        for number in 0..slots {
+            let entry = other.entries().at(number).map(|(key, entry)| (*key, entry.clone()));
+            if let Some((key, entry)) = entry {
+                self.insert(key, entry);
+            }
         }
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.entries.entry_count()
+        self.entries().len() as u64
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.entries().weight()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Lru<Key, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
     }
 }
