@@ -14,7 +14,8 @@ pub(super) enum ByItself {
 /// Whether the gateway sends this value of a header, by its name in lower case, without being told.
 pub(super) fn is_by_itself(run: &Run<'_, '_>, name: &str, value: &str) -> ByItself {
     let world = run.host.world;
-    let is_direct = world.real_ip.is_none();
+    // where another place passes on what clients say, a client may be the gateway itself, which is believed
+    let is_direct = world.real_ip.is_none() && !world.maps.pass_on(name);
     let by_itself = match (name, value) {
         ("x-real-ip", "$remote_addr")
         | ("x-forwarded-for", "$proxy_add_x_forwarded_for")

@@ -43,6 +43,11 @@ impl<'t> Maps<'t> {
         self.0.get(variable).copied()
     }
 
+    /// Whether one of them is a header that is said, or else what the gateway says by itself.
+    pub(super) fn pass_on(&self, header: &str) -> bool {
+        self.0.keys().any(|variable| self.is_header_or(variable, header))
+    }
+
     /// Whether a variable is a header that is said for the one that asks, or else what the gateway says by itself.
     pub(super) fn is_header_or(&self, variable: &str, header: &str) -> bool {
         let Some(map) = self.get(variable) else { return false };

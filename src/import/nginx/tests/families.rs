@@ -303,7 +303,10 @@ fn a_server_that_hands_requests_on_to_another_of_its_own_is_believed_there() {
         .0
     };
     for address in ["localhost:80", "127.0.0.1"] {
-        has(&of(address, "$proto"), &["trusted_proxies: [\"127.0.0.1\", \"::1\"]"]);
+        let lines = of(address, "$proto");
+        has(&lines, &["trusted_proxies: [\"127.0.0.1\", \"::1\"]"]);
+        // where it is the scheme of the connection, nobody is believed
+        has(&lines, &["set: { X-Forwarded-Proto: \"$scheme\" }"]);
     }
     for (address, value) in [("localhost:80", "$scheme"), ("localhost:82", "$proto"), ("10.0.0.1:80", "$proto")] {
         let lines = of(address, value);
