@@ -1,5 +1,6 @@
 //! A stored answer, and what is needed to serve it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A stored answer.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) head: StoredHead,
+    pub(crate) head: Arc<StoredHead>,
     /// The body, in a buffer of its exact size.
     pub(crate) body: Bytes,
     /// The facts of the answer.

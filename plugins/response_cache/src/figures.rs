@@ -26,6 +26,20 @@ pub(crate) struct Figures {
     pub(crate) breaker: IntGaugeVec,
     pub(crate) flights: IntGauge,
     pub(crate) flight_bytes: IntGauge,
+    /// What is counted of nearly every call.
+    usual: Usual,
+}
+
+/// Series that are looked up once.
+#[derive(Clone, Debug)]
+struct Usual {
+    memory_hits: IntCounter,
+    memory_misses: IntCounter,
+    memory_fills: IntCounter,
+    memory_filled_bytes: IntCounter,
+    memory_evictions: IntCounter,
+    /// By [`CacheStatus`], in the order of [`CacheStatus::ALL`].
+    by_status: [IntCounter; CacheStatus::ALL.len()],
 }
 
 impl Figures {
@@ -35,14 +49,31 @@ impl Figures {
         };
         let counter = |name: &str, help: &str| constant_metric(IntCounter::new(name, help));
         let gauges = |name: &str, help: &str| constant_metric(IntGaugeVec::new(Opts::new(name, help), &["tier"]));
+        let hits = counters("tollgate_cache_hits_total", "Lookups that found an answer, by tier", &["tier"]);
+        let misses = counters("tollgate_cache_misses_total", "Lookups that found none, by tier", &["tier"]);
+        let fills = counters("tollgate_cache_fills_total", "Answers stored, by tier", &["tier"]);
+        let filled_bytes = counters("tollgate_cache_filled_bytes_total", "Bytes stored, by tier", &["tier"]);
+        let evictions = counters("tollgate_cache_evictions_total", "Answers evicted, by tier", &["tier"]);
+        let requests = counters("tollgate_cache_requests_total", "Calls by cache status", &["status"]);
+        let of_memory = |counters: &IntCounterVec| counters.with_label_values(&["memory"]);
+        // series that begin at 0 show their first increase
+        let usual = Usual {
+            memory_hits: of_memory(&hits),
+            memory_misses: of_memory(&misses),
+            memory_fills: of_memory(&fills),
+            memory_filled_bytes: of_memory(&filled_bytes),
+            memory_evictions: of_memory(&evictions),
+            by_status: CacheStatus::ALL.map(|status| requests.with_label_values(&[status.as_str()])),
+        };
         let figures = Self {
-            hits: counters("tollgate_cache_hits_total", "Lookups that found an answer, by tier", &["tier"]),
-            misses: counters("tollgate_cache_misses_total", "Lookups that found none, by tier", &["tier"]),
-            fills: counters("tollgate_cache_fills_total", "Answers stored, by tier", &["tier"]),
-            filled_bytes: counters("tollgate_cache_filled_bytes_total", "Bytes stored, by tier", &["tier"]),
-            evictions: counters("tollgate_cache_evictions_total", "Answers evicted, by tier", &["tier"]),
+            hits,
+            misses,
+            fills,
+            filled_bytes,
+            evictions,
             errors: counters("tollgate_cache_errors_total", "Failures of a tier, by kind", &["tier", "kind"]),
-            requests: counters("tollgate_cache_requests_total", "Calls by cache status", &["status"]),
+            requests,
+            usual,
             bypassed: counters(
                 "tollgate_cache_bypassed_total",
                 "Calls that bypassed the cache, by reason",
@@ -69,33 +100,36 @@ impl Figures {
                 "Bytes held of answers in flight",
             )),
         };
-        // series that begin at 0 show their first increase
-        for counters in [&figures.hits, &figures.misses, &figures.fills] {
-            counters.with_label_values(&["memory"]);
-        }
-        figures.evictions.with_label_values(&["memory"]);
-        for status in [CacheStatus::Hit, CacheStatus::Miss, CacheStatus::Coalesced, CacheStatus::Bypass] {
-            figures.requests.with_label_values(&[status.as_str()]);
-        }
         for why in Bypass::ALL {
             figures.bypassed.with_label_values(&[why.as_str()]);
         }
         figures
     }
 
-    /// Counts a lookup in a tier.
-    pub(crate) fn looked(&self, tier: &str, found: bool) {
-        if found { &self.hits } else { &self.misses }.with_label_values(&[tier]).inc();
+    /// Counts a lookup in the memory.
+    pub(crate) fn looked_in_memory(&self, found: bool) {
+        if found { &self.usual.memory_hits } else { &self.usual.memory_misses }.inc();
     }
 
-    /// Counts an answer stored in a tier.
-    pub(crate) fn filled(&self, tier: &str, bytes: usize) {
-        self.fills.with_label_values(&[tier]).inc();
-        self.filled_bytes.with_label_values(&[tier]).inc_by(bytes as u64);
+    /// Counts a lookup in Redis.
+    pub(crate) fn looked_in_redis(&self, found: bool) {
+        if found { &self.hits } else { &self.misses }.with_label_values(&["redis"]).inc();
+    }
+
+    /// Counts an answer stored in the memory.
+    pub(crate) fn filled_memory(&self, bytes: usize) {
+        self.usual.memory_fills.inc();
+        self.usual.memory_filled_bytes.inc_by(bytes as u64);
+    }
+
+    /// Counts an answer stored in Redis.
+    pub(crate) fn filled_redis(&self, bytes: usize) {
+        self.fills.with_label_values(&["redis"]).inc();
+        self.filled_bytes.with_label_values(&["redis"]).inc_by(bytes as u64);
     }
 
     pub(crate) fn evicted(&self) {
-        self.evictions.with_label_values(&["memory"]).inc();
+        self.usual.memory_evictions.inc();
     }
 
     pub(crate) fn redis_error(&self, kind: &str) {
@@ -104,7 +138,7 @@ impl Figures {
 
     /// Counts a call by its status.
     pub(crate) fn served(&self, status: CacheStatus) {
-        self.requests.with_label_values(&[status.as_str()]).inc();
+        self.usual.by_status[status as usize].inc();
     }
 
     pub(crate) fn bypassed(&self, why: Bypass) {

@@ -27,7 +27,7 @@ pub(crate) struct Fill {
     upstream: Box<str>,
     epoch: Epoch,
     /// The head of the answer, once it has arrived. `None` if the answer may not be shared.
-    head: Option<StoredHead>,
+    head: Option<Arc<StoredHead>>,
     may_be_kept: bool,
     /// The body of an error, held back until it is known whether the upstream or the gateway made it.
     error: Vec<u8>,
@@ -89,7 +89,7 @@ impl Fill {
             self.lead.close();
             return;
         }
-        let copy = StoredHead::of(head.status, head.headers);
+        let copy = Arc::new(StoredHead::of(head.status, head.headers));
         self.may_be_kept = may_be_kept(head.headers);
         if head.status.is_success() {
             self.lead.flight.begin(copy.clone());
@@ -153,7 +153,7 @@ impl Fill {
         if flight.has_begun() {
             // a stream may be complete before its last byte; a compressed body has an end of its own
             self.whole |=
-                record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(StoredHead::is_encoded);
+                record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(|head| head.is_encoded());
             if self.whole {
                 self.end_whole(cache);
             }

@@ -95,8 +95,8 @@ impl Flight {
     }
 
     /// The answer begins.
-    pub(crate) fn begin(&self, head: StoredHead) {
-        self.change(|state| state.head = Some(Arc::new(head)));
+    pub(crate) fn begin(&self, head: Arc<StoredHead>) {
+        self.change(|state| state.head = Some(head));
     }
 
     /// Adds a copy of a piece of the answer; the piece itself may keep a far larger buffer alive. Returns whether the answer so

@@ -95,7 +95,7 @@ impl ResponseCache {
             // the first write to Redis may have failed or been skipped
             redis.refill(*key, entry, self.ttl);
         }
-        self.caches.figures.looked("memory", found.is_some());
+        self.caches.figures.looked_in_memory(found.is_some());
         found
     }
 
@@ -127,7 +127,7 @@ impl ResponseCache {
         if purged {
             self.memory.remove(&key);
         } else {
-            self.caches.figures.filled("memory", entry.body.len());
+            self.caches.figures.filled_memory(entry.body.len());
         }
         !purged
     }

@@ -73,6 +73,7 @@ impl Purges {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Instant;
 
     use bytes::Bytes;
@@ -84,7 +85,7 @@ mod tests {
 
     fn entry() -> Entry {
         Entry {
-            head: StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None },
+            head: Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }),
             body: Bytes::new(),
             answer: None,
             at: Instant::now(),

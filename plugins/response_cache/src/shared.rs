@@ -135,7 +135,7 @@ impl Shared {
                 return None;
             }
         };
-        self.figures.looked("redis", found.is_some());
+        self.figures.looked_in_redis(found.is_some());
         found
     }
 
@@ -224,7 +224,7 @@ async fn fill(
             redis.run::<()>(&set).await
         });
         match set.await {
-            Ok(()) => figures.filled("redis", length),
+            Ok(()) => figures.filled_redis(length),
             // a second write would be refused as well
             Err(error @ LinkError::Refused(_)) => figures.redis_error(error.as_str()),
             Err(error) => {

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use plugin_api::is_of_connection;
 
 /// The head of a stored answer. Its headers are copies, so that no connection's buffer is kept alive.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct StoredHead {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,

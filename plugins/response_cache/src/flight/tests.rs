@@ -13,8 +13,8 @@ fn flight() -> Arc<Flight> {
     Flight::new(1 << 20, Arc::default())
 }
 
-fn head() -> StoredHead {
-    StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }
+fn head() -> Arc<StoredHead> {
+    Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None })
 }
 
 async fn rest(follower: &mut Follower) -> (Vec<u8>, Option<Cut>) {

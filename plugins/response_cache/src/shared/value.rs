@@ -114,11 +114,11 @@ fn decode(key: Key, value: &[u8], max: usize, now: SystemTime) -> Option<Entry> 
     let header =
         |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?));
     Some(Entry {
-        head: StoredHead {
+        head: Arc::new(StoredHead {
             status: StatusCode::from_u16(facts.status).ok()?,
             headers: facts.headers.into_iter().map(header).collect::<Option<_>>()?,
             request_id: facts.request_id.and_then(|id| HeaderValue::try_from(id).ok()),
-        },
+        }),
         body: Bytes::from(body),
         answer: facts.answer.map(|answer| Box::new(plugin_api::shortened_answer(*answer))),
         at: Instant::now().checked_sub(age(facts.at, now)?)?,
@@ -151,11 +151,11 @@ mod tests {
         let usage = Usage { tokens, raw: Some(raw), ..Usage::default() };
         let answer = Answer { state: AnswerState::Complete, usage: Some(usage), ..Answer::default() };
         Entry {
-            head: StoredHead {
+            head: Arc::new(StoredHead {
                 status: StatusCode::OK,
                 headers: vec![(HeaderName::from_static("content-type"), HeaderValue::from_static("text/event-stream"))],
                 request_id: Some(HeaderValue::from_static("req_1")),
-            },
+            }),
             body: "data: {}\n\n".repeat(1000).into(),
             answer: Some(Box::new(answer)),
             at: Instant::now(),
