@@ -15,7 +15,7 @@
 //! Versions 1 and 2 have no format byte, and version 1 has neither kind nor count. Every later version keeps the first 46
 //! bytes as they are, so that an earlier release knows a whole frame, counts it, and leaves it alone.
 
-use zlib_rs::crc32::crc32;
+use crate::checksum::checksum;
 
 use crate::Entry;
 use crate::count::{Count, Kind, Place};
@@ -56,7 +56,7 @@ pub(crate) fn encode(
     buffer[4] = VERSION;
     buffer[5..9].copy_from_slice(&length.to_le_bytes());
     buffer[SHORT_HEAD] = kind.byte();
-    let sum = crc32(salt, &buffer[HEAD..]);
+    let sum = checksum(salt, &buffer[HEAD..]);
     buffer[9..SHORT_HEAD].copy_from_slice(&sum.to_le_bytes());
     true
 }
@@ -105,8 +105,8 @@ pub(crate) fn decode(bytes: &[u8], salt: u32) -> Decoded<'_> {
     let head = if version == WITHOUT_PLACE { SHORT_HEAD } else { HEAD };
     let Some(content) = bytes.get(head..head + length) else { return Decoded::Needs(head + length) };
     let sum = match version {
-        WITHOUT_PLACE => crc32(crc32(salt, &bytes[4..9]), content),
-        _ => with_head(crc32(salt, content), bytes),
+        WITHOUT_PLACE => checksum(checksum(salt, &bytes[4..9]), content),
+        _ => with_head(checksum(salt, content), bytes),
     };
     if sum != number(bytes, 9) {
         return Decoded::Damage(next_mark(bytes));
@@ -167,7 +167,7 @@ pub(crate) fn next_mark(bytes: &[u8]) -> usize {
 
 /// The checksum of a record together with the head of its frame.
 fn with_head(record: u32, frame: &[u8]) -> u32 {
-    crc32(crc32(record, &frame[4..9]), &frame[SHORT_HEAD..HEAD])
+    checksum(checksum(record, &frame[4..9]), &frame[SHORT_HEAD..HEAD])
 }
 
 /// Makes the frame at the beginning of `bytes` one of another version.
@@ -175,6 +175,6 @@ fn with_head(record: u32, frame: &[u8]) -> u32 {
 pub(crate) fn set_version(bytes: &mut [u8], version: u8, salt: u32) {
     let length = usize::try_from(number(bytes, 5)).unwrap();
     bytes[4] = version;
-    let sum = with_head(crc32(salt, &bytes[HEAD..HEAD + length]), bytes);
+    let sum = with_head(checksum(salt, &bytes[HEAD..HEAD + length]), bytes);
     bytes[9..SHORT_HEAD].copy_from_slice(&sum.to_le_bytes());
 }

@@ -44,6 +44,7 @@
 //! ```
 
 mod batch;
+mod checksum;
 mod count;
 mod disk;
 mod error;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use zlib_rs::crc32::crc32;
+use crate::checksum::checksum;
 
 use crate::count::Count;
 
@@ -52,11 +52,11 @@ impl PositionFile {
         let mut bytes = [0; LENGTH];
         bytes[..8].copy_from_slice(&at.segment.to_le_bytes());
         bytes[8..16].copy_from_slice(&at.offset.to_le_bytes());
-        let sum = crc32(0, &bytes[..16]);
+        let sum = checksum(0, &bytes[..16]);
         bytes[16..SHORT].copy_from_slice(&sum.to_le_bytes());
         bytes[SHORT..SHORT + 4].copy_from_slice(&salt.to_le_bytes());
         bytes[SHORT + 4..LENGTH - 4].copy_from_slice(&count.bytes());
-        let sum = crc32(0, &bytes[..LENGTH - 4]);
+        let sum = checksum(0, &bytes[..LENGTH - 4]);
         bytes[LENGTH - 4..].copy_from_slice(&sum.to_le_bytes());
         self.0.write_all_at(&bytes, 0)
     }
@@ -77,5 +77,5 @@ pub(crate) fn read(folder: &Path) -> Option<Kept> {
 /// The first so many bytes without the checksum at their end, if it is right.
 fn verified(bytes: &[u8], length: usize) -> Option<&[u8]> {
     let (content, sum) = bytes.get(..length)?.split_last_chunk::<4>()?;
-    (crc32(0, content).to_le_bytes() == *sum).then_some(content)
+    (checksum(0, content).to_le_bytes() == *sum).then_some(content)
 }

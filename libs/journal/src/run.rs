@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::checksum::checksum;
 use uuid::Uuid;
-use zlib_rs::crc32::crc32;
 
 use crate::count::Count;
 use crate::segment;
@@ -59,14 +59,14 @@ impl Run {
         bytes[..4].copy_from_slice(&self.salt.to_le_bytes());
         bytes[4..20].copy_from_slice(self.instance.as_bytes());
         bytes[20..LENGTH - 4].copy_from_slice(&self.end.bytes());
-        let sum = crc32(0, &bytes[..LENGTH - 4]);
+        let sum = checksum(0, &bytes[..LENGTH - 4]);
         bytes[LENGTH - 4..].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     pub(crate) fn parse(first: u64, bytes: &[u8]) -> Option<Self> {
         let (run, sum) = bytes.split_at_checked(LENGTH - 4)?;
-        if sum != crc32(0, run).to_le_bytes() {
+        if sum != checksum(0, run).to_le_bytes() {
             return None;
         }
         let salt = u32::from_le_bytes(run[..4].try_into().ok()?);

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zlib_rs::crc32::crc32;
+use crate::checksum::checksum;
 
 /// Begins every segment; the version is behind it.
 const MAGIC: [u8; 7] = *b"tglog\0\0";
@@ -63,7 +63,7 @@ fn salts(salt: u32) -> [u8; 16] {
     let mut salts = [0; 16];
     for copy in salts.chunks_exact_mut(8) {
         copy[..4].copy_from_slice(&salt.to_le_bytes());
-        copy[4..].copy_from_slice(&crc32(0, &salt.to_le_bytes()).to_le_bytes());
+        copy[4..].copy_from_slice(&checksum(0, &salt.to_le_bytes()).to_le_bytes());
     }
     salts
 }
@@ -82,7 +82,7 @@ pub(crate) fn head(file: &File) -> io::Result<Head> {
 pub(crate) fn head_in(bytes: &[u8]) -> Head {
     let salt = [8, 16].into_iter().find_map(|copy| {
         let (salt, sum) = bytes.get(copy..copy + 8)?.split_at(4);
-        let is_right = crc32(0, salt).to_le_bytes() == *sum;
+        let is_right = checksum(0, salt).to_le_bytes() == *sum;
         is_right.then(|| salt.try_into().map(u32::from_le_bytes).ok()).flatten()
     });
     match (salt, bytes.get(7)) {
