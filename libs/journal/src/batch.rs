@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Journal;
-use crate::count::{Count, Kind, Loss};
+use crate::count::{Count, Kind, Loss, Place};
 use crate::frame::Frame;
 use crate::position::Position;
 use crate::seen::Seen;
@@ -42,6 +42,11 @@ impl<T> Batch<T> {
             self.uncounted += u64::from(is_known);
             return true;
         };
+        self.meet_at(place, amends)
+    }
+
+    /// A record comes that stands at this place of its run: whether for the first time.
+    pub(crate) fn meet_at(&mut self, place: Place, amends: Option<u64>) -> bool {
         let seen = self.seen.entry(self.salt).or_default();
         let new = seen.meet(place);
         if let Some(number) = amends.filter(|_| new && place.kind == Kind::Amendment) {
@@ -57,7 +62,7 @@ impl<T> Batch<T> {
 
     /// All that earlier runs appended has been read as far as it can be, and all of this run where it is told how much that is: what
     /// is missing is lost.
-    pub(crate) fn settle(&mut self, journal: &Journal, own: Option<Count>) {
+    pub(crate) fn settle(&mut self, journal: &Journal<T>, own: Option<Count>) {
         let ends = journal.old.iter().map(|run| (run.salt, run.end));
         for (salt, end) in ends.chain(own.map(|kept| (journal.own.salt, kept))) {
             if let Some(seen) = self.seen.get_mut(&salt) {

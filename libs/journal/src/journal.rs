@@ -5,19 +5,22 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::count::Kind;
+use crate::Decoded;
+use crate::count::{Kind, Place};
 use crate::disk::{Disk, Extent};
 use crate::error::AppendError;
 use crate::event::{Event, Observer};
 use crate::frame;
 use crate::fsync::Unsynced;
+use crate::position::Position;
 use crate::run::{Run, RunFile};
+use crate::tail::Tail;
 
 /// A segment ends when it is this long, or takes this part of what the journal may: space is given back by the segment.
 pub(crate) const SEGMENT: u64 = 16 << 20;
@@ -38,9 +41,9 @@ pub struct Appended {
     pub place: u64,
 }
 
-/// A journal that is open. Any number of threads append at once.
+/// A journal that is open, of records that are `T` to its reader. Any number of threads append at once.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<T> {
     pub(crate) folder: PathBuf,
     /// This run, as it began, and its file, which says how far it is.
     pub(crate) own: Run,
@@ -51,6 +54,8 @@ pub struct Journal {
     pub(crate) adopted: u64,
     pub(crate) max_bytes: AtomicU64,
     pub(crate) disk: Mutex<Disk>,
+    /// Locked while `disk` is, where both are.
+    pub(crate) tail: Mutex<Tail<T>>,
     /// What `disk` takes, to be read without its lock.
     pub(crate) bytes: AtomicU64,
     pub(crate) waiting: AtomicU64,
@@ -58,11 +63,15 @@ pub struct Journal {
     pub(crate) left: u64,
     pub(crate) unknown: AtomicU64,
     pub(crate) work: Notify,
+    /// As many records must wait before the reader is woken.
+    pub(crate) wanted: AtomicU64,
+    /// A segment has ended since the reader last waited.
+    pub(crate) has_segment_ended: AtomicBool,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) lock: File,
 }
 
-impl Journal {
+impl<T> Journal<T> {
     /// Appends a record in a format, and gives it its number if it is [`Kind::Numbered`]. Once this has returned, the record outlives
     /// the process. `record` appends its bytes to what the buffer holds.
     ///
@@ -87,7 +96,7 @@ impl Journal {
         format: u8,
         record: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Appended, AppendError> {
-        let appended = ENCODED.with_borrow_mut(|buffer| {
+        ENCODED.with_borrow_mut(|buffer| {
             let appended = if frame::encode(kind, format, record, self.own.salt, buffer) {
                 self.write(kind, buffer)
             } else {
@@ -97,9 +106,7 @@ impl Journal {
                 *buffer = Vec::new();
             }
             appended
-        })?;
-        self.work.notify_one();
-        Ok(appended)
+        })
     }
 
     fn write(&self, kind: Kind, frame: &mut [u8]) -> Result<Appended, AppendError> {
@@ -114,19 +121,39 @@ impl Journal {
             return Err(AppendError::Full);
         }
         frame::place(frame, disk.count);
-        let current = &mut disk.current;
+        let (place, current) = (Place { kind, before: disk.count }, &mut disk.current);
         // what a failed attempt leaves is written over by the next one
         current.file.write_all_at(frame, current.end).map_err(AppendError::Disk)?;
-        // under the lock, or the reader could be done with it before it counts
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let from = Position { segment: current.number, offset: current.end };
         current.end += length;
+        let end = current.end;
         disk.count = disk.count.after(kind);
         // behind the record: one that a kill keeps from being written is not missed
         self.run.keep(&Run { end: disk.count, ..self.own });
         disk.bytes += length;
         self.bytes.store(disk.bytes, Ordering::Relaxed);
+        self.tail().push(from, end, place);
+        // under the lock, or the reader could be done with it before it counts
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         let number = (kind == Kind::Numbered).then_some(disk.count.sequence);
-        Ok(Appended { number, place: disk.count.records() })
+        let appended = Appended { number, place: disk.count.records() };
+        drop(disk);
+        self.wake(waiting);
+        Ok(appended)
+    }
+
+    /// Hands a record to the reader that was appended at this [place](Appended::place), where the reader has not come to it yet: it
+    /// need not be read from the disk and decoded then. It must be what the decoder makes of what was appended. Of one that takes too
+    /// much memory, and where the reader is far behind, nothing is kept.
+    pub fn hand_over(&self, place: u64, decoded: Decoded<T>) {
+        self.tail().fill(place, decoded);
+    }
+
+    /// Wakes the reader, if so many records are enough for it. It is woken once.
+    fn wake(&self, waiting: u64) {
+        if waiting >= self.wanted.load(Ordering::SeqCst) && self.wanted.swap(u64::MAX, Ordering::SeqCst) != u64::MAX {
+            self.work.notify_one();
+        }
     }
 
     /// Begins a segment; where that is not possible, the current one takes what it would have taken.
@@ -135,7 +162,8 @@ impl Journal {
             Ok(()) => {
                 self.bytes.store(disk.bytes, Ordering::Relaxed);
                 // the reader may have waited at the end of the other one, and can retire it now
-                self.work.notify_one();
+                self.has_segment_ended.store(true, Ordering::SeqCst);
+                self.wake(u64::MAX);
             }
             Err(error) if disk.go_on(long) => self.report(&Event::NotBegun { error: &error }),
             Err(_) => {}
@@ -156,9 +184,19 @@ impl Journal {
         self.disk().count.records()
     }
 
-    /// Waits until something may have been appended.
-    pub async fn appended(&self) {
-        self.work.notified().await;
+    /// Waits until so many records wait, or a segment has ended. It may return before that.
+    pub async fn appended(&self, records: u64) {
+        self.wanted.store(records, Ordering::SeqCst);
+        // a wake-up of a wait that was given up is none
+        let is_in_vain = || {
+            self.waiting.load(Ordering::SeqCst) < records
+                && self.wanted.load(Ordering::SeqCst) == records
+                && !self.has_segment_ended.swap(false, Ordering::SeqCst)
+        };
+        while is_in_vain() {
+            self.work.notified().await;
+        }
+        self.wanted.store(u64::MAX, Ordering::SeqCst);
     }
 
     /// Whether all that was appended is on the disk.
@@ -239,6 +277,14 @@ impl Journal {
         self.unknown.fetch_add(records, Ordering::Relaxed);
     }
 
+    /// The reader has come to a place: if nothing is written behind it, what is appended from now on may be handed over.
+    pub(crate) fn begin_tail(&self, at: Position) {
+        let disk = self.disk();
+        if (Position { segment: disk.current.number, offset: disk.current.end }) == at {
+            self.tail().begin();
+        }
+    }
+
     /// The first segment from a number on, or the current one.
     pub(crate) fn first_from(&self, number: u64) -> Extent {
         self.disk().first_from(number)
@@ -250,5 +296,9 @@ impl Journal {
 
     pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Tail<T>> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -62,6 +62,7 @@ mod retire;
 mod run;
 mod seen;
 mod segment;
+mod tail;
 mod unknown;
 
 pub use batch::Batch;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -42,12 +42,12 @@ struct Left {
     later: Vec<u64>,
 }
 
-impl Journal {
+impl<T> Journal<T> {
     /// Opens the journal in a folder, creating it if need be, and its one reader.
     ///
     /// # Errors
     /// Another process has it, or the disk does not allow it.
-    pub fn open<T>(
+    pub fn open(
         folder: &Path,
         options: Options,
         decode: Decoder<T>,
@@ -82,10 +82,13 @@ impl Journal {
             max_bytes: options.max_bytes.into(),
             bytes: disk.bytes.into(),
             disk: Mutex::new(disk),
+            tail: Mutex::default(),
             waiting: AtomicU64::new(left),
             left,
             unknown: AtomicU64::new(unknown),
             work: Notify::new(),
+            wanted: AtomicU64::new(u64::MAX),
+            has_segment_ended: AtomicBool::new(false),
             observer,
             lock,
         });

@@ -9,7 +9,7 @@ use crate::run::{self, Run};
 use crate::segment::{self, DAMAGED};
 use crate::{Journal, segment::path};
 
-impl Journal {
+impl<T> Journal<T> {
     /// The first segment that is not done with cannot be read: the rest of it is lost. It is renamed, for an operator to look at.
     ///
     /// # Errors

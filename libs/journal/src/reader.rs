@@ -15,6 +15,7 @@ use crate::position::{Kept, Position, PositionFile};
 use crate::read_buffer::ReadBuffer;
 use crate::seen::Seen;
 use crate::segment::{self, Head, PASSED};
+use crate::tail::{Handed, Taken};
 use crate::unknown::{self, Passed};
 use crate::{Decoder, Journal};
 
@@ -29,7 +30,7 @@ const TOO_MANY_FILES: [i32; 2] = [23, 24];
 /// The one reader of a journal.
 #[derive(Debug)]
 pub struct Reader<T> {
-    journal: Arc<Journal>,
+    journal: Arc<Journal<T>>,
     decode: Decoder<T>,
     kept: PositionFile,
     at: Position,
@@ -43,6 +44,8 @@ pub struct Reader<T> {
     /// The files of earlier runs are not needed any more.
     old_gone: bool,
     buffer: Option<ReadBuffer>,
+    /// Records that were handed over.
+    taken: Taken<T>,
     /// The place of the last read failure, and how often reading has failed there.
     failure: (Position, u32),
 }
@@ -57,7 +60,7 @@ enum Next<T> {
 }
 
 impl<T> Reader<T> {
-    pub(crate) fn new(journal: Arc<Journal>, decode: Decoder<T>, kept: PositionFile, read: Option<Kept>) -> Self {
+    pub(crate) fn new(journal: Arc<Journal<T>>, decode: Decoder<T>, kept: PositionFile, read: Option<Kept>) -> Self {
         let mut seen: BTreeMap<u32, Seen> = journal.old.iter().map(|run| (run.salt, Seen::default())).collect();
         if read.is_some() {
             seen = journal.old.iter().map(|run| (run.salt, Seen::up_to(read_of(run, read)))).collect();
@@ -65,12 +68,13 @@ impl<T> Reader<T> {
         seen.insert(journal.own.salt, Seen::up_to(Count::default()));
         let Kept { at, salt, .. } = read.unwrap_or_default();
         let (unknown, failure) = (BTreeMap::new(), (Position::default(), 0));
-        Self { journal, decode, kept, at, began: at, seen, salt, unknown, old_gone: false, buffer: None, failure }
+        let (buffer, taken) = (None, Taken::default());
+        Self { journal, decode, kept, at, began: at, seen, salt, unknown, old_gone: false, buffer, taken, failure }
     }
 
     /// The journal.
     #[must_use]
-    pub fn journal(&self) -> &Arc<Journal> {
+    pub fn journal(&self) -> &Arc<Journal<T>> {
         &self.journal
     }
 
@@ -96,6 +100,7 @@ impl<T> Reader<T> {
                 }
                 Ok(Next::End(kept)) => {
                     batch.settle(&self.journal, Some(kept));
+                    self.journal.begin_tail(batch.end);
                     break;
                 }
                 Err(error) if batch.records.is_empty() => {
@@ -252,6 +257,13 @@ impl<T> Reader<T> {
 
     /// What comes next at the end of a batch; moves that behind it.
     fn next(&mut self, batch: &mut Batch<T>) -> io::Result<Next<T>> {
+        let at = Position { offset: batch.end.offset.max(segment::HEAD as u64), ..batch.end };
+        if let Some(Handed { end, place, decoded }) = self.taken.next(at, &self.journal.tail) {
+            (batch.end, batch.salt) = (Position { offset: end, ..at }, self.journal.own.salt);
+            batch.meet_at(place, decoded.amends);
+            let length = usize::try_from(end - at.offset).unwrap_or(usize::MAX);
+            return Ok(Next::Record(length, decoded.record));
+        }
         let Extent { written, grows, .. } = self.enter(&mut batch.end)?;
         let end = || grows.map_or(Next::SegmentEnd, Next::End);
         let Some(buffer) = &mut self.buffer else { return Ok(end()) };
@@ -296,6 +308,12 @@ impl<T> Reader<T> {
         batch.end.offset = offset;
         batch.damage.bytes += skipped;
         Ok(end())
+    }
+}
+
+impl<T> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.journal.tail().end();
     }
 }
 

@@ -11,7 +11,7 @@ use crate::segment::{self, UNREAD};
 use crate::unknown::{self, Passed};
 use crate::{Decoder, Journal};
 
-impl Journal {
+impl<T> Journal<T> {
     /// So many records up to a place wait no more.
     pub(crate) fn passed(&self, to: Position, records: u64) {
         let disk = self.disk();
@@ -22,7 +22,7 @@ impl Journal {
 
     /// All segments before a number are done with. `has_unknown` says in which of them
     /// records were passed over.
-    pub(crate) fn retire<T>(&self, before: u64, decode: Decoder<T>, has_unknown: impl Fn(u64) -> Option<Passed>) {
+    pub(crate) fn retire(&self, before: u64, decode: Decoder<T>, has_unknown: impl Fn(u64) -> Option<Passed>) {
         loop {
             let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < before);
             let Some(number) = number else { return };

@@ -2,6 +2,7 @@ mod append;
 mod blows;
 mod damage;
 mod disk;
+mod tail;
 mod unknown;
 
 use std::fs;
@@ -75,11 +76,11 @@ impl Folder {
         Self(path, Mutex::default())
     }
 
-    fn open(&self, max_bytes: u64) -> (Arc<Journal>, Reader<Record>) {
+    fn open(&self, max_bytes: u64) -> (Arc<Journal<Record>>, Reader<Record>) {
         self.open_as(max_bytes, decode)
     }
 
-    fn open_as(&self, max_bytes: u64, decode: Decoder<Record>) -> (Arc<Journal>, Reader<Record>) {
+    fn open_as(&self, max_bytes: u64, decode: Decoder<Record>) -> (Arc<Journal<Record>>, Reader<Record>) {
         let reported = Reported::default();
         *self.1.lock().unwrap() = reported.clone();
         Journal::open(&self.0, Options { max_bytes }, decode, Box::new(reported)).unwrap()
@@ -117,7 +118,7 @@ fn with_body(value: i64, length: usize) -> Record {
 }
 
 /// Appends a record in a format, and gives it its number.
-fn append_as(journal: &Journal, record: &mut Record, format: u8) -> Result<(), AppendError> {
+fn append_as(journal: &Journal<Record>, record: &mut Record, format: u8) -> Result<(), AppendError> {
     let number = journal.append(record.kind, format, |bytes| {
         bytes.extend_from_slice(&record.value.to_le_bytes());
         bytes.extend_from_slice(&record.number.to_le_bytes());
@@ -127,11 +128,11 @@ fn append_as(journal: &Journal, record: &mut Record, format: u8) -> Result<(), A
     Ok(())
 }
 
-fn append(journal: &Journal, record: &mut Record) {
+fn append(journal: &Journal<Record>, record: &mut Record) {
     append_as(journal, record, FORMAT).unwrap();
 }
 
-fn append_all(journal: &Journal, values: impl IntoIterator<Item = i64>) {
+fn append_all(journal: &Journal<Record>, values: impl IntoIterator<Item = i64>) {
     values.into_iter().for_each(|value| append(journal, &mut record(value)));
 }
 

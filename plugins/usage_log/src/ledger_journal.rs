@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use journal::{AppendError, Journal, Kind, OpenError, Options};
+use journal::{AppendError, Decoded, Kind, OpenError, Options};
 use log::{error, info, warn};
 use plugin_api::{LogLimit, Uuid};
 
@@ -19,6 +19,7 @@ use observer::Reporter;
 pub(crate) use draining::DrainingJournals;
 pub use waiting::{Waiting, waiting};
 
+pub(crate) type Journal = journal::Journal<Record>;
 pub(crate) type Reader = journal::Reader<Record>;
 pub(crate) type Batch = journal::Batch<Record>;
 
@@ -140,6 +141,20 @@ impl LedgerJournal {
             info!(journal:% = journal.folder().display(); "the ledger keeps bodies again");
         }
         Ok(current.before + place)
+    }
+
+    /// Hands a record to the shipper that is kept at this place, as it was kept, so that it need not be read from the disk.
+    pub(crate) fn hand_over(&self, place: u64, record: Record) {
+        let amends = match &record {
+            Record::Request(row) => u64::try_from(row.sequence).ok(),
+            Record::Batch(_) => None,
+        };
+        self.read(|current| {
+            // not where the journal was given up meanwhile
+            if let Some(place) = place.checked_sub(current.before) {
+                current.journal.hand_over(place, Decoded { record, amends });
+            }
+        });
     }
 
     fn leave_out_bodies(&self, journal: &Journal, record: &mut Record, why: &str) {

@@ -241,6 +241,11 @@ impl Ledger {
         self.journal.try_append(record).ok()
     }
 
+    /// Hands a record over that is kept; see [`LedgerJournal::hand_over`].
+    pub(crate) fn hand_over(&self, place: u64, record: Record) {
+        self.journal.hand_over(place, record);
+    }
+
     /// Tells this run of this gateway from all others.
     pub(crate) fn instance(&self) -> Uuid {
         self.journal.get().instance()

@@ -191,6 +191,7 @@ impl UsageLog {
             bodies.fill(&mut row, &self.store);
         }
         let mut kept = Record::Request(Box::new(row));
+        let has_bodies = kept.has_bodies();
         let place = keep(&self.ledger, &mut kept);
         let is_kept = place.is_some();
         let picos = place.map_or(0, |place| spending::report(&self.ledger.feed, &kept, place, &mut entry.reported));
@@ -204,6 +205,9 @@ impl UsageLog {
             if let Some(bodies) = &mut entry.bodies {
                 bodies.release(row);
             }
+        }
+        if let Some(place) = place.filter(|_| !has_bodies) {
+            self.ledger.hand_over(place, kept);
         }
         is_kept
     }

@@ -253,7 +253,7 @@ impl Shipper {
     async fn rest(&mut self) {
         let journal = self.reader.journal().clone();
         tokio::select! {
-            () = journal.appended() => {}
+            () = journal.appended(1) => {}
             () = self.querying.due(&self.feed) => return,
             _ = self.shipping.changed() => {}
         }
@@ -262,11 +262,13 @@ impl Shipper {
     }
 
     async fn linger(&mut self) {
-        if self.reader.journal().waiting() >= ROWS as u64 || self.is_ending() {
+        if self.is_ending() {
             return;
         }
+        let journal = self.reader.journal().clone();
         tokio::select! {
             () = sleep(LINGER) => {}
+            () = journal.appended(ROWS as u64) => {}
             _ = self.shipping.changed() => {}
         }
     }

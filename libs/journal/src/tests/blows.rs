@@ -104,7 +104,7 @@ fn any_record(value: i64, earlier: &[Record]) -> Record {
 }
 
 /// Appends so many of them.
-fn append_any(journal: &Journal, records: &mut Vec<Record>, count: i64) {
+fn append_any(journal: &Journal<Record>, records: &mut Vec<Record>, count: i64) {
     let mut numbered: Vec<Record> = Vec::new();
     for _ in 0..count {
         let mut record = any_record(records.len() as i64, &numbered);
@@ -147,7 +147,7 @@ fn kinds(records: &[Record]) -> (BTreeSet<u64>, BTreeSet<i64>, usize) {
 }
 
 /// Sees that what was read and what is lost is all that was appended.
-fn adds_up(folder: &Folder, journal: &Journal, kept: &[Record], read: &[Record]) -> Result<(), TestCaseError> {
+fn adds_up(folder: &Folder, journal: &Journal<Record>, kept: &[Record], read: &[Record]) -> Result<(), TestCaseError> {
     let place = |record: &Record| kept.iter().position(|kept| kept == record);
     let places: Vec<Option<usize>> = read.iter().map(place).collect();
     prop_assert!(places.iter().all(Option::is_some), "no record is altered");

@@ -84,7 +84,7 @@ fn a_segment_that_cannot_be_begun_costs_no_record() {
 
 #[tokio::test]
 async fn a_segment_that_fills_the_journal_ends_and_makes_room() {
-    let take = |journal: &Journal, length| {
+    let take = |journal: &Journal<Record>, length| {
         let before = journal.bytes();
         append(journal, &mut with_body(0, length));
         journal.bytes() - before
@@ -95,11 +95,11 @@ async fn a_segment_that_fills_the_journal_ends_and_makes_room() {
     let left = SMALL - journal.bytes();
     let filling = usize::try_from(left - more).unwrap();
     assert_eq!(take(&journal, filling), left);
-    journal.appended().await;
+    journal.appended(1).await;
     assert_eq!(drain(&mut reader), [0]);
     assert!(append_as(&journal, &mut record(1), FORMAT).is_err());
     // nothing else tells the reader that there is something to let go of
-    tokio::time::timeout(std::time::Duration::from_secs(10), journal.appended()).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(10), journal.appended(1)).await.unwrap();
     assert!(drain(&mut reader).is_empty());
     append_all(&journal, [2]);
     assert_eq!(drain(&mut reader), [2]);

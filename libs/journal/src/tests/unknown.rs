@@ -9,7 +9,7 @@ use super::*;
 const LATER: u8 = 2;
 
 /// Appends records of which those with an odd value are of the later format.
-fn append_mixed(journal: &Journal, values: impl IntoIterator<Item = i64>) {
+fn append_mixed(journal: &Journal<Record>, values: impl IntoIterator<Item = i64>) {
     for value in values {
         append_as(journal, &mut record(value), if value % 2 == 1 { LATER } else { FORMAT }).unwrap();
     }

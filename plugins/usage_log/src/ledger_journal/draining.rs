@@ -5,11 +5,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journal::{Journal, OpenError, inspect};
+use journal::{OpenError, inspect};
 use log::{info, warn};
 use plugin_api::{LogLimit, Uuid};
 
-use super::{LedgerJournal, Reader};
+use super::{Journal, LedgerJournal, Reader};
 use crate::{Record, encoding};
 
 /// The folder with their folders, in the one of the journal.

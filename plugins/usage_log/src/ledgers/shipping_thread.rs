@@ -7,12 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use journal::Journal;
 use plugin_api::SpendingFeed;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::ledger_journal::LedgerJournal;
+use crate::ledger_journal::{Journal, LedgerJournal};
 use crate::shipper::{SYNC, Shipper, ShipperConfig, is_sync_due, sync};
 use crate::spending;
 

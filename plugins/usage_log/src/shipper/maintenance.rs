@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::Journal;
 use log::warn;
 use plugin_api::LogLimit;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::{CONNECT, ShipperConfig};
+use crate::ledger_journal::Journal;
 use crate::metrics::LedgerMetrics;
 use crate::{Clock, Housekeeper, Store, StoreError};
 
