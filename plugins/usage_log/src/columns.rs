@@ -294,6 +294,13 @@ impl<R> Table<R> {
         self.columns.iter().map(|column| name(column.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// What becomes of a row that is there already: nothing. For rows that correct none, this is what [`on_conflict`](Self::on_conflict)
+    /// does.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn on_conflict_keep(&self) -> String {
+        format!("ON CONFLICT ({}) DO NOTHING", self.key)
+    }
+
     /// What becomes of a row that is there already: a higher revision takes its place, anything else changes nothing. A row that
     /// only an operator's own constraint takes for another is refused.
     pub(crate) fn on_conflict(&self, name: impl Fn(&'static str) -> String) -> String {

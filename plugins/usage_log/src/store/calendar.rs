@@ -84,7 +84,32 @@ impl fmt::Display for Date {
 
 /// A moment as text, in UTC: `2026-11-24 13:30:00.123456`. Sorts by time.
 pub(crate) fn text(time: Timestamp) -> String {
-    moment(time).format_with_items(WRITTEN.iter()).to_string()
+    let moment = moment(time);
+    let Ok(year @ 0..=9999) = u32::try_from(moment.year()) else {
+        return moment.format_with_items(WRITTEN.iter()).to_string();
+    };
+    // several times as fast, for every row of the ledger
+    let mut text = String::with_capacity(26);
+    let parts = [
+        (year, 4, '-'),
+        (moment.month(), 2, '-'),
+        (moment.day(), 2, ' '),
+        (moment.hour(), 2, ':'),
+        (moment.minute(), 2, ':'),
+        (moment.second(), 2, '.'),
+    ];
+    for (number, digits, behind) in parts {
+        append(&mut text, number, digits);
+        text.push(behind);
+    }
+    append(&mut text, moment.nanosecond() / 1000, 6);
+    text
+}
+
+/// Appends a number in so many digits.
+fn append(text: &mut String, number: u32, digits: u32) {
+    let digit = |place| char::from_digit(number / 10_u32.pow(place) % 10, 10).unwrap_or('0');
+    text.extend((0..digits).rev().map(digit));
 }
 
 /// The moment of a text by [`text`], or as people write one: `2026-11-24`, `2026-11-24 13:30`, `2026-11-24T13:30:00Z`.

@@ -118,12 +118,14 @@ impl Sqlite {
         let batch = Batch::of(records);
         let mut held = self.acquire().await?;
         self.run(&mut held, "BEGIN IMMEDIATE").await?;
-        let (watch, inserts) = (&self.watch, &self.inserts);
-        let new = inserts.requests.run(watch, &mut held, &batch.requests).await?
-            + inserts.batches.run(watch, &mut held, &batch.batches).await?;
-        inserts.bodies.run(watch, &mut held, &batch.bodies).await?;
-        let chunks: Vec<_> = batch.chunks.iter().collect();
-        inserts.chunks.run(watch, &mut held, &chunks).await?;
+        let (watch, AllInserts { requests, batches, bodies, chunks }) = (&self.watch, &mut self.inserts);
+        let (new, corrections): (Vec<&Row>, Vec<&Row>) = batch.requests.iter().partition(|row| row.revision == 0);
+        let new = requests.run(watch, &mut held, &new, false).await?
+            + requests.run(watch, &mut held, &corrections, true).await?
+            + batches.run(watch, &mut held, &batch.batches, false).await?;
+        bodies.run(watch, &mut held, &batch.bodies, true).await?;
+        let pieces: Vec<_> = batch.chunks.iter().collect();
+        chunks.run(watch, &mut held, &pieces, false).await?;
         self.run(&mut held, end).await?;
         held.release();
         let all = (batch.requests.len() + batch.batches.len()) as u64;
