@@ -11,8 +11,8 @@
 //! Turns are found only among those of the same host and API key. Of several conversations that begin alike, the latest is meant.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
-use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
 use plugin_api::{ConversationHash, Endpoint};
@@ -30,6 +30,8 @@ pub(crate) struct Conversations {
     most: usize,
     young: HashMap<Key, Uuid>,
     old: HashMap<Key, Uuid>,
+    /// What hosts and API keys are hashed with, new in every process.
+    scopes: [RandomState; 2],
 }
 
 impl Default for Conversations {
@@ -40,7 +42,7 @@ impl Default for Conversations {
 
 impl Conversations {
     fn of_turns(most: usize) -> Self {
-        Self { most, young: HashMap::new(), old: HashMap::new() }
+        Self { most, young: HashMap::new(), old: HashMap::new(), scopes: Default::default() }
     }
 
     /// The earlier turns that these records go on from, as far as they are not known.
@@ -48,14 +50,18 @@ impl Conversations {
         let mut known = HashSet::new();
         let mut turns = Vec::new();
         for row in rows(records) {
-            let is_known = |hash: [u8; 32]| self.find(key(row, hash)).is_some() || known.contains(&key(row, hash));
+            let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
+            let is_known = |hash: [u8; 32]| {
+                let key = key(scope, hash);
+                self.find(key).is_some() || known.contains(&key)
+            };
             if !earlier(row).any(is_known) {
                 for hash in earlier(row) {
-                    known.insert(key(row, hash));
+                    known.insert(key(scope, hash));
                     turns.push(Turn { domain: row.domain.clone(), api_key_hash: row.api_key_hash.clone(), hash });
                 }
             }
-            known.extend(names(row).into_iter().flatten().map(|hash| key(row, hash)));
+            known.extend(names(row).into_iter().flatten().map(|hash| key(scope, hash)));
         }
         turns
     }
@@ -64,7 +70,8 @@ impl Conversations {
     pub(crate) fn learn(&mut self, turns: &[Turn], conversations: &[Option<Uuid>]) {
         for (turn, conversation) in turns.iter().zip(conversations) {
             if let Some(conversation) = conversation {
-                self.note(scoped(&turn.domain, turn.api_key_hash.as_deref(), turn.hash), *conversation);
+                let scope = self.scope(&turn.domain, turn.api_key_hash.as_deref());
+                self.note(key(scope, turn.hash), *conversation);
             }
         }
     }
@@ -77,16 +84,26 @@ impl Conversations {
             if names == [None, None] {
                 continue;
             }
-            let earlier = earlier(row).find_map(|hash| self.find(key(row, hash)));
+            let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
+            let earlier = earlier(row).find_map(|hash| self.find(key(scope, hash)));
             let conversation = earlier.unwrap_or(row.id);
             row.conversation_id = Some(conversation);
             // the call that it goes on from is known in the form of today from now on
             let is_of_old = earlier.is_some() && row.previous_turn_hash_in_form_1.is_some();
             let of_old = row.previous_turn_hash.filter(|_| is_of_old);
             for hash in of_old.into_iter().chain(names.into_iter().flatten()) {
-                self.note(key(row, hash), conversation);
+                self.note(key(scope, hash), conversation);
             }
         }
+    }
+
+    /// What distinguishes a host and an API key from others. It is secret, so that no caller can name a turn of another's.
+    fn scope(&self, domain: &str, api_key_hash: Option<&str>) -> Key {
+        let mut scope = Key::default();
+        for (half, state) in scope.chunks_exact_mut(8).zip(&self.scopes) {
+            half.copy_from_slice(&state.hash_one((domain, api_key_hash)).to_le_bytes());
+        }
+        scope
     }
 
     fn find(&self, key: Key) -> Option<Uuid> {
@@ -119,19 +136,12 @@ fn names(row: &Row) -> [Option<[u8; 32]>; 2] {
     [row.turn_hash, answer.map(ConversationHash::of_answer)]
 }
 
-fn key(row: &Row, hash: [u8; 32]) -> Key {
-    scoped(&row.domain, row.api_key_hash.as_deref(), hash)
-}
-
-/// A turn within its host and key. Hashed together, so that no caller can name another's turn.
-fn scoped(domain: &str, api_key_hash: Option<&str>, hash: [u8; 32]) -> Key {
-    let mut context = Context::new(&SHA256);
-    for part in [domain.as_bytes(), b"\0", api_key_hash.unwrap_or_default().as_bytes(), b"\0", &hash] {
-        context.update(part);
+/// A turn within its host and API key: its hash, which is random already, joined with what is secret of these.
+fn key(scope: Key, hash: [u8; 32]) -> Key {
+    let mut key = scope;
+    for (byte, hash) in key.iter_mut().zip(hash) {
+        *byte ^= hash;
     }
-    let digest = context.finish();
-    let mut key = Key::default();
-    key.copy_from_slice(&digest.as_ref()[..16]);
     key
 }
 
