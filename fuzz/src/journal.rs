@@ -79,7 +79,7 @@ fn record(number: u8, input: &mut Input<'_>) -> Vec<u8> {
     record
 }
 
-fn open(folder: &Path, lost: Arc<AtomicU64>) -> (Arc<Journal>, journal::Reader<Vec<u8>>) {
+fn open(folder: &Path, lost: Arc<AtomicU64>) -> (Arc<Journal<Vec<u8>>>, journal::Reader<Vec<u8>>) {
     fn decode(entry: &Entry<'_>) -> Option<Decoded<Vec<u8>>> {
         Some(Decoded { record: entry.record.to_vec(), amends: None })
     }
