@@ -50,6 +50,7 @@ mod websocket;
 mod worker;
 mod worker_proxy;
 
+mod write_buffer;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{ALPN, Peek, Shutdown, Stream};
 use pingora_core::server::ShutdownWatch;
 use plugin_api::{ConnectionInfo, TlsInfo};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
@@ -39,15 +39,12 @@ use super::timer::Timer;
 use super::transport::{Transport, taken};
 use super::websocket::Socket;
 
+use super::write_buffer::WriteBuffer;
 use cipher_name::cipher_name;
 use digests::Digests;
 use incoming::{BeforeRead, Incoming, Refused};
 
 pub use digests::connection_facts;
-
-/// Head and first piece of an answer leave in one packet if they fit. Pingora's own buffers (64 KiB to read, which its
-/// parser does not need) make an idle connection three times as large.
-const WRITE_BUFFER: usize = 4 * 1024;
 
 /// A connection from a client.
 pub struct Connection {
@@ -70,7 +67,7 @@ impl Connection {
     pub fn plain(stream: TcpStream, info: ConnectionInfo, client_timeout: ClientTimeout, bounds: Bounds) -> Self {
         let fd = stream.as_raw_fd();
         let digests = Digests::of(fd, info, SystemTime::now());
-        let stream = Transport::Plain(BufWriter::with_capacity(WRITE_BUFFER, stream));
+        let stream = Transport::Plain(WriteBuffer::new(stream));
         Self::new(stream, digests, client_timeout, bounds)
     }
 

@@ -4,14 +4,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use super::write_buffer::WriteBuffer;
 
 /// The stream of a client's connection.
 pub enum Transport {
     /// TCP.
-    Plain(BufWriter<TcpStream>),
+    Plain(WriteBuffer<TcpStream>),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
     /// It was refused, and is answered elsewhere. Whoever still uses it waits until it is dropped.
@@ -33,8 +35,7 @@ impl Transport {
             Pin::new(&mut stream.take(most as u64)).poll_read(cx, buf)
         }
         match self {
-            // reads do not pass the write buffer
-            Self::Plain(stream) => bounded(stream.get_mut(), cx, buf, most),
+            Self::Plain(stream) => bounded(stream, cx, buf, most),
             Self::Tls(stream) => bounded(stream, cx, buf, most),
             Self::Taken => Poll::Pending,
         }
