@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use located_yaml::ConfigErrors;
 use log::{info, warn};
+use nix::sys::prctl::set_thp_disable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plugin_api::{Count, Handover};
 use tokio::runtime::Runtime;
@@ -91,6 +92,7 @@ fn try_run(
     logging::init(&config.log);
     config.log_warnings();
     raise_open_files();
+    use_small_pages();
     let (running, stopped) = runtime.block_on(serve(signals, source, &config, given, program, predecessor, started))?;
     // ends the accept loops and the admin listener, which hold the workers. A disk that hangs under a certificate holds up no end
     runtime.shutdown_background();
@@ -201,6 +203,14 @@ async fn serve(
 fn check_plugin_files(source: &Source, config: &Config) -> Result<(), ConfigErrors> {
     let faults = config.plugin_file_faults(source.base());
     if faults.is_empty() { Ok(()) } else { Err(source.errors(faults)) }
+}
+
+/// Has the kernel give out memory in pages of 4 KiB. With huge ones, a read buffer of which a stream of events fills a few hundred bytes takes
+/// all of its 64 KiB.
+fn use_small_pages() {
+    if let Err(error) = set_thp_disable(true) {
+        warn!(error:%; "cannot turn off huge pages: connections take more memory");
+    }
 }
 
 /// Raises the limit of open files to the hard limit. A connection takes one, a proxied request two.
