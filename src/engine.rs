@@ -36,6 +36,7 @@ mod retry;
 mod route;
 mod select;
 mod sent_target;
+mod serving;
 mod snapshot;
 mod stall;
 mod timer;
@@ -49,8 +50,8 @@ mod view;
 mod websocket;
 mod worker;
 mod worker_proxy;
-
 mod write_buffer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,6 +200,7 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Box<Exchange>) {
         ctx.settle().await;
         ctx.finish(session, e.is_some());
+        head::took(session);
         if e.is_none() {
             reply::linger(session).await;
         } else if ctx.is_answered {

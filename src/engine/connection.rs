@@ -6,10 +6,11 @@ mod digests;
 mod incoming;
 
 use std::fmt;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -38,8 +39,8 @@ use super::stall::Stall;
 use super::timer::Timer;
 use super::transport::{Transport, taken};
 use super::websocket::Socket;
-
 use super::write_buffer::WriteBuffer;
+
 use cipher_name::cipher_name;
 use digests::Digests;
 use incoming::{BeforeRead, Incoming, Refused};
@@ -57,6 +58,9 @@ pub struct Connection {
     opening: Opening,
     incoming: Incoming,
     refusal: Option<oneshot::Sender<Refusal>>,
+    /// How many bytes Pingora was given, and how many of them belong to requests that are over.
+    given: u64,
+    taken: AtomicU64,
     /// What its bytes are once it has become a WebSocket.
     socket: OnceLock<Arc<Socket>>,
 }
@@ -120,6 +124,8 @@ impl Connection {
             opening,
             incoming,
             refusal,
+            given: 0,
+            taken: AtomicU64::new(0),
             socket: OnceLock::new(),
         }
     }
@@ -174,6 +180,25 @@ impl Connection {
         let _ = socket.ready(Interest::PRIORITY | Interest::ERROR).await;
     }
 
+    /// A request is over that had so many bytes.
+    pub fn took(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether bytes of the next request may be here already: in Pingora's hands, or read from the socket by TLS. Bytes that were not counted, as
+    /// those around chunks, are taken for such.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) != self.given || !self.stream.is_drained()
+    }
+
+    /// Waits until bytes have come, the client has closed its side, or the connection broke. Reads nothing.
+    pub async fn readable(&self) {
+        let Some(socket) = self.stream.socket() else { return };
+        // an error shows when it is read from
+        let _ = poll_fn(|cx| socket.poll_read_ready(cx)).await;
+    }
+
     /// The connection behind Pingora's view of it.
     #[must_use]
     pub fn of(stream: &Stream) -> Option<&Self> {
@@ -222,7 +247,9 @@ impl AsyncRead for Connection {
             let most = match this.incoming.before_read() {
                 BeforeRead::Give => {
                     let room = buf.remaining();
+                    let before = buf.filled().len();
                     this.incoming.give(room, |held| buf.put_slice(held));
+                    this.given += (buf.filled().len() - before) as u64;
                     return Poll::Ready(Ok(()));
                 }
                 BeforeRead::Read(most) => most,
@@ -232,7 +259,10 @@ impl AsyncRead for Connection {
             let read = this.poll_bytes(cx, buf, most);
             if buf.filled().len() > before {
                 match this.incoming.came(&buf.filled()[before..]) {
-                    Ok(true) => return read,
+                    Ok(true) => {
+                        this.given += (buf.filled().len() - before) as u64;
+                        return read;
+                    }
                     // all of them are held, and perhaps more is to come before Pingora gets any
                     Ok(false) => buf.set_filled(before),
                     Err(refused) => return this.refuse(refused),

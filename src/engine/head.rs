@@ -10,6 +10,7 @@ use crate::exchange::cookies;
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::request_line::{AsSent, NOT_PLAIN, check_unread};
 
+use super::body;
 use super::connection::Connection;
 
 /// How large the head of this request is.
@@ -37,6 +38,14 @@ pub fn take_as_sent(session: &mut Session) -> Result<Option<AsSent>> {
         head.insert_header(HOST, host)?;
     }
     Ok(Some(as_sent))
+}
+
+/// Tells the connection of an HTTP/1.1 request that is over how many bytes it had.
+pub fn took(session: &Session) {
+    if let Some(connection) = connection(session) {
+        let head = session.downstream_session.to_h1_raw().len();
+        connection.took((head + body::length(session).unwrap_or(0)) as u64);
+    }
 }
 
 /// Makes a head that was read what the rest of the gateway, and an upstream, expects of one.

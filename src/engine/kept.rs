@@ -3,15 +3,11 @@
 
 use std::cell::Cell;
 use std::io::Cursor;
-use std::sync::Arc;
 
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::server::ShutdownWatch;
 use pingora_proxy::Session;
-
-use super::worker_proxy::WorkerProxy;
 
 tokio::task_local! {
     /// The connection of the present task that is to be served on.
@@ -34,24 +30,12 @@ pub async fn keep(session: &mut Session) {
     }
 }
 
-/// Serves a connection until it is closed.
-pub async fn serve(proxy: &Arc<WorkerProxy>, connection: Stream, shutdown: &ShutdownWatch) {
-    let served = async {
-        // Pingora serves one request after the other, up to the first that fails
-        proxy.process_new(connection, shutdown).await;
-        let mut next = take();
-        while let Some(reused) = next {
-            let (stream, settings) = reused.consume();
-            let mut session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-            next = proxy.process_new_http(session, shutdown).await.or_else(take);
-        }
-    };
-    KEPT.scope(Cell::default(), served).await;
+/// Runs a task in which the connection of an exchange can be kept.
+pub fn scope<T>(task: impl Future<Output = T>) -> impl Future<Output = T> {
+    KEPT.scope(Cell::default(), task)
 }
 
-fn take() -> Option<ReusedHttpStream> {
+/// The connection that the exchange before has kept.
+pub fn take() -> Option<ReusedHttpStream> {
     KEPT.with(Cell::take)
 }

@@ -29,9 +29,10 @@ impl Timer {
         Arc::new(Self(Mutex::new(Deadlines::new(limit, head, Instant::now()))))
     }
 
-    /// The next request of the same connection is awaited.
-    pub fn awaits_request(&self, limit: Duration, head: Duration) {
-        self.deadlines().awaits_request(limit, head, Instant::now());
+    /// A request is awaited on the connection of the present task: its first byte within `limit`, then its head within `head`.
+    pub fn current_awaits_request(limit: Duration, head: Duration) {
+        // a task without a timer serves no connection
+        let _ = TIMER.try_with(|timer| timer.deadlines().awaits_request(limit, head, Instant::now()));
     }
 
     /// The timer of the present task's exchange.

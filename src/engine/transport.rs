@@ -77,6 +77,15 @@ impl Transport {
         }
     }
 
+    /// Whether all bytes that were read from the socket have been read from here.
+    pub fn is_drained(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Taken => true,
+            // it would read from the socket only if it had none
+            Self::Tls(stream) => stream.get_ref().1.wants_read(),
+        }
+    }
+
     /// The socket below; `None` once it was taken away.
     pub fn socket(&self) -> Option<&TcpStream> {
         match self {

@@ -20,9 +20,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client_timeout::ClientTimeout;
 use super::connection::Connection;
-use super::kept;
 use super::proxy_protocol;
-use super::refusal::Bounds;
+use super::refusal::{Bounds, Refusal};
+use super::serving::serve as serve_requests;
 use super::timer::{Timer, with_deadlines};
 use super::turn;
 use super::worker_proxy::WorkerProxy;
@@ -141,10 +141,48 @@ async fn serve(
 }
 
 async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) {
-    let Accepted { stream, peer, local, listener, proxy_protocol, tls, held: _held } = accepted;
+    let peer = accepted.peer;
+    // boxed: a handshake takes more memory than all that an open connection needs
+    let Some(Opened { connection, refused, held: _held }) = Box::pin(open(accepted, proxy, shutdown)).await else {
+        return;
+    };
+    let limits = proxy.limits();
+    let timer = Timer::new(limits.header_timeout, limits.header_timeout);
+    timer.client_may_stall(limits.longest_idle);
+    if connection.is_h2() {
+        timer.over(); // its streams have their own
+    }
+    // boxed, since futures that pass one on have room for it twice
+    let served = Box::pin(serve_requests(proxy, connection, shutdown));
+    // a connection that its timer ends is dropped here, with all that it holds
+    let refusal = tokio::select! {
+        biased;
+        _ = with_deadlines(timer, served) => return,
+        Ok(refusal) = refused => refusal,
+    };
+    let mut stopping = shutdown.clone();
+    let settled = Box::pin(refusal.settle(proxy.snapshot(), peer));
+    tokio::select! {
+        () = settled => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// A connection that is ready for requests.
+struct Opened {
+    connection: Box<Connection>,
+    /// What Pingora must not answer.
+    refused: oneshot::Receiver<Refusal>,
+    /// The permits that it holds while it is open.
+    held: Box<dyn Send + Sync>,
+}
+
+/// Does the handshakes of a connection. `None` if the client is gone, or has failed one.
+async fn open(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) -> Option<Opened> {
+    let Accepted { stream, peer, local, listener, proxy_protocol, tls, held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-    let Ok(mut stream) = stream else { return }; // the client is gone
+    let mut stream = stream.ok()?;
     // a listener for all addresses knows none of its own
     let local = if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
     let mut info = ConnectionInfo {
@@ -155,12 +193,14 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
         tls: None,
     };
     let limits = proxy.limits();
-    let limit = limits.header_timeout;
-    let mut client_timeout = ClientTimeout { limit, stopping: shutdown.clone() };
+    let mut client_timeout = ClientTimeout { limit: limits.header_timeout, stopping: shutdown.clone() };
     if proxy_protocol {
         match client_timeout.with(proxy_protocol::read(&mut stream)).await {
             Ok(named) => info.proxied = named.filter(|_| proxy.trusts(peer.ip())),
-            Err(error) => return report_no_header(peer, &error),
+            Err(error) => {
+                report_no_header(peer, &error);
+                return None;
+            }
         }
     }
     let (refusal, refused) = oneshot::channel();
@@ -171,26 +211,11 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
             Ok(connection) => connection,
             Err(error) => {
                 debug!(client:% = peer, error:%; "TLS handshake failed");
-                return;
+                return None;
             }
         },
     };
-    let timer = Timer::new(limit, limit);
-    timer.client_may_stall(limits.longest_idle);
-    if connection.is_h2() {
-        timer.over(); // its streams have their own
-    }
-    // a connection that its timer ends is dropped here, with all that it holds
-    let refusal = tokio::select! {
-        biased;
-        _ = with_deadlines(timer, kept::serve(proxy, Box::new(connection), shutdown)) => return,
-        Ok(refusal) = refused => refusal,
-    };
-    let mut stopping = shutdown.clone();
-    tokio::select! {
-        () = refusal.settle(proxy.snapshot(), peer) => {}
-        _ = stopping.wait_for(|stopping| *stopping) => {}
-    }
+    Some(Opened { connection: Box::new(connection), refused, held })
 }
 
 /// Reports a connection that is closed because it does not begin as the YAML says: the first at once, then one a minute.

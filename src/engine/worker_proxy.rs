@@ -12,12 +12,12 @@ use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::exchange::forwarded::is_in;
 
 use super::Gateway;
-use super::request::KEPT_ALIVE;
 use super::snapshot::{Limits, Snapshot};
 use super::timer::{Timer, with_deadlines};
 
@@ -28,6 +28,8 @@ const MAX_ATTEMPTS: usize = 64;
 pub struct WorkerProxy {
     proxy: Arc<HttpProxy<Gateway>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Ends the connections that wait for a request.
+    idle_end: CancellationToken,
 }
 
 impl WorkerProxy {
@@ -48,7 +50,7 @@ impl WorkerProxy {
         let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), snapshot }
+        Self { proxy: Arc::new(proxy), snapshot, idle_end: CancellationToken::new() }
     }
 
     /// The configuration that is in force now.
@@ -61,6 +63,23 @@ impl WorkerProxy {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.snapshot.load().limits
+    }
+
+    /// The connection of the present task is to send its first request now.
+    pub fn awaits_first_request(&self) {
+        let limits = self.limits();
+        Timer::current_awaits_request(limits.header_timeout, limits.header_timeout);
+    }
+
+    /// The connection of the present task may send another request.
+    pub fn awaits_next_request(&self) {
+        let limits = self.limits();
+        Timer::current_awaits_request(limits.keepalive_timeout, limits.header_timeout);
+    }
+
+    /// Waits until connections that wait for a request are to be closed.
+    pub async fn idle_connections_end(&self) {
+        self.idle_end.cancelled().await;
     }
 
     /// Whether the word of this peer on its client's address is believed.
@@ -89,21 +108,13 @@ impl HttpServerApp for WorkerProxy {
         'shutdown: 'served,
         Self: 'served,
     {
-        let limits = self.snapshot.load().limits;
-        match Timer::current() {
-            Some(timer) if !session.is_http2() => {
-                // one timer serves all requests of the connection
-                let first = session.get_keepalive() != Some(KEPT_ALIVE);
-                let idle = if first { limits.header_timeout } else { limits.keepalive_timeout };
-                timer.awaits_request(idle, limits.header_timeout);
-                self.proxy.process_new_http(session, shutdown)
-            }
-            _ => {
-                let timer = Timer::new(limits.header_timeout, limits.header_timeout);
-                let served = with_deadlines(timer, self.proxy.process_new_http(session, shutdown));
-                Box::pin(async { served.await.flatten() })
-            }
+        if !session.is_http2() {
+            // one timer serves all requests of the connection
+            return self.proxy.process_new_http(session, shutdown);
         }
+        let limit = self.snapshot.load().limits.header_timeout;
+        let served = with_deadlines(Timer::new(limit, limit), self.proxy.process_new_http(session, shutdown));
+        Box::pin(async { served.await.flatten() })
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -119,6 +130,7 @@ impl HttpServerApp for WorkerProxy {
     }
 
     async fn http_cleanup(&self) {
+        self.idle_end.cancel();
         self.proxy.http_cleanup().await;
     }
 }
