@@ -50,7 +50,7 @@ class Loads:
         self.number = 0
 
     def numbers(self):
-        self.number += 10_000_000_000
+        self.number += 1_000_000_000
         return str(self.number)
 
     def body(self, size, stream=False, same=False):

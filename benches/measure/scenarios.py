@@ -6,8 +6,10 @@ from measure import edges, growth, kills, traffic
 SCENARIOS = {
     "small": (traffic.small, True),
     "medium": (traffic.medium, True),
-    "streams": (traffic.streams, True),
-    "latency": (traffic.latency, True),
+    "streams500": (lambda bench: traffic.streams(bench, 500, gap=20), True),
+    "streams2000": (lambda bench: traffic.streams(bench, 2000, gap=100), False),
+    "latency500": (lambda bench: traffic.latency(bench, 500), True),
+    "latency2000": (lambda bench: traffic.latency(bench, 2000), False),
     "idle": (traffic.idle, True),
     "large": (traffic.large, False),
     "hits": (edges.hits, False),

@@ -9,8 +9,6 @@ from measure.loads import HEADERS, LARGE, MEDIUM, NUMBER, SMALL, call
 from measure.programs import connect, running
 from measure.tables import Table, median, ratio, with_ratios
 
-
-
 # What a part costs: the variant with it, the one without, and what is said of the difference.
 PAIRS = [
     ("on", "no-cache", "a cache that has no answer"),
@@ -62,60 +60,54 @@ def large(bench):
     return [calls(bench, "large", "Calls of 1 MB", LARGE, names, 8)]
 
 
-def latency(bench):
+def latency(bench, rate):
     """What a proxy adds to the time of an answer, at a rate that leaves it time."""
     names = ["direct", "nginx", "plain", "on"] if bench.given.quick else ["direct", "nginx", "haproxy", "bare", "plain", "on", "postgres"]
-    tables = []
-    for rate in [500] if bench.given.quick else [500, 2000]:
-        columns = {"added50": ("added p50 µs", 0), "ratio50": ("to nginx", 2), "added99": ("added p99 µs", 0), "ratio99": ("to nginx", 2)}
-        columns |= {"p50": ("p50 µs", 0), "p99": ("p99 µs", 0), "cpu": ("CPU µs a call", 1)}
-        text = (
-            f"{rate:,} small calls a second over 16 connections, due at times that do not depend on earlier answers; a call that leaves "
-            "late is timed from when it was due. Added: over the origin asked directly, in the same round."
-        )
-        table = Table(f"latency{rate}", f"Latency at {rate:,} calls a second", text, columns, bars="added50")
-        with bench.origin() as origin:
-            drive = lambda target: bench.loads.rate(target, SMALL, rate, bench.seconds)  # noqa: E731
-            figures = bench.turns(bench.targets(origin, names), drive)
-        for name, rows in figures.items():
-            for row, base in zip(rows, figures["direct"], strict=True):
-                row["added50"], row["added99"] = row["p50"] - base["p50"], row["p99"] - base["p99"]
-            table.rows[name] = {key: median(rows, key) for key in ("added50", "added99", "p50", "p99", "cpu")}
-        for name, row in table.rows.items():
-            if name != "direct":
-                row["ratio50"] = row["added50"] / table.rows["nginx"]["added50"]
-                row["ratio99"] = row["added99"] / table.rows["nginx"]["added99"]
-        for key in ("added50", "added99", "cpu"):
-            table.rows["direct"].pop(key)
-        tables.append(table)
-    return tables
+    columns = {"added50": ("added p50 µs", 0), "ratio50": ("to nginx", 2), "added99": ("added p99 µs", 0), "ratio99": ("to nginx", 2)}
+    columns |= {"p50": ("p50 µs", 0), "p99": ("p99 µs", 0), "cpu": ("CPU µs a call", 1)}
+    text = (
+        f"{rate:,} small calls a second over 16 connections, due at times that do not depend on earlier answers; a call that leaves "
+        "late is timed from when it was due. Added: over the origin asked directly, in the same round."
+    )
+    table = Table(f"latency{rate}", f"Latency at {rate:,} calls a second", text, columns, bars="added50")
+    with bench.origin() as origin:
+        figures = bench.turns(bench.targets(origin, names), lambda target: bench.loads.rate(target, SMALL, rate, bench.seconds))
+    for name, rows in figures.items():
+        for row, base in zip(rows, figures["direct"], strict=True):
+            row["added50"], row["added99"] = row["p50"] - base["p50"], row["p99"] - base["p99"]
+        table.rows[name] = {key: median(rows, key) for key in ("added50", "added99", "p50", "p99", "cpu")}
+    for name, row in table.rows.items():
+        if name != "direct":
+            row["ratio50"] = row["added50"] / table.rows["nginx"]["added50"]
+            row["ratio99"] = row["added99"] / table.rows["nginx"]["added99"]
+    for key in ("added50", "added99", "cpu"):
+        table.rows["direct"].pop(key)
+    return [table]
 
 
-def streams(bench):
-    """Open event streams."""
+def streams(bench, count, gap):
+    """So many open event streams, an event every `gap` ms on each."""
     names = ["nginx", "plain", "on"] if bench.given.quick else ["direct", "nginx", "haproxy", "bare", "plain", "on", "no-ledger"]
-    tables = []
-    for count, gap in [(500, 20)] if bench.given.quick else [(500, 20), (2000, 100)]:
-        columns = {"cpu": ("CPU µs an event", 1), "ratio": ("to nginx", 2), "memory": ("KiB a stream", 1)}
-        columns |= {"p50": ("late p50 µs", 0), "p99": ("late p99 µs", 0), "events": ("events", 0)}
-        text = (
-            f"{count:,} streams open at the same time, an event every {gap} ms on each. Late: from the origin's sending an event to the "
-            "client's having it. Memory: PSS with all streams open, less that before. For each round a program is started anew."
-        )
-        table = Table(f"streams{count}", f"{count:,} event streams", text, columns, bars="cpu")
-        with bench.origin(events=100_000, gap=gap) as origin:
-            targets = bench.targets(origin, names)
-            figures = {name: [] for name in targets}
-            for turn in range(bench.rounds):
-                order = list(targets)
-                for name in order[turn % len(order) :] + order[: turn % len(order)]:
-                    with running(targets[name]) as target:
-                        if name != "direct":
-                            bench.loads.closed(target, SMALL, 1, 16)
-                        figures[name].append(bench.loads.streams(target, count, bench.seconds))
-        tables.append(with_ratios(table, figures))
-        tables[-1].rows.get("direct", {}).pop("memory", None)
-    return tables
+    columns = {"cpu": ("CPU µs an event", 1), "ratio": ("to nginx", 2), "memory": ("KiB a stream", 1)}
+    columns |= {"p50": ("late p50 µs", 0), "p99": ("late p99 µs", 0), "events": ("events", 0)}
+    text = (
+        f"{count:,} streams open at the same time, an event every {gap} ms on each. Late: from the origin's sending an event to the "
+        "client's having it. Memory: PSS with all streams open, less that before. For each round a program is started anew."
+    )
+    table = Table(f"streams{count}", f"{count:,} event streams", text, columns, bars="cpu")
+    with bench.origin(events=100_000, gap=gap) as origin:
+        targets = bench.targets(origin, names)
+        figures = {name: [] for name in targets}
+        for turn in range(bench.rounds):
+            order = list(targets)
+            for name in order[turn % len(order) :] + order[: turn % len(order)]:
+                with running(targets[name]) as target:
+                    if name != "direct":
+                        bench.loads.closed(target, SMALL, 1, 16)
+                    figures[name].append(bench.loads.streams(target, count, bench.seconds))
+    table = with_ratios(table, figures)
+    table.rows.get("direct", {}).pop("memory", None)
+    return [table]
 
 
 def idle(bench):
