@@ -11,12 +11,37 @@ const LIMIT: Limit = Limit::Window { amount: 1_000_000, unit: Unit::Month, calen
 const NOW: Now = Now { nanos: 0, unix: 1_795_824_000 };
 const ALICE: [u8; 16] = [7; 16];
 
+/// A folder of its own, gone when the last process that uses it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Arc<Self> {
+        let path = std::env::temp_dir().join(format!("tollgate-limits-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&path).unwrap();
+        Arc::new(Self(path))
+    }
+}
+
+impl std::ops::Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A process with one limit.
 struct Process {
     saved: SavedCounts,
     meters: Arc<Meters>,
     feed: SpendingFeed,
-    folder: PathBuf,
+    folder: Arc<Folder>,
 }
 
 /// The run of each process: its records are of other runs.
@@ -31,28 +56,27 @@ fn used(meters: &Meters) -> u64 {
 }
 
 impl Process {
-    fn start(folder: PathBuf) -> Self {
-        let process = Self::without_limits(&folder);
+    fn start(folder: Arc<Folder>) -> Self {
+        let process = Self::without_limits(folder);
         process.saved.register(name(), &process.meters, LIMIT, 100, NOW);
         process.opens(true);
         process
     }
 
-    fn without_limits(folder: &Path) -> Self {
-        std::fs::create_dir_all(folder).unwrap();
+    fn without_limits(folder: Arc<Folder>) -> Self {
         let (saved, meters) = (SavedCounts::default(), Arc::new(Meters::default()));
-        Self { saved, meters, feed: Common::default().spending.feed(), folder: folder.to_owned() }
+        Self { saved, meters, feed: Common::default().spending.feed(), folder }
     }
 
     fn opens(&self, begins: bool) {
-        let (ledger, folder) = (self.feed.ledger(), self.folder.clone());
+        let (ledger, folder) = (self.feed.ledger(), self.folder.0.clone());
         let (runs, journal) = (vec![RUN], JournalIn::Folder);
         let open = OpenLedger { ledger, runs, folder, database: DatabaseId::of(&1), journal };
         self.saved.opened(&open, begins);
     }
 
     fn new() -> Self {
-        Self::start(std::env::temp_dir().join(format!("tollgate-limits-{}", Uuid::now_v7())))
+        Self::start(Folder::new())
     }
 
     /// It is killed, and started again while these records wait in the journal.
@@ -177,7 +201,7 @@ fn a_limit_that_comes_after_the_ledger_counts_what_earlier_runs_left_once() {
     // the kill comes before the journal forgets what is stored
     let process = Process::new();
     process.keeps_and_stores(&all[..2]);
-    let process = Process::without_limits(&process.folder);
+    let process = Process::without_limits(process.folder);
     process.opens(false);
     process.saved.register(name(), &process.meters, LIMIT, 100, NOW);
     assert_eq!(process.used(), 120);
