@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,11 +21,8 @@ pub(crate) struct Disk {
     next_number: u64,
     /// How much longer than it should be the current segment is, since the next could not be created.
     overlong: u64,
-    /// All that was appended so far, and what of it is written.
+    /// All that was appended so far.
     pub(crate) count: Count,
-    pub(crate) committed: Count,
-    /// What is pending could not be written the last time.
-    pub(crate) has_failed: bool,
     /// The bytes of all of them that the limit applies to.
     pub(crate) bytes: u64,
     /// All before it is on the disk. What an earlier process left may not be.
@@ -37,10 +33,7 @@ pub(crate) struct Disk {
 pub(crate) struct Current {
     pub(crate) number: u64,
     pub(crate) file: Arc<File>,
-    /// Where what was appended ends.
     pub(crate) end: u64,
-    /// The last of it, which is not written yet.
-    pub(crate) pending: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +60,7 @@ impl Disk {
         let current = Current::create(folder, number, salt)?;
         let bytes = closed.iter().map(Closed::counted).sum::<u64>() + current.end;
         let (count, synced) = (Count::default(), Position::default());
-        let next_number = number + 1;
-        let (committed, has_failed) = (count, false);
-        Ok(Self { current, closed, next_number, overlong: 0, count, committed, has_failed, bytes, synced })
+        Ok(Self { current, closed, next_number: number + 1, overlong: 0, count, bytes, synced })
     }
 
     /// The first segment from a number on, or the current one.
@@ -77,8 +68,8 @@ impl Disk {
         match self.closed.iter().find(|closed| closed.number >= number) {
             Some(closed) => Extent { number: closed.number, written: closed.end, grows: None },
             None => {
-                let written = self.current.written();
-                Extent { number: self.current.number, written, grows: Some(self.committed) }
+                let Current { number, end, .. } = self.current;
+                Extent { number, written: end, grows: Some(self.count) }
             }
         }
     }
@@ -136,32 +127,6 @@ impl Closed {
 impl Current {
     fn create(folder: &Path, number: u64, salt: u32) -> io::Result<Self> {
         let file = segment::create(folder, number, salt)?;
-        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64, pending: Vec::new() })
-    }
-
-    /// Where what is written ends.
-    pub(crate) fn written(&self) -> u64 {
-        self.end - self.pending.len() as u64
-    }
-
-    /// Writes a frame behind what is written.
-    pub(crate) fn write(&mut self, frame: &[u8]) -> io::Result<()> {
-        // what a failed attempt leaves is written over by the next one
-        self.file.write_all_at(frame, self.end)?;
-        self.end += frame.len() as u64;
-        Ok(())
-    }
-
-    /// Has a frame written with what is pending.
-    pub(crate) fn pend(&mut self, frame: &[u8]) {
-        self.pending.extend_from_slice(frame);
-        self.end += frame.len() as u64;
-    }
-
-    /// Writes what is pending.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.pending, self.written())?;
-        self.pending.clear();
-        Ok(())
+        Ok(Self { number, file: Arc::new(file), end: segment::HEAD as u64 })
     }
 }

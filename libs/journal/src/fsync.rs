@@ -27,7 +27,7 @@ impl Unsynced {
     /// What was written since the last time; `None` if nothing was.
     pub(crate) fn of(disk: &Disk) -> Option<Self> {
         let current = &disk.current;
-        let to = Position { segment: current.number, offset: current.written() };
+        let to = Position { segment: current.number, offset: current.end };
         let Position { segment, .. } = disk.synced;
         (disk.synced != to).then(|| Self {
             ended: disk.closed.iter().map(|closed| closed.number).filter(|number| *number >= segment).collect(),

@@ -1,8 +1,9 @@
-//! An open journal: what it is made of, what waits in it, and fsync. Appends are in `append.rs`; reading is the
-//! [`Reader`](crate::Reader)'s.
+//! The journal as its writers see it: appends, their limit on the disk, and fsync. Reading is the [`Reader`](crate::Reader)'s.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::Decoded;
+use crate::count::{Kind, Place};
 use crate::disk::{Disk, Extent};
+use crate::error::AppendError;
 use crate::event::{Event, Observer};
+use crate::frame;
 use crate::fsync::Unsynced;
 use crate::position::Position;
 use crate::run::{Run, RunFile};
@@ -20,11 +25,17 @@ use crate::tail::Tail;
 /// A segment ends when it is this long, or takes this part of what the journal may: space is given back by the segment.
 pub(crate) const SEGMENT: u64 = 16 << 20;
 pub(crate) const PART: u64 = 8;
+/// A buffer that a huge record made larger than this is not kept.
+const BUFFER: usize = 256 << 10;
+
+thread_local! {
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A record that was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Its number, where it is [`Kind::Numbered`](crate::Kind).
+    /// Its number, where it is [`Kind::Numbered`].
     pub number: Option<u64>,
     /// How many records of this run there are up to this one: 1, 2, 3, …
     pub place: u64,
@@ -43,8 +54,6 @@ pub struct Journal<T> {
     pub(crate) adopted: u64,
     pub(crate) max_bytes: AtomicU64,
     pub(crate) disk: Mutex<Disk>,
-    /// Something is pending.
-    pub(crate) is_pending: AtomicBool,
     /// Locked while `disk` is, where both are.
     pub(crate) tail: Mutex<Tail<T>>,
     /// What `disk` takes, to be read without its lock.
@@ -63,15 +72,108 @@ pub struct Journal<T> {
 }
 
 impl<T> Journal<T> {
+    /// Appends a record in a format, and gives it its number if it is [`Kind::Numbered`]. Once this has returned, the record outlives
+    /// the process. `record` appends its bytes to what the buffer holds.
+    ///
+    /// # Errors
+    /// The record was not appended.
+    pub fn append(
+        &self,
+        kind: Kind,
+        format: u8,
+        record: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Option<u64>, AppendError> {
+        self.append_placed(kind, format, record).map(|appended| appended.number)
+    }
+
+    /// The same, and tells the record's place among those of this run, which [`Reader::stored`](crate::Reader::stored) counts by.
+    ///
+    /// # Errors
+    /// The record was not appended.
+    pub fn append_placed(
+        &self,
+        kind: Kind,
+        format: u8,
+        record: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Appended, AppendError> {
+        ENCODED.with_borrow_mut(|buffer| {
+            let appended = if frame::encode(kind, format, record, self.own.salt, buffer) {
+                self.write(kind, buffer)
+            } else {
+                Err(AppendError::TooLong)
+            };
+            if buffer.capacity() > BUFFER {
+                *buffer = Vec::new();
+            }
+            appended
+        })
+    }
+
+    fn write(&self, kind: Kind, frame: &mut [u8]) -> Result<Appended, AppendError> {
+        let length = frame.len() as u64;
+        let mut disk = self.disk();
+        let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+        let long = SEGMENT.min(max_bytes / PART);
+        if disk.is_segment_over(length, long, max_bytes) {
+            self.begin(&mut disk, long);
+        }
+        if disk.bytes + length > max_bytes {
+            return Err(AppendError::Full);
+        }
+        frame::place(frame, disk.count);
+        let (place, current) = (Place { kind, before: disk.count }, &mut disk.current);
+        // what a failed attempt leaves is written over by the next one
+        current.file.write_all_at(frame, current.end).map_err(AppendError::Disk)?;
+        let from = Position { segment: current.number, offset: current.end };
+        current.end += length;
+        let end = current.end;
+        disk.count = disk.count.after(kind);
+        // behind the record: one that a kill keeps from being written is not missed
+        self.run.keep(&Run { end: disk.count, ..self.own });
+        disk.bytes += length;
+        self.bytes.store(disk.bytes, Ordering::Relaxed);
+        self.tail().push(from, end, place);
+        // under the lock, or the reader could be done with it before it counts
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = (kind == Kind::Numbered).then_some(disk.count.sequence);
+        let appended = Appended { number, place: disk.count.records() };
+        drop(disk);
+        self.wake(waiting);
+        Ok(appended)
+    }
+
+    /// Hands a record to the reader that was appended at this [place](Appended::place), where the reader has not come to it yet: it
+    /// need not be read from the disk and decoded then. It must be what the decoder makes of what was appended. Of one that takes too
+    /// much memory, and where the reader is far behind, nothing is kept.
+    pub fn hand_over(&self, place: u64, decoded: Decoded<T>) {
+        self.tail().fill(place, decoded);
+    }
+
+    /// Wakes the reader, if so many records are enough for it. It is woken once.
+    fn wake(&self, waiting: u64) {
+        if waiting >= self.wanted.load(Ordering::SeqCst) && self.wanted.swap(u64::MAX, Ordering::SeqCst) != u64::MAX {
+            self.work.notify_one();
+        }
+    }
+
+    /// Begins a segment; where that is not possible, the current one takes what it would have taken.
+    fn begin(&self, disk: &mut Disk, long: u64) {
+        match disk.begin(&self.folder, self.own.salt) {
+            Ok(()) => {
+                self.bytes.store(disk.bytes, Ordering::Relaxed);
+                // the reader may have waited at the end of the other one, and can retire it now
+                self.has_segment_ended.store(true, Ordering::SeqCst);
+                self.wake(u64::MAX);
+            }
+            Err(error) if disk.go_on(long) => self.report(&Event::NotBegun { error: &error }),
+            Err(_) => {}
+        }
+    }
+
     /// Uses a number up for a numbered record that is not appended, so that the record is missed.
     pub fn skip_number(&self) -> u64 {
         let mut disk = self.disk();
-        // what cannot be written now is missed, too, if it never can
-        let _ = self.flush(&mut disk);
         disk.count = disk.count.refused();
-        if disk.current.pending.is_empty() {
-            disk.committed = disk.count;
-        }
         self.run.keep(&Run { end: disk.count, ..self.own });
         disk.count.sequence
     }
@@ -108,7 +210,6 @@ impl<T> Journal<T> {
     /// # Errors
     /// What the disk says. The next call asks for the same again.
     pub fn sync(&self) -> io::Result<()> {
-        self.commit()?;
         let Some(unsynced) = Unsynced::of(&self.disk()) else { return Ok(()) };
         unsynced.sync(&self.folder)?;
         self.disk().synced = unsynced.to;
@@ -156,7 +257,6 @@ impl<T> Journal<T> {
     /// # Errors
     /// The system's; the journal is still this process's then.
     pub fn release(&self) -> io::Result<()> {
-        self.commit()?;
         self.lock.unlock()
     }
 
@@ -200,12 +300,5 @@ impl<T> Journal<T> {
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail<T>> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> Drop for Journal<T> {
-    /// What is pending is nobody's to commit any more.
-    fn drop(&mut self) {
-        let _ = self.commit();
     }
 }

@@ -82,7 +82,6 @@ impl<T> Journal<T> {
             max_bytes: options.max_bytes.into(),
             bytes: disk.bytes.into(),
             disk: Mutex::new(disk),
-            is_pending: AtomicBool::new(false),
             tail: Mutex::default(),
             waiting: AtomicU64::new(left),
             left,

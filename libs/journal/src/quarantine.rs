@@ -18,7 +18,6 @@ impl<T> Journal<T> {
         {
             let mut disk = self.disk();
             if disk.current.number == number {
-                self.flush(&mut disk)?;
                 disk.begin(&self.folder, self.own.salt)?;
             }
         }

@@ -18,8 +18,6 @@ const LARGE: u64 = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Tail<T> {
     held: VecDeque<Held<T>>,
-    /// So many of them, the last ones, are not written yet.
-    pending: usize,
     /// What was handed over takes so many bytes in the journal.
     bytes: u64,
     /// What is appended now goes on from `held`, or from where the reader is.
@@ -51,7 +49,7 @@ pub(crate) struct Handed<T> {
 
 impl<T> Default for Tail<T> {
     fn default() -> Self {
-        Self { held: VecDeque::new(), pending: 0, bytes: 0, is_live: false }
+        Self { held: VecDeque::new(), bytes: 0, is_live: false }
     }
 }
 
@@ -71,13 +69,7 @@ impl<T> Tail<T> {
         self.is_live &= self.held.len() < RECORDS && self.bytes < BYTES;
         if self.is_live {
             self.held.push_back(Held { from, end, place, decoded: None });
-            self.pending += 1;
         }
-    }
-
-    /// All that was appended is written.
-    pub(crate) fn commit(&mut self) {
-        self.pending = 0;
     }
 
     /// Takes the record at a place, counted from 1 in its run, if it is one of these.
@@ -105,9 +97,7 @@ impl<T> Taken<T> {
         while self.0.pop_front_if(was_read).is_some() {}
         if self.0.is_empty() {
             let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            let written = tail.held.len() - tail.pending;
-            let pending = tail.held.split_off(written);
-            self.0 = std::mem::replace(&mut tail.held, pending);
+            std::mem::swap(&mut tail.held, &mut self.0);
             tail.bytes = 0;
             drop(tail);
             while self.0.pop_front_if(was_read).is_some() {}

@@ -1,6 +1,5 @@
 mod append;
 mod blows;
-mod commit;
 mod damage;
 mod disk;
 mod tail;
