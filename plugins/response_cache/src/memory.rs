@@ -14,6 +14,8 @@ const AT_ONCE: usize = 256;
 /// The stored answers.
 pub(crate) struct Memory {
     entries: Mutex<Lru<Key, Arc<Entry>>>,
+    /// The most bytes that all may have.
+    most: u64,
     evicted: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -32,7 +34,8 @@ impl From<&MemoryConfig> for Bounds {
 
 impl Memory {
     pub(crate) fn new(bounds: Bounds, evicted: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { entries: Mutex::new(Lru::new(bounds.entries, bounds.bytes)), evicted: Box::new(evicted) }
+        let entries = Mutex::new(Lru::new(bounds.entries, bounds.bytes));
+        Self { entries, most: bounds.bytes, evicted: Box::new(evicted) }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -41,6 +44,10 @@ impl Memory {
 
     pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>) {
         let weight = entry.weight() as u64;
+        if weight > self.most {
+            // all others would go for it, and then it too; an older answer is not the latest any more
+            return self.remove(&key);
+        }
         let replaced = self.entries().insert(key, entry, weight);
         drop(replaced);
         // each is dropped without the lock
@@ -104,5 +111,41 @@ impl Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Memory")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+    use crate::entry::Epoch;
+    use crate::stored_head::StoredHead;
+
+    fn entry(bytes: usize) -> Arc<Entry> {
+        Arc::new(Entry {
+            head: Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }),
+            body: Bytes::from(vec![b'x'; bytes]),
+            answer: None,
+            at: Instant::now(),
+            tenant: "t".into(),
+            model: "m".into(),
+            epoch: Epoch::default(),
+            in_redis: false.into(),
+        })
+    }
+
+    #[test]
+    fn an_answer_that_is_larger_than_the_memory_takes_none_of_it_from_others() {
+        let memory = Memory::new(Bounds { entries: 10, bytes: 10_000 }, || {});
+        memory.insert(Key([1; 32]), entry(1_000));
+        memory.insert(Key([2; 32]), entry(1_000));
+        memory.insert(Key([2; 32]), entry(10_001));
+        assert!(memory.get(&Key([1; 32])).is_some());
+        // the older answer to the same call is not the latest any more
+        assert!(memory.get(&Key([2; 32])).is_none());
     }
 }
