@@ -158,6 +158,7 @@ impl ConversationHasher {
                 let is_read = count == messages.len()
                     && messages.iter().all(|message| {
                         let read = tape.read(message, canonical::DEEPEST);
+                        stream.count(read.as_ref().map_or(0, |text| text.values()));
                         stream.push(read.map(|text| (text, text.root())).map_err(Unread::from))
                     });
                 self.list = if is_read { stream.finish() } else { None };
@@ -253,6 +254,13 @@ impl<'h, 't> Stream<'h, 't> {
                 debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
                 false
             }
+        }
+    }
+
+    /// Notes how many values messages have.
+    fn count(&mut self, values: usize) {
+        if let Some(form) = &mut self.form {
+            form.count(values);
         }
     }
 

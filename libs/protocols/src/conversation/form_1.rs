@@ -31,7 +31,8 @@ pub(super) fn hash(messages: &[&[u8]]) -> Option<[u8; 32]> {
 pub(super) struct HashedTurns([AtomicU64; Self::PLACES]);
 
 impl HashedTurns {
-    const PLACES: usize = 1 << 15;
+    /// 4 MiB: at a thousand turns a second a turn is known for minutes.
+    const PLACES: usize = 1 << 19;
 
     pub(super) const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; Self::PLACES])
