@@ -213,7 +213,7 @@ fn use_small_pages() {
     }
 }
 
-/// Raises the limit of open files to the hard limit. A connection takes one, a proxied request two.
+/// Raises the limit of open files to the hard limit. A client's connection takes one, a plain one to a server two.
 fn raise_open_files() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));

@@ -185,11 +185,14 @@ impl Connection {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Whether bytes of the next request may be here already: in Pingora's hands, or read from the socket by TLS. Bytes that were not counted, as
-    /// those around chunks, are taken for such.
+    /// Whether bytes of the next request may be here already: in Pingora's hands, on their way there, or read from the socket by TLS. Bytes that
+    /// were not counted, as those around chunks, are taken for such.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) != self.given || !self.stream.is_drained()
+        self.taken.load(Ordering::Relaxed) != self.given
+            || !self.opening.rest().is_empty()
+            || self.incoming.holds()
+            || !self.stream.is_drained()
     }
 
     /// Waits until bytes have come, the client has closed its side, or the connection broke. Reads nothing.

@@ -98,8 +98,15 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
     }
-    cork::hold(ctx.connection);
+    if sends_body(head) {
+        cork::hold(ctx.connection);
+    }
     Ok(())
+}
+
+/// Whether a body follows the head.
+fn sends_body(head: &RequestHeader) -> bool {
+    head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") || head.headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Whether the present attempt is at the route's own upstream: none of its `models`, and no fallback.

@@ -9,7 +9,7 @@ use pingora_core::protocols::l4::ext::connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::upstreams::peer::{Tracer, Tracing};
-use pingora_error::{Error, ErrorType, OrErr, Result};
+use pingora_error::{Error, ErrorType, Result};
 
 use super::cork::Socket;
 
@@ -25,9 +25,12 @@ impl Connect for UpstreamSocket {
         };
         let socket = connect(address, None).await?;
         let connection = socket.as_raw_fd();
-        let descriptor = socket.as_fd().try_clone_to_owned().or_err(ErrorType::ConnectError, "another descriptor")?;
+        let descriptor = socket.as_fd().try_clone_to_owned();
         let mut stream = Stream::from(socket);
-        stream.tracer = Some(Tracer(Box::new(Kept(Socket::new(connection, descriptor)))));
+        // a process that has no more descriptors does without
+        if let Ok(descriptor) = descriptor {
+            stream.tracer = Some(Tracer(Box::new(Kept(Socket::new(connection, descriptor)))));
+        }
         Ok(stream)
     }
 }

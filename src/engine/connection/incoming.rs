@@ -93,6 +93,11 @@ impl Incoming {
         }
     }
 
+    /// Whether bytes are held that Pingora has not got yet.
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Http1(http1) if !http1.line.rest().is_empty())
+    }
+
     /// Gives the held bytes, up to so many.
     pub fn give(&mut self, most: usize, to: impl FnOnce(&[u8])) {
         let Self::Http1(http1) = self else { return };

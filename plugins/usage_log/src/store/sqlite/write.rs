@@ -2,7 +2,7 @@
 //!
 //! `SQLite` pays for each value that is bound, and most columns of most rows are empty, or the same in all of them. So a statement leaves
 //! out the columns that are empty in all its rows, and takes the values that all share once:
-//! `INSERT INTO … SELECT … FROM (VALUES (…), (…), …) AS v CROSS JOIN (VALUES (…)) AS c`.
+//! `INSERT INTO … SELECT … FROM (VALUES (…), (…), …) CROSS JOIN (VALUES (…))`.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
