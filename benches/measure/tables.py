@@ -22,17 +22,19 @@ def median(rows, key):
 
 
 def ratio(rows, base, key):
-    """The median of the ratios, round by round, so that a slow minute weighs on both sides."""
-    return statistics.median(row[key] / other[key] for row, other in zip(rows, base, strict=True) if other[key])
+    """The median of the ratios, round by round, so that a slow minute weighs on both sides. `None` where the base is positive in no round."""
+    ratios = [row[key] / other[key] for row, other in zip(rows, base, strict=True) if other[key] > 0]
+    return statistics.median(ratios) if ratios else None
 
 
-def with_ratios(table, figures, base="nginx", key="cpu"):
-    """Medians of every figure, and the ratio of one of them to nginx's in the same round."""
+def with_ratios(table, figures, ratios=(("ratio", "cpu"),)):
+    """Medians of every figure, and of ratios to nginx's in the same round: `ratios` has a column for each, and the figure it is of."""
     for name, rows in figures.items():
         table.rows[name] = {column: median(rows, column) for column in table.columns if column in rows[0]}
-        if base in figures and name != "direct":
-            table.rows[name]["ratio"] = ratio(rows, figures[base], key)
         if name == "direct":
             table.rows[name].pop("cpu", None)
             table.rows[name].pop("rss", None)
+        elif "nginx" in figures:
+            found = {column: ratio(rows, figures["nginx"], key) for column, key in ratios}
+            table.rows[name] |= {column: value for column, value in found.items() if value is not None}
     return table

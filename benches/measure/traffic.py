@@ -34,9 +34,8 @@ def calls(bench, name, title, size, names, connections):
     for build in bench.builds:
         for more, less, what in PAIRS:
             more, less = (figures.get(f"Tollgate{build}, {VARIANTS[name][1]}") for name in (more, less))
-            if more and less:
-                share = (ratio(more, less, "cpu") - 1) * 100
-                table.notes.append(f"Tollgate{build}: {what} {share:+.0f} % CPU.")
+            if more and less and (share := ratio(more, less, "cpu")):
+                table.notes.append(f"Tollgate{build}: {what} {(share - 1) * 100:+.0f} % CPU.")
     for name, rows in figures.items():
         if "server" in rows[0]:
             table.notes.append(f"{name}: the server of Postgres takes {median(rows, 'server'):.1f} µs a call besides.")
@@ -73,16 +72,10 @@ def latency(bench, rate):
     with bench.origin() as origin:
         figures = bench.turns(bench.targets(origin, names), lambda target: bench.loads.rate(target, SMALL, rate, bench.seconds))
     for name, rows in figures.items():
-        for row, base in zip(rows, figures["direct"], strict=True):
-            row["added50"], row["added99"] = row["p50"] - base["p50"], row["p99"] - base["p99"]
-        table.rows[name] = {key: median(rows, key) for key in ("added50", "added99", "p50", "p99", "cpu")}
-    for name, row in table.rows.items():
         if name != "direct":
-            row["ratio50"] = row["added50"] / table.rows["nginx"]["added50"]
-            row["ratio99"] = row["added99"] / table.rows["nginx"]["added99"]
-    for key in ("added50", "added99", "cpu"):
-        table.rows["direct"].pop(key)
-    return [table]
+            for row, base in zip(rows, figures["direct"], strict=True):
+                row["added50"], row["added99"] = row["p50"] - base["p50"], row["p99"] - base["p99"]
+    return [with_ratios(table, figures, ratios=(("ratio50", "added50"), ("ratio99", "added99")))]
 
 
 def streams(bench, count, gap):
