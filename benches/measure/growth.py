@@ -4,38 +4,15 @@ import hashlib
 import time
 
 from measure.bench import VARIANTS
-from measure.loads import SMALL
+from measure.loads import SMALL, script
 from measure.tables import Table, median, with_ratios
 from measure.targets import KEY, PLUGINS, Targets
 
 SERVERS, ROUTES, KEYS = 1_000, 10_000, 1_000_000
 COLUMNS = {"cpu": ("CPU µs a call", 1), "ratio": ("to nginx", 2), "rate": ("calls/s", 0), "rss": ("RSS MiB", 0)}
 
-# wrk asks for the hosts h00000.test, h00001.test, … in turn.
-HOSTS = """\
-local number, before, between, behind = 0
-init = function(arguments)
-  number = tonumber(arguments[1])
-  wrk.headers["Host"] = "h#####.test"
-  before, between, behind = wrk.format("POST", "/v1/messages"):match("^(.-)#####(.-)@@@@@@@@@@@@(.*)$")
-end
-request = function()
-  number = number + 1
-  return before .. string.format("%05d", number * 7919 % ROUTES) .. between .. string.format("%012d", number) .. behind
-end
-"""
-# wrk sends keys from all over the file.
-SECRETS = """\
-local number, before, between, behind = 0
-init = function(arguments)
-  number = tonumber(arguments[1])
-  before, between, behind = wrk.format("POST", "/v1/messages"):match("^(.-)#######(.-)@@@@@@@@@@@@(.*)$")
-end
-request = function()
-  number = number + 1
-  return before .. string.format("%07d", number * 7919 % KEYS) .. between .. string.format("%012d", number) .. behind
-end
-"""
+# What stands in a call where wrk puts the number of a host, and of a key.
+HOST, SECRET = "#####", "#######"
 
 
 def servers(bench):
@@ -61,13 +38,13 @@ def routes(bench):
     for_nginx = "".join(
         f"  server {{ listen 127.0.0.1:PORT; server_name h{n:05}.test; location / {{ proxy_pass http://origin; }} }}\n" for n in range(ROUTES)
     )
-    lua = HOSTS.replace("ROUTES", str(ROUTES))
+    asked = {"lua": script(HOST, ROUTES), "headers": {"Host": f"h{HOST}.test"}}
     with bench.origin() as origin:
         names = ["nginx", "plain", "on"]
         one = bench.targets(origin, names)
         many = bench.targets(origin, ["nginx"], routes=for_nginx) | bench.targets(origin, ["plain", "on"], routes=for_tollgate)
         targets = one | {f"{name}, {ROUTES:,} routes": start for name, start in many.items()}
-        figures = bench.turns(targets, lambda target: bench.loads.closed(target, SMALL, bench.seconds, 64, lua=lua))
+        figures = bench.turns(targets, lambda target: bench.loads.closed(target, SMALL, bench.seconds, 64, **asked))
     return [with_ratios(table, figures)]
 
 
@@ -81,7 +58,7 @@ def keys(bench):
     columns = {key: COLUMNS[key] for key in ("cpu", "rate", "rss")} | {"start": ("start s", 1)}
     text = f"Small calls with everything on, by one caller and by callers from all over a file of {KEYS:,} keys ({file.stat().st_size / 1e6:.0f} MB)."
     table = Table("keys", f"{KEYS:,} keys", text, columns, bars="cpu")
-    lua = SECRETS.replace("KEYS", str(KEYS))
+    lua = script(SECRET, KEYS)
     with bench.origin() as origin:
         start, targets, took = Targets(bench.folder, origin.addresses, bench.tools), {}, {}
         for build, binary in bench.builds.items():
@@ -98,7 +75,7 @@ def keys(bench):
                 targets[name] = begin
 
         def drive(target):
-            headers = {"x-api-key": f"{KEY}#######"} if target.secrets else {}
+            headers = {"x-api-key": f"{KEY}{SECRET}"} if target.secrets else {}
             return bench.loads.closed(target, SMALL, bench.seconds, 64, headers=headers, lua=target.secrets)
 
         figures = bench.turns(targets, drive)

@@ -12,18 +12,23 @@ SMALL, MEDIUM, LARGE = 300, 50_000, 1_000_000
 # Stands in a body where each call has a number of its own.
 NUMBER = "@@@@@@@@@@@@"
 
-WRK = """\
-local number = 0
-local before, behind
+SCRIPT = """\
+local number, before, between, behind = 0
 init = function(arguments)
   number = tonumber(arguments[1])
-  before, behind = wrk.format("POST", "/v1/messages"):match("^(.-)NUMBER(.*)$")
+  before, between, behind = wrk.format("POST", "/v1/messages"):match("^(.-)MARK(.-)NUMBER(.*)$")
 end
 request = function()
   number = number + 1
-  return before .. string.format("%012d", number) .. behind
+  return before .. PICKED .. between .. string.format("%012d", number) .. behind
 end
 """
+
+
+def script(mark="", count=1):
+    """What wrk runs: each call has a number of its own, and where the head of a call has `mark`, one of so many numbers with as many digits."""
+    picked = f'string.format("%0{len(mark)}d", number * 7919 % {count})' if mark else '""'
+    return SCRIPT.replace("MARK", mark).replace("NUMBER", NUMBER).replace("PICKED", picked)
 
 
 def call(size, stream=False):
@@ -66,7 +71,7 @@ class Loads:
         lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in {**HEADERS, **(headers or {})}.items())
         text = f'wrk.method = "POST"\nwrk.path = "/v1/messages"\nwrk.body = {json.dumps(body)}\n{lines}\n'
         path = self.folder / "wrk.lua"
-        path.write_text(text + (lua or ("" if same else WRK.replace("NUMBER", NUMBER))))
+        path.write_text(text + ("" if same else lua or script()))
         command = [self.tools.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", path]
         command += [f"{scheme}://{target.address}", "--", self.numbers()]
         before, of_server = target.cpu(), target.server and target.server.cpu()
