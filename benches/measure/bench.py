@@ -111,14 +111,19 @@ class Bench:
             for target in started.values():
                 (warm_up or drive)(target)
             figures = {name: [] for name in started}
-            names = list(started)
-            for turn in range(self.rounds):
-                print(f"    round {turn + 1} of {self.rounds}", file=sys.stderr)
-                for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                    told = drive(started[name])
-                    rss, pss = started[name].memory()
-                    figures[name].append({"rss": rss / 1024, "pss": pss / 1024, **told})
+            for name in self.order(started):
+                measured = drive(started[name])
+                rss, pss = started[name].memory()
+                figures[name].append({"rss": rss / 1024, "pss": pss / 1024, **measured})
         return figures
+
+    def order(self, names):
+        """The names of each round, one round after the other; in every round another one is first."""
+        names = list(names)
+        for turn in range(self.rounds):
+            print(f"    round {turn + 1} of {self.rounds}", file=sys.stderr)
+            first = turn % len(names)
+            yield from names[first:] + names[:first]
 
 
 TITLES = {

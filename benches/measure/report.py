@@ -9,8 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from measure.drawing import drawing
-from measure.targets import program
-from measure.tools import LITELLM, ROOT
+from measure.tools import LITELLM, ROOT, program
 
 RESULTS, PAGE, DRAWING = ROOT / "target/compare", ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 # Between these lines the page is made by `--docs`; around them it is written by hand.

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -200,8 +199,3 @@ class Targets:
     def _nginx_certificate(self):
         self._certificate()
         return f"ssl_certificate {self.folder}/cert.pem; ssl_certificate_key {self.folder}/key.pem"
-
-
-def program(name):
-    """Where a program is, also where Debian keeps servers; `None` if it is not installed."""
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")

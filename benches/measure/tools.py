@@ -1,13 +1,13 @@
 """The programs that a comparison needs: installed or built where they are missing, and named where that fails."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 from measure import postgres
-from measure.targets import program
 
 ROOT = Path(__file__).resolve().parents[2]
 # Program and Debian package.
@@ -35,6 +35,11 @@ def tools(given, needs):
     for line in found.missing:
         print(f"!! {line}", file=sys.stderr)
     return found
+
+
+def program(name):
+    """Where a program is, also where Debian keeps servers; `None` if it is not installed."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 def install(packages):

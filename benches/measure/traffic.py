@@ -9,6 +9,8 @@ from measure.loads import HEADERS, LARGE, MEDIUM, NUMBER, SMALL, call
 from measure.programs import connect, running
 from measure.tables import Table, median, ratio, with_ratios
 
+# Whose calls the quick comparison measures.
+QUICK = ["nginx", "plain", "on", "no-cache", "no-budget", "no-ledger"]
 # What a part costs: the variant with it, the one without, and what is said of the difference.
 PAIRS = [
     ("on", "no-cache", "a cache that has no answer"),
@@ -43,14 +45,12 @@ def calls(bench, name, title, size, names, connections):
 
 
 def small(bench):
-    quick = ["nginx", "plain", "on", "no-cache", "no-budget", "no-ledger"]
-    names = quick if bench.given.quick else ["direct", "nginx", "haproxy", "litellm", "bare", "plain", "on", "postgres", "no-cache", "no-budget", "no-ledger"]
+    names = QUICK if bench.given.quick else ["direct", "nginx", "haproxy", "litellm", "bare", "plain", "on", "postgres", "no-cache", "no-budget", "no-ledger"]
     return [calls(bench, "small", "Small calls", SMALL, names, 64)]
 
 
 def medium(bench):
-    quick = ["nginx", "plain", "on", "no-cache", "no-budget", "no-ledger"]
-    names = quick if bench.given.quick else ["direct", "nginx", "nginx-file", "haproxy", "litellm", "bare", "plain", "on", "postgres", "no-cache", "no-ledger"]
+    names = QUICK if bench.given.quick else ["direct", "nginx", "nginx-file", "haproxy", "litellm", "bare", "plain", "on", "postgres", "no-cache", "no-ledger"]
     return [calls(bench, "medium", "Calls of 50 KB", MEDIUM, names, 32)]
 
 
@@ -91,13 +91,11 @@ def streams(bench, count, gap):
     with bench.origin(events=100_000, gap=gap) as origin:
         targets = bench.targets(origin, names)
         figures = {name: [] for name in targets}
-        for turn in range(bench.rounds):
-            order = list(targets)
-            for name in order[turn % len(order) :] + order[: turn % len(order)]:
-                with running(targets[name]) as target:
-                    if name != "direct":
-                        bench.loads.closed(target, SMALL, 1, 16)
-                    figures[name].append(bench.loads.streams(target, count, bench.seconds))
+        for name in bench.order(targets):
+            with running(targets[name]) as target:
+                if name != "direct":
+                    bench.loads.closed(target, SMALL, 1, 16)
+                figures[name].append(bench.loads.streams(target, count, bench.seconds))
     table = with_ratios(table, figures)
     table.rows.get("direct", {}).pop("memory", None)
     return [table]
