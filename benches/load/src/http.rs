@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What clients put where a body has this text: a number of its own for each call, so that no two are the same.
 pub const NUMBER: &[u8] = b"@@@@@@@@@@@@";
@@ -38,6 +39,39 @@ pub fn head(bytes: &[u8], is_answer: bool) -> io::Result<Option<Head>> {
     Ok(Some(Head { len, body, status }))
 }
 
+/// What is asked again and again.
+#[derive(clap::Args)]
+pub struct Request {
+    /// Where to send it.
+    pub address: SocketAddr,
+    /// The file with the body.
+    body: PathBuf,
+    /// The number of the first call, in its body.
+    #[arg(long, default_value_t = 0)]
+    pub from: u64,
+    /// The path.
+    #[arg(long, default_value = "/v1/messages")]
+    path: String,
+    /// A header as `name: value`; may be given several times.
+    #[arg(long)]
+    header: Vec<String>,
+}
+
+impl Request {
+    /// A `POST` of the body, with places for the numbers of calls.
+    pub fn template(&self) -> io::Result<Template> {
+        let body = fs::read(&self.body)?;
+        let headers: String = self.header.iter().map(|header| format!("{header}\r\n")).collect();
+        let length = body.len();
+        let mut bytes =
+            format!("POST {} HTTP/1.1\r\nhost: bench\r\ncontent-length: {length}\r\n{headers}\r\n", self.path)
+                .into_bytes();
+        bytes.extend(body);
+        let places = memchr::memmem::find_iter(&bytes, NUMBER).collect();
+        Ok(Template { bytes, places })
+    }
+}
+
 /// A request as bytes, with places for a number of its own.
 #[derive(Clone)]
 pub struct Template {
@@ -46,18 +80,6 @@ pub struct Template {
 }
 
 impl Template {
-    /// A `POST` of the body in a file.
-    pub fn post(path: &str, headers: &[String], body: &Path) -> io::Result<Self> {
-        let body = fs::read(body)?;
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let mut bytes =
-            format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n{headers}\r\n", body.len())
-                .into_bytes();
-        bytes.extend(body);
-        let places = memchr::memmem::find_iter(&bytes, NUMBER).collect();
-        Ok(Self { bytes, places })
-    }
-
     /// Its bytes for call number `number`.
     pub fn numbered(&mut self, number: u64) -> &[u8] {
         let digits = format!("{number:012}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::prctl;
 use serde_json::json;
 
-use crate::http::{self, Template};
+use crate::http::{self, Request, Template};
 use crate::percentiles::percentiles;
 use crate::random::Random;
 
@@ -27,10 +27,8 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// What it sends.
 #[derive(clap::Args)]
 pub struct Settings {
-    /// Where to.
-    address: SocketAddr,
-    /// The file with the body.
-    body: PathBuf,
+    #[command(flatten)]
+    request: Request,
     /// Calls a second.
     #[arg(long, default_value_t = 500.0)]
     rate: f64,
@@ -40,15 +38,6 @@ pub struct Settings {
     /// For how long.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// The number of the first call, in its body.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// The path.
-    #[arg(long, default_value = "/v1/messages")]
-    path: String,
-    /// A header as `name: value`; may be given several times.
-    #[arg(long)]
-    header: Vec<String>,
     /// A file for what became of each call: its number, and its status, or 0 where its answer did not come.
     #[arg(long)]
     told: Option<PathBuf>,
@@ -56,20 +45,20 @@ pub struct Settings {
 
 /// Sends, then prints `{"calls":…,"sent":…,"broken":…,"refused":…,"p50":…}`, in microseconds.
 pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let template = Template::post(&settings.path, &settings.header, &settings.body)?;
+    let template = settings.request.template()?;
     let gap = Duration::from_secs_f64(f64::from(settings.connections) / settings.rate);
     let begin = Instant::now() + Duration::from_millis(100);
     let threads: Vec<_> = (0..settings.connections)
         .map(|index| {
             let call = template.clone();
             let calls = Calls {
-                address: settings.address,
+                address: settings.request.address,
                 gap,
                 // connections take turns
                 begin: begin + gap.mul_f64(f64::from(index) / f64::from(settings.connections)),
                 until: begin + WARM_UP + Duration::from_secs_f64(settings.seconds),
                 counted: begin + WARM_UP,
-                number: settings.from + (u64::from(index) << 24),
+                number: settings.request.from + (u64::from(index) << 24),
             };
             thread::spawn(move || calls.run(call))
         })

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::http::Template;
+use crate::http::Request;
 use crate::percentiles::percentiles;
 
 /// Streams that are opened at the same time.
@@ -27,25 +26,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What it opens.
 #[derive(clap::Args)]
 pub struct Settings {
-    /// Where.
-    address: SocketAddr,
-    /// The file with the body.
-    body: PathBuf,
+    #[command(flatten)]
+    request: Request,
     /// So many streams.
     #[arg(long, default_value_t = 500)]
     count: u64,
     /// For how long events are counted.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// The number of the first call, in its body.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// The path.
-    #[arg(long, default_value = "/v1/messages")]
-    path: String,
-    /// A header as `name: value`; may be given several times.
-    #[arg(long)]
-    header: Vec<String>,
 }
 
 #[derive(Default)]
@@ -69,11 +57,11 @@ pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
 }
 
 async fn count(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut template = Template::post(&settings.path, &settings.header, &settings.body)?;
+    let mut template = settings.request.template()?;
     let (seen, gate) = (Rc::<RefCell<Seen>>::default(), Rc::new(Semaphore::new(OPENING)));
     for number in 0..settings.count {
-        let request = template.numbered(settings.from + number).to_vec();
-        let (seen, gate, address) = (seen.clone(), gate.clone(), settings.address);
+        let request = template.numbered(settings.request.from + number).to_vec();
+        let (seen, gate, address) = (seen.clone(), gate.clone(), settings.request.address);
         tokio::task::spawn_local(async move {
             match follow(address, &request, &gate, &seen).await {
                 Ok(()) => seen.borrow_mut().ended += 1,
