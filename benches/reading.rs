@@ -71,7 +71,7 @@ fn calls() {
         // the endpoint of responses has no `messages`, and skips them
         for (what, run) in [
             ("its messages skipped", call(Endpoint::RESPONSES, Hashing::Nothing)),
-            ("its purpose told", call(Endpoint::MESSAGES, Hashing::Nothing)),
+            ("its facts read", call(Endpoint::MESSAGES, Hashing::Nothing)),
             ("its conversation hash too", call(Endpoint::MESSAGES, Hashing::Conversation)),
             ("and the digest of its messages", call(Endpoint::MESSAGES, Hashing::ConversationAndDigest)),
         ] {

@@ -58,7 +58,7 @@ class Bench:
 
     @contextmanager
     def origin(self, events=50, gap=0, addresses=4, address="127.0.0.1:0"):
-        """The origin, and the targets behind which it stands."""
+        """The origin, stopped at the end."""
         command = [self.tools.load, "origin", "--events", str(events), "--gap", str(gap)]
         for _ in range(addresses):
             command += ["--listen", address]

@@ -15,7 +15,7 @@ def by_function(text):
             if line.startswith("fn="):
                 current = names[number]
         elif line.startswith("calls="):
-            # the next line has what the call costs, which is told at the called function
+            # the next line has what the call costs, which counts at the called function
             is_call = True
         elif cost := re.match(r"[+\-*\d]\S* (\d+)$", line):
             if not is_call:

@@ -23,7 +23,7 @@ def tls(bench):
     """HTTP/1.1 over TLS 1.3, with connections that stay and with a handshake for each call."""
     tables = []
     for name, title, headers in [("tls", "TLS", {}), ("handshakes", "TLS, a handshake a call", {"connection": "close"})]:
-        text = "Small calls over TLS 1.3 with an ECDSA certificate (P-256), each another, on 32 connections"
+        text = "Small calls over TLS 1.3 with an ECDSA certificate (P-256), no two the same, on 32 connections"
         text += ", each closed after its call: every call has a handshake of its own." if headers else "."
         table = Table(name, title, text, CPU, bars="cpu")
         with bench.origin() as origin:

@@ -72,22 +72,22 @@ def kills(bench):
 def attack(bench, origins, target):
     """Calls while servers die; what became of them, and of their rows."""
     with meanwhile(origins.kill_in_turn):
-        figures, told = send(bench, target.address)
+        figures, results = send(bench, target.address)
     target.settle()
-    figures |= account(target, told)
+    figures |= account(target, results)
     return {key: figures[key] for key in ("sent", "broken", "refused", "rows", "without", "double") if key in figures}
 
 
 def send(bench, address):
     """Calls at a fixed rate, each of a session of its own."""
-    told = bench.folder / "told"
+    results = bench.folder / "results"
     command = [bench.tools.load, "rate", address, bench.loads.body(SMALL), "--rate", str(RATE), "--seconds", str(SECONDS)]
-    command += ["--told", told, "--from", bench.loads.numbers(), "--connections", "32", *headers(), "--header", f"x-session-id: {NUMBER}"]
+    command += ["--results", results, "--from", bench.loads.numbers(), "--connections", "32", *headers(), "--header", f"x-session-id: {NUMBER}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 60, check=True)
-    return json.loads(done.stdout), [line.split() for line in told.read_text().splitlines()]
+    return json.loads(done.stdout), [line.split() for line in results.read_text().splitlines()]
 
 
-def account(target, told):
+def account(target, results):
     """The rows of these calls."""
     database = getattr(target, "database", None)
     if database is None:
@@ -98,11 +98,11 @@ def account(target, told):
     else:
         rows = dict(sqlite3.connect(f"file:{database.removeprefix('sqlite://')}?mode=ro", uri=True).execute(query))
     rows = {session: int(count) for session, count in rows.items() if session}
-    answered = {number for number, status in told if status != "0"}
+    answered = {number for number, status in results if status != "0"}
     return {
-        "rows": sum(rows.get(number, 0) for number, _ in told),
+        "rows": sum(rows.get(number, 0) for number, _ in results),
         "without": len(answered - rows.keys()),
-        "double": sum(1 for number, _ in told if rows.get(number, 0) > 1),
+        "double": sum(1 for number, _ in results if rows.get(number, 0) > 1),
     }
 
 
@@ -121,12 +121,12 @@ def suicide(bench, binary, start):
 
     try:
         with meanwhile(kill_and_start):
-            figures, told = send(bench, first.address)
+            figures, results = send(bench, first.address)
         last = lives[-1]
         last.database, last.server = first.database, None
         last.wait_until_it_accepts()
         last.settle()
-        figures |= account(last, told)
+        figures |= account(last, results)
     finally:
         lives[-1].stop()
     return {key: figures[key] for key in ("sent", "broken", "refused", "rows", "without", "double")}

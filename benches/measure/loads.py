@@ -125,7 +125,7 @@ class Loads:
             before = target.cpu()
             counted = client.stdout.readline()
             spent = target.spent(before)
-            rss, open_now = target.memory()
+            _, open_now = target.memory()
             client.stdin.close()
         target.settle()
         if not counted:
@@ -133,7 +133,7 @@ class Loads:
         figures = json.loads(counted)
         if figures["failed"] or figures["ended"]:
             sys.exit(f"{target.address}: {figures['failed']} streams failed and {figures['ended']} ended while events were counted")
-        return {**figures, "cpu": spent / figures["events"], "memory": (open_now - at_rest) / count, "rss": rss}
+        return {**figures, "cpu": spent / figures["events"], "memory": (open_now - at_rest) / count}
 
 
 def headers():

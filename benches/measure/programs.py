@@ -20,7 +20,7 @@ class Process:
 
     def __init__(self, command, address=None, output=subprocess.DEVNULL, **options):
         self.address, self.addresses, self.admin = address, [], None
-        # The database server that works for it, whose time is told apart.
+        # The database server that works for it, whose time is a figure of its own.
         self.server = None
         self.child = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, text=True, **options)
 
@@ -57,11 +57,11 @@ class Process:
         rss, pss = 0, 0
         for pid in self.pids():
             try:
-                told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            rss += int(re.search(r"^Rss:\s+(\d+)", told, re.M)[1])
-            pss += int(re.search(r"^Pss:\s+(\d+)", told, re.M)[1])
+            rss += int(re.search(r"^Rss:\s+(\d+)", text, re.M)[1])
+            pss += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
         return rss, pss
 
     def count(self, what):

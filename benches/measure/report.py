@@ -43,7 +43,7 @@ def measured(builds):
     # the last commit that changed what is measured
     commit = first(["git", "-C", ROOT, "log", "-1", "--format=%h, %cs", "--", "Cargo.lock", "Cargo.toml", "src", "plugins", "libs"])
     versions = {"nginx": first(["nginx", "-v"]), "HAProxy": first(["haproxy", "-v"])}
-    versions = {name: found[0] for name, told in versions.items() if (found := re.findall(r"\d+\.\d+\.\d+", told))}
+    versions = {name: found[0] for name, text in versions.items() if (found := re.findall(r"\d+\.\d+\.\d+", text))}
     versions["LiteLLM"] = LITELLM.rpartition("=")[2]
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     machine = f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, Linux {platform.release()}"

@@ -16,7 +16,7 @@ LITELLM = "litellm[proxy]==1.106.2"
 
 
 def tools(given, needs):
-    """Where everything is that `needs` names: Debian programs, `litellm`, `bare`, `load`. What cannot be had is `None`, and told."""
+    """Where everything is that `needs` names: Debian programs, `litellm`, `bare`, `load`. What cannot be had is `None`, and among the `missing`."""
     found = SimpleNamespace(missing=[])
     absent = [name for name in needs if name in PACKAGES and program(name) is None]
     if absent:

@@ -23,7 +23,7 @@ PAIRS = [
 def calls(bench, name, title, size, names, connections):
     """A closed loop of calls, no two the same."""
     columns = {"cpu": ("CPU µs a call", 1), "ratio": ("to nginx", 2), "rate": ("calls/s", 0), "rss": ("RSS MiB", 0)}
-    text = f"Calls of {len(call(size)):,} bytes, each another, on {connections} connections that send the next once they have the answer."
+    text = f"Calls of {len(call(size)):,} bytes, no two the same, on {connections} connections that send the next once they have the answer."
     table = Table(name, title, text, columns, bars="cpu")
     with bench.origin() as origin:
         targets = bench.targets(origin, names)

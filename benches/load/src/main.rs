@@ -22,7 +22,7 @@ enum Command {
     Rate(rate::Settings),
     /// Open event streams; prints what they get.
     Streams(streams::Settings),
-    /// Callers of every kind at random; tells what became of each call.
+    /// Callers of every kind at random; writes down what became of each call.
     Storm(storm::Settings),
 }
 

@@ -21,7 +21,7 @@ use crate::random::Random;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Calls of a connection before those that count.
+/// How long calls are sent before they count.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What it sends.
@@ -40,7 +40,7 @@ pub struct Settings {
     seconds: f64,
     /// A file for what became of each call: its number, and its status, or 0 where its answer did not come.
     #[arg(long)]
-    told: Option<PathBuf>,
+    results: Option<PathBuf>,
 }
 
 /// Sends, then prints `{"calls":…,"sent":…,"broken":…,"refused":…,"p50":…}`, in microseconds.
@@ -65,11 +65,11 @@ pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
         .collect();
     let (mut micros, mut sent) = (Vec::new(), Vec::new());
     for thread in threads {
-        let told = thread.join().map_err(|_| "a thread panicked")?;
-        micros.extend(told.micros);
-        sent.extend(told.sent);
+        let results = thread.join().map_err(|_| "a thread panicked")?;
+        micros.extend(results.micros);
+        sent.extend(results.sent);
     }
-    if let Some(file) = &settings.told {
+    if let Some(file) = &settings.results {
         let lines: String = sent.iter().map(|(number, status)| format!("{number:012} {status}\n")).collect();
         fs::write(file, lines)?;
     }
@@ -95,16 +95,16 @@ struct Calls {
 }
 
 #[derive(Default)]
-struct Told {
+struct Results {
     micros: Vec<f64>,
     sent: Vec<(u64, u16)>,
 }
 
 impl Calls {
-    fn run(&self, mut template: Template) -> Told {
+    fn run(&self, mut template: Template) -> Results {
         // The system may else wake a thread 50 µs late.
         let _ = prctl::set_timerslack(1);
-        let mut told = Told::default();
+        let mut results = Results::default();
         let mut random = Random::new(self.number);
         let mut connection: Option<TcpStream> = None;
         for turn in 0_u32.. {
@@ -129,11 +129,11 @@ impl Calls {
                 io::Result::Ok(status)
             })();
             if due >= self.counted && matches!(answered, Ok(200)) {
-                told.micros.push(from.elapsed().as_secs_f64() * 1e6);
+                results.micros.push(from.elapsed().as_secs_f64() * 1e6);
             }
-            told.sent.push((number, answered.unwrap_or(0)));
+            results.sent.push((number, answered.unwrap_or(0)));
         }
-        told
+        results
     }
 }
 

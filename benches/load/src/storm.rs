@@ -28,7 +28,7 @@ pub struct Settings {
     /// Where to.
     address: SocketAddr,
     /// The file for what became of each call: its number, and a word.
-    told: PathBuf,
+    results: PathBuf,
     /// Callers at the same time.
     #[arg(long, default_value_t = 40)]
     callers: u64,
@@ -48,12 +48,12 @@ pub struct Settings {
     seed: u64,
 }
 
-type Told = Rc<RefCell<BufWriter<File>>>;
+type Results = Rc<RefCell<BufWriter<File>>>;
 
 /// Sends until the time is over, and each caller has its last answer.
 pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let told: Told = Rc::new(RefCell::new(BufWriter::new(File::create(&settings.told)?)));
+    let results: Results = Rc::new(RefCell::new(BufWriter::new(File::create(&settings.results)?)));
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let until = Instant::now() + Duration::from_secs_f64(settings.seconds);
         let callers: Vec<_> = (0..settings.callers)
@@ -66,13 +66,13 @@ pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
                     key: settings.key.clone(),
                     connection: None,
                 };
-                tokio::task::spawn_local(caller.run(until, settings.pause, told.clone()))
+                tokio::task::spawn_local(caller.run(until, settings.pause, results.clone()))
             })
             .collect();
         for caller in callers {
             caller.await??;
         }
-        told.borrow_mut().flush()?;
+        results.borrow_mut().flush()?;
         Ok(())
     })
 }
@@ -100,7 +100,7 @@ enum Kind {
 }
 
 impl Caller {
-    async fn run(mut self, until: Instant, pause: u64, told: Told) -> io::Result<()> {
+    async fn run(mut self, until: Instant, pause: u64, results: Results) -> io::Result<()> {
         while Instant::now() < until {
             self.number += 1;
             let kind = match self.random.below(100) {
@@ -116,7 +116,7 @@ impl Caller {
                 Ok(Err(_)) => "broken",
                 Err(_) => "late",
             };
-            writeln!(told.borrow_mut(), "{:012} {word}", self.number)?;
+            writeln!(results.borrow_mut(), "{:012} {word}", self.number)?;
             sleep(Duration::from_micros(self.random.below(pause * 2000 + 1))).await;
         }
         Ok(())

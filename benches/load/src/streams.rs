@@ -51,7 +51,7 @@ pub fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, count(settings))?;
-    // the streams stay open until it is told to end
+    // the streams stay open until this is closed
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
