@@ -2,7 +2,7 @@
 //! under callgrind and compares the counts with those of `benches/instructions.json`. Measures nothing itself.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin need not go on")]
 
-#[path = "sample/conversation.rs"]
+#[path = "../plugins/response_cache/benches/sample/conversation.rs"]
 mod conversation;
 #[path = "../plugins/usage_log/benches/sample/exchange.rs"]
 mod exchange;
@@ -91,7 +91,7 @@ fn route(times: u32) {
 
 /// A call of 50 KB, read for its facts, its conversation and its messages' digest.
 fn body_scan(times: u32) {
-    let (body, headers) = (conversation::conversation(50_000), HeaderMap::new());
+    let (body, headers) = (conversation::conversation(50_000, 0), HeaderMap::new());
     repeat(times, |_| {
         drop(black_box(read(
             Endpoint::MESSAGES,
@@ -132,7 +132,7 @@ fn journal_append(times: u32) {
 
 /// The cache's key of a call of 50 KB whose messages were hashed as it was read.
 fn cache_key(times: u32) {
-    let (body, headers) = (conversation::conversation(50_000), HeaderMap::new());
+    let (body, headers) = (conversation::conversation(50_000, 0), HeaderMap::new());
     let (_, hashes) = protocols::parse(Endpoint::MESSAGES, &headers, &body, Hashing::ConversationAndDigest);
     repeat(times, |_| {
         let key = response_cache::call_digest(Endpoint::MESSAGES, black_box(&body), hashes.digest.as_ref());

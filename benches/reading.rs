@@ -1,6 +1,6 @@
 //! What it costs to read calls and answers from a copy of their bytes: `cargo bench --bench reading`.
 
-#[path = "sample/conversation.rs"]
+#[path = "../plugins/response_cache/benches/sample/conversation.rs"]
 mod sample;
 
 use std::hint::black_box;
@@ -62,7 +62,7 @@ data: {"type":"response.output_text.delta","sequence_number":7,"item_id":"msg_1"
 
 fn calls() {
     for (bytes, times) in [(50_000, 2000), (1_000_000, 200)] {
-        let body = conversation(bytes);
+        let body = conversation(bytes, 0);
         let call = |endpoint, hashing| {
             move |body: &Bytes| {
                 drop(black_box(read(endpoint, &HeaderMap::new(), black_box(body.clone()), MAX, hashing)));
