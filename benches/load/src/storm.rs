@@ -30,7 +30,7 @@ pub struct Settings {
     /// The file for what became of each call: its number, and a word.
     results: PathBuf,
     /// Callers at the same time.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 150)]
     callers: u64,
     /// Milliseconds that each waits between its calls, on average.
     #[arg(long, default_value_t = 150)]
