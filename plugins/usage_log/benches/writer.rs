@@ -7,6 +7,8 @@
 mod exchange;
 #[path = "sample/folder.rs"]
 mod folder;
+#[path = "sample/metrics.rs"]
+mod metrics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,16 +17,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plugin_api::{BuildContext, Plugin as _, Shared as _};
-use prometheus::core::Collector;
 use usage_log::{Config, Ledgers, UsageLog};
 
 use exchange::end;
 use folder::Folder;
+use metrics::Metrics;
 
 /// How often rows come, in bunches: a timer cannot wait for each.
 const TICK: Duration = Duration::from_millis(5);
 /// How long the last rows may take to arrive.
-const PATIENT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -45,10 +47,10 @@ fn main() {
     )
     .expect("a journal");
     plugin.activate();
-    let seen = Seen(ledgers.collectors().remove(0));
+    let metrics = Metrics::new(&ledgers);
     // connecting and making the schema is no part of it
     end(&plugin, 0);
-    seen.until_rows(1);
+    metrics.until("tollgate_ledger_rows_total", 1);
 
     let (begun, cpu, mut peak) = (Instant::now(), Cpu::now(), (0.0_f64, 0.0_f64));
     let all = u64::from(rate) * u64::from(seconds);
@@ -59,13 +61,13 @@ fn main() {
             made += 1;
             end(&plugin, made);
         }
-        peak.0 = peak.0.max(seen.of("tollgate_ledger_journal_bytes"));
-        peak.1 = peak.1.max(seen.of("tollgate_ledger_queue_rows"));
+        peak.0 = peak.0.max(metrics.of("tollgate_ledger_journal_bytes"));
+        peak.1 = peak.1.max(metrics.of("tollgate_ledger_queue_rows"));
         thread::sleep(TICK);
     }
     let asked = begun.elapsed();
-    let left = seen.of("tollgate_ledger_queue_rows");
-    seen.until_rows(all + 1);
+    let left = metrics.of("tollgate_ledger_queue_rows");
+    metrics.until("tollgate_ledger_rows_total", all + 1);
     let (took, spent) = (begun.elapsed(), cpu.since());
     let share = |cpu: Duration| 100.0 * cpu.as_secs_f64() / took.as_secs_f64();
     println!(
@@ -85,30 +87,9 @@ fn main() {
         "at its peak the journal had {:.1} MB and {} rows; {} were lost",
         peak.0 / 1e6,
         peak.1,
-        seen.of("tollgate_ledger_lost_total")
+        metrics.of("tollgate_ledger_lost_total")
     );
-    ledgers.finish(Instant::now() + PATIENT_TIMEOUT);
-}
-
-/// What the ledger tells of itself.
-struct Seen(Box<dyn Collector>);
-
-impl Seen {
-    /// The sum of a figure.
-    fn of(&self, name: &str) -> f64 {
-        let families = self.0.collect();
-        let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
-        metrics.map(|metric| metric.get_gauge().get_value() + metric.get_counter().get_value()).sum()
-    }
-
-    /// Waits until the database has taken so many rows.
-    fn until_rows(&self, rows: u64) {
-        let end = Instant::now() + PATIENT_TIMEOUT;
-        while self.of("tollgate_ledger_rows_total") < rows as f64 {
-            assert!(Instant::now() < end, "the rows did not arrive");
-            thread::sleep(TICK);
-        }
-    }
+    ledgers.finish(Instant::now() + DEADLINE);
 }
 
 /// Time on a processor: of the thread that ships, and of the one that ends requests.
