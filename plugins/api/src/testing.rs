@@ -1,6 +1,9 @@
 //! What the tests of plugins are built from: requests, and calls made of facts instead of read from a body.
 
 use std::fmt::Write as _;
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
@@ -10,6 +13,37 @@ use crate::{
     Call, CallFacts, Context, Endpoint, Flow, HeaderEdits, ModelCall, ParsedBody, Plugin, Principal, Protocol, Request,
     RequestHead, Response, RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, UpstreamAddrs,
 };
+
+/// A new folder among the system's temporary ones, removed with all that is in it when this is dropped.
+#[derive(Debug)]
+pub struct TestFolder(PathBuf);
+
+impl TestFolder {
+    /// Makes the folder.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("tollgate-test-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Deref for TestFolder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TestFolder {
+    fn drop(&mut self) {
+        // a test that has removed it is as good
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// The head of a request comes to a plugin as the gateway brings it: to what need not wait first.
 pub async fn on_request<P: Plugin>(plugin: &P, state: &mut P::State, request: &mut Request<'_>) -> Flow {

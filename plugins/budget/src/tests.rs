@@ -3,11 +3,11 @@
 mod pricing;
 mod restarts;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use plugin_api::testing::{self, ID, TestCall, TestRequest, batch, not_a_call};
+use plugin_api::testing::{self, ID, TestCall, TestFolder, TestRequest, batch, not_a_call};
 use plugin_api::{
     AnswerModel, AssumedCost, DatabaseId, Endpoint, Glob, JournalIn, ModelCall, ModelRule, RecordNumber, RefusalKind,
     RouteModels, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum, Sum,
@@ -28,47 +28,22 @@ fn database() -> DatabaseId {
     DatabaseId::of(&"a")
 }
 
-/// A folder of its own, gone when the last process that uses it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Arc<Self> {
-        let path = std::env::temp_dir().join(format!("tollgate-budget-{}", Uuid::now_v7()));
-        std::fs::create_dir_all(&path).unwrap();
-        Arc::new(Self(path))
-    }
-}
-
-impl std::ops::Deref for Folder {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A gateway's budgets and its ledger, over its reloads.
 struct Host {
     shared: Arc<Shared>,
     common: Arc<Common>,
     feed: SpendingFeed,
     places: AtomicU64,
-    folder: Arc<Folder>,
+    folder: Arc<TestFolder>,
     _prices: Arc<Prices>,
 }
 
 impl Host {
     fn new() -> Self {
-        Self::in_folder(Folder::new())
+        Self::in_folder(Arc::new(TestFolder::new().unwrap()))
     }
 
-    fn in_folder(folder: Arc<Folder>) -> Self {
+    fn in_folder(folder: Arc<TestFolder>) -> Self {
         let common = Arc::<Common>::default();
         let prices = common.spending.use_prices(Prices::new(&serde_json::from_str(PRICES).unwrap()).unwrap());
         let feed = common.spending.feed();

@@ -1,7 +1,6 @@
 //! What is counted after a restart or a reload: what was stored and what waits, each once, whenever the kill came.
 
-use std::path::{Path, PathBuf};
-
+use plugin_api::testing::TestFolder;
 use plugin_api::{Common, DatabaseId, JournalIn, RecordNumber, Spender, SpendingFeed, Uuid, WindowCount};
 use quota::{Calendar, Unit};
 
@@ -11,37 +10,12 @@ const LIMIT: Limit = Limit::Window { amount: 1_000_000, unit: Unit::Month, calen
 const NOW: Now = Now { nanos: 0, unix: 1_795_824_000 };
 const ALICE: [u8; 16] = [7; 16];
 
-/// A folder of its own, gone when the last process that uses it is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Arc<Self> {
-        let path = std::env::temp_dir().join(format!("tollgate-limits-{}", Uuid::now_v7()));
-        std::fs::create_dir_all(&path).unwrap();
-        Arc::new(Self(path))
-    }
-}
-
-impl std::ops::Deref for Folder {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A process with one limit.
 struct Process {
     saved: SavedCounts,
     meters: Arc<Meters>,
     feed: SpendingFeed,
-    folder: Arc<Folder>,
+    folder: Arc<TestFolder>,
 }
 
 /// The run of each process: its records are of other runs.
@@ -56,27 +30,27 @@ fn used(meters: &Meters) -> u64 {
 }
 
 impl Process {
-    fn start(folder: Arc<Folder>) -> Self {
+    fn start(folder: Arc<TestFolder>) -> Self {
         let process = Self::without_limits(folder);
         process.saved.register(name(), &process.meters, LIMIT, 100, NOW);
         process.opens(true);
         process
     }
 
-    fn without_limits(folder: Arc<Folder>) -> Self {
+    fn without_limits(folder: Arc<TestFolder>) -> Self {
         let (saved, meters) = (SavedCounts::default(), Arc::new(Meters::default()));
         Self { saved, meters, feed: Common::default().spending.feed(), folder }
     }
 
     fn opens(&self, begins: bool) {
-        let (ledger, folder) = (self.feed.ledger(), self.folder.0.clone());
+        let (ledger, folder) = (self.feed.ledger(), self.folder.to_path_buf());
         let (runs, journal) = (vec![RUN], JournalIn::Folder);
         let open = OpenLedger { ledger, runs, folder, database: DatabaseId::of(&1), journal };
         self.saved.opened(&open, begins);
     }
 
     fn new() -> Self {
-        Self::start(Folder::new())
+        Self::start(Arc::new(TestFolder::new().unwrap()))
     }
 
     /// It is killed, and started again while these records wait in the journal.
