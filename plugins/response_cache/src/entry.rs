@@ -140,6 +140,23 @@ pub(crate) fn may_be_kept(status: StatusCode, answer: &Answer) -> bool {
 }
 
 #[cfg(test)]
+impl Entry {
+    /// An answer of tenant `t` and model `m`.
+    pub(crate) fn of_body(body: impl Into<Bytes>) -> Self {
+        Self {
+            head: Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }),
+            body: body.into(),
+            answer: None,
+            at: Instant::now(),
+            tenant: "t".into(),
+            model: "m".into(),
+            epoch: Epoch::default(),
+            in_redis: false.into(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use plugin_api::AnswerState;
 

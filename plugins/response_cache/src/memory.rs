@@ -116,26 +116,10 @@ impl fmt::Debug for Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use bytes::Bytes;
-    use http::StatusCode;
-
     use super::*;
-    use crate::entry::Epoch;
-    use crate::stored_head::StoredHead;
 
     fn entry(bytes: usize) -> Arc<Entry> {
-        Arc::new(Entry {
-            head: Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }),
-            body: Bytes::from(vec![b'x'; bytes]),
-            answer: None,
-            at: Instant::now(),
-            tenant: "t".into(),
-            model: "m".into(),
-            epoch: Epoch::default(),
-            in_redis: false.into(),
-        })
+        Arc::new(Entry::of_body(vec![b'x'; bytes]))
     }
 
     #[test]

@@ -73,28 +73,7 @@ impl Purges {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Instant;
-
-    use bytes::Bytes;
-    use http::StatusCode;
-
     use super::*;
-    use crate::entry::Epoch;
-    use crate::stored_head::StoredHead;
-
-    fn entry() -> Entry {
-        Entry {
-            head: Arc::new(StoredHead { status: StatusCode::OK, headers: Vec::new(), request_id: None }),
-            body: Bytes::new(),
-            answer: None,
-            at: Instant::now(),
-            tenant: "t".into(),
-            model: "m".into(),
-            epoch: Epoch::default(),
-            in_redis: false.into(),
-        }
-    }
 
     #[test]
     fn what_was_asked_for_before_a_purge_that_matches_is_taken_in_whatever_order_purges_are_heard_of() {
@@ -104,7 +83,7 @@ mod tests {
         purges.add(150, other.clone());
         purges.add(300, other);
         for (epoch, taken) in [(0, true), (160, true), (199, true), (200, false), (400, false)] {
-            assert_eq!(purges.takes(&entry(), epoch), taken, "{epoch}");
+            assert_eq!(purges.takes(&Entry::of_body(""), epoch), taken, "{epoch}");
         }
         assert_eq!(purges.last(), 300);
     }
@@ -116,10 +95,10 @@ mod tests {
         for number in 1..=REMEMBERED as u64 {
             purges.add(number, other.clone());
         }
-        assert!(!purges.takes(&entry(), 0));
+        assert!(!purges.takes(&Entry::of_body(""), 0));
         purges.add(REMEMBERED as u64 + 1, other);
-        assert!(purges.takes(&entry(), 0) && !purges.takes(&entry(), 1));
+        assert!(purges.takes(&Entry::of_body(""), 0) && !purges.takes(&Entry::of_body(""), 1));
         purges.lost_before(3);
-        assert!(purges.takes(&entry(), 2) && !purges.takes(&entry(), 3));
+        assert!(purges.takes(&Entry::of_body(""), 2) && !purges.takes(&Entry::of_body(""), 3));
     }
 }
