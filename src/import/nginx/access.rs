@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::directive::Directive;
 use super::interpreter::Run;
 use super::level::Level;
 use super::tree::Halt;
@@ -11,6 +12,18 @@ pub(super) fn is_closed(level: &Level<'_>) -> bool {
     let first = level.innermost_with(&["allow", "deny"]).into_iter().find(|rule| rule.first() != "unix:");
     let is_any = level.word("satisfy") == Some("any");
     !is_any && first.is_some_and(|rule| rule.name == "deny" && rule.first() == "all")
+}
+
+/// Whether who gets in, or how often, is decided by the client's address anywhere.
+pub(super) fn is_by_address(directives: &[Directive]) -> bool {
+    directives.iter().any(|directive| {
+        let decides = match directive.name.as_str() {
+            "allow" | "deny" => !matches!(directive.first(), "all" | "unix:"),
+            "limit_req_zone" | "limit_conn_zone" => directive.first().contains("remote_addr"),
+            _ => false,
+        };
+        decides || is_by_address(directive.children())
+    })
 }
 
 /// The settings of the plugin `access`; none where everybody is let in.

@@ -1,7 +1,6 @@
 //! What the directives `set`, `if`, `rewrite`, `return` and `break` make of a request, in their order, as nginx runs them.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::condition::Condition;
 use super::directive::Directive;
@@ -26,8 +25,8 @@ pub(super) struct World<'a, 't> {
     pub(super) notes: &'a Notes,
     /// Whose word about clients' addresses counts; nobody's for none.
     pub(super) real_ip: Option<RealIp>,
-    /// Whether a place passes on what clients say in `X-Forwarded-*`.
-    pub(super) passes_forwarded: Cell<bool>,
+    /// The headers of `X-Forwarded-*` in which some place passes on what its clients say.
+    pub(super) passed_on: HashSet<String>,
 }
 
 /// A server, as its locations see it.

@@ -43,12 +43,7 @@ impl<'t> Maps<'t> {
         self.0.get(variable).copied()
     }
 
-    /// Whether one of them is a header that is said, or else what the gateway says by itself.
-    pub(super) fn pass_on(&self, header: &str) -> bool {
-        self.0.keys().any(|variable| self.is_header_or(variable, header))
-    }
-
-    /// Whether a variable is a header that is said for the one that asks, or else what the gateway says by itself.
+    /// Whether a variable has what the client says in this header, or another value where it says nothing.
     pub(super) fn is_header_or(&self, variable: &str, header: &str) -> bool {
         let Some(map) = self.get(variable) else { return false };
         let source = format!("$http_{}", header.replace('-', "_"));

@@ -78,7 +78,7 @@ impl Host<'_, '_> {
     pub(super) fn has_other_proxies(&self, level: &Level<'_>) -> bool {
         match &self.world.real_ip {
             Some(all) => !all.is_that_of(level, &self.by_proxy_protocol),
-            // the gateway believes nobody
+            // the gateway believes nobody, or itself, and then no rule is by address
             None => !RealIp::at(level).from.is_empty(),
         }
     }

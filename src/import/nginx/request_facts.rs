@@ -171,8 +171,8 @@ fn valued(
         }
         Test::Is(value) if is_itself(value) => ask(value),
         Test::IsAnyCase(value) if is_itself(value) && !has_letters(value) => ask(value),
-        Test::Is(value) => ask(&format!("~ ^{}$", regex::escape(value))),
-        Test::IsAnyCase(value) => ask(&format!("~* ^{}$", regex::escape(value))),
+        Test::Is(value) => ask(&format!("~ ^{}$", escaped(value, notes))),
+        Test::IsAnyCase(value) => ask(&format!("~* ^{}$", escaped(value, notes))),
         Test::Matches { expression, any_case } => {
             let hides = looks_like_a_secret(expression) || names_a_secret(name) && has_literals(expression);
             let compiled = compiled(expression, *any_case).map_err(|halt| match hides {
@@ -201,7 +201,7 @@ fn escaped(text: &str, notes: &Notes) -> String {
         Piece::Variable(name) => all + &regex::escape(&format!("${name}")),
         Piece::Environment(name) => {
             notes.remark(&format!(
-                "`{name}` stands in an expression, whatever the letter case: write `\\` before each `.`, `+`, `$` and the like in its value."
+                "`{name}` stands in an expression: write `\\` before each `.`, `+`, `$` and the like in its value."
             ));
             all + "${" + name + "}"
         }

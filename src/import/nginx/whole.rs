@@ -1,6 +1,6 @@
 //! The configuration as a whole: listeners, upstreams and routes, and what holds for all of them.
 
-use std::cell::Cell;
+use std::net::SocketAddr;
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use super::real_ip::RealIp;
 use super::route::{Action, Route, Takes, Target};
 use super::server::Server;
 use super::sites::{self, Site};
-use super::{limits, line_ends, listeners, log, units};
+use super::{access, forwarding, limits, line_ends, listeners, log, units};
 
 /// The configuration.
 ///
@@ -28,7 +28,7 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
         maps: &maps,
         notes,
         real_ip: real_ip.clone(),
-        passes_forwarded: Cell::new(false),
+        passed_on: forwarding::passed_on(directives, &maps),
     };
     let servers: Vec<Server<'_>> = directives
         .iter()
@@ -59,10 +59,16 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
     config.insert("access_log".to_owned(), access_log);
     if let Some(real_ip) = real_ip {
         real_ip.into_yaml(&mut config);
-    } else if world.passes_forwarded.get() && upstreams.ports_of_this_host().any(|port| listens_at(&servers, port)) {
+    } else if !world.passed_on.is_empty() && upstreams.ports_of_this_host().any(|port| listen_here(&servers, port)) {
         // one of its servers hands requests on to another, which passes on what the first has said
-        config.insert("trusted_proxies".to_owned(), json!(["127.0.0.1", "::1"]));
-        notes.remark("The gateway hands requests on to itself: it is one of `trusted_proxies`.");
+        if access::is_by_address(directives) {
+            notes.remark(
+                "The gateway hands requests on to itself. Where it is to believe itself, add `127.0.0.1` and `::1` to `trusted_proxies`: rules by address then see the address that X-Forwarded-For says.",
+            );
+        } else {
+            config.insert("trusted_proxies".to_owned(), json!(["127.0.0.1", "::1"]));
+            notes.remark("The gateway hands requests on to itself: it is one of `trusted_proxies`.");
+        }
     }
     config.insert("listeners".to_owned(), json!(listeners));
     config.insert("upstreams".to_owned(), upstreams.into_yaml(&mut yaml));
@@ -73,10 +79,12 @@ pub(super) fn config(directives: &[Directive], notes: &Notes) -> Result<Value, S
     Ok(Value::Object(config))
 }
 
-/// Whether one of them takes requests at a port of the loopback address.
-fn listens_at(servers: &[Server<'_>], port: u16) -> bool {
-    let is_here =
-        |address: &str| ["0.0.0.0:", "[::]:", "127.0.0.1:", "[::1]:"].iter().any(|host| address.starts_with(host));
+/// Whether one of them takes requests at this port of the loopback address.
+fn listen_here(servers: &[Server<'_>], port: u16) -> bool {
+    let is_here = |address: &str| {
+        let address = address.parse::<SocketAddr>();
+        address.is_ok_and(|address| address.ip().is_unspecified() || address.ip().is_loopback())
+    };
     servers
         .iter()
         .flat_map(|server| &server.listens)
@@ -95,9 +103,9 @@ fn of_process(directives: &[Directive], servers: &[Server<'_>], notes: &Notes) -
     for (name, value) in servers.iter().flat_map(Server::limits) {
         settings.entry(name).or_insert(value);
     }
+    let proxies: Vec<&Server<'_>> = servers.iter().filter(|server| server.proxies()).collect();
     for (name, value) in [("underscores_in_headers", "on"), ("ignore_invalid_headers", "off")] {
         let says_so = |server: &&Server<'_>| server.level.word(name) == Some(value);
-        let proxies: Vec<&Server<'_>> = servers.iter().filter(|server| server.proxies()).collect();
         if !proxies.is_empty() && proxies.iter().all(says_so) {
             settings.insert(name.to_owned(), json!(value == "on"));
         } else if let Some(directive) =

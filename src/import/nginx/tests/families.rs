@@ -302,15 +302,37 @@ fn a_server_that_hands_requests_on_to_another_of_its_own_is_believed_there() {
         ))
         .0
     };
-    for address in ["localhost:80", "127.0.0.1"] {
-        let lines = of(address, "$proto");
+    for (address, value) in
+        [("localhost:80", "$proto"), ("127.0.0.1", "$proto"), ("localhost:80", "$http_x_forwarded_proto")]
+    {
+        let lines = of(address, value);
         has(&lines, &["trusted_proxies: [\"127.0.0.1\", \"::1\"]"]);
-        // where it is the scheme of the connection, nobody is believed
+        // the first server sets it: a client at the loopback address would be believed
         has(&lines, &["set: { X-Forwarded-Proto: \"$scheme\" }"]);
     }
     for (address, value) in [("localhost:80", "$scheme"), ("localhost:82", "$proto"), ("10.0.0.1:80", "$proto")] {
         let lines = of(address, value);
         assert!(!lines.iter().any(|line| line.contains("trusted_proxies")), "{address} {value} {lines:?}");
+    }
+}
+
+#[test]
+fn nobody_is_believed_for_it_where_rules_are_by_address() {
+    let of = |http: &str, rule: &str| {
+        lines_of(&format!(
+            "{http}\n\
+             server {{ listen 81; location / {{ proxy_pass http://localhost:80; proxy_set_header X-Forwarded-Proto $scheme; }} }}\n\
+             server {{ listen 80; location / {{ proxy_pass http://a:1; proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto; {rule} }} }}"
+        ))
+        .0
+    };
+    let zone = "limit_req_zone $binary_remote_addr zone=a:1m rate=1r/s;";
+    for (http, rule) in [("", "allow 10.0.0.0/8; deny all;"), ("", "deny 127.0.0.1;"), (zone, "limit_req zone=a;")] {
+        let lines = of(http, rule);
+        assert!(!lines.iter().any(|line| line.contains("trusted_proxies: [")), "{rule} {lines:?}");
+    }
+    for rule in ["allow all;", "deny all;"] {
+        has(&of("", rule), &["trusted_proxies: [\"127.0.0.1\", \"::1\"]"]);
     }
 }
 
