@@ -1,7 +1,11 @@
 //! Configurations as nginx's users write them, what becomes of them, and that the result loads.
 
-mod families;
+mod conditions;
+mod headers;
+mod limits;
 mod refusals;
+mod servers;
+mod upstreams;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,32 @@ fn imported(text: &str) -> (Config, String, String) {
     let directives = parser::parse(&Rc::from("n.conf"), text).unwrap_or_else(|error| panic!("{error}"));
     let Imported { yaml, left_out } = of_directives("n.conf", &directives).unwrap_or_else(|error| panic!("{error}"));
     (loaded(&yaml), yaml, left_out.join("\n"))
+}
+
+/// The lines of the YAML behind its comments, without their indentation, and what was left out.
+fn lines_of(text: &str) -> (Vec<String>, String) {
+    let (_, yaml, left_out) = imported(text);
+    (yaml.lines().filter(|line| !line.starts_with('#')).map(|line| line.trim().to_owned()).collect(), left_out)
+}
+
+/// The same lines of a configuration that is not loaded.
+fn unloaded(text: &str) -> Vec<String> {
+    let Imported { yaml, .. } = of_directives("n.conf", &parser::parse(&Rc::from("n.conf"), text).unwrap()).unwrap();
+    yaml.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// A server at the usual port with these directives, of which nothing is left out.
+fn server(directives: &str) -> Vec<String> {
+    let (lines, left_out) = lines_of(&format!("server {{ listen 80;\n{directives}\n}}"));
+    assert_eq!(left_out, "", "{directives}");
+    lines
+}
+
+#[track_caller]
+fn has(lines: &[String], wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(lines.iter().any(|line| line.contains(wanted)), "{wanted} in\n{}", lines.join("\n"));
+    }
 }
 
 fn loaded(yaml: &str) -> Config {
