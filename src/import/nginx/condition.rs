@@ -10,17 +10,17 @@ use super::tree::Halt;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     subject: Text,
-    test: Asked,
+    predicate: Predicate,
     wanted: bool,
 }
 
-/// What is asked of the subject.
+/// What the subject must be.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    /// Whether it is the same as this string with variables.
+enum Predicate {
+    /// The same as this string with variables.
     Equals(Text),
-    /// Whether it stands a test.
-    Stands(Test),
+    /// What passes this test.
+    Passes(Test),
 }
 
 impl Condition {
@@ -45,18 +45,18 @@ impl Condition {
             [subject, operator, value] => (*subject, *operator, *value),
             _ => return Err("files are not looked at here".to_owned()),
         };
-        let expression = |any_case| Asked::Stands(Test::Matches { expression: value.to_owned(), any_case });
-        let (test, wanted) = match operator {
-            "" => (Asked::Stands(Test::IsTrue), true),
-            "=" => (Asked::Equals(Text::parse(value)), true),
-            "!=" => (Asked::Equals(Text::parse(value)), false),
+        let expression = |any_case| Predicate::Passes(Test::Matches { expression: value.to_owned(), any_case });
+        let (predicate, wanted) = match operator {
+            "" => (Predicate::Passes(Test::IsTrue), true),
+            "=" => (Predicate::Equals(Text::parse(value)), true),
+            "!=" => (Predicate::Equals(Text::parse(value)), false),
             "~" => (expression(false), true),
             "!~" => (expression(false), false),
             "~*" => (expression(true), true),
             "!~*" => (expression(true), false),
             _ => return Err("files are not looked at here".to_owned()),
         };
-        Ok(Self { subject: Text::parse(subject), test, wanted })
+        Ok(Self { subject: Text::parse(subject), predicate, wanted })
     }
 
     /// Whether it holds.
@@ -65,9 +65,9 @@ impl Condition {
     /// What must be asked first, or why it cannot be told.
     pub(super) fn holds(&self, scope: &Scope<'_, '_>) -> Result<bool, Halt> {
         let subject = scope.expand(&self.subject)?;
-        let stands = match &self.test {
-            Asked::Stands(test) => scope.stands(&subject, test)?,
-            Asked::Equals(other) => match scope.expand(other)?.constant() {
+        let stands = match &self.predicate {
+            Predicate::Passes(test) => scope.stands(&subject, test)?,
+            Predicate::Equals(other) => match scope.expand(other)?.constant() {
                 Some(value) => scope.stands(&subject, &Test::Is(value))?,
                 None => return Err(Halt::Never("routes cannot compare with what is part of a request".to_owned())),
             },
@@ -77,7 +77,7 @@ impl Condition {
 
     /// Whether its groups are those of an expression on something else than the path.
     pub(super) fn has_groups(&self) -> bool {
-        matches!(&self.test, Asked::Stands(Test::Matches { expression, .. }) if expression.contains('('))
+        matches!(&self.predicate, Predicate::Passes(Test::Matches { expression, .. }) if expression.contains('('))
     }
 
     /// What is tested.
@@ -87,8 +87,8 @@ impl Condition {
 
     /// The expression that the path is tested by, with its mark in front.
     pub(super) fn expression(&self) -> Option<(String, bool)> {
-        match &self.test {
-            Asked::Stands(Test::Matches { expression, any_case }) => {
+        match &self.predicate {
+            Predicate::Passes(Test::Matches { expression, any_case }) => {
                 Some((format!("{} {expression}", if *any_case { "~*" } else { "~" }), self.wanted))
             }
             _ => None,
@@ -108,7 +108,7 @@ mod tests {
         let condition = |text: &str| Condition::parse(&parse(&Rc::from("n"), &format!("if {text} {{}}")).unwrap()[0]);
         let is = |value: &str, wanted| Condition {
             subject: Text::parse("$a"),
-            test: Asked::Equals(Text::parse(value)),
+            predicate: Predicate::Equals(Text::parse(value)),
             wanted,
         };
         assert_eq!(condition("($a = b)").unwrap(), is("b", true));
@@ -117,7 +117,7 @@ mod tests {
         let matches = condition("($a !~* ^x(y)$)").unwrap();
         assert_eq!(matches.expression(), Some(("~* ^x(y)$".to_owned(), false)));
         assert!(matches.has_groups());
-        assert_eq!(condition("($a)").unwrap().test, Asked::Stands(Test::IsTrue));
+        assert_eq!(condition("($a)").unwrap().predicate, Predicate::Passes(Test::IsTrue));
         assert!(condition("(-f $request_filename)").unwrap_err().contains("files"));
     }
 }

@@ -46,7 +46,7 @@ struct Changes {
 
 /// Changes of a response's headers.
 #[derive(Debug, Default)]
-pub(super) struct Response {
+pub(super) struct ResponseChanges {
     /// Whatever its status.
     always: Changes,
     /// Where it is no error.
@@ -55,7 +55,7 @@ pub(super) struct Response {
 
 impl Forwarded {
     /// The settings of the plugin; none where it has nothing to do.
-    pub(super) fn into_plugin(self, response: Response) -> Option<Value> {
+    pub(super) fn into_plugin(self, response: ResponseChanges) -> Option<Value> {
         let request = Changes { set: self.set, add: Map::new(), remove: self.remove };
         let parts = [("request", request), ("response", response.always), ("success", response.success)];
         let parts = parts.into_iter().filter_map(|(key, changes)| Some((key.to_owned(), changes.into_yaml()?)));
@@ -175,8 +175,8 @@ fn host(run: &Run<'_, '_>, value: &str, set: &mut Map<String, Value>) -> Result<
 ///
 /// # Errors
 /// What must be asked first, or why a value has no counterpart.
-pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Response, Halt> {
-    let mut response = Response::default();
+pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<ResponseChanges, Halt> {
+    let mut response = ResponseChanges::default();
     for directive in level.all("proxy_hide_header") {
         response.always.remove.push(directive.first().to_owned());
     }
@@ -189,14 +189,14 @@ pub(super) fn of_response(run: &Run<'_, '_>, level: &Level<'_>) -> Result<Respon
 /// # Errors
 /// What must be asked first.
 pub(super) fn of_reply(run: &Run<'_, '_>) -> Result<Option<Value>, Halt> {
-    let mut response = Response::default();
+    let mut response = ResponseChanges::default();
     added(run, &run.level, &mut response, true)?;
     Ok(Forwarded::default().into_plugin(response))
 }
 
-fn added(run: &Run<'_, '_>, level: &Level<'_>, response: &mut Response, is_reply: bool) -> Result<(), Halt> {
+fn added(run: &Run<'_, '_>, level: &Level<'_>, response: &mut ResponseChanges, is_reply: bool) -> Result<(), Halt> {
     let notes = run.host.world.notes;
-    let Response { always, success } = response;
+    let ResponseChanges { always, success } = response;
     if let Some(directive) = level.last("expires") {
         match expires::headers(&directive.args) {
             Some(headers) => {

@@ -90,8 +90,7 @@ impl<'t> Run<'_, 't> {
     /// What must be asked first, or why it has no counterpart.
     pub(super) fn text(&self, written: &str) -> Result<Text, Halt> {
         let text = self.scope().expand(&Text::parse(written))?;
-        let is_group = |piece: &Piece| matches!(piece, Piece::Variable(name) if name.parse::<u8>().is_ok());
-        if self.foreign_groups && text.pieces().iter().any(is_group) {
+        if self.foreign_groups && text.pieces().iter().any(Piece::is_group) {
             return Err(Halt::Never("groups of an expression on anything but the path are not kept here".to_owned()));
         }
         match text.pieces().iter().find(|piece| matches!(piece, Piece::Variable(name) if self.is_changed(name))) {

@@ -1,10 +1,10 @@
-//! Directives of which it is known that they keep nobody out, or that what they keep out is carried over. Any other may be that of a module
-//! that decides who gets in.
+//! Directives that are known to let everybody in, or whose refusals are carried over. Any other may come from a module that decides who gets
+//! in.
 
 use super::{reasons, without_effect};
 
 /// Those that no other table has.
-const NAMES: [&str; 131] = [
+const NAMES: [&str; 136] = [
     "accept_mutex_delay",
     "access_log",
     "add_after_body",
@@ -49,11 +49,15 @@ const NAMES: [&str; 131] = [
     "image_filter",
     "ip_hash",
     "js_body_filter",
+    "js_engine",
     "js_header_filter",
     "js_import",
     "js_include",
     "js_path",
+    "js_periodic",
+    "js_preload_object",
     "js_set",
+    "js_shared_dict_zone",
     "js_var",
     "keepalive_min_timeout",
     "keepalive_timeout",
@@ -69,6 +73,7 @@ const NAMES: [&str; 131] = [
     "limit_req",
     "listen",
     "match",
+    "max_headers",
     "min_delete_depth",
     "mirror_request_body",
     "modern_browser",
@@ -139,7 +144,8 @@ const NAMES: [&str; 131] = [
 ];
 
 /// What the names of directives begin with that say how something is done which another directive, or a server, asks for.
-const BEGINNINGS: [&str; 35] = [
+const BEGINNINGS: [&str; 36] = [
+    "acme_",
     "autoindex_",
     "body_filter_by_lua",
     "brotli_",
@@ -183,4 +189,17 @@ pub(super) fn is_known(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         || without_effect::has(name)
         || reasons::has(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directive_stands_in_another_table_too() {
+        for name in NAMES {
+            assert!(!BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)), "{name}");
+            assert!(!without_effect::has(name) && !reasons::has(name), "{name}");
+        }
+    }
 }

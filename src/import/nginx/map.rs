@@ -154,7 +154,7 @@ impl<'t> Scope<'_, 't> {
         }
         match before {
             None => test.holds(&value),
-            Some(before) => methods::others_stand(test, &before, &value),
+            Some(before) => methods::holds_for_other_methods(test, &before, &value),
         }
     }
 }

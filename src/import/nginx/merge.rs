@@ -52,8 +52,7 @@ fn joins(one: &Route, other: &Route) -> bool {
 
 /// Whether a template has a group of the route's expression, which is another one for another path.
 fn names_groups(template: &str) -> bool {
-    let is_group = |piece: &Piece| matches!(piece, Piece::Variable(name) if name.parse::<u8>().is_ok());
-    Text::parse(template).pieces().iter().any(is_group)
+    Text::parse(template).pieces().iter().any(Piece::is_group)
 }
 
 /// Whether no request is certain to be taken by both.

@@ -1,7 +1,7 @@
 //! What is asked of `$request_method`, which may be any word. Routes ask for single ones; of all others only what holds for each can be said.
 
 use super::request_facts::{Test, compiled};
-use super::subset::{Others, takes_others};
+use super::subset::{UnknownWord, match_all_or_none};
 use super::tree::{Answers, Halt, Question};
 
 /// The usual ones.
@@ -32,8 +32,8 @@ pub(super) fn match_one(expression: &str, any_case: bool, answers: &Answers) -> 
     let spelled = spelled.split(|c: char| !c.is_ascii_uppercase()).filter(|word| word.len() > 2);
     let mut methods: Vec<&str> = USUAL.to_vec();
     methods.extend(spelled.filter(|word| !USUAL.contains(word)));
-    let others = Others { before: "", characters: CHARACTERS, but: &methods, after: "" };
-    let others = takes_others(&marked(expression, any_case), &others);
+    let others = UnknownWord { before: "", alphabet: CHARACTERS, excluded: &methods, after: "" };
+    let others = match_all_or_none(&marked(expression, any_case), &others);
     for method in methods {
         let matches = compiled.is_match(method.as_bytes());
         // what is as all others are need not be asked for
@@ -48,7 +48,7 @@ pub(super) fn match_one(expression: &str, any_case: bool, answers: &Answers) -> 
 ///
 /// # Errors
 /// That it depends on the method.
-pub(super) fn others_stand(test: &Test, before: &str, after: &str) -> Result<bool, Halt> {
+pub(super) fn holds_for_other_methods(test: &Test, before: &str, after: &str) -> Result<bool, Halt> {
     let expression = match test {
         Test::IsTrue => return Ok(true),
         Test::Is(wanted) | Test::IsAnyCase(wanted) if wanted.contains("${") => None,
@@ -59,9 +59,9 @@ pub(super) fn others_stand(test: &Test, before: &str, after: &str) -> Result<boo
             Some(marked(expression, *any_case))
         }
     };
-    let others = Others { before, characters: CHARACTERS, but: &USUAL, after };
+    let others = UnknownWord { before, alphabet: CHARACTERS, excluded: &USUAL, after };
     expression
-        .and_then(|expression| takes_others(&expression, &others))
+        .and_then(|expression| match_all_or_none(&expression, &others))
         .ok_or_else(|| Halt::Never("it depends on methods that routes cannot ask for".to_owned()))
 }
 
@@ -109,7 +109,7 @@ mod tests {
             (matches("^.*0"), Some(true)),
             (matches("^a-M"), None),
         ] {
-            assert_eq!(others_stand(&test, "a-", "0").ok(), stands, "{test:?}");
+            assert_eq!(holds_for_other_methods(&test, "a-", "0").ok(), stands, "{test:?}");
         }
     }
 }

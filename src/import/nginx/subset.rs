@@ -14,7 +14,7 @@ const LARGEST: usize = 1 << 20;
 /// The most pairs of states that are looked at.
 const MOST_PAIRS: usize = 20_000;
 
-/// Whether it certainly is. Line ends are taken for characters like others.
+/// Whether it certainly is. Line ends are taken for characters like text.
 pub(super) fn is_within(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (automaton(one), automaton(other)) else { return false };
     search(&one, &other).unwrap_or(false)
@@ -26,28 +26,28 @@ pub(super) fn are_apart(one: &str, other: &str) -> bool {
     meet(&one, &other) == Some(false)
 }
 
-/// Texts that are not known, but for what they are made of.
+/// A text whose middle is an unknown word.
 #[derive(Debug)]
-pub(super) struct Others<'a> {
-    /// What they begin with.
+pub(super) struct UnknownWord<'a> {
+    /// What the text begins with.
     pub(super) before: &'a str,
-    /// The characters of the word that follows.
-    pub(super) characters: &'a [u8],
-    /// The words that it is none of.
-    pub(super) but: &'a [&'a str],
-    /// What they end with.
+    /// The characters of the word.
+    pub(super) alphabet: &'a [u8],
+    /// The words that it is not.
+    pub(super) excluded: &'a [&'a str],
+    /// What it ends with.
     pub(super) after: &'a str,
 }
 
-/// Whether an expression matches all of them or none; `None` where it is some, or nobody knows.
-pub(super) fn takes_others(expression: &str, others: &Others<'_>) -> Option<bool> {
+/// Whether the expression matches every such text (`Some(true)`), none (`Some(false)`), or it depends (`None`).
+pub(super) fn match_all_or_none(expression: &str, text: &UnknownWord<'_>) -> Option<bool> {
     let dfa = automaton(expression)?;
     let step = |(state, has_matched): (StateID, bool), byte: &u8| {
         let next = dfa.next_state(state, *byte);
         (next, has_matched || dfa.is_match_state(next))
     };
     let start = dfa.start_state_forward(&Input::new("")).ok()?;
-    let start = others.before.as_bytes().iter().fold((start, dfa.is_match_state(start)), step);
+    let start = text.before.as_bytes().iter().fold((start, dfa.is_match_state(start)), step);
     // with the word so far, as long as one of the known ones begins so
     let mut waiting = VecDeque::from([(start, Some(String::new()))]);
     let mut seen: HashSet<_> = waiting.iter().cloned().collect();
@@ -56,15 +56,15 @@ pub(super) fn takes_others(expression: &str, others: &Others<'_>) -> Option<bool
         if seen.len() > MOST_PAIRS {
             return None;
         }
-        let is_other = word.as_deref().is_none_or(|word| !word.is_empty() && !others.but.contains(&word));
-        let (end, has_matched) = others.after.as_bytes().iter().fold(at, step);
+        let is_other = word.as_deref().is_none_or(|word| !word.is_empty() && !text.excluded.contains(&word));
+        let (end, has_matched) = text.after.as_bytes().iter().fold(at, step);
         let takes = has_matched || dfa.is_match_state(dfa.next_eoi_state(end));
         if is_other && *verdict.get_or_insert(takes) != takes {
             return None;
         }
-        for character in others.characters {
+        for character in text.alphabet {
             let longer = word.as_ref().map(|word| format!("{word}{}", char::from(*character)));
-            let longer = longer.filter(|word| others.but.iter().any(|known| known.starts_with(word.as_str())));
+            let longer = longer.filter(|word| text.excluded.iter().any(|known| known.starts_with(word.as_str())));
             let next = (step(at, character), longer);
             if seen.insert(next.clone()) {
                 waiting.push_back(next);
@@ -79,7 +79,7 @@ fn automaton(expression: &str) -> Option<DFA<Vec<u32>>> {
         .match_kind(MatchKind::All)
         .dfa_size_limit(Some(LARGEST))
         .determinize_size_limit(Some(LARGEST));
-    // as routes compile it
+    // bytes, as routes compile it; a line end is a character like others
     let syntax = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
     let bytes = thompson::Config::new().utf8(false);
     dense::Builder::new().configure(limits).syntax(syntax).thompson(bytes).build(expression).ok()
@@ -156,7 +156,7 @@ fn meet(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>) -> Option<bool> {
 
 /// The pair behind a byte; none where that is no text, where the second has matched, or where the first never will.
 fn step(one: &DFA<Vec<u32>>, other: &DFA<Vec<u32>>, pair: Pair, byte: u8) -> Option<Pair> {
-    // also characters that are none, whose second byte is bounded more tightly
+    // also overlong forms and surrogates: a superset of UTF-8 is enough
     let missing = match (pair.missing, byte) {
         (0, 0..=0x7f) => 0,
         (0, 0xc2..=0xdf) => 1,
@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn an_expression_takes_all_others_than_some_words_or_none_or_some() {
-        let others = Others { before: "", characters: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", but: &["GET", "PUT"], after: "" };
+        let others =
+            UnknownWord { before: "", alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", excluded: &["GET", "PUT"], after: "" };
         for (expression, takes) in [
             ("^(GET|PUT)$", Some(false)),
             ("^GET", None),
@@ -209,7 +210,7 @@ mod tests {
             ("^[A-Z]{3}$", None),
             ("(", None),
         ] {
-            assert_eq!(takes_others(expression, &others), takes, "{expression}");
+            assert_eq!(match_all_or_none(expression, &others), takes, "{expression}");
         }
     }
 

@@ -19,6 +19,13 @@ pub(super) enum Piece {
     Environment(String),
 }
 
+impl Piece {
+    /// Whether it is a group of an expression, by its number.
+    pub(super) fn is_group(&self) -> bool {
+        matches!(self, Self::Variable(name) if name.parse::<u8>().is_ok())
+    }
+}
+
 impl Text {
     /// The parts of what nginx reads as a string with variables. Names in capitals alone are the environment's.
     pub(super) fn parse(text: &str) -> Self {
@@ -129,8 +136,7 @@ impl Text {
                 Piece::Literal(text) => out.push_str(&text.replace('$', "$$")),
                 Piece::Environment(name) => out.push_str(&format!("${{{name}}}")),
                 Piece::Variable(name) => {
-                    let is_group = name.parse::<u8>().is_ok();
-                    if !is_group && Variable::named(name).is_none() {
+                    if !piece.is_group() && Variable::named(name).is_none() {
                         return Err(format!("`${name}` is no variable here"));
                     }
                     if matches!(self.0.get(at + 1), Some(Piece::Literal(next)) if name_length(next) > 0 || next.starts_with(is_name_part))

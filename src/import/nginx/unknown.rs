@@ -36,7 +36,7 @@ const HARMLESS: [&str; 22] = [
     "sub_filter",
 ];
 
-/// The directive at a place of which nobody knows whether it decides who gets in, or of which it is known.
+/// The first directive at a place that may decide who gets in: one that is not [known](is_known) and whose last value is not `off`.
 pub(super) fn guard<'t>(level: &Level<'t>) -> Option<&'t Directive> {
     let all = level.all_by(|name| !is_known(name));
     let counts = |directive: &&Directive| {
@@ -75,7 +75,7 @@ pub(super) fn here(directive: &Directive) -> Result<(), Halt> {
 pub(super) fn any_around(level: &Level<'_>) -> Result<(), Halt> {
     level.each().try_for_each(here)?;
     match level.all_by(|name| name.starts_with("server_rewrite_by")).first() {
-        Some(script) => Err(Halt::Never(format!("who may call is decided by `{}`", script.name))),
+        Some(script) => Err(Halt::Never(format!("who may call may be decided by `{}`", script.name))),
         None => Ok(()),
     }
 }
