@@ -133,18 +133,21 @@ async fn send_upstream(
     if let Some(change) = &target.path_change {
         change_path(session, ctx, route, change)?;
     }
-    if ctx.flags.upgrade && target.websocket == WebSockets::Ignore {
-        session.req_header_mut().remove_header(&UPGRADE);
-        ctx.flags.upgrade = false;
-    }
-    if ctx.flags.upgrade && websocket::is_websocket(&session.req_header().headers) {
-        if target.websocket == WebSockets::Off {
-            return Err(refuse(ctx, Failure::WebSocketOff));
+    if ctx.flags.upgrade {
+        match target.websocket {
+            WebSockets::Ignore => {
+                session.req_header_mut().remove_header(&UPGRADE);
+                ctx.flags.upgrade = false;
+            }
+            _ if !websocket::is_websocket(&session.req_header().headers) => {}
+            WebSockets::Off => return Err(refuse(ctx, Failure::WebSocketOff)),
+            WebSockets::On => {
+                if let Err(fault) = check_handshake(&session.req_header().headers, ctx.flags) {
+                    return Err(refuse_with(ctx, Failure::InvalidHead, fault));
+                }
+                ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
+            }
         }
-        if let Err(fault) = check_handshake(&session.req_header().headers, ctx.flags) {
-            return Err(refuse_with(ctx, Failure::InvalidHead, fault));
-        }
-        ctx.websocket_endpoint = websocket::endpoint_to_read(ctx);
     }
     show_head(session, ctx, route, target.hashes_sessions).await?;
     check_length(session, ctx)?;

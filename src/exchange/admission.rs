@@ -80,7 +80,8 @@ pub fn check_host(
     }
 }
 
-/// Refuses an HTTP/2 request whose `:authority` is no host (RFC 9113 §8.3.1). That `Host` says the same, Pingora has seen to.
+/// Refuses an HTTP/2 request whose `:authority` is no host (RFC 9113 §8.3.1). Pingora has refused a `Host` that differs
+/// from it, which a test of `conformance` holds.
 ///
 /// # Errors
 /// The fault, as a message for the client.

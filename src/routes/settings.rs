@@ -99,7 +99,8 @@ pub enum WebSockets {
     On,
     /// Its handshake is answered with 426.
     Off,
-    /// Its handshake goes on as a request that asks for no upgrade, as nginx passes it without `proxy_set_header Upgrade`.
+    /// Its handshake goes on as a plain request. `Upgrade` is taken out of all requests, whatever the protocol, as nginx does without
+    /// `proxy_set_header Upgrade`.
     Ignore,
 }
 

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tollgate::simulate::{self, Settings};
 
-use crate::harness::{Gateway, eventually, gateway, http1, origin};
+use crate::harness::{Gateway, connect, eventually, gateway, http1, origin};
 
 use client::{handshake, socket};
 use peer::peer;
@@ -283,6 +283,24 @@ async fn a_call_that_the_server_does_not_answer_is_over() {
     }
     let line = call_line(&gateway, 1).await;
     assert_eq!((&line["outcome"], &line["model"]), (&json!("upstream_failed"), &json!("m")));
+}
+
+#[tokio::test]
+async fn a_route_that_ignores_websockets_sends_a_handshake_on_as_a_plain_request() {
+    let origin = origin().await;
+    let gateway = gateway().upstream(&origin).route_settings("websocket: ignore").start().await;
+    let upgrade = "connection: upgrade, x-hop\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (n, (end, body)) in [("\r\n", ""), ("content-length: 4\r\n\r\n", "body")].into_iter().enumerate() {
+        let mut client = connect(gateway.address()).await;
+        client.send(format!("GET /v1/responses HTTP/1.1\r\nhost: a\r\n{upgrade}{end}{body}")).await;
+        assert_eq!(client.answer().await.status, 200);
+        let seen = origin.request(n).await;
+        assert_eq!((seen.header("upgrade"), seen.body.as_slice()), (None, body.as_bytes()));
+        let connection = seen.header("connection").unwrap_or_default().to_ascii_lowercase();
+        assert!(!connection.contains("upgrade"), "{connection}");
+    }
+    let line = gateway.logged(|line| line["path"] == "/v1/responses").await;
+    assert_eq!((&line["status"], &line["protocol"]), (&json!(200), &json!("http/1.1")));
 }
 
 #[tokio::test]
