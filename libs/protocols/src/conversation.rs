@@ -9,20 +9,19 @@
 //! of it, so the memory for it does not grow with its length.
 
 mod canonical;
+mod form;
 mod form_1;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-use json_tape::{Fault, Feed, Open, Reader, Tape, Text, Value};
-use log::debug;
+use json_tape::{Fault, Feed, Reader, Tape};
 
-use canonical::{Strings, Unread};
-use form_1::HashedTurns;
-
-/// The turns of late that this process has hashed.
-static HASHED: HashedTurns = HashedTurns::new();
+use canonical::Unread;
+use form::Form;
+use stream::Stream;
 
 /// A call's place in a conversation, by hashes of its list of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,130 +201,5 @@ impl ConversationHasher {
         let form = self.form.and_then(Form::finish);
         let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn: conversation.turn, form });
         MessageHashes { conversation: Some(conversation), digest }
-    }
-}
-
-/// The messages of a call as a stream of bytes under one hash.
-struct Stream<'h, 't> {
-    hash: &'h mut Feed,
-    form: Option<&'h mut Form>,
-    messages: &'h [&'t [u8]],
-    count: usize,
-    previous: Option<[u8; 32]>,
-}
-
-impl<'h, 't> Stream<'h, 't> {
-    /// What it begins with, so that other forms of messages have other hashes.
-    const FORM: &'static [u8] = b"tollgate conversation 2\n";
-    /// Stands before a message that is hashed as it is written, and behind what was hashed of it before. No value begins with it.
-    const AS_WRITTEN: &'static [u8] = b"w";
-
-    fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
-        hash.push(Self::FORM);
-        Self { hash, form, messages, count: 0, previous: None }
-    }
-
-    /// How many messages an earlier call may have had as its own.
-    fn earlier(&self) -> usize {
-        self.messages.len().saturating_sub(2)
-    }
-
-    /// Hashes the next message. Whether it is within the bounds.
-    fn push(&mut self, read: Result<(Text<'_, '_>, Value), Unread>) -> bool {
-        if self.count > 0 && self.count == self.earlier() {
-            self.previous = Some(self.hash.peek());
-        }
-        let message = self.messages[self.count];
-        self.count += 1;
-        let write = |read| canonical::write(read, Strings::Spelled, self.hash, self.form.as_deref_mut());
-        match read.and_then(write) {
-            Ok(()) => true,
-            Err(Unread::AsWritten) => {
-                // nothing that a model could read either, but a message like others
-                self.hash.push(Self::AS_WRITTEN);
-                self.hash.push(&(message.len() as u64).to_le_bytes());
-                self.hash.push(message);
-                if let Some(form) = &mut self.form {
-                    form.is_lost = true;
-                }
-                true
-            }
-            Err(Unread::TooMany) => {
-                debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
-                false
-            }
-        }
-    }
-
-    /// Notes how many values messages have.
-    fn count(&mut self, values: usize) {
-        if let Some(form) = &mut self.form {
-            form.count(values);
-        }
-    }
-
-    /// The hashes of the list; none of an empty one.
-    fn finish(self) -> Option<ConversationHash> {
-        if self.messages.is_empty() {
-            return None;
-        }
-        let turn = self.hash.finish();
-        HASHED.note(turn);
-        let is_new = self.previous.is_some_and(|previous| HASHED.note(previous));
-        let previous_in_form_1 = is_new.then(|| form_1::hash(&self.messages[..self.earlier()])).flatten();
-        Some(ConversationHash { turn, previous: self.previous, previous_in_form_1 })
-    }
-}
-
-/// What the conversation hash ignores: each message in its exact form, but for the strings that the conversation hash takes as
-/// they are. A mark stands for each of those, and they follow from the conversation hash in their order. So two lists with the
-/// same conversation hash and the same form are the same.
-#[derive(Debug, Default)]
-struct Form {
-    out: Feed,
-    /// Strings and containers so far.
-    values: usize,
-    /// Whether a message has none.
-    is_lost: bool,
-}
-
-impl Form {
-    /// The next string of the conversation hash.
-    const SAME: &'static [u8] = b"=";
-    /// A text of a block, other than the next string of the conversation hash. Its exact form follows.
-    const CUT: &'static [u8] = b"t";
-    /// A content that is a text, as in the next block of the conversation hash.
-    const SAME_CONTENT: &'static [u8] = b"c";
-    /// The same, with other text than the block's. Its exact form follows.
-    const CUT_CONTENT: &'static [u8] = b"r";
-
-    fn clear(&mut self) {
-        self.out.forget();
-        (self.values, self.is_lost) = (0, false);
-    }
-
-    /// A member that the conversation hash leaves out.
-    fn push_member<'t>(&mut self, key: &[u8], value: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
-        self.out.push_string(key);
-        self.is_lost |= text.feed_exact(value, open, &mut self.out).is_err();
-    }
-
-    /// Notes how many values messages have. More than a call may have in all are too many for the cache, too.
-    fn count(&mut self, values: usize) {
-        self.values += values;
-        self.is_lost |= self.values > Tape::MOST;
-    }
-
-    fn finish(mut self) -> Option<[u8; 32]> {
-        (!self.is_lost).then(|| self.out.finish())
-    }
-}
-
-impl From<Fault> for Unread {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Broken | Fault::TooDeep | Fault::Duplicate => Self::AsWritten,
-            Fault::TooMany => Self::TooMany,
-        }
     }
 }

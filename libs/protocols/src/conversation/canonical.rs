@@ -1,18 +1,17 @@
 //! The canonical form of a message: what means the same in a conversation is written the same, and nothing else is. What it
 //! ignores is written to the form beside it, where that is wanted.
 
-use std::borrow::Cow;
-use std::sync::LazyLock;
+mod reminders;
+mod scalars;
 
-use json_tape::{Feed, Kind, Open, Str, Text, Value, spell_normally};
-use memchr::memmem::{self, Finder};
+use json_tape::{Fault, Feed, Kind, Open, Str, Text, Value};
 
-use super::Form;
+use super::form::Form;
+use reminders::Counts;
+pub(super) use scalars::Strings;
 
 /// How deep a message may be nested to be read. A deeper one is hashed as it is written.
 pub(super) const DEEPEST: usize = 127;
-/// How many bytes of a string with escapes are decoded at once, rather than twice.
-const AT_ONCE: usize = 64 << 10;
 
 /// Why a message is not read.
 pub(super) enum Unread {
@@ -22,13 +21,13 @@ pub(super) enum Unread {
     TooMany,
 }
 
-/// How the strings of a message are written to a hash.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strings {
-    /// Each in its normal spelling, which is how almost all are written anyway.
-    Spelled,
-    /// Each as what it says, behind its length.
-    Said,
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Broken | Fault::TooDeep | Fault::Duplicate => Self::AsWritten,
+            Fault::TooMany => Self::TooMany,
+        }
+    }
 }
 
 /// Writes a message to a hash, and what that ignores to the form.
@@ -195,93 +194,6 @@ impl<'t> Canonical<'t, '_> {
         self.string(string)
     }
 
-    fn string(&mut self, string: Str<'_>) -> Result<(), Unread> {
-        match (self.strings, string.normal()) {
-            (Strings::Spelled, Some(normal)) => {
-                self.out.push(b"\"");
-                self.out.push(normal);
-                self.out.push(b"\"");
-                Ok(())
-            }
-            (Strings::Spelled, None) => {
-                if !string.decode(|_| {})? {
-                    return Err(Unread::AsWritten);
-                }
-                self.out.push(b"\"");
-                string.spell_normally(|piece| self.out.push(piece))?;
-                self.out.push(b"\"");
-                Ok(())
-            }
-            (Strings::Said, _) => self.said(string),
-        }
-    }
-
-    fn said(&mut self, string: Str<'_>) -> Result<(), Unread> {
-        if !string.has_escapes() {
-            self.bytes(string.raw());
-            return Ok(());
-        }
-        if string.raw().len() <= AT_ONCE {
-            self.scratch.clear();
-            let scratch = &mut self.scratch;
-            if !string.decode(|piece| scratch.extend_from_slice(piece))? {
-                return Err(Unread::AsWritten);
-            }
-            self.length(self.scratch.len());
-            self.out.push(&self.scratch);
-            return Ok(());
-        }
-        // its length stands before it
-        let mut length = 0;
-        if !string.decode(|piece| length += piece.len())? {
-            return Err(Unread::AsWritten);
-        }
-        self.length(length);
-        string.decode(|piece| self.out.push(piece))?;
-        Ok(())
-    }
-
-    /// A string that says this.
-    fn says(&mut self, text: &str) {
-        match self.strings {
-            Strings::Spelled => {
-                self.out.push(b"\"");
-                spell_normally(text.as_bytes(), |piece| self.out.push(piece));
-                self.out.push(b"\"");
-            }
-            Strings::Said => self.bytes(text.as_bytes()),
-        }
-    }
-
-    fn bytes(&mut self, text: &[u8]) {
-        self.length(text.len());
-        self.out.push(text);
-    }
-
-    fn length(&mut self, length: usize) {
-        let mut bytes = [b'"'; 9];
-        bytes[1..].copy_from_slice(&(length as u64).to_le_bytes());
-        self.out.push(&bytes);
-    }
-
-    fn word(&mut self, word: &[u8]) -> Result<(), Unread> {
-        if let Some(form) = &mut self.form {
-            form.out.push_word(word);
-        }
-        match word {
-            b"null" => self.out.push(b"n"),
-            b"true" => self.out.push(b"t"),
-            b"false" => self.out.push(b"f"),
-            number => {
-                let (kind, bits) = number_bits(number).ok_or(Unread::AsWritten)?;
-                let mut bytes = [kind; 9];
-                bytes[1..].copy_from_slice(&bits.to_le_bytes());
-                self.out.push(&bytes);
-            }
-        }
-        Ok(())
-    }
-
     /// Writes to both.
     fn both(&mut self, bytes: &[u8]) {
         self.out.push(bytes);
@@ -318,60 +230,4 @@ impl<'t> Canonical<'t, '_> {
             self.note_string(string);
         }
     }
-}
-
-/// A number's kind and value: whole as long as it fits, else the nearest float.
-fn number_bits(number: &[u8]) -> Option<(u8, u64)> {
-    if number.len() < 19 && number.iter().all(u8::is_ascii_digit) {
-        let digit = |value: u64, digit: &u8| value * 10 + u64::from(digit - b'0');
-        return Some((b'u', number.iter().fold(0, digit)));
-    }
-    let number: serde_json::Number = serde_json::from_slice(number).ok()?;
-    let whole = number.as_u64().map(|value| (b'u', value));
-    let negative = || number.as_i64().map(|value| (b'i', value.cast_unsigned()));
-    whole.or_else(negative).or_else(|| number.as_f64().map(|value| (b'd', value.to_bits())))
-}
-
-/// What of a text counts.
-struct Counts {
-    /// The text without the reminders in it; `None` where it has none.
-    part: Option<String>,
-    /// Whether that is nothing but white space.
-    is_blank: bool,
-}
-
-impl Counts {
-    fn of(string: Str<'_>) -> Result<Self, Unread> {
-        // the normal spelling of a reminder is as it stands here, and nothing else is spelled so
-        let is_plain = |text: &&[u8]| matches!(text, [b'!'..=b'[' | b']'..=b'~', ..]) && BEGIN.find(text).is_none();
-        if string.normal().filter(is_plain).is_some() {
-            return Ok(Self { part: None, is_blank: false });
-        }
-        let decoded = string.decoded()?;
-        let said = std::str::from_utf8(&decoded).map_err(|_| Unread::AsWritten)?;
-        let text = without_reminders(said);
-        let is_blank = text.trim().is_empty();
-        let is_whole = text.len() == said.len();
-        Ok(Self { part: (!is_whole).then(|| text.into_owned()), is_blank })
-    }
-}
-
-/// What reminders begin with.
-static BEGIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("<system-reminder>"));
-
-/// A text without the reminders in it, and the white space before them.
-fn without_reminders(text: &str) -> Cow<'_, str> {
-    const END: &str = "</system-reminder>";
-    let mut rest = text;
-    let mut kept = String::new();
-    while let Some(begin) = BEGIN.find(rest.as_bytes()) {
-        let Some(end) = memmem::find(&rest.as_bytes()[begin..], END.as_bytes()) else { break };
-        kept.push_str(rest[..begin].trim_end());
-        rest = &rest[begin + end + END.len()..];
-    }
-    if kept.is_empty() && rest.len() == text.len() {
-        return Cow::Borrowed(text);
-    }
-    kept.push_str(rest);
-    Cow::Owned(kept)
 }

@@ -1,0 +1,85 @@
+//! The messages of a call as a stream of bytes under one hash, which takes many chunks of it at once. Where the hash of an earlier
+//! call ends, it is looked at on the way.
+
+use json_tape::{Feed, Text, Value};
+use log::debug;
+
+use super::ConversationHash;
+use super::canonical::{self, Strings, Unread};
+use super::form::Form;
+use super::form_1::{self, HashedTurns};
+
+/// The turns of late that this process has hashed.
+static HASHED: HashedTurns = HashedTurns::new();
+
+/// The messages of a call as a stream of bytes under one hash.
+pub(super) struct Stream<'h, 't> {
+    hash: &'h mut Feed,
+    form: Option<&'h mut Form>,
+    messages: &'h [&'t [u8]],
+    count: usize,
+    previous: Option<[u8; 32]>,
+}
+
+impl<'h, 't> Stream<'h, 't> {
+    /// What it begins with, so that other forms of messages have other hashes.
+    const FORM: &'static [u8] = b"tollgate conversation 2\n";
+    /// Stands before a message that is hashed as it is written, and behind what was hashed of it before. No value begins with it.
+    const AS_WRITTEN: &'static [u8] = b"w";
+
+    pub(super) fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
+        hash.push(Self::FORM);
+        Self { hash, form, messages, count: 0, previous: None }
+    }
+
+    /// How many messages an earlier call may have had as its own.
+    fn earlier(&self) -> usize {
+        self.messages.len().saturating_sub(2)
+    }
+
+    /// Hashes the next message. Whether it is within the bounds.
+    pub(super) fn push(&mut self, read: Result<(Text<'_, '_>, Value), Unread>) -> bool {
+        if self.count > 0 && self.count == self.earlier() {
+            self.previous = Some(self.hash.peek());
+        }
+        let message = self.messages[self.count];
+        self.count += 1;
+        let write = |read| canonical::write(read, Strings::Spelled, self.hash, self.form.as_deref_mut());
+        match read.and_then(write) {
+            Ok(()) => true,
+            Err(Unread::AsWritten) => {
+                // nothing that a model could read either, but a message like others
+                self.hash.push(Self::AS_WRITTEN);
+                self.hash.push(&(message.len() as u64).to_le_bytes());
+                self.hash.push(message);
+                if let Some(form) = &mut self.form {
+                    form.is_lost = true;
+                }
+                true
+            }
+            Err(Unread::TooMany) => {
+                debug!(bytes = message.len(); "a message has too many values to be hashed; its call has no place in a conversation");
+                false
+            }
+        }
+    }
+
+    /// Notes how many values messages have.
+    pub(super) fn count(&mut self, values: usize) {
+        if let Some(form) = &mut self.form {
+            form.count(values);
+        }
+    }
+
+    /// The hashes of the list; none of an empty one.
+    pub(super) fn finish(self) -> Option<ConversationHash> {
+        if self.messages.is_empty() {
+            return None;
+        }
+        let turn = self.hash.finish();
+        HASHED.note(turn);
+        let is_new = self.previous.is_some_and(|previous| HASHED.note(previous));
+        let previous_in_form_1 = is_new.then(|| form_1::hash(&self.messages[..self.earlier()])).flatten();
+        Some(ConversationHash { turn, previous: self.previous, previous_in_form_1 })
+    }
+}
