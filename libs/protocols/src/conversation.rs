@@ -10,7 +10,7 @@
 
 mod canonical;
 mod form;
-mod form_1;
+mod format_1;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -31,9 +31,9 @@ pub struct ConversationHash {
     /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three. Of the answer, where the
     /// call names one: [`of_answer`](Self::of_answer).
     pub previous: Option<[u8; 32]>,
-    /// `previous` as rows of the first releases have it, which hashed messages in another form. None where this process has hashed
+    /// `previous` as rows of the first releases have it, which hashed messages in format 1. None where this process has hashed
     /// the earlier call or a later one itself.
-    pub previous_in_form_1: Option<[u8; 32]>,
+    pub previous_in_format_1: Option<[u8; 32]>,
 }
 
 impl ConversationHash {
@@ -87,11 +87,11 @@ pub struct MessageHashes {
 /// Hashes the messages of a call.
 #[derive(Debug, Default)]
 pub(crate) struct ConversationHasher {
-    /// Of the list of messages. What it is beyond the bounds of, or empty, has none.
+    /// Hashes of the list. `None` for an empty list and for one beyond the bounds.
     list: Option<ConversationHash>,
     /// Of the answer that the call goes on from.
     answer: Option<[u8; 32]>,
-    /// Whether a list was beyond the bounds, so that the call has no place.
+    /// Whether the list is beyond the bounds: the call then has no hashes.
     is_out: bool,
     tape: Tape,
     hash: Feed,
@@ -178,7 +178,7 @@ impl ConversationHasher {
         }
     }
 
-    /// The call goes on from the answer with this `id`, or from none. What it says last counts.
+    /// The call continues the answer with this `id`, or none. The last call of this wins.
     pub(crate) fn goes_on_from(&mut self, id: Option<&str>) {
         self.answer = id.map(ConversationHash::of_answer);
     }
@@ -194,7 +194,7 @@ impl ConversationHasher {
             self.hash.push(&answer);
             self.hash.push(&self.list.map_or([0; 32], |list| list.turn));
             let conversation =
-                ConversationHash { turn: self.hash.finish(), previous: Some(answer), previous_in_form_1: None };
+                ConversationHash { turn: self.hash.finish(), previous: Some(answer), previous_in_format_1: None };
             return MessageHashes { conversation: Some(conversation), digest: None };
         }
         let Some(conversation) = self.list else { return MessageHashes::default() };

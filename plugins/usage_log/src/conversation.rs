@@ -88,8 +88,8 @@ impl Conversations {
             let earlier = earlier(row).find_map(|hash| self.find(key(scope, hash)));
             let conversation = earlier.unwrap_or(row.id);
             row.conversation_id = Some(conversation);
-            // the call that it goes on from is known in the form of today from now on
-            let is_of_old = earlier.is_some() && row.previous_turn_hash_in_form_1.is_some();
+            // the call that it goes on from is known in the format of today from now on
+            let is_of_old = earlier.is_some() && row.previous_turn_hash_in_format_1.is_some();
             let of_old = row.previous_turn_hash.filter(|_| is_of_old);
             for hash in of_old.into_iter().chain(names.into_iter().flatten()) {
                 self.note(key(scope, hash), conversation);
@@ -127,7 +127,7 @@ fn rows(records: &[Record]) -> impl Iterator<Item = &Row> {
 
 /// The hashes by which this call finds the one that it goes on from.
 fn earlier(row: &Row) -> impl Iterator<Item = [u8; 32]> + use<> {
-    row.previous_turn_hash.into_iter().chain(row.previous_turn_hash_in_form_1)
+    row.previous_turn_hash.into_iter().chain(row.previous_turn_hash_in_format_1)
 }
 
 /// The hashes by which later calls find this one: of its messages, and of its answer where calls can name that.
@@ -210,7 +210,7 @@ mod tests {
     fn a_turn_of_an_older_row_is_found_and_so_are_those_that_go_on_from_it() {
         let on = |id, of_old, turn: u8| {
             let Record::Request(mut row) = self::turn(id, "k", Some(20), turn) else { unreachable!() };
-            row.previous_turn_hash_in_form_1 = of_old;
+            row.previous_turn_hash_in_format_1 = of_old;
             Record::Request(row)
         };
         let mut known = Conversations::default();

@@ -186,7 +186,7 @@ pub struct Row {
     /// `previous_turn_hash` as rows of the first releases have it, where the conversation may go on from one of those. The journal
     /// alone has it.
     #[serde(skip)]
-    pub previous_turn_hash_in_form_1: Option<[u8; 32]>,
+    pub previous_turn_hash_in_format_1: Option<[u8; 32]>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

@@ -92,10 +92,10 @@ impl<'t> Canonical<'t, '_> {
             self.note_string(string);
         } else {
             self.out.push(b"{");
-            self.says("text");
+            self.literal("text");
             self.text(string, &counts)?;
-            self.says("type");
-            self.says("text");
+            self.literal("type");
+            self.literal("text");
             self.out.push(b"}");
             self.note_text(string, &counts, Form::SAME_CONTENT, Form::CUT_CONTENT);
         }
@@ -114,7 +114,7 @@ impl<'t> Canonical<'t, '_> {
         match &counts.part {
             None => self.string(string),
             Some(part) => {
-                self.says(part);
+                self.literal(part);
                 Ok(())
             }
         }
@@ -184,7 +184,7 @@ impl<'t> Canonical<'t, '_> {
     }
 
     fn key(&mut self, key: &str) {
-        self.says(key);
+        self.literal(key);
         self.note(Form::SAME);
     }
 

@@ -7,7 +7,7 @@ use log::debug;
 use super::ConversationHash;
 use super::canonical::{self, Strings, Unread};
 use super::form::Form;
-use super::form_1::{self, HashedTurns};
+use super::format_1::{self, HashedTurns};
 
 /// The turns of late that this process has hashed.
 static HASHED: HashedTurns = HashedTurns::new();
@@ -22,13 +22,13 @@ pub(super) struct Stream<'h, 't> {
 }
 
 impl<'h, 't> Stream<'h, 't> {
-    /// What it begins with, so that other forms of messages have other hashes.
-    const FORM: &'static [u8] = b"tollgate conversation 2\n";
+    /// What it begins with, so that other formats have other hashes.
+    const FORMAT: &'static [u8] = b"tollgate conversation 2\n";
     /// Stands before a message that is hashed as it is written, and behind what was hashed of it before. No value begins with it.
     const AS_WRITTEN: &'static [u8] = b"w";
 
     pub(super) fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
-        hash.push(Self::FORM);
+        hash.push(Self::FORMAT);
         Self { hash, form, messages, count: 0, previous: None }
     }
 
@@ -44,7 +44,7 @@ impl<'h, 't> Stream<'h, 't> {
         }
         let message = self.messages[self.count];
         self.count += 1;
-        let write = |read| canonical::write(read, Strings::Spelled, self.hash, self.form.as_deref_mut());
+        let write = |read| canonical::write(read, Strings::Normalized, self.hash, self.form.as_deref_mut());
         match read.and_then(write) {
             Ok(()) => true,
             Err(Unread::AsWritten) => {
@@ -79,7 +79,7 @@ impl<'h, 't> Stream<'h, 't> {
         let turn = self.hash.finish();
         HASHED.note(turn);
         let is_new = self.previous.is_some_and(|previous| HASHED.note(previous));
-        let previous_in_form_1 = is_new.then(|| form_1::hash(&self.messages[..self.earlier()])).flatten();
-        Some(ConversationHash { turn, previous: self.previous, previous_in_form_1 })
+        let previous_in_format_1 = is_new.then(|| format_1::hash(&self.messages[..self.earlier()])).flatten();
+        Some(ConversationHash { turn, previous: self.previous, previous_in_format_1 })
     }
 }

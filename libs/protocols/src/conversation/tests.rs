@@ -30,7 +30,7 @@ fn read(turns: &mut ConversationHasher, messages: &[&str]) {
     assert!(shown.into_iter().eq(messages.iter().map(|message| message.as_bytes())));
 }
 
-fn thread(messages: &[&str]) -> ConversationHash {
+fn conversation(messages: &[&str]) -> ConversationHash {
     let hashes = hashes(messages, Hashing::Conversation);
     assert_eq!(hashes.digest, None);
     hashes.conversation.unwrap()
@@ -44,7 +44,7 @@ fn hashes_of_today(place: ConversationHash) -> ([u8; 32], Option<[u8; 32]>) {
 /// The digest, which costs the conversation hash nothing of what it is.
 fn digest(messages: &[&str]) -> Option<MessagesDigest> {
     let hashes = hashes(messages, Hashing::ConversationAndDigest);
-    assert_eq!(hashes.conversation.map(|list| list.turn), Some(thread(messages).turn));
+    assert_eq!(hashes.conversation.map(|list| list.turn), Some(conversation(messages).turn));
     hashes.digest
 }
 
@@ -54,12 +54,12 @@ const AND: &str = r#"{"role":"user","content":"and?"}"#;
 
 #[test]
 fn a_call_goes_on_from_the_one_before_its_last_two_messages() {
-    let first = thread(&[HELLO]);
+    let first = conversation(&[HELLO]);
     assert_eq!(first.previous, None);
-    assert_eq!(thread(&[HELLO, HI]).previous, None);
-    let second = thread(&[HELLO, HI, AND]);
+    assert_eq!(conversation(&[HELLO, HI]).previous, None);
+    let second = conversation(&[HELLO, HI, AND]);
     assert_eq!(second.previous, Some(first.turn));
-    assert_eq!(thread(&[HELLO, HI, AND, HI, AND]).previous, Some(second.turn));
+    assert_eq!(conversation(&[HELLO, HI, AND, HI, AND]).previous, Some(second.turn));
     assert_eq!(ConversationHasher::default().finish(), MessageHashes::default());
 }
 
@@ -74,7 +74,7 @@ fn a_call_that_names_an_answer_goes_on_from_that_and_is_no_beginning() {
     assert_eq!((place.previous, named.digest), (Some(ConversationHash::of_answer("resp_1")), None));
     let behind = on(&format!(r#"{{"input":[{HELLO},{HI},{AND}],"previous_response_id":"resp_\u0031"}}"#));
     assert_eq!(behind.conversation, Some(place));
-    let plain = thread(&[HELLO, HI, AND]);
+    let plain = conversation(&[HELLO, HI, AND]);
     let other =
         on(&format!(r#"{{"previous_response_id":"resp_2","input":[{HELLO},{HI},{AND}]}}"#)).conversation.unwrap();
     assert!(place.turn != plain.turn && place.turn != other.turn);
@@ -104,13 +104,13 @@ fn what_clients_change_between_calls_does_not_count() {
         r#"{"role":"user","content":[{"type":"text","text":"<system-reminder>a</system-reminder>"},
             {"type":"text","text":"hello"}]}"#,
     ] {
-        assert_eq!(thread(&[same]), thread(&[HELLO]), "{same}");
+        assert_eq!(conversation(&[same]), conversation(&[HELLO]), "{same}");
     }
 }
 
 #[test]
 fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
-    let hex = |message| thread(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |message| conversation(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (message, hash) in [
         (HELLO, "a067bd01f4b5523ed4fbc8be4f35627996f96770bc49030eafc3996bdae8fbd8"),
         (
@@ -127,11 +127,11 @@ fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
 #[test]
 fn what_is_hashed_for_the_first_time_is_looked_for_among_older_rows_too() {
     let list = [r#"{"role":"user","content":"of this test alone"}"#, HI, AND, HI, AND];
-    let earlier = form_1::hash(&[list[0].as_bytes(), list[1].as_bytes(), list[2].as_bytes()]);
-    assert_eq!(thread(&list).previous_in_form_1, earlier);
-    assert_eq!(thread(&list).previous_in_form_1, None);
+    let earlier = format_1::hash(&[list[0].as_bytes(), list[1].as_bytes(), list[2].as_bytes()]);
+    assert_eq!(conversation(&list).previous_in_format_1, earlier);
+    assert_eq!(conversation(&list).previous_in_format_1, None);
     let on = [&list[..], &[HI, AND]].concat();
-    assert_eq!(thread(&on).previous_in_form_1, None);
+    assert_eq!(conversation(&on).previous_in_format_1, None);
 }
 
 #[test]
@@ -141,11 +141,11 @@ fn a_message_that_is_hashed_as_it_is_written_stands_for_itself() {
     for list in
         [&[half][..], &[HELLO, half], &[half, HELLO], &[half, half], &[r#"{"role":"user","content":["a","\ud801"]}"#]]
     {
-        let turn = thread(list).turn;
+        let turn = conversation(list).turn;
         assert!(!seen.contains(&turn), "{list:?}");
         seen.push(turn);
         let longer: Vec<_> = list.iter().copied().chain([HI, AND]).collect();
-        assert_eq!(thread(&longer).previous, Some(turn), "{list:?}");
+        assert_eq!(conversation(&longer).previous, Some(turn), "{list:?}");
     }
 }
 
@@ -157,7 +157,7 @@ fn a_long_string_is_the_same_however_it_is_written() {
         let message = |string: &str| {
             format!(r#"{{"role":"user","content":{}}}"#, content.replace("{}", &format!("\"{string}\"")))
         };
-        assert_eq!(thread(&[&message(&escaped)]), thread(&[&message(&plain)]), "{content}");
+        assert_eq!(conversation(&[&message(&escaped)]), conversation(&[&message(&plain)]), "{content}");
     }
 }
 
@@ -180,12 +180,12 @@ fn a_message_beyond_the_bounds_leaves_its_call_without_a_place() {
     assert!(matches!(parsed, crate::ParsedBody::Calls(calls) if calls[0].messages == Tape::MOST + 1));
     // nested too deep to be read, it is hashed as it is written
     let deep = format!(r#"{{"role":"user","content":{}{}}}"#, "[".repeat(200), "]".repeat(200));
-    assert_ne!(thread(&[&deep]), thread(&[&deep.replace("[[", "[ [")]));
+    assert_ne!(conversation(&[&deep]), conversation(&[&deep.replace("[[", "[ [")]));
 }
 
 #[test]
 fn anything_else_is_another_message() {
-    let mut seen = vec![thread(&[HELLO]).turn];
+    let mut seen = vec![conversation(&[HELLO]).turn];
     for other in [
         r#"{"role":"user","content":"hello "}"#,
         r#"{"role":"assistant","content":"hello"}"#,
@@ -200,7 +200,7 @@ fn anything_else_is_another_message() {
         r#"{"role":"user","content":"\ud800"}"#,
         "7",
     ] {
-        let turn = thread(&[other]).turn;
+        let turn = conversation(&[other]).turn;
         assert!(!seen.contains(&turn), "{other}");
         seen.push(turn);
     }

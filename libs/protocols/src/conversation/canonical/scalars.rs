@@ -11,21 +11,21 @@ const AT_ONCE: usize = 64 << 10;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::conversation) enum Strings {
     /// Each in its normal spelling, which is how almost all are written anyway.
-    Spelled,
+    Normalized,
     /// Each as what it says, behind its length.
-    Said,
+    Decoded,
 }
 
 impl Canonical<'_, '_> {
     pub(super) fn string(&mut self, string: Str<'_>) -> Result<(), Unread> {
         match (self.strings, string.normal()) {
-            (Strings::Spelled, Some(normal)) => {
+            (Strings::Normalized, Some(normal)) => {
                 self.out.push(b"\"");
                 self.out.push(normal);
                 self.out.push(b"\"");
                 Ok(())
             }
-            (Strings::Spelled, None) => {
+            (Strings::Normalized, None) => {
                 if !string.decode(|_| {})? {
                     return Err(Unread::AsWritten);
                 }
@@ -34,11 +34,11 @@ impl Canonical<'_, '_> {
                 self.out.push(b"\"");
                 Ok(())
             }
-            (Strings::Said, _) => self.said(string),
+            (Strings::Decoded, _) => self.decoded(string),
         }
     }
 
-    fn said(&mut self, string: Str<'_>) -> Result<(), Unread> {
+    fn decoded(&mut self, string: Str<'_>) -> Result<(), Unread> {
         if !string.has_escapes() {
             self.bytes(string.raw());
             return Ok(());
@@ -64,14 +64,14 @@ impl Canonical<'_, '_> {
     }
 
     /// A string that says this.
-    pub(super) fn says(&mut self, text: &str) {
+    pub(super) fn literal(&mut self, text: &str) {
         match self.strings {
-            Strings::Spelled => {
+            Strings::Normalized => {
                 self.out.push(b"\"");
                 spell_normally(text.as_bytes(), |piece| self.out.push(piece));
                 self.out.push(b"\"");
             }
-            Strings::Said => self.bytes(text.as_bytes()),
+            Strings::Decoded => self.bytes(text.as_bytes()),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The form in which the first releases hashed messages, by which a conversation finds the turns in their rows: a hash of each
-//! message and of the hash before it. It takes several times as long as the form of today, so it is made only where it may be needed.
+//! Format 1, in which the first releases hashed messages, by which a conversation finds the turns in their rows: a hash of each
+//! message and of the hash before it. It takes several times as long as the format of today, so it is made only where it may be needed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ pub(super) fn hash(messages: &[&[u8]]) -> Option<[u8; 32]> {
     for message in messages {
         hash.push(&list);
         let read = tape.read(message, DEEPEST).map_err(Unread::from);
-        match read.and_then(|text| canonical::write((text, text.root()), Strings::Said, &mut hash, None)) {
+        match read.and_then(|text| canonical::write((text, text.root()), Strings::Decoded, &mut hash, None)) {
             Ok(()) => {}
             Err(Unread::AsWritten) => {
                 hash.forget();
