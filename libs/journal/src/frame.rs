@@ -15,9 +15,8 @@
 //! Versions 1 and 2 have no format byte, and version 1 has neither kind nor count. Every later version keeps the first 46
 //! bytes as they are, so that an earlier release knows a whole frame, counts it, and leaves it alone.
 
-use crate::checksum::checksum;
-
 use crate::Entry;
+use crate::checksum::checksum;
 use crate::count::{Count, Kind, Place};
 
 /// Begins every frame.

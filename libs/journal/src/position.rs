@@ -6,7 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::checksum::checksum;
-
 use crate::count::Count;
 
 const NAME: &str = "position";

@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::checksum::checksum;
 use uuid::Uuid;
 
+use crate::checksum::checksum;
 use crate::count::Count;
 use crate::segment;
 
