@@ -144,6 +144,8 @@ impl Caches {
         let figures = self.figures.clone();
         let memory = Arc::new(Memory::new(bounds, move || figures.evicted()));
         memories.iter().filter_map(|(_, other)| other.upgrade()).for_each(|other| memory.take_over(&other));
+        // a purge that began before may have looked at the other memories alone
+        memory.purge(|entry| self.purged(entry));
         memories.push((bounds, Arc::downgrade(&memory)));
         memory
     }
@@ -181,4 +183,23 @@ impl Caches {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache_key::Key;
+    use crate::entry::Entry;
+    use crate::settings::MemoryConfig;
+
+    #[test]
+    fn what_a_purge_has_yet_to_take_is_not_taken_over() {
+        let caches = Caches::default();
+        let config = MemoryConfig::default();
+        let (first, other) = (Bounds::from(&config), Bounds::from(&MemoryConfig { max_entries: 9, ..config }));
+        let before = caches.memory(first);
+        before.insert(Key([1; 32]), Arc::new(Entry::of_body("")));
+        lock(&caches.purges).add(1, Purge::default());
+        assert_eq!((before.count(), caches.memory(other).count()), (1, 0));
+    }
 }

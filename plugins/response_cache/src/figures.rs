@@ -38,8 +38,11 @@ struct Usual {
     memory_fills: IntCounter,
     memory_filled_bytes: IntCounter,
     memory_evictions: IntCounter,
-    /// By [`CacheStatus`], in the order of [`CacheStatus::ALL`].
-    by_status: [IntCounter; CacheStatus::ALL.len()],
+    /// Calls by their status.
+    hit: IntCounter,
+    miss: IntCounter,
+    coalesced: IntCounter,
+    bypass: IntCounter,
 }
 
 impl Figures {
@@ -56,6 +59,7 @@ impl Figures {
         let evictions = counters("tollgate_cache_evictions_total", "Answers evicted, by tier", &["tier"]);
         let requests = counters("tollgate_cache_requests_total", "Calls by cache status", &["status"]);
         let of_memory = |counters: &IntCounterVec| counters.with_label_values(&["memory"]);
+        let of_status = |status: CacheStatus| requests.with_label_values(&[status.as_str()]);
         // series that begin at 0 show their first increase
         let usual = Usual {
             memory_hits: of_memory(&hits),
@@ -63,7 +67,10 @@ impl Figures {
             memory_fills: of_memory(&fills),
             memory_filled_bytes: of_memory(&filled_bytes),
             memory_evictions: of_memory(&evictions),
-            by_status: CacheStatus::ALL.map(|status| requests.with_label_values(&[status.as_str()])),
+            hit: of_status(CacheStatus::Hit),
+            miss: of_status(CacheStatus::Miss),
+            coalesced: of_status(CacheStatus::Coalesced),
+            bypass: of_status(CacheStatus::Bypass),
         };
         let figures = Self {
             hits,
@@ -138,7 +145,13 @@ impl Figures {
 
     /// Counts a call by its status.
     pub(crate) fn served(&self, status: CacheStatus) {
-        self.usual.by_status[status as usize].inc();
+        match status {
+            CacheStatus::Hit => &self.usual.hit,
+            CacheStatus::Miss => &self.usual.miss,
+            CacheStatus::Coalesced => &self.usual.coalesced,
+            CacheStatus::Bypass => &self.usual.bypass,
+        }
+        .inc();
     }
 
     pub(crate) fn bypassed(&self, why: Bypass) {

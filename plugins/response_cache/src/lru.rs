@@ -97,6 +97,16 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         self.take(number)
     }
 
+    /// The keys and the values in the order of their use, the one that was used longest ago first.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&K, &V)> {
+        let mut next = self.oldest;
+        std::iter::from_fn(move || {
+            let held = self.at(next)?;
+            next = self.slots[next].newer;
+            Some(held)
+        })
+    }
+
     /// How many slots there are. A value keeps its slot.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
@@ -202,6 +212,7 @@ mod tests {
                 }
                 prop_assert_eq!((lru.len(), lru.weight()), (list.len(), list.iter().map(|(.., weight)| weight).sum()));
                 prop_assert!(lru.slots() <= MOST.0 + 1);
+                prop_assert!(lru.in_order().eq(list.iter().rev().map(|(key, value, _)| (key, value))));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The memory tier: answers that this gateway stores, bounded in number and in bytes.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, iter};
 
 use crate::cache_key::Key;
 use crate::entry::Entry;
@@ -48,17 +48,17 @@ impl Memory {
             // all others would go for it, and then it too; an older answer is not the latest any more
             return self.remove(&key);
         }
-        let replaced = self.entries().insert(key, entry, weight);
+        let (replaced, evicted) = {
+            let mut entries = self.entries();
+            let replaced = entries.insert(key, entry, weight);
+            (replaced, iter::from_fn(|| entries.evict()).collect::<Vec<_>>())
+        };
+        // both are dropped without the lock
         drop(replaced);
-        // each is dropped without the lock
-        while let Some(evicted) = self.evict() {
-            drop(evicted);
+        for entry in evicted {
+            drop(entry);
             (self.evicted)();
         }
-    }
-
-    fn evict(&self) -> Option<Arc<Entry>> {
-        self.entries().evict()
     }
 
     pub(crate) fn remove(&self, key: &Key) {
@@ -66,32 +66,30 @@ impl Memory {
         drop(removed);
     }
 
-    /// Removes the answers that match and returns how many. One that is stored meanwhile is not looked at.
+    /// Removes the answers that match and returns how many. An answer stored meanwhile may be missed.
     pub(crate) fn purge(&self, matches: impl Fn(&Entry) -> bool) -> u64 {
         let (mut purged, mut from) = (0, 0);
         loop {
             let mut entries = self.entries();
-            let until = entries.slots().min(from + AT_ONCE);
+            let slots = entries.slots();
+            let until = slots.min(from + AT_ONCE);
             let matching = |number: &usize| entries.at(*number).is_some_and(|(_, entry)| matches(entry));
             let matching: Vec<usize> = (from..until).filter(matching).collect();
             let removed: Vec<_> = matching.into_iter().filter_map(|number| entries.take(number)).collect();
             drop(entries);
             purged += removed.len() as u64;
-            if from == until {
+            if until == slots {
                 return purged;
             }
             from = until;
         }
     }
 
-    /// Takes over the answers of another memory.
+    /// Takes over the answers of another memory, in the order of their use: those used last stay where not all have room.
     pub(crate) fn take_over(&self, other: &Self) {
-        let slots = other.entries().slots();
-        for number in 0..slots {
-            let entry = other.entries().at(number).map(|(key, entry)| (*key, entry.clone()));
-            if let Some((key, entry)) = entry {
-                self.insert(key, entry);
-            }
+        let entries: Vec<_> = other.entries().in_order().map(|(key, entry)| (*key, entry.clone())).collect();
+        for (key, entry) in entries {
+            self.insert(key, entry);
         }
     }
 
@@ -116,6 +114,8 @@ impl fmt::Debug for Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
 
     fn entry(bytes: usize) -> Arc<Entry> {
@@ -131,5 +131,36 @@ mod tests {
         assert!(memory.get(&Key([1; 32])).is_some());
         // the older answer to the same call is not the latest any more
         assert!(memory.get(&Key([2; 32])).is_none());
+    }
+
+    #[test]
+    fn the_bounds_hold_whenever_the_memory_is_looked_at() {
+        const BOUNDS: Bounds = Bounds { entries: 4, bytes: 10_000 };
+        let evicted = |memory: &Weak<Memory>| {
+            let memory = memory.clone();
+            move || {
+                let memory = memory.upgrade().unwrap();
+                assert!(memory.count() <= BOUNDS.entries && memory.bytes() <= BOUNDS.bytes);
+            }
+        };
+        let memory = Arc::new_cyclic(|memory| Memory::new(BOUNDS, evicted(memory)));
+        (0..5).for_each(|key| memory.insert(Key([key; 32]), entry(1_000)));
+        assert_eq!(memory.count(), 4);
+        memory.insert(Key([9; 32]), entry(9_000));
+        assert_eq!(memory.count(), 1);
+    }
+
+    #[test]
+    fn a_smaller_memory_takes_over_what_was_used_last() {
+        let large = Memory::new(Bounds { entries: 10, bytes: 10_000 }, || {});
+        (0..6).for_each(|key| large.insert(Key([key; 32]), entry(100)));
+        large.remove(&Key([3; 32]));
+        large.insert(Key([6; 32]), entry(100));
+        assert!(large.get(&Key([0; 32])).is_some());
+        let small = Memory::new(Bounds { entries: 3, bytes: 10_000 }, || {});
+        small.take_over(&large);
+        let kept: Vec<u8> = (0..7).filter(|key| small.get(&Key([*key; 32])).is_some()).collect();
+        assert_eq!(kept, [0, 5, 6]);
+        assert_eq!(large.count(), 6);
     }
 }

@@ -14,9 +14,6 @@ pub(crate) enum CacheStatus {
 }
 
 impl CacheStatus {
-    /// All there are, in the order of their declaration.
-    pub(crate) const ALL: [Self; 4] = [Self::Hit, Self::Miss, Self::Coalesced, Self::Bypass];
-
     /// The word for it in the ledger and in metrics; in capitals it is the value of `x-cache`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
