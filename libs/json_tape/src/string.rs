@@ -77,7 +77,7 @@ impl<'t> Str<'t> {
         let mut is_text = true;
         let mut rest = self.raw;
         loop {
-            let plain = plain_length(rest);
+            let plain = memchr(b'\\', rest).unwrap_or(rest.len());
             if plain > 0 {
                 piece(&rest[..plain]);
             }
@@ -127,31 +127,6 @@ pub fn spell_normally(says: &[u8], mut piece: impl FnMut(&[u8])) {
     if !rest.is_empty() {
         piece(rest);
     }
-}
-
-/// How many bytes there are before the first backslash; all of them where there is none. The escapes of a
-/// program's text are so near each other that most are found faster here than by a search that is made for far ones.
-fn plain_length(bytes: &[u8]) -> usize {
-    const NEAR: usize = 4;
-    let mut at = 0;
-    for _ in 0..NEAR {
-        let Some(word) = bytes[at..].first_chunk::<8>() else { break };
-        let word = u64::from_le_bytes(*word);
-        let found = has(word, b'\\');
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = &bytes[at..];
-    at + memchr(b'\\', rest).unwrap_or(rest.len())
-}
-
-/// The high bit of the first byte in a word that is this one, and of no byte before it.
-fn has(word: u64, byte: u8) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let zero_where_equal = word ^ (ONES * u64::from(byte));
-    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
 }
 
 /// The letter of the escape of one letter that stands for a byte which must have an escape.

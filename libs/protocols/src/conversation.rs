@@ -6,11 +6,10 @@
 //! message. What it ignores goes into the digest.
 //!
 //! All messages are one stream of bytes under one hash, which takes many chunks of it at once. A message is hashed without a copy
-//! of it, so the memory for it does not grow with its length.
+//! of it; at most one of its strings is decoded at a time.
 
 mod canonical;
 mod form;
-mod format_1;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -31,9 +30,6 @@ pub struct ConversationHash {
     /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three. Of the answer, where the
     /// call names one: [`of_answer`](Self::of_answer).
     pub previous: Option<[u8; 32]>,
-    /// `previous` as rows of the first releases have it, which hashed messages in format 1. None where this process has hashed
-    /// the earlier call or a later one itself.
-    pub previous_in_format_1: Option<[u8; 32]>,
 }
 
 impl ConversationHash {
@@ -193,8 +189,7 @@ impl ConversationHasher {
             self.hash.forget();
             self.hash.push(&answer);
             self.hash.push(&self.list.map_or([0; 32], |list| list.turn));
-            let conversation =
-                ConversationHash { turn: self.hash.finish(), previous: Some(answer), previous_in_format_1: None };
+            let conversation = ConversationHash { turn: self.hash.finish(), previous: Some(answer) };
             return MessageHashes { conversation: Some(conversation), digest: None };
         }
         let Some(conversation) = self.list else { return MessageHashes::default() };

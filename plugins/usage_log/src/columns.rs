@@ -131,7 +131,7 @@ table! {
         70 = window_counts;
         72 = counted_before;
         73 = unpriced_before;
-        74 = previous_turn_hash_in_format_1;
+        // 74 was the previous turn in another format of its hash
     }
 }
 

@@ -51,13 +51,9 @@ impl Conversations {
         let mut turns = Vec::new();
         for row in rows(records) {
             let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
-            let is_known = |hash: [u8; 32]| {
+            if let Some(hash) = row.previous_turn_hash {
                 let key = key(scope, hash);
-                self.find(key).is_some() || known.contains(&key)
-            };
-            if !earlier(row).any(is_known) {
-                for hash in earlier(row) {
-                    known.insert(key(scope, hash));
+                if self.find(key).is_none() && known.insert(key) {
                     turns.push(Turn { domain: row.domain.clone(), api_key_hash: row.api_key_hash.clone(), hash });
                 }
             }
@@ -85,13 +81,10 @@ impl Conversations {
                 continue;
             }
             let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
-            let earlier = earlier(row).find_map(|hash| self.find(key(scope, hash)));
+            let earlier = row.previous_turn_hash.and_then(|hash| self.find(key(scope, hash)));
             let conversation = earlier.unwrap_or(row.id);
             row.conversation_id = Some(conversation);
-            // the call that it goes on from is known in the format of today from now on
-            let is_of_old = earlier.is_some() && row.previous_turn_hash_in_format_1.is_some();
-            let of_old = row.previous_turn_hash.filter(|_| is_of_old);
-            for hash in of_old.into_iter().chain(names.into_iter().flatten()) {
+            for hash in names.into_iter().flatten() {
                 self.note(key(scope, hash), conversation);
             }
         }
@@ -123,11 +116,6 @@ fn rows(records: &[Record]) -> impl Iterator<Item = &Row> {
         Record::Request(row) => Some(&**row),
         Record::Batch(_) => None,
     })
-}
-
-/// The hashes by which this call finds the one that it goes on from.
-fn earlier(row: &Row) -> impl Iterator<Item = [u8; 32]> + use<> {
-    row.previous_turn_hash.into_iter().chain(row.previous_turn_hash_in_format_1)
 }
 
 /// The hashes by which later calls find this one: of its messages, and of its answer where calls can name that.
@@ -204,24 +192,6 @@ mod tests {
         let Record::Request(mut row) = responses(8, Some("h"), None, "i") else { unreachable!() };
         row.endpoint = Some("messages".into());
         assert_eq!(known.unknown(&[Record::Request(row)]).len(), 1);
-    }
-
-    #[test]
-    fn a_turn_of_an_older_row_is_found_and_so_are_those_that_go_on_from_it() {
-        let on = |id, of_old, turn: u8| {
-            let Record::Request(mut row) = self::turn(id, "k", Some(20), turn) else { unreachable!() };
-            row.previous_turn_hash_in_format_1 = of_old;
-            Record::Request(row)
-        };
-        let mut known = Conversations::default();
-        let first = || vec![on(8, Some([1; 32]), 2)];
-        let asked = known.unknown(&first());
-        assert_eq!(asked.iter().map(|turn| turn.hash).collect::<Vec<_>>(), [[20; 32], [1; 32]]);
-        known.learn(&asked, &[None, Some(Uuid::from_u128(7))]);
-        assert_eq!(link(&mut known, first()), [7]);
-        let next = || vec![on(9, None, 3), turn(10, "k", Some(2), 4)];
-        assert!(known.unknown(&next()).is_empty());
-        assert_eq!(link(&mut known, next()), [7, 7]);
     }
 
     #[test]

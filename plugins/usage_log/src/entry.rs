@@ -88,7 +88,6 @@ impl Entry {
             served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
             turn_hash: record.conversation.map(|place| place.turn),
             previous_turn_hash: record.conversation.and_then(|place| place.previous),
-            previous_turn_hash_in_format_1: record.conversation.and_then(|place| place.previous_in_format_1),
             api_key_hash: self.api_key_hash.clone(),
             response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
             response_time_ms: milliseconds(record.total),

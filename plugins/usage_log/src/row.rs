@@ -183,10 +183,6 @@ pub struct Row {
     /// Of such a row: 1 where the earlier one was counted as an answer of unknown cost, and 0 where it was not.
     #[serde(skip)]
     pub unpriced_before: i64,
-    /// `previous_turn_hash` as rows of the first releases have it, where the conversation may go on from one of those. The journal
-    /// alone has it.
-    #[serde(skip)]
-    pub previous_turn_hash_in_format_1: Option<[u8; 32]>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

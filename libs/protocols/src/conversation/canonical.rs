@@ -8,7 +8,6 @@ use json_tape::{Fault, Feed, Kind, Open, Str, Text, Value};
 
 use super::form::Form;
 use reminders::Counts;
-pub(super) use scalars::Strings;
 
 /// How deep a message may be nested to be read. A deeper one is hashed as it is written.
 pub(super) const DEEPEST: usize = 127;
@@ -36,23 +35,19 @@ impl From<Fault> for Unread {
 /// Why it is not read. What was written until then are whole strings and words, and brackets.
 pub(super) fn write(
     (text, message): (Text<'_, '_>, Value),
-    strings: Strings,
     out: &mut Feed,
     form: Option<&mut Form>,
 ) -> Result<(), Unread> {
-    let mut canonical = Canonical { text, strings, open: Open::default(), out, form, scratch: Vec::new() };
+    let mut canonical = Canonical { text, open: Open::default(), out, form };
     canonical.value(message, Place::Message)
 }
 
 /// Writes the values of one message.
 struct Canonical<'t, 'o> {
     text: Text<'t, 'o>,
-    strings: Strings,
     open: Open<'t>,
     out: &'o mut Feed,
     form: Option<&'o mut Form>,
-    /// A string whose escapes are resolved.
-    scratch: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,8 @@ use json_tape::{Feed, Text, Value};
 use log::debug;
 
 use super::ConversationHash;
-use super::canonical::{self, Strings, Unread};
+use super::canonical::{self, Unread};
 use super::form::Form;
-use super::format_1::{self, HashedTurns};
-
-/// The turns of late that this process has hashed.
-static HASHED: HashedTurns = HashedTurns::new();
 
 /// The messages of a call as a stream of bytes under one hash.
 pub(super) struct Stream<'h, 't> {
@@ -44,7 +40,7 @@ impl<'h, 't> Stream<'h, 't> {
         }
         let message = self.messages[self.count];
         self.count += 1;
-        let write = |read| canonical::write(read, Strings::Normalized, self.hash, self.form.as_deref_mut());
+        let write = |read| canonical::write(read, self.hash, self.form.as_deref_mut());
         match read.and_then(write) {
             Ok(()) => true,
             Err(Unread::AsWritten) => {
@@ -76,10 +72,6 @@ impl<'h, 't> Stream<'h, 't> {
         if self.messages.is_empty() {
             return None;
         }
-        let turn = self.hash.finish();
-        HASHED.note(turn);
-        let is_new = self.previous.is_some_and(|previous| HASHED.note(previous));
-        let previous_in_format_1 = is_new.then(|| format_1::hash(&self.messages[..self.earlier()])).flatten();
-        Some(ConversationHash { turn, previous: self.previous, previous_in_format_1 })
+        Some(ConversationHash { turn: self.hash.finish(), previous: self.previous })
     }
 }

@@ -22,7 +22,7 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.streaming = Some(true);
     (record.body_read, record.system_blocks) = (true, Some(3));
     let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    record.conversation = Some(ConversationHash { turn: hash(number), previous, previous_in_format_1: None });
+    record.conversation = Some(ConversationHash { turn: hash(number), previous });
     record.upstream = Some(Arc::from("anthropic"));
     record.server = Some(Arc::from("https://api.anthropic.com"));
     (record.attempts, record.status, record.outcome) = (1, Some(StatusCode::OK), Outcome::Completed);

@@ -127,7 +127,6 @@ prop_compose! {
             window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
             counted_before: numbers[2],
             unpriced_before: 1,
-            previous_turn_hash_in_format_1: Some(hashes[0]),
         }
     }
 }

@@ -4,86 +4,27 @@ use json_tape::{Str, spell_normally};
 
 use super::{Canonical, Unread};
 
-/// How many bytes of a string with escapes are decoded at once, rather than twice.
-const AT_ONCE: usize = 64 << 10;
-
-/// How the strings of a message are written to a hash.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::conversation) enum Strings {
-    /// Each in its normal spelling, which is how almost all are written anyway.
-    Normalized,
-    /// Each as what it says, behind its length.
-    Decoded,
-}
-
 impl Canonical<'_, '_> {
+    /// A string in its normal spelling, which is how almost all are written anyway.
     pub(super) fn string(&mut self, string: Str<'_>) -> Result<(), Unread> {
-        match (self.strings, string.normal()) {
-            (Strings::Normalized, Some(normal)) => {
-                self.out.push(b"\"");
-                self.out.push(normal);
-                self.out.push(b"\"");
-                Ok(())
-            }
-            (Strings::Normalized, None) => {
-                if !string.decode(|_| {})? {
-                    return Err(Unread::AsWritten);
-                }
-                self.out.push(b"\"");
-                string.spell_normally(|piece| self.out.push(piece))?;
-                self.out.push(b"\"");
-                Ok(())
-            }
-            (Strings::Decoded, _) => self.decoded(string),
-        }
-    }
-
-    fn decoded(&mut self, string: Str<'_>) -> Result<(), Unread> {
-        if !string.has_escapes() {
-            self.bytes(string.raw());
-            return Ok(());
-        }
-        if string.raw().len() <= AT_ONCE {
-            self.scratch.clear();
-            let scratch = &mut self.scratch;
-            if !string.decode(|piece| scratch.extend_from_slice(piece))? {
-                return Err(Unread::AsWritten);
-            }
-            self.length(self.scratch.len());
-            self.out.push(&self.scratch);
-            return Ok(());
-        }
-        // its length stands before it
-        let mut length = 0;
-        if !string.decode(|piece| length += piece.len())? {
+        let normal = string.normal();
+        if normal.is_none() && !string.decode(|_| {})? {
             return Err(Unread::AsWritten);
         }
-        self.length(length);
-        string.decode(|piece| self.out.push(piece))?;
+        self.out.push(b"\"");
+        match normal {
+            Some(normal) => self.out.push(normal),
+            None => drop(string.spell_normally(|piece| self.out.push(piece))?),
+        }
+        self.out.push(b"\"");
         Ok(())
     }
 
     /// A string that says this.
     pub(super) fn literal(&mut self, text: &str) {
-        match self.strings {
-            Strings::Normalized => {
-                self.out.push(b"\"");
-                spell_normally(text.as_bytes(), |piece| self.out.push(piece));
-                self.out.push(b"\"");
-            }
-            Strings::Decoded => self.bytes(text.as_bytes()),
-        }
-    }
-
-    fn bytes(&mut self, text: &[u8]) {
-        self.length(text.len());
-        self.out.push(text);
-    }
-
-    fn length(&mut self, length: usize) {
-        let mut bytes = [b'"'; 9];
-        bytes[1..].copy_from_slice(&(length as u64).to_le_bytes());
-        self.out.push(&bytes);
+        self.out.push(b"\"");
+        spell_normally(text.as_bytes(), |piece| self.out.push(piece));
+        self.out.push(b"\"");
     }
 
     pub(super) fn word(&mut self, word: &[u8]) -> Result<(), Unread> {
