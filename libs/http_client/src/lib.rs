@@ -1,5 +1,5 @@
 //! One small request by HTTP or HTTPS, on a connection of its own, within bounds of time and size: for what is fetched or reported
-//! every few minutes. Follows no redirects, so that a document comes from where the configuration says, repeats nothing, and logs
+//! beside requests. Follows no redirects, so that a document comes from where the configuration says, repeats nothing, and logs
 //! nothing. No error has the URL, which may hold a secret.
 //!
 //! ```no_run
@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod error;
 mod tls;
 
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use http::request::Builder;
 use http::uri::Scheme;
-use http::{Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -35,6 +36,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
+pub use answer::Answer;
 pub use error::HttpError;
 pub use tls::{client_config, client_config_with, system_roots};
 
@@ -79,6 +81,25 @@ impl HttpClient {
         timeout(limit, self.send(url, request, json, read)).await.map_err(|_| HttpError::Timeout)?
     }
 
+    /// Sends a request with these headers and this body, and returns the answer that comes in this time, whatever its status.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: &HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, HttpError> {
+        let mut request = Request::builder().method(method).uri(target(url));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        timeout(limit, self.send(url, request, body, Answer::read)).await.map_err(|_| HttpError::Timeout)?
+    }
+
     /// Connects, and sends a request with this body.
     async fn send<T>(
         &self,
@@ -91,8 +112,9 @@ impl HttpClient {
         let authority = url.authority().filter(|_| is_tls || url.scheme() == Some(&Scheme::HTTP));
         let authority = authority.ok_or(HttpError::Url)?;
         let named = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let request = request.header(HOST, named).header(USER_AGENT, "tollgate").body(Full::new(body));
-        let request = request.map_err(|_| HttpError::Url)?;
+        let request = request.header(HOST, named).body(Full::new(body));
+        let mut request = request.map_err(|_| HttpError::Url)?;
+        request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static("tollgate"));
         let host = authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });

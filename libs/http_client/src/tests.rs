@@ -77,3 +77,36 @@ async fn no_error_has_the_url() {
     let error = HttpClient::new().post(&url, Bytes::new(), Duration::from_secs(10)).await.unwrap_err().to_string();
     assert!(error.starts_with("the server cannot be reached") && !error.contains("secret"), "{error}");
 }
+
+#[tokio::test]
+async fn an_answer_of_any_status_comes_back_with_the_beginning_of_its_body() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/events", listener.local_addr().unwrap()).parse().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let (mut received, mut bytes) = (Vec::new(), [0; 1024]);
+        while !received.ends_with(b"[1]") {
+            let length = socket.read(&mut bytes).await.unwrap();
+            received.extend_from_slice(&bytes[..length]);
+        }
+        let head = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 100000\r\n\r\n";
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // the client takes the beginning, and is gone then
+        let _ = socket.write_all(&[b'x'; 100_000]).await;
+        String::from_utf8(received).unwrap()
+    });
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", "Bearer s".parse().unwrap());
+    headers.insert("user-agent", "own".parse().unwrap());
+    let limit = Duration::from_secs(10);
+    let answer =
+        HttpClient::new().request(Method::PUT, &url, &headers, Bytes::from_static(b"[1]"), limit).await.unwrap();
+    let received = server.await.unwrap();
+    assert_eq!((answer.status, answer.retry_after), (StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(7))));
+    assert_eq!(answer.body.len(), 64 << 10);
+    assert!(
+        received.starts_with("PUT /events HTTP/1.1\r\n") && received.contains("authorization: Bearer s\r\n"),
+        "{received}"
+    );
+    assert!(received.contains("user-agent: own\r\n") && !received.contains("tollgate"), "{received}");
+}
