@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
-use plugin_api::{DatabaseId, LedgerId, Spender, SpendingQuery, StoredSum};
+use plugin_api::{DatabaseId, LedgerId, SecretUrl, Spender, SpendingQuery, StoredSum};
 use quota::{Calendar, Limit, Now, TimeZone, Unit};
 
 use crate::account::{self, Account, Asked, Raised, Stored};
 use crate::amounts::Share;
 use crate::by::By;
-use crate::webhook_url::WebhookUrl;
 
 /// Which budget it is: with the same of all of this, a configuration goes on with the sums of another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +36,7 @@ pub(crate) struct Terms {
     pub(crate) refuses_unpriced: bool,
     pub(crate) max_accounts: usize,
     /// Where alerts are posted.
-    pub(crate) webhook: Option<WebhookUrl>,
+    pub(crate) webhook: Option<SecretUrl>,
     /// How often databases are asked.
     pub(crate) refresh: Duration,
 }

@@ -15,7 +15,6 @@ mod old_records;
 mod refusal;
 mod settings;
 mod shared;
-mod webhook_url;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -30,7 +29,6 @@ pub use amounts::{Share, Unpriced, UsdRate};
 pub use by::By;
 pub use settings::{BudgetConfig, Config, Reserve, Unknown, Webhook};
 pub use shared::Shared;
-pub use webhook_url::WebhookUrl;
 
 use account::Account;
 use budget::{Budget, BudgetOf, Terms};

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use plugin_api::{ConfigProblem, Count, Period};
+use plugin_api::{ConfigProblem, Count, Period, SecretUrl};
 use quota::{Estimates, TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::amounts::{Share, Unpriced, UsdRate};
 use crate::by::By;
-use crate::webhook_url::WebhookUrl;
 
 /// What one account takes of memory at most, in bytes, with its texts and its place in the map.
 const BYTES_PER_ACCOUNT: u64 = 2048;
@@ -86,7 +85,7 @@ pub enum Unknown {
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// The URL, `https://…` or `http://…`. It appears in no log and no metric.
-    pub url: WebhookUrl,
+    pub url: SecretUrl,
 }
 
 impl Default for Config {

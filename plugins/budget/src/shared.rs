@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, Spender, SpendingQuery,
+    Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, SecretUrl, Spender, SpendingQuery,
     SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
 };
 use quota::{Clock, Estimates, Now};
@@ -20,7 +20,6 @@ use crate::delivery;
 use crate::figures::{BudgetCollector, Figures};
 use crate::in_flight::InFlight;
 use crate::old_records::OldRecords;
-use crate::webhook_url::WebhookUrl;
 
 /// Writing checkpoints of more bytes takes no more than this part of the time.
 const LARGE: usize = 256 << 10;
@@ -130,7 +129,7 @@ impl Shared {
     }
 
     /// Where alerts of a budget of this name are posted.
-    pub(crate) fn webhook(&self, name: &str) -> Option<WebhookUrl> {
+    pub(crate) fn webhook(&self, name: &str) -> Option<SecretUrl> {
         let mut budgets = self.budgets().into_iter().filter(|budget| *budget.of.name == *name);
         budgets.find_map(|budget| budget.terms().webhook.clone())
     }

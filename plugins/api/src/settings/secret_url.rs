@@ -1,30 +1,32 @@
-//! Where alerts are posted: a URL that may hold a secret, and so is shown as its host alone.
+//! A URL to which the gateway itself sends something. It may hold a secret, and so is shown as its host alone.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use plugin_api::http::Uri;
+use http::Uri;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A URL that may hold a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WebhookUrl(Uri);
+pub struct SecretUrl(Uri);
 
-impl WebhookUrl {
+impl SecretUrl {
     /// Its host.
-    pub(crate) fn host(&self) -> &str {
+    #[must_use]
+    pub fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
     }
 
-    /// The whole, to post to.
-    pub(crate) fn uri(&self) -> &Uri {
+    /// The whole, to send to.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
         &self.0
     }
 }
 
-impl FromStr for WebhookUrl {
+impl FromStr for SecretUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -39,32 +41,32 @@ impl FromStr for WebhookUrl {
     }
 }
 
-impl fmt::Debug for WebhookUrl {
+impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebhookUrl({}/…)", self.host())
+        write!(f, "SecretUrl({}/…)", self.host())
     }
 }
 
-impl<'de> Deserialize<'de> for WebhookUrl {
+impl<'de> Deserialize<'de> for SecretUrl {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
         String::deserialize(reader)?.parse().map_err(de::Error::custom)
     }
 }
 
 /// As it was read.
-impl Serialize for WebhookUrl {
+impl Serialize for SecretUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
-impl JsonSchema for WebhookUrl {
+impl JsonSchema for SecretUrl {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "WebhookUrl".into()
+        "SecretUrl".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -78,10 +80,10 @@ mod tests {
 
     #[test]
     fn neither_errors_nor_debug_output_have_the_secret() {
-        let url: WebhookUrl = "http://127.0.0.1:1/secret".parse().unwrap();
-        assert_eq!(format!("{url:?}"), "WebhookUrl(127.0.0.1/…)");
+        let url: SecretUrl = "http://127.0.0.1:1/secret".parse().unwrap();
+        assert_eq!(format!("{url:?}"), "SecretUrl(127.0.0.1/…)");
         for wrong in ["", "secret", "ftp://a/secret", "/secret", "https://user:secret@a/"] {
-            let error = wrong.parse::<WebhookUrl>().unwrap_err();
+            let error = wrong.parse::<SecretUrl>().unwrap_err();
             assert!(!error.contains("secret@") && !error.is_empty(), "{error}");
         }
     }
