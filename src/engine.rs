@@ -96,9 +96,9 @@ impl ProxyHttp for Gateway {
     // Pingora would add a compression module, which buffers event streams
     fn init_downstream_modules(&self, _: &mut pingora_core::modules::http::HttpModules) {}
 
-    fn allow_spawning_subrequest(&self, _: &Session, ctx: &Box<Exchange>) -> bool {
-        // a detached call needs no other subrequest
-        ctx.snapshot.subrequests && ctx.handed_over.is_none()
+    fn allow_spawning_subrequest(&self, session: &Session, ctx: &Box<Exchange>) -> bool {
+        // calls of HTTP/1.1 go on where they are, and a detached call needs no other subrequest
+        ctx.snapshot.subrequests && session.is_http2() && ctx.handed_over.is_none()
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bool> {
@@ -200,6 +200,7 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Box<Exchange>) {
         ctx.settle().await;
         ctx.finish(session, e.is_some());
+        detached::over(session, ctx);
         head::took(session);
         if e.is_none() {
             reply::linger(session).await;

@@ -20,6 +20,7 @@ pub mod hop_by_hop;
 pub mod incoming_head;
 pub mod incoming_line;
 pub mod model_routes;
+pub mod presence;
 pub mod redirects;
 pub mod request_line;
 pub mod response_framing;

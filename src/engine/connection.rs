@@ -4,6 +4,8 @@
 mod cipher_name;
 mod digests;
 mod incoming;
+mod outliving;
+mod permits;
 mod stream;
 
 use std::fmt;
@@ -11,7 +13,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -42,6 +44,8 @@ use digests::Digests;
 use incoming::{Incoming, Refused};
 
 pub use digests::connection_facts;
+pub use outliving::Outliving;
+pub use permits::Permits;
 
 /// A connection from a client.
 pub struct Connection {
@@ -59,6 +63,9 @@ pub struct Connection {
     taken: AtomicU64,
     /// What its bytes are once it has become a WebSocket.
     socket: OnceLock<Arc<Socket>>,
+    /// Its call, if that goes on without its client.
+    outliving: Mutex<Option<Box<Outliving>>>,
+    permits: Arc<Permits>,
 }
 
 impl Connection {
@@ -123,6 +130,8 @@ impl Connection {
             given: 0,
             taken: AtomicU64::new(0),
             socket: OnceLock::new(),
+            outliving: Mutex::new(None),
+            permits: bounds.permits,
         }
     }
 

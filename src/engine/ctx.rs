@@ -26,6 +26,7 @@ use crate::exchange::ending::Ending;
 use crate::exchange::failure::Failure;
 use crate::exchange::forwarded::{Proxies, believed_client, client_in, is_in};
 use crate::exchange::header_flags::HeaderFlags;
+use crate::exchange::presence::Presence;
 use crate::exchange::response_observer::ResponseObserver;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::memory::HEADS;
@@ -110,6 +111,8 @@ pub struct Exchange {
     pub cause: Option<String>,
     /// The delivery to the client by the request that relays the answer, if this exchange is a detached call.
     pub delivery: Option<Arc<Delivery>>,
+    /// Whether the client is still there, if the exchange goes on without it on the client's own task.
+    pub presence: Option<Arc<Presence>>,
     /// The endpoint whose messages are read on the WebSocket that it asks for; none where it asks for none, or they pass unread.
     pub websocket_endpoint: Option<Endpoint>,
     /// The model of the session that it asks for, where its messages are read.
@@ -161,6 +164,7 @@ impl Exchange {
             is_answered: false,
             cause: None,
             delivery: None,
+            presence: None,
             websocket_endpoint: None,
             realtime_model: None,
             websocket: None,

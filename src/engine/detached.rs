@@ -1,8 +1,10 @@
-//! A call that must not end with its client: it runs on a task of its own, as a subrequest, and this request only passes
-//! its answer on. It goes on to its end (`on_client_disconnect: drain`), or until nobody else wants it (a plugin's [`DetachUntil`]).
+//! A call that must not end with its client: it goes on to its end (`on_client_disconnect: drain`), or until nobody else wants it (a
+//! plugin's [`DetachUntil`]). On HTTP/1.1 the connection hides that the client has left. A call of HTTP/2 runs on a task of its own, as a
+//! subrequest, and this request only passes its answer on.
 
 use std::cell::Cell;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +21,11 @@ use tokio::task::JoinHandle;
 
 use crate::exchange::deadlines::LINGER;
 use crate::exchange::delivery::Delivery;
+use crate::exchange::presence::Presence;
 
+use super::connection::Outliving;
 use super::ctx::Exchange;
+use super::head;
 use super::relay::{Broken, relay};
 use super::timer::{Timer, with_deadlines};
 
@@ -37,6 +42,29 @@ tokio::task_local! {
 pub fn is_wanted(ctx: &Exchange) -> bool {
     let drains = || ctx.route.as_ref().is_some_and(|route| route.drains());
     ctx.body.is_some() && (ctx.detach_until.is_some() || drains())
+}
+
+/// Lets an exchange go on where it is if its client leaves. `false` if its connection cannot do without the client.
+#[must_use]
+pub fn outlive_client(session: &Session, ctx: &mut Exchange) -> bool {
+    let Some(connection) = head::connection(session) else { return false };
+    let drains = ctx.route.as_ref().is_some_and(|route| route.drains());
+    let (unwanted, shared) = ctx.detach_until.take().map(DetachUntil::into_futures).unzip();
+    let unwanted = unwanted.filter(|_| !drains).unwrap_or_else(|| Box::pin(pending()));
+    let shared = shared.unwrap_or_else(|| Box::pin(pending()));
+    let presence = Arc::new(Presence::default());
+    ctx.presence = Some(presence.clone());
+    connection.outlive(Box::new(Outliving::new(presence, unwanted, shared)));
+    true
+}
+
+/// An exchange is over. If it could go on without its client, its connection cannot any more.
+pub fn over(session: &Session, ctx: &Exchange) {
+    if ctx.presence.is_some()
+        && let Some(connection) = head::connection(session)
+    {
+        connection.call_over();
+    }
 }
 
 /// The exchange that the subrequest of this task carries on; `None` if this task has none.

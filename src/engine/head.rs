@@ -94,6 +94,7 @@ fn check_line(session: &Session, as_sent: Option<&AsSent>) -> Result<(), &'stati
     check_unread(&session.downstream_session.to_h1_raw())
 }
 
-fn connection(session: &Session) -> Option<&Connection> {
+/// The client's connection, if it speaks HTTP/1.1.
+pub fn connection(session: &Session) -> Option<&Connection> {
     session.downstream_session.as_http1().and_then(|http1| Connection::of(http1.stream()))
 }

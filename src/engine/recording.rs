@@ -28,6 +28,7 @@ impl Exchange {
 
     /// Reports a head that is about to go to the client, and the length of its body by that head; 0 if it has none.
     pub fn head_passes(&mut self, session: &Session, length: Option<u64>) {
+        self.note_written(session);
         if self.ending.head(length) {
             self.predict(session);
         }
@@ -35,6 +36,7 @@ impl Exchange {
 
     /// Reports bytes that are about to go to the client, and which part of the whole they are.
     pub fn piece_passes(&mut self, session: &Session, bytes: u64, part: Part) {
+        self.note_written(session);
         let piece = Piece { bytes, written: session.body_bytes_sent() as u64, part };
         let is_first = part == Part::Complete && self.ending.complete_at().is_none();
         let is_last = self.ending.piece(piece, || self.began.elapsed());
@@ -49,9 +51,19 @@ impl Exchange {
         }
     }
 
+    /// Tells how much has been written to a client without which the exchange goes on.
+    fn note_written(&self, session: &Session) {
+        if let Some(presence) = &self.presence {
+            presence.set_written(written(session), session.body_bytes_sent() as u64);
+        }
+    }
+
     /// Calls `before_last_byte` with the record of an exchange whose client gets all that is about to be sent. A plugin that persists the
     /// record has it before the client has its answer.
     fn predict(&mut self, session: &Session) {
+        if let Some(presence) = &self.presence {
+            presence.end();
+        }
         if self.plugins.is_empty() {
             return;
         }
@@ -99,10 +111,8 @@ impl Exchange {
             self.record.request_bytes = session.body_bytes_read() as u64;
         }
         let sent = Relayed { bytes: session.body_bytes_sent() as u64, left: false };
-        self.record.status = match &self.delivery {
-            Some(delivery) => delivery.status(),
-            None => written(session),
-        };
+        self.note_written(session);
+        self.record.status = self.relayed_status().unwrap_or_else(|| written(session));
         let client = self.relayed().unwrap_or(sent);
         self.capture_response(session);
         if let Some(verdict) = self.ending.end(self.failure, broken, client) {
@@ -122,8 +132,8 @@ impl Exchange {
     /// Records an exchange that is dropped before its end.
     fn cut(&mut self) {
         let expired = self.timer.expired();
-        if let Some(delivery) = &self.delivery {
-            self.record.status = delivery.status();
+        if let Some(status) = self.relayed_status() {
+            self.record.status = status;
         }
         let Some(verdict) = self.ending.cut(expired, self.relayed()) else { return };
         if let Some(socket) = &self.websocket {
@@ -169,9 +179,20 @@ impl Exchange {
         publish(&self.snapshot, &mut self.plugins, entry, logged);
     }
 
-    /// How much the client of a detached call has received.
+    /// How much the client has received of a detached call, or of one that goes on without it.
     fn relayed(&self) -> Option<Relayed> {
-        self.delivery.as_ref().map(|delivery| delivery.relayed())
+        match &self.delivery {
+            Some(delivery) => Some(delivery.relayed()),
+            None => self.presence.as_ref()?.received(self.ending.complete_at()),
+        }
+    }
+
+    /// The status that the client of such a call has received.
+    fn relayed_status(&self) -> Option<Option<StatusCode>> {
+        match &self.delivery {
+            Some(delivery) => Some(delivery.status()),
+            None => self.presence.as_ref()?.status(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::exchange::failure::Failure;
 use crate::memory::count_large_head;
 use crate::metrics::{Ended, count_h2_end};
 
+use super::connection::Permits;
 use super::recording::publish;
 use super::snapshot::Snapshot;
 use super::transport::Transport;
@@ -40,6 +41,8 @@ pub struct Bounds {
     pub max_header: usize,
     /// Receives the connection if it is refused.
     pub refusal: oneshot::Sender<Refusal>,
+    /// The permits that it holds while it is open.
+    pub permits: Arc<Permits>,
 }
 
 /// A connection that was taken from Pingora.
@@ -160,7 +163,7 @@ impl Farewell {
         match self.transport {
             Transport::Plain(stream) => tell(stream, &self.bytes, self.linger).await,
             Transport::Tls(stream) => tell(stream, &self.bytes, self.linger).await,
-            Transport::Taken => {}
+            Transport::Taken | Transport::Left => {}
         }
     }
 }

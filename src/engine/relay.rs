@@ -119,7 +119,7 @@ async fn pass(
 }
 
 /// Whether no more may be read ahead of the client; charges what may.
-fn is_too_far_ahead(ahead: usize, held: &mut Charge) -> bool {
+pub fn is_too_far_ahead(ahead: usize, held: &mut Charge) -> bool {
     ahead >= AHEAD || held.cover(ahead.saturating_sub(FREE_AHEAD), CHARGE_STEP).is_err()
 }
 

@@ -41,7 +41,9 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
         return detached::resume(session, ctx, *head).await.map(|()| false);
     }
     match prepare(session, ctx).await {
-        Ok(()) if detached::is_wanted(ctx) => detached::spawn_detached(session, ctx).await.map(|()| true),
+        Ok(()) if detached::is_wanted(ctx) && !detached::outlive_client(session, ctx) => {
+            detached::spawn_detached(session, ctx).await.map(|()| true)
+        }
         Ok(()) => Ok(false),
         Err(Interruption::Answer(reply)) => {
             if ctx.route.is_none() {

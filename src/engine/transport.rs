@@ -18,6 +18,8 @@ pub enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
     /// It was refused, and is answered elsewhere. Whoever still uses it waits until it is dropped.
     Taken,
+    /// Its client has left, and the socket is closed.
+    Left,
 }
 
 impl Transport {
@@ -38,6 +40,7 @@ impl Transport {
             Self::Plain(stream) => bounded(stream, cx, buf, most),
             Self::Tls(stream) => bounded(stream, cx, buf, most),
             Self::Taken => Poll::Pending,
+            Self::Left => Poll::Ready(Ok(())),
         }
     }
 
@@ -47,6 +50,7 @@ impl Transport {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Taken => Poll::Pending,
+            Self::Left => taken(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Transport {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Taken => Poll::Pending,
+            Self::Left => taken(),
         }
     }
 
@@ -65,6 +70,7 @@ impl Transport {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Taken => Poll::Pending,
+            Self::Left => Poll::Ready(Ok(())),
         }
     }
 
@@ -74,13 +80,19 @@ impl Transport {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Taken => Poll::Pending,
+            Self::Left => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether its client has left.
+    pub fn is_left(&self) -> bool {
+        matches!(self, Self::Left)
     }
 
     /// Whether all bytes that were read from the socket have been read from here.
     pub fn is_drained(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Taken => true,
+            Self::Plain(_) | Self::Taken | Self::Left => true,
             // it would read from the socket only if it had none
             Self::Tls(stream) => stream.get_ref().1.wants_read(),
         }
@@ -91,7 +103,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => Some(stream.get_ref()),
             Self::Tls(stream) => Some(stream.get_ref().0),
-            Self::Taken => None,
+            Self::Taken | Self::Left => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::client_timeout::ClientTimeout;
-use super::connection::Connection;
+use super::connection::{Connection, Permits};
 use super::proxy_protocol;
 use super::refusal::{Bounds, Refusal};
 use super::serving::serve as serve_requests;
@@ -174,7 +174,7 @@ struct Opened {
     /// What Pingora must not answer.
     refused: oneshot::Receiver<Refusal>,
     /// The permits that it holds while it is open.
-    held: Box<dyn Send + Sync>,
+    held: Arc<Permits>,
 }
 
 /// Does the handshakes of a connection. `None` if the client is gone, or has failed one.
@@ -204,7 +204,8 @@ async fn open(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownW
         }
     }
     let (refusal, refused) = oneshot::channel();
-    let bounds = Bounds { max_header: limits.max_header, refusal };
+    let held = Arc::new(Permits::new(held));
+    let bounds = Bounds { max_header: limits.max_header, refusal, permits: held.clone() };
     let connection = match tls {
         None => Connection::plain(stream, info, client_timeout, bounds),
         Some(acceptor) => match Connection::tls(stream, info, &acceptor, client_timeout, bounds).await {

@@ -28,6 +28,11 @@ impl AsyncRead for Connection {
             }
             return read;
         }
+        if this.stream.is_left() {
+            // the end shows once nobody wants the answer any more
+            let unwanted = this.with_outliving(|_, call| call.poll_unwanted(cx));
+            return unwanted.unwrap_or(Poll::Ready(())).map(Ok);
+        }
         loop {
             let most = match this.incoming.before_read() {
                 BeforeRead::Give => {
@@ -63,6 +68,11 @@ impl AsyncRead for Connection {
                 // the timer or the end of the answer wakes the task
                 let _ = Pin::new(&mut *this).poll_flush(cx);
                 return Poll::Pending;
+            } else if let Some(unwanted) = this.with_outliving(|this, call| {
+                this.let_go(call, cx);
+                call.poll_unwanted(cx)
+            }) {
+                return unwanted.map(Ok);
             }
             return read;
         }
@@ -78,11 +88,16 @@ impl AsyncWrite for Connection {
             // Pingora refuses the request by itself, in words of its own: its client gets the gateway's
             return self.refuse(Failure::InvalidHead.into());
         }
-        let written = self.stream.poll_write(cx, buf);
+        let bufs = [io::IoSlice::new(buf)];
+        let outliving = self.with_outliving(|this, call| this.poll_write_outliving(call, cx, &bufs));
+        let written = outliving.unwrap_or_else(|| {
+            let written = self.stream.poll_write(cx, buf);
+            self.stall.bound(cx, written)
+        });
         if let Poll::Ready(Ok(written)) = written {
-            self.incoming.wrote(written, &[io::IoSlice::new(buf)]);
+            self.incoming.wrote(written, &bufs);
         }
-        self.stall.bound(cx, written)
+        written
     }
 
     fn poll_write_vectored(
@@ -93,11 +108,15 @@ impl AsyncWrite for Connection {
         if let own @ (Poll::Pending | Poll::Ready(Err(_))) = self.poll_socket(cx) {
             return self.stall.bound(cx, own.map_ok(|()| 0));
         }
-        let written = self.stream.poll_write_vectored(cx, bufs);
+        let outliving = self.with_outliving(|this, call| this.poll_write_outliving(call, cx, bufs));
+        let written = outliving.unwrap_or_else(|| {
+            let written = self.stream.poll_write_vectored(cx, bufs);
+            self.stall.bound(cx, written)
+        });
         if let Poll::Ready(Ok(written)) = written {
             self.incoming.wrote(written, bufs);
         }
-        self.stall.bound(cx, written)
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -106,12 +125,19 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(flushed) = self.with_outliving(|this, call| this.poll_flush_outliving(call, cx)) {
+            return flushed;
+        }
         let flushed = self.stream.poll_flush(cx);
         self.stall.bound(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = self.stream.poll_shutdown(cx);
+        let sent = self.with_outliving(|this, call| call.poll_send(&mut this.stream, cx));
+        let shut = match sent.unwrap_or(Poll::Ready(Ok(()))) {
+            Poll::Ready(Ok(())) => self.stream.poll_shutdown(cx),
+            unsent => unsent,
+        };
         self.stall.bound(cx, shut)
     }
 }
