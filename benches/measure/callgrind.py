@@ -1,4 +1,4 @@
-"""What callgrind's file says: the instructions of each function."""
+"""What callgrind's file says: the instructions of each function, and how often some are called."""
 
 import re
 from collections import Counter
@@ -22,3 +22,17 @@ def by_function(text):
                 costs[current] += int(cost[1])
             is_call = False
     return costs
+
+
+def calls_of(text, pattern):
+    """How often functions whose whole name fits are called."""
+    numbers, total, counts = set(), 0, False
+    for line in text.splitlines():
+        if named := re.match(r"c?fn=\((\d+)\)(?: (.*))?$", line):
+            number, name = named.groups()
+            if name and re.fullmatch(pattern, name):
+                numbers.add(number)
+            counts = line.startswith("cfn=") and number in numbers
+        elif counts and (calls := re.match(r"calls=(\d+)", line)):
+            total += int(calls[1])
+    return total

@@ -26,7 +26,7 @@ EVERYTHING = ("access_log", *PLUGINS)
 
 TOLLGATE = """\
 log: { level: error }
-access_log: { path: LOG }
+THREADSaccess_log: { path: LOG }
 admin: { address: "127.0.0.1:0" }
 listeners:
   - { address: "127.0.0.1:0", max_connections: 20000TLS }
@@ -107,8 +107,8 @@ class Targets:
         """A folder of its own for each start."""
         return Path(tempfile.mkdtemp(prefix=name, dir=self.folder))
 
-    def tollgate(self, binary, plugins=(), server=None, tls=False, routes="", servers=None, **replaced):
-        """A build of Tollgate with these plugins; `access_log` among them means a log."""
+    def tollgate(self, binary, plugins=(), server=None, tls=False, routes="", servers=None, threads=None, **replaced):
+        """A build of Tollgate with these plugins; `access_log` among them means a log. By default it has a worker a core."""
         folder = self._folder("tollgate")
         database = server.database() if server else f"sqlite://{folder}/ledger.db"
         digest = hashlib.sha256(KEY.encode()).hexdigest()
@@ -116,7 +116,8 @@ class Targets:
         chosen = ", ".join(f"{{ {name}: {texts[name]} }}" for name in PLUGINS if name in plugins)
         addresses = servers or self.upstreams
         config = (
-            TOLLGATE.replace("PLUGINS", chosen)
+            TOLLGATE.replace("THREADS", f"server: {{ threads: {threads} }}\n" if threads else "")
+            .replace("PLUGINS", chosen)
             .replace("DIGEST", digest)
             .replace("DATABASE", f'"{database}"')
             .replace("LOG", str(folder / "access.log") if "access_log" in plugins else "off")

@@ -2,7 +2,7 @@
 
 import unittest
 
-from measure.callgrind import by_function
+from measure.callgrind import by_function, calls_of
 
 FILE = """\
 version: 1
@@ -35,6 +35,11 @@ totals: 55
 class CallgrindTest(unittest.TestCase):
     def test_costs_are_a_functions_own(self):
         self.assertEqual(by_function(FILE), {"paths::counted": 13, "some::called": 40, "other": 2})
+
+    def test_calls_are_counted_by_the_called_function_s_name(self):
+        self.assertEqual(calls_of(FILE, r"some::called'2"), 3)
+        self.assertEqual(calls_of(FILE, r"some"), 0)
+        self.assertEqual(calls_of(FILE, r"paths::counted.*"), 1)
 
 
 if __name__ == "__main__":
