@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,6 +15,15 @@ pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
 
 pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     answer(status, "application/json", format!("{value}\n").into())
+}
+
+/// A file, which browsers save under this name.
+pub(super) fn file(status: StatusCode, name: &str, content_type: &'static str, text: String) -> Answer {
+    let mut answer = answer(status, content_type, text.into());
+    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        answer.headers_mut().insert(CONTENT_DISPOSITION, name);
+    }
+    answer
 }
 
 /// Metrics in Prometheus' text format, version 0.0.4.

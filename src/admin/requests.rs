@@ -3,7 +3,7 @@
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use located_yaml::{ConfigErrors, Diagnostic};
-use plugin_api::{AdminRequest, AdminRoute};
+use plugin_api::{AdminBody, AdminRequest, AdminRoute};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -47,7 +47,10 @@ async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer
     if let Some(route) = routes().find(|route| route.method == *method) {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let answered = (route.handler)(AdminRequest { query }).await;
-        return answer::json(answered.status, &answered.body);
+        return match answered.body {
+            AdminBody::Json(body) => answer::json(answered.status, &body),
+            AdminBody::File { name, content_type, text } => answer::file(answered.status, name, content_type, text),
+        };
     }
     let methods: Vec<&str> = routes().map(|route| route.method.as_str()).collect();
     if methods.is_empty() { answer::not_found(path) } else { answer::not_allowed(method, &methods.join(", ")) }

@@ -79,7 +79,7 @@ pub use request_head::RequestHead;
 pub use response::{Chunk, Response};
 pub use route_models::{AmbiguousModel, AnswerModel, ModelRule, RouteModels};
 pub use settings::{ByteSize, Count, HttpMethod, Period, SecretHeaders, SecretUrl, one_or_many};
-pub use shared::{AdminAnswer, AdminHandler, AdminRequest, AdminRoute, Handover, Shared};
+pub use shared::{AdminAnswer, AdminBody, AdminHandler, AdminRequest, AdminRoute, Handover, Shared};
 pub use shortened::{
     LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, shortened, shortened_answer, shortened_result, stored_text,
 };

@@ -86,25 +86,95 @@ pub struct AdminRequest {
     pub query: String,
 }
 
-/// An answer of the admin listener: JSON.
+impl AdminRequest {
+    /// The parameters of the query, in their order, without percent-encoding.
+    ///
+    /// # Errors
+    /// Which one cannot be read.
+    pub fn parameters(&self) -> Result<Vec<(String, String)>, String> {
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        let parameters = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            unescaped(name).zip(unescaped(value)).ok_or_else(|| format!("`{pair}` cannot be read"))
+        });
+        parameters.collect()
+    }
+}
+
+/// The text behind percent-encoding (RFC 3986 §2.1), with `+` for a space.
+fn unescaped(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        bytes.push(match byte {
+            b'%' => u8::try_from(digit()? * 16 + digit()?).ok()?,
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// An answer of the admin listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminAnswer {
     /// The status.
     pub status: StatusCode,
     /// The body.
-    pub body: Value,
+    pub body: AdminBody,
+}
+
+/// A body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminBody {
+    /// JSON.
+    Json(Value),
+    /// A file, which browsers save under its name.
+    File {
+        /// The name, which needs no quoting.
+        name: &'static str,
+        /// The content type.
+        content_type: &'static str,
+        /// What is in it.
+        text: String,
+    },
 }
 
 impl AdminAnswer {
-    /// An answer.
+    /// JSON.
     #[must_use]
     pub fn json(status: StatusCode, body: Value) -> Self {
-        Self { status, body }
+        Self { status, body: AdminBody::Json(body) }
+    }
+
+    /// A table as CSV (RFC 4180).
+    #[must_use]
+    pub fn csv(name: &'static str, text: String) -> Self {
+        let body = AdminBody::File { name, content_type: "text/csv; charset=utf-8", text };
+        Self { status: StatusCode::OK, body }
     }
 
     /// 400: what is wrong with the request.
     #[must_use]
     pub fn bad_request(message: &str) -> Self {
         Self::json(StatusCode::BAD_REQUEST, json!({ "error": "bad_request", "message": message }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_a_query_are_read_in_their_order() {
+        let parameters = |query: &str| AdminRequest { query: query.into() }.parameters();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(parameters(""), Ok(vec![]));
+        assert_eq!(
+            parameters("tenant=team+a%2Fb&all&&model=%c3%bc=&a="),
+            Ok(vec![pair("tenant", "team a/b"), pair("all", ""), pair("model", "ü="), pair("a", "")])
+        );
+        assert!(["a=%", "a=%2", "a=%zz", "%ff=1"].iter().all(|query| parameters(query).is_err()));
     }
 }

@@ -14,13 +14,13 @@ pub(crate) fn purge(caches: &Arc<Caches>) -> AdminRoute {
     let caches = caches.clone();
     AdminRoute::new(Method::DELETE, "/cache", move |request: AdminRequest| {
         let caches = caches.clone();
-        async move { answer(&caches, &request.query).await }
+        async move { answer(&caches, &request).await }
     })
 }
 
 /// Carries out the purge that the query names.
-async fn answer(caches: &Caches, query: &str) -> AdminAnswer {
-    let (tenant, model) = match wanted(query) {
+async fn answer(caches: &Caches, request: &AdminRequest) -> AdminAnswer {
+    let (tenant, model) = match wanted(request) {
         Ok(wanted) => wanted,
         Err(message) => return AdminAnswer::bad_request(&message),
     };
@@ -31,19 +31,17 @@ async fn answer(caches: &Caches, query: &str) -> AdminAnswer {
 }
 
 /// The tenant and the model that a query names.
-fn wanted(query: &str) -> Result<(Option<String>, Option<String>), String> {
+fn wanted(request: &AdminRequest) -> Result<(Option<String>, Option<String>), String> {
     let (mut tenant, mut model, mut all) = (None, None, false);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = unescaped(value).ok_or_else(|| format!("the value of `{key}` cannot be read"))?;
-        let place = match key {
+    for (key, value) in request.parameters()? {
+        let place = match key.as_str() {
             "tenant" => &mut tenant,
             "model" => &mut model,
             "all" if matches!(value.as_str(), "" | "1" | "true") => {
                 all = true;
                 continue;
             }
-            _ => return Err(format!("found `{pair}`, wanted `tenant=…`, `model=…` or `all`")),
+            _ => return Err(format!("found `{key}`, wanted `tenant=…`, `model=…` or `all`")),
         };
         if value.is_empty() || place.replace(value).is_some() {
             return Err(format!("`{key}` is empty, or named twice"));
@@ -56,21 +54,6 @@ fn wanted(query: &str) -> Result<(Option<String>, Option<String>), String> {
     }
 }
 
-/// The text behind percent-encoding (RFC 3986 §2.1).
-fn unescaped(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        bytes.push(match byte {
-            b'%' => u8::try_from(digit()? * 16 + digit()?).ok()?,
-            b'+' => b' ',
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +61,7 @@ mod tests {
     #[test]
     fn a_query_names_a_tenant_a_model_both_or_all() {
         let some = |text: &str| Some(text.to_owned());
+        let wanted = |query: &str| wanted(&AdminRequest { query: query.into() });
         assert_eq!(wanted("tenant=a%20b"), Ok((some("a b"), None)));
         assert_eq!(wanted("model=gpt-5&tenant=t"), Ok((some("t"), some("gpt-5"))));
         assert_eq!(wanted("all"), Ok((None, None)));
