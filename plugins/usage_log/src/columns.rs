@@ -296,7 +296,6 @@ impl<R> Table<R> {
 
     /// What becomes of a row that is there already: nothing. For rows that correct none, this is what [`on_conflict`](Self::on_conflict)
     /// does.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn on_conflict_keep(&self) -> String {
         format!("ON CONFLICT ({}) DO NOTHING", self.key)
     }

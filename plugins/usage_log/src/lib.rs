@@ -24,6 +24,7 @@ mod metrics;
 mod rejected;
 pub mod report;
 mod request_type;
+mod rollup;
 mod row;
 mod settings;
 mod shipper;

@@ -1,6 +1,6 @@
 //! Reads the ledger: who used what, and whether any row is missing. Writes nothing.
 
-mod engine;
+pub(crate) mod engine;
 mod gaps;
 mod spent;
 mod sums;
@@ -18,6 +18,8 @@ use engine::Engine;
 
 pub use crate::ledger_journal::{Waiting, waiting};
 pub use crate::rejected::{Quarantine, Requeued, quarantined, requeue};
+pub use crate::rollup::BUCKETS;
+pub use crate::store::calendar::text;
 pub use gaps::Gap;
 pub use sums::{Line, Sums, dollars};
 

@@ -13,6 +13,7 @@ pub(crate) mod csv;
 mod cutoffs;
 mod engine;
 mod failure;
+mod fill;
 mod housekeeper;
 mod migration;
 mod open;

@@ -62,6 +62,105 @@ impl Book {
         .await;
     }
 
+    /// Compares the sums with the rows, group by group, to the token and the picodollar.
+    #[track_caller]
+    pub fn sums_agree(&self) {
+        let is_postgres = matches!(self, Self::Postgres(_));
+        let money = |column: &str| {
+            if is_postgres { format!("trim_scale({column}_usd * 1000000000000)") } else { format!("{column}_picos") }
+        };
+        let (cost, saved) = (money("cost"), money("saved_cost"));
+        let (day, ended) = if is_postgres {
+            (
+                "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+                "to_char(date_trunc('minute', (created_at + response_time_ms * interval '1 ms') AT TIME ZONE 'UTC'), 'YYYY-MM-DD HH24:MI')",
+            )
+        } else {
+            (
+                "substr(created_at, 1, 10)",
+                "strftime('%Y-%m-%d %H:%M', substr(created_at, 1, 19),
+                    ((CAST(substr(created_at, 21, 3) AS integer) + response_time_ms) / 1000) || ' seconds')",
+            )
+        };
+        let tokens =
+            "input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, reasoning_tokens";
+        let sums =
+            tokens.split(", ").map(|column| format!("coalesce(sum({column}), 0)")).collect::<Vec<_>>().join(", ");
+        let error =
+            "CASE WHEN outcome IN ('completed', 'cached') AND coalesce(response_status, 0) < 400 THEN 0 ELSE 1 END";
+        let key = |span: &str, columns: &[&str]| {
+            let texts = columns.iter().map(|column| format!("coalesce({column}, '~')"));
+            std::iter::once(format!("substr({span}, 1, 16)")).chain(texts).collect::<Vec<_>>().join(", ")
+        };
+        let groups = ["tenant", "key_name", "api_key_hash", "user_id", "model", "domain"];
+        let known = "CASE WHEN attempts = 0 OR cost IS NOT NULL THEN 1 ELSE 0 END";
+        let rows = format!(
+            "SELECT {}, sum(requests), sum(results), sum(errors), sum(hits), {sums},
+                sum(CASE WHEN attempts = 0 THEN coalesce(cost, 0) ELSE cost END), sum({known}), sum(unpriced), coalesce(sum(saved), 0), sum(saved_tokens)
+             FROM (
+                SELECT {day} AS day, tenant, key_name, api_key_hash, user_id, coalesce(served_model, model) AS model, domain,
+                    1 AS requests, 0 AS results, {error} AS errors,
+                    CASE WHEN cache_status IN ('hit', 'coalesced') THEN 1 ELSE 0 END AS hits, {tokens}, {cost} AS cost, attempts,
+                    CASE WHEN usage_source <> 'none' AND cost_usd IS NULL THEN 1 ELSE 0 END AS unpriced, {saved} AS saved,
+                    coalesce(saved_input_tokens, 0) + coalesce(saved_output_tokens, 0) + coalesce(saved_cache_read_input_tokens, 0)
+                        + coalesce(saved_cache_creation_input_tokens, 0) AS saved_tokens
+                FROM api_requests UNION ALL
+                SELECT {day}, tenant, key_name, api_key_hash, NULL, served_model, domain, 0, 1, 0, 0, {tokens}, {cost}, 1,
+                    CASE WHEN cost_usd IS NULL THEN 1 ELSE 0 END, NULL, 0
+                FROM batch_results
+             ) AS used GROUP BY {} ORDER BY {0}",
+            key("day", &groups),
+            key("day", &groups),
+        );
+        let text = if is_postgres { "CAST(day AS text)" } else { "day" };
+        let daily = format!(
+            "SELECT {0}, sum(requests), sum(batch_results), sum(errors), sum(cache_hits), {sums},
+                CASE WHEN sum(priced) = 0 THEN NULL ELSE sum({cost}) END, sum(priced), sum(unpriced), sum({saved}), sum(saved_tokens)
+             FROM usage_daily GROUP BY {0} HAVING sum(requests) + sum(batch_results) <> 0 ORDER BY {0}",
+            key(text, &groups)
+        );
+        assert_eq!(self.sql(&rows), self.sql(&daily), "by day");
+        let groups = ["domain", "endpoint", "outcome", "reason"];
+        let since = (SystemTime::now() - Duration::from_secs(24 * 3600)).into();
+        let since = usage_log::report::text(since);
+        let buckets = usage_log::report::BUCKETS.map(|most| most.to_string());
+        let bucket =
+            buckets.iter().map(|most| format!("WHEN response_time_ms <= {most} THEN '{most}' ")).collect::<String>();
+        let reason = format!(
+            "CASE WHEN {error} = 1 THEN coalesce(reason, error_type,
+            CASE WHEN response_status >= 400 THEN 'status_' || response_status END) END"
+        );
+        let ended = format!(
+            "(SELECT {ended} AS minute, domain, endpoint, outcome, {reason} AS reason, CASE {bucket} ELSE 'inf' END AS bucket,
+                {error} AS errors, {tokens}
+             FROM api_requests WHERE created_at > '{since}' AND response_time_ms < 1000000000) AS ended"
+        );
+        let rows = key("minute", &groups);
+        let rows = format!("SELECT {rows}, count(*), sum(errors), {sums} FROM {ended} GROUP BY {rows} ORDER BY {rows}");
+        let text = if is_postgres { "to_char(minute AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')" } else { "minute" };
+        let group = key(text, &groups);
+        let minutes = format!(
+            "SELECT {group}, sum(requests), sum(errors), {sums} FROM usage_minutes
+             GROUP BY {group} HAVING sum(requests) <> 0 ORDER BY {group}"
+        );
+        assert_eq!(self.sql(&rows), self.sql(&minutes), "by minute");
+        let rows = self.sql(&format!("SELECT bucket, count(*) FROM {ended} GROUP BY bucket"));
+        let counts: Vec<String> = buckets
+            .iter()
+            .map(String::as_str)
+            .chain(["inf"])
+            .map(|name| format!("coalesce(sum(le_{name}), 0)"))
+            .collect();
+        let counts = self.sql(&format!("SELECT {} FROM usage_minutes", counts.join(", ")));
+        let counts = buckets.iter().map(String::as_str).chain(["inf"]).zip(counts.split('|'));
+        let mut counts: Vec<String> =
+            counts.filter(|(_, count)| *count != "0").map(|(name, count)| format!("{name}|{count}")).collect();
+        counts.sort();
+        let mut expected: Vec<&str> = rows.lines().collect();
+        expected.sort_unstable();
+        assert_eq!(expected, counts, "by latency");
+    }
+
     /// A ledger in it, with its schema.
     pub async fn store(&self) -> Store {
         migrated(&settings(&self.url())).await.unwrap()

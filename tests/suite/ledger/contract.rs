@@ -385,5 +385,6 @@ async fn what_is_older_than_the_settings_keep_goes_by_way_of_the_archive() {
         housekept(&mut keeper).await.unwrap();
         assert_eq!(read("api_requests_2026_01.2.csv.zst").lines().count(), 2);
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "20");
+        assert_eq!(book.sql("SELECT sum(requests) FROM usage_daily"), "41", "sums stay");
     }
 }

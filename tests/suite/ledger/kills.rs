@@ -105,6 +105,7 @@ async fn booked(origin: &Origin, book: &Book, received: &[String], rounds: u32) 
     assert!(missing.is_empty(), "{} of {} rows are missing: {missing:?}", missing.len(), received.len());
     assert!(received.len() > CLIENTS * rounds as usize, "{} answers are too few to tell", received.len());
     assert!(rows.len() - received.len() <= CLIENTS * rounds as usize, "{} rows of {}", rows.len(), received.len());
+    book.sums_agree();
 }
 
 async fn no_kill_at_any_moment_loses_or_doubles_the_row_of_an_answer(book: Book, rounds: u32) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use usage_log::{Record, StoreError};
 
-use super::book::{at, migrated, records, rows, settings};
+use super::book::{Book, at, migrated, records, rows, settings};
 use crate::harness::postgres;
 
 const GATEWAYS: usize = 10;
@@ -62,4 +62,5 @@ async fn ten_that_write_the_same_rows_at_once_write_each_once() {
     let log = server.log();
     let wrong: BTreeSet<&str> = log.lines().filter(|line| line.contains("deadlock")).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+    Book::Postgres(Box::new(server)).sums_agree();
 }

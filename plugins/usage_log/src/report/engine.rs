@@ -6,6 +6,7 @@ mod postgres;
 mod sqlite;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,33 +14,47 @@ use crate::store::StoreError;
 use crate::{Database, PoolSettings, Timestamp};
 
 /// A row of an answer. Every query casts its columns to text, so that no figure is rounded.
-pub(super) type TextRow = Vec<Option<String>>;
+pub(crate) type TextRow = Vec<Option<String>>;
 
 /// How an engine writes what the engines write differently.
-pub(super) struct Words {
-    pub(super) time: fn(Timestamp) -> String,
+pub(crate) struct Words {
+    pub(crate) time: fn(Timestamp) -> String,
     /// `created_at` up to so many characters of `2026-11-24 13`.
-    pub(super) clock: fn(usize) -> String,
+    pub(crate) clock: fn(usize) -> String,
     /// A column of money, in picodollars.
-    pub(super) money: fn(&str) -> String,
+    pub(crate) money: fn(&str) -> String,
     /// The earliest of a column of times, as text.
-    pub(super) earliest: fn(&str) -> String,
+    pub(crate) earliest: fn(&str) -> String,
     /// The function that gives the larger of two numbers.
-    pub(super) larger: &'static str,
+    pub(crate) larger: &'static str,
     /// What makes a UUID of a text.
-    pub(super) uuid: &'static str,
+    pub(crate) uuid: &'static str,
 }
 
 /// A database that is read.
 #[async_trait]
-pub(super) trait Engine: fmt::Debug + Send + Sync {
+pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn words(&self) -> &'static Words;
-    /// The rows of a query with this many columns. One that is `long` goes through all of a table, and may take as long as it takes.
-    async fn rows(&self, query: &str, columns: usize, long: bool) -> Result<Vec<TextRow>, StoreError>;
+    /// The rows of a query with this many columns.
+    async fn rows(&self, query: &str, columns: usize, limit: Limit) -> Result<Vec<TextRow>, StoreError>;
 }
 
+/// How long a query may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// As a page that somebody waits for may take.
+    Brief,
+    /// As any statement.
+    Usual,
+    /// It goes through all of a table, and takes as long as it takes.
+    None,
+}
+
+/// As long a brief query may take.
+pub(crate) const BRIEF: Duration = Duration::from_secs(5);
+
 /// The database of this URL. Connects only when it is asked.
-pub(super) fn open(database: &Database, pool: &PoolSettings) -> Result<Box<dyn Engine>, StoreError> {
+pub(crate) fn open(database: &Database, pool: &PoolSettings) -> Result<Box<dyn Engine>, StoreError> {
     match database {
         #[cfg(feature = "postgres")]
         Database::Postgres(url) => Ok(Box::new(postgres::Postgres::open(url, pool)?)),

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::engine::{Engine, Words};
+use super::engine::{Engine, Limit, Words};
 use crate::store::StoreError;
 
 /// Numbers of an instance that no row has.
@@ -27,7 +27,7 @@ impl Gap {
 /// The numbers that no row has; also those up to the highest of an instance, where that is known.
 pub(super) async fn all(engine: &dyn Engine, highest: &[(Uuid, i64)]) -> Result<Vec<Gap>, StoreError> {
     // it reads every row
-    let rows = engine.rows(&query(engine.words(), highest), 3, true).await?;
+    let rows = engine.rows(&query(engine.words(), highest), 3, Limit::None).await?;
     Ok(rows.iter().filter_map(|row| gap(row)).collect())
 }
 

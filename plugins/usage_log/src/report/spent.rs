@@ -4,7 +4,7 @@ use plugin_api::{SpendingQuery, SpentBy, StoredSum, Sum};
 use prices::Cost;
 use uuid::Uuid;
 
-use super::engine::{Engine, TextRow, Words};
+use super::engine::{Engine, Limit, TextRow, Words};
 use crate::Timestamp;
 use crate::spending::GENERATING;
 use crate::store::StoreError;
@@ -19,7 +19,7 @@ pub(super) async fn by_spender(
     all: &[Uuid],
 ) -> Result<Vec<StoredSum>, StoreError> {
     let text = text(engine.words(), query, own, all);
-    let rows = engine.rows(&text, query.by.len() + SUMS.len(), false).await?;
+    let rows = engine.rows(&text, query.by.len() + SUMS.len(), Limit::Usual).await?;
     rows.into_iter().map(|row| sum(query.by.len(), row)).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 use super::By;
-use super::engine::{Engine, TextRow, Words};
+use super::engine::{Engine, Limit, TextRow, Words};
 use crate::Timestamp;
 use crate::store::{StoreError, calendar};
 
@@ -102,7 +102,7 @@ pub(super) async fn between(
     until: Timestamp,
 ) -> Result<Vec<Line>, StoreError> {
     let query = query(engine.words(), by, since, until);
-    let rows = engine.rows(&query, by.len() + SUMS.len(), false).await?;
+    let rows = engine.rows(&query, by.len() + SUMS.len(), Limit::Usual).await?;
     rows.into_iter().map(|row| line(by.len(), row)).collect()
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn first(engine: &dyn Engine) -> Result<Option<Timestamp>, Stor
             SELECT min(created_at) AS first FROM api_requests UNION ALL SELECT min(created_at) FROM batch_results
         ) AS both_tables"
     );
-    let rows = engine.rows(&query, 1, false).await?;
+    let rows = engine.rows(&query, 1, Limit::Usual).await?;
     Ok(rows.into_iter().flatten().flatten().next().and_then(|text| calendar::parse(&text)))
 }
 

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
+use super::Written;
 use crate::columns::Chunk;
 use crate::{BatchRow, Record, Row, Timestamp};
 
@@ -14,6 +15,8 @@ pub(super) struct Batch<'a> {
     pub(super) bodies: Vec<&'a Row>,
     pub(super) chunks: Vec<Chunk>,
     pub(super) batches: Vec<&'a BatchRow>,
+    /// The results that came more than once, beyond the first of each.
+    repeated: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -29,11 +32,21 @@ impl<'a> Batch<'a> {
         // by time first: COPY fills one partition after the other, whatever the order of its rows, and this is that order
         requests.sort_unstable_by_key(|row| (row.created_at, row.id, Reverse(row.revision)));
         requests.dedup_by_key(|row| (row.created_at, row.id));
-        batches.sort_unstable_by_key(|row| (&row.batch, &row.custom_id));
+        // of several the first counts
+        batches.sort_by_key(|row| (&row.batch, &row.custom_id));
+        let results = batches.len();
+        batches.dedup_by_key(|row| (&row.batch, &row.custom_id));
+        let repeated = results - batches.len();
         let has_body = |row: &&Row| row.request_body.is_some() || row.response_body.is_some();
         let bodies = requests.iter().copied().filter(has_body).collect();
         let chunks = requests.iter().flat_map(|row| Chunk::of(row)).collect();
-        Self { requests, bodies, chunks, batches }
+        Self { requests, bodies, chunks, batches, repeated }
+    }
+
+    /// What it comes to if so many of its records are new.
+    pub(super) fn written(&self, new: u64) -> Written {
+        let all = (self.requests.len() + self.batches.len() + self.repeated) as u64;
+        Written { new, known: all.saturating_sub(new) }
     }
 
     /// Whether it has nothing but requests, and none that is known to correct an earlier row.

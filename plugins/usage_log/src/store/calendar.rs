@@ -83,7 +83,8 @@ impl fmt::Display for Date {
 }
 
 /// A moment as text, in UTC: `2026-11-24 13:30:00.123456`. Sorts by time.
-pub(crate) fn text(time: Timestamp) -> String {
+#[must_use]
+pub fn text(time: Timestamp) -> String {
     let moment = moment(time);
     let Ok(year @ 0..=9999) = u32::try_from(moment.year()) else {
         return moment.format_with_items(WRITTEN.iter()).to_string();

@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 8] = [
+pub(super) const POSTGRES: [Migration; 9] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -52,11 +52,16 @@ pub(super) const POSTGRES: [Migration; 8] = [
         sql: include_str!("../../../../migrations/postgres/0008_assumed_cost.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 9,
+        sql: include_str!("../../../../migrations/postgres/0009_rollups.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 8] = [
+pub(super) const SQLITE: [Migration; 9] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -91,6 +96,11 @@ pub(super) const SQLITE: [Migration; 8] = [
     Migration {
         version: 8,
         sql: include_str!("../../../../migrations/sqlite/0008_assumed_cost.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 9,
+        sql: include_str!("../../../../migrations/sqlite/0009_rollups.sql"),
         readable_from: Some(3),
     },
 ];
@@ -155,10 +165,10 @@ mod tests {
             Ok(Standing::Missing(steps)) => steps.len(),
             other => panic!("{other:?}"),
         };
-        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8].map(missing), [8, 7, 6, 5, 4, 3, 2, 1, 0]);
-        let newer = |readable_from| Schema { version: 9, readable_from }.standing(&SQLITE);
-        assert!([3, 4, 5, 6, 7, 8].into_iter().all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
-        assert!(newer(Some(9)).is_err() && newer(None).is_err());
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(missing), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        let newer = |readable_from| Schema { version: 10, readable_from }.standing(&SQLITE);
+        assert!([3, 4, 5, 6, 7, 8, 9].into_iter().all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
+        assert!(newer(Some(10)).is_err() && newer(None).is_err());
     }
 
     #[test]

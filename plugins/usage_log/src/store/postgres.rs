@@ -4,7 +4,9 @@ mod copy;
 mod maintenance;
 pub(crate) mod open;
 mod retention;
+pub(crate) mod rollup;
 mod schema;
+mod staging;
 pub(crate) mod transaction;
 
 use std::collections::{BTreeSet, HashSet};
@@ -20,9 +22,10 @@ use super::engine::Engine;
 use super::partition::{Parent, Partition};
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
-use super::{Housekeeper, StoreError, Written, migration};
-use crate::columns::{BATCHES, BODIES, CHUNKS, REQUESTS, Table};
-use crate::{Record, StoreSettings, Timestamp, Turn};
+use super::{Housekeeper, StoreError, Written, fill, migration};
+use crate::columns::{BODIES, CHUNKS, REQUESTS};
+use crate::rollup::{Bound, Changes};
+use crate::{BatchRow, Record, Row, StoreSettings, Timestamp, Turn};
 
 /// How long a statement may take: a little longer than the server gives it.
 const LIMIT: Duration = Duration::from_secs(35);
@@ -38,6 +41,7 @@ pub(super) struct Postgres {
     watch: QueryTimer,
     settings: StoreSettings,
     partitions: HashSet<Partition>,
+    bound: Bound,
     /// Its schema is a later build's.
     is_newer: bool,
 }
@@ -115,8 +119,13 @@ impl Engine for Postgres {
         }
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
-        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        // rows are summed up before they go
+        let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
+        if fill::turn(&mut filling).await? {
+            retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        }
         maintenance::analyze(&mut held, &self.watch).await?;
+        rollup::forget_minutes(&mut held, &self.watch).await?;
         held.release();
         Ok(())
     }
@@ -129,7 +138,8 @@ impl Engine for Postgres {
 impl Postgres {
     pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
         let pool = open::pool(url, &settings.pool)?;
-        let store = Self { pool, watch, settings: settings.clone(), partitions: HashSet::new(), is_newer: false };
+        let (partitions, bound) = (HashSet::new(), Bound::default());
+        let store = Self { pool, watch, settings: settings.clone(), partitions, bound, is_newer: false };
         let mut held = match store.acquire().await {
             Ok(held) => held,
             // the pool tries again and again, and then says only that
@@ -151,7 +161,7 @@ impl Postgres {
 
     /// Writes requests straight into the table, which costs half as much; nothing is written, and nothing told, where one is
     /// there already.
-    async fn write_at_once(&self, batch: &Batch<'_>) -> Result<Option<Written>, StoreError> {
+    async fn write_at_once(&mut self, batch: &Batch<'_>) -> Result<Option<Written>, StoreError> {
         let mut held = self.acquire().await?;
         self.run(&mut held, &transaction::begin()).await?;
         let statement = copy::statement(&REQUESTS, REQUESTS.name);
@@ -166,45 +176,54 @@ impl Postgres {
                 }
             })
             .await?;
-        // a row that is there already says nothing against the connection
-        self.run(&mut held, if written.is_some() { "COMMIT" } else { "ROLLBACK" }).await?;
+        if written.is_some() {
+            let mut changes = Changes::at(rollup::now());
+            batch.requests.iter().for_each(|row| changes.add(row));
+            self.end_with(&mut held, changes, "COMMIT").await?;
+        } else {
+            // a row that is there already says nothing against the connection
+            self.run(&mut held, "ROLLBACK").await?;
+        }
         held.release();
         Ok(written)
     }
 
     /// Writes what is not there yet, by way of temporary tables, in one transaction that ends so.
-    async fn write_new(&self, batch: &Batch<'_>, end: &str) -> Result<Written, StoreError> {
+    async fn write_new(&mut self, batch: &Batch<'_>, end: &str) -> Result<Written, StoreError> {
         let mut held = self.acquire().await?;
         self.run(&mut held, &transaction::begin()).await?;
-        let new = self.stage(&mut held, &REQUESTS, batch.requests.iter().copied()).await?
-            + self.stage(&mut held, &BATCHES, batch.batches.iter().copied()).await?;
+        let (new, replaced) = self.stage_requests(&mut held, &batch.requests).await?;
+        let results = self.stage_results(&mut held, &batch.batches).await?;
         self.stage(&mut held, &BODIES, batch.bodies.iter().copied()).await?;
         self.stage(&mut held, &CHUNKS, batch.chunks.iter()).await?;
-        self.run(&mut held, end).await?;
+        let mut changes = Changes::at(rollup::now());
+        for row in &batch.requests {
+            let old = replaced.get(&row.id);
+            if new.contains(&key(row)) || old.is_some() {
+                changes.add(row);
+            }
+            old.into_iter().for_each(|old| changes.take_out(old));
+        }
+        let is_new = |row: &&&BatchRow| {
+            results.contains(&(row.batch.replace('\0', "\u{fffd}"), row.custom_id.replace('\0', "\u{fffd}")))
+        };
+        batch.batches.iter().filter(is_new).for_each(|row| changes.add_result(row));
+        self.end_with(&mut held, changes, end).await?;
         held.release();
-        let all = (batch.requests.len() + batch.batches.len()) as u64;
-        Ok(Written { new, known: all.saturating_sub(new) })
+        Ok(batch.written((new.len() + replaced.len() + results.len()) as u64))
     }
 
-    async fn stage<'a, R: 'a>(
-        &self,
+    /// Makes changes of the sums, and ends the transaction.
+    async fn end_with(
+        &mut self,
         connection: &mut PgConnection,
-        table: &Table<R>,
-        rows: impl ExactSizeIterator<Item = &'a R>,
-    ) -> Result<u64, StoreError> {
-        if rows.len() == 0 {
-            return Ok(0);
-        }
-        let (name, names, staging) = (table.name, copy::names(table), format!("staged_{}", table.name));
-        let create =
-            format!("CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {names} FROM {name} WITH NO DATA");
-        self.run(connection, &create).await?;
-        let statement = copy::statement(table, &staging);
-        let rows = copy::rows(table, rows);
-        self.watch.statement(&statement, LIMIT, copy_in(connection, &statement, rows)).await?;
-        let conflict = table.on_conflict(copy::name);
-        let insert = format!("INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}");
-        self.run(connection, &insert).await
+        changes: Changes<'_>,
+        end: &str,
+    ) -> Result<(), StoreError> {
+        const WHAT: &str = "INSERT INTO usage_daily …; INSERT INTO usage_minutes …";
+        let statements = rollup::statements(connection, changes, &mut self.bound, &self.watch).await?;
+        let work = sqlx::raw_sql(AssertSqlSafe(statements + end)).execute(connection);
+        self.watch.statement(WHAT, LIMIT, async { work.await.map(drop) }).await
     }
 
     /// Makes the partitions that a batch needs.
@@ -241,6 +260,11 @@ impl Postgres {
     async fn acquire(&self) -> Result<PooledConnection<sqlx::Postgres>, StoreError> {
         PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
     }
+}
+
+/// The key of a request's row.
+fn key(row: &Row) -> (Uuid, i64) {
+    (row.id, row.created_at.micros())
 }
 
 /// Runs statements that return no rows.

@@ -2,6 +2,7 @@
 
 pub(crate) mod open;
 mod retention;
+pub(crate) mod rollup;
 mod schema;
 mod write;
 
@@ -18,8 +19,9 @@ use super::batch::Batch;
 use super::engine::Engine;
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
-use super::{Housekeeper, StoreError, Written, migration};
+use super::{Housekeeper, StoreError, Written, fill, migration};
 use crate::columns::{BATCHES, BODIES, CHUNKS, Chunk, REQUESTS};
+use crate::rollup::{Bound, Changes};
 use crate::{BatchRow, Record, Row, StoreSettings, Turn};
 
 /// How long a statement may take.
@@ -32,6 +34,7 @@ pub(super) struct Sqlite {
     watch: QueryTimer,
     settings: StoreSettings,
     inserts: AllInserts,
+    bound: Bound,
     /// Its schema is a later build's.
     is_newer: bool,
 }
@@ -89,7 +92,12 @@ impl Engine for Sqlite {
             return Ok(());
         }
         let mut held = self.acquire().await?;
-        retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        // rows are summed up before they go
+        let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
+        if fill::turn(&mut filling).await? {
+            retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+        }
+        rollup::forget_minutes(&mut held, &self.watch).await?;
         held.release();
         Ok(())
     }
@@ -108,7 +116,8 @@ impl Sqlite {
             bodies: Inserts::of(&BODIES),
             chunks: Inserts::of(&CHUNKS),
         };
-        let store = Self { pool, watch, settings: settings.clone(), inserts, is_newer: false };
+        let bound = Bound::default();
+        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false };
         store.acquire().await?.release();
         Ok(store)
     }
@@ -117,19 +126,56 @@ impl Sqlite {
     async fn write_until(&mut self, records: &[Record], end: &str) -> Result<Written, StoreError> {
         let batch = Batch::of(records);
         let mut held = self.acquire().await?;
-        self.run(&mut held, "BEGIN IMMEDIATE").await?;
-        let (watch, AllInserts { requests, batches, bodies, chunks }) = (&self.watch, &mut self.inserts);
-        let (new, corrections): (Vec<&Row>, Vec<&Row>) = batch.requests.iter().partition(|row| row.revision == 0);
-        let new = requests.run(watch, &mut held, &new, false).await?
-            + requests.run(watch, &mut held, &corrections, true).await?
-            + batches.run(watch, &mut held, &batch.batches, false).await?;
-        bodies.run(watch, &mut held, &batch.bodies, true).await?;
-        let pieces: Vec<_> = batch.chunks.iter().collect();
-        chunks.run(watch, &mut held, &pieces, false).await?;
-        self.run(&mut held, end).await?;
+        // most batches have nothing that is there already: which records are is looked up only where the counts say that some are
+        let written = match self.write_batch(&mut held, &batch, false, end).await? {
+            Some(written) => Some(written),
+            None => self.write_batch(&mut held, &batch, true, end).await?,
+        };
         held.release();
-        let all = (batch.requests.len() + batch.batches.len()) as u64;
-        Ok(Written { new, known: all.saturating_sub(new) })
+        written.ok_or_else(|| StoreError::Unavailable("rows changed while they were written".into()))
+    }
+
+    /// Writes a batch; nothing is written, and nothing told, where something is there already that was not looked up.
+    async fn write_batch(
+        &mut self,
+        held: &mut SqliteConnection,
+        batch: &Batch<'_>,
+        looks_up: bool,
+        end: &str,
+    ) -> Result<Option<Written>, StoreError> {
+        self.run(held, "BEGIN IMMEDIATE").await?;
+        let (new, corrections): (Vec<&Row>, Vec<&Row>) = batch.requests.iter().partition(|row| row.revision == 0);
+        let known = rollup::known(held, if looks_up { &batch.requests } else { &corrections }, &self.watch).await?;
+        let results = if looks_up {
+            rollup::new_results(held, &batch.batches, &self.watch).await?
+        } else {
+            batch.batches.clone()
+        };
+        let (watch, AllInserts { requests, batches, bodies, chunks }) = (&self.watch, &mut self.inserts);
+        let inserted = requests.run(watch, held, &new, false).await?;
+        let corrected = requests.run(watch, held, &corrections, true).await?;
+        let told = batches.run(watch, held, &results, false).await?;
+        bodies.run(watch, held, &batch.bodies, true).await?;
+        let pieces: Vec<_> = batch.chunks.iter().collect();
+        chunks.run(watch, held, &pieces, false).await?;
+        let mut changes = Changes::at(rollup::now());
+        let mut expected = 0;
+        for row in &batch.requests {
+            let old = known.get(&(row.id, row.created_at));
+            if old.is_none_or(|old| old.revision < row.revision) {
+                changes.add(row);
+                old.into_iter().for_each(|old| changes.take_out(old));
+                expected += 1;
+            }
+        }
+        results.iter().for_each(|row| changes.add_result(row));
+        if inserted + corrected != expected || told != results.len() as u64 {
+            self.run(held, "ROLLBACK").await?;
+            return Ok(None);
+        }
+        rollup::write(held, changes, &mut self.bound, &self.watch).await?;
+        self.run(held, end).await?;
+        Ok(Some(batch.written(expected + told)))
     }
 
     async fn run(&self, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Engine, TextRow, Words};
+use super::{BRIEF, Engine, Limit, TextRow, Words};
 use crate::PoolSettings;
 use crate::store::postgres::{open, transaction};
 use crate::store::{StoreError, calendar};
@@ -33,8 +33,12 @@ impl Engine for Postgres {
         &WORDS
     }
 
-    async fn rows(&self, query: &str, columns: usize, long: bool) -> Result<Vec<TextRow>, StoreError> {
-        let query = if long { transaction::alone_patiently(query) } else { transaction::alone(query) };
+    async fn rows(&self, query: &str, columns: usize, limit: Limit) -> Result<Vec<TextRow>, StoreError> {
+        let query = match limit {
+            Limit::Brief => transaction::alone_briefly(query, BRIEF),
+            Limit::Usual => transaction::alone(query),
+            Limit::None => transaction::alone_patiently(query),
+        };
         let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(&self.0).await;
         let text = |row: &PgRow| (0..columns).map(|column| row.try_get(column)).collect();
         rows.and_then(|rows| rows.iter().map(text).collect()).map_err(|error| StoreError::of(&error))

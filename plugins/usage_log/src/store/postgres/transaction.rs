@@ -2,6 +2,7 @@
 //! a setting, a lock or a temporary table must not outlive its transaction, and nothing may be expected of the session.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 /// What every transaction sets for itself, whatever the role, the database or the pooler says.
 const SETTINGS: &str = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL bytea_output = 'hex'; \
@@ -34,6 +35,12 @@ pub(crate) fn alone(statements: &str) -> String {
 /// The same for those that take as long as they take.
 pub(crate) fn alone_patiently(statements: &str) -> String {
     format!("{}; {statements}; COMMIT", begin_patiently())
+}
+
+/// A query that somebody waits for, and that changes nothing. Compiling it would take longer than it may take.
+pub(crate) fn alone_briefly(query: &str, limit: Duration) -> String {
+    let limit = limit.as_millis();
+    format!("BEGIN READ ONLY; {SETTINGS}; SET LOCAL statement_timeout = {limit}; SET LOCAL jit = off; {query}; COMMIT")
 }
 
 /// Bytes as an expression. Needs no parameter, and so no prepared statement, and reads the same whatever the session's settings.

@@ -1,0 +1,122 @@
+//! What a batch changes of the sums, group by group.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::daily::{self, DAILY, DailyFigures, DailyKey};
+use super::group::{Group, Span, add};
+use super::minutes::{self, KEPT, MINUTES, MinuteFigures, MinuteKey};
+use super::{Bound, Dialect};
+use crate::store::calendar::Date;
+use crate::{BatchRow, Row, Timestamp};
+
+/// As many shards there are for gateways' own writing.
+const SHARDS: u8 = 8;
+
+/// The groups of a day in one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DayShard {
+    pub(crate) day: Date,
+    pub(crate) shard: u8,
+}
+
+/// What is to be added to the sums.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    daily: HashMap<DailyKey<'a>, DailyFigures>,
+    minutes: HashMap<MinuteKey<'a>, MinuteFigures>,
+    /// Minutes before the first of these are not summed up any more, and those behind the last not yet: a row that claims one of them is
+    /// wrong.
+    minutes_from: Timestamp,
+    minutes_to: Timestamp,
+}
+
+impl<'a> Changes<'a> {
+    /// None yet, at this time.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+        let minutes_from = Timestamp::from_micros(now.micros().saturating_sub(kept));
+        Self { minutes_from, minutes_to: Timestamp::from_micros(now.micros().saturating_add(kept)), ..Self::default() }
+    }
+
+    /// A row that is new, or takes the place of another.
+    pub(crate) fn add(&mut self, row: &'a Row) {
+        self.count(row, 1);
+    }
+
+    /// A row in whose place there is another now.
+    pub(crate) fn take_out(&mut self, row: &'a Row) {
+        self.count(row, -1);
+    }
+
+    fn count(&mut self, row: &'a Row, sign: i64) {
+        let shard = shard(row.instance);
+        let sums = self.daily.entry(DailyKey::of_row(row, shard)).or_default();
+        add(sums, &daily::of_row(row), sign);
+        let key = MinuteKey::of_row(row, shard);
+        if key.minute >= self.minutes_from && key.minute <= self.minutes_to {
+            add(self.minutes.entry(key).or_insert([0; _]), &minutes::of_row(row), sign);
+        }
+    }
+
+    /// A result of a batch that is new.
+    pub(crate) fn add_result(&mut self, row: &'a BatchRow) {
+        let sums = self.daily.entry(DailyKey::of_batch(row, shard(row.request_id))).or_default();
+        add(sums, &daily::of_batch(row), 1);
+    }
+
+    /// The days and shards that are changed.
+    pub(crate) fn days(&self) -> BTreeSet<DayShard> {
+        self.daily.keys().map(|key| DayShard { day: key.day, shard: key.shard }).collect()
+    }
+
+    /// The statements that make the changes, no more groups than the bound allows. Empty where there are none.
+    pub(crate) fn sql(self, bound: &mut Bound, dialect: &Dialect) -> String {
+        let mut daily = BTreeMap::new();
+        for (key, figures) in self.daily {
+            let (others, id) = bound.daily(&key);
+            let (day, shard) = (key.day, key.shard);
+            let texts = || key.without(others).texts.into();
+            merge(&mut daily, (Span::Day(day), id, shard), others, &figures, texts);
+        }
+        let mut minutes = BTreeMap::new();
+        for (key, figures) in self.minutes {
+            let (others, id) = bound.minute(&key);
+            let (minute, shard) = (key.minute, key.shard);
+            let texts = || if others == 0 { key.texts.into() } else { key.without_choices().texts.into() };
+            merge(&mut minutes, (Span::Minute(minute), id, shard), others, &figures, texts);
+        }
+        // the order in which every gateway takes them
+        let groups = |all: BTreeMap<_, Group<'a>>| -> Vec<Group<'a>> {
+            all.into_values().filter(|group| group.figures.iter().any(|figure| *figure != 0)).collect()
+        };
+        DAILY.add(&groups(daily), dialect) + &MINUTES.add(&groups(minutes), dialect)
+    }
+}
+
+type Key = (Span, [u8; 16], u8);
+
+fn merge<'a>(
+    groups: &mut BTreeMap<Key, Group<'a>>,
+    key: Key,
+    others: u8,
+    figures: &[i64],
+    texts: impl FnOnce() -> Vec<Option<std::borrow::Cow<'a, str>>>,
+) {
+    let (span, id, shard) = key;
+    let group = groups.entry(key).or_insert_with(|| Group {
+        span,
+        id,
+        shard,
+        others,
+        texts: texts(),
+        figures: vec![0; figures.len()],
+    });
+    add(&mut group.figures, figures, 1);
+}
+
+/// The shard of a gateway's run, or of a request.
+fn shard(id: Uuid) -> u8 {
+    id.as_bytes()[15] % SHARDS
+}
