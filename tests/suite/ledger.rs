@@ -6,6 +6,7 @@ pub mod book; // a database of either engine, and rows
 mod clock; // retention by a clock that is wrong
 mod contract; // the same of both engines
 mod damage; // journals that are damaged
+mod dashboard; // what the admin listener shows of it
 mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
 mod pgbouncer; // a PgBouncer in transaction mode before it

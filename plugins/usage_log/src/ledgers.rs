@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use plugin_api::{Handover, Shared, Spending, SpendingFeed};
+use plugin_api::{AdminRoute, Handover, Shared, Spending, SpendingFeed};
 use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::collector::LedgerCollector;
+use crate::dashboard::{self, ReadFrom, Readers};
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
 use crate::shipper::{Places, Progress, Shipper, ShipperConfig};
@@ -35,6 +36,8 @@ pub struct Ledgers {
     pub(crate) active: Arc<Mutex<Vec<Arc<Ledger>>>>,
     /// The shippers that begin once this process serves, as long as it has yet to take over from another.
     receiving: Arc<Mutex<Option<Vec<Pending>>>>,
+    /// The dashboard's connections.
+    pub(crate) readers: Readers,
 }
 
 /// A ledger with the settings of a configuration. They apply once the configuration is in force.
@@ -71,6 +74,7 @@ impl Default for Ledgers {
             open: Mutex::default(),
             active: Arc::default(),
             receiving: Arc::default(),
+            readers: Readers::default(),
         }
     }
 }
@@ -78,6 +82,10 @@ impl Default for Ledgers {
 impl Shared for Ledgers {
     fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
         vec![Box::new(LedgerCollector::new(self))]
+    }
+
+    fn admin_routes(self: &Arc<Self>) -> Vec<AdminRoute> {
+        dashboard::routes(self)
     }
 
     /// Ships what still waits. What waits after that stays in the journal, and the next start ships it.
@@ -142,6 +150,11 @@ impl Ledgers {
         let alive = Arc::new(());
         let shipping = ShipperConfig {
             settings: config.store_settings(base),
+            read_from: ReadFrom {
+                database: config.read_database(base),
+                is_replica: config.read_url.is_some(),
+                pool: config.pool,
+            },
             sync: config.journal.sync == Sync::Interval,
             end: None,
             alive: Arc::downgrade(&alive),
@@ -160,6 +173,21 @@ impl Ledgers {
         };
         let (active, receiving) = (self.active.clone(), self.receiving.clone());
         Ok(LedgerHandle { ledger, shipping, max_bytes, active, receiving, _alive: alive })
+    }
+}
+
+impl Ledgers {
+    /// The databases that the ledgers of the configuration in force are read from, each once.
+    pub(crate) fn read_from(&self) -> Vec<ReadFrom> {
+        let mut all: Vec<ReadFrom> = Vec::new();
+        for ledger in &*lock(&self.active) {
+            let shipping = ledger.shipping.borrow();
+            let is_known = all.iter().any(|known| known.database == shipping.read_from.database);
+            if shipping.is_in_force() && !is_known {
+                all.push(shipping.read_from.clone());
+            }
+        }
+        all
     }
 }
 

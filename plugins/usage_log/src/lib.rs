@@ -16,6 +16,7 @@ mod collector;
 mod columns;
 mod commands;
 mod conversation;
+mod dashboard;
 mod encoding;
 mod entry;
 mod ledger_journal;

@@ -21,7 +21,7 @@ pub use database::Database;
 pub struct Config {
     /// `sqlite://FILE`, or `postgres://user:password@host/name`.
     pub database: Database,
-    /// Another database with the same content, from which `tollgate usage` reads: a replica.
+    /// Another database with the same content, from which `tollgate usage` and the dashboard read: a replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_url: Option<Database>,
     /// Who brings the database's schema up to date.

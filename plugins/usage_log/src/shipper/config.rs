@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
 use super::ShipError;
+use crate::dashboard::ReadFrom;
 use crate::{StoreError, StoreSettings};
 
 /// The configuration of a shipper, which may change while it runs.
@@ -14,6 +15,8 @@ use crate::{StoreError, StoreSettings};
 pub(crate) struct ShipperConfig {
     /// The database.
     pub(crate) settings: StoreSettings,
+    /// Where the dashboard reads.
+    pub(crate) read_from: ReadFrom,
     /// Whether the journal is brought to the disk once a second.
     pub(crate) sync: bool,
     /// Until when what waits may be shipped, once the gateway stops.
@@ -25,7 +28,12 @@ pub(crate) struct ShipperConfig {
 impl ShipperConfig {
     /// The settings for the database's housekeeping; none once the gateway's configuration is gone.
     pub(crate) fn housekeeping(&self) -> Option<StoreSettings> {
-        (self.alive.strong_count() > 0).then(|| self.settings.clone())
+        self.is_in_force().then(|| self.settings.clone())
+    }
+
+    /// Whether the gateway's configuration that it is of still exists.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.alive.strong_count() > 0
     }
 }
 

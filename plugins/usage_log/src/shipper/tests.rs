@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::isolate::{SAMPLES, isolate};
 use super::*;
+use crate::dashboard::ReadFrom;
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
 use crate::{Config, Row};
@@ -136,7 +137,9 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
         // a folder is no database: what is there waits
         fs::create_dir_all(folder.join("tollgate.db")).unwrap();
         let settings = Config::default().store_settings(&folder);
-        let (shipping, taken) = watch::channel(ShipperConfig { settings, sync: true, end: None, alive: Weak::new() });
+        let read_from = ReadFrom { database: settings.database.clone(), is_replica: false, pool: settings.pool };
+        let (shipping, taken) =
+            watch::channel(ShipperConfig { settings, read_from, sync: true, end: None, alive: Weak::new() });
         let shipper = Shipper::new(
             reader,
             metrics,

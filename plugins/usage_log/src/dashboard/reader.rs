@@ -1,0 +1,87 @@
+//! Reads a database for the dashboard, on connections of its own. A page cannot pile queries up: few run at once, few wait, and each
+//! has a limit.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::Failure;
+use crate::report::engine::{self, BRIEF, Engine, Limit, TextRow, Words};
+use crate::rollup::Dialect;
+use crate::{Database, PoolSettings};
+
+/// As many queries run at once.
+const AT_ONCE: u32 = 2;
+/// As many requests wait for their turn.
+const WAITING: usize = 32;
+/// As long one waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
+/// A database that is read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    engine: Box<dyn Engine>,
+    dialect: &'static Dialect,
+    running: Semaphore,
+    waiting: AtomicUsize,
+    /// An answer that all get who ask for the same shortly after.
+    pub(super) latest: Mutex<Option<(Instant, String, serde_json::Value)>>,
+}
+
+/// One of those that wait.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Reader {
+    /// A reader of a database, which is reached only when something is asked of it.
+    pub(super) fn open(database: &Database, pool: &PoolSettings) -> Result<Self, Failure> {
+        let pool = PoolSettings { max: pool.max.min(std::num::NonZeroU32::MIN.saturating_add(AT_ONCE - 1)), ..*pool };
+        let engine = engine::open(database, &pool).map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let dialect = match database {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => &crate::store::postgres::rollup::DIALECT,
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(_) => &crate::store::sqlite::rollup::DIALECT,
+            #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+            other => return Err(Failure::Unavailable(other.missing_engine().unwrap_or_default())),
+        };
+        let running = Semaphore::new(AT_ONCE as usize);
+        Ok(Self { engine, dialect, running, waiting: AtomicUsize::new(0), latest: Mutex::default() })
+    }
+
+    pub(super) fn words(&self) -> &'static Words {
+        self.engine.words()
+    }
+
+    pub(super) fn dialect(&self) -> &'static Dialect {
+        self.dialect
+    }
+
+    /// The rows of a query with so many columns, each as text.
+    pub(super) async fn rows(&self, query: &str, columns: usize) -> Result<Vec<TextRow>, Failure> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Failure::Busy);
+        }
+        let waiting = Waiting(&self.waiting);
+        let turn = tokio::time::timeout(TURN, self.running.acquire()).await;
+        drop(waiting);
+        let Ok(Ok(_turn)) = turn else { return Err(Failure::Busy) };
+        let began = Instant::now();
+        let rows = self.engine.rows(query, columns, Limit::Brief);
+        // a server that is frozen never says that it gives up
+        match tokio::time::timeout(BRIEF + BRIEF, rows).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(_)) if began.elapsed() >= BRIEF => Err(Failure::Timeout),
+            Ok(Err(error)) => Err(Failure::Unavailable(error.to_string())),
+            Err(_) => Err(Failure::Timeout),
+        }
+    }
+}
