@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Timelike};
 use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,13 @@ pub struct TimeZone(pub Tz);
 impl TimeZone {
     /// UTC.
     pub const UTC: Self = Self(Tz::UTC);
+
+    /// The minute of the day there, from 0 to 1439, at a moment in seconds since 1970, UTC.
+    #[must_use]
+    pub fn minute_of_day(self, unix: i64) -> u32 {
+        let there = DateTime::from_timestamp(unix, 0).unwrap_or_default().with_timezone(&self.0);
+        there.hour() * 60 + there.minute()
+    }
 }
 
 impl TryFrom<String> for TimeZone {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-use crate::{Spending, constant_metric};
+use crate::{BudgetUse, Spending, constant_metric};
 
 /// What all plugins of a gateway share, for as long as the process runs.
 #[derive(Debug, Default)]
 pub struct Common {
     /// What calls cost, from the plugin that records it to those that limit it.
     pub spending: Spending,
+    /// What callers have spent of their budgets.
+    pub budget_use: BudgetUse,
     /// Requests that a limit refused.
     pub rejections: Arc<LimitRejections>,
 }

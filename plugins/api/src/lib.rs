@@ -4,6 +4,7 @@
 mod blocking;
 mod body;
 mod budget;
+mod budget_use;
 mod build;
 mod call;
 mod command;
@@ -43,6 +44,7 @@ mod variable;
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
+pub use budget_use::{BudgetReader, BudgetUse};
 pub use build::{BuildContext, CheckContext, ConfigProblem};
 pub use bytes::Bytes;
 pub use call::{Call, DetachUntil, Edit, ModelCall};

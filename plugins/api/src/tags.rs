@@ -9,6 +9,9 @@ use crate::shortened::shortened;
 /// `cache_status`.
 pub const CACHE_STATUS: &str = "cache_status";
 
+/// The tag that says which rule chose the model of a call: `auto/2`. The ledger keeps it as `rule`.
+pub const RULE: &str = "rule";
+
 /// Words by name: at most [`Tags::MOST`] of at most [`LONGEST_TEXT`] bytes each. An empty list allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Tags(Vec<(&'static str, Cow<'static, str>)>);

@@ -126,6 +126,16 @@ impl Budget {
         self.drift.load(Ordering::Relaxed)
     }
 
+    /// What a spender has spent of it or holds; 1 is all of it.
+    pub(crate) fn share(&self, spender: &Spender<'_>, now: Now) -> f64 {
+        let limit = self.terms().limit;
+        let Some(account) = self.find(self.of.by.texts_of(spender)) else { return 0.0 };
+        let standing = account.meter.standing(&limit, now);
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+        let of = |amount: u64| amount as f64;
+        1.0 - of(standing.remaining) / of(standing.limit.max(1))
+    }
+
     /// The account of a spender.
     pub(crate) fn account(&self, spender: &Spender<'_>) -> Arc<Account> {
         let by = &self.of.by;

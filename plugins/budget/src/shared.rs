@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, SecretUrl, Spender, SpendingQuery,
-    SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
+    BudgetReader, Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, SecretUrl, Spender,
+    SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
 };
 use quota::{Clock, Estimates, Now};
 
@@ -73,6 +73,14 @@ impl Default for Shared {
     }
 }
 
+impl BudgetReader for Shared {
+    fn highest_share(&self, spender: &Spender<'_>) -> Option<f64> {
+        let now = self.now();
+        let is_of = |budget: &Arc<Budget>| spender.model.is_some() || !budget.of.by.parts().contains(&SpentBy::Model);
+        self.budgets().iter().filter(|budget| is_of(budget)).map(|budget| budget.share(spender, now)).reduce(f64::max)
+    }
+}
+
 impl plugin_api::Shared for Shared {
     fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
         vec![Box::new(BudgetCollector::new(self))]
@@ -100,6 +108,8 @@ impl Shared {
         let common = self.common.get_or_init(|| common.clone());
         let reader: Weak<Self> = Arc::downgrade(self);
         common.spending.subscribe(reader);
+        let reader: Arc<dyn BudgetReader> = self.clone();
+        common.budget_use.set(&reader);
     }
 
     /// The budget of this kind: the one there is, as long as some configuration has it.
