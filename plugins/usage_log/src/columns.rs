@@ -122,6 +122,7 @@ table! {
         68 "protocol": Text = protocol;
         69 "limit_tokens": Int8 = limit_tokens;
         71 "assumed_cost_usd": Money = assumed_cost_usd;
+        80 "rule": Text = rule;
     } besides {
         58 = request_body;
         59 = response_body;

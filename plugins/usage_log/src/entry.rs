@@ -95,6 +95,7 @@ impl Entry {
             first_token_ms: record.first_token.map(milliseconds),
             streaming: record.streaming,
             cache_status: record.context.tags.get(tags::CACHE_STATUS).cloned(),
+            rule: record.context.tags.get(tags::RULE).cloned(),
             upstream: record.upstream.as_deref().map(short),
             server: record.server.as_deref().map(short),
             attempts: i32::try_from(record.attempts).unwrap_or(i32::MAX),

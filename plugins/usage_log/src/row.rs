@@ -174,6 +174,8 @@ pub struct Row {
     pub limit_tokens: Option<i64>,
     /// What budgets count in the place of a cost that is not known, or not all of it.
     pub assumed_cost_usd: Option<Cost>,
+    /// Which rule of `model_router` chose the model: `auto/2; pinned`.
+    pub rule: Option<Word>,
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]
     pub window_counts: Vec<WindowCount>,

@@ -89,6 +89,7 @@ prop_compose! {
             billed,
             cost_usd: cost(numbers[3]),
             cache_status: Some(text().into()),
+            rule: Some(text().into()),
             saved,
             saved_cost_usd: cost(numbers[4]),
             upstream: Some(text()),

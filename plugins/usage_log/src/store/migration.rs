@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 9] = [
+pub(super) const POSTGRES: [Migration; 10] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -57,11 +57,16 @@ pub(super) const POSTGRES: [Migration; 9] = [
         sql: include_str!("../../../../migrations/postgres/0009_rollups.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 10,
+        sql: include_str!("../../../../migrations/postgres/0010_rule.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 9] = [
+pub(super) const SQLITE: [Migration; 10] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -103,6 +108,7 @@ pub(super) const SQLITE: [Migration; 9] = [
         sql: include_str!("../../../../migrations/sqlite/0009_rollups.sql"),
         readable_from: Some(3),
     },
+    Migration { version: 10, sql: include_str!("../../../../migrations/sqlite/0010_rule.sql"), readable_from: Some(3) },
 ];
 
 /// The schema of a database.
@@ -165,10 +171,11 @@ mod tests {
             Ok(Standing::Missing(steps)) => steps.len(),
             other => panic!("{other:?}"),
         };
-        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(missing), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
-        let newer = |readable_from| Schema { version: 10, readable_from }.standing(&SQLITE);
-        assert!([3, 4, 5, 6, 7, 8, 9].into_iter().all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
-        assert!(newer(Some(10)).is_err() && newer(None).is_err());
+        let latest = POSTGRES.len() as i64;
+        assert!((0..=latest).all(|version| missing(version) as i64 == latest - version));
+        let newer = |readable_from| Schema { version: latest + 1, readable_from }.standing(&SQLITE);
+        assert!((3..=latest).all(|from| matches!(newer(Some(from)), Ok(Standing::Newer))));
+        assert!(newer(Some(latest + 1)).is_err() && newer(None).is_err());
     }
 
     #[test]
