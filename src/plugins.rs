@@ -27,6 +27,7 @@ const BUILT_IN: &[&dyn Kind] = plugins! {
     headers::Headers,
     max_tokens::MaxTokens,
     model_list::ModelList,
+    model_router::ModelRouter,
     rate_limit::RateLimit,
     response_cache::ResponseCache,
     usage_log::UsageLog,

@@ -111,6 +111,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     };
     ctx.detach_until = call.detach_until.take();
     ran.map_err(|exit| ended_by_plugin(ctx, exit))?;
+    ctx.record.upstream_model = model_route::renamed(&call, ctx.record.model.as_deref());
     model_route::follow(session, ctx, &mut call)?;
     ctx.adds_stream_usage = needs.usage && dialect::request_usage(&mut call);
     if let Some(attempts) = &mut ctx.attempts {

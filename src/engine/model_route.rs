@@ -26,7 +26,9 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
         Err(why) => return Err(refuse_with(ctx, Failure::UnroutableModel, &why.to_string())),
     };
     call.edit(target.edits);
-    ctx.record.upstream_model = target.model.as_deref().map(str::to_owned);
+    if let Some(model) = &target.model {
+        ctx.record.upstream_model = Some((**model).to_owned());
+    }
     if let Some(asked) = &target.asked {
         ctx.plugins.restore_model(asked);
     }
@@ -34,6 +36,12 @@ pub fn follow(session: &mut Session, ctx: &mut Exchange, call: &mut ModelCall) -
         redirect(session, ctx, upstream);
     }
     Ok(())
+}
+
+/// The model of a call, where a plugin gave it another than the one that was asked for.
+pub fn renamed(call: &ModelCall, asked: Option<&str>) -> Option<String> {
+    let model = call.call().filter(|_| call.is_edited())?.model.as_deref();
+    model.filter(|model| Some(*model) != asked).map(str::to_owned)
 }
 
 /// Follows the rule that takes the model of a session, which its handshake names.

@@ -3,6 +3,7 @@
 mod answers;
 mod import;
 mod list;
+mod router;
 mod sessions;
 
 use serde_json::{Value, json};

@@ -12,6 +12,7 @@ use crate::chain::EarlyExit;
 use crate::exchange::failure::Failure;
 use crate::exchange::model_routes::ModelRoutes;
 
+use super::super::model_route;
 use super::call::MessageCall;
 use super::models;
 
@@ -93,7 +94,10 @@ impl MessageCall {
         body.is_first_on_websocket = self.is_first;
         self.show(&mut body, made).await?;
         match models::rename(&self.handshake, &self.config.route, &mut body) {
-            Ok(renamed) => self.record.upstream_model = renamed,
+            Ok(renamed) => {
+                let by_plugin = || model_route::renamed(&body, self.record.model.as_deref());
+                self.record.upstream_model = renamed.or_else(by_plugin);
+            }
             Err(why) => return Err(Box::new(self.error(Failure::UnroutableModel, &why))),
         }
         Ok(body)

@@ -1,0 +1,64 @@
+//! What happened to a model that was chosen, by the record of the call and by the beginning of an error's body.
+
+use plugin_api::http::StatusCode;
+use plugin_api::{AnswerState, Outcome, Record};
+
+use crate::settings::Trouble;
+
+/// How much of an error's body is looked at, in bytes.
+const MOST_BYTES: usize = 4096;
+
+/// What APIs say where a call does not fit into a model's context: `OpenAI`'s code, and parts of messages of Anthropic and of vLLM.
+const CONTEXT: [&[u8]; 5] = [
+    b"context_length_exceeded",
+    b"prompt is too long",
+    b"maximum context length",
+    b"exceed context limit",
+    b"context window",
+];
+const CONTEXT_STOPS: [&str; 1] = ["model_context_window_exceeded"];
+const REFUSAL_STOPS: [&str; 2] = ["refusal", "content_filter"];
+
+/// The beginning of the body of an error.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorBody(Vec<u8>);
+
+impl ErrorBody {
+    /// Whether a response with this status may say that a call is too long.
+    pub(crate) fn is_wanted(status: StatusCode) -> bool {
+        matches!(status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let room = MOST_BYTES.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn says_too_long(&self) -> bool {
+        CONTEXT.iter().any(|words| self.0.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words)))
+    }
+}
+
+/// What happened, if anything did. The client's own doing is none.
+pub(crate) fn of(record: &Record, body: Option<&ErrorBody>) -> Option<Trouble> {
+    let answer = record.answer.as_ref();
+    let stopped_by = |reasons: &[&str]| {
+        answer.and_then(|answer| answer.stop_reason.as_deref()).is_some_and(|reason| reasons.contains(&reason))
+    };
+    let failed =
+        record.status.is_some_and(|status| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS);
+    if record.outcome == Outcome::Refused || record.outcome == Outcome::ClientGone {
+        None
+    } else if stopped_by(&REFUSAL_STOPS) {
+        Some(Trouble::Refusal)
+    } else if stopped_by(&CONTEXT_STOPS) || body.is_some_and(ErrorBody::says_too_long) {
+        Some(Trouble::Context)
+    } else if failed
+        || record.outcome == Outcome::UpstreamFailed
+        || (record.is_success() && answer.is_some_and(|answer| answer.state == AnswerState::Failed))
+    {
+        Some(Trouble::Error)
+    } else {
+        None
+    }
+}
