@@ -21,7 +21,7 @@ pub(super) enum Kind {
 }
 
 /// What a list of calls shows.
-pub(super) const CALL: [Field; 35] = [
+pub(super) const CALL: [Field; 36] = [
     ("id", "id", Kind::Text),
     ("created_at", "created_at", Kind::Time),
     ("domain", "domain", Kind::Text),
@@ -37,6 +37,7 @@ pub(super) const CALL: [Field; 35] = [
     ("requested_model", "requested_model", Kind::Text),
     ("served_model", "served_model", Kind::Text),
     ("route", "route", Kind::Text),
+    ("rule", "rule", Kind::Text),
     ("upstream", "upstream", Kind::Text),
     ("server", "server", Kind::Text),
     ("attempts", "attempts", Kind::Number),
