@@ -1,7 +1,8 @@
-//! The admin listener: health, metrics, configuration, upstreams, reload, and the routes of plugins. Plain HTTP/1.1 on an address of its
+//! The admin listener: health, metrics, configuration, upstreams, reload, the dashboard, and the routes of plugins. Plain HTTP/1.1 on an address of its
 //! own, behind a token if there is one, closed to web pages. It answers until the process ends.
 
 mod answer;
+mod dashboard;
 mod guard;
 mod readiness;
 mod requests;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 use crate::settings::AdminToken;
 
+pub use dashboard::Dashboard;
 pub use readiness::Readiness;
 pub use upstreams::UpstreamSeen;
 
@@ -75,6 +77,8 @@ pub struct Admin {
     pub token: Box<dyn Fn() -> Option<AdminToken> + Send + Sync>,
     /// The configuration in force, with its defaults and without its secrets.
     pub config: Box<dyn Fn() -> Value + Send + Sync>,
+    /// The sessions of `/dashboard`.
+    pub dashboard: Dashboard,
     /// Reads the state of the upstreams, for `/upstreams` and for each scrape.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamSeen> + Send + Sync>,
 }
@@ -114,7 +118,7 @@ async fn serve_within(limits: Limits, socket: TcpListener, admin: Arc<Admin>, st
 async fn connection(stream: TcpStream, admin: Arc<Admin>, limits: Limits, stop: CancellationToken) {
     let service = service_fn(|request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(requests::answer(&request, &admin).await) }
+        async move { Ok::<_, Infallible>(requests::answer(request, &admin).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

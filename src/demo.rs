@@ -118,6 +118,8 @@ Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2)
 5. Who spent what: every request above is a row of the ledger.
    DEMO_DATABASE='{database}' {program} usage -c conf/demo.yaml --by outcome
 
+The dashboard, where calls appear within a second: http://{admin}/dashboard
+
 Where to look: http://{admin}/metrics, http://{admin}/upstreams, and the line that every request leaves below.
 "#
     );

@@ -18,7 +18,7 @@
 //! | [`health`] | asks servers in the background whether they can take requests |
 //! | [`dialect`] | reads the body of a call from a copy of its bytes, its encoding taken off |
 //! | [`tls`] | certificates of listeners, chosen by name and read again when they change; what those of clients say |
-//! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges |
+//! | [`admin`] | the operator's listener: health, metrics, upstreams, reload, purges, the dashboard |
 //! | [`memory`] | what requests of the process are charged to; how much that is, `config` says |
 //! | [`metrics`] | what is counted, as Prometheus reads it |
 //! | [`access_log`] | one line per request, off its way |

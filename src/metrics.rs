@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use plugin_api::{LogLimit, Record, constant_metric};
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use in_flight::Counter;
@@ -187,17 +188,10 @@ impl Metrics {
     /// All metrics, those of memory, upstreams and servers included, in Prometheus' text format 0.0.4.
     #[must_use]
     pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
-        let lost = self.access_log_lost.load(Ordering::Relaxed);
-        let reported = self.access_log_reported.fetch_max(lost, Ordering::Relaxed);
-        self.access_log_lost_total.inc_by(lost.saturating_sub(reported));
-        self.requests_in_flight.set(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
         let mut text = Vec::with_capacity(16 << 10);
-        let mut families = self.registry.gather();
+        let mut families = self.gather();
         families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
-        families.extend(memory::families());
-        families.push(h2_errors::family_of_ends());
-        families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
         // the encoder ends at a family without samples, and all behind it would be lost
         families.retain(|family| !family.get_metric().is_empty());
         if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
@@ -208,6 +202,20 @@ impl Metrics {
         }
         text
     }
+
+    /// All metrics but those of upstreams and servers. A family may have no samples.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        let lost = self.access_log_lost.load(Ordering::Relaxed);
+        let reported = self.access_log_reported.fetch_max(lost, Ordering::Relaxed);
+        self.access_log_lost_total.inc_by(lost.saturating_sub(reported));
+        self.requests_in_flight.set(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
+        let mut families = self.registry.gather();
+        families.extend(memory::families());
+        families.push(h2_errors::family_of_ends());
+        families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
+        families
+    }
 }
 
 impl Default for Metrics {
@@ -216,7 +224,8 @@ impl Default for Metrics {
     }
 }
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version that runs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
     let metric = constant_metric(metric);

@@ -37,8 +37,13 @@ pub(super) fn error(status: StatusCode, kind: &str, message: &str) -> Answer {
 
 pub(super) fn unauthorized(message: &str) -> Answer {
     let mut answer = error(StatusCode::UNAUTHORIZED, "unauthorized", message);
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\""));
+    challenge(&mut answer);
     answer
+}
+
+/// Says how a client may authenticate.
+pub(super) fn challenge(answer: &mut Answer) {
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\""));
 }
 
 pub(super) fn not_found(path: &str) -> Answer {
@@ -54,7 +59,8 @@ pub(super) fn not_allowed(method: &Method, allowed: &str) -> Answer {
     answer
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+/// A body of some type, which nothing may keep.
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

@@ -4,12 +4,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Method, Request};
 use plugin_api::without_bearer;
 
 use crate::routes::host_of;
 use crate::settings::AdminToken;
 
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Why a request is refused.
@@ -33,14 +35,23 @@ impl Forbidden {
     }
 }
 
-/// Admits a request whose host is an IP address, a name without dots (`localhost`, a service of Kubernetes or Docker; public DNS has no
-/// such names), or a `known` name, unless a page of another site sent it, or it lacks the token.
+/// Admits a request that passes all of the checks below.
 pub(super) fn admit<B>(
     request: &Request<B>,
     known: impl Fn(&str) -> bool,
     token: Option<&AdminToken>,
 ) -> Result<(), Forbidden> {
-    let headers = request.headers();
+    check_host(request, known)?;
+    check_site(request.headers())?;
+    match token {
+        Some(token) if !shows(request.headers(), token) => Err(Forbidden::Token),
+        _ => Ok(()),
+    }
+}
+
+/// Admits a request whose host is an IP address, a name without dots (`localhost`, a service of Kubernetes or Docker; public DNS has no
+/// such names), or a `known` name.
+pub(super) fn check_host<B>(request: &Request<B>, known: impl Fn(&str) -> bool) -> Result<(), Forbidden> {
     let is_ours = |authority: &str| {
         let host = host_of(authority);
         let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -48,11 +59,13 @@ pub(super) fn admit<B>(
         is_ip || !host.contains('.') || known(host)
     };
     // a request without a host is HTTP/1.0, which browsers do not speak
-    let mut hosts = headers.get_all(HOST).iter().map(|host| host.to_str());
+    let mut hosts = request.headers().get_all(HOST).iter().map(|host| host.to_str());
     let in_target = request.uri().authority().is_none_or(|authority| is_ours(authority.as_str()));
-    if !in_target || !hosts.all(|host| host.is_ok_and(is_ours)) {
-        return Err(Forbidden::Host);
-    }
+    if in_target && hosts.all(|host| host.is_ok_and(is_ours)) { Ok(()) } else { Err(Forbidden::Host) }
+}
+
+/// Admits a request unless a page of another site sent it.
+pub(super) fn check_site(headers: &HeaderMap) -> Result<(), Forbidden> {
     let same_site = |value: &HeaderValue| value == "same-origin" || value == "none";
     let same_origin = |value: &HeaderValue| {
         let origin = value.to_str().ok().and_then(|origin| origin.split_once("://"));
@@ -61,13 +74,26 @@ pub(super) fn admit<B>(
     };
     let from_here =
         headers.get_all(SEC_FETCH_SITE).iter().all(same_site) && headers.get_all(ORIGIN).iter().all(same_origin);
-    if !from_here {
-        return Err(Forbidden::Site);
-    }
-    match token {
-        Some(token) if !bearer(headers).is_some_and(|presented| token.is(presented)) => Err(Forbidden::Token),
-        _ => Ok(()),
-    }
+    if from_here { Ok(()) } else { Err(Forbidden::Site) }
+}
+
+/// Whether a browser asks for a page because somebody followed a link, which may be one of another site: what it gets is shown in a window
+/// of its own, and no page can read it.
+pub(super) fn follows_link<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let says = |name: HeaderName, wanted: &str| {
+        let mut values = headers.get_all(name).iter();
+        values.next().is_some_and(|value| value == wanted) && values.next().is_none()
+    };
+    *request.method() == Method::GET
+        && says(SEC_FETCH_MODE, "navigate")
+        && says(SEC_FETCH_DEST, "document")
+        && !headers.contains_key(ORIGIN)
+}
+
+/// Whether a request carries the token.
+pub(super) fn shows(headers: &HeaderMap, token: &AdminToken) -> bool {
+    bearer(headers).is_some_and(|presented| token.is(presented))
 }
 
 /// The token that a request carries, if it carries one alone.
@@ -144,5 +170,21 @@ mod tests {
         ] {
             assert_eq!(asked(name, value), Err(Forbidden::Site), "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn a_link_is_followed_into_a_window_of_its_own() {
+        let follows = |method: &str, headers: &[(&str, &str)]| {
+            let request = Request::builder().method(method).uri("/dashboard");
+            let request = headers.iter().fold(request, |all, (name, value)| all.header(*name, *value));
+            follows_link(&request.body(()).unwrap())
+        };
+        let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert!(follows("GET", &link));
+        assert!(!follows("POST", &link));
+        assert!(!follows("GET", &link[..2]) && !follows("GET", &[link[0], link[2]]));
+        let framed = [link[0], link[1], ("sec-fetch-dest", "iframe")];
+        assert!(!follows("GET", &framed) && !follows("GET", &[link[0], ("sec-fetch-mode", "no-cors"), link[2]]));
+        assert!(!follows("GET", &[&link[..], &[("origin", "https://evil.example")]].concat()));
     }
 }

@@ -15,6 +15,16 @@ pub(super) enum State {
     Draining,
 }
 
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 impl Readiness {
     /// Makes a starting gateway ready. One that drains already stays so.
     pub fn set_ready(&self) {

@@ -9,12 +9,18 @@ use tokio::sync::oneshot;
 
 use super::Admin;
 use super::answer::{self, Answer};
+use super::dashboard;
 use super::guard::{self, Forbidden};
 use super::readiness::State;
 use super::upstreams::UpstreamSeen;
 
 /// Answers a request.
-pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, admin: &Admin) -> Answer {
+    // its pages ask for the token in a form
+    if dashboard::has_path(request.uri().path()) {
+        return dashboard::answer(request, admin).await;
+    }
+    let request = &request;
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let admitted = guard::admit(request, &admin.known_host, (admin.token)().as_ref());
@@ -41,7 +47,7 @@ pub(super) async fn answer(request: &Request<Incoming>, admin: &Admin) -> Answer
 }
 
 /// Passes a request to the plugin that has its path.
-async fn of_plugin(request: &Request<Incoming>, routes: &[AdminRoute]) -> Answer {
+pub(super) async fn of_plugin<B>(request: &Request<B>, routes: &[AdminRoute]) -> Answer {
     let (method, path) = (request.method(), request.uri().path());
     let routes = || routes.iter().filter(|route| route.path == path);
     if let Some(route) = routes().find(|route| route.method == *method) {

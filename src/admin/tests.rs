@@ -271,8 +271,19 @@ impl Gateway {
         let token = Box::new(move || token.clone());
         let config = Box::new(|| json!({ "log": { "level": "info" } }));
         let seen = readiness.clone();
-        let admin =
-            Admin { metrics, readiness: seen, waiting_for, reload, plugins, known_host, token, config, upstreams };
+        let dashboard = Dashboard::default();
+        let admin = Admin {
+            metrics,
+            readiness: seen,
+            waiting_for,
+            reload,
+            plugins,
+            known_host,
+            token,
+            config,
+            dashboard,
+            upstreams,
+        };
         tokio::spawn(serve_within(limits, socket, Arc::new(admin), CancellationToken::new()));
         Self { address, readiness, reloads, observed }
     }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Admin, Readiness, ReloadRequest, UpstreamSeen};
+use crate::admin::{self, Admin, Dashboard, Readiness, ReloadRequest, UpstreamSeen};
 use crate::balance::ServerView;
 use crate::config::Config;
 use crate::engine::{PersistentState, Snapshot};
@@ -153,7 +153,8 @@ pub(super) fn admin(
     let shown = running.shown();
     let config = Box::new(move || Value::clone(&shown.load()));
     let upstreams = Box::new(move || upstreams_seen(&snapshot.load(), &persistent));
-    Admin { metrics, readiness, waiting_for, reload, plugins, known_host, token, config, upstreams }
+    let dashboard = Dashboard::default();
+    Admin { metrics, readiness, waiting_for, reload, plugins, known_host, token, config, dashboard, upstreams }
 }
 
 /// The upstreams of the current configuration, and the servers of older ones that still have requests in flight.

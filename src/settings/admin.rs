@@ -22,8 +22,8 @@ pub struct AdminSettings {
     /// name, and for pages of other sites, only `/healthz` and `/readyz` answer.
     #[serde(default)]
     pub hosts: Vec<HostPattern>,
-    /// The token that is asked for as `authorization: Bearer TOKEN`, everywhere but at `/healthz` and `/readyz`. At least 16
-    /// characters. Absent: none is asked for.
+    /// The token that is asked for as `authorization: Bearer TOKEN`, everywhere but at `/healthz` and `/readyz`; by
+    /// `/dashboard` also in a form. At least 16 characters. Absent: none is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<AdminToken>,
 }

@@ -123,6 +123,8 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     let look = told.lines().find(|line| line.starts_with("Where to look")).unwrap();
     let metrics = look.split_whitespace().find(|word| word.contains("/metrics")).unwrap().trim_end_matches(',');
     assert!(shell(&format!("curl -s {metrics}")).contains("tollgate_requests_total{"));
+    let dashboard = told.split_whitespace().find(|word| word.ends_with("/dashboard")).unwrap();
+    assert!(shell(&format!("curl -s {dashboard}")).contains("/dashboard/assets/main.js"));
     // and every request has left its line
     eventually("a line for each", async || {
         let rows = demo.stdout.so_far();

@@ -18,6 +18,7 @@ mod cache; // identical calls get one answer, and never another tenant's
 mod commands; // their output and exit codes
 mod config; // the files of `conf/` load; errors have a place and a message
 mod credentials; // upstreams' keys go to their servers, and nowhere else
+mod dashboard; // its pages in a real browser, and who may see them
 mod dependencies; // their licences, sources and versions
 mod documents; // links, tests and metrics that documents name exist
 mod edge; // headers, addresses, pages and passwords as nginx's place needs them
