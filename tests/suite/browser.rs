@@ -1,9 +1,6 @@
 //! The real Chromium sees through the gateway what it sees through nginx: cookies over HTTP/2, events that go on where they broke off, and a
 //! WebSocket.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -11,7 +8,9 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use crate::harness::{Authority, Folder, Origin, Received, Script, answer, eventually, gateway, nginx_of, origin, sse};
+use crate::harness::{
+    Authority, Chromium, Folder, Origin, Received, Script, answer, eventually, gateway, nginx_of, origin, sse,
+};
 
 /// What the page finds out, and sends to `/seen` in the end.
 const PAGE: &str = r#"<!doctype html><title>seen</title><script>
@@ -94,37 +93,6 @@ async fn echo() -> String {
         }
     });
     address
-}
-
-/// A browser without a window, at one page. It ends with the test.
-struct Chromium {
-    child: Child,
-    _profile: Folder,
-}
-
-impl Chromium {
-    fn at(url: &str) -> Self {
-        let profile = Folder::new();
-        let mut command = Command::new("chromium");
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
-        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-        command.args(["--disable-dev-shm-usage", "--ignore-certificate-errors"]);
-        command.arg(format!("--user-data-dir={}", profile.path().display()));
-        // kept open, and never spoken to
-        command.args(["--remote-debugging-port=0", url]);
-        command.env("TMPDIR", profile.path()).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("chromium runs; `tests/run` installs it");
-        Self { child, _profile: profile }
-    }
-}
-
-impl Drop for Chromium {
-    fn drop(&mut self) {
-        // its own processes too
-        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
-        let _ = self.child.wait();
-    }
 }
 
 /// What the page has sent to its origin, and the requests that led there.

@@ -1,6 +1,8 @@
 //! The dashboard over sockets: who may see it, what browsers are told of it, and how its sessions begin and end.
 
+mod accessible;
 mod guesses;
+mod pages;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;

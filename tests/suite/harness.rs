@@ -10,6 +10,7 @@
 //! ```
 
 mod authority;
+mod chromium;
 mod client;
 mod draws;
 mod folder;
@@ -29,6 +30,7 @@ mod tests;
 mod wait;
 
 pub use authority::{Authority, Issued};
+pub use chromium::{Chromium, Page};
 pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
 pub use draws::Draws;
 pub use folder::Folder;
