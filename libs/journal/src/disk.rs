@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::count::Count;
 use crate::position::Position;
 use crate::segment;
+use crate::unknown::Passed;
 
 /// What is on the disk.
 #[derive(Debug)]
@@ -17,6 +18,11 @@ pub(crate) struct Disk {
     pub(crate) current: Current,
     /// The segments that are not written to any more, in order.
     pub(crate) closed: VecDeque<Closed>,
+    /// Those that the reader is done with and a consumer is not, in order, and their bytes.
+    pub(crate) held: VecDeque<Held>,
+    pub(crate) held_bytes: u64,
+    /// The most that these may be.
+    pub(crate) held_max_bytes: u64,
     /// The next segment that is created, or tried to be.
     next_number: u64,
     /// How much longer than it should be the current segment is, since the next could not be created.
@@ -44,6 +50,14 @@ pub(crate) struct Closed {
     pub(crate) is_counted: bool,
 }
 
+/// A segment that the reader is done with, and a consumer is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) segment: Closed,
+    /// Whether the reader has passed over records of it.
+    pub(crate) passed: Option<Passed>,
+}
+
 /// A segment as it is at one moment. Two questions may get answers of two moments: a segment may be written on and ended between them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
@@ -56,16 +70,35 @@ pub(crate) struct Extent {
 
 impl Disk {
     /// With the segments that earlier processes left, and a new one to write to.
-    pub(crate) fn new(folder: &Path, closed: VecDeque<Closed>, number: u64, salt: u32) -> io::Result<Self> {
+    pub(crate) fn new(
+        folder: &Path,
+        held: VecDeque<Held>,
+        closed: VecDeque<Closed>,
+        number: u64,
+        salt: u32,
+    ) -> io::Result<Self> {
         let current = Current::create(folder, number, salt)?;
         let bytes = closed.iter().map(Closed::counted).sum::<u64>() + current.end;
-        let (count, synced) = (Count::default(), Position::default());
-        Ok(Self { current, closed, next_number: number + 1, overlong: 0, count, bytes, synced })
+        let held_bytes = held.iter().map(|held| held.segment.end).sum();
+        let (count, synced, held_max_bytes) = (Count::default(), Position::default(), u64::MAX);
+        let next_number = number + 1;
+        Ok(Self { current, closed, held, held_bytes, held_max_bytes, next_number, overlong: 0, count, bytes, synced })
     }
 
     /// The first segment from a number on, or the current one.
     pub(crate) fn first_from(&self, number: u64) -> Extent {
-        match self.closed.iter().find(|closed| closed.number >= number) {
+        self.extent(self.closed.iter().find(|closed| closed.number >= number))
+    }
+
+    /// The same with those that only consumers have yet to read.
+    pub(crate) fn first_held_from(&self, number: u64) -> Extent {
+        self.extent(
+            self.held.iter().map(|held| &held.segment).chain(&self.closed).find(|closed| closed.number >= number),
+        )
+    }
+
+    fn extent(&self, closed: Option<&Closed>) -> Extent {
+        match closed {
             Some(closed) => Extent { number: closed.number, written: closed.end, grows: None },
             None => {
                 let Current { number, end, .. } = self.current;
@@ -109,11 +142,28 @@ impl Disk {
             && read >= Position { segment: self.current.number, offset: self.current.end }
     }
 
-    /// A segment is not there any more.
-    pub(crate) fn forget(&mut self, number: u64) {
-        let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return };
-        let gone = self.closed.remove(at).as_ref().map_or(0, Closed::counted);
-        self.bytes = self.bytes.saturating_sub(gone);
+    /// A segment is not there any more, or nothing of it waits for the reader.
+    pub(crate) fn forget(&mut self, number: u64) -> Option<Closed> {
+        let at = self.closed.iter().position(|closed| closed.number == number)?;
+        let gone = self.closed.remove(at);
+        self.bytes = self.bytes.saturating_sub(gone.as_ref().map_or(0, Closed::counted));
+        gone
+    }
+
+    /// Only consumers have yet to read a segment.
+    pub(crate) fn hold(&mut self, number: u64, passed: Option<Passed>) {
+        if let Some(segment) = self.forget(number) {
+            self.held_bytes += segment.end;
+            self.held.push_back(Held { segment, passed });
+        }
+    }
+
+    /// The first segment that only consumers have yet to read, if there is one and it is as it should be; it is not counted any more.
+    pub(crate) fn take_held(&mut self, is_wanted: impl FnOnce(&Self, &Held) -> bool) -> Option<Held> {
+        let first = self.held.front().copied().filter(|held| is_wanted(self, held))?;
+        self.held.pop_front();
+        self.held_bytes = self.held_bytes.saturating_sub(first.segment.end);
+        Some(first)
     }
 }
 

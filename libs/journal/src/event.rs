@@ -63,6 +63,13 @@ pub enum Event<'a> {
         /// Why.
         error: &'a io::Error,
     },
+    /// A segment that consumers had yet to read is removed, for want of room.
+    ConsumersCut {
+        /// The file.
+        file: &'a Path,
+        /// Its length.
+        bytes: u64,
+    },
     /// Records were met that this release does not know. They stay.
     Unknown {
         /// How many.

@@ -30,7 +30,14 @@ impl Unsynced {
         let to = Position { segment: current.number, offset: current.end };
         let Position { segment, .. } = disk.synced;
         (disk.synced != to).then(|| Self {
-            ended: disk.closed.iter().map(|closed| closed.number).filter(|number| *number >= segment).collect(),
+            ended: disk
+                .held
+                .iter()
+                .map(|held| &held.segment)
+                .chain(&disk.closed)
+                .map(|closed| closed.number)
+                .filter(|number| *number >= segment)
+                .collect(),
             current: current.file.clone(),
             new: current.number != segment,
             to,

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::Decoded;
+use crate::consumers::Consumers;
 use crate::count::{Kind, Place};
 use crate::disk::{Disk, Extent};
 use crate::error::AppendError;
@@ -21,6 +21,7 @@ use crate::fsync::Unsynced;
 use crate::position::Position;
 use crate::run::{Run, RunFile};
 use crate::tail::Tail;
+use crate::{Decoded, Decoder};
 
 /// A segment ends when it is this long, or takes this part of what the journal may: space is given back by the segment.
 pub(crate) const SEGMENT: u64 = 16 << 20;
@@ -48,8 +49,12 @@ pub struct Journal<T> {
     /// This run, as it began, and its file, which says how far it is.
     pub(crate) own: Run,
     pub(crate) run: RunFile,
+    pub(crate) decode: Decoder<T>,
     /// The runs of earlier processes that were not read to their end when this one began.
     pub(crate) old: Vec<Run>,
+    /// Those that the reader had passed, and a consumer had not.
+    pub(crate) held_runs: Vec<Run>,
+    pub(crate) consumers: Mutex<Consumers>,
     /// From this segment on, records come that were passed over before, and then those of this run.
     pub(crate) adopted: u64,
     pub(crate) max_bytes: AtomicU64,
@@ -121,9 +126,14 @@ impl<T> Journal<T> {
             return Err(AppendError::Full);
         }
         frame::place(frame, disk.count);
-        let (place, current) = (Place { kind, before: disk.count }, &mut disk.current);
+        let place = Place { kind, before: disk.count };
         // what a failed attempt leaves is written over by the next one
-        current.file.write_all_at(frame, current.end).map_err(AppendError::Disk)?;
+        while let Err(error) = disk.current.file.write_all_at(frame, disk.current.end) {
+            if error.kind() != io::ErrorKind::StorageFull || !self.cut_held(&mut disk) {
+                return Err(AppendError::Disk(error));
+            }
+        }
+        let current = &mut disk.current;
         let from = Position { segment: current.number, offset: current.end };
         current.end += length;
         let end = current.end;
@@ -283,6 +293,11 @@ impl<T> Journal<T> {
         if (Position { segment: disk.current.number, offset: disk.current.end }) == at {
             self.tail().begin();
         }
+    }
+
+    /// Whether more may come in a segment.
+    pub(crate) fn is_written_to(&self, number: u64) -> bool {
+        number >= self.disk().current.number
     }
 
     /// The first segment from a number on, or the current one.

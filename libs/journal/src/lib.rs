@@ -1,4 +1,4 @@
-//! A journal: records wait in it on the local disk until a consumer has stored them elsewhere. An append takes microseconds, never
+//! A journal: records wait in it on the local disk until its [`Reader`] has stored them elsewhere, and every [`Consumer`] has. An append takes microseconds, never
 //! waits for the disk, and survives the death of the process once it has returned. The journal knows no record: it takes bytes
 //! with a format byte, and a [`Decoder`] of the caller's turns them back.
 //!
@@ -8,7 +8,8 @@
 //! | `lock` | held while a process has the journal open |
 //! | `0000000000000001.journal` | a segment: frames (see `frame.rs`), in the order of the appends |
 //! | `0000000000000001.run` | how much a process has appended, named after its first segment |
-//! | `position` | how far the consumer has come |
+//! | `position` | how far the reader has come |
+//! | `NAME.consumer` | how far a [`Consumer`] has come |
 //! | `….passed` | marks a segment that holds records which the reader did not know and passed over |
 //! | `….unread` | what such a segment holds of them, once everything else of it is stored |
 //! | `….damaged` | a segment that cannot be read, put into quarantine |
@@ -45,6 +46,8 @@
 
 mod batch;
 mod checksum;
+mod consumer;
+mod consumers;
 mod count;
 mod disk;
 mod error;
@@ -66,12 +69,14 @@ mod tail;
 mod unknown;
 
 pub use batch::Batch;
+pub use consumer::{Consumed, Consumer};
 pub use count::{Kind, Loss};
 pub use error::{AppendError, OpenError};
 pub use event::{Event, Observer, Silent};
 pub use inspect::{Inspection, inspect};
 pub use journal::{Appended, Journal};
 pub use open::Options;
+pub use position::Position;
 pub use reader::Reader;
 
 /// Turns the bytes of a record back into the record. `None` says that this release does not know it: the journal keeps it for one

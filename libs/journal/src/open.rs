@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::consumers::Consumers;
 use crate::count::Count;
-use crate::disk::{Closed, Disk};
+use crate::disk::{Closed, Disk, Held};
 use crate::event::Observer;
-use crate::position::{Kept, Position, PositionFile};
+use crate::position::{self, Kept, Position, PositionFile};
 use crate::run::{self, Run, RunFile};
 use crate::segment::{self, Head, PASSED, UNREAD};
 use crate::{Decoder, Journal, OpenError, Reader, unknown};
@@ -28,6 +29,8 @@ pub struct Options {
 
 /// What earlier processes left.
 struct Left {
+    /// The segments that the reader is done with, and a consumer is not.
+    held: VecDeque<Held>,
     /// The segments that are to be read.
     closed: VecDeque<Closed>,
     /// The number of the first segment that was an `.unread` file.
@@ -58,26 +61,35 @@ impl<T> Journal<T> {
         let lock = lock(folder)?;
         let (kept, at) = PositionFile::open(folder).map_err(failed)?;
         let mut old = run::list(folder).map_err(failed)?;
+        let consumers = position::consumers(folder).map_err(failed)?;
+        let mut consumers = Consumers::new(at.unwrap_or_default(), consumers);
         if at.is_none() && old.is_empty() {
             // the next process could not tell the beginning from a position that was lost
             kept.keep(Kept::default()).map_err(failed)?;
         }
-        let Left { closed, adopted, next, at, unknown, later } = sort(folder, at, &old, decode).map_err(failed)?;
+        let left = sort(folder, at, &consumers, &old, decode).map_err(failed)?;
+        let Left { held, closed, adopted, next, at, unknown, later } = left;
+        consumers.read = at.unwrap_or_default();
         let salt = u32::from_le_bytes(random(Uuid::now_v7()));
-        let disk = Disk::new(folder, closed, next, salt).map_err(failed)?;
+        let disk = Disk::new(folder, held, closed, next, salt).map_err(failed)?;
         let own = Run { first: next, salt, instance: Uuid::now_v7(), end: Count::default() };
         let run = RunFile::create(folder, &own).map_err(failed)?;
         // a run whose segments are of a later version is that release's to count
         let later: Vec<u32> =
             later.iter().filter_map(|number| run::of_segment(&old, *number)).map(|run| run.salt).collect();
         old.retain(|run| !later.contains(&run.salt));
-        old.retain(|run| !at.is_some_and(|at| was_passed(run, at)) || run.remove(folder).is_err());
+        let is_passed = |run: &mut Run| at.is_some_and(|at| was_passed(run, at));
+        let passed = old.extract_if(.., is_passed);
+        let held_runs = passed.filter(|run| !consumers.have_passed(run) || run.remove(folder).is_err()).collect();
         let left = old.iter().map(|run| run.end.records().saturating_sub(read_of(run, at).records())).sum();
         let journal = Arc::new(Self {
             folder: folder.to_owned(),
             own,
             run,
+            decode,
             old,
+            held_runs,
+            consumers: Mutex::new(consumers),
             adopted,
             max_bytes: options.max_bytes.into(),
             bytes: disk.bytes.into(),
@@ -108,14 +120,21 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Sorts the files of earlier processes: removes segments that were read to their end, keeps those of later releases, and takes
-/// records up again that this release knows and an earlier one did not.
-fn sort<T>(folder: &Path, at: Option<Kept>, runs: &[Run], decode: Decoder<T>) -> io::Result<Left> {
+/// Sorts the files of earlier processes: removes segments that were read to their end and that no consumer needs, keeps those of later
+/// releases, and takes records up again that this release knows and an earlier one did not.
+fn sort<T>(
+    folder: &Path,
+    at: Option<Kept>,
+    consumers: &Consumers,
+    runs: &[Run],
+    decode: Decoder<T>,
+) -> io::Result<Left> {
     let read = at.unwrap_or_default().at;
     let mut left = Left {
+        held: VecDeque::new(),
         closed: VecDeque::new(),
         adopted: 0,
-        next: read.segment.max(run::highest(folder)?) + 1,
+        next: read.segment.max(run::highest(folder)?).max(consumers.last_segment()) + 1,
         at,
         unknown: 0,
         later: Vec::new(),
@@ -130,7 +149,14 @@ fn sort<T>(folder: &Path, at: Option<Kept>, runs: &[Run], decode: Decoder<T>) ->
         if head == Head::Later {
             unknown::set_aside(folder, number)?;
         } else if number < read.segment || number == read.segment && end <= read.offset {
-            if marked.is_some() { unknown::set_aside(folder, number)? } else { fs::remove_file(&path)? }
+            if marked.is_some() {
+                unknown::set_aside(folder, number)?;
+            } else if number >= consumers.first_needed() {
+                let segment = Closed { number, end, is_counted: true };
+                left.held.push_back(Held { segment, passed: None });
+            } else {
+                fs::remove_file(&path)?;
+            }
         } else {
             if let Some(from) = marked.filter(|_| number == read.segment) {
                 // this release may know what the one before passed over: it is read once more
@@ -175,7 +201,7 @@ fn sort<T>(folder: &Path, at: Option<Kept>, runs: &[Run], decode: Decoder<T>) ->
 }
 
 /// Whether a run was read to its end, as far as the reader came.
-fn was_passed(run: &Run, read: Kept) -> bool {
+pub(crate) fn was_passed(run: &Run, read: Kept) -> bool {
     let begins = Position { segment: run.first, offset: 0 };
     begins < read.at && run.salt != read.salt
 }

@@ -1,25 +1,35 @@
-//! How far the journal has been read, in a file of its own. A lost position costs reading again, no more.
+//! How far the journal has been read, by the reader or by a consumer, each in a file of its own. A lost position costs reading again,
+//! no more.
 
-use std::fs::File;
+use std::fmt::{self, Display, Formatter};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::checksum::checksum;
 use crate::count::Count;
 
 const NAME: &str = "position";
+/// What the ending of a file's name says it is: the position of a consumer.
+const CONSUMER: &str = "consumer";
 /// The place and a checksum, all that earlier releases wrote; and with salt, count and another checksum.
 const SHORT: usize = 20;
 const LENGTH: usize = SHORT + 4 + Count::LENGTH + 4;
 
-/// A place in the journal.
+/// A place in the journal. As text, places are in the order of the letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
+pub struct Position {
     /// The segment.
     pub(crate) segment: u64,
     /// The byte in it.
     pub(crate) offset: u64,
+}
+
+impl Display for Position {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:08x}", self.segment, self.offset)
+    }
 }
 
 /// How far the journal was read.
@@ -38,11 +48,19 @@ pub(crate) struct Kept {
 pub(crate) struct PositionFile(File);
 
 impl PositionFile {
-    /// Opens it, with what it holds; nothing if it is new or damaged.
+    /// Opens the reader's, with what it holds; nothing if it is new or damaged.
     pub(crate) fn open(folder: &Path) -> io::Result<(Self, Option<Kept>)> {
-        let options =
-            private_files::options().read(true).write(true).create(true).truncate(false).open(folder.join(NAME));
-        let kept = read(folder);
+        Self::at(&folder.join(NAME))
+    }
+
+    /// Opens a consumer's.
+    pub(crate) fn open_consumer(folder: &Path, name: &str) -> io::Result<Self> {
+        Self::at(&consumer(folder, name)).map(|(file, _)| file)
+    }
+
+    fn at(path: &Path) -> io::Result<(Self, Option<Kept>)> {
+        let options = private_files::options().read(true).write(true).create(true).truncate(false).open(path);
+        let kept = read_file(path);
         Ok((Self(options?), kept))
     }
 
@@ -63,7 +81,30 @@ impl PositionFile {
 
 /// How far the journal in a folder was read; nothing if that is not known.
 pub(crate) fn read(folder: &Path) -> Option<Kept> {
-    let bytes = std::fs::read(folder.join(NAME)).ok()?;
+    read_file(&folder.join(NAME))
+}
+
+/// The names of the consumers that have a position in a folder, each with how far it has come. One whose position is damaged begins with
+/// all that is there.
+pub(crate) fn consumers(folder: &Path) -> io::Result<Vec<(String, Kept)>> {
+    let mut consumers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        if let Some(name) = name.filter(|_| path.extension().is_some_and(|own| own == CONSUMER)) {
+            consumers.push((name.to_owned(), read_file(&path).unwrap_or_default()));
+        }
+    }
+    Ok(consumers)
+}
+
+/// Where the position of a consumer is.
+pub(crate) fn consumer(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.{CONSUMER}"))
+}
+
+fn read_file(path: &Path) -> Option<Kept> {
+    let bytes = fs::read(path).ok()?;
     let place = verified(&bytes, SHORT)?;
     let number = |at: usize| Some(u64::from_le_bytes(place.get(at..at + 8)?.try_into().ok()?));
     let at = Position { segment: number(0)?, offset: number(8)? };

@@ -1,9 +1,15 @@
-//! A segment that is open for reading, a part of it in memory at a time.
+//! A segment that is open for reading, a part of it in memory at a time, and the next frame in it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::Journal;
+use crate::frame::{self, Decoded, Frame};
+use crate::segment::{self, Head};
+
+/// The error of a segment that was read, and whose content is no segment's. The system never gives it.
+pub(crate) const NOT_ITS_OWN: io::ErrorKind = io::ErrorKind::InvalidData;
 /// As many bytes are read at a time, unless one frame takes more.
 const WIDTH: usize = 256 << 10;
 
@@ -21,10 +27,66 @@ pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
 }
 
+impl<T> Journal<T> {
+    /// Opens a segment for reading.
+    ///
+    /// # Errors
+    /// The disk's; or [`NOT_ITS_OWN`], if its salt is lost.
+    pub(crate) fn open_segment(&self, number: u64) -> io::Result<ReadBuffer> {
+        let file = File::open(segment::path(&self.folder, number))?;
+        let (salt, passed) = match segment::head(&file)? {
+            Head::Known { salt, passed } => (Some(salt), passed),
+            Head::Later | Head::Damaged => (self.salt_of(number), false),
+        };
+        let salt = salt.ok_or_else(|| io::Error::new(NOT_ITS_OWN, "its head is damaged"))?;
+        Ok(ReadBuffer { number, salt, passed, file, from: 0, bytes: Vec::new() })
+    }
+}
+
+/// The next frame in a segment.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) frame: Frame<'a>,
+    /// Where it ends.
+    pub(crate) end: u64,
+    /// Bytes before it that are no frame.
+    pub(crate) skipped: u64,
+}
+
 impl ReadBuffer {
-    /// A buffer for a segment, with nothing in it yet.
-    pub(crate) fn new(number: u64, salt: u32, passed: bool, file: File) -> Self {
-        Self { number, salt, passed, file, from: 0, bytes: Vec::new() }
+    /// Looks for the next frame from an offset on, in what is written of the segment, and gives it to `found`. Where there is none, gives
+    /// how many bytes are no frame.
+    ///
+    /// # Errors
+    /// That the bytes cannot be read.
+    pub(crate) fn next_frame<R>(
+        &mut self,
+        mut offset: u64,
+        written: u64,
+        found: impl FnOnce(Found<'_>) -> R,
+    ) -> io::Result<Result<R, u64>> {
+        let (mut wanted, mut skipped, salt) = (frame::HEAD, 0, self.salt);
+        while offset < written {
+            let bytes = self.view(offset, wanted, written)?;
+            let seen = bytes.len();
+            let step = match frame::decode(bytes, salt) {
+                Decoded::Frame(frame) => {
+                    let end = offset + frame.length as u64;
+                    return Ok(Ok(found(Found { frame, end, skipped })));
+                }
+                // there is more to see
+                Decoded::Needs(more) if more > seen && offset + more as u64 <= written => {
+                    wanted = more;
+                    continue;
+                }
+                Decoded::Needs(_) => frame::next_mark(bytes),
+                Decoded::Damage(step) => step,
+            };
+            offset += step as u64;
+            skipped += step as u64;
+            wanted = frame::HEAD;
+        }
+        Ok(Err(skipped))
     }
 
     /// The bytes from `at`: at least `wanted` of them, or all up to `limit` where there are fewer; there may be more, but none from

@@ -1,7 +1,6 @@
 //! Reads the journal in order, batch by batch, and retires what is stored elsewhere. Reads only what is written whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -9,21 +8,18 @@ use crate::batch::{Batch, Damage, passed};
 use crate::count::Count;
 use crate::disk::Extent;
 use crate::event::Event;
-use crate::frame::{self, Decoded};
 use crate::open::read_of;
 use crate::position::{Kept, Position, PositionFile};
-use crate::read_buffer::ReadBuffer;
+use crate::read_buffer::{Found, NOT_ITS_OWN, ReadBuffer};
 use crate::seen::Seen;
-use crate::segment::{self, Head, PASSED};
+use crate::segment::{self, PASSED};
 use crate::tail::{Handed, Taken};
 use crate::unknown::{self, Passed};
 use crate::{Decoder, Journal};
 
 /// Consecutive read failures at one place before its segment is quarantined. A consumer that waits longer each time gives a disk
 /// ten seconds or more.
-const ATTEMPTS: u32 = 10;
-/// The error of a segment that was read, and whose content is no segment's. The system never gives it.
-const NOT_ITS_OWN: io::ErrorKind = io::ErrorKind::InvalidData;
+pub(crate) const ATTEMPTS: u32 = 10;
 /// The system's errors for too many open files.
 const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
@@ -132,9 +128,11 @@ impl<T> Reader<T> {
         self.journal.passed(batch.end, records);
         let count = self.seen.get(&batch.salt).map_or_else(Count::default, Seen::next);
         // before segments go: a kill in between leaves too many of them, and not too few
-        let kept = self.kept.keep(Kept { at: batch.end, salt: batch.salt, count });
+        let read = Kept { at: batch.end, salt: batch.salt, count };
+        let kept = self.kept.keep(read);
+        self.journal.consumers().read = read;
         let unknown = &self.unknown;
-        self.journal.retire(batch.end.segment, self.decode, |number| unknown.get(&number).copied());
+        self.journal.retire(batch.end.segment, |number| unknown.get(&number).copied());
         self.unknown.retain(|number, _| *number >= batch.end.segment);
         if !self.old_gone && kept.is_ok() && batch.end.segment >= self.journal.own.first {
             self.journal.forget_old_runs();
@@ -244,13 +242,7 @@ impl<T> Reader<T> {
         }
         at.offset = at.offset.max(segment::HEAD as u64);
         if self.buffer.as_ref().is_none_or(|buffer| buffer.number != number) {
-            let file = File::open(segment::path(self.journal.folder(), number))?;
-            let (salt, passed) = match segment::head(&file)? {
-                Head::Known { salt, passed } => (Some(salt), passed),
-                Head::Later | Head::Damaged => (self.journal.salt_of(number), false),
-            };
-            let salt = salt.ok_or_else(|| io::Error::new(NOT_ITS_OWN, "its head is damaged"))?;
-            self.buffer = Some(ReadBuffer::new(number, salt, passed, file));
+            self.buffer = Some(self.journal.open_segment(number)?);
         }
         Ok(extent)
     }
@@ -267,47 +259,37 @@ impl<T> Reader<T> {
         let Extent { written, grows, .. } = self.enter(&mut batch.end)?;
         let end = || grows.map_or(Next::SegmentEnd, Next::End);
         let Some(buffer) = &mut self.buffer else { return Ok(end()) };
-        let (salt, passed) = (buffer.salt, buffer.passed);
+        let (salt, passed, decode) = (buffer.salt, buffer.passed, self.decode);
         batch.salt = salt;
-        let mut offset = batch.end.offset;
-        let (mut wanted, mut skipped) = (frame::HEAD, 0);
-        while offset < written {
-            let bytes = buffer.view(offset, wanted, written)?;
-            let seen = bytes.len();
-            let (step, frame) = match frame::decode(bytes, salt) {
-                Decoded::Frame(frame) => (frame.length, Some(frame)),
-                // there is more to see
-                Decoded::Needs(more) if more > seen && offset + more as u64 <= written => {
-                    wanted = more;
-                    continue;
-                }
-                Decoded::Needs(_) => (frame::next_mark(bytes), None),
-                Decoded::Damage(step) => (step, None),
-            };
-            offset += step as u64;
-            wanted = frame::HEAD;
-            let Some(frame) = frame else {
+        loop {
+            let from = batch.end.offset;
+            let met = buffer.next_frame(from, written, |Found { frame, end, skipped }| {
+                batch.end.offset = end;
                 // where records were passed over, the others have no mark any more
-                skipped += if passed { 0 } else { step as u64 };
-                continue;
-            };
-            batch.end.offset = offset;
-            // behind damage, a frame without a place does not tell how much is missing
-            batch.damage.gaps += u64::from(skipped > 0 && frame.place.is_none());
-            batch.damage.bytes += std::mem::take(&mut skipped);
-            let decoded = frame.entry.and_then(|entry| (self.decode)(&entry));
-            let amends = decoded.as_ref().and_then(|decoded| decoded.amends);
-            if !batch.meet(&frame, passed, decoded.is_some(), amends) {
-                continue;
-            }
-            match decoded {
-                Some(decoded) => return Ok(Next::Record(step, decoded.record)),
-                None => batch.pass_over(),
+                let skipped = if passed { 0 } else { skipped };
+                // behind damage, a frame without a place does not tell how much is missing
+                batch.damage.gaps += u64::from(skipped > 0 && frame.place.is_none());
+                batch.damage.bytes += skipped;
+                let decoded = frame.entry.and_then(|entry| decode(&entry));
+                let amends = decoded.as_ref().and_then(|decoded| decoded.amends);
+                if !batch.meet(&frame, passed, decoded.is_some(), amends) {
+                    return None;
+                }
+                if decoded.is_none() {
+                    batch.pass_over();
+                }
+                decoded.map(|decoded| Next::Record(frame.length, decoded.record))
+            })?;
+            match met {
+                Ok(Some(record)) => return Ok(record),
+                Ok(None) => {}
+                Err(skipped) => {
+                    batch.end.offset = written.max(from);
+                    batch.damage.bytes += if passed { 0 } else { skipped };
+                    return Ok(end());
+                }
             }
         }
-        batch.end.offset = offset;
-        batch.damage.bytes += skipped;
-        Ok(end())
     }
 }
 
@@ -318,7 +300,7 @@ impl<T> Drop for Reader<T> {
 }
 
 /// Whether an error is for want of something that has nothing to do with the place.
-fn is_passing(error: &io::Error) -> bool {
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory)
         || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
 }

@@ -4,12 +4,12 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
+use crate::Journal;
 use crate::event::Event;
 use crate::position::Position;
 use crate::run::{self, Run};
 use crate::segment::{self, UNREAD};
 use crate::unknown::{self, Passed};
-use crate::{Decoder, Journal};
 
 impl<T> Journal<T> {
     /// So many records up to a place wait no more.
@@ -20,35 +20,42 @@ impl<T> Journal<T> {
         self.waiting.store(left, Ordering::Relaxed);
     }
 
-    /// All segments before a number are done with. `has_unknown` says in which of them
-    /// records were passed over.
-    pub(crate) fn retire(&self, before: u64, decode: Decoder<T>, has_unknown: impl Fn(u64) -> Option<Passed>) {
+    /// The reader is done with all segments before a number: those that no consumer needs are removed. `has_unknown` says in which of
+    /// them records were passed over.
+    pub(crate) fn retire(&self, before: u64, has_unknown: impl Fn(u64) -> Option<Passed>) {
         loop {
             let number = self.disk().closed.front().map(|closed| closed.number).filter(|number| *number < before);
-            let Some(number) = number else { return };
-            if let Some(passed) = has_unknown(number) {
-                let run = self.run_of(passed.salt);
-                if let Err(error) = unknown::keep(&self.folder, number, passed, run.as_ref(), decode) {
-                    // it stays as it is, and the next start takes it up by its mark
-                    let file = segment::file(&self.folder, number, UNREAD);
-                    self.report(&Event::UnknownNotKept { file: &file, error: &error });
-                }
-            } else {
-                let path = segment::path(&self.folder, number);
-                if let Err(error) = fs::remove_file(&path) {
-                    self.report(&Event::NotRemoved { file: &path, error: &error });
-                }
+            let Some(number) = number else { break };
+            let passed = has_unknown(number);
+            if !self.hold(number, passed) {
+                self.remove(number, passed);
+                self.forget(number);
             }
-            self.forget(number);
+        }
+        self.trim_held();
+    }
+
+    /// Removes a segment, unless it holds records that this release does not know.
+    pub(crate) fn remove(&self, number: u64, passed: Option<Passed>) {
+        if let Some(passed) = passed {
+            let run = self.run_of(passed.salt);
+            if let Err(error) = unknown::keep(&self.folder, number, passed, run.as_ref(), self.decode) {
+                // it stays as it is, and the next start takes it up by its mark
+                let file = segment::file(&self.folder, number, UNREAD);
+                self.report(&Event::UnknownNotKept { file: &file, error: &error });
+            }
+            return;
+        }
+        let path = segment::path(&self.folder, number);
+        if let Err(error) = fs::remove_file(&path) {
+            self.report(&Event::NotRemoved { file: &path, error: &error });
         }
     }
 
-    /// All that earlier processes left was read.
+    /// The reader has read all that earlier processes left.
     pub(crate) fn forget_old_runs(&self) {
-        for run in &self.old {
-            // the next start removes what is left of them
-            let _ = run.remove(&self.folder);
-        }
+        self.consumers().has_read_old = true;
+        self.forget_passed_runs();
     }
 
     /// A segment is not there any more.
@@ -59,7 +66,7 @@ impl<T> Journal<T> {
     }
 
     fn run_of(&self, salt: u32) -> Option<Run> {
-        self.old.iter().chain([&self.own]).find(|run| run.salt == salt).copied()
+        self.runs().chain([&self.own]).find(|run| run.salt == salt).copied()
     }
 
     /// The salt of a segment by its number, where that of its head is lost.
@@ -67,6 +74,6 @@ impl<T> Journal<T> {
         if number >= self.own.first {
             return Some(self.own.salt);
         }
-        run::of_segment(&self.old, number).map(|run| run.salt)
+        run::of_segment(self.runs(), number).map(|run| run.salt)
     }
 }

@@ -105,8 +105,8 @@ pub(crate) fn highest(folder: &Path) -> io::Result<u64> {
 }
 
 /// The run that a segment belongs to by its number.
-pub(crate) fn of_segment(runs: &[Run], number: u64) -> Option<&Run> {
-    runs.iter().rfind(|run| run.first <= number)
+pub(crate) fn of_segment<'a>(runs: impl IntoIterator<Item = &'a Run>, number: u64) -> Option<&'a Run> {
+    runs.into_iter().filter(|run| run.first <= number).last()
 }
 
 fn read(folder: &Path, suffix: &str) -> io::Result<Vec<Run>> {

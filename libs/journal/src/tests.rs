@@ -1,5 +1,6 @@
 mod append;
 mod blows;
+mod consumers;
 mod damage;
 mod disk;
 mod tail;
