@@ -19,6 +19,7 @@ use located_yaml::{
     ConfigErrors, Diagnostic, Include, Located, Location, ReadFile, Reader, RenamedKey, Report, Secrets,
 };
 use networks::Network;
+use plugin_api::TelemetrySettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,6 +68,9 @@ pub struct Config {
     /// Whose calls they are, by what clients say of themselves.
     #[serde(default)]
     pub attribution: Attribution,
+    /// Where the gateway tells of requests besides its own logs and metrics.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
     /// The upstreams of the routes, by name. An upstream is a group of servers that answer alike.
     pub upstreams: IndexMap<String, Located<UpstreamSettings>>,
     /// The plugins of every route: top to bottom on the way in, bottom to top on the way out.

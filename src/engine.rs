@@ -40,6 +40,7 @@ mod serving;
 mod snapshot;
 mod stall;
 mod timer;
+mod tracing;
 mod transform;
 mod transport;
 mod turn;

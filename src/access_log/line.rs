@@ -39,6 +39,9 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     milliseconds(out, b",\"duration_ms\":", Some(record.total));
     refusal(out, record);
     caller(out, record.context.principal());
+    if let Some(trace) = &record.context.trace {
+        text(out, b",\"trace_id\":", Some(&*trace.id.to_string()));
+    }
     answer::json(out, record);
     out.extend_from_slice(b",\"client\":");
     match record.context.client {

@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     conflicts(config, base, report);
     quotas::check(config, report);
     companions::check(config, report);
+    telemetry(config, report);
     reach::check(config, report);
     logs(config, base, report);
 }
@@ -162,6 +163,21 @@ fn required(config: &Config, report: &mut Report<'_>) {
                 report_at(entry.at, message, report);
             }
         }
+    }
+}
+
+/// Spans are made of rows, which a plugin must keep.
+fn telemetry(config: &Config, report: &mut Report<'_>) {
+    let has_rows = |route| config.plugins_of(route).iter().any(|entry| entry.makes_spans());
+    if config.telemetry.otlp.is_some()
+        && !config.routes.iter().any(|route| has_rows(route))
+        && let Some(node) = report.root().get("telemetry").and_then(|telemetry| telemetry.get("otlp"))
+        && !report.is_wrong(report.root())
+    {
+        report.add_at(
+            node,
+            "spans are made of the ledger's rows, and no route has `usage_log` among its plugins".to_owned(),
+        );
     }
 }
 

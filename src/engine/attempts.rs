@@ -15,6 +15,9 @@ use super::attempt_error;
 use super::ctx::Exchange;
 use super::{retry, transform};
 
+/// Why an attempt is followed by another on a fresh connection, which is no failure.
+const STALE: &str = "stale_connection";
+
 /// No connection was established.
 pub fn on_connect(ctx: &mut Exchange, peer: &HttpPeer, mut error: Box<Error>) -> Box<Error> {
     debug!(error:%; "attempt failed to connect");
@@ -95,11 +98,16 @@ fn goes_on(ctx: &mut Exchange, event: Event<'_>) -> bool {
     let Some(attempts) = &mut ctx.attempts else { return false };
     match attempts.on(event, Instant::now()) {
         Action::Retry(failure) => {
+            ctx.attempt_failed(failure.word());
             retry::report(ctx, failure);
             true
         }
-        Action::Reconnect => true,
+        Action::Reconnect => {
+            ctx.attempt_failed(STALE);
+            true
+        }
         Action::GiveUp(failure) => {
+            ctx.attempt_failed(failure.word());
             ctx.failure = Some(failure);
             false
         }

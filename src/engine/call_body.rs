@@ -102,6 +102,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     }
     ctx.record.body_read = true;
     ctx.record.conversation = call.conversation();
+    let began = ctx.traced_time();
     let mut on_call = Call { context: &mut ctx.record.context, body: &mut call };
     let ran = tokio::select! {
         biased;
@@ -110,6 +111,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
         gone = session.downstream_session.read_body_or_idle(true) => return Err(client_left(ctx, gone.err())),
     };
     ctx.detach_until = call.detach_until.take();
+    ctx.hook_ran(1, began);
     ran.map_err(|exit| ended_by_plugin(ctx, exit))?;
     ctx.record.upstream_model = model_route::renamed(&call, ctx.record.model.as_deref());
     model_route::follow(session, ctx, &mut call)?;

@@ -15,6 +15,7 @@ use crate::exchange::header_names::HeaderNames;
 use super::cork;
 use super::ctx::Exchange;
 use super::forwarding;
+use super::tracing;
 use super::transform;
 use super::upstream::ConnectionUse;
 
@@ -36,6 +37,7 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         leave_out(head, &ctx.snapshot.header_names);
     }
     forwarding::write(head, ctx)?;
+    tracing::write(head, ctx)?;
     let mut host_is_set = false;
     for edit in ctx.request_edits.iter() {
         match edit {

@@ -297,6 +297,7 @@ pub fn client_may_stall(session: &mut Session, ctx: &Exchange, limit: Duration) 
 }
 
 async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) -> Result<(), Interruption> {
+    let began = ctx.traced_time();
     let head = session.req_header();
     let protocol = ctx.protocol();
     let none = RouteModels::default();
@@ -322,5 +323,6 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
     };
     let ran = ctx.plugins.on_request(&mut request).await;
     ctx.request_edits = request.edits;
+    ctx.hook_ran(0, began);
     ran.map_err(|exit| ended_by_plugin(ctx, exit))
 }

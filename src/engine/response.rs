@@ -33,6 +33,7 @@ pub fn on_head(
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
         attempts.on(Event::Upgraded, now);
+        ctx.attempt_answered(status.as_u16());
         ctx.record.status = Some(status);
         // Pingora passes no other upgrade
         ctx.record.transport = Transport::WebSocket;
@@ -46,7 +47,10 @@ pub fn on_head(
         return Ok(());
     }
     clear_framing(head)?;
-    if let Action::Retry(failure) = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now) {
+    let action = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now);
+    ctx.attempt_answered(status.as_u16());
+    if let Action::Retry(failure) = action {
+        ctx.attempt_failed(failure.word());
         retry::report(ctx, failure);
         return Err(retry::discard(status));
     }

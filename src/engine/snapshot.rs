@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use located_yaml::Location;
 use networks::Network;
+use plugin_api::Share;
 
 use crate::access_log::{AccessLog, AccessLogs};
 use crate::attribution::Attribution;
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<Network>,
     /// Where they say a client's address.
     pub client_address: ClientAddress,
+    /// Of which share of requests spans are sent; `None` where none are made.
+    pub sample: Option<Share>,
     /// The bounds of a request.
     pub limits: Limits,
     /// Further names of the admin listener.
@@ -143,6 +146,7 @@ impl Snapshot {
             },
             trusted_proxies: config.trusted_proxies.clone(),
             client_address: config.client_address.clone(),
+            sample: config.telemetry.otlp.as_ref().map(|otlp| otlp.sample),
             limits: Limits {
                 max_body: config.server.max_body.as_usize(),
                 max_header: config.server.max_header.get(),

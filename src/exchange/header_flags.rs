@@ -29,6 +29,8 @@ pub struct HeaderFlags {
     pub odd_name: bool,
     /// `x-request-id`.
     pub request_id: bool,
+    /// How often `traceparent`.
+    pub traceparents: usize,
     /// The header that marks a protocol.
     pub protocol: Option<&'static Protocol>,
 }
@@ -49,6 +51,7 @@ impl HeaderFlags {
                 "expect" => flags.expect = true,
                 "upgrade" => flags.upgrade = true,
                 "x-request-id" => flags.request_id = true,
+                "traceparent" => flags.traceparents += 1,
                 name if is_of_forwarding(name) => {
                     flags.forwarding = true;
                     flags.odd_name |= !is_plain(name);

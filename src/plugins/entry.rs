@@ -94,6 +94,12 @@ impl PluginEntry {
         self.settings.on().and_then(|settings| settings.companion(granted))
     }
 
+    /// Whether it has the rows of which spans are made.
+    #[must_use]
+    pub fn makes_spans(&self) -> bool {
+        self.settings.on().is_some_and(|settings| settings.makes_spans())
+    }
+
     /// Why it cannot be used beside another entry of the same file, if it cannot.
     #[must_use]
     pub fn conflict(&self, other: &Self, context: &CheckContext<'_>) -> Option<ConfigProblem> {

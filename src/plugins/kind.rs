@@ -143,6 +143,9 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// A plugin that a route should have beside this one, and what is lacking without it.
     fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)>;
 
+    /// Whether the plugin has the rows of which spans are made.
+    fn makes_spans(&self) -> bool;
+
     /// Why they cannot be used beside others of the same plugin, if they cannot.
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem>;
 
@@ -187,6 +190,10 @@ impl<P: Plugin> Settings for SettingsOf<P> {
 
     fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)> {
         P::companion(&self.0, granted)
+    }
+
+    fn makes_spans(&self) -> bool {
+        P::MAKES_SPANS
     }
 
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {

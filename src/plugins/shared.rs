@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plugin_api::{AdminRoute, Common, Handover, Plugin, Shared};
+use plugin_api::{AdminRoute, Common, Handover, Plugin, Shared, TelemetrySettings};
 use prometheus::core::Collector;
 
 use super::all;
@@ -46,6 +46,11 @@ impl PluginShared {
     /// The first plugin that cannot, and why; those behind it are not asked.
     pub fn hand_over(&self, step: Handover) -> Result<(), String> {
         self.each.iter().try_for_each(|(name, shared)| shared.hand_over(step).map_err(|why| format!("{name}: {why}")))
+    }
+
+    /// This telemetry is in force from now on.
+    pub fn activate_telemetry(&self, settings: &TelemetrySettings) {
+        self.common.telemetry.activate(settings);
     }
 
     /// What all of them share.

@@ -112,6 +112,7 @@ impl Running {
             upgrade_timeout: config.server.upgrade_timeout.get(),
             fixed,
         };
+        running.persistent.plugins.activate_telemetry(&config.telemetry);
         running.snapshot.load().activate();
         Ok(running)
     }
@@ -171,6 +172,7 @@ impl Running {
         self.open(prepared)?;
         self.snapshot.store(Arc::new(snapshot));
         self.shown.store(Arc::new(config.shown()));
+        self.persistent.plugins.activate_telemetry(&config.telemetry);
         self.snapshot.load().activate();
         self.persistent.checks.refresh();
         self.drain_timeout = config.server.drain_timeout.get();

@@ -12,6 +12,7 @@
 mod authority;
 mod chromium;
 mod client;
+mod collector;
 mod draws;
 mod folder;
 mod frame_client;
@@ -32,6 +33,7 @@ mod wait;
 pub use authority::{Authority, Issued};
 pub use chromium::{Chromium, Page};
 pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
+pub use collector::Collector;
 pub use draws::Draws;
 pub use folder::Folder;
 pub use frame_client::{

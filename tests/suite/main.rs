@@ -52,6 +52,7 @@ mod supervised; // by systemd: what it is told, its sockets, its files
 mod texts; // texts of clients are bounded
 mod timeouts; // each timeout, and its name in the log
 mod tls; // certificates of listeners, of clients, and of servers that are their own authority
+mod tracing; // `traceparent`, and the spans that a collector gets
 mod transforms; // answers that a plugin changes
 mod upgrade; // another process in the place of this one, without a refused connection
 mod usage; // token usage, read from answers

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-use crate::{BudgetUse, Spending, constant_metric};
+use crate::{BudgetUse, Spending, Telemetry, constant_metric};
 
 /// What all plugins of a gateway share, for as long as the process runs.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Common {
     pub spending: Spending,
     /// What callers have spent of their budgets.
     pub budget_use: BudgetUse,
+    /// Where spans go, as the configuration in force says.
+    pub telemetry: Telemetry,
     /// Requests that a limit refused.
     pub rejections: Arc<LimitRejections>,
 }

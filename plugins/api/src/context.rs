@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{AssumedCost, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags};
+use crate::{AssumedCost, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags, Trace};
 
 /// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Context {
     pub peer_is_trusted: bool,
     /// Words for later plugins, the ledger and the logs.
     pub tags: Tags,
+    /// The trace that it belongs to, where its client says so, or the gateway makes spans.
+    pub trace: Option<Box<Trace>>,
     /// How limits count the call, where some do.
     pub meter: Option<Arc<dyn CallMeter>>,
     /// What budgets count for the call if its cost does not become known, where some hold it.
@@ -41,6 +43,7 @@ impl Context {
             client: None,
             peer_is_trusted: false,
             tags: Tags::default(),
+            trace: None,
             meter: None,
             assumed_cost: None,
             connection: None,

@@ -35,8 +35,10 @@ mod shared;
 mod shortened;
 mod spending;
 pub mod tags;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod transport;
 mod upstream_addrs;
 mod variable;
@@ -90,6 +92,8 @@ pub use spending::{
     SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Sum,
 };
 pub use tags::Tags;
+pub use telemetry::{OtlpCompression, OtlpSettings, SemConv, Share, Telemetry, TelemetrySettings};
+pub use trace::{SpanId, Trace, TraceId, TracedAttempt, Traceparent};
 pub use transport::Transport;
 pub use upstream_addrs::UpstreamAddrs;
 pub use uuid::Uuid;

@@ -54,6 +54,8 @@ pub enum Variable {
     Cookie(Box<str>),
     /// `$request_id`: the request's id.
     RequestId,
+    /// `$trace_id`: the id of its trace, where it has one; `$otel_trace_id` is the same.
+    TraceId,
     /// `$http_NAME`: a header of the request.
     Http(HeaderName),
     /// `$sent_http_NAME`: a header of the response.
@@ -125,6 +127,7 @@ impl Variable {
         "query_string",
         "is_args",
         "request_id",
+        "trace_id",
         "status",
         "upstream_status",
         "upstream_addr",
@@ -181,6 +184,7 @@ impl Variable {
             "args" | "query_string" => Self::Args,
             "is_args" => Self::IsArgs,
             "request_id" => Self::RequestId,
+            "trace_id" | "otel_trace_id" => Self::TraceId,
             "status" => Self::Status,
             "upstream_status" => Self::UpstreamStatus,
             "upstream_addr" => Self::UpstreamAddr,

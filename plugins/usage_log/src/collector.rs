@@ -1,13 +1,15 @@
 //! What the ledgers count, for `/metrics`, with what they hold at each scrape.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plugin_api::constant_metric;
-use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
+use crate::Timestamp;
 use crate::ledgers::{Ledger, Ledgers};
 use crate::metrics::LedgerMetrics;
 
@@ -20,11 +22,23 @@ pub(crate) struct LedgerCollector {
     unknown: IntGauge,
     bytes: IntGauge,
     age: IntGauge,
+    held: IntGauge,
+    lag_rows: IntGaugeVec,
+    lag_seconds: GaugeVec,
 }
 
 impl LedgerCollector {
     /// The metrics of these ledgers.
     pub(crate) fn new(ledgers: &Ledgers) -> Self {
+        let by_consumer = |name: &str, help: &str| (Opts::new(name, help), ["consumer"]);
+        let (rows, consumer) = by_consumer(
+            "tollgate_ledger_consumer_lag_rows",
+            "Rows in the journal that a consumer besides the database has not taken for good",
+        );
+        let (seconds, _) = by_consumer(
+            "tollgate_ledger_consumer_lag_seconds",
+            "How long the oldest row has waited that a consumer is delivering; 0 if it delivers none",
+        );
         let gauge = |name: &str, help: &str| constant_metric(IntGauge::new(name, help));
         Self {
             metrics: ledgers.metrics.clone(),
@@ -39,12 +53,19 @@ impl LedgerCollector {
                 "tollgate_ledger_last_shipped_age_seconds",
                 "How long rows have waited without any progress; 0 if none waits",
             ),
+            held: gauge(
+                "tollgate_ledger_consumer_held_bytes",
+                "What the journal keeps on the disk for consumers alone, since the database has it",
+            ),
+            lag_rows: constant_metric(IntGaugeVec::new(rows, &consumer)),
+            lag_seconds: constant_metric(GaugeVec::new(seconds, &consumer)),
         }
     }
 
     fn counted(&self) -> impl Iterator<Item = &dyn Collector> {
-        let held: [&dyn Collector; 4] = [&self.queue, &self.unknown, &self.bytes, &self.age];
-        self.metrics.all().into_iter().chain(held)
+        let Self { queue, unknown, bytes, age, held, lag_rows, lag_seconds, .. } = self;
+        let gauges: [&dyn Collector; 7] = [queue, unknown, bytes, age, held, lag_rows, lag_seconds];
+        self.metrics.all().into_iter().chain(gauges)
     }
 }
 
@@ -55,18 +76,32 @@ impl Collector for LedgerCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let (mut rows, mut unknown, mut bytes, mut age) = (0, 0, 0, Duration::ZERO);
-        let now = Instant::now();
+        let (now, time) = (Instant::now(), Timestamp::from(SystemTime::now()));
+        let (mut held, mut lags) = (0, BTreeMap::<String, (u64, Duration)>::new());
         for ledger in &*self.ledgers.lock().unwrap_or_else(PoisonError::into_inner) {
             rows += ledger.waiting();
             unknown += ledger.unknown();
             bytes += ledger.journal_bytes();
             age = age.max(ledger.stuck_for(now));
+            held += ledger.held_bytes();
+            ledger.each_consumer(|consumer| {
+                let lag = lags.entry(consumer.name().to_owned()).or_default();
+                *lag = (lag.0 + consumer.lag_rows(), lag.1.max(consumer.lag(time)));
+            });
         }
         let whole = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
         self.queue.set(whole(rows));
         self.unknown.set(whole(unknown));
         self.bytes.set(whole(bytes));
         self.age.set(whole(age.as_secs()));
+        self.held.set(whole(held));
+        // those that are gone have no series
+        self.lag_rows.reset();
+        self.lag_seconds.reset();
+        for (consumer, (rows, lag)) in lags {
+            self.lag_rows.with_label_values(&[&consumer]).set(whole(rows));
+            self.lag_seconds.with_label_values(&[&consumer]).set(lag.as_secs_f64());
+        }
         self.counted().flat_map(Collector::collect).collect()
     }
 }

@@ -122,6 +122,7 @@ table! {
         68 "protocol": Text = protocol;
         69 "limit_tokens": Int8 = limit_tokens;
         71 "assumed_cost_usd": Money = assumed_cost_usd;
+        75 "trace_id": Text = trace_id;
         80 "rule": Text = rule;
     } besides {
         58 = request_body;
@@ -133,6 +134,7 @@ table! {
         72 = counted_before;
         73 = unpriced_before;
         // 74 was the previous turn in another format of its hash
+        76 = spans;
     }
 }
 

@@ -5,6 +5,7 @@ mod positional;
 
 use journal::{Decoded, Entry, Kind};
 
+use crate::row::{RowAttempt, RowSpans};
 use crate::{Billed, Body, Piece, Record};
 
 /// Formats of a record. A format is never changed and never given up: a journal may hold records of any release.
@@ -19,6 +20,33 @@ fields::fields! { Piece { 1 = after_ms; 2 = bytes; } }
 fields::fields! { plugin_api::WindowCount { 1 = limit; 2 = subject; 3 = until; 4 = amount; } }
 
 fields::fields! {
+    RowSpans {
+        1 = span;
+        2 = parent;
+        3 = flags;
+        4 = total_us;
+        5 = head_began_us;
+        6 = head_ended_us;
+        7 = call_began_us;
+        8 = call_ended_us;
+        9 = attempts;
+    }
+}
+
+fields::fields! {
+    RowAttempt {
+        1 = wanted_us;
+        2 = began_us;
+        3 = ended_us;
+        4 = upstream;
+        5 = server;
+        6 = address;
+        7 = error;
+        8 = status;
+    }
+}
+
+fields::fields! {
     Billed {
         1 = kind;
         2 = model;
@@ -30,6 +58,14 @@ fields::fields! {
         8 = tokens.reasoning;
         9 = cost_usd;
     }
+}
+
+/// The number of the field with the spans of a row.
+pub(crate) const SPANS: u64 = 76;
+
+/// Whether the record of a request has a field, found without decoding the record.
+pub(crate) fn has_field(entry: &Entry<'_>, number: u64) -> bool {
+    entry.format == REQUEST && fields::has(entry.record, number)
 }
 
 /// The format in which a record is written.

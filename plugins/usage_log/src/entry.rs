@@ -12,7 +12,7 @@ use prices::Prices;
 use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
 use crate::request_type;
-use crate::row::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
+use crate::row::{BatchRow, Cost, Row, RowSpans, Timestamp, Tokens, UsageSource};
 use crate::spending::Reported;
 
 /// The longest usage object that is kept.
@@ -124,6 +124,12 @@ impl Entry {
             unpriced_before: self.reported.unpriced,
             ..Row::default()
         };
+        if let Some(trace) = &record.context.trace {
+            row.trace_id = Some(trace.id.to_string());
+            if trace.is_sampled || is_failed(record) {
+                row.spans = RowSpans::of(trace, record.total);
+            }
+        }
         if let Some(answer) = answer {
             used(&mut row, answer, record, prices);
         }
@@ -169,6 +175,13 @@ impl Entry {
             key_name: caller.key_name.as_deref().map(short),
         }
     }
+}
+
+/// Whether something failed, so that the spans of an exchange are sent whatever the share of those that are.
+fn is_failed(record: &Record) -> bool {
+    let has_error = record.answer.as_ref().is_some_and(|answer| answer.error_type.is_some());
+    let is_well = matches!(record.outcome, Outcome::Completed | Outcome::Cached);
+    !is_well || has_error || record.error.is_some() || record.status.is_none_or(|status| status.as_u16() >= 400)
 }
 
 /// The error type of a response that the gateway made: that of the error object that the client got, or else the word for what happened.

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
-use plugin_api::{AdminRoute, Handover, Shared, Spending, SpendingFeed};
+use plugin_api::{AdminRoute, Common, Handover, Shared, SpendingFeed};
 use private_files::is_open_to_all;
 use prometheus::core::Collector;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::collector::LedgerCollector;
+use crate::consumers::{ConsumerProgress, Consumers, SinkConfig};
 use crate::dashboard::{self, ReadFrom, Readers};
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
@@ -46,6 +47,9 @@ pub(crate) struct LedgerHandle {
     ledger: Arc<Ledger>,
     shipping: ShipperConfig,
     max_bytes: u64,
+    /// The most that the journal may keep for consumers alone, in bytes.
+    consumers_max_bytes: u64,
+    common: Arc<Common>,
     active: Arc<Mutex<Vec<Arc<Ledger>>>>,
     receiving: Arc<Mutex<Option<Vec<Pending>>>>,
     /// Shows the shipper that this configuration still exists.
@@ -62,6 +66,8 @@ pub(crate) struct Ledger {
     progress: Arc<Progress>,
     /// The shipper, before it ships.
     pending: Mutex<Option<Pending>>,
+    /// What else reads the journal.
+    consumers: Mutex<Consumers>,
     /// Where it reports what its records cost.
     pub(crate) feed: SpendingFeed,
     thread: Mutex<ShippingThread>,
@@ -93,6 +99,9 @@ impl Shared for Ledgers {
         let active = std::mem::take(&mut *lock(&self.active));
         for ledger in &active {
             ledger.shipping.send_modify(|shipping| shipping.end = Some(deadline));
+        }
+        for ledger in &active {
+            lock(&ledger.consumers).finish(deadline);
         }
         for ledger in active {
             let thread = lock(&ledger.thread);
@@ -132,6 +141,7 @@ impl Shared for Ledgers {
             }
             Handover::Received => {
                 lock(&self.receiving).take().into_iter().flatten().for_each(Pending::begin);
+                lock(&self.active).clone().iter().for_each(|ledger| ledger.begin_consumers());
                 Ok(())
             }
         }
@@ -144,7 +154,7 @@ impl Ledgers {
     ///
     /// # Errors
     /// That its journal cannot be had. The database is not asked for anything yet.
-    pub(crate) fn open(&self, config: &Config, base: &Path, spending: &Spending) -> Result<LedgerHandle, String> {
+    pub(crate) fn open(&self, config: &Config, base: &Path, common: &Arc<Common>) -> Result<LedgerHandle, String> {
         let path = config.journal_folder(base);
         let path = std::path::absolute(&path).unwrap_or(path);
         let alive = Arc::new(());
@@ -165,14 +175,20 @@ impl Ledgers {
         let ledger = match open.iter().filter_map(Weak::upgrade).find(|ledger| ledger.path == path) {
             Some(ledger) => ledger,
             None => {
-                let ledger =
-                    Arc::new(Ledger::open(path, shipping.clone(), max_bytes, self.metrics.clone(), spending.feed())?);
+                let ledger = Arc::new(Ledger::open(
+                    path,
+                    shipping.clone(),
+                    max_bytes,
+                    self.metrics.clone(),
+                    common.spending.feed(),
+                )?);
                 open.push(Arc::downgrade(&ledger));
                 ledger
             }
         };
         let (active, receiving) = (self.active.clone(), self.receiving.clone());
-        Ok(LedgerHandle { ledger, shipping, max_bytes, active, receiving, _alive: alive })
+        let (consumers_max_bytes, common) = (config.journal.consumers_max_bytes.get(), common.clone());
+        Ok(LedgerHandle { ledger, shipping, max_bytes, consumers_max_bytes, common, active, receiving, _alive: alive })
     }
 }
 
@@ -195,6 +211,8 @@ impl LedgerHandle {
     /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
     pub(crate) fn activate(&self) {
         self.ledger.reconfigure(&self.shipping, self.max_bytes);
+        self.ledger.journal.get().set_held_max_bytes(self.consumers_max_bytes);
+        lock(&self.ledger.consumers).configure(&self.sinks());
         let Some(pending) = lock(&self.ledger.pending).take() else { return };
         lock(&self.active).push(self.ledger.clone());
         let database = self.shipping.settings.database.id();
@@ -205,8 +223,16 @@ impl LedgerHandle {
         journal.take_in(adopted);
         match &mut *lock(&self.receiving) {
             Some(receiving) => receiving.push(pending),
-            None => pending.begin(),
+            None => {
+                pending.begin();
+                self.ledger.begin_consumers();
+            }
         }
+    }
+
+    /// Where the ledger's rows go besides its database.
+    fn sinks(&self) -> Vec<SinkConfig> {
+        self.common.telemetry.otlp().map(SinkConfig::Otlp).into_iter().collect()
     }
 }
 
@@ -238,7 +264,9 @@ impl Ledger {
         let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), Places::default());
         let (pending, ended) = IdleThread::start()?.waits_with(shipper, &journal, &feed);
         let thread = Mutex::new(ShippingThread { ended, draining: None });
-        Ok(Self { path, journal, metrics, shipping, progress, pending: Mutex::new(Some(pending)), feed, thread })
+        let consumers = Mutex::new(Consumers::new(metrics.clone()));
+        let pending = Mutex::new(Some(pending));
+        Ok(Self { path, journal, metrics, shipping, progress, pending, consumers, feed, thread })
     }
 
     fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {
@@ -252,6 +280,21 @@ impl Ledger {
             *shipping = ShipperConfig { end: shipping.end, ..new.clone() };
             changed
         });
+    }
+
+    /// The shipper is at work, and so are the consumers from now on.
+    fn begin_consumers(&self) {
+        lock(&self.consumers).begin(self.journal.get());
+    }
+
+    /// Calls `each` for every consumer at work.
+    pub(crate) fn each_consumer(&self, each: impl FnMut(&ConsumerProgress)) {
+        lock(&self.consumers).progress().for_each(each);
+    }
+
+    /// What the journal keeps on the disk for consumers alone, in bytes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.journal.get().held_bytes()
     }
 
     #[cfg(test)]

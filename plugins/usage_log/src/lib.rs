@@ -15,6 +15,7 @@ mod captured_bodies;
 mod collector;
 mod columns;
 mod commands;
+mod consumers;
 mod conversation;
 mod dashboard;
 mod encoding;
@@ -22,6 +23,7 @@ mod entry;
 mod ledger_journal;
 mod ledgers;
 mod metrics;
+mod otlp;
 mod rejected;
 pub mod report;
 mod request_type;
@@ -48,7 +50,9 @@ use spending::Reported;
 pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
 pub use prices::{Above, Amount, Price, Tier};
-pub use row::{BatchRow, Billed, Body, Cost, Piece, Record, Row, Timestamp, Tokens, Turn, UsageSource, Word};
+pub use row::{
+    BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, Timestamp, Tokens, Turn, UsageSource, Word,
+};
 pub use settings::{
     Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
     Sync,
@@ -74,6 +78,7 @@ pub struct UsageLog {
 impl Plugin for UsageLog {
     const NAME: &'static str = "usage_log";
     const NEEDS: Needs = Needs { body: true, answer: true, batch_results: true, conversation: true, ..Needs::NOTHING };
+    const MAKES_SPANS: bool = true;
     type Config = Config;
     type Shared = Ledgers;
     type State = Entry;
@@ -114,7 +119,7 @@ impl Plugin for UsageLog {
     fn build(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
         let spending = &context.common.spending;
         let prices = spending.use_prices(Prices::new(&config.prices)?);
-        let ledger = context.shared.open(config, context.base, spending)?;
+        let ledger = context.shared.open(config, context.base, context.common)?;
         let (store, stream_usage) = (config.store, config.openai_stream_usage);
         let tenant_labels = config.tenant_labels.as_usize();
         Ok(Self { ledger, prices, store, tenant_labels, stream_usage, secrets: context.secrets.clone() })

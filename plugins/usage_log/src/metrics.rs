@@ -27,6 +27,10 @@ pub(crate) struct LedgerMetrics {
     store_errors: IntCounterVec,
     batch: Histogram,
     store: StoreMetrics,
+    consumed: IntCounterVec,
+    consumer_lost: IntCounterVec,
+    consumer_rejected: IntCounterVec,
+    consumer_errors: IntCounterVec,
 }
 
 impl LedgerMetrics {
@@ -63,13 +67,77 @@ impl LedgerMetrics {
             store_errors: counters("tollgate_ledger_store_errors_total", "What the database could not do", "kind"),
             batch: constant_metric(Histogram::with_opts(batch.buckets(buckets))),
             store: constant_metric(StoreMetrics::new()),
+            consumed: counters(
+                "tollgate_ledger_consumer_rows_total",
+                "Rows that a consumer of the journal besides the database has delivered",
+                "consumer",
+            ),
+            consumer_lost: counters(
+                "tollgate_ledger_consumer_lost_total",
+                "Rows that a consumer has lost, since the journal could not keep them for it",
+                "consumer",
+            ),
+            consumer_rejected: counters(
+                "tollgate_ledger_consumer_rejected_total",
+                "What a consumer delivered and the other side will never take: spans, rows",
+                "consumer",
+            ),
+            consumer_errors: constant_metric(IntCounterVec::new(
+                Opts::new(
+                    "tollgate_ledger_consumer_errors_total",
+                    "Deliveries of a consumer that failed, and are tried again",
+                ),
+                &["consumer", "kind"],
+            )),
         }
     }
 
     /// All of them, to be shown.
-    pub(crate) fn all(&self) -> [&dyn Collector; 9] {
+    pub(crate) fn all(&self) -> [&dyn Collector; 13] {
         let Self { lost, lost_corrections, unpriced, cost, rows, rejected, store_errors, batch, store, .. } = self;
-        [lost, lost_corrections, unpriced, cost, rows, rejected, store_errors, batch, store]
+        let Self { consumed, consumer_lost, consumer_rejected, consumer_errors, .. } = self;
+        [
+            lost,
+            lost_corrections,
+            unpriced,
+            cost,
+            rows,
+            rejected,
+            store_errors,
+            batch,
+            store,
+            consumed,
+            consumer_lost,
+            consumer_rejected,
+            consumer_errors,
+        ]
+    }
+
+    /// A consumer is at work: its series begin at 0, or the first loss would be no rise.
+    pub(crate) fn consumer_begins(&self, consumer: &str) {
+        for counter in [&self.consumed, &self.consumer_lost, &self.consumer_rejected] {
+            counter.with_label_values(&[consumer]);
+        }
+    }
+
+    /// A consumer has delivered so many rows.
+    pub(crate) fn consumed(&self, consumer: &str, rows: u64) {
+        self.consumed.with_label_values(&[consumer]).inc_by(rows);
+    }
+
+    /// A consumer has lost so many rows.
+    pub(crate) fn consumer_lost(&self, consumer: &str, rows: u64) {
+        self.consumer_lost.with_label_values(&[consumer]).inc_by(rows);
+    }
+
+    /// The other side of a consumer will never take so much.
+    pub(crate) fn consumer_rejected(&self, consumer: &str, rejected: u64) {
+        self.consumer_rejected.with_label_values(&[consumer]).inc_by(rejected);
+    }
+
+    /// A delivery of a consumer has failed.
+    pub(crate) fn consumer_failed(&self, consumer: &str, kind: &str) {
+        self.consumer_errors.with_label_values(&[consumer, kind]).inc();
     }
 
     /// What the database's work is counted in.

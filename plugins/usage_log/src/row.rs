@@ -2,6 +2,7 @@
 
 mod body;
 mod time;
+mod trace;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 pub use body::{Body, Piece};
 pub use prices::Cost;
 pub use time::Timestamp;
+pub use trace::{RowAttempt, RowSpans};
 
 /// A word from a fixed vocabulary, or a text: never with a NUL in it, which no Postgres text can hold.
 pub type Word = Cow<'static, str>;
@@ -176,6 +178,8 @@ pub struct Row {
     pub assumed_cost_usd: Option<Cost>,
     /// Which rule of `model_router` chose the model: `auto/2; pinned`.
     pub rule: Option<Word>,
+    /// The id of the trace that it belongs to, in hexadecimal digits.
+    pub trace_id: Option<String>,
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]
     pub window_counts: Vec<WindowCount>,
@@ -185,6 +189,9 @@ pub struct Row {
     /// Of such a row: 1 where the earlier one was counted as an answer of unknown cost, and 0 where it was not.
     #[serde(skip)]
     pub unpriced_before: i64,
+    /// Its spans, where they are to be sent. The journal alone has them.
+    #[serde(skip)]
+    pub spans: Option<RowSpans>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

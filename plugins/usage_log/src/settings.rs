@@ -114,13 +114,17 @@ pub struct JournalSettings {
     /// The most bytes that wait on the disk. Beyond three quarters of it bodies are left out; beyond all of it rows are lost, and
     /// counted.
     pub max_bytes: ByteSize,
+    /// The most bytes that stay on the disk for what reads the journal besides the database, such as `telemetry.otlp`. Beyond it the oldest rows
+    /// are lost there, and counted; the ledger loses none.
+    pub consumers_max_bytes: ByteSize,
     /// What it takes to lose rows that the database does not have yet.
     pub sync: Sync,
 }
 
 impl Default for JournalSettings {
     fn default() -> Self {
-        Self { path: None, max_bytes: ByteSize::mebibytes(1024), sync: Sync::default() }
+        let (max_bytes, consumers_max_bytes) = (ByteSize::mebibytes(1024), ByteSize::mebibytes(1024));
+        Self { path: None, max_bytes, consumers_max_bytes, sync: Sync::default() }
     }
 }
 
@@ -246,6 +250,7 @@ impl Config {
             ("migrate", own.migrate == others.migrate),
             ("pool", own.pool == others.pool),
             ("journal.max_bytes", self.journal.max_bytes == other.journal.max_bytes),
+            ("journal.consumers_max_bytes", self.journal.consumers_max_bytes == other.journal.consumers_max_bytes),
             ("journal.sync", self.journal.sync == other.journal.sync),
             ("retention", own.retention == others.retention),
             ("archive", own.archive == others.archive),

@@ -26,15 +26,15 @@ use crate::metrics::LedgerMetrics;
 use crate::store::PATIENT_TIMEOUT;
 use crate::{Record, Store, StoreSettings, Written, spending};
 
-use backoff::Backoff;
 use config::within;
 use isolate::Isolated;
-use outage::Outage;
 use query_spending::Querying;
 use write::written;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use config::ShipperConfig;
 pub(crate) use maintenance::{SYNC, is_sync_due, sync};
+pub(crate) use outage::Outage;
 pub(crate) use progress::Progress;
 
 /// The most records of a batch, and about how many bytes of the journal.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::StatusCode;
-use plugin_api::{Answer, AnswerState, Chunk, Outcome, Record, Transport, Uuid, shortened_answer};
+use plugin_api::{Answer, AnswerState, Chunk, Outcome, Record, Trace, Transport, Uuid, shortened_answer};
 use protocols::{AnswerEvents, ServerEvent};
 use tokio::time::Instant;
 
@@ -67,6 +67,7 @@ impl MessageCall {
         record.upstream.clone_from(&handshake.upstream);
         (record.context.client, record.context.peer_is_trusted) = handshake.client;
         record.context.set_connection(handshake.in_force.connection.clone());
+        record.context.trace = handshake.trace.as_ref().map(Trace::of_message).map(Box::new);
         let plugins = route.chain.instances();
         if !plugins.is_empty() {
             record.context.route = Some(route.name.clone());

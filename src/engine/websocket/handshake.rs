@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use pingora_http::RequestHeader;
-use plugin_api::{Context, Endpoint, RequestHead, UpstreamAddrs, Variables};
+use plugin_api::{Context, Endpoint, RequestHead, Trace, UpstreamAddrs, Variables};
 
 use crate::access_log::Captured;
 use crate::engine::ctx::Exchange;
@@ -43,6 +43,8 @@ pub struct Handshake {
     pub server: Option<Arc<str>>,
     /// Where that was, and the attempts before it.
     pub upstream_addrs: UpstreamAddrs,
+    /// The trace of its calls, as far as the handshake has one.
+    pub trace: Option<Trace>,
     /// Whether a call has begun on it.
     pub called: AtomicBool,
     /// Why the connection is over, once it is.
@@ -67,6 +69,7 @@ impl Handshake {
             upstream: ctx.record.upstream.clone(),
             server: ctx.record.server.clone(),
             upstream_addrs: ctx.record.upstream_addrs.clone(),
+            trace: ctx.record.context.trace.as_deref().cloned(),
             called: AtomicBool::new(false),
             over: OnceLock::new(),
         }

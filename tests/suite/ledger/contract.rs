@@ -95,6 +95,7 @@ async fn every_column_comes_back_as_it_went_in() {
             limit_tokens: Some(24),
             rule: Some("auto/2".into()),
             assumed_cost_usd: None,
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
             cache_status: Some("hit".into()),
             upstream: Some("a".into()),
             server: Some("b:1".into()),

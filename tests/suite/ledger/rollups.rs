@@ -22,12 +22,12 @@ impl Draws {
 
     fn tokens(&mut self) -> Option<i64> {
         let tokens = self.below(5000);
-        (tokens % 4 > 0).then_some(tokens as i64)
+        (!tokens.is_multiple_of(4)).then_some(tokens as i64)
     }
 
     fn cost(&mut self) -> Option<Cost> {
         let picos = self.below(1 << 40);
-        (picos % 3 > 0).then(|| Cost::from_picos(picos.into()))
+        (!picos.is_multiple_of(3)).then(|| Cost::from_picos(picos.into()))
     }
 
     /// A row as it may be foreseen, or corrected: whatever a correction may change is drawn anew.

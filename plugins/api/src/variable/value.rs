@@ -44,6 +44,7 @@ pub(super) fn append(variable: &Variable, out: &mut Vec<u8>, of: &Variables<'_>)
         Variable::Arg(name) => out.extend_from_slice(argument(request.query().unwrap_or_default(), name)),
         Variable::Cookie(name) => out.extend_from_slice(cookie(request.headers, name)),
         Variable::RequestId => append_shown(out, Some(context.id)),
+        Variable::TraceId => append_shown(out, context.trace.as_ref().map(|trace| trace.id)),
         Variable::Http(name) => append_header(out, request.headers, name),
         Variable::SentHttp(name) => {
             if let Some((_, headers)) = of.response {

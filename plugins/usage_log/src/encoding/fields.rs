@@ -65,6 +65,18 @@ pub(crate) fn read<T: Fields>(mut bytes: &[u8]) -> Option<T> {
     Some(read)
 }
 
+/// Whether these fields have one with this number.
+pub(crate) fn has(mut bytes: &[u8], number: u64) -> bool {
+    while let Some(key) = varint(&mut bytes)
+        && key >> 1 != number
+    {
+        let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok());
+        let Some((_, rest)) = length.and_then(|length| bytes.split_at_checked(length)) else { return false };
+        bytes = rest;
+    }
+    !bytes.is_empty()
+}
+
 /// Implements [`Fields`] from the numbers of a struct's fields. A number is never given to another field.
 macro_rules! fields {
     ($type:ty { $($number:literal = $($part:ident).+;)* }) => {
@@ -155,6 +167,17 @@ mod tests {
         assert_eq!(read::<Old>(&[]), Some(Old { number: 0 }));
     }
 
+    #[test]
+    fn a_field_is_found_without_reading_the_others() {
+        let mut bytes = Vec::new();
+        put(&5_i64, 3, &mut bytes);
+        put(&String::from("text"), 4, &mut bytes);
+        put(&1_i64, 76, &mut bytes);
+        assert_eq!([3, 4, 76].map(|number| has(&bytes, number)), [true; 3]);
+        assert_eq!([1, 5, 77].map(|number| has(&bytes, number)), [false; 3]);
+        assert!(!has(&[], 3) && !has(&bytes[..bytes.len() - 3], 76));
+    }
+
     proptest! {
         #[test]
         fn a_number_comes_back(number: i64, unsigned: u64) {
@@ -172,6 +195,7 @@ mod tests {
             let _ = read::<Old>(&bytes);
             let _ = read::<crate::Row>(&bytes);
             let _ = read::<crate::BatchRow>(&bytes);
+            let _ = has(&bytes, 76);
         }
     }
 }

@@ -128,6 +128,23 @@ prop_compose! {
             window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
             counted_before: numbers[2],
             unpriced_before: 1,
+            trace_id: Some(text()),
+            spans: Some(crate::RowSpans {
+                span: [1; 8],
+                parent: Some([2; 8]),
+                flags: 1,
+                total_us: numbers[3],
+                call_ended_us: numbers[4],
+                attempts: vec![crate::RowAttempt {
+                    began_us: numbers[5],
+                    ended_us: Some(numbers[6]),
+                    server: text(),
+                    error: Some(text().into()),
+                    status: Some(503),
+                    ..crate::RowAttempt::default()
+                }],
+                ..crate::RowSpans::default()
+            }),
         }
     }
 }

@@ -65,6 +65,9 @@ impl Observer for Reporter {
             Event::NotBegun { error } => {
                 error!(error:%, journal:%, suppressed; "the ledger's journal cannot begin another segment, and goes on with the one it has");
             }
+            Event::ConsumersCut { file, bytes } => {
+                warn!(bytes, file:% = file.display(), suppressed; "the ledger's journal has no room for what its consumers have yet to read; the oldest of it is removed");
+            }
             Event::Unknown { records } => {
                 warn!(records, journal:%, suppressed; "the ledger's journal has records of a later release: they stay there, and a start of that release ships them");
             }
@@ -86,6 +89,7 @@ fn word(event: &Event<'_>) -> &'static str {
         Event::Gone { .. } => "gone",
         Event::NotRemoved { .. } => "not_removed",
         Event::NotBegun { .. } => "not_begun",
+        Event::ConsumersCut { .. } => "consumers_cut",
         Event::Unknown { .. } => "unknown",
         Event::UnknownNotKept { .. } => "unknown_not_kept",
         _ => "other",

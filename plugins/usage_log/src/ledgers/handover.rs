@@ -34,10 +34,12 @@ impl Ledger {
         let folder = DrainingJournals(&self.path).another();
         let (own, _) = ledger_journal::open(&folder, max_bytes, &self.metrics).map_err(|error| error.to_string())?;
         let syncing = SyncThread::start(&own, self.shipping.subscribe())?;
+        lock(&self.consumers).pause()?;
         // what it is writing now the other process writes again
         self.shipping.send_modify(|shipping| shipping.end = Some(Instant::now()));
         if thread.ended.recv_timeout(SHIPPER_END) == Err(RecvTimeoutError::Timeout) {
             self.shipping.send_modify(|shipping| shipping.end = None);
+            self.begin_consumers();
             return Err("the ledger's thread does not end; the disk may hang".into());
         }
         self.feed.goes_on(own.instance(), JournalIn::Draining);
@@ -76,6 +78,7 @@ impl Ledger {
         let shipper = Shipper::new(reader, metrics, taken, self.feed.clone(), progress, places);
         let (pending, ended) = idle.waits_with(shipper, &self.journal, &self.feed);
         pending.begin();
+        self.begin_consumers();
         *thread = ShippingThread { ended, draining: None };
         Ok(())
     }

@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The pauses between attempts.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
     random: RandomState,
     drawn: u64,
@@ -22,7 +22,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The next pause: between half of and all that is due, twice as much as before, up to 5 s.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let due = self.next;
         self.next = (due * 2).min(LONGEST);
         self.drawn += 1;
@@ -31,7 +31,7 @@ impl Backoff {
     }
 
     /// The database answered: the next failure starts with the shortest pause.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = FIRST;
     }
 }

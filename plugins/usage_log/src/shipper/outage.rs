@@ -7,14 +7,14 @@ const REMIND: Duration = Duration::from_secs(60);
 
 /// The outage, if there is one.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(crate) struct Outage {
     /// When it began, and when it was last logged.
     times: Option<(Instant, Instant)>,
 }
 
 impl Outage {
     /// The database takes nothing, for the first time or still. Gives how long it has been so, in seconds, if that is to be logged now.
-    pub(super) fn goes_on(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn goes_on(&mut self, now: Instant) -> Option<u64> {
         let (since, logged) = self.times.unwrap_or((now, now));
         let is_due = self.times.is_none() || now - logged >= REMIND;
         self.times = Some((since, if is_due { now } else { logged }));
@@ -22,7 +22,7 @@ impl Outage {
     }
 
     /// The database takes rows. Gives how long it took none, in seconds, if there was an outage.
-    pub(super) fn end(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn end(&mut self, now: Instant) -> Option<u64> {
         self.times.take().map(|(since, _)| (now - since).as_secs())
     }
 }

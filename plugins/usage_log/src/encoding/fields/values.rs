@@ -85,6 +85,7 @@ as_bytes!(Cow<'static, str>, |text| text.is_empty(), |text| text.as_bytes(), |va
 as_bytes!(Vec<u8>, Vec::is_empty, |bytes| bytes, |value| Some(value.to_vec()));
 as_bytes!([u8; 32], |_| false, |hash| hash, |value| value.try_into().ok());
 as_bytes!([u8; 16], |_| false, |digest| digest, |value| value.try_into().ok());
+as_bytes!([u8; 8], |_| false, |id| id, |value| value.try_into().ok());
 as_bytes!(Uuid, |id| id.is_nil(), |id| id.as_bytes(), |value| Self::from_slice(value).ok());
 
 impl Coded for IpAddr {
@@ -159,4 +160,11 @@ macro_rules! nested {
     )*};
 }
 
-nested!(crate::Body, crate::Piece, crate::Billed, plugin_api::WindowCount);
+nested!(
+    crate::Body,
+    crate::Piece,
+    crate::Billed,
+    crate::row::RowSpans,
+    crate::row::RowAttempt,
+    plugin_api::WindowCount
+);

@@ -1,0 +1,97 @@
+//! The trace of a request: the one that its client names or a new one, what servers are told of it, and the times that its spans have.
+//! Spans are made behind the ledger; nothing is sent here.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora_error::Result;
+use pingora_http::RequestHeader;
+use plugin_api::{Trace, TracedAttempt, Traceparent};
+
+use super::ctx::Exchange;
+use super::forward::internal;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+impl Exchange {
+    /// Finds out which trace the request belongs to. One that is not valid, or named twice, is none.
+    pub fn begin_trace(&mut self, headers: &HeaderMap) {
+        let sample = self.snapshot.sample;
+        if sample.is_none() && self.flags.traceparents == 0 {
+            return;
+        }
+        let named = (self.flags.traceparents == 1).then(|| headers.get(TRACEPARENT)).flatten();
+        let client = named.and_then(|named| Traceparent::parse(named.as_bytes()));
+        self.record.context.trace = match (sample, client) {
+            (Some(sample), client) => Some(Box::new(Trace::traced(client, |id| sample.has(id)))),
+            (None, client) => client.map(Trace::passing).map(Box::new),
+        };
+    }
+
+    /// How long the request has taken, where its times are noted.
+    #[must_use]
+    pub fn traced_time(&self) -> Option<Duration> {
+        self.record.context.trace.as_ref()?.span?;
+        Some(self.began.elapsed())
+    }
+
+    /// Plugins saw its head (0) or its call (1) from this time on until now.
+    pub fn hook_ran(&mut self, hook: usize, since: Option<Duration>) {
+        if let (Some(since), Some(trace)) = (since, &mut self.record.context.trace)
+            && let Some(times) = trace.hooks.get_mut(hook)
+        {
+            *times = Some((since, self.began.elapsed()));
+        }
+    }
+
+    /// An attempt begins, for which a server was wanted at this time.
+    pub fn attempt_begins(&mut self, wanted: Option<Duration>) {
+        let (Some(wanted), Some(trace)) = (wanted, &mut self.record.context.trace) else { return };
+        let (Some(attempts), Some(upstream)) = (&self.attempts, &self.record.upstream) else { return };
+        if let Some(lease) = attempts.lease() {
+            trace.attempts.push(TracedAttempt {
+                wanted,
+                began: self.began.elapsed(),
+                ended: None,
+                upstream: upstream.clone(),
+                server: lease.label().clone(),
+                address: lease.server().socket(),
+                error: None,
+                status: None,
+            });
+        }
+    }
+
+    /// The present attempt has failed for this reason.
+    pub fn attempt_failed(&mut self, error: &'static str) {
+        if let Some(now) = self.traced_time()
+            && let Some(trace) = &mut self.record.context.trace
+        {
+            trace.attempt_failed(now, error);
+        }
+    }
+
+    /// The present attempt has a response.
+    pub fn attempt_answered(&mut self, status: u16) {
+        if let Some(trace) = &mut self.record.context.trace {
+            trace.attempt_answered(status);
+        }
+    }
+}
+
+/// Tells the server of the present attempt which span its own are below, where spans are made. What a client said of a trace that begins
+/// here goes.
+///
+/// # Errors
+/// A fault of the gateway.
+pub fn write(head: &mut RequestHeader, ctx: &Exchange) -> Result<()> {
+    let Some(trace) = &ctx.record.context.trace else { return Ok(()) };
+    let Some(text) = trace.traceparent() else { return Ok(()) };
+    let value = HeaderValue::from_bytes(&text).map_err(|_| internal("traceparent"))?;
+    head.insert_header(TRACEPARENT, value)?;
+    if trace.parent.is_none() {
+        head.remove_header(&TRACESTATE);
+    }
+    Ok(())
+}
