@@ -39,7 +39,8 @@ def keep(table, builds):
 
 def measured(builds):
     """Where and with what."""
-    is_partly = any("release-dev" in str(path) for path in builds.values())
+    ways = {"release-dev": "profile release-dev", "pgo": "built by benches/pgo"}
+    built = "".join(f", {way}" for folder, way in ways.items() if any(folder in path.parts for path in builds.values()))
     # the last commit that changed what is measured
     commit = first(["git", "-C", ROOT, "log", "-1", "--format=%h, %cs", "--", "Cargo.lock", "Cargo.toml", "src", "plugins", "libs"])
     versions = {"nginx": first(["nginx", "-v"]), "HAProxy": first(["haproxy", "-v"])}
@@ -47,7 +48,7 @@ def measured(builds):
     versions["LiteLLM"] = LITELLM.rpartition("=")[2]
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     machine = f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, Linux {platform.release()}"
-    commit += ", profile release-dev" if is_partly else ""
+    commit += built
     return {"commit": commit, "machine": machine, "programs": ", ".join(f"{name} {version}" for name, version in versions.items())}
 
 
