@@ -1,6 +1,6 @@
 //! How long the dashboard's queries take over many rows, while rows are written. `cargo bench -p usage_log --bench dashboard --
-//! URL [ROWS [ROWS_A_SECOND]]`, against an empty database that is not needed any more. Rows are of 30 days, of 2,000 users with 300 keys of 20
-//! tenants, on 40 hosts.
+//! URL [ROWS [ROWS_A_SECOND]]`, against an empty database that is not needed any more, or with 0 rows against one that was filled so. Rows
+//! are of 30 days, of 2,000 users with 300 keys of 20 tenants, on 40 hosts.
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that fails is of no use")]
 
 #[path = "sample/exchange.rs"]
@@ -35,7 +35,9 @@ fn main() {
     let (rows, rate) = (number(1_000_000), number(2000));
     let database: Database = url.parse().expect("a URL");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let last = runtime.block_on(fill(&database, rows));
+    if rows > 0 {
+        runtime.block_on(fill(&database, rows));
+    }
 
     let folder = Folder::new();
     let ledgers = Arc::new(Ledgers::default());
@@ -55,15 +57,15 @@ fn main() {
     };
     // the minutes that are shown have what is written now
     thread::sleep(Duration::from_secs(5));
-    runtime.block_on(ask(&ledgers.admin_routes(), &last));
+    runtime.block_on(ask(&ledgers.admin_routes()));
     stop.store(true, Ordering::Relaxed);
     let written = writing.join().expect("rows");
     println!("{written} rows were written meanwhile");
     ledgers.finish(Instant::now() + Duration::from_secs(60));
 }
 
-/// Fills an empty database; the last row.
-async fn fill(database: &Database, rows: usize) -> Row {
+/// Fills an empty database.
+async fn fill(database: &Database, rows: usize) {
     let config = Config { database: database.clone(), ..Config::default() };
     let metrics = StoreMetrics::new().expect("metrics");
     let mut store = Store::connect(&config.store_settings(".".as_ref()), &metrics).await.expect("a database");
@@ -71,7 +73,6 @@ async fn fill(database: &Database, rows: usize) -> Row {
     let (instance, began) = (Uuid::now_v7(), Instant::now());
     let start = SystemTime::now() - SPAN;
     let each = SPAN / u32::try_from(rows).expect("fewer rows");
-    let mut last = Row::default();
     let mut made = 0;
     while made < rows {
         let batch = (made..rows.min(made + BATCH))
@@ -79,13 +80,9 @@ async fn fill(database: &Database, rows: usize) -> Row {
         let records: Vec<Record> = batch.map(|row| Record::Request(Box::new(row))).collect();
         store.write(&records).await.expect("a batch is written");
         made += records.len();
-        if let Some(Record::Request(row)) = records.into_iter().next_back() {
-            last = *row;
-        }
     }
     println!("{rows} rows in {:.0} s", began.elapsed().as_secs_f64());
     store.close().await;
-    last
 }
 
 fn row(instance: Uuid, number: usize, at: SystemTime) -> Row {
@@ -154,8 +151,19 @@ fn write(plugin: &UsageLog, stop: &AtomicBool, rate: usize) -> u64 {
     made
 }
 
-async fn ask(routes: &[AdminRoute], last: &Row) {
-    let conversation = last.conversation_id.unwrap_or_default();
+async fn get(routes: &[AdminRoute], view: &str, query: &str) -> AdminBody {
+    let path = format!("/dashboard/api/{view}");
+    let route = routes.iter().find(|route| route.path == path).expect("a route");
+    let answer = (route.handler)(AdminRequest { query: query.to_owned() }).await;
+    assert!(answer.status.is_success(), "{path}?{query}: {:?}", answer.body);
+    answer.body
+}
+
+async fn ask(routes: &[AdminRoute]) {
+    let AdminBody::Json(latest) = get(routes, "calls", "limit=1&tenant=tenant-3").await else { return };
+    let call = &latest["calls"][0];
+    let (id, conversation) =
+        (call["id"].as_str().expect("a call"), call["conversation"].as_str().expect("a conversation"));
     let views = [
         ("now", String::new()),
         ("spend", String::new()),
@@ -175,19 +183,15 @@ async fn ask(routes: &[AdminRoute], last: &Row) {
         ("calls", "model=claude-opus-4-5-20251101".into()),
         ("calls", "errors=true".into()),
         ("calls", "user=nobody".into()),
-        ("call", format!("id={}", last.id)),
+        ("call", format!("id={id}")),
     ];
     println!("{:<50} {:>8} {:>8} {:>8}", "milliseconds", "p50", "p95", "most");
     for (view, query) in views {
-        let path = format!("/dashboard/api/{view}");
-        let route = routes.iter().find(|route| route.path == path).expect("a route");
         let mut took = Vec::new();
         for _ in 0..TIMES {
             let began = Instant::now();
-            let answer = (route.handler)(AdminRequest { query: query.clone() }).await;
+            get(routes, view, &query).await;
             took.push(began.elapsed().as_secs_f64() * 1e3);
-            let AdminBody::Json(body) = answer.body else { continue };
-            assert!(answer.status.is_success(), "{path}?{query}: {body}");
             if view == "now" {
                 // an answer serves others for half a second
                 tokio::time::sleep(Duration::from_millis(600)).await;

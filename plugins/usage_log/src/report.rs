@@ -1,5 +1,6 @@
 //! Reads the ledger: who used what, and whether any row is missing. Writes nothing.
 
+mod daily;
 pub(crate) mod engine;
 mod gaps;
 mod spent;

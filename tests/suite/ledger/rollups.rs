@@ -3,7 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use usage_log::{BatchRow, Cost, Record, Row, Timestamp, Tokens, UsageSource};
+use usage_log::report::{By, Report};
+use usage_log::{BatchRow, Cost, PoolSettings, Record, Row, Timestamp, Tokens, UsageSource};
 
 use super::book::{Book, at, housekept, keeping, migrated, records, rows, settings};
 
@@ -317,5 +318,43 @@ async fn a_day_is_compared_with_its_rows_once_it_is_over() {
         book.sql("DELETE FROM api_requests WHERE response_time_ms = 0");
         housekept(&mut store).await.unwrap();
         assert_eq!(book.sql("SELECT sum(requests), sum(output_tokens) FROM usage_daily"), "30|3000");
+    }
+}
+
+#[tokio::test]
+async fn usage_says_the_same_from_sums_as_from_rows() {
+    for book in Book::both().await {
+        let mut store = book.store().await;
+        let mut draws = Draws(9);
+        let of_day = |row: Row| Row { created_at: at("2026-02-01", row.sequence * 200_000_000), ..row };
+        let all: Vec<Row> = draws.rows(300).into_iter().map(of_day).collect();
+        store.write(&records(all.clone())).await.unwrap();
+        store.write(&records(draws.corrected(&all[..50]))).await.unwrap();
+        let report = Report::open(&book.url().parse().unwrap(), &PoolSettings::default()).unwrap();
+        let by: [&[By]; 6] = [
+            &[],
+            &[By::Tenant, By::Model],
+            &[By::Key],
+            &[By::User, By::Day],
+            &[By::Month, By::Domain],
+            &[By::Outcome, By::Session, By::Hour],
+        ];
+        let (from, to) = (at("2026-02-01", 0), at("2026-02-02", 0));
+        let mut of_rows = Vec::new();
+        for by in by {
+            of_rows.push(report.sums(by, from, to).await.unwrap());
+        }
+        housekept(&mut store).await.unwrap();
+        assert_eq!(book.sql("SELECT day FROM usage_days"), "2026-02-01");
+        for (by, of_rows) in by.into_iter().zip(&of_rows) {
+            assert_eq!(report.sums(by, from, to).await.as_ref(), Ok(of_rows), "{by:?}");
+        }
+        // only they say this
+        book.sql("UPDATE usage_daily SET output_tokens = output_tokens + 1");
+        assert_ne!(report.sums(&[], from, to).await.as_ref(), Ok(&of_rows[0]));
+        // where a row is gone, or came from elsewhere, rows are asked
+        let id = book.sql("SELECT id FROM api_requests WHERE output_tokens > 0 LIMIT 1");
+        book.sql(&format!("DELETE FROM api_requests WHERE id = '{id}'"));
+        assert_eq!(report.sums(&[], from, to).await.unwrap()[0].sums.requests, 299);
     }
 }

@@ -85,3 +85,65 @@ impl Reader {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    /// A database that never answers.
+    #[derive(Debug)]
+    struct Frozen;
+
+    #[async_trait]
+    impl Engine for Frozen {
+        fn words(&self) -> &'static Words {
+            unreachable!("no query is made")
+        }
+
+        async fn rows(&self, _: &str, _: usize, _: Limit) -> Result<Vec<TextRow>, StoreError> {
+            std::future::pending().await
+        }
+    }
+
+    fn reader(engine: Box<dyn Engine>) -> Reader {
+        let running = Semaphore::new(AT_ONCE as usize);
+        let dialect = &crate::store::sqlite::rollup::DIALECT;
+        Reader { engine, dialect, running, waiting: AtomicUsize::new(0), latest: Mutex::default() }
+    }
+
+    #[tokio::test]
+    async fn as_many_queries_run_and_wait_as_may_and_one_that_is_given_up_makes_room() {
+        let reader = Arc::new(reader(Box::new(Frozen)));
+        let ask = || {
+            let reader = reader.clone();
+            tokio::spawn(async move { reader.rows("", 1).await })
+        };
+        let asked: Vec<_> = (0..AT_ONCE as usize + WAITING).map(|_| ask()).collect();
+        while reader.waiting.load(Ordering::Relaxed) < WAITING || reader.running.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(reader.rows("", 1).await, Err(Failure::Busy));
+        for query in asked {
+            query.abort();
+            assert!(query.await.is_err_and(|error| error.is_cancelled()));
+        }
+        assert_eq!((reader.waiting.load(Ordering::Relaxed), reader.running.available_permits()), (0, AT_ONCE as usize));
+    }
+
+    #[tokio::test]
+    async fn a_query_of_a_file_that_takes_too_long_is_given_up_and_the_next_one_answers() {
+        let folder = crate::tests::Folder::new();
+        let file = folder.0.join("ledger.db");
+        std::fs::write(&file, "").unwrap();
+        let reader = Reader::open(&Database::Sqlite(file), &PoolSettings::default()).unwrap();
+        let endless =
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT CAST(count(*) AS text) FROM n";
+        assert_eq!(reader.rows(endless, 1).await, Err(Failure::Timeout));
+        assert_eq!(reader.rows("SELECT '1'", 1).await, Ok(vec![vec![Some("1".into())]]));
+    }
+}

@@ -2,8 +2,8 @@
 
 use std::ops::AddAssign;
 
-use super::By;
 use super::engine::{Engine, Limit, TextRow, Words};
+use super::{By, daily};
 use crate::Timestamp;
 use crate::store::{StoreError, calendar};
 
@@ -45,7 +45,7 @@ pub struct Sums {
     pub saved_unknown: bool,
 }
 
-const SUMS: [&str; 10] = [
+pub(super) const SUMS: [&str; 10] = [
     "requests",
     "batch_results",
     "input_tokens",
@@ -101,6 +101,9 @@ pub(super) async fn between(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Line>, StoreError> {
+    if let Some(lines) = daily::of_day(engine, by, since, until).await? {
+        return Ok(lines);
+    }
     let query = query(engine.words(), by, since, until);
     let rows = engine.rows(&query, by.len() + SUMS.len(), Limit::Usual).await?;
     rows.into_iter().map(|row| line(by.len(), row)).collect()
@@ -154,7 +157,7 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     )
 }
 
-fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> {
+pub(super) fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> {
     let sums = row.split_off(groups.min(row.len()));
     let mut metrics = [None; SUMS.len()];
     for (figure, sum) in metrics.iter_mut().zip(sums) {

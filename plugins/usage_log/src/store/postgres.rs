@@ -119,13 +119,13 @@ impl Engine for Postgres {
         }
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
+        rollup::forget_minutes(&mut held, &self.watch).await?;
         // rows are summed up before they go
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
         if fill::turn(&mut filling).await? {
             retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
         }
         maintenance::analyze(&mut held, &self.watch).await?;
-        rollup::forget_minutes(&mut held, &self.watch).await?;
         held.release();
         Ok(())
     }

@@ -92,12 +92,12 @@ impl Engine for Sqlite {
             return Ok(());
         }
         let mut held = self.acquire().await?;
+        rollup::forget_minutes(&mut held, &self.watch).await?;
         // rows are summed up before they go
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
         if fill::turn(&mut filling).await? {
             retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
         }
-        rollup::forget_minutes(&mut held, &self.watch).await?;
         held.release();
         Ok(())
     }
