@@ -15,8 +15,9 @@ use crate::store::calendar::Date;
 
 /// As many groups a file has at most.
 const IN_FILE: usize = 100_000;
-/// As many values of a filter are named.
+/// As many values of a filter are named, those of as many days at the end of the span.
 const OPTIONS: usize = 100;
+const OPTION_DAYS: i64 = 7;
 
 /// What sums are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,6 +264,8 @@ async fn unfilled(reader: &Reader, from: Timestamp, to: Timestamp) -> Result<i64
 pub(super) async fn options(reader: &Reader, parameters: &mut Parameters) -> Result<AdminAnswer, Failure> {
     let (from, to) = parameters.days()?;
     parameters.finish()?;
+    // the newest are enough for a menu, and five queries go through them
+    let from = from.max(Timestamp::from_micros(to.micros() - OPTION_DAYS * DAY));
     let (first, last) = (show::day(from), show::day(Timestamp::from_micros(to.micros() - 1)));
     let mut all = Map::new();
     for (name, by) in By::ALL {

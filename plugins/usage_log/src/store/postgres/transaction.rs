@@ -37,10 +37,13 @@ pub(crate) fn alone_patiently(statements: &str) -> String {
     format!("{}; {statements}; COMMIT", begin_patiently())
 }
 
-/// A query that somebody waits for, and that changes nothing. Compiling it would take longer than it may take.
+/// A query that somebody waits for, and that changes nothing. Compiling it, or sorting what does not fit a server's usual memory on its disk,
+/// would take longer than all the rest.
 pub(crate) fn alone_briefly(query: &str, limit: Duration) -> String {
     let limit = limit.as_millis();
-    format!("BEGIN READ ONLY; {SETTINGS}; SET LOCAL statement_timeout = {limit}; SET LOCAL jit = off; {query}; COMMIT")
+    let settings =
+        format!("{SETTINGS}; SET LOCAL statement_timeout = {limit}; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'");
+    format!("BEGIN READ ONLY; {settings}; {query}; COMMIT")
 }
 
 /// Bytes as an expression. Needs no parameter, and so no prepared statement, and reads the same whatever the session's settings.
