@@ -67,14 +67,15 @@ pub(crate) fn read<T: Fields>(mut bytes: &[u8]) -> Option<T> {
 
 /// Whether these fields have one with this number.
 pub(crate) fn has(mut bytes: &[u8], number: u64) -> bool {
-    while let Some(key) = varint(&mut bytes)
-        && key >> 1 != number
-    {
+    while let Some(key) = varint(&mut bytes) {
+        if key >> 1 == number {
+            return true;
+        }
         let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok());
         let Some((_, rest)) = length.and_then(|length| bytes.split_at_checked(length)) else { return false };
         bytes = rest;
     }
-    !bytes.is_empty()
+    false
 }
 
 /// Implements [`Fields`] from the numbers of a struct's fields. A number is never given to another field.

@@ -48,7 +48,7 @@ prop_compose! {
     /// A row in which no field is what it is by default. It names each of them, so that a new one cannot be forgotten here.
     fn row()(
         ids in any::<[[u8; 15]; 3]>(),
-        texts in proptest::collection::vec(text(), 27),
+        texts in proptest::collection::vec(text(), 30),
         numbers in proptest::collection::vec(number(), 12),
         small in any::<[u8; 3]>(),
         hashes in any::<[[u8; 32]; 2]>(),
