@@ -44,14 +44,7 @@ impl Reader {
     pub(super) fn open(database: &Database, pool: &PoolSettings) -> Result<Self, Failure> {
         let pool = PoolSettings { max: pool.max.min(std::num::NonZeroU32::MIN.saturating_add(AT_ONCE - 1)), ..*pool };
         let engine = engine::open(database, &pool).map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let dialect = match database {
-            #[cfg(feature = "postgres")]
-            Database::Postgres(_) => &crate::store::postgres::rollup::DIALECT,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(_) => &crate::store::sqlite::rollup::DIALECT,
-            #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
-            other => return Err(Failure::Unavailable(other.missing_engine().unwrap_or_default())),
-        };
+        let dialect = dialect(database)?;
         let running = Semaphore::new(AT_ONCE as usize);
         Ok(Self { engine, dialect, running, waiting: AtomicUsize::new(0), latest: Mutex::default() })
     }
@@ -83,6 +76,18 @@ impl Reader {
             Ok(Err(error)) => Err(Failure::Unavailable(error.to_string())),
             Err(_) => Err(Failure::Timeout),
         }
+    }
+}
+
+/// The SQL of a database's engine.
+fn dialect(database: &Database) -> Result<&'static Dialect, Failure> {
+    match database {
+        #[cfg(feature = "postgres")]
+        Database::Postgres(_) => Ok(&crate::store::postgres::rollup::DIALECT),
+        #[cfg(feature = "sqlite")]
+        Database::Sqlite(_) => Ok(&crate::store::sqlite::rollup::DIALECT),
+        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        other => Err(Failure::Unavailable(other.missing_engine().unwrap_or_default())),
     }
 }
 
