@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 use crate::disk::{Disk, Held};
 use crate::event::Event;
 use crate::open::{read_of, was_passed};
-use crate::position::{self, Kept};
+use crate::position::{self, Kept, Position};
 use crate::run::Run;
 use crate::unknown::Passed;
 use crate::{Journal, segment};
@@ -97,6 +97,12 @@ impl<T> Journal<T> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         })
+    }
+
+    /// Up to where the reader's records are [done](crate::Reader::done): stored elsewhere.
+    #[must_use]
+    pub fn stored(&self) -> Position {
+        self.consumers().read.at
     }
 
     /// Records that a consumer has yet to take; 0 for one that the journal does not know.

@@ -20,7 +20,7 @@ use crate::metrics::LedgerMetrics;
 use worker::{Order, Worker};
 
 pub(crate) use progress::ConsumerProgress;
-pub(crate) use sink::{Rejections, Sink, SinkConfig, SinkError};
+pub(crate) use sink::{Delivery, Sink, SinkConfig, SinkContext, SinkError};
 
 /// How long a consumer may take to end. What it delivers then it gives up at once, and delivers again later.
 const END: Duration = Duration::from_secs(20);
@@ -139,7 +139,8 @@ impl Running {
         let (ending, ended) = channel();
         let progress = Arc::new(ConsumerProgress::new(config.name(), journal));
         metrics.consumer_begins(config.name());
-        let worker = Worker::new(consumer, config.open(metrics), given, metrics.clone(), progress.clone());
+        let context = SinkContext { journal: journal.clone(), metrics: metrics.clone(), progress: progress.clone() };
+        let worker = Worker::new(consumer, config.open(context), given, metrics.clone(), progress.clone());
         let run = move || {
             runtime.block_on(worker.run());
             // a sink that hangs does not hold up the end

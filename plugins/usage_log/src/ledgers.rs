@@ -24,7 +24,7 @@ use crate::dashboard::{self, ReadFrom, Readers};
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
 use crate::shipper::{Places, Progress, Shipper, ShipperConfig};
-use crate::{Config, Database, Record, StoreSettings, Sync, spending};
+use crate::{Config, Database, Record, StoreSettings, Sync, export, spending};
 use shipping_thread::{IdleThread, Pending, ShippingThread};
 
 /// All ledgers of a gateway.
@@ -50,6 +50,8 @@ pub(crate) struct LedgerHandle {
     /// The most that the journal may keep for consumers alone, in bytes.
     consumers_max_bytes: u64,
     common: Arc<Common>,
+    /// Where rows go besides the database, by the ledger's own settings.
+    exports: Vec<SinkConfig>,
     active: Arc<Mutex<Vec<Arc<Ledger>>>>,
     receiving: Arc<Mutex<Option<Vec<Pending>>>>,
     /// Shows the shipper that this configuration still exists.
@@ -188,7 +190,18 @@ impl Ledgers {
         };
         let (active, receiving) = (self.active.clone(), self.receiving.clone());
         let (consumers_max_bytes, common) = (config.journal.consumers_max_bytes.get(), common.clone());
-        Ok(LedgerHandle { ledger, shipping, max_bytes, consumers_max_bytes, common, active, receiving, _alive: alive })
+        let exports = export::sinks(config, base);
+        Ok(LedgerHandle {
+            ledger,
+            shipping,
+            max_bytes,
+            consumers_max_bytes,
+            common,
+            exports,
+            active,
+            receiving,
+            _alive: alive,
+        })
     }
 }
 
@@ -232,7 +245,8 @@ impl LedgerHandle {
 
     /// Where the ledger's rows go besides its database.
     fn sinks(&self) -> Vec<SinkConfig> {
-        self.common.telemetry.otlp().map(SinkConfig::Otlp).into_iter().collect()
+        let otlp = self.common.telemetry.otlp().map(SinkConfig::Otlp);
+        otlp.into_iter().chain(self.exports.clone()).collect()
     }
 }
 
@@ -345,16 +359,6 @@ impl Ledger {
     /// What the journal takes on the disk, in bytes.
     pub(crate) fn journal_bytes(&self) -> u64 {
         self.journal.get().bytes()
-    }
-
-    /// What the journal may take on the disk, in bytes.
-    pub(crate) fn journal_limit(&self) -> u64 {
-        self.journal.get().max_bytes()
-    }
-
-    /// How much room its disk has, in bytes; `None` where that is not known.
-    pub(crate) fn disk_free(&self) -> Option<u64> {
-        self.journal.disk_free()
     }
 
     /// How long records have waited without any progress.

@@ -20,10 +20,13 @@ mod conversation;
 mod dashboard;
 mod encoding;
 mod entry;
+mod export;
 mod ledger_journal;
 mod ledgers;
 mod metrics;
 mod otlp;
+#[cfg(feature = "parquet")]
+mod parquet_types;
 mod rejected;
 pub mod report;
 mod request_type;
@@ -35,6 +38,7 @@ mod spending;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plugin_api::{
     BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, KeyDigest, Needs,
@@ -54,13 +58,16 @@ pub use row::{
     BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, Timestamp, Tokens, Turn, UsageSource, Word,
 };
 pub use settings::{
-    Config, Database, JournalSettings, Migrate, OpenAiStreamUsage, PoolSettings, Retention, StoreBodies, StoreSettings,
-    Sync,
+    CloudEventsSettings, Compression, Config, Database, ExportSettings, JournalSettings, Migrate, OpenAiStreamUsage,
+    ParquetSettings, PoolSettings, Retention, Source, StoreBodies, StoreSettings, Sync,
 };
 pub use store::{Clock, Housekeeper, Reading, Store, StoreError, StoreMetrics, Written};
 
 /// The least that a journal may take.
 const LEAST: ByteSize = ByteSize::mebibytes(1);
+
+/// The least time between two writings of a file: an hour's is written as a whole.
+const LEAST_REFRESH: Duration = Duration::from_secs(1);
 
 /// The plugin.
 #[derive(Debug)]
@@ -89,6 +96,15 @@ impl Plugin for UsageLog {
         }
         if let Some(why) = config.database.missing_engine() {
             return Err(format!("`database` is `{}`, and {why}", config.database).into());
+        }
+        if config.export.parquet.is_some() && !cfg!(feature = "parquet") {
+            return Err(
+                "`export.parquet` is set, and this build writes no Parquet; build it with the cargo feature `parquet`"
+                    .into(),
+            );
+        }
+        if config.export.parquet.as_ref().is_some_and(|parquet| parquet.refresh.get() < LEAST_REFRESH) {
+            return Err("`export.parquet.refresh` is below `1s`".into());
         }
         Ok(Prices::new(&config.prices).map(drop)?)
     }

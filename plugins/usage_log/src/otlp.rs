@@ -19,7 +19,7 @@ use log::warn;
 use plugin_api::http::{HeaderMap, HeaderValue, Method, header};
 use plugin_api::{Bytes, LogLimit, OtlpCompression, OtlpSettings};
 
-use crate::consumers::{Rejections, Sink, SinkError};
+use crate::consumers::{Delivery, Sink, SinkContext, SinkError};
 use crate::encoding::{self, SPANS};
 use crate::{Record, Row};
 use response::{Verdict, verdict};
@@ -31,12 +31,12 @@ const FAST: u32 = 1;
 pub(crate) struct OtlpSink {
     settings: OtlpSettings,
     client: HttpClient,
-    rejections: Rejections,
+    context: SinkContext,
 }
 
 impl OtlpSink {
-    pub(crate) fn new(settings: &OtlpSettings, rejections: Rejections) -> Self {
-        Self { settings: settings.clone(), client: HttpClient::new(), rejections }
+    pub(crate) fn new(settings: &OtlpSettings, context: SinkContext) -> Self {
+        Self { settings: settings.clone(), client: HttpClient::new(), context }
     }
 
     /// The body of a request for these spans, and its headers.
@@ -62,7 +62,7 @@ impl OtlpSink {
         match verdict(&answer) {
             Verdict::Taken { rejected: 0, message: None } => {}
             Verdict::Taken { rejected, message } => {
-                self.rejections.count(rejected);
+                self.context.rejected(rejected);
                 static PARTLY: LogLimit = LogLimit::new();
                 if let Some(suppressed) = PARTLY.pass(()) {
                     let message = message.unwrap_or_default();
@@ -74,7 +74,7 @@ impl OtlpSink {
                 return Err(SinkError { kind: "status", why, retry_after });
             }
             Verdict::Refused(message) => {
-                self.rejections.count(count);
+                self.context.rejected(count);
                 static REFUSED: LogLimit<u16> = LogLimit::new();
                 let status = answer.status.as_u16();
                 if let Some(suppressed) = REFUSED.pass(status) {
@@ -92,7 +92,7 @@ impl Sink for OtlpSink {
         encoding::has_field(entry, SPANS)
     }
 
-    async fn deliver(&mut self, records: &[Record]) -> Result<(), SinkError> {
+    async fn deliver(&mut self, Delivery { records, .. }: &Delivery) -> Result<(), SinkError> {
         let rows: Vec<&Row> = records.iter().filter_map(with_spans).collect();
         if rows.is_empty() {
             return Ok(());

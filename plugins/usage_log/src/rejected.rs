@@ -17,7 +17,7 @@ use crate::Record;
 pub use requeue::{Requeued, requeue};
 
 /// The most that the gateway keeps of them.
-const MOST: u64 = 256 << 20;
+pub(crate) const MOST: u64 = 256 << 20;
 
 /// The file that is appended to.
 pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -41,7 +41,7 @@ struct Line<'a> {
 /// # Errors
 /// That it cannot be kept there.
 pub(crate) fn append(folder: &Path, record: &Record, why: &str) -> io::Result<()> {
-    append_line(folder, &line(record, why)?, MOST)
+    append_line(&path(folder), &line(record, why)?, MOST)
 }
 
 fn line(record: &Record, why: &str) -> io::Result<Vec<u8>> {
@@ -50,8 +50,12 @@ fn line(record: &Record, why: &str) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn append_line(folder: &Path, line: &[u8], most: u64) -> io::Result<()> {
-    let mut file = locked(&path(folder), true)?;
+/// Appends a line to a file, unless that takes more bytes then.
+///
+/// # Errors
+/// That it cannot be kept there; [`io::ErrorKind::FileTooLarge`] if there are too many already.
+pub(crate) fn append_line(path: &Path, line: &[u8], most: u64) -> io::Result<()> {
+    let mut file = locked(path, true)?;
     let length = file.metadata()?.len();
     if length + line.len() as u64 > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "there are too many of them"));

@@ -3,6 +3,8 @@
 mod daily;
 pub(crate) mod engine;
 mod gaps;
+#[cfg(feature = "parquet")]
+pub(crate) mod page;
 mod spent;
 mod sums;
 
@@ -130,6 +132,15 @@ impl Report {
     /// That it cannot be read.
     pub async fn spent(&self, query: &SpendingQuery, own: &[Uuid], all: &[Uuid]) -> Result<Vec<StoredSum>, StoreError> {
         spent::by_spender(&*self.0, query, own, all).await
+    }
+
+    /// The next rows of a run within a span of time.
+    ///
+    /// # Errors
+    /// That they cannot be read.
+    #[cfg(feature = "parquet")]
+    pub(crate) async fn page(&self, query: &page::PageQuery) -> Result<Vec<page::Cells>, StoreError> {
+        page::rows(&*self.0, query).await
     }
 
     /// The numbers that no row has, of every instance. A row that still waits in a journal is among them.

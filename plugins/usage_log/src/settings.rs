@@ -1,6 +1,7 @@
 //! What the YAML says of the ledger. Opens nothing.
 
 mod database;
+mod export;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use database::Database;
+pub use export::{CloudEventsSettings, Compression, ExportSettings, ParquetSettings, Source};
 
 /// One row per request, in a database. It is written to a journal on the local disk first, so that no crash loses it, and no
 /// request waits for the database.
@@ -37,6 +39,9 @@ pub struct Config {
     /// A folder to which rows are written before they are deleted. Absent: they are deleted only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<PathBuf>,
+    /// Where rows go besides the database.
+    #[serde(skip_serializing_if = "ExportSettings::is_empty")]
+    pub export: ExportSettings,
     /// A statement that takes longer is logged and counted.
     pub slow_query: Period,
     /// How many tenants have a label of their own in `tollgate_cost_usd_total`. Further ones are `other`; with 0 the label is empty.
@@ -60,6 +65,7 @@ impl Default for Config {
             store: StoreBodies::default(),
             retention: Retention::default(),
             archive: None,
+            export: ExportSettings::default(),
             slow_query: Period::from_secs(5),
             tenant_labels: Count::clamped(0),
             openai_stream_usage: OpenAiStreamUsage::default(),
@@ -254,6 +260,7 @@ impl Config {
             ("journal.sync", self.journal.sync == other.journal.sync),
             ("retention", own.retention == others.retention),
             ("archive", own.archive == others.archive),
+            ("export", self.export == other.export),
             ("slow_query", own.slow_query == others.slow_query),
         ];
         settings.into_iter().find_map(|(name, same)| (!same).then_some(name))

@@ -21,6 +21,12 @@ impl SecretHeaders {
     pub fn headers(&self) -> &HeaderMap {
         &self.0
     }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// The names alone.

@@ -1,6 +1,6 @@
 //! How far behind a consumer is.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,11 +17,16 @@ pub(crate) struct ConsumerProgress {
     journal: Weak<Journal>,
     /// When the oldest record ended that is read and not safe at its sink, in microseconds.
     oldest: AtomicI64,
+    /// Rows that the sink has taken note of and still has to write, and when it took note of the oldest.
+    held: AtomicU64,
+    held_since: AtomicI64,
 }
 
 impl ConsumerProgress {
-    pub(super) fn new(name: &str, journal: &Arc<Journal>) -> Self {
-        Self { name: name.to_owned(), journal: Arc::downgrade(journal), oldest: AtomicI64::new(NONE) }
+    pub(crate) fn new(name: &str, journal: &Arc<Journal>) -> Self {
+        let (name, journal) = (name.to_owned(), Arc::downgrade(journal));
+        let none = || AtomicI64::new(NONE);
+        Self { name, journal, oldest: none(), held: AtomicU64::new(0), held_since: none() }
     }
 
     /// The consumer's name.
@@ -31,15 +36,23 @@ impl ConsumerProgress {
 
     /// Records that its sink has not taken for good.
     pub(crate) fn lag_rows(&self) -> u64 {
-        self.journal.upgrade().map_or(0, |journal| journal.lag(&self.name))
+        self.journal.upgrade().map_or(0, |journal| journal.lag(&self.name)) + self.held.load(Ordering::Relaxed)
     }
 
     /// How long the oldest of them has waited since its end; zero where none is read that is not taken.
     pub(crate) fn lag(&self, now: Timestamp) -> Duration {
-        match self.oldest.load(Ordering::Relaxed) {
+        let since = |time: &AtomicI64| match time.load(Ordering::Relaxed) {
             NONE => Duration::ZERO,
-            oldest => Duration::from_micros(u64::try_from(now.micros() - oldest).unwrap_or(0)),
-        }
+            time => Duration::from_micros(u64::try_from(now.micros() - time).unwrap_or(0)),
+        };
+        since(&self.oldest).max(since(&self.held_since))
+    }
+
+    /// The sink has taken note of so many rows that it still has to write, of the oldest of them at this time.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn holds(&self, rows: u64, since: Option<Timestamp>) {
+        self.held.store(rows, Ordering::Relaxed);
+        self.held_since.store(since.map_or(NONE, Timestamp::micros), Ordering::Relaxed);
     }
 
     /// These records are on their way, behind all that were before.

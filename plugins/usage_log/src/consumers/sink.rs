@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use journal::Entry;
+use journal::{Entry, Position};
 use plugin_api::OtlpSettings;
 
-use crate::Record;
+use super::ConsumerProgress;
+use crate::export::CloudEventsSink;
+#[cfg(feature = "parquet")]
+use crate::export::{ParquetConfig, ParquetSink};
+use crate::ledger_journal::Journal;
 use crate::metrics::LedgerMetrics;
 use crate::otlp::OtlpSink;
+use crate::{CloudEventsSettings, Record};
 
 /// Takes records from a consumer. Its methods may block the thread that they run on.
 #[async_trait]
@@ -25,7 +30,30 @@ pub(crate) trait Sink: Send {
     ///
     /// # Errors
     /// Why it took none of them, or not all: they all come again.
-    async fn deliver(&mut self, records: &[Record]) -> Result<(), SinkError>;
+    async fn deliver(&mut self, delivery: &Delivery) -> Result<(), SinkError>;
+
+    /// There is nothing to take at the moment; called about once a second then, and with `ending` when nothing comes any more.
+    ///
+    /// # Errors
+    /// What it could not do. It is called again.
+    async fn idle(&mut self, _ending: bool) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Whether a row and its correction come as one, where both are delivered together: as the row is in the end.
+    fn merges_corrections(&self) -> bool {
+        true
+    }
+}
+
+/// Records that are delivered together.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    /// The records, in order.
+    pub(crate) records: Vec<Record>,
+    /// Where they begin in the journal, and where they end.
+    pub(crate) from: Position,
+    pub(crate) to: Position,
 }
 
 /// Why records were not taken.
@@ -39,17 +67,30 @@ pub(crate) struct SinkError {
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// Counts what the other side will never take.
+/// What a sink has of its consumer.
 #[derive(Clone, Debug)]
-pub(crate) struct Rejections {
-    metrics: Arc<LedgerMetrics>,
-    consumer: String,
+pub(crate) struct SinkContext {
+    /// The journal that is consumed.
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: Arc<LedgerMetrics>,
+    pub(crate) progress: Arc<ConsumerProgress>,
 }
 
-impl Rejections {
-    /// So much was rejected.
-    pub(crate) fn count(&self, rejected: u64) {
-        self.metrics.consumer_rejected(&self.consumer, rejected);
+impl SinkContext {
+    /// The other side will never take so much.
+    pub(crate) fn rejected(&self, rejected: u64) {
+        self.metrics.consumer_rejected(self.progress.name(), rejected);
+    }
+}
+
+#[cfg(test)]
+impl SinkContext {
+    /// That of a consumer of an empty journal in this folder.
+    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+        let metrics = Arc::new(LedgerMetrics::new());
+        let (journal, _) = crate::ledger_journal::open(&folder.join("journal"), 1 << 20, &metrics).unwrap();
+        let progress = Arc::new(ConsumerProgress::new("test", &journal));
+        Self { journal, metrics, progress }
     }
 }
 
@@ -58,6 +99,11 @@ impl Rejections {
 pub(crate) enum SinkConfig {
     /// Spans, to a collector.
     Otlp(OtlpSettings),
+    /// Files in a folder.
+    #[cfg(feature = "parquet")]
+    Parquet(ParquetConfig),
+    /// Events, to a receiver.
+    CloudEvents(CloudEventsSettings),
 }
 
 impl SinkConfig {
@@ -65,14 +111,19 @@ impl SinkConfig {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Otlp(_) => "otlp",
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => "parquet",
+            Self::CloudEvents(_) => "cloudevents",
         }
     }
 
     /// The sink.
-    pub(crate) fn open(&self, metrics: &Arc<LedgerMetrics>) -> Box<dyn Sink> {
-        let rejections = Rejections { metrics: metrics.clone(), consumer: self.name().to_owned() };
+    pub(crate) fn open(&self, context: SinkContext) -> Box<dyn Sink> {
         match self {
-            Self::Otlp(settings) => Box::new(OtlpSink::new(settings, rejections)),
+            Self::Otlp(settings) => Box::new(OtlpSink::new(settings, context)),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(config) => Box::new(ParquetSink::new(config, context)),
+            Self::CloudEvents(settings) => Box::new(CloudEventsSink::new(settings, context)),
         }
     }
 }

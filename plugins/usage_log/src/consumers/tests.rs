@@ -14,7 +14,7 @@ struct Taken(Arc<Mutex<(usize, Vec<u128>)>>);
 
 #[async_trait]
 impl Sink for Taken {
-    async fn deliver(&mut self, records: &[Record]) -> Result<(), SinkError> {
+    async fn deliver(&mut self, Delivery { records, .. }: &Delivery) -> Result<(), SinkError> {
         let mut taken = self.0.lock().unwrap();
         if taken.0 > 0 {
             taken.0 -= 1;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
 use super::corrections::merge;
-use super::{ConsumerProgress, Sink, SinkError};
+use super::{ConsumerProgress, Delivery, Sink, SinkError};
 use crate::Record;
 use crate::metrics::LedgerMetrics;
 use crate::shipper::{Backoff, Outage};
@@ -72,12 +72,18 @@ impl Worker {
 
     /// Reads a batch and delivers it. Whether there may be more at once.
     async fn round(&mut self) -> Result<bool, MustEnd> {
-        let Consumed { records, more, .. } = self.read().await?;
-        let records = merge(records);
-        if !records.is_empty() {
+        let is_ending = *self.orders.borrow() != Order::Go;
+        let Consumed { records, from, to, more, .. } = self.read().await?;
+        let records = if self.sink.merges_corrections() { merge(records) } else { records };
+        let is_empty = records.is_empty();
+        if !is_empty {
             self.progress.takes(&records);
-            self.deliver(&records).await?;
-            self.metrics.consumed(self.consumer.name(), records.len() as u64);
+            let delivery = Delivery { records, from, to };
+            self.until_done(async |sink| sink.deliver(&delivery).await).await?;
+            self.metrics.consumed(self.consumer.name(), delivery.records.len() as u64);
+        }
+        if is_empty || (is_ending && !more) {
+            self.until_done(async |sink| sink.idle(is_ending && !more).await).await?;
         }
         if let Err(error) = self.consumer.commit() {
             static UNNOTED: LogLimit<String> = LogLimit::new();
@@ -105,14 +111,17 @@ impl Worker {
         }
     }
 
-    /// Delivers records until the sink has taken them.
-    async fn deliver(&mut self, records: &[Record]) -> Result<(), MustEnd> {
+    /// Has the sink do something until it succeeds.
+    async fn until_done(
+        &mut self,
+        mut what: impl AsyncFnMut(&mut dyn Sink) -> Result<(), SinkError>,
+    ) -> Result<(), MustEnd> {
         loop {
-            let delivered = tokio::select! {
-                delivered = self.sink.deliver(records) => delivered,
+            let done = tokio::select! {
+                done = what(&mut *self.sink) => done,
                 () = time_is_up(&mut self.orders) => return Err(MustEnd),
             };
-            let Err(error) = delivered else { break };
+            let Err(error) = done else { break };
             self.failed(error).await?;
         }
         self.backoff.reset();

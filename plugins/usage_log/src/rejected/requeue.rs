@@ -120,7 +120,7 @@ fn keep(folder: &Path, line: &[u8], kept: &mut HashSet<[u8; 32]>) -> io::Result<
     let hash = digest(&SHA256, line);
     let is_new = hash.as_ref().try_into().is_ok_and(|hash| kept.insert(hash));
     if is_new {
-        append_line(folder, line, u64::MAX)?;
+        append_line(&path(folder), line, u64::MAX)?;
     }
     Ok(is_new)
 }

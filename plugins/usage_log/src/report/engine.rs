@@ -23,6 +23,15 @@ pub(crate) struct Words {
     pub(crate) clock: fn(usize) -> String,
     /// A column of money, in picodollars.
     pub(crate) money: fn(&str) -> String,
+    /// A column of times, as text.
+    #[cfg(feature = "parquet")]
+    pub(crate) moment: fn(&str) -> String,
+    /// A column of bytes, in hexadecimal digits.
+    #[cfg(feature = "parquet")]
+    pub(crate) hex: fn(&str) -> String,
+    /// A column of addresses, as text.
+    #[cfg(feature = "parquet")]
+    pub(crate) host: fn(&str) -> String,
     /// The earliest of a column of times, as text.
     pub(crate) earliest: fn(&str) -> String,
     /// The function that gives the larger of two numbers.

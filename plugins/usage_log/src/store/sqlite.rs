@@ -16,7 +16,6 @@ use uuid::Uuid;
 use write::Inserts;
 
 use super::batch::Batch;
-use super::connections::Counted;
 use super::engine::Engine;
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
@@ -38,7 +37,6 @@ pub(super) struct Sqlite {
     bound: Bound,
     /// Its schema is a later build's.
     is_newer: bool,
-    _limit: Counted,
 }
 
 /// What inserts into each table.
@@ -119,8 +117,7 @@ impl Sqlite {
             chunks: Inserts::of(&CHUNKS),
         };
         let bound = Bound::default();
-        let _limit = watch.metrics.connections.pool(settings.pool.max.get());
-        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false, _limit };
+        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false };
         store.acquire().await?.release();
         Ok(store)
     }
@@ -186,8 +183,7 @@ impl Sqlite {
     }
 
     async fn acquire(&self) -> Result<PooledConnection<sqlx::Sqlite>, StoreError> {
-        let connections = &self.watch.metrics.connections;
-        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get(), connections).await
+        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
     }
 }
 

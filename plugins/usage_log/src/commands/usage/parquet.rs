@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::parquet_types::ParquetType;
 use crate::report::{By, Line};
-use ::parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
 use ::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::writer::SerializedFileWriter;
@@ -11,16 +11,14 @@ use ::parquet::schema::types::{Type, TypePtr};
 
 use super::figures::{FIGURES, Figure, figures};
 
-/// Digits of money, in all and behind the point: as many as fit in 16 bytes, and a picodollar.
-const PRECISION: i32 = 38;
-const SCALE: i32 = 12;
-const MONEY_BYTES: i32 = 16;
-
 /// The lines as the bytes of a file.
 pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
-    let names = by.iter().map(|by| name(by.as_str()));
+    let names = by.iter().map(|by| ParquetType::Text.column(by.as_str(), true));
     let kinds = figures(&crate::report::Sums::default());
-    let figures_of = FIGURES.iter().zip(kinds).map(|(name, kind)| figure(name, kind));
+    let figures_of = FIGURES.iter().zip(kinds).map(|(name, kind)| match kind {
+        Figure::Count(_) => ParquetType::Int8.column(name, false),
+        Figure::Money(_) => ParquetType::Money.column(name, true),
+    });
     let fields = names.chain(figures_of).collect::<Result<Vec<TypePtr>, _>>()?;
     let schema = Arc::new(Type::group_type_builder("usage").with_fields(fields).build()?);
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default())?;
@@ -59,26 +57,6 @@ pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
     }
     group.close()?;
     writer.into_inner()
-}
-
-fn name(name: &str) -> Result<TypePtr, ParquetError> {
-    let built = Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
-        .with_repetition(Repetition::OPTIONAL)
-        .with_logical_type(Some(LogicalType::String));
-    built.with_converted_type(ConvertedType::UTF8).build().map(Arc::new)
-}
-
-fn figure(name: &str, kind: Figure) -> Result<TypePtr, ParquetError> {
-    let built = match kind {
-        Figure::Count(_) => Type::primitive_type_builder(name, Physical::INT64).with_repetition(Repetition::REQUIRED),
-        Figure::Money(_) => Type::primitive_type_builder(name, Physical::FIXED_LEN_BYTE_ARRAY)
-            .with_length(MONEY_BYTES)
-            .with_precision(PRECISION)
-            .with_scale(SCALE)
-            .with_converted_type(ConvertedType::DECIMAL)
-            .with_repetition(Repetition::OPTIONAL),
-    };
-    built.build().map(Arc::new)
 }
 
 #[cfg(test)]
