@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::Command;
 
 use super::book::Book;
-use crate::harness::{Client, Folder, Gateway, eventually, gateway, http1, origin, postgres};
+use crate::harness::{Client, Collector, Folder, Gateway, eventually, gateway, http1, origin, postgres};
 
 /// A disk that is full after a while.
 enum Disk {
@@ -123,12 +123,54 @@ async fn a_full_disk_costs_rows_and_no_request(disk: Disk) {
 async fn a_full_disk_costs_rows_and_no_request_where_one_can_be_mounted() {
     match Mounted::new() {
         Some(disk) => a_full_disk_costs_rows_and_no_request(Disk::Small(disk)).await,
-        // straight to the terminal: what a test prints that passes, nobody reads
-        None => {
-            let told = "a full disk was not tried: nothing can be mounted here; see files_that_may_not_grow";
-            writeln!(io::stderr(), "{told}").unwrap();
-        }
+        None => tell_that_nothing_was_tried(),
     }
+}
+
+/// Straight to the terminal: what a test prints that passes, nobody reads.
+fn tell_that_nothing_was_tried() {
+    let told = "a full disk was not tried: nothing can be mounted here; see files_that_may_not_grow";
+    writeln!(io::stderr(), "{told}").unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_what_consumers_have_yet_to_read_before_any_row() {
+    let Some(disk) = Mounted::new() else { return tell_that_nothing_was_tried() };
+    let (origin, book, mut collector) = (origin().await, Book::Sqlite(Folder::new()), Collector::start());
+    let (database, journal) = (book.url(), disk.0.path().join("journal"));
+    let settings = format!(
+        "plugins: [{{ usage_log: {{ database: \"{database}\", journal: {{ path: {journal:?}, max_bytes: 1MiB }} }} }}]\n\
+         telemetry: {{ otlp: {{ endpoint: \"{}\" }} }}",
+        collector.url()
+    );
+    collector.kill();
+    let gateway = gateway().upstream(&origin).settings(&settings).start().await;
+    let mut client = Asking(http1(gateway.address()).await, 0);
+    eventually("a disk that is full", async || {
+        client.ask().await;
+        gateway.stderr().contains("no room for what its consumers have yet to read")
+    })
+    .await;
+    let rows = async |asked: u64| {
+        eventually("all rows", async || {
+            book.ask("SELECT count(*) FROM api_requests").is_ok_and(|rows| rows == asked.to_string())
+        })
+        .await;
+    };
+    for _ in 0..10 {
+        for _ in 0..20 {
+            client.ask().await;
+        }
+        rows(client.1).await;
+    }
+    assert_eq!(lost(&gateway).await, 0.0);
+    collector.start_again();
+    let consumer = async |name: &str| gateway.metrics().await.sum(name, &[("consumer", "otlp")]);
+    eventually("no lag", async || consumer("tollgate_ledger_consumer_lag_rows").await == 0.0).await;
+    let sent = collector.spans().iter().filter(|span| span["kind"] == "server").count() as u64;
+    let missed = consumer("tollgate_ledger_consumer_lost_total").await as u64;
+    // corrections of rows are counted, too
+    assert!(missed > 0 && sent < client.1 && sent + missed >= client.1, "{sent} of {}, {missed} missed", client.1);
 }
 
 #[tokio::test]
