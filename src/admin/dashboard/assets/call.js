@@ -30,7 +30,7 @@ export function view(root) {
             ['Outcome', outcome(call), null, call.reason ?? call.error_type ?? call.stop_reason],
             ['Status', call.status ?? 'none', null, call.plugin && `by ${call.plugin}`],
             ['Time', milliseconds(call.response_time_ms), null, call.first_token_ms === null ? null : `first token after ${milliseconds(call.first_token_ms)}`],
-            ['Cost', money(call.cost_usd), null, call.saved_cost_usd === null || call.saved_cost_usd === undefined ? null : `saved ${money(call.saved_cost_usd)}`],
+            ['Cost', cost(call), null, call.saved_cost_usd === null || call.saved_cost_usd === undefined ? null : `saved ${money(call.saved_cost_usd)}`],
         ]));
         fill(phases, phaseBar(found.phases));
         fill(attempts, facts(attemptFacts(found, call)));

@@ -38,7 +38,7 @@ export function chart({ title, series, format, head }) {
         return {
             width,
             height: HEIGHT,
-            padding: [8, 8, 0, 0],
+            padding: [8, 20, 0, 0],
             tzDate: seconds => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC'),
             legend: { show: false },
             cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },

@@ -5,7 +5,7 @@ import { cost, model, reason } from './calls-table.js';
 import { CONVERSATIONS } from './conversations.js';
 import { card, fill, h, link } from './dom.js';
 import { compact, count, milliseconds, moment, money, share, time, tokens } from './format.js';
-import { badge, facts, key, outcome, split, tiles, tokenBar, TOKENS } from './parts.js';
+import { badge, clip, facts, key, outcome, split, tiles, tokenBar, TOKENS } from './parts.js';
 import { pages, table } from './table.js';
 
 export const title = 'Conversation';
@@ -22,7 +22,7 @@ export function view(root, go) {
         fill(summary, totals(found.summary));
         fill(about, facts(of(found.summary)), tokenSplit(found.summary));
         fill(turns, turnTable(found.turns), pages(params, found.next, go, { words: 'Later turns' }) ?? '');
-        fill(subagents, table('Conversations of subagents', CONVERSATIONS, found.subagents, { cards: true, none: 'No subagent has a conversation of its own.' }));
+        fill(subagents, table('Conversations of subagents', CONVERSATIONS, found.subagents ?? [], { cards: true, none: 'No subagent has a conversation of its own.' }));
     };
 }
 
@@ -64,10 +64,10 @@ function turnTable(turns) {
         ...(hasBranches ? [{ head: 'Branch', kind: 'nowrap', hint: 'A turn that goes on from an earlier one than the last begins a branch', cell: turn => branch(turn, place) }] : []),
         { head: 'Outcome', kind: 'nowrap', cell: turn => [outcome(turn), reason(turn)] },
         { head: 'Model', kind: 'text', cell: model },
-        { head: 'Rule', kind: 'text', hint: 'The route whose models chose the model', cell: turn => turn.rule ?? turn.route ?? h('span', { class: 'muted' }, '–') },
+        { head: 'Rule', kind: 'text', hint: 'The rule of model_router that chose the model', cell: turn => (turn.rule ? clip(turn.rule) : null) },
         { head: 'Tokens', kind: 'number', cell: turn => [compact(tokens(turn)), tokens(turn) ? tokenBar(turn) : null] },
         { head: 'Output', kind: 'number', cell: turn => count(turn.output_tokens) },
-        { head: 'Cache-read share', kind: 'number', cell: turn => share(turn.cache_read_share) },
+        { head: 'Cache read', kind: 'number', hint: "The part of the input that the provider's prompt cache had", cell: turn => share(turn.cache_read_share) },
         { head: 'Cost', kind: 'number', cell: cost },
         { head: 'First token', kind: 'number wide', cell: turn => milliseconds(turn.first_token_ms) },
         { head: 'Took', kind: 'number', cell: turn => milliseconds(turn.response_time_ms) },

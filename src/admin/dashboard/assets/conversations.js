@@ -5,7 +5,7 @@ import { card, fill, h, link } from './dom.js';
 import { CALLER, filters } from './filters.js';
 import { compact, count, moment, share, shortId, time, tokens } from './format.js';
 import { caller, cost } from './calls-table.js';
-import { badge, tokenBar } from './parts.js';
+import { badge, clip, tokenBar } from './parts.js';
 import { pages, table } from './table.js';
 
 export const title = 'Conversations';
@@ -14,13 +14,13 @@ export const title = 'Conversations';
 export const CONVERSATIONS = [
     { head: 'Last request (UTC)', kind: 'nowrap', cell: row => link('/dashboard/conversation', { id: row.id }, time(row.last_request_at), h('span', { class: 'visually-hidden' }, `, conversation ${shortId(row.id)}`)) },
     { head: 'Conversation', kind: 'nowrap', cell: row => [h('span', { class: 'mono', title: row.id }, shortId(row.id)), row.parent ? [' ', badge('subagent')] : null] },
-    { head: 'Caller', kind: 'text', cell: row => [caller(row), row.tenant && row.key ? h('div', { class: 'muted' }, row.tenant) : null] },
-    { head: 'Model', kind: 'text', cell: row => row.model ?? '–' },
+    { head: 'Caller', kind: 'text', cell: row => [caller(row), row.tenant && row.key ? clip(row.tenant, 'muted') : null] },
+    { head: 'Model', kind: 'text', cell: row => clip(row.model ?? '–') },
     { head: 'Requests', kind: 'number', cell: row => [count(row.requests), row.errors ? h('div', { class: 'bad-text' }, `${count(row.errors)} failed`) : null] },
     { head: 'Tokens', kind: 'number', cell: row => [compact(tokens(row)), tokens(row) ? tokenBar(row) : null] },
-    { head: 'Cache-read share', kind: 'number', hint: "The part of the input that the provider's prompt cache had", cell: row => share(row.cache_read_share) },
+    { head: 'Cache read', kind: 'number', hint: "The part of the input that the provider's prompt cache had", cell: row => share(row.cache_read_share) },
     { head: 'Cost', kind: 'number', cell: row => [cost(row), row.cost_usd !== null && row.unpriced ? h('div', { class: 'muted' }, `+ ${count(row.unpriced)} unknown`) : null] },
-    { head: 'Domain', kind: 'text wide', cell: row => row.domain ?? '–' },
+    { head: 'Domain', kind: 'text wide', cell: row => clip(row.domain ?? '–') },
 ];
 
 export function view(root, go) {

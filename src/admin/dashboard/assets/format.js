@@ -11,6 +11,11 @@ export function count(value) {
     return value === null || value === undefined ? '–' : whole.format(value);
 }
 
+/// A count with its noun: `1 answer`, `12 answers`.
+export function counted(value, noun, nouns = `${noun}s`) {
+    return `${count(value)} ${value === 1 ? noun : nouns}`;
+}
+
 /// A count in little room: `12.3K`.
 export function compact(value) {
     if (value === null || value === undefined) return '–';

@@ -2,8 +2,8 @@
 
 import { chart } from './chart.js';
 import { card, fill, h } from './dom.js';
-import { compact, count, milliseconds, money, seconds, share, tokens } from './format.js';
-import { badge, tiles, TOKENS } from './parts.js';
+import { compact, count, counted, milliseconds, money, seconds, share, tokens } from './format.js';
+import { clip, failure, tiles, TOKENS } from './parts.js';
 import { table } from './table.js';
 
 const SECONDS = 1000;
@@ -11,7 +11,7 @@ const SECONDS = 1000;
 const NONE = () => h('span', { class: 'muted' }, 'none');
 
 function domain(row) {
-    return row.domain ?? h('span', { class: 'muted' }, row.other ? 'other domains' : 'none');
+    return row.domain ? clip(row.domain) : h('span', { class: 'muted' }, row.other ? 'other domains' : 'none');
 }
 
 /// The parts, in the order of the page. `show(now)` takes sums by the minute, `gateway(seen)` what the gateway knows of itself.
@@ -34,8 +34,7 @@ export function figures() {
         requests.show(times, [now.minutes.map(one => one.requests - one.errors), now.minutes.map(one => one.errors)], labels);
         used.show(times, TOKENS.map(([, field]) => now.minutes.map(one => one[field])), labels);
         fill(latency, table('Latency by endpoint and domain', [
-            { head: 'Endpoint', kind: 'text', cell: row => row.endpoint ?? h('span', { class: 'muted' }, 'no model call') },
-            { head: 'Domain', kind: 'text', cell: domain },
+            { head: 'Endpoint and domain', kind: 'text', cell: row => [row.endpoint ? clip(row.endpoint) : 'no model call', h('div', { class: 'muted' }, domain(row))] },
             { head: 'Requests', kind: 'number', cell: row => count(row.requests) },
             { head: 'p50', kind: 'number', cell: row => milliseconds(row.p50_ms) },
             { head: 'p95', kind: 'number', cell: row => milliseconds(row.p95_ms) },
@@ -43,7 +42,7 @@ export function figures() {
         ], now.latency, { none: 'No call has ended in this time.' }));
         fill(errors, table('Errors by reason and domain', [
             { head: 'Reason', kind: 'text', cell: row => row.reason?.replaceAll('_', ' ') ?? NONE() },
-            { head: 'Outcome', kind: 'nowrap', cell: row => badge(row.outcome?.replaceAll('_', ' ') ?? 'unknown', row.outcome === 'refused' || row.outcome === 'client_gone' ? 'warn' : 'bad') },
+            { head: 'Outcome', kind: 'nowrap', cell: row => failure(row.outcome) },
             { head: 'Domain', kind: 'text', cell: domain },
             { head: 'Requests', kind: 'number', cell: row => count(row.requests) },
         ], now.errors, { none: 'No errors in this time.' }));
@@ -69,8 +68,8 @@ export function figures() {
             ['Errors', share(failed), null, `${count(totals.errors)} ${span}`],
             ['Latency, median', milliseconds(totals.p50_ms), null, `p95 ${milliseconds(totals.p95_ms)} · p99 ${milliseconds(totals.p99_ms)}`],
             ['Cost', money(totals.cost_usd), null, totals.unpriced ? `${count(totals.unpriced)} of unknown cost` : span],
-            seen && ['In flight', count(seen.requests_in_flight), 'requests', `${count(queued)} queued · ${count(seen.connections_in_flight)} connections`],
-            seen && seen.ledger.queue_rows !== null && ['Ledger lag', lag ? seconds(lag) : 'none', null, `${count(seen.ledger.queue_rows)} rows wait`],
+            seen && ['In flight', count(seen.requests_in_flight), seen.requests_in_flight === 1 ? 'request' : 'requests', `${count(queued)} queued · ${counted(seen.connections_in_flight, 'connection')}`],
+            seen && seen.ledger.queue_rows !== null && ['Ledger lag', lag ? seconds(lag) : 'none', null, `${counted(seen.ledger.queue_rows, 'row waits', 'rows wait')}`],
         ]));
     }
 

@@ -1,8 +1,8 @@
 // What the view `now` shows of the gateway itself: what needs a person, servers, the ledger, limits and budgets.
 
 import { card, fill, h } from './dom.js';
-import { bytes, count, seconds, share } from './format.js';
-import { badge, facts, meter } from './parts.js';
+import { bytes, count, counted, seconds, share } from './format.js';
+import { badge, clip, facts, meter } from './parts.js';
 import { table } from './table.js';
 
 const STATES = { up: 'good', probing: 'warn', leaving: 'warn', down: '', unhealthy: 'bad', ejected: 'bad' };
@@ -41,8 +41,8 @@ function problems({ state, upstreams, ledger, budgets, limits, memory, memory_li
         for (const address of unresolved) found.push(['warn', `The name of ${address} of ${name} has no address.`]);
     }
     const lost = sum(ledger.lost.filter(({ kind }) => kind !== 'body'));
-    if (lost) found.push(['bad', `The ledger has lost ${count(lost)} rows since the start.`]);
-    if (ledger.rejected) found.push(['bad', `The database has refused ${count(ledger.rejected)} rows; they are in rejected.jsonl.`]);
+    if (lost) found.push(['bad', `The ledger has lost ${counted(lost, 'row')} since the start.`]);
+    if (ledger.rejected) found.push(['bad', `The database has refused ${counted(ledger.rejected, 'row')}: see rejected.jsonl.`]);
     if (ledger.lag_seconds > LATE) found.push(['warn', 'The database has taken no rows for over a minute; they wait in the journal.']);
     for (const { limit, subject, value } of budgets.filter(({ value }) => value >= NEAR)) {
         found.push([value >= 1 ? 'bad' : 'warn', `The budget ${limit}${subject ? ` of ${subject}` : ''} is ${value >= 1 ? 'used up' : 'near its end'}.`]);
@@ -58,7 +58,7 @@ function problems({ state, upstreams, ledger, budgets, limits, memory, memory_li
 function serverTable({ upstreams }) {
     const rows = upstreams.flatMap(upstream => upstream.servers.map(server => ({ upstream, ...server })));
     return table('Servers of all upstreams', [
-        { head: 'Server', kind: 'text', cell: row => row.server },
+        { head: 'Server', kind: 'text', cell: row => clip(row.server) },
         { head: 'Upstream', kind: 'text', cell: row => [row.upstream.name, row.upstream.queued ? h('div', { class: 'muted' }, `${count(row.upstream.queued)} queued`) : null] },
         { head: 'State', kind: 'nowrap', cell: row => [badge(row.state, STATES[row.state]), row.ejected_for_ms ? h('div', { class: 'muted' }, `for ${seconds(Math.ceil(row.ejected_for_ms / 1000))}`) : null] },
         { head: 'In flight', kind: 'number', cell: row => count(row.in_flight) },
@@ -103,8 +103,8 @@ function limitTable({ budgets, limits }) {
     const shown = new Set(rows.map(({ name }) => name));
     for (const { limit, reason, value } of limits.rejections.filter(one => !shown.has(one.limit))) rows.push({ name: limit, of: '–', kind: reason, value: null, rejected: value });
     return table('Limits and budgets, the nearest to their end first', [
-        { head: 'Name', kind: 'text', cell: row => row.name },
-        { head: 'Of', kind: 'text', cell: row => row.of },
+        { head: 'Name', kind: 'text', cell: row => clip(row.name) },
+        { head: 'Of', kind: 'text', cell: row => clip(row.of) },
         { head: 'Counts', kind: 'nowrap wide', cell: row => row.kind },
         { head: 'Used', kind: 'nowrap', cell: row => (row.value === null ? '–' : meter(row.value)) },
         { head: 'Refused', kind: 'number', hint: 'Requests since the start', cell: row => count(row.rejected) },

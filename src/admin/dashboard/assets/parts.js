@@ -20,8 +20,21 @@ const OUTCOMES = { completed: 'good', cached: 'good', refused: 'warn', client_go
 
 /// What became of a call, in words.
 export function outcome(call) {
-    const mood = call.outcome === 'completed' && call.status >= 400 ? 'bad' : OUTCOMES[call.outcome];
-    return badge(call.outcome?.replaceAll('_', ' ') ?? 'unknown', mood);
+    return call.outcome === 'completed' && call.status >= 400 ? failure(call.outcome) : badge(words(call.outcome), OUTCOMES[call.outcome]);
+}
+
+/// The outcome of a call that failed: one that was completed has been answered with an error.
+export function failure(word) {
+    return word === 'completed' ? badge('answered with error', 'bad') : badge(words(word), OUTCOMES[word]);
+}
+
+function words(word) {
+    return word?.replaceAll('_', ' ') ?? 'unknown';
+}
+
+/// A name in one line. One that is too long is cut, and whole in its title; on a phone it has more lines.
+export function clip(text, kind = '') {
+    return h('div', { class: `clip ${kind}`.trim(), title: text }, text);
 }
 
 /// How much of something is used. From 80 % on it is a warning, from 95 % on it is bad.

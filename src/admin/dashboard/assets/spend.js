@@ -4,8 +4,8 @@ import { get } from './api.js';
 import { chart } from './chart.js';
 import { card, fill, h, link } from './dom.js';
 import { CALLER, filters } from './filters.js';
-import { UNKNOWN, compact, count, money, share, tokens } from './format.js';
-import { tiles, tokenBar } from './parts.js';
+import { UNKNOWN, compact, count, counted, money, share, tokens } from './format.js';
+import { clip, tiles, tokenBar } from './parts.js';
 import { pages, table } from './table.js';
 
 export const title = 'Spend';
@@ -48,9 +48,9 @@ export function view(root, go) {
             get('spend', { ...asked, limit: PAGE, after: params.after }, signal),
             get('spend', { ...span, by: 'day', sort: 'group', limit: MOST_DAYS }, signal),
         ]);
-        fill(notices, spend.unfilled_days ? h('p', { class: 'notice warn' }, `The rows of ${count(spend.unfilled_days)} days of this span are still being summed up: figures are too low until then.`) : null);
+        fill(notices, spend.unfilled_days ? h('p', { class: 'notice warn' }, `The rows of ${counted(spend.unfilled_days, 'day')} of this span are still being summed up: figures are too low until then.`) : null);
         fill(summary, totals(spend.totals));
-        fill(rows, spendTable(spend, params, by), pages(params, spend.next, go, { note: `${count(spend.groups)} ${spend.groups === 1 ? 'group' : 'groups'}, ${spend.from} to ${spend.to}` }) ?? '');
+        fill(rows, spendTable(spend, params, by), pages(params, spend.next, go, { note: `${counted(spend.groups, 'group')}, ${spend.from} to ${spend.to}` }) ?? '');
         showDays(perDay);
         get('spend_options', { from: params.from, to: params.to }, signal).then(options => {
             for (const { name } of CALLER) form.offer(name, options[name] ?? []);
@@ -67,8 +67,8 @@ export function view(root, go) {
 
 function totals(sums) {
     return tiles([
-        ['Cost', money(sums.cost_usd), null, sums.unpriced ? `${count(sums.unpriced)} answers of unknown cost` : 'all costs are known'],
-        ['Saved by the cache', money(sums.saved_cost_usd), null, `${count(sums.cache_hits)} hits · ${compact(sums.saved_tokens)} tokens`],
+        ['Cost', money(sums.cost_usd), null, sums.unpriced ? `${counted(sums.unpriced, 'answer')} of unknown cost` : 'all costs are known'],
+        ['Saved by the cache', money(sums.saved_cost_usd), null, `${counted(sums.cache_hits, 'hit')} · ${compact(sums.saved_tokens)} tokens`],
         ['Requests', compact(sums.requests), null, `${count(sums.errors)} failed or refused`],
         ['Tokens', compact(tokens(sums)), null, `${compact(sums.output_tokens)} of them output`],
         ['Cache-read share', share(sums.cache_read_share), null, 'of input, by providers'],
@@ -80,7 +80,7 @@ function totals(sums) {
 function groupCell(row, at, params, by) {
     const [word, value] = [by[at], row.group[at]];
     if (row.other && value === null) return h('span', { class: 'muted' }, 'others');
-    const name = value ?? h('span', { class: 'muted' }, 'none');
+    const name = value === null ? h('span', { class: 'muted' }, 'none') : clip(value);
     if (word === 'day') return link('/dashboard/spend', { ...params, from: value, to: value, group: by.find(other => other !== 'day') ?? 'tenant', then: undefined, after: undefined }, name);
     const next = ['tenant', 'key', 'user', 'model'].find(other => other !== word && !(other in params) && !by.includes(other));
     const group = by.length === 1 ? next ?? word : by[1 - at];
