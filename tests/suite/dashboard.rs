@@ -2,6 +2,7 @@
 
 mod accessible;
 mod guesses;
+mod ledger;
 mod pages;
 
 use nix::sys::signal::Signal;

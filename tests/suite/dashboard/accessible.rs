@@ -14,7 +14,7 @@ use super::{TOKEN, yaml};
 const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe/node_modules/axe-core/axe.min.js");
 
 /// What the checker finds on the page, and what is wider than the window. The page is kept as a picture, for people to look at.
-async fn check(page: &mut Page, name: &str) {
+pub async fn check(page: &mut Page, name: &str) {
     let axe = fs::read_to_string(AXE).expect("axe-core; `tests/run` installs it");
     for (look, width, is_dark) in [("light", 1280, false), ("dark", 1280, true), ("phone", 360, false)] {
         page.look(width, is_dark).await;
@@ -33,7 +33,7 @@ async fn check(page: &mut Page, name: &str) {
 }
 
 /// What the browser says that is no answer of the API.
-fn faults(page: &Page) -> Vec<&String> {
+pub fn faults(page: &Page) -> Vec<&String> {
     page.complaints.iter().filter(|one| !one.contains("\"source\":\"network\"")).collect()
 }
 

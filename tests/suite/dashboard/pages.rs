@@ -12,7 +12,7 @@ pub fn address(gateway: &Gateway, path: &str) -> String {
 pub async fn signed_in(gateway: &Gateway, path: &str) -> Page {
     let mut page = Page::open().await;
     page.go(&address(gateway, path)).await;
-    page.until("document.querySelector('input[name=next]')?.value.startsWith('/dashboard')").await;
+    page.until(&format!("document.querySelector('input[name=next]')?.value === '{path}'")).await;
     submit(&mut page, TOKEN).await;
     page.until("document.querySelector('main h1')?.textContent !== 'Tollgate' && document.querySelector('main h1')")
         .await;
