@@ -145,8 +145,11 @@ impl Attribution {
                     _ => continue,
                 },
             };
-            if let Some(found) = by_body(better, wanted, caller, &metadata) {
+            if let Some((found, is_shared)) = by_body(better, wanted, caller, &metadata) {
                 *wanted.slot(context) = Some(found);
+                if matches!(wanted, Wanted::Session) {
+                    context.principal_mut().session_is_shared = is_shared;
+                }
             }
         }
     }
@@ -189,15 +192,22 @@ fn by_head(sources: &[Source], headers: &HeaderMap) -> Option<(usize, Arc<str>)>
     first
 }
 
-fn by_body(sources: &[Source], wanted: Wanted, caller: &CallerFacts, metadata: &Metadata<'_>) -> Option<Arc<str>> {
+/// What the first of these members says that says something, and whether sessions may share it.
+fn by_body(
+    sources: &[Source],
+    wanted: Wanted,
+    caller: &CallerFacts,
+    metadata: &Metadata<'_>,
+) -> Option<(Arc<str>, bool)> {
     sources.iter().find_map(|source| match source {
         Source::Header(_) => None,
         Source::Body(Member::MetadataUser) => clean(match wanted {
             Wanted::Session => metadata.session.as_deref()?,
             Wanted::User => metadata.user.as_deref()?,
-        }),
-        Source::Body(Member::User) => clean(caller.user.as_deref()?),
-        Source::Body(Member::PromptCacheKey) => clean(caller.prompt_cache_key.as_deref()?),
+        })
+        .map(|text| (text, false)),
+        Source::Body(Member::User) => clean(caller.user.as_deref()?).map(|text| (text, true)),
+        Source::Body(Member::PromptCacheKey) => clean(caller.prompt_cache_key.as_deref()?).map(|text| (text, true)),
     })
 }
 

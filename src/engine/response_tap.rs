@@ -30,7 +30,8 @@ pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
     ctx.find_endpoint();
     ctx.observer = match (ctx.record.endpoint, batch(ctx, head.status)) {
         (Some(endpoint), _) => {
-            ResponseObserver::Answer(Box::new(AnswerReader::new(endpoint, head.status, &head.headers)))
+            let reader = AnswerReader::new(endpoint, head.status, &head.headers);
+            ResponseObserver::Answer(Box::new(with_words(reader, ctx)))
         }
         (None, Some((protocol, batch))) => {
             ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, &head.headers)))
@@ -45,9 +46,17 @@ pub fn begin_replay(reply: &Reply, ctx: &mut Exchange) {
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
     let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.needs_answer());
     ctx.observer = match endpoint {
-        Some(endpoint) => ResponseObserver::Saved(Box::new(AnswerReader::new(endpoint, reply.status, &reply.headers))),
+        Some(endpoint) => {
+            let reader = AnswerReader::new(endpoint, reply.status, &reply.headers);
+            ResponseObserver::Saved(Box::new(with_words(reader, ctx)))
+        }
         None => ResponseObserver::Nothing,
     };
+}
+
+/// The reader, which reads words where the call may be a turn of a conversation.
+fn with_words(reader: AnswerReader, ctx: &Exchange) -> AnswerReader {
+    if ctx.record.conversation.is_some() { reader.with_words() } else { reader }
 }
 
 /// The batch whose results the request downloads.

@@ -17,6 +17,7 @@ mod budget; // memory that all requests together may hold
 mod cache; // identical calls get one answer, and never another tenant's
 mod commands; // their output and exit codes
 mod config; // the files of `conf/` load; errors have a place and a message
+mod conversations; // which calls are turns of one
 mod credentials; // upstreams' keys go to their servers, and nowhere else
 mod dashboard; // its pages in a real browser, and who may see them
 mod dependencies; // their licences, sources and versions

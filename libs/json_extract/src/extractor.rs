@@ -68,6 +68,11 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         self.members = members;
     }
 
+    /// Skips the rest of the next texts by other values of a slot than [`only_with`](Self::only_with) said.
+    pub fn look_only_with(&mut self, slot: S, known: &'static [&'static str]) {
+        self.extent = Extent::With(slot, known);
+    }
+
     /// Begins a new text and forgets all values.
     pub fn begin(&mut self) {
         self.state = State::Start;

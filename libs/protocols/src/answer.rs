@@ -22,6 +22,12 @@ pub struct Answer {
     /// Whether it names state on the server that later calls can go on with, and that expires.
     #[serde(default)]
     pub server_state: bool,
+    /// The hash of what the model says, where it was [asked for](crate::AnswerReader::with_words) and all of it that counts came.
+    #[serde(default)]
+    pub words: Option<[u8; 32]>,
+    /// The tasks that it gives to subagents, each as [`ConversationHash::of_first_message`](crate::ConversationHash::of_first_message).
+    #[serde(default)]
+    pub tasks: Vec<[u8; 32]>,
 }
 
 impl Answer {

@@ -9,6 +9,7 @@ use crate::batch_results::BatchResults;
 use crate::compatible::ERROR_MEMBERS;
 use crate::endpoint::{BatchMembers, EndpointSpec, PathRule, Sign};
 use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
+use crate::reader::TextEvent;
 use crate::refused::Closing;
 use crate::response::{self, ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Members, Pattern, Slot};
@@ -167,10 +168,26 @@ static MESSAGE: ResponseSchema = ResponseSchema {
         r#""message_stop""#,
         r#""error""#,
     ]),
+    types_with_words: Some(&[
+        r#""content_block_delta""#,
+        r#""message_start""#,
+        r#""content_block_start""#,
+        r#""message_delta""#,
+        r#""message_stop""#,
+        r#""error""#,
+    ]),
     on_event,
+    text_event: Some(&TEXT_EVENT),
     stops_before_its_end: false,
     is_lines: false,
     usage,
+};
+
+static TEXT_EVENT: TextEvent = TextEvent {
+    before: br#""delta":{"type":"text_delta","text":""#,
+    // spaces are put in against those who count bytes
+    says_nothing: |rest| rest.strip_prefix(b"}").is_some_and(|rest| rest.trim_ascii() == b"}"),
+    is_one: |json| json.get(Slot::Type) == Some(br#""content_block_delta""#),
 };
 
 /// Answers to counts of tokens, which cost nothing: a count is no usage.
@@ -180,7 +197,9 @@ static COUNT: ResponseSchema = ResponseSchema {
     events: COUNT_MEMBERS,
     events_behind_content: COUNT_MEMBERS,
     types: None,
+    types_with_words: None,
     on_event: |facts, json| facts.read_error(json, false),
+    text_event: None,
     stops_before_its_end: false,
     is_lines: false,
     usage,
@@ -193,7 +212,9 @@ static BATCH: ResponseSchema = ResponseSchema {
     events: BATCH_MEMBERS,
     events_behind_content: BATCH_MEMBERS,
     types: None,
+    types_with_words: None,
     on_event: |facts, json| facts.read_error(json, false),
+    text_event: None,
     stops_before_its_end: false,
     is_lines: false,
     usage,
@@ -249,6 +270,8 @@ const EVENTS: Members = &[
         Pattern::Members(&[
             ("stop_reason", Pattern::Value(Slot::Stop)),
             ("container", Pattern::Value(Slot::Container)),
+            ("text", Pattern::Value(Slot::Text)),
+            ("partial_json", Pattern::Value(Slot::PartialJson)),
         ]),
     ),
     ("usage", Pattern::Value(Slot::Usage)),
@@ -256,6 +279,10 @@ const EVENTS: Members = &[
         "content_block",
         Pattern::Members(&[
             ("type", Pattern::Value(Slot::BlockType)),
+            ("id", Pattern::Value(Slot::BlockId)),
+            ("name", Pattern::Value(Slot::BlockName)),
+            ("input", Pattern::Value(Slot::BlockInput)),
+            ("text", Pattern::Value(Slot::Text)),
             ("to", Pattern::Members(&[("model", Pattern::Value(Slot::ServedBy))])),
         ]),
     ),
@@ -273,6 +300,7 @@ fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
         _ => AnswerState::Unrecognized,
     });
     facts.read_error(json, is_answer);
+    facts.hear(json, |spoken, content| spoken.blocks(content));
 }
 
 fn on_costless(facts: &mut ResponseFacts, json: &Extractor, sign: Slot) {
@@ -284,16 +312,26 @@ fn on_costless(facts: &mut ResponseFacts, json: &Extractor, sign: Slot) {
 
 fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
     match json.get(Slot::Type) {
-        Some(br#""content_block_delta""#) => facts.has_content = true,
+        Some(br#""content_block_delta""#) => {
+            facts.has_content = true;
+            if let Some(spoken) = &mut facts.spoken {
+                spoken.piece(json);
+            }
+        }
         // a second one is none of this answer's
         Some(br#""message_start""#) if !facts.has_begun => {
             facts.has_begun = true;
             facts.read(json);
             facts.read_usage(json);
         }
-        Some(br#""content_block_start""#) if json.get(Slot::BlockType) == Some(br#""fallback""#) => {
-            // who answers from here on
-            facts.model.update(json.get(Slot::ServedBy));
+        Some(br#""content_block_start""#) => {
+            if json.get(Slot::BlockType) == Some(br#""fallback""#) {
+                // who answers from here on
+                facts.model.update(json.get(Slot::ServedBy));
+            }
+            if let Some(spoken) = &mut facts.spoken {
+                spoken.begin_block(json);
+            }
         }
         Some(br#""message_delta""#) => {
             facts.read_stop(json);

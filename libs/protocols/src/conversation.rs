@@ -13,6 +13,7 @@ mod form;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::ops::Range;
 
@@ -20,19 +21,42 @@ use json_tape::{Fault, Feed, Reader, Tape};
 
 use canonical::Unread;
 use form::Form;
-use stream::Stream;
+use stream::{HashedList, Stream};
 
 /// A call's place in a conversation, by hashes of its list of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConversationHash {
-    /// Of all its messages, and of the answer that it names, if it names one.
-    pub turn: [u8; 32],
-    /// Of all but the last two, which an earlier call had as its own; none where there are fewer than three. Of the answer, where the
-    /// call names one: [`of_answer`](Self::of_answer).
-    pub previous: Option<[u8; 32]>,
+    /// Of its messages, and of the answer that it names, if it names one. Without those of the model at their end, which an answer
+    /// goes on with.
+    pub messages: [u8; 32],
+    /// The earlier call that it goes on from; none where it begins.
+    pub earlier: Option<Earlier>,
+}
+
+/// The call that another goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Earlier {
+    /// The one with these messages, by their hash, whose answer had [these words](crate::Answer::words), as far as they are known.
+    Turn {
+        /// [`ConversationHash::messages`].
+        messages: [u8; 32],
+        /// The hash of what the model said.
+        words: Option<[u8; 32]>,
+    },
+    /// The one with this answer: [`ConversationHash::of_answer`].
+    Answer([u8; 32]),
 }
 
 impl ConversationHash {
+    /// [`messages`](Self::messages) of a call that begins with this text of a user's.
+    #[must_use]
+    pub fn of_first_message(text: &str) -> Option<[u8; 32]> {
+        let mut hasher = ConversationHasher::new(Hashing::Conversation)?;
+        let list = serde_json::json!([{ "role": "user", "content": text }]).to_string();
+        hasher.read(&mut Reader::new(&list, 0), |_| {}).ok()?;
+        hasher.list.map(|list| list.messages)
+    }
+
     /// The hash of an earlier call by the `id` of its answer, for calls that send what is new and name that answer
     /// (`previous_response_id`).
     #[must_use]
@@ -50,7 +74,7 @@ impl ConversationHash {
 pub struct MessagesDigest {
     /// The bytes of the list in the call's text.
     pub at: Range<usize>,
-    /// [`ConversationHash::turn`].
+    /// The hash of all of them, as a conversation sees them.
     pub turn: [u8; 32],
     /// The hash of what `turn` ignores.
     pub form: [u8; 32],
@@ -84,7 +108,7 @@ pub struct MessageHashes {
 #[derive(Debug, Default)]
 pub(crate) struct ConversationHasher {
     /// Hashes of the list. `None` for an empty list and for one beyond the bounds.
-    list: Option<ConversationHash>,
+    list: Option<HashedList>,
     /// Of the answer that the call goes on from.
     answer: Option<[u8; 32]>,
     /// Whether the list is beyond the bounds: the call then has no hashes.
@@ -188,13 +212,14 @@ impl ConversationHasher {
             // the new messages alone would be those of any conversation that begins with them
             self.hash.forget();
             self.hash.push(&answer);
-            self.hash.push(&self.list.map_or([0; 32], |list| list.turn));
-            let conversation = ConversationHash { turn: self.hash.finish(), previous: Some(answer) };
+            self.hash.push(&self.list.map_or([0; 32], |list| list.all));
+            let conversation =
+                ConversationHash { messages: self.hash.finish(), earlier: Some(Earlier::Answer(answer)) };
             return MessageHashes { conversation: Some(conversation), digest: None };
         }
-        let Some(conversation) = self.list else { return MessageHashes::default() };
+        let Some(HashedList { all, messages, earlier }) = self.list else { return MessageHashes::default() };
         let form = self.form.and_then(Form::finish);
-        let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn: conversation.turn, form });
-        MessageHashes { conversation: Some(conversation), digest }
+        let digest = self.at.zip(form).map(|(at, form)| MessagesDigest { at, turn: all, form });
+        MessageHashes { conversation: Some(ConversationHash { messages, earlier }), digest }
     }
 }

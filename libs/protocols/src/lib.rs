@@ -28,15 +28,17 @@ mod refused;
 mod request;
 mod response;
 mod slot;
+mod spoken;
 mod stream_usage;
 mod usage;
 mod usage_text;
 mod websocket;
+mod words;
 
 pub use answer::{Answer, AnswerState};
 pub use answer_model::with_model;
 pub use batch_results::{BatchReader, batch_of_results};
-pub use conversation::{ConversationHash, Hashing, MessageHashes, MessagesDigest};
+pub use conversation::{ConversationHash, Earlier, Hashing, MessageHashes, MessagesDigest};
 pub use endpoint::{BatchMembers, Endpoint, EndpointSpec, PathRule, Sign};
 pub use facts::{CallFacts, CallerFacts, StreamOptions, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue};
 pub use form::FormModel;

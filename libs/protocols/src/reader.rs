@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod text_events;
 
 use decode::Decoder;
 use event_stream::{Events, Piece};
@@ -13,6 +14,8 @@ use crate::answer::{Answer, AnswerState};
 use crate::compatible::{error_name, unnamed};
 use crate::response::{ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Slot};
+pub(crate) use text_events::TextEvent;
+use text_events::TextEvents;
 
 /// One answer on its way.
 #[derive(Debug)]
@@ -40,6 +43,13 @@ impl AnswerReader {
             text: Text::new(endpoint.response),
             failed: status.is_client_error() || status.is_server_error(),
         }
+    }
+
+    /// Also reads [what the model says](Answer::words). For calls that may be turns of a conversation.
+    #[must_use]
+    pub fn with_words(mut self) -> Self {
+        self.text.facts.spoken = Some(Box::default());
+        self
     }
 
     /// The next bytes of the body.
@@ -121,6 +131,11 @@ enum Form {
     Events {
         events: Events,
         start: Start,
+        /// Whether its words are read.
+        listens: bool,
+        texts: TextEvents,
+        /// Whether the event was one that brings text, and has been dealt with.
+        is_text: bool,
     },
 }
 
@@ -150,11 +165,18 @@ impl Text {
                     bytes = &bytes[1..];
                 }
                 Some(_) => {
-                    self.json = match self.schema.types {
+                    let listens = self.facts.listens();
+                    self.json = match self.schema.types_that_matter(listens) {
                         Some(types) => Extractor::only_with(self.schema.events, Slot::Type, types),
                         None => Extractor::new(self.schema.events),
                     };
-                    self.form = Form::Events { events: Events::default(), start: Start::default() };
+                    self.form = Form::Events {
+                        events: Events::default(),
+                        start: Start::default(),
+                        listens,
+                        texts: TextEvents::default(),
+                        is_text: false,
+                    };
                 }
             }
         }
@@ -175,14 +197,30 @@ impl Text {
                 }
                 self.json.feed(bytes);
             }
-            Form::Events { events, start } => {
+            Form::Events { events, start, listens, texts, is_text } => {
                 while let Some(piece) = events.next(&mut bytes) {
                     match piece {
                         Piece::Data(data) => {
+                            if *is_text {
+                                continue;
+                            }
+                            if start.length == 0
+                                && let Some(event) = self.schema.text_event
+                                && let Some(text) = texts.text(event, data)
+                            {
+                                *is_text = self.facts.hear_text(text);
+                                if *is_text {
+                                    continue;
+                                }
+                            }
                             start.push(data);
                             self.json.feed(data);
                         }
+                        Piece::End if std::mem::take(is_text) => {}
                         Piece::End => {
+                            if let Some(event) = self.schema.text_event {
+                                texts.was_read(event, &self.json);
+                            }
                             if self.json.is_sound() {
                                 (self.schema.on_event)(&mut self.facts, &self.json);
                             } else if self.schema.stops_before_its_end && start.is_done() {
@@ -191,8 +229,14 @@ impl Text {
                             if events.was_error() {
                                 self.facts.fail(error_name(&self.json, false).unwrap_or_else(unnamed));
                             }
-                            if self.facts.has_content {
+                            let listened = std::mem::replace(listens, self.facts.listens());
+                            if self.facts.has_content && !*listens {
                                 self.json.look_for(self.schema.events_behind_content);
+                            }
+                            if listened != *listens
+                                && let Some(types) = self.schema.types_that_matter(*listens)
+                            {
+                                self.json.look_only_with(Slot::Type, types);
                             }
                             self.json.begin();
                             start.length = 0;

@@ -3,7 +3,9 @@
 use crate::answer::{Answer, AnswerState};
 use crate::compatible::{self, unnamed};
 use crate::lenient_object::LenientObject;
+use crate::reader::TextEvent;
 use crate::slot::{Extractor, Members, Slot};
+use crate::spoken::Spoken;
 use crate::usage::Usage;
 use crate::usage_text::UsageText;
 
@@ -26,6 +28,8 @@ pub(crate) struct ResponseFacts {
     pub(crate) has_content: bool,
     /// Whether it names state on the server that it goes on with.
     pub(crate) has_server_state: bool,
+    /// What it says, where that is wanted.
+    pub(crate) spoken: Option<Box<Spoken>>,
 }
 
 impl ResponseFacts {
@@ -90,6 +94,8 @@ impl ResponseFacts {
             usage.service_tier = usage.service_tier.take().or(self.service_tier.into_text());
             usage.raw = raw;
         }
+        let (words, tasks) = self.spoken.map(|spoken| spoken.finish()).unwrap_or_default();
+        let words = words.filter(|_| self.state == AnswerState::Complete);
         Answer {
             state: self.state,
             id: self.id.into_text(),
@@ -98,6 +104,34 @@ impl ResponseFacts {
             error_type: self.error_type,
             usage,
             server_state: self.has_server_state,
+            words,
+            tasks,
+        }
+    }
+
+    /// Whether the words of the next events may count.
+    pub(crate) fn listens(&self) -> bool {
+        self.spoken.as_ref().is_some_and(|spoken| spoken.listens())
+    }
+
+    /// Hears a piece of text, as a JSON string. Whether that is all that its event says.
+    pub(crate) fn hear_text(&mut self, text: &[u8]) -> bool {
+        // the first event with content is read
+        if self.has_content
+            && let Some(spoken) = &mut self.spoken
+        {
+            spoken.words.string(text);
+        }
+        self.has_content
+    }
+
+    /// Hears what a whole answer says, where that is wanted: its content, as JSON.
+    pub(crate) fn hear(&mut self, json: &Extractor, read: impl FnOnce(&mut Spoken, &str)) {
+        let Some(spoken) = &mut self.spoken else { return };
+        match json.get(Slot::Content).map(std::str::from_utf8) {
+            Some(Ok(content)) => read(spoken, content),
+            None if !json.is_too_long(Slot::Content) => {}
+            _ => spoken.words.lose(),
         }
     }
 
@@ -148,7 +182,11 @@ pub(crate) struct ResponseSchema {
     pub(crate) events_behind_content: Members,
     /// The types of events, in quotes, that matter beyond their type; all of them where there are none.
     pub(crate) types: Option<&'static [&'static str]>,
+    /// The same, where the words of the answer are wanted.
+    pub(crate) types_with_words: Option<&'static [&'static str]>,
     pub(crate) on_event: fn(&mut ResponseFacts, &Extractor),
+    /// The events that bring text, where they are spelled alike.
+    pub(crate) text_event: Option<&'static TextEvent>,
     /// Whether a stream of one choice may end without an event that says so, and so is complete once it has said why it
     /// stopped.
     pub(crate) stops_before_its_end: bool,
@@ -156,6 +194,13 @@ pub(crate) struct ResponseSchema {
     pub(crate) is_lines: bool,
     /// The meaning of the provider's usage.
     pub(crate) usage: fn(&LenientObject<'_>) -> Usage,
+}
+
+impl ResponseSchema {
+    /// The types of events that matter beyond their type, with or without those that bring words.
+    pub(crate) fn types_that_matter(&self, with_words: bool) -> Option<&'static [&'static str]> {
+        self.types_with_words.filter(|_| with_words).or(self.types)
+    }
 }
 
 /// The provider's usage, where it gave one.

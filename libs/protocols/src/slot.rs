@@ -42,10 +42,15 @@ pub(crate) enum Slot {
     CustomId,
     Role,
     Text,
+    /// A piece of a tool's input, as text.
+    PartialJson,
+    BlockId,
+    BlockName,
+    BlockInput,
 }
 
 impl Slot {
-    const COUNT: usize = Self::Text as usize + 1;
+    const COUNT: usize = Self::BlockInput as usize + 1;
 }
 
 impl json_extract::Slot for Slot {
@@ -55,8 +60,8 @@ impl json_extract::Slot for Slot {
 
     fn bound(self) -> usize {
         match self {
-            Self::Usage | Self::GroqUsage | Self::ChoiceUsage => 256 << 10,
-            Self::Error => 64 << 10,
+            Self::Usage | Self::GroqUsage | Self::ChoiceUsage | Self::Content | Self::BlockInput => 256 << 10,
+            Self::Error | Self::Text | Self::PartialJson => 64 << 10,
             _ => 4 << 10,
         }
     }

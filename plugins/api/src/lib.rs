@@ -70,7 +70,7 @@ pub use plugin::{Flow, Plugin};
 pub use principal::Principal;
 pub use prometheus;
 pub use protocols::{
-    Answer, AnswerState, BatchResult, CallFacts, CallerFacts, ConversationHash, Endpoint, Hashing, Iteration,
+    Answer, AnswerState, BatchResult, CallFacts, CallerFacts, ConversationHash, Earlier, Endpoint, Hashing, Iteration,
     LimitHeaders, MessageHashes, MessagesDigest, ParsedBody, Protocol, ResetFormat, SessionModel, Sign, StreamOptions,
     ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, Tokens, Usage,
 };

@@ -14,6 +14,8 @@ pub struct Principal {
     pub tenant: Option<Arc<str>>,
     /// The session that the call belongs to.
     pub session: Option<Arc<str>>,
+    /// Whether the name of the session may be that of several, such as the key of a prompt cache.
+    pub session_is_shared: bool,
     /// The user within the tenant.
     pub user: Option<Arc<str>>,
     /// What the caller may do. `None`: nobody said anything of it.
@@ -22,5 +24,6 @@ pub struct Principal {
 
 impl Principal {
     /// A caller of whom nothing is known.
-    pub const UNKNOWN: Self = Self { key_name: None, tenant: None, session: None, user: None, grants: None };
+    pub const UNKNOWN: Self =
+        Self { key_name: None, tenant: None, session: None, session_is_shared: false, user: None, grants: None };
 }

@@ -124,6 +124,7 @@ table! {
         71 "assumed_cost_usd": Money = assumed_cost_usd;
         75 "trace_id": Text = trace_id;
         80 "rule": Text = rule;
+        81 "parent_conversation_id": Id = parent_conversation_id;
     } besides {
         58 = request_body;
         59 = response_body;
@@ -135,6 +136,7 @@ table! {
         73 = unpriced_before;
         // 74 was the previous turn in another format of its hash
         76 = spans;
+        82 = place;
     }
 }
 

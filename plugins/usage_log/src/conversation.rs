@@ -1,73 +1,105 @@
 //! Which conversation a call is a turn of. Knows the turns of late by itself, and asks the database for older ones and for those
 //! of other gateways.
 //!
-//! A call sends the whole conversation so far: the messages of an earlier call, the answer to that, and a new message. So
-//! the hash of all but its last two messages is the hash of all messages of the earlier call, which is in its row. The
-//! conversation is named after the `id` of its first request, so that a row that is shipped twice says the same twice.
+//! A session that names itself is one conversation, and each of its subagents another. Elsewhere a call is found by what it sends: the
+//! messages of an earlier call, what the model said to those, and what is new. The hash of the first two is in the row of the earlier
+//! call. Such a conversation is named after the `id` of its first request, so that a row that is shipped twice says the same twice.
 //!
 //! A call of OpenAI's Responses may send what is new alone, and name the answer that it goes on from. So the turns of late are known by
 //! their answers, too. The database has no index of them: where an answer is not known here, it knows none either.
 //!
-//! Turns are found only among those of the same host and API key. Of several conversations that begin alike, the latest is meant.
+//! All hashes are those of one [caller](place): nobody goes on from another's turn.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+pub(crate) mod caller;
+pub(crate) mod place;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use plugin_api::{ConversationHash, Endpoint};
-
-use crate::{Record, Row, Turn};
+use crate::{Record, Row};
+pub(crate) use caller::Caller;
+use place::{Place, half};
+use recent::{Key, Recent};
 
 /// As many turns are known at least, and at most twice as many; each takes some 50 bytes. One that is known by its answer, too, is two.
 const TURNS: usize = 50_000;
+/// The same of subagents, of tasks, of sessions, and of calls without an answer.
+const OTHERS: usize = 5_000;
+/// How long a task waits for its subagent, in microseconds.
+const TASK: i64 = 24 * 60 * 60 * 1_000_000;
+/// How long a call that begins a conversation and has no answer is tried again.
+const RETRY: i64 = 10 * 60 * 1_000_000;
 
-type Key = [u8; 16];
+/// A conversation as the database knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its id.
+    pub id: Uuid,
+    /// The one that it is a subagent's of.
+    pub parent: Option<Uuid>,
+}
 
-/// The turns of late.
+/// A call that begins a conversation, and has no answer yet.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    conversation: Uuid,
+    at: i64,
+    /// The call that had the answer.
+    answered_by: Option<Uuid>,
+}
+
+/// The conversations of late.
 #[derive(Debug)]
 pub(crate) struct Conversations {
-    most: usize,
-    young: HashMap<Key, Uuid>,
-    old: HashMap<Key, Uuid>,
-    /// What hosts and API keys are hashed with, new in every process.
-    scopes: [RandomState; 2],
+    turns: Recent<Uuid>,
+    /// The conversations that subagents were started in.
+    parents: Recent<Uuid>,
+    /// The tasks that conversations gave to subagents, and when.
+    tasks: Recent<(Uuid, i64)>,
+    /// The conversations of sessions that have begun.
+    sessions: Recent<()>,
+    unanswered: Recent<Unanswered>,
 }
 
 impl Default for Conversations {
     fn default() -> Self {
-        Self::of_turns(TURNS)
+        Self {
+            turns: Recent::new(TURNS),
+            parents: Recent::new(OTHERS),
+            tasks: Recent::new(OTHERS),
+            sessions: Recent::new(OTHERS),
+            unanswered: Recent::new(OTHERS),
+        }
     }
 }
 
 impl Conversations {
-    fn of_turns(most: usize) -> Self {
-        Self { most, young: HashMap::new(), old: HashMap::new(), scopes: Default::default() }
-    }
-
     /// The earlier turns that these records go on from, as far as they are not known.
-    pub(crate) fn unknown(&self, records: &[Record]) -> Vec<Turn> {
+    pub(crate) fn unknown(&self, records: &[Record]) -> Vec<[u8; 32]> {
         let mut known = HashSet::new();
         let mut turns = Vec::new();
         for row in rows(records) {
-            let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
-            if let Some(hash) = row.previous_turn_hash {
-                let key = key(scope, hash);
-                if self.find(key).is_none() && known.insert(key) {
-                    turns.push(Turn { domain: row.domain.clone(), api_key_hash: row.api_key_hash.clone(), hash });
-                }
+            let is_known = |hash: [u8; 32]| self.turns.get(half(hash)).is_some() || known.contains(&half(hash));
+            if !earlier(row).any(is_known) {
+                turns.extend(earlier(row).filter(|hash| known.insert(half(*hash))));
             }
-            known.extend(names(row).into_iter().flatten().map(|hash| key(scope, hash)));
+            known.extend(names(row).into_iter().flatten());
         }
         turns
     }
 
     /// What the database says of such turns, in their order.
-    pub(crate) fn learn(&mut self, turns: &[Turn], conversations: &[Option<Uuid>]) {
+    pub(crate) fn learn(&mut self, turns: &[[u8; 32]], conversations: &[Option<Conversation>]) {
         for (turn, conversation) in turns.iter().zip(conversations) {
-            if let Some(conversation) = conversation {
-                let scope = self.scope(&turn.domain, turn.api_key_hash.as_deref());
-                self.note(key(scope, turn.hash), *conversation);
+            if let Some(Conversation { id, parent }) = conversation {
+                self.turns.note(half(*turn), *id);
+                if let Some(parent) = parent {
+                    self.parents.note(*id.as_bytes(), *parent);
+                }
             }
         }
     }
@@ -80,34 +112,67 @@ impl Conversations {
             if names == [None, None] {
                 continue;
             }
-            let scope = self.scope(&row.domain, row.api_key_hash.as_deref());
-            let earlier = row.previous_turn_hash.and_then(|hash| self.find(key(scope, hash)));
-            let conversation = earlier.unwrap_or(row.id);
+            let place = row.place.clone().unwrap_or_default();
+            let conversation = self.find(row, &place);
+            if row.conversation_id == Some(conversation) {
+                self.sessions.note(*conversation.as_bytes(), ());
+            }
             row.conversation_id = Some(conversation);
-            for hash in names.into_iter().flatten() {
-                self.note(key(scope, hash), conversation);
+            if row.parent_conversation_id.is_none() {
+                row.parent_conversation_id = self.parents.get(*conversation.as_bytes());
+            }
+            for name in names.into_iter().flatten() {
+                self.turns.note(name, conversation);
+            }
+            let at = row.created_at.micros();
+            for task in &place.tasks {
+                self.tasks.note(*task, (conversation, at));
+            }
+            if row.previous_turn_hash.is_none() && is_unanswered(row) {
+                self.unanswered.note(place.messages, Unanswered { conversation, at, answered_by: None });
             }
         }
     }
 
-    /// What distinguishes a host and an API key from others. It is secret, so that no caller can name a turn of another's.
-    fn scope(&self, domain: &str, api_key_hash: Option<&str>) -> Key {
-        let mut scope = Key::default();
-        for (half, state) in scope.chunks_exact_mut(8).zip(&self.scopes) {
-            half.copy_from_slice(&state.hash_one((domain, api_key_hash)).to_le_bytes());
+    fn find(&mut self, row: &Row, place: &Place) -> Uuid {
+        // that of its session, unless it turns out to be beside that
+        let of_session = row.conversation_id;
+        if row.parent_conversation_id.is_some() {
+            return of_session.unwrap_or(row.id);
         }
-        scope
-    }
-
-    fn find(&self, key: Key) -> Option<Uuid> {
-        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
-    }
-
-    fn note(&mut self, key: Key, conversation: Uuid) {
-        if self.young.len() >= self.most {
-            self.old = std::mem::take(&mut self.young);
+        if let Some(known) = earlier(row).find_map(|hash| self.turns.get(half(hash))) {
+            return known;
         }
-        self.young.insert(key, conversation);
+        if row.previous_turn_hash.is_none() {
+            if let Some(begun) = self.tried_before(row, place) {
+                return begun;
+            }
+            if let Some((parent, _)) = self.tasks.get(place.messages).filter(|task| is_within(TASK, task.1, row)) {
+                self.parents.note(*row.id.as_bytes(), parent);
+                return row.id;
+            }
+            let has_begun = || of_session.is_some_and(|id| self.sessions.get(*id.as_bytes()).is_some());
+            match place.aside {
+                caller::Aside::No => {}
+                caller::Aside::IfBegun if !has_begun() => {}
+                caller::Aside::IfBegun | caller::Aside::Yes => return row.id,
+            }
+        }
+        of_session.unwrap_or(row.id)
+    }
+}
+
+impl Conversations {
+    /// The conversation of the same call without an answer, which this one is another try of.
+    fn tried_before(&mut self, row: &Row, place: &Place) -> Option<Uuid> {
+        let known = self.unanswered.get(place.messages)?;
+        if !is_within(RETRY, known.at, row) || known.answered_by.is_some_and(|id| id != row.id) {
+            return None;
+        }
+        if !is_unanswered(row) {
+            self.unanswered.note(place.messages, Unanswered { answered_by: Some(row.id), ..known });
+        }
+        Some(known.conversation)
     }
 }
 
@@ -118,108 +183,23 @@ fn rows(records: &[Record]) -> impl Iterator<Item = &Row> {
     })
 }
 
-/// The hashes by which later calls find this one: of its messages, and of its answer where calls can name that.
-fn names(row: &Row) -> [Option<[u8; 32]>; 2] {
-    let answer = row.answer_id.as_deref().filter(|_| row.endpoint.as_deref() == Some(Endpoint::RESPONSES.as_str()));
-    [row.turn_hash, answer.map(ConversationHash::of_answer)]
+/// The hashes by which this call finds the one that it goes on from.
+fn earlier(row: &Row) -> impl Iterator<Item = [u8; 32]> + use<> {
+    let without_words = row.place.as_ref().and_then(|place| place.previous_without_words);
+    row.previous_turn_hash.into_iter().chain(without_words)
 }
 
-/// A turn within its host and API key: its hash, which is random already, joined with what is secret of these.
-fn key(scope: Key, hash: [u8; 32]) -> Key {
-    let mut key = scope;
-    for (byte, hash) in key.iter_mut().zip(hash) {
-        *byte ^= hash;
-    }
-    key
+/// The keys by which later calls find this one: of its messages, and of its answer where calls can name that.
+fn names(row: &Row) -> [Option<Key>; 2] {
+    [row.turn_hash.map(half), row.place.as_ref().and_then(|place| place.answer(row))]
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether the call failed, so that it may be tried again.
+fn is_unanswered(row: &Row) -> bool {
+    !matches!(&*row.outcome, "completed" | "cached") || row.response_status.is_some_and(|status| status >= 400)
+}
 
-    fn turn(id: u128, key: &str, previous: Option<u8>, turn: u8) -> Record {
-        Record::Request(Box::new(Row {
-            id: Uuid::from_u128(id),
-            domain: "a.example".into(),
-            api_key_hash: Some(key.into()),
-            turn_hash: Some([turn; 32]),
-            previous_turn_hash: previous.map(|hash| [hash; 32]),
-            ..Row::default()
-        }))
-    }
-
-    fn link(conversations: &mut Conversations, mut records: Vec<Record>) -> Vec<u128> {
-        conversations.link(&mut records);
-        rows(&records).map(|row| row.conversation_id.unwrap().as_u128()).collect()
-    }
-
-    #[test]
-    fn turns_that_go_on_from_each_other_are_one_conversation() {
-        let mut known = Conversations::default();
-        let records =
-            vec![turn(1, "k", None, 1), turn(2, "k", Some(1), 2), turn(3, "k", Some(2), 3), turn(4, "k", None, 9)];
-        assert!(known.unknown(&records).is_empty());
-        assert_eq!(link(&mut known, records), [1, 1, 1, 4]);
-        assert_eq!(link(&mut known, vec![turn(5, "k", Some(9), 10), turn(6, "k", Some(3), 4)]), [4, 1]);
-    }
-
-    #[test]
-    fn a_call_that_names_an_answer_goes_on_from_the_call_that_had_it() {
-        let responses = |id, previous: Option<&str>, turn: Option<u8>, answer: &str| {
-            Record::Request(Box::new(Row {
-                id: Uuid::from_u128(id),
-                endpoint: Some("responses".into()),
-                turn_hash: turn.map(|turn| [turn; 32]),
-                previous_turn_hash: previous.map(ConversationHash::of_answer),
-                answer_id: Some(answer.into()),
-                ..Row::default()
-            }))
-        };
-        let mut known = Conversations::default();
-        // one whose input is no list of messages has an answer like others
-        let records = vec![
-            responses(1, None, Some(1), "a"),
-            responses(2, Some("a"), Some(2), "b"),
-            responses(3, Some("b"), Some(3), "c"),
-            responses(4, None, None, "d"),
-            responses(5, Some("d"), Some(2), "e"),
-            responses(6, Some("unknown"), Some(9), "f"),
-        ];
-        assert_eq!(known.unknown(&records).len(), 1);
-        assert_eq!(link(&mut known, records), [1, 1, 1, 4, 4, 6]);
-        assert_eq!(link(&mut known, vec![responses(7, Some("c"), Some(7), "g")]), [1]);
-        // an answer is found among those of the same kind alone
-        let Record::Request(mut row) = responses(8, Some("h"), None, "i") else { unreachable!() };
-        row.endpoint = Some("messages".into());
-        assert_eq!(known.unknown(&[Record::Request(row)]).len(), 1);
-    }
-
-    #[test]
-    fn nobody_goes_on_from_another_keys_turn() {
-        let mut known = Conversations::default();
-        assert_eq!(link(&mut known, vec![turn(1, "k", None, 1), turn(2, "other", Some(1), 2)]), [1, 2]);
-    }
-
-    #[test]
-    fn older_turns_are_asked_for_once_and_then_known() {
-        let mut known = Conversations::default();
-        let records = || vec![turn(8, "k", Some(1), 2), turn(9, "k", Some(1), 3)];
-        let asked = known.unknown(&records());
-        assert_eq!(asked.len(), 1);
-        known.learn(&asked, &[Some(Uuid::from_u128(7))]);
-        assert!(known.unknown(&records()).is_empty());
-        assert_eq!(link(&mut known, records()), [7, 7]);
-        // what is shipped twice says the same twice
-        assert_eq!(link(&mut known, records()), [7, 7]);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_latest_turns_stay() {
-        let mut known = Conversations::of_turns(10);
-        for id in 0..200 {
-            link(&mut known, vec![turn(id.into(), "k", None, id)]);
-            assert!(known.young.len() + known.old.len() <= 20);
-        }
-        assert_eq!(link(&mut known, vec![turn(1000, "k", Some(195), 201)]), [195]);
-    }
+/// Whether a row is from after this time, by so many microseconds at most.
+fn is_within(microseconds: i64, at: i64, row: &Row) -> bool {
+    row.created_at.micros().saturating_sub(at) <= microseconds
 }

@@ -11,6 +11,7 @@ use prices::Prices;
 
 use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
+use crate::conversation::{Caller, place};
 use crate::request_type;
 use crate::row::{BatchRow, Cost, Row, RowSpans, Timestamp, Tokens, UsageSource};
 use crate::spending::Reported;
@@ -25,6 +26,8 @@ const TIME_OFF: Duration = Duration::from_millis(10);
 /// What is remembered of one exchange.
 #[derive(Debug, Default)]
 pub struct Entry {
+    /// What the call says of its part in a session.
+    pub(crate) caller: Caller,
     /// The hash of the caller's API key.
     pub(crate) api_key_hash: Option<String>,
     /// The run that it is a row of, and its number there; 0 as long as it has none.
@@ -86,8 +89,6 @@ impl Entry {
             model: record.model.as_deref().map(short),
             request_type: Cow::Borrowed(request_type::of(record)),
             served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
-            turn_hash: record.conversation.map(|place| place.turn),
-            previous_turn_hash: record.conversation.and_then(|place| place.previous),
             api_key_hash: self.api_key_hash.clone(),
             response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
             response_time_ms: milliseconds(record.total),
@@ -130,6 +131,7 @@ impl Entry {
                 row.spans = RowSpans::of(trace, record.total);
             }
         }
+        place::put(&mut row, record, &self.caller);
         if let Some(answer) = answer {
             used(&mut row, answer, record, prices);
         }

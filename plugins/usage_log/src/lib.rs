@@ -46,6 +46,8 @@ use plugin_api::{
 };
 
 use captured_bodies::{CapturedBodies, Secrets};
+use conversation::Caller;
+pub use conversation::{Conversation, place::Place};
 use entry::{Entry, PredictedOutcome};
 use ledgers::{Ledger, LedgerHandle};
 use prices::{Prices, published_name};
@@ -55,7 +57,7 @@ pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
 pub use prices::{Above, Amount, Price, Tier};
 pub use row::{
-    BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, Timestamp, Tokens, Turn, UsageSource, Word,
+    BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource, Word,
 };
 pub use settings::{
     CloudEventsSettings, Compression, Config, Database, ExportSettings, JournalSettings, Migrate, OpenAiStreamUsage,
@@ -151,6 +153,7 @@ impl Plugin for UsageLog {
 
     fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
         entry.api_key_hash = request.api_key_digest().as_ref().map(KeyDigest::fingerprint);
+        entry.caller = Caller::of_head(request.head.headers);
         if self.store.any() && request.endpoint.is_some() {
             entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.head.headers, &self.secrets))));
         }
@@ -158,6 +161,9 @@ impl Plugin for UsageLog {
     }
 
     fn try_on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Option<Flow> {
+        if let Some(facts) = call.body.call() {
+            entry.caller.read_call(facts, call.body.text());
+        }
         if let Some(bodies) = &mut entry.bodies {
             bodies.request(call.body.text(), &self.store);
         }

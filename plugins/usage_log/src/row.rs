@@ -11,6 +11,8 @@ use plugin_api::WindowCount;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Place;
+
 pub use body::{Body, Piece};
 pub use prices::Cost;
 pub use time::Timestamp;
@@ -74,11 +76,11 @@ pub struct Row {
     pub request_type: Word,
     /// The model that answered and is billed.
     pub served_model: Option<String>,
-    /// The conversation it is a turn of: the `id` of the first request of it.
+    /// The conversation it is a turn of: that of the session, or else the `id` of the first request of it.
     pub conversation_id: Option<Uuid>,
-    /// The hash of its list of messages.
+    /// The hash of its caller, its messages and the words of its answer.
     pub turn_hash: Option<[u8; 32]>,
-    /// The hash of the list without its last two messages.
+    /// `turn_hash` of the request that it goes on from.
     pub previous_turn_hash: Option<[u8; 32]>,
     /// The beginning of the SHA-256 of the caller's API key: 32 hexadecimal digits.
     pub api_key_hash: Option<String>,
@@ -192,6 +194,11 @@ pub struct Row {
     /// Its spans, where they are to be sent. The journal alone has them.
     #[serde(skip)]
     pub spans: Option<RowSpans>,
+    /// The conversation that started this one for a subagent.
+    pub parent_conversation_id: Option<Uuid>,
+    /// What other calls find it by. The journal alone has it.
+    #[serde(skip)]
+    pub place: Option<Box<Place>>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,
@@ -298,15 +305,4 @@ pub struct BatchRow {
     pub tenant: Option<String>,
     /// The name of its API key.
     pub key_name: Option<String>,
-}
-
-/// A turn of a conversation, by which the next one finds it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Turn {
-    /// The host.
-    pub domain: String,
-    /// The caller's key.
-    pub api_key_hash: Option<String>,
-    /// The row's `turn_hash`.
-    pub hash: [u8; 32],
 }

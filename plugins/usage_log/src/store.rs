@@ -28,11 +28,10 @@ pub(crate) mod sqlite;
 use std::slice;
 
 use plugin_api::LogLimit;
-use uuid::Uuid;
 
 use self::engine::Engine;
 use self::query_timer::QueryTimer;
-use crate::{Record, StoreSettings, Turn};
+use crate::{Conversation, Record, StoreSettings};
 
 pub use self::clock::{Clock, Reading};
 pub use self::failure::StoreError;
@@ -110,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// That it cannot tell now.
-    pub async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+    pub async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError> {
         self.0.conversations(turns).await
     }
 

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use plugin_api::Uuid;
 use usage_log::report::{By, Report, Sums};
-use usage_log::{BatchRow, Billed, Body, Cost, Piece, PoolSettings, Record, Row, Tokens, Turn, UsageSource, Written};
+use usage_log::{
+    BatchRow, Billed, Body, Conversation, Cost, Piece, PoolSettings, Record, Row, Tokens, UsageSource, Written,
+};
 
 use super::book::{Book, at, connected, housekept, keeping, migrated, only_checking, records, rows, settings};
 
@@ -67,6 +69,7 @@ async fn every_column_comes_back_as_it_went_in() {
         let full = Row {
             created_at: at("2026-11-24", 48_600_123_456),
             conversation_id: Some(Uuid::from_u128(7)),
+            parent_conversation_id: Some(Uuid::from_u128(8)),
             turn_hash: Some([1; 32]),
             previous_turn_hash: Some([2; 32]),
             endpoint: Some("messages".into()),
@@ -214,24 +217,21 @@ async fn a_result_of_a_batch_is_booked_once() {
 }
 
 #[tokio::test]
-async fn a_turn_is_found_by_its_host_key_and_hash() {
+async fn a_turn_is_found_by_its_hash() {
     for book in Book::both().await {
         let mut store = book.store().await;
         let mut turns = rows(3);
         turns[0].turn_hash = Some([1; 32]);
         turns[1].turn_hash = Some([2; 32]);
         turns[1].conversation_id = Some(turns[0].id);
-        turns[2].turn_hash = Some([2; 32]);
-        turns[2].api_key_hash = Some("other".into());
-        let [first, other] = [turns[0].id, turns[2].id];
+        turns[2].turn_hash = Some([3; 32]);
+        turns[2].conversation_id = Some(turns[2].id);
+        turns[2].parent_conversation_id = Some(turns[0].id);
+        let [first, agent] = [turns[0].id, turns[2].id];
         store.write(&records(turns)).await.unwrap();
-        let turn = |hash, key: Option<&str>| Turn {
-            domain: "test.example.com".into(),
-            api_key_hash: key.map(Into::into),
-            hash: [hash; 32],
-        };
-        let asked = [turn(2, Some("other")), turn(9, None), turn(2, None), turn(1, None), turn(1, Some("other"))];
-        assert_eq!(store.conversations(&asked).await, Ok(vec![Some(other), None, Some(first), Some(first), None]));
+        let known = |id, parent| Some(Conversation { id, parent });
+        let wanted = vec![known(agent, Some(first)), None, known(first, None), known(first, None)];
+        assert_eq!(store.conversations(&[[3; 32], [9; 32], [2; 32], [1; 32]]).await, Ok(wanted));
     }
 }
 

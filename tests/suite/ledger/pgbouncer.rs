@@ -1,7 +1,7 @@
 //! A `PgBouncer` in transaction mode: two transactions in a row run in two sessions, which other gateways use too.
 
 use usage_log::report::{By, Report};
-use usage_log::{PoolSettings, Record, Row, StoreError, Turn, Written};
+use usage_log::{Conversation, PoolSettings, Record, Row, StoreError, Written};
 
 use super::book::{at, connected, housekept, keeping, migrated, records, rows, settings};
 use crate::harness::{Folder, eventually, gateway, http1, origin, pgbouncer, postgres};
@@ -67,9 +67,8 @@ async fn turns_are_found_sums_are_made_and_months_go_in_utc_whatever_the_session
     (old[10].turn_hash, old[10].domain) = (Some([2; 32]), "it's a \\ host ü".into());
     let id = old[10].id;
     assert_eq!(store.write(&records(old)).await, Ok(Written { new: 12, known: 0 }));
-    let turn = |domain: &str, hash| Turn { domain: domain.into(), api_key_hash: None, hash: [hash; 32] };
-    let asked = [turn("it's a \\ host ü", 2), turn("it's a \\ host ü", 1), turn("other", 2)];
-    assert_eq!(store.conversations(&asked).await, Ok(vec![Some(id), None, None]));
+    let known = Conversation { id, parent: None };
+    assert_eq!(store.conversations(&[[2; 32], [1; 32]]).await, Ok(vec![Some(known), None]));
     let report = Report::open(&bouncer.url().parse().unwrap(), &PoolSettings::default()).unwrap();
     for _ in 0..5 {
         assert_eq!(report.first().await, Ok(Some(at("2026-02-01", -1))));

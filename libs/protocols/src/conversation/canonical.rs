@@ -4,6 +4,8 @@
 mod reminders;
 mod scalars;
 
+use std::ops::Range;
+
 use json_tape::{Fault, Feed, Kind, Open, Str, Text, Value};
 
 use super::form::Form;
@@ -11,6 +13,11 @@ use reminders::Counts;
 
 /// How deep a message may be nested to be read. A deeper one is hashed as it is written.
 pub(super) const DEEPEST: usize = 127;
+
+/// The types of blocks and items that are a model's thoughts.
+const THINKING: [&[u8]; 3] = [b"thinking", b"redacted_thinking", b"reasoning"];
+/// The members of a message that are.
+const THOUGHTS: [&[u8]; 3] = [b"reasoning", b"reasoning_content", b"reasoning_details"];
 
 /// Why a message is not read.
 pub(super) enum Unread {
@@ -124,9 +131,16 @@ impl<'t> Canonical<'t, '_> {
         Ok(())
     }
 
-    /// An object; nothing of a block of text with nothing in it.
+    /// An object; nothing of a block of text with nothing in it, and nothing of what a model thinks, which clients send back or not.
     fn object(&mut self, object: Value, place: Place) -> Result<(), Unread> {
         let members = self.text.sorted(object, &mut self.open)?;
+        if matches!(place, Place::Message | Place::Block) && self.is_thinking(members.clone()) {
+            self.open.close(members);
+            if let Some(form) = &mut self.form {
+                form.push_left_out(object, self.text, &mut self.open);
+            }
+            return Ok(());
+        }
         if let Some(form) = &mut self.form {
             form.is_lost |= self.open.has_duplicates(members.clone());
         }
@@ -135,7 +149,7 @@ impl<'t> Canonical<'t, '_> {
         for at in members.clone() {
             let key = self.open.take_key(at);
             let value = self.open.get(at).value;
-            if *key == *b"cache_control" {
+            if *key == *b"cache_control" || place == Place::Message && THOUGHTS.contains(&&*key) {
                 self.note_member(&key, value);
                 continue;
             }
@@ -170,6 +184,18 @@ impl<'t> Canonical<'t, '_> {
         self.both(b"}");
         self.open.close(members);
         Ok(())
+    }
+
+    /// Whether an object with these members is what a model thinks.
+    fn is_thinking(&self, mut members: Range<usize>) -> bool {
+        members.any(|at| {
+            let member = self.open.get(at);
+            let kind = || match self.text.kind(member.value) {
+                Kind::String(kind) => THINKING.contains(&kind.raw()),
+                _ => false,
+            };
+            *member.key == *b"type" && kind()
+        })
     }
 
     fn begin(&mut self, has_begun: &mut bool) {

@@ -24,6 +24,9 @@ impl Form {
     /// The same, with other text than the block's. Its exact form follows.
     pub(super) const CUT_CONTENT: &'static [u8] = b"r";
 
+    /// An object that the conversation hash has nothing of. Its exact form follows.
+    const LEFT_OUT: &'static [u8] = b"k";
+
     pub(super) fn clear(&mut self) {
         self.out.forget();
         (self.values, self.is_lost) = (0, false);
@@ -33,6 +36,12 @@ impl Form {
     pub(super) fn push_member<'t>(&mut self, key: &[u8], value: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
         self.out.push_string(key);
         self.is_lost |= text.feed_exact(value, open, &mut self.out).is_err();
+    }
+
+    /// A block or an item that the conversation hash leaves out.
+    pub(super) fn push_left_out<'t>(&mut self, object: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
+        self.out.push(Self::LEFT_OUT);
+        self.is_lost |= text.feed_exact(object, open, &mut self.out).is_err();
     }
 
     /// Notes how many values messages have. More than a call may have in all are too many for the cache, too.

@@ -4,9 +4,10 @@
 use json_tape::{Feed, Text, Value};
 use log::debug;
 
-use super::ConversationHash;
+use super::Earlier;
 use super::canonical::{self, Unread};
 use super::form::Form;
+use super::turns::Turns;
 
 /// The messages of a call as a stream of bytes under one hash.
 pub(super) struct Stream<'h, 't> {
@@ -14,7 +15,21 @@ pub(super) struct Stream<'h, 't> {
     form: Option<&'h mut Form>,
     messages: &'h [&'t [u8]],
     count: usize,
-    previous: Option<[u8; 32]>,
+    turns: Turns,
+    /// Of the call's own messages, where those are not all.
+    own: Option<[u8; 32]>,
+    /// Of those of the earlier call.
+    earlier: Option<[u8; 32]>,
+}
+
+/// The hashes of a list of messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HashedList {
+    /// Of all of them.
+    pub(super) all: [u8; 32],
+    /// See [`ConversationHash`](super::ConversationHash).
+    pub(super) messages: [u8; 32],
+    pub(super) earlier: Option<Earlier>,
 }
 
 impl<'h, 't> Stream<'h, 't> {
@@ -25,18 +40,16 @@ impl<'h, 't> Stream<'h, 't> {
 
     pub(super) fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
         hash.push(Self::FORMAT);
-        Self { hash, form, messages, count: 0, previous: None }
-    }
-
-    /// How many messages an earlier call may have had as its own.
-    fn earlier(&self) -> usize {
-        self.messages.len().saturating_sub(2)
+        Self { hash, form, messages, count: 0, turns: Turns::of(messages), own: None, earlier: None }
     }
 
     /// Hashes the next message. Whether it is within the bounds.
     pub(super) fn push(&mut self, read: Result<(Text<'_, '_>, Value), Unread>) -> bool {
-        if self.count > 0 && self.count == self.earlier() {
-            self.previous = Some(self.hash.peek());
+        if self.turns.own == self.count {
+            self.own = Some(self.hash.peek());
+        }
+        if self.turns.answer.as_ref().is_some_and(|answer| answer.start == self.count) {
+            self.earlier = Some(self.own.unwrap_or_else(|| self.hash.peek()));
         }
         let message = self.messages[self.count];
         self.count += 1;
@@ -68,10 +81,12 @@ impl<'h, 't> Stream<'h, 't> {
     }
 
     /// The hashes of the list; none of an empty one.
-    pub(super) fn finish(self) -> Option<ConversationHash> {
+    pub(super) fn finish(self) -> Option<HashedList> {
         if self.messages.is_empty() {
             return None;
         }
-        Some(ConversationHash { turn: self.hash.finish(), previous: self.previous })
+        let all = self.hash.finish();
+        let earlier = self.earlier.map(|messages| Earlier::Turn { messages, words: self.turns.words(self.messages) });
+        Some(HashedList { all, messages: self.own.unwrap_or(all), earlier })
     }
 }

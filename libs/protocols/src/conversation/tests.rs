@@ -37,7 +37,7 @@ fn conversation(messages: &[&str]) -> ConversationHash {
 /// The digest, which costs the conversation hash nothing of what it is.
 fn digest(messages: &[&str]) -> Option<MessagesDigest> {
     let hashes = hashes(messages, Hashing::ConversationAndDigest);
-    assert_eq!(hashes.conversation.map(|list| list.turn), Some(conversation(messages).turn));
+    assert_eq!(hashes.conversation, Some(conversation(messages)));
     hashes.digest
 }
 
@@ -45,15 +45,81 @@ const HELLO: &str = r#"{"role":"user","content":"hello"}"#;
 const HI: &str = r#"{"role":"assistant","content":[{"type":"text","text":"hi"}]}"#;
 const AND: &str = r#"{"role":"user","content":"and?"}"#;
 
+/// The turn that a call with these messages goes on from.
+fn earlier(messages: &[&str]) -> Option<([u8; 32], Option<[u8; 32]>)> {
+    match conversation(messages).earlier {
+        Some(Earlier::Turn { messages, words }) => Some((messages, words)),
+        _ => None,
+    }
+}
+
+fn words(message: &str) -> Option<[u8; 32]> {
+    let mut words = crate::words::Words::default();
+    words.message(message);
+    words.hash()
+}
+
 #[test]
-fn a_call_goes_on_from_the_one_before_its_last_two_messages() {
+fn a_call_goes_on_from_the_one_before_the_last_answer() {
     let first = conversation(&[HELLO]);
-    assert_eq!(first.previous, None);
-    assert_eq!(conversation(&[HELLO, HI]).previous, None);
+    assert_eq!(first.earlier, None);
+    assert_eq!(ConversationHash::of_first_message("hello"), Some(first.messages));
     let second = conversation(&[HELLO, HI, AND]);
-    assert_eq!(second.previous, Some(first.turn));
-    assert_eq!(conversation(&[HELLO, HI, AND, HI, AND]).previous, Some(second.turn));
+    assert_eq!(earlier(&[HELLO, HI, AND]), Some((first.messages, words(HI))));
+    assert_eq!(earlier(&[HELLO, HI, AND, HI, AND]), Some((second.messages, words(HI))));
     assert_eq!(ConversationHasher::default().finish(), MessageHashes::default());
+    // of another answer
+    assert_ne!(earlier(&[HELLO, HI, AND]), earlier(&[HELLO, &HI.replace("hi", "ho"), AND]));
+}
+
+#[test]
+fn a_call_that_the_model_goes_on_with_is_the_same_turn() {
+    let (one, paused) = (conversation(&[HELLO]), conversation(&[HELLO, HI]));
+    assert_eq!(paused.messages, one.messages);
+    assert_eq!(earlier(&[HELLO, HI]), Some((one.messages, words(HI))));
+    assert_eq!(conversation(&[HELLO, HI, AND, HI]), conversation(&[HELLO, HI, AND]));
+    let digests = [&[HELLO][..], &[HELLO, HI]].map(|messages| digest(messages).unwrap().turn);
+    assert_ne!(digests[0], digests[1]);
+}
+
+#[test]
+fn several_messages_may_stand_between_two_answers() {
+    let calls = r#"{"role":"assistant","content":null,"tool_calls":[{"id":"a"},{"id":"b"}]}"#;
+    let [first, second] = ["a", "b"].map(|id| format!(r#"{{"role":"tool","tool_call_id":"{id}","content":"1"}}"#));
+    assert_eq!(earlier(&[HELLO, calls, &first, &second]), Some((conversation(&[HELLO]).messages, words(calls))));
+    let items = [
+        r#"{"type":"reasoning","id":"rs_1","encrypted_content":"x"}"#,
+        r#"{"type":"function_call","call_id":"a","name":"f","arguments":"{}"}"#,
+        r#"{"type":"function_call","call_id":"b","name":"f","arguments":"{}"}"#,
+        r#"{"type":"function_call_output","call_id":"a","output":"1"}"#,
+        r#"{"type":"function_call_output","call_id":"b","output":"1"}"#,
+    ];
+    let list: Vec<_> = std::iter::once(HELLO).chain(items).collect();
+    assert_eq!(earlier(&list), Some((conversation(&[HELLO]).messages, words(calls))));
+}
+
+#[test]
+fn what_a_model_thinks_does_not_count_and_is_in_the_digest() {
+    let with = |blocks: &str, members: &str| {
+        format!(r#"{{"role":"assistant","content":[{blocks}{{"type":"text","text":"hi"}}]{members}}}"#)
+    };
+    let plain = with("", "");
+    let mut seen = vec![digest(&[HELLO, &plain, AND]).unwrap()];
+    for other in [
+        with(r#"{"type":"thinking","thinking":"hm","signature":"a"},"#, ""),
+        with(r#"{"type":"thinking","thinking":"hm","signature":"b"},"#, ""),
+        with(r#"{"type":"redacted_thinking","data":"a"},"#, ""),
+        with("", r#","reasoning_content":"hm""#),
+        with("", r#","reasoning_details":[1]"#),
+    ] {
+        assert_eq!(conversation(&[HELLO, &other, AND]), conversation(&[HELLO, &plain, AND]), "{other}");
+        assert_eq!(conversation(&[HELLO, &other, AND, HI, AND]), conversation(&[HELLO, &plain, AND, HI, AND]));
+        let digest = digest(&[HELLO, &other, AND]).unwrap();
+        assert!(!seen.contains(&digest), "{other}");
+        seen.push(digest);
+    }
+    let reasoning = r#"{"type":"reasoning","id":"rs_1","encrypted_content":"x"}"#;
+    assert_eq!(conversation(&[HELLO, reasoning, HI, AND]), conversation(&[HELLO, HI, AND]));
 }
 
 #[test]
@@ -64,18 +130,16 @@ fn a_call_that_names_an_answer_goes_on_from_that_and_is_no_beginning() {
     let on = |body: &str| read(Endpoint::RESPONSES, body);
     let named = on(&format!(r#"{{"previous_response_id":"resp_1","input":[{HELLO},{HI},{AND}]}}"#));
     let place = named.conversation.unwrap();
-    assert_eq!((place.previous, named.digest), (Some(ConversationHash::of_answer("resp_1")), None));
+    let answer = ConversationHash::of_answer("resp_1");
+    assert_eq!((place.earlier, named.digest), (Some(Earlier::Answer(answer)), None));
     let behind = on(&format!(r#"{{"input":[{HELLO},{HI},{AND}],"previous_response_id":"resp_\u0031"}}"#));
     assert_eq!(behind.conversation, Some(place));
     let plain = conversation(&[HELLO, HI, AND]);
     let other =
         on(&format!(r#"{{"previous_response_id":"resp_2","input":[{HELLO},{HI},{AND}]}}"#)).conversation.unwrap();
-    assert!(place.turn != plain.turn && place.turn != other.turn);
+    assert!(place.messages != plain.messages && place.messages != other.messages);
     // a text is new as messages are
-    assert_eq!(
-        on(r#"{"previous_response_id":"resp_1","input":"and?"}"#).conversation.unwrap().previous,
-        place.previous
-    );
+    assert_eq!(on(r#"{"previous_response_id":"resp_1","input":"and?"}"#).conversation.unwrap().earlier, place.earlier);
     // of one that is named twice the last counts
     for without in ["null", "7", r#"["resp_1"]"#, r#""resp_1","previous_response_id":null"#] {
         let read = on(&format!(r#"{{"previous_response_id":{without},"input":[{HELLO},{HI},{AND}]}}"#));
@@ -103,7 +167,7 @@ fn what_clients_change_between_calls_does_not_count() {
 
 #[test]
 fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
-    let hex = |message| conversation(&[message]).turn.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |message| conversation(&[message]).messages.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (message, hash) in [
         (HELLO, "a067bd01f4b5523ed4fbc8be4f35627996f96770bc49030eafc3996bdae8fbd8"),
         (
@@ -124,11 +188,11 @@ fn a_message_that_is_hashed_as_it_is_written_stands_for_itself() {
     for list in
         [&[half][..], &[HELLO, half], &[half, HELLO], &[half, half], &[r#"{"role":"user","content":["a","\ud801"]}"#]]
     {
-        let turn = conversation(list).turn;
+        let turn = conversation(list).messages;
         assert!(!seen.contains(&turn), "{list:?}");
         seen.push(turn);
         let longer: Vec<_> = list.iter().copied().chain([HI, AND]).collect();
-        assert_eq!(conversation(&longer).previous, Some(turn), "{list:?}");
+        assert_eq!(earlier(&longer).map(|earlier| earlier.0), Some(turn), "{list:?}");
     }
 }
 
@@ -168,7 +232,7 @@ fn a_message_beyond_the_bounds_leaves_its_call_without_a_place() {
 
 #[test]
 fn anything_else_is_another_message() {
-    let mut seen = vec![conversation(&[HELLO]).turn];
+    let mut seen = vec![conversation(&[HELLO, AND]).messages];
     for other in [
         r#"{"role":"user","content":"hello "}"#,
         r#"{"role":"assistant","content":"hello"}"#,
@@ -183,7 +247,7 @@ fn anything_else_is_another_message() {
         r#"{"role":"user","content":"\ud800"}"#,
         "7",
     ] {
-        let turn = conversation(&[other]).turn;
+        let turn = conversation(&[other, AND]).messages;
         assert!(!seen.contains(&turn), "{other}");
         seen.push(turn);
     }
@@ -252,10 +316,18 @@ fn messages_without_a_canonical_form_have_no_digest() {
 /// JSON texts of which no two mean the same: keys are sorted, and there is one spelling.
 fn value() -> impl Strategy<Value = String> {
     let words = select(&["1", "1.0", "1e0", "null", "true"]).prop_map(str::to_owned);
-    let texts = ["", " ", "a", "text", "b<system-reminder>a</system-reminder>", "<system-reminder>a</system-reminder>"];
+    let texts = [
+        "",
+        " ",
+        "a",
+        "text",
+        "thinking",
+        "b<system-reminder>a</system-reminder>",
+        "<system-reminder>a</system-reminder>",
+    ];
     let strings = select(texts.to_vec()).prop_map(|text| format!("\"{text}\""));
     prop_oneof![words, strings].prop_recursive(4, 12, 3, |inner| {
-        let keys = select(&["a", "cache_control", "content", "text", "type", "z"]);
+        let keys = select(&["a", "cache_control", "content", "reasoning", "text", "type", "z"]);
         let object = btree_map(keys, inner.clone(), 0..4).prop_map(|members| {
             let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
             format!("{{{}}}", members.join(","))

@@ -18,7 +18,9 @@ pub(super) static MEDIA: ResponseSchema = ResponseSchema {
         r#""speech.audio.done""#,
         r#""error""#,
     ]),
+    types_with_words: None,
     on_event,
+    text_event: None,
     stops_before_its_end: false,
     is_lines: false,
     usage: compatible::usage,
@@ -28,9 +30,9 @@ const OBJECT: Members = &[
     ("type", Pattern::Value(Slot::Type)),
     ("id", Pattern::Value(Slot::Id)),
     ("model", Pattern::Value(Slot::Model)),
-    ("data", Pattern::Value(Slot::Content)),    // images
-    ("results", Pattern::Value(Slot::Content)), // moderations
-    ("text", Pattern::Value(Slot::Text)),       // transcriptions
+    ("data", Pattern::Value(Slot::List)),    // images
+    ("results", Pattern::Value(Slot::List)), // moderations
+    ("text", Pattern::Value(Slot::Text)),    // transcriptions
     ("usage", Pattern::Value(Slot::Usage)),
     ("", Pattern::Also(ERROR_MEMBERS)),
 ];
@@ -38,7 +40,7 @@ const OBJECT: Members = &[
 fn on_whole(facts: &mut ResponseFacts, json: &Extractor) {
     facts.read(json);
     facts.read_usage(json);
-    let is_answer = json.is_filled_list(Slot::Content) || json.mentions(Slot::Text);
+    let is_answer = json.is_filled_list(Slot::List) || json.mentions(Slot::Text);
     facts.reach(if is_answer { AnswerState::Complete } else { AnswerState::Unrecognized });
     facts.read_error(json, is_answer);
 }

@@ -18,7 +18,9 @@ pub(super) static RESPONSE: ResponseSchema = ResponseSchema {
         r#""response.failed""#,
         r#""error""#,
     ]),
+    types_with_words: None,
     on_event,
+    text_event: None,
     stops_before_its_end: false,
     is_lines: false,
     usage: compatible::usage,
@@ -79,5 +81,6 @@ fn on_event(facts: &mut ResponseFacts, json: &Extractor) {
 fn read_response(facts: &mut ResponseFacts, json: &Extractor) {
     facts.read(json);
     facts.read_usage(json);
+    facts.hear(json, |spoken, output| spoken.words.items(output));
     facts.stop_reason = json.string(Slot::Reason).or_else(|| json.string(Slot::Status)).or(facts.stop_reason.take());
 }

@@ -12,6 +12,7 @@ mod failures;
 mod ollama;
 mod openai;
 mod stops;
+mod words;
 
 fn read_in(endpoint: Endpoint, status: u16, body: &[u8], cut: usize) -> (Answer, bool) {
     let mut reader = AnswerReader::new(endpoint, StatusCode::from_u16(status).unwrap(), &HeaderMap::new());

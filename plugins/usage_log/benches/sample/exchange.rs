@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Answer, AnswerState, ConversationHash, Endpoint, Outcome, Plugin, Record, Tokens, Usage, Uuid};
+use plugin_api::{
+    Answer, AnswerState, ConversationHash, Earlier, Endpoint, Outcome, Plugin, Record, Tokens, Usage, Uuid,
+};
 use usage_log::UsageLog;
 
 /// Ends a request as a busy gateway sees it: a call to a model in a conversation of a dozen turns.
@@ -21,8 +23,9 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.model = Some("claude-sonnet-4-5-20250929".into());
     record.streaming = Some(true);
     (record.body_read, record.system_blocks) = (true, Some(3));
-    let previous = (!number.is_multiple_of(12)).then(|| hash(number.saturating_sub(1)));
-    record.conversation = Some(ConversationHash { turn: hash(number), previous });
+    let earlier = || Earlier::Turn { messages: hash(number.saturating_sub(1)), words: Some(hash(number)) };
+    let earlier = (!number.is_multiple_of(12)).then(earlier);
+    record.conversation = Some(ConversationHash { messages: hash(number), earlier });
     record.upstream = Some(Arc::from("anthropic"));
     record.server = Some(Arc::from("https://api.anthropic.com"));
     (record.attempts, record.status, record.outcome) = (1, Some(StatusCode::OK), Outcome::Completed);

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::conversation::caller::Aside;
+use crate::conversation::place::Place;
 use crate::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
 
 fn decoded(record: &Record) -> Option<Record> {
@@ -145,6 +147,14 @@ prop_compose! {
                 }],
                 ..crate::RowSpans::default()
             }),
+            parent_conversation_id: Some(instance),
+            place: Some(Box::new(Place {
+                scope: [1; 16],
+                messages: [2; 16],
+                previous_without_words: Some(hashes[0]),
+                tasks: vec![[3; 16], [4; 16]],
+                aside: Aside::IfBegun,
+            })),
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use uuid::Uuid;
 
 use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written};
-use crate::{Record, StoreSettings, Turn};
+use crate::{Conversation, Record, StoreSettings};
 
 /// A connected database. [`Store`](super::Store) says what its methods promise.
 #[async_trait]
@@ -16,7 +15,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError>;
     /// Writes records in a transaction that is rolled back.
     async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError>;
-    async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError>;
+    async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError>;
     async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError>;
     async fn close(self: Box<Self>);
 }

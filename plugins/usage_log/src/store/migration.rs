@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 11] = [
+pub(super) const POSTGRES: [Migration; 12] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -67,11 +67,16 @@ pub(super) const POSTGRES: [Migration; 11] = [
         sql: include_str!("../../../../migrations/postgres/0011_trace_id.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 12,
+        sql: include_str!("../../../../migrations/postgres/0012_parent_conversation.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 11] = [
+pub(super) const SQLITE: [Migration; 12] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -117,6 +122,11 @@ pub(super) const SQLITE: [Migration; 11] = [
     Migration {
         version: 11,
         sql: include_str!("../../../../migrations/sqlite/0011_trace_id.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 12,
+        sql: include_str!("../../../../migrations/sqlite/0012_parent_conversation.sql"),
         readable_from: Some(3),
     },
 ];

@@ -25,7 +25,7 @@ use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written, fill, migration};
 use crate::columns::{BODIES, CHUNKS, REQUESTS};
 use crate::rollup::{Bound, Changes};
-use crate::{BatchRow, Record, Row, StoreSettings, Timestamp, Turn};
+use crate::{BatchRow, Conversation, Record, Row, StoreSettings, Timestamp};
 
 /// How long a statement may take: a little longer than the server gives it.
 const LIMIT: Duration = Duration::from_secs(35);
@@ -74,24 +74,20 @@ impl Engine for Postgres {
         self.write_new(&batch, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK").await.map(drop)
     }
 
-    async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
+    async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError> {
         const WHAT: &str = "SELECT … conversation_id … FROM api_requests WHERE turn_hash = …";
         let mut found = vec![None; turns.len()];
         if turns.is_empty() {
             return Ok(found);
         }
-        let values = turns.iter().enumerate().map(|(number, Turn { domain, api_key_hash, hash })| {
-            let (hash, domain) = (transaction::bytes(hash), transaction::text(domain));
-            let key = api_key_hash.as_deref().map_or("NULL".into(), transaction::text);
-            format!("({number}, {hash}, {domain}, {key})")
-        });
+        let values = turns.iter().enumerate();
+        let values = values.map(|(number, hash)| format!("({number}, {})", transaction::bytes(hash)));
         let query = format!(
-            "SELECT t.n::bigint, r.conversation_id
-            FROM (VALUES {}) AS t (n, hash, domain, key)
+            "SELECT t.n::bigint, r.conversation_id, r.parent_conversation_id
+            FROM (VALUES {}) AS t (n, hash)
             CROSS JOIN LATERAL (
-                SELECT coalesce(conversation_id, id) AS conversation_id FROM api_requests
-                WHERE turn_hash = t.hash AND domain = t.domain AND api_key_hash IS NOT DISTINCT FROM t.key::text
-                  AND created_at > now() - make_interval(days => {CONVERSATION_DAYS})
+                SELECT coalesce(conversation_id, id) AS conversation_id, parent_conversation_id FROM api_requests
+                WHERE turn_hash = t.hash AND created_at > now() - make_interval(days => {CONVERSATION_DAYS})
                 ORDER BY created_at DESC LIMIT 1
             ) AS r",
             values.collect::<Vec<_>>().join(", ")
@@ -104,7 +100,9 @@ impl Engine for Postgres {
             let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
             let place = usize::try_from(number).ok().and_then(|index| found.get_mut(index));
             if let Some(place) = place {
-                *place = row.try_get(1).map_err(|error| StoreError::of(&error))?;
+                let ids = || Ok((row.try_get(1)?, row.try_get(2)?));
+                let (id, parent) = ids().map_err(|error: sqlx::Error| StoreError::of(&error))?;
+                *place = Some(Conversation { id, parent });
             }
         }
         Ok(found)

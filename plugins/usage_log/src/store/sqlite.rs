@@ -22,7 +22,7 @@ use super::query_timer::QueryTimer;
 use super::{Housekeeper, StoreError, Written, fill, migration};
 use crate::columns::{BATCHES, BODIES, CHUNKS, Chunk, REQUESTS};
 use crate::rollup::{Bound, Changes};
-use crate::{BatchRow, Record, Row, StoreSettings, Turn};
+use crate::{BatchRow, Conversation, Record, Row, StoreSettings};
 
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(35);
@@ -65,20 +65,22 @@ impl Engine for Sqlite {
         self.write_until(records, "ROLLBACK").await.map(drop)
     }
 
-    async fn conversations(&mut self, turns: &[Turn]) -> Result<Vec<Option<Uuid>>, StoreError> {
-        const QUERY: &str = "SELECT coalesce(conversation_id, id) FROM api_requests
-            WHERE turn_hash = ? AND domain = ? AND api_key_hash IS ? ORDER BY created_at DESC LIMIT 1";
+    async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError> {
+        const QUERY: &str = "SELECT coalesce(conversation_id, id), parent_conversation_id FROM api_requests
+            WHERE turn_hash = ? ORDER BY created_at DESC LIMIT 1";
         let mut held = self.acquire().await?;
         let mut found = Vec::with_capacity(turns.len());
         for turn in turns {
-            let query = sqlx::query(QUERY)
-                .bind(turn.hash.to_vec())
-                .bind(turn.domain.clone())
-                .bind(turn.api_key_hash.clone())
-                .fetch_optional(&mut *held);
-            let read = async { query.await?.map(|row| row.try_get::<String, _>(0)).transpose() };
-            let id = self.watch.statement(QUERY, LIMIT, read).await?;
-            found.push(id.and_then(|id| Uuid::try_parse(&id).ok()));
+            let query = sqlx::query(QUERY).bind(turn.to_vec()).fetch_optional(&mut *held);
+            let read = async {
+                let ids = |row: sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+                query.await?.map(ids).transpose()
+            };
+            let ids: Option<(String, Option<String>)> = self.watch.statement(QUERY, LIMIT, read).await?;
+            let id = |text: &str| Uuid::try_parse(text).ok();
+            found.push(ids.and_then(|(conversation, parent)| {
+                Some(Conversation { id: id(&conversation)?, parent: parent.as_deref().and_then(id) })
+            }));
         }
         held.release();
         Ok(found)

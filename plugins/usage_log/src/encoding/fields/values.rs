@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::{Coded, append_sized, append_struct, append_varint, read, varint};
+use crate::conversation::caller::Aside;
 use crate::{Cost, Timestamp, UsageSource};
 
 impl Coded for i64 {
@@ -55,6 +56,7 @@ as_other!(bool as i64, |value| i64::from(*value), |value| (value >> 1 == 0).then
 as_other!(Timestamp as i64, |value| value.micros(), |value| Some(Self::from_micros(value)));
 as_other!(Cost as i64, |value| value.picos(), |value| Some(Self::from_picos(value.into())));
 as_other!(UsageSource as i64, |value| value.code(), Self::from_code);
+as_other!(Aside as i64, |value| value.code(), Self::from_code);
 
 /// Implements [`Coded`] for a type that is bytes.
 macro_rules! as_bytes {
@@ -160,7 +162,41 @@ macro_rules! nested {
     )*};
 }
 
+impl<T: Coded> Coded for Box<T> {
+    fn is_nothing(&self) -> bool {
+        T::is_nothing(self)
+    }
+
+    fn write(&self, number: u64, bytes: &mut Vec<u8>) {
+        T::write(self, number, bytes);
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        T::read(value).map(Self::new)
+    }
+}
+
+impl Coded for Vec<[u8; 16]> {
+    fn is_nothing(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn write(&self, number: u64, bytes: &mut Vec<u8>) {
+        self.iter().for_each(|one| Coded::write(one, number, bytes));
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        Coded::read(value).map(|one| vec![one])
+    }
+
+    fn merge(&mut self, value: &[u8]) -> Option<()> {
+        self.push(Coded::read(value)?);
+        Some(())
+    }
+}
+
 nested!(
+    crate::Place,
     crate::Body,
     crate::Piece,
     crate::Billed,
