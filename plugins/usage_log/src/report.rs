@@ -2,6 +2,7 @@
 
 mod daily;
 pub(crate) mod engine;
+mod filter;
 mod gaps;
 #[cfg(feature = "parquet")]
 pub(crate) mod page;
@@ -23,6 +24,7 @@ pub use crate::ledger_journal::{Waiting, waiting};
 pub use crate::rejected::{Quarantine, Requeued, quarantined, requeue};
 pub use crate::rollup::BUCKETS;
 pub use crate::store::calendar::text;
+pub use filter::Filter;
 pub use gaps::Gap;
 pub use sums::{Line, Sums, dollars};
 
@@ -41,6 +43,8 @@ pub enum By {
     Session,
     /// The user.
     User,
+    /// The conversation.
+    Conversation,
     /// The upstream.
     Upstream,
     /// How it ended.
@@ -55,13 +59,14 @@ pub enum By {
 
 impl By {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Model,
         Self::Domain,
         Self::Tenant,
         Self::Key,
         Self::Session,
         Self::User,
+        Self::Conversation,
         Self::Upstream,
         Self::Outcome,
         Self::Hour,
@@ -79,6 +84,7 @@ impl By {
             Self::Key => "key",
             Self::Session => "session",
             Self::User => "user",
+            Self::Conversation => "conversation",
             Self::Upstream => "upstream",
             Self::Outcome => "outcome",
             Self::Hour => "hour",
@@ -123,7 +129,22 @@ impl Report {
     /// # Errors
     /// That it cannot be read.
     pub async fn sums(&self, by: &[By], since: Timestamp, until: Timestamp) -> Result<Vec<Line>, StoreError> {
-        sums::between(&*self.0, by, since, until).await
+        self.sums_of(by, &Filter::default(), false, since, until).await
+    }
+
+    /// The same, of the rows that a filter lets through, with the time of the last one where that is wanted.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    pub async fn sums_of(
+        &self,
+        by: &[By],
+        filter: &Filter,
+        with_last: bool,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Line>, StoreError> {
+        sums::between(&*self.0, by, filter, with_last, since, until).await
     }
 
     /// What was spent, by spender: of the runs `own`, of which there is one at least, and of all runs but these.

@@ -312,6 +312,7 @@ async fn sums_are_exact_and_say_what_they_do_not_know() {
                 output_tokens: 300,
                 cost: 9_000_000_000_000_000_001,
                 unpriced: 1,
+                unknown: 2,
                 saved: 3,
                 ..Sums::default()
             }

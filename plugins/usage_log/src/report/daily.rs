@@ -2,7 +2,7 @@
 
 use super::By;
 use super::engine::{Engine, Limit};
-use super::sums::{Line, SUMS, line};
+use super::sums::{Line, NO_TIME, SUMS, line};
 use crate::Timestamp;
 use crate::store::StoreError;
 use crate::store::calendar::Date;
@@ -24,9 +24,16 @@ pub(super) async fn of_day(
     let sums = SUMS.map(|column| match column {
         "cost" => format!("CAST(CASE WHEN sum(priced) <> 0 THEN sum({cost}) END AS text)"),
         "saved" => format!("CAST(CASE WHEN sum(saved_known) <> 0 THEN sum({saved}) END AS text)"),
+        "unknown" => "CAST(sum(requests) + sum(batch_results) - sum(priced) AS text)".to_owned(),
         count => format!("CAST(sum({count}) AS text)"),
     });
-    let selected = groups.iter().map(|group| (*group).to_owned()).chain(sums).collect::<Vec<_>>().join(", ");
+    let selected = groups
+        .iter()
+        .map(|group| (*group).to_owned())
+        .chain(sums)
+        .chain([NO_TIME.to_owned()])
+        .collect::<Vec<_>>()
+        .join(", ");
     let numbers: Vec<String> = (1..=by.len()).map(|number| number.to_string()).collect();
     let grouped = if by.is_empty() {
         String::new()
@@ -34,7 +41,7 @@ pub(super) async fn of_day(
         format!("GROUP BY {0} HAVING sum(requests) <> 0 OR sum(batch_results) <> 0 ORDER BY {0}", numbers.join(", "))
     };
     let query = format!("SELECT {selected} FROM usage_daily WHERE day = '{day}' {grouped}");
-    let rows = engine.rows(&query, by.len() + SUMS.len(), Limit::Usual).await?;
+    let rows = engine.rows(&query, by.len() + SUMS.len() + 1, Limit::Usual).await?;
     rows.into_iter().map(|row| line(by.len(), row)).collect::<Result<_, _>>().map(Some)
 }
 
@@ -48,7 +55,7 @@ fn group(by: By) -> Option<&'static str> {
         By::User => Some("user_id"),
         By::Day => Some("CAST(day AS text)"),
         By::Month => Some("substr(CAST(day AS text), 1, 7)"),
-        By::Session | By::Upstream | By::Outcome | By::Hour => None,
+        By::Session | By::Conversation | By::Upstream | By::Outcome | By::Hour => None,
     }
 }
 

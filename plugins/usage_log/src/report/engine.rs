@@ -34,6 +34,10 @@ pub(crate) struct Words {
     pub(crate) host: fn(&str) -> String,
     /// The earliest of a column of times, as text.
     pub(crate) earliest: fn(&str) -> String,
+    /// The latest of a column of times, as text.
+    pub(crate) latest: fn(&str) -> String,
+    /// A text as an expression.
+    pub(crate) text: fn(&str) -> String,
     /// The function that gives the larger of two numbers.
     pub(crate) larger: &'static str,
     /// What makes a UUID of a text.

@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 use super::engine::{Engine, Limit, TextRow, Words};
-use super::{By, daily};
+use super::{By, Filter, daily};
 use crate::Timestamp;
 use crate::store::{StoreError, calendar};
 
@@ -39,13 +39,17 @@ pub struct Sums {
     pub cost_unknown: bool,
     /// Rows whose tokens are known and whose price is not: their cost is not in the sum.
     pub unpriced: i128,
+    /// Requests that were sent and whose cost is not known, be it for want of a price or of their tokens.
+    pub unknown: i128,
     /// What answers from the cache did not cost, as far as that is known.
     pub saved: i128,
     /// There are rows, and of none of them it is known.
     pub saved_unknown: bool,
+    /// When the last of them began, where that is asked for.
+    pub last: Option<Timestamp>,
 }
 
-pub(super) const SUMS: [&str; 10] = [
+pub(super) const SUMS: [&str; 11] = [
     "requests",
     "batch_results",
     "input_tokens",
@@ -55,8 +59,12 @@ pub(super) const SUMS: [&str; 10] = [
     "reasoning_tokens",
     "cost",
     "unpriced",
+    "unknown",
     "saved",
 ];
+
+/// In the place of the time of the last row, where that is not asked for.
+pub(super) const NO_TIME: &str = "CAST(NULL AS text)";
 
 impl AddAssign for Sums {
     fn add_assign(&mut self, other: Self) {
@@ -74,11 +82,27 @@ impl AddAssign for Sums {
         self.reasoning_tokens += other.reasoning_tokens;
         self.cost += other.cost;
         self.unpriced += other.unpriced;
+        self.unknown += other.unknown;
         self.saved += other.saved;
+        self.last = self.last.max(other.last);
     }
 }
 
 impl Sums {
+    /// What they cost, as far as that is known. Rows that cost nothing, such as answers from the cache, say nothing of those beside
+    /// them whose cost is not known: together they are no 0.
+    #[must_use]
+    pub fn known_cost(&self) -> Option<i128> {
+        let is_known = !self.cost_unknown && (self.cost != 0 || self.unpriced == 0 && self.unknown == 0);
+        is_known.then_some(self.cost)
+    }
+
+    /// Tokens of all classes.
+    #[must_use]
+    pub fn tokens(&self) -> i128 {
+        self.input_tokens + self.output_tokens + self.cache_read_input_tokens + self.cache_creation_input_tokens
+    }
+
     fn is_empty(&self) -> bool {
         self.requests == 0 && self.batch_results == 0
     }
@@ -98,14 +122,19 @@ pub fn dollars(picos: i128) -> String {
 pub(super) async fn between(
     engine: &dyn Engine,
     by: &[By],
+    filter: &Filter,
+    with_last: bool,
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Line>, StoreError> {
-    if let Some(lines) = daily::of_day(engine, by, since, until).await? {
+    if filter.is_empty()
+        && !with_last
+        && let Some(lines) = daily::of_day(engine, by, since, until).await?
+    {
         return Ok(lines);
     }
-    let query = query(engine.words(), by, since, until);
-    let rows = engine.rows(&query, by.len() + SUMS.len(), Limit::Usual).await?;
+    let query = query(engine.words(), by, filter, with_last, since, until);
+    let rows = engine.rows(&query, by.len() + SUMS.len() + 1, Limit::Usual).await?;
     rows.into_iter().map(|row| line(by.len(), row)).collect()
 }
 
@@ -120,22 +149,31 @@ pub(super) async fn first(engine: &dyn Engine) -> Result<Option<Timestamp>, Stor
     Ok(rows.into_iter().flatten().flatten().next().and_then(|text| calendar::parse(&text)))
 }
 
-fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String {
-    let groups = by.iter().map(|by| match by {
-        By::Model => "coalesce(served_model, model)".into(),
-        By::Domain => "domain".into(),
-        By::Tenant => "coalesce(tenant, key_name, api_key_hash)".into(),
-        By::Key => "coalesce(key_name, api_key_hash)".into(),
-        By::Session => "session_id".into(),
-        By::User => "user_id".into(),
-        By::Upstream => "upstream".into(),
-        By::Outcome => "outcome".into(),
-        By::Hour => format!("{} || ':00'", (words.clock)(13)),
-        By::Day => (words.clock)(10),
-        By::Month => (words.clock)(7),
-    });
+impl By {
+    /// What rows say of it.
+    pub(super) fn expression(self, words: &Words) -> String {
+        match self {
+            Self::Model => "coalesce(served_model, model)".into(),
+            Self::Domain => "domain".into(),
+            Self::Tenant => "coalesce(tenant, key_name, api_key_hash)".into(),
+            Self::Key => "coalesce(key_name, api_key_hash)".into(),
+            Self::Session => "session_id".into(),
+            Self::User => "user_id".into(),
+            Self::Conversation => "CAST(conversation_id AS text)".into(),
+            Self::Upstream => "upstream".into(),
+            Self::Outcome => "outcome".into(),
+            Self::Hour => format!("{} || ':00'", (words.clock)(13)),
+            Self::Day => (words.clock)(10),
+            Self::Month => (words.clock)(7),
+        }
+    }
+}
+
+fn query(words: &Words, by: &[By], filter: &Filter, with_last: bool, since: Timestamp, until: Timestamp) -> String {
+    let groups = by.iter().map(|by| by.expression(words));
     let sums = SUMS.map(|column| format!("CAST(sum({column}) AS text)"));
-    let selected = groups.chain(sums).collect::<Vec<_>>().join(", ");
+    let last = if with_last { (words.latest)("created_at") } else { NO_TIME.to_owned() };
+    let selected = groups.chain(sums).chain([last]).collect::<Vec<_>>().join(", ");
     let numbers: Vec<String> = (1..=by.len()).map(|number| number.to_string()).collect();
     let grouped = if by.is_empty() { String::new() } else { format!("GROUP BY {0} ORDER BY {0}", numbers.join(", ")) };
     let within = format!("created_at >= {} AND created_at < {}", (words.time)(since), (words.time)(until));
@@ -144,28 +182,31 @@ fn query(words: &Words, by: &[By], since: Timestamp, until: Timestamp) -> String
     format!(
         "SELECT {selected} FROM (
             SELECT created_at, served_model, model, domain, api_key_hash, tenant, key_name, session_id, user_id,
-                upstream, outcome, 1 AS requests, 0 AS batch_results,
+                conversation_id, upstream, outcome, 1 AS requests, 0 AS batch_results,
                 {tokens}, CASE WHEN attempts = 0 THEN coalesce({cost}, 0) ELSE {cost} END AS cost,
                 CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced,
+                CASE WHEN attempts > 0 AND {cost} IS NULL THEN 1 ELSE 0 END AS unknown,
                 CASE WHEN saved_input_tokens IS NULL AND saved_output_tokens IS NULL THEN coalesce({saved}, 0) ELSE {saved} END AS saved
             FROM api_requests WHERE {within}
             UNION ALL
-            SELECT created_at, served_model, NULL, domain, api_key_hash, tenant, key_name, NULL, NULL, upstream, 'completed', 0, 1,
-                {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, 0
+            SELECT created_at, served_model, NULL, domain, api_key_hash, tenant, key_name, NULL, NULL, NULL, upstream, 'completed', 0, 1,
+                {tokens}, {cost}, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, CASE WHEN {cost} IS NULL THEN 1 ELSE 0 END, 0
             FROM batch_results WHERE {within}
-        ) AS used {grouped}"
+        ) AS used {} {grouped}",
+        filter.condition(words)
     )
 }
 
 pub(super) fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> {
-    let sums = row.split_off(groups.min(row.len()));
+    let mut sums = row.split_off(groups.min(row.len()));
+    let last = sums.pop().flatten().and_then(|text| calendar::parse(&text));
     let mut metrics = [None; SUMS.len()];
     for (figure, sum) in metrics.iter_mut().zip(sums) {
         // no row, or none that knows
         let sum = sum.map(|sum| sum.parse()).transpose();
         *figure = sum.map_err(|error| StoreError::Unavailable(format!("a sum is no number: {error}")))?;
     }
-    let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, saved] = metrics;
+    let [requests, batch_results, input, output, read, creation, reasoning, cost, unpriced, unknown, saved] = metrics;
     let count = |sum: Option<i128>| sum.unwrap_or(0);
     let some = count(requests) > 0 || count(batch_results) > 0;
     let sums = Sums {
@@ -179,8 +220,10 @@ pub(super) fn line(groups: usize, mut row: TextRow) -> Result<Line, StoreError> 
         cost: count(cost),
         cost_unknown: some && cost.is_none(),
         unpriced: count(unpriced),
+        unknown: count(unknown),
         saved: count(saved),
         saved_unknown: some && saved.is_none(),
+        last,
     };
     Ok(Line { group: row, sums })
 }

@@ -25,6 +25,30 @@ pub(super) enum Figure {
 }
 
 impl Figure {
+    /// Whether it is nothing: none, rather than not known.
+    pub(super) fn is_nothing(self) -> bool {
+        matches!(self, Self::Count(0) | Self::Money(Some(0)))
+    }
+
+    /// The figure for people: its digits in groups of three.
+    pub(super) fn grouped(self, unknown: &str) -> String {
+        let text = self.text(unknown);
+        let digits = text.trim_start_matches('-').split('.').next().map_or(0, str::len);
+        let sign = text.len() - text.trim_start_matches('-').len();
+        if !text.contains(|c: char| c.is_ascii_digit()) {
+            return text;
+        }
+        let mut grouped = String::with_capacity(text.len() + digits / 3);
+        for (at, c) in text.chars().enumerate() {
+            let behind = (sign + digits).saturating_sub(at);
+            if at > sign && behind > 0 && behind.is_multiple_of(3) {
+                grouped.push(',');
+            }
+            grouped.push(c);
+        }
+        grouped
+    }
+
     /// The figure in digits, or `unknown`.
     pub(super) fn text(self, unknown: &str) -> String {
         match self {
@@ -44,17 +68,10 @@ pub(super) fn figures(sums: &Sums) -> [Figure; FIGURES.len()] {
         Figure::Count(sums.cache_creation_input_tokens),
         Figure::Count(sums.output_tokens),
         Figure::Count(sums.reasoning_tokens),
-        Figure::Money(known_cost(sums)),
+        Figure::Money(sums.known_cost()),
         Figure::Money((!sums.saved_unknown).then_some(sums.saved)),
         Figure::Count(sums.unpriced),
     ]
-}
-
-/// What some rows cost, as far as that is known. Rows that cost nothing, such as answers from the cache, say nothing of those beside
-/// them whose price is not known: together they are no 0.
-fn known_cost(sums: &Sums) -> Option<i128> {
-    let is_known = !sums.cost_unknown && (sums.cost != 0 || sums.unpriced == 0);
-    is_known.then_some(sums.cost)
 }
 
 #[cfg(test)]
@@ -62,13 +79,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn digits_stand_in_groups_of_three() {
+        for (figure, text) in [
+            (Figure::Count(0), "0"),
+            (Figure::Count(999), "999"),
+            (Figure::Count(1_000), "1,000"),
+            (Figure::Count(-1_234_567), "-1,234,567"),
+            (Figure::Money(Some(1_234_567_890_123_456)), "1,234.567890123456"),
+            (Figure::Money(Some(12_300_000_000)), "0.0123"),
+            (Figure::Money(None), "-"),
+        ] {
+            assert_eq!(figure.grouped("-"), text);
+        }
+    }
+
+    #[test]
     fn a_cost_is_never_shown_as_nothing_while_a_price_is_unknown() {
         let cost = |cost, cost_unknown, unpriced| {
-            known_cost(&Sums { requests: 3, cost, cost_unknown, unpriced, ..Sums::default() })
+            Sums { requests: 3, cost, cost_unknown, unpriced, ..Sums::default() }.known_cost()
         };
         assert_eq!(cost(0, false, 0), Some(0));
         assert_eq!(cost(0, false, 1), None);
         assert_eq!(cost(0, true, 3), None);
         assert_eq!(cost(5, false, 1), Some(5));
+        // answers from the cache beside a stream that told no tokens
+        let sums = Sums { requests: 2, unknown: 1, ..Sums::default() };
+        assert_eq!(sums.known_cost(), None);
     }
 }

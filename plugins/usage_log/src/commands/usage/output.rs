@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::report::{By, Line, Sums, csv_field, dollars};
+use crate::report::{Line, Sums, csv_field, dollars};
 use plugin_api::CommandError;
 use serde_json::{Map, Value, json};
 
@@ -21,17 +21,30 @@ pub(super) enum Format {
     Parquet,
 }
 
+/// The figures that a table always has.
+const SHOWN: [&str; 4] = ["requests", "input_tokens", "output_tokens", "cost_usd"];
+
+/// The lines that are shown, of all that there are.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) lines: Vec<Line>,
+    /// The sums of all lines.
+    pub(super) all: Sums,
+    /// How many more lines there are.
+    pub(super) left_out: usize,
+}
+
 #[cfg(not(feature = "parquet"))]
 const NO_PARQUET: &str = "this build writes no Parquet; build it with the cargo feature `parquet`";
 
 /// Writes the lines to a file, or else to standard output.
-pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Path>) -> Result<(), CommandError> {
+pub(super) fn write(by: &[&str], shown: &Shown, format: Format, file: Option<&Path>) -> Result<(), CommandError> {
     let bytes = match format {
-        Format::Table => table(by, lines).into_bytes(),
-        Format::Json => json(by, lines).into_bytes(),
-        Format::Csv => csv(by, lines).into_bytes(),
+        Format::Table => table(by, shown).into_bytes(),
+        Format::Json => json(by, &shown.lines).into_bytes(),
+        Format::Csv => csv(by, &shown.lines).into_bytes(),
         #[cfg(feature = "parquet")]
-        Format::Parquet => parquet::file(by, lines)?,
+        Format::Parquet => parquet::file(by, &shown.lines)?,
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(CommandError::new(NO_PARQUET)),
     };
@@ -49,18 +62,26 @@ pub(super) fn write(by: &[By], lines: &[Line], format: Format, file: Option<&Pat
     }
 }
 
-fn table(by: &[By], lines: &[Line]) -> String {
-    let mut all = Sums::default();
-    lines.iter().for_each(|line| all += line.sums);
-    let head = by.iter().map(|by| by.as_str().to_owned()).chain(FIGURES.map(|name| name.replace('_', " ")));
+fn table(by: &[&str], Shown { lines, all, left_out }: &Shown) -> String {
+    // what is nothing in all lines is not shown, but for what everybody looks for
+    let mut is_shown = FIGURES.map(|name| SHOWN.contains(&name));
+    for sums in lines.iter().map(|line| &line.sums).chain([all]) {
+        figures(sums).iter().zip(&mut is_shown).for_each(|(figure, shown)| *shown |= !figure.is_nothing());
+    }
+    let shown = |cells: [String; FIGURES.len()]| {
+        let cells = cells.into_iter().zip(is_shown);
+        cells.filter(|(_, shown)| *shown).map(|(cell, _)| cell)
+    };
+    let names = FIGURES.map(|name| name.replace('_', " "));
+    let head = by.iter().map(|by| (*by).to_owned()).chain(shown(names));
     let mut rows: Vec<Vec<String>> = vec![head.collect()];
     for Line { group, sums } in lines {
         let group = group.iter().map(|part| part.clone().unwrap_or_else(|| "-".into()));
-        rows.push(group.chain(figures(sums).map(|figure| figure.text("-"))).collect());
+        rows.push(group.chain(shown(figures(sums).map(|figure| figure.grouped("-")))).collect());
     }
     if !by.is_empty() {
         let first = by.iter().enumerate().map(|(index, _)| if index == 0 { "all" } else { "" }.to_owned());
-        rows.push(first.chain(figures(&all).map(|figure| figure.text("-"))).collect());
+        rows.push(first.chain(shown(figures(all).map(|figure| figure.grouped("-")))).collect());
     }
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
@@ -77,15 +98,18 @@ fn table(by: &[By], lines: &[Line]) -> String {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
+    if *left_out > 0 {
+        text.push_str(&format!("{left_out} more lines are not shown; `all` has them\n"));
+    }
     if all.unpriced > 0 {
         text.push_str(&format!("{} rows have no known price: their cost is not in the sums\n", all.unpriced));
     }
     text
 }
 
-fn json(by: &[By], lines: &[Line]) -> String {
+fn json(by: &[&str], lines: &[Line]) -> String {
     let object = |Line { group, sums }: &Line| {
-        let group = by.iter().zip(group).map(|(by, part)| (by.as_str().to_owned(), json!(part)));
+        let group = by.iter().zip(group).map(|(by, part)| ((*by).to_owned(), json!(part)));
         let figures = FIGURES.iter().zip(figures(sums)).map(|(name, figure)| {
             let value = match figure {
                 Figure::Count(count) => json!(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -99,8 +123,8 @@ fn json(by: &[By], lines: &[Line]) -> String {
     format!("{:#}\n", Value::Array(lines.iter().map(object).collect()))
 }
 
-fn csv(by: &[By], lines: &[Line]) -> String {
-    let head: Vec<&str> = by.iter().map(|by| by.as_str()).chain(FIGURES).collect();
+fn csv(by: &[&str], lines: &[Line]) -> String {
+    let head: Vec<&str> = by.iter().copied().chain(FIGURES).collect();
     let mut text = head.join(",") + "\n";
     for Line { group, sums } in lines {
         let group = group.iter().map(|part| part.as_deref().map(csv_field).unwrap_or_default());
@@ -122,17 +146,28 @@ mod tests {
         vec![line(&[None, Some("2026-11")]), line(&[Some("claude, the \"third\""), Some("2026-11")])]
     }
 
-    const BY: [By; 2] = [By::Model, By::Month];
+    const BY: [&str; 2] = ["model", "month"];
+
+    fn shown(lines: &[Line]) -> Shown {
+        let mut all = Sums::default();
+        lines.iter().for_each(|line| all += line.sums);
+        Shown { lines: lines.to_vec(), all, left_out: 0 }
+    }
 
     #[test]
     fn a_table_has_all_of_it_and_says_what_is_not_priced() {
-        let table = table(&BY, &lines());
+        let table = table(&BY, &shown(&lines()));
         let rows: Vec<&str> = table.lines().collect();
         assert!(rows[0].starts_with("model                model    month") || rows[0].starts_with("model "), "{table}");
         assert!(rows[1].starts_with("-  ") && rows[1].contains("0.0123"), "{table}");
         assert!(rows[3].starts_with("all ") && rows[3].contains("0.0246"), "{table}");
         assert_eq!(rows[4], "2 rows have no known price: their cost is not in the sums");
         assert_eq!(rows[1].len(), rows[2].len());
+        // what is nothing everywhere is not shown
+        let head: Vec<&str> = rows[0].split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
+        assert_eq!(head, ["model", "month", "requests", "input tokens", "output tokens", "cost usd", "unpriced"]);
+        let few = Shown { left_out: 3, ..shown(&lines()) };
+        assert!(super::table(&BY, &few).contains("3 more lines are not shown; `all` has them\n"));
     }
 
     #[test]
@@ -141,11 +176,11 @@ mod tests {
         let known = Sums { requests: 1, cost: 5_000_000_000, ..Sums::default() };
         let line = |name: &str, sums| Line { group: vec![Some(name.into())], sums };
         let lines = [line("a", unknown), line("b", known)];
-        let table = table(&[By::Model], &lines);
+        let table = table(&["model"], &shown(&lines));
         let cells = |row: usize| table.lines().nth(row).unwrap().split_whitespace().collect::<Vec<_>>();
-        assert_eq!((cells(1)[8], cells(2)[8], cells(3)[8]), ("-", "0.005", "0.005"), "{table}");
-        assert_eq!(csv(&[By::Model], &lines).lines().nth(1), Some("a,2,0,0,0,0,0,0,,0,2"));
-        let json: Value = serde_json::from_str(&json(&[By::Model], &lines)).unwrap();
+        assert_eq!((cells(1)[4], cells(2)[4], cells(3)[4]), ("-", "0.005", "0.005"), "{table}");
+        assert_eq!(csv(&["model"], &lines).lines().nth(1), Some("a,2,0,0,0,0,0,0,,0,2"));
+        let json: Value = serde_json::from_str(&json(&["model"], &lines)).unwrap();
         assert_eq!((&json[0]["cost_usd"], &json[0]["unpriced"]), (&Value::Null, &json!(2)));
         // no row, no cost
         assert_eq!(

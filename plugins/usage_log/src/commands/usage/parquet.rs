@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::parquet_types::ParquetType;
-use crate::report::{By, Line};
+use crate::report::Line;
 use ::parquet::data_type::{ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::writer::SerializedFileWriter;
@@ -12,8 +12,8 @@ use ::parquet::schema::types::{Type, TypePtr};
 use super::figures::{FIGURES, Figure, figures};
 
 /// The lines as the bytes of a file.
-pub(super) fn file(by: &[By], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
-    let names = by.iter().map(|by| ParquetType::Text.column(by.as_str(), true));
+pub(super) fn file(by: &[&str], lines: &[Line]) -> Result<Vec<u8>, ParquetError> {
+    let names = by.iter().map(|by| ParquetType::Text.column(by, true));
     let kinds = figures(&crate::report::Sums::default());
     let figures_of = FIGURES.iter().zip(kinds).map(|(name, kind)| match kind {
         Figure::Count(_) => ParquetType::Int8.column(name, false),
@@ -72,7 +72,7 @@ mod tests {
         let sums = Sums { requests: 2, cost: 12_300_000_000, ..Sums::default() };
         let line = |model: Option<&str>, sums| Line { group: vec![model.map(Into::into)], sums };
         let unknown = Sums { cost_unknown: true, ..sums };
-        let bytes = file(&[By::Model], &[line(Some("claude"), sums), line(None, unknown)]).unwrap();
+        let bytes = file(&["model"], &[line(Some("claude"), sums), line(None, unknown)]).unwrap();
         let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
         let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
         assert_eq!(rows.len(), 2);

@@ -20,6 +20,8 @@ const WORDS: Words = Words {
     #[cfg(feature = "parquet")]
     host: |column| format!("host({column})"),
     earliest: |column| format!("to_char(min({column}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"),
+    latest: |column| format!("to_char(max({column}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"),
+    text: transaction::text,
     larger: "greatest",
     uuid: "::uuid",
 };

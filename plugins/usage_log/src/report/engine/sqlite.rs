@@ -27,6 +27,8 @@ const WORDS: Words = Words {
     #[cfg(feature = "parquet")]
     host: str::to_owned,
     earliest: |column| format!("min({column})"),
+    latest: |column| format!("max({column})"),
+    text: |text| format!("'{}'", text.replace('\'', "''")),
     larger: "max",
     uuid: "",
 };
