@@ -141,7 +141,10 @@ impl Shipper {
             match round {
                 Ok(Round::Empty) => {
                     self.progress.note();
-                    self.recovered();
+                    // at the end there may be nothing to ship, and no database either
+                    if self.is_connected() {
+                        self.recovered();
+                    }
                     if self.is_ending() {
                         break;
                     }

@@ -198,3 +198,14 @@ async fn a_database_that_is_wrong_is_told_of_before_there_is_a_row() {
         assert_eq!(http1(gateway.address()).await.get("/").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_stops_before_its_database_is_there_says_nothing_of_its_return() {
+    let origin = origin().await;
+    let plugins = "plugins: [{ usage_log: { database: \"postgres://u@127.0.0.1:1/ledger\" } }]";
+    let gateway = gateway().upstream(&origin).settings(plugins).start().await;
+    gateway.says("the ledger's database takes no rows").await;
+    gateway.signal(nix::sys::signal::Signal::SIGTERM);
+    gateway.says("gateway stopped").await;
+    assert!(!gateway.stderr().contains("takes rows again"), "{}", gateway.stderr());
+}
