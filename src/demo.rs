@@ -1,10 +1,11 @@
 //! `tollgate demo`: a gateway before three simulated upstreams, with a few things to try.
 
+use std::fmt::Display;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plugin_api::{Period, Uuid};
@@ -57,9 +58,12 @@ impl Drop for Folder {
 /// What keeps it from starting: a port that is taken, above all.
 pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
     let simulators = [simulator(1)?, simulator(2)?, simulator(3)?];
-    let folder = settings.database.is_none().then(Folder::create).transpose()?;
-    let own = || folder.as_ref().map(|Folder(path)| format!("sqlite://{}", path.join("demo.db").display()));
-    let database = settings.database.clone().or_else(own).unwrap_or_default();
+    let folder = Folder::create()?;
+    let own = || format!("sqlite://{}", folder.0.join("demo.db").display());
+    let database = settings.database.clone().unwrap_or_else(own);
+    // for commands that read it, wherever they are typed
+    let file = folder.0.join("demo.yaml");
+    fs::write(&file, CONFIG)?;
     let mut variables = vec![
         ("DEMO_PORT", settings.port.to_string()),
         ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
@@ -67,7 +71,7 @@ pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
     ];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
     server::run(Source::Text { name: NAME, text: CONFIG, variables }, move |started| {
-        welcome(started, &simulators, &database);
+        welcome(started, &simulators, &database, &file);
     })
 }
 
@@ -83,13 +87,14 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn welcome(started: &Started, simulators: &[SocketAddr; 3], database: &str) {
+fn welcome(started: &Started, simulators: &[SocketAddr; 3], database: &str, file: &Path) {
     if started.listeners.is_empty() {
         return; // the admin listener alone, taken over from an earlier demo
     }
     let gateway = started.listeners.first().map_or_else(String::new, SocketAddr::to_string);
     let port = started.listeners.first().map_or(0, SocketAddr::port);
-    let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| path.display().to_string());
+    let program = std::env::current_exe().map_or_else(|_| "tollgate".into(), |path| quoted(path.display()));
+    let (database, file) = (quoted(database), quoted(file.display()));
     let admin = started.admin.map_or_else(String::new, |address| address.to_string());
     let [a, b, c] = simulators;
     // a closed standard output does not matter
@@ -116,11 +121,16 @@ Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2)
      -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"Again"}}]}}'
 
 5. Who spent what: every request above is a row of the ledger.
-   DEMO_DATABASE='{database}' {program} usage -c conf/demo.yaml --by outcome
+   DEMO_DATABASE={database} {program} usage -c {file} --by outcome
 
 The dashboard, where calls appear within a second: http://{admin}/dashboard
 
 Where to look: http://{admin}/metrics, http://{admin}/upstreams, and the line that every request leaves below.
 "#
     );
+}
+
+/// A text as a word of a shell.
+fn quoted(text: impl Display) -> String {
+    format!("'{}'", text.to_string().replace('\'', r"'\''"))
 }
