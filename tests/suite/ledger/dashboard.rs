@@ -187,6 +187,8 @@ async fn conversations_are_listed_by_their_latest_request_and_shown_with_their_b
         for (number, row) in all.iter_mut().enumerate() {
             row.conversation_id = (number % 11 < 10).then(|| conversations[number % 11]);
             row.session_id = Some(format!("s-{}", number % 11));
+            // two are subagents of another
+            row.parent_conversation_id = (number % 11 == 5 || number % 11 == 6).then(|| conversations[3]);
             row.turn_hash = Some([number as u8; 32]);
             row.previous_turn_hash = number.checked_sub(11).map(|before| [before as u8; 32]);
             if number % 11 == 3 && number > 40 {

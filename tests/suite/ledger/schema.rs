@@ -75,7 +75,9 @@ async fn a_step_that_somebody_keeps_from_a_table_does_not_keep_rows_from_it_and_
     let server = postgres().await;
     let settings = settings(&server.url());
     let mut writer = migrated(&settings).await.unwrap();
-    server.sql("ALTER TABLE api_requests DROP COLUMN trace_id; DELETE FROM ledger_schema WHERE version = 11");
+    server.sql(
+        "ALTER TABLE api_requests DROP COLUMN parent_conversation_id; DELETE FROM ledger_schema WHERE version >= 12",
+    );
     let reading = server.hold_open("SELECT count(*) FROM api_requests");
     let mut later = connected(&settings).await.unwrap();
     let tried = timeout(Duration::from_secs(20), later.migrate()).await.expect("an end of the wait");

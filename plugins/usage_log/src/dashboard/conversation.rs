@@ -7,13 +7,16 @@ use plugin_api::AdminAnswer;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::conversations::{Latest, summaries};
+use super::conversations::{Latest, is_latest, summaries};
 use super::json::{self as show, Columns};
 use super::parameters::Parameters;
 use super::reader::Reader;
 use super::row::{CALL, columns, shown};
 use super::{Failure, json_answer};
 use crate::Timestamp;
+
+/// As many subagents are shown.
+const SUBAGENTS: usize = 100;
 
 /// Where a page ends: its last turn.
 struct Turn {
@@ -86,8 +89,22 @@ pub(super) async fn answer(reader: &Reader, parameters: &mut Parameters) -> Resu
         "id": id.to_string(),
         "summary": summary,
         "turns": turns,
+        "subagents": subagents(reader, id).await?,
         "next": next.filter(|_| has_more),
     })))
+}
+
+/// The conversations that this one started, the latest first.
+async fn subagents(reader: &Reader, id: Uuid) -> Result<Vec<Value>, Failure> {
+    let query = format!(
+        "SELECT {} FROM api_requests WHERE parent_conversation_id = '{id}'{} AND {}
+         ORDER BY created_at DESC, id DESC LIMIT {SUBAGENTS}",
+        Latest::columns(reader),
+        reader.words().uuid,
+        is_latest("later.parent_conversation_id IS NOT NULL")
+    );
+    let rows = reader.rows(&query, Latest::COLUMNS).await?;
+    summaries(reader, rows.into_iter().filter_map(|row| Latest::read(Columns::of(row))).collect()).await
 }
 
 fn hex(reader: &Reader, column: &str) -> String {

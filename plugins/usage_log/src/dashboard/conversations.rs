@@ -26,10 +26,18 @@ pub(super) struct Latest {
     user: Option<String>,
     session: Option<String>,
     model: Option<String>,
+    parent: Option<String>,
 }
 
-const LATEST: [&str; 6] =
-    ["domain", "tenant", "coalesce(key_name, api_key_hash)", "user_id", "session_id", "coalesce(served_model, model)"];
+const LATEST: [&str; 7] = [
+    "domain",
+    "tenant",
+    "coalesce(key_name, api_key_hash)",
+    "user_id",
+    "session_id",
+    "coalesce(served_model, model)",
+    "CAST(parent_conversation_id AS text)",
+];
 
 impl Latest {
     /// The columns, each as text.
@@ -44,8 +52,8 @@ impl Latest {
         let (conversation, id, created_at) = (columns.id()?, columns.id()?, columns.time()?);
         let mut text = || columns.text();
         let (domain, tenant, key) = (text(), text(), text());
-        let (user, session, model) = (text(), text(), text());
-        Some(Self { conversation, id, created_at, domain, tenant, key, user, session, model })
+        let (user, session, model, parent) = (text(), text(), text(), text());
+        Some(Self { conversation, id, created_at, domain, tenant, key, user, session, model, parent })
     }
 }
 
@@ -63,12 +71,9 @@ pub(super) async fn answer(reader: &Reader, parameters: &mut Parameters) -> Resu
         // the latest of its conversation is found by the index, and only once all else is as it should be
         let query = format!(
             "SELECT {names} FROM api_requests
-             WHERE {rows} AND conversation_id IS NOT NULL{filter} AND id = (
-                SELECT later.id FROM api_requests AS later
-                WHERE later.conversation_id = api_requests.conversation_id
-                  AND later.created_at >= api_requests.created_at AND later.created_at < {until}
-                ORDER BY later.created_at DESC, later.id DESC LIMIT 1)
+             WHERE {rows} AND conversation_id IS NOT NULL{filter} AND {}
              ORDER BY created_at DESC, id DESC LIMIT {}",
+            is_latest(&format!("later.created_at < {until}")),
             limit + 1 - found.len()
         );
         let rows = reader.rows(&query, Latest::COLUMNS).await?;
@@ -88,6 +93,17 @@ pub(super) async fn answer(reader: &Reader, parameters: &mut Parameters) -> Resu
         "conversations": summaries(reader, found).await?,
         "next": next.map(|next| next.to_string()),
     })))
+}
+
+/// The condition of a request that is the latest of its conversation, among those that this holds of.
+pub(super) fn is_latest(among: &str) -> String {
+    format!(
+        "id = (
+            SELECT later.id FROM api_requests AS later
+            WHERE later.conversation_id = api_requests.conversation_id
+              AND later.created_at >= api_requests.created_at AND {among}
+            ORDER BY later.created_at DESC, later.id DESC LIMIT 1)"
+    )
 }
 
 /// What these conversations came to, all of each.
@@ -145,6 +161,7 @@ pub(super) async fn summaries(reader: &Reader, found: Vec<Latest>) -> Result<Vec
             ("user", latest.user),
             ("session", latest.session),
             ("model", latest.model),
+            ("parent", latest.parent),
         ] {
             summary[name] = json!(text);
         }

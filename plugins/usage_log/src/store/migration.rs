@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 12] = [
+pub(super) const POSTGRES: [Migration; 13] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -72,11 +72,16 @@ pub(super) const POSTGRES: [Migration; 12] = [
         sql: include_str!("../../../../migrations/postgres/0012_parent_conversation.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 13,
+        sql: include_str!("../../../../migrations/postgres/0013_subagents.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 12] = [
+pub(super) const SQLITE: [Migration; 13] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -127,6 +132,11 @@ pub(super) const SQLITE: [Migration; 12] = [
     Migration {
         version: 12,
         sql: include_str!("../../../../migrations/sqlite/0012_parent_conversation.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 13,
+        sql: include_str!("../../../../migrations/sqlite/0013_subagents.sql"),
         readable_from: Some(3),
     },
 ];
