@@ -1,4 +1,4 @@
-//! Where the ledger's rows go besides its database: Parquet files by hour, and CloudEvents by HTTP. Each is a consumer of the journal of
+//! Where the ledger's rows go besides its database: Parquet files by hour, and `CloudEvents` by HTTP. Each is a consumer of the journal of
 //! its own, so that none waits for another, nor a request or the database for any of them.
 
 mod cloudevents;

@@ -1,4 +1,4 @@
-//! The types of columns in the Parquet files that the gateway writes, chosen so that DuckDB, pandas, Spark and Athena read them alike.
+//! The types of columns in the Parquet files that the gateway writes, chosen so that `DuckDB`, pandas, Spark and Athena read them alike.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ mod part_file;
 mod table;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -158,6 +158,6 @@ fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-fn unkept(file: &PathBuf, error: &io::Error) -> SinkError {
+fn unkept(file: &Path, error: &io::Error) -> SinkError {
     SinkError { kind: "disk", why: format!("{}: {error}", file.display()), retry_after: None }
 }

@@ -172,11 +172,11 @@ impl Gateway {
         };
         let endpoint = if self.chat { Endpoint::CHAT_COMPLETIONS } else { Endpoint::MESSAGES };
         let answer = match (said, self.chat) {
-            (Said::Blocks(blocks), false) if self.calls % 2 == 0 => stream(blocks),
+            (Said::Blocks(blocks), false) if self.calls.is_multiple_of(2) => stream(blocks),
             (Said::Blocks(blocks), false) => {
                 json!({ "id": "m", "content": blocks, "stop_reason": "end_turn", "usage": {} }).to_string()
             }
-            (Said::Blocks(blocks), true) if self.calls % 2 == 0 => chat_stream(&chat_message(blocks)),
+            (Said::Blocks(blocks), true) if self.calls.is_multiple_of(2) => chat_stream(&chat_message(blocks)),
             (Said::Blocks(blocks), true) => {
                 json!({ "choices": [{ "index": 0, "message": chat_message(blocks), "finish_reason": "stop" }] })
                     .to_string()

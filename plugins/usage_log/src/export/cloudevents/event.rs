@@ -49,7 +49,7 @@ pub(super) fn json(record: &Record, source: &str) -> serde_json::Result<Vec<u8>>
 }
 
 /// Who is billed: the caller's tenant, or else its key.
-fn subject<'a>(names: [&'a Option<String>; 3]) -> &'a str {
+fn subject(names: [&Option<String>; 3]) -> &str {
     names.into_iter().flatten().map(String::as_str).find(|name| !name.is_empty()).unwrap_or(ANONYMOUS)
 }
 

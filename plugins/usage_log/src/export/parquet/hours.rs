@@ -37,7 +37,7 @@ impl Hour {
         Timestamp::from_micros(self.0.micros().saturating_add(HOUR))
     }
 
-    /// Its folder, by which Hive, Spark, DuckDB and Athena know it: `date=2026-11-29/hour=13`.
+    /// Its folder, by which Hive, Spark, `DuckDB` and Athena know it: `date=2026-11-29/hour=13`.
     pub(crate) fn folder(self) -> String {
         let text = self.to_string();
         let (date, hour) = text.split_once(' ').unwrap_or((&text, ""));
