@@ -29,6 +29,14 @@ impl Exchange {
         };
     }
 
+    /// Its route was found. Where that keeps no rows there are no spans, and what the client says of its trace passes as it came.
+    pub fn trace_on_route(&mut self, keeps_rows: bool) {
+        if !keeps_rows && let Some(mut trace) = self.record.context.trace.take() {
+            trace.span = None;
+            self.record.context.trace = trace.parent.is_some().then_some(trace);
+        }
+    }
+
     /// How long the request has taken, where its times are noted.
     #[must_use]
     pub fn traced_time(&self) -> Option<Duration> {

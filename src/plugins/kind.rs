@@ -193,7 +193,7 @@ impl<P: Plugin> Settings for SettingsOf<P> {
     }
 
     fn makes_spans(&self) -> bool {
-        P::MAKES_SPANS
+        P::NEEDS.trace
     }
 
     fn conflict(&self, other: &dyn Settings, context: &CheckContext<'_>) -> Option<ConfigProblem> {

@@ -199,6 +199,26 @@ async fn a_trace_begins_here_where_the_client_names_none_that_is_valid() {
 }
 
 #[tokio::test]
+async fn on_a_route_without_rows_a_traceparent_passes_as_it_came_and_none_is_made() {
+    let (origin, ledger, collector) = (origin().await, Folder::new(), Collector::start());
+    origin.answers(answer(200).body("{}"));
+    let yaml = format!(
+        "listeners: [{{ address: \"127.0.0.1:0\" }}]\nupstreams: {{ origin: {{ servers: [{{ address: \"{}\" }}] }} }}\n\
+         routes:\n  - {{ paths: [/plain], upstream: origin, plugins: [{{ usage_log: off }}] }}\n  - {{ upstream: origin }}\n{}",
+        origin.server(),
+        settings(&ledger, to(&collector, ""))
+    );
+    let gateway = gateway().yaml(yaml).start().await;
+    for (number, sent) in [Some(CLIENT), None].into_iter().enumerate() {
+        ask(&gateway, "/plain", sent, CALL).await;
+        assert_eq!(origin.request(number).await.header("traceparent"), sent);
+    }
+    ask(&gateway, "/v1/messages", Some(CLIENT), CALL).await;
+    assert_ne!(origin.request(2).await.header("traceparent"), Some(CLIENT));
+    assert_eq!(traces(&collector, 1).await.len(), 1);
+}
+
+#[tokio::test]
 async fn every_attempt_is_a_span_and_a_failure_says_why() {
     let (dead, busy, origin) = (refusing(), origin().await, origin().await);
     let (ledger, collector) = (Folder::new(), Collector::start());

@@ -32,6 +32,8 @@ pub struct Needs {
     pub transform: bool,
     /// Calls that may go on after their client has left: see [`DetachUntil`](crate::DetachUntil).
     pub detach: bool,
+    /// Traces, where `telemetry.otlp` is configured: it keeps the rows of which spans are made. On other routes `traceparent` passes as it came.
+    pub trace: bool,
 }
 
 impl Needs {
@@ -46,6 +48,7 @@ impl Needs {
         messages_digest: false,
         transform: false,
         detach: false,
+        trace: false,
     };
 
     /// What either of two needs.
@@ -61,6 +64,7 @@ impl Needs {
             messages_digest: self.messages_digest || other.messages_digest,
             transform: self.transform || other.transform,
             detach: self.detach || other.detach,
+            trace: self.trace || other.trace,
         }
     }
 

@@ -45,9 +45,6 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// The plugins that a route must have beside it, by name: without them it would do nothing, or something wrong.
     const REQUIRES: &'static [&'static str] = &[];
 
-    /// Whether it has the rows of which the spans of `telemetry.otlp` are made.
-    const MAKES_SPANS: bool = false;
-
     /// Whether it holds callers to the limits that they have of their own ([`Grants::quota`](crate::Grants::quota)).
     const COUNTS_QUOTAS: bool = false;
 

@@ -86,8 +86,8 @@ pub struct UsageLog {
 
 impl Plugin for UsageLog {
     const NAME: &'static str = "usage_log";
-    const NEEDS: Needs = Needs { body: true, answer: true, batch_results: true, conversation: true, ..Needs::NOTHING };
-    const MAKES_SPANS: bool = true;
+    const NEEDS: Needs =
+        Needs { body: true, answer: true, batch_results: true, conversation: true, trace: true, ..Needs::NOTHING };
     type Config = Config;
     type Shared = Ledgers;
     type State = Entry;
