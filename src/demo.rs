@@ -18,6 +18,8 @@ const CONFIG: &str = include_str!("../conf/demo.yaml");
 /// Slow enough to watch a stream arrive.
 const TTFT: Period = Period::from_millis(200);
 const TOKEN_GAP: Period = Period::from_millis(50);
+/// An answer in one piece comes sooner: load tests want many of them.
+const WHOLE_AFTER: Period = Period::from_millis(50);
 
 /// The arguments of the demo.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,7 +82,13 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
     let listener = simulate::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let settings = simulate::Settings { seed, ttft: TTFT, token_gap: TOKEN_GAP, ..simulate::Settings::default() };
+    let settings = simulate::Settings {
+        seed,
+        ttft: TTFT,
+        token_gap: TOKEN_GAP,
+        whole_after: Some(WHOLE_AFTER),
+        ..simulate::Settings::default()
+    };
     std::thread::Builder::new()
         .name("simulator".into())
         .spawn(move || runtime.block_on(simulate::serve(listener, settings)))?;

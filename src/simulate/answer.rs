@@ -134,7 +134,8 @@ impl Simulator {
         };
         let wait = match (&content, kind) {
             (Content::Json(_), Kind::Messages | Kind::Chat | Kind::Completions | Kind::Responses) => {
-                plan.ttft.saturating_add(time_to_say(plan.token_gap, call.output(plan.tokens).tokens))
+                let of_stream = || time_to_say(plan.token_gap, call.output(plan.tokens).tokens);
+                plan.whole_after.unwrap_or_else(|| plan.ttft.saturating_add(of_stream()))
             }
             _ => plan.ttft,
         };

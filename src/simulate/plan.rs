@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) draws: Draws,
     pub(super) ttft: Duration,
     pub(super) token_gap: Duration,
+    /// The time until an answer without a stream, where it is not that of its stream.
+    pub(super) whole_after: Option<Duration>,
     pub(super) tokens: u64,
     /// The status to refuse it with.
     pub(super) refusal: Option<StatusCode>,
@@ -41,6 +43,7 @@ impl Plan {
             draws,
             ttft: settings.ttft.get(),
             token_gap: settings.token_gap.get(),
+            whole_after: settings.whole_after.map(Period::get),
             tokens: settings.tokens,
             refusal: happens(settings.error_rate, Purpose::Refusal).then_some(settings.error_status),
             abort: happens(settings.abort_rate, Purpose::Abort).then_some(Abort::Midway),
@@ -54,8 +57,8 @@ impl Plan {
             let wrong = |error: String| format!("{name}: {error}");
             let value = value.to_str().map_err(|_| wrong("not plain text".to_owned()))?;
             match setting {
-                "ttft" => self.ttft = value.parse::<Period>().map_err(wrong)?.get(),
-                "token-gap" => self.token_gap = value.parse::<Period>().map_err(wrong)?.get(),
+                "ttft" => self.ttft = self.asked_time(value).map_err(wrong)?,
+                "token-gap" => self.token_gap = self.asked_time(value).map_err(wrong)?,
                 "tokens" => self.tokens = tokens(value).map_err(wrong)?,
                 "status" if value == "200" => self.refusal = None,
                 "status" => self.refusal = Some(error_status(value).map_err(wrong)?),
@@ -68,6 +71,12 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// A time that a request asks for. Its answer has that, whether or not it is a stream.
+    fn asked_time(&mut self, value: &str) -> Result<Duration, String> {
+        self.whole_after = None;
+        Ok(value.parse::<Period>()?.get())
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Settings {
     /// Time between one token and the next. An answer without a stream takes as long as its stream would.
     #[arg(long, value_name = "DURATION", default_value_t = NO_DELAY)]
     pub token_gap: Period,
+    /// Time until an answer without a stream, where it does not take as long as its stream would.
+    #[arg(long, value_name = "DURATION")]
+    pub whole_after: Option<Period>,
     /// Output tokens of an answer, up to 1000000; fewer if the request's own limit is lower.
     #[arg(long, value_name = "N", default_value_t = TOKENS, value_parser = values::tokens)]
     pub tokens: u64,
@@ -51,6 +54,7 @@ impl Default for Settings {
             listen: LISTEN,
             ttft: NO_DELAY,
             token_gap: NO_DELAY,
+            whole_after: None,
             tokens: TOKENS,
             error_rate: Rate::NEVER,
             error_status: values::OVERLOADED,
@@ -88,13 +92,14 @@ mod tests {
     #[test]
     fn every_argument_is_read_as_people_write_it() {
         let settings = parse(
-            "--listen 127.0.0.1:0 --ttft 250ms --token-gap 20ms --tokens 100 --error-rate 0.1 --error-status 503 --abort-rate 1 \
+            "--listen 127.0.0.1:0 --ttft 250ms --token-gap 20ms --whole-after 50ms --tokens 100 --error-rate 0.1 --error-status 503 --abort-rate 1 \
              --seed 7 --threads 2",
         )
         .unwrap();
         assert_eq!(settings.listen.port(), 0);
         assert_eq!(settings.ttft.get(), Duration::from_millis(250));
         assert_eq!(settings.token_gap.get(), Duration::from_millis(20));
+        assert_eq!(settings.whole_after.unwrap().get(), Duration::from_millis(50));
         assert_eq!((settings.tokens, settings.seed), (100, 7));
         assert_eq!(settings.error_status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(settings.threads.unwrap().get(), 2);

@@ -187,6 +187,19 @@ async fn the_first_byte_waits_as_long_as_asked() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_stream_may_come_before_its_stream_would_end() {
+    let times = Settings {
+        ttft: plugin_api::Period::from_secs(3600),
+        whole_after: Some(plugin_api::Period::from_millis(60)),
+        ..Settings::default()
+    };
+    let simulator = Running::start(times);
+    let started = Instant::now();
+    assert!(simulator.exchange(CLOSE, "{}").await.starts_with("HTTP/1.1 200"));
+    assert!(started.elapsed() >= Duration::from_millis(60));
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_run() {
     async fn run(seed: u64) -> Vec<Value> {
         let error_rate = "0.5".parse().unwrap();
