@@ -1,5 +1,7 @@
 //! The commands as somebody types them: what they print, where, and with which exit code they end.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
