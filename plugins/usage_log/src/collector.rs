@@ -21,6 +21,8 @@ pub(crate) struct LedgerCollector {
     queue: IntGauge,
     unknown: IntGauge,
     bytes: IntGauge,
+    limit: IntGauge,
+    free: IntGauge,
     age: IntGauge,
     held: IntGauge,
     lag_rows: IntGaugeVec,
@@ -49,6 +51,8 @@ impl LedgerCollector {
                 "Records of a later release that stay in the journal until that release is started",
             ),
             bytes: gauge("tollgate_ledger_journal_bytes", "What the journal takes on the disk"),
+            limit: gauge("tollgate_ledger_journal_limit_bytes", "What the journal may take: journal.max_bytes"),
+            free: gauge("tollgate_ledger_disk_free_bytes", "Room that is left on the disk of the journal"),
             age: gauge(
                 "tollgate_ledger_last_shipped_age_seconds",
                 "How long rows have waited without any progress; 0 if none waits",
@@ -62,26 +66,29 @@ impl LedgerCollector {
         }
     }
 
+    /// Those that are always shown.
     fn counted(&self) -> impl Iterator<Item = &dyn Collector> {
-        let Self { queue, unknown, bytes, age, held, lag_rows, lag_seconds, .. } = self;
-        let gauges: [&dyn Collector; 7] = [queue, unknown, bytes, age, held, lag_rows, lag_seconds];
+        let Self { queue, unknown, bytes, limit, age, held, lag_rows, lag_seconds, .. } = self;
+        let gauges: [&dyn Collector; 8] = [queue, unknown, bytes, limit, age, held, lag_rows, lag_seconds];
         self.metrics.all().into_iter().chain(gauges)
     }
 }
 
 impl Collector for LedgerCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.counted().flat_map(Collector::desc).collect()
+        self.counted().chain([&self.free as &dyn Collector]).flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (mut rows, mut unknown, mut bytes, mut age) = (0, 0, 0, Duration::ZERO);
+        let (mut rows, mut unknown, mut bytes, mut limit, mut age) = (0, 0, 0, 0, Duration::ZERO);
         let (now, time) = (Instant::now(), Timestamp::from(SystemTime::now()));
-        let (mut held, mut lags) = (0, BTreeMap::<String, (u64, Duration)>::new());
+        let (mut free, mut held, mut lags) = (None::<u64>, 0, BTreeMap::<String, (u64, Duration)>::new());
         for ledger in &*self.ledgers.lock().unwrap_or_else(PoisonError::into_inner) {
             rows += ledger.waiting();
             unknown += ledger.unknown();
             bytes += ledger.journal_bytes();
+            limit += ledger.journal_limit();
+            free = [free, ledger.disk_free()].into_iter().flatten().min();
             age = age.max(ledger.stuck_for(now));
             held += ledger.held_bytes();
             ledger.each_consumer(|consumer| {
@@ -93,6 +100,7 @@ impl Collector for LedgerCollector {
         self.queue.set(whole(rows));
         self.unknown.set(whole(unknown));
         self.bytes.set(whole(bytes));
+        self.limit.set(whole(limit));
         self.age.set(whole(age.as_secs()));
         self.held.set(whole(held));
         // those that are gone have no series
@@ -102,6 +110,10 @@ impl Collector for LedgerCollector {
             self.lag_rows.with_label_values(&[&consumer]).set(whole(rows));
             self.lag_seconds.with_label_values(&[&consumer]).set(lag.as_secs_f64());
         }
-        self.counted().flat_map(Collector::collect).collect()
+        let free = free.map(|free| {
+            self.free.set(whole(free));
+            &self.free as &dyn Collector
+        });
+        self.counted().chain(free).flat_map(Collector::collect).collect()
     }
 }

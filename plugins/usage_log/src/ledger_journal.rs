@@ -1,5 +1,6 @@
 //! The ledger's records in its journal: what is left out where space is short, and how much waits. Knows no database.
 
+mod disk_space;
 mod draining;
 mod observer;
 mod waiting;
@@ -14,6 +15,7 @@ use plugin_api::{LogLimit, Uuid};
 
 use crate::metrics::LedgerMetrics;
 use crate::{Record, encoding};
+use disk_space::DiskSpace;
 use observer::Reporter;
 
 pub(crate) use draining::DrainingJournals;
@@ -33,6 +35,7 @@ pub(crate) struct LedgerJournal {
     losing: AtomicBool,
     /// Bodies are being left out, and that was logged.
     tight: AtomicBool,
+    disk: DiskSpace,
 }
 
 /// The journal that is appended to.
@@ -69,12 +72,23 @@ impl LedgerJournal {
             warn!(records, journal:%; "records of a later release wait in the ledger's journal; a start of that release ships them");
         }
         let current = RwLock::new(Current { journal, before: 0 });
-        Ok((Self { current, metrics, losing: AtomicBool::new(false), tight: AtomicBool::new(false) }, reader))
+        let (losing, tight, disk) = (AtomicBool::new(false), AtomicBool::new(false), DiskSpace::of(folder));
+        Ok((Self { current, metrics, losing, tight, disk }, reader))
     }
 
     /// The journal.
     pub(crate) fn get(&self) -> Arc<Journal> {
         self.read(|current| current.journal.clone())
+    }
+
+    /// Looks how much room its disk has. It may take a while where the disk hangs.
+    pub(crate) fn measure_disk(&self) {
+        self.disk.measure(self.get().folder());
+    }
+
+    /// How much room its disk had when it was last looked at, in bytes; `None` where that cannot be known.
+    pub(crate) fn disk_free(&self) -> Option<u64> {
+        self.disk.free()
     }
 
     /// How many records this process had appended to other journals when it began with this one.

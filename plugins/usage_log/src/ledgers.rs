@@ -361,6 +361,16 @@ impl Ledger {
         self.journal.get().bytes()
     }
 
+    /// What the journal may take on the disk, in bytes.
+    pub(crate) fn journal_limit(&self) -> u64 {
+        self.journal.get().max_bytes()
+    }
+
+    /// How much room its disk has, in bytes; `None` where that is not known.
+    pub(crate) fn disk_free(&self) -> Option<u64> {
+        self.journal.disk_free()
+    }
+
     /// How long records have waited without any progress.
     pub(crate) fn stuck_for(&self, now: Instant) -> Duration {
         if self.waiting() == 0 { Duration::ZERO } else { self.progress.none_for(now) }

@@ -9,6 +9,7 @@ mod archive;
 mod batch;
 pub(crate) mod calendar;
 mod clock;
+mod connections;
 pub(crate) mod csv;
 mod cutoffs;
 mod engine;

@@ -15,7 +15,7 @@ use crate::ledger_journal::{Journal, LedgerJournal};
 use crate::shipper::{SYNC, Shipper, ShipperConfig, is_sync_due, sync};
 use crate::spending;
 
-/// How often to look for what processes left that gave the journal up.
+/// How often to look for what processes left that gave the journal up, and at the disk.
 const TAKE_IN: Duration = Duration::from_secs(1);
 
 /// The thread.
@@ -126,10 +126,11 @@ impl fmt::Debug for Pending {
     }
 }
 
-/// Takes in what processes left that gave the journal up, as long as the future is polled.
+/// Takes in what processes left that gave the journal up, and looks how much room the disk has, as long as the future is polled.
 async fn take_in(journal: Arc<LedgerJournal>, feed: SpendingFeed) {
     loop {
         sleep(TAKE_IN).await;
         journal.take_in(|record, place| spending::report_adopted(&feed, record, place));
+        journal.measure_disk();
     }
 }

@@ -8,18 +8,24 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 
 use super::StoreError;
+use super::connections::{Connections, Counted};
 
 /// A connection in use.
 pub(super) struct PooledConnection<D: Database> {
     connection: PoolConnection<D>,
     well: bool,
+    _in_use: Counted,
 }
 
 impl<D: Database> PooledConnection<D> {
-    /// A connection of the pool, or a new one, within the pool's own time.
-    pub(super) async fn acquire(pool: &Pool<D>, within: Duration) -> Result<Self, StoreError> {
+    /// A connection of the pool, or a new one, within the pool's own time. It counts as in use.
+    pub(super) async fn acquire(
+        pool: &Pool<D>,
+        within: Duration,
+        connections: &Connections,
+    ) -> Result<Self, StoreError> {
         match pool.acquire().await {
-            Ok(connection) => Ok(Self { connection, well: false }),
+            Ok(connection) => Ok(Self { connection, well: false, _in_use: connections.one() }),
             Err(sqlx::Error::PoolTimedOut) => Err(StoreError::Unavailable(format!("no connection within {within:?}"))),
             // whatever keeps it from beginning, no row is to blame
             Err(error) => Err(StoreError::Unavailable(StoreError::of(&error).to_string())),

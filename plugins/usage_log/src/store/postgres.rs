@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::connections::Counted;
 use super::engine::Engine;
 use super::partition::{Parent, Partition};
 use super::pooled::PooledConnection;
@@ -44,6 +45,7 @@ pub(super) struct Postgres {
     bound: Bound,
     /// Its schema is a later build's.
     is_newer: bool,
+    _limit: Counted,
 }
 
 #[async_trait]
@@ -53,7 +55,12 @@ impl Engine for Postgres {
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release();
         self.partitions.clear();
-        self.make_partitions(Timestamp::from(std::time::SystemTime::now())).await
+        self.make_partitions(Timestamp::from(std::time::SystemTime::now())).await?;
+        if let Err(error) = self.read_total_time().await {
+            // no row waits for a figure
+            log::debug!(error:%; "pg_stat_statements cannot be read");
+        }
+        Ok(())
     }
 
     async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
@@ -116,7 +123,6 @@ impl Engine for Postgres {
             return Ok(());
         }
         let mut held = self.acquire().await?;
-        self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
         rollup::forget_minutes(&mut held, &self.watch).await?;
         // rows are summed up before they go
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
@@ -137,7 +143,8 @@ impl Postgres {
     pub(super) async fn connect(url: &str, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
         let pool = open::pool(url, &settings.pool)?;
         let (partitions, bound) = (HashSet::new(), Bound::default());
-        let store = Self { pool, watch, settings: settings.clone(), partitions, bound, is_newer: false };
+        let _limit = watch.metrics.connections.pool(settings.pool.max.get());
+        let store = Self { pool, watch, settings: settings.clone(), partitions, bound, is_newer: false, _limit };
         let mut held = match store.acquire().await {
             Ok(held) => held,
             // the pool tries again and again, and then says only that
@@ -146,6 +153,14 @@ impl Postgres {
         schema::check_encoding(&mut held, &store.watch).await?;
         held.release();
         Ok(store)
+    }
+
+    /// Takes over what the server sums up of its statements.
+    async fn read_total_time(&self) -> Result<(), StoreError> {
+        let mut held = self.acquire().await?;
+        self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
+        held.release();
+        Ok(())
     }
 
     async fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, StoreError> {
@@ -256,7 +271,8 @@ impl Postgres {
     }
 
     async fn acquire(&self) -> Result<PooledConnection<sqlx::Postgres>, StoreError> {
-        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+        let connections = &self.watch.metrics.connections;
+        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get(), connections).await
     }
 }
 

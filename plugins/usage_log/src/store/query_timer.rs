@@ -9,6 +9,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Counter, IntCounter};
 
 use super::StoreError;
+use super::connections::Connections;
 
 /// Counts of the database's work, which outlive every connection. Clones count together.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct StoreMetrics {
     /// What all statements of the database took; none where the role may not know.
     total: Counter,
     known: Arc<Mutex<Option<f64>>>,
+    pub(super) connections: Connections,
 }
 
 impl StoreMetrics {
@@ -35,6 +37,7 @@ impl StoreMetrics {
                 "What all statements of the ledger's Postgres database took, in milliseconds, by pg_stat_statements.",
             )?,
             known: Arc::default(),
+            connections: Connections::new(),
         })
     }
 
@@ -53,11 +56,13 @@ impl StoreMetrics {
 
 impl Collector for StoreMetrics {
     fn desc(&self) -> Vec<&Desc> {
-        [self.slow.desc(), self.total.desc()].concat()
+        let connections = self.connections.all().into_iter().flat_map(Collector::desc);
+        [self.slow.desc(), self.total.desc()].into_iter().flatten().chain(connections).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = self.slow.collect();
+        families.extend(self.connections.all().into_iter().flat_map(Collector::collect));
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(milliseconds) = known {
             self.total.reset();

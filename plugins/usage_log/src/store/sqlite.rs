@@ -16,6 +16,7 @@ use uuid::Uuid;
 use write::Inserts;
 
 use super::batch::Batch;
+use super::connections::Counted;
 use super::engine::Engine;
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
@@ -37,6 +38,7 @@ pub(super) struct Sqlite {
     bound: Bound,
     /// Its schema is a later build's.
     is_newer: bool,
+    _limit: Counted,
 }
 
 /// What inserts into each table.
@@ -119,7 +121,8 @@ impl Sqlite {
             chunks: Inserts::of(&CHUNKS),
         };
         let bound = Bound::default();
-        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false };
+        let _limit = watch.metrics.connections.pool(settings.pool.max.get());
+        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false, _limit };
         store.acquire().await?.release();
         Ok(store)
     }
@@ -185,7 +188,8 @@ impl Sqlite {
     }
 
     async fn acquire(&self) -> Result<PooledConnection<sqlx::Sqlite>, StoreError> {
-        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get()).await
+        let connections = &self.watch.metrics.connections;
+        PooledConnection::acquire(&self.pool, self.settings.pool.connect_timeout.get(), connections).await
     }
 }
 
