@@ -1,9 +1,11 @@
 //! The metrics of a gateway, in Prometheus' text format. Does not know what it counts.
 
 mod certificates;
+mod exposition;
 mod family;
 mod h2_errors;
 mod in_flight;
+mod labels;
 mod memory;
 mod models;
 mod process;
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plugin_api::{LogLimit, Record, constant_metric};
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use in_flight::Counter;
 use process::Process;
@@ -29,7 +31,7 @@ use tokens::Tokens;
 
 pub use certificates::CertificateFigures;
 pub use h2_errors::{Ended, count_h2_end};
-pub use in_flight::{ConfigSnapshot, ConnectionInFlight, InFlight};
+pub use in_flight::{ConfigSnapshot, ConnectionInFlight, InFlight, ListenerConnections};
 pub use models::ModelNames;
 pub use servers::ServerFigures;
 pub use upstreams::UpstreamFigures;
@@ -123,9 +125,10 @@ impl Metrics {
         self.in_flight.count()
     }
 
-    /// Counts an open connection to this listener until the guard is dropped.
-    pub fn connection_in_flight(&self, listener: &str) -> ConnectionInFlight {
-        ConnectionInFlight::new(&self.connections_in_flight.with_label_values(&[listener]), &self.connections)
+    /// Where the open connections to this listener are counted.
+    #[must_use]
+    pub fn listener(&self, listener: &str) -> ListenerConnections {
+        ListenerConnections::new(self.connections_in_flight.with_label_values(&[listener]), self.connections.clone())
     }
 
     /// The number of requests in flight.
@@ -188,19 +191,10 @@ impl Metrics {
     /// All metrics, those of memory, upstreams and servers included, in Prometheus' text format 0.0.4.
     #[must_use]
     pub fn render(&self, upstreams: &[UpstreamFigures], servers: &[ServerFigures]) -> Vec<u8> {
-        let mut text = Vec::with_capacity(16 << 10);
         let mut families = self.gather();
         families.extend(upstreams::families(upstreams));
         families.extend(servers::families(servers));
-        // the encoder ends at a family without samples, and all behind it would be lost
-        families.retain(|family| !family.get_metric().is_empty());
-        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-            static FAILURES: LogLimit = LogLimit::new();
-            if let Some(suppressed) = FAILURES.pass(()) {
-                log::error!(error:%, suppressed; "metrics cannot be written");
-            }
-        }
-        text
+        exposition::text(families)
     }
 
     /// All metrics but those of upstreams and servers. A family may have no samples.
@@ -214,6 +208,7 @@ impl Metrics {
         families.extend(memory::families());
         families.push(h2_errors::family_of_ends());
         families.extend(certificates::families(&self.certificates.lock().unwrap_or_else(PoisonError::into_inner)));
+        families.push(self.tokens.inference_tokens());
         families
     }
 }

@@ -289,7 +289,7 @@ impl Exchange {
         self.route.as_ref().map_or(self.snapshot.limits.max_body, |route| route.max_read)
     }
 
-    /// Sets the endpoint, if it is a call to a model. Only exchanges with plugins or an access log pay for it.
+    /// Sets the endpoint, if it is a call to a model.
     pub fn find_endpoint(&mut self) {
         if self.record.endpoint.is_none() && self.record.method == Method::POST {
             self.record.endpoint = Endpoint::of(self.path());

@@ -168,9 +168,8 @@ impl Exchange {
         if let Some(failure) = self.websocket.as_ref().and_then(|socket| socket.closed_by()) {
             self.record.error = Some(failure.word());
         }
-        if self.snapshot.access_log.is_on() {
-            self.find_endpoint();
-        }
+        // metrics and the access log name it
+        self.find_endpoint();
         let logged = self.route.as_ref().is_none_or(|route| route.access_log);
         let path = path_of(self.sent_target.as_deref(), self.normal_path.as_deref(), &self.record.path);
         let (domain, server_name, captured) =

@@ -31,7 +31,8 @@ pub(super) fn signed_gauge(labels: Vec<LabelPair>, value: i64) -> Metric {
     float_gauge(labels, value as f64)
 }
 
-fn float_gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
+/// The same where it has fractions.
+pub(super) fn float_gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
     let mut metric = Metric::from_label(labels);

@@ -16,6 +16,14 @@ pub struct ConfigSnapshot(#[expect(dead_code, reason = "held to be dropped")] Ga
 #[must_use]
 pub struct InFlight(Counter);
 
+/// Counts the open connections to one listener.
+#[derive(Clone, Debug)]
+pub struct ListenerConnections {
+    gauge: IntGauge,
+    /// Those of all listeners together.
+    all: Counter,
+}
+
 /// An open connection from a client, until dropped.
 #[derive(Debug)]
 #[must_use]
@@ -28,9 +36,14 @@ impl ConfigSnapshot {
     }
 }
 
-impl ConnectionInFlight {
-    pub(super) fn new(on_listener: &IntGauge, connections: &Counter) -> Self {
-        Self((GaugeGuard::new(on_listener), connections.count()))
+impl ListenerConnections {
+    pub(super) fn new(gauge: IntGauge, all: Counter) -> Self {
+        Self { gauge, all }
+    }
+
+    /// Counts an open connection until the guard is dropped.
+    pub fn count(&self) -> ConnectionInFlight {
+        ConnectionInFlight((GaugeGuard::new(&self.gauge), self.all.count()))
     }
 }
 

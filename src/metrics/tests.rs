@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use plugin_api::http::{Method, StatusCode};
-use plugin_api::{Outcome, Uuid};
+use plugin_api::{Endpoint, Outcome, Uuid};
 use tokio::time::timeout;
 
 use super::*;
@@ -57,7 +57,7 @@ fn assert_shows(metrics: &Metrics, line: &str) {
 async fn the_end_of_the_last_request_and_connection_is_signalled() {
     let metrics = Metrics::new();
     timeout(Duration::ZERO, metrics.drained()).await.expect("nothing was ever in flight");
-    let (request, connection) = (metrics.request_in_flight(), metrics.connection_in_flight("127.0.0.1:1"));
+    let (request, connection) = (metrics.request_in_flight(), metrics.listener("127.0.0.1:1").count());
     let mut drained = pin!(metrics.drained());
     assert!(timeout(Duration::from_secs(1), drained.as_mut()).await.is_err());
     drop(connection);
@@ -72,8 +72,8 @@ fn what_is_in_flight_returns_to_zero() {
     let held = (
         metrics.config_snapshot(),
         metrics.request_in_flight(),
-        metrics.connection_in_flight("127.0.0.1:1"),
-        metrics.connection_in_flight("127.0.0.1:2"),
+        metrics.listener("127.0.0.1:1").count(),
+        metrics.listener("127.0.0.1:2").count(),
     );
     assert_eq!((metrics.requests_in_flight(), metrics.connections_in_flight()), (1, 2));
     assert_shows(&metrics, "tollgate_config_snapshots 1");
@@ -94,19 +94,28 @@ fn what_is_in_flight_returns_to_zero() {
 #[test]
 fn a_finished_request_is_counted_and_its_time_measured() {
     let metrics = Metrics::new();
-    metrics.request_finished("a.com", &none_known(), &record(Method::POST, Some(200), Some("up"), Outcome::Completed));
-    metrics.request_finished("a.com", &none_known(), &record(Method::POST, Some(200), Some("up"), Outcome::Completed));
+    let call = Record {
+        endpoint: Some(Endpoint::MESSAGES),
+        request_bytes: 100,
+        response_bytes: 3000,
+        ..record(Method::POST, Some(200), Some("up"), Outcome::Completed)
+    };
+    metrics.request_finished("a.com", &none_known(), &call);
+    metrics.request_finished("a.com", &none_known(), &call);
     metrics.request_finished(
         "other",
         &none_known(),
         &record(Method::from_bytes(b"BREW").unwrap(), None, None, Outcome::ClientGone),
     );
     for line in [
-        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.005\"} 0",
-        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"0.01\"} 2",
-        "http_request_duration_seconds_bucket{domain=\"a.com\",method=\"POST\",status=\"200\",le=\"600\"} 2",
-        "http_request_duration_seconds_sum{domain=\"a.com\",method=\"POST\",status=\"200\"} 0.014",
-        "http_request_duration_seconds_count{domain=\"other\",method=\"OTHER\",status=\"none\"} 1",
+        "http_request_duration_seconds_bucket{domain=\"a.com\",endpoint=\"messages\",method=\"POST\",status=\"200\",le=\"0.005\"} 0",
+        "http_request_duration_seconds_bucket{domain=\"a.com\",endpoint=\"messages\",method=\"POST\",status=\"200\",le=\"0.01\"} 2",
+        "http_request_duration_seconds_bucket{domain=\"a.com\",endpoint=\"messages\",method=\"POST\",status=\"200\",le=\"600\"} 2",
+        "http_request_duration_seconds_sum{domain=\"a.com\",endpoint=\"messages\",method=\"POST\",status=\"200\"} 0.014",
+        "http_request_duration_seconds_count{domain=\"other\",endpoint=\"other\",method=\"OTHER\",status=\"none\"} 1",
+        "tollgate_request_bytes_total{domain=\"a.com\"} 200",
+        "tollgate_response_bytes_total{domain=\"a.com\"} 6000",
+        "tollgate_errors_total{domain=\"other\",reason=\"client_gone\"} 1",
         "tollgate_requests_total{domain=\"a.com\",outcome=\"completed\",upstream=\"up\"} 2",
         "tollgate_requests_total{domain=\"other\",outcome=\"client_gone\",upstream=\"none\"} 1",
     ] {
@@ -129,13 +138,37 @@ fn statuses_and_methods_that_are_made_up_have_no_labels_of_their_own() {
     }
     let shown = shown(&metrics);
     let of = |status: &str| {
-        let line =
-            format!("http_request_duration_seconds_count{{domain=\"a.com\",method=\"OTHER\",status=\"{status}\"}} ");
+        let line = format!(
+            "http_request_duration_seconds_count{{domain=\"a.com\",endpoint=\"other\",method=\"OTHER\",status=\"{status}\"}} "
+        );
         shown.lines().filter(|shown| shown.starts_with(&line)).count()
     };
     assert_eq!(["101", "200", "404", "499", "503", "529", "2xx", "9xx", "299"].map(of), [1, 1, 1, 1, 1, 1, 1, 1, 0]);
     let all = shown.lines().filter(|line| line.starts_with("http_request_duration_seconds_count")).count();
     assert!(all < 110, "{all}");
+    let errors = shown.lines().filter(|line| line.starts_with("tollgate_errors_total{")).count();
+    assert!(errors < 80, "{errors}");
+}
+
+#[test]
+fn an_error_is_counted_once_by_its_domain_and_its_reason() {
+    let metrics = Metrics::new();
+    let failed = |outcome, status, error| Record { error, ..record(Method::POST, Some(status), Some("up"), outcome) };
+    metrics.request_finished("a.com", &none_known(), &failed(Outcome::Completed, 200, None));
+    metrics.request_finished("a.com", &none_known(), &failed(Outcome::Completed, 429, None));
+    for domain in ["a.com", "b.com", "b.com"] {
+        metrics.request_finished(domain, &none_known(), &failed(Outcome::UpstreamFailed, 502, Some("connect")));
+    }
+    let shown = shown(&metrics);
+    let lines: Vec<_> = shown.lines().filter(|line| line.starts_with("tollgate_errors_total{")).collect();
+    assert_eq!(
+        lines,
+        [
+            "tollgate_errors_total{domain=\"a.com\",reason=\"connect\"} 1",
+            "tollgate_errors_total{domain=\"a.com\",reason=\"http_429\"} 1",
+            "tollgate_errors_total{domain=\"b.com\",reason=\"connect\"} 2",
+        ]
+    );
 }
 
 #[test]

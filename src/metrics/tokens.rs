@@ -1,23 +1,22 @@
-//! Tokens that answers report, and the time to the first token, under the names of existing dashboards (`claude_tokens_total`) and
+//! Tokens that answers report, and the speed of streams, under the names of existing dashboards (`claude_tokens_total`) and
 //! those of OpenTelemetry's conventions for generative AI.
+
+mod answers;
 
 use std::collections::hash_map::Entry;
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
-use plugin_api::{Endpoint, Record, Tokens as Counts};
-use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
+use plugin_api::{Record, Tokens as Counts};
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{IntCounter, Opts, Registry};
 
+use super::family::family;
 use super::models::{ModelNames, OTHER};
+use answers::{Histograms, Observation, Operation};
 
 /// The most models with a label of their own. All others share one.
 const MOST_MODELS: usize = 100;
-
-/// The buckets for tokens: powers of four as the conventions advise, without some that separate few answers.
-const TOKENS: [f64; 8] = [16.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
-/// The buckets for the time to the first token, in seconds.
-const SECONDS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The tokens of all answers.
 #[derive(Debug)]
@@ -44,35 +43,6 @@ struct Counters {
     reasoning: IntCounter,
 }
 
-/// The OpenTelemetry histograms of one operation and model. Each is created with its first value.
-#[derive(Debug, Default)]
-struct Histograms {
-    input: Option<Histogram>,
-    output: Option<Histogram>,
-    first_token: Option<Histogram>,
-}
-
-/// The values of one answer for the histograms.
-#[derive(Clone, Copy, Debug)]
-struct Observation {
-    input: Option<u64>,
-    output: Option<u64>,
-    first_token: Option<Duration>,
-}
-
-/// An operation and its provider, as the conventions name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Operation {
-    name: &'static str,
-    provider: &'static str,
-}
-
-impl Operation {
-    fn of(endpoint: Endpoint) -> Self {
-        Self { name: endpoint.operation, provider: endpoint.protocol.provider }
-    }
-}
-
 impl Tokens {
     pub(super) fn new(registry: Registry) -> Self {
         Self { registry, known: RwLock::default() }
@@ -87,8 +57,8 @@ impl Tokens {
         }
         let model =
             answer.model.as_deref().or_else(|| record.model_at_upstream()).map_or(OTHER, |model| models.label(model));
-        let one =
-            AnswerCounts { domain, model, operation: Operation::of(endpoint), counts, first_token: record.first_token };
+        let observation = Observation::of(record, counts);
+        let one = AnswerCounts { domain, model, operation: Operation::of(endpoint), counts, observation };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.count(&one) {
             return;
@@ -101,6 +71,19 @@ impl Tokens {
         }
         known.count(&one);
     }
+
+    /// All tokens so far, under their name in the conventions of today.
+    pub(super) fn inference_tokens(&self) -> MetricFamily {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let by_model =
+            known.histograms.iter().flat_map(|(operation, models)| models.iter().map(move |one| (*operation, one)));
+        family(
+            "gen_ai_client_inference_tokens",
+            "Tokens that answers reported, cached input included",
+            MetricType::COUNTER,
+            by_model.flat_map(|(operation, (model, histograms))| histograms.tokens(operation, model)).collect(),
+        )
+    }
 }
 
 /// The labels and values of one answer.
@@ -109,19 +92,7 @@ struct AnswerCounts<'a> {
     model: &'a str,
     operation: Operation,
     counts: Option<Counts>,
-    first_token: Option<Duration>,
-}
-
-impl AnswerCounts<'_> {
-    fn observation(&self) -> Observation {
-        let inputs = self.counts.map(|counts| [counts.input, counts.cache_read, counts.cache_creation]);
-        let known = inputs.filter(|inputs| inputs.iter().any(Option::is_some));
-        Observation {
-            input: known.map(|known| known.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part))),
-            output: self.counts.and_then(|counts| counts.output),
-            first_token: self.first_token,
-        }
-    }
+    observation: Observation,
 }
 
 impl Known {
@@ -138,7 +109,7 @@ impl Known {
         let counters = self.domains.get(one.domain).and_then(|models| models.get(model));
         let histograms = self.histograms.get(&one.operation).and_then(|models| models.get(model));
         let (Some(counters), Some(histograms)) = (counters, histograms) else { return false };
-        if !histograms.observe(one.observation()) {
+        if !histograms.observe(one.observation) {
             return false;
         }
         if let Some(counts) = one.counts {
@@ -162,7 +133,7 @@ impl Known {
             counters.insert(Counters::new(registry, one.domain, model)?);
         }
         let models = self.histograms.entry(one.operation).or_default();
-        models.entry(model.into()).or_default().learn(registry, one.operation, model, one.observation())
+        models.entry(model.into()).or_default().learn(registry, one.operation, model, one.observation)
     }
 }
 
@@ -198,58 +169,6 @@ impl Counters {
         ] {
             counter.inc_by(count.unwrap_or(0));
         }
-    }
-}
-
-impl Histograms {
-    /// Creates the histograms that this answer needs.
-    fn learn(
-        &mut self,
-        registry: &Registry,
-        operation: Operation,
-        model: &str,
-        observation: Observation,
-    ) -> prometheus::Result<()> {
-        let make = |histogram: &mut Option<Histogram>, is_needed: bool, options: HistogramOpts| {
-            if histogram.is_none() && is_needed {
-                let options = options
-                    .const_label("gen_ai_operation_name", operation.name)
-                    .const_label("gen_ai_provider_name", operation.provider)
-                    .const_label("gen_ai_response_model", model);
-                let made = Histogram::with_opts(options)?;
-                registry.register(Box::new(made.clone()))?;
-                *histogram = Some(made);
-            }
-            Ok::<_, prometheus::Error>(())
-        };
-        let usage = |kind| {
-            let options = HistogramOpts::new("gen_ai_client_token_usage", "Tokens of an answer, cached input included");
-            options.buckets(TOKENS.to_vec()).const_label("gen_ai_token_type", kind)
-        };
-        let help = "Seconds from the head of a request to the first content of its stream";
-        let first_token = HistogramOpts::new("gen_ai_server_time_to_first_token", help).buckets(SECONDS.to_vec());
-        make(&mut self.input, observation.input.is_some(), usage("input"))?;
-        make(&mut self.output, observation.output.is_some(), usage("output"))?;
-        make(&mut self.first_token, observation.first_token.is_some(), first_token)
-    }
-
-    /// Observes an answer if the histograms that it needs exist.
-    #[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float anyway")]
-    fn observe(&self, observation: Observation) -> bool {
-        let all = [
-            (&self.input, observation.input.map(|tokens| tokens as f64)),
-            (&self.output, observation.output.map(|tokens| tokens as f64)),
-            (&self.first_token, observation.first_token.map(|time| time.as_secs_f64())),
-        ];
-        if all.iter().any(|(histogram, figure)| histogram.is_none() && figure.is_some()) {
-            return false;
-        }
-        for (histogram, figure) in all {
-            if let (Some(histogram), Some(figure)) = (histogram, figure) {
-                histogram.observe(figure);
-            }
-        }
-        true
     }
 }
 

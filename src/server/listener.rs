@@ -134,6 +134,7 @@ async fn accept(
     service: Service,
 ) {
     let label = local.to_string();
+    let connections = service.metrics.listener(&label);
     let failures = LogLimit::new();
     loop {
         let accepted = tokio::select! {
@@ -144,7 +145,7 @@ async fn accept(
             Ok((stream, peer, slot)) => {
                 let tls = shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let proxy_protocol = shared.proxy_protocol.load(Ordering::Relaxed);
-                let held = Box::new((slot, service.metrics.connection_in_flight(&label)));
+                let held = Box::new((slot, connections.count()));
                 // from this runtime to that of a worker; this fails only for a closed socket
                 if let Ok(stream) = stream.into_std() {
                     service.workers.give(Accepted { stream, peer, local, listener, proxy_protocol, tls, held });

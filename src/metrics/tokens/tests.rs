@@ -1,8 +1,8 @@
 //! What `/metrics` shows of tokens.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use plugin_api::{Answer, Usage, Uuid};
+use plugin_api::{Answer, Endpoint, Outcome, Usage, Uuid};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -38,6 +38,7 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
     };
     let mut first = record(Endpoint::MESSAGES, "m", Some(all));
     first.first_token = Some(Duration::from_millis(70));
+    (first.outcome, first.total) = (Outcome::Completed, Duration::from_millis(1270));
     metrics.request_finished("a.com", &known(), &first);
     metrics.request_finished("a.com", &known(), &record(Endpoint::MESSAGES, "m", counts(10, 0)));
     metrics.request_finished(
@@ -54,6 +55,9 @@ fn tokens_are_counted_by_class_and_each_model_and_domain_has_its_own() {
         "claude_tokens_total{domain=\"b.com\",model=\"e\",type=\"input\"} 9",
         "tollgate_reasoning_tokens_total{domain=\"a.com\",model=\"m\"} 2",
         "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\",gen_ai_token_type=\"input\"} 553",
+        "gen_ai_client_inference_tokens{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\",gen_ai_token_type=\"input\"} 553",
+        "gen_ai_client_inference_tokens{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\",gen_ai_token_type=\"output\"} 7",
+        "gen_ai_server_time_per_output_token_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 0.2",
         "gen_ai_client_token_usage_count{gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"openai\",gen_ai_response_model=\"e\",gen_ai_token_type=\"input\"} 1",
         "gen_ai_server_time_to_first_token_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 0.07",
         "gen_ai_server_time_to_first_token_count{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 1",
@@ -117,4 +121,28 @@ fn an_answer_makes_only_the_series_that_it_has_figures_for() {
         );
     }
     assert!(text.lines().filter(|line| !line.starts_with('#') && line.contains("\"e\"")).count() < 40);
+}
+
+#[test]
+fn the_time_of_a_token_is_known_of_streams_with_an_end_and_more_tokens_than_one() {
+    let stream = |output, first_token, outcome| Record {
+        first_token,
+        outcome,
+        total: Duration::from_secs(3),
+        ..record(Endpoint::MESSAGES, "m", counts(1, output))
+    };
+    let first = Some(Duration::from_secs(1));
+    for (record, is_known) in [
+        (stream(11, first, Outcome::Completed), true),
+        (stream(1, first, Outcome::Completed), false),
+        (stream(0, first, Outcome::Completed), false),
+        (stream(11, None, Outcome::Completed), false),
+        (stream(11, first, Outcome::ClientGone), false),
+    ] {
+        let metrics = Metrics::new();
+        metrics.request_finished("a.com", &known(), &record);
+        let sum = "gen_ai_server_time_per_output_token_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"anthropic\",gen_ai_response_model=\"m\"} 0.2";
+        assert_eq!(shown(&metrics).contains(sum), is_known, "{record:?}");
+        assert_eq!(shown(&metrics).contains("time_per_output_token"), is_known, "{record:?}");
+    }
 }
