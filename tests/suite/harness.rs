@@ -25,6 +25,7 @@ mod origin;
 mod pgbouncer;
 mod port;
 mod postgres;
+mod prometheus;
 mod raw;
 mod redis;
 mod tests;
@@ -51,6 +52,7 @@ pub use origin::{
 pub use pgbouncer::pgbouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, postgres};
+pub use prometheus::{Prometheus, prometheus};
 pub use raw::{Raw, RawAnswer, connect, connect_tls, tls_over};
 pub use redis::{Redis, redis, redis_cluster};
 pub use wait::{DEADLINE, eventually, found, soon};

@@ -27,6 +27,7 @@ mod errors; // answers made here: status, dialect, headers
 mod exactly_once_rows; // one row for every request, whatever its outcome
 mod export; // rows in Parquet files and CloudEvents, read by others
 mod faults; // refusals of every kind, and panics in every hook
+mod grafana; // what its panels ask and what alerts look at, in a real Prometheus
 mod health; // servers that fail and recover, and what `/upstreams` shows
 mod import_nginx; // answers as nginx gives with the configuration that was imported
 mod keys; // who may call, and what of a key appears nowhere
