@@ -52,11 +52,12 @@ pub(super) async fn rows(engine: &dyn Engine, query: &PageQuery) -> Result<Vec<C
 /// By the index of `created_at`.
 fn text(words: &Words, columns: &[Column<Row>], query: &PageQuery) -> String {
     let selected: Vec<String> = columns.iter().map(|column| shown(words, column)).collect();
-    let (from, to) = ((words.time)(query.from), (words.time)(query.to));
-    let after = query.after.map_or_else(String::new, |(time, id)| {
-        let time = (words.time)(time);
-        format!(" AND created_at >= {time} AND (created_at, id) > ({time}, '{id}'{})", words.uuid)
-    });
+    // one lower bound: of two an engine may read from the other, and each page from the beginning
+    let from = (words.time)(query.after.map_or(query.from, |(time, _)| time));
+    let to = (words.time)(query.to);
+    let after = query
+        .after
+        .map_or_else(String::new, |(_, id)| format!(" AND (created_at, id) > ({from}, '{id}'{})", words.uuid));
     format!(
         "SELECT {} FROM api_requests WHERE created_at >= {from} AND created_at < {to} AND instance = '{}'{}{after}
         ORDER BY created_at, id LIMIT {}",

@@ -18,8 +18,8 @@ use crate::columns::{REQUESTS, SqlType};
 use crate::parquet_types::ParquetType;
 use crate::report::page::{Cell, Cells};
 
-/// A group ends with so many rows, or about so many bytes of them.
-const GROUP_ROWS: usize = 100_000;
+/// A group ends with so many rows, or about so many bytes of what they hold. Each value takes some 40 bytes besides.
+const GROUP_ROWS: usize = 20_000;
 const GROUP_BYTES: usize = 32 << 20;
 /// The columns by which rows come in order.
 const ORDER: [&str; 2] = ["created_at", "id"];
