@@ -1,4 +1,4 @@
-//! Rows that leave the ledger: Parquet files by hour and CloudEvents, each held against the database value by value, by readers of other
+//! Rows that leave the ledger: Parquet files by hour and `CloudEvents`, each held against the database value by value, by readers of other
 //! makers (`tests/export`), through outages of what takes them.
 
 mod cloudevents;

@@ -40,7 +40,7 @@ fn settings(database: &str, journal: &Path, export: &Path) -> String {
     )
 }
 
-/// An SQLite ledger with its journal, and a folder for files.
+/// An `SQLite` ledger with its journal, and a folder for files.
 struct Ledger(Folder);
 
 impl Ledger {

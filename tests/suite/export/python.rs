@@ -59,7 +59,7 @@ pub fn dump(server: &Postgres, into: &Path) {
     .unwrap();
 }
 
-/// A receiver of CloudEvents, a process of its own that a test may freeze, kill and start again.
+/// A receiver of `CloudEvents`, a process of its own that a test may freeze, kill and start again.
 pub struct Receiver {
     folder: Folder,
     address: SocketAddr,
