@@ -62,6 +62,13 @@ impl<V> Bounded<V> {
         Some(entry)
     }
 
+    /// Shows each entry, one after the other, while those beside it may change.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&V)) {
+        for shard in &self.shards {
+            shard.read().unwrap_or_else(PoisonError::into_inner).entries.values().for_each(|entry| show(entry));
+        }
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).entries.len()).sum()

@@ -75,6 +75,19 @@ impl Meters {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Which part of the limit is used up of the meter that has least left of it: 0 if all of them are untouched, 1 if one is used up.
+    /// What is held for calls in progress counts as used. Takes time in proportion to the number of subjects.
+    #[must_use]
+    pub fn used_ratio(&self, limit: &Limit, now: Now) -> f64 {
+        let used = |meter: &Meter| {
+            let standing = meter.standing(limit, now);
+            1.0 - standing.remaining as f64 / standing.limit.max(1) as f64
+        };
+        let mut most = used(&self.shared);
+        self.own.for_each(|meter| most = most.max(used(meter)));
+        most.clamp(0.0, 1.0)
+    }
+
     /// How many subjects have a meter of their own.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -329,3 +329,17 @@ fn made_up_subjects_share_a_meter_and_push_no_debt_out() {
     }
     assert!(reserve(vec![claim(debtor())], at(2060 * SECOND)).is_err());
 }
+
+#[test]
+fn the_subject_with_least_left_says_how_much_of_a_limit_is_used() {
+    let (meters, limit, now) = (Meters::default(), Limit::per_minute(10), at(0));
+    let ratio = || meters.used_ratio(&limit, now);
+    assert_eq!(ratio(), 0.0);
+    let claim =
+        |name: &str, amount| Claim::spend(meters.get(Subject::of([name]), 100, &limit, now).meter, limit, amount);
+    let _one = reserve(vec![claim("a", 2)], now).unwrap();
+    let _other = reserve(vec![claim("b", 9)], now).unwrap();
+    assert!((ratio() - 0.9).abs() < 1e-9, "{}", ratio());
+    let _last = reserve(vec![claim("b", 1)], now).unwrap();
+    assert_eq!(ratio(), 1.0);
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use plugin_api::constant_metric;
 use plugin_api::prometheus::core::{Collector, Desc};
 use plugin_api::prometheus::proto::MetricFamily;
-use plugin_api::prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use plugin_api::prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use quota_leases::LeaseEvent;
 
 use crate::shared::Shared;
@@ -19,10 +19,11 @@ pub(crate) struct Figures {
     redis_down: IntGauge,
 }
 
-/// What is held for calls in progress. Meters know it: it is read when somebody asks.
-pub(crate) struct HeldCollector {
+/// What is held for calls in progress, and which part of limits is used. Meters know it: it is read when somebody asks.
+pub(crate) struct MetersCollector {
     shared: Weak<Shared>,
     held: IntGaugeVec,
+    used: GaugeVec,
 }
 
 impl Default for Figures {
@@ -66,16 +67,24 @@ impl Figures {
     }
 }
 
-impl HeldCollector {
+impl MetersCollector {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let held = Opts::new("tollgate_limit_reserved", "Tokens, or calls, held for calls in progress");
-        Self { shared: Arc::downgrade(shared), held: constant_metric(IntGaugeVec::new(held, &["limit", "measure"])) }
+        let used = Opts::new(
+            "tollgate_limit_used_ratio",
+            "The part of a limit that is used up, of the caller with least left",
+        );
+        Self {
+            shared: Arc::downgrade(shared),
+            held: constant_metric(IntGaugeVec::new(held, &["limit", "measure"])),
+            used: constant_metric(GaugeVec::new(used, &["limit", "measure"])),
+        }
     }
 }
 
-impl Collector for HeldCollector {
+impl Collector for MetersCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.held.desc()
+        self.held.desc().into_iter().chain(self.used.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -85,12 +94,18 @@ impl Collector for HeldCollector {
             let gauge = self.held.with_label_values(&[&*limit, measure.reason()]);
             gauge.add(i64::try_from(held).unwrap_or(i64::MAX));
         }
-        self.held.collect()
+        self.used.reset();
+        for (limit, measure, ratio) in shared.used_ratios() {
+            // several limits may have one name
+            let gauge = self.used.with_label_values(&[&*limit, measure.reason()]);
+            gauge.set(gauge.get().max(ratio));
+        }
+        self.held.collect().into_iter().chain(self.used.collect()).collect()
     }
 }
 
-impl fmt::Debug for HeldCollector {
+impl fmt::Debug for MetersCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HeldCollector")
+        f.write_str("MetersCollector")
     }
 }

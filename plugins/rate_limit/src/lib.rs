@@ -103,6 +103,10 @@ impl Plugin for RateLimit {
         for group in &self.groups {
             for rule in &group.rules {
                 self.rejections.begin(&group.name, rule.reason());
+                // what is shared with other gateways is known to Redis alone
+                if rule.shared_name.is_none() {
+                    self.shared.put_in_force(&group.name, rule);
+                }
             }
         }
     }

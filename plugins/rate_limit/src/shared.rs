@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{Common, JournalIn, LedgerId, OpenLedger, SpendingReader, Spent, StoredCounts, Uuid, Window};
-use quota::{Clock, Estimates, LocalSubjects, Meters, Now, Subject, Tz};
+use quota::{Clock, Estimates, Limit, LocalSubjects, Meters, Now, Subject, Tz};
 use quota_leases::{LeaseConfig, Leases};
 
-use crate::figures::{Figures, HeldCollector};
+use crate::figures::{Figures, MetersCollector};
 use crate::meters::{AllMeters, MetersOf};
-use crate::rules::{Measure, OWN};
+use crate::rules::{Measure, OWN, Rule};
 use crate::saved::SavedCounts;
 use crate::settings;
 
@@ -27,6 +27,16 @@ pub struct Shared {
     pub(crate) estimates: Estimates,
     pub(crate) figures: Figures,
     pub(crate) saved: SavedCounts,
+    in_force: Mutex<Vec<InForce>>,
+}
+
+/// A limit that this gateway counts by itself.
+#[derive(Debug)]
+struct InForce {
+    name: Arc<str>,
+    measure: Measure,
+    limit: Limit,
+    meters: Weak<Meters>,
 }
 
 /// The limits that gateways share through one Redis.
@@ -90,13 +100,14 @@ impl Default for Shared {
             estimates: Estimates::default(),
             figures: Figures::default(),
             saved: SavedCounts::default(),
+            in_force: Mutex::default(),
         }
     }
 }
 
 impl plugin_api::Shared for Shared {
     fn collectors(self: &Arc<Self>) -> Vec<Box<dyn Collector>> {
-        let held: Box<dyn Collector> = Box::new(HeldCollector::new(self));
+        let held: Box<dyn Collector> = Box::new(MetersCollector::new(self));
         self.figures.collectors().into_iter().chain([held]).collect()
     }
 
@@ -182,6 +193,22 @@ impl Shared {
         };
         let shared = shared.iter().flat_map(|redis| redis.meters.held());
         self.alone.held().into_iter().chain(shared).collect()
+    }
+
+    /// A limit is in force. One with the same meters is replaced, since a reload may have changed it.
+    pub(crate) fn put_in_force(&self, name: &Arc<str>, rule: &Rule) {
+        let Rule { measure, limit, ref meters, .. } = *rule;
+        let mut all = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| other.meters.strong_count() > 0 && other.meters.as_ptr() != Arc::as_ptr(meters));
+        all.push(InForce { name: name.clone(), measure, limit, meters: Arc::downgrade(meters) });
+    }
+
+    /// Which part is used of each limit that this gateway counts by itself, by the caller who has least left.
+    pub(crate) fn used_ratios(&self) -> Vec<(Arc<str>, Measure, f64)> {
+        let now = self.now();
+        let all = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = all.iter().filter_map(|one| Some((one, one.meters.upgrade()?)));
+        there.map(|(one, meters)| (one.name.clone(), one.measure, meters.used_ratio(&one.limit, now))).collect()
     }
 
     /// The name of the limits that keys have of their own.

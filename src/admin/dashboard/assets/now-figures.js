@@ -42,7 +42,7 @@ export function figures() {
         ], now.latency, { none: 'No call has ended in this time.' }));
         fill(errors, table('Errors by reason and domain', [
             { head: 'Reason', kind: 'text', cell: row => row.reason?.replaceAll('_', ' ') ?? NONE() },
-            { head: 'Outcome', kind: 'nowrap', cell: row => failure(row.outcome) },
+            { head: 'Outcome', kind: 'nowrap', cell: row => (row.outcome ? failure(row.outcome) : '–') },
             { head: 'Domain', kind: 'text', cell: domain },
             { head: 'Requests', kind: 'number', cell: row => count(row.requests) },
         ], now.errors, { none: 'No errors in this time.' }));

@@ -98,7 +98,7 @@ function limitTable({ budgets, limits }) {
     const rejected = (limit, reason) => sum(limits.rejections.filter(one => one.limit === limit && (!reason || one.reason === reason)));
     const rows = [
         ...budgets.map(({ limit, subject, value }) => ({ name: limit, of: subject || 'all', kind: 'budget', value, rejected: rejected(limit, 'budget') })),
-        ...limits.used.map(({ limit, measure, value }) => ({ name: limit, of: 'the caller who used most', kind: measure, value, rejected: rejected(limit, measure) })),
+        ...limits.used.map(({ limit, measure, value }) => ({ name: limit, of: 'the caller with least left', kind: measure, value, rejected: rejected(limit, measure) })),
     ].sort((one, other) => other.value - one.value);
     const shown = new Set(rows.map(({ name }) => name));
     for (const { limit, reason, value } of limits.rejections.filter(one => !shown.has(one.limit))) rows.push({ name: limit, of: '–', kind: reason, value: null, rejected: value });
