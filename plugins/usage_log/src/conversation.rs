@@ -113,6 +113,10 @@ impl Conversations {
                 continue;
             }
             let place = row.place.clone().unwrap_or_default();
+            // the turn that is there, be it one without the words of its answer
+            if let Some(hash) = earlier(row).find(|hash| self.turns.get(half(*hash)).is_some()) {
+                row.previous_turn_hash = Some(hash);
+            }
             let conversation = self.find(row, &place);
             if row.conversation_id == Some(conversation) {
                 self.sessions.note(*conversation.as_bytes(), ());

@@ -197,8 +197,10 @@ fn an_answer_that_came_in_part_is_gone_on_from() {
     let mut gateway = Gateway::default();
     let mut talk = Client::of_key("k").talk();
     let conversation = gateway.call(&mut talk, "hello", Said::Part("Hi, there is".into()));
+    let turn = gateway.row().turn_hash;
     talk.messages.push(serde_json::json!({ "role": "assistant", "content": "Hi, th" }));
     assert_eq!(gateway.call(&mut talk, "go on", Said::text("a")), conversation);
+    assert_eq!(gateway.row().previous_turn_hash, turn);
     assert_eq!(gateway.call(&mut talk, "go on", Said::text("b")), conversation);
 }
 
