@@ -81,8 +81,8 @@ impl Plugin for ModelRouter {
         config.check()
     }
 
-    fn memory(_: &[&Config]) -> u64 {
-        pins::BYTES
+    fn memory(configs: &[&Config]) -> u64 {
+        if configs.is_empty() { 0 } else { pins::BYTES }
     }
 
     fn model_names(config: &Config) -> Vec<&str> {
