@@ -42,7 +42,7 @@ async fn a_row_goes_to_the_month_of_utc_that_it_began_in() {
         AND 'autovacuum_vacuum_scale_factor=0.1' = ANY (reloptions)";
     assert_eq!(server.sql(set), "7");
     let indexes = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relname = 'api_requests_2024_02'";
-    assert_eq!(server.sql(indexes), "5");
+    assert_eq!(server.sql(indexes), "6");
     assert_eq!(server.sql("SELECT count(*) FROM pg_partitioned_table WHERE partdefid <> 0"), "0");
 }
 
