@@ -17,8 +17,8 @@ use request::{Receiver, Verdict};
 const BYTES: usize = 1 << 20;
 /// Where so many events are refused one by one, and none is taken, it is not for what is in them.
 const SAMPLES: usize = 8;
-/// So often an event that came alone is sent, if others were taken before it, until it is set aside.
-const ATTEMPTS: u32 = 5;
+/// So often as few events as those are sent, if others were taken before them, until they are set aside.
+const ATTEMPTS: usize = 5;
 
 /// Sends events.
 pub(crate) struct CloudEventsSink {
@@ -29,7 +29,7 @@ pub(crate) struct CloudEventsSink {
     sent: (Option<(Position, Position)>, usize),
     /// Whether the receiver has taken anything yet, and how often it has refused all that it was sent since.
     has_taken: bool,
-    refusals: u32,
+    refusals: usize,
 }
 
 impl CloudEventsSink {
@@ -67,7 +67,9 @@ impl CloudEventsSink {
         if part.len() == 1 {
             refused.push(part.start);
         } else {
-            parts.extend(halves(&part));
+            // elsewhere in each attempt: those to blame may stand together, with others behind them that are taken
+            let from = part.start + self.refusals * SAMPLES % part.len();
+            parts.extend(if from == part.start { halves(&part) } else { [part.start..from, from..part.end] });
         }
         while let Some(part) = parts.pop() {
             match self.receiver.post(&events[part.clone()]).await? {

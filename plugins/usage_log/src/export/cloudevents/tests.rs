@@ -148,6 +148,25 @@ async fn events_that_are_refused_are_set_aside_and_all_others_are_taken_once() {
 }
 
 #[tokio::test]
+async fn events_that_are_refused_in_a_row_do_not_hold_up_those_behind_them() {
+    let folder = Folder::new();
+    let bad: Vec<String> = (0..30).map(id).collect();
+    let receiver = TestReceiver::start(Box::new(move |events| {
+        let is_bad = events.iter().any(|event| bad.iter().any(|bad| event["id"] == bad.as_str()));
+        if is_bad { (400, "unknown meter") } else { (200, "") }
+    }))
+    .await;
+    let (mut sink, delivery) = (sink(&receiver, &folder, 100), delivery(0..35));
+    let mut attempts = 1;
+    while let Err(error) = sink.deliver(&delivery).await {
+        attempts += 1;
+        assert!(error.kind == "refused" && attempts <= 5, "{error:?} in attempt {attempts}");
+    }
+    assert_eq!(receiver.taken(), (30..35).map(|number| (id(number), 1)).collect::<Vec<_>>());
+    assert_eq!(rejected(&folder).len(), 30);
+}
+
+#[tokio::test]
 async fn a_receiver_that_takes_nothing_rejects_nothing() {
     let folder = Folder::new();
     for (status, kind) in [(400, "refused"), (401, "status"), (404, "status"), (500, "status")] {
