@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use json_tape::{Fault, Reader};
 use plugin_api::Endpoint;
 
+use crate::message::{Message, Role, joined};
+
 /// Bytes of text for each token of input.
 const BYTES_PER_TOKEN: usize = 4;
 /// Tokens of an image, and of a document, whatever their size: what providers charge for a large image, and for a few pages.
@@ -23,28 +25,8 @@ pub(crate) struct Content<'t> {
     text_bytes: usize,
     /// The texts of the system prompt, as JSON strings.
     system: Vec<&'t str>,
-    /// Those of the first message of the user, and of the last.
-    first_user: Vec<&'t str>,
+    /// Those of the last message of the user.
     last_user: Vec<&'t str>,
-}
-
-/// One message, or one item of a list of them.
-#[derive(Default)]
-struct Message<'t> {
-    role: Role,
-    texts: Vec<&'t str>,
-    images: usize,
-    documents: usize,
-    tool_results: usize,
-    text_bytes: usize,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Role {
-    System,
-    User,
-    #[default]
-    Other,
 }
 
 impl<'t> Content<'t> {
@@ -70,11 +52,6 @@ impl<'t> Content<'t> {
     /// The last text of the user.
     pub(crate) fn last_user(&self) -> Cow<'t, str> {
         joined(&self.last_user)
-    }
-
-    /// The first text of the user.
-    pub(crate) fn first_user(&self) -> Cow<'t, str> {
-        joined(&self.first_user)
     }
 
     fn read_call(&mut self, endpoint: Endpoint, text: &'t str) -> Result<(), Fault> {
@@ -106,26 +83,13 @@ impl<'t> Content<'t> {
 
     fn read_messages(&mut self, value: &'t str) -> Result<(), Fault> {
         if !value.starts_with('[') {
-            let mut message = Message { role: Role::User, ..Message::default() };
-            message.read_content(value)?;
-            self.add(message);
+            self.add(Message::of_text(value)?);
             return Ok(());
         }
         let mut reader = Reader::new(value, 0);
         reader.list()?;
         while reader.item()? {
-            let item = reader.value()?;
-            let mut message = Message::default();
-            if item.starts_with('"') {
-                // one of several inputs or prompts
-                message.role = Role::User;
-                message.read_content(item)?;
-            } else if item.starts_with('{') {
-                message.read(item)?;
-            } else {
-                message.text_bytes = item.len();
-            }
-            self.add(message);
+            self.add(Message::of_item(reader.value()?)?);
         }
         Ok(())
     }
@@ -138,102 +102,10 @@ impl<'t> Content<'t> {
             Role::System => self.system.extend(message.texts),
             Role::User if message.is_a_turn() => {
                 self.turns += 1;
-                if self.turns == 1 {
-                    self.first_user.clone_from(&message.texts);
-                }
                 self.last_user = message.texts;
             }
             Role::User | Role::Other => {}
         }
-    }
-}
-
-impl<'t> Message<'t> {
-    /// Whether the user says something in it.
-    fn is_a_turn(&self) -> bool {
-        self.tool_results == 0 || !self.texts.is_empty() || self.images + self.documents > 0
-    }
-
-    fn read(&mut self, value: &'t str) -> Result<(), Fault> {
-        let mut reader = Reader::new(value, 0);
-        reader.object()?;
-        let mut content = None;
-        while let Some(key) = reader.key()? {
-            let value = reader.value()?;
-            match key.raw() {
-                b"role" => {
-                    self.role = match value {
-                        "\"user\"" => Role::User,
-                        "\"system\"" | "\"developer\"" => Role::System,
-                        _ => Role::Other,
-                    }
-                }
-                b"content" | b"parts" => content = Some(value),
-                // an item of the responses API that is no message, or a call of a tool
-                b"output" | b"arguments" | b"tool_calls" => self.text_bytes += value.len(),
-                _ => {}
-            }
-        }
-        content.map_or(Ok(()), |content| self.read_content(content))
-    }
-
-    /// Reads a text, or a list of blocks.
-    fn read_content(&mut self, value: &'t str) -> Result<(), Fault> {
-        if value.starts_with('"') {
-            self.text_bytes += value.len() - 2;
-            self.texts.push(value);
-            return Ok(());
-        }
-        if !value.starts_with('[') {
-            return Ok(());
-        }
-        let mut reader = Reader::new(value, 0);
-        reader.list()?;
-        while reader.item()? {
-            let block = reader.value()?;
-            if block.starts_with('"') {
-                self.read_content(block)?;
-            } else if block.starts_with('{') {
-                self.read_block(block)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn read_block(&mut self, block: &'t str) -> Result<(), Fault> {
-        let mut reader = Reader::new(block, 0);
-        reader.object()?;
-        let (mut kind, mut text, mut content) = ("", None, None);
-        while let Some(key) = reader.key()? {
-            let value = reader.value()?;
-            match key.raw() {
-                b"type" => kind = value.trim_matches('"'),
-                b"text" => text = Some(value).filter(|value| value.starts_with('"')),
-                b"content" => content = Some(value),
-                _ => {}
-            }
-        }
-        match kind {
-            "image" | "image_url" | "input_image" => self.images += 1,
-            "document" | "file" | "input_file" => self.documents += 1,
-            "tool_result" => {
-                self.tool_results += 1;
-                // what a tool shows is no text of the user's
-                let mut result = Message::default();
-                result.read_content(content.unwrap_or_default())?;
-                self.images += result.images;
-                self.documents += result.documents;
-                self.text_bytes += result.text_bytes;
-            }
-            _ => match text {
-                Some(text) => {
-                    self.text_bytes += text.len() - 2;
-                    self.texts.push(text);
-                }
-                None => self.text_bytes += block.len(),
-            },
-        }
-        Ok(())
     }
 }
 
@@ -256,24 +128,6 @@ fn thinks(value: &str) -> Result<bool, Fault> {
         }
     }
     Ok(thinks)
-}
-
-/// Texts, one below the other.
-fn joined<'t>(texts: &[&'t str]) -> Cow<'t, str> {
-    match texts {
-        [] => Cow::Borrowed(""),
-        [text] => decoded(text),
-        texts => Cow::Owned(texts.iter().map(|text| decoded(text)).collect::<Vec<_>>().join("\n")),
-    }
-}
-
-/// A JSON string without its quotes and escapes. One that is no text (half of a surrogate pair) is as it is written.
-fn decoded(text: &str) -> Cow<'_, str> {
-    let inner = text.get(1..text.len() - 1).unwrap_or_default();
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    serde_json::from_str(text).map_or(Cow::Borrowed(inner), Cow::Owned)
 }
 
 #[cfg(test)]

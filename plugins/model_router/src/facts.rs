@@ -1,13 +1,10 @@
 //! What the conditions ask of a call's text: read once, for those facts that any condition of the settings asks for.
 
-use plugin_api::{Bytes, Endpoint, run_blocking};
+use plugin_api::Endpoint;
 
 use crate::content::Content;
 use crate::script::Script;
 use crate::settings::Router;
-
-/// A text of more bytes is read beside the threads that serve.
-const LONG: usize = 256 * 1024;
 
 /// Which texts are asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +27,6 @@ pub(crate) struct Facts {
     pub(crate) script: Option<Script>,
     /// The text of the system prompt.
     pub(crate) system: String,
-    /// The hash of the first text of the user, which stays the same as the conversation goes on.
-    pub(crate) beginning: [u8; 32],
 }
 
 impl Wanted {
@@ -47,21 +42,9 @@ impl Wanted {
 }
 
 impl Facts {
-    /// Reads them; `None` if that panicked. A long text is read beside the threads that serve.
-    pub(crate) async fn read(endpoint: Endpoint, text: Bytes, wanted: Wanted) -> Option<Self> {
-        let read = move || Self::of(endpoint, std::str::from_utf8(&text).unwrap_or_default(), wanted);
-        run_blocking(read).await
-    }
-
-    /// Reads them, unless the text is long.
-    pub(crate) fn read_at_once(endpoint: Endpoint, text: &[u8], wanted: Wanted) -> Option<Self> {
-        let is_short = text.len() <= LONG;
-        is_short.then(|| Self::of(endpoint, std::str::from_utf8(text).unwrap_or_default(), wanted))
-    }
-
-    /// Those of a text.
-    pub(crate) fn of(endpoint: Endpoint, text: &str, wanted: Wanted) -> Self {
-        let content = Content::read(endpoint, text);
+    /// Those of a call's text.
+    pub(crate) fn of(endpoint: Endpoint, text: &[u8], wanted: Wanted) -> Self {
+        let content = Content::read(endpoint, std::str::from_utf8(text).unwrap_or_default());
         let last_user = if wanted.last_user || wanted.script { content.last_user() } else { "".into() };
         let system = if wanted.system { content.system() } else { "".into() };
         Self {
@@ -73,7 +56,6 @@ impl Facts {
             script: if wanted.script { Script::of(&last_user) } else { None },
             last_user: last_user.into_owned(),
             system: system.into_owned(),
-            beginning: blake3::hash(content.first_user().as_bytes()).into(),
         }
     }
 }

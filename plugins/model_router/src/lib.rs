@@ -1,10 +1,13 @@
 //! Chooses a model for calls that leave the choice to the gateway, by rules over what the call holds. A conversation keeps its model.
 //! Sends no call anywhere: the route's `models` know where a model is served.
 
+mod beginning;
 mod choice;
 mod content;
 mod facts;
+mod message;
 mod pins;
+mod reading;
 mod script;
 mod settings;
 mod shared;
@@ -19,9 +22,11 @@ use plugin_api::{
     Refusal, RefusalKind, Request, Response, Spender, tags,
 };
 
+use beginning::Beginning;
 use choice::Subject;
-use facts::{Facts, Wanted};
+use facts::Wanted;
 use pins::{Pin as Pinned, PinKey};
+use reading::Reading;
 use settings::{Escalation, Pin, Router};
 use shared::Shared;
 use trouble::ErrorBody;
@@ -62,12 +67,16 @@ pub struct State {
 struct Chosen {
     /// The place of its name.
     route: usize,
-    model: Box<str>,
+    pin: Pinned,
     /// What `x-tollgate-rule` says.
     rule: String,
     /// The conversation that keeps the model, where one does.
     key: Option<PinKey>,
+    /// Whether the next call may name the answer to this one in the place of its messages.
+    is_named_by_answer: bool,
     error: Option<ErrorBody>,
+    /// Whether the conversation has moved because of this call.
+    has_moved: bool,
 }
 
 impl Plugin for ModelRouter {
@@ -107,7 +116,8 @@ impl Plugin for ModelRouter {
     }
 
     fn needs(&self) -> Needs {
-        let answer = self.routes.iter().any(|route| !route.router.escalate.is_empty());
+        // what a conversation keeps is noted with its answers, and moves by them
+        let answer = self.routes.iter().any(|route| route.router.pin != Pin::Request);
         Needs { answer, ..Self::NEEDS }
     }
 
@@ -121,22 +131,30 @@ impl Plugin for ModelRouter {
     }
 
     fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
-        let route = match self.route_of(call.body) {
-            Ok(Some(route)) => route,
+        let place = match self.route_of(call.body) {
+            Ok(Some(place)) => place,
             Ok(None) => return Some(Flow::Continue),
             Err(refusal) => return Some(refusal.into()),
         };
-        let wanted = self.routes[route].wanted;
-        let facts = Facts::read_at_once(call.body.endpoint(), call.body.text(), wanted)?;
-        self.follow(state, call, route, &facts);
+        let reading = Reading::of(call.body, self.routes[place].wanted);
+        if reading.is_long() {
+            return None;
+        }
+        self.follow(state, call, place, &reading);
         Some(Flow::Continue)
     }
 
     async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
-        let Ok(Some(route)) = self.route_of(call.body) else { return Flow::Continue };
-        let wanted = self.routes[route].wanted;
-        let facts = Facts::read(call.body.endpoint(), call.body.text().clone(), wanted).await;
-        self.follow(state, call, route, &facts.unwrap_or_default());
+        let Ok(Some(place)) = self.route_of(call.body) else { return Flow::Continue };
+        let route = &self.routes[place];
+        let again = || Reading::of(call.body, route.wanted);
+        let reading = again().ahead(|reading| _ = reading.beginning()).await.unwrap_or_else(again);
+        let is_kept = self.kept(route, pin_key(route, call.context, || *reading.beginning())).is_some();
+        let reading = match is_kept {
+            true => reading,
+            false => reading.ahead(|reading| _ = reading.facts()).await.unwrap_or_else(again),
+        };
+        self.follow(state, call, place, &reading);
         Flow::Continue
     }
 
@@ -146,7 +164,7 @@ impl Plugin for ModelRouter {
             response.edits.set(X_TOLLGATE_RULE, value);
         }
         let is_plain = !response.headers.contains_key(plugin_api::http::header::CONTENT_ENCODING);
-        if is_plain && ErrorBody::is_wanted(response.status) && !self.escalations(chosen).is_empty() {
+        if is_plain && ErrorBody::is_wanted(response.status) && !self.routes[chosen.route].router.escalate.is_empty() {
             chosen.error = Some(ErrorBody::default());
         }
     }
@@ -159,11 +177,18 @@ impl Plugin for ModelRouter {
 
     fn before_last_byte(&self, state: &mut State, record: &Record) {
         // a client that has its answer calls again at once
-        self.escalate(state, record);
+        self.settle(state, record);
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
-        self.escalate(state, record);
+        self.settle(state, record);
+    }
+}
+
+impl RoutedName {
+    /// Whether a model that was kept is still one of its models.
+    fn serves(&self, pin: &Pinned) -> bool {
+        self.router.models().any(|model| *model == *pin.model)
     }
 }
 
@@ -188,34 +213,31 @@ impl ModelRouter {
         }
     }
 
-    /// Chooses the model, or follows the choice that the conversation keeps, and puts it into the call.
-    fn follow(&self, state: &mut State, call: &mut Call<'_>, place: usize, facts: &Facts) {
+    /// What a conversation keeps, if that is still served.
+    fn kept(&self, route: &RoutedName, key: Option<PinKey>) -> Option<Pinned> {
+        self.shared.pins.get(&key?).filter(|pin| route.serves(pin))
+    }
+
+    /// Follows the choice that the conversation keeps, or else chooses the model, and puts it into the call.
+    fn follow(&self, state: &mut State, call: &mut Call<'_>, place: usize, reading: &Reading) {
         let route = &self.routes[place];
         let Some(of_call) = call.body.call() else { return };
-        let key = pin_key(route, call.context, facts);
-        let kept = key.and_then(|key| self.shared.pins.get(&key));
-        let is_served = |pin: &Pinned| route.router.models().any(|model| *model == *pin.model);
-        let is_new = kept.is_none();
-        let pin = match kept.filter(is_served) {
-            Some(pin) => pin,
-            None => {
-                let chosen = self.choose(route, of_call, call.context, &state.headers, facts);
-                match key {
-                    None => chosen,
-                    Some(key) if is_new => self.shared.pins.keep(key, chosen),
-                    Some(key) => {
-                        self.shared.pins.set(key, chosen.clone());
-                        chosen
-                    }
-                }
+        let key = pin_key(route, call.context, || *reading.beginning());
+        let kept = self.kept(route, key);
+        let suffix = if kept.is_some() { "; pinned" } else { "" };
+        let pin = kept.unwrap_or_else(|| {
+            let chosen = self.choose(route, of_call, call.context, &state.headers, reading);
+            match key {
+                Some(key) => self.shared.pins.keep(key, chosen, |pin| route.serves(pin)),
+                None => chosen,
             }
-        };
-        let pinned = if is_new { "" } else { "; pinned" };
-        let rule = format!("{}/{}{pinned}", header_text(&route.name), pin.rule);
+        });
+        let rule = format!("{}/{}{suffix}", header_text(&route.name), pin.rule);
         call.context.tags.set(tags::RULE, rule.clone());
         let edits = Edit::rename_model(of_call, &pin.model).collect();
         call.body.edit(edits);
-        state.chosen = Some(Chosen { route: place, model: pin.model, rule, key, error: None });
+        let is_named_by_answer = call.body.endpoint().earlier_answer.is_some();
+        state.chosen = Some(Chosen { route: place, pin, rule, key, is_named_by_answer, error: None, has_moved: false });
     }
 
     fn choose(
@@ -224,7 +246,7 @@ impl ModelRouter {
         call: &CallFacts,
         context: &Context,
         headers: &[(Box<str>, Box<str>)],
-        facts: &Facts,
+        reading: &Reading,
     ) -> Pinned {
         let caller = context.principal();
         let spender = || Spender {
@@ -236,47 +258,54 @@ impl ModelRouter {
         let budget_used = route.asks_budgets.then(|| self.common.budget_use.highest(&spender())).flatten();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let unix = i64::try_from(unix).unwrap_or(i64::MAX);
+        let facts = reading.facts();
         let choice = route.router.choose(&Subject { call, facts, caller, headers, budget_used, unix });
         Pinned { model: choice.model.into(), rule: route.router.rule_name(choice.rule).into() }
     }
 
-    fn escalations(&self, chosen: &Chosen) -> &[Escalation] {
-        self.routes.get(chosen.route).filter(|_| chosen.key.is_some()).map_or(&[], |route| &route.router.escalate)
-    }
-
-    /// Moves the conversation to another model, where what happened asks for it.
-    fn escalate(&self, state: &mut State, record: &Record) {
-        let Some(chosen) = &state.chosen else { return };
-        let escalations = self.escalations(chosen);
-        let Some(key) = chosen.key.filter(|_| !escalations.is_empty()) else { return };
-        let Some(trouble) = trouble::of(record, chosen.error.as_ref()) else { return };
-        let fits = |escalation: &&Escalation| {
-            escalation.on.values().contains(&trouble) && escalation.from.0.matches(&chosen.model)
-        };
-        if let Some(escalation) = escalations.iter().find(fits).filter(|to| *to.to != *chosen.model) {
-            let rule = format!("escalated-{}", trouble.as_str());
-            self.shared.pins.set(key, Pinned { model: (&*escalation.to).into(), rule: rule.into() });
-            // once for a call
-            state.chosen = None;
+    /// Moves the conversation to another model, where what happened asks for it, and notes the answer that the next call may name.
+    fn settle(&self, state: &mut State, record: &Record) {
+        let Some(chosen) = &mut state.chosen else { return };
+        let Some((route, key)) = self.routes.get(chosen.route).zip(chosen.key) else { return };
+        if let Some(pin) = escalated(&route.router.escalate, chosen, record).filter(|_| !chosen.has_moved) {
+            self.shared.pins.set(key, pin.clone());
+            (chosen.pin, chosen.has_moved) = (pin, true);
+        }
+        let answer = record.answer.as_ref().and_then(|answer| answer.id.as_deref());
+        if let Some(id) = answer.filter(|_| chosen.is_named_by_answer)
+            && let Some(key) = pin_key(route, &record.context, || beginning::of_answer(id))
+            && self.shared.pins.get(&key).as_ref() != Some(&chosen.pin)
+        {
+            self.shared.pins.set(key, chosen.pin.clone());
         }
     }
 }
 
+/// What a conversation keeps from now on, where an escalation fits what happened to its call.
+fn escalated(escalations: &[Escalation], chosen: &Chosen, record: &Record) -> Option<Pinned> {
+    let trouble = trouble::of(record, chosen.error.as_ref()).filter(|_| !escalations.is_empty())?;
+    let model = &chosen.pin.model;
+    let fits = |escalation: &&Escalation| escalation.on.values().contains(&trouble) && escalation.from.0.matches(model);
+    let escalation = escalations.iter().find(fits).filter(|to| *to.to != **model)?;
+    Some(Pinned { model: escalation.to.clone(), rule: format!("escalated-{}", trouble.as_str()).into() })
+}
+
 /// What tells the conversation or the session of a call apart from all others of all callers.
-fn pin_key(route: &RoutedName, context: &Context, facts: &Facts) -> Option<PinKey> {
+fn pin_key(route: &RoutedName, context: &Context, beginning: impl FnOnce() -> Beginning) -> Option<PinKey> {
     let caller = context.principal();
+    let by_session = match route.router.pin {
+        Pin::Request => return None,
+        Pin::Session => caller.session.is_some(),
+        Pin::Conversation => false,
+    };
     let mut hash = blake3::Hasher::new();
     for text in [Some(&*route.name), caller.tenant.as_deref(), caller.key_name.as_deref(), caller.session.as_deref()] {
         // one text is not taken for a part of another
         hash.update(&(text.map_or(u64::MAX, |text| text.len() as u64)).to_le_bytes());
         hash.update(text.unwrap_or_default().as_bytes());
     }
-    match route.router.pin {
-        Pin::Request => return None,
-        Pin::Session if caller.session.is_some() => {}
-        Pin::Session | Pin::Conversation => {
-            hash.update(&facts.beginning);
-        }
+    if !by_session {
+        hash.update(&beginning());
     }
     hash.finalize().as_bytes().first_chunk().copied()
 }

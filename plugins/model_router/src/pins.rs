@@ -1,4 +1,4 @@
-//! The models that conversations keep, in bounded memory, and in a file beside the ledger's journal where there is one. Those that
+//! The models that conversations keep, in bounded memory, and in files beside the ledger's journal where there is one. Those that
 //! were used longest ago are forgotten.
 
 mod file;
@@ -30,9 +30,9 @@ pub(crate) struct Pin {
 #[derive(Debug, Default)]
 pub(crate) struct Pins(Mutex<Known>);
 
+/// Two generations: what was used since the last rotation, and before it. Each has a file of its own.
 #[derive(Debug, Default)]
 struct Known {
-    /// What was used since the last turn of the maps, and before it.
     young: HashMap<PinKey, Pin>,
     old: HashMap<PinKey, Pin>,
     file: Option<PinFile>,
@@ -41,32 +41,21 @@ struct Known {
 impl Pins {
     /// What a conversation keeps.
     pub(crate) fn get(&self, key: &PinKey) -> Option<Pin> {
-        let mut known = self.lock();
-        if let Some(pin) = known.young.get(key) {
-            return Some(pin.clone());
-        }
-        let pin = known.old.remove(key)?;
-        known.put(*key, pin.clone());
-        Some(pin)
+        self.lock().get(key)
     }
 
-    /// What a conversation keeps from now on, unless it has something already, which is returned.
-    pub(crate) fn keep(&self, key: PinKey, pin: Pin) -> Pin {
-        if let Some(kept) = self.get(&key) {
-            return kept;
-        }
-        self.set(key, pin.clone());
-        pin
+    /// What a conversation keeps from now on, unless it has something already that stands, which is returned.
+    pub(crate) fn keep(&self, key: PinKey, pin: Pin, stands: impl FnOnce(&Pin) -> bool) -> Pin {
+        let mut known = self.lock();
+        known.get(&key).filter(stands).unwrap_or_else(|| {
+            known.put(key, pin.clone());
+            pin
+        })
     }
 
     /// What a conversation keeps from now on, whatever it had.
     pub(crate) fn set(&self, key: PinKey, pin: Pin) {
-        let mut known = self.lock();
-        if let Some(file) = &mut known.file {
-            file.append(&key, &pin);
-        }
-        known.old.remove(&key);
-        known.put(key, pin);
+        self.lock().put(key, pin);
     }
 
     /// Remembers in a folder from now on, and what is remembered there already.
@@ -75,11 +64,11 @@ impl Pins {
         if known.file.as_ref().is_some_and(|file| file.is_in(folder)) {
             return;
         }
-        let Some(mut file) = PinFile::open(folder, |key, pin| known.put(key, pin)) else { return };
-        if file.is_mostly_old(known.young.len() + known.old.len()) {
-            file.replace(known.old.iter().chain(&known.young));
-        }
-        known.file = Some(file);
+        let Some(opened) = PinFile::open(folder) else { return };
+        let begun =
+            std::mem::replace(&mut *known, Known { young: opened.young, old: opened.old, file: Some(opened.file) });
+        // what was kept before the folder was known
+        begun.old.into_iter().chain(begun.young).for_each(|(key, pin)| known.put(key, pin));
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -88,15 +77,27 @@ impl Pins {
 }
 
 impl Known {
+    fn get(&mut self, key: &PinKey) -> Option<Pin> {
+        if let Some(pin) = self.young.get(key) {
+            return Some(pin.clone());
+        }
+        let pin = self.old.get(key)?.clone();
+        self.put(*key, pin.clone());
+        Some(pin)
+    }
+
     fn put(&mut self, key: PinKey, pin: Pin) {
-        if self.young.len() >= FEWEST && !self.young.contains_key(&key) {
+        // a pin that changes again and again fills the file, and not the map
+        if self.young.len() >= FEWEST || self.file.as_ref().is_some_and(|file| file.lines() >= 2 * FEWEST) {
             self.old = std::mem::take(&mut self.young);
-            if let Some(file) = &mut self.file
-                && file.is_mostly_old(self.old.len())
-            {
-                file.replace(self.old.iter());
+            if let Some(file) = &mut self.file {
+                file.rotate();
             }
         }
+        if let Some(file) = &mut self.file {
+            file.append(&key, &pin);
+        }
+        self.old.remove(&key);
         self.young.insert(key, pin);
     }
 }

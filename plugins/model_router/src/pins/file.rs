@@ -1,21 +1,24 @@
-//! The file of the pins: a line for each, of which the last of a key counts. It is written where a conversation gets its model, so that a
-//! kill loses none that a client has an answer by.
+//! The files of the pins, one for each generation: a line for each pin, of which the last of a key counts. A line is written where a
+//! conversation gets its model, so that a kill loses none that a client has an answer by.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use plugin_api::LogLimit;
 
-use super::{Pin, PinKey};
+use super::{FEWEST, Pin, PinKey};
 
-const NAME: &str = "model_pins";
-/// Lines that are read at most; a file of more is not this program's.
-const MOST_LINES: usize = 4_000_000;
+const YOUNG: &str = "model_pins";
+const OLD: &str = "model_pins.old";
+/// Lines of a file that are read; one of more is not this program's.
+const MOST_LINES: usize = 2 * FEWEST + 1;
 /// The longest line, in bytes: two names of models and a key.
-const LONGEST: usize = 2048;
+const LONGEST: u64 = 2048;
 
+/// The file of the young generation.
 #[derive(Debug)]
 pub(super) struct PinFile {
     folder: PathBuf,
@@ -23,47 +26,48 @@ pub(super) struct PinFile {
     lines: usize,
 }
 
+/// The files of a folder, as they were found.
+pub(super) struct Opened {
+    pub(super) file: PinFile,
+    pub(super) young: HashMap<PinKey, Pin>,
+    pub(super) old: HashMap<PinKey, Pin>,
+}
+
 impl PinFile {
-    /// Opens the file in a folder, and reads what is in it, oldest first. Where that fails, it is logged, and there is none.
-    pub(super) fn open(folder: &Path, known: impl FnMut(PinKey, Pin)) -> Option<Self> {
-        match Self::try_open(folder, known) {
-            Ok(file) => Some(file),
+    /// Opens the files in a folder. Where that fails, it is logged, and there is none.
+    pub(super) fn open(folder: &Path) -> Option<Opened> {
+        match Self::try_open(folder) {
+            Ok(opened) => Some(opened),
             Err(error) => {
                 log::warn!(error:%, folder:% = folder.display();
-                    "the file of the models that conversations keep cannot be read; after a restart their models are chosen anew");
+                    "the file of the models that conversations keep cannot be opened; after a restart their models are chosen anew");
                 None
             }
         }
     }
 
-    fn try_open(folder: &Path, mut known: impl FnMut(PinKey, Pin)) -> io::Result<Self> {
-        let path = folder.join(NAME);
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let mut lines = 0;
-        let mut reader = BufReader::new(&file);
-        let (mut line, mut is_whole) = (Vec::new(), true);
-        while lines < MOST_LINES && read_line(&mut reader, &mut line)? {
-            lines += 1;
-            is_whole = line.ends_with(b"\n");
-            if let Some((key, pin)) = parsed(&line) {
-                known(key, pin);
-            }
+    fn try_open(folder: &Path) -> io::Result<Opened> {
+        let old = match File::open(folder.join(OLD)) {
+            Ok(file) => read(&file)?.pins,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
+            Err(error) => return Err(error),
+        };
+        let mut file = append_to(folder)?;
+        let found = read(&file)?;
+        if !found.is_whole {
+            // a kill has left a part of a line
+            file.write_all(b"\n")?;
         }
-        let mut opened = Self { folder: folder.to_owned(), file, lines };
-        // a kill may have left a part of a line
-        if !is_whole {
-            opened.file.write_all(b"\n")?;
-        }
-        Ok(opened)
+        let file = Self { folder: folder.to_owned(), file, lines: found.lines };
+        Ok(Opened { file, young: found.pins, old })
     }
 
     pub(super) fn is_in(&self, folder: &Path) -> bool {
         self.folder == folder
     }
 
-    /// Whether more than half of its lines are of pins that are not known any more.
-    pub(super) fn is_mostly_old(&self, known: usize) -> bool {
-        self.lines > 2 * known + 1024
+    pub(super) fn lines(&self) -> usize {
+        self.lines
     }
 
     /// Adds a pin. Where the disk does not take it, that is logged.
@@ -73,19 +77,13 @@ impl PinFile {
         self.log_failure(written);
     }
 
-    /// Writes the file anew with these pins alone.
-    pub(super) fn replace<'a>(&mut self, pins: impl Iterator<Item = (&'a PinKey, &'a Pin)>) {
-        let mut text = Vec::new();
-        let mut lines = 0;
-        for (key, pin) in pins {
-            lines += 1;
-            text.extend_from_slice(&line(key, pin));
-        }
-        let path = self.folder.join(NAME);
-        let replaced = private_files::replace(&path, &text)
-            .and_then(|()| OpenOptions::new().read(true).append(true).open(path))
-            .map(|file| (self.file, self.lines) = (file, lines));
-        self.log_failure(replaced);
+    /// The young generation has become the old one.
+    pub(super) fn rotate(&mut self) {
+        self.lines = 0;
+        let rotated = fs::rename(self.folder.join(YOUNG), self.folder.join(OLD))
+            .and_then(|()| append_to(&self.folder))
+            .map(|file| self.file = file);
+        self.log_failure(rotated);
     }
 
     fn log_failure(&self, result: io::Result<()>) {
@@ -99,11 +97,31 @@ impl PinFile {
     }
 }
 
-/// Reads a line with its end; `false` where there is none. What is too long is cut.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    io::Read::take(&mut *reader, LONGEST as u64).read_until(b'\n', line)?;
-    Ok(!line.is_empty())
+fn append_to(folder: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(folder.join(YOUNG))
+}
+
+/// What a file holds.
+struct Found {
+    pins: HashMap<PinKey, Pin>,
+    lines: usize,
+    /// Whether its last line has an end.
+    is_whole: bool,
+}
+
+fn read(file: &File) -> io::Result<Found> {
+    let mut found = Found { pins: HashMap::new(), lines: 0, is_whole: true };
+    let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+    while found.lines < MOST_LINES && found.pins.len() < FEWEST {
+        line.clear();
+        if reader.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        found.lines += 1;
+        found.is_whole = line.ends_with(b"\n");
+        found.pins.extend(parsed(&line));
+    }
+    Ok(found)
 }
 
 /// A pin as a line: its key in hexadecimal digits, its model and its rule as JSON.
