@@ -2,8 +2,8 @@
 //! There is no model: words are drawn from a seed, and the reported usage is exact. Does not know the gateway.
 //!
 //! # What it answers
-//! `POST /v1/messages`, `/v1/messages/count_tokens`, `/v1/messages/batches` (Anthropic, any API version), `/v1/chat/completions`,
-//! `/v1/completions`, `/v1/responses`, `/v1/embeddings` (OpenAI), `GET /v1/models` and `/v1/models/{id}` (in Anthropic's
+//! `POST /v1/messages`, `/v1/messages/count_tokens` (Anthropic, any API version), `/v1/chat/completions`,
+//! `/v1/completions`, `/v1/responses`, `/v1/embeddings` (OpenAI), `/v1/messages/batches` and `/v1/batches` with `/v1/files` (see below), `GET /v1/models` and `/v1/models/{id}` (in Anthropic's
 //! shape if the request has `anthropic-version`), `GET /health`, and `GET /stats`, which counts in JSON the calls that came, are in
 //! flight, were answered to the last byte, and were broken off. Anything else gets 404. HTTP/1.1 and HTTP/2 (prior knowledge)
 //! on one port. A WebSocket is taken at `/v1/responses` and `/v1/realtime?model=…` (OpenAI): each `response.create` is a call.
@@ -14,6 +14,12 @@
 //! Output: as many tokens as `--tokens` says, or fewer if the request's limit is lower; one word is one token, and in a stream
 //! one event. Input: a token for every four bytes of text in the prompt, rounded up, at least one. Text is what stands under
 //! `system`, `messages`, `prompt`, `input` and `instructions`, as UTF-8 without JSON's escapes; images and tools count nothing.
+//!
+//! # Batches
+//! Anthropic's (`POST` and `GET /v1/messages/batches`, `GET …/{id}`, `POST …/{id}/cancel`, `GET …/{id}/results`) and OpenAI's (`POST /v1/files`
+//! as a form, `GET /v1/files/{id}/content`, `POST` and `GET /v1/batches`, `GET …/{id}`, `POST …/{id}/cancel`). One ends `--batch-after` its
+//! making; each request gets the answer of its endpoint, or fails or expires as `--batch-error-rate` and `--batch-expiry-rate` say. `/stats`
+//! counts batches, their requests, and those whose `custom_id` an earlier batch had. The last 10,000 batches are kept until the process ends.
 //!
 //! # What a request may ask for
 //! These headers override the settings for one request:

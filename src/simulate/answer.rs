@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::batches::{Asked, Batches, Found, Target};
 use super::dialect::Dialect;
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::sleep;
@@ -23,7 +25,7 @@ use super::plan::{Abort, Plan};
 use super::settings::Settings;
 use super::sse::{Script, json};
 use super::tally::{InFlight, Tally};
-use super::{batches, chat, completions, embeddings, messages, models, responses, websocket};
+use super::{chat, completions, embeddings, messages, models, responses, websocket};
 
 /// The largest body that is read.
 const MAX_BODY: usize = 64 << 20;
@@ -37,6 +39,7 @@ pub(super) struct Simulator {
     /// Its address, as `x-simulator` says it.
     name: HeaderValue,
     tally: Arc<Tally>,
+    batches: Batches,
     other_requests: AtomicU64,
 }
 
@@ -52,7 +55,13 @@ impl Simulator {
         // An address is printable ASCII, always.
         let name = HeaderValue::from_maybe_shared(Bytes::from(address.to_string()));
         let name = name.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { settings, name, tally: Arc::default(), other_requests: AtomicU64::new(NO_CALL) }
+        Self {
+            settings,
+            name,
+            tally: Arc::default(),
+            batches: Batches::default(),
+            other_requests: AtomicU64::new(NO_CALL),
+        }
     }
 
     /// Answers a request. An error closes the connection without an answer.
@@ -64,12 +73,13 @@ impl Simulator {
         let (head, body) = request.into_parts();
         let dialect = Dialect::of(head.uri.path(), &head.headers);
         let content = match Endpoint::of(&head.method, head.uri.path()) {
-            Endpoint::Call(kind) => return self.answer_call(kind, dialect, &head.headers, body).await,
+            Endpoint::Call(kind) => return self.answer_call(kind, dialect, &head, body).await,
+            Endpoint::Batches(target) => return self.answer_batches(&target, dialect, &head, body).await,
             Endpoint::Models(None) => models::list(dialect),
             Endpoint::Models(Some(id)) => models::one(dialect, id),
             Endpoint::Stats => {
                 let mut counts = Vec::with_capacity(64);
-                json(&mut counts, &self.tally.counts());
+                json(&mut counts, &self.tally.counts(self.batches.stats()));
                 counts
             }
             Endpoint::Health => {
@@ -106,12 +116,12 @@ impl Simulator {
         &self,
         kind: Kind,
         dialect: Dialect,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Incoming,
     ) -> io::Result<Response<AnswerBody>> {
         let (number, in_flight) = self.tally.begin();
         let mut plan = Plan::draw(&self.settings, number);
-        let overridden = plan.follow(headers);
+        let overridden = plan.follow(&head.headers);
         let refuse = |failure: Failure, in_flight| {
             let response = self.refuse(dialect, plan.draws, &failure);
             Ok(response.map(|body| body.watched_by(in_flight)))
@@ -124,20 +134,30 @@ impl Simulator {
         if let Some(status) = plan.refusal {
             return refuse(Failure::simulated(status), in_flight);
         }
-        let call = match Call::parse(&body) {
-            Ok(call) => call,
-            Err(error) => return refuse(Failure::bad_request(format!("the body is not a call: {error}")), in_flight),
-        };
-        let content = match content(kind, &call, &plan) {
-            Ok(content) => content,
-            Err(error) => return refuse(Failure::bad_request(error), in_flight),
-        };
-        let wait = match (&content, kind) {
-            (Content::Json(_), Kind::Messages | Kind::Chat | Kind::Completions | Kind::Responses) => {
-                let of_stream = || time_to_say(plan.token_gap, call.output(plan.tokens).tokens);
-                plan.whole_after.unwrap_or_else(|| plan.ttft.saturating_add(of_stream()))
+        let (content, wait) = if kind == Kind::Batches {
+            match self.batches.answer(&Target::Create(dialect), &asked(head, &body), &self.settings, plan.draws) {
+                Ok(Found::Json(batch) | Found::Lines(batch, _)) => (Content::Json(batch), plan.ttft),
+                Err(failure) => return refuse(failure, in_flight),
             }
-            _ => plan.ttft,
+        } else {
+            let call = match Call::parse(&body) {
+                Ok(call) => call,
+                Err(error) => {
+                    return refuse(Failure::bad_request(format!("the body is not a call: {error}")), in_flight);
+                }
+            };
+            let content = match content(kind, &call, &plan) {
+                Ok(content) => content,
+                Err(error) => return refuse(Failure::bad_request(error), in_flight),
+            };
+            let wait = match (&content, kind) {
+                (Content::Json(_), Kind::Messages | Kind::Chat | Kind::Completions | Kind::Responses) => {
+                    let of_stream = || time_to_say(plan.token_gap, call.output(plan.tokens).tokens);
+                    plan.whole_after.unwrap_or_else(|| plan.ttft.saturating_add(of_stream()))
+                }
+                _ => plan.ttft,
+            };
+            (content, wait)
         };
         if !wait.is_zero() {
             sleep(wait).await;
@@ -160,6 +180,27 @@ impl Simulator {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         Ok(response)
+    }
+
+    /// Answers a request for batches or files that is no call.
+    async fn answer_batches(
+        &self,
+        target: &Target<'_>,
+        dialect: Dialect,
+        head: &Parts,
+        body: Incoming,
+    ) -> io::Result<Response<AnswerBody>> {
+        let draws = self.no_call();
+        let Some(body) = read(body).await? else { return Ok(self.refuse(dialect, draws, &Failure::too_large())) };
+        Ok(match self.batches.answer(target, &asked(head, &body), &self.settings, draws) {
+            Ok(Found::Json(body)) => self.respond(dialect, draws, StatusCode::OK, AnswerBody::whole(body)),
+            Ok(Found::Lines(body, content_type)) => {
+                let mut response = self.respond(dialect, draws, StatusCode::OK, AnswerBody::whole(body));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                response
+            }
+            Err(failure) => self.refuse(dialect, draws, &failure),
+        })
     }
 
     /// A response with an error object.
@@ -201,21 +242,41 @@ const OPENAI_ORGANIZATION: HeaderName = HeaderName::from_static("openai-organiza
 
 /// The content that answers a call, or the refusal of one that cannot be answered.
 fn content(kind: Kind, call: &Call<'_>, plan: &Plan) -> Result<Content, String> {
-    let now = SystemTime::now();
-    let created = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(match (kind, call.stream) {
-        (Kind::Messages, false) => Content::Json(messages::whole(call, plan)),
-        (Kind::Messages, true) => Content::Events(messages::stream(call, plan)),
-        (Kind::Chat, false) => Content::Json(chat::whole(call, plan, created)),
-        (Kind::Chat, true) => Content::Events(chat::stream(call, plan, created)),
-        (Kind::Completions, false) => Content::Json(completions::whole(call, plan, created)),
-        (Kind::Completions, true) => Content::Events(completions::stream(call, plan, created)),
-        (Kind::Responses, false) => Content::Json(responses::whole(call, plan, created)),
-        (Kind::Responses, true) => Content::Events(responses::stream(call, plan, created)),
-        (Kind::CountTokens, _) => Content::Json(messages::count(call)),
-        (Kind::Batches, _) => Content::Json(batches::created(call, plan, now)),
-        (Kind::Embeddings, _) => Content::Json(embeddings::whole(call, plan)?),
+    if !call.stream {
+        return whole(kind, call, plan).map(Content::Json);
+    }
+    Ok(match kind {
+        Kind::Messages => Content::Events(messages::stream(call, plan)),
+        Kind::Chat => Content::Events(chat::stream(call, plan, now())),
+        Kind::Completions => Content::Events(completions::stream(call, plan, now())),
+        Kind::Responses => Content::Events(responses::stream(call, plan, now())),
+        Kind::CountTokens | Kind::Batches | Kind::Embeddings => Content::Json(whole(kind, call, plan)?),
     })
+}
+
+/// The content as one object.
+pub(super) fn whole(kind: Kind, call: &Call<'_>, plan: &Plan) -> Result<Vec<u8>, String> {
+    Ok(match kind {
+        Kind::Messages => messages::whole(call, plan),
+        Kind::Chat => chat::whole(call, plan, now()),
+        Kind::Completions => completions::whole(call, plan, now()),
+        Kind::Responses => responses::whole(call, plan, now()),
+        Kind::CountTokens => messages::count(call),
+        Kind::Embeddings => embeddings::whole(call, plan)?,
+        Kind::Batches => return Err("a batch holds no batches".to_owned()),
+    })
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// What a request for batches says.
+fn asked<'a>(head: &'a Parts, body: &'a [u8]) -> Asked<'a> {
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = head.uri.authority().map_or_else(|| text(HOST), |authority| authority.as_str());
+    Asked { query: head.uri.query().unwrap_or_default(), host, content_type: text(CONTENT_TYPE), body }
 }
 
 /// The time from the first token to the last.

@@ -23,8 +23,6 @@ pub(super) struct Call<'a> {
     pub(super) base64: bool,
     /// Length of the embeddings.
     pub(super) dimensions: Option<u64>,
-    /// How many calls a batch holds.
-    pub(super) batched: usize,
 }
 
 /// How much an answer says.
@@ -88,7 +86,6 @@ enum Key {
     Instructions,
     EncodingFormat,
     Dimensions,
-    Requests,
     #[serde(other)]
     Other,
 }
@@ -140,7 +137,6 @@ impl<'de> Visitor<'de> for Read {
                     call.base64 = map.next_value::<Option<Text>>()?.is_some_and(|format| format.0 == "base64");
                 }
                 Key::Dimensions => call.dimensions = map.next_value::<Option<Count>>()?.map(|Count(n)| n),
-                Key::Requests => call.batched = map.next_value::<Vec<IgnoredAny>>()?.len(),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }

@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Id,
     Words,
     Numbers,
+    Expiry,
+    BatchError,
 }
 
 /// The source of a call's random numbers: any of them, in any order, as often as wanted.

@@ -2,11 +2,15 @@
 
 use http::Method;
 
+use super::batches::Target;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint<'a> {
     /// A call to a model: it counts, and may be delayed, refused or broken off.
     Call(Kind),
+    /// Batches and their files, apart from handing one in, which is a call.
+    Batches(Target<'a>),
     /// The list of models, or one of them.
     Models(Option<&'a str>),
     Health,
@@ -33,12 +37,12 @@ impl<'a> Endpoint<'a> {
             return match path {
                 "/v1/messages" => Self::Call(Kind::Messages),
                 "/v1/messages/count_tokens" => Self::Call(Kind::CountTokens),
-                "/v1/messages/batches" => Self::Call(Kind::Batches),
+                "/v1/messages/batches" | "/v1/batches" => Self::Call(Kind::Batches),
                 "/v1/chat/completions" => Self::Call(Kind::Chat),
                 "/v1/completions" => Self::Call(Kind::Completions),
                 "/v1/responses" => Self::Call(Kind::Responses),
                 "/v1/embeddings" => Self::Call(Kind::Embeddings),
-                _ => Self::Unknown,
+                _ => Target::of(method, path).map_or(Self::Unknown, Self::Batches),
             };
         }
         if *method != Method::GET && *method != Method::HEAD {
@@ -50,7 +54,7 @@ impl<'a> Endpoint<'a> {
             "/v1/models" => Self::Models(None),
             _ => match path.strip_prefix("/v1/models/") {
                 Some(id) if !id.is_empty() => Self::Models(Some(id)),
-                _ => Self::Unknown,
+                _ => Target::of(method, path).map_or(Self::Unknown, Self::Batches),
             },
         }
     }

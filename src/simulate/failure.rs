@@ -26,6 +26,11 @@ impl Failure {
         Self { status: StatusCode::NOT_FOUND, message: format!("nothing at {method} {path}").into() }
     }
 
+    /// There is nothing of this kind with this id.
+    pub(super) fn no_such(kind: &str, id: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: format!("there is no {kind} `{id}`").into() }
+    }
+
     /// A body over the limit.
     pub(super) fn too_large() -> Self {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: "the body is larger than 64 MiB".into() }

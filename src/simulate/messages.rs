@@ -16,7 +16,7 @@ pub(super) fn whole(call: &Call<'_>, plan: &Plan) -> Vec<u8> {
     let content = if text.is_empty() { &[][..] } else { std::slice::from_ref(&block) };
     let mut out = Vec::with_capacity(512 + text.len());
     let id = plan.draws.id("msg_");
-    let usage = Usage::new(call.input_tokens(), output.tokens);
+    let usage = Usage::new(call.input_tokens(), output.tokens, plan.in_batch);
     json(&mut out, &Message::new(call.model(), &id, content, Some(stop_reason(output)), usage));
     out
 }
@@ -27,7 +27,7 @@ pub(super) fn stream(call: &Call<'_>, plan: &Plan) -> Script {
     let id = plan.draws.id("msg_");
     let mut head = Vec::with_capacity(1024);
     // Only the last count is true: what stands here is a placeholder, with the provider as well.
-    let usage = Usage::new(call.input_tokens(), output.tokens.min(1));
+    let usage = Usage::new(call.input_tokens(), output.tokens.min(1), plan.in_batch);
     let message = Message::new(call.model(), &id, &[], None, usage);
     event(&mut head, "message_start", &MessageStart { kind: "message_start", message });
     let mut tail = Vec::with_capacity(512);
@@ -110,14 +110,14 @@ struct Usage {
 }
 
 impl Usage {
-    fn new(input_tokens: u64, output_tokens: u64) -> Self {
+    fn new(input_tokens: u64, output_tokens: u64, in_batch: bool) -> Self {
         Self {
             input_tokens,
             cache_creation_input_tokens: 0,
             cache_read_input_tokens: 0,
             cache_creation: CacheCreation { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 },
             output_tokens,
-            service_tier: "standard",
+            service_tier: if in_batch { "batch" } else { "standard" },
         }
     }
 }

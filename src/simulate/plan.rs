@@ -23,6 +23,8 @@ pub(super) struct Plan {
     /// The status to refuse it with.
     pub(super) refusal: Option<StatusCode>,
     pub(super) abort: Option<Abort>,
+    /// Whether it came in a batch, as Anthropic's usage says.
+    pub(super) in_batch: bool,
 }
 
 /// Where an answer breaks.
@@ -47,7 +49,13 @@ impl Plan {
             tokens: settings.tokens,
             refusal: happens(settings.error_rate, Purpose::Refusal).then_some(settings.error_status),
             abort: happens(settings.abort_rate, Purpose::Abort).then_some(Abort::Midway),
+            in_batch: false,
         }
+    }
+
+    /// The same for a request of a batch.
+    pub(super) fn of_batch(self) -> Self {
+        Self { in_batch: true, ..self }
     }
 
     /// Follows the headers of the request that override settings. An error says which header is wrong, and how.

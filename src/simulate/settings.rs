@@ -12,6 +12,7 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 const NO_DELAY: Period = Period::from_secs(0);
 const TOKENS: u64 = 16;
 const SEED: u64 = 1;
+const BATCH_AFTER: Period = Period::from_secs(5);
 
 /// How a simulated upstream behaves.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,6 +41,15 @@ pub struct Settings {
     /// Share of the calls, from 0 to 1, whose connection breaks in the middle of the answer.
     #[arg(long, value_name = "SHARE", default_value_t = Rate::NEVER)]
     pub abort_rate: Rate,
+    /// Time until a batch ends.
+    #[arg(long, value_name = "DURATION", default_value_t = BATCH_AFTER)]
+    pub batch_after: Period,
+    /// Share of the requests of batches, from 0 to 1, that fail with `--error-status`.
+    #[arg(long, value_name = "SHARE", default_value_t = Rate::NEVER)]
+    pub batch_error_rate: Rate,
+    /// Share of the requests of batches, from 0 to 1, that expire.
+    #[arg(long, value_name = "SHARE", default_value_t = Rate::NEVER)]
+    pub batch_expiry_rate: Rate,
     /// Seed of the words, ids, refusals and breaks: the n-th call to a simulator with the same seed gets the same ones.
     #[arg(long, value_name = "N", default_value_t = SEED)]
     pub seed: u64,
@@ -59,6 +69,9 @@ impl Default for Settings {
             error_rate: Rate::NEVER,
             error_status: values::OVERLOADED,
             abort_rate: Rate::NEVER,
+            batch_after: BATCH_AFTER,
+            batch_error_rate: Rate::NEVER,
+            batch_expiry_rate: Rate::NEVER,
             seed: SEED,
             threads: None,
         }

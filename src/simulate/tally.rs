@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
+use super::batches::BatchStats;
+
 /// The counts of one simulator.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -25,6 +27,7 @@ pub(super) struct Counts {
     completed: u64,
     /// Calls whose answer ended early: the client left, or the break was on purpose.
     broken_off: u64,
+    batches: BatchStats,
 }
 
 impl Tally {
@@ -35,12 +38,13 @@ impl Tally {
     }
 
     /// The counts now.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self, batches: BatchStats) -> Counts {
         Counts {
             calls: self.calls.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             completed: self.completed.load(Relaxed),
             broken_off: self.broken_off.load(Relaxed),
+            batches,
         }
     }
 }
@@ -69,6 +73,7 @@ impl Drop for InFlight {
 
 #[cfg(test)]
 mod tests {
+    use super::super::batches::Batches;
     use super::*;
 
     #[test]
@@ -77,9 +82,11 @@ mod tests {
         let (first, one) = tally.begin();
         let (second, two) = tally.begin();
         assert_eq!((first, second), (0, 1));
-        assert_eq!(tally.counts(), Counts { calls: 2, in_flight: 2, completed: 0, broken_off: 0 });
+        let counts = || tally.counts(Batches::default().stats());
+        let batches = || Batches::default().stats();
+        assert_eq!(counts(), Counts { calls: 2, in_flight: 2, completed: 0, broken_off: 0, batches: batches() });
         one.complete();
         drop(two);
-        assert_eq!(tally.counts(), Counts { calls: 2, in_flight: 0, completed: 1, broken_off: 1 });
+        assert_eq!(counts(), Counts { calls: 2, in_flight: 0, completed: 1, broken_off: 1, batches: batches() });
     }
 }

@@ -253,3 +253,20 @@ async fn http_2_is_spoken_without_asking_and_a_break_resets_the_stream() {
     assert!(answer.into_body().collect().await.is_err());
     connection.abort();
 }
+
+#[tokio::test]
+async fn a_batch_is_handed_in_and_its_results_are_downloaded() {
+    let simulator = Running::start(Settings { batch_after: plugin_api::Period::from_secs(0), ..Settings::default() });
+    let head = "POST /v1/messages/batches HTTP/1.1\r\nconnection: close";
+    let body = r#"{"requests":[{"custom_id":"a","params":{"model":"m","messages":[]}}]}"#;
+    let batch = json_of(&simulator.exchange(head, body).await);
+    assert_eq!(batch["type"], "message_batch");
+    let results =
+        format!("GET /v1/messages/batches/{}/results HTTP/1.1\r\nconnection: close", batch["id"].as_str().unwrap());
+    let answer = simulator.exchange(&results, "").await;
+    assert!(answer.contains("\r\ncontent-type: application/x-jsonl\r\n"), "{answer}");
+    assert_eq!(json_of(&answer)["result"]["message"]["usage"]["service_tier"], "batch");
+    assert_eq!(simulator.stats().await["batches"]["requests"], 1);
+    let refused = simulator.exchange(head, r#"{"requests":[]}"#).await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+}
