@@ -243,16 +243,55 @@ async fn figures_beyond_all_reason_keep_no_row_from_the_ledger() {
     for book in Book::both().await {
         let mut store = book.store().await;
         for row in rows(4) {
-            let tokens = Tokens { input: Some(i64::MAX), output: Some(i64::MAX), ..Tokens::default() };
-            let cost_usd = Some(Cost::from_picos(i64::MAX.into()));
-            store
-                .write(&records([Row { tokens, saved: tokens, cost_usd, response_time_ms: i64::MAX, ..row }]))
-                .await
-                .unwrap();
+            store.write(&records([beyond_all_reason(row)])).await.unwrap();
         }
         assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "4");
         assert_eq!(book.sql("SELECT sum(requests), max(input_tokens) FROM usage_daily"), format!("4|{}", i64::MAX));
     }
+}
+
+#[tokio::test]
+async fn figures_beyond_all_reason_keep_no_day_from_being_summed_up_and_no_row_longer_than_retention_does() {
+    for book in Book::both().await {
+        let mut store = migrated(&keeping(&book.url(), Some("60days"), None)).await.unwrap();
+        let of_day = |row: Row, day: &str| Row { created_at: at(day, row.sequence), ..row };
+        let absurd = rows(4).into_iter().map(|row| of_day(beyond_all_reason(row), "2026-02-01"));
+        let sound = rows(3).into_iter().map(|row| of_day(row, "2026-01-31"));
+        store.write(&records(absurd.chain(sound).chain(rows(1)))).await.unwrap();
+        unsummed(&book);
+        housekept(&mut store).await.unwrap();
+        let sums =
+            "SELECT sum(requests), max(input_tokens), max(saved_tokens) FROM usage_daily WHERE day = '2026-02-01'";
+        assert_eq!(book.sql(sums), format!("4|{0}|{0}", i64::MAX));
+        assert_eq!(book.sql("SELECT sum(output_tokens) FROM usage_daily WHERE day = '2026-01-31'"), "300");
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
+    }
+}
+
+#[tokio::test]
+async fn a_day_that_cannot_be_compared_with_its_rows_keeps_none_longer_than_retention_does() {
+    for book in Book::both().await {
+        let mut store = migrated(&keeping(&book.url(), Some("60days"), None)).await.unwrap();
+        let old = rows(3).into_iter().map(|row| Row { created_at: at("2026-02-01", row.sequence), ..row });
+        store.write(&records(old.chain(rows(1)))).await.unwrap();
+        // within the transaction, once it has begun to write
+        if matches!(book, Book::Postgres(_)) {
+            book.sql("ALTER TABLE usage_days ADD CHECK (day < '2000-01-01')");
+        } else {
+            book.sql("CREATE TRIGGER no_days BEFORE INSERT ON usage_days BEGIN SELECT RAISE(ABORT, 'no days'); END");
+        }
+        housekept(&mut store).await.unwrap();
+        assert_eq!(book.sql("SELECT count(*) FROM usage_days"), "0");
+        assert_eq!(book.sql("SELECT sum(requests) FROM usage_daily"), "4");
+        assert_eq!(book.sql("SELECT count(*) FROM api_requests"), "1");
+    }
+}
+
+/// A row with figures that no upstream can mean.
+fn beyond_all_reason(row: Row) -> Row {
+    let tokens = Tokens { input: Some(i64::MAX), output: Some(i64::MAX), ..Tokens::default() };
+    let cost_usd = Some(Cost::from_picos(i64::MAX.into()));
+    Row { tokens, saved: tokens, cost_usd, response_time_ms: i64::MAX, ..row }
 }
 
 /// As an earlier release leaves a database: rows without sums.

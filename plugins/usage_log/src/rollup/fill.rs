@@ -40,11 +40,13 @@ pub(crate) fn query(day: Date, detail: Detail, dialect: &Dialect) -> String {
     let (from, to) = ((dialect.time)(day.start()), (dialect.time)(day.next().start()));
     let within = format!("created_at >= {from} AND created_at < {to}");
     let (cost, saved) = ((dialect.picos)("cost"), (dialect.picos)("saved_cost"));
+    let (smaller, most) = (dialect.smaller, i64::MAX);
     let tokens = "coalesce(input_tokens, 0), coalesce(output_tokens, 0), coalesce(cache_read_input_tokens, 0),
                 coalesce(cache_creation_input_tokens, 0), coalesce(reasoning_tokens, 0)";
     let names: Vec<&str> = DAILY.figures.iter().map(|figure| figure.bare_name()).collect();
-    let sums = names.iter().map(|name| format!("CAST(sum({name}) AS text)")).collect::<Vec<_>>().join(", ");
-    let some = names.iter().map(|name| format!("sum({name}) <> 0")).collect::<Vec<_>>().join(" OR ");
+    let sums: Vec<Sum> = names.iter().map(|name| Sum::of(name, dialect)).collect();
+    let some = sums.iter().map(|sum| sum.is_some.as_str()).collect::<Vec<_>>().join(" OR ");
+    let sums = sums.iter().map(|sum| sum.text.as_str()).collect::<Vec<_>>().join(", ");
     let taken = DAILY.figures.iter().map(|figure| match figure {
         Figure::Count(name) => format!("-{name}"),
         Figure::Money(name) => format!("-{}", (dialect.picos)(name)),
@@ -71,8 +73,8 @@ pub(crate) fn query(day: Date, detail: Detail, dialect: &Dialect) -> String {
                 CASE WHEN usage_source <> 'none' AND {cost} IS NULL THEN 1 ELSE 0 END AS unpriced, coalesce({saved}, 0) AS saved_cost,
                 CASE WHEN {saved} IS NOT NULL OR (saved_input_tokens IS NULL AND saved_output_tokens IS NULL) THEN 1 ELSE 0 END
                     AS saved_known,
-                coalesce(saved_input_tokens, 0) + coalesce(saved_output_tokens, 0) + coalesce(saved_cache_read_input_tokens, 0)
-                    + coalesce(saved_cache_creation_input_tokens, 0) AS saved_tokens
+                {smaller}({most}, CAST(coalesce(saved_input_tokens, 0) AS numeric) + coalesce(saved_output_tokens, 0)
+                    + coalesce(saved_cache_read_input_tokens, 0) + coalesce(saved_cache_creation_input_tokens, 0)) AS saved_tokens
             FROM api_requests WHERE {within}
             UNION ALL
             SELECT tenant, key_name, api_key_hash, NULL, served_model, domain, 0, 1, 0, 0, {tokens}, coalesce({cost}, 0),
@@ -84,6 +86,28 @@ pub(crate) fn query(day: Date, detail: Detail, dialect: &Dialect) -> String {
         DAILY.groups.join(", "),
         MOST + 1
     )
+}
+
+/// The sum of a column, whatever an upstream claims.
+struct Sum {
+    /// As text: the sum, or its upper and its lower 32 bits.
+    text: String,
+    /// The condition that it is not 0.
+    is_some: String,
+}
+
+impl Sum {
+    fn of(name: &str, dialect: &Dialect) -> Self {
+        if !dialect.has_limited_money {
+            return Self { text: format!("CAST(sum({name}) AS text)"), is_some: format!("sum({name}) <> 0") };
+        }
+        // a sum beyond 64 bits is an error, and those of halves are not
+        let (upper, lower) = (format!("sum({name} >> 32)"), format!("sum({name} & 4294967295)"));
+        Self {
+            text: format!("CAST({upper} AS text) || ' ' || CAST({lower} AS text)"),
+            is_some: format!("{upper} * 4294967296 + {lower} <> 0"),
+        }
+    }
 }
 
 /// What its rows say.
@@ -105,8 +129,14 @@ pub(crate) fn lacking(day: Date, detail: Detail, rows: Vec<TextRow>) -> Lacking 
     if requests < 0 { Lacking::RowsGone } else { Lacking::Groups(groups) }
 }
 
+/// The figure of a [`Sum`]. What does not fit stays at the most that does.
 fn figure(text: Option<String>) -> i64 {
-    let number: i128 = text.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let text = text.unwrap_or_default();
+    let number = match text.split_once(' ') {
+        Some((upper, lower)) => upper.parse().and_then(|upper: i128| Ok((upper << 32) + lower.parse::<i128>()?)),
+        None => text.parse(),
+    };
+    let number = number.unwrap_or(0);
     i64::try_from(number).unwrap_or(if number < 0 { -i64::MAX } else { i64::MAX })
 }
 
@@ -120,4 +150,17 @@ pub(crate) fn latest_before(time: Timestamp, dialect: &Dialect) -> String {
             UNION ALL SELECT max(created_at) FROM batch_results WHERE created_at < {before}
          ) AS both_tables"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_read_whole_or_from_its_halves() {
+        let read = |text: &str| figure(Some(text.into()));
+        assert_eq!((read("12"), read("-12"), figure(None)), (12, -12, 0));
+        assert_eq!((read("0 12"), read("-1 4294967284"), read("-2 8589934592")), (12, -12, 0));
+        assert_eq!((read("4294967294 8589934590"), read("-8589934592 0")), (i64::MAX, -i64::MAX));
+    }
 }

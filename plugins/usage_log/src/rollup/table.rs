@@ -45,7 +45,7 @@ pub(crate) struct Dialect {
     pub(crate) picos_sum: fn(&str) -> String,
     /// The order of texts by their bytes, behind a text.
     pub(crate) binary_order: &'static str,
-    /// Money has no limit; counts have that of 64 bits.
+    /// Whether money has the limit of 64 bits that counts have, and a sum beyond it is an error.
     pub(crate) has_limited_money: bool,
     pub(crate) smaller: &'static str,
     pub(crate) larger: &'static str,

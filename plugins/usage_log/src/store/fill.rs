@@ -27,6 +27,8 @@ pub(super) trait Fillable: Send {
     async fn rows(&mut self, query: &str, columns: usize) -> Result<Vec<TextRow>, StoreError>;
     /// Runs the first statement, and the others only if it changed something: all of them, or none.
     async fn run(&mut self, first: &str, others: &str) -> Result<(), StoreError>;
+    /// Ends a transaction that failed midway, where there is one.
+    async fn roll_back(&mut self);
 }
 
 /// Fills some days; whether all of before are filled.
@@ -49,6 +51,8 @@ pub(super) async fn turn(database: &mut dyn Fillable) -> Result<bool, StoreError
             // a day that cannot be compared with its rows was summed up as they were written
             Err(error) if is_whole => {
                 log::warn!(day:%, error:%; "the ledger's sums of a day cannot be compared with its rows");
+                // retention goes on with the same connection
+                database.roll_back().await;
                 break;
             }
             Err(error) => return Err(error),

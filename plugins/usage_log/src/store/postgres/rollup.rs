@@ -143,4 +143,9 @@ impl Fillable for Filling<'_> {
         }
         run(self.watch, self.connection, end).await.map(drop)
     }
+
+    async fn roll_back(&mut self) {
+        // where it fails, so does whatever is next
+        let _ = run(self.watch, self.connection, "ROLLBACK").await;
+    }
 }
