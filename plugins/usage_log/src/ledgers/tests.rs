@@ -1,8 +1,10 @@
 use std::fs;
 
 use plugin_api::{BuildContext, Common, JournalIn, LedgerId, OpenLedger, Plugin, SpendingReader, Spent, StoredCounts};
+use uuid::Uuid;
 
 use super::*;
+use crate::ledger_journal::LedgerJournal;
 use crate::tests::Folder;
 use crate::{Row, UsageLog};
 
