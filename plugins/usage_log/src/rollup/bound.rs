@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::changes::DayShard;
-use super::daily::DailyKey;
+use super::daily::{DAILY, DailyKey};
 use super::group;
 use super::minutes::MinuteKey;
 use crate::Timestamp;
@@ -39,14 +39,15 @@ impl Bound {
         remember(&mut self.days, (day, groups.into_iter().collect()));
     }
 
-    /// As many groups of a day and a shard are to be learned at most.
-    pub(crate) const fn most() -> usize {
-        ALL
+    /// The query for the groups that are to be learned of a day and a shard.
+    pub(crate) fn query(DayShard { day, shard }: DayShard) -> String {
+        let table = DAILY.name;
+        format!("SELECT group_id FROM {table} WHERE day = '{day}' AND shard = {shard} AND others < 2 LIMIT {ALL}")
     }
 
     /// The group that takes the rows of this one: how much is left out, and its id.
     pub(super) fn daily(&mut self, key: &DailyKey<'_>) -> (u8, [u8; 16]) {
-        let day = DayShard { day: key.day, shard: key.shard };
+        let day = DayShard { day: key.span, shard: key.shard };
         let known = match self.days.iter().position(|(known, _)| *known == day) {
             Some(at) => &mut self.days[at].1,
             None => remember(&mut self.days, (day, Ids::new())),
@@ -63,7 +64,7 @@ impl Bound {
 
     /// The same for the sums of a minute.
     pub(super) fn minute(&mut self, key: &MinuteKey<'_>) -> (u8, [u8; 16]) {
-        let minute = (key.minute, key.shard);
+        let minute = (key.span, key.shard);
         let known = match self.minutes.iter().position(|(known, _)| *known == minute) {
             Some(at) => &mut self.minutes[at].1,
             None => remember(&mut self.minutes, (minute, Ids::new())),

@@ -1,6 +1,7 @@
 //! What a batch changes of the sums, group by group.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -33,8 +34,9 @@ pub(crate) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// None yet, at this time.
-    pub(crate) fn at(now: Timestamp) -> Self {
+    /// None yet. Which minutes are summed up, the gateway's clock says.
+    pub(crate) fn none() -> Self {
+        let now = Timestamp::from(SystemTime::now());
         let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
         let minutes_from = Timestamp::from_micros(now.micros().saturating_sub(kept));
         Self { minutes_from, minutes_to: Timestamp::from_micros(now.micros().saturating_add(kept)), ..Self::default() }
@@ -55,7 +57,7 @@ impl<'a> Changes<'a> {
         let sums = self.daily.entry(DailyKey::of_row(row, shard)).or_default();
         add(sums, &daily::of_row(row), sign);
         let key = MinuteKey::of_row(row, shard);
-        if key.minute >= self.minutes_from && key.minute <= self.minutes_to {
+        if key.span >= self.minutes_from && key.span <= self.minutes_to {
             add(self.minutes.entry(key).or_insert([0; _]), &minutes::of_row(row), sign);
         }
     }
@@ -68,7 +70,7 @@ impl<'a> Changes<'a> {
 
     /// The days and shards that are changed.
     pub(crate) fn days(&self) -> BTreeSet<DayShard> {
-        self.daily.keys().map(|key| DayShard { day: key.day, shard: key.shard }).collect()
+        self.daily.keys().map(|key| DayShard { day: key.span, shard: key.shard }).collect()
     }
 
     /// The statements that make the changes, no more groups than the bound allows. Empty where there are none.
@@ -76,14 +78,14 @@ impl<'a> Changes<'a> {
         let mut daily = BTreeMap::new();
         for (key, figures) in self.daily {
             let (others, id) = bound.daily(&key);
-            let (day, shard) = (key.day, key.shard);
+            let (day, shard) = (key.span, key.shard);
             let texts = || key.without(others).texts.into();
             merge(&mut daily, (Span::Day(day), id, shard), others, &figures, texts);
         }
         let mut minutes = BTreeMap::new();
         for (key, figures) in self.minutes {
             let (others, id) = bound.minute(&key);
-            let (minute, shard) = (key.minute, key.shard);
+            let (minute, shard) = (key.span, key.shard);
             let texts = || if others == 0 { key.texts.into() } else { key.without_choices().texts.into() };
             merge(&mut minutes, (Span::Minute(minute), id, shard), others, &figures, texts);
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::group::Key;
 use super::minutes::is_error;
 use super::table::{Figure, SumTable};
 use crate::columns::Value;
@@ -38,13 +39,7 @@ pub(crate) static DAILY: SumTable = SumTable {
 };
 
 /// What the rows of a group have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct DailyKey<'a> {
-    pub(super) day: Date,
-    pub(super) shard: u8,
-    /// In the order of the table.
-    pub(super) texts: [Option<Cow<'a, str>>; TEXTS],
-}
+pub(super) type DailyKey<'a> = Key<'a, Date, TEXTS>;
 
 /// The sums of a group.
 pub(super) type DailyFigures = [i64; FIGURES];
@@ -59,7 +54,7 @@ impl<'a> DailyKey<'a> {
             text(row.served_model.as_deref().or(row.model.as_deref())),
             Some(key(&row.domain)),
         ];
-        Self { day: Date::of(row.created_at), shard, texts }
+        Self { span: Date::of(row.created_at), shard, texts }
     }
 
     pub(super) fn of_batch(row: &'a BatchRow, shard: u8) -> Self {
@@ -71,7 +66,7 @@ impl<'a> DailyKey<'a> {
             text(row.served_model.as_deref()),
             Some(key(&row.domain)),
         ];
-        Self { day: Date::of(row.created_at), shard, texts }
+        Self { span: Date::of(row.created_at), shard, texts }
     }
 
     /// The same with so much left out: the user, or whatever a client may choose.

@@ -15,6 +15,14 @@ pub(crate) enum Span {
     Minute(Timestamp),
 }
 
+/// What the rows of a group have in common: a span of time, a shard, and as many texts, in the order of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key<'a, S, const TEXTS: usize> {
+    pub(super) span: S,
+    pub(super) shard: u8,
+    pub(super) texts: [Option<Cow<'a, str>>; TEXTS],
+}
+
 /// What is to be added to a group.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Group<'a> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::daily::{is_unpriced, key, picos, text, tokens};
+use super::group::Key;
 use super::table::{Figure, SumTable};
 use crate::{Cost, Row, Timestamp};
 
@@ -65,13 +66,7 @@ pub(crate) static MINUTES: SumTable = SumTable {
 };
 
 /// What the rows of a group have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct MinuteKey<'a> {
-    pub(super) minute: Timestamp,
-    pub(super) shard: u8,
-    /// In the order of the table.
-    pub(super) texts: [Option<Cow<'a, str>>; TEXTS],
-}
+pub(super) type MinuteKey<'a> = Key<'a, Timestamp, TEXTS>;
 
 /// The sums of a group.
 pub(super) type MinuteFigures = [i64; FIGURES];
@@ -79,7 +74,7 @@ pub(super) type MinuteFigures = [i64; FIGURES];
 impl<'a> MinuteKey<'a> {
     pub(super) fn of_row(row: &'a Row, shard: u8) -> Self {
         let texts = [Some(key(&row.domain)), text(row.endpoint.as_deref()), text(Some(&row.outcome)), reason(row)];
-        Self { minute: minute(row), shard, texts }
+        Self { span: minute(row), shard, texts }
     }
 
     /// The same without what a client or an upstream may choose.

@@ -25,10 +25,20 @@ pub(super) trait Fillable: Send {
     fn dialect(&self) -> &'static Dialect;
     /// The rows of a query with so many columns, each as text. It may take as long as it takes.
     async fn rows(&mut self, query: &str, columns: usize) -> Result<Vec<TextRow>, StoreError>;
+    /// What begins a transaction that writes.
+    fn begin(&self) -> String;
+    /// Runs statements that return no rows: how many they changed.
+    async fn execute(&mut self, statements: &str) -> Result<u64, StoreError>;
+
     /// Runs the first statement, and the others only if it changed something: all of them, or none.
-    async fn run(&mut self, first: &str, others: &str) -> Result<(), StoreError>;
-    /// Ends a transaction that failed midway, where there is one.
-    async fn roll_back(&mut self);
+    async fn run(&mut self, first: &str, others: &str) -> Result<(), StoreError> {
+        self.execute(&self.begin()).await?;
+        let end = if self.execute(first).await? > 0 { "COMMIT" } else { "ROLLBACK" };
+        if end == "COMMIT" && !others.is_empty() {
+            self.execute(others).await?;
+        }
+        self.execute(end).await.map(drop)
+    }
 }
 
 /// Fills some days; whether all of before are filled.
@@ -51,8 +61,8 @@ pub(super) async fn turn(database: &mut dyn Fillable) -> Result<bool, StoreError
             // a day that cannot be compared with its rows was summed up as they were written
             Err(error) if is_whole => {
                 log::warn!(day:%, error:%; "the ledger's sums of a day cannot be compared with its rows");
-                // retention goes on with the same connection
-                database.roll_back().await;
+                // retention goes on with the same connection; where this fails, so does what is next
+                let _ = database.execute("ROLLBACK").await;
                 break;
             }
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! The ledger in Postgres: connections, batches, conversations. What falls due with time is in `chores`.
+//! The ledger in Postgres: connections, batches, conversations. What falls due with time is in `retention` and `maintenance`.
 
 mod copy;
 mod maintenance;
@@ -190,7 +190,7 @@ impl Postgres {
             })
             .await?;
         if written.is_some() {
-            let mut changes = Changes::at(rollup::now());
+            let mut changes = Changes::none();
             batch.requests.iter().for_each(|row| changes.add(row));
             self.end_with(&mut held, changes, "COMMIT").await?;
         } else {
@@ -209,7 +209,7 @@ impl Postgres {
         let results = self.stage_results(&mut held, &batch.batches).await?;
         self.stage(&mut held, &BODIES, batch.bodies.iter().copied()).await?;
         self.stage(&mut held, &CHUNKS, batch.chunks.iter()).await?;
-        let mut changes = Changes::at(rollup::now());
+        let mut changes = Changes::none();
         for row in &batch.requests {
             let old = replaced.get(&row.id);
             if new.contains(&key(row)) || old.is_some() {

@@ -163,7 +163,7 @@ impl Sqlite {
         bodies.run(watch, held, &batch.bodies, true).await?;
         let pieces: Vec<_> = batch.chunks.iter().collect();
         chunks.run(watch, held, &pieces, false).await?;
-        let mut changes = Changes::at(rollup::now());
+        let mut changes = Changes::none();
         let mut expected = 0;
         for row in &batch.requests {
             let old = known.get(&(row.id, row.created_at));

@@ -9,13 +9,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::{LIMIT, run, transaction};
+use crate::Row;
 use crate::report::dollars;
 use crate::report::engine::TextRow;
-use crate::rollup::{Bound, Changes, DAILY, Dialect, MINUTES, MINUTES_KEPT, Replaced, replaced_columns};
+use crate::rollup::{Bound, Changes, Dialect, MINUTES, MINUTES_KEPT, Replaced, replaced_columns};
 use crate::store::fill::Fillable;
 use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
-use crate::{Row, Timestamp};
 
 pub(crate) const DIALECT: Dialect = Dialect {
     text: transaction::text,
@@ -42,13 +42,7 @@ pub(super) async fn statements(
 ) -> Result<String, StoreError> {
     for day in changes.days() {
         if !bound.knows(day) {
-            let query = format!(
-                "SELECT group_id FROM {} WHERE day = '{}' AND shard = {} AND others < 2 LIMIT {}",
-                DAILY.name,
-                day.day,
-                day.shard,
-                Bound::most()
-            );
+            let query = Bound::query(day);
             let rows = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_all(&mut *connection);
             let rows = watch.statement(&query, LIMIT, rows).await?;
             let ids = rows.iter().map(|row| row.try_get::<Uuid, _>(0).map(Uuid::into_bytes));
@@ -112,11 +106,6 @@ pub(super) async fn forget_minutes(connection: &mut PgConnection, watch: &QueryT
     run(watch, connection, &transaction::alone(&delete)).await.map(drop)
 }
 
-/// The time by the gateway's clock.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from(std::time::SystemTime::now())
-}
-
 /// A connection, as filling needs it. Each statement is a transaction of its own, as a pooler needs it.
 pub(super) struct Filling<'a> {
     pub(super) connection: &'a mut PgConnection,
@@ -135,17 +124,11 @@ impl Fillable for Filling<'_> {
         self.watch.patient(query, async { read.await?.iter().map(text).collect() }).await
     }
 
-    async fn run(&mut self, first: &str, others: &str) -> Result<(), StoreError> {
-        run(self.watch, self.connection, &transaction::begin()).await?;
-        let end = if run(self.watch, self.connection, first).await? > 0 { "COMMIT" } else { "ROLLBACK" };
-        if end == "COMMIT" && !others.is_empty() {
-            run(self.watch, self.connection, others).await?;
-        }
-        run(self.watch, self.connection, end).await.map(drop)
+    fn begin(&self) -> String {
+        transaction::begin()
     }
 
-    async fn roll_back(&mut self) {
-        // where it fails, so does whatever is next
-        let _ = run(self.watch, self.connection, "ROLLBACK").await;
+    async fn execute(&mut self, statements: &str) -> Result<u64, StoreError> {
+        run(self.watch, self.connection, statements).await
     }
 }

@@ -1,6 +1,7 @@
 //! The sums beside the rows, in `SQLite`'s SQL.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::{LIMIT, run};
 use crate::report::engine::TextRow;
-use crate::rollup::{Bound, Changes, DAILY, Dialect, MINUTES, MINUTES_KEPT, Replaced, replaced_columns};
+use crate::rollup::{Bound, Changes, Dialect, MINUTES, MINUTES_KEPT, Replaced, replaced_columns};
 use crate::store::fill::Fillable;
 use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
@@ -45,13 +46,7 @@ pub(super) async fn write(
     const WHAT: &str = "INSERT INTO usage_daily …; INSERT INTO usage_minutes …";
     for day in changes.days() {
         if !bound.knows(day) {
-            let query = format!(
-                "SELECT group_id FROM {} WHERE day = '{}' AND shard = {} AND others < 2 LIMIT {}",
-                DAILY.name,
-                day.day,
-                day.shard,
-                Bound::most()
-            );
+            let query = Bound::query(day);
             let rows = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_all(&mut *connection);
             let rows = watch.statement(&query, LIMIT, rows).await?;
             let ids = rows.iter().filter_map(|row| row.try_get::<Vec<u8>, _>(0).ok()?.try_into().ok());
@@ -115,14 +110,9 @@ pub(super) async fn new_results<'a>(
 /// Deletes the sums of minutes that are over for long.
 pub(super) async fn forget_minutes(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     let kept = i64::try_from(MINUTES_KEPT.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp::from_micros(now().micros().saturating_sub(kept));
+    let before = Timestamp::from_micros(Timestamp::from(SystemTime::now()).micros().saturating_sub(kept));
     let delete = format!("DELETE FROM {} WHERE minute < {}", MINUTES.name, (DIALECT.time)(before));
     run(watch, connection, &delete).await.map(drop)
-}
-
-/// The time by the gateway's clock.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from(std::time::SystemTime::now())
 }
 
 /// A connection, as filling needs it.
@@ -143,17 +133,11 @@ impl Fillable for Filling<'_> {
         self.watch.patient(query, async { read.await?.iter().map(text).collect() }).await
     }
 
-    async fn run(&mut self, first: &str, others: &str) -> Result<(), StoreError> {
-        run(self.watch, self.connection, "BEGIN IMMEDIATE").await?;
-        let end = if run(self.watch, self.connection, first).await? > 0 { "COMMIT" } else { "ROLLBACK" };
-        if end == "COMMIT" && !others.is_empty() {
-            run(self.watch, self.connection, others).await?;
-        }
-        run(self.watch, self.connection, end).await.map(drop)
+    fn begin(&self) -> String {
+        "BEGIN IMMEDIATE".to_owned()
     }
 
-    async fn roll_back(&mut self) {
-        // where it fails, so does whatever is next
-        let _ = run(self.watch, self.connection, "ROLLBACK").await;
+    async fn execute(&mut self, statements: &str) -> Result<u64, StoreError> {
+        run(self.watch, self.connection, statements).await
     }
 }
