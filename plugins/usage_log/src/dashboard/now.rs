@@ -98,12 +98,12 @@ async fn read(reader: &Reader, minutes: usize) -> Result<Value, Failure> {
     }))
 }
 
-/// Since when there are sums by minute; nothing where they were kept from the beginning.
+/// Since when there are sums by minute: for a day, or since the schema has them.
 async fn since(reader: &Reader, now: Timestamp) -> Result<Value, Failure> {
     let done = (reader.dialect().time_text)("done_at");
     let rows = reader.rows(&format!("SELECT {done} FROM ledger_tasks WHERE task = 'rollups'"), 1).await?;
     let begun = rows.into_iter().next().and_then(|row| Columns::of(row).time());
-    Ok(show::minute(begun.map_or(Timestamp::from_micros(0), |at| at).max(Timestamp::from_micros(now.micros() - DAY))))
+    Ok(show::minute(begun.unwrap_or_default().max(Timestamp::from_micros(now.micros() - DAY))))
 }
 
 async fn by_minute(reader: &Reader, within: &str, first: i64, minutes: usize) -> Result<(Vec<Value>, Sums), Failure> {
