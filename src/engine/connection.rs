@@ -245,3 +245,6 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("fd", &self.digests.fd).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

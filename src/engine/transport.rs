@@ -84,6 +84,15 @@ impl Transport {
         }
     }
 
+    /// Bytes that were accepted and not sent; of TLS, which does not tell how many, 1 if there are any.
+    pub fn unsent(&self) -> usize {
+        match self {
+            Self::Plain(stream) => stream.unsent(),
+            Self::Tls(stream) => usize::from(stream.get_ref().1.wants_write()),
+            Self::Taken | Self::Left => 0,
+        }
+    }
+
     /// Whether its client has left.
     pub fn is_left(&self) -> bool {
         matches!(self, Self::Left)

@@ -31,6 +31,11 @@ impl<S> WriteBuffer<S> {
         &self.stream
     }
 
+    /// How many bytes wait.
+    pub fn unsent(&self) -> usize {
+        self.waiting.len() - self.sent
+    }
+
     /// The stream, to read from. What is written to it overtakes the bytes that wait.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
@@ -101,7 +106,7 @@ impl<S> WriteBuffer<S> {
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        let left = self.waiting.len() - self.sent;
+        let left = self.unsent();
         if written < left {
             self.sent += written;
             return Ok(0);

@@ -16,6 +16,8 @@ pub struct Presence {
     is_settled: AtomicBool,
     /// Bytes that the connection has accepted for the client, but not sent.
     unsent: AtomicU64,
+    /// All bytes that the connection has accepted for the client are sent.
+    is_flushed: AtomicBool,
     /// The status that was written to the client; 0 while none was.
     status: AtomicU16,
     /// Bytes of the body that were sent to the client.
@@ -43,14 +45,24 @@ impl Presence {
         }
     }
 
-    /// Sets how much has been written to the connection so far. What is written behind the first of these calls that finds the client gone
-    /// is not counted.
+    /// Sets whether all bytes that the connection has accepted for the client are sent.
+    pub fn set_flushed(&self, is_flushed: bool) {
+        self.is_flushed.store(is_flushed, Ordering::Relaxed);
+    }
+
+    /// Sets how much of the body has been written to the connection so far. Bytes written behind the first of these calls that finds the client
+    /// gone are not counted.
     pub fn set_written(&self, status: Option<StatusCode>, bytes: u64) {
         if self.is_settled.load(Ordering::Relaxed) {
             return;
         }
-        let sent = bytes.saturating_sub(self.unsent.load(Ordering::Relaxed));
-        self.bytes.store(sent, Ordering::Relaxed);
+        if self.has_left() {
+            // unsent bytes may frame the body, whose bytes that were flushed stay counted
+            let sent = bytes.saturating_sub(self.unsent.load(Ordering::Relaxed));
+            self.bytes.fetch_max(sent, Ordering::Relaxed);
+        } else if self.is_flushed.load(Ordering::Relaxed) {
+            self.bytes.store(bytes, Ordering::Relaxed);
+        }
         self.status.store(status.map_or(0, |status| status.as_u16()), Ordering::Relaxed);
         self.is_settled.store(self.has_left(), Ordering::Relaxed);
     }
@@ -97,6 +109,18 @@ mod tests {
         presence.set_written(Some(StatusCode::OK), 50);
         assert_eq!(presence.status(), Some(Some(StatusCode::OK)));
         assert_eq!(presence.received(None), Some(Relayed { bytes: 20, left: true }));
+        assert_eq!(presence.received(Some(20)), Some(Relayed { bytes: 20, left: false }));
+    }
+
+    #[test]
+    fn what_was_flushed_stays_counted_if_the_end_behind_it_is_not_sent() {
+        let presence = Presence::default();
+        presence.set_flushed(true);
+        presence.set_written(Some(StatusCode::OK), 20);
+        presence.set_flushed(false);
+        presence.leave();
+        presence.withhold("0\r\n\r\n".len());
+        presence.set_written(Some(StatusCode::OK), 20);
         assert_eq!(presence.received(Some(20)), Some(Relayed { bytes: 20, left: false }));
     }
 

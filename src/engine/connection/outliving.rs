@@ -55,10 +55,10 @@ impl Outliving {
         self.unwanted = None;
     }
 
-    /// The client has left: nothing waits for it any more.
-    pub fn client_left(&mut self) {
+    /// The client has left: nothing waits for it any more. So many bytes below had not been sent.
+    pub fn client_left(&mut self, unsent: usize) {
         self.presence.leave();
-        self.presence.withhold(self.ahead.len());
+        self.presence.withhold(self.ahead.len() + unsent);
         (self.ahead, self.held) = (VecDeque::new(), BODIES.charge());
     }
 
@@ -80,8 +80,9 @@ impl Outliving {
     }
 
     /// Takes what is written for a client that has left. An error ends the call, once its answer is unwanted.
-    pub fn discard(&mut self, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.unwanted.is_none() {
+    pub fn discard(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        // behind a request that was sent ahead, nothing is read that would see it
+        if self.poll_unwanted(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let bytes = length(bufs);
@@ -139,9 +140,9 @@ impl Connection {
 
     /// The client has left, or is let go: the socket is closed, and only the call goes on.
     pub(super) fn let_go(&mut self, call: &mut Outliving, cx: &mut Context<'_>) {
+        call.client_left(self.stream.unsent());
         self.stream = Transport::Left;
         self.permits.release();
-        call.client_left();
         // nobody is waited for any more
         let _ = self.stall.bound(cx, Poll::Ready(Ok(())));
     }
@@ -152,6 +153,11 @@ impl Connection {
         let done = step(self, &mut call);
         *self.outliving() = Some(call);
         Some(done)
+    }
+
+    /// Reads for a client that has left: the end shows once nobody wants the answer any more.
+    pub(super) fn poll_unwanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_outliving(|_, call| call.poll_unwanted(cx)).unwrap_or(Poll::Ready(()))
     }
 
     /// Whether the client has closed its side, as far as the runtime knows: then what is written now would not reach it. Asks the system only
@@ -173,8 +179,9 @@ impl Connection {
             self.let_go(call, cx);
         }
         if self.stream.is_left() {
-            return call.discard(bufs);
+            return call.discard(cx, bufs);
         }
+        call.presence.set_flushed(false);
         let written = match call.poll_send(&mut self.stream, cx) {
             Poll::Ready(Ok(())) => self.stream.poll_write_vectored(cx, bufs),
             unsent => unsent.map_ok(|()| 0),
@@ -189,7 +196,7 @@ impl Connection {
             written => return written,
         }
         self.let_go(call, cx);
-        call.discard(bufs)
+        call.discard(cx, bufs)
     }
 
     /// Sends what is buffered for such a call.
@@ -208,7 +215,11 @@ impl Connection {
                 self.let_go(call, cx);
                 Poll::Ready(Ok(()))
             }
-            flushed => flushed,
+            Poll::Ready(Ok(())) => {
+                call.presence.set_flushed(true);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

@@ -29,9 +29,7 @@ impl AsyncRead for Connection {
             return read;
         }
         if this.stream.is_left() {
-            // the end shows once nobody wants the answer any more
-            let unwanted = this.with_outliving(|_, call| call.poll_unwanted(cx));
-            return unwanted.unwrap_or(Poll::Ready(())).map(Ok);
+            return this.poll_unwanted(cx).map(Ok);
         }
         loop {
             let most = match this.incoming.before_read() {
@@ -62,6 +60,9 @@ impl AsyncRead for Connection {
             if read.is_pending() {
                 // while the connection waits, its buffered bytes must not. An error shows at the next write
                 let _ = Pin::new(&mut *this).poll_flush(cx);
+                if this.stream.is_left() {
+                    return this.poll_unwanted(cx).map(Ok);
+                }
             } else if this.incoming.ended() {
                 continue;
             } else if Timer::client_left() {
