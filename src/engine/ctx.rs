@@ -205,7 +205,7 @@ impl Exchange {
         let authority = authority.or_else(|| head.uri.authority().map(Authority::as_str));
         self.record.host = shortened(host_of(authority.unwrap_or_default()), LONGEST_HOST).into_owned();
         self.read_client(session);
-        self.begin_trace(&head.headers);
+        self.read_trace(&head.headers);
         if self.snapshot.access_log.captures() {
             self.captured = self.snapshot.access_log.capture(&self.variables(session));
         }

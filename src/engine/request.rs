@@ -100,7 +100,7 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
     let route = snapshot.routes[found.index].clone();
     ctx.domain = found.domain;
     ctx.plugins = route.chain.instances();
-    ctx.trace_on_route(route.chain.needs().trace);
+    ctx.begin_trace(route.chain.needs().trace);
     ctx.route = Some(route.clone());
     match &route.target {
         RouteTarget::Upstream(target) => send_upstream(session, ctx, &route, target).await,

@@ -15,25 +15,20 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 impl Exchange {
-    /// Finds out which trace the request belongs to. One that is not valid, or named twice, is none.
-    pub fn begin_trace(&mut self, headers: &HeaderMap) {
-        let sample = self.snapshot.sample;
-        if sample.is_none() && self.flags.traceparents == 0 {
-            return;
+    /// Reads which trace the client says the request belongs to. One that is not valid, or named twice, is none.
+    pub fn read_trace(&mut self, headers: &HeaderMap) {
+        if self.flags.traceparents == 1 {
+            let client = headers.get(TRACEPARENT).and_then(|named| Traceparent::parse(named.as_bytes()));
+            self.record.context.trace = client.map(Trace::passing).map(Box::new);
         }
-        let named = (self.flags.traceparents == 1).then(|| headers.get(TRACEPARENT)).flatten();
-        let client = named.and_then(|named| Traceparent::parse(named.as_bytes()));
-        self.record.context.trace = match (sample, client) {
-            (Some(sample), client) => Some(Box::new(Trace::traced(client, |id| sample.has(id)))),
-            (None, client) => client.map(Trace::passing).map(Box::new),
-        };
     }
 
-    /// Its route was found. Where that keeps no rows there are no spans, and what the client says of its trace passes as it came.
-    pub fn trace_on_route(&mut self, keeps_rows: bool) {
-        if !keeps_rows && let Some(mut trace) = self.record.context.trace.take() {
-            trace.span = None;
-            self.record.context.trace = trace.parent.is_some().then_some(trace);
+    /// Its route was found. Where that keeps rows, and spans are made of them, the gateway's span is in the client's trace, or in one that
+    /// begins here. Elsewhere what the client says of its trace passes as it came.
+    pub fn begin_trace(&mut self, keeps_rows: bool) {
+        if let Some(sample) = self.snapshot.sample.filter(|_| keeps_rows) {
+            let client = self.record.context.trace.take().map(|client| *client);
+            self.record.context.trace = Some(Box::new(Trace::traced(client, |id| sample.has(id))));
         }
     }
 

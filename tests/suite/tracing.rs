@@ -204,7 +204,8 @@ async fn on_a_route_without_rows_a_traceparent_passes_as_it_came_and_none_is_mad
     origin.answers(answer(200).body("{}"));
     let yaml = format!(
         "listeners: [{{ address: \"127.0.0.1:0\" }}]\nupstreams: {{ origin: {{ servers: [{{ address: \"{}\" }}] }} }}\n\
-         routes:\n  - {{ paths: [/plain], upstream: origin, plugins: [{{ usage_log: off }}] }}\n  - {{ upstream: origin }}\n{}",
+         access_log: {{ path: access.log, format: '$trace_id $status' }}\n\
+         routes:\n  - {{ paths: [/plain], upstream: origin, plugins: [{{ usage_log: off }}] }}\n  - {{ paths: [/v1/], upstream: origin }}\n{}",
         origin.server(),
         settings(&ledger, to(&collector, ""))
     );
@@ -216,6 +217,14 @@ async fn on_a_route_without_rows_a_traceparent_passes_as_it_came_and_none_is_mad
     ask(&gateway, "/v1/messages", Some(CLIENT), CALL).await;
     assert_ne!(origin.request(2).await.header("traceparent"), Some(CLIENT));
     assert_eq!(traces(&collector, 1).await.len(), 1);
+    // nor has a request without a route
+    for sent in [Some(CLIENT), None] {
+        assert_eq!(ask(&gateway, "/nowhere", sent, CALL).await, 404);
+    }
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let expected = format!("{id} 200\n- 200\n{id} 200\n{id} 404\n- 404\n");
+    let log = gateway.folder().join("access.log");
+    eventually("the log", async || std::fs::read_to_string(&log).unwrap_or_default() == expected).await;
 }
 
 #[tokio::test]

@@ -181,11 +181,11 @@ impl Trace {
 
     /// The trace of a request of which spans are made: its client's, or a new one. `is_sampled` decides by the id.
     #[must_use]
-    pub fn traced(client: Option<Traceparent>, is_sampled: impl FnOnce(&TraceId) -> bool) -> Self {
+    pub fn traced(client: Option<Self>, is_sampled: impl FnOnce(&TraceId) -> bool) -> Self {
         let span = Some(SpanId(random().to_be_bytes()));
         if let Some(client) = client {
-            let is_sampled = is_sampled(&client.trace_id);
-            return Self { span, is_sampled, ..Self::passing(client) };
+            let is_sampled = is_sampled(&client.id);
+            return Self { span, is_sampled, ..client };
         }
         let id = TraceId::random();
         let is_sampled = is_sampled(&id);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_server_gets_the_trace_of_the_client_and_a_span_of_the_gateway() {
         let client = Traceparent::parse(VALID.as_bytes()).unwrap();
-        let mut trace = Trace::traced(Some(client), |_| false);
+        let mut trace = Trace::traced(Some(Trace::passing(client)), |_| false);
         let attempt = || TracedAttempt {
             wanted: Duration::ZERO,
             began: Duration::ZERO,
