@@ -4,6 +4,7 @@ mod accessible;
 mod guesses;
 mod ledger;
 mod pages;
+mod several_ledgers;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;

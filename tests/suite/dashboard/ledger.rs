@@ -1,6 +1,6 @@
 //! The dashboard of a gateway with a ledger, in a real Chromium: calls are seen at once, filters stand in the address, sums agree.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use super::pages::{address, signed_in};
 
 /// A name that would be a script if it were taken for markup.
 const SCRIPT: &str = "<script>document.title='pwned'</script><img src=x onerror=document.title='pwned'>";
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The keys of the callers, of `sk-alice-0123456789` and `sk-bob-0123456789`.
 const ALICE: &str = "767ce15891988db0e684a53b3a796188526d8ba43dc03acd89e7fdf3c126cdcc";
@@ -222,6 +224,17 @@ async fn spending_is_shown_as_the_ledger_has_it_and_as_csv() {
     assert_eq!(lines.len(), 1 + sums["rows"].as_array().unwrap().len());
     check(&mut page, "spend").await;
     assert!(faults(&page).is_empty(), "{:?}", page.complaints);
+}
+
+#[tokio::test]
+async fn a_long_span_has_a_bar_for_each_of_its_days() {
+    let ledger = Ledger::used().await;
+    let from = humantime::format_rfc3339_seconds(SystemTime::now() - 365 * DAY).to_string();
+    let mut page = ledger.page(&format!("/dashboard/spend?from={}", &from[..10])).await;
+    page.until("document.querySelectorAll('[aria-label=\"Cost a day\"] tbody tr').length === 366").await;
+    // the latest is that of the calls
+    let today = page.value("document.querySelector('[aria-label=\"Cost a day\"] tbody tr').textContent").await;
+    assert!(!today.as_str().unwrap().ends_with("$0"), "{today}");
 }
 
 #[tokio::test]

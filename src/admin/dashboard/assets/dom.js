@@ -59,7 +59,7 @@ export function link(path, params, ...children) {
     return h('a', { href: address(path, params) }, ...children);
 }
 
-/// The address of a page of the dashboard; parameters that are `undefined` are left out, empty ones are not. The ledger stays the same.
+/// The address of a page or a download of the dashboard; parameters that are `undefined` are left out, empty ones are not. The ledger stays the same.
 export function address(path, params = {}) {
     const search = new URLSearchParams();
     const ledger = new URLSearchParams(location.search).get('ledger');

@@ -50,10 +50,10 @@ export function filters(fields, go) {
         chips.replaceChildren(...Object.entries(now).map(([name, value]) => chip(name, value)).filter(Boolean));
     }
 
-    /// A filter that the form cannot show: one for rows without a value, or one by a link.
+    /// A filter that the form cannot show: one for rows without a value, or one by a link. The ledger is chosen in the header.
     function chip(name, value) {
         const field = fields.find(one => one.name === name);
-        if (name === 'after' || (field && value !== '')) return null;
+        if (name === 'after' || name === 'ledger' || (field && value !== '')) return null;
         const text = `${field?.label ?? name}: ${value === '' ? 'none' : value}`;
         return h('button', { type: 'button', 'aria-label': `Remove the filter ${text}`, on: { click: () => go({ ...params, [name]: undefined, after: undefined }) } }, `${text} ✕`);
     }

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { chart } from './chart.js';
-import { card, fill, h, link } from './dom.js';
+import { address, card, fill, h, link } from './dom.js';
 import { CALLER, filters } from './filters.js';
 import { UNKNOWN, compact, count, counted, money, share, tokens } from './format.js';
 import { clip, tiles, tokenBar } from './parts.js';
@@ -14,8 +14,8 @@ const GROUPS = [['tenant', 'Tenant'], ['key', 'Key'], ['user', 'User'], ['model'
 const NAMES = Object.fromEntries(GROUPS);
 const SORTS = [['cost', 'Cost'], ['requests', 'Requests'], ['tokens', 'Tokens'], ['saved', 'Saved by the cache'], ['group', 'Name or day']];
 const PAGE = 100;
-/// The most days that a page of the chart's query holds.
-const MOST_DAYS = 200;
+/// Days in a page of the chart's query, the most that the API gives. A span has up to 400.
+const DAYS_PAGE = 200;
 /// The parameters that the API knows; others of an address are none of its business.
 const FILTERS = ['from', 'to', 'tenant', 'key', 'user', 'model', 'domain'];
 
@@ -43,10 +43,10 @@ export function view(root, go) {
         const span = Object.fromEntries(FILTERS.filter(name => name in params).map(name => [name, params[name]]));
         const by = [params.group ?? 'tenant', params.then].filter((word, at, all) => word && all.indexOf(word) === at);
         const asked = { ...span, by: by.join(','), sort: params.sort ?? (by[0] === 'day' ? 'group' : 'cost') };
-        csv.href = `/dashboard/api/spend?${new URLSearchParams({ ...asked, format: 'csv' })}`;
+        csv.href = address('/dashboard/api/spend', { ...asked, format: 'csv' });
         const [spend, perDay] = await Promise.all([
             get('spend', { ...asked, limit: PAGE, after: params.after }, signal),
-            get('spend', { ...span, by: 'day', sort: 'group', limit: MOST_DAYS }, signal),
+            allDays(span, signal),
         ]);
         fill(notices, spend.unfilled_days ? h('p', { class: 'notice warn' }, `The rows of ${counted(spend.unfilled_days, 'day')} of this span are still being summed up: figures are too low until then.`) : null);
         fill(summary, totals(spend.totals));
@@ -60,9 +60,20 @@ export function view(root, go) {
     function showDays({ rows: found, from, to }) {
         const known = new Map(found.map(row => [row.group[0], row]));
         const labels = [];
-        for (let day = Date.parse(from); day <= Date.parse(to) && labels.length < MOST_DAYS; day += 86_400_000) labels.push(new Date(day).toISOString().slice(0, 10));
+        for (let day = Date.parse(from); day <= Date.parse(to); day += 86_400_000) labels.push(new Date(day).toISOString().slice(0, 10));
         days.show(labels.map(day => Date.parse(day) / 1000), [labels.map(day => Number(known.get(day)?.cost_usd ?? 0))], labels, { isDays: true });
     }
+}
+
+/// The sums of each day of a span, the earliest first.
+async function allDays(span, signal) {
+    const rows = [];
+    let page;
+    do {
+        page = await get('spend', { ...span, by: 'day', sort: 'group', limit: DAYS_PAGE, after: page?.next }, signal);
+        rows.push(...page.rows);
+    } while (page.next);
+    return { ...page, rows };
 }
 
 function totals(sums) {
