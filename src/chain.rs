@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use log::error;
-use plugin_api::{BatchResult, Call, Chunk, Flow, LogLimit, Needs, Record, Refusal, Reply, Request, Response};
+use plugin_api::{
+    BatchResult, Call, Chunk, Flow, LogLimit, Needs, OutgoingCall, Record, Refusal, Reply, Request, Response,
+};
 
 use asked_model::AskedModel;
 use erased::{Instance, Step};
@@ -128,6 +130,18 @@ impl Instances {
                     return Err(exit);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Runs `on_send` of those that may send calls, top to bottom, to the first that answers or refuses.
+    ///
+    /// # Errors
+    /// The answer, the refusal, or the panic.
+    pub async fn on_send(&mut self, call: &mut OutgoingCall<'_>) -> Result<(), EarlyExit> {
+        for instance in self.instances.iter_mut().filter(|instance| instance.needs().send) {
+            let name = instance.name();
+            proceed(name, outcome(name, || instance.on_send(call)).await)?;
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ mod local_answer;
 mod model_route;
 mod opening;
 mod own_answer;
+mod plugin_request;
+mod plugin_sender;
 mod proxy_protocol;
 mod recording;
 mod redirects;
@@ -35,6 +37,7 @@ mod response_tap;
 mod retry;
 mod route;
 mod select;
+mod sending;
 mod sent_target;
 mod serving;
 mod snapshot;
@@ -67,6 +70,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use ctx::Exchange;
 
+pub use plugin_sender::PluginSender;
 pub use route::Route;
 pub use snapshot::{Limits, PersistentState, Snapshot};
 pub use worker::{Accepted, Threads, Workers};

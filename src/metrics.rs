@@ -44,6 +44,10 @@ pub struct Metrics {
     in_flight: Counter,
     /// Set from `in_flight` at every scrape.
     requests_in_flight: IntGauge,
+    /// Requests of plugins' own.
+    plugin_requests: Counter,
+    /// Set from `plugin_requests` at every scrape.
+    plugin_requests_in_flight: IntGauge,
     connections_in_flight: IntGaugeVec,
     /// Those of all listeners together.
     connections: Counter,
@@ -82,6 +86,11 @@ impl Metrics {
         Self {
             in_flight: Counter::default(),
             requests_in_flight: gauge("tollgate_requests_in_flight", "Requests in flight"),
+            plugin_requests: Counter::default(),
+            plugin_requests_in_flight: gauge(
+                "tollgate_plugin_requests_in_flight",
+                "Requests in flight that plugins send upstream by themselves",
+            ),
             connections_in_flight: registered(&registry, IntGaugeVec::new(connections, &["listener"])),
             connections: Counter::default(),
             retries: counters("tollgate_retries_total", "Attempts after a failed one", "upstream"),
@@ -125,6 +134,11 @@ impl Metrics {
         self.in_flight.count()
     }
 
+    /// Counts a request of a plugin's own in flight until the guard is dropped.
+    pub fn plugin_request_in_flight(&self) -> InFlight {
+        self.plugin_requests.count()
+    }
+
     /// Where the open connections to this listener are counted.
     #[must_use]
     pub fn listener(&self, listener: &str) -> ListenerConnections {
@@ -135,6 +149,12 @@ impl Metrics {
     #[must_use]
     pub fn requests_in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// The number of plugins' own requests in flight.
+    #[must_use]
+    pub fn plugin_requests_in_flight(&self) -> usize {
+        self.plugin_requests.len()
     }
 
     /// The number of open connections from clients, on all listeners.
@@ -151,11 +171,12 @@ impl Metrics {
         *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
-    /// Returns once no connection from a client is open and no request is in flight. Call it when no new connection can
+    /// Returns once no connection from a client is open and no request is in flight, plugins' own included. Call it when no new connection can
     /// come: requests come over connections, but a detached call outlives its own.
     pub async fn drained(&self) {
         self.connections.drained().await;
         self.in_flight.drained().await;
+        self.plugin_requests.drained().await;
     }
 
     /// Counts a request that ended. `domain` and the names of models come from the configuration, never from a client.
@@ -204,6 +225,7 @@ impl Metrics {
         let reported = self.access_log_reported.fetch_max(lost, Ordering::Relaxed);
         self.access_log_lost_total.inc_by(lost.saturating_sub(reported));
         self.requests_in_flight.set(i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX));
+        self.plugin_requests_in_flight.set(i64::try_from(self.plugin_requests.len()).unwrap_or(i64::MAX));
         let mut families = self.registry.gather();
         families.extend(memory::families());
         families.push(h2_errors::family_of_ends());

@@ -1,7 +1,9 @@
 //! Puts the model that the client asked for back into an answer, at the bottom of the chain: every plugin sees the answer as the client
 //! will.
 
-use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, Part, Record, Request, Response, is_text_of_an_api};
+use plugin_api::{
+    BatchResult, Call, Chunk, Flow, Needs, OutgoingCall, Part, Record, Request, Response, is_text_of_an_api,
+};
 use protocols::with_model;
 
 use super::erased::{Instance, Step};
@@ -31,6 +33,10 @@ impl Instance for AskedModel {
     fn on_forward(&mut self, _: &mut Request<'_>) {}
 
     fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
+    }
+
+    fn on_send<'a>(&'a mut self, _: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {
         Step::Done(Flow::Continue)
     }
 

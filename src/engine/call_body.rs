@@ -17,6 +17,7 @@ use super::body::{self, Read};
 use super::ctx::Exchange;
 use super::interruption::{Interruption, client_failed, client_left, ended_by_plugin, refuse, refuse_with};
 use super::model_route;
+use super::sending::Outgoing;
 
 /// The largest body that is read on the worker's own thread, which takes less than a millisecond. A larger or encoded one is read on a
 /// blocking thread.
@@ -125,11 +126,12 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     if renames && ctx.flags.content_encoding && !edited {
         ctx.sent_headers = session.req_header().headers.clone();
     }
-    let mut bytes = call.into_body();
+    let (mut bytes, call) = if needs.send { (call.body().clone(), Some(call)) } else { (call.into_body(), None) };
     if edited {
         made.settle(bytes.len());
-        bytes = made.on(bytes);
+        bytes = std::mem::replace(&mut made, BODIES.charge()).on(bytes);
     }
+    ctx.outgoing = call.map(|call| Box::new(Outgoing::new(call, made)));
     ctx.body = Some(BufferedBody::new(bytes, edited));
     Ok(())
 }

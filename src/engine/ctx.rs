@@ -35,7 +35,9 @@ use crate::routes::{InvalidPath, host_of, normalize};
 use crate::settings::AddressHeader;
 
 use super::connection::connection_facts;
+use super::plugin_request::PluginRequest;
 use super::route::Route;
+use super::sending::Outgoing;
 use super::sent_target::SentTarget;
 use super::snapshot::Snapshot;
 use super::timer::Timer;
@@ -123,6 +125,10 @@ pub struct Exchange {
     pub ending: Ending,
     /// The head of its request, while the exchange moves to the task of a detached call.
     pub handed_over: Option<Box<RequestHeader>>,
+    /// The call as plugins see it that may send it themselves, where the route has some.
+    pub outgoing: Option<Box<Outgoing>>,
+    /// What there is in the place of a client, where it carries a plugin's own request.
+    pub plugin_request: Option<Box<PluginRequest>>,
     in_flight: Option<InFlight>,
 }
 
@@ -170,6 +176,8 @@ impl Exchange {
             websocket: None,
             ending: Ending::default(),
             handed_over: None,
+            outgoing: None,
+            plugin_request: None,
             in_flight: Some(snapshot.metrics.request_in_flight()),
             snapshot,
         })
@@ -182,6 +190,15 @@ impl Exchange {
         let mut exchange = Self::new(snapshot);
         exchange.ending.hand_off();
         exchange.in_flight = None;
+        exchange
+    }
+
+    /// An exchange that carries a plugin's own request. It makes no record; the plugin is told how it ends.
+    #[must_use]
+    pub fn of_plugin(snapshot: Arc<Snapshot>, request: PluginRequest) -> Box<Self> {
+        let mut exchange = Self::new(snapshot);
+        exchange.in_flight = Some(exchange.snapshot.metrics.plugin_request_in_flight());
+        exchange.plugin_request = Some(Box::new(request));
         exchange
     }
 
@@ -265,8 +282,11 @@ impl Exchange {
     /// The limits of an attempt at this upstream, as its route changes them.
     #[must_use]
     pub fn timeouts_of(&self, upstream: &Upstream) -> Timeouts {
-        match self.route.as_ref().and_then(|route| route.upstream()) {
-            Some(target) => upstream.timeouts.overridden(&target.timeouts),
+        if let Some(target) = self.route.as_ref().and_then(|route| route.upstream()) {
+            return upstream.timeouts.overridden(&target.timeouts);
+        }
+        match &self.plugin_request {
+            Some(request) => upstream.timeouts.overridden(&request.timeouts),
             None => upstream.timeouts,
         }
     }

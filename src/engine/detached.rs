@@ -14,8 +14,8 @@ use log::debug;
 use pingora_core::protocols::http::HttpTask;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
 use pingora_proxy::subrequest::{BodyMode, Ctx};
+use pingora_proxy::{PreparedSubrequest, Session};
 use plugin_api::DetachUntil;
 use tokio::task::JoinHandle;
 
@@ -81,6 +81,15 @@ pub fn take_handoff() -> Option<Box<Exchange>> {
     Some(ctx)
 }
 
+/// Runs a subrequest that carries an exchange on. `None` if its timer ended it.
+pub fn carry_on(
+    exchange: Box<Exchange>,
+    timer: &Arc<Timer>,
+    subrequest: PreparedSubrequest,
+) -> impl Future<Output = Option<()>> + Send + use<> {
+    HANDOFF.scope(Cell::new(Some(exchange)), with_deadlines(timer.clone(), subrequest.run()))
+}
+
 /// Goes on with an exchange that has been admitted by the request it came with.
 ///
 /// # Errors
@@ -117,7 +126,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
     let head = head_of_http_1(session.req_header())?;
     ctx.handed_over = Some(Box::new(head));
     let stand_in = Exchange::stand_in(ctx.snapshot.clone());
-    let handoff = Cell::new(Some(std::mem::replace(ctx, stand_in)));
+    let exchange = std::mem::replace(ctx, stand_in);
     let context = Ctx::builder().body_mode(body_mode).build();
     // it begins as a request that any parser takes, and gets the real head when it resumes the exchange: one of HTTP/2 may
     // hold what HTTP/1.1 cannot say
@@ -135,7 +144,7 @@ pub async fn spawn_detached(session: &mut Session, ctx: &mut Box<Exchange>) -> R
         sent.map_err(|_| Error::explain(ErrorType::InternalError, "a subrequest takes no body"))?;
     }
     let timer = Timer::new(HEAD, HEAD);
-    let call = tokio::spawn(HANDOFF.scope(handoff, with_deadlines(timer.clone(), subrequest.run())));
+    let call = tokio::spawn(carry_on(exchange, &timer, subrequest));
 
     let shared = shared.unwrap_or_else(|| Box::pin(pending()));
     match relay(session, &mut handle, &delivery, &timer, shared).await {

@@ -56,6 +56,10 @@ pub async fn on_exchange(ctx: &mut Exchange, session: &mut Session, error: &Erro
     };
     // nothing more is asked of its server, however long the client takes
     ctx.release_server();
+    if let Some(request) = &ctx.plugin_request {
+        request.failed(failure, answer, ctx);
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
     let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
     // with the head out already, the answer stays as broken as it is: no clean end, nothing appended
     if let Some(answer) = answer.filter(|_| written(session).is_none()) {

@@ -3,14 +3,17 @@
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, RANGE, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING,
 };
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
-use plugin_api::HeaderEdit;
+use plugin_api::{HeaderEdit, is_of_connection};
 
 use crate::exchange::buffered_body::BufferedBody;
+use crate::exchange::forwarded::is_of_forwarding;
 use crate::exchange::header_flags::HeaderFlags;
 use crate::exchange::header_names::HeaderNames;
+use crate::exchange::hop_by_hop;
+use crate::exchange::upstream::Upstream;
 
 use super::cork;
 use super::ctx::Exchange;
@@ -36,27 +39,11 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     if ctx.flags.odd_name {
         leave_out(head, &ctx.snapshot.header_names);
     }
-    forwarding::write(head, ctx)?;
-    tracing::write(head, ctx)?;
-    let mut host_is_set = false;
-    for edit in ctx.request_edits.iter() {
-        match edit {
-            HeaderEdit::Set(name, value) if name == HOST => {
-                // the names of other upstreams are not the plugins' to know
-                host_is_set = is_of_route(ctx);
-                if host_is_set {
-                    head.insert_header(name.clone(), value.clone())?;
-                }
-            }
-            HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
-            HeaderEdit::Append(name, value) => {
-                head.append_header(name.clone(), value.clone())?;
-            }
-            HeaderEdit::Remove(name) => {
-                head.remove_header(name);
-            }
-        }
+    if ctx.plugin_request.is_none() {
+        forwarding::write(head, ctx)?;
+        tracing::write(head, ctx)?;
     }
+    let host_is_set = edit(head, ctx)?;
     let Some(attempts) = &ctx.attempts else { return Err(internal("no upstream was chosen")) };
     let peers = &ctx.snapshot.peers[attempts.upstream().index];
     for (name, value) in peers.headers().iter() {
@@ -104,6 +91,65 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         cork::hold(ctx.connection);
     }
     Ok(())
+}
+
+/// Makes the edits of plugins. Returns whether they set the host.
+fn edit(head: &mut RequestHeader, ctx: &Exchange) -> Result<bool> {
+    let mut host_is_set = false;
+    for edit in ctx.request_edits.iter() {
+        match edit {
+            HeaderEdit::Set(name, value) if name == HOST => {
+                // the names of other upstreams are not the plugins' to know
+                host_is_set = is_of_route(ctx);
+                if host_is_set {
+                    head.insert_header(name.clone(), value.clone())?;
+                }
+            }
+            HeaderEdit::Set(name, value) => head.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Append(name, value) => {
+                head.append_header(name.clone(), value.clone())?;
+            }
+            HeaderEdit::Remove(name) => {
+                head.remove_header(name);
+            }
+        }
+    }
+    Ok(host_is_set)
+}
+
+/// The client's headers as they go upstream, without those that the gateway adds or replaces for each attempt, and without those of the
+/// connection and of forwarding.
+///
+/// # Errors
+/// A value is none of a header, which would be a fault of the gateway.
+pub fn headers(head: &RequestHeader, ctx: &Exchange) -> Result<HeaderMap> {
+    let mut head = head.clone();
+    if ctx.flags.odd_name {
+        leave_out(&mut head, &ctx.snapshot.header_names);
+    }
+    let mut left_out = hop_by_hop::names(&head.headers, false);
+    let is_remade = |name: &&HeaderName| is_of_connection(name.as_str()) || is_of_forwarding(name.as_str());
+    left_out.extend(head.headers.keys().filter(is_remade).cloned());
+    for name in &left_out {
+        head.remove_header(name);
+    }
+    if !head.headers.contains_key(HOST)
+        && let Some(authority) = head.uri.authority().map(|authority| authority.as_str().to_owned())
+    {
+        head.insert_header(HOST, authority)?;
+    }
+    edit(&mut head, ctx)?;
+    let mut headers = head.as_owned_parts().headers;
+    if let Some(attempts) = &ctx.attempts {
+        // those that a fallback gets of the client's stay
+        let of = |upstream: &Upstream| ctx.snapshot.peers[upstream.index].headers();
+        for (name, _) in of(attempts.upstream()).iter() {
+            if attempts.upstream().chain().all(|upstream| of(upstream).iter().any(|(own, _)| own == name)) {
+                headers.remove(name);
+            }
+        }
+    }
+    Ok(headers)
 }
 
 /// Whether a body follows the head.

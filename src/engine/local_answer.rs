@@ -100,6 +100,7 @@ impl LocalAnswer {
             body: Body::Whole(body),
             outcome,
             saved: None,
+            sent: None,
             error_type: None,
         };
         let mut reply = match &self.body {

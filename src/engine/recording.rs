@@ -162,6 +162,12 @@ impl Exchange {
     }
 
     fn write_record(&mut self, verdict: Verdict) {
+        if let Some(request) = &self.plugin_request {
+            if let Some(failure) = verdict.failure {
+                request.failed(failure, None, self);
+            }
+            return;
+        }
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
         self.observer.conclude(&mut self.record);
         self.apply(verdict);
@@ -182,6 +188,9 @@ impl Exchange {
     fn relayed(&self) -> Option<Relayed> {
         match &self.delivery {
             Some(delivery) => Some(delivery.relayed()),
+            None if self.plugin_request.as_ref().is_some_and(|request| request.is_abandoned()) => {
+                Some(Relayed { bytes: 0, left: true })
+            }
             None => self.presence.as_ref()?.received(self.ending.complete_at()),
         }
     }

@@ -18,7 +18,7 @@ use crate::exchange::ending::Part;
 use crate::exchange::failure::Failure;
 
 use super::ctx::Exchange;
-use super::{response_tap, transform};
+use super::{response_tap, sending, transform};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -59,6 +59,10 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
     if ctx.failure.is_none() {
         ctx.ending.answered_here(reply.outcome);
     }
+    if let Some(sent) = &reply.sent {
+        sending::record(sent, ctx);
+    }
+    let is_of_upstream = reply.is_of_upstream();
     response_tap::begin_replay(&reply, ctx);
     ctx.record.error_type = reply.error_type.or_else(|| {
         let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
@@ -78,6 +82,9 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
             ctx.head_passes(session, Some(if without_body { 0 } else { body.len() as u64 }));
             session.write_response_header(Box::new(head), without_body).await.map_err(|e| e.into_down())?;
             if !without_body {
+                if is_of_upstream && !is_changed {
+                    response_tap::read(&body, true, ctx)?;
+                }
                 if shown && !is_changed {
                     response_tap::show_chunk(&body, Part::Last, ctx)?;
                 }

@@ -30,20 +30,27 @@ use super::local_answer::LocalAnswer;
 use super::route::{Route, RouteTarget, UpstreamRoute};
 use super::sent_target::SentTarget;
 use super::view::path_of;
-use super::{model_route, reply, websocket};
+use super::{model_route, reply, sending, websocket};
 
 /// The keep-alive limit that Pingora gets for a connection that may be used again: none, because the timer keeps it.
 pub const KEPT_ALIVE: u64 = 0;
 
 /// Handles a new request. `true` if it has been answered here.
 pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bool> {
-    if let Some(head) = ctx.handed_over.take() {
-        return detached::resume(session, ctx, *head).await.map(|()| false);
+    let ready = match ctx.handed_over.take() {
+        Some(head) => detached::resume(session, ctx, *head).await.map_err(fault),
+        None => prepare(session, ctx).await,
+    };
+    let is_resumed = ctx.delivery.is_some();
+    if ready.is_ok() && !is_resumed && detached::is_wanted(ctx) && !detached::outlive_client(session, ctx) {
+        return detached::spawn_detached(session, ctx).await.map(|()| true);
     }
-    match prepare(session, ctx).await {
-        Ok(()) if detached::is_wanted(ctx) && !detached::outlive_client(session, ctx) => {
-            detached::spawn_detached(session, ctx).await.map(|()| true)
-        }
+    let ready = match ready {
+        // boxed, so that calls that no plugin may send carry no room for it
+        Ok(()) if ctx.outgoing.is_some() => Box::pin(sending::offer(session, ctx)).await,
+        ready => ready,
+    };
+    match ready {
         Ok(()) => Ok(false),
         Err(Interruption::Answer(reply)) => {
             if ctx.route.is_none() {

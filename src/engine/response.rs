@@ -62,8 +62,12 @@ pub fn on_head(
     }
     ctx.timer.streams(timeouts.idle);
     strip_hop_by_hop(session, head);
+    if let Some(request) = &ctx.plugin_request {
+        request.answered(ctx);
+        return Ok(());
+    }
     redirects::make_own(session, head, ctx)?;
-    response_tap::begin(head, ctx);
+    response_tap::begin(status, &head.headers, ctx);
     response_tap::begin_filter(head, ctx)?;
     transform::begin(session, head, ctx)
 }

@@ -19,30 +19,33 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Begins to read an answer of the upstream, if the log or a plugin needs it. The reader of an earlier attempt is dropped.
-pub fn begin(head: &ResponseHeader, ctx: &mut Exchange) {
+pub fn begin(status: StatusCode, headers: &HeaderMap, ctx: &mut Exchange) {
     ctx.observer = ResponseObserver::Nothing;
     if !ctx.needs_answer() {
         return;
     }
-    let id = head.headers.get(REQUEST_ID).or_else(|| head.headers.get(X_REQUEST_ID));
+    let id = headers.get(REQUEST_ID).or_else(|| headers.get(X_REQUEST_ID));
     ctx.record.upstream_request_id =
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
     ctx.find_endpoint();
-    ctx.observer = match (ctx.record.endpoint, batch(ctx, head.status)) {
+    ctx.observer = match (ctx.record.endpoint, batch(ctx, status)) {
         (Some(endpoint), _) => {
-            let reader = AnswerReader::new(endpoint, head.status, &head.headers);
+            let reader = AnswerReader::new(endpoint, status, headers);
             ResponseObserver::Answer(Box::new(with_words(reader, ctx)))
         }
         (None, Some((protocol, batch))) => {
-            ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, &head.headers)))
+            ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, headers)))
         }
         (None, None) => ResponseObserver::Nothing,
     };
 }
 
-/// Begins to read an answer that a plugin replays and that is still to come.
+/// Begins to read an answer that a plugin gives: one of the upstream, or one that it replays and that is still to come.
 pub fn begin_replay(reply: &Reply, ctx: &mut Exchange) {
     ctx.observer.conclude(&mut ctx.record);
+    if reply.is_of_upstream() {
+        return begin(reply.status, &reply.headers, ctx);
+    }
     let is_unread = reply.outcome == Outcome::Cached && reply.saved.is_none() && reply.body.whole().is_none();
     let endpoint = ctx.record.endpoint.filter(|_| is_unread && ctx.needs_answer());
     ctx.observer = match endpoint {

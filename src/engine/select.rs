@@ -32,8 +32,8 @@ pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<
         event = match attempts.on(event, now) {
             Action::Connect => return connect(session, ctx, now, wanted),
             Action::Wait(error) => {
-                // a detached call has no client of its own to watch
-                let has_client = ctx.delivery.is_none();
+                // neither a detached call nor a plugin's request has a client of its own to watch
+                let has_client = ctx.delivery.is_none() && ctx.plugin_request.is_none();
                 wait(session, attempts, error, has_client, now).await
             }
             Action::FailOver(exhausted) => {

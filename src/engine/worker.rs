@@ -1,25 +1,27 @@
 //! One thread that serves connections, sharing nothing with its neighbours: its own runtime, its own upstream
 //! connections. A connection stays where it is put, so no request ever waits for another core's cache.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use log::{debug, error, info};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::server::ShutdownWatch;
-use plugin_api::{ConnectionInfo, LogLimit};
+use plugin_api::{ConnectionInfo, LogLimit, SendError, UpstreamRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::client_timeout::ClientTimeout;
 use super::connection::{Connection, Permits};
+use super::plugin_request::{self, Begun};
 use super::proxy_protocol;
 use super::refusal::{Bounds, Refusal};
 use super::serving::serve as serve_requests;
@@ -49,8 +51,25 @@ pub struct Accepted {
 #[derive(Clone)]
 pub struct Workers(Arc<[Worker]>);
 
+/// The same, without keeping them running.
+#[derive(Clone)]
+pub struct WeakWorkers(Weak<[Worker]>);
+
+thread_local! {
+    /// The number of the worker that this thread is.
+    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// What a worker is given.
+enum Work {
+    /// A connection to serve.
+    Connection(Accepted),
+    /// A plugin's own request to carry.
+    Request(Box<(UpstreamRequest, oneshot::Sender<Result<Begun, SendError>>)>),
+}
+
 struct Worker {
-    queue: mpsc::UnboundedSender<(Accepted, Open)>,
+    queue: mpsc::UnboundedSender<(Work, Open)>,
     open: Arc<AtomicUsize>,
     proxy: Arc<WorkerProxy>,
 }
@@ -87,6 +106,7 @@ impl Workers {
             let runs = runs.clone();
             let work = move || {
                 let _runs = runs;
+                CURRENT.set(Some(number));
                 runtime.block_on(serving);
                 drop(runtime);
             };
@@ -100,7 +120,13 @@ impl Workers {
     pub fn give(&self, accepted: Accepted) {
         let Some(worker) = self.0.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) else { return };
         // the thread has stopped: the connection is dropped
-        let _ = worker.queue.send((accepted, Open::new(&worker.open)));
+        let _ = worker.queue.send((Work::Connection(accepted), Open::new(&worker.open)));
+    }
+
+    /// The same workers, without keeping them running.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakWorkers {
+        WeakWorkers(Arc::downgrade(&self.0))
     }
 
     /// Ends idle connections.
@@ -108,6 +134,19 @@ impl Workers {
         for worker in self.0.iter() {
             worker.proxy.http_cleanup().await;
         }
+    }
+}
+
+impl WeakWorkers {
+    /// Gives a plugin's request to the thread that asks, if it is a worker, else to the one that has the least to do. `false` if none
+    /// runs any more.
+    #[must_use]
+    pub fn send(&self, request: UpstreamRequest, begins: oneshot::Sender<Result<Begun, SendError>>) -> bool {
+        let Some(workers) = self.0.upgrade() else { return false };
+        let own = CURRENT.get().and_then(|number| workers.get(number));
+        let least = || workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
+        let Some(worker) = own.or_else(least) else { return false };
+        worker.queue.send((Work::Request(Box::new((request, begins))), Open::new(&worker.open))).is_ok()
     }
 }
 
@@ -125,18 +164,21 @@ impl Threads {
 }
 
 /// Serves connections until the queue is closed. Those that are still open then are dropped with the runtime.
-async fn serve(
-    mut accepted: mpsc::UnboundedReceiver<(Accepted, Open)>,
-    proxy: Arc<WorkerProxy>,
-    shutdown: ShutdownWatch,
-) {
+async fn serve(mut queue: mpsc::UnboundedReceiver<(Work, Open)>, proxy: Arc<WorkerProxy>, shutdown: ShutdownWatch) {
     tokio::spawn(turn::end_turns());
-    while let Some((connection, open)) = accepted.recv().await {
+    while let Some((work, open)) = queue.recv().await {
         let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            let _open = open;
-            serve_one(connection, &proxy, &shutdown).await;
-        });
+        match work {
+            Work::Connection(connection) => drop(tokio::spawn(async move {
+                let _open = open;
+                serve_one(connection, &proxy, &shutdown).await;
+            })),
+            Work::Request(sent) => drop(tokio::spawn(async move {
+                let _open = open;
+                let (request, begins) = *sent;
+                plugin_request::carry(request, begins, &proxy).await;
+            })),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::HttpProxy;
+use pingora_proxy::{HttpProxy, SubrequestSpawner};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -57,6 +57,12 @@ impl WorkerProxy {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// What makes requests of this worker that no connection brings.
+    #[must_use]
+    pub fn spawner(&self) -> SubrequestSpawner {
+        SubrequestSpawner::new(self.proxy.clone())
     }
 
     /// The bounds of a connection that is accepted now.

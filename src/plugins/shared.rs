@@ -54,7 +54,8 @@ impl PluginShared {
     }
 
     /// What all of them share.
-    pub(super) fn common(&self) -> &Arc<Common> {
+    #[must_use]
+    pub fn common(&self) -> &Arc<Common> {
         &self.common
     }
 

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
-use crate::engine::{self, PersistentState, Snapshot, Threads, WorkerProxy, Workers};
+use crate::engine::{self, PersistentState, PluginSender, Snapshot, Threads, WorkerProxy, Workers};
 use crate::logging;
 use crate::metrics::Metrics;
 
@@ -94,6 +94,7 @@ impl Running {
         let proxy = || WorkerProxy::new(snapshot.clone(), config);
         let workers = Workers::start(threads, proxy, &shutdown);
         let (workers, threads) = workers.map_err(|error| not_started(&source, "server.threads", &error))?;
+        persistent.plugins.common().upstreams.connect(Arc::new(PluginSender::new(workers.downgrade())));
         let service = Service { workers, metrics: metrics.clone() };
         let (drain_timeout, readiness_delay) = (config.server.drain_timeout.get(), config.server.readiness_delay.get());
         let fixed = Fixed::of(config);

@@ -183,6 +183,12 @@ impl ModelCall {
         text + size_of_val(self.calls())
     }
 
+    /// The body to send, as [`into_body`](Self::into_body) gives it.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        self.sent.as_ref().unwrap_or(&self.text)
+    }
+
     /// The body to send: as it came, or, if it was edited, the edited text without content-encoding.
     #[must_use]
     pub fn into_body(self) -> Bytes {

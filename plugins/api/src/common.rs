@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-use crate::{BudgetUse, Spending, Telemetry, constant_metric};
+use crate::{BudgetUse, Spending, Telemetry, Upstreams, constant_metric};
 
 /// What all plugins of a gateway share, for as long as the process runs.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Common {
     pub budget_use: BudgetUse,
     /// Where spans go, as the configuration in force says.
     pub telemetry: Telemetry,
+    /// The upstreams, for requests of a plugin's own.
+    pub upstreams: Upstreams,
     /// Requests that a limit refused.
     pub rejections: Arc<LimitRejections>,
 }

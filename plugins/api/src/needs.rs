@@ -32,6 +32,8 @@ pub struct Needs {
     pub transform: bool,
     /// Calls that may go on after their client has left: see [`DetachUntil`](crate::DetachUntil).
     pub detach: bool,
+    /// Calls that it may send in the gateway's place, for [`on_send`](crate::Plugin::on_send). Needs [`body`](Needs::body).
+    pub send: bool,
     /// Traces, where `telemetry.otlp` is configured: it keeps the rows of which spans are made. On other routes `traceparent` passes as it came.
     pub trace: bool,
 }
@@ -48,6 +50,7 @@ impl Needs {
         messages_digest: false,
         transform: false,
         detach: false,
+        send: false,
         trace: false,
     };
 
@@ -64,6 +67,7 @@ impl Needs {
             messages_digest: self.messages_digest || other.messages_digest,
             transform: self.transform || other.transform,
             detach: self.detach || other.detach,
+            send: self.send || other.send,
             trace: self.trace || other.trace,
         }
     }

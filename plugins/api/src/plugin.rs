@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::part::is_text_of_an_api;
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, Part, Quota, Record, Refusal,
-    Reply, Request, Response, Shared,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, OutgoingCall, Part, Quota,
+    Record, Refusal, Reply, Request, Response, Shared,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -150,6 +150,16 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// [`on_call`](Plugin::on_call) as far as it need not wait: see [`try_on_request`](Plugin::try_on_request).
     fn try_on_call(&self, _: &mut Self::State, _: &mut Call<'_>) -> Option<Flow> {
         None
+    }
+
+    /// The call is about to go upstream: all plugins have let it pass, and the route's `models` have been followed. The plugin may answer in
+    /// the upstream's place, mostly with what it gets there by [`Upstreams::send`](crate::Upstreams::send) (see [`Reply::from_upstream`]).
+    /// Runs only with [`Needs::send`], top to bottom, to the first that does not continue; then the response hooks of all plugins run, as for
+    /// an answer of the upstream. It does not run for calls on a `WebSocket`.
+    ///
+    /// Where the client leaves, the future is dropped, unless the call goes on without its client.
+    fn on_send(&self, _: &mut Self::State, _: &mut OutgoingCall<'_>) -> impl Future<Output = Flow> + Send {
+        Pass::new()
     }
 
     /// Whether it wants to change the body of this response, part by part. Runs only with [`Needs::transform`], for responses

@@ -1,12 +1,14 @@
 //! An answer made here instead of upstream, and the error objects of every protocol.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use protocols::ApiError;
 use uuid::Uuid;
 
-use crate::{Answer, Body, Outcome, Protocol};
+use crate::{Answer, Body, Outcome, Protocol, SendError, SentTo};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,6 +24,9 @@ pub struct Reply {
     pub body: Body,
     /// What the exchange's record will call it: [`Outcome::Refused`], or [`Outcome::Cached`] from a cache.
     pub outcome: Outcome,
+    /// Where the answer comes from, if a plugin got it from an upstream by a request of its own: the record says of it what it says of a
+    /// request that the gateway sent. With [`Outcome::Completed`] the answer is read as the upstream's, and its usage is that of the call.
+    pub sent: Option<Box<SentTo>>,
     /// What the answer says of itself, where it is one that is given again. That of a body that is still to come is read
     /// as it passes, or [told at its end](crate::BodyStream::with_saved).
     pub saved: Option<Box<Answer>>,
@@ -41,9 +46,41 @@ impl Reply {
             headers,
             body: Body::Whole(body.into()),
             outcome: Outcome::Refused,
+            sent: None,
             saved: None,
             error_type: None,
         }
+    }
+
+    /// An answer of an upstream that a plugin got by a request of its own, or a part of one.
+    #[must_use]
+    pub fn from_upstream(status: StatusCode, headers: HeaderMap, body: impl Into<Body>, sent: Box<SentTo>) -> Self {
+        let (body, outcome) = (body.into(), Outcome::Completed);
+        Self { status, headers, body, outcome, sent: Some(sent), saved: None, error_type: None }
+    }
+
+    /// The error of a call for which a plugin's own request failed, as the gateway answers a call that it sends itself. `upstream` names the
+    /// one that was asked.
+    #[must_use]
+    pub fn send_failed(protocol: &'static Protocol, error: &SendError, upstream: &Arc<str>, id: Uuid) -> Self {
+        let mut reply = Self::error(protocol, error.kind(), error.message(), id);
+        reply.outcome = Outcome::UpstreamFailed;
+        let sent = match error {
+            SendError::Failed(failure) => {
+                reply.status = failure.status;
+                reply.headers.extend(failure.retry_after.clone().map(|value| (RETRY_AFTER, value)));
+                failure.sent.clone()
+            }
+            other => Box::new(SentTo { error: Some(other.word()), ..SentTo::nowhere(upstream.clone()) }),
+        };
+        reply.sent = Some(sent);
+        reply
+    }
+
+    /// Whether it is the answer of an upstream, which a plugin got there for this call.
+    #[must_use]
+    pub fn is_of_upstream(&self) -> bool {
+        self.sent.is_some() && self.outcome == Outcome::Completed
     }
 
     /// An error as the caller's SDK expects it.

@@ -78,6 +78,7 @@ impl CorsHeaders {
             body: Body::Whole(Bytes::new()),
             outcome: Outcome::Cached,
             saved: None,
+            sent: None,
             error_type: None,
         }
     }

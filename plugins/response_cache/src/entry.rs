@@ -65,6 +65,7 @@ impl Entry {
             body: Body::Whole(self.body.clone()),
             outcome: Outcome::Cached,
             saved: self.answer.clone(),
+            sent: None,
             error_type: None,
         }
     }

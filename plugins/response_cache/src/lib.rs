@@ -165,7 +165,8 @@ impl Plugin for ResponseCache {
                 let headers = entry::headers(&head, protocol, id, CacheStatus::Coalesced);
                 let body = Body::Stream(self.followed(follower));
                 let outcome = Outcome::Cached;
-                let reply = Reply { status: head.status, headers, body, outcome, saved: None, error_type: None };
+                let reply =
+                    Reply { status: head.status, headers, body, outcome, sent: None, saved: None, error_type: None };
                 (CacheStatus::Coalesced, Role::Answered, reply.into())
             }
             Ok(Lookup::Miss(fill)) => {

@@ -1,5 +1,7 @@
 //! A whole gateway in this process, with plugins that no YAML can name.
 
+mod plugin_requests;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
