@@ -2,6 +2,7 @@
 //! the decisions are in `exchange`.
 
 mod attempt_error;
+mod attempt_log;
 mod attempts;
 mod body;
 mod call_body;

@@ -96,18 +96,19 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
 /// Whether there will be another attempt after this event.
 fn goes_on(ctx: &mut Exchange, event: Event<'_>) -> bool {
     let Some(attempts) = &mut ctx.attempts else { return false };
-    match attempts.on(event, Instant::now()) {
+    let now = Instant::now();
+    match attempts.on(event, now) {
         Action::Retry(failure) => {
-            ctx.attempt_failed(failure.word());
+            ctx.attempt_failed(failure.word(), None, now);
             retry::report(ctx, failure);
             true
         }
         Action::Reconnect => {
-            ctx.attempt_failed(STALE);
+            ctx.attempt_failed(STALE, None, now);
             true
         }
         Action::GiveUp(failure) => {
-            ctx.attempt_failed(failure.word());
+            ctx.attempt_failed(failure.word(), None, now);
             ctx.failure = Some(failure);
             false
         }

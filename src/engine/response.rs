@@ -33,7 +33,7 @@ pub fn on_head(
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };
     if status == StatusCode::SWITCHING_PROTOCOLS {
         attempts.on(Event::Upgraded, now);
-        ctx.attempt_answered(status.as_u16());
+        ctx.attempt_answered(status);
         ctx.record.status = Some(status);
         // Pingora passes no other upgrade
         ctx.record.transport = Transport::WebSocket;
@@ -48,9 +48,9 @@ pub fn on_head(
     }
     clear_framing(head)?;
     let action = attempts.on(Event::Answered { status, headers: &head.headers, replayable }, now);
-    ctx.attempt_answered(status.as_u16());
+    ctx.attempt_answered(status);
     if let Action::Retry(failure) = action {
-        ctx.attempt_failed(failure.word());
+        ctx.attempt_failed(failure.word(), Some(status), now);
         retry::report(ctx, failure);
         return Err(retry::discard(status));
     }

@@ -1,8 +1,6 @@
 //! Carries out the actions with which an attempt begins: waits in the queue, makes the request one for a fallback, and gives Pingora
 //! the peer of the selected server.
 
-use std::time::Duration;
-
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
@@ -23,9 +21,10 @@ use super::upstream::ConnectionUse;
 /// That there is none, or that the client left or the time was up while it waited for one.
 pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<Box<HttpPeer>> {
     let mut event = Event::ServerWanted;
-    let wanted = ctx.traced_time();
+    let mut wanted = None;
     loop {
         let now = Instant::now();
+        let wanted = *wanted.get_or_insert(now);
         let Some(attempts) = &mut ctx.attempts else {
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");
         };
@@ -51,8 +50,8 @@ pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<
     }
 }
 
-fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant, wanted: Option<Duration>) -> Result<Box<HttpPeer>> {
-    ctx.attempt_begins(wanted);
+fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant, wanted: Instant) -> Result<Box<HttpPeer>> {
+    ctx.attempt_begins(wanted, now);
     let Some((attempts, lease)) = ctx.attempts.as_ref().and_then(|attempts| Some((attempts, attempts.lease()?))) else {
         return Error::e_explain(ErrorType::InternalError, "no server was chosen");
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
-use plugin_api::{Trace, TracedAttempt, Traceparent};
+use plugin_api::{Trace, Traceparent};
 
 use super::ctx::Exchange;
 use super::forward::internal;
@@ -47,40 +47,6 @@ impl Exchange {
             *times = Some((since, self.began.elapsed()));
         }
     }
-
-    /// An attempt begins, for which a server was wanted at this time.
-    pub fn attempt_begins(&mut self, wanted: Option<Duration>) {
-        let (Some(wanted), Some(trace)) = (wanted, &mut self.record.context.trace) else { return };
-        let (Some(attempts), Some(upstream)) = (&self.attempts, &self.record.upstream) else { return };
-        if let Some(lease) = attempts.lease() {
-            trace.attempts.push(TracedAttempt {
-                wanted,
-                began: self.began.elapsed(),
-                ended: None,
-                upstream: upstream.clone(),
-                server: lease.label().clone(),
-                address: lease.server().socket(),
-                error: None,
-                status: None,
-            });
-        }
-    }
-
-    /// The present attempt has failed for this reason.
-    pub fn attempt_failed(&mut self, error: &'static str) {
-        if let Some(now) = self.traced_time()
-            && let Some(trace) = &mut self.record.context.trace
-        {
-            trace.attempt_failed(now, error);
-        }
-    }
-
-    /// The present attempt has a response.
-    pub fn attempt_answered(&mut self, status: u16) {
-        if let Some(trace) = &mut self.record.context.trace {
-            trace.attempt_answered(status);
-        }
-    }
 }
 
 /// Tells the server of the present attempt which span its own are below, where spans are made. What a client said of a trace that begins
@@ -90,7 +56,8 @@ impl Exchange {
 /// A fault of the gateway.
 pub fn write(head: &mut RequestHeader, ctx: &Exchange) -> Result<()> {
     let Some(trace) = &ctx.record.context.trace else { return Ok(()) };
-    let Some(text) = trace.traceparent() else { return Ok(()) };
+    let attempt = ctx.record.attempt_log.as_slice().len().saturating_sub(1);
+    let Some(text) = trace.traceparent(attempt) else { return Ok(()) };
     let value = HeaderValue::from_bytes(&text).map_err(|_| internal("traceparent"))?;
     head.insert_header(TRACEPARENT, value)?;
     if trace.parent.is_none() {

@@ -133,6 +133,12 @@ impl Attempts {
         self.lease.as_ref()
     }
 
+    /// When the present attempt began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Attempts in all. One on a fresh connection in the place of a stale one is not counted.
     #[must_use]
     pub fn total(&self) -> u32 {

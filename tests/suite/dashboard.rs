@@ -1,6 +1,7 @@
 //! The dashboard over sockets: who may see it, what browsers are told of it, and how its sessions begin and end.
 
 mod accessible;
+mod attempts;
 mod guesses;
 mod ledger;
 mod pages;

@@ -1,6 +1,7 @@
 //! The contract between the gateway and its plugins: [`Plugin`], and the types its hooks see.
 //! It knows no server, no socket and no configuration file, so a plugin's test needs none.
 
+mod attempt;
 mod blocking;
 mod body;
 mod budget;
@@ -47,6 +48,7 @@ mod upstream_request;
 mod upstreams;
 mod variable;
 
+pub use attempt::{Attempt, AttemptLog};
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
@@ -99,7 +101,7 @@ pub use spending::{
 };
 pub use tags::Tags;
 pub use telemetry::{OtlpCompression, OtlpSettings, SemConv, Share, Telemetry, TelemetrySettings};
-pub use trace::{SpanId, Trace, TraceId, TracedAttempt, Traceparent};
+pub use trace::{SpanId, Trace, TraceId, Traceparent};
 pub use transport::Transport;
 pub use upstream_addrs::UpstreamAddrs;
 pub use upstream_request::{SendLimits, SentTo, UpstreamBody, UpstreamRequest, UpstreamResponse};

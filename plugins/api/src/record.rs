@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Answer, Context, ConversationHash, Endpoint, Transport, UpstreamAddrs};
+use crate::{Answer, AttemptLog, Context, ConversationHash, Endpoint, Transport, UpstreamAddrs};
 
 /// Bytes of an answer for each of its tokens, where nothing else is known of it: of a stream of events, and of others.
 const BYTES_PER_TOKEN: (u64, u64) = (64, 4);
@@ -54,6 +54,8 @@ pub struct Record {
     pub upstream_addrs: UpstreamAddrs,
     /// Attempts made upstream; 0 where none was.
     pub attempts: u32,
+    /// Each of them, where there was more than one or spans are made of them.
+    pub attempt_log: AttemptLog,
     /// The status sent to the client; `None` where nothing was sent.
     pub status: Option<StatusCode>,
     /// How it ended.
@@ -111,6 +113,7 @@ impl Record {
             server: None,
             upstream_addrs: UpstreamAddrs::NONE,
             attempts: 0,
+            attempt_log: AttemptLog::NONE,
             status: None,
             outcome: Outcome::Aborted,
             error: None,

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What separates two outputs of a generator: odd, and without a pattern (`SplitMix64`).
@@ -138,29 +136,6 @@ pub struct Trace {
     pub is_sampled: bool,
     /// When the plugins began and were through with its head, and with its call, from its head on; none where they saw none.
     pub hooks: [Option<(Duration, Duration)>; 2],
-    /// The attempts upstream.
-    pub attempts: Vec<TracedAttempt>,
-}
-
-/// An attempt upstream.
-#[derive(Clone, Debug)]
-pub struct TracedAttempt {
-    /// When a server was asked for, from the head of the request on; until it began, the request waited for one.
-    pub wanted: Duration,
-    /// When it began.
-    pub began: Duration,
-    /// When it ended, if that was before the exchange did: it failed, or its response was discarded.
-    pub ended: Option<Duration>,
-    /// The upstream's name.
-    pub upstream: Arc<str>,
-    /// The server, as the YAML writes it.
-    pub server: Arc<str>,
-    /// Where it went.
-    pub address: SocketAddr,
-    /// Why it failed, in a word.
-    pub error: Option<&'static str>,
-    /// The status of its response, where one came.
-    pub status: Option<u16>,
 }
 
 impl Trace {
@@ -168,15 +143,7 @@ impl Trace {
     #[must_use]
     pub fn passing(client: Traceparent) -> Self {
         let Traceparent { trace_id, parent, flags } = client;
-        Self {
-            id: trace_id,
-            span: None,
-            parent: Some(parent),
-            flags,
-            is_sampled: false,
-            hooks: [None; 2],
-            attempts: Vec::new(),
-        }
+        Self { id: trace_id, span: None, parent: Some(parent), flags, is_sampled: false, hooks: [None; 2] }
     }
 
     /// The trace of a request of which spans are made: its client's, or a new one. `is_sampled` decides by the id.
@@ -190,7 +157,7 @@ impl Trace {
         let id = TraceId::random();
         let is_sampled = is_sampled(&id);
         let flags = if is_sampled { SAMPLED } else { 0 };
-        Self { id, span, parent: None, flags, is_sampled, hooks: [None; 2], attempts: Vec::new() }
+        Self { id, span, parent: None, flags, is_sampled, hooks: [None; 2] }
     }
 
     /// The trace of a message on the WebSocket of this request, whose span is below this one's.
@@ -198,21 +165,7 @@ impl Trace {
     pub fn of_message(&self) -> Self {
         let span = self.span.map(|_| SpanId(random().to_be_bytes()));
         let parent = self.span.or(self.parent);
-        Self { span, parent, hooks: [None; 2], attempts: Vec::new(), ..*self }
-    }
-
-    /// The present attempt is over, if it was not before: it failed for this reason.
-    pub fn attempt_failed(&mut self, at: Duration, error: &'static str) {
-        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
-            (attempt.ended, attempt.error) = (Some(at), Some(error));
-        }
-    }
-
-    /// The present attempt has a response with this status.
-    pub fn attempt_answered(&mut self, status: u16) {
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.status = Some(status);
-        }
+        Self { span, parent, hooks: [None; 2], ..*self }
     }
 
     /// The span of an attempt, by its index.
@@ -222,11 +175,11 @@ impl Trace {
         span.child(index as u64 + 16)
     }
 
-    /// What the server of the present attempt is told, as the header has it; none where the client's own passes.
+    /// What the server of an attempt is told, by the attempt's index, as the header has it; none where the client's own passes.
     #[must_use]
-    pub fn traceparent(&self) -> Option<[u8; 55]> {
+    pub fn traceparent(&self, attempt: usize) -> Option<[u8; 55]> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let span = Self::attempt_span(self.span?, self.attempts.len().saturating_sub(1));
+        let span = Self::attempt_span(self.span?, attempt);
         let mut text = *b"00-________________________________-________________-__";
         let mut put = |from: usize, bytes: &[u8]| {
             for (at, byte) in bytes.iter().enumerate() {
@@ -295,27 +248,16 @@ mod tests {
     #[test]
     fn a_server_gets_the_trace_of_the_client_and_a_span_of_the_gateway() {
         let client = Traceparent::parse(VALID.as_bytes()).unwrap();
-        let mut trace = Trace::traced(Some(Trace::passing(client)), |_| false);
-        let attempt = || TracedAttempt {
-            wanted: Duration::ZERO,
-            began: Duration::ZERO,
-            ended: None,
-            upstream: "a".into(),
-            server: "b".into(),
-            address: "127.0.0.1:1".parse().unwrap(),
-            error: None,
-            status: None,
-        };
+        let trace = Trace::traced(Some(Trace::passing(client)), |_| false);
         let mut told = HashSet::new();
-        for _ in 0..3 {
-            trace.attempts.push(attempt());
-            let told_now = Traceparent::parse(&trace.traceparent().unwrap()).unwrap();
+        for attempt in 0..3 {
+            let told_now = Traceparent::parse(&trace.traceparent(attempt).unwrap()).unwrap();
             assert_eq!((told_now.trace_id, told_now.flags), (client.trace_id, 1), "the client decides on its flags");
             assert_ne!(told_now.parent, client.parent);
             told.insert(told_now.parent.to_string());
         }
         assert_eq!(told.len(), 3, "each attempt is a span of its own");
-        assert_eq!(Trace::passing(client).traceparent(), None);
+        assert_eq!(Trace::passing(client).traceparent(0), None);
     }
 
     #[test]

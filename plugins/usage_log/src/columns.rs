@@ -125,6 +125,7 @@ table! {
         75 "trace_id": Text = trace_id;
         80 "rule": Text = rule;
         81 "parent_conversation_id": Id = parent_conversation_id;
+        83 "attempt_details": Json = attempt_details;
     } besides {
         58 = request_body;
         59 = response_body;

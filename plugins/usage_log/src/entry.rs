@@ -13,7 +13,7 @@ use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
 use crate::conversation::{Caller, place};
 use crate::request_type;
-use crate::row::{BatchRow, Cost, Row, RowSpans, Timestamp, Tokens, UsageSource};
+use crate::row::{BatchRow, Cost, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource};
 use crate::spending::Reported;
 
 /// The longest usage object that is kept.
@@ -128,8 +128,11 @@ impl Entry {
         if let Some(trace) = &record.context.trace {
             row.trace_id = Some(trace.id.to_string());
             if trace.is_sampled || is_failed(record) {
-                row.spans = RowSpans::of(trace, record.total);
+                row.spans = RowSpans::of(record);
             }
+        }
+        if let attempts @ [_, _, ..] = record.attempt_log.as_slice() {
+            row.attempt_details = attempts.iter().map(RowAttempt::from).collect();
         }
         place::put(&mut row, record, &self.caller);
         if let Some(answer) = answer {

@@ -1,8 +1,9 @@
 //! What the ledger keeps of one request, column by column, and of one result of a batch. Knows no database.
 
+mod attempt;
 mod body;
+mod spans;
 mod time;
-mod trace;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,10 +14,11 @@ use uuid::Uuid;
 
 use crate::Place;
 
+pub use attempt::RowAttempt;
 pub use body::{Body, Piece};
 pub use prices::Cost;
+pub use spans::RowSpans;
 pub use time::Timestamp;
-pub use trace::{RowAttempt, RowSpans};
 
 /// A word from a fixed vocabulary, or a text: never with a NUL in it, which no Postgres text can hold.
 pub type Word = Cow<'static, str>;
@@ -199,6 +201,8 @@ pub struct Row {
     /// What other calls find it by. The journal alone has it.
     #[serde(skip)]
     pub place: Option<Box<Place>>,
+    /// Each attempt upstream, where there was more than one; empty otherwise.
+    pub attempt_details: Vec<RowAttempt>,
 }
 
 /// Tokens, in the classes that have prices of their own; the columns `input_tokens`, `output_tokens`,

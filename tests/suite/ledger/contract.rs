@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use plugin_api::Uuid;
 use usage_log::report::{By, Report, Sums};
 use usage_log::{
-    BatchRow, Billed, Body, Conversation, Cost, Piece, PoolSettings, Record, Row, Tokens, UsageSource, Written,
+    BatchRow, Billed, Body, Conversation, Cost, Piece, PoolSettings, Record, Row, RowAttempt, Tokens, UsageSource,
+    Written,
 };
 
 use super::book::{Book, at, connected, housekept, keeping, migrated, only_checking, records, rows, settings};
@@ -112,6 +113,7 @@ async fn every_column_comes_back_as_it_went_in() {
             speed: Some("fast".into()),
             web_search_requests: Some(3),
             web_fetch_requests: Some(4),
+            attempt_details: vec![RowAttempt { began_us: 1999, server: "a:1".into(), ..RowAttempt::default() }],
             ..rows(1).remove(0)
         };
         let id = full.id;
@@ -121,10 +123,11 @@ async fn every_column_comes_back_as_it_went_in() {
             saved_cache_read_input_tokens, saved_cache_creation_input_tokens, first_byte_ms, first_token_ms, usage_source,
             usage_data, cache_status, upstream, server, error_type, stop_reason, client_ip, upstream_request_id, answer_id,
             service_tier, inference_geo, speed, web_search_requests, web_fetch_requests, api_key_hash, endpoint, model, plugin,
-            reason, route, tenant, key_name, session_id, user_id, requested_model, protocol, limit_tokens, rule";
+            reason, route, tenant, key_name, session_id, user_id, requested_model, protocol, limit_tokens, rule,
+            attempt_details";
         assert_eq!(
             book.sql(&format!("SELECT {columns} FROM api_requests")),
-            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast|websocket|24|auto/2"#
+            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast|websocket|24|auto/2|[{"upstream":"","server":"a:1","address":"","wanted_ms":0,"began_ms":1,"ended_ms":null,"status":null,"error":null}]"#
         );
         assert_eq!(book.sql("SELECT served_model FROM api_requests"), "claude \"x\", ü");
         let postgres = matches!(book, Book::Postgres(_));

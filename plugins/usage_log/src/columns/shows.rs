@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, json};
 
 use super::{Column, Value};
+use crate::row::RowAttempt;
 use crate::{Billed, Cost, Timestamp, UsageSource, Word};
 
 /// What a column is, whatever the engine calls it.
@@ -137,5 +138,30 @@ impl Shows<Vec<Billed>> for Json {
             object
         };
         Value::Json(Cow::Owned(json!(billed.iter().map(object).collect::<Vec<_>>()).to_string()))
+    }
+}
+
+impl Shows<Vec<RowAttempt>> for Json {
+    const SQL: SqlType = SqlType::Json;
+    const IS_NULLABLE: bool = true;
+
+    /// Each attempt as a JSON object, with its times in milliseconds from the head of the request on.
+    fn value(attempts: &Vec<RowAttempt>) -> Value<'_> {
+        if attempts.is_empty() {
+            return Value::Null;
+        }
+        let object = |one: &RowAttempt| {
+            json!({
+                "upstream": one.upstream,
+                "server": one.server,
+                "address": one.address,
+                "wanted_ms": one.wanted_us / 1000,
+                "began_ms": one.began_us / 1000,
+                "ended_ms": one.ended_us.map(|ended| ended / 1000),
+                "status": one.status,
+                "error": one.error,
+            })
+        };
+        Value::Json(Cow::Owned(json!(attempts.iter().map(object).collect::<Vec<_>>()).to_string()))
     }
 }

@@ -26,9 +26,14 @@ pub(super) async fn answer(reader: &Reader, parameters: &mut Parameters) -> Resu
     );
     let row = reader.rows(&query, fields.len()).await?.into_iter().next();
     let Some(row) = row else { return Err(Failure::NotFound(format!("there is no call {id}"))) };
-    let call = shown(&fields, row);
-    let attempts =
-        json!({ "count": call.get("attempts"), "last_server": call.get("server"), "upstream": call.get("upstream") });
+    let mut call = shown(&fields, row);
+    let each = call.remove("attempt_details").filter(|each| !each.is_null());
+    let attempts = json!({
+        "count": call.get("attempts"),
+        "last_server": call.get("server"),
+        "upstream": call.get("upstream"),
+        "each": each.unwrap_or_else(|| json!([])),
+    });
     let (phases, bodies) = (phases(&call), bodies(reader, id).await?);
     Ok(json_answer(json!({ "call": call, "phases": phases, "attempts": attempts, "bodies": bodies })))
 }

@@ -50,7 +50,7 @@ prop_compose! {
     /// A row in which no field is what it is by default. It names each of them, so that a new one cannot be forgotten here.
     fn row()(
         ids in any::<[[u8; 15]; 3]>(),
-        texts in proptest::collection::vec(text(), 30),
+        texts in proptest::collection::vec(text(), 32),
         numbers in proptest::collection::vec(number(), 12),
         small in any::<[u8; 3]>(),
         hashes in any::<[[u8; 32]; 2]>(),
@@ -155,6 +155,10 @@ prop_compose! {
                 tasks: vec![[3; 16], [4; 16]],
                 aside: Aside::IfBegun,
             })),
+            attempt_details: vec![
+                crate::RowAttempt { wanted_us: numbers[7], upstream: text(), ..crate::RowAttempt::default() },
+                crate::RowAttempt { address: text(), ..crate::RowAttempt::default() },
+            ],
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 13] = [
+pub(super) const POSTGRES: [Migration; 14] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -77,11 +77,16 @@ pub(super) const POSTGRES: [Migration; 13] = [
         sql: include_str!("../../../../migrations/postgres/0013_subagents.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 14,
+        sql: include_str!("../../../../migrations/postgres/0014_attempt_details.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 13] = [
+pub(super) const SQLITE: [Migration; 14] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -137,6 +142,11 @@ pub(super) const SQLITE: [Migration; 13] = [
     Migration {
         version: 13,
         sql: include_str!("../../../../migrations/sqlite/0013_subagents.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 14,
+        sql: include_str!("../../../../migrations/sqlite/0014_attempt_details.sql"),
         readable_from: Some(3),
     },
 ];

@@ -33,7 +33,7 @@ export function view(root) {
             ['Cost', cost(call), null, call.saved_cost_usd === null || call.saved_cost_usd === undefined ? null : `saved ${money(call.saved_cost_usd)}`],
         ]));
         fill(phases, phaseBar(found.phases));
-        fill(attempts, facts(attemptFacts(found, call)));
+        fill(attempts, facts(attemptFacts(found, call)), attemptTable(found.attempts.each, call));
         fill(used, tokenSplit(call), call.usage_data ? folded('Usage as the provider reported it', pretty(call.usage_data)) : null);
         fill(about, facts(row(call)));
         fill(bodies, found.bodies ? bodyCards(found.bodies) : h('p', { class: 'hint' }, 'No bodies are stored for this call (usage_log.store).'));
@@ -65,6 +65,25 @@ function attemptFacts({ attempts }, call) {
         ['Server of the last one', attempts.last_server ?? 'none'],
         ["The server's own id", call.upstream_request_id && h('span', { class: 'mono' }, call.upstream_request_id)],
     ];
+}
+
+/// Each attempt, where there was more than one.
+function attemptTable(each, call) {
+    if (!each.length) return null;
+    const end = attempt => attempt.ended_ms ?? call.response_time_ms;
+    return table('Attempts of the call', [
+        { head: 'Server', kind: 'text', cell: attempt => `${attempt.upstream} · ${attempt.server}` },
+        { head: 'Address', kind: 'text wide', cell: attempt => h('span', { class: 'mono' }, attempt.address) },
+        { head: 'From', kind: 'number', cell: attempt => milliseconds(attempt.began_ms) },
+        { head: 'Took', kind: 'number', cell: attempt => milliseconds(end(attempt) - attempt.began_ms) },
+        { head: 'Result', kind: 'nowrap', cell: result },
+    ], each);
+}
+
+/// What became of an attempt: the status of its answer, or else why it failed.
+function result({ status, error }) {
+    const why = error === 'status' ? null : error?.replaceAll('_', ' ');
+    return [status, why].filter(Boolean).join(', ') || 'no answer';
 }
 
 function row(call) {
