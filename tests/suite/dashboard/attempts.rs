@@ -62,7 +62,8 @@ async fn a_call_shows_each_attempt_with_its_server_and_its_time() {
     check(&mut page, "attempts").await;
     assert!(faults(&page).is_empty(), "{:?}", page.complaints);
     // a call with one attempt has no list
-    let request = client.request("POST", "/one").body(body("{}")).unwrap();
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = client.request("POST", "/one").header("traceparent", traceparent).body(body("{}")).unwrap();
     assert_eq!(client.call(request).await.status, 200);
     let one = found("its row", async || {
         let calls = ask("calls").await;
@@ -71,4 +72,5 @@ async fn a_call_shows_each_attempt_with_its_server_and_its_time() {
     .await;
     let shown = ask(&format!("call?id={}", one["id"].as_str().unwrap())).await;
     assert_eq!((&shown["attempts"]["count"], &shown["attempts"]["each"]), (&json!(1), &json!([])));
+    assert_eq!(shown["call"]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
 }

@@ -61,7 +61,7 @@ pub(super) const CALL: [Field; 36] = [
 ];
 
 /// What one call shows beside that.
-pub(super) const DETAILS: [Field; 28] = [
+pub(super) const DETAILS: [Field; 29] = [
     ("revision", "revision", Kind::Number),
     ("instance", "instance", Kind::Text),
     ("sequence", "sequence", Kind::Number),
@@ -85,6 +85,7 @@ pub(super) const DETAILS: [Field; 28] = [
     ("speed", "speed", Kind::Text),
     ("protocol", "protocol", Kind::Text),
     ("attempt_details", "attempt_details", Kind::Json),
+    ("trace_id", "trace_id", Kind::Text),
     ("limit_tokens", "limit_tokens", Kind::Number),
     ("web_search_requests", "web_search_requests", Kind::Number),
     ("web_fetch_requests", "web_fetch_requests", Kind::Number),
