@@ -1,4 +1,4 @@
-//! How long the dashboard's queries take over many rows, while rows are written. `cargo bench -p usage_log --bench dashboard --
+//! How long the dashboard's queries take over many rows, while rows are written, and what writing a row takes the call then. `cargo bench -p usage_log --bench dashboard --
 //! URL [ROWS [ROWS_A_SECOND]]`, against an empty database that is not needed any more, or with 0 rows against one that was filled so. Rows
 //! are of 30 days, of 2,000 users with 300 keys of 20 tenants, on 40 hosts.
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench that fails is of no use")]
@@ -27,6 +27,8 @@ const BATCH: usize = 2000;
 /// As often each view is asked for.
 const TIMES: usize = 40;
 const TICK: Duration = Duration::from_millis(5);
+/// How long rows are written before the first query.
+const ALONE: Duration = Duration::from_secs(10);
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -50,17 +52,26 @@ fn main() {
     };
     let plugin = Arc::new(UsageLog::build(&config, &context).expect("a journal"));
     plugin.activate();
-    let stop = Arc::new(AtomicBool::new(false));
-    let writing = {
-        let (plugin, stop) = (plugin.clone(), stop.clone());
-        thread::spawn(move || write(&plugin, &stop, rate))
+    let begin_writing = || {
+        let (plugin, stop) = (plugin.clone(), Arc::new(AtomicBool::new(false)));
+        let until = stop.clone();
+        (stop, thread::spawn(move || write(&plugin, &until, rate)))
     };
+    let (stop, writing) = begin_writing();
     // the minutes that are shown have what is written now
-    thread::sleep(Duration::from_secs(5));
+    thread::sleep(ALONE);
+    stop.store(true, Ordering::Relaxed);
+    let alone = writing.join().expect("rows");
+    let (stop, writing) = begin_writing();
     runtime.block_on(ask(&ledgers.admin_routes()));
     stop.store(true, Ordering::Relaxed);
-    let written = writing.join().expect("rows");
-    println!("{written} rows were written meanwhile");
+    let beside = writing.join().expect("rows");
+    println!("{:<50} {:>8} {:>8} {:>8} {:>8}", "microseconds that a row takes its call", "rows", "p50", "p99", "p99.9");
+    for (when, mut took) in [("without queries", alone), ("beside them", beside)] {
+        took.sort_by(f64::total_cmp);
+        let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
+        println!("{when:<50} {:>8} {:>8.1} {:>8.1} {:>8.1}", took.len(), at(0.5), at(0.99), at(0.999));
+    }
     ledgers.finish(Instant::now() + Duration::from_secs(60));
 }
 
@@ -137,18 +148,19 @@ fn row(instance: Uuid, number: usize, at: SystemTime) -> Row {
     }
 }
 
-/// Ends so many calls a second; how many.
-fn write(plugin: &UsageLog, stop: &AtomicBool, rate: usize) -> u64 {
-    let (began, mut made) = (Instant::now(), 0);
+/// Ends so many calls a second; the microseconds that each took.
+fn write(plugin: &UsageLog, stop: &AtomicBool, rate: usize) -> Vec<f64> {
+    let (began, mut took) = (Instant::now(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
-        let due = (began.elapsed().as_secs_f64() * rate as f64) as u64;
-        while made < due {
-            made += 1;
-            end(plugin, made);
+        let due = (began.elapsed().as_secs_f64() * rate as f64) as usize;
+        while took.len() < due {
+            let begins = Instant::now();
+            end(plugin, took.len() as u64);
+            took.push(begins.elapsed().as_secs_f64() * 1e6);
         }
         thread::sleep(TICK);
     }
-    made
+    took
 }
 
 async fn get(routes: &[AdminRoute], view: &str, query: &str) -> AdminBody {
@@ -160,8 +172,16 @@ async fn get(routes: &[AdminRoute], view: &str, query: &str) -> AdminBody {
 }
 
 async fn ask(routes: &[AdminRoute]) {
-    let AdminBody::Json(latest) = get(routes, "calls", "limit=1&tenant=tenant-3").await else { return };
-    let call = &latest["calls"][0];
+    let mut page = serde_json::Value::Null;
+    // rows of an earlier run, of no tenant, may be in front
+    while page["calls"].as_array().is_none_or(Vec::is_empty) {
+        let after = page["next"].as_str().map_or_else(String::new, |next| format!("&after={next}"));
+        let AdminBody::Json(next) = get(routes, "calls", &format!("limit=1&tenant=tenant-3{after}")).await else {
+            return;
+        };
+        page = next;
+    }
+    let call = &page["calls"][0];
     let (id, conversation) =
         (call["id"].as_str().expect("a call"), call["conversation"].as_str().expect("a conversation"));
     let views = [
