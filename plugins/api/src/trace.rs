@@ -67,13 +67,13 @@ impl SpanId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(str::from_utf8(write_hex(&mut [0; 32], &self.0)).unwrap_or_default())
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        f.write_str(str::from_utf8(write_hex(&mut [0; 16], &self.0)).unwrap_or_default())
     }
 }
 
@@ -119,6 +119,15 @@ fn hex<const N: usize>(text: &[u8], from: usize) -> Option<[u8; N]> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
+}
+
+/// Writes bytes as hexadecimal digits in lower case, two for each, and returns the digits.
+fn write_hex<'d>(digits: &'d mut [u8], bytes: &[u8]) -> &'d [u8] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    }
+    digits
 }
 
 /// The trace of a request, and what is noted for its spans.
@@ -178,18 +187,11 @@ impl Trace {
     /// What the server of an attempt is told, by the attempt's index, as the header has it; none where the client's own passes.
     #[must_use]
     pub fn traceparent(&self, attempt: usize) -> Option<[u8; 55]> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let span = Self::attempt_span(self.span?, attempt);
         let mut text = *b"00-________________________________-________________-__";
-        let mut put = |from: usize, bytes: &[u8]| {
-            for (at, byte) in bytes.iter().enumerate() {
-                text[from + 2 * at] = DIGITS[usize::from(byte >> 4)];
-                text[from + 2 * at + 1] = DIGITS[usize::from(byte & 15)];
-            }
-        };
-        put(3, &self.id.0);
-        put(36, &span.0);
-        put(53, &[self.flags]);
+        write_hex(&mut text[3..35], &self.id.0);
+        write_hex(&mut text[36..52], &span.0);
+        write_hex(&mut text[53..], &[self.flags]);
         Some(text)
     }
 }

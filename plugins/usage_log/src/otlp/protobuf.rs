@@ -52,6 +52,10 @@ impl Message {
         self.0.push(0);
         write(self);
         let mut length = self.0.len() - at - 1;
+        if length <= 0x7f {
+            self.0[at] = low_bits(length as u64);
+            return;
+        }
         let mut varint = [0; 10];
         let mut digits = 0;
         loop {
