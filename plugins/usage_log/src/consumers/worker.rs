@@ -21,6 +21,9 @@ const BYTES: usize = 4 << 20;
 /// How often to look for new records. Nothing wakes a consumer, so that nothing of it is in a request's way.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The longest pause that the other side may ask for. It may be wrong, and rows wait meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
 /// What a consumer is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -143,7 +146,7 @@ impl Worker {
             // the next start goes on; a collector that is down does not hold up the end
             return Err(MustEnd);
         }
-        let pause = self.backoff.next().max(retry_after.unwrap_or_default());
+        let pause = pause(self.backoff.next(), retry_after);
         tokio::select! {
             () = sleep(pause) => {}
             _ = self.orders.wait_for(|order| *order != Order::Go) => {}
@@ -168,6 +171,11 @@ impl Worker {
     }
 }
 
+/// How long to wait after a failure, by this pause of our own and the one that the other side asks for.
+fn pause(own: Duration, asked: Option<Duration>) -> Duration {
+    own.max(asked.unwrap_or_default().min(LONGEST_PAUSE))
+}
+
 /// Waits until the consumer must end.
 async fn time_is_up(orders: &mut watch::Receiver<Order>) {
     // it must where nobody is there any more who orders
@@ -177,6 +185,19 @@ async fn time_is_up(orders: &mut watch::Receiver<Order>) {
         tokio::select! {
             () = sleep_until(deadline.into()) => {}
             () = stopped => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_side_may_ask_for_a_longer_pause_within_a_bound() {
+        let seconds = Duration::from_secs;
+        for (asked, waited) in [(None, 5), (Some(2), 5), (Some(60), 60), (Some(u64::MAX), 300)] {
+            assert_eq!(pause(seconds(5), asked.map(seconds)), seconds(waited), "{asked:?}");
         }
     }
 }

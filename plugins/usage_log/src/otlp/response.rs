@@ -6,8 +6,6 @@ use http_client::Answer;
 
 use super::protobuf::{Field, fields};
 
-/// The longest wait that a collector may ask for.
-const LONGEST: Duration = Duration::from_secs(300);
 /// The longest message of a collector that is logged, in characters.
 const MESSAGE: usize = 200;
 
@@ -29,7 +27,7 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
             let (rejected, message) = partial_success(&answer.body);
             Verdict::Taken { rejected, message }
         }
-        429 | 502 | 503 | 504 => Verdict::Retry(answer.retry_after.map(|after| after.min(LONGEST))),
+        429 | 502 | 503 | 504 => Verdict::Retry(answer.retry_after),
         _ => Verdict::Refused(status_message(&answer.body)),
     }
 }
@@ -84,7 +82,6 @@ mod tests {
             assert_eq!(answer(status, None, b""), Verdict::Retry(None));
             assert_eq!(answer(status, Some(7), b""), Verdict::Retry(Some(Duration::from_secs(7))));
         }
-        assert_eq!(answer(503, Some(99999), b""), Verdict::Retry(Some(LONGEST)));
         for status in [400, 401, 404, 413, 500] {
             assert_eq!(answer(status, None, b"\x08\x03\x12\x02no"), Verdict::Refused("no".into()));
         }
