@@ -124,23 +124,23 @@ impl<T: Coded> Coded for Option<T> {
     }
 }
 
-/// A struct within a record, optional or in a list.
-macro_rules! nested {
+impl<T: Coded> Coded for Box<T> {
+    fn is_nothing(&self) -> bool {
+        T::is_nothing(self)
+    }
+
+    fn write(&self, number: u64, bytes: &mut Vec<u8>) {
+        T::write(self, number, bytes);
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        T::read(value).map(Self::new)
+    }
+}
+
+/// A type that a record has any number of, each in a field of its own.
+macro_rules! listed {
     ($($type:ty),*) => {$(
-        impl Coded for $type {
-            fn is_nothing(&self) -> bool {
-                false
-            }
-
-            fn write(&self, number: u64, bytes: &mut Vec<u8>) {
-                append_struct(self, number, bytes);
-            }
-
-            fn read(value: &[u8]) -> Option<Self> {
-                read(value)
-            }
-        }
-
         impl Coded for Vec<$type> {
             fn is_nothing(&self) -> bool {
                 self.is_empty()
@@ -162,37 +162,25 @@ macro_rules! nested {
     )*};
 }
 
-impl<T: Coded> Coded for Box<T> {
-    fn is_nothing(&self) -> bool {
-        T::is_nothing(self)
-    }
+listed!([u8; 16], crate::Piece, crate::Billed, crate::row::RowAttempt, plugin_api::WindowCount);
 
-    fn write(&self, number: u64, bytes: &mut Vec<u8>) {
-        T::write(self, number, bytes);
-    }
+/// A struct within a record.
+macro_rules! nested {
+    ($($type:ty),*) => {$(
+        impl Coded for $type {
+            fn is_nothing(&self) -> bool {
+                false
+            }
 
-    fn read(value: &[u8]) -> Option<Self> {
-        T::read(value).map(Self::new)
-    }
-}
+            fn write(&self, number: u64, bytes: &mut Vec<u8>) {
+                append_struct(self, number, bytes);
+            }
 
-impl Coded for Vec<[u8; 16]> {
-    fn is_nothing(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn write(&self, number: u64, bytes: &mut Vec<u8>) {
-        self.iter().for_each(|one| Coded::write(one, number, bytes));
-    }
-
-    fn read(value: &[u8]) -> Option<Self> {
-        Coded::read(value).map(|one| vec![one])
-    }
-
-    fn merge(&mut self, value: &[u8]) -> Option<()> {
-        self.push(Coded::read(value)?);
-        Some(())
-    }
+            fn read(value: &[u8]) -> Option<Self> {
+                read(value)
+            }
+        }
+    )*};
 }
 
 nested!(
