@@ -144,7 +144,7 @@ pub(super) async fn summaries(reader: &Reader, found: Vec<Latest>) -> Result<Vec
             "cache_creation_input_tokens": show::number(creation),
             "output_tokens": show::number(output),
             "reasoning_tokens": show::number(reasoning),
-            "cost_usd": show::money(show::known(cost, priced, unpriced)),
+            "cost_usd": show::money(show::known(cost, priced, requests)),
             "unpriced": show::number(unpriced),
             "cache_read_share": show::cache_read_share(input, read, creation),
         });

@@ -85,8 +85,9 @@ pub(super) fn cache_read_share(input: i128, read: i128, creation: i128) -> Value
 }
 
 /// The sum of what is known of a cost: none where nothing is, and where what is known is nothing while something is not.
-pub(super) fn known(cost: i128, priced: i128, unpriced: i128) -> Option<i128> {
-    (priced > 0 && (cost != 0 || unpriced == 0)).then_some(cost)
+/// `priced` is how many of `all` have a cost.
+pub(super) fn known(cost: i128, priced: i128, all: i128) -> Option<i128> {
+    (priced > 0 && (cost != 0 || priced >= all)).then_some(cost)
 }
 
 #[cfg(test)]
@@ -96,9 +97,9 @@ mod tests {
     #[test]
     fn an_unknown_cost_is_null_and_never_nothing() {
         assert_eq!(money(known(0, 0, 3)), Value::Null);
-        assert_eq!(money(known(0, 2, 1)), Value::Null);
-        assert_eq!(money(known(0, 2, 0)), json!("0"));
-        assert_eq!(money(known(12_300_000_000, 1, 1)), json!("0.0123"));
+        assert_eq!(money(known(0, 2, 3)), Value::Null);
+        assert_eq!(money(known(0, 2, 2)), json!("0"));
+        assert_eq!(money(known(12_300_000_000, 1, 2)), json!("0.0123"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Sums {
     fn show(&self) -> Map<String, Value> {
         let counts = COUNTED.iter().zip(self.counts).map(|(name, count)| ((*name).to_owned(), show::number(count)));
         let is_empty = self.counts[0] == 0;
-        let cost = if is_empty { Some(0) } else { show::known(self.cost, self.priced, self.unpriced) };
+        let cost = if is_empty { Some(0) } else { show::known(self.cost, self.priced, self.counts[0]) };
         let money = [("cost_usd".to_owned(), show::money(cost)), ("unpriced".to_owned(), show::number(self.unpriced))];
         counts.chain(money).collect()
     }

@@ -112,7 +112,7 @@ impl Figures {
     }
 
     fn known_cost(&self) -> Option<i128> {
-        if self.is_empty() { Some(0) } else { show::known(self.cost, self.priced, self.unpriced) }
+        if self.is_empty() { Some(0) } else { show::known(self.cost, self.priced, self.counts[0] + self.counts[1]) }
     }
 
     fn known_saved(&self) -> Option<i128> {
