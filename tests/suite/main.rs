@@ -46,6 +46,7 @@ mod reload; // another configuration without a failed request
 mod retries; // other servers, while nothing has reached the client
 mod routes; // what a route asks of a request, where it leads, and what it changes
 mod rules; // the balancing rules least_tokens, peak_ewma and hash
+mod same_sums; // what SQL, the command, the dashboard and the metrics say of the same calls
 mod sdk; // real SDKs see the same with and without the gateway
 mod secrets; // secrets of the YAML appear nowhere
 mod spending; // budgets, and what of them outlives kills and outages
