@@ -94,6 +94,49 @@ async fn files_of_a_postgres_have_its_rows() {
 }
 
 #[tokio::test]
+async fn an_hour_of_several_pages_is_one_file_and_is_written_anew_with_what_comes_later() {
+    let (origin, ledger) = (origin().await, Ledger(Folder::new()));
+    let running = gateway().upstream(&origin).settings(&ledger.settings()).start().await;
+    calls(&running, &origin, 350).await;
+    ledger.arrives(1050).await;
+    calls(&running, &origin, 1).await;
+    ledger.arrives(1053).await;
+}
+
+#[tokio::test]
+async fn rows_wait_for_a_database_that_freezes_and_come_once() {
+    let (origin, server, folder) = (origin().await, postgres().await, Folder::new());
+    let (journal, export, rows) =
+        (server.folder().join("journal"), folder.path().join("export"), folder.path().join("rows"));
+    let running = gateway().upstream(&origin).settings(&settings(&server.url(), &journal, &export)).start().await;
+    calls(&running, &origin, 2).await;
+    let arrives = async |count: usize| {
+        eventually(&format!("{count} rows in files"), async || {
+            let stored = server.ask("ledger", "SELECT count(*) FROM api_requests");
+            stored.is_ok_and(|stored| stored == count.to_string()) && {
+                dump(&server, &rows);
+                compare(&export, &rows) == Ok(count)
+            }
+        })
+        .await;
+    };
+    arrives(6).await;
+    calls(&running, &origin, 2).await;
+    eventually("the rows", async || server.ask("ledger", "SELECT count(*) FROM api_requests").as_deref() == Ok("12"))
+        .await;
+    // their file is to be written a second after they came
+    server.freeze();
+    eventually("a file that is due", async || {
+        let metrics = running.metrics().await;
+        let lag = |what: &str| metrics.sum(&format!("tollgate_ledger_consumer_lag_{what}"), &[("consumer", "parquet")]);
+        lag("rows") == 6.0 && lag("seconds") > 2.5
+    })
+    .await;
+    server.thaw();
+    arrives(12).await;
+}
+
+#[tokio::test]
 async fn rows_wait_for_a_folder_that_is_gone_through_a_kill_and_come_once() {
     let (origin, ledger) = (origin().await, Ledger(Folder::new()));
     let mut running = gateway().upstream(&origin).settings(&ledger.settings()).start().await;
