@@ -17,16 +17,16 @@ pub(crate) struct ConsumerProgress {
     journal: Weak<Journal>,
     /// When the oldest record ended that is read and not safe at its sink, in microseconds.
     oldest: AtomicI64,
-    /// Rows that the sink has taken note of and still has to write, and when it took note of the oldest.
+    /// Rows that the sink has taken note of and still has to write, and from when on the oldest is late.
     held: AtomicU64,
-    held_since: AtomicI64,
+    held_until: AtomicI64,
 }
 
 impl ConsumerProgress {
     pub(crate) fn new(name: &str, journal: &Arc<Journal>) -> Self {
         let (name, journal) = (name.to_owned(), Arc::downgrade(journal));
         let none = || AtomicI64::new(NONE);
-        Self { name, journal, oldest: none(), held: AtomicU64::new(0), held_since: none() }
+        Self { name, journal, oldest: none(), held: AtomicU64::new(0), held_until: none() }
     }
 
     /// The consumer's name.
@@ -39,20 +39,21 @@ impl ConsumerProgress {
         self.journal.upgrade().map_or(0, |journal| journal.lag(&self.name)) + self.held.load(Ordering::Relaxed)
     }
 
-    /// How long the oldest of them has waited since its end; zero where none is read that is not taken.
+    /// How long the oldest of them has waited since its end, or beyond the time that its sink means it to wait; zero where none is read that
+    /// is not taken.
     pub(crate) fn lag(&self, now: Timestamp) -> Duration {
         let since = |time: &AtomicI64| match time.load(Ordering::Relaxed) {
             NONE => Duration::ZERO,
             time => Duration::from_micros(u64::try_from(now.micros() - time).unwrap_or(0)),
         };
-        since(&self.oldest).max(since(&self.held_since))
+        since(&self.oldest).max(since(&self.held_until))
     }
 
-    /// The sink has taken note of so many rows that it still has to write, of the oldest of them at this time.
+    /// The sink has taken note of so many rows that it still has to write. The oldest of them is late from this time on.
     #[cfg(feature = "parquet")]
-    pub(crate) fn holds(&self, rows: u64, since: Option<Timestamp>) {
+    pub(crate) fn holds(&self, rows: u64, until: Option<Timestamp>) {
         self.held.store(rows, Ordering::Relaxed);
-        self.held_since.store(since.map_or(NONE, Timestamp::micros), Ordering::Relaxed);
+        self.held_until.store(until.map_or(NONE, Timestamp::micros), Ordering::Relaxed);
     }
 
     /// These records are on their way, behind all that were before.
@@ -75,5 +76,23 @@ fn ended(record: &Record) -> i64 {
     match record {
         Record::Request(row) => row.created_at.micros().saturating_add(row.response_time_ms.saturating_mul(1000)),
         Record::Batch(row) => row.created_at.micros(),
+    }
+}
+
+#[cfg(all(test, feature = "parquet"))]
+mod tests {
+    use super::*;
+    use crate::consumers::SinkContext;
+    use crate::tests::Folder;
+
+    #[test]
+    fn rows_that_are_meant_to_wait_are_no_lag_before_they_are_late() {
+        let folder = Folder::new();
+        let progress = SinkContext::in_folder(&folder.0).progress;
+        let at = Timestamp::from_micros;
+        progress.holds(3, Some(at(5_000_000)));
+        assert_eq!([4, 5, 8].map(|second| progress.lag(at(second * 1_000_000)).as_secs()), [0, 0, 3]);
+        progress.holds(0, None);
+        assert_eq!(progress.lag(at(8_000_000)), Duration::ZERO);
     }
 }

@@ -101,8 +101,9 @@ impl ParquetSink {
             }
         }
         let marks = self.hours()?.marks();
-        let waiting = (marks.iter().map(|mark| mark.rows).sum(), marks.iter().map(|mark| mark.since).min());
-        self.context.progress.holds(waiting.0, waiting.1);
+        let (rows, oldest) = (marks.iter().map(|mark| mark.rows).sum(), marks.iter().map(|mark| mark.since).min());
+        let until = oldest.map(|oldest| Timestamp::from_micros(oldest.micros().saturating_add(refresh)));
+        self.context.progress.holds(rows, until);
         Ok(())
     }
 
