@@ -1,10 +1,9 @@
 //! What stays the same in all calls of a conversation: the first text of the user, or the conversation or the answer on the server that
 //! a call goes on from.
 
+use call_content::{Message, Role, decoded, joined};
 use json_tape::{Fault, Reader};
 use plugin_api::Endpoint;
-
-use crate::message::{Message, Role, decoded, joined};
 
 /// A hash of it.
 pub(crate) type Beginning = [u8; 32];

@@ -1,8 +1,8 @@
 //! What the conditions ask of a call's text: read once, for those facts that any condition of the settings asks for.
 
+use call_content::Content;
 use plugin_api::Endpoint;
 
-use crate::content::Content;
 use crate::script::Script;
 use crate::settings::Router;
 

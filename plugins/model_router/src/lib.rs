@@ -3,9 +3,7 @@
 
 mod beginning;
 mod choice;
-mod content;
 mod facts;
-mod message;
 mod pins;
 mod reading;
 mod script;

@@ -1,11 +1,13 @@
-//! What the messages of a call hold, read from its text for the conditions. Only calls that are routed are read here.
+//! What the messages of a call hold, read once from its text, whichever API it is of. Decides nothing.
+
+mod message;
 
 use std::borrow::Cow;
 
 use json_tape::{Fault, Reader};
-use plugin_api::Endpoint;
+use protocols::Endpoint;
 
-use crate::message::{Message, Role, joined};
+pub use message::{Message, Role, decoded, joined};
 
 /// Bytes of text for each token of input.
 const BYTES_PER_TOKEN: usize = 4;
@@ -15,12 +17,15 @@ const TOKENS_PER_DOCUMENT: usize = 3000;
 
 /// What a call holds.
 #[derive(Debug, Default)]
-pub(crate) struct Content<'t> {
+pub struct Content<'t> {
     /// Messages of the user that hold more than results of tools.
-    pub(crate) turns: u64,
-    pub(crate) images: usize,
-    pub(crate) documents: usize,
-    pub(crate) thinking: bool,
+    pub turns: u64,
+    /// Images, those that tools show included.
+    pub images: usize,
+    /// Documents and files, those that tools show included.
+    pub documents: usize,
+    /// Whether it asks the model to think.
+    pub thinking: bool,
     /// Bytes of all its text, as JSON: of instructions, messages and tools.
     text_bytes: usize,
     /// The texts of the system prompt, as JSON strings.
@@ -31,26 +36,30 @@ pub(crate) struct Content<'t> {
 
 impl<'t> Content<'t> {
     /// Reads a call to an endpoint. What cannot be read counts as absent: the call has been read by then, and found to be JSON.
-    pub(crate) fn read(endpoint: Endpoint, text: &'t str) -> Self {
+    #[must_use]
+    pub fn read(endpoint: Endpoint, text: &'t str) -> Self {
         let mut content = Self::default();
         // as far as it got
         let _ = content.read_call(endpoint, text);
         content
     }
 
-    /// Its input in tokens, by its length.
-    pub(crate) fn input_tokens(&self) -> u64 {
+    /// Its input in tokens, estimated by its length.
+    #[must_use]
+    pub fn input_tokens(&self) -> u64 {
         let media = self.images * TOKENS_PER_IMAGE + self.documents * TOKENS_PER_DOCUMENT;
         (self.text_bytes.div_ceil(BYTES_PER_TOKEN) + media) as u64
     }
 
     /// The text of the system prompt.
-    pub(crate) fn system(&self) -> Cow<'t, str> {
+    #[must_use]
+    pub fn system(&self) -> Cow<'t, str> {
         joined(&self.system)
     }
 
     /// The last text of the user.
-    pub(crate) fn last_user(&self) -> Cow<'t, str> {
+    #[must_use]
+    pub fn last_user(&self) -> Cow<'t, str> {
         joined(&self.last_user)
     }
 

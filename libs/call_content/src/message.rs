@@ -6,12 +6,15 @@ use json_tape::{Fault, Reader};
 
 /// One message, or one item of a list of them.
 #[derive(Debug, Default)]
-pub(crate) struct Message<'t> {
-    pub(crate) role: Role,
+pub struct Message<'t> {
+    /// Who says it.
+    pub role: Role,
     /// Its texts, as JSON strings.
-    pub(crate) texts: Vec<&'t str>,
-    pub(crate) images: usize,
-    pub(crate) documents: usize,
+    pub texts: Vec<&'t str>,
+    /// Images in it.
+    pub images: usize,
+    /// Documents and files in it.
+    pub documents: usize,
     tool_results: usize,
     /// Bytes of all its text, as JSON.
     pub(crate) text_bytes: usize,
@@ -19,16 +22,20 @@ pub(crate) struct Message<'t> {
 
 /// Who says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// The system, or a developer.
     System,
+    /// The user.
     User,
+    /// The model, or a tool.
     #[default]
     Other,
 }
 
 impl<'t> Message<'t> {
     /// Whether the user says something in it.
-    pub(crate) fn is_a_turn(&self) -> bool {
+    #[must_use]
+    pub fn is_a_turn(&self) -> bool {
         self.tool_results == 0 || !self.texts.is_empty() || self.images + self.documents > 0
     }
 
@@ -36,7 +43,7 @@ impl<'t> Message<'t> {
     ///
     /// # Errors
     /// That it is no JSON.
-    pub(crate) fn of_item(item: &'t str) -> Result<Self, Fault> {
+    pub fn of_item(item: &'t str) -> Result<Self, Fault> {
         let mut message = Self::default();
         if item.starts_with('"') {
             return Self::of_text(item);
@@ -52,7 +59,7 @@ impl<'t> Message<'t> {
     ///
     /// # Errors
     /// That it is no JSON.
-    pub(crate) fn of_text(value: &'t str) -> Result<Self, Fault> {
+    pub fn of_text(value: &'t str) -> Result<Self, Fault> {
         let mut message = Self { role: Role::User, ..Self::default() };
         message.read_content(value)?;
         Ok(message)
@@ -142,7 +149,8 @@ impl<'t> Message<'t> {
 }
 
 /// Texts, one below the other.
-pub(crate) fn joined<'t>(texts: &[&'t str]) -> Cow<'t, str> {
+#[must_use]
+pub fn joined<'t>(texts: &[&'t str]) -> Cow<'t, str> {
     match texts {
         [] => Cow::Borrowed(""),
         [text] => decoded(text),
@@ -151,7 +159,8 @@ pub(crate) fn joined<'t>(texts: &[&'t str]) -> Cow<'t, str> {
 }
 
 /// A JSON string without its quotes and escapes. One that is no text (half of a surrogate pair) is as it is written.
-pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn decoded(text: &str) -> Cow<'_, str> {
     let inner = text.get(1..text.len() - 1).unwrap_or_default();
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
