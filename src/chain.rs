@@ -2,6 +2,7 @@
 
 mod asked_model;
 mod erased;
+mod explained;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -19,6 +20,7 @@ use asked_model::AskedModel;
 use erased::{Instance, Step};
 
 pub use erased::PluginFactory;
+pub use explained::{Ended, ExplainedPlugin, ExplanationLog};
 pub use transform::{Cut, Passed, Transform, TransformBody, TransformError};
 
 /// The plugins of a route, top to bottom.

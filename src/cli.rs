@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::explain::{self, ExplainSettings};
 use crate::import::{self, Import};
 use crate::plugins::Kind;
 use crate::server::{self, Source, Started};
@@ -26,6 +27,10 @@ enum Command {
     Run(ConfigFile),
     /// Check a YAML file and report every error in it.
     Check(ConfigFile),
+    /// Say what a request on standard input would get, and why: its route, plugins, limits, model and upstream.
+    ///
+    /// The request is HTTP/1.1 as text, or the JSON of a call alone. Nothing is sent, counted or written.
+    Explain(ExplainSettings),
     /// Print the JSON Schema of the YAML file, for editors.
     Schema,
     /// Run a gateway before three simulated upstreams.
@@ -78,6 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, own: &[&'static dyn Ki
             }
             Err(errors) => failed(&errors),
         },
+        Command::Explain(settings) => ended(explain::run(&settings)),
         Command::Schema => {
             say(format_args!("{:#}", config::schema()));
             ExitCode::SUCCESS

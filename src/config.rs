@@ -13,6 +13,7 @@ mod sizes;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use located_yaml::{
@@ -84,6 +85,9 @@ pub struct Config {
     /// What of it must not be shown.
     #[serde(skip)]
     secrets: Secrets,
+    /// The names of its files.
+    #[serde(skip)]
+    files: Vec<Arc<str>>,
 }
 
 /// Keys that had another name in the release before. Each new one has the old one as its serde `alias`.
@@ -200,7 +204,8 @@ pub fn parse(
 fn read_text(reader: Reader<'_>, name: &str, text: &str, base: &Path, dates: Dates) -> Result<Config, ConfigErrors> {
     let check = |config: &Config, report: &mut Report<'_>| check::check(config, base, dates, report);
     let document = reader.read(name, text, check)?;
-    Ok(Config { warnings: document.warnings, secrets: document.secrets, ..document.value })
+    let (warnings, secrets, files) = (document.warnings, document.secrets, document.files);
+    Ok(Config { warnings, secrets, files, ..document.value })
 }
 
 /// Errors found while a file was applied, with their lines.
@@ -226,10 +231,24 @@ pub fn errors_in_text(
 
 impl Config {
     /// The plugins of a route, without those that are off: the global ones that it does not name itself, and its own.
-    fn plugins_of<'a>(&'a self, route: &'a RouteSettings) -> Vec<&'a Located<PluginEntry>> {
+    #[must_use]
+    pub fn plugins_of<'a>(&'a self, route: &'a RouteSettings) -> Vec<&'a Located<PluginEntry>> {
         let own = |name: &str| route.plugins.iter().any(|entry| entry.name() == name);
         let global = self.plugins.iter().filter(|entry| !own(entry.name()));
         global.chain(&route.plugins).filter(|entry| !entry.is_off()).collect()
+    }
+
+    /// A place in its files, as editors read it: `tollgate.yaml:12`.
+    #[must_use]
+    pub fn place(&self, at: Location) -> String {
+        let file = self.files.get(at.file).map_or("", |file| &**file);
+        format!("{file}:{}", at.line)
+    }
+
+    /// A text without what must not be shown of the files.
+    #[must_use]
+    pub fn hidden(&self, text: &str) -> String {
+        self.secrets.hide(None, text)
     }
 
     /// What is wrong with the files that plugins name: the place of each entry, the setting, and the reason. Building the plugins finds

@@ -13,6 +13,7 @@ mod ctx;
 mod cut;
 mod delivery;
 mod detached;
+mod explaining;
 mod failover;
 mod failure;
 mod forward;
@@ -71,6 +72,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use ctx::Exchange;
 
+pub use explaining::{ClientRequest, End, Prepared, SentRequest, Unexplained, explain};
 pub use plugin_sender::PluginSender;
 pub use route::Route;
 pub use snapshot::{Limits, PersistentState, Snapshot};

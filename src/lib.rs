@@ -25,6 +25,7 @@
 //! | [`logging`] | what the gateway says of itself |
 //! | [`mod@plugins`] | the plugins this build has, without their types; the only file that names them |
 //! | [`simulate`] | an upstream that answers as Anthropic and `OpenAI` do |
+//! | [`explain`] | a request on standard input → what it would get, and why |
 //! | [`import`] | the configuration of another gateway → one of this |
 //! | [`demo`] | a gateway before three simulators |
 //!
@@ -32,7 +33,7 @@
 //!
 //! # Who may import whom
 //!
-//! Arrows point one way, which a test holds: `cli → {server, import, demo, simulate, config}`, `server → {engine, admin, config}`,
+//! Arrows point one way, which a test holds: `cli → {server, explain, import, demo, simulate, config}`, `{server, explain} → {engine, admin, config}`,
 //! `engine → {exchange, chain, attribution, routes, balance, health, dialect, config}`, `exchange → {balance, dns, dialect, memory}`,
 //! `health → balance → dns`, `config → {settings, routes, plugins, balance, attribution}`, `plugins → {plugins/*, chain}`,
 //! `{plugins/*, chain, dialect} → plugin-api`, all of them → libs/*. Anybody may use `metrics`, `memory` and the logs. Only `engine`
@@ -50,6 +51,7 @@ pub mod dialect;
 pub mod dns;
 pub mod engine;
 pub mod exchange;
+pub mod explain;
 pub mod health;
 pub mod import;
 pub mod logging;

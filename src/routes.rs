@@ -29,7 +29,7 @@ use conditions::Conditions;
 use index::Index;
 
 pub use answer::AnswerSettings;
-pub use conditions::Scheme;
+pub use conditions::{Mismatch, Scheme};
 pub use host::HostPattern;
 pub use models::{ModelEntry, ModelName, ModelPattern};
 pub use path::PathPattern;
@@ -107,7 +107,7 @@ impl Router {
     #[must_use]
     pub fn find(&self, request: &RouteRequest<'_>) -> Option<RouteMatch> {
         let matching = |index: usize| {
-            let domain = self.routes[index].takes(request, &self.other)?;
+            let domain = self.routes[index].takes(request, &self.other).ok()?;
             Some(RouteMatch { index, domain: domain.clone() })
         };
         match &self.index {
@@ -124,6 +124,12 @@ impl Router {
             Some(regex) => regex.captures(path).map(Some),
             None => pattern.takes(path).then_some(None),
         })?
+    }
+
+    /// Why a route does not take a request; `None` where it does, or there is no such route.
+    #[must_use]
+    pub fn mismatch(&self, route: usize, request: &RouteRequest<'_>) -> Option<Mismatch<'_>> {
+        self.routes.get(route)?.takes(request, &self.other).err()
     }
 
     /// The label of a request that no route matches.
@@ -143,12 +149,19 @@ impl Pattern {
         }
     }
 
-    /// The label of the host by which it takes a request; `None` if it does not take it.
-    fn takes<'a>(&'a self, request: &RouteRequest<'_>, other: &'a Arc<str>) -> Option<&'a Arc<str>> {
-        let domain = self.domain(request.host, other)?;
-        let takes_path = self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.takes(request.path));
-        let takes = takes_path && self.conditions.as_ref().is_none_or(|conditions| conditions.hold(request));
-        takes.then_some(domain)
+    /// The label of the host by which it takes a request.
+    ///
+    /// # Errors
+    /// What of the request it does not take.
+    fn takes<'a>(&'a self, request: &RouteRequest<'_>, other: &'a Arc<str>) -> Result<&'a Arc<str>, Mismatch<'a>> {
+        let domain = self.domain(request.host, other).ok_or(Mismatch::Host)?;
+        if !self.paths.is_empty() && !self.paths.iter().any(|pattern| pattern.takes(request.path)) {
+            return Err(Mismatch::Path);
+        }
+        match self.conditions.as_ref().and_then(|conditions| conditions.mismatch(request)) {
+            None => Ok(domain),
+            Some(mismatch) => Err(mismatch),
+        }
     }
 
     fn domain<'a>(&'a self, host: &str, other: &'a Arc<str>) -> Option<&'a Arc<str>> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, OutgoingCall, Part, Plugin, Record, Request, Response};
 
+use super::explained::{Explaining, ExplanationLog};
+
 /// A plugin ready to take part in any number of requests.
 pub struct PluginFactory {
     plugin: Box<dyn Factory>,
@@ -16,6 +18,12 @@ impl PluginFactory {
     #[must_use]
     pub fn new<P: Plugin>(plugin: P) -> Self {
         Self { needs: plugin.needs(), plugin: Box::new(Arc::new(plugin)) }
+    }
+
+    /// The factory of a plugin that only explains what it would do, and says so in `log`.
+    #[must_use]
+    pub fn explaining<P: Plugin>(plugin: P, log: Arc<ExplanationLog>) -> Self {
+        Self { needs: plugin.needs(), plugin: Box::new(Explaining::new(plugin, log)) }
     }
 
     pub(super) fn needs(&self) -> Needs {
@@ -31,7 +39,7 @@ impl PluginFactory {
     }
 }
 
-trait Factory: Send + Sync {
+pub(super) trait Factory: Send + Sync {
     fn activate(&self);
     fn instance(&self, needs: Needs) -> Box<dyn Instance>;
 }
@@ -56,7 +64,7 @@ pub(super) enum Step<'a, T> {
 
 impl<'a, T> Step<'a, T> {
     /// A hook that may wait. One that the plugin leaves out has no size: boxing it allocates nothing, and it is done at once.
-    fn of(hook: impl Future<Output = T> + Send + 'a) -> Self {
+    pub(super) fn of(hook: impl Future<Output = T> + Send + 'a) -> Self {
         let is_empty = size_of_val(&hook) == 0;
         let mut hook = Box::pin(hook);
         let result = if is_empty { hook.as_mut().now_or_never() } else { None };

@@ -40,10 +40,9 @@ use super::websocket::Socket;
 use super::write_buffer::WriteBuffer;
 
 use cipher_name::cipher_name;
-use digests::Digests;
 use incoming::{Incoming, Refused};
 
-pub use digests::connection_facts;
+pub use digests::{Digests, connection_facts};
 pub use outliving::Outliving;
 pub use permits::Permits;
 

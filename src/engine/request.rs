@@ -67,7 +67,11 @@ pub async fn handle(session: &mut Session, ctx: &mut Box<Exchange>) -> Result<bo
     }
 }
 
-async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
+/// Takes a request as far as its upstream: admission, route, plugins, body.
+///
+/// # Errors
+/// What keeps it from its upstream.
+pub async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let as_sent = head::take_as_sent(session).map_err(fault)?;
     ctx.read_request_head(session);
     if session.downstream_session.get_keepalive().is_some() {
@@ -116,7 +120,7 @@ async fn prepare(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interr
 }
 
 /// What routes look at of a request.
-fn route_request<'a>(session: &'a Session, ctx: &'a Exchange) -> RouteRequest<'a> {
+pub fn route_request<'a>(session: &'a Session, ctx: &'a Exchange) -> RouteRequest<'a> {
     let head = session.req_header();
     RouteRequest {
         host: &ctx.record.host,

@@ -206,9 +206,15 @@ impl<P: Plugin> Settings for SettingsOf<P> {
         shared: &PluginShared,
         secrets: &Arc<[Box<str>]>,
     ) -> Result<PluginFactory, ConfigProblem> {
-        let common = shared.common();
+        let (common, explanations) = (shared.common(), shared.explanations());
         let shared = shared.of::<P>().ok_or("this plugin was not part of the build when the gateway started")?;
-        P::build(&self.0, &BuildContext { base, shared, secrets, common }).map(PluginFactory::new)
+        let context = BuildContext { base, shared, secrets, common };
+        match explanations {
+            None => P::build(&self.0, &context).map(PluginFactory::new),
+            Some(log) => {
+                P::build_to_explain(&self.0, &context).map(|plugin| PluginFactory::explaining(plugin, log.clone()))
+            }
+        }
     }
 }
 

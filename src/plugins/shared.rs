@@ -8,20 +8,35 @@ use plugin_api::{AdminRoute, Common, Handover, Plugin, Shared, TelemetrySettings
 use prometheus::core::Collector;
 
 use super::all;
+use crate::chain::ExplanationLog;
 
 /// What the plugins of this build keep across reloads.
 pub struct PluginShared {
     each: Vec<(&'static str, Box<dyn OneShared>)>,
     common: Arc<Common>,
+    /// Where plugins say what they would do, where they only explain it.
+    explanations: Option<Arc<ExplanationLog>>,
 }
 
 impl Default for PluginShared {
     fn default() -> Self {
-        Self { each: all().iter().map(|kind| (kind.name(), kind.shared())).collect(), common: Arc::default() }
+        let each = all().iter().map(|kind| (kind.name(), kind.shared())).collect();
+        Self { each, common: Arc::default(), explanations: None }
     }
 }
 
 impl PluginShared {
+    /// What plugins keep that are built to explain what they would do, and say so in `log`.
+    #[must_use]
+    pub fn to_explain(log: Arc<ExplanationLog>) -> Self {
+        Self { explanations: Some(log), ..Self::default() }
+    }
+
+    /// Where plugins say what they would do, where they only explain it.
+    pub(super) fn explanations(&self) -> Option<&Arc<ExplanationLog>> {
+        self.explanations.as_ref()
+    }
+
     /// What `/metrics` shows of plugins, whatever configuration is in force.
     #[must_use]
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {

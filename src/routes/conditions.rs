@@ -39,16 +39,27 @@ impl Conditions {
             && self.listeners.is_empty()
     }
 
-    /// Whether all of them hold for a request.
+    /// What of a request they do not take; `None` where all of them hold.
     #[must_use]
-    pub fn hold(&self, request: &RouteRequest<'_>) -> bool {
+    pub fn mismatch(&self, request: &RouteRequest<'_>) -> Option<Mismatch<'_>> {
         let connection = request.connection;
-        (self.methods.is_empty() || self.methods.iter().any(|method| method.get() == request.method))
-            && self.scheme.is_none_or(|scheme| (scheme == Scheme::Https) == connection.tls.is_some())
-            && (self.listeners.is_empty()
-                || self.listeners.iter().any(|listener| connection.listener == Some(listener.value)))
-            && self.headers.iter().all(|(name, pattern)| has_header(request.headers, &name.0, pattern))
-            && self.query.iter().all(|(name, pattern)| has_parameter(request.query, name, pattern))
+        if !self.methods.is_empty() && !self.methods.iter().any(|method| method.get() == request.method) {
+            return Some(Mismatch::Method);
+        }
+        if self.scheme.is_some_and(|scheme| (scheme == Scheme::Https) != connection.tls.is_some()) {
+            return Some(Mismatch::Scheme);
+        }
+        let takes_listener = |listener: &Located<SocketAddr>| connection.listener == Some(listener.value);
+        if !self.listeners.is_empty() && !self.listeners.iter().any(takes_listener) {
+            return Some(Mismatch::Listener);
+        }
+        let mut headers = self.headers.iter();
+        if let Some((name, _)) = headers.find(|(name, pattern)| !has_header(request.headers, &name.0, pattern)) {
+            return Some(Mismatch::Header(name.0.as_str()));
+        }
+        let mut query = self.query.iter();
+        let lacking = query.find(|(name, pattern)| !has_parameter(request.query, name, pattern));
+        lacking.map(|(name, _)| Mismatch::Parameter(name))
     }
 
     /// Whether they hold wherever others hold; `false` also where that is hard to tell.
@@ -60,6 +71,25 @@ impl Conditions {
             && self.headers.iter().all(|(name, one)| others.headers.get(name).is_some_and(|other| one.covers(other)))
             && self.query.iter().all(|(name, one)| others.query.get(name).is_some_and(|other| one.covers(other)))
     }
+}
+
+/// What of a request a route does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch<'a> {
+    /// Its host.
+    Host,
+    /// Its path.
+    Path,
+    /// Its method.
+    Method,
+    /// Its scheme.
+    Scheme,
+    /// The listener that it came to.
+    Listener,
+    /// This header, which is not there, or has another value.
+    Header(&'a str),
+    /// This parameter of the query, which is not there, or has another value.
+    Parameter(&'a str),
 }
 
 /// Whether a list, which stands for everything where it is empty, has all that another one has.

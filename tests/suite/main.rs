@@ -25,6 +25,7 @@ mod documents; // links, tests and metrics that documents name exist
 mod edge; // headers, addresses, pages and passwords as nginx's place needs them
 mod errors; // answers made here: status, dialect, headers
 mod exactly_once_rows; // one row for every request, whatever its outcome
+mod explained; // what `tollgate explain` says of a request is what a gateway does with it
 mod export; // rows in Parquet files and CloudEvents, read by others
 mod faults; // refusals of every kind, and panics in every hook
 mod grafana; // what its panels ask and what alerts look at, in a real Prometheus

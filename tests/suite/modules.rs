@@ -62,9 +62,9 @@ fn the_rules_of_the_map_hold() {
         importers.collect::<Vec<_>>()
     };
     assert_eq!(importers("server"), ["cli", "demo"]);
-    assert_eq!(importers("engine"), ["server"]);
+    assert_eq!(importers("engine"), ["explain", "server"]);
     assert_eq!(importers("exchange"), ["engine"]);
-    assert_eq!(importers("config"), ["cli", "engine", "server"]);
+    assert_eq!(importers("config"), ["cli", "engine", "explain", "server"]);
     for pure in ["exchange", "balance", "chain", "routes", "dialect", "attribution"] {
         for forbidden in ["engine", "server", "config", "metrics", "admin"] {
             assert!(!imports.get(pure).is_some_and(|others| others.contains(forbidden)), "{pure} → {forbidden}");

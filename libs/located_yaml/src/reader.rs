@@ -1,5 +1,7 @@
 //! The reader: a text and a type → the value, or everything that is wrong with the text.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use crate::error::{ConfigErrors, Diagnostic};
@@ -43,6 +45,8 @@ pub struct Document<T> {
     pub warnings: Vec<Diagnostic>,
     /// What must not be shown of it, once it is written out again.
     pub secrets: Secrets,
+    /// The names of its files, by the numbers of [`Location::file`].
+    pub files: Vec<Arc<str>>,
 }
 
 impl<'a> Reader<'a> {

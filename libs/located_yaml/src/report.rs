@@ -96,8 +96,9 @@ impl<'a> Report<'a> {
         match value {
             Some(value) if self.errors.is_empty() => {
                 self.warnings.sort_by_key(|warning| warning.location);
+                let files = self.source.names();
                 let secrets = self.source.into_secrets(self.root);
-                Ok(Document { value, warnings: self.warnings, secrets })
+                Ok(Document { value, warnings: self.warnings, secrets, files })
             }
             _ => Err(ConfigErrors::new(self.errors, more)),
         }

@@ -34,6 +34,11 @@ impl Source {
         self.files.len() - 1
     }
 
+    /// The names of the files, by their numbers.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.files.iter().map(|file| file.name.clone()).collect()
+    }
+
     /// Adds the secrets that show once the files have become a tree.
     pub(crate) fn of_tree(mut self, root: &Node) -> Self {
         self.secrets.learn(root);

@@ -4,7 +4,9 @@
 mod rule;
 mod settings;
 
-use plugin_api::{BuildContext, ConfigProblem, Flow, Plugin, Refusal, RefusalKind, Request};
+use std::net::IpAddr;
+
+use plugin_api::{BuildContext, ConfigProblem, Explanation, Flow, Plugin, Refusal, RefusalKind, Request};
 
 pub use rule::{Action, Rule, Source};
 pub use settings::Config;
@@ -18,6 +20,7 @@ pub struct Access {
 impl Plugin for Access {
     const NAME: &'static str = "access";
     const OUTERMOST: bool = true;
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = ();
     type State = ();
@@ -42,7 +45,7 @@ impl Plugin for Access {
 
     fn try_on_request(&self, (): &mut (), request: &mut Request<'_>) -> Option<Flow> {
         let client = request.context.client;
-        let rule = self.rules.iter().find(|rule| rule.source.has(client));
+        let rule = self.rule_of(client);
         if rule.is_none_or(|rule| rule.action == Action::Allow) {
             return Some(Flow::Continue);
         }
@@ -51,6 +54,21 @@ impl Plugin for Access {
             None => "Clients without an IP address are not let in here".to_owned(),
         };
         Some(Refusal::new(RefusalKind::Forbidden, "address_denied", message).into())
+    }
+
+    async fn explain_request(&self, state: &mut (), request: &mut Request<'_>, explanation: &mut Explanation) -> Flow {
+        explanation.say(match self.rule_of(request.context.client) {
+            Some(rule) => format!("the rule `{rule}` has its address"),
+            None => "no rule has its address".to_owned(),
+        });
+        plugin_api::on_request(self, state, request).await
+    }
+}
+
+impl Access {
+    /// The rule that decides about a client.
+    fn rule_of(&self, client: Option<IpAddr>) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.source.has(client))
     }
 }
 

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::part::is_text_of_an_api;
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Needs, OutgoingCall, Part, Quota,
-    Record, Refusal, Reply, Request, Response, Shared,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Needs, OutgoingCall,
+    Part, Quota, Record, Refusal, Reply, Request, Response, Shared, explanation,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -44,6 +44,10 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 
     /// The plugins that a route must have beside it, by name: without them it would do nothing, or something wrong.
     const REQUIRES: &'static [&'static str] = &[];
+
+    /// Whether its request hooks go by settings and request alone, and do nothing but decide: they wait for nobody, open nothing, and
+    /// write nothing. `tollgate explain` runs them as they are.
+    const IS_PURE: bool = false;
 
     /// Whether it holds callers to the limits that they have of their own ([`Grants::quota`](crate::Grants::quota)).
     const COUNTS_QUOTAS: bool = false;
@@ -117,6 +121,18 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// What is wrong with the settings, or keeps the plugin from working.
     fn build(config: &Self::Config, context: &BuildContext<'_, Self::Shared>) -> Result<Self, ConfigProblem>;
 
+    /// The plugin with these settings for `tollgate explain`: [`build`](Plugin::build) without what opens a file to write, a connection or
+    /// a database. It gets no requests, and is never activated.
+    ///
+    /// # Errors
+    /// As for [`build`](Plugin::build).
+    fn build_to_explain(
+        config: &Self::Config,
+        context: &BuildContext<'_, Self::Shared>,
+    ) -> Result<Self, ConfigProblem> {
+        Self::build(config, context)
+    }
+
     /// What the gateway has to do for it with these settings: [`NEEDS`](Plugin::NEEDS), where no setting says otherwise.
     fn needs(&self) -> Needs {
         Self::NEEDS
@@ -160,6 +176,39 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// Where the client leaves, the future is dropped, unless the call goes on without its client.
     fn on_send(&self, _: &mut Self::State, _: &mut OutgoingCall<'_>) -> impl Future<Output = Flow> + Send {
         Pass::new()
+    }
+
+    /// What [`on_request`](Plugin::on_request) would do, for `tollgate explain`: the same decision, by the same code, without its effects.
+    /// By default the hook itself, where the plugin [is pure](Plugin::IS_PURE).
+    fn explain_request(
+        &self,
+        state: &mut Self::State,
+        request: &mut Request<'_>,
+        explanation: &mut Explanation,
+    ) -> impl Future<Output = Flow> + Send {
+        async move {
+            if Self::IS_PURE {
+                return explanation::on_request(self, state, request).await;
+            }
+            explanation.silent();
+            Flow::Continue
+        }
+    }
+
+    /// What [`on_call`](Plugin::on_call) would do, in the same way.
+    fn explain_call(
+        &self,
+        state: &mut Self::State,
+        call: &mut Call<'_>,
+        explanation: &mut Explanation,
+    ) -> impl Future<Output = Flow> + Send {
+        async move {
+            if Self::IS_PURE {
+                return explanation::on_call(self, state, call).await;
+            }
+            explanation.silent();
+            Flow::Continue
+        }
     }
 
     /// Whether it wants to change the body of this response, part by part. Runs only with [`Needs::transform`], for responses

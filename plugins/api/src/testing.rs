@@ -10,9 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 use uuid::Uuid;
 
 use crate::{
-    Call, CallFacts, Context, Endpoint, Flow, HeaderEdits, ModelCall, ParsedBody, Plugin, Principal, Protocol, Request,
-    RequestHead, Response, RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, UpstreamAddrs,
+    CallFacts, Context, Endpoint, HeaderEdits, ModelCall, ParsedBody, Principal, Protocol, Request, RequestHead,
+    Response, RouteModels, ThinkingBudget, TokenField, TokenLimit, TokenLimitValue, UpstreamAddrs,
 };
+
+pub use crate::explanation::{on_call, on_request};
 
 /// A new folder among the system's temporary ones, removed with all that is in it when this is dropped.
 #[derive(Debug)]
@@ -42,22 +44,6 @@ impl Drop for TestFolder {
     fn drop(&mut self) {
         // a test that has removed it is as good
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The head of a request comes to a plugin as the gateway brings it: to what need not wait first.
-pub async fn on_request<P: Plugin>(plugin: &P, state: &mut P::State, request: &mut Request<'_>) -> Flow {
-    match plugin.try_on_request(state, request) {
-        Some(flow) => flow,
-        None => plugin.on_request(state, request).await,
-    }
-}
-
-/// A call comes to a plugin as the gateway brings it: to what need not wait first.
-pub async fn on_call<P: Plugin>(plugin: &P, state: &mut P::State, call: &mut Call<'_>) -> Flow {
-    match plugin.try_on_call(state, call) {
-        Some(flow) => flow,
-        None => plugin.on_call(state, call).await,
     }
 }
 

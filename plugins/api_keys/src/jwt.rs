@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use cache::BYTES as CACHE_BYTES;
 pub(crate) use token::looks_like_token;
-pub(crate) use verifier::Verifier;
+pub(crate) use verifier::{Verifier, claimed};
 
 /// The longest that a request may wait for a provider.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -152,6 +152,11 @@ impl JwtConfig {
             Source::File(path) => provider::read_file(&path).map(drop),
             Source::Url(_) => Ok(()),
         }
+    }
+
+    /// Whether its keys are at a URL.
+    pub(crate) fn is_remote(&self, base: &Path) -> bool {
+        matches!(self.source(base), Source::Url(_))
     }
 
     fn source(&self, base: &Path) -> Source {

@@ -20,7 +20,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plugin_api::http::Method;
-use plugin_api::{BuildContext, Call, Command, ConfigProblem, Context, Flow, Needs, Plugin, Quota, Request};
+use plugin_api::{
+    BuildContext, Call, Command, ConfigProblem, Context, Explanation, Flow, Needs, Plugin, Quota, Request,
+};
 
 use credential::Credential;
 use denial::Denial;
@@ -43,6 +45,8 @@ pub struct ApiKeys {
     list: Arc<KeySet>,
     file: Option<Arc<WatchedKeys>>,
     tokens: Option<Arc<Verifier>>,
+    /// Tokens whose keys are at a URL, where none is asked: only what they say of themselves counts.
+    unverified: Option<JwtConfig>,
     header: Option<KeyHeader>,
     anonymous: Anonymous,
 }
@@ -51,6 +55,7 @@ impl Plugin for ApiKeys {
     const NAME: &'static str = "api_keys";
     const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
     const IDENTIFIES: bool = true;
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = KeySources;
     type State = ();
@@ -100,15 +105,25 @@ impl Plugin for ApiKeys {
             list: context.shared.list(&config.keys)?,
             file: file.transpose()?,
             tokens: config.jwt.as_ref().map(|jwt| context.shared.tokens(jwt, context.base)).transpose()?,
+            unverified: None,
             header: config.header.clone(),
             anonymous: config.anonymous,
         })
     }
 
+    /// Without the keys of tokens that are at a URL.
+    fn build_to_explain(config: &Config, context: &BuildContext<'_, KeySources>) -> Result<Self, ConfigProblem> {
+        let remote = config.jwt.as_ref().filter(|jwt| jwt.is_remote(context.base));
+        let jwt = config.jwt.as_ref().filter(|_| remote.is_none()).cloned();
+        let plugin = Self::build(&Config { jwt, ..config.clone() }, context)?;
+        Ok(Self { unverified: remote.cloned(), ..plugin })
+    }
+
     /// Bodies are read for the models that a key or a token may ask for; those of a file may change. Each call on a WebSocket is checked,
     /// because a key may be taken out or expire while the connection lasts.
     fn needs(&self) -> Needs {
-        let by_token = self.tokens.as_ref().is_some_and(|tokens| tokens.restricts_models());
+        let by_token = self.tokens.as_ref().is_some_and(|tokens| tokens.restricts_models())
+            || self.unverified.as_ref().is_some_and(|tokens| tokens.models.is_some());
         let needs_models = self.file.is_some() || self.list.restricts_models() || by_token;
         if needs_models { Self::NEEDS } else { Needs { messages: true, ..Needs::NOTHING } }
     }
@@ -129,6 +144,20 @@ impl Plugin for ApiKeys {
             Err(denial) => Err(denial),
         };
         admitted.map_err(Denial::into_refusal).into()
+    }
+
+    async fn explain_request(&self, state: &mut (), request: &mut Request<'_>, explanation: &mut Explanation) -> Flow {
+        let header = self.header.as_ref().map(KeyHeader::name);
+        let (Some(tokens), Credential::Key(token)) = (&self.unverified, credential::find(request.head.headers, header))
+        else {
+            return plugin_api::on_request(self, state, request).await;
+        };
+        if !jwt::looks_like_token(token) {
+            return plugin_api::on_request(self, state, request).await;
+        }
+        explanation.depends_on(format!("whether a key at {} has signed its token", tokens.jwks));
+        let admitted = jwt::claimed(tokens, token).map_err(Denial::Token);
+        admitted.and_then(|holder| admit(&holder, token, request)).map_err(Denial::into_refusal).into()
     }
 
     fn try_on_call(&self, (): &mut (), call: &mut Call<'_>) -> Option<Flow> {
@@ -176,8 +205,13 @@ impl ApiKeys {
 /// The same for the holder of this token.
 async fn admit_holder(tokens: &Verifier, token: &[u8], request: &mut Request<'_>) -> Result<(), Denial> {
     let identity = tokens.verify(token).await.map_err(Denial::Token)?;
+    admit(&identity, token, request)
+}
+
+/// The same for somebody of whom it is known who that is.
+fn admit(identity: &Identity, token: &[u8], request: &mut Request<'_>) -> Result<(), Denial> {
     credential::strip(request.head.headers, token, &mut request.edits);
-    identify_holder(&identity, request.context);
+    identify_holder(identity, request.context);
     models::check_head(&identity.grants, request).map_err(|denial| denial.of(&identity.name))
 }
 

@@ -34,6 +34,7 @@ pub struct BasicAuth {
 impl Plugin for BasicAuth {
     const NAME: &'static str = "basic_auth";
     const IDENTIFIES: bool = true;
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = UserFiles;
     type State = ();

@@ -9,6 +9,7 @@ mod by;
 mod checkpoint;
 mod delivery;
 mod demand;
+mod explained;
 mod figures;
 mod in_flight;
 mod old_records;
@@ -20,8 +21,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use plugin_api::{
-    BuildContext, Call, Common, ConfigProblem, Context, Flow, LONGEST_TEXT, Needs, ParsedBody, Plugin, Record, Refusal,
-    Request, Spender, SpentBy, Uuid, stored_text,
+    AssumedCost, BuildContext, Call, Common, ConfigProblem, Context, Explanation, Flow, LONGEST_TEXT, Needs,
+    ParsedBody, Plugin, Record, Refusal, Request, Spender, SpentBy, Uuid, stored_text,
 };
 use quota::{Claim, Now, Refused, reserve};
 
@@ -138,6 +139,37 @@ impl Plugin for BudgetPlugin {
 
     fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
         let now = self.shared.now();
+        let (demand, learn) = self.demand(call, now);
+        state.learn = learn;
+        let model = call.body.call().and_then(|call| call.model.as_deref());
+        Some(self.take(state, call.context, model, demand, now).into())
+    }
+
+    async fn explain_request(&self, _: &mut State, request: &mut Request<'_>, explanation: &mut Explanation) -> Flow {
+        match request.endpoint {
+            Some(endpoint) if !endpoint.takes_json => {
+                self.explain(request.context, None, Demand::Unpriced, explanation).into()
+            }
+            Some(_) | None => Flow::Continue,
+        }
+    }
+
+    async fn explain_call(&self, _: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        let (demand, _) = self.demand(call, self.shared.now());
+        let model = call.body.call().and_then(|call| call.model.as_deref());
+        self.explain(call.context, model, demand, explanation).into()
+    }
+
+    fn on_complete(&self, state: &mut State, record: &Record) {
+        if let Some(learn) = state.learn.take() {
+            learn.from(record);
+        }
+    }
+}
+
+impl BudgetPlugin {
+    /// What a call may cost, and what is learned from it.
+    fn demand(&self, call: &Call<'_>, now: Now) -> (Demand, Option<Learn>) {
         let estimator = Estimator {
             common: &self.common,
             estimates: &self.shared.estimates,
@@ -150,19 +182,25 @@ impl Plugin for BudgetPlugin {
             ParsedBody::Calls(_) => estimator.demand(call.body, known.as_ref()),
             ParsedBody::NotACall | ParsedBody::Unreadable(_) => Demand::Unpriced,
         };
-        state.learn = known.and_then(|known| known.learn(call.body));
-        let model = call.body.call().and_then(|call| call.model.as_deref());
-        Some(self.take(state, call.context, model, demand, now).into())
+        (demand, known.and_then(|known| known.learn(call.body)))
     }
 
-    fn on_complete(&self, state: &mut State, record: &Record) {
-        if let Some(learn) = state.learn.take() {
-            learn.from(record);
-        }
+    /// What is reserved for a call, in picodollars, and what counts where its cost does not become known; nothing for a call that is free.
+    ///
+    /// # Errors
+    /// That its cost cannot be bounded, or has no price where one is asked for.
+    fn amount(&self, demand: Demand, model: Option<&str>) -> Result<Option<(u64, Option<AssumedCost>)>, Refusal> {
+        let (picos, assumed) = match demand {
+            Demand::Free => return Ok(None),
+            Demand::Priced { picos, assumed } => (picos, assumed.map(|of_call| self.config.unpriced.assumed(of_call))),
+            Demand::Unbounded => return Err(refusal::unbounded()),
+            Demand::Unpriced if self.config.unpriced == Unpriced::Refuse => return Err(refusal::unpriced(model)),
+            Demand::Unpriced => (u64::try_from(self.config.unpriced.picos()).unwrap_or(0), None),
+        };
+        // nothing passes a budget that is used up, however cheap
+        Ok(Some((picos.max(1), assumed)))
     }
-}
 
-impl BudgetPlugin {
     /// Reserves what a call may cost of every budget, or refuses it.
     fn take(
         &self,
@@ -172,19 +210,7 @@ impl BudgetPlugin {
         demand: Demand,
         now: Now,
     ) -> Result<(), Refusal> {
-        let mut assumed = None;
-        let picos = match demand {
-            Demand::Free => return Ok(()),
-            Demand::Priced { picos, assumed: of_call } => {
-                assumed = of_call.map(|of_call| self.config.unpriced.assumed(of_call));
-                picos
-            }
-            Demand::Unbounded => return Err(refusal::unbounded()),
-            Demand::Unpriced if self.config.unpriced == Unpriced::Refuse => return Err(refusal::unpriced(model)),
-            Demand::Unpriced => u64::try_from(self.config.unpriced.picos()).unwrap_or(0),
-        };
-        // nothing passes a budget that is used up, however cheap
-        let picos = picos.max(1);
+        let Some((picos, assumed)) = self.amount(demand, model)? else { return Ok(()) };
         let caller = context.principal();
         // as its row has it
         let stored = |part, text| self.stored(part, text);

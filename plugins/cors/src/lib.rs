@@ -24,6 +24,7 @@ pub struct Cors {
 impl Plugin for Cors {
     const NAME: &'static str = "cors";
     const OUTERMOST: bool = true;
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = ();
     type State = ();

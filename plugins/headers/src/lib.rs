@@ -6,7 +6,8 @@ mod settings;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::{
-    BuildContext, ConfigProblem, HeaderEdit, HeaderEdits, Plugin, Request, RequestHead, Response, Variables,
+    BuildContext, ConfigProblem, Explanation, Flow, HeaderEdit, HeaderEdits, Plugin, Request, RequestHead, Response,
+    Variables,
 };
 
 use rules::Rules;
@@ -24,6 +25,7 @@ pub struct Headers {
 impl Plugin for Headers {
     const NAME: &'static str = "headers";
     const OUTERMOST: bool = true;
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = ();
     type State = ();
@@ -57,6 +59,14 @@ impl Plugin for Headers {
             None => self.request.apply(&mut edits, &variables),
         }
         request.edits = edits;
+    }
+
+    async fn explain_request(&self, (): &mut (), _: &mut Request<'_>, explanation: &mut Explanation) -> Flow {
+        let changed: Vec<_> = self.response.names().map(|name| name.as_str()).collect();
+        if !changed.is_empty() {
+            explanation.say(format!("the response has these changed: {}", changed.join(", ")));
+        }
+        Flow::Continue
     }
 
     async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {

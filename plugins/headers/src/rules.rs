@@ -66,6 +66,12 @@ impl Rules {
         self.0.is_empty()
     }
 
+    /// The headers that they change, each once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        let is_first = |(at, rule): &(usize, &Rule)| self.0[..*at].iter().all(|earlier| earlier.name != rule.name);
+        self.0.iter().enumerate().filter(is_first).map(|(_, rule)| &rule.name)
+    }
+
     /// Whether a value is read from the headers of the request.
     pub(crate) fn reads_headers(&self) -> bool {
         self.0.iter().any(|rule| match &rule.change {

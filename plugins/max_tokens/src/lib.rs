@@ -7,8 +7,8 @@ mod refusal;
 
 use indexmap::IndexMap;
 use plugin_api::{
-    BuildContext, Call, CallFacts, ConfigProblem, Edit, Flow, ModelCall, Needs, ParsedBody, Plugin, Request,
-    TokenField, TokenLimitValue,
+    BuildContext, Call, CallFacts, ConfigProblem, Edit, Explanation, Flow, ModelCall, Needs, ParsedBody, Plugin,
+    Request, TokenField, TokenLimitValue,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,7 @@ pub struct Head {
 impl Plugin for MaxTokens {
     const NAME: &'static str = "max_tokens";
     const NEEDS: Needs = Needs { body: true, ..Needs::NOTHING };
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = ();
     type State = Head;
@@ -144,6 +145,24 @@ impl Plugin for MaxTokens {
             }
             Err(denial) => denial.refusal(self.format).into(),
         })
+    }
+
+    async fn explain_call(&self, head: &mut Head, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        for facts in call.body.calls() {
+            let asked = facts.most_tokens().map_or_else(|| "no limit".to_owned(), |asked| format!("{asked} tokens"));
+            let most =
+                self.limits.of(facts).map_or_else(|| "it has none".to_owned(), |most| format!("its limit is {most}"));
+            explanation.say(format!("the call asks for {asked}, and {most}"));
+        }
+        let before: Vec<_> = call.body.calls().iter().map(CallFacts::most_tokens).collect();
+        let flow = plugin_api::on_call(self, head, call).await;
+        for (facts, before) in
+            call.body.calls().iter().zip(before).filter(|(facts, before)| facts.most_tokens() != *before)
+        {
+            let now = facts.most_tokens().unwrap_or_default();
+            explanation.say(format!("{} {now}", if before.is_some() { "it is lowered to" } else { "it gets" }));
+        }
+        flow
     }
 }
 

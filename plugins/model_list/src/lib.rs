@@ -29,6 +29,7 @@ pub struct ModelList {
 
 impl Plugin for ModelList {
     const NAME: &'static str = "model_list";
+    const IS_PURE: bool = true;
     type Config = Config;
     type Shared = ();
     type State = ();

@@ -3,6 +3,9 @@
 
 mod beginning;
 mod choice;
+mod condition;
+mod decide;
+mod explained;
 mod facts;
 mod pins;
 mod reading;
@@ -12,16 +15,14 @@ mod shared;
 mod trouble;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use plugin_api::http::{HeaderName, HeaderValue};
 use plugin_api::{
-    BuildContext, Call, CallFacts, Chunk, Common, ConfigProblem, Context, Edit, Flow, ModelCall, Needs, Plugin, Record,
-    Refusal, RefusalKind, Request, Response, Spender, tags,
+    BuildContext, Call, CallFacts, Chunk, Common, ConfigProblem, Context, Edit, Explanation, Flow, ModelCall, Needs,
+    Plugin, Record, Refusal, RefusalKind, Request, Response, tags,
 };
 
 use beginning::Beginning;
-use choice::Subject;
 use facts::Wanted;
 use pins::{Pin as Pinned, PinKey};
 use reading::Reading;
@@ -126,6 +127,20 @@ impl Plugin for ModelRouter {
             }
         }
         Some(Flow::Continue)
+    }
+
+    async fn explain_request(&self, state: &mut State, request: &mut Request<'_>, _: &mut Explanation) -> Flow {
+        plugin_api::on_request(self, state, request).await
+    }
+
+    async fn explain_call(&self, state: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        match self.route_of(call.body) {
+            Ok(Some(place)) => self.explain(state, call, place, explanation),
+            Ok(None) => explanation.say("the model is no name that is routed, so it passes"),
+            Err(_) => {}
+        }
+        // nothing is pinned here, and pins are kept in no file: that is the ledger's to open
+        plugin_api::on_call(self, state, call).await
     }
 
     fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
@@ -236,29 +251,6 @@ impl ModelRouter {
         call.body.edit(edits);
         let is_named_by_answer = call.body.endpoint().earlier_answer.is_some();
         state.chosen = Some(Chosen { route: place, pin, rule, key, is_named_by_answer, error: None, has_moved: false });
-    }
-
-    fn choose(
-        &self,
-        route: &RoutedName,
-        call: &CallFacts,
-        context: &Context,
-        headers: &[(Box<str>, Box<str>)],
-        reading: &Reading,
-    ) -> Pinned {
-        let caller = context.principal();
-        let spender = || Spender {
-            tenant: caller.tenant.as_deref(),
-            key: caller.key_name.as_deref(),
-            user: caller.user.as_deref(),
-            model: None,
-        };
-        let budget_used = route.asks_budgets.then(|| self.common.budget_use.highest(&spender())).flatten();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let unix = i64::try_from(unix).unwrap_or(i64::MAX);
-        let facts = reading.facts();
-        let choice = route.router.choose(&Subject { call, facts, caller, headers, budget_used, unix });
-        Pinned { model: choice.model.into(), rule: route.router.rule_name(choice.rule).into() }
     }
 
     /// Moves the conversation to another model, where what happened asks for it, and notes the answer that the next call may name.

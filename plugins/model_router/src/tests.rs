@@ -6,7 +6,7 @@ use std::path::Path;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::testing::{self, TestCall, TestRequest, batch, context};
-use plugin_api::{BudgetReader, Bytes, Endpoint, Hashing, Principal};
+use plugin_api::{BudgetReader, Bytes, Endpoint, Hashing, Principal, Spender};
 use serde_json::{Value, json};
 
 use super::*;

@@ -5,6 +5,7 @@ mod by;
 mod claims;
 mod count_file;
 mod demand;
+mod explained;
 mod figures;
 mod meters;
 mod redis;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 
 use plugin_api::http::{HeaderName, HeaderValue};
 use plugin_api::{
-    BuildContext, Call, ConfigProblem, Context, Flow, LimitRejections, ModelCall, Needs, ParsedBody, Plugin, Quota,
-    Record, Request,
+    BuildContext, Call, ConfigProblem, Context, Explanation, Flow, LimitRejections, ModelCall, Needs, ParsedBody,
+    Plugin, Quota, Record, Request,
 };
 use quota::{Now, Reservation, reserve};
 use quota_leases::Denied;
@@ -99,6 +100,12 @@ impl Plugin for RateLimit {
         Ok(Self { config: config.clone(), groups, rules, headers, counting, shared, rejections })
     }
 
+    /// Without Redis: what others have used is not known.
+    fn build_to_explain(config: &Config, context: &BuildContext<'_, Shared>) -> Result<Self, ConfigProblem> {
+        let plugin = Self::build(&Config { redis: None, ..config.clone() }, context)?;
+        Ok(Self { config: config.clone(), ..plugin })
+    }
+
     fn activate(&self) {
         for group in &self.groups {
             for rule in &group.rules {
@@ -137,6 +144,24 @@ impl Plugin for RateLimit {
         let model = demand::model(call.body);
         let ask = self.ask_of_call(call.context, call.body, model.as_deref());
         self.take(state, call.context, ask).await
+    }
+
+    async fn explain_request(
+        &self,
+        state: &mut State,
+        request: &mut Request<'_>,
+        explanation: &mut Explanation,
+    ) -> Flow {
+        if let Some(ask) = self.ask_of_head(state, request) {
+            self.explain(state, request.context, &ask, explanation);
+        }
+        plugin_api::on_request(self, state, request).await
+    }
+
+    async fn explain_call(&self, state: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        let model = demand::model(call.body);
+        self.explain(state, call.context, &self.ask_of_call(call.context, call.body, model.as_deref()), explanation);
+        plugin_api::on_call(self, state, call).await
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {

@@ -54,7 +54,7 @@ pub(crate) fn undecided() -> Refusal {
 }
 
 /// What a limit allows, in words: `400000 tokens per minute`.
-fn allowed(rule: &Rule) -> String {
+pub(crate) fn allowed(rule: &Rule) -> String {
     let measure = match rule.measure {
         Measure::Requests => "requests",
         Measure::Tokens => "tokens",

@@ -10,6 +10,7 @@ mod canonical;
 mod collector;
 mod control;
 mod entry;
+mod explained;
 mod figures;
 mod fill;
 mod flight;
@@ -28,8 +29,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 use plugin_api::{
-    Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Flow, MessagesDigest, Needs, Outcome, Plugin, Record,
-    Reply, Request, Response, tags,
+    Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Explanation, Flow, MessagesDigest, Needs, Outcome,
+    Plugin, Record, Reply, Request, Response, tags,
 };
 
 use cache_key::CacheRequest;
@@ -134,6 +135,11 @@ impl Plugin for ResponseCache {
         Ok(context.shared.install(config)?)
     }
 
+    /// Without Redis: what is stored is not looked up.
+    fn build_to_explain(config: &Config, context: &BuildContext<'_, Caches>) -> Result<Self, ConfigProblem> {
+        Ok(context.shared.install(&Config { redis: None, ..config.clone() })?)
+    }
+
     async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
         let Some(endpoint) = request.endpoint.filter(|endpoint| self.endpoints.contains(endpoint)) else {
             return Flow::Continue;
@@ -184,6 +190,23 @@ impl Plugin for ResponseCache {
         self.caches.figures.served(status);
         state.0 = role;
         flow
+    }
+
+    async fn explain_request(
+        &self,
+        state: &mut State,
+        request: &mut Request<'_>,
+        explanation: &mut Explanation,
+    ) -> Flow {
+        self.explain_head(request, explanation);
+        self.on_request(state, request).await
+    }
+
+    async fn explain_call(&self, state: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        if let Role::Requested(cache_request) = &mut state.0 {
+            self.explain_key(cache_request, call.body, explanation).await;
+        }
+        Flow::Continue
     }
 
     async fn on_response(&self, state: &mut State, response: &mut Response<'_>) {

@@ -36,8 +36,7 @@ impl ResponseCache {
     /// # Errors
     /// Why the call bypasses the cache.
     pub(crate) async fn lookup(&self, cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Lookup, Bypass> {
-        cache_request.follow(call.model_rule().map_err(|_| Bypass::Unreadable)?);
-        let key = cache_request.key(digest(call).await?);
+        let key = key_of(cache_request, call).await?;
         if let Some(entry) = self.remembered(&key, cache_request) {
             return Ok(Lookup::Hit(entry));
         }
@@ -150,6 +149,15 @@ impl ResponseCache {
         });
         BodyStream::new(pieces).with_saved(move || flight.reported())
     }
+}
+
+/// The key of a call.
+///
+/// # Errors
+/// Why it bypasses the cache.
+pub(crate) async fn key_of(cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Key, Bypass> {
+    cache_request.follow(call.model_rule().map_err(|_| Bypass::Unreadable)?);
+    Ok(cache_request.key(digest(call).await?))
 }
 
 /// The digest of a call's body, which all its spellings share.

@@ -20,6 +20,7 @@ mod conversation;
 mod dashboard;
 mod encoding;
 mod entry;
+mod explained;
 mod export;
 mod ledger_journal;
 mod ledgers;
@@ -41,8 +42,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::{
-    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Flow, KeyDigest, Needs,
-    Plugin, Request, Response,
+    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Flow,
+    KeyDigest, Needs, Plugin, Request, Response,
 };
 
 use captured_bodies::{CapturedBodies, Secrets};
@@ -74,7 +75,9 @@ const LEAST_REFRESH: Duration = Duration::from_secs(1);
 /// The plugin.
 #[derive(Debug)]
 pub struct UsageLog {
-    ledger: LedgerHandle,
+    /// `None` where it only explains.
+    ledger: Option<LedgerHandle>,
+    database: Database,
     prices: Arc<Prices>,
     store: StoreBodies,
     /// How many tenants have a label of their own.
@@ -135,12 +138,13 @@ impl Plugin for UsageLog {
 
     /// Opens the journal; the database is not asked for anything.
     fn build(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
-        let spending = &context.common.spending;
-        let prices = spending.use_prices(Prices::new(&config.prices)?);
         let ledger = context.shared.open(config, context.base, context.common)?;
-        let (store, stream_usage) = (config.store, config.openai_stream_usage);
-        let tenant_labels = config.tenant_labels.as_usize();
-        Ok(Self { ledger, prices, store, tenant_labels, stream_usage, secrets: context.secrets.clone() })
+        Self::new(config, context, Some(ledger))
+    }
+
+    /// Without the journal.
+    fn build_to_explain(config: &Config, context: &BuildContext<'_, Ledgers>) -> Result<Self, ConfigProblem> {
+        Self::new(config, context, None)
     }
 
     fn needs(&self) -> Needs {
@@ -148,7 +152,7 @@ impl Plugin for UsageLog {
     }
 
     fn activate(&self) {
-        self.ledger.activate();
+        self.ledger.iter().for_each(LedgerHandle::activate);
     }
 
     fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
@@ -170,6 +174,21 @@ impl Plugin for UsageLog {
         Some(Flow::Continue)
     }
 
+    async fn explain_request(
+        &self,
+        entry: &mut Entry,
+        request: &mut Request<'_>,
+        explanation: &mut Explanation,
+    ) -> Flow {
+        self.explain_kept(explanation);
+        plugin_api::on_request(self, entry, request).await
+    }
+
+    async fn explain_call(&self, entry: &mut Entry, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
+        self.explain_price(call.body, explanation);
+        plugin_api::on_call(self, entry, call).await
+    }
+
     async fn on_response(&self, entry: &mut Entry, response: &mut Response<'_>) {
         if let Some(bodies) = &mut entry.bodies {
             bodies.response_head(response.headers);
@@ -183,11 +202,12 @@ impl Plugin for UsageLog {
     }
 
     fn on_batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
+        let Some(ledger) = &self.ledger else { return };
         let mut row = Record::Batch(Box::new(entry.batch_row(record, result, &self.prices)));
-        let place = self.ledger.keep(&mut row);
-        let picos = spending::report(&self.ledger.feed, &row, place, &mut Reported::default());
+        let place = ledger.keep(&mut row);
+        let picos = spending::report(&ledger.feed, &row, place, &mut Reported::default());
         if let Record::Batch(row) = &row {
-            self.count_cost(row.tenant.as_deref(), row.served_model.as_deref(), picos);
+            self.count_cost(ledger, row.tenant.as_deref(), row.served_model.as_deref(), picos);
         }
     }
 
@@ -206,6 +226,18 @@ impl Plugin for UsageLog {
 }
 
 impl UsageLog {
+    fn new(
+        config: &Config,
+        context: &BuildContext<'_, Ledgers>,
+        ledger: Option<LedgerHandle>,
+    ) -> Result<Self, ConfigProblem> {
+        let prices = context.common.spending.use_prices(Prices::new(&config.prices)?);
+        let (store, stream_usage) = (config.store, config.openai_stream_usage);
+        let (database, tenant_labels) = (config.database.clone(), config.tenant_labels.as_usize());
+        let secrets = context.secrets.clone();
+        Ok(Self { ledger, database, prices, store, tenant_labels, stream_usage, secrets })
+    }
+
     /// Gives the row of an exchange to its ledger, and says whether that has dealt with it.
     fn keep(
         &self,
@@ -213,6 +245,7 @@ impl UsageLog {
         record: &plugin_api::Record,
         keep: impl FnOnce(&Ledger, &mut Record) -> Option<u64>,
     ) -> bool {
+        let Some(ledger) = &self.ledger else { return true };
         let mut row = entry.row(record, &self.prices);
         record.cost.set(row.cost_usd.map(|cost| cost.picos()));
         let is_unpriced = row.cost_usd.is_none() && row.tokens != Tokens::default() && row.revision == 0;
@@ -221,22 +254,22 @@ impl UsageLog {
         }
         let mut kept = Record::Request(Box::new(row));
         let has_bodies = kept.has_bodies();
-        let place = keep(&self.ledger, &mut kept);
+        let place = keep(ledger, &mut kept);
         let is_kept = place.is_some();
-        let picos = place.map_or(0, |place| spending::report(&self.ledger.feed, &kept, place, &mut entry.reported));
+        let picos = place.map_or(0, |place| spending::report(&ledger.feed, &kept, place, &mut entry.reported));
         if let Record::Request(row) = &mut kept {
             (entry.instance, entry.sequence) = (row.instance, row.sequence);
             let model = row.served_model.as_deref().or(row.model.as_deref());
-            self.count_cost(row.tenant.as_deref(), model, picos);
+            self.count_cost(ledger, row.tenant.as_deref(), model, picos);
             if is_kept && is_unpriced {
-                self.ledger.unpriced(model.and_then(|model| self.prices.name(model)));
+                ledger.unpriced(model.and_then(|model| self.prices.name(model)));
             }
             if let Some(bodies) = &mut entry.bodies {
                 bodies.release(row);
             }
         }
         if let Some(place) = place.filter(|_| !has_bodies) {
-            self.ledger.hand_over(place, kept);
+            ledger.hand_over(place, kept);
         }
         is_kept
     }
@@ -244,10 +277,10 @@ impl UsageLog {
 
 impl UsageLog {
     /// Counts a cost, under the name by which its model has a price. A correction that lowers one is not counted: counters only rise.
-    fn count_cost(&self, tenant: Option<&str>, model: Option<&str>, picos: i64) {
+    fn count_cost(&self, ledger: &Ledger, tenant: Option<&str>, model: Option<&str>, picos: i64) {
         if picos > 0 {
             let name = model.and_then(|model| self.prices.name(model));
-            self.ledger.cost(tenant, self.tenant_labels, name, picos);
+            ledger.cost(tenant, self.tenant_labels, name, picos);
         }
     }
 }

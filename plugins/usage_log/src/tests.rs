@@ -121,7 +121,7 @@ fn a_row_without_room_before_the_last_byte_is_tried_once_more_at_the_end_and_cou
     {
         let (plugin, ledgers) = folder.plugin("{}");
         let lost = || ledgers.metrics.lost_so_far("row");
-        let set_room = |bytes| plugin.ledger.journal().get().set_max_bytes(bytes);
+        let set_room = |bytes| plugin.opened().journal().get().set_max_bytes(bytes);
         for has_room in [true, false] {
             let mut entry = Entry::default();
             set_room(0);

@@ -50,6 +50,11 @@ impl Digests {
         Self { fd, socket: Arc::new(socket), facts: Arc::new(facts), accepted }
     }
 
+    /// What Pingora carries to every session of the connection.
+    pub fn facts(&self) -> Arc<ProxyDigest> {
+        self.facts.clone()
+    }
+
     /// What plugins see of the connection.
     pub fn info(&self) -> Arc<ConnectionInfo> {
         let facts = self.facts.user_data.as_ref().and_then(|facts| facts.downcast_ref::<Facts>());
@@ -87,7 +92,7 @@ impl GetTimingDigest for Connection {
 
 impl GetProxyDigest for Connection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(self.digests.facts.clone())
+        Some(self.digests.facts())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What conversations keep, over reloads and restarts, and when they move.
 
+use std::time::SystemTime;
+
 use plugin_api::http::StatusCode;
 use plugin_api::testing::TestFolder;
 use plugin_api::{Answer, AnswerState, JournalIn, OpenLedger, Outcome, SpendingReader};

@@ -21,9 +21,16 @@ fn build_beside(common: &Arc<Common>, folder: &Folder, ledgers: &Arc<Ledgers>, j
         .unwrap()
 }
 
+impl UsageLog {
+    /// Its ledger, which it has where it does not only explain.
+    pub(crate) fn opened(&self) -> &LedgerHandle {
+        self.ledger.as_ref().unwrap()
+    }
+}
+
 /// In how many seconds a statement is slow, by the settings of the ledger.
 fn slow_query(plugin: &UsageLog) -> u64 {
-    plugin.ledger.ledger.shipping.borrow().settings.slow_query.as_secs()
+    plugin.opened().ledger.shipping.borrow().settings.slow_query.as_secs()
 }
 
 #[test]
@@ -32,9 +39,9 @@ fn a_ledger_is_taken_on_by_the_next_configuration() {
     let first = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
     let same = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db", "slow_query": "1s" }"#);
     let other = build(&folder, &ledgers, r#"{ "database": "sqlite://other.db" }"#);
-    let one = |one: &UsageLog, other: &UsageLog| Arc::ptr_eq(&one.ledger.ledger, &other.ledger.ledger);
+    let one = |one: &UsageLog, other: &UsageLog| Arc::ptr_eq(&one.opened().ledger, &other.opened().ledger);
     assert!(one(&first, &same) && !one(&first, &other));
-    assert_eq!(first.ledger.instance(), same.ledger.instance());
+    assert_eq!(first.opened().instance(), same.opened().instance());
 }
 
 #[test]
@@ -76,7 +83,7 @@ fn a_ledger_that_no_configuration_names_any_more_does_no_housekeeping() {
     first.activate();
     let next = build(&folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
     next.activate();
-    let ledger = next.ledger.ledger.clone();
+    let ledger = next.opened().ledger.clone();
     drop(first);
     assert!(ledger.shipping.borrow().housekeeping().is_some());
     drop(next);
@@ -92,7 +99,7 @@ fn what_is_kept_while_another_process_has_the_journal_comes_to_the_journal_in_th
     let ids: Vec<Uuid> = (0..5).map(|_| Uuid::now_v7()).collect();
     let keep = |at: usize| {
         let mut record = Record::Request(Box::new(Row { id: ids[at], ..Row::default() }));
-        let place = plugin.ledger.keep(&mut record);
+        let place = plugin.opened().keep(&mut record);
         let Record::Request(row) = record else { unreachable!() };
         (place, (row.instance, row.sequence))
     };
@@ -130,8 +137,8 @@ fn the_journal_of_a_process_that_drains_is_brought_to_the_disk_too() {
     let plugin = build(&folder, &ledgers, json);
     plugin.activate();
     ledgers.hand_over(Handover::Give).unwrap();
-    plugin.ledger.keep(&mut Record::Request(Box::default()));
-    let journal = plugin.ledger.journal().get();
+    plugin.opened().keep(&mut Record::Request(Box::default()));
+    let journal = plugin.opened().journal().get();
     let end = Instant::now() + Duration::from_secs(20);
     while !journal.is_synced() {
         assert!(Instant::now() < end);
@@ -163,10 +170,10 @@ fn who_limits_spending_knows_every_run_and_whether_another_process_has_the_journ
     subscribe(&early);
     let plugin = build_beside(&common, &folder, &ledgers, r#"{ "database": "sqlite://ledger.db" }"#);
     plugin.activate();
-    let mut wanted = vec![(plugin.ledger.instance(), JournalIn::Folder)];
+    let mut wanted = vec![(plugin.opened().instance(), JournalIn::Folder)];
     assert_eq!(*lock(&early.0), wanted);
     ledgers.hand_over(Handover::Give).unwrap();
-    wanted.push((plugin.ledger.instance(), JournalIn::Draining));
+    wanted.push((plugin.opened().instance(), JournalIn::Draining));
     assert_eq!(*lock(&early.0), wanted);
     subscribe(&late);
     assert_eq!(*lock(&late.0), wanted.iter().map(|(run, _)| (*run, JournalIn::Draining)).collect::<Vec<_>>());
@@ -177,10 +184,10 @@ fn who_limits_spending_knows_every_run_and_whether_another_process_has_the_journ
     assert_eq!(*lock(&early.0), wanted);
     drop(other);
     ledgers.hand_over(Handover::TakeBack).unwrap();
-    wanted.push((plugin.ledger.instance(), JournalIn::Folder));
+    wanted.push((plugin.opened().instance(), JournalIn::Folder));
     assert_eq!(*lock(&early.0), wanted);
     let runs: Vec<_> = wanted.iter().map(|(run, _)| *run).collect();
-    assert_eq!((plugin.ledger.feed.own_runs(), plugin.ledger.feed.all_runs()), (runs.clone(), runs));
+    assert_eq!((plugin.opened().feed.own_runs(), plugin.opened().feed.all_runs()), (runs.clone(), runs));
     ledgers.finish(Instant::now());
 }
 
