@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::explain::{self, ExplainSettings};
 use crate::import::{self, Import};
-use crate::plugins::Kind;
+use crate::plugins::{FileReader, Kind};
 use crate::server::{self, Source, Started};
 use crate::{config, demo, plugins, simulate};
 
@@ -68,7 +68,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, own: &[&'static dyn Ki
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = of_plugins.iter().find(|command| command.clap.get_name() == name)
     {
-        return ended(command.run(matches, &config::plugin_entries));
+        let read = FileReader { entries: &config::plugin_entries, routes: &config::past_routes };
+        return ended(command.run(matches, &read));
     }
     match Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command {
         Command::Run(file) => ended(server::run(Source::File(file.config), announce)),

@@ -20,7 +20,7 @@ use located_yaml::{
     ConfigErrors, Diagnostic, Include, Located, Location, ReadFile, Reader, RenamedKey, Report, Secrets,
 };
 use networks::Network;
-use plugin_api::TelemetrySettings;
+use plugin_api::{PastRoute, RouteModels, TelemetrySettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -138,6 +138,20 @@ pub fn plugin_entries(path: &Path) -> Result<Vec<PluginEntry>, String> {
     let config = load(path).map_err(|errors| errors.to_string())?;
     let of_routes = config.routes.into_iter().flat_map(|route| route.value.plugins);
     Ok(config.plugins.into_iter().chain(of_routes).map(|entry| entry.value).collect())
+}
+
+/// The routes of a file, for commands that look at past calls.
+///
+/// # Errors
+/// Everything that is wrong with the file, as text.
+pub fn past_routes(path: &Path) -> Result<Vec<PastRoute>, String> {
+    let config = load(path).map_err(|errors| errors.to_string())?;
+    let route = |route: &Located<RouteSettings>| PastRoute {
+        name: route.label(),
+        models: RouteModels::new(route.models().iter().map(|entry| entry.rule()).collect()),
+        replay: config.plugins_of(route).into_iter().find_map(|entry| entry.replay()),
+    };
+    Ok(config.routes.iter().map(route).collect())
 }
 
 fn load_with(path: &Path, dates: Dates) -> Result<Config, ConfigErrors> {

@@ -8,7 +8,7 @@ mod switch;
 use std::sync::OnceLock;
 
 pub use entry::PluginEntry;
-pub use kind::{Kind, PluginCommand, kind};
+pub use kind::{FileReader, Kind, PluginCommand, kind};
 pub use shared::PluginShared;
 
 /// A list of plugins, by their types: `plugins![a_crate::ItsPlugin, …]`.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use plugin_api::{CheckContext, ConfigProblem, Quota};
+use plugin_api::{CheckContext, ConfigProblem, Quota, Replay};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeSeed, EnumAccess, Error, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -92,6 +92,12 @@ impl PluginEntry {
     #[must_use]
     pub fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)> {
         self.settings.on().and_then(|settings| settings.companion(granted))
+    }
+
+    /// What chooses models of past calls, if the plugin does.
+    #[must_use]
+    pub fn replay(&self) -> Option<Box<dyn Replay>> {
+        self.settings.on()?.replay()
     }
 
     /// Whether it has the rows of which spans are made.

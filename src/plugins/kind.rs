@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use plugin_api::{BuildContext, CheckContext, Command, CommandContext, CommandError, ConfigProblem, Plugin, Quota};
+use plugin_api::{
+    BuildContext, CheckContext, Command, CommandContext, CommandError, ConfigProblem, PastRoute, Plugin, Quota, Replay,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
@@ -143,6 +145,9 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// A plugin that a route should have beside this one, and what is lacking without it.
     fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)>;
 
+    /// What chooses models of past calls by them, if the plugin does.
+    fn replay(&self) -> Option<Box<dyn Replay>>;
+
     /// Whether the plugin has the rows of which spans are made.
     fn makes_spans(&self) -> bool;
 
@@ -192,6 +197,10 @@ impl<P: Plugin> Settings for SettingsOf<P> {
         P::companion(&self.0, granted)
     }
 
+    fn replay(&self) -> Option<Box<dyn Replay>> {
+        P::replay(&self.0)
+    }
+
     fn makes_spans(&self) -> bool {
         P::NEEDS.trace
     }
@@ -237,26 +246,32 @@ pub struct PluginCommand {
     run: Box<Run>,
 }
 
-type Run = dyn Fn(&ArgMatches, &ReadEntries) -> Result<ExitCode, CommandError>;
-/// Reads the entries of a configuration file, of all its routes.
-type ReadEntries = dyn Fn(&Path) -> Result<Vec<PluginEntry>, String>;
+type Run = dyn Fn(&ArgMatches, &FileReader<'_>) -> Result<ExitCode, CommandError>;
+
+/// Reads what commands ask of a configuration file.
+pub struct FileReader<'a> {
+    /// Its entries, of all its routes.
+    pub entries: &'a dyn Fn(&Path) -> Result<Vec<PluginEntry>, String>,
+    /// Its routes.
+    pub routes: &'a dyn Fn(&Path) -> Result<Vec<PastRoute>, String>,
+}
 
 impl PluginCommand {
     fn new<P: Plugin>(command: Command<P::Config>) -> Self {
         let run = command.run;
-        let run = move |matches: &ArgMatches, read: &ReadEntries| {
+        let run = move |matches: &ArgMatches, read: &FileReader<'_>| {
             let settings = |entry: &PluginEntry| entry.settings_of(kind::<P>()).and_then(typed::<P>).cloned();
-            let load = |file: &Path| Ok(read(file)?.iter().filter_map(settings).collect());
-            run(matches, &CommandContext::new(&load))
+            let load = |file: &Path| Ok((read.entries)(file)?.iter().filter_map(settings).collect());
+            run(matches, &CommandContext::new(&load, read.routes))
         };
         Self { clap: command.clap, run: Box::new(run) }
     }
 
-    /// Runs it. `read` reads the entries of a configuration file.
+    /// Runs it. `read` reads configuration files.
     ///
     /// # Errors
     /// What keeps it from its answer.
-    pub fn run(&self, matches: &ArgMatches, read: &ReadEntries) -> Result<ExitCode, CommandError> {
+    pub fn run(&self, matches: &ArgMatches, read: &FileReader<'_>) -> Result<ExitCode, CommandError> {
         (self.run)(matches, read)
     }
 }

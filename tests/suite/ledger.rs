@@ -22,6 +22,7 @@ mod refusals; // errors that the gateway answers with
 mod refused; // rows that the database refuses, one or all
 mod released; // databases and journals of earlier releases
 mod reloads; // configurations that are refused, and new ones
+mod replay; // what past calls would have cost
 mod rollups; // sums beside the rows
 mod schema; // what is declared, and what the databases have
 mod usage; // the commands

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
+use crate::PastRoute;
+
 /// A command that a plugin brings. `C` are the plugin's settings.
 pub struct Command<C> {
     /// Its name, its arguments and its help.
@@ -17,13 +19,25 @@ pub struct Command<C> {
 /// What a command gets from the gateway.
 pub struct CommandContext<'a, C> {
     load: &'a dyn Fn(&Path) -> Result<Vec<C>, String>,
+    routes: &'a dyn Fn(&Path) -> Result<Vec<PastRoute>, String>,
 }
 
 impl<'a, C> CommandContext<'a, C> {
-    /// A context that loads settings by this function.
+    /// A context that loads settings, and routes, by these functions.
     #[must_use]
-    pub fn new(load: &'a dyn Fn(&Path) -> Result<Vec<C>, String>) -> Self {
-        Self { load }
+    pub fn new(
+        load: &'a dyn Fn(&Path) -> Result<Vec<C>, String>,
+        routes: &'a dyn Fn(&Path) -> Result<Vec<PastRoute>, String>,
+    ) -> Self {
+        Self { load, routes }
+    }
+
+    /// The routes of a YAML file, in their order.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn routes(&self, file: &Path) -> Result<Vec<PastRoute>, CommandError> {
+        (self.routes)(file).map_err(CommandError)
     }
 
     /// The settings that a YAML file has for the plugin, one for each place that names it, in the order of the file.

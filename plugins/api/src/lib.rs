@@ -28,6 +28,7 @@ mod principal;
 mod quota;
 mod record;
 mod refusal;
+mod replay;
 mod reply;
 mod request;
 mod request_head;
@@ -86,6 +87,7 @@ pub use protocols::{
 pub use quota::{Quota, Rate, Window};
 pub use record::{KnownCost, Outcome, Record};
 pub use refusal::{Refusal, RefusalKind};
+pub use replay::{PastCall, PastRoute, Replay, Replayed};
 pub use reply::{ErrorKind, Reply};
 pub use request::Request;
 pub use request_head::RequestHead;

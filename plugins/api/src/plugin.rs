@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::part::is_text_of_an_api;
 use crate::{
     BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Needs, OutgoingCall,
-    Part, Quota, Record, Refusal, Reply, Request, Response, Shared, explanation,
+    Part, Quota, Record, Refusal, Replay, Reply, Request, Response, Shared, explanation,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -106,6 +106,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 
     /// The name by which this build knows a model without settings, if it does: this may be a label of metrics.
     fn known_model(_: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// What chooses models of past calls by settings, for `tollgate usage replay`; `None` where the plugin chooses none.
+    fn replay(_: &Self::Config) -> Option<Box<dyn Replay>> {
         None
     }
 

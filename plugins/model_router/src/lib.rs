@@ -9,6 +9,7 @@ mod explained;
 mod facts;
 mod pins;
 mod reading;
+mod replay;
 mod script;
 mod settings;
 mod shared;
@@ -95,6 +96,10 @@ impl Plugin for ModelRouter {
 
     fn model_names(config: &Config) -> Vec<&str> {
         config.models().collect()
+    }
+
+    fn replay(config: &Config) -> Option<Box<dyn plugin_api::Replay>> {
+        Some(Box::new(replay::Replayer::new(config)))
     }
 
     fn build(config: &Config, context: &BuildContext<'_, Shared>) -> Result<Self, ConfigProblem> {
@@ -274,10 +279,8 @@ impl ModelRouter {
 /// What a conversation keeps from now on, where an escalation fits what happened to its call.
 fn escalated(escalations: &[Escalation], chosen: &Chosen, record: &Record) -> Option<Pinned> {
     let trouble = trouble::of(record, chosen.error.as_ref()).filter(|_| !escalations.is_empty())?;
-    let model = &chosen.pin.model;
-    let fits = |escalation: &&Escalation| escalation.on.values().contains(&trouble) && escalation.from.0.matches(model);
-    let escalation = escalations.iter().find(fits).filter(|to| *to.to != **model)?;
-    Some(Pinned { model: escalation.to.clone(), rule: format!("escalated-{}", trouble.as_str()).into() })
+    let model = settings::escalation(escalations, trouble, &chosen.pin.model)?.into();
+    Some(Pinned { model, rule: trouble.rule().into() })
 }
 
 /// What tells the conversation or the session of a call apart from all others of all callers.

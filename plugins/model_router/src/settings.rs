@@ -143,6 +143,12 @@ pub struct Escalation {
     pub to: Box<str>,
 }
 
+/// The model to which a conversation moves to whose model this happened, if it does.
+pub(crate) fn escalation<'a>(escalations: &'a [Escalation], trouble: Trouble, model: &str) -> Option<&'a str> {
+    let fits = |escalation: &&Escalation| escalation.on.values().contains(&trouble) && escalation.from.0.matches(model);
+    escalations.iter().find(fits).map(|escalation| &*escalation.to).filter(|to| *to != model)
+}
+
 fn any_model() -> Pattern {
     Pattern(Glob::new("*"))
 }
@@ -160,6 +166,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What chooses the model behind it, for `x-tollgate-rule`.
+    pub(crate) fn rule(self) -> String {
+        format!("escalated-{}", self.as_str())
+    }
+
     /// The word for it in the YAML and in `x-tollgate-rule`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! What the router chooses, without sockets.
 
 mod pinning;
+mod recorded;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! What happened to a model that was chosen, by the record of the call and by the beginning of an error's body.
 
 use plugin_api::http::StatusCode;
-use plugin_api::{AnswerState, Outcome, Record};
+use plugin_api::{AnswerState, Outcome, PastCall, Record};
 
 use crate::settings::Trouble;
 
@@ -42,23 +42,49 @@ impl ErrorBody {
 /// What happened, if anything did. The client's own doing is none.
 pub(crate) fn of(record: &Record, body: Option<&ErrorBody>) -> Option<Trouble> {
     let answer = record.answer.as_ref();
-    let stopped_by = |reasons: &[&str]| {
-        answer.and_then(|answer| answer.stop_reason.as_deref()).is_some_and(|reason| reasons.contains(&reason))
-    };
-    let failed =
-        record.status.is_some_and(|status| status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS);
-    if record.outcome == Outcome::Refused || record.outcome == Outcome::ClientGone {
-        None
-    } else if stopped_by(&REFUSAL_STOPS) {
-        Some(Trouble::Refusal)
-    } else if stopped_by(&CONTEXT_STOPS) || body.is_some_and(ErrorBody::says_too_long) {
-        Some(Trouble::Context)
-    } else if failed
-        || record.outcome == Outcome::UpstreamFailed
-        || (record.is_success() && answer.is_some_and(|answer| answer.state == AnswerState::Failed))
-    {
-        Some(Trouble::Error)
-    } else {
-        None
+    Signs {
+        outcome: record.outcome.as_str(),
+        status: record.status.map(|status| status.as_u16()),
+        stop_reason: answer.and_then(|answer| answer.stop_reason.as_deref()),
+        says_too_long: body.is_some_and(ErrorBody::says_too_long),
+        has_error: record.is_success() && answer.is_some_and(|answer| answer.state == AnswerState::Failed),
+    }
+    .trouble()
+}
+
+/// The same of a past call, as far as its row says so: that it was too long, the row of an error does not say.
+pub(crate) fn of_past(call: &PastCall<'_>) -> Option<Trouble> {
+    let PastCall { outcome, status, stop_reason, .. } = *call;
+    Signs { outcome, status, stop_reason, says_too_long: false, has_error: false }.trouble()
+}
+
+/// By what trouble is known.
+struct Signs<'a> {
+    /// How the call ended, as the ledger has it.
+    outcome: &'a str,
+    status: Option<u16>,
+    stop_reason: Option<&'a str>,
+    /// Whether its error says that it was too long.
+    says_too_long: bool,
+    /// Whether there is an error within its answer.
+    has_error: bool,
+}
+
+impl Signs<'_> {
+    fn trouble(&self) -> Option<Trouble> {
+        let stopped_by = |reasons: &[&str]| self.stop_reason.is_some_and(|reason| reasons.contains(&reason));
+        let failed =
+            self.status.is_some_and(|status| status >= 500 || status == StatusCode::TOO_MANY_REQUESTS.as_u16());
+        if [Outcome::Refused, Outcome::ClientGone].iter().any(|outcome| outcome.as_str() == self.outcome) {
+            None
+        } else if stopped_by(&REFUSAL_STOPS) {
+            Some(Trouble::Refusal)
+        } else if stopped_by(&CONTEXT_STOPS) || self.says_too_long {
+            Some(Trouble::Context)
+        } else if failed || self.outcome == Outcome::UpstreamFailed.as_str() || self.has_error {
+            Some(Trouble::Error)
+        } else {
+            None
+        }
     }
 }

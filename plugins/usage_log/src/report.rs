@@ -6,6 +6,7 @@ mod filter;
 mod gaps;
 #[cfg(feature = "parquet")]
 pub(crate) mod page;
+pub(crate) mod past;
 mod spent;
 mod sums;
 
@@ -153,6 +154,14 @@ impl Report {
     /// That it cannot be read.
     pub async fn spent(&self, query: &SpendingQuery, own: &[Uuid], all: &[Uuid]) -> Result<Vec<StoredSum>, StoreError> {
         spent::by_spender(&*self.0, query, own, all).await
+    }
+
+    /// The next rows of past calls; none behind the last.
+    ///
+    /// # Errors
+    /// That they cannot be read.
+    pub(crate) async fn past(&self, rows: &mut past::PastRows<'_>) -> Result<Vec<past::PastRow>, StoreError> {
+        rows.page(&*self.0).await
     }
 
     /// The next rows of a run within a span of time.

@@ -6,6 +6,7 @@ mod output;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod progress;
+mod replay;
 mod requeue;
 mod verify;
 
@@ -135,6 +136,8 @@ enum Other {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Say what past calls would have cost under the rules of a file: of their models, and of those that had no rules.
+    Replay(Box<replay::Settings>),
     /// Write the rows again that the database refused and that are quarantined.
     Requeue {
         /// The YAML file.
@@ -183,6 +186,7 @@ pub(super) fn run(matches: &ArgMatches, context: &CommandContext<'_, Config>) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match settings.other {
         Some(Other::Verify { config }) => runtime.block_on(verify::run(&config, &context.settings(&config)?)),
+        Some(Other::Replay(settings)) => runtime.block_on(replay::run(*settings, context)),
         Some(Other::Requeue { config }) => runtime.block_on(requeue::run(&config, &context.settings(&config)?)),
         None => runtime.block_on(sum_up(settings, context)),
     }

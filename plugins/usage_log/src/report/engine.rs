@@ -24,10 +24,8 @@ pub(crate) struct Words {
     /// A column of money, in picodollars.
     pub(crate) money: fn(&str) -> String,
     /// A column of times, as text.
-    #[cfg(feature = "parquet")]
     pub(crate) moment: fn(&str) -> String,
     /// A column of bytes, in hexadecimal digits.
-    #[cfg(feature = "parquet")]
     pub(crate) hex: fn(&str) -> String,
     /// A column of addresses, as text.
     #[cfg(feature = "parquet")]

@@ -13,9 +13,7 @@ const WORDS: Words = Words {
     time: |time| format!("'{}+00'", calendar::text(time)),
     clock: |length| format!("left(to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24'), {length})"),
     money: |column| format!("({column}_usd * 1000000000000)::numeric(38, 0)"),
-    #[cfg(feature = "parquet")]
     moment: |column| format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"),
-    #[cfg(feature = "parquet")]
     hex: |column| format!("encode({column}, 'hex')"),
     #[cfg(feature = "parquet")]
     host: |column| format!("host({column})"),

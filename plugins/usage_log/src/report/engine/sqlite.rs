@@ -19,9 +19,7 @@ const WORDS: Words = Words {
     time: |time| format!("'{}'", calendar::text(time)),
     clock: |length| format!("substr(created_at, 1, {length})"),
     money: |column| format!("{column}_picos"),
-    #[cfg(feature = "parquet")]
     moment: str::to_owned,
-    #[cfg(feature = "parquet")]
     // of nothing it would make an empty text
     hex: |column| format!("CASE WHEN {column} IS NOT NULL THEN lower(hex({column})) END"),
     #[cfg(feature = "parquet")]
