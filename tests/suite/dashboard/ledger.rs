@@ -235,6 +235,7 @@ async fn a_long_span_has_a_bar_for_each_of_its_days() {
     // the latest is that of the calls
     let today = page.value("document.querySelector('[aria-label=\"Cost a day\"] tbody tr').textContent").await;
     assert!(!today.as_str().unwrap().ends_with("$0"), "{today}");
+    check(&mut page, "long-span").await;
 }
 
 #[tokio::test]
