@@ -85,7 +85,7 @@ impl<'a> DailyKey<'a> {
 /// What a row counts, as [`sums`](crate::report) counts it.
 pub(super) fn of_row(row: &Row) -> DailyFigures {
     let no_tokens_saved = row.saved.input.is_none() && row.saved.output.is_none();
-    let cost = row.cost_usd.or((row.attempts == 0).then_some(Cost::ZERO));
+    let cost = known_cost(row);
     let saved = row.saved_cost_usd.or(no_tokens_saved.then_some(Cost::ZERO));
     let is_hit = matches!(row.cache_status.as_deref(), Some("hit" | "coalesced"));
     let Tokens { input, output, cache_read, cache_creation, .. } = row.saved;
@@ -115,6 +115,11 @@ pub(super) fn of_batch(row: &BatchRow) -> DailyFigures {
     let [input, output, read, creation, reasoning] = tokens(&row.tokens);
     let (priced, unpriced) = (i64::from(row.cost_usd.is_some()), i64::from(row.cost_usd.is_none()));
     [0, 1, 0, 0, input, output, read, creation, reasoning, picos(row.cost_usd), priced, unpriced, 0, 1, 0]
+}
+
+/// What a row cost, where that is known: nothing where no server was asked.
+pub(super) fn known_cost(row: &Row) -> Option<Cost> {
+    row.cost_usd.or((row.attempts == 0).then_some(Cost::ZERO))
 }
 
 /// Whether an answer used something whose price is not known.

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::daily::{is_unpriced, key, picos, text, tokens};
+use super::daily::{is_unpriced, key, known_cost, picos, text, tokens};
 use super::group::Key;
 use super::table::{Figure, SumTable};
-use crate::{Cost, Row, Timestamp};
+use crate::{Row, Timestamp};
 
 /// How long they are kept.
 pub(crate) const KEPT: Duration = Duration::from_secs(25 * 3600);
@@ -108,7 +108,7 @@ fn reason(row: &Row) -> Option<Cow<'_, str>> {
 
 /// What a row counts.
 pub(super) fn of_row(row: &Row) -> MinuteFigures {
-    let cost = row.cost_usd.or((row.attempts == 0).then_some(Cost::ZERO));
+    let cost = known_cost(row);
     let [input, output, read, creation, reasoning] = tokens(&row.tokens);
     let (priced, unpriced) = (i64::from(cost.is_some()), i64::from(is_unpriced(row)));
     let before: [i64; BEFORE_BUCKETS] =
