@@ -7,7 +7,7 @@ mod clock; // retention by a clock that is wrong
 mod contract; // the same of both engines
 mod damage; // journals that are damaged
 mod dashboard; // what the admin listener shows of it
-mod full_disk; // a journal whose disk is full, and then is not
+pub mod full_disk; // a journal whose disk is full, and then is not
 mod kills; // gateways killed at any moment, and databases that are not there
 mod pgbouncer; // a PgBouncer in transaction mode before it
 mod postgres_again; // rows that it has already, and corrections

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::python::{compare, dump};
 use crate::harness::{Folder, Gateway, Origin, answer, eventually, gateway, http1, origin, postgres};
+use crate::ledger::full_disk::{Mounted, tell_that_nothing_was_tried};
 use crate::payloads::call;
 
 /// Answers that a price is known for, and not.
@@ -155,6 +157,33 @@ async fn rows_wait_for_a_folder_that_is_gone_through_a_kill_and_come_once() {
     fs::remove_file(ledger.path("export")).unwrap();
     fs::rename(ledger.path("aside"), ledger.path("export")).unwrap();
     ledger.arrives(15).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_the_files_there_are_and_no_part_of_another() {
+    let Some(disk) = Mounted::new() else { return tell_that_nothing_was_tried() };
+    let (origin, ledger) = (origin().await, Ledger(Folder::new()));
+    let (database, export) = (format!("sqlite://{}", ledger.path("ledger.db").display()), disk.path().join("export"));
+    let settings = settings(&database, &ledger.path("journal"), &export);
+    let running = gateway().upstream(&origin).settings(&settings).start().await;
+    let arrives = async |count: usize| {
+        eventually("all rows in files", async || compare(&export, &ledger.path("ledger.db")) == Ok(count)).await;
+    };
+    calls(&running, &origin, 2).await;
+    arrives(6).await;
+    disk.fill();
+    calls(&running, &origin, 30).await;
+    running.says("the ledger's Parquet files cannot be written").await;
+    assert!(running.metrics().await.sum("tollgate_ledger_consumer_errors_total", &[("kind", "disk")]) >= 1.0);
+    // between two attempts
+    eventually("the earlier file alone", async || {
+        let files = Command::new("find").arg(&export).args(["-type", "f"]).output().unwrap().stdout;
+        let files = String::from_utf8(files).unwrap();
+        !files.is_empty() && files.lines().all(|file| file.ends_with(".parquet"))
+    })
+    .await;
+    disk.make_room();
+    arrives(96).await;
 }
 
 #[tokio::test]

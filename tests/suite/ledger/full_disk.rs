@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::Command;
 
 use super::book::Book;
@@ -23,15 +24,14 @@ impl Disk {
     }
 
     fn fill(&self) {
-        if let Self::Small(_) = self {
-            let mut file = File::create(self.folder().path().join("anothers")).unwrap();
-            while file.write_all(&[1; 4096]).is_ok() {}
+        if let Self::Small(mounted) = self {
+            mounted.fill();
         }
     }
 
     fn make_room(&self, gateway: &Gateway) {
         match self {
-            Self::Small(_) => fs::remove_file(self.folder().path().join("anothers")).unwrap(),
+            Self::Small(mounted) => mounted.make_room(),
             Self::Limited(_) => {
                 let pid = gateway.pid().to_string();
                 assert!(
@@ -43,14 +43,28 @@ impl Disk {
 }
 
 /// A folder that is a file system in memory, of one megabyte.
-struct Mounted(Folder);
+pub struct Mounted(Folder);
 
 impl Mounted {
     /// One, where this user may mount here.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let folder = Folder::new();
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
         mount.is_ok_and(|mount| mount.status.success()).then(|| Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Another's file takes what is left.
+    pub fn fill(&self) {
+        let mut file = File::create(self.path().join("anothers")).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    pub fn make_room(&self) {
+        fs::remove_file(self.path().join("anothers")).unwrap();
     }
 }
 
@@ -128,8 +142,8 @@ async fn a_full_disk_costs_rows_and_no_request_where_one_can_be_mounted() {
 }
 
 /// Straight to the terminal: what a test prints that passes, nobody reads.
-fn tell_that_nothing_was_tried() {
-    let told = b"a full disk was not tried: nothing can be mounted here; see files_that_may_not_grow\n";
+pub fn tell_that_nothing_was_tried() {
+    let told = b"a full disk was not tried: nothing can be mounted here\n";
     io::stderr().write_all(told).unwrap();
 }
 
