@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, Opts};
 
-use crate::{BudgetUse, Spending, Telemetry, Upstreams, constant_metric};
+use crate::{BudgetUse, LateBooks, Spending, Telemetry, Upstreams, constant_metric};
 
 /// What all plugins of a gateway share, for as long as the process runs.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Common {
     pub telemetry: Telemetry,
     /// The upstreams, for requests of a plugin's own.
     pub upstreams: Upstreams,
+    /// The ledgers, for answers of batches that no client waits for.
+    pub late_books: LateBooks,
     /// Requests that a limit refused.
     pub rejections: Arc<LimitRejections>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{AssumedCost, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags, Trace};
+use crate::{AssumedCost, Batched, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags, Trace};
 
 /// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Context {
     pub meter: Option<Arc<dyn CallMeter>>,
     /// What budgets count for the call if its cost does not become known, where some hold it.
     pub assumed_cost: Option<AssumedCost>,
+    /// Which batch answers the call, where one may.
+    pub batched: Option<Arc<Batched>>,
     connection: Option<Arc<ConnectionInfo>>,
     principal: Option<Box<Principal>>,
     /// The digest of the API key, once a plugin has asked for it.
@@ -46,6 +48,7 @@ impl Context {
             trace: None,
             meter: None,
             assumed_cost: None,
+            batched: None,
             connection: None,
             principal: None,
             api_key_digest: None,

@@ -2,6 +2,7 @@
 //! It knows no server, no socket and no configuration file, so a plugin's test needs none.
 
 mod attempt;
+mod batched;
 mod blocking;
 mod body;
 mod budget;
@@ -51,6 +52,7 @@ mod upstreams;
 mod variable;
 
 pub use attempt::{Attempt, AttemptLog};
+pub use batched::{Batched, BatchedAnswer, LateBook, LateBooks, LateResult};
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};

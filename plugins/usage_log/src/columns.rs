@@ -126,6 +126,8 @@ table! {
         80 "rule": Text = rule;
         81 "parent_conversation_id": Id = parent_conversation_id;
         83 "attempt_details": Json = attempt_details;
+        84 "batch_id": Text = batch_id;
+        85 "batch_wait_ms": Int8 = batch_wait_ms;
     } besides {
         58 = request_body;
         59 = response_body;

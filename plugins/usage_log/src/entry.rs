@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_api::{
-    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, Outcome, Record, Usage, Uuid,
-    stored_text, tags,
+    Answer, AnswerState, BatchResult, LONGEST_HOST, LONGEST_PATH, LONGEST_TEXT, LateResult, Outcome, Record, Usage,
+    Uuid, stored_text, tags,
 };
 use prices::Prices;
 
@@ -135,8 +135,13 @@ impl Entry {
             row.attempt_details = attempts.iter().map(RowAttempt::from).collect();
         }
         place::put(&mut row, record, &self.caller);
+        let batch = record.context.batched.as_ref().and_then(|batched| batched.answer());
+        if let Some(batch) = batch {
+            row.batch_id = Some(short(&batch.batch));
+            row.batch_wait_ms = Some(milliseconds(batch.waited));
+        }
         if let Some(answer) = answer {
-            used(&mut row, answer, record, prices);
+            used(&mut row, answer, record, prices, batch.is_some());
         }
         if let Some(assumed) = &record.context.assumed_cost {
             let cost = |usage: &Usage| Bill::of(prices, usage, who_answered(answer, record)).cost;
@@ -158,27 +163,49 @@ impl Entry {
 
     /// The row of a batch's result that was seen in this exchange.
     pub(crate) fn batch_row(&self, record: &Record, result: &BatchResult, prices: &Prices) -> BatchRow {
-        let usage = &result.usage;
-        let bill = Bill::of_batch(prices, usage, result.model.as_deref());
         let caller = record.context.principal();
         BatchRow {
-            batch: short(&result.batch),
-            custom_id: short(&result.custom_id),
             request_id: record.context.id,
             created_at: Timestamp::from(record.started),
             domain: domain(&record.host),
             api_key_hash: self.api_key_hash.clone(),
             upstream: record.upstream.as_deref().map(short),
-            served_model: result.model.as_deref().map(short),
-            tokens: Tokens::from(usage.tokens),
-            usage_data: usage.raw.as_deref().and_then(|raw| raw_usage(raw.get())),
-            billed: bill.parts,
-            cost_usd: bill.cost,
-            web_search_requests: usage.web_search_requests.map(whole),
-            service_tier: usage.service_tier.as_deref().map(short),
             tenant: caller.tenant.as_deref().map(short),
             key_name: caller.key_name.as_deref().map(short),
+            ..result_row(result, prices)
         }
+    }
+}
+
+/// The row of a batch's result that came when the client of its call had gone.
+pub(crate) fn late_row(late: &LateResult, prices: &Prices) -> BatchRow {
+    BatchRow {
+        request_id: late.request,
+        created_at: Timestamp::from(late.began),
+        domain: domain(&late.domain),
+        api_key_hash: late.api_key_hash.clone(),
+        upstream: Some(short(&late.upstream)),
+        tenant: late.tenant.as_deref().map(short),
+        key_name: late.key_name.as_deref().map(short),
+        ..result_row(&late.result, prices)
+    }
+}
+
+/// What a result says itself.
+fn result_row(result: &BatchResult, prices: &Prices) -> BatchRow {
+    let usage = &result.usage;
+    let bill = Bill::of_batch(prices, usage, result.model.as_deref());
+    BatchRow {
+        batch: short(&result.batch),
+        custom_id: short(&result.custom_id),
+        served_model: result.model.as_deref().map(short),
+        tokens: Tokens::from(usage.tokens),
+        usage_data: usage.raw.as_deref().and_then(|raw| raw_usage(raw.get())),
+        billed: bill.parts,
+        cost_usd: bill.cost,
+        web_search_requests: usage.web_search_requests.map(whole),
+        service_tier: usage.service_tier.as_deref().map(short),
+        ..BatchRow::default()
     }
 }
 
@@ -197,7 +224,7 @@ fn made_here(record: &Record) -> Option<&'static str> {
 }
 
 /// What the answer says it cost, and what that comes to.
-fn used(row: &mut Row, answer: &Answer, record: &Record, prices: &Prices) {
+fn used(row: &mut Row, answer: &Answer, record: &Record, prices: &Prices, is_of_batch: bool) {
     let Some(usage) = &answer.usage else { return };
     row.usage_source = match answer.state {
         AnswerState::Complete | AnswerState::Unrecognized => UsageSource::Reported,
@@ -206,12 +233,15 @@ fn used(row: &mut Row, answer: &Answer, record: &Record, prices: &Prices) {
     row.provider_cost_usd = usage.provider_cost_picos.map(|picos| Cost::from_picos(picos.into()));
     row.tokens = Tokens::from(usage.tokens);
     row.usage_data = usage.raw.as_deref().and_then(|raw| raw_usage(raw.get()));
-    row.service_tier = usage.service_tier.as_deref().map(short);
+    // not every provider says so in the answer itself
+    let tier = if is_of_batch { Some("batch") } else { usage.service_tier.as_deref() };
+    row.service_tier = tier.map(short);
     row.inference_geo = usage.inference_geo.as_deref().map(short);
     row.speed = usage.speed.as_deref().map(short);
     row.web_search_requests = usage.web_search_requests.map(whole);
     row.web_fetch_requests = usage.web_fetch_requests.map(whole);
-    let bill = Bill::of(prices, usage, who_answered(Some(answer), record));
+    let model = who_answered(Some(answer), record);
+    let bill = if is_of_batch { Bill::of_batch(prices, usage, model) } else { Bill::of(prices, usage, model) };
     (row.cost_usd, row.billed) = (bill.cost, bill.parts);
 }
 

@@ -200,6 +200,16 @@ impl Ledgers {
 }
 
 impl LedgerHandle {
+    /// The ledger, which outlives the configuration.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// What tells it from other ledgers, in this process and in the next.
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.ledger.path.to_string_lossy().into()
+    }
+
     /// The configuration is in force: from now on the ledger is as it wants it. A new one begins to ship.
     pub(crate) fn activate(&self) {
         self.ledger.reconfigure(&self.shipping, self.max_bytes);

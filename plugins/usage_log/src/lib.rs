@@ -22,6 +22,7 @@ mod encoding;
 mod entry;
 mod explained;
 mod export;
+mod late_rows;
 mod ledger_journal;
 mod ledgers;
 mod metrics;
@@ -50,9 +51,9 @@ use captured_bodies::{CapturedBodies, Secrets};
 use conversation::Caller;
 pub use conversation::{Conversation, place::Place};
 use entry::{Entry, PredictedOutcome};
+use late_rows::Late;
 use ledgers::{Ledger, LedgerHandle};
 use prices::{Prices, published_name};
-use spending::Reported;
 
 pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
@@ -82,6 +83,8 @@ pub struct UsageLog {
     store: StoreBodies,
     /// How many tenants have a label of their own.
     tenant_labels: usize,
+    /// What takes late answers; `None` where it only explains.
+    late: Option<Late>,
     stream_usage: OpenAiStreamUsage,
     /// The credentials of upstreams.
     secrets: Arc<[Box<str>]>,
@@ -153,6 +156,7 @@ impl Plugin for UsageLog {
 
     fn activate(&self) {
         self.ledger.iter().for_each(LedgerHandle::activate);
+        self.late.iter().for_each(Late::activate);
     }
 
     fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
@@ -165,6 +169,9 @@ impl Plugin for UsageLog {
     }
 
     fn try_on_call(&self, entry: &mut Entry, call: &mut Call<'_>) -> Option<Flow> {
+        if let Some(batched) = &call.context.batched {
+            self.late.iter().for_each(|late| batched.recorded_by(&late.name));
+        }
         if let Some(facts) = call.body.call() {
             entry.caller.read_call(facts, call.body.text());
         }
@@ -202,12 +209,8 @@ impl Plugin for UsageLog {
     }
 
     fn on_batch_result(&self, entry: &mut Entry, record: &plugin_api::Record, result: &BatchResult) {
-        let Some(ledger) = &self.ledger else { return };
-        let mut row = Record::Batch(Box::new(entry.batch_row(record, result, &self.prices)));
-        let place = ledger.keep(&mut row);
-        let picos = spending::report(&ledger.feed, &row, place, &mut Reported::default());
-        if let Record::Batch(row) = &row {
-            self.count_cost(ledger, row.tenant.as_deref(), row.served_model.as_deref(), picos);
+        if let Some(late) = &self.late {
+            late.rows.keep(entry.batch_row(record, result, &self.prices));
         }
     }
 
@@ -235,7 +238,8 @@ impl UsageLog {
         let (store, stream_usage) = (config.store, config.openai_stream_usage);
         let (database, tenant_labels) = (config.database.clone(), config.tenant_labels.as_usize());
         let secrets = context.secrets.clone();
-        Ok(Self { ledger, database, prices, store, tenant_labels, stream_usage, secrets })
+        let late = ledger.as_ref().map(|ledger| Late::new(ledger, &prices, tenant_labels, context.common));
+        Ok(Self { ledger, database, prices, store, tenant_labels, late, stream_usage, secrets })
     }
 
     /// Gives the row of an exchange to its ledger, and says whether that has dealt with it.
@@ -260,7 +264,7 @@ impl UsageLog {
         if let Record::Request(row) = &mut kept {
             (entry.instance, entry.sequence) = (row.instance, row.sequence);
             let model = row.served_model.as_deref().or(row.model.as_deref());
-            self.count_cost(ledger, row.tenant.as_deref(), model, picos);
+            late_rows::count_cost(ledger, &self.prices, self.tenant_labels, (row.tenant.as_deref(), model), picos);
             if is_kept && is_unpriced {
                 ledger.unpriced(model.and_then(|model| self.prices.name(model)));
             }
@@ -272,16 +276,6 @@ impl UsageLog {
             ledger.hand_over(place, kept);
         }
         is_kept
-    }
-}
-
-impl UsageLog {
-    /// Counts a cost, under the name by which its model has a price. A correction that lowers one is not counted: counters only rise.
-    fn count_cost(&self, ledger: &Ledger, tenant: Option<&str>, model: Option<&str>, picos: i64) {
-        if picos > 0 {
-            let name = model.and_then(|model| self.prices.name(model));
-            ledger.cost(tenant, self.tenant_labels, name, picos);
-        }
     }
 }
 

@@ -198,6 +198,10 @@ pub struct Row {
     pub spans: Option<RowSpans>,
     /// The conversation that started this one for a subagent.
     pub parent_conversation_id: Option<Uuid>,
+    /// The provider's batch that answered the call, where one did.
+    pub batch_id: Option<String>,
+    /// From the moment at which the call was accepted to that answer, in milliseconds.
+    pub batch_wait_ms: Option<i64>,
     /// What other calls find it by. The journal alone has it.
     #[serde(skip)]
     pub place: Option<Box<Place>>,

@@ -113,6 +113,8 @@ async fn every_column_comes_back_as_it_went_in() {
             speed: Some("fast".into()),
             web_search_requests: Some(3),
             web_fetch_requests: Some(4),
+            batch_id: Some("msgbatch_1".into()),
+            batch_wait_ms: Some(60_000),
             attempt_details: vec![RowAttempt { began_us: 1999, server: "a:1".into(), ..RowAttempt::default() }],
             ..rows(1).remove(0)
         };
@@ -124,10 +126,10 @@ async fn every_column_comes_back_as_it_went_in() {
             usage_data, cache_status, upstream, server, error_type, stop_reason, client_ip, upstream_request_id, answer_id,
             service_tier, inference_geo, speed, web_search_requests, web_fetch_requests, api_key_hash, endpoint, model, plugin,
             reason, route, tenant, key_name, session_id, user_id, requested_model, protocol, limit_tokens, rule,
-            attempt_details";
+            batch_id, batch_wait_ms, attempt_details";
         assert_eq!(
             book.sql(&format!("SELECT {columns} FROM api_requests")),
-            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast|websocket|24|auto/2|[{"upstream":"","server":"a:1","address":"","wanted_ms":0,"began_ms":1,"ended_ms":null,"status":null,"error":null}]"#
+            r#"10|11|12|13|14|15|20|21|22|23|9223372036854775807|0|partial|{"b":1, "a":"\u0000",  "b":2}|hit|a|b:1|overloaded_error|end_turn|2001:db8::7|req_1|msg_1|standard|eu|fast|3|4|00ff|messages|claude-3-haiku-20240307|max_tokens|too_many_tokens|models|team-a|alice|s-1|u-1|fast|websocket|24|auto/2|msgbatch_1|60000|[{"upstream":"","server":"a:1","address":"","wanted_ms":0,"began_ms":1,"ended_ms":null,"status":null,"error":null}]"#
         );
         assert_eq!(book.sql("SELECT served_model FROM api_requests"), "claude \"x\", ü");
         let postgres = matches!(book, Book::Postgres(_));

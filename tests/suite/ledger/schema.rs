@@ -76,7 +76,7 @@ async fn a_step_that_somebody_keeps_from_a_table_does_not_keep_rows_from_it_and_
     let settings = settings(&server.url());
     let mut writer = migrated(&settings).await.unwrap();
     server.sql(
-        "ALTER TABLE api_requests DROP COLUMN parent_conversation_id, DROP COLUMN attempt_details; DELETE FROM ledger_schema WHERE version >= 12",
+        "ALTER TABLE api_requests DROP COLUMN parent_conversation_id, DROP COLUMN attempt_details, DROP COLUMN batch_id, DROP COLUMN batch_wait_ms; DELETE FROM ledger_schema WHERE version >= 12",
     );
     let reading = server.hold_open("SELECT count(*) FROM api_requests");
     let mut later = connected(&settings).await.unwrap();

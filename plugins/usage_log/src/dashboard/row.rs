@@ -61,7 +61,7 @@ pub(super) const CALL: [Field; 36] = [
 ];
 
 /// What one call shows beside that.
-pub(super) const DETAILS: [Field; 29] = [
+pub(super) const DETAILS: [Field; 31] = [
     ("revision", "revision", Kind::Number),
     ("instance", "instance", Kind::Text),
     ("sequence", "sequence", Kind::Number),
@@ -81,6 +81,8 @@ pub(super) const DETAILS: [Field; 29] = [
     ("upstream_request_id", "upstream_request_id", Kind::Text),
     ("answer_id", "answer_id", Kind::Text),
     ("service_tier", "service_tier", Kind::Text),
+    ("batch_id", "batch_id", Kind::Text),
+    ("batch_wait_ms", "batch_wait_ms", Kind::Number),
     ("inference_geo", "inference_geo", Kind::Text),
     ("speed", "speed", Kind::Text),
     ("protocol", "protocol", Kind::Text),

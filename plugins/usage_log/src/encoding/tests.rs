@@ -148,6 +148,8 @@ prop_compose! {
                 ..crate::RowSpans::default()
             }),
             parent_conversation_id: Some(instance),
+            batch_id: Some(text()),
+            batch_wait_ms: Some(numbers[8]),
             place: Some(Box::new(Place {
                 scope: [1; 16],
                 messages: [2; 16],

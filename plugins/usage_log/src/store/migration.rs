@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 14] = [
+pub(super) const POSTGRES: [Migration; 15] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -82,11 +82,16 @@ pub(super) const POSTGRES: [Migration; 14] = [
         sql: include_str!("../../../../migrations/postgres/0014_attempt_details.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 15,
+        sql: include_str!("../../../../migrations/postgres/0015_batches.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 14] = [
+pub(super) const SQLITE: [Migration; 15] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -147,6 +152,11 @@ pub(super) const SQLITE: [Migration; 14] = [
     Migration {
         version: 14,
         sql: include_str!("../../../../migrations/sqlite/0014_attempt_details.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 15,
+        sql: include_str!("../../../../migrations/sqlite/0015_batches.sql"),
         readable_from: Some(3),
     },
 ];

@@ -1,0 +1,111 @@
+//! What a plugin that sends calls in batches and one that records calls tell each other: which ledger a call belongs to, which batch
+//! answered it, and the usage of answers for which no request is there to have it in its row.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use crate::BatchResult;
+
+/// A call that may be answered by a batch. The plugin that batches calls puts it into the [`Context`](crate::Context).
+#[derive(Debug, Default)]
+pub struct Batched {
+    ledger: OnceLock<Arc<str>>,
+    answer: OnceLock<BatchedAnswer>,
+}
+
+/// The batch that answered a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchedAnswer {
+    /// The provider's name for it.
+    pub batch: String,
+    /// From the moment at which the call was accepted to its answer.
+    pub waited: Duration,
+}
+
+impl Batched {
+    /// The name of the ledger that records the call; `None` where none does.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Arc<str>> {
+        self.ledger.get()
+    }
+
+    /// A ledger of this name records the call. The first one is the one that counts.
+    pub fn recorded_by(&self, ledger: &Arc<str>) {
+        self.ledger.get_or_init(|| ledger.clone());
+    }
+
+    /// The batch that answered it; `None` where the upstream did, or nothing has yet.
+    #[must_use]
+    pub fn answer(&self) -> Option<&BatchedAnswer> {
+        self.answer.get()
+    }
+
+    /// A batch has answered it: its usage is billed as that of batches.
+    pub fn answered(&self, answer: BatchedAnswer) {
+        self.answer.get_or_init(|| answer);
+    }
+}
+
+/// The usage of an answer from a batch, which came when its client had gone.
+#[derive(Clone, Debug)]
+pub struct LateResult {
+    /// The id of the request that asked for it.
+    pub request: Uuid,
+    /// When that began.
+    pub began: SystemTime,
+    /// The host that it asked for.
+    pub domain: String,
+    /// The upstream that answered.
+    pub upstream: String,
+    /// Who asked for it.
+    pub tenant: Option<String>,
+    /// The name of the API key.
+    pub key_name: Option<String>,
+    /// The fingerprint of the API key.
+    pub api_key_hash: Option<String>,
+    /// Its batch, its name there, and its usage.
+    pub result: BatchResult,
+}
+
+/// A ledger that takes the usage of late answers.
+pub trait LateBook: fmt::Debug + Send + Sync {
+    /// Records a result. One that is there already, by its batch and its `custom_id`, is not counted again.
+    fn book(&self, late: &LateResult);
+}
+
+/// The ledgers of the configurations in force, for late answers.
+#[derive(Default)]
+pub struct LateBooks(Mutex<Vec<Named>>);
+
+/// A ledger by its name.
+type Named = (Arc<str>, Weak<dyn LateBook>);
+
+impl LateBooks {
+    /// A ledger of this name is there, in the place of an earlier one of that name.
+    pub fn open(&self, name: &Arc<str>, book: &Arc<dyn LateBook>) {
+        let mut books = self.lock();
+        books.retain(|(other, book)| other != name && book.strong_count() > 0);
+        books.push((name.clone(), Arc::downgrade(book)));
+    }
+
+    /// The ledger of this name, or another where there is none any more.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<dyn LateBook>> {
+        let books = self.lock();
+        let named = books.iter().find(|(other, _)| **other == *name).and_then(|(_, book)| book.upgrade());
+        named.or_else(|| books.iter().find_map(|(_, book)| book.upgrade()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Named>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for LateBooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LateBooks")
+    }
+}
