@@ -2,6 +2,7 @@
 
 mod check;
 mod companions;
+mod credentials;
 mod fallbacks;
 mod include;
 mod quotas;

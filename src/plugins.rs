@@ -22,6 +22,7 @@ const BUILT_IN: &[&dyn Kind] = plugins! {
     access::Access,
     api_keys::ApiKeys,
     basic_auth::BasicAuth,
+    batch::Batch,
     budget::BudgetPlugin,
     cors::Cors,
     headers::Headers,

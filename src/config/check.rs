@@ -7,7 +7,7 @@ use glob::Glob;
 use located_yaml::{Kind, Located, Location, Node, Report, redact};
 use plugin_api::CheckContext;
 
-use super::{Config, Dates, companions, fallbacks, quotas, reach, routes};
+use super::{Config, Dates, companions, credentials, fallbacks, quotas, reach, routes};
 use crate::access_log::AccessLogPath;
 use crate::plugins::PluginEntry;
 use crate::tls::{self, Certificates};
@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, base: &Path, dates: Dates, report: &mut Rep
     conflicts(config, base, report);
     quotas::check(config, report);
     companions::check(config, report);
+    credentials::check(config, report);
     telemetry(config, report);
     reach::check(config, report);
     logs(config, base, report);

@@ -33,7 +33,8 @@ impl Outgoing {
 /// That a plugin has answered or refused it, or that its client left.
 pub async fn offer(session: &mut Session, ctx: &mut Exchange) -> Result<(), Interruption> {
     let Some(outgoing) = ctx.outgoing.take() else { return Ok(()) };
-    let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream().name.clone()) else { return Ok(()) };
+    let Some(upstream) = ctx.attempts.as_ref().map(|attempts| attempts.upstream()) else { return Ok(()) };
+    let (upstream, upstream_has_credential) = (upstream.name.clone(), upstream.has_credential);
     let head = session.req_header();
     let headers = forward::headers(head, ctx).map_err(|error| Interruption::Fail(Failure::Internal, error))?;
     let uri = ctx.uri(head);
@@ -46,6 +47,7 @@ pub async fn offer(session: &mut Session, ctx: &mut Exchange) -> Result<(), Inte
         context: &mut ctx.record.context,
         call: &outgoing.call,
         upstream: &upstream,
+        upstream_has_credential,
         method: &method,
         target: &target,
         headers,

@@ -31,6 +31,8 @@ pub struct Upstream {
     pub speaks_h2: bool,
     /// Whether a fallback gets another model name.
     pub renames_models: bool,
+    /// Whether it has a credential of its own, in place of the client's.
+    pub has_credential: bool,
     eject_on: Vec<u16>,
 }
 
@@ -153,6 +155,7 @@ impl Upstream {
             hashes_sessions: hashes_sessions || fallback.as_ref().is_some_and(|(to, _)| to.hashes_sessions),
             speaks_h2: has_tls && timeouts.allow_h2() || fallback.as_ref().is_some_and(|(to, _)| to.speaks_h2),
             renames_models,
+            has_credential: settings.headers.has_credential(),
             fallback,
             eject_on: settings.eject.on.iter().map(|status| status.get()).collect(),
         }

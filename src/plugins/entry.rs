@@ -100,6 +100,12 @@ impl PluginEntry {
         self.settings.on()?.replay()
     }
 
+    /// What is lacking on a route to an upstream without a credential of its own.
+    #[must_use]
+    pub fn without_credential(&self) -> Option<&'static str> {
+        self.settings.on().and_then(|settings| settings.without_credential())
+    }
+
     /// Whether it has the rows of which spans are made.
     #[must_use]
     pub fn makes_spans(&self) -> bool {

@@ -144,6 +144,7 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
 
     /// A plugin that a route should have beside this one, and what is lacking without it.
     fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)>;
+    fn without_credential(&self) -> Option<&'static str>;
 
     /// What chooses models of past calls by them, if the plugin does.
     fn replay(&self) -> Option<Box<dyn Replay>>;
@@ -191,6 +192,10 @@ impl<P: Plugin> Settings for SettingsOf<P> {
 
     fn counts_quotas(&self) -> bool {
         P::COUNTS_QUOTAS
+    }
+
+    fn without_credential(&self) -> Option<&'static str> {
+        P::without_credential(&self.0)
     }
 
     fn companion(&self, granted: &[Quota]) -> Option<(&'static str, &'static str)> {

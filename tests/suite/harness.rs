@@ -33,7 +33,7 @@ mod wait;
 
 pub use authority::{Authority, Issued};
 pub use chromium::{Chromium, Page};
-pub use client::{Answer, Client, Streaming, body, h2, h2c, http1, https1, upload};
+pub use client::{Answer, Body, Client, Streaming, body, h2, h2c, http1, https1, upload};
 pub use collector::Collector;
 pub use draws::Draws;
 pub use folder::Folder;
@@ -41,7 +41,7 @@ pub use frame_client::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameClient, GOAWAY, HEADERS, PADDED, PING, PREFACE, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, Verdict, WINDOW_UPDATE, field, frame, request, setting,
 };
-pub use gateway::{Gateway, gateway};
+pub use gateway::{Builder, Gateway, gateway};
 pub use lines::Lines;
 pub use nginx::{Nginx, nginx, nginx_of, nginx_with_files};
 pub use origin::{

@@ -10,6 +10,7 @@ mod abuse; // malformed, slow and excessive input
 mod access_log; // nginx's `combined`, and formats of one's own
 mod admin; // health, metrics and reload on the operator's listener
 mod agreement; // limits, budgets and the ledger have counted the same
+mod batches; // calls that wait for a provider's batch
 mod blocked_log; // logs whose reader is stuck
 mod bodies; // any length, any framing, any server, byte for byte
 mod browser; // the real Chromium, beside nginx

@@ -17,6 +17,8 @@ pub struct OutgoingCall<'a> {
     pub call: &'a ModelCall,
     /// The upstream that it goes to, by its name in the YAML: by the route's `models`, else the route's own.
     pub upstream: &'a Arc<str>,
+    /// Whether that has a credential of its own, which takes the place of the client's.
+    pub upstream_has_credential: bool,
     /// The method.
     pub method: &'a Method,
     /// The path and the query as they will be sent.

@@ -94,6 +94,12 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         None
     }
 
+    /// What is lacking on a route to an upstream without a credential of its own, where the plugin sends requests that carry no caller's: a
+    /// warning of `tollgate check`.
+    fn without_credential(_: &Self::Config) -> Option<&'static str> {
+        None
+    }
+
     /// The most bytes that plugins with these settings hold together, for the figure of `tollgate check`.
     fn memory(_: &[&Self::Config]) -> u64 {
         0

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::{HeaderName, HeaderValue};
-use plugin_api::is_of_connection;
+use plugin_api::{is_credential, is_of_connection};
 use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -25,6 +25,12 @@ impl UpstreamHeaders {
     /// Each header with its value; `None` removes it.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Option<&HeaderValue>)> {
         self.0.iter().map(|(name, value)| (name, value.as_ref()))
+    }
+
+    /// Whether one of them is a credential.
+    #[must_use]
+    pub fn has_credential(&self) -> bool {
+        self.0.iter().any(|(name, value)| value.is_some() && is_credential(name.as_str()))
     }
 
     /// What must not show anywhere: each value, without a scheme such as `Bearer` in front.

@@ -1,0 +1,92 @@
+//! A call that waits for its batch: what is stored of it beside its body. Holds no credential.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use plugin_api::Uuid;
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970: what is stored must mean the same after a restart.
+pub(crate) type Millis = u64;
+
+/// The time now.
+pub(crate) fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A hash that tells callers or requests apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Key(u128);
+
+impl Key {
+    /// The key of these parts. What separates them may stand in none.
+    pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(u128::from_le_bytes(bytes))
+    }
+}
+
+/// Whose batch format a call's upstream takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Api {
+    Messages,
+    Chat,
+    Responses,
+    Embeddings,
+}
+
+/// What calls of one batch have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// The upstream's name in the YAML.
+    pub(crate) upstream: String,
+    pub(crate) api: Api,
+    /// The path that its calls are sent to one by one.
+    pub(crate) path: String,
+    /// Its query, with the question mark; empty where there is none.
+    pub(crate) query: String,
+    pub(crate) model: String,
+    /// The headers that decide how the provider reads a call (`anthropic-version`), sorted.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// A call, without its body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    /// The request's id, which is its `custom_id` too.
+    pub(crate) id: Uuid,
+    /// Who may have the answer.
+    pub(crate) owner: Key,
+    /// What it asks for: the same request of the same owner joins it.
+    pub(crate) digest: Key,
+    pub(crate) group: Group,
+    pub(crate) accepted: Millis,
+    /// When its first client has waited as long as it wants.
+    pub(crate) wait_until: Millis,
+    /// When its batch is submitted, full or not.
+    pub(crate) close_at: Millis,
+    /// The bounds on its batch.
+    pub(crate) max_calls: usize,
+    pub(crate) max_bytes: usize,
+    /// What its bookkeeping needs if its answer comes when its client has gone.
+    pub(crate) booking: Booking,
+}
+
+/// Who pays for a call, as the ledger names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Booking {
+    /// The ledger; `None` where the route has none.
+    pub(crate) ledger: Option<String>,
+    pub(crate) domain: String,
+    pub(crate) tenant: Option<String>,
+    pub(crate) key_name: Option<String>,
+    pub(crate) api_key_hash: Option<String>,
+}

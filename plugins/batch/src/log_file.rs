@@ -1,0 +1,287 @@
+//! The log of a store: one file of checked frames, of which a kill can tear no more than the last. Knows no call.
+//!
+//! A frame is the length of its fact and of its body (4 bytes each, little-endian), 8 bytes of the BLAKE3 of all the rest, the fact as
+//! JSON, the body. The folder belongs to the process that holds its `lock`.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::entry::Entry;
+
+const LOCK: &str = "lock";
+pub(crate) const LOG: &str = "calls.log";
+const NEW: &str = "calls.new";
+const DAMAGED: &str = "calls.damaged";
+/// The lengths and the checksum.
+const HEAD: usize = 16;
+/// The longest part of a frame; a longer one is damage.
+const LONGEST: u32 = 1 << 30;
+
+/// The log, open for writing.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    folder: PathBuf,
+    file: Arc<File>,
+    /// How far it is written. What is behind it is torn.
+    end: u64,
+    _lock: Lock,
+}
+
+/// The right to a folder, which one process has at a time.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file gives the right back")] File);
+
+/// Why a log cannot be opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// Another process has it.
+    InUse,
+    /// What the disk says.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl Lock {
+    /// Takes the right to a folder, which is made where it is missing. Waits for nobody.
+    ///
+    /// # Errors
+    /// Another process has it, or the disk does not allow it.
+    pub(crate) fn take(folder: &Path) -> Result<Self, OpenError> {
+        private_files::create_dir_all(folder)?;
+        let lock = private_files::options().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse,
+            TryLockError::Error(error) => OpenError::Disk(error),
+        })?;
+        Ok(Self(lock))
+    }
+}
+
+impl LogFile {
+    /// Opens the log in a folder that this process has, and reads all that is in it.
+    ///
+    /// # Errors
+    /// The disk does not allow it.
+    pub(crate) fn open(folder: &Path, lock: Lock) -> io::Result<(Self, Vec<Entry>)> {
+        let path = folder.join(LOG);
+        let mut file = private_files::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let (entries, end) = read(&bytes.into());
+        let length = file.metadata()?.len();
+        if end < length {
+            // a kill tears the last frame only; a disk may do more
+            fs::copy(&path, folder.join(DAMAGED))?;
+            log::warn!(bytes = length - end, folder:% = folder.display();
+                "the last bytes of the log of calls that wait for batches are torn, which a kill or a full disk does; a copy is in calls.damaged");
+            file.set_len(end)?;
+        }
+        file.seek(SeekFrom::Start(end))?;
+        // the entry of a new file in its folder
+        File::open(folder)?.sync_all()?;
+        Ok((Self { folder: folder.to_owned(), file: Arc::new(file), end, _lock: lock }, entries))
+    }
+
+    /// Writes an entry. It survives a kill once this has returned, and a power cut once the file is synced.
+    ///
+    /// # Errors
+    /// What the disk says. Nothing of it is in the log then.
+    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        let frame = frame(entry)?;
+        let mut file = &*self.file;
+        if let Err(error) = file.write_all(&frame) {
+            // a part of it may be there
+            self.file.set_len(self.end)?;
+            file.seek(SeekFrom::Start(self.end))?;
+            return Err(error);
+        }
+        self.end += frame.len() as u64;
+        Ok(())
+    }
+
+    /// The file, to be synced by who must not hold up the writers.
+    pub(crate) fn file(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.end
+    }
+
+    /// Puts these entries in the place of all.
+    ///
+    /// # Errors
+    /// What the disk says. The log is as it was then.
+    pub(crate) fn replace(&mut self, entries: impl IntoIterator<Item = Entry>) -> io::Result<()> {
+        let path = self.folder.join(NEW);
+        let mut new = private_files::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let mut end = 0;
+        let written = entries.into_iter().try_for_each(|entry| {
+            let frame = frame(&entry)?;
+            end += frame.len() as u64;
+            new.write_all(&frame)
+        });
+        let in_place = written.and_then(|()| new.sync_data()).and_then(|()| fs::rename(&path, self.folder.join(LOG)));
+        if let Err(error) = in_place {
+            // it must not keep the space that the log needs
+            fs::remove_file(&path)
+                .or_else(|gone| if gone.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(gone) })?;
+            return Err(error);
+        }
+        File::open(&self.folder)?.sync_all()?;
+        (self.file, self.end) = (Arc::new(new), end);
+        Ok(())
+    }
+}
+
+/// Reads the log of a folder that another process has, from its beginning.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn read_other(folder: &Path) -> io::Result<Vec<Entry>> {
+    fs::read(folder.join(LOG)).map(|bytes| read(&bytes.into()).0)
+}
+
+fn frame(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; HEAD];
+    serde_json::to_writer(&mut frame, &entry.fact)?;
+    let fact = length(frame.len() - HEAD)?.to_le_bytes();
+    let body = length(entry.body.len())?.to_le_bytes();
+    frame.extend_from_slice(&entry.body);
+    frame[..4].copy_from_slice(&fact);
+    frame[4..8].copy_from_slice(&body);
+    let sum = checksum(&frame[..8], &frame[HEAD..]);
+    frame[8..HEAD].copy_from_slice(&sum);
+    Ok(frame)
+}
+
+fn length(bytes: usize) -> io::Result<u32> {
+    let fits = u32::try_from(bytes).ok().filter(|length| *length <= LONGEST);
+    fits.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "longer than a frame of the log may be"))
+}
+
+fn checksum(lengths: &[u8], rest: &[u8]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(lengths).update(rest);
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    sum
+}
+
+/// All whole frames from the beginning, and where the last of them ends.
+fn read(bytes: &Bytes) -> (Vec<Entry>, u64) {
+    let (mut entries, mut at) = (Vec::new(), 0);
+    while let Some((entry, length)) = first(&bytes.slice(at..)) {
+        entries.push(entry);
+        at += length;
+    }
+    (entries, at as u64)
+}
+
+fn first(bytes: &Bytes) -> Option<(Entry, usize)> {
+    let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let (fact, body) = (number(0)?, number(4)?);
+    if fact > LONGEST || body > LONGEST {
+        return None;
+    }
+    let (fact, body) = (fact as usize, body as usize);
+    let rest = bytes.get(HEAD..HEAD + fact + body)?;
+    if checksum(&bytes[..8], rest) != bytes[8..HEAD] {
+        return None;
+    }
+    // a copy, so that one small body does not keep the whole file in memory
+    let entry =
+        Entry { fact: serde_json::from_slice(&rest[..fact]).ok()?, body: Bytes::copy_from_slice(&rest[fact..]) };
+    Some((entry, HEAD + fact + body))
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::Uuid;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::entry::Fact;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(std::env::temp_dir().join(format!("batch-log-{}", Uuid::now_v7())))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn open(folder: &Path) -> io::Result<(LogFile, Vec<Entry>)> {
+        LogFile::open(folder, Lock::take(folder).unwrap())
+    }
+
+    fn entry(body: &[u8]) -> Entry {
+        Entry { fact: Fact::Gone(Uuid::now_v7()), body: Bytes::copy_from_slice(body) }
+    }
+
+    #[test]
+    fn what_was_appended_is_there_again_and_one_process_has_it() {
+        let folder = Folder::new();
+        let entries = [entry(b""), entry(b"{}"), entry(&[7; 5000])];
+        let (mut log, found) = open(&folder.0).unwrap();
+        assert!(found.is_empty());
+        entries.iter().for_each(|entry| log.append(entry).unwrap());
+        assert!(matches!(Lock::take(&folder.0), Err(OpenError::InUse)));
+        drop(log);
+        let (mut log, found) = open(&folder.0).unwrap();
+        assert_eq!(found, entries);
+        log.replace(entries[1..].to_vec()).unwrap();
+        log.append(&entries[0]).unwrap();
+        drop(log);
+        let (_, found) = open(&folder.0).unwrap();
+        assert_eq!(found, [entries[1].clone(), entries[2].clone(), entries[0].clone()]);
+        assert_eq!(read_other(&folder.0).unwrap(), found);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_torn_log_has_every_whole_entry_before_the_tear_and_goes_on_behind_them(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6), cut in any::<prop::sample::Index>(),
+        ) {
+            let folder = Folder::new();
+            let (mut log, _) = open(&folder.0).unwrap();
+            let entries: Vec<Entry> = bodies.iter().map(|body| entry(body)).collect();
+            let mut ends = vec![0];
+            for entry in &entries {
+                log.append(entry).unwrap();
+                ends.push(log.len());
+            }
+            let cut = cut.index(log.len() as usize + 1) as u64;
+            log.file.set_len(cut).unwrap();
+            drop(log);
+            let (mut log, found) = open(&folder.0).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            prop_assert_eq!(&found, &entries[..whole]);
+            log.append(&entries[0]).unwrap();
+            drop(log);
+            let (_, found) = open(&folder.0).unwrap();
+            prop_assert_eq!(found.len(), whole + 1);
+        }
+    }
+}

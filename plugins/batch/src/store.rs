@@ -1,0 +1,344 @@
+//! The store of a folder: its state, its log, and the clients that wait. Every change goes through here, into the log first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use plugin_api::{LogLimit, Uuid};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::call::{Call, Group, Key, Millis};
+use crate::entry::{Entry, Fact, Failure, Outcome};
+use crate::log_file::LogFile;
+use crate::plan::Times;
+use crate::state::{Answer, Stage, State};
+use crate::waiting::Waiting;
+
+/// A log is written anew where it is this many times as long as what it says, and not short.
+const SURPLUS: u64 = 2;
+const SHORT: u64 = 4 << 20;
+/// How long a call waits for the log to be opened.
+const OPEN: Duration = Duration::from_secs(5);
+
+/// The calls of one folder.
+pub(crate) struct Store {
+    pub(crate) folder: PathBuf,
+    inner: Mutex<Inner>,
+    /// Something changed: there may be work.
+    pub(crate) wake: Notify,
+    /// Whether the log is this process's, is still to be opened, or has gone to another process.
+    ownership: watch::Sender<Ownership>,
+    /// How many entries are on the disk for good, and whether the last attempt to bring them there succeeded.
+    synced: watch::Sender<(u64, bool)>,
+}
+
+/// The settings of a store, which are those of the configuration in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) times: Times,
+    /// The first pause between two looks at a batch, in milliseconds.
+    pub(crate) poll: Millis,
+    /// How long the provider may take to list a batch.
+    pub(crate) settle: Millis,
+    pub(crate) max_stored: u64,
+}
+
+/// What the lock of a store protects.
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    /// None while another process has it, or it is not open yet.
+    log: Option<LogFile>,
+    /// Entries that were appended, by all logs of this store.
+    appended: u64,
+    /// What the disk did not take: it is in force, and goes to the log once the disk allows it.
+    unsaved: Vec<Entry>,
+    clients: HashMap<Uuid, Vec<Client>>,
+    next_client: u64,
+    /// Groups whose provider asked for patience.
+    pub(crate) paused: BTreeMap<Group, Millis>,
+    pub(crate) terms: Terms,
+}
+
+/// A client that waits, by its number.
+type Client = (u64, oneshot::Sender<Arc<Answer>>);
+
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ownership {
+    /// It is to be opened.
+    Awaited,
+    Own,
+    /// Another process has it, or nobody.
+    Given,
+}
+
+/// What a fetch finds.
+pub(crate) enum Fetched {
+    /// No call of this caller.
+    Nothing,
+    UnderWay,
+    Answer(Arc<Answer>),
+}
+
+static DISK: LogLimit = LogLimit::new();
+
+impl Store {
+    pub(crate) fn new(folder: PathBuf, terms: Terms) -> Arc<Self> {
+        let inner = Inner {
+            state: State::default(),
+            log: None,
+            appended: 0,
+            unsaved: Vec::new(),
+            clients: HashMap::new(),
+            next_client: 0,
+            paused: BTreeMap::new(),
+            terms,
+        };
+        let (inner, wake) = (Mutex::new(inner), Notify::new());
+        let (ownership, synced) = (watch::Sender::new(Ownership::Awaited), watch::Sender::new((0, true)));
+        Arc::new(Self { folder, inner, wake, ownership, synced })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_terms(&self, terms: Terms) {
+        self.lock().terms = terms;
+        self.wake.notify_one();
+    }
+
+    /// The log is this process's now, with what was found in it. Clients that waited meanwhile still do.
+    pub(crate) fn opened(&self, log: LogFile, entries: Vec<Entry>) {
+        let mut inner = self.lock();
+        inner.state = State::replay(entries);
+        inner.log = Some(log);
+        let waiting: Vec<(Uuid, usize)> = inner.clients.iter().map(|(id, clients)| (*id, clients.len())).collect();
+        for (id, clients) in waiting {
+            inner.state.change(id, |held| held.clients = u32::try_from(clients).unwrap_or(u32::MAX));
+            inner.tell(id);
+        }
+        self.ownership.send_replace(Ownership::Own);
+    }
+
+    /// The log is to be opened.
+    pub(crate) fn opens(&self) {
+        self.ownership.send_replace(Ownership::Awaited);
+    }
+
+    /// Lets go of the log.
+    pub(crate) fn closed(&self) {
+        let mut inner = self.lock();
+        inner.log = None;
+        self.ownership.send_replace(Ownership::Given);
+        // who waits for the disk need not
+        self.synced.send_modify(|synced| *synced = (inner.appended, true));
+    }
+
+    /// Takes a call, or joins the one that is the same, and waits until that is certain.
+    ///
+    /// # Errors
+    /// The store is full or has no log, or the disk does not take the call.
+    pub(crate) async fn accept(self: &Arc<Self>, call: Call, body: Bytes) -> Result<Waiting, Failure> {
+        // a process that begins has the log in a moment
+        let mut ownership = self.ownership.subscribe();
+        drop(timeout(OPEN, ownership.wait_for(|whose| *whose != Ownership::Awaited)).await);
+        let (waiting, serial) = {
+            let mut inner = self.lock();
+            if inner.log.is_none() {
+                return Err(Failure::NotStored);
+            }
+            let id = match inner.state.same(call.owner, call.digest) {
+                Some(id) => id,
+                None => {
+                    let room = inner.state.bytes() + body.len() as u64 <= inner.terms.max_stored;
+                    if !room || !inner.unsaved.is_empty() {
+                        return Err(Failure::NotStored);
+                    }
+                    let id = call.id;
+                    let entry = Entry { fact: Fact::Call(Box::new(call)), body };
+                    inner.record(&entry).map_err(|error| {
+                        log_disk(&self.folder, &error);
+                        Failure::NotStored
+                    })?;
+                    id
+                }
+            };
+            (inner.wait_for(self, id), inner.appended)
+        };
+        self.wake.notify_one();
+        let mut synced = self.synced.subscribe();
+        let is_certain = match synced.wait_for(|(up_to, _)| *up_to >= serial).await {
+            Ok(at) => at.1,
+            Err(_) => false,
+        };
+        if is_certain { Ok(waiting) } else { Err(Failure::NotStored) }
+    }
+
+    /// What became of a call of this owner.
+    pub(crate) fn fetch(&self, id: Uuid, owner: Key) -> Fetched {
+        let inner = self.lock();
+        match inner.state.owned(id, owner).map(|held| &held.stage) {
+            // what is in the log is not known here
+            None if !inner.is_open() => Fetched::UnderWay,
+            None => Fetched::Nothing,
+            Some(Stage::Collecting | Stage::In(_)) => Fetched::UnderWay,
+            Some(Stage::Answered(answer)) => Fetched::Answer(answer.clone()),
+        }
+    }
+
+    /// Brings what was appended to the disk, and says whether it is there. Blocks for as long as the disk takes.
+    pub(crate) fn sync(&self) -> bool {
+        let (file, serial) = {
+            let inner = self.lock();
+            let last = *self.synced.borrow();
+            if last == (inner.appended, true) {
+                return true;
+            }
+            (inner.log.as_ref().map(LogFile::file), inner.appended)
+        };
+        let synced = file.map_or(Ok(()), |file| file.sync_data());
+        if let Err(error) = &synced {
+            log_disk(&self.folder, error);
+        }
+        let is_synced = synced.is_ok();
+        self.synced.send_modify(|last| *last = (serial, is_synced));
+        is_synced
+    }
+}
+
+impl Inner {
+    /// Records a fact. It is not in force where the disk does not take it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn record(&mut self, entry: &Entry) -> io::Result<()> {
+        if !self.unsaved.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "earlier entries are not on the disk yet"));
+        }
+        let log = self.log.as_mut().ok_or_else(|| io::Error::other("the log is another process's"))?;
+        log.append(entry)?;
+        self.appended += 1;
+        self.apply(entry);
+        Ok(())
+    }
+
+    /// Records a fact that is one whatever the disk says. Without a log it is another process's to find out.
+    pub(crate) fn note(&mut self, entry: impl Into<Entry>) {
+        let entry = entry.into();
+        let Some(log) = &mut self.log else { return };
+        if self.unsaved.is_empty() {
+            match log.append(&entry) {
+                Ok(()) => self.appended += 1,
+                Err(error) => {
+                    log_disk(log.folder(), &error);
+                    self.unsaved.push(entry.clone());
+                }
+            }
+        } else {
+            self.unsaved.push(entry.clone());
+        }
+        self.apply(&entry);
+    }
+
+    /// Writes what the disk did not take before, and the log anew where most of it is history. Whether all is written.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let Some(log) = &mut self.log else { return true };
+        let most = (self.state.bytes() * SURPLUS).max(SHORT);
+        if log.len() > most || !self.unsaved.is_empty() {
+            // what is not saved is in the state
+            match log.replace(self.state.snapshot()) {
+                Ok(()) => self.unsaved.clear(),
+                Err(error) => log_disk(log.folder(), &error),
+            }
+        }
+        self.unsaved.is_empty()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// The calls for which clients wait.
+    pub(crate) fn awaited(&self) -> Vec<Uuid> {
+        self.clients.keys().copied().collect()
+    }
+
+    /// Tells the clients of a call what another process found out.
+    pub(crate) fn tell_from(&mut self, id: Uuid, found: &Arc<Answer>) {
+        for (_, client) in self.clients.remove(&id).unwrap_or_default() {
+            let _gone = client.send(found.clone());
+        }
+    }
+
+    /// Nobody will know what becomes of a call: its clients wait no more.
+    pub(crate) fn forsake(&mut self, id: Uuid) {
+        self.clients.remove(&id);
+    }
+
+    fn wait_for(&mut self, store: &Arc<Store>, id: Uuid) -> Waiting {
+        let (sender, answer) = oneshot::channel();
+        let number = self.next_client;
+        self.next_client += 1;
+        self.clients.entry(id).or_default().push((number, sender));
+        self.state.change(id, |held| {
+            held.clients += 1;
+            held.is_unwanted = false;
+        });
+        self.tell(id);
+        Waiting::new(store.clone(), id, number, answer)
+    }
+
+    /// A client has gone, or waits no more.
+    pub(crate) fn leave(&mut self, id: Uuid, client: u64, wants_nothing: bool) {
+        if let Some(clients) = self.clients.get_mut(&id) {
+            clients.retain(|(number, _)| *number != client);
+            if clients.is_empty() {
+                self.clients.remove(&id);
+            }
+        }
+        self.state.change(id, |held| {
+            held.clients = held.clients.saturating_sub(1);
+            held.is_unwanted |= wants_nothing && held.clients == 0 && !held.is_deferred;
+        });
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        self.state.apply(entry);
+        if let Fact::Answer { call, .. } = &entry.fact {
+            self.tell(*call);
+        }
+    }
+
+    /// Tells the clients of a call what came of it, where that is known.
+    fn tell(&mut self, id: Uuid) {
+        let Some(held) = self.state.calls.get(&id) else { return };
+        let Stage::Answered(answer) = &held.stage else { return };
+        let answer = answer.clone();
+        self.tell_from(id, &answer);
+    }
+}
+
+/// An answer that is none, made where no batch could be.
+pub(crate) fn failed(call: Uuid, why: Failure, words: &str, batch: &str, at: Millis) -> Entry {
+    let fact = Fact::Answer { call, batch: batch.to_owned(), outcome: Outcome::Failed(why), at };
+    Entry { fact, body: Bytes::copy_from_slice(words.as_bytes()) }
+}
+
+fn log_disk(folder: &std::path::Path, error: &io::Error) {
+    if let Some(suppressed) = DISK.pass(()) {
+        log::error!(error:%, folder:% = folder.display(), suppressed;
+            "the store of calls that wait for batches cannot be written; new ones go by `otherwise` until there is space again");
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! The stream of a client whose call waits: kept alive until its batch is over, then the answer as events, or what comes in its place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use plugin_api::{BodyStream, Broken, Common, Protocol, Reply, UpstreamBody, UpstreamRequest, Uuid};
+use tokio::time::{Instant, timeout_at};
+
+use crate::entry::{Failure, Outcome};
+use crate::figures::{ANSWERED, Figures};
+use crate::hold::Giving;
+use crate::waiting::Waiting;
+use crate::{events, reply};
+
+/// How long a stream may be silent.
+pub(crate) const PING: Duration = Duration::from_secs(15);
+/// The largest error of an upstream that is passed on.
+const LARGEST_ERROR: usize = 1 << 20;
+
+/// A stream that is on its way.
+pub(crate) struct Stream {
+    giving: Giving,
+    waiting: Option<Waiting>,
+    deadline: Instant,
+    /// The call as it goes upstream where no batch answers it; `None` where it does not.
+    live: Option<UpstreamRequest>,
+    body: Option<UpstreamBody>,
+    common: Arc<Common>,
+    figures: Arc<Figures>,
+    protocol: &'static Protocol,
+    id: Uuid,
+    is_first: bool,
+}
+
+impl Stream {
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of the call")]
+    pub(crate) fn new(
+        giving: Giving,
+        waiting: Waiting,
+        deadline: Instant,
+        live: Option<UpstreamRequest>,
+        common: Arc<Common>,
+        figures: Arc<Figures>,
+        protocol: &'static Protocol,
+        id: Uuid,
+    ) -> Self {
+        let (waiting, body, is_first) = (Some(waiting), None, true);
+        Self { giving, waiting, deadline, live, body, common, figures, protocol, id, is_first }
+    }
+
+    pub(crate) fn into_body(self) -> BodyStream {
+        BodyStream::new(stream::unfold(self, |mut stream| async move {
+            let piece = stream.next().await?;
+            Some((piece, stream))
+        }))
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        if let Some(body) = &mut self.body {
+            return match body.next().await {
+                Ok(piece) => piece.map(Ok),
+                Err(_) => {
+                    self.body = None;
+                    Some(Err(Broken))
+                }
+            };
+        }
+        let waiting = self.waiting.as_mut()?;
+        if std::mem::take(&mut self.is_first) {
+            return Some(Ok(events::ping(self.giving.api)));
+        }
+        let until = self.deadline.min(Instant::now() + PING);
+        let (why, words) = match timeout_at(until, waiting.answer()).await {
+            Ok(Some(answer)) => match answer.outcome {
+                Outcome::Given(status) => {
+                    self.figures.call(ANSWERED);
+                    let waiting = self.waiting.take()?;
+                    self.giving.claims(&answer, &waiting);
+                    let events =
+                        self.giving.stream.and_then(|usage| events::stream(self.giving.api, &answer.body, usage));
+                    let events = events.filter(|_| (200..300).contains(&status));
+                    return Some(Ok(events.unwrap_or_else(|| events::error(self.giving.api, &answer.body))));
+                }
+                Outcome::Failed(why) => (why, answer.body.clone()),
+            },
+            Ok(None) => (Failure::Missing, Bytes::new()),
+            Err(_) if until < self.deadline => return Some(Ok(events::ping(self.giving.api))),
+            Err(_) => {
+                waiting.leaves_nothing_behind(self.live.is_some());
+                (Failure::Late, Bytes::new())
+            }
+        };
+        self.waiting = None;
+        self.figures.failed(why);
+        Some(Ok(self.otherwise(why, &words).await))
+    }
+
+    /// The beginning of what comes in the place of an answer.
+    async fn otherwise(&mut self, why: Failure, words: &[u8]) -> Bytes {
+        let api = self.giving.api;
+        let Some(request) = self.live.take() else {
+            let error = reply::no_answer(self.protocol, why, words, &self.giving.upstream, self.id);
+            return events::error(api, error.body.whole().map_or(&[], |body| body));
+        };
+        match self.common.upstreams.send(request).await {
+            Ok(response) if response.status.is_success() => {
+                self.body = Some(response.body);
+                events::ping(api)
+            }
+            Ok(response) => match response.body.whole(LARGEST_ERROR).await {
+                Ok(body) => events::error(api, &body),
+                Err(error) => self.failed(&error),
+            },
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &plugin_api::SendError) -> Bytes {
+        let error = Reply::send_failed(self.protocol, error, &self.giving.upstream, self.id);
+        events::error(self.giving.api, error.body.whole().map_or(&[], |body| body))
+    }
+}

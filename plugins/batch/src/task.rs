@@ -1,0 +1,277 @@
+//! One conversation with a provider about a submission, and what it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use plugin_api::{LogLimit, Uuid};
+
+use crate::call::{Group, Millis, now};
+use crate::entry::{Entry, Fact, Failure};
+use crate::figures::Figures;
+use crate::provider::{self, Handed, Line, Link, Progress, Search, Submitted};
+use crate::state::{Phase, Stage};
+use crate::store::{Inner, Store, failed};
+
+/// The longest pause between two looks at a batch, in first pauses.
+const LONGEST_PAUSE: Millis = 24;
+/// The longest that a provider may ask for.
+const MOST_PATIENCE: Duration = Duration::from_secs(300);
+/// How long calls rest whose provider takes no batch just now and does not say for how long, in first pauses.
+const REST: Millis = 2;
+
+/// What is asked about a submission that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Question {
+    /// Whether the provider has it.
+    Find,
+    /// How far it is.
+    Poll,
+    /// To cancel it.
+    Cancel,
+}
+
+/// Something that is asked of a provider.
+#[derive(Debug)]
+pub(crate) struct Task {
+    handed: Handed,
+    ask: Ask,
+}
+
+#[derive(Debug)]
+enum Ask {
+    Submit(Vec<Bytes>),
+    Find,
+    Poll { batch: String, upstream: String },
+    Cancel { batch: String, upstream: String },
+}
+
+static LOG: LogLimit<&'static str> = LogLimit::new();
+
+impl Task {
+    /// Records that these calls are about to be submitted. Where the disk does not take that, nothing will leave.
+    pub(crate) fn submit(inner: &mut Inner, calls: Vec<Uuid>, now: Millis) -> Option<Self> {
+        let submission = Uuid::now_v7();
+        let bodies = calls.iter().filter_map(|call| Some(inner.state.calls.get(call)?.body.clone())).collect();
+        inner.record(&Fact::Submitting { submission, calls, at: now }.into()).ok()?;
+        Some(Self { handed: handed(inner, submission)?, ask: Ask::Submit(bodies) })
+    }
+
+    /// A question about a submission.
+    pub(crate) fn about(inner: &mut Inner, submission: Uuid, question: Question) -> Option<Self> {
+        let handed = handed(inner, submission)?;
+        let phase = &inner.state.submissions.get(&submission)?.phase;
+        let ask = match (question, phase) {
+            (Question::Poll, Phase::Made { batch, upstream }) => {
+                Ask::Poll { batch: batch.clone(), upstream: upstream.clone() }
+            }
+            (Question::Cancel, Phase::Made { batch, upstream }) => {
+                Ask::Cancel { batch: batch.clone(), upstream: upstream.clone() }
+            }
+            _ => Ask::Find,
+        };
+        Some(Self { handed, ask })
+    }
+
+    /// Asks, and records what came of it. What is not on the disk is not sent.
+    pub(crate) async fn run(self, store: Arc<Store>, link: Arc<dyn Link>, figures: Arc<Figures>, is_on_disk: bool) {
+        let handed = self.handed;
+        match self.ask {
+            Ask::Submit(bodies) => {
+                let submitted = if is_on_disk {
+                    provider::submit(&*link, &handed, bodies).await
+                } else {
+                    Submitted::NotSent("the disk does not take it".to_owned())
+                };
+                store.lock().submitted(&figures, &handed, submitted);
+            }
+            Ask::Find => {
+                let known = |name: &str| store.lock().state.knows(name);
+                let search = provider::find(&*link, &handed, &known).await;
+                store.lock().searched(&figures, &handed, search);
+            }
+            Ask::Poll { batch, upstream } => {
+                let progress = provider::poll(&*link, &handed.group, &upstream, &batch).await;
+                store.lock().polled(&figures, &handed, &batch, progress);
+            }
+            Ask::Cancel { batch, upstream } => {
+                let is_taken = provider::cancel(&*link, &handed.group, &upstream, &batch).await;
+                let mut inner = store.lock();
+                if is_taken {
+                    log::info!(batch:% = batch, upstream:% = upstream; "a batch is cancelled, whose answers nobody wants");
+                    figures.submission("cancelled");
+                    inner.note(Fact::Cancelled(handed.id));
+                    inner.again(handed.id, None);
+                } else {
+                    inner.rest(handed.id);
+                }
+            }
+        }
+        store.wake.notify_one();
+    }
+}
+
+/// A submission as a provider is asked about it. It is busy from now on.
+fn handed(inner: &mut Inner, submission: Uuid) -> Option<Handed> {
+    let of = inner.state.submissions.get_mut(&submission)?;
+    of.is_busy = true;
+    Some(Handed { id: of.id, group: of.group.clone(), calls: of.calls.clone(), at: of.at })
+}
+
+impl Inner {
+    fn submitted(&mut self, figures: &Figures, handed: &Handed, submitted: Submitted) {
+        let upstream = &handed.group.upstream;
+        match submitted {
+            Submitted::Made { batch, upstream } => {
+                figures.submission("made");
+                log::info!(batch:% = batch, upstream:% = upstream, calls = handed.calls.len(); "a batch is submitted");
+                self.note(Fact::Made { submission: handed.id, batch, upstream });
+                self.again(handed.id, None);
+            }
+            Submitted::Refused(why) => {
+                figures.submission("refused");
+                if let Some(suppressed) = LOG.pass("refused") {
+                    log::warn!(error:% = why, upstream:% = upstream, calls = handed.calls.len(), suppressed;
+                        "the provider takes no batch; its calls go by `otherwise`. See whether the upstream has a credential in its `headers`, and a batch API");
+                }
+                self.fail(handed, Failure::Rejected, &why, "");
+            }
+            Submitted::Wait(patience, why) => {
+                figures.submission("put_off");
+                if let Some(suppressed) = LOG.pass("put_off") {
+                    log::warn!(error:% = why, upstream:% = upstream, suppressed; "the provider takes no batch just now; it is tried again");
+                }
+                self.put_off(&handed.group, patience);
+                self.note(Fact::Absent(handed.id));
+            }
+            Submitted::NotSent(why) => {
+                figures.submission("not_sent");
+                if let Some(suppressed) = LOG.pass("not_sent") {
+                    log::warn!(error:% = why, upstream:% = upstream, suppressed; "a batch cannot be sent; it is tried again");
+                }
+                self.put_off(&handed.group, None);
+                self.note(Fact::Absent(handed.id));
+            }
+            Submitted::Unclear(why) => {
+                figures.submission("unclear");
+                if let Some(suppressed) = LOG.pass("unclear") {
+                    log::warn!(error:% = why, upstream:% = upstream, suppressed;
+                        "whether the provider has a batch is not known; its list is asked before anything is submitted again");
+                }
+                if let Some(of) = self.state.submissions.get_mut(&handed.id) {
+                    of.phase = Phase::Unclear;
+                }
+                self.again(handed.id, None);
+            }
+        }
+    }
+
+    fn searched(&mut self, figures: &Figures, handed: &Handed, search: Search) {
+        let settled = handed.at + self.terms.settle;
+        match search {
+            Search::Found { batch, upstream } => {
+                figures.submission("found");
+                log::info!(batch:% = batch, upstream:% = upstream, calls = handed.calls.len(); "the provider has the batch that was in doubt");
+                self.note(Fact::Made { submission: handed.id, batch, upstream });
+                self.now(handed.id);
+            }
+            Search::Nothing if settled <= now() => {
+                figures.submission("absent");
+                log::info!(upstream:% = handed.group.upstream, calls = handed.calls.len();
+                    "the provider does not have the batch that was in doubt; its calls are submitted again");
+                self.note(Fact::Absent(handed.id));
+            }
+            Search::Nothing => {
+                self.free(handed.id, |of| of.next_at = settled);
+            }
+            Search::Perhaps => self.rest(handed.id),
+            Search::Failed(why) => {
+                if let Some(suppressed) = LOG.pass("list") {
+                    log::warn!(error:% = why, upstream:% = handed.group.upstream, suppressed;
+                        "the provider's list of batches cannot be read; it is asked again");
+                }
+                self.rest(handed.id);
+            }
+        }
+    }
+
+    fn polled(&mut self, figures: &Figures, handed: &Handed, batch: &str, progress: Progress) {
+        match progress {
+            Progress::Running(patience) => self.again(handed.id, patience),
+            Progress::Unclear(patience, why) => {
+                if let Some(suppressed) = LOG.pass("poll") {
+                    log::warn!(error:% = why, batch:% = batch, upstream:% = handed.group.upstream, suppressed;
+                        "a batch cannot be looked at; it is asked for again");
+                }
+                self.again(handed.id, patience);
+            }
+            Progress::Failed(why) => {
+                figures.submission("failed");
+                log::warn!(error:% = why, batch:% = batch, upstream:% = handed.group.upstream, calls = handed.calls.len();
+                    "a batch failed as a whole; its calls go by `otherwise`");
+                self.fail(handed, Failure::Rejected, &why, batch);
+            }
+            Progress::Ended(lines) => {
+                figures.submission("ended");
+                self.ended(handed, batch, lines);
+            }
+        }
+    }
+
+    /// Records what came of each call of a batch that is over.
+    fn ended(&mut self, handed: &Handed, batch: &str, lines: Vec<Line>) {
+        let at = now();
+        for line in lines {
+            let is_its = matches!(self.state.calls.get(&line.call), Some(held) if held.stage == Stage::In(handed.id));
+            if is_its {
+                let (batch, outcome) = (batch.to_owned(), line.outcome);
+                self.note(Entry { fact: Fact::Answer { call: line.call, batch, outcome, at }, body: line.body });
+            }
+        }
+        self.fail(handed, Failure::Missing, "the results say nothing of it", batch);
+    }
+
+    /// The calls of a submission that have no answer get none, and it is over.
+    fn fail(&mut self, handed: &Handed, why: Failure, words: &str, batch: &str) {
+        for call in &handed.calls {
+            if matches!(self.state.calls.get(call), Some(held) if held.stage == Stage::In(handed.id)) {
+                self.note(failed(*call, why, words, batch, now()));
+            }
+        }
+        self.note(Fact::Ended(handed.id));
+    }
+
+    /// A group is left alone for as long as its provider asks for.
+    fn put_off(&mut self, group: &Group, patience: Option<Duration>) {
+        let rest = Duration::from_millis(self.terms.poll * REST);
+        let patience = patience.unwrap_or(rest).clamp(Duration::from_millis(1), MOST_PATIENCE);
+        let now = now();
+        self.paused.retain(|_, until| *until > now);
+        self.paused.insert(group.clone(), now + patience.as_millis() as Millis);
+    }
+
+    /// A submission is looked at again, after a pause that grows, and no sooner than its provider asks for.
+    fn again(&mut self, submission: Uuid, patience: Option<Duration>) {
+        let first = self.terms.poll.max(1);
+        let patience = patience.unwrap_or_default().min(MOST_PATIENCE).as_millis() as Millis;
+        self.free(submission, |of| {
+            of.pause = (of.pause + of.pause / 2).clamp(first, first * LONGEST_PAUSE);
+            of.next_at = now() + of.pause.max(patience);
+        });
+    }
+
+    fn rest(&mut self, submission: Uuid) {
+        self.again(submission, None);
+    }
+
+    fn now(&mut self, submission: Uuid) {
+        self.free(submission, |of| of.next_at = 0);
+    }
+
+    fn free(&mut self, submission: Uuid, change: impl FnOnce(&mut crate::state::Submission)) {
+        if let Some(of) = self.state.submissions.get_mut(&submission) {
+            of.is_busy = false;
+            change(of);
+        }
+    }
+}

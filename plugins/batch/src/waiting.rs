@@ -1,0 +1,104 @@
+//! A client that waits for the answer of a call. Dropping it says that the client waits no more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plugin_api::Uuid;
+use tokio::sync::oneshot;
+
+use crate::entry::Fact;
+use crate::state::Answer;
+use crate::store::Store;
+
+/// A client that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    store: Arc<Store>,
+    id: Uuid,
+    number: u64,
+    answer: oneshot::Receiver<Arc<Answer>>,
+    /// Whether nobody wants the answer once no client is left.
+    wants_nothing: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new(store: Arc<Store>, id: Uuid, number: u64, answer: oneshot::Receiver<Arc<Answer>>) -> Self {
+        Self { store, id, number, answer, wants_nothing: false }
+    }
+
+    /// The call, which may be that of an earlier request.
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// What came of the call; `None` if nobody will ever know here.
+    pub(crate) async fn answer(&mut self) -> Option<Arc<Answer>> {
+        (&mut self.answer).await.ok()
+    }
+
+    /// Whether its client's leaving, from now on, means that the answer is unwanted.
+    pub(crate) fn leaves_nothing_behind(&mut self, wants_nothing: bool) {
+        self.wants_nothing = wants_nothing;
+    }
+
+    /// The client is told to come back: the call stays.
+    pub(crate) fn defer(&self) {
+        self.store.lock().note(Fact::Deferred(self.id));
+        self.store.wake.notify_one();
+    }
+
+    /// Takes it upon this client's row to have the usage of the answer, unless that is in the ledger or on its way there.
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        let mut inner = self.store.lock();
+        if !inner.is_open() {
+            return None;
+        }
+        let held = inner.state.calls.get_mut(&self.id)?;
+        if held.is_booked || std::mem::replace(&mut held.is_claimed, true) {
+            return None;
+        }
+        Some(Claim { store: self.store.clone(), id: self.id, is_booked: AtomicBool::new(false) })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.store.lock().leave(self.id, self.number, self.wants_nothing);
+        self.store.wake.notify_one();
+    }
+}
+
+/// A promise that the usage of an answer will be in a client's row. Dropping it unkept gives it back.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    store: Arc<Store>,
+    id: Uuid,
+    is_booked: AtomicBool,
+}
+
+impl Claim {
+    /// The row is in the journal.
+    pub(crate) fn keep(&self) {
+        if !self.is_booked.swap(true, Ordering::AcqRel) {
+            self.store.lock().note(Fact::Booked(self.id));
+        }
+    }
+
+    /// The client has its whole answer: nobody will come for it.
+    pub(crate) fn delivered(&self) {
+        let mut inner = self.store.lock();
+        let done = |held: &crate::state::Held| held.is_booked && held.clients == 0 && !held.is_deferred;
+        if inner.state.calls.get(&self.id).is_some_and(done) {
+            inner.note(Fact::Gone(self.id));
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.is_booked.load(Ordering::Acquire) {
+            self.store.lock().state.change(self.id, |held| held.is_claimed = false);
+            self.store.wake.notify_one();
+        }
+    }
+}
