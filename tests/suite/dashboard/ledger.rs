@@ -227,6 +227,22 @@ async fn spending_is_shown_as_the_ledger_has_it_and_as_csv() {
 }
 
 #[tokio::test]
+async fn where_calls_failed_or_were_refused_no_cost_is_said_to_be_known() {
+    let ledger = Ledger::start().await;
+    ledger.origin.answers(answer(500).body("no"));
+    let mut client = http1(ledger.gateway.address()).await;
+    for (max_tokens, status) in [(64, 500), (5000, 400)] {
+        assert_eq!(ledger.call(&mut client, "sk-bob-0123456789", "m", max_tokens, &["Hi"]).await, status);
+    }
+    eventually("both rows", async || ledger.json("spend").await["totals"]["requests"] == 2).await;
+    let mut page = ledger.page("/dashboard/spend").await;
+    let tile = "[...document.querySelectorAll('.tile')].find(tile => tile.innerText.startsWith('Cost'))";
+    page.until(&format!("{tile}?.innerText.includes('unknown')")).await;
+    let text = page.value(&format!("{tile}.innerText")).await;
+    assert!(text.as_str().unwrap().ends_with("failed calls have no known cost"), "{text}");
+}
+
+#[tokio::test]
 async fn a_long_span_has_a_bar_for_each_of_its_days() {
     let ledger = Ledger::used().await;
     let from = humantime::format_rfc3339_seconds(SystemTime::now() - 365 * DAY).to_string();

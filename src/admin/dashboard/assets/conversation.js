@@ -5,7 +5,7 @@ import { cost, model, reason } from './calls-table.js';
 import { CONVERSATIONS } from './conversations.js';
 import { card, fill, h, link } from './dom.js';
 import { compact, count, milliseconds, moment, money, share, time, tokens } from './format.js';
-import { badge, clip, facts, key, outcome, split, tiles, tokenBar, TOKENS } from './parts.js';
+import { badge, clip, facts, key, outcome, split, tiles, tokenBar, TOKENS, unknownCosts } from './parts.js';
 import { pages, table } from './table.js';
 
 export const title = 'Conversation';
@@ -29,7 +29,7 @@ export function view(root, go) {
 function totals(sums) {
     return tiles([
         ['Turns', count(sums.requests), null, sums.errors ? `${count(sums.errors)} failed or refused` : 'none failed'],
-        ['Cost', money(sums.cost_usd), null, sums.unpriced ? `${count(sums.unpriced)} of unknown cost` : 'all costs are known'],
+        ['Cost', money(sums.cost_usd), null, unknownCosts(sums)],
         ['Tokens', compact(tokens(sums)), null, `${compact(sums.output_tokens)} of them output`],
         ['Cache-read share', share(sums.cache_read_share), null, 'of the input'],
     ]);

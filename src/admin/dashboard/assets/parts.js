@@ -1,6 +1,6 @@
 // Small parts of views: tiles, badges, meters, bars that are split.
 
-import { count, share } from './format.js';
+import { count, counted, share } from './format.js';
 import { h } from './dom.js';
 
 /// Figures at sight: `[name, value, unit or null, more or null]` each.
@@ -30,6 +30,12 @@ export function failure(word) {
 
 function words(word) {
     return word?.replaceAll('_', ' ') ?? 'unknown';
+}
+
+/// What a sum of costs leaves out.
+export function unknownCosts(sums) {
+    if (sums.unpriced) return `${counted(sums.unpriced, 'answer')} of unknown cost`;
+    return sums.cost_usd === null ? 'failed calls have no known cost' : 'of all answers';
 }
 
 /// A name in one line. One that is too long is cut, and whole in its title; on a phone it has more lines.

@@ -5,7 +5,7 @@ import { chart } from './chart.js';
 import { address, card, fill, h, link } from './dom.js';
 import { CALLER, filters } from './filters.js';
 import { UNKNOWN, compact, count, counted, money, share, tokens } from './format.js';
-import { clip, tiles, tokenBar } from './parts.js';
+import { clip, tiles, tokenBar, unknownCosts } from './parts.js';
 import { pages, table } from './table.js';
 
 export const title = 'Spend';
@@ -78,7 +78,7 @@ async function allDays(span, signal) {
 
 function totals(sums) {
     return tiles([
-        ['Cost', money(sums.cost_usd), null, sums.unpriced ? `${counted(sums.unpriced, 'answer')} of unknown cost` : 'all costs are known'],
+        ['Cost', money(sums.cost_usd), null, unknownCosts(sums)],
         ['Saved by the cache', money(sums.saved_cost_usd), null, `${counted(sums.cache_hits, 'hit')} · ${compact(sums.saved_tokens)} tokens`],
         ['Requests', compact(sums.requests), null, `${count(sums.errors)} failed or refused`],
         ['Tokens', compact(tokens(sums)), null, `${compact(sums.output_tokens)} of them output`],
