@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugin_api::LogLimit;
 use tokio::sync::watch;
@@ -27,6 +27,9 @@ const IN_USE: Duration = Duration::from_millis(200);
 const DISK: Duration = Duration::from_secs(1);
 /// How long submissions that are on their way may take when the store goes to another process.
 const FINISH: Duration = Duration::from_secs(5);
+/// The thread has the store's lock for one part in this many of the time at most, and rests no longer than this for it.
+const SHARE: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_millis(500);
 /// The longest sleep where nothing is due.
 const LONG: Millis = 3_600_000;
 
@@ -88,11 +91,21 @@ pub(crate) async fn run(
     let (log, entries) = opened;
     store.opened(log, entries);
     let mut tasks = JoinSet::new();
+    let mut rested = Instant::now();
     loop {
-        let next = step(store, link, ledgers, figures, &mut tasks);
+        // calls that were accepted wait for it
+        store.sync();
+        let mut pause = rested.saturating_duration_since(Instant::now());
+        if pause.is_zero() {
+            let (next, held) = step(store, link, ledgers, figures, &mut tasks);
+            store.tidy();
+            pause = Duration::from_millis(next);
+            // however many calls there are, they do not wait for this thread much of the time
+            rested = Instant::now() + (held * SHARE).min(LONGEST_REST);
+        }
         tokio::select! {
             () = store.wake.notified() => {}
-            () = sleep(Duration::from_millis(next)) => {}
+            () = sleep(pause) => {}
             Some(_) = tasks.join_next() => {}
             _ = stopped.wait_for(|stopped| *stopped) => break,
         }
@@ -121,19 +134,19 @@ async fn open(store: &Store, mut lock: Option<Lock>) -> (LogFile, Vec<crate::ent
     }
 }
 
-/// Does what is due, and says in how many milliseconds more may be.
+/// Does what is due, and says in how many milliseconds more may be, and for how long it had the store's lock.
 fn step(
     store: &Arc<Store>,
     link: &Arc<dyn Link>,
     ledgers: &Ledgers,
     figures: &Arc<Figures>,
     tasks: &mut JoinSet<()>,
-) -> Millis {
-    let now = now();
+) -> (Millis, Duration) {
+    let (now, began) = (now(), Instant::now());
     let mut tasks_of: Vec<Task> = Vec::new();
     let next = {
         let mut inner = store.lock();
-        let saved = inner.tidy();
+        let saved = inner.save();
         let (work, next) = plan::due(&inner.state, now, inner.terms.times, &inner.paused);
         let mut soon = if saved { LONG } else { DISK.as_millis() as Millis };
         for work in work {
@@ -156,10 +169,11 @@ fn step(
         }
         next.map_or(soon, |next| next.saturating_sub(now).clamp(1, soon))
     };
+    let held = began.elapsed();
     // a submission is on the disk before a byte of it leaves
     let is_synced = store.sync();
     for task in tasks_of {
         tasks.spawn(task.run(store.clone(), link.clone(), figures.clone(), is_synced));
     }
-    next
+    (next, held)
 }

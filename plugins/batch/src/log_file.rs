@@ -122,29 +122,57 @@ impl LogFile {
         self.end
     }
 
-    /// Puts these entries in the place of all.
+    /// Puts a log in the place of this one, with these entries behind it.
     ///
     /// # Errors
     /// What the disk says. The log is as it was then.
-    pub(crate) fn replace(&mut self, entries: impl IntoIterator<Item = Entry>) -> io::Result<()> {
-        let path = self.folder.join(NEW);
-        let mut new = private_files::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let mut end = 0;
-        let written = entries.into_iter().try_for_each(|entry| {
-            let frame = frame(&entry)?;
-            end += frame.len() as u64;
-            new.write_all(&frame)
-        });
-        let in_place = written.and_then(|()| new.sync_data()).and_then(|()| fs::rename(&path, self.folder.join(LOG)));
-        if let Err(error) = in_place {
-            // it must not keep the space that the log needs
-            fs::remove_file(&path)
-                .or_else(|gone| if gone.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(gone) })?;
-            return Err(error);
-        }
-        File::open(&self.folder)?.sync_all()?;
-        (self.file, self.end) = (Arc::new(new), end);
+    pub(crate) fn replace(&mut self, mut new: NewLog, since: &[Entry]) -> io::Result<()> {
+        since.iter().try_for_each(|entry| new.append(entry))?;
+        new.file.sync_data()?;
+        fs::rename(&new.path, self.folder.join(LOG))?;
+        new.is_in_place = true;
+        (self.file, self.end) = (new.file.clone(), new.end);
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// A log that is being written beside the one in force. It must not keep the space that that one needs: dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct NewLog {
+    path: PathBuf,
+    file: Arc<File>,
+    end: u64,
+    is_in_place: bool,
+}
+
+impl NewLog {
+    /// Writes these entries.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn write(folder: &Path, entries: Vec<Entry>) -> io::Result<Self> {
+        let path = folder.join(NEW);
+        let file = private_files::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let mut new = Self { path, file: Arc::new(file), end: 0, is_in_place: false };
+        entries.iter().try_for_each(|entry| new.append(entry))?;
+        new.file.sync_data()?;
+        Ok(new)
+    }
+
+    fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        let frame = frame(entry)?;
+        (&*self.file).write_all(&frame)?;
+        self.end += frame.len() as u64;
         Ok(())
+    }
+}
+
+impl Drop for NewLog {
+    fn drop(&mut self) {
+        if !self.is_in_place {
+            // one that stays is overwritten by the next
+            let _gone = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -250,7 +278,10 @@ mod tests {
         drop(log);
         let (mut log, found) = open(&folder.0).unwrap();
         assert_eq!(found, entries);
-        log.replace(entries[1..].to_vec()).unwrap();
+        drop(NewLog::write(&folder.0, entries.to_vec()).unwrap());
+        assert!(!folder.0.join(NEW).exists());
+        let new = NewLog::write(&folder.0, entries[1..2].to_vec()).unwrap();
+        log.replace(new, &entries[2..]).unwrap();
         log.append(&entries[0]).unwrap();
         drop(log);
         let (_, found) = open(&folder.0).unwrap();

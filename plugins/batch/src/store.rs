@@ -1,6 +1,6 @@
 //! The store of a folder: its state, its log, and the clients that wait. Every change goes through here, into the log first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use tokio::time::timeout;
 
 use crate::call::{Call, Group, Key, Millis};
 use crate::entry::{Entry, Fact, Failure, Outcome};
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, NewLog};
 use crate::plan::Times;
 use crate::state::{Answer, Stage, State};
 use crate::waiting::Waiting;
 
 /// A log is written anew where it is this many times as long as what it says, and not short.
-const SURPLUS: u64 = 2;
-const SHORT: u64 = 4 << 20;
+const SURPLUS: u64 = if cfg!(test) { 1 } else { 2 };
+const SHORT: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
 /// How long a call waits for the log to be opened.
 const OPEN: Duration = Duration::from_secs(5);
 
@@ -56,7 +56,9 @@ pub(crate) struct Inner {
     /// Entries that were appended, by all logs of this store.
     appended: u64,
     /// What the disk did not take: it is in force, and goes to the log once the disk allows it.
-    unsaved: Vec<Entry>,
+    unsaved: VecDeque<Entry>,
+    /// What was appended while the log is written anew.
+    since_snapshot: Option<Vec<Entry>>,
     clients: HashMap<Uuid, Vec<Client>>,
     next_client: u64,
     /// Groups whose provider asked for patience.
@@ -93,7 +95,8 @@ impl Store {
             state: State::default(),
             log: None,
             appended: 0,
-            unsaved: Vec::new(),
+            unsaved: VecDeque::new(),
+            since_snapshot: None,
             clients: HashMap::new(),
             next_client: 0,
             paused: BTreeMap::new(),
@@ -148,7 +151,7 @@ impl Store {
         // a process that begins has the log in a moment
         let mut ownership = self.ownership.subscribe();
         drop(timeout(OPEN, ownership.wait_for(|whose| *whose != Ownership::Awaited)).await);
-        let (waiting, serial) = {
+        let (mut waiting, serial) = {
             let mut inner = self.lock();
             if inner.log.is_none() {
                 return Err(Failure::NotStored);
@@ -177,7 +180,12 @@ impl Store {
             Ok(at) => at.1,
             Err(_) => false,
         };
-        if is_certain { Ok(waiting) } else { Err(Failure::NotStored) }
+        if is_certain {
+            return Ok(waiting);
+        }
+        // it goes elsewhere, and must not be submitted, too
+        waiting.leaves_nothing_behind(true);
+        Err(Failure::NotStored)
     }
 
     /// What became of a call of this owner.
@@ -210,6 +218,26 @@ impl Store {
         self.synced.send_modify(|last| *last = (serial, is_synced));
         is_synced
     }
+
+    /// Writes the log anew where most of it is history. Nobody waits for that: what is appended meanwhile is added at the end.
+    pub(crate) fn tidy(&self) {
+        let entries = {
+            let mut inner = self.lock();
+            let most = (inner.state.bytes() * SURPLUS).max(SHORT);
+            if inner.log.as_ref().is_none_or(|log| log.len() <= most) || !inner.unsaved.is_empty() {
+                return;
+            }
+            inner.since_snapshot = Some(Vec::new());
+            inner.state.snapshot()
+        };
+        let written = NewLog::write(&self.folder, entries);
+        let mut inner = self.lock();
+        let since = inner.since_snapshot.take().unwrap_or_default();
+        let Some(log) = &mut inner.log else { return };
+        if let Err(error) = written.and_then(|new| log.replace(new, &since)) {
+            log_disk(&self.folder, &error);
+        }
+    }
 }
 
 impl Inner {
@@ -223,7 +251,7 @@ impl Inner {
         }
         let log = self.log.as_mut().ok_or_else(|| io::Error::other("the log is another process's"))?;
         log.append(entry)?;
-        self.appended += 1;
+        self.appended(entry);
         self.apply(entry);
         Ok(())
     }
@@ -234,30 +262,36 @@ impl Inner {
         let Some(log) = &mut self.log else { return };
         if self.unsaved.is_empty() {
             match log.append(&entry) {
-                Ok(()) => self.appended += 1,
+                Ok(()) => self.appended(&entry),
                 Err(error) => {
                     log_disk(log.folder(), &error);
-                    self.unsaved.push(entry.clone());
+                    self.unsaved.push_back(entry.clone());
                 }
             }
         } else {
-            self.unsaved.push(entry.clone());
+            self.unsaved.push_back(entry.clone());
         }
         self.apply(&entry);
     }
 
-    /// Writes what the disk did not take before, and the log anew where most of it is history. Whether all is written.
-    pub(crate) fn tidy(&mut self) -> bool {
-        let Some(log) = &mut self.log else { return true };
-        let most = (self.state.bytes() * SURPLUS).max(SHORT);
-        if log.len() > most || !self.unsaved.is_empty() {
-            // what is not saved is in the state
-            match log.replace(self.state.snapshot()) {
-                Ok(()) => self.unsaved.clear(),
-                Err(error) => log_disk(log.folder(), &error),
+    /// Writes what the disk did not take before. Whether all is written.
+    pub(crate) fn save(&mut self) -> bool {
+        while let (Some(log), Some(entry)) = (&mut self.log, self.unsaved.front()) {
+            if let Err(error) = log.append(entry) {
+                log_disk(log.folder(), &error);
+                return false;
             }
+            let saved = self.unsaved.pop_front();
+            saved.iter().for_each(|entry| self.appended(entry));
         }
-        self.unsaved.is_empty()
+        true
+    }
+
+    fn appended(&mut self, entry: &Entry) {
+        self.appended += 1;
+        if let Some(since) = &mut self.since_snapshot {
+            since.push(entry.clone());
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

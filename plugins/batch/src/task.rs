@@ -20,6 +20,9 @@ const MOST_PATIENCE: Duration = Duration::from_secs(300);
 /// How long calls rest whose provider takes no batch just now and does not say for how long, in first pauses.
 const REST: Millis = 2;
 
+/// When nothing more is expected of a batch, in milliseconds: three days.
+const GIVE_UP: Millis = 3 * 24 * 3_600_000;
+
 /// What is asked about a submission that is on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
@@ -111,6 +114,13 @@ impl Task {
     }
 }
 
+impl Handed {
+    /// Whether it should have been over long ago: providers end a batch within a day.
+    fn is_given_up(&self) -> bool {
+        self.at + GIVE_UP < now()
+    }
+}
+
 /// A submission as a provider is asked about it. It is busy from now on.
 fn handed(inner: &mut Inner, submission: Uuid) -> Option<Handed> {
     let of = inner.state.submissions.get_mut(&submission)?;
@@ -184,6 +194,7 @@ impl Inner {
             Search::Nothing => {
                 self.free(handed.id, |of| of.next_at = settled);
             }
+            Search::Perhaps | Search::Failed(_) if handed.is_given_up() => self.give_up(handed, ""),
             Search::Perhaps => self.rest(handed.id),
             Search::Failed(why) => {
                 if let Some(suppressed) = LOG.pass("list") {
@@ -197,6 +208,7 @@ impl Inner {
 
     fn polled(&mut self, figures: &Figures, handed: &Handed, batch: &str, progress: Progress) {
         match progress {
+            Progress::Running(_) | Progress::Unclear(..) if handed.is_given_up() => self.give_up(handed, batch),
             Progress::Running(patience) => self.again(handed.id, patience),
             Progress::Unclear(patience, why) => {
                 if let Some(suppressed) = LOG.pass("poll") {
@@ -216,6 +228,13 @@ impl Inner {
                 self.ended(handed, batch, lines);
             }
         }
+    }
+
+    /// Nothing more will be known of a submission.
+    fn give_up(&mut self, handed: &Handed, batch: &str) {
+        log::error!(batch:%, upstream:% = handed.group.upstream, calls = handed.calls.len();
+            "a batch is not over after days and is given up; look at it with the provider, since what it used is not in the ledger");
+        self.fail(handed, Failure::Missing, "the batch is not over after days", batch);
     }
 
     /// Records what came of each call of a batch that is over.

@@ -141,6 +141,7 @@ async fn streams_are_kept_alive_and_get_the_answer_as_events() {
         book("SELECT output_tokens, batch_id IS NOT NULL, service_tier FROM api_requests ORDER BY output_tokens"),
         "11|1|batch\n12|1|batch\n13|0|standard"
     );
+    assert_eq!(book("SELECT count(*) FROM batch_results WHERE output_tokens <> 13"), "0");
 }
 
 #[tokio::test]
@@ -171,11 +172,12 @@ async fn a_client_that_cannot_be_held_fetches_its_answer_and_nobody_else_does() 
         }
         assert_eq!(fetch("another", &location).await.status, 404);
         assert_eq!(fetch("key", &format!("{}?tollgate-batch=nothing", api.path())).await.status, 404);
+        let book = book(folder.path());
+        eventually("the usage among the results", async || book("SELECT count(*) FROM batch_results") == "1").await;
         let same = ask(&mut client, api, "key", "1h", 9).await;
         assert_eq!((same.status.as_u16(), api.output(&same.json())), (200, Some(9)));
         assert_eq!(provider.batches("requests").await, 1);
         shipped(&gateway).await;
-        let book = book(folder.path());
         // no row of a client has the usage: it is among the results, once, with the id of the first request
         assert_eq!(book("SELECT count(output_tokens) FROM api_requests"), "0");
         assert_eq!(
