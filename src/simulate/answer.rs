@@ -262,7 +262,7 @@ pub(super) fn whole(kind: Kind, call: &Call<'_>, plan: &Plan) -> Result<Vec<u8>,
         Kind::Completions => completions::whole(call, plan, now()),
         Kind::Responses => responses::whole(call, plan, now()),
         Kind::CountTokens => messages::count(call),
-        Kind::Embeddings => embeddings::whole(call, plan)?,
+        Kind::Embeddings => embeddings::whole(call)?,
         Kind::Batches => return Err("a batch holds no batches".to_owned()),
     })
 }

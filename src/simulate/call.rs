@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde_json::value::RawValue;
 
 use super::prompt::Prompt;
 
@@ -20,6 +21,8 @@ pub(super) struct Call<'a> {
     pub(super) include_usage: bool,
     choices: Option<u64>,
     prompt: Prompt,
+    /// The `input`, as it is written.
+    input: Option<&'a RawValue>,
     pub(super) base64: bool,
     /// Length of the embeddings.
     pub(super) dimensions: Option<u64>,
@@ -50,9 +53,16 @@ impl<'a> Call<'a> {
         self.prompt.tokens()
     }
 
-    /// Texts to embed.
-    pub(super) fn inputs(&self) -> usize {
-        self.prompt.texts.max(1)
+    /// Texts to embed, as they are written; a list of token numbers is one text.
+    pub(super) fn inputs(&self) -> Vec<&'a str> {
+        let Some(input) = self.input.map(RawValue::get) else { return vec!["null"] };
+        let items: Vec<&RawValue> = serde_json::from_str(input).unwrap_or_default();
+        match items.first() {
+            Some(first) if !first.get().starts_with(|first: char| first.is_ascii_digit()) => {
+                items.into_iter().map(RawValue::get).collect()
+            }
+            _ => vec![input],
+        }
     }
 
     /// Answers wanted side by side: OpenAI's `n`.
@@ -130,8 +140,11 @@ impl<'de> Visitor<'de> for Read {
                     call.include_usage = options.and_then(|options| options.include_usage).unwrap_or_default();
                 }
                 Key::N => call.choices = map.next_value::<Option<Count>>()?.map(|Count(n)| n),
-                Key::System | Key::Messages | Key::Prompt | Key::Input | Key::Instructions => {
-                    call.prompt.add(map.next_value()?);
+                Key::System | Key::Messages | Key::Prompt | Key::Instructions => call.prompt.add(map.next_value()?),
+                Key::Input => {
+                    let input: &RawValue = map.next_value()?;
+                    call.prompt.add(serde_json::from_str(input.get()).map_err(A::Error::custom)?);
+                    call.input = Some(input);
                 }
                 Key::EncodingFormat => {
                     call.base64 = map.next_value::<Option<Text>>()?.is_some_and(|format| format.0 == "base64");
@@ -224,6 +237,14 @@ mod tests {
         assert!(matches!(call(r#"{"model":"claude-opus-4-6"}"#).model, Cow::Borrowed(_)));
         assert_eq!(call(r#"{"model":"a\"b"}"#).model(), "a\"b");
         assert_eq!(call("{}").model(), "simulated");
+    }
+
+    #[test]
+    fn inputs_are_counted_as_the_embeddings_endpoint_takes_them() {
+        for (input, count) in [(r#""a""#, 1), (r#"["a","b"]"#, 2), ("[1,2,3]", 1), ("[[1,2],[3]]", 2), ("[]", 1)] {
+            assert_eq!(call(&format!(r#"{{"input":{input}}}"#)).inputs().len(), count, "{input}");
+        }
+        assert_eq!(call("{}").inputs(), ["null"]);
     }
 
     #[test]

@@ -11,8 +11,6 @@ const BYTES_PER_TOKEN: u64 = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prompt {
     bytes: u64,
-    /// Texts at the top: of a list, its elements; a list of token numbers is one text.
-    pub(super) texts: usize,
 }
 
 impl Prompt {
@@ -24,7 +22,6 @@ impl Prompt {
     /// Adds another part of the same request.
     pub(super) fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
-        self.texts += other.texts;
     }
 }
 
@@ -58,11 +55,11 @@ impl<'de> Visitor<'de> for Measure {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
-        Ok(Prompt { bytes: text.len() as u64, texts: 1 })
+        Ok(Prompt { bytes: text.len() as u64 })
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Prompt, E> {
-        Ok(Prompt { bytes: BYTES_PER_TOKEN, texts: 0 })
+        Ok(Prompt { bytes: BYTES_PER_TOKEN })
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Prompt, E> {
@@ -85,14 +82,12 @@ impl<'de> Visitor<'de> for Measure {
         let mut sum = Prompt::default();
         while let Some(part) = list.next_element::<Prompt>()? {
             sum.bytes += part.bytes;
-            sum.texts += part.texts.min(1);
         }
-        sum.texts = sum.texts.max(1);
         Ok(sum)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Prompt, A::Error> {
-        let mut sum = Prompt { bytes: 0, texts: 1 };
+        let mut sum = Prompt::default();
         while let Some(key) = map.next_key()? {
             match key {
                 Key::Content | Key::Text | Key::Thinking | Key::Input | Key::Output | Key::Arguments => {
@@ -134,13 +129,6 @@ mod tests {
     fn an_empty_prompt_is_one_token() {
         assert_eq!(prompt("[]").tokens(), 1);
         assert_eq!(prompt("null").tokens(), 1);
-    }
-
-    #[test]
-    fn inputs_are_counted_as_the_embeddings_endpoint_takes_them() {
-        for (json, texts) in [(r#""a""#, 1), (r#"["a","b"]"#, 2), ("[1,2,3]", 1), ("[[1,2],[3]]", 2)] {
-            assert_eq!(prompt(json).texts, texts, "{json}");
-        }
     }
 
     #[test]
