@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use log::error;
 use plugin_api::{
-    BatchResult, Call, Chunk, Flow, LogLimit, Needs, OutgoingCall, Record, Refusal, Reply, Request, Response,
+    BatchResult, Call, Chunk, Flow, LogLimit, ModelCall, Needs, OutgoingCall, Record, Refusal, Reply, Request, Response,
 };
 
 use asked_model::AskedModel;
@@ -134,6 +134,18 @@ impl Instances {
             }
         }
         Ok(())
+    }
+
+    /// Whether any of those that may send calls may have to see this one.
+    ///
+    /// # Errors
+    /// The name of the plugin that panicked.
+    pub fn sends(&mut self, call: &ModelCall) -> Result<bool, EarlyExit> {
+        let mut sends = false;
+        for instance in self.instances.iter_mut().filter(|instance| instance.needs().send) {
+            run(&mut **instance, |instance| sends |= instance.sends(call)).map_err(EarlyExit::Panic)?;
+        }
+        Ok(sends)
     }
 
     /// Runs `on_send` of those that may send calls, top to bottom, to the first that answers or refuses.

@@ -2,7 +2,7 @@
 //! will.
 
 use plugin_api::{
-    BatchResult, Call, Chunk, Flow, Needs, OutgoingCall, Part, Record, Request, Response, is_text_of_an_api,
+    BatchResult, Call, Chunk, Flow, ModelCall, Needs, OutgoingCall, Part, Record, Request, Response, is_text_of_an_api,
 };
 use protocols::with_model;
 
@@ -34,6 +34,10 @@ impl Instance for AskedModel {
 
     fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> Step<'a, Flow> {
         Step::Done(Flow::Continue)
+    }
+
+    fn sends(&mut self, _: &ModelCall) -> bool {
+        false
     }
 
     fn on_send<'a>(&'a mut self, _: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use plugin_api::{BatchResult, Call, Chunk, Flow, Needs, OutgoingCall, Part, Plugin, Record, Request, Response};
+use plugin_api::{
+    BatchResult, Call, Chunk, Flow, ModelCall, Needs, OutgoingCall, Part, Plugin, Record, Request, Response,
+};
 
 use super::explained::{Explaining, ExplanationLog};
 
@@ -79,6 +81,7 @@ pub(super) trait Instance: Send + Sync {
     fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> Step<'a, Flow>;
     fn on_forward(&mut self, request: &mut Request<'_>);
     fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow>;
+    fn sends(&mut self, call: &ModelCall) -> bool;
     fn on_send<'a>(&'a mut self, call: &'a mut OutgoingCall<'_>) -> Step<'a, Flow>;
     fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()>;
     fn transforms(&mut self, response: &Response<'_>) -> bool;
@@ -120,6 +123,10 @@ impl<P: Plugin> Instance for Typed<P> {
             Some(flow) => Step::Done(flow),
             None => Step::of(self.plugin.on_call(&mut self.state, call)),
         }
+    }
+
+    fn sends(&mut self, call: &ModelCall) -> bool {
+        self.plugin.sends(&mut self.state, call)
     }
 
     fn on_send<'a>(&'a mut self, call: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {

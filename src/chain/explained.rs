@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use plugin_api::{
-    BatchResult, Call, Chunk, Context, Explanation, Flow, HeaderEdit, Needs, OutgoingCall, Part, Plugin, Principal,
-    Record, Request, Response, Tags, is_credential,
+    BatchResult, Call, Chunk, Context, Explanation, Flow, HeaderEdit, ModelCall, Needs, OutgoingCall, Part, Plugin,
+    Principal, Record, Request, Response, Tags, is_credential,
 };
 
 use super::erased::{Factory, Instance, Step};
@@ -240,6 +240,10 @@ impl<P: Plugin> Instance for Explained<P> {
     }
 
     // nothing is sent: there is no response, and no end
+
+    fn sends(&mut self, _: &ModelCall) -> bool {
+        false
+    }
 
     fn on_send<'a>(&'a mut self, _: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {
         Step::Done(Flow::Continue)

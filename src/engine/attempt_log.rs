@@ -12,7 +12,8 @@ impl Exchange {
     /// An attempt begins now, for which a server was wanted at this time.
     pub fn attempt_begins(&mut self, wanted: Instant, now: Instant) {
         let has_spans = || self.record.context.trace.as_ref().is_some_and(|trace| trace.span.is_some());
-        if self.record.attempt_log.as_slice().is_empty() && !has_spans() {
+        // spans may be made of the callers of a plugin's request
+        if self.record.attempt_log.as_slice().is_empty() && !has_spans() && self.plugin_request.is_none() {
             return;
         }
         let Some(server) = self.attempts.as_ref().and_then(|attempts| attempts.lease()) else { return };

@@ -126,7 +126,8 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     if renames && ctx.flags.content_encoding && !edited {
         ctx.sent_headers = session.req_header().headers.clone();
     }
-    let (mut bytes, call) = if needs.send { (call.body().clone(), Some(call)) } else { (call.into_body(), None) };
+    let sends = needs.send && ctx.plugins.sends(&call).map_err(|exit| ended_by_plugin(ctx, exit))?;
+    let (mut bytes, call) = if sends { (call.body().clone(), Some(call)) } else { (call.into_body(), None) };
     if edited {
         made.settle(bytes.len());
         bytes = std::mem::replace(&mut made, BODIES.charge()).on(bytes);

@@ -114,6 +114,8 @@ fn sent_to(ctx: &Exchange, failure: Option<Failure>) -> SentTo {
         server: record.server.clone(),
         addresses: record.upstream_addrs.clone(),
         attempts: record.attempts,
+        attempt_log: record.attempt_log.clone(),
+        began: ctx.began.into_std(),
         model: record.upstream_model.clone(),
         error: failure.map(Failure::word),
     }

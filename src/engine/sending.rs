@@ -76,6 +76,11 @@ pub fn record(sent: &SentTo, ctx: &mut Exchange) {
     record.server.clone_from(&sent.server);
     record.upstream_addrs.clone_from(&sent.addresses);
     record.attempts = sent.attempts;
+    let has_spans = record.context.trace.as_ref().is_some_and(|trace| trace.span.is_some());
+    if has_spans || sent.attempt_log.as_slice().len() > 1 {
+        let later = sent.began.saturating_duration_since(ctx.began.into_std());
+        record.attempt_log = sent.attempt_log.clone().later_by(later);
+    }
     if sent.model.is_some() {
         record.upstream_model.clone_from(&sent.model);
     }

@@ -29,7 +29,7 @@ pub struct Attempt {
 
 /// The attempts of an exchange, in order. Nearly every request has one attempt, which is not in it where it did not fail and no spans are
 /// made: it needs no memory. An attempt on a fresh connection in the place of a stale one is in it, although it is not counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptLog(Vec<Attempt>);
 
 impl AttemptLog {
@@ -55,6 +55,17 @@ impl AttemptLog {
         }
     }
 
+    /// The same, of an exchange that began so long before.
+    #[must_use]
+    pub fn later_by(mut self, time: Duration) -> Self {
+        for attempt in &mut self.0 {
+            attempt.wanted += time;
+            attempt.began += time;
+            attempt.ended = attempt.ended.map(|ended| ended + time);
+        }
+        self
+    }
+
     /// All of them.
     #[must_use]
     pub fn as_slice(&self) -> &[Attempt] {
@@ -66,10 +77,12 @@ impl AttemptLog {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_attempt_fails_once() {
-        let after = Duration::from_millis;
-        let attempt = |number| Attempt {
+    fn after(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn attempt(number: u64) -> Attempt {
+        Attempt {
             wanted: after(number),
             began: after(number),
             ended: None,
@@ -78,7 +91,23 @@ mod tests {
             address: "127.0.0.1:1".parse().unwrap(),
             error: None,
             status: None,
-        };
+        }
+    }
+
+    #[test]
+    fn attempts_of_another_exchange_get_the_times_of_this_one() {
+        let mut log = AttemptLog::NONE;
+        log.push(attempt(1));
+        log.failed(after(3), "connect");
+        log.push(attempt(4));
+        let log = log.later_by(after(10));
+        let times: Vec<_> =
+            log.as_slice().iter().map(|attempt| (attempt.wanted, attempt.began, attempt.ended)).collect();
+        assert_eq!(times, [(after(11), after(11), Some(after(13))), (after(14), after(14), None)]);
+    }
+
+    #[test]
+    fn an_attempt_fails_once() {
         let mut log = AttemptLog::NONE;
         log.failed(after(1), "connect");
         log.answered(StatusCode::OK);

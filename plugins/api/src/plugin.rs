@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::part::is_text_of_an_api;
 use crate::{
-    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Needs, OutgoingCall,
-    Part, Quota, Record, Refusal, Replay, Reply, Request, Response, Shared, explanation,
+    BatchResult, BuildContext, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, ModelCall, Needs,
+    OutgoingCall, Part, Quota, Record, Refusal, Replay, Reply, Request, Response, Shared, explanation,
 };
 
 /// One concern of the gateway: a limit, a cache, a log.
@@ -179,9 +179,15 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Whether [`on_send`](Plugin::on_send) may have to see this call, which all plugins have let pass: the gateway keeps nothing for it of
+    /// others. Be quick.
+    fn sends(&self, _: &mut Self::State, _: &ModelCall) -> bool {
+        true
+    }
+
     /// The call is about to go upstream: all plugins have let it pass, and the route's `models` have been followed. The plugin may answer in
     /// the upstream's place, mostly with what it gets there by [`Upstreams::send`](crate::Upstreams::send) (see [`Reply::from_upstream`]).
-    /// Runs only with [`Needs::send`], top to bottom, to the first that does not continue; then the response hooks of all plugins run, as for
+    /// Runs only with [`Needs::send`], where a plugin's [`sends`](Plugin::sends) says so, top to bottom, to the first that does not continue; then the response hooks of all plugins run, as for
     /// an answer of the upstream. It does not run for calls on a `WebSocket`.
     ///
     /// Where the client leaves, the future is dropped, unless the call goes on without its client.

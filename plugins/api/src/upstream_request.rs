@@ -4,13 +4,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::{BODIES, SendError, UpstreamAddrs};
+use crate::{AttemptLog, BODIES, SendError, UpstreamAddrs};
 
 /// The step in which a body that is collected is charged, in bytes.
 const STEP: usize = 64 << 10;
@@ -70,6 +70,10 @@ pub struct SentTo {
     pub addresses: UpstreamAddrs,
     /// How many there were.
     pub attempts: u32,
+    /// Each of them, with times from `began` on.
+    pub attempt_log: AttemptLog,
+    /// When the request began.
+    pub began: Instant,
     /// The name that a fallback gave the model.
     pub model: Option<String>,
     /// The failure, in the word of the ledger; `None` where the upstream answered.
@@ -80,7 +84,16 @@ impl SentTo {
     /// A request to this upstream of which no attempt was made.
     #[must_use]
     pub fn nowhere(upstream: Arc<str>) -> Self {
-        Self { upstream, server: None, addresses: UpstreamAddrs::NONE, attempts: 0, model: None, error: None }
+        Self {
+            upstream,
+            server: None,
+            addresses: UpstreamAddrs::NONE,
+            attempts: 0,
+            attempt_log: AttemptLog::NONE,
+            began: Instant::now(),
+            model: None,
+            error: None,
+        }
     }
 }
 

@@ -33,8 +33,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use plugin_api::{
-    AnswerState, Batched, BuildContext, CheckContext, Common, ConfigProblem, Endpoint, Flow, KeyDigest, Needs, Outcome,
-    OutgoingCall, Plugin, Record, Refusal, RefusalKind, Request,
+    AnswerState, Batched, BuildContext, CheckContext, Common, ConfigProblem, Endpoint, Flow, KeyDigest, ModelCall,
+    Needs, Outcome, OutgoingCall, Plugin, Record, Refusal, RefusalKind, Request,
 };
 
 use call::Api;
@@ -167,6 +167,10 @@ impl Plugin for Batch {
             batched,
         }));
         Some(Flow::Continue)
+    }
+
+    fn sends(&self, state: &mut State, _: &ModelCall) -> bool {
+        state.wanted.is_some()
     }
 
     async fn on_send(&self, state: &mut State, call: &mut OutgoingCall<'_>) -> Flow {
