@@ -27,6 +27,7 @@ const BUILT_IN: &[&dyn Kind] = plugins! {
     cors::Cors,
     headers::Headers,
     max_tokens::MaxTokens,
+    merge_embeddings::MergeEmbeddings,
     model_list::ModelList,
     model_router::ModelRouter,
     rate_limit::RateLimit,

@@ -38,6 +38,7 @@ mod ledger; // the ledger with its databases up, down and wrong
 mod like_nginx; // the same requests go to the same servers as with nginx
 mod limits; // what callers may have, and the refusals beyond it
 mod max_tokens; // the limit holds wherever the number hides
+mod merged_embeddings; // embedding calls that are one upstream
 mod models; // the `models` of routes: names, upstreams, and the model that an answer gives
 mod modules; // which module of the gateway may import which
 mod paths; // every spelling of a path matches the same route

@@ -1,0 +1,96 @@
+//! Shares numbers of a usage out among calls, so that the shares sum exactly to what the upstream said. The largest remainders get what
+//! is left over.
+
+/// Digits behind the point that shares of a fraction have more than it.
+const MORE_DIGITS: usize = 6;
+/// The most digits of a number that is shared out.
+const MOST_DIGITS: usize = 24;
+
+/// The shares of a number as it is written in JSON, by weight; none where it cannot be shared: it is negative, has an exponent, or is too
+/// long.
+pub(crate) fn shares(number: &str, weights: &[u64]) -> Option<Vec<String>> {
+    let (whole, fraction) = number.split_once('.').map_or((number, None), |(whole, fraction)| (whole, Some(fraction)));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let behind = fraction.unwrap_or_default();
+    if !digits(whole) || !digits(behind) || whole.len() + behind.len() > MOST_DIGITS {
+        return None;
+    }
+    let Some(fraction) = fraction else {
+        return Some(divided(whole.parse().ok()?, weights)?.iter().map(ToString::to_string).collect());
+    };
+    let places = fraction.len() + MORE_DIGITS;
+    let all = format!("{whole}{fraction}{}", "0".repeat(MORE_DIGITS)).parse().ok()?;
+    Some(divided(all, weights)?.into_iter().map(|share| decimal(share, places)).collect())
+}
+
+/// The shares of a whole number.
+fn divided(all: u128, weights: &[u64]) -> Option<Vec<u128>> {
+    let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    let mut shares = Vec::with_capacity(weights.len());
+    let mut remainders = Vec::with_capacity(weights.len());
+    for (place, weight) in weights.iter().enumerate() {
+        // a number and a weight of 24 and 6 digits
+        let product = all.checked_mul(u128::from(*weight))?;
+        shares.push(product.checked_div(sum)?);
+        remainders.push((product % sum, place));
+    }
+    let left = all - shares.iter().sum::<u128>();
+    // of equal remainders the first comes first
+    remainders.sort_by_key(|(remainder, place)| (std::cmp::Reverse(*remainder), *place));
+    for (_, place) in remainders.iter().take(usize::try_from(left).ok()?) {
+        shares[*place] += 1;
+    }
+    Some(shares)
+}
+
+/// A number of so many places behind the point, without zeros at its end.
+fn decimal(number: u128, places: usize) -> String {
+    let digits = format!("{number:0>width$}", width = places + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - places);
+    let fraction = fraction.trim_end_matches('0');
+    format!("{whole}.{}", if fraction.is_empty() { "0" } else { fraction })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_over_goes_to_the_largest_remainders() {
+        let of = |number: &str, weights: &[u64]| shares(number, weights).unwrap();
+        assert_eq!(of("10", &[1, 1, 1]), ["4", "3", "3"]);
+        assert_eq!(of("7", &[1, 5, 1]), ["1", "5", "1"]);
+        assert_eq!(of("2", &[3, 3, 4]), ["1", "0", "1"]);
+        assert_eq!(of("0", &[3, 4]), ["0", "0"]);
+        assert_eq!(of("0.5", &[1, 1]), ["0.25", "0.25"]);
+        assert_eq!(of("1.0", &[1, 2]), ["0.3333333", "0.6666667"]);
+        assert_eq!(of("2.0", &[1, 1]), ["1.0", "1.0"]);
+    }
+
+    #[test]
+    fn what_cannot_be_shared_exactly_is_not_shared() {
+        for number in ["-1", "1e3", "1.5e1", "1234567890123456789012345"] {
+            assert_eq!(shares(number, &[1, 2]), None, "{number}");
+        }
+        assert_eq!(shares("1", &[0, 0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_sum_exactly_to_the_whole_and_none_is_off_by_one(
+            number in 0..u64::MAX / 2,
+            weights in prop::collection::vec(1..300_000_u64, 1..70),
+        ) {
+            let shares: Vec<u128> =
+                shares(&number.to_string(), &weights).unwrap().iter().map(|share| share.parse().unwrap()).collect();
+            prop_assert_eq!(shares.iter().sum::<u128>(), u128::from(number));
+            let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+            for (share, weight) in shares.iter().zip(&weights) {
+                let exact = u128::from(number) * u128::from(*weight);
+                prop_assert!(share * sum < exact + sum && exact < share * sum + sum);
+            }
+        }
+    }
+}
