@@ -70,35 +70,33 @@ impl<'t> Content<'t> {
         while let Some(key) = reader.key()? {
             let key = key.raw();
             if key == endpoint.messages.as_bytes() || endpoint.prompt.is_some_and(|prompt| key == prompt.as_bytes()) {
-                self.read_messages(reader.value()?)?;
+                self.read_messages(&mut reader)?;
                 continue;
             }
-            let value = reader.value()?;
             match key {
                 b"system" | b"instructions" => {
                     let mut message = Message::default();
-                    message.read_content(value)?;
+                    message.read_content(&mut reader, false)?;
                     self.text_bytes += message.text_bytes;
                     self.system.append(&mut message.texts);
                 }
-                b"tools" => self.text_bytes += value.len(),
-                b"thinking" | b"reasoning" => self.thinking |= thinks(value)?,
-                b"reasoning_effort" => self.thinking |= !matches!(value, "null" | "\"none\""),
-                _ => {}
+                b"tools" => self.text_bytes += reader.value()?.len(),
+                b"thinking" | b"reasoning" => self.thinking |= thinks(reader.value()?)?,
+                b"reasoning_effort" => self.thinking |= !matches!(reader.value()?, "null" | "\"none\""),
+                _ => _ = reader.value()?,
             }
         }
         Ok(())
     }
 
-    fn read_messages(&mut self, value: &'t str) -> Result<(), Fault> {
-        if !value.starts_with('[') {
-            self.add(Message::of_text(value)?);
+    fn read_messages(&mut self, reader: &mut Reader<'t>) -> Result<(), Fault> {
+        if reader.peek() != Some(b'[') {
+            self.add(Message::of_text(reader)?);
             return Ok(());
         }
-        let mut reader = Reader::new(value, 0);
         reader.list()?;
         while reader.item()? {
-            self.add(Message::of_item(reader.value()?)?);
+            self.add(Message::of_item(reader)?);
         }
         Ok(())
     }

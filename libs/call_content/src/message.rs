@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use json_tape::{Fault, Reader};
 
+/// The type of a block with what a tool shows.
+const TOOL_RESULT: &str = "tool_result";
+
 /// One message, or one item of a list of them.
 #[derive(Debug, Default)]
 pub struct Message<'t> {
@@ -16,6 +19,8 @@ pub struct Message<'t> {
     /// Documents and files in it.
     pub documents: usize,
     tool_results: usize,
+    /// Images and documents in results of tools.
+    shown_media: usize,
     /// Bytes of all its text, as JSON.
     pub(crate) text_bytes: usize,
 }
@@ -36,115 +41,126 @@ impl<'t> Message<'t> {
     /// Whether the user says something in it.
     #[must_use]
     pub fn is_a_turn(&self) -> bool {
-        self.tool_results == 0 || !self.texts.is_empty() || self.images + self.documents > 0
+        self.tool_results == 0 || !self.texts.is_empty() || self.images + self.documents > self.shown_media
     }
 
     /// Reads an item of a list: a message, or a text of the user's.
     ///
     /// # Errors
     /// That it is no JSON.
-    pub fn of_item(item: &'t str) -> Result<Self, Fault> {
-        let mut message = Self::default();
-        if item.starts_with('"') {
-            return Self::of_text(item);
-        } else if item.starts_with('{') {
-            message.read(item)?;
-        } else {
-            message.text_bytes = item.len();
+    pub fn of_item(reader: &mut Reader<'t>) -> Result<Self, Fault> {
+        match reader.peek() {
+            Some(b'"') => Self::of_text(reader),
+            Some(b'{') => Self::of_object(reader),
+            _ => Ok(Self { text_bytes: reader.value()?.len(), ..Self::default() }),
         }
-        Ok(message)
     }
 
     /// Reads what the user says without a list of messages: one of several inputs or prompts.
     ///
     /// # Errors
     /// That it is no JSON.
-    pub fn of_text(value: &'t str) -> Result<Self, Fault> {
+    pub fn of_text(reader: &mut Reader<'t>) -> Result<Self, Fault> {
         let mut message = Self { role: Role::User, ..Self::default() };
-        message.read_content(value)?;
+        message.read_content(reader, false)?;
         Ok(message)
     }
 
-    fn read(&mut self, value: &'t str) -> Result<(), Fault> {
-        let mut reader = Reader::new(value, 0);
+    fn of_object(reader: &mut Reader<'t>) -> Result<Self, Fault> {
         reader.object()?;
-        let mut content = None;
+        let (mut role, mut bytes) = (Role::default(), 0);
+        let mut message = Self::default();
         while let Some(key) = reader.key()? {
-            let value = reader.value()?;
             match key.raw() {
                 b"role" => {
-                    self.role = match value {
+                    role = match reader.value()? {
                         "\"user\"" => Role::User,
                         "\"system\"" | "\"developer\"" => Role::System,
                         _ => Role::Other,
                     }
                 }
-                b"content" | b"parts" => content = Some(value),
+                b"content" | b"parts" => {
+                    // of a key that stands twice the last value counts
+                    message = Self::default();
+                    message.read_content(reader, false)?;
+                }
                 // an item of the responses API that is no message, or a call of a tool
-                b"output" | b"arguments" | b"tool_calls" => self.text_bytes += value.len(),
-                _ => {}
+                b"output" | b"arguments" | b"tool_calls" => bytes += reader.value()?.len(),
+                _ => _ = reader.value()?,
             }
         }
-        content.map_or(Ok(()), |content| self.read_content(content))
+        message.role = role;
+        message.text_bytes += bytes;
+        Ok(message)
     }
 
-    /// Reads a text, or a list of blocks.
-    pub(crate) fn read_content(&mut self, value: &'t str) -> Result<(), Fault> {
-        if value.starts_with('"') {
-            self.text_bytes += value.len() - 2;
-            self.texts.push(value);
-            return Ok(());
-        }
-        if !value.starts_with('[') {
-            return Ok(());
-        }
-        let mut reader = Reader::new(value, 0);
-        reader.list()?;
-        while reader.item()? {
-            let block = reader.value()?;
-            if block.starts_with('"') {
-                self.read_content(block)?;
-            } else if block.starts_with('{') {
-                self.read_block(block)?;
+    /// Reads a text, or a list of blocks. Each byte is passed once, where a block says what it is before what it holds.
+    ///
+    /// What a tool shows has no results of tools in it: such a block is counted as it is, however deep it is nested.
+    pub(crate) fn read_content(&mut self, reader: &mut Reader<'t>, is_shown: bool) -> Result<(), Fault> {
+        match reader.peek() {
+            Some(b'"') => self.add_text(reader.value()?),
+            Some(b'[') => {
+                reader.list()?;
+                while reader.item()? {
+                    match reader.peek() {
+                        Some(b'"') => self.add_text(reader.value()?),
+                        Some(b'{') => self.read_block(reader, is_shown)?,
+                        _ => _ = reader.value()?,
+                    }
+                }
             }
+            _ => _ = reader.value()?,
         }
         Ok(())
     }
 
-    fn read_block(&mut self, block: &'t str) -> Result<(), Fault> {
-        let mut reader = Reader::new(block, 0);
+    fn add_text(&mut self, text: &'t str) {
+        self.text_bytes += text.len() - 2;
+        self.texts.push(text);
+    }
+
+    fn read_block(&mut self, reader: &mut Reader<'t>, is_shown: bool) -> Result<(), Fault> {
+        let start = reader.at();
         reader.object()?;
-        let (mut kind, mut text, mut content) = ("", None, None);
+        let (mut kind, mut text, mut content, mut result) = ("", None, None, None);
         while let Some(key) = reader.key()? {
-            let value = reader.value()?;
             match key.raw() {
-                b"type" => kind = value.trim_matches('"'),
-                b"text" => text = Some(value).filter(|value| value.starts_with('"')),
-                b"content" => content = Some(value),
-                _ => {}
+                b"type" => kind = reader.value()?.trim_matches('"'),
+                b"text" => text = Some(reader.value()?).filter(|value| value.starts_with('"')),
+                b"content" if kind == TOOL_RESULT && !is_shown => result = Some(Self::shown(reader)?),
+                b"content" => content = Some(reader.value()?),
+                _ => _ = reader.value()?,
             }
         }
         match kind {
             "image" | "image_url" | "input_image" => self.images += 1,
             "document" | "file" | "input_file" => self.documents += 1,
-            "tool_result" => {
+            TOOL_RESULT if !is_shown => {
                 self.tool_results += 1;
-                // what a tool shows is no text of the user's
-                let mut result = Message::default();
-                result.read_content(content.unwrap_or_default())?;
+                let result = match (result, content) {
+                    (Some(result), _) => result,
+                    (None, Some(content)) => Self::shown(&mut Reader::new(content, 0))?,
+                    (None, None) => Self::default(),
+                };
+                self.shown_media += result.images + result.documents;
                 self.images += result.images;
                 self.documents += result.documents;
                 self.text_bytes += result.text_bytes;
             }
             _ => match text {
-                Some(text) => {
-                    self.text_bytes += text.len() - 2;
-                    self.texts.push(text);
-                }
-                None => self.text_bytes += block.len(),
+                Some(text) => self.add_text(text),
+                None => self.text_bytes += reader.at() - start,
             },
         }
         Ok(())
+    }
+
+    /// What a tool shows, which is no text of the user's.
+    fn shown(reader: &mut Reader<'t>) -> Result<Self, Fault> {
+        let mut shown = Self::default();
+        shown.read_content(reader, true)?;
+        Ok(shown)
     }
 }
 

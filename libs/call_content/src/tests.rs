@@ -80,3 +80,19 @@ proptest::proptest! {
         let _ = Content::read(Endpoint::MESSAGES, &call).last_user();
     }
 }
+
+#[test]
+fn results_of_tools_in_results_of_tools_are_counted_and_not_followed() {
+    let depth = 100_000;
+    let open = r#"{"type":"tool_result","content":["#.repeat(depth);
+    let nested = format!(r#"{{"messages":[{{"role":"user","content":[{open}{}]}}]}}"#, "]}".repeat(depth));
+    let content = Content::read(Endpoint::MESSAGES, &nested);
+    assert_eq!(content.turns, 0);
+    let shown = json!({ "messages": [{ "role": "user", "content": [
+        { "content": [{ "type": "image", "source": {} }, { "type": "text", "text": "abcd" }], "type": "tool_result" },
+        { "type": "tool_result", "content": "abcd" },
+    ] }] });
+    read(Endpoint::MESSAGES, &shown, |content| {
+        assert_eq!((content.turns, content.images, content.input_tokens()), (0, 1, 1602));
+    });
+}

@@ -24,13 +24,18 @@ fn read(endpoint: Endpoint, text: &str) -> Result<Option<Beginning>, Fault> {
     let mut first = None;
     reader.object()?;
     while let Some(key) = reader.key()? {
-        let (key, value) = (key.raw(), reader.value()?);
+        let key = key.raw();
         if key == endpoint.messages.as_bytes() || endpoint.prompt.is_some_and(|prompt| key == prompt.as_bytes()) {
-            first = first_of_user(value)?.map(|message| hash("text", &joined(&message.texts)));
-            if endpoint.earlier_answer.is_none() {
+            // what follows the first message is not read, unless an answer may be named behind it
+            let is_last = endpoint.earlier_answer.is_none();
+            first = first_of_user(&mut reader, is_last)?.map(|message| hash("text", &joined(&message.texts)));
+            if is_last {
                 return Ok(first);
             }
-        } else if endpoint.earlier_answer.is_some_and(|name| key == name.as_bytes()) && value.starts_with('"') {
+            continue;
+        }
+        let value = reader.value()?;
+        if endpoint.earlier_answer.is_some_and(|name| key == name.as_bytes()) && value.starts_with('"') {
             return Ok(Some(of_answer(&decoded(value))));
         } else if key == b"conversation"
             && endpoint.earlier_answer.is_some()
@@ -42,20 +47,27 @@ fn read(endpoint: Endpoint, text: &str) -> Result<Option<Beginning>, Fault> {
     Ok(first)
 }
 
-/// The first message in which the user says something.
-fn first_of_user(value: &str) -> Result<Option<Message<'_>>, Fault> {
-    if !value.starts_with('[') {
-        return Message::of_text(value).map(Some);
+/// The first message in which the user says something. The list is read to its end, unless nothing behind is of interest.
+fn first_of_user<'t>(reader: &mut Reader<'t>, is_last: bool) -> Result<Option<Message<'t>>, Fault> {
+    if reader.peek() != Some(b'[') {
+        return Message::of_text(reader).map(Some);
     }
-    let mut reader = Reader::new(value, 0);
+    let mut first = None;
     reader.list()?;
     while reader.item()? {
-        let message = Message::of_item(reader.value()?)?;
+        if first.is_some() {
+            reader.value()?;
+            continue;
+        }
+        let message = Message::of_item(reader)?;
         if message.role == Role::User && message.is_a_turn() {
-            return Ok(Some(message));
+            if is_last {
+                return Ok(Some(message));
+            }
+            first = Some(message);
         }
     }
-    Ok(None)
+    Ok(first)
 }
 
 /// The id of a conversation that the server keeps, as a JSON string: `"conv_1"`, or in an object.
