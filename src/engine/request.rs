@@ -7,7 +7,7 @@ use http::header::UPGRADE;
 use http::{Method, StatusCode, Version};
 use pingora_error::{Error, Result};
 use pingora_proxy::Session;
-use plugin_api::{BODIES, LONGEST_PATH, Request, RequestHead, RouteModels, shortened};
+use plugin_api::{BODIES, LONGEST_PATH, Request, RequestHead, shortened};
 
 use crate::balance::ASSUMED_TOKENS;
 use crate::exchange::admission::check_handshake;
@@ -15,7 +15,6 @@ use crate::exchange::attempts::{Attempts, Demand};
 use crate::exchange::buffered_body::BufferedBody;
 use crate::exchange::failure::Failure;
 use crate::exchange::hash_key;
-use crate::exchange::model_routes::ModelRoutes;
 use crate::exchange::upstream::Upstream;
 use crate::memory::count_large_head;
 use crate::routes::{PathChange, RouteRequest, Scope, Unsendable, WebSockets};
@@ -312,8 +311,6 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
     let began = ctx.traced_time();
     let head = session.req_header();
     let protocol = ctx.protocol();
-    let none = RouteModels::default();
-    let models = route.models().map_or(&none, ModelRoutes::models);
     let mut request = Request {
         context: &mut ctx.record.context,
         head: RequestHead {
@@ -327,7 +324,7 @@ async fn run_request_head(session: &Session, ctx: &mut Exchange, route: &Route) 
         },
         uri: ctx.sent_target.as_ref().map_or(&head.uri, |target| target.uri()),
         upstream: ctx.record.upstream.as_deref().unwrap_or_default(),
-        models,
+        models: &route.names,
         endpoint: ctx.record.endpoint,
         protocol,
         reads_messages: ctx.websocket_endpoint.is_some(),

@@ -27,6 +27,8 @@ pub struct Route {
     pub server_name: Box<str>,
     /// Its plugins.
     pub chain: Chain,
+    /// What may be asked for on it: by its `models`, and by plugins that choose one.
+    pub names: RouteModels,
     /// Where its requests go.
     pub target: RouteTarget,
     /// The largest body of a request, in bytes; `None` where it has no limit of its own.
@@ -126,6 +128,11 @@ impl Routes<'_> {
         let plugins = entries.iter().filter_map(|entry| entry.build(self.base, self.plugins, secrets).transpose());
         let plugins = plugins.collect::<Result<Vec<_>, _>>();
         let plugins = plugins.map_err(|problem| (route.at, format!("routes[{index}].plugins"), problem.into()))?;
+        let routed = entries.iter().flat_map(|entry| entry.routed_names()).map(Box::from).collect();
+        let rules = match &target {
+            RouteTarget::Upstream(target) => target.models.as_ref().map(|models| models.models().clone()),
+            RouteTarget::Here(_) => None,
+        };
         // as in nginx, 0 is no limit
         let max_body = route.max_body.map(|size| size.get()).filter(|size| *size > 0);
         let max_of_server = self.config.server.max_body.as_usize();
@@ -134,6 +141,7 @@ impl Routes<'_> {
             name: route.label(),
             server_name: route.hosts.first().map(|host| String::from(host.value.clone()).into()).unwrap_or_default(),
             chain: Chain::new(plugins),
+            names: rules.unwrap_or_default().with_routed(routed),
             target,
             max_body,
             max_read: max_body

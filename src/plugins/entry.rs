@@ -94,6 +94,12 @@ impl PluginEntry {
         self.settings.on().and_then(|settings| settings.companion(granted))
     }
 
+    /// The names for which the plugin chooses a model.
+    #[must_use]
+    pub fn routed_names(&self) -> Vec<&str> {
+        self.settings.on().map(|settings| settings.routed_names()).unwrap_or_default()
+    }
+
     /// What chooses models of past calls, if the plugin does.
     #[must_use]
     pub fn replay(&self) -> Option<Box<dyn Replay>> {

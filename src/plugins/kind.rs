@@ -130,6 +130,9 @@ pub trait Settings: erased_serde::Serialize + Any + Debug + Send + Sync {
     /// The models that they name, some of them by patterns.
     fn model_names(&self) -> Vec<&str>;
 
+    /// The names for which the plugin chooses a model.
+    fn routed_names(&self) -> Vec<&str>;
+
     /// Checks them as a whole; opens and keeps nothing.
     fn check(&self) -> Result<(), ConfigProblem>;
 
@@ -176,6 +179,10 @@ fn typed<P: Plugin>(settings: &dyn Settings) -> Option<&P::Config> {
 impl<P: Plugin> Settings for SettingsOf<P> {
     fn model_names(&self) -> Vec<&str> {
         P::model_names(&self.0)
+    }
+
+    fn routed_names(&self) -> Vec<&str> {
+        P::routed_names(&self.0)
     }
 
     fn check(&self) -> Result<(), ConfigProblem> {

@@ -110,6 +110,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// The names that callers may ask for in the place of models, so that the plugin chooses one.
+    fn routed_names(_: &Self::Config) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// The name by which this build knows a model without settings, if it does: this may be a label of metrics.
     fn known_model(_: &str) -> Option<&'static str> {
         None

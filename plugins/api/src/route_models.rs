@@ -26,7 +26,11 @@ use crate::CallFacts;
 /// assert!(models.find("gpt-5").is_some() && models.find("claude-opus-5").is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteModels(Option<Arc<[ModelRule]>>);
+pub struct RouteModels {
+    rules: Option<Arc<[ModelRule]>>,
+    /// Names that a plugin of the route takes in the place of models.
+    routed: Option<Arc<[Box<str>]>>,
+}
 
 /// One rule: what becomes of the models that it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,19 +65,30 @@ impl RouteModels {
     /// These rules. The first that takes a name counts.
     #[must_use]
     pub fn new(rules: Vec<ModelRule>) -> Self {
-        Self((!rules.is_empty()).then(|| rules.into()))
+        Self { rules: (!rules.is_empty()).then(|| rules.into()), routed: None }
+    }
+
+    /// The same on a route with a plugin that chooses a model for calls that ask for one of these names.
+    #[must_use]
+    pub fn with_routed(self, names: Vec<Box<str>>) -> Self {
+        Self { routed: (!names.is_empty()).then(|| names.into()), ..self }
+    }
+
+    /// The names for which a plugin of the route chooses a model.
+    pub fn routed(&self) -> impl Iterator<Item = &str> {
+        self.routed.iter().flat_map(|names| names.iter()).map(|name| &**name)
     }
 
     /// The rules, in their order.
     #[must_use]
     pub fn rules(&self) -> &[ModelRule] {
-        self.0.as_deref().unwrap_or_default()
+        self.rules.as_deref().unwrap_or_default()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.rules.is_none()
     }
 
     /// The rule that takes a model of this name.

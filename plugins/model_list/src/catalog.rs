@@ -1,4 +1,4 @@
-//! The names that may be asked for on a route: those of its `models`, those of its own upstream, and what a caller's own grants name.
+//! The names that may be asked for on a route: those for which a plugin chooses a model, those of its `models`, those of its own upstream, and what a caller's own grants name.
 
 use std::collections::HashSet;
 
@@ -37,7 +37,9 @@ impl Catalog {
             published.map(|(_, name)| name).filter(|name| self.serves(models, name)).collect();
         published.sort_unstable();
         let mut seen = HashSet::new();
-        Names(written.chain(published).filter(|name| seen.insert(*name)).map(Box::from).collect())
+        Names(
+            models.routed().chain(written).chain(published).filter(|name| seen.insert(*name)).map(Box::from).collect(),
+        )
     }
 
     /// Whether a call for this model goes to an upstream that is known to have it.
@@ -46,7 +48,8 @@ impl Catalog {
             Some(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
             None => models.is_empty(),
         };
-        models.find(name).is_some() || own()
+        let is_routed = || models.routed().any(|routed| routed.eq_ignore_ascii_case(name));
+        is_routed() || models.find(name).is_some() || own()
     }
 }
 

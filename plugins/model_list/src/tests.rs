@@ -101,6 +101,24 @@ async fn a_caller_is_told_of_what_it_may_ask_for_here_and_of_nothing_else() {
 }
 
 #[tokio::test]
+async fn names_for_which_a_model_is_chosen_are_told_first_to_those_who_may_ask_for_them() {
+    let asked = |context| async {
+        let models = rules(&["fast"]).with_routed(vec!["auto".into()]);
+        let asked = (Method::GET, "/v1/models");
+        let (_, list) = ask(&plugin("{}"), &models, context, asked, Protocol::OPENAI).await.unwrap();
+        list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(context()).await, ["auto", "fast"]);
+    assert_eq!(asked(may(&["a*"])).await, ["auto"]);
+    assert_eq!(asked(may(&["fast"])).await, ["fast"]);
+}
+
+#[tokio::test]
 async fn every_dialect_has_its_own_list_its_own_models_and_its_own_404() {
     let (plugin, models) = (plugin("{}"), rules(&["b", "a/1"]));
     let ask = async |target, protocol| ask(&plugin, &models, context(), (Method::GET, target), protocol).await.unwrap();

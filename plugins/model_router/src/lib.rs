@@ -98,6 +98,10 @@ impl Plugin for ModelRouter {
         config.models().collect()
     }
 
+    fn routed_names(config: &Config) -> Vec<&str> {
+        config.0.keys().map(|name| &**name).collect()
+    }
+
     fn replay(config: &Config) -> Option<Box<dyn plugin_api::Replay>> {
         Some(Box::new(replay::Replayer::new(config)))
     }

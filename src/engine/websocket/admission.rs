@@ -4,13 +4,11 @@ use bytes::Bytes;
 use http::Version;
 use plugin_api::{
     BODIES, Call, CallFacts, Charge, ErrorKind, HeaderEdits, ModelCall, Outcome, Reply, Request, RequestHead,
-    RouteModels,
 };
 use protocols::{CallMessage, EventError, ParsedBody, error_event};
 
 use crate::chain::EarlyExit;
 use crate::exchange::failure::Failure;
-use crate::exchange::model_routes::ModelRoutes;
 
 use super::super::model_route;
 use super::call::MessageCall;
@@ -129,7 +127,6 @@ impl MessageCall {
         }
         self.charge(made, body.made_bytes())?;
         let Self { handshake, config, record, plugins, .. } = self;
-        let none = RouteModels::default();
         let mut request = Request {
             context: &mut record.context,
             head: RequestHead {
@@ -143,7 +140,7 @@ impl MessageCall {
             },
             uri: &handshake.uri,
             upstream: handshake.upstream.as_deref().unwrap_or_default(),
-            models: config.route.models().map_or(&none, ModelRoutes::models),
+            models: &config.route.names,
             endpoint: Some(handshake.endpoint),
             protocol: handshake.endpoint.protocol,
             reads_messages: true,

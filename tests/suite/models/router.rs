@@ -27,6 +27,15 @@ async fn call(client: &mut Client, call: &Value, session: &str) -> Answer {
 }
 
 #[tokio::test]
+async fn the_names_that_are_routed_are_among_the_models() {
+    let (first, second, third) = (origin().await, origin().await, origin().await);
+    let gateway = before([&first, &second, &third], RULES, &format!("plugins:\n{AUTO}  - model_list: {{}}\n")).await;
+    let list = http1(gateway.address()).await.get("/v1/models").await.json();
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(ids[..2], ["auto", "fast"], "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_conversation_keeps_its_model_over_a_kill_and_its_rows_say_why() {
     let (first, second, third) = (origin().await, origin().await, origin().await);
     let book = Book::Sqlite(Folder::new());
