@@ -196,7 +196,8 @@ impl<P: Plugin> Explained<P> {
         let (model_before, text) = (model(call), call.body.text().clone());
         let mut explanation = self.said();
         let flow = self.plugin.explain_call(&mut self.state, call, &mut explanation).await;
-        if self.needs.send && matches!(flow, Flow::Continue) {
+        let may_send = self.needs.send && matches!(flow, Flow::Continue);
+        if may_send && self.plugin.sends(&mut self.state, call.body) {
             explanation.depends_on("whether it sends the call itself, in the upstream's place");
         }
         let mut changes = before.changes(call.context);

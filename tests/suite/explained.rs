@@ -224,6 +224,7 @@ fn what_is_explained_opens_and_writes_nothing_and_shows_no_secret() {
     let redis = "redis: { url: \"redis://:hidden-password@127.0.0.1:1\" }";
     let text = text
         .replace("tokens: 900000/m }] }", &format!("tokens: 900000/m }}], {redis} }}"))
+        .replace("  - usage_log: ", "  - batch: { max_hold: 1m }\n  - usage_log: ")
         .replace("scope: tenant }", &format!("scope: tenant, {redis} }}"))
         .replace(
             "anonymous: pass",
@@ -243,6 +244,10 @@ fn what_is_explained_opens_and_writes_nothing_and_shows_no_secret() {
     }
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["gateway.yaml"]);
+    let request = post("/v1/messages", "x-api-key: alices-secret\r\nx-tollgate-batch: 30m\r\n", body);
+    let said = String::from_utf8(explain(&file, &request, &[]).stdout).unwrap();
+    assert!(said.contains("collected with others for a batch, and waits at most 1800 s"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     // nobody is asked who has signed a token
     let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIiwiYXVkIjoiYSIsInN1YiI6ImJvYiIsImV4cCI6NDEwMjQ0NDgwMH0.c2ln";
     let request = post("/v1/messages", &format!("authorization: Bearer {token}\r\n"), body);

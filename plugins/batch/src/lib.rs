@@ -33,8 +33,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use plugin_api::{
-    AnswerState, Batched, BuildContext, CheckContext, Common, ConfigProblem, Endpoint, Flow, KeyDigest, ModelCall,
-    Needs, Outcome, OutgoingCall, Plugin, Record, Refusal, RefusalKind, Request,
+    AnswerState, Batched, BuildContext, Call, CheckContext, Common, ConfigProblem, Endpoint, Explanation, Flow,
+    KeyDigest, ModelCall, Needs, Outcome, OutgoingCall, Plugin, Record, Refusal, RefusalKind, Request,
 };
 
 use call::Api;
@@ -167,6 +167,30 @@ impl Plugin for Batch {
             batched,
         }));
         Some(Flow::Continue)
+    }
+
+    async fn explain_request(
+        &self,
+        state: &mut State,
+        request: &mut Request<'_>,
+        explanation: &mut Explanation,
+    ) -> Flow {
+        let flow = plugin_api::on_request(self, state, request).await;
+        match (&flow, &state.wanted) {
+            (Flow::Continue, None) => explanation.say("it asks for no batch, so it goes as it is"),
+            (Flow::Continue, Some(wanted)) => {
+                let wait = wanted.wait.as_secs();
+                explanation
+                    .say(format!("it is collected with others for a batch, and waits at most {wait} s for its answer"));
+            }
+            // nothing is stored here
+            (Flow::Answer(_) | Flow::Refuse(_), _) => explanation.depends_on("which calls it has collected"),
+        }
+        flow
+    }
+
+    async fn explain_call(&self, _: &mut State, _: &mut Call<'_>, _: &mut Explanation) -> Flow {
+        Flow::Continue
     }
 
     fn sends(&self, state: &mut State, _: &ModelCall) -> bool {
