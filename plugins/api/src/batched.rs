@@ -7,14 +7,18 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use crate::BatchResult;
+use crate::{BatchResult, Record};
 
 /// A call that may be answered by a batch. The plugin that batches calls puts it into the [`Context`](crate::Context).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Batched {
     ledger: OnceLock<Arc<str>>,
     answer: OnceLock<BatchedAnswer>,
+    when_recorded: OnceLock<Listener>,
 }
+
+/// Hears that a row is kept, with what the row is of.
+type Listener = Box<dyn Fn(&Record) + Send + Sync>;
 
 /// The batch that answered a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,18 @@ impl Batched {
         self.ledger.get_or_init(|| ledger.clone());
     }
 
+    /// Has this called whenever a row of the call is kept: from then on a kill does not lose it.
+    pub fn when_recorded(&self, listener: impl Fn(&Record) + Send + Sync + 'static) {
+        self.when_recorded.get_or_init(|| Box::new(listener));
+    }
+
+    /// A row of the call is kept, which is of this record.
+    pub fn recorded(&self, record: &Record) {
+        if let Some(listener) = self.when_recorded.get() {
+            listener(record);
+        }
+    }
+
     /// The batch that answered it; `None` where the upstream did, or nothing has yet.
     #[must_use]
     pub fn answer(&self) -> Option<&BatchedAnswer> {
@@ -46,6 +62,12 @@ impl Batched {
     /// A batch has answered it: its usage is billed as that of batches.
     pub fn answered(&self, answer: BatchedAnswer) {
         self.answer.get_or_init(|| answer);
+    }
+}
+
+impl fmt::Debug for Batched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batched").field("ledger", &self.ledger).field("answer", &self.answer).finish_non_exhaustive()
     }
 }
 

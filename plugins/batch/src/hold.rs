@@ -125,7 +125,7 @@ impl Batch {
         let (protocol, id) = (call.call.protocol(), call.context.id);
         let figures = self.shared.figures.clone();
         let stream = Stream::new(giving, waiting, deadline, live, self.common.clone(), figures, protocol, id);
-        let sent = Box::new(SentTo::nowhere(upstream));
+        let sent = Box::new(SentTo { attempts: 1, ..SentTo::nowhere(upstream) });
         Reply::from_upstream(StatusCode::OK, reply::event_stream(), Body::Stream(stream.into_body()), sent)
     }
 }

@@ -29,7 +29,7 @@ mod waiting;
 mod world;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use plugin_api::{
@@ -61,6 +61,8 @@ pub struct State {
     wanted: Option<Box<Wanted>>,
     /// The promise that the request's row has the usage of the answer, once there is one.
     claim: Option<Arc<OnceLock<Claim>>>,
+    /// Whether a ledger keeps that row.
+    has_ledger: bool,
 }
 
 /// What the head of a call that asks for a batch says.
@@ -201,21 +203,23 @@ impl Plugin for Batch {
         let Some(wanted) = state.wanted.take() else { return Flow::Continue };
         let claim = Arc::new(OnceLock::new());
         state.claim = Some(claim.clone());
+        let of_row: Weak<OnceLock<Claim>> = Arc::downgrade(&claim);
+        // not a moment before the row is kept, and not after
+        wanted.batched.when_recorded(move |record| {
+            if let Some(claim) = of_row.upgrade() {
+                keep(&claim, record);
+            }
+        });
+        state.has_ledger = wanted.batched.ledger().is_some();
         self.hold(*wanted, claim, call).await
     }
 
-    fn before_last_byte(&self, state: &mut State, record: &Record) {
-        let is_whole = |answer: &plugin_api::Answer| answer.state == AnswerState::Complete && answer.usage.is_some();
-        if let Some(claim) = state.claim()
-            && record.answer.as_ref().is_some_and(is_whole)
-        {
-            claim.keep();
-        }
-    }
-
     fn on_complete(&self, state: &mut State, record: &Record) {
-        self.before_last_byte(state, record);
-        if let Some(claim) = state.claim()
+        let Some(claim) = &state.claim else { return };
+        if !state.has_ledger {
+            keep(claim, record);
+        }
+        if let Some(claim) = claim.get()
             && record.outcome == Outcome::Completed
         {
             claim.delivered();
@@ -223,8 +227,12 @@ impl Plugin for Batch {
     }
 }
 
-impl State {
-    fn claim(&self) -> Option<&Claim> {
-        self.claim.as_ref()?.get()
+/// The row of this record has the usage of the answer, if it is there in full.
+fn keep(claim: &OnceLock<Claim>, record: &Record) {
+    let is_whole = |answer: &plugin_api::Answer| answer.state == AnswerState::Complete && answer.usage.is_some();
+    if let Some(claim) = claim.get()
+        && record.answer.as_ref().is_some_and(is_whole)
+    {
+        claim.keep();
     }
 }

@@ -161,6 +161,8 @@ impl Store {
                 None => {
                     let room = inner.state.bytes() + body.len() as u64 <= inner.terms.max_stored;
                     if !room || !inner.unsaved.is_empty() {
+                        // there may be room on the disk again
+                        self.wake.notify_one();
                         return Err(Failure::NotStored);
                     }
                     let id = call.id;

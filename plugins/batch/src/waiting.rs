@@ -81,6 +81,7 @@ impl Claim {
     pub(crate) fn keep(&self) {
         if !self.is_booked.swap(true, Ordering::AcqRel) {
             self.store.lock().note(Fact::Booked(self.id));
+            self.store.wake.notify_one();
         }
     }
 
@@ -90,6 +91,7 @@ impl Claim {
         let done = |held: &crate::state::Held| held.is_booked && held.clients == 0 && !held.is_deferred;
         if inner.state.calls.get(&self.id).is_some_and(done) {
             inner.note(Fact::Gone(self.id));
+            self.store.wake.notify_one();
         }
     }
 }

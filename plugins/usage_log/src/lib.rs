@@ -260,6 +260,9 @@ impl UsageLog {
         let has_bodies = kept.has_bodies();
         let place = keep(ledger, &mut kept);
         let is_kept = place.is_some();
+        if let Some(batched) = record.context.batched.as_ref().filter(|_| is_kept) {
+            batched.recorded(record);
+        }
         let picos = place.map_or(0, |place| spending::report(&ledger.feed, &kept, place, &mut entry.reported));
         if let Record::Request(row) = &mut kept {
             (entry.instance, entry.sequence) = (row.instance, row.sequence);

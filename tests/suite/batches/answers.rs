@@ -212,3 +212,35 @@ async fn what_asks_for_a_batch_wrongly_is_told_so_and_what_cannot_have_one_goes_
     assert_eq!(received.len(), 1);
     assert_eq!((received[0].header("x-tollgate-batch"), received[0].header("x-api-key")), (None, Some("key")));
 }
+
+#[tokio::test]
+async fn calls_whose_batch_the_provider_does_not_take_go_live_or_fail() {
+    for (otherwise, expected) in [("live", 200), ("fail", 502)] {
+        let origin = origin().await;
+        origin.answers_with(|request| {
+            let json = |status| answer(status).header("content-type", "application/json");
+            if request.target.ends_with("/batches") {
+                return json(401)
+                    .body(r#"{"type":"error","error":{"type":"authentication_error","message":"the secret's name"}}"#);
+            }
+            json(200).body(r#"{"type":"message","usage":{"input_tokens":1,"output_tokens":1}}"#)
+        });
+        let plugins = format!("plugins: [{{ batch: {{ window: 10ms, otherwise: {otherwise} }} }}]");
+        let gateway = gateway()
+            .upstream(&origin)
+            .upstream_settings("headers: { x-api-key: the-gateways-own-key }")
+            .settings(&plugins)
+            .start()
+            .await;
+        let answer = ask(&mut http1(gateway.address()).await, Api::Messages, "key", "5m", 3).await;
+        assert_eq!(answer.status, expected, "{}", answer.text());
+        // what the provider says of the gateway's own credential is for its log
+        assert!(!answer.text().contains("the secret's name"), "{}", answer.text());
+        gateway.says("the provider takes no batch").await;
+        let batch = &origin.requests()[0];
+        assert_eq!(
+            (batch.target.as_str(), batch.header("x-api-key")),
+            ("/v1/messages/batches", Some("the-gateways-own-key"))
+        );
+    }
+}
