@@ -14,6 +14,8 @@ use crate::merged::Outcome;
 
 /// The most keys that rest at a time. Beyond it calls are merged that might not be.
 const MOST_RESTING: usize = 1024;
+/// How exactly the runtime keeps time.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// The calls of a process that wait, and those that are under way.
 #[derive(Debug, Default)]
@@ -180,8 +182,10 @@ impl Group {
 }
 
 impl Window {
-    /// Waits until the group is to go: for so long, or until it is full.
-    pub async fn passes(&self, time: Duration) {
+    /// Waits until the group is to go: for no longer than this, or until it is full.
+    pub async fn passes(&self, window: Duration) {
+        // a timer of the runtime rings up to a millisecond late
+        let time = window.saturating_sub(TIMER_STEP).max(window / 2);
         // it passes early or late, and nothing else comes of it
         let _ = tokio::time::timeout(time, self.group.full.notified()).await;
     }
