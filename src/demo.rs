@@ -20,6 +20,8 @@ const TTFT: Period = Period::from_millis(200);
 const TOKEN_GAP: Period = Period::from_millis(50);
 /// An answer in one piece comes sooner: load tests want many of them.
 const WHOLE_AFTER: Period = Period::from_millis(50);
+/// Providers take minutes.
+const BATCH_AFTER: Period = Period::from_millis(2_000);
 
 /// The arguments of the demo.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,6 +72,7 @@ pub fn run(settings: &DemoSettings) -> Result<ExitCode, StartError> {
         ("DEMO_PORT", settings.port.to_string()),
         ("DEMO_ADMIN_PORT", settings.admin_port.to_string()),
         ("DEMO_DATABASE", database.clone()),
+        ("DEMO_BATCHES", folder.0.join("batches").display().to_string()),
     ];
     variables.extend(["DEMO_A", "DEMO_B", "DEMO_C"].into_iter().zip(simulators.iter().map(SocketAddr::to_string)));
     server::run(Source::Text { name: NAME, text: CONFIG, variables }, move |started| {
@@ -87,6 +90,7 @@ fn simulator(seed: u64) -> io::Result<SocketAddr> {
         ttft: TTFT,
         token_gap: TOKEN_GAP,
         whole_after: Some(WHOLE_AFTER),
+        batch_after: BATCH_AFTER,
         ..simulate::Settings::default()
     };
     std::thread::Builder::new()
@@ -128,7 +132,12 @@ Tollgate stands before three simulated upstreams: {a} (weight 3), {b} (weight 2)
    curl -si http://cached.localhost:{port}/v1/messages -H 'content-type: application/json' \
      -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"Again"}}]}}'
 
-5. Who spent what: every request above is a row of the ledger.
+5. A call that can wait, at half the price: it is answered by a batch, some seconds later.
+   curl -si http://batched.localhost:{port}/v1/messages -H 'content-type: application/json' \
+     -H 'x-tollgate-batch: 10m' \
+     -d '{{"model":"claude-demo","max_tokens":64,"messages":[{{"role":"user","content":"No hurry"}}]}}'
+
+6. Who spent what: every request above is a row of the ledger.
    DEMO_DATABASE={database} {program} usage -c {file} --by outcome
 
 The dashboard, where calls appear within a second: http://{admin}/dashboard

@@ -99,7 +99,7 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     });
     let told = told.await;
     let tries = proposals(&told);
-    assert_eq!(tries.len(), 4, "{told}");
+    assert_eq!(tries.len(), 5, "{told}");
     assert!(tries.iter().all(|command| command.contains(&format!(":{}/", address.port()))), "{told}");
 
     let call = shell(&tries[0]);
@@ -115,10 +115,12 @@ async fn the_demo_answers_what_it_proposes_to_try() {
         let answer = shell(&tries[3]);
         assert!(answer.contains(&format!("x-cache: {status}")) && answer.contains(r#""type":"message""#), "{answer}");
     }
+    let batched = shell(&tries[4]);
+    assert!(batched.starts_with("HTTP/1.1 200 ") && batched.contains(r#""service_tier":"batch""#), "{batched}");
     eventually("a row for each in the ledger", async || {
         let proposal = told.lines().find(|line| line.contains(" usage -c ")).unwrap();
         let usage = shell(&format!("{proposal} --format csv"));
-        ["cached,1,", "completed,3,", "refused,1,"].iter().all(|line| usage.contains(line))
+        ["cached,1,", "completed,4,", "refused,1,"].iter().all(|line| usage.contains(line))
     })
     .await;
 
@@ -131,7 +133,7 @@ async fn the_demo_answers_what_it_proposes_to_try() {
     eventually("a line for each", async || {
         let rows = demo.stdout.so_far();
         rows.iter().filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|row| row["path"].is_string())).count()
-            == 5
+            == 6
     })
     .await;
     assert_eq!(demo.interrupt().await, Some(0));
