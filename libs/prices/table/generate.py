@@ -3,9 +3,11 @@
 
     pip download --no-deps litellm
     pip download --no-deps litellm==1.74.0
-    python3 generate.py litellm-VERSION-….whl litellm-1.74.0-….whl > table.json
+    pip download --no-deps litellm==1.80.0
+    python3 generate.py litellm-VERSION-….whl litellm-1.74.0-….whl litellm-1.80.0-….whl > table.json
 
-Models that the first does not name any more come from the others: proxies still serve them, and ledgers still hold them.
+Models that the first does not name any more come from the others, in that order: proxies still serve them, and ledgers still hold
+them. 1.80.0 is last, since it is wrong about what older models cost that 1.74.0 has.
 
 Keeps models that are billed by the token, of providers whose own names are unambiguous, in US dollars per million tokens.
 What a class or a tier costs that the source does not name is left out: the ledger then knows no cost, rather than a wrong one.
