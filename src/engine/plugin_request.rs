@@ -187,7 +187,7 @@ fn exchange(
     report: Arc<Report>,
     snapshot: Arc<Snapshot>,
 ) -> Result<Box<Exchange>, SendError> {
-    let UpstreamRequest { upstream: name, method, target, headers, body, limits } = request;
+    let UpstreamRequest { upstream: name, method, target, headers, body, limits, once } = request;
     let upstream = snapshot.upstreams.iter().find(|upstream| upstream.name == name).cloned();
     let upstream = upstream.ok_or(SendError::UnknownUpstream(name))?;
     let mut charge = BODIES.charge();
@@ -206,6 +206,7 @@ fn exchange(
         hash_keys: hash_key::of(&upstream, &ctx.record.context, &head.headers, Some(&body)),
         tokens: ASSUMED_TOKENS,
         idempotent: method.is_idempotent(),
+        once,
     };
     ctx.flags = HeaderFlags::of(&head.headers);
     ctx.record.method = method;

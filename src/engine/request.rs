@@ -139,7 +139,7 @@ async fn send_upstream(
     target: &UpstreamRoute,
 ) -> Result<(), Interruption> {
     let idempotent = ctx.record.method.is_idempotent();
-    let demand = Demand { hash_keys: hash_key::Keys::new(), tokens: ASSUMED_TOKENS, idempotent };
+    let demand = Demand { hash_keys: hash_key::Keys::new(), tokens: ASSUMED_TOKENS, idempotent, once: false };
     begin_attempts(session, ctx, target.upstream.clone(), demand);
     // Pingora keeps it for HTTP/1.1 alone, and where no attempt is made; the timer keeps the same for both
     session.set_read_timeout(Some(ctx.snapshot.limits.body_timeout));

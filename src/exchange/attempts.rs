@@ -37,6 +37,8 @@ pub struct Demand {
     pub tokens: u64,
     /// Whether its method is idempotent (RFC 9110 §9.2.2).
     pub idempotent: bool,
+    /// Whether a server that may have processed it is the last that gets it, whatever `retry` says, and no fallback takes it.
+    pub once: bool,
 }
 
 /// The attempts of one exchange.
@@ -239,7 +241,7 @@ impl Attempts {
             self.upstream.pool.answered(lease, now.saturating_duration_since(self.began), now.into_std());
         }
         let named = RetryOn::of_status(code).is_some_and(|condition| self.upstream.retry.is_on(condition));
-        let worth = !callers_fault && (named || hint.should_retry == Some(true));
+        let worth = !self.demand.once && !callers_fault && (named || hint.should_retry == Some(true));
         if worth && replayable && self.phase == Phase::Attempting && !self.is_out_of_time(now) {
             self.exclude();
             // with a response at hand no attempt waits in a queue
@@ -258,7 +260,7 @@ impl Attempts {
         let replayable = replayable && self.phase == Phase::Attempting && !self.is_out_of_time(now);
         match cause {
             // the server closed a kept connection just as it was used again, which is no failed attempt
-            BreakCause::Closed { may_be_stale: true } if replayable && self.is_stale(now) => {
+            BreakCause::Closed { may_be_stale: true } if replayable && !self.demand.once && self.is_stale(now) => {
                 self.was_stale = true;
                 self.reconnect(failure)
             }
@@ -276,7 +278,7 @@ impl Attempts {
             _ => {
                 self.blame_for(failure, now);
                 let retry = &self.upstream.retry;
-                let may_repeat = self.demand.idempotent || retry.is_on(RetryOn::NonIdempotent);
+                let may_repeat = !self.demand.once && (self.demand.idempotent || retry.is_on(RetryOn::NonIdempotent));
                 let condition = match failure {
                     Failure::FirstByteTimeout | Failure::SendTimeout => Some(RetryOn::Timeout),
                     Failure::NoAnswer => Some(RetryOn::Error),

@@ -44,6 +44,7 @@ impl OutgoingCall<'_> {
             headers,
             body,
             limits: self.limits,
+            once: false,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct UpstreamRequest {
     pub body: Bytes,
     /// Limits in place of the upstream's own.
     pub limits: SendLimits,
+    /// Whether it is sent once: to no other server after one that may have processed it, whatever `retry` says, and to no fallback.
+    pub once: bool,
 }
 
 /// Limits of a request, each in place of the upstream's own, where it is said.

@@ -54,6 +54,8 @@ fn request(ask: Ask) -> Result<UpstreamRequest, Unsent> {
         headers,
         body: ask.body,
         limits: SendLimits { first_byte: Some(FIRST_BYTE), total: Some(TOTAL), ..SendLimits::default() },
+        // what is made twice is paid for twice, and no other upstream knows of it
+        once: true,
     })
 }
 

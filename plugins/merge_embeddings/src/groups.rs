@@ -249,6 +249,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             limits: SendLimits::default(),
+            once: false,
         }
     }
 

@@ -86,6 +86,9 @@ impl Attempts {
     }
 
     fn plan_fallback(&mut self, may_wait: bool, now: Instant) -> bool {
+        if self.demand.once {
+            return false;
+        }
         let upstream = self.upstream.clone();
         for (fallbacks, fallback) in upstream.chain().enumerate().skip(1) {
             let key = self.hash_key(fallbacks);

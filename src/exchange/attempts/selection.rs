@@ -100,7 +100,7 @@ impl Attempts {
 
     /// Moves to the fallback of the present upstream, if it has one.
     fn fail_over(&mut self) -> Option<Action> {
-        let (fallback, _) = self.upstream.fallback.as_ref()?;
+        let (fallback, _) = self.upstream.fallback.as_ref().filter(|_| !self.demand.once)?;
         let fallback = fallback.clone();
         let exhausted = std::mem::replace(&mut self.upstream, fallback);
         self.lease = None;

@@ -231,3 +231,28 @@ fn no_attempt_begins_once_the_time_is_over() {
     assert_eq!(exchange.on(Event::ConnectFailed(ConnectFailure::Timeout)), "give up total_timeout");
     assert_eq!(exchange.blamed(), [0, 0]);
 }
+
+#[test]
+fn what_is_sent_once_goes_on_only_while_no_server_can_have_it() {
+    let once = |events: &[&str]| {
+        let every = json!({ "retry": { "attempts": 5, "on": ["connect", "error", "http_502", "non_idempotent"] } });
+        let mut exchange = Exchange::new(&[upstream(3, every), upstream(1, json!({}))]);
+        exchange.attempts.demand().once = true;
+        exchange.begin();
+        let mut said = String::new();
+        for event in events {
+            said = match *event {
+                "refused" => exchange.on(Event::ConnectFailed(ConnectFailure::Refused)),
+                "502" => exchange.answered(502, &[("x-should-retry", "true")]),
+                "stale" => exchange.broke(BreakCause::Closed { may_be_stale: true }),
+                _ => exchange.broke(BreakCause::NotProcessed(Unprocessed::Refused)),
+            };
+        }
+        said
+    };
+    assert_eq!(once(&["refused"]), "retry connect, up0 127.0.0.2:1");
+    assert!(once(&["not processed"]).starts_with("retry not_processed, up0"), "{}", once(&["not processed"]));
+    assert_eq!(once(&["502"]), "pass");
+    assert!(once(&["stale"]).starts_with("give up "), "{}", once(&["stale"]));
+    assert!(once(&["refused", "refused", "refused"]).ends_with("give up connect"), "no fallback");
+}

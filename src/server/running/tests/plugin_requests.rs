@@ -122,6 +122,7 @@ fn post(upstream: &str, target: &str, body: &'static str) -> UpstreamRequest {
         headers: HeaderMap::new(),
         body: Bytes::from_static(body.as_bytes()),
         limits: SendLimits::default(),
+        once: false,
     }
 }
 
