@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{Answer, BatchResult, LogLimit, Record, shortened_answer, shortened_result};
+use plugin_api::{Answer, BatchResult, LogLimit, Record, Usage, shortened_answer, shortened_result};
 use protocols::{AnswerReader, BatchReader};
 
 /// The reader of the answer that is passing.
@@ -97,9 +97,47 @@ impl ResponseObserver {
         let conclude =
             |reader: Box<AnswerReader>| catch_unwind(AssertUnwindSafe(|| shortened_answer(reader.into_answer()))).ok();
         match std::mem::take(self) {
-            Self::Answer(reader) => record.answer = conclude(reader),
+            Self::Answer(reader) => {
+                record.answer = conclude(reader);
+                if record.context.batched.as_ref().is_some_and(|batched| batched.is_usage_elsewhere())
+                    && let Some(answer) = &mut record.answer
+                {
+                    answer.usage = Some(Usage::default());
+                }
+            }
             Self::Saved(reader) => record.saved = conclude(reader),
             Self::Nothing | Self::Batch(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use http::{HeaderMap, StatusCode};
+    use plugin_api::{Batched, Endpoint, Uuid};
+
+    use super::*;
+
+    #[test]
+    fn usage_that_is_in_the_ledger_by_another_way_is_not_in_the_record() {
+        let answer = br#"{"type":"message","role":"assistant","content":[],"stop_reason":"end_turn","usage":{"input_tokens":7,"output_tokens":3}}"#;
+        let used = |is_elsewhere: bool| {
+            let mut record = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+            let batched = Arc::new(Batched::default());
+            record.context.batched = Some(batched.clone());
+            let reader = AnswerReader::new(Endpoint::MESSAGES, StatusCode::OK, &HeaderMap::new());
+            let mut observer = ResponseObserver::Answer(Box::new(reader));
+            observer.observe(answer, true);
+            if is_elsewhere {
+                batched.usage_is_elsewhere();
+            }
+            observer.conclude(&mut record);
+            record.answer.unwrap().usage.unwrap().tokens
+        };
+        assert_eq!((used(false).input, used(false).output), (Some(7), Some(3)));
+        assert_eq!(used(true), Default::default());
     }
 }

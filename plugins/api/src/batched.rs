@@ -2,6 +2,7 @@
 //! answered it, and the usage of answers for which no request is there to have it in its row.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use crate::{BatchResult, Record};
 pub struct Batched {
     ledger: OnceLock<Arc<str>>,
     answer: OnceLock<BatchedAnswer>,
+    is_usage_elsewhere: AtomicBool,
     when_recorded: OnceLock<Listener>,
 }
 
@@ -62,6 +64,18 @@ impl Batched {
     /// A batch has answered it: its usage is billed as that of batches.
     pub fn answered(&self, answer: BatchedAnswer) {
         self.answer.get_or_init(|| answer);
+    }
+
+    /// The usage of the answer that its client gets is in the ledger by another way: in the row of another client, or as that of a
+    /// late result. The record of this request has none.
+    pub fn usage_is_elsewhere(&self) {
+        self.is_usage_elsewhere.store(true, Ordering::Release);
+    }
+
+    /// Whether its usage is in the ledger by another way.
+    #[must_use]
+    pub fn is_usage_elsewhere(&self) -> bool {
+        self.is_usage_elsewhere.load(Ordering::Acquire)
     }
 }
 

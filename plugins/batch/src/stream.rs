@@ -77,7 +77,10 @@ impl Stream {
                 Outcome::Given(status) => {
                     self.figures.call(ANSWERED);
                     let waiting = self.waiting.take()?;
-                    self.giving.claims(&answer, &waiting);
+                    if !self.giving.claims(&answer, &waiting) {
+                        // the stream has begun as one whose usage is read
+                        self.giving.batched.usage_is_elsewhere();
+                    }
                     let events =
                         self.giving.stream.and_then(|usage| events::stream(self.giving.api, &answer.body, usage));
                     let events = events.filter(|_| (200..300).contains(&status));
