@@ -74,7 +74,7 @@ impl Figures {
                 let stage = match &held.stage {
                     Stage::Collecting => 0,
                     Stage::In(id) => match inner.state.submissions.get(id).map(|submission| &submission.phase) {
-                        Some(Phase::Unclear) => 1,
+                        Some(Phase::Unclear { .. }) => 1,
                         _ => 2,
                     },
                     Stage::Answered(_) => 3,

@@ -83,7 +83,7 @@ pub(crate) fn due(
             Phase::Sending => {}
             Phase::Made { .. } if !submission.is_cancelled && unwanted() => work.push(Work::Cancel(submission.id)),
             _ if submission.next_at > now => later(submission.next_at),
-            Phase::Unclear => work.push(Work::Find(submission.id)),
+            Phase::Unclear { .. } => work.push(Work::Find(submission.id)),
             Phase::Made { .. } => work.push(Work::Poll(submission.id)),
         }
     }

@@ -108,6 +108,8 @@ pub(crate) struct Handed {
     pub(crate) group: Group,
     pub(crate) calls: Vec<Uuid>,
     pub(crate) at: Millis,
+    /// When it came into doubt whether the provider has it.
+    pub(crate) in_doubt_since: Millis,
 }
 
 /// Whether calls that are sent to this path can be in a batch.

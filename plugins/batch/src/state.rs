@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use plugin_api::Uuid;
 
-use crate::call::{Call, Group, Key, Millis};
+use crate::call::{Call, Group, Key, Millis, now};
 use crate::entry::{Entry, Fact, Outcome};
 
 /// What a call takes of the store's bound beside its bytes.
@@ -83,8 +83,8 @@ pub(crate) struct Submission {
 pub(crate) enum Phase {
     /// It is being sent.
     Sending,
-    /// Whether the provider has it is not known: the process died, or no answer came.
-    Unclear,
+    /// Whether the provider has it is not known: the process died, or no answer came. Since when, which is not in the log.
+    Unclear { since: Millis },
     /// The provider has it.
     Made { batch: String, upstream: String },
 }
@@ -98,7 +98,7 @@ impl State {
         }
         for submission in state.submissions.values_mut() {
             if submission.phase == Phase::Sending {
-                submission.phase = Phase::Unclear;
+                submission.phase = Phase::Unclear { since: now() };
             }
         }
         state

@@ -125,7 +125,8 @@ impl Handed {
 fn handed(inner: &mut Inner, submission: Uuid) -> Option<Handed> {
     let of = inner.state.submissions.get_mut(&submission)?;
     of.is_busy = true;
-    Some(Handed { id: of.id, group: of.group.clone(), calls: of.calls.clone(), at: of.at })
+    let in_doubt_since = if let Phase::Unclear { since } = of.phase { since } else { of.at };
+    Some(Handed { id: of.id, group: of.group.clone(), calls: of.calls.clone(), at: of.at, in_doubt_since })
 }
 
 impl Inner {
@@ -169,7 +170,7 @@ impl Inner {
                         "whether the provider has a batch is not known; its list is asked before anything is submitted again");
                 }
                 if let Some(of) = self.state.submissions.get_mut(&handed.id) {
-                    of.phase = Phase::Unclear;
+                    of.phase = Phase::Unclear { since: now() };
                 }
                 self.again(handed.id, None);
             }
@@ -177,7 +178,8 @@ impl Inner {
     }
 
     fn searched(&mut self, figures: &Figures, handed: &Handed, search: Search) {
-        let settled = handed.at + self.terms.settle;
+        // what was still on its way when it came into doubt may reach the list later
+        let settled = handed.in_doubt_since.max(handed.at) + self.terms.settle;
         match search {
             Search::Found { batch, upstream } => {
                 figures.submission("found");

@@ -42,7 +42,8 @@ fn handed(api: Api, path: &str) -> Handed {
         model: "m".into(),
         headers: vec![("anthropic-version".into(), "2023-06-01".into())],
     };
-    Handed { id: Uuid::now_v7(), group, calls: vec![Uuid::now_v7(), Uuid::now_v7()], at: crate::call::now() }
+    let at = crate::call::now();
+    Handed { id: Uuid::now_v7(), group, calls: vec![Uuid::now_v7(), Uuid::now_v7()], at, in_doubt_since: at }
 }
 
 fn made(id: &str, status: &str) -> Value {
