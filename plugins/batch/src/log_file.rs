@@ -76,7 +76,7 @@ impl LogFile {
         let mut file = private_files::options().read(true).write(true).create(true).truncate(false).open(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let (entries, end) = read(&bytes.into());
+        let (entries, end) = read(&bytes)?;
         let length = file.metadata()?.len();
         if end < length {
             // a kill tears the last frame only; a disk may do more
@@ -181,7 +181,8 @@ impl Drop for NewLog {
 /// # Errors
 /// What the disk says.
 pub(crate) fn read_other(folder: &Path) -> io::Result<Vec<Entry>> {
-    fs::read(folder.join(LOG)).map(|bytes| read(&bytes.into()).0)
+    let (entries, _) = read(&fs::read(folder.join(LOG))?)?;
+    Ok(entries)
 }
 
 fn frame(entry: &Entry) -> io::Result<Vec<u8>> {
@@ -211,30 +212,35 @@ fn checksum(lengths: &[u8], rest: &[u8]) -> [u8; 8] {
 }
 
 /// All whole frames from the beginning, and where the last of them ends.
-fn read(bytes: &Bytes) -> (Vec<Entry>, u64) {
+///
+/// # Errors
+/// That a frame is whole and says what this release does not know. What is behind it must not be cut off as torn.
+fn read(bytes: &[u8]) -> io::Result<(Vec<Entry>, u64)> {
     let (mut entries, mut at) = (Vec::new(), 0);
-    while let Some((entry, length)) = first(&bytes.slice(at..)) {
-        entries.push(entry);
-        at += length;
+    while let Some((fact, body)) = first(&bytes[at..]) {
+        let unknown = |error| {
+            let why = format!(
+                "the entry at byte {at} of the log is not one of this release ({error}); start the release that wrote it"
+            );
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        };
+        let known = serde_json::from_slice(fact).map_err(unknown)?;
+        // a copy, so that one small body does not keep the whole file in memory
+        entries.push(Entry { fact: known, body: Bytes::copy_from_slice(body) });
+        at += HEAD + fact.len() + body.len();
     }
-    (entries, at as u64)
+    Ok((entries, at as u64))
 }
 
-fn first(bytes: &Bytes) -> Option<(Entry, usize)> {
+/// The fact and the body of the whole frame that these bytes begin with.
+fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (fact, body) = (number(0)?, number(4)?);
     if fact > LONGEST || body > LONGEST {
         return None;
     }
-    let (fact, body) = (fact as usize, body as usize);
-    let rest = bytes.get(HEAD..HEAD + fact + body)?;
-    if checksum(&bytes[..8], rest) != bytes[8..HEAD] {
-        return None;
-    }
-    // a copy, so that one small body does not keep the whole file in memory
-    let entry =
-        Entry { fact: serde_json::from_slice(&rest[..fact]).ok()?, body: Bytes::copy_from_slice(&rest[fact..]) };
-    Some((entry, HEAD + fact + body))
+    let rest = bytes.get(HEAD..HEAD + fact as usize + body as usize)?;
+    (checksum(&bytes[..8], rest) == bytes[8..HEAD]).then(|| rest.split_at(fact as usize))
 }
 
 #[cfg(test)]
@@ -265,6 +271,24 @@ mod tests {
 
     fn entry(body: &[u8]) -> Entry {
         Entry { fact: Fact::Gone(Uuid::now_v7()), body: Bytes::copy_from_slice(body) }
+    }
+
+    #[test]
+    fn an_entry_of_a_later_release_is_kept_and_not_taken_for_torn() {
+        let folder = Folder::new();
+        let (mut log, _) = open(&folder.0).unwrap();
+        log.append(&entry(b"")).unwrap();
+        let (fact, mut later) = (br#"{"what comes later":1}"#, vec![0; HEAD]);
+        later[..4].copy_from_slice(&(fact.len() as u32).to_le_bytes());
+        later.extend_from_slice(fact);
+        let sum = checksum(&later[..8], fact);
+        later[8..HEAD].copy_from_slice(&sum);
+        (&*log.file()).write_all(&later).unwrap();
+        drop(log);
+        let before = fs::read(folder.0.join(LOG)).unwrap();
+        let error = open(&folder.0).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("not one of this release"), "{error}");
+        assert_eq!(fs::read(folder.0.join(LOG)).unwrap(), before);
     }
 
     #[test]
