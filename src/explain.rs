@@ -96,7 +96,7 @@ fn explain(config: &Config, base: &Path, settings: &ExplainSettings, bytes: &[u8
             "the request does not come to its end: its body is shorter than its head says".into()
         }
     })?;
-    Ok(Report::of(config, asked, &prepared, &log.plugins()))
+    Report::of(config, asked, &prepared, &log.plugins())
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::config::Config;
 
 /// What is shown in the place of a secret.
 pub(super) const MASK: &str = "***";
+/// The member that tells of which kind a part of a report is.
+const KIND: &str = "kind";
 /// A shorter one may be a word.
 const SHORTEST: usize = 4;
 
@@ -21,7 +23,13 @@ pub(super) fn redact(config: &Config, secrets: &[String], value: &mut Value) {
             *text = config.hidden(text);
         }
         Value::Array(items) => items.iter_mut().for_each(|item| redact(config, secrets, item)),
-        Value::Object(members) => members.values_mut().for_each(|member| redact(config, secrets, member)),
+        // which kind a part is is a word of the report's own
+        Value::Object(members) => {
+            members
+                .iter_mut()
+                .filter(|(name, _)| *name != KIND)
+                .for_each(|(_, member)| redact(config, secrets, member));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

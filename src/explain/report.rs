@@ -155,7 +155,15 @@ pub(super) struct ServerReport {
 
 impl Report {
     /// What is said of a request.
-    pub(super) fn of(config: &Config, asked: Asked, prepared: &Prepared, plugins: &[ExplainedPlugin]) -> Self {
+    ///
+    /// # Errors
+    /// That secrets cannot be taken out of it: then nothing of it is shown.
+    pub(super) fn of(
+        config: &Config,
+        asked: Asked,
+        prepared: &Prepared,
+        plugins: &[ExplainedPlugin],
+    ) -> Result<Self, String> {
         let secrets = asked.secrets.clone();
         let plugins = sections::plugins(config, prepared, plugins);
         let mut depends_on = sections::dependencies(&plugins);
@@ -168,9 +176,11 @@ impl Report {
             outcome,
             depends_on,
         };
-        let mut value = serde_json::to_value(&report).unwrap_or_default();
+        let with_secrets =
+            |error: serde_json::Error| format!("what is said of the request cannot be shown without secrets: {error}");
+        let mut value = serde_json::to_value(&report).map_err(with_secrets)?;
         redact(config, &secrets, &mut value);
-        serde_json::from_value(value).unwrap_or(report)
+        serde_json::from_value(value).map_err(with_secrets)
     }
 
     /// As JSON.

@@ -67,3 +67,13 @@ fn json_has_what_the_text_has() {
     assert_eq!(json["outcome"]["kind"], "sent");
     assert_eq!(json["outcome"]["target"], "/v1/chat/completions");
 }
+
+#[test]
+fn credentials_are_hidden_in_the_query_and_whatever_words_they_are() {
+    let request = "POST /x?api_key=in-the-query&page=2 HTTP/1.1\nhost: h\nx-api-key: sent\nauthorization: Bearer other-secret\n\n{}";
+    let said = report(YAML, &[], request).json();
+    for secret in ["in-the-query", "other-secret", "\"sent\": \"sent\""] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(said.contains("api_key=***&page=2"), "{said}");
+}
