@@ -27,7 +27,7 @@ pub(crate) fn api_of(endpoint: Endpoint) -> Option<Api> {
 /// The group of a call that is sent to this target with these headers; `None` where it cannot be in a batch.
 pub(crate) fn group_of(api: Api, upstream: &str, target: &str, model: &str, headers: &HeaderMap) -> Option<Group> {
     let (path, query) = target.split_once('?').map_or((target, ""), |(path, _)| (path, &target[path.len()..]));
-    if !provider::takes(api, path) {
+    if !provider::takes(api, path) || has_credential(query) {
         return None;
     }
     // those by which an answer may differ; none that tells who calls
@@ -39,6 +39,13 @@ pub(crate) fn group_of(api: Api, upstream: &str, target: &str, model: &str, head
     headers.sort();
     let (upstream, path, query, model) = (upstream.into(), path.into(), query.into(), model.into());
     Some(Group { upstream, api, path, query, model, headers })
+}
+
+/// Whether a query tells who calls, which must not be stored.
+fn has_credential(query: &str) -> bool {
+    let names =
+        query.trim_start_matches('?').split('&').map(|parameter| parameter.split('=').next().unwrap_or_default());
+    names.into_iter().any(|name| plugin_api::is_credential(&name.to_ascii_lowercase()))
 }
 
 /// The body of a call without `stream` and `stream_options`, every other byte as it is; `None` where it is no JSON object.
@@ -127,6 +134,10 @@ mod tests {
         assert_eq!((group.path.as_str(), group.query.as_str()), ("/a/v1/messages", "?beta=true"));
         let names: Vec<&str> = group.headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["anthropic-beta", "anthropic-version"]);
+        for query in ["?key=secret", "?beta=true&API_KEY=secret", "?access_token=secret"] {
+            let target = format!("/v1/messages{query}");
+            assert_eq!(group_of(Api::Messages, "up", &target, "m", &HeaderMap::new()), None, "{query}");
+        }
         assert_eq!(group_of(Api::Chat, "up", "/v1/messages", "m", &HeaderMap::new()), None);
     }
 }
