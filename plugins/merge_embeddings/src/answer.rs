@@ -20,12 +20,17 @@ pub(crate) struct Part {
     pub tokens: u64,
 }
 
+/// The most bytes that parts repeat of their answer in all.
+const MOST_REPEATED: usize = 16 << 20;
+
 /// The answer for each of these parts; none where the answer does not have an embedding for each input, in their order.
 pub(crate) fn take_apart(answer: &Bytes, parts: &[Part]) -> Option<Vec<Bytes>> {
     let text = std::str::from_utf8(answer).ok()?;
     let read = Answer::read(text).ok()??;
     let inputs: usize = parts.iter().map(|part| part.inputs).sum();
-    if read.embeddings.len() != inputs {
+    // what stands beside the list is in every part
+    let beside = text.len() - read.data.len();
+    if read.embeddings.len() != inputs || beside.saturating_mul(parts.len()) > MOST_REPEATED {
         return None;
     }
     let weights: Vec<u64> = parts.iter().map(|part| part.tokens).collect();
@@ -208,6 +213,18 @@ mod tests {
             own[1],
             r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAA="},{"index":1,"x":{"index":9},"embedding":[]}],"model":"m","usage":{"prompt_tokens":7,"total_tokens":7,"details":{"cached":2}},"x":1}"#
         );
+    }
+
+    #[test]
+    fn what_every_part_would_repeat_is_bounded() {
+        let beside = |bytes: usize| {
+            let rest = "x".repeat(bytes);
+            let answer =
+                format!(r#"{{"data":[{{"index":0,"embedding":[1]}},{{"index":1,"embedding":[2]}}],"rest":"{rest}"}}"#);
+            apart(&answer, &[(1, 1), (1, 1)]).is_some()
+        };
+        assert!(beside(MOST_REPEATED / 2 - 100));
+        assert!(!beside(MOST_REPEATED / 2));
     }
 
     #[test]

@@ -124,6 +124,8 @@ async fn outcomes(
         Err(error @ SendError::Failed(_)) => return (0..count).map(|_| Outcome::Failed(error.clone())).collect(),
         Err(error) => {
             if error == SendError::TooLarge {
+                // it was answered, so it is paid for; what it used is not known
+                merging.figures.discarded(parts.iter().map(|part| part.tokens).sum());
                 merging.groups.rest(key, UNFIT);
             }
             return again();
