@@ -216,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn a_cost_with_an_exponent_is_shared_as_any_other() {
+        let answer = r#"{"data":[{"index":0},{"index":1}],"usage":{"prompt_tokens":4,"cost":2e-8}}"#;
+        let own = r#"{"data":[{"index":0}],"usage":{"prompt_tokens":2,"cost":0.00000001}}"#;
+        assert_eq!(apart(answer, &[(1, 1), (1, 1)]).unwrap(), [own, own]);
+    }
+
+    #[test]
     fn what_every_part_would_repeat_is_bounded() {
         let beside = |bytes: usize| {
             let rest = "x".repeat(bytes);
@@ -249,7 +256,7 @@ mod tests {
             r#"{"data":[{"index":0},{"index":1}]} x"#,
             r#"{"data":[{"index":0},{"index":1}]"#,
             r#"{"data":[{"index":0},{"index":1}],"usage":{"prompt_tokens":-1}}"#,
-            r#"{"data":[{"index":0},{"index":1}],"usage":{"prompt_tokens":1e1}}"#,
+            r#"{"data":[{"index":0},{"index":1}],"usage":{"prompt_tokens":1e99}}"#,
         ] {
             assert_eq!(apart(answer, &[(1, 1), (1, 1)]), None, "{answer}");
         }

@@ -3,23 +3,32 @@
 
 /// Digits behind the point that shares of a fraction have more than it.
 const MORE_DIGITS: usize = 6;
-/// The most digits of a number that is shared out.
+/// The most digits of a number that is shared out, and the largest exponent in both directions.
 const MOST_DIGITS: usize = 24;
+const MOST_EXPONENT: i32 = 20;
 
-/// The shares of a number as it is written in JSON, by weight; none where it cannot be shared: it is negative, has an exponent, or is too
-/// long.
+/// The shares of a number as it is written in JSON, by weight; none where it cannot be shared: it is negative, or too long. A number with
+/// an exponent is a fraction, as is one with a point.
 pub(crate) fn shares(number: &str, weights: &[u64]) -> Option<Vec<String>> {
-    let (whole, fraction) = number.split_once('.').map_or((number, None), |(whole, fraction)| (whole, Some(fraction)));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let behind = fraction.unwrap_or_default();
-    if !digits(whole) || !digits(behind) || whole.len() + behind.len() > MOST_DIGITS {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).map_or((number, None), |(at, by)| (at, Some(by)));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    if all.len() > MOST_DIGITS || !all.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let Some(fraction) = fraction else {
-        return Some(divided(whole.parse().ok()?, weights)?.iter().map(ToString::to_string).collect());
-    };
-    let places = fraction.len() + MORE_DIGITS;
-    let all = format!("{whole}{fraction}{}", "0".repeat(MORE_DIGITS)).parse().ok()?;
+    let is_whole = mantissa.len() == whole.len() && exponent.is_none();
+    if is_whole {
+        return Some(divided(all.parse().ok()?, weights)?.iter().map(ToString::to_string).collect());
+    }
+    let exponent = exponent.map_or(Some(0), |by| by.parse::<i32>().ok())?;
+    if exponent.abs() > MOST_EXPONENT {
+        return None;
+    }
+    // how many digits stand behind the point once the exponent is gone; below zero, zeros stand before it
+    let behind = i32::try_from(fraction.len()).ok()? - exponent;
+    let zeros = MORE_DIGITS + usize::try_from(-behind).unwrap_or(0);
+    let places = MORE_DIGITS + usize::try_from(behind).unwrap_or(0);
+    let all = format!("{all}{}", "0".repeat(zeros)).parse().ok()?;
     Some(divided(all, weights)?.into_iter().map(|share| decimal(share, places)).collect())
 }
 
@@ -67,11 +76,16 @@ mod tests {
         assert_eq!(of("0.5", &[1, 1]), ["0.25", "0.25"]);
         assert_eq!(of("1.0", &[1, 2]), ["0.3333333", "0.6666667"]);
         assert_eq!(of("2.0", &[1, 1]), ["1.0", "1.0"]);
+        assert_eq!(of("2e-8", &[1, 1]), ["0.00000001", "0.00000001"]);
+        assert_eq!(of("1.5E-07", &[1, 2]), ["0.00000005", "0.0000001"]);
+        assert_eq!(of("1e-8", &[1, 2]), ["0.00000000333333", "0.00000000666667"]);
+        assert_eq!(of("1.25e1", &[1, 4]), ["2.5", "10.0"]);
+        assert_eq!(of("1.5e+3", &[1, 2]), ["500.0", "1000.0"]);
     }
 
     #[test]
     fn what_cannot_be_shared_exactly_is_not_shared() {
-        for number in ["-1", "1e3", "1.5e1", "1234567890123456789012345"] {
+        for number in ["-1", "-1e-3", "1e-21", "1e21", "1e99999999999", "1e", "1234567890123456789012345"] {
             assert_eq!(shares(number, &[1, 2]), None, "{number}");
         }
         assert_eq!(shares("1", &[0, 0]), None);
