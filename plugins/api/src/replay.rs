@@ -10,8 +10,8 @@ use crate::RouteModels;
 pub struct PastCall<'a> {
     /// The model that the client asked for.
     pub asked: &'a str,
-    /// Whether a model is the one that answered, by whatever of its names.
-    pub is_served: &'a dyn Fn(&str) -> bool,
+    /// Whether a model is the one that answered, by whatever of its names; `None` where the row names none, as that of an error.
+    pub is_served: &'a dyn Fn(&str) -> Option<bool>,
     /// The caller's tenant; of a caller without one none.
     pub tenant: Option<&'a str>,
     /// The name of its key.

@@ -14,6 +14,8 @@ use crate::{header_text, trouble};
 const FEWEST: usize = 500_000;
 /// What the row of a call lacks whose conversation began before the first row that is read.
 const BEGINNING: &str = "the beginning of its conversation";
+/// What it lacks where an error may have moved its conversation.
+const EARLIER_ERROR: &str = "the model of an earlier error, or its text";
 
 /// What chooses.
 #[derive(Debug)]
@@ -80,19 +82,22 @@ impl Replayer {
         Past::Chosen { model: self.text(&model), rule: self.text(&rule) }
     }
 
-    /// What a conversation keeps behind a call that had this model: another one, where what happened to it asks for that.
+    /// What a conversation keeps behind a call that had this model: another one, where what happened to it asks for that. Where it may
+    /// ask for that, it is not known.
     fn behind(&mut self, name: usize, call: &PastCall<'_>, past: Past) -> Past {
         let Past::Chosen { model, .. } = past else { return past };
         let model = self.texts[model as usize].clone();
-        // of another model it is not known what it would have done
-        let trouble = trouble::of_past(call).filter(|_| (call.is_served)(&model));
-        let moved = trouble.and_then(|trouble| {
-            let to = escalation(&self.names[name].1.escalate, trouble, &model)?;
-            Some((to.to_owned(), trouble.rule()))
-        });
-        match moved {
-            Some((model, rule)) => Past::Chosen { model: self.text(&model), rule: self.text(&rule) },
-            None => past,
+        let (known, possible) = (trouble::of_past(call), trouble::possible_of_past(call));
+        let Some(trouble) = possible else { return past };
+        let Some(to) = escalation(&self.names[name].1.escalate, trouble, &model) else { return past };
+        match (call.is_served)(&model) {
+            // of another model it is not known what it would have done
+            Some(false) => past,
+            Some(true) if known.is_some() => {
+                let (to, rule) = (to.to_owned(), trouble.rule());
+                Past::Chosen { model: self.text(&to), rule: self.text(&rule) }
+            }
+            _ => Past::Unknown(EARLIER_ERROR),
         }
     }
 
@@ -146,10 +151,10 @@ impl Places {
         // where the client names its session, the ledger takes all of that for one conversation
         let conversation = call.conversation.filter(|_| call.session.is_none());
         let conversation = conversation.map(|id| place("conversation", id.as_bytes()));
-        let previous = call.previous_turn.as_ref().map(turn);
+        let (own, previous) = (call.turn.as_ref().map(turn), call.previous_turn.as_ref().map(turn));
         Self {
             from: previous.into_iter().chain(conversation).collect(),
-            to: call.turn.as_ref().map(turn).into_iter().chain(conversation).collect(),
+            to: own.into_iter().chain(conversation).collect(),
             goes_on: previous.is_some(),
         }
     }
@@ -159,8 +164,8 @@ impl Places {
 fn hash(name: usize, call: &PastCall<'_>, kind: &str, bytes: &[u8]) -> [u8; 16] {
     let mut hash = blake3::Hasher::new();
     hash.update(&(name as u64).to_le_bytes());
-    let texts = [Some(kind.as_bytes()), call.tenant.map(str::as_bytes), call.key.map(str::as_bytes), Some(bytes)];
-    for text in texts {
+    let texts = [Some(kind), call.tenant, call.key];
+    for text in texts.map(|text| text.map(str::as_bytes)).into_iter().chain([Some(bytes)]) {
         // one text is not taken for a part of another
         hash.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
         hash.update(text.unwrap_or_default());
@@ -189,104 +194,4 @@ impl Kept {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn replayer() -> Replayer {
-        let config = json!({ "auto": {
-            "rules": [
-                { "name": "long", "when": { "input_tokens": ">1000" }, "model": "large" },
-                { "name": "tools", "when": { "tools": true, "tenant": "team-*" }, "model": "large" },
-                { "name": "free", "when": { "tenant": "free" }, "model": "small" },
-            ],
-            "otherwise": "medium",
-            "escalate": [{ "on": "refusal", "from": "small", "to": "large" }],
-        } });
-        Replayer::new(&serde_json::from_value(config).unwrap())
-    }
-
-    fn call<'a>(tenant: &'a str, input: u64, turn: u8, previous: u8) -> PastCall<'a> {
-        let hash = |byte: u8| (byte > 0).then_some([byte; 16]);
-        PastCall {
-            asked: "Auto",
-            is_served: &|_| false,
-            tenant: Some(tenant),
-            key: None,
-            session: None,
-            conversation: None,
-            turn: hash(turn),
-            previous_turn: hash(previous),
-            input_tokens: Some(input),
-            stream: None,
-            unix: 0,
-            stop_reason: None,
-            status: Some(200),
-            outcome: "completed",
-        }
-    }
-
-    fn told(replayed: Replayed) -> String {
-        match replayed {
-            Replayed::Unrouted => "unrouted".to_owned(),
-            Replayed::Chosen { model, rule, pinned } => format!("{model} {rule} {pinned}"),
-            Replayed::Unknown(lacking) => format!("lacks {lacking}"),
-        }
-    }
-
-    #[test]
-    fn rules_decide_where_the_row_has_what_they_are_on() {
-        let mut replayer = replayer();
-        let mut choose = |call: &PastCall<'_>| told(replayer.choose(call));
-        assert_eq!(choose(&call("team-a", 2000, 0, 0)), "large auto/long false");
-        assert_eq!(choose(&call("team-a", 10, 0, 0)), "lacks tools");
-        assert_eq!(choose(&call("free", 10, 0, 0)), "small auto/free false");
-        assert_eq!(choose(&call("other", 10, 0, 0)), "medium auto/otherwise false");
-        assert_eq!(choose(&PastCall { input_tokens: None, ..call("free", 0, 0, 0) }), "lacks input_tokens");
-        assert_eq!(choose(&PastCall { asked: "medium", ..call("free", 0, 0, 0) }), "unrouted");
-    }
-
-    #[test]
-    fn a_conversation_keeps_its_model_and_what_is_not_known_of_it() {
-        let mut replayer = replayer();
-        let mut choose = |call: &PastCall<'_>| told(replayer.choose(call));
-        assert_eq!(choose(&call("free", 10, 1, 0)), "small auto/free false");
-        assert_eq!(choose(&call("free", 9000, 2, 1)), "small auto/free true");
-        assert_eq!(choose(&call("free", 9000, 3, 2)), "small auto/free true");
-        // of another caller it is another one
-        assert_eq!(choose(&call("other", 10, 4, 3)), "lacks the beginning of its conversation");
-        assert_eq!(choose(&call("other", 10, 5, 4)), "lacks the beginning of its conversation");
-        assert_eq!(choose(&call("team-a", 10, 6, 0)), "lacks tools");
-        assert_eq!(choose(&call("team-a", 2000, 7, 6)), "lacks tools");
-        // without a session, the ledger's conversation is one
-        let of = |call: PastCall<'static>| PastCall { conversation: Some("c1"), ..call };
-        assert_eq!(choose(&of(call("free", 10, 8, 0))), "small auto/free false");
-        assert_eq!(choose(&of(call("free", 9000, 9, 99))), "small auto/free true");
-        let session = PastCall { session: Some("s"), ..of(call("free", 9000, 10, 98)) };
-        assert_eq!(choose(&session), "lacks the beginning of its conversation");
-    }
-
-    #[test]
-    fn an_escalation_follows_what_happened_to_the_same_model_alone() {
-        for (served, next) in [("small", "large auto/escalated-refusal true"), ("medium", "small auto/free true")] {
-            let mut replayer = replayer();
-            let is_served = |model: &str| model == served;
-            let refused = PastCall { stop_reason: Some("refusal"), is_served: &is_served, ..call("free", 10, 1, 0) };
-            assert_eq!(told(replayer.choose(&refused)), "small auto/free false");
-            assert_eq!(told(replayer.choose(&call("free", 10, 2, 1))), next);
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut kept = Kept::default();
-        for n in 0..(FEWEST as u64 * 3) {
-            let mut place = [0; 16];
-            place[..8].copy_from_slice(&n.to_le_bytes());
-            kept.put(place, Past::Unknown(""));
-        }
-        assert!(kept.young.len() <= FEWEST && kept.old.len() <= FEWEST);
-        assert!(kept.get(&[0; 16]).is_none());
-    }
-}
+mod tests;

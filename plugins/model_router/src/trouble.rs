@@ -52,10 +52,20 @@ pub(crate) fn of(record: &Record, body: Option<&ErrorBody>) -> Option<Trouble> {
     .trouble()
 }
 
-/// The same of a past call, as far as its row says so: that it was too long, the row of an error does not say.
+/// The same of a past call, as far as its row says so.
 pub(crate) fn of_past(call: &PastCall<'_>) -> Option<Trouble> {
+    signs_of_past(call, false).trouble()
+}
+
+/// What may have happened to it besides, which the row of an error does not say: that it was too long.
+pub(crate) fn possible_of_past(call: &PastCall<'_>) -> Option<Trouble> {
+    let status = call.status.and_then(|status| StatusCode::from_u16(status).ok());
+    signs_of_past(call, status.is_some_and(ErrorBody::is_wanted)).trouble()
+}
+
+fn signs_of_past<'a>(call: &PastCall<'a>, says_too_long: bool) -> Signs<'a> {
     let PastCall { outcome, status, stop_reason, .. } = *call;
-    Signs { outcome, status, stop_reason, says_too_long: false, has_error: false }.trouble()
+    Signs { outcome, status, stop_reason, says_too_long, has_error: false }
 }
 
 /// By what trouble is known.

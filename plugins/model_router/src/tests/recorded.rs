@@ -279,7 +279,7 @@ async fn what_rows_tell_is_decided_as_it_was_and_the_rest_is_not_known() {
         record.answer = Some(Answer { state: state_of, stop_reason: Some(stop_reason.into()), ..Answer::default() });
         router.before_last_byte(&mut state, &record);
         router.on_complete(&mut state, &record);
-        let is_served = |model: &str| model == routed.model;
+        let is_served = |model: &str| Some(model == routed.model);
         let content = call_content::Content::read(Endpoint::MESSAGES, &talk.body.to_string()).input_tokens();
         let (session, conversation) = (talk.session(), format!("c{}", talk.number));
         let past = PastCall {

@@ -137,7 +137,8 @@ impl Rules {
 }
 
 fn choose(replay: &mut dyn Replay, row: &PastRow, asked: &str, models: &RouteModels, prices: &Prices) -> Replayed {
-    let is_served = |model: &str| is_served(row, upstream_name(models, model), prices);
+    let is_served =
+        |model: &str| row.served_model.as_ref().map(|_| is_served(row, upstream_name(models, model), prices));
     replay.choose(&PastCall {
         asked,
         is_served: &is_served,
