@@ -153,7 +153,8 @@ impl Places {
         let conversation = conversation.map(|id| place("conversation", id.as_bytes()));
         let (own, previous) = (call.turn.as_ref().map(turn), call.previous_turn.as_ref().map(turn));
         Self {
-            from: previous.into_iter().chain(conversation).collect(),
+            // a call that is sent again, or anew from an earlier turn, goes on from what came last
+            from: conversation.into_iter().chain(own).chain(previous).collect(),
             to: own.into_iter().chain(conversation).collect(),
             goes_on: previous.is_some(),
         }
@@ -164,7 +165,7 @@ impl Places {
 fn hash(name: usize, call: &PastCall<'_>, kind: &str, bytes: &[u8]) -> [u8; 16] {
     let mut hash = blake3::Hasher::new();
     hash.update(&(name as u64).to_le_bytes());
-    let texts = [Some(kind), call.tenant, call.key];
+    let texts = [Some(kind), call.tenant, call.key, call.session];
     for text in texts.map(|text| text.map(str::as_bytes)).into_iter().chain([Some(bytes)]) {
         // one text is not taken for a part of another
         hash.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());

@@ -113,6 +113,31 @@ fn behind_an_error_that_may_move_it_a_conversation_is_not_known() {
 }
 
 #[test]
+fn a_call_that_is_sent_again_goes_on_from_what_came_last() {
+    let is_served = |model: &str| Some(model == "small");
+    let refused = |turn, previous| PastCall {
+        stop_reason: Some("refusal"),
+        is_served: &is_served,
+        ..call("free", 10, turn, previous)
+    };
+    let moved = "large auto/escalated-refusal true";
+    let mut replayer = replayer();
+    let mut choose = |call: &PastCall<'_>| told(replayer.choose(call));
+    assert_eq!(choose(&call("free", 10, 1, 0)), "small auto/free false");
+    assert_eq!(choose(&refused(2, 1)), "small auto/free true");
+    assert_eq!(choose(&call("free", 10, 2, 1)), moved);
+    // of another session it is another call
+    assert_eq!(choose(&PastCall { session: Some("s"), ..call("free", 10, 1, 0) }), "small auto/free false");
+    // without a session, what goes on from an earlier turn is the same conversation
+    let of = |call: PastCall<'static>| PastCall { conversation: Some("c1"), ..call };
+    assert_eq!(choose(&of(call("free", 10, 11, 0))), "small auto/free false");
+    let is_served: &'static dyn Fn(&str) -> Option<bool> = &|model| Some(model == "small");
+    let refused = PastCall { stop_reason: Some("refusal"), is_served, ..call("free", 10, 12, 11) };
+    assert_eq!(choose(&of(refused)), "small auto/free true");
+    assert_eq!(choose(&of(call("free", 10, 13, 11))), moved);
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut kept = Kept::default();
     for n in 0..(FEWEST as u64 * 3) {
