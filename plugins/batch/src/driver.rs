@@ -158,6 +158,8 @@ fn step(
                 Work::Book(call) => {
                     if ledgers.book(&inner.state, call) {
                         inner.note(Fact::Booked(call));
+                        // it may be done with now
+                        soon = 1;
                     } else {
                         soon = soon.min(DISK.as_millis() as Millis);
                     }

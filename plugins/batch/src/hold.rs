@@ -13,7 +13,7 @@ use crate::entry::{Failure, Outcome};
 use crate::settings::{OnClientsDisconnected, Otherwise, milliseconds};
 use crate::state::Answer;
 use crate::stream::{PING, Stream};
-use crate::waiting::{Claim, Waiting};
+use crate::waiting::{Delivery, Waiting};
 use crate::{Batch, Wanted, events, figures, owner, reply, request};
 
 /// How the answer of a batch is given to a client.
@@ -24,13 +24,18 @@ pub(crate) struct Giving {
     pub(crate) stream: Option<bool>,
     pub(crate) upstream: Arc<str>,
     pub(crate) batched: Arc<Batched>,
-    pub(crate) claim: Arc<OnceLock<Claim>>,
+    pub(crate) delivery: Arc<OnceLock<Delivery>>,
     pub(crate) accepted: u64,
 }
 
 impl Batch {
     /// Puts a call into a batch and answers it, or lets it go upstream.
-    pub(crate) async fn hold(&self, wanted: Wanted, claim: Arc<OnceLock<Claim>>, call: &mut OutgoingCall<'_>) -> Flow {
+    pub(crate) async fn hold(
+        &self,
+        wanted: Wanted,
+        delivery: Arc<OnceLock<Delivery>>,
+        call: &mut OutgoingCall<'_>,
+    ) -> Flow {
         let deadline = Instant::now() + wanted.wait;
         let Some((stored, body)) = self.stored(&wanted, call) else {
             return self.otherwise(Failure::Unsuitable, &[], call);
@@ -38,7 +43,7 @@ impl Batch {
         let facts = call.call.call();
         let stream = facts.filter(|facts| facts.stream).map(request::reports_usage);
         let (upstream, accepted) = (call.upstream.clone(), stored.accepted);
-        let giving = Giving { api: wanted.api, stream, upstream, batched: wanted.batched, claim, accepted };
+        let giving = Giving { api: wanted.api, stream, upstream, batched: wanted.batched, delivery, accepted };
         let mut waiting = match self.store.accept(stored, body).await {
             Ok(waiting) => waiting,
             Err(why) => return self.otherwise(why, &[], call),
@@ -153,6 +158,8 @@ impl Giving {
         self.batched.answered(BatchedAnswer { batch: answer.batch.clone(), waited });
         // a row has the usage of what is sent, and some streams have none
         let shows_usage = self.api != Api::Chat || self.stream != Some(false);
-        shows_usage && waiting.claim().is_some_and(|claim| self.claim.set(claim).is_ok())
+        let delivery = waiting.delivery(shows_usage);
+        let is_claimed = delivery.claim.is_some();
+        self.delivery.set(delivery).is_ok() && is_claimed
     }
 }

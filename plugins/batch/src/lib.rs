@@ -39,7 +39,7 @@ use plugin_api::{
 
 use call::Api;
 use store::{Store, Terms};
-use waiting::Claim;
+use waiting::Delivery;
 
 pub use settings::{Config, OnClientsDisconnected, Otherwise};
 pub use shared::Shared;
@@ -59,8 +59,8 @@ pub struct Batch {
 pub struct State {
     /// The call asks for a batch.
     wanted: Option<Box<Wanted>>,
-    /// The promise that the request's row has the usage of the answer, once there is one.
-    claim: Option<Arc<OnceLock<Claim>>>,
+    /// The answer on its way to the client, once there is one.
+    delivery: Option<Arc<OnceLock<Delivery>>>,
     /// Whether a ledger keeps that row.
     has_ledger: bool,
 }
@@ -201,36 +201,37 @@ impl Plugin for Batch {
 
     async fn on_send(&self, state: &mut State, call: &mut OutgoingCall<'_>) -> Flow {
         let Some(wanted) = state.wanted.take() else { return Flow::Continue };
-        let claim = Arc::new(OnceLock::new());
-        state.claim = Some(claim.clone());
-        let of_row: Weak<OnceLock<Claim>> = Arc::downgrade(&claim);
+        let delivery = Arc::new(OnceLock::new());
+        state.delivery = Some(delivery.clone());
+        let of_row: Weak<OnceLock<Delivery>> = Arc::downgrade(&delivery);
         // not a moment before the row is kept, and not after
         wanted.batched.when_recorded(move |record| {
-            if let Some(claim) = of_row.upgrade() {
-                keep(&claim, record);
+            if let Some(delivery) = of_row.upgrade() {
+                keep(&delivery, record);
             }
         });
         state.has_ledger = wanted.batched.ledger().is_some();
-        self.hold(*wanted, claim, call).await
+        self.hold(*wanted, delivery, call).await
     }
 
     fn on_complete(&self, state: &mut State, record: &Record) {
-        let Some(claim) = &state.claim else { return };
+        let Some(delivery) = &state.delivery else { return };
         if !state.has_ledger {
-            keep(claim, record);
+            keep(delivery, record);
         }
-        if let Some(claim) = claim.get()
-            && record.outcome == Outcome::Completed
+        // to a client that shares the answer it is a cached one
+        if let Some(delivery) = delivery.get()
+            && matches!(record.outcome, Outcome::Completed | Outcome::Cached)
         {
-            claim.delivered();
+            delivery.done();
         }
     }
 }
 
 /// The row of this record has the usage of the answer, if it is there in full.
-fn keep(claim: &OnceLock<Claim>, record: &Record) {
+fn keep(delivery: &OnceLock<Delivery>, record: &Record) {
     let is_whole = |answer: &plugin_api::Answer| answer.state == AnswerState::Complete && answer.usage.is_some();
-    if let Some(claim) = claim.get()
+    if let Some(claim) = delivery.get().and_then(|delivery| delivery.claim.as_ref())
         && record.answer.as_ref().is_some_and(is_whole)
     {
         claim.keep();

@@ -55,10 +55,11 @@ pub(crate) fn due(
             }
             Stage::In(_) => {}
             Stage::Answered(answer) => {
-                let is_given = matches!(answer.outcome, Outcome::Given(_));
-                if is_given && !held.is_booked && !held.is_claimed && held.clients == 0 {
+                let is_to_be_booked = matches!(answer.outcome, Outcome::Given(_)) && !held.is_booked;
+                // a claim that ends says so
+                if held.clients > 0 || (is_to_be_booked && held.is_claimed) {
+                } else if is_to_be_booked {
                     work.push(Work::Book(*id));
-                } else if held.clients > 0 {
                 } else if answer.at + times.keep <= now || held.is_unwanted {
                     work.push(Work::Forget(*id));
                 } else {

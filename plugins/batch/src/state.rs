@@ -206,6 +206,17 @@ impl State {
         }
     }
 
+    /// A client has the whole answer of a call that nobody else comes for: the same request begins anew. Whether the call is done
+    /// with; its usage may have to be booked first.
+    pub(crate) fn deliver(&mut self, id: Uuid) -> bool {
+        let held = self.calls.get_mut(&id).filter(|held| held.clients == 0 && !held.is_deferred);
+        let Some(held) = held else { return false };
+        held.is_unwanted = true;
+        let (is_booked, key) = (held.is_booked, (held.call.owner, held.call.digest));
+        self.forget_request(key, id);
+        is_booked
+    }
+
     fn add(&mut self, call: &Call, body: &Bytes) {
         self.bytes += body.len() as u64;
         self.by_request.insert((call.owner, call.digest), call.id);

@@ -47,6 +47,12 @@ impl Waiting {
         self.store.wake.notify_one();
     }
 
+    /// The answer is on its way to this client. `shows_usage` is whether its row can have the usage.
+    pub(crate) fn delivery(&self, shows_usage: bool) -> Delivery {
+        let claim = if shows_usage { self.claim() } else { None };
+        Delivery { store: self.store.clone(), id: self.id, claim }
+    }
+
     /// Takes it upon this client's row to have the usage of the answer, unless that is in the ledger or on its way there.
     pub(crate) fn claim(&self) -> Option<Claim> {
         let mut inner = self.store.lock();
@@ -68,6 +74,26 @@ impl Drop for Waiting {
     }
 }
 
+/// An answer on its way to a client.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    store: Arc<Store>,
+    id: Uuid,
+    /// The promise that this client's row has the usage of the answer.
+    pub(crate) claim: Option<Claim>,
+}
+
+impl Delivery {
+    /// The client has its whole answer: nobody will come for it.
+    pub(crate) fn done(&self) {
+        let mut inner = self.store.lock();
+        if inner.state.deliver(self.id) {
+            inner.note(Fact::Gone(self.id));
+        }
+        self.store.wake.notify_one();
+    }
+}
+
 /// A promise that the usage of an answer will be in a client's row. Dropping it unkept gives it back.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -81,16 +107,6 @@ impl Claim {
     pub(crate) fn keep(&self) {
         if !self.is_booked.swap(true, Ordering::AcqRel) {
             self.store.lock().note(Fact::Booked(self.id));
-            self.store.wake.notify_one();
-        }
-    }
-
-    /// The client has its whole answer: nobody will come for it.
-    pub(crate) fn delivered(&self) {
-        let mut inner = self.store.lock();
-        let done = |held: &crate::state::Held| held.is_booked && held.clients == 0 && !held.is_deferred;
-        if inner.state.calls.get(&self.id).is_some_and(done) {
-            inner.note(Fact::Gone(self.id));
             self.store.wake.notify_one();
         }
     }

@@ -244,3 +244,31 @@ async fn calls_whose_batch_the_provider_does_not_take_go_live_or_fail() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_call_whose_client_has_its_whole_answer_is_gone_though_no_row_has_its_usage() {
+    let refusing = Settings {
+        batch_error_rate: "1".parse().unwrap(),
+        error_status: http::StatusCode::BAD_REQUEST,
+        ..settings(20)
+    };
+    let cases = [(refusing, Api::Messages, false, 400), (settings(20), Api::Chat, true, 200)];
+    for (settings, api, stream, status) in cases {
+        let provider = Provider::start(settings);
+        let gateway = gateway()
+            .server(provider.address)
+            .upstream_settings("headers: { x-api-key: the-gateways-own-key, authorization: off }")
+            .settings("plugins: [{ batch: { window: 10ms, poll: 20ms } }]")
+            .start()
+            .await;
+        let mut client = http1(gateway.address()).await;
+        for number in 1..=2 {
+            let request = request(&client, api, "key", "30m", api.call(5, stream));
+            let answer = client.call(request).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+            assert_eq!(provider.batches("requests").await, number, "the answer of an earlier call");
+        }
+        eventually("an empty store", async || gateway.metrics().await.sum("tollgate_batch_stored_calls", &[]) == 0.0)
+            .await;
+    }
+}
