@@ -235,3 +235,40 @@ async fn what_has_no_price_or_no_tokens_is_counted_and_never_zero() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no route has a plugin that chooses models"));
 }
+
+#[tokio::test]
+async fn a_call_whose_answer_a_batch_has_did_not_cost_nothing() {
+    for book in Book::both().await {
+        let mut store = book.store().await;
+        let mut made = rows(3).into_iter();
+        let call = |number: u8, row: Row| Row {
+            created_at: at("2026-10-01", i64::from(number) * 1_000_000),
+            endpoint: Some("messages".into()),
+            route: Some("chat".into()),
+            model: Some("auto".into()),
+            tenant: Some("free".into()),
+            turn_hash: Some([number; 32]),
+            previous_turn_hash: (number > 1).then(|| [number - 1; 32]),
+            ..row
+        };
+        let mut next = || made.next().unwrap();
+        let unsent = |status, row| Row {
+            outcome: "cached".into(),
+            response_status: Some(status),
+            attempts: 0,
+            usage_source: UsageSource::None,
+            tokens: Tokens::default(),
+            cost_usd: None,
+            ..row
+        };
+        let tokens = Tokens { input: Some(10), output: Some(10), ..Tokens::default() };
+        let begun = Row { served_model: Some("claude-haiku-4-5".into()), tokens, ..next() };
+        let calls = [call(1, begun), call(2, unsent(200, next())), call(3, unsent(202, next()))];
+        store.write(&records(calls)).await.unwrap();
+        store.close().await;
+        let said = json(&config(&book), &[]);
+        // what the cache answers costs nothing
+        assert_eq!((&said["decided"], &said["pinned"]), (&3.into(), &2.into()), "{said}");
+        assert_eq!((&said["all"]["without_usage"], &said["all"]["unpriced"]), (&1.into(), &0.into()), "{said}");
+    }
+}

@@ -10,6 +10,8 @@ use crate::store::{StoreError, calendar};
 
 /// How many rows are read at once.
 const PAGE: usize = 5000;
+/// Whether the client was told to come back for the answer of a batch, whose cost is in the row of the batch's result.
+const DEFERRED: &str = "(outcome = 'cached' AND coalesce(response_status, 0) = 202)";
 
 /// The row of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(crate) struct PastRow {
     pub(crate) web_search_requests: u64,
     /// Whether it is billed in parts, of which the sum of its tokens says nothing.
     pub(crate) has_parts: bool,
-    /// What it cost, in picodollars; what asked no upstream cost nothing.
+    /// What it cost, in picodollars; what asked no upstream cost nothing, except where a batch does.
     pub(crate) cost: Option<i128>,
     pub(crate) outcome: String,
     pub(crate) status: Option<u16>,
@@ -110,7 +112,7 @@ impl<'a> PastRows<'a> {
             "speed".to_owned(),
             "web_search_requests".to_owned(),
             "CASE WHEN billed IS NOT NULL THEN 1 ELSE 0 END".to_owned(),
-            format!("CASE WHEN attempts = 0 THEN coalesce({cost}, 0) ELSE {cost} END"),
+            format!("CASE WHEN attempts = 0 AND NOT {DEFERRED} THEN coalesce({cost}, 0) ELSE {cost} END"),
             "outcome".to_owned(),
             "response_status".to_owned(),
             "stop_reason".to_owned(),
