@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::call::Api;
+use crate::request::one_line;
 
 /// What keeps a stream alive, as clients of the API know it: Anthropic's event, and elsewhere a comment, which every reader skips.
 pub(crate) fn ping(api: Api) -> Bytes {
@@ -38,7 +39,8 @@ pub(crate) fn error(api: Api, object: &[u8]) -> Bytes {
         Api::Messages | Api::Responses => "event: error\ndata: ",
         Api::Chat | Api::Embeddings => "data: ",
     };
-    [head.as_bytes(), object, b"\n\n"].concat().into()
+    // a line end within the object would end the event's data
+    head.bytes().chain(one_line(object)).chain(*b"\n\n").collect()
 }
 
 /// Events that are being written.

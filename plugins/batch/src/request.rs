@@ -65,6 +65,11 @@ pub(crate) fn without_stream(text: &[u8]) -> Option<Bytes> {
     Some(body.into())
 }
 
+/// JSON as one line, which has no line ends but between values.
+pub(crate) fn one_line(json: &[u8]) -> impl Iterator<Item = u8> {
+    json.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte })
+}
+
 /// Whether a stream is asked for its usage.
 pub(crate) fn reports_usage(facts: &CallFacts) -> bool {
     matches!(facts.stream_options, StreamOptions::Usage)

@@ -104,3 +104,15 @@ fn a_response_is_a_stream_of_numbered_events_of_which_the_last_has_it_all() {
     let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"response.output_text.delta") && kinds.contains(&"response.function_call_arguments.done"));
 }
+
+#[test]
+fn an_error_of_several_lines_is_one_event() {
+    let object = b"{\r\n  \"error\": {\n    \"message\": \"a\\nb\"\n  }\n}\n";
+    for api in [Api::Messages, Api::Chat] {
+        let event = String::from_utf8(error(api, object).to_vec()).unwrap();
+        let data = event.trim_end().lines().last().unwrap().strip_prefix("data: ").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["error"]["message"], "a\nb");
+        assert!(event.ends_with("\n\n"));
+    }
+}

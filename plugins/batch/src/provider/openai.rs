@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::{Ask, Handed, Line, Link, Progress, Search, Submitted, outcome_of};
 use crate::call::{Api, Group};
 use crate::entry::{Failure, Outcome};
+use crate::request::one_line;
 
 /// How far the provider's clock may be from ours, in seconds.
 const CLOCKS: u64 = 10 * 60;
@@ -146,8 +147,7 @@ fn upload(ask: Ask, handed: &Handed, bodies: Vec<Bytes>) -> Ask {
     for (id, call) in handed.calls.iter().zip(bodies) {
         let head = format!("{{\"custom_id\":\"{id}\",\"method\":\"POST\",\"url\":\"/v1{url}\",\"body\":");
         form.extend_from_slice(head.as_bytes());
-        // one line a call; JSON has no line ends but between values
-        form.extend(call.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+        form.extend(one_line(&call));
         form.extend_from_slice(b"}\n");
     }
     form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
