@@ -5,6 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use plugin_api::Uuid;
 use serde::{Deserialize, Serialize};
 
+/// What a call takes of the store's bound beside its texts.
+const OF_A_CALL: u64 = 1024;
+
 /// Milliseconds since 1970: what is stored must mean the same after a restart.
 pub(crate) type Millis = u64;
 
@@ -78,6 +81,16 @@ pub(crate) struct Call {
     pub(crate) max_bytes: usize,
     /// What its bookkeeping needs if its answer comes when its client has gone.
     pub(crate) booking: Booking,
+}
+
+impl Call {
+    /// The bytes that it takes of the store's bound beside its body: what callers may make long, and something for the rest.
+    pub(crate) fn room(&self) -> u64 {
+        let Group { upstream, api: _, path, query, model, headers } = &self.group;
+        let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let text = upstream.len() + path.len() + query.len() + model.len() + headers + self.booking.domain.len();
+        OF_A_CALL + text as u64
+    }
 }
 
 /// Who pays for a call, as the ledger names them.

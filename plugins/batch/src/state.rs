@@ -9,9 +9,6 @@ use plugin_api::Uuid;
 use crate::call::{Call, Group, Key, Millis, now};
 use crate::entry::{Entry, Fact, Outcome};
 
-/// What a call takes of the store's bound beside its bytes.
-const OF_A_CALL: u64 = 1024;
-
 /// All that is known of calls and submissions.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -19,7 +16,7 @@ pub(crate) struct State {
     /// Calls that the same request joins.
     by_request: HashMap<(Key, Key), Uuid>,
     pub(crate) submissions: BTreeMap<Uuid, Submission>,
-    /// Bytes of bodies and answers.
+    /// Bytes of calls, bodies and answers.
     bytes: u64,
 }
 
@@ -143,9 +140,9 @@ impl State {
         }
     }
 
-    /// The bytes that it holds, counted with what each call takes.
+    /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes + self.calls.len() as u64 * OF_A_CALL
+        self.bytes
     }
 
     /// The call that this request of this owner joins.
@@ -218,7 +215,7 @@ impl State {
     }
 
     fn add(&mut self, call: &Call, body: &Bytes) {
-        self.bytes += body.len() as u64;
+        self.bytes += call.room() + body.len() as u64;
         self.by_request.insert((call.owner, call.digest), call.id);
         let held = Held {
             call: Arc::new(call.clone()),
@@ -278,6 +275,7 @@ impl State {
     fn remove(&mut self, id: Uuid) {
         self.drop_body(id);
         let Some(held) = self.calls.remove(&id) else { return };
+        self.bytes -= held.call.room();
         if let Stage::Answered(answer) = &held.stage {
             self.bytes -= answer.body.len() as u64;
         }

@@ -1,5 +1,8 @@
 //! The store of a folder: its state, its log, and the clients that wait. Every change goes through here, into the log first.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -8,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use plugin_api::{LogLimit, Uuid};
+use plugin_api::{LogLimit, Uuid, shortened};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
@@ -22,6 +25,8 @@ use crate::waiting::Waiting;
 /// A log is written anew where it is this many times as long as what it says, and not short.
 const SURPLUS: u64 = if cfg!(test) { 1 } else { 2 };
 const SHORT: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
+/// The most bytes of the words for why a call has no answer.
+const LONGEST_WORDS: usize = 1024;
 /// How long a call waits for the log to be opened.
 const OPEN: Duration = Duration::from_secs(5);
 
@@ -159,7 +164,7 @@ impl Store {
             let id = match inner.state.same(call.owner, call.digest) {
                 Some(id) => id,
                 None => {
-                    let room = inner.state.bytes() + body.len() as u64 <= inner.terms.max_stored;
+                    let room = inner.state.bytes() + call.room() + body.len() as u64 <= inner.terms.max_stored;
                     if !room || !inner.unsaved.is_empty() {
                         // there may be room on the disk again
                         self.wake.notify_one();
@@ -360,10 +365,10 @@ impl Inner {
     }
 }
 
-/// An answer that is none, made where no batch could be.
+/// An answer that is none, made where no batch could be. Each call of a batch has the words, so they are cut.
 pub(crate) fn failed(call: Uuid, why: Failure, words: &str, batch: &str, at: Millis) -> Entry {
     let fact = Fact::Answer { call, batch: batch.to_owned(), outcome: Outcome::Failed(why), at };
-    Entry { fact, body: Bytes::copy_from_slice(words.as_bytes()) }
+    Entry { fact, body: Bytes::copy_from_slice(shortened(words, LONGEST_WORDS).as_bytes()) }
 }
 
 fn log_disk(folder: &std::path::Path, error: &io::Error) {

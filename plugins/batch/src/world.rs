@@ -191,7 +191,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-fn call(api: Api, number: usize) -> (Call, Bytes) {
+pub(crate) fn call(api: Api, number: usize) -> (Call, Bytes) {
     let path = if api == Api::Messages { "/v1/messages" } else { "/v1/chat/completions" };
     let group = Group {
         upstream: "up".into(),
