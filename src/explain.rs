@@ -2,6 +2,7 @@
 //! database, and writes nothing but its answer.
 
 mod body;
+mod chunked;
 mod input;
 mod redact;
 mod report;

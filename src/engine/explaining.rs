@@ -36,6 +36,8 @@ pub struct ClientRequest {
     pub head: Vec<u8>,
     /// Its body, in the framing that the head says.
     pub body: Bytes,
+    /// Its body without the framing.
+    pub content: Bytes,
     /// The connection that it comes on.
     pub connection: ConnectionInfo,
 }
@@ -100,7 +102,7 @@ pub enum Unexplained {
 /// # Errors
 /// That it is no whole request.
 pub async fn explain(snapshot: Arc<Snapshot>, request: ClientRequest) -> Result<Prepared, Unexplained> {
-    let ClientRequest { head, body, connection } = request;
+    let ClientRequest { head, body, content, connection } = request;
     let head = with_plain_line(head)?;
     let mut session = Session::new_h1(Box::new(Pipe::new(&[&head, &body[..]].concat(), connection)));
     match timeout(LIMIT, session.downstream_session.read_request()).await {
@@ -115,8 +117,8 @@ pub async fn explain(snapshot: Arc<Snapshot>, request: ClientRequest) -> Result<
     let (path, query) = (ctx.client_path().to_owned(), session.req_header().uri.query().map(str::to_owned));
     let is_post = session.req_header().method == Method::POST;
     let endpoint = Endpoint::of(ctx.path()).filter(|endpoint| is_post && endpoint.takes_json);
-    let call = endpoint
-        .map(|endpoint| dialect::read(endpoint, &client_headers, body.clone(), ctx.max_read(), Hashing::Nothing));
+    let call =
+        endpoint.map(|endpoint| dialect::read(endpoint, &client_headers, content, ctx.max_read(), Hashing::Nothing));
     let route = ctx.route.as_ref().map(|route| route.index);
     let is_routed = route.is_some() || ctx.record.error == Some(Failure::NoRoute.word());
     let asked = if is_routed { route.unwrap_or(ctx.snapshot.routes.len()) } else { 0 };

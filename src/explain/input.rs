@@ -6,9 +6,10 @@ use plugin_api::{ConnectionInfo, TlsInfo};
 use crate::config::Config;
 use crate::engine::ClientRequest;
 
-use super::ExplainSettings;
 use super::body::path_of_body;
+use super::chunked::next_line;
 use super::report::Asked;
+use super::{ExplainSettings, chunked};
 
 /// The host where none is named.
 const HOST: &str = "localhost";
@@ -59,7 +60,7 @@ impl Input {
             assumed.push(format!("the host is {HOST}; `--host` says another"));
             head.headers.insert(0, ("host".to_owned(), HOST.as_bytes().to_vec()));
         }
-        let body = head.frame(body)?;
+        let (body, content) = head.frame(body)?;
         let connection = connection(config, settings, &head)?;
         let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let asked = Asked {
@@ -72,7 +73,10 @@ impl Input {
             assumed,
             secrets: head.secrets(),
         };
-        Ok(Self { request: ClientRequest { head: head.bytes(), body: body.into(), connection }, asked })
+        Ok(Self {
+            request: ClientRequest { head: head.bytes(), body: body.into(), content: content.into(), connection },
+            asked,
+        })
     }
 
     /// What is asked.
@@ -110,10 +114,8 @@ fn split(bytes: &[u8]) -> Result<(Head, Vec<u8>), String> {
         |what: &str| format!("standard input is no request: {what}; wanted HTTP/1.1 as text, or the JSON of a call");
     let mut lines = Vec::new();
     let mut rest = bytes.trim_ascii_start();
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        let line = &rest[..end];
-        rest = &rest[end + 1..];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    while let Some((line, behind)) = next_line(rest) {
+        rest = behind;
         if line.is_empty() {
             return head_of(&lines).map(|head| (head, rest.to_vec())).map_err(|what| wrong(&what));
         }
@@ -166,10 +168,12 @@ impl Head {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
-    /// Sees that the head says how long the body is.
-    fn frame(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, String> {
+    /// Sees that the head says how long the body is. The body as it is sent, and its content.
+    fn frame(&mut self, mut body: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), String> {
         if self.get("transfer-encoding").is_some() {
-            return Ok(body);
+            // whatever else is wrong with it is for the gateway to say
+            let content = chunked::content(&body);
+            return Ok(content.map_or_else(|| (body.clone(), body), |content| (chunked::framed(&content), content)));
         }
         let length = self.get("content-length").map(|length| String::from_utf8_lossy(length).into_owned());
         match length.and_then(|length| length.parse::<usize>().ok()) {
@@ -182,7 +186,7 @@ impl Head {
             None if body.is_empty() || self.get("content-length").is_some() => {}
             None => self.headers.push(("content-length".to_owned(), body.len().to_string().into_bytes())),
         }
-        Ok(body)
+        Ok((body.clone(), body))
     }
 
     /// As it goes over a connection.

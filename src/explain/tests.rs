@@ -69,6 +69,18 @@ fn json_has_what_the_text_has() {
 }
 
 #[test]
+fn the_call_in_a_chunked_body_is_read() {
+    for end in ["\r\n", "\n"] {
+        let request = ["POST /v1/messages HTTP/1.1", "host: h", "transfer-encoding: chunked", ""]
+            .map(|line| line.to_owned() + end);
+        let body = ["c", r#"{"model":"a""#, "1", "}", "0", "", ""].join(end);
+        let report = report(YAML, &[], &(request.concat() + &body));
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!((&json["call"]["model"], &json["outcome"]["kind"]), (&"a".into(), &"sent".into()), "{json}");
+    }
+}
+
+#[test]
 fn credentials_are_hidden_in_the_query_and_whatever_words_they_are() {
     let request = "POST /x?api_key=in-the-query&page=2 HTTP/1.1\nhost: h\nx-api-key: sent\nauthorization: Bearer other-secret\n\n{}";
     let said = report(YAML, &[], request).json();
