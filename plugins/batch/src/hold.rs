@@ -44,7 +44,7 @@ impl Batch {
         let stream = facts.filter(|facts| facts.stream).map(request::reports_usage);
         let (upstream, accepted) = (call.upstream.clone(), stored.accepted);
         let giving = Giving { api: wanted.api, stream, upstream, batched: wanted.batched, delivery, accepted };
-        let mut waiting = match self.store.accept(stored, body).await {
+        let mut waiting = match self.store.accept(stored, body, deadline).await {
             Ok(waiting) => waiting,
             Err(why) => return self.otherwise(why, &[], call),
         };

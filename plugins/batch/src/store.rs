@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use plugin_api::{LogLimit, Uuid, shortened};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Group, Key, Millis};
 use crate::entry::{Entry, Fact, Failure, Outcome};
@@ -151,11 +151,17 @@ impl Store {
     /// Takes a call, or joins the one that is the same, and waits until that is certain.
     ///
     /// # Errors
-    /// The store is full or has no log, or the disk does not take the call.
-    pub(crate) async fn accept(self: &Arc<Self>, call: Call, body: Bytes) -> Result<Waiting, Failure> {
+    /// The store is full or has no log, or the disk does not take the call before the deadline.
+    pub(crate) async fn accept(
+        self: &Arc<Self>,
+        call: Call,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Waiting, Failure> {
         // a process that begins has the log in a moment
         let mut ownership = self.ownership.subscribe();
-        drop(timeout(OPEN, ownership.wait_for(|whose| *whose != Ownership::Awaited)).await);
+        let open_by = deadline.min(Instant::now() + OPEN);
+        drop(timeout_at(open_by, ownership.wait_for(|whose| *whose != Ownership::Awaited)).await);
         let (mut waiting, serial) = {
             let mut inner = self.lock();
             if inner.log.is_none() {
@@ -183,9 +189,9 @@ impl Store {
         };
         self.wake.notify_one();
         let mut synced = self.synced.subscribe();
-        let is_certain = match synced.wait_for(|(up_to, _)| *up_to >= serial).await {
-            Ok(at) => at.1,
-            Err(_) => false,
+        let is_certain = match timeout_at(deadline, synced.wait_for(|(up_to, _)| *up_to >= serial)).await {
+            Ok(Ok(at)) => at.1,
+            Ok(Err(_)) | Err(_) => false,
         };
         if is_certain {
             return Ok(waiting);

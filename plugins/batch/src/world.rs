@@ -14,7 +14,7 @@ use plugin_api::{Common, Uuid};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{Api, Booking, Call, Group, Key, now};
 use crate::driver;
@@ -217,11 +217,16 @@ pub(crate) fn call(api: Api, number: usize) -> (Call, Bytes) {
     (call, Bytes::from(format!("{{\"n\":\n{number}}}")))
 }
 
-fn terms() -> Terms {
+/// The deadline of a client that waits as long as it takes.
+fn patient() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+pub(crate) fn terms() -> Terms {
     Terms { times: Times { keep: 3_600_000 }, poll: 1, settle: 2, max_stored: 1 << 30 }
 }
 
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -240,7 +245,7 @@ async fn live(folder: &Folder, world: &Arc<World>, calls: Vec<(Call, Bytes)>, un
     let accepting = async {
         for (call, body) in calls {
             let id = loop {
-                match store.accept(call.clone(), body.clone()).await {
+                match store.accept(call.clone(), body.clone(), patient()).await {
                     Ok(waiting) => break waiting.id(),
                     // it is not open yet
                     Err(Failure::NotStored) => sleep(Duration::from_millis(1)).await,
@@ -335,8 +340,8 @@ async fn the_same_request_joins_and_only_its_owner_gets_the_answer() {
     }
     let ((first, body), (second, _)) = (call(Api::Messages, 1), call(Api::Messages, 1));
     let (mut one, mut two) = tokio::join!(
-        store.accept(first.clone(), body.clone()).map(Result::unwrap),
-        store.accept(second, body.clone()).map(Result::unwrap)
+        store.accept(first.clone(), body.clone(), patient()).map(Result::unwrap),
+        store.accept(second, body.clone(), patient()).map(Result::unwrap)
     );
     assert_eq!((one.id(), two.id()), (first.id, first.id));
     let answers: [Arc<Answer>; 2] = [one.answer().await.unwrap(), two.answer().await.unwrap()];
