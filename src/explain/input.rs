@@ -49,10 +49,10 @@ impl Input {
         if let Some(path) = &settings.path {
             head.target.clone_from(path);
         }
-        for (name, value) in &settings.headers {
-            head.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_str()) || is_given(settings, known));
-            head.headers.push((name.to_string(), value.as_bytes().to_vec()));
-        }
+        // all of the request's own go before the first is added, as several may have one name
+        settings.headers.iter().for_each(|(name, _)| head.remove(name.as_str()));
+        let given = settings.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        head.headers.extend(given);
         if let Some(host) = &settings.host {
             head.remove("host");
             head.headers.insert(0, ("host".to_owned(), host.as_bytes().to_vec()));
@@ -83,12 +83,6 @@ impl Input {
     pub(super) fn asked(&self) -> Asked {
         self.asked.clone()
     }
-}
-
-/// Whether a header of this name came from the command line.
-fn is_given(settings: &ExplainSettings, name: &str) -> bool {
-    // the first of a name takes the place of those of the request; further ones stand beside it
-    settings.headers.iter().filter(|(given, _)| given.as_str().eq_ignore_ascii_case(name)).count() > 1
 }
 
 /// The head for a body alone.

@@ -57,6 +57,11 @@ fn headers_on_the_command_line_take_the_place_of_those_that_came() {
     assert_eq!((&*report.request.host, &*report.request.method), ("other", "POST"));
     let text = report.to_string();
     assert!(text.contains("x-forwarded-host: other") && !text.contains("of-the-yaml"), "{text}");
+    let config = config::parse("a.yaml", YAML, Path::new(""), &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+    let settings = Arguments::parse_from([&["explain", "-c", "a.yaml"], &arguments[..]].concat()).settings;
+    let input = Input::read(&config, &settings, b"GET / HTTP/1.1\nhost: h\nX-A: 1\n\n").unwrap();
+    let head = String::from_utf8(input.request.head).unwrap();
+    assert_eq!(head, "POST / HTTP/1.1\r\nhost: other\r\nx-a: 2\r\nx-a: 3\r\n\r\n");
 }
 
 #[test]
