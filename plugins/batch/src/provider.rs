@@ -13,8 +13,11 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use plugin_api::Uuid;
 
-use crate::call::{Api, Group, Millis};
+use crate::call::{Api, Group, Millis, now};
 use crate::entry::{Failure, Outcome};
+
+/// When nothing more is expected of a batch, in milliseconds: three days.
+const GIVE_UP: Millis = 3 * 24 * 3_600_000;
 
 /// Sends requests to upstreams.
 pub(crate) trait Link: fmt::Debug + Send + Sync {
@@ -87,8 +90,10 @@ pub(crate) enum Progress {
     Running(Option<Duration>),
     /// What came of each of its calls, in no order.
     Ended(Vec<Line>),
-    /// The provider does not know it, or says that it failed as a whole.
+    /// The provider says that it failed as a whole.
     Failed(String),
+    /// It does not know the batch.
+    Unknown(String),
     /// It does not say.
     Unclear(Option<Duration>, String),
 }
@@ -110,6 +115,13 @@ pub(crate) struct Handed {
     pub(crate) at: Millis,
     /// When it came into doubt whether the provider has it.
     pub(crate) in_doubt_since: Millis,
+}
+
+impl Handed {
+    /// Whether it should have been over long ago: providers end a batch within a day.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.at + GIVE_UP < now()
+    }
 }
 
 /// Whether calls that are sent to this path can be in a batch.

@@ -73,6 +73,8 @@ pub(crate) struct Submission {
     /// When the provider is asked next, and how long it was waited last. Not in the log.
     pub(crate) next_at: Millis,
     pub(crate) pause: Millis,
+    /// Since when the provider does not know it, though it had it. Not in the log.
+    pub(crate) unknown_since: Option<Millis>,
 }
 
 /// What is known of a submission.
@@ -246,6 +248,7 @@ impl State {
             is_busy: false,
             next_at: 0,
             pause: 0,
+            unknown_since: None,
         };
         self.submissions.insert(id, submission);
     }

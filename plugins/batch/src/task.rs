@@ -19,9 +19,8 @@ const LONGEST_PAUSE: Millis = 24;
 const MOST_PATIENCE: Duration = Duration::from_secs(300);
 /// How long calls rest whose provider takes no batch just now and does not say for how long, in first pauses.
 const REST: Millis = 2;
-
-/// When nothing more is expected of a batch, in milliseconds: three days.
-const GIVE_UP: Millis = 3 * 24 * 3_600_000;
+/// For how long a provider says that it does not know a batch before it is believed: one of its servers may not.
+const UNKNOWN: Millis = if cfg!(test) { 200 } else { 10 * 60_000 };
 
 /// What is asked about a submission that is on its way.
 #[derive(Clone, Copy, Debug)]
@@ -114,13 +113,6 @@ impl Task {
     }
 }
 
-impl Handed {
-    /// Whether it should have been over long ago: providers end a batch within a day.
-    fn is_given_up(&self) -> bool {
-        self.at + GIVE_UP < now()
-    }
-}
-
 /// A submission as a provider is asked about it. It is busy from now on.
 fn handed(inner: &mut Inner, submission: Uuid) -> Option<Handed> {
     let of = inner.state.submissions.get_mut(&submission)?;
@@ -209,7 +201,7 @@ impl Inner {
     }
 
     fn polled(&mut self, figures: &Figures, handed: &Handed, batch: &str, progress: Progress) {
-        match progress {
+        match self.believed(handed.id, progress) {
             Progress::Running(_) | Progress::Unclear(..) if handed.is_given_up() => self.give_up(handed, batch),
             Progress::Running(patience) => self.again(handed.id, patience),
             Progress::Unclear(patience, why) => {
@@ -219,7 +211,7 @@ impl Inner {
                 }
                 self.again(handed.id, patience);
             }
-            Progress::Failed(why) => {
+            Progress::Failed(why) | Progress::Unknown(why) => {
                 figures.submission("failed");
                 log::warn!(error:% = why, batch:% = batch, upstream:% = handed.group.upstream, calls = handed.calls.len();
                     "a batch failed as a whole; its calls go by `otherwise`");
@@ -230,6 +222,17 @@ impl Inner {
                 self.ended(handed, batch, lines);
             }
         }
+    }
+
+    /// What is made of a look at a batch: one that the provider does not know is unclear until it has said so for long.
+    fn believed(&mut self, submission: Uuid, progress: Progress) -> Progress {
+        let Some(of) = self.state.submissions.get_mut(&submission) else { return progress };
+        let Progress::Unknown(why) = progress else {
+            of.unknown_since = None;
+            return progress;
+        };
+        let since = *of.unknown_since.get_or_insert_with(now);
+        if since + UNKNOWN <= now() { Progress::Unknown(why) } else { Progress::Unclear(None, why) }
     }
 
     /// Nothing more will be known of a submission.

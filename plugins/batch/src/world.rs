@@ -21,9 +21,10 @@ use crate::driver;
 use crate::entry::{Failure, Outcome};
 use crate::figures::Figures;
 use crate::ledger::Ledgers;
+use crate::log_file::read_other;
 use crate::plan::Times;
 use crate::provider::{Ask, Got, Link, Unsent};
-use crate::state::{Answer, Stage};
+use crate::state::{Answer, Stage, State};
 use crate::store::{Fetched, Store, Terms};
 
 /// What happens to a request that makes a batch.
@@ -51,6 +52,8 @@ struct Inner {
     luck: Vec<Luck>,
     /// How often a batch is looked at before it is over.
     looks: u32,
+    /// How many looks at a batch find that the provider does not know it.
+    unknown: u32,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,10 @@ impl Inner {
                 Some((200, json!({ "data": data, "has_more": has_more, "last_id": last }).to_string()))
             }
             (false, ["messages", "batches", name] | ["batches", name]) => {
+                if self.unknown > 0 {
+                    self.unknown -= 1;
+                    return Some((404, "{}".into()));
+                }
                 let looks = self.looks;
                 let batch = self.batches.iter_mut().find(|batch| batch.name == *name)?;
                 batch.looks += 1;
@@ -355,4 +362,23 @@ async fn the_same_request_joins_and_only_its_owner_gets_the_answer() {
     assert!(matches!(store.fetch(first.id, first.owner), Fetched::Answer(_)));
     stop.send_replace(true);
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_that_the_provider_does_not_know_for_a_moment_is_asked_for_again() {
+    for api in [Api::Messages, Api::Chat] {
+        for (unknown, expected) in [(2, Outcome::Given(200)), (u32::MAX, Outcome::Failed(Failure::Rejected))] {
+            let folder = Folder(std::env::temp_dir().join(format!("batch-world-{}", Uuid::now_v7())));
+            let world = Arc::new(World(Mutex::new(Inner { unknown, ..Inner::default() })));
+            let call = call(api, 1);
+            let id = call.0.id;
+            live(&folder, &world, vec![call], Until::Answered(&[id])).await;
+            let state = State::replay(read_other(&folder.0).unwrap());
+            assert!(
+                matches!(&state.calls[&id].stage, Stage::Answered(answer) if answer.outcome == expected),
+                "{:?}",
+                state.calls[&id]
+            );
+        }
+    }
 }

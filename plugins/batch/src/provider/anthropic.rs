@@ -167,7 +167,7 @@ pub(super) async fn poll(link: &dyn Link, group: &Group, upstream: &str, name: &
     };
     match got.status {
         200 => {}
-        404 => return Progress::Failed(got.words()),
+        404 => return Progress::Unknown(got.words()),
         _ => return Progress::Unclear(got.retry_after, got.words()),
     }
     let batch: Batch = match serde_json::from_slice(&got.body) {
