@@ -74,22 +74,46 @@ impl<'a, T> Step<'a, T> {
     }
 }
 
-/// A plugin's part in one request: the plugin and its state.
+/// A plugin's part in one request: the plugin and its state. A hook that is left out does nothing.
 pub(super) trait Instance: Send + Sync {
     fn name(&self) -> &'static str;
     fn needs(&self) -> Needs;
-    fn on_request<'a>(&'a mut self, request: &'a mut Request<'_>) -> Step<'a, Flow>;
-    fn on_forward(&mut self, request: &mut Request<'_>);
-    fn on_call<'a>(&'a mut self, call: &'a mut Call<'_>) -> Step<'a, Flow>;
-    fn sends(&mut self, call: &ModelCall) -> bool;
-    fn on_send<'a>(&'a mut self, call: &'a mut OutgoingCall<'_>) -> Step<'a, Flow>;
-    fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()>;
-    fn transforms(&mut self, response: &Response<'_>) -> bool;
-    fn on_part(&mut self, part: &mut Part<'_>);
-    fn on_chunk(&mut self, chunk: &mut Chunk<'_>);
-    fn on_batch_result(&mut self, record: &Record, result: &BatchResult);
-    fn before_last_byte(&mut self, record: &Record);
-    fn on_complete(&mut self, record: &Record);
+
+    fn on_request<'a>(&'a mut self, _: &'a mut Request<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
+    }
+
+    fn on_forward(&mut self, _: &mut Request<'_>) {}
+
+    fn on_call<'a>(&'a mut self, _: &'a mut Call<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
+    }
+
+    fn sends(&mut self, _: &ModelCall) -> bool {
+        false
+    }
+
+    fn on_send<'a>(&'a mut self, _: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {
+        Step::Done(Flow::Continue)
+    }
+
+    fn on_response<'a>(&'a mut self, _: &'a mut Response<'_>) -> Step<'a, ()> {
+        Step::Done(())
+    }
+
+    fn transforms(&mut self, _: &Response<'_>) -> bool {
+        false
+    }
+
+    fn on_part(&mut self, _: &mut Part<'_>) {}
+
+    fn on_chunk(&mut self, _: &mut Chunk<'_>) {}
+
+    fn on_batch_result(&mut self, _: &Record, _: &BatchResult) {}
+
+    fn before_last_byte(&mut self, _: &Record) {}
+
+    fn on_complete(&mut self, _: &Record) {}
 }
 
 struct Typed<P: Plugin> {
@@ -98,6 +122,8 @@ struct Typed<P: Plugin> {
     state: P::State,
 }
 
+// a plugin has every hook
+#[deny(clippy::missing_trait_methods)]
 impl<P: Plugin> Instance for Typed<P> {
     fn name(&self) -> &'static str {
         P::NAME

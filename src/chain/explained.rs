@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use plugin_api::{
-    BatchResult, Call, Chunk, Context, Explanation, Flow, HeaderEdit, ModelCall, Needs, OutgoingCall, Part, Plugin,
-    Principal, Record, Request, Response, Tags, is_credential,
+    Call, Context, Explanation, Flow, HeaderEdit, Needs, Plugin, Principal, Request, Tags, is_credential,
 };
 
 use super::erased::{Factory, Instance, Step};
@@ -241,30 +240,4 @@ impl<P: Plugin> Instance for Explained<P> {
     }
 
     // nothing is sent: there is no response, and no end
-
-    fn sends(&mut self, _: &ModelCall) -> bool {
-        false
-    }
-
-    fn on_send<'a>(&'a mut self, _: &'a mut OutgoingCall<'_>) -> Step<'a, Flow> {
-        Step::Done(Flow::Continue)
-    }
-
-    fn on_response<'a>(&'a mut self, _: &'a mut Response<'_>) -> Step<'a, ()> {
-        Step::Done(())
-    }
-
-    fn transforms(&mut self, _: &Response<'_>) -> bool {
-        false
-    }
-
-    fn on_part(&mut self, _: &mut Part<'_>) {}
-
-    fn on_chunk(&mut self, _: &mut Chunk<'_>) {}
-
-    fn on_batch_result(&mut self, _: &Record, _: &BatchResult) {}
-
-    fn before_last_byte(&mut self, _: &Record) {}
-
-    fn on_complete(&mut self, _: &Record) {}
 }
