@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -244,10 +245,14 @@ impl Store {
             inner.state.snapshot()
         };
         let written = NewLog::write(&self.folder, entries);
-        let mut inner = self.lock();
-        let since = inner.since_snapshot.take().unwrap_or_default();
-        let Some(log) = &mut inner.log else { return };
-        if let Err(error) = written.and_then(|new| log.replace(new, &since)) {
+        let replaced = {
+            let mut inner = self.lock();
+            let since = inner.since_snapshot.take().unwrap_or_default();
+            let Some(log) = &mut inner.log else { return };
+            written.and_then(|new| log.replace(new, &since))
+        };
+        // `sync`, on this thread too, tells nobody of the entries since before that, and brings them to the disk
+        if let Err(error) = replaced.and_then(|()| File::open(&self.folder)?.sync_all()) {
             log_disk(&self.folder, &error);
         }
     }
