@@ -4,6 +4,7 @@
 mod answers; // partial failures, expiry, streams, 202
 mod ending; // clients that leave, disks that are full, processes that take over
 mod kills; // gateways that are killed at the worst moments
+mod limits; // what budgets and limits make of calls without clients
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -41,7 +41,7 @@ pub use lease::{Draw, Due, Fit, Grant, LEASE_TTL, OnSilence};
 pub use limit::{Limit, Now};
 pub use meter::{Meter, Standing};
 pub use meters::{BYTES_PER_LEASE, BYTES_PER_METER, Found, Meters};
-pub use reserve::{Claim, Refused, Reservation, reserve};
+pub use reserve::{Claim, Refused, Reservation, reserve, reserve_in_any_case};
 pub use subject::{LocalSubjects, Subject};
 pub use time_zone::TimeZone;
 

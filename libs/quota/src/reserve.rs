@@ -88,6 +88,23 @@ impl Claim {
 /// # Errors
 /// The claim that has to wait longest.
 pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
+    match take_all(&mut claims, false, now) {
+        Some(refused) => Err(refused),
+        // the same room holds them
+        None => Ok(claims.into_iter().map(Reservation).collect()),
+    }
+}
+
+/// Reserves all of these claims however little room there is, for what will be used in any case.
+#[must_use]
+pub fn reserve_in_any_case(mut claims: Vec<Claim>, now: Now) -> Vec<Reservation> {
+    // nothing waits
+    let _none = take_all(&mut claims, true, now);
+    claims.into_iter().map(Reservation).collect()
+}
+
+/// Takes all claims or none, and leaves them in their order.
+fn take_all(claims: &mut [Claim], in_any_case: bool, now: Now) -> Option<Refused> {
     claims.iter_mut().enumerate().for_each(|(place, claim)| claim.place = place);
     // meters are locked in the order of their ids, so that no two calls wait for each other; mostly they were made in that of the claims
     let is_in_order = claims.is_sorted_by_key(|claim| claim.meter.id);
@@ -98,30 +115,27 @@ pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Ref
         claims.is_sorted_by(|claim, next| claim.meter.id < next.meter.id),
         "two claims of one call are on one meter"
     );
-    if let Some(refused) = take(&mut claims, None, now) {
-        return Err(refused);
-    }
+    let refused = take(claims, None, in_any_case, now);
     if !is_in_order {
         claims.sort_unstable_by_key(|claim| claim.place);
     }
-    // the same room holds them
-    Ok(claims.into_iter().map(Reservation).collect())
+    refused
 }
 
 /// Locks the meter of the first of these claims, behind the locks of those before it; changes all of them once the last has agreed.
-fn take(claims: &mut [Claim], refused: Option<Refused>, now: Now) -> Option<Refused> {
+fn take(claims: &mut [Claim], refused: Option<Refused>, in_any_case: bool, now: Now) -> Option<Refused> {
     let [claim, behind @ ..] = claims else { return refused };
     let (amount, limit) = (claim.amount(), &claim.limit);
     let mut state = claim.meter.lock();
     state.advance(limit, now);
-    let wait_nanos = state.wait(limit, amount, now);
+    let wait_nanos = if in_any_case { 0 } else { state.wait(limit, amount, now) };
     let longest = refused.map_or(0, |refused| refused.wait_nanos);
     let refused = if wait_nanos > longest {
         Some(Refused { claim: claim.place, wait_nanos, standing: state.standing(limit, now) })
     } else {
         refused
     };
-    let refused = take(behind, refused, now);
+    let refused = take(behind, refused, in_any_case, now);
     if refused.is_none() {
         claim.amount = amount;
         (claim.at_grant.drained, claim.at_grant.window) = (state.drained, state.window);

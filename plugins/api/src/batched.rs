@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use crate::{BatchResult, Record};
+use crate::{BatchResult, DeferredCost, Record};
 
 /// A call that may be answered by a batch. The plugin that batches calls puts it into the [`Context`](crate::Context).
 #[derive(Default)]
@@ -16,6 +16,9 @@ pub struct Batched {
     ledger: OnceLock<Arc<str>>,
     answer: OnceLock<BatchedAnswer>,
     is_usage_elsewhere: AtomicBool,
+    cost: OnceLock<DeferredCost>,
+    outlives_request: AtomicBool,
+    is_counted: AtomicBool,
     when_recorded: OnceLock<Listener>,
 }
 
@@ -76,6 +79,39 @@ impl Batched {
     #[must_use]
     pub fn is_usage_elsewhere(&self) -> bool {
         self.is_usage_elsewhere.load(Ordering::Acquire)
+    }
+
+    /// Budgets have reserved this for the call. Whoever lets it go on without its request holds as much of them.
+    pub fn reserved(&self, cost: DeferredCost) {
+        self.cost.get_or_init(|| cost);
+    }
+
+    /// What budgets have reserved for it.
+    #[must_use]
+    pub fn cost(&self) -> Option<&DeferredCost> {
+        self.cost.get()
+    }
+
+    /// Whether the call goes on when the request ends, as far as is known now: it is billed later.
+    pub fn set_outlives_request(&self, outlives: bool) {
+        self.outlives_request.store(outlives, Ordering::Release);
+    }
+
+    /// Whether the call goes on without this request, which is over: what it used is not known yet.
+    #[must_use]
+    pub fn outlives_request(&self) -> bool {
+        self.outlives_request.load(Ordering::Acquire)
+    }
+
+    /// Limits have counted the call with the request that it outlived.
+    pub fn set_counted(&self) {
+        self.is_counted.store(true, Ordering::Release);
+    }
+
+    /// Whether limits have counted the call with an earlier request.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.is_counted.load(Ordering::Acquire)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plugin_api::Uuid;
+use plugin_api::{DeferredCost, Uuid};
 use serde::{Deserialize, Serialize};
 
 /// What a call takes of the store's bound beside its texts.
@@ -81,6 +81,8 @@ pub(crate) struct Call {
     pub(crate) max_bytes: usize,
     /// What its bookkeeping needs if its answer comes when its client has gone.
     pub(crate) booking: Booking,
+    /// What budgets have reserved for it.
+    pub(crate) cost: Option<DeferredCost>,
 }
 
 impl Call {
@@ -88,7 +90,11 @@ impl Call {
     pub(crate) fn room(&self) -> u64 {
         let Group { upstream, api: _, path, query, model, headers } = &self.group;
         let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let text = upstream.len() + path.len() + query.len() + model.len() + headers + self.booking.domain.len();
+        let payer = self.cost.as_ref().map_or(0, |cost| {
+            [&cost.tenant, &cost.key, &cost.user, &cost.model].into_iter().flatten().map(String::len).sum()
+        });
+        let text =
+            payer + upstream.len() + path.len() + query.len() + model.len() + headers + self.booking.domain.len();
         OF_A_CALL + text as u64
     }
 }

@@ -48,6 +48,7 @@ impl Batch {
             Ok(waiting) => waiting,
             Err(why) => return self.otherwise(why, &[], call),
         };
+        giving.batched.set_outlives_request(waiting.is_first());
         waiting.leaves_nothing_behind(self.config.on_clients_disconnected == OnClientsDisconnected::Cancel);
         let hold = if stream.is_some() { PING } else { self.config.max_hold.get() };
         let until = deadline.min(Instant::now() + hold);
@@ -110,6 +111,7 @@ impl Batch {
                 key_name: text(caller.key_name.as_ref()),
                 api_key_hash: wanted.api_key.map(|key| key.fingerprint()),
             },
+            cost: wanted.batched.cost().cloned(),
         };
         Some((stored, body))
     }
@@ -117,6 +119,10 @@ impl Batch {
     /// There is no answer from a batch.
     fn otherwise(&self, why: Failure, words: &[u8], call: &OutgoingCall<'_>) -> Flow {
         self.shared.figures.failed(why);
+        let goes_on = why == Failure::Late && self.config.otherwise == Otherwise::Fail;
+        if let Some(batched) = call.context.batched.as_ref().filter(|_| !goes_on) {
+            batched.set_outlives_request(false);
+        }
         match self.config.otherwise {
             Otherwise::Live => Flow::Continue,
             Otherwise::Fail => reply::failed(call.call.protocol(), why, words, call.upstream, call.context.id),
@@ -155,6 +161,10 @@ impl Giving {
     /// Whether the row of this request is the one that has the usage of the answer.
     pub(crate) fn claims(&self, answer: &Answer, waiting: &Waiting) -> bool {
         let waited = Duration::from_millis(answer.at.saturating_sub(self.accepted));
+        self.batched.set_outlives_request(false);
+        if waiting.is_counted() {
+            self.batched.set_counted();
+        }
         self.batched.answered(BatchedAnswer { batch: answer.batch.clone(), waited });
         // a row has the usage of what is sent, and some streams have none
         let shows_usage = self.api != Api::Chat || self.stream != Some(false);

@@ -127,7 +127,7 @@ impl Plugin for Batch {
 
     fn build(config: &Config, context: &BuildContext<'_, Shared>) -> Result<Self, ConfigProblem> {
         let (shared, common, terms) = (context.shared.clone(), context.common.clone(), config.terms());
-        let store = shared.store(config.folder(context.base), terms);
+        let store = shared.store(config.folder(context.base), terms, &common);
         Ok(Self { config: config.clone(), terms, store, shared, common })
     }
 

@@ -51,12 +51,12 @@ impl Default for Shared {
 
 impl Shared {
     /// The store of a folder. Its thread begins once a configuration with it is in force.
-    pub(crate) fn store(&self, folder: PathBuf, terms: Terms) -> Arc<Store> {
+    pub(crate) fn store(&self, folder: PathBuf, terms: Terms, common: &Arc<Common>) -> Arc<Store> {
         let mut stores = self.lock();
         if let Some(running) = stores.iter().find(|running| running.store.folder == folder) {
             return running.store.clone();
         }
-        let store = Store::new(folder, terms);
+        let store = Store::new(folder, terms, common.clone());
         stores.push(Running { store: store.clone(), common: None, worker: Worker::None });
         store
     }

@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) is_booked: bool,
     /// Clients that wait for it now. Not in the log: no client survives the process.
     pub(crate) clients: u32,
+    /// Whether the client that brought it left before there was an answer, so that limits have counted it. Not in the log.
+    pub(crate) is_left: bool,
     /// Whether a client has its answer, whose row has its usage unless the client leaves. Not in the log.
     pub(crate) is_claimed: bool,
     /// Whether nobody will come for it. Not in the log: after a restart anybody may come.
@@ -86,6 +88,18 @@ pub(crate) enum Phase {
     Unclear { since: Millis },
     /// The provider has it.
     Made { batch: String, upstream: String },
+}
+
+impl Held {
+    /// Whether it will cost something that no row of a client has, if all goes as it is.
+    pub(crate) fn is_to_be_billed(&self) -> bool {
+        let may_cost = match &self.stage {
+            Stage::Collecting => !self.is_unwanted,
+            Stage::In(_) => true,
+            Stage::Answered(answer) => matches!(answer.outcome, Outcome::Given(_)) && !self.is_claimed,
+        };
+        may_cost && !self.is_booked && self.clients == 0
+    }
 }
 
 impl State {
@@ -226,6 +240,7 @@ impl State {
             is_deferred: false,
             is_booked: false,
             clients: 0,
+            is_left: false,
             is_claimed: false,
             is_unwanted: false,
         };

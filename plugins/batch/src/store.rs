@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use plugin_api::{LogLimit, Uuid, shortened};
+use plugin_api::{Common, HeldCost, LogLimit, Uuid, shortened};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -70,6 +70,9 @@ pub(crate) struct Inner {
     /// Groups whose provider asked for patience.
     pub(crate) paused: BTreeMap<Group, Millis>,
     pub(crate) terms: Terms,
+    /// What budgets hold for calls that no client waits for.
+    holds: HashMap<Uuid, Box<dyn HeldCost>>,
+    common: Arc<Common>,
 }
 
 /// A client that waits, by its number.
@@ -96,7 +99,7 @@ pub(crate) enum Fetched {
 static DISK: LogLimit = LogLimit::new();
 
 impl Store {
-    pub(crate) fn new(folder: PathBuf, terms: Terms) -> Arc<Self> {
+    pub(crate) fn new(folder: PathBuf, terms: Terms, common: Arc<Common>) -> Arc<Self> {
         let inner = Inner {
             state: State::default(),
             log: None,
@@ -107,6 +110,8 @@ impl Store {
             next_client: 0,
             paused: BTreeMap::new(),
             terms,
+            holds: HashMap::new(),
+            common,
         };
         let (inner, wake) = (Mutex::new(inner), Notify::new());
         let (ownership, synced) = (watch::Sender::new(Ownership::Awaited), watch::Sender::new((0, true)));
@@ -131,6 +136,10 @@ impl Store {
         for (id, clients) in waiting {
             inner.state.change(id, |held| held.clients = u32::try_from(clients).unwrap_or(u32::MAX));
             inner.tell(id);
+        }
+        inner.holds.clear();
+        for id in inner.state.calls.keys().copied().collect::<Vec<_>>() {
+            inner.hold(id);
         }
         self.ownership.send_replace(Ownership::Own);
     }
@@ -168,7 +177,8 @@ impl Store {
             if inner.log.is_none() {
                 return Err(Failure::NotStored);
             }
-            let id = match inner.state.same(call.owner, call.digest) {
+            let same = inner.state.same(call.owner, call.digest);
+            let id = match same {
                 Some(id) => id,
                 None => {
                     let room = inner.state.bytes() + call.room() + body.len() as u64 <= inner.terms.max_stored;
@@ -186,7 +196,7 @@ impl Store {
                     id
                 }
             };
-            (inner.wait_for(self, id), inner.appended)
+            (inner.wait_for(self, id, same.is_none()), inner.appended)
         };
         self.wake.notify_one();
         let mut synced = self.synced.subscribe();
@@ -333,7 +343,7 @@ impl Inner {
         self.clients.remove(&id);
     }
 
-    fn wait_for(&mut self, store: &Arc<Store>, id: Uuid) -> Waiting {
+    fn wait_for(&mut self, store: &Arc<Store>, id: Uuid, is_first: bool) -> Waiting {
         let (sender, answer) = oneshot::channel();
         let number = self.next_client;
         self.next_client += 1;
@@ -343,11 +353,11 @@ impl Inner {
             held.is_unwanted = false;
         });
         self.tell(id);
-        Waiting::new(store.clone(), id, number, answer)
+        Waiting::new(store.clone(), id, number, answer, is_first)
     }
 
     /// A client has gone, or waits no more.
-    pub(crate) fn leave(&mut self, id: Uuid, client: u64, wants_nothing: bool) {
+    pub(crate) fn leave(&mut self, id: Uuid, client: u64, is_first: bool, wants_nothing: bool) {
         if let Some(clients) = self.clients.get_mut(&id) {
             clients.retain(|(number, _)| *number != client);
             if clients.is_empty() {
@@ -356,14 +366,36 @@ impl Inner {
         }
         self.state.change(id, |held| {
             held.clients = held.clients.saturating_sub(1);
+            held.is_left |= is_first && !matches!(held.stage, Stage::Answered(_));
             held.is_unwanted |= wants_nothing && held.clients == 0 && !held.is_deferred;
         });
+        self.hold(id);
+    }
+
+    /// A client that was to have the usage of an answer in its row has it not.
+    pub(crate) fn unclaim(&mut self, id: Uuid) {
+        self.state.change(id, |held| held.is_claimed = false);
+        self.hold(id);
+    }
+
+    /// Has budgets hold what a call may cost that goes on without a client, whose request no longer does.
+    fn hold(&mut self, id: Uuid) {
+        let held = self.state.calls.get(&id).filter(|held| held.is_to_be_billed() && !self.holds.contains_key(&id));
+        let cost = held.and_then(|held| held.call.cost.as_ref());
+        if let Some(hold) = cost.and_then(|cost| self.common.budget_use.hold(cost)) {
+            self.holds.insert(id, hold);
+        }
     }
 
     fn apply(&mut self, entry: &Entry) {
         self.state.apply(entry);
         if let Fact::Answer { call, .. } = &entry.fact {
             self.tell(*call);
+        }
+        if let Fact::Booked(call) | Fact::Gone(call) | Fact::Answer { call, outcome: Outcome::Failed(_), .. } =
+            &entry.fact
+        {
+            self.holds.remove(call);
         }
     }
 

@@ -96,6 +96,9 @@ impl Stream {
             }
         };
         self.waiting = None;
+        if why != Failure::Late || self.live.is_some() {
+            self.giving.batched.set_outlives_request(false);
+        }
         self.figures.failed(why);
         Some(Ok(self.otherwise(why, &words).await))
     }

@@ -17,13 +17,32 @@ pub(crate) struct Waiting {
     id: Uuid,
     number: u64,
     answer: oneshot::Receiver<Arc<Answer>>,
+    /// Whether its request is the one that brought the call.
+    is_first: bool,
     /// Whether nobody wants the answer once no client is left.
     wants_nothing: bool,
 }
 
 impl Waiting {
-    pub(crate) fn new(store: Arc<Store>, id: Uuid, number: u64, answer: oneshot::Receiver<Arc<Answer>>) -> Self {
-        Self { store, id, number, answer, wants_nothing: false }
+    pub(crate) fn new(
+        store: Arc<Store>,
+        id: Uuid,
+        number: u64,
+        answer: oneshot::Receiver<Arc<Answer>>,
+        is_first: bool,
+    ) -> Self {
+        Self { store, id, number, answer, is_first, wants_nothing: false }
+    }
+
+    /// Whether its request is the one that brought the call, and has not joined it.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Whether limits have counted the call with an earlier request, which it outlived.
+    pub(crate) fn is_counted(&self) -> bool {
+        let inner = self.store.lock();
+        !self.is_first && inner.state.calls.get(&self.id).is_some_and(|held| held.is_left || held.is_deferred)
     }
 
     /// The call, which may be that of an earlier request.
@@ -69,7 +88,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.store.lock().leave(self.id, self.number, self.wants_nothing);
+        self.store.lock().leave(self.id, self.number, self.is_first, self.wants_nothing);
         self.store.wake.notify_one();
     }
 }
@@ -115,7 +134,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.is_booked.load(Ordering::Acquire) {
-            self.store.lock().state.change(self.id, |held| held.is_claimed = false);
+            self.store.lock().unclaim(self.id);
             self.store.wake.notify_one();
         }
     }

@@ -220,6 +220,7 @@ pub(crate) fn call(api: Api, number: usize) -> (Call, Bytes) {
         max_calls: 4,
         max_bytes: 1 << 20,
         booking: Booking::default(),
+        cost: None,
     };
     (call, Bytes::from(format!("{{\"n\":\n{number}}}")))
 }
@@ -243,7 +244,7 @@ impl Drop for Folder {
 
 /// Runs a gateway on a folder: for so long, or until all these calls have an answer. Returns the calls that it accepted.
 async fn live(folder: &Folder, world: &Arc<World>, calls: Vec<(Call, Bytes)>, until: Until<'_>) -> Vec<Uuid> {
-    let store = Store::new(folder.0.clone(), terms());
+    let store = Store::new(folder.0.clone(), terms(), Arc::default());
     let (_stop, stopped) = watch::channel(false);
     let link: Arc<dyn Link> = Arc::new(world.clone());
     let (ledgers, figures) = (Ledgers(Arc::new(Common::default())), Arc::new(Figures::new()));
@@ -332,7 +333,7 @@ proptest! {
 async fn the_same_request_joins_and_only_its_owner_gets_the_answer() {
     let folder = Folder(std::env::temp_dir().join(format!("batch-world-{}", Uuid::now_v7())));
     let world = Arc::new(World::default());
-    let store = Store::new(folder.0.clone(), terms());
+    let store = Store::new(folder.0.clone(), terms(), Arc::default());
     let (stop, stopped) = watch::channel(false);
     let link: Arc<dyn Link> = Arc::new(world.clone());
     let running = {

@@ -7,6 +7,7 @@ mod amounts;
 mod budget;
 mod by;
 mod checkpoint;
+mod deferred;
 mod delivery;
 mod demand;
 mod explained;
@@ -235,6 +236,9 @@ impl BudgetPlugin {
         }
         match reserve(claims, now) {
             Ok(reservations) => {
+                if let Some(batched) = &context.batched {
+                    batched.reserved(deferred::cost(&spender, picos, now));
+                }
                 self.shared.in_flight.keep(context.id, Held::new(accounts, reservations));
                 context.assumed_cost = assumed;
                 state.reserved = Some(Reserved { id: context.id, shared: self.shared.clone() });

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::prometheus::core::Collector;
 use plugin_api::{
-    BudgetReader, Common, DatabaseId, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber, SecretUrl, Spender,
-    SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
+    BudgetReader, Common, DatabaseId, DeferredCost, HeldCost, JournalIn, LedgerId, LogLimit, OpenLedger, RecordNumber,
+    SecretUrl, Spender, SpendingQuery, SpendingReader, Spent, SpentBy, StoredCounts, StoredSum, Uuid,
 };
 use quota::{Clock, Estimates, Now};
 
@@ -78,6 +78,10 @@ impl BudgetReader for Shared {
         let now = self.now();
         let is_of = |budget: &Arc<Budget>| spender.model.is_some() || !budget.of.by.parts().contains(&SpentBy::Model);
         self.budgets().iter().filter(|budget| is_of(budget)).map(|budget| budget.share(spender, now)).reduce(f64::max)
+    }
+
+    fn hold(&self, cost: &DeferredCost) -> Box<dyn HeldCost> {
+        Box::new(self.hold_deferred(cost))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What budgets decide, without sockets and without a ledger: the tests report what one would.
 
+mod deferred;
 mod pricing;
 mod restarts;
 
@@ -9,8 +10,9 @@ use std::time::SystemTime;
 
 use plugin_api::testing::{self, ID, TestCall, TestFolder, TestRequest, batch, not_a_call};
 use plugin_api::{
-    AnswerModel, AssumedCost, DatabaseId, Endpoint, Glob, JournalIn, ModelCall, ModelRule, RecordNumber, RefusalKind,
-    RouteModels, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum, Sum,
+    AnswerModel, AssumedCost, DatabaseId, DeferredCost, Endpoint, Glob, JournalIn, ModelCall, ModelRule, RecordNumber,
+    RefusalKind, RouteModels, Spender, SpendingFeed, SpendingQuery, SpendingReader, Spent, StoredCounts, StoredSum,
+    Sum,
 };
 use prices::{Cost, Prices};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use plugin_api::http::HeaderMap;
 use plugin_api::testing::{self, TestCall, TestRequest, batch, context};
-use plugin_api::{BudgetReader, Bytes, Endpoint, Hashing, Principal, Spender};
+use plugin_api::{BudgetReader, Bytes, DeferredCost, Endpoint, Hashing, HeldCost, Principal, Spender};
 use serde_json::{Value, json};
 
 use super::*;
@@ -149,6 +149,10 @@ async fn conditions_on_the_caller_and_its_headers_hold() {
 struct Spent(f64);
 
 impl BudgetReader for Spent {
+    fn hold(&self, _: &DeferredCost) -> Box<dyn HeldCost> {
+        unreachable!("no call is deferred here")
+    }
+
     fn highest_share(&self, spender: &Spender<'_>) -> Option<f64> {
         (spender.key == Some("bob")).then_some(self.0)
     }

@@ -65,6 +65,15 @@ impl CallMeter for CallCount {
         let usage = record.answer.as_ref().and_then(|answer| answer.usage.as_ref());
         let reported = usage.map(|usage| demand::count(&usage.tokens, weights));
         let was_sent = record.attempts > 0;
+        if let Some(batched) = &record.context.batched {
+            // what it will use is not known yet, and later nobody counts it
+            if batched.outlives_request() {
+                return Some(demand.reserved);
+            }
+            if batched.is_counted() {
+                return None;
+            }
+        }
         match record.outcome {
             Outcome::Cached if self.charge_hits => {
                 let saved = record.saved.as_ref().and_then(|answer| answer.usage.as_ref());

@@ -1,5 +1,8 @@
 //! What calls and their failures take of the store.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use plugin_api::{BudgetReader, DeferredCost, Spender};
 use tokio::time::timeout;
 
 use super::*;
@@ -11,7 +14,7 @@ use crate::world::{Folder, call, terms};
 #[tokio::test]
 async fn a_disk_that_hangs_holds_a_client_no_longer_than_it_waits_and_leaves_nothing_to_submit() {
     let folder = Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
-    let store = Store::new(folder.0.clone(), terms());
+    let store = Store::new(folder.0.clone(), terms(), Arc::default());
     let (log, entries) = LogFile::open(&folder.0, Lock::take(&folder.0).unwrap()).unwrap();
     // nothing syncs it
     store.opened(log, entries);
@@ -43,4 +46,78 @@ fn the_words_for_a_failure_are_bounded_since_each_call_has_them() {
     let entry = failed(Uuid::now_v7(), Failure::Rejected, &words, "", 0);
     assert!((1_000..=1_024).contains(&entry.body.len()), "{}", entry.body.len());
     assert!(std::str::from_utf8(&entry.body).is_ok());
+}
+
+/// Counts what is held of budgets.
+#[derive(Clone, Debug, Default)]
+struct Budgets(Arc<AtomicI64>);
+
+#[derive(Debug)]
+struct Hold(Budgets);
+
+impl BudgetReader for Budgets {
+    fn highest_share(&self, _: &Spender<'_>) -> Option<f64> {
+        None
+    }
+
+    fn hold(&self, _: &DeferredCost) -> Box<dyn HeldCost> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::new(Hold(self.clone()))
+    }
+}
+
+impl HeldCost for Hold {}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_after_a_restart() {
+    let folder = Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
+    let budgets: Arc<Budgets> = Arc::default();
+    let common = Arc::<Common>::default();
+    common.budget_use.set(&(budgets.clone() as Arc<dyn BudgetReader>));
+    let held = || budgets.0.load(Ordering::Relaxed);
+    let open = || {
+        let store = Store::new(folder.0.clone(), terms(), common.clone());
+        let (log, entries) = LogFile::open(&folder.0, Lock::take(&folder.0).unwrap()).unwrap();
+        store.opened(log, entries);
+        store
+    };
+    let store = open();
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let (mut call, body) = call(Api::Messages, number);
+        call.cost =
+            Some(DeferredCost { picos: 7, began: 0, tenant: None, key: Some("k".into()), user: None, model: None });
+        ids.push(call.id);
+        let accepting = store.accept(call.clone(), body.clone(), Instant::now() + Duration::from_secs(60));
+        let (waiting, ()) = tokio::join!(accepting, async { assert!(store.sync()) });
+        // its request holds what it may cost
+        assert_eq!(held(), number as i64);
+        let mut waiting = waiting.unwrap();
+        if number == 1 {
+            waiting.defer();
+        }
+        waiting.leaves_nothing_behind(false);
+        drop(waiting);
+        assert_eq!(held(), number as i64 + 1);
+    }
+    drop(store);
+    assert_eq!(held(), 0);
+    let store = open();
+    assert_eq!(held(), 3);
+    let given = |call| Fact::Answer { call, batch: "b".into(), outcome: Outcome::Given(200), at: 1 };
+    let mut inner = store.lock();
+    inner.note(failed(ids[0], Failure::Expired, "", "b", 1));
+    assert_eq!(held(), 2);
+    inner.note(given(ids[1]));
+    assert_eq!(held(), 2);
+    inner.note(Fact::Booked(ids[1]));
+    assert_eq!(held(), 1);
+    inner.note(Fact::Gone(ids[2]));
+    assert_eq!(held(), 0);
 }

@@ -117,3 +117,27 @@ async fn a_reload_goes_on_with_the_counts_and_holds_them_to_the_new_limit() {
     let other = host.limits(json!({ "limits": [{ "name": "other", "by": "key", "requests": "1/month" }] }));
     assert!(call(&other, by_key("alice"), message(1)).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_call_that_goes_on_without_its_request_counts_what_was_reserved_once() {
+    let host = Host::default();
+    let limits =
+        host.limits(json!({ "limits": [{ "by": "key", "tokens": "1000000/month" }], "reserve": "max_tokens" }));
+    let batched = Arc::new(plugin_api::Batched::default());
+    let going = call(&limits, by_key("alice"), message(500)).await.ok().unwrap();
+    let reserved = going.reserved()[0];
+    let with = |outcome| {
+        let mut record = Record { attempts: 0, answer: None, ..record(outcome, None) };
+        record.context.batched = Some(batched.clone());
+        record
+    };
+    batched.set_outlives_request(true);
+    going.ends(&limits, &with(Outcome::Cached));
+    assert_eq!(standing(&limits, &by_key("alice")), (reserved, 0));
+    // the same request comes again, and gets the answer
+    batched.set_outlives_request(false);
+    batched.set_counted();
+    let again = call(&limits, by_key("alice"), message(500)).await.ok().unwrap();
+    again.ends(&limits, &with(Outcome::Completed));
+    assert_eq!(standing(&limits, &by_key("alice")), (reserved, 0));
+}
