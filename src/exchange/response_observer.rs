@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::error;
-use plugin_api::{Answer, BatchResult, LogLimit, Record, Usage, shortened_answer, shortened_result};
+use plugin_api::{
+    Answer, AnswerState, BatchResult, Batched, LogLimit, Record, Usage, shortened_answer, shortened_result,
+};
 use protocols::{AnswerReader, BatchReader};
 
 /// The reader of the answer that is passing.
@@ -99,8 +101,8 @@ impl ResponseObserver {
         match std::mem::take(self) {
             Self::Answer(reader) => {
                 record.answer = conclude(reader);
-                if record.context.batched.as_ref().is_some_and(|batched| batched.is_usage_elsewhere())
-                    && let Some(answer) = &mut record.answer
+                if let (Some(batched), Some(answer)) = (&record.context.batched, &mut record.answer)
+                    && (batched.is_usage_elsewhere() || is_cut_off(batched, answer))
                 {
                     answer.usage = Some(Usage::default());
                 }
@@ -111,13 +113,18 @@ impl ResponseObserver {
     }
 }
 
+/// Whether less than the whole answer of a batch is read: all that it used is booked as that of a late result.
+fn is_cut_off(batched: &Batched, answer: &Answer) -> bool {
+    batched.answer().is_some() && answer.state != AnswerState::Complete
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::SystemTime;
 
     use http::{HeaderMap, StatusCode};
-    use plugin_api::{Batched, Endpoint, Uuid};
+    use plugin_api::{BatchedAnswer, Endpoint, Uuid};
 
     use super::*;
 
@@ -139,5 +146,27 @@ mod tests {
         };
         assert_eq!((used(false).input, used(false).output), (Some(7), Some(3)));
         assert_eq!(used(true), Default::default());
+    }
+
+    #[test]
+    fn a_part_of_a_batchs_answer_has_no_usage_since_the_whole_of_it_is_booked_later() {
+        let stream = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\n";
+        for is_of_batch in [false, true] {
+            let mut record = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+            let batched = Arc::new(Batched::default());
+            record.context.batched = Some(batched.clone());
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", "text/event-stream".parse().unwrap());
+            let mut observer =
+                ResponseObserver::Answer(Box::new(AnswerReader::new(Endpoint::MESSAGES, StatusCode::OK, &headers)));
+            observer.observe(stream, false);
+            if is_of_batch {
+                batched.answered(BatchedAnswer { batch: "b".into(), waited: std::time::Duration::ZERO });
+            }
+            observer.conclude(&mut record);
+            let answer = record.answer.unwrap();
+            assert_eq!(answer.state, AnswerState::Partial);
+            assert_eq!(answer.usage.unwrap().tokens.input, (!is_of_batch).then_some(7));
+        }
     }
 }
