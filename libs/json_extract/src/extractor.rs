@@ -5,7 +5,7 @@ mod feed;
 
 use crate::pattern::{Members, Pattern, Slot};
 use crate::state::{Open, State};
-use crate::value::Value;
+use crate::values::Values;
 
 /// One JSON text, as far as it has come, and the values found in it so far. There are `SLOTS` of them.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct JsonExtractor<S: Slot, const SLOTS: usize> {
     key: Vec<u8>,
     /// The pattern of the value that is next, or under way.
     pattern: Option<&'static Pattern<S>>,
-    values: [Value; SLOTS],
+    values: Values<SLOTS>,
     elements: usize,
     words: usize,
 }
@@ -44,7 +44,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
             open: Vec::new(),
             key: Vec::new(),
             pattern: None,
-            values: std::array::from_fn(|_| Value::default()),
+            values: Values::new(),
             elements: 0,
             words: 0,
         }
@@ -78,7 +78,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         self.state = State::Start;
         self.open.clear();
         (self.elements, self.words) = (0, 0);
-        self.values.iter_mut().for_each(Value::forget);
+        self.values.forget();
     }
 
     /// Whether the text is a complete object.
@@ -96,7 +96,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     /// The JSON text of a value; none where it was absent, `null`, or longer than its bound.
     #[must_use]
     pub fn get(&self, slot: S) -> Option<&[u8]> {
-        self.values[slot.index()].get().filter(|value| *value != b"null")
+        self.values.get(slot.index()).filter(|value| *value != b"null")
     }
 
     /// The content of a value that is a string.
@@ -114,25 +114,25 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     /// Whether there was any value, `null` included.
     #[must_use]
     pub fn mentions(&self, slot: S) -> bool {
-        self.values[slot.index()].is_there()
+        self.values.is_there(slot.index())
     }
 
     /// Whether the value was a list, however long.
     #[must_use]
     pub fn is_list(&self, slot: S) -> bool {
-        self.values[slot.index()].is_list()
+        self.values.is_list(slot.index())
     }
 
     /// Whether the value was a list with at least one element, however long.
     #[must_use]
     pub fn is_filled_list(&self, slot: S) -> bool {
-        self.values[slot.index()].is_filled_list()
+        self.values.is_filled_list(slot.index())
     }
 
     /// Whether the value was longer than its bound.
     #[must_use]
     pub fn is_too_long(&self, slot: S) -> bool {
-        self.values[slot.index()].is_too_long()
+        self.values.is_too_long(slot.index())
     }
 
     /// The number of objects in the lists that [`Pattern::Each`] looked into.

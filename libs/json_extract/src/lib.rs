@@ -38,7 +38,7 @@ mod path;
 mod pattern;
 mod state;
 mod string;
-mod value;
+mod values;
 
 pub use extractor::JsonExtractor;
 pub use path::at_path;

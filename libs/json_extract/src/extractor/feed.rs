@@ -127,12 +127,12 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
                 return self.enter(Open::Object(members));
             }
             (Some(Pattern::Each(pattern)), b'[') => return self.enter(Open::List(pattern)),
-            (Some(Pattern::Value(slot)), _) => self.values[slot.index()].begin(),
+            (Some(Pattern::Value(slot)), _) => self.values.begin(slot.index()),
             (Some(Pattern::Key(slot)), _) => {
-                let value = &mut self.values[slot.index()];
-                value.begin();
-                [b"\"", &*self.key, b"\""].into_iter().for_each(|part| value.push(part, slot.bound()));
-                value.end();
+                let at = slot.index();
+                self.values.begin(at);
+                [b"\"", &*self.key, b"\""].into_iter().for_each(|part| self.values.push(at, part, slot.bound()));
+                self.values.end(at);
             }
             _ => {}
         }
@@ -154,21 +154,21 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
 
     fn keep(&mut self, piece: &[u8]) {
         if let Some(Pattern::Value(slot)) = self.pattern {
-            self.values[slot.index()].push(piece, slot.bound());
+            self.values.push(slot.index(), piece, slot.bound());
         }
     }
 
     /// A value is over.
     fn end_value(&mut self) {
         if let Some(Pattern::Value(slot)) = self.pattern {
-            let value = &mut self.values[slot.index()];
-            value.end();
-            self.words += usize::from(slot.counts_words() && value.get().is_some_and(is_word));
+            self.values.end(slot.index());
+            let value = self.values.get(slot.index());
+            self.words += usize::from(slot.counts_words() && value.is_some_and(is_word));
             let skips = match self.extent {
                 Extent::Whole => false,
                 Extent::Until(last) => last == *slot,
                 Extent::With(kind, known) => {
-                    let is_known = || known.iter().any(|known| value.get() == Some(known.as_bytes()));
+                    let is_known = || known.iter().any(|known| value == Some(known.as_bytes()));
                     *slot == kind && self.open.len() == 1 && !is_known()
                 }
             };
@@ -202,21 +202,26 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     }
 
     fn nested(&mut self, piece: &[u8], depth: usize) -> usize {
-        let mut depth = depth;
-        for (at, byte) in piece.iter().enumerate() {
+        let (mut depth, mut at) = (depth, 0);
+        while let Some(byte) = piece.get(at) {
+            at += 1;
             match byte {
                 b'"' => {
-                    self.keep(&piece[..=at]);
-                    self.state = State::NestedString { depth, escaped: false };
-                    return at + 1;
+                    let end = end_of_string(&piece[at..], false);
+                    at += end.read;
+                    if let Some(escaped) = end.state {
+                        self.keep(piece);
+                        self.state = State::NestedString { depth, escaped };
+                        return piece.len();
+                    }
                 }
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
-                        self.keep(&piece[..=at]);
+                        self.keep(&piece[..at]);
                         self.end_value();
-                        return at + 1;
+                        return at;
                     }
                 }
                 _ => {}
