@@ -9,14 +9,15 @@ const FIRST_ROOM: usize = 1 << 10;
 /// A BLAKE3 hash of the bytes that it is fed, however they are cut.
 #[derive(Debug)]
 pub struct Feed {
-    hasher: blake3::Hasher,
+    /// Has taken all that is not gathered. It takes 2 KiB, and is made for longer texts alone.
+    hasher: Option<Box<blake3::Hasher>>,
     /// Fewer bytes than [`ROOM`].
     gathered: Vec<u8>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { hasher: blake3::Hasher::new(), gathered: Vec::with_capacity(FIRST_ROOM) }
+        Self { hasher: None, gathered: Vec::with_capacity(FIRST_ROOM) }
     }
 }
 
@@ -33,27 +34,34 @@ impl Feed {
 
     /// Takes as many bytes as there is room for, or more.
     fn push_over(&mut self, mut bytes: &[u8]) {
+        let hasher = self.hasher.get_or_insert_default();
         if !self.gathered.is_empty() {
             let (first, rest) = bytes.split_at(ROOM - self.gathered.len());
             self.gathered.extend_from_slice(first);
-            self.hasher.update(&self.gathered);
+            hasher.update(&self.gathered);
             self.gathered.clear();
             bytes = rest;
         }
         let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % ROOM);
-        self.hasher.update(whole);
+        hasher.update(whole);
         self.gathered.extend_from_slice(rest);
     }
 
     /// The hash of all bytes since the last [`finish`](Self::finish).
     #[must_use]
     pub fn peek(&self) -> [u8; 32] {
-        *self.hasher.clone().update(&self.gathered).finalize().as_bytes()
+        match &self.hasher {
+            Some(hasher) => *(**hasher).clone().update(&self.gathered).finalize().as_bytes(),
+            None => *blake3::hash(&self.gathered).as_bytes(),
+        }
     }
 
     /// The hash of all bytes since the last one; it begins anew.
     pub fn finish(&mut self) -> [u8; 32] {
-        let hash = *self.hasher.update(&self.gathered).finalize().as_bytes();
+        let hash = match &mut self.hasher {
+            Some(hasher) => *hasher.update(&self.gathered).finalize().as_bytes(),
+            None => *blake3::hash(&self.gathered).as_bytes(),
+        };
         self.forget();
         hash
     }
@@ -61,6 +69,8 @@ impl Feed {
     /// Forgets the bytes since the last hash.
     pub fn forget(&mut self) {
         self.gathered.clear();
-        self.hasher.reset();
+        if let Some(hasher) = &mut self.hasher {
+            hasher.reset();
+        }
     }
 }
