@@ -90,7 +90,7 @@ impl Flight {
         state.followers += 1;
         drop(state);
         // the leader may wait for its first follower
-        self.changed.send_replace(());
+        self.notify();
         Some(Follower::new(self.clone(), self.changed.subscribe()))
     }
 
@@ -126,7 +126,7 @@ impl Flight {
         let (whole, followed) = (state.whole, state.followers > 0);
         drop(state);
         if followed {
-            self.changed.send_replace(());
+            self.notify();
         }
         whole
     }
@@ -202,7 +202,14 @@ impl Flight {
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
-        self.changed.send_replace(());
+        self.notify();
+    }
+
+    /// Wakes those that wait for a change, where there are any. Who subscribes later looks at the state behind that.
+    fn notify(&self) {
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_replace(());
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
