@@ -1,5 +1,8 @@
 //! What an answer says beside its facts, as far as conversations need it: its words, and the tasks that it gives to subagents.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::conversation::ConversationHash;
@@ -8,6 +11,7 @@ use crate::words::{Words, is_tool_use};
 
 /// The tools by which Claude Code starts a subagent, as JSON strings.
 const TASK_TOOLS: [&[u8]; 2] = [b"\"Task\"", b"\"Agent\""];
+static TASK_FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| TASK_TOOLS.map(Finder::new));
 /// How long the input of such a tool may be, in bytes.
 const LONGEST_INPUT: usize = 256 << 10;
 /// How many tasks of an answer are known.
@@ -79,7 +83,7 @@ impl Spoken {
             input: Option<&'a serde_json::value::RawValue>,
         }
         self.words.content(json);
-        if !TASK_TOOLS.iter().any(|name| memchr::memmem::find(json.as_bytes(), name).is_some()) {
+        if !TASK_FINDERS.iter().any(|name| name.find(json.as_bytes()).is_some()) {
             return;
         }
         for Block { name, input } in serde_json::from_str::<Vec<Block<'_>>>(json).unwrap_or_default() {

@@ -70,7 +70,7 @@ impl UsageText {
     pub(crate) fn finish(self) -> Option<Box<RawValue>> {
         let merged = match self {
             Self::None => return None,
-            Self::Last(last) if last.len() <= MOST_OTHERS && depth(&last) <= DEEPEST + 1 => {
+            Self::Last(last) if last.len() <= MOST_OTHERS && is_flat(&last, DEEPEST + 1) => {
                 return RawValue::from_string(String::from_utf8(last).ok()?).ok();
             }
             Self::Last(last) => {
@@ -88,7 +88,7 @@ impl Merged {
     fn add(&mut self, object: &[u8]) {
         let Ok(members) = serde_json::from_slice::<IndexMap<Box<str>, &RawValue>>(object) else { return };
         for (key, value) in members {
-            if value.get() != "null" && depth(value.get().as_bytes()) <= DEEPEST {
+            if value.get() != "null" && is_flat(value.get().as_bytes(), DEEPEST) {
                 self.set(key, value);
             }
         }
@@ -106,6 +106,12 @@ impl Merged {
             self.members.insert(key, value.to_owned());
         }
     }
+}
+
+/// Whether the objects and lists of a JSON text are nested at most so deep.
+fn is_flat(text: &[u8], deepest: usize) -> bool {
+    let brackets = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    brackets <= deepest || depth(text) <= deepest
 }
 
 /// How deep the objects and lists of a JSON text are nested.

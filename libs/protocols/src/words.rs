@@ -20,9 +20,19 @@ pub(crate) struct Words {
 impl Words {
     /// More text.
     pub(crate) fn text(&mut self, text: &str) {
-        for word in text.split_whitespace() {
+        if text.is_ascii() {
+            // as `char::is_whitespace`, which knows one more than `u8::is_ascii_whitespace`
+            self.push(text.as_bytes().split(|byte| matches!(byte, b' ' | 0x09..=0x0D)), text.len());
+        } else {
+            self.push(text.split_whitespace().map(str::as_bytes), text.len());
+        }
+    }
+
+    fn push<'t>(&mut self, words: impl Iterator<Item = &'t [u8]>, length: usize) {
+        self.text.reserve(length.min(MOST_TEXT - self.text.len()));
+        for word in words {
             let room = MOST_TEXT - self.text.len();
-            self.text.extend_from_slice(&word.as_bytes()[..word.len().min(room)]);
+            self.text.extend_from_slice(&word[..word.len().min(room)]);
             if word.len() >= room {
                 return;
             }
@@ -259,6 +269,7 @@ mod tests {
         assert_eq!(said(&long, &[]), said(&(long.clone() + "more"), &[]));
         assert_ne!(said(&long, &[]), said(&(long.clone() + "more"), &["id"]));
         assert_ne!(said("a b", &[]), said("ab c", &[]));
+        assert_eq!(said("\x0Ba\t \r\nb\x0C", &[]), said("\u{2003}a\u{85}b", &[]));
         let mut words = Words::default();
         words.text(&long);
         assert!(!words.has_room() && words.text.len() == MOST_TEXT);

@@ -40,11 +40,9 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, turns: Option<&mut ConversationH
         Some(turns) => turns.read(reader, each)?,
         None => items(reader, each)?,
     }
-    held.asks_quota = last_of_user.is_some_and(|message| {
+    held.asks_quota = last_of_user.filter(|message| may_say_quota(message)).is_some_and(|message| {
         let mut content = Extractor::new(CONTENT);
-        if message.len() <= LONGEST_QUOTA {
-            content.feed(message);
-        }
+        content.feed(message);
         content.get(Slot::Text).and_then(|text| std::str::from_utf8(text).ok()).is_some_and(is_quota)
     });
     Ok(held)
@@ -67,7 +65,7 @@ pub(super) fn is_quota(value: &str) -> bool {
     struct Block {
         text: String,
     }
-    if value.len() > LONGEST_QUOTA {
+    if !may_say_quota(value.as_bytes()) {
         return false;
     }
     let text = match value.as_bytes().first() {
@@ -76,4 +74,11 @@ pub(super) fn is_quota(value: &str) -> bool {
         _ => None,
     };
     text.is_some_and(|text: String| text.trim().eq_ignore_ascii_case("quota"))
+}
+
+/// Whether a JSON text is short enough to ask for a quota, and has the word, in whatever case, or an escape that may be a part of it.
+fn may_say_quota(json: &[u8]) -> bool {
+    json.len() <= LONGEST_QUOTA
+        && memchr::memchr3_iter(b'q', b'Q', b'\\', json)
+            .any(|at| json[at] == b'\\' || json[at..].get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"quota")))
 }
