@@ -53,7 +53,7 @@ impl Engine for Postgres {
     async fn migrate(&mut self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
-        held.release();
+        held.release().await;
         self.partitions.clear();
         self.make_partitions(Timestamp::from(std::time::SystemTime::now())).await?;
         if let Err(error) = self.read_total_time().await {
@@ -102,7 +102,7 @@ impl Engine for Postgres {
         let mut held = self.acquire().await?;
         let rows = sqlx::raw_sql(AssertSqlSafe(transaction::alone(&query))).fetch_all(&mut *held);
         let rows = self.watch.statement(WHAT, LIMIT, rows).await?;
-        held.release();
+        held.release().await;
         for row in rows {
             let number = row.try_get::<i64, _>(0).map_err(|error| StoreError::of(&error))?;
             let place = usize::try_from(number).ok().and_then(|index| found.get_mut(index));
@@ -130,7 +130,7 @@ impl Engine for Postgres {
             retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
         }
         maintenance::analyze(&mut held, &self.watch).await?;
-        held.release();
+        held.release().await;
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl Postgres {
             Err(late) => return Err(open::why_not(url, &settings.pool).await.unwrap_or(late)),
         };
         schema::check_encoding(&mut held, &store.watch).await?;
-        held.release();
+        held.release().await;
         Ok(store)
     }
 
@@ -159,7 +159,7 @@ impl Postgres {
     async fn read_total_time(&self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
         self.watch.metrics.set_total_time(maintenance::statement_time(&mut held, &self.watch).await?);
-        held.release();
+        held.release().await;
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Postgres {
             // a row that is there already says nothing against the connection
             self.run(&mut held, "ROLLBACK").await?;
         }
-        held.release();
+        held.release().await;
         Ok(written)
     }
 
@@ -222,7 +222,7 @@ impl Postgres {
         };
         batch.batches.iter().filter(is_new).for_each(|row| changes.add_result(row));
         self.end_with(&mut held, changes, end).await?;
-        held.release();
+        held.release().await;
         Ok(batch.written((new.len() + replaced.len() + results.len()) as u64))
     }
 
@@ -262,7 +262,7 @@ impl Postgres {
             schema::make_partition(&mut held, partition, &self.watch).await?;
             self.partitions.insert(partition);
         }
-        held.release();
+        held.release().await;
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Engine for Sqlite {
     async fn migrate(&mut self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
-        held.release();
+        held.release().await;
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl Engine for Sqlite {
                 Some(Conversation { id: id(&conversation)?, parent: parent.as_deref().and_then(id) })
             }));
         }
-        held.release();
+        held.release().await;
         Ok(found)
     }
 
@@ -102,7 +102,7 @@ impl Engine for Sqlite {
         if fill::turn(&mut filling).await? {
             retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
         }
-        held.release();
+        held.release().await;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Sqlite {
         let bound = Bound::default();
         let _limit = watch.metrics.connections.pool(settings.pool.max.get());
         let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false, _limit };
-        store.acquire().await?.release();
+        store.acquire().await?.release().await;
         Ok(store)
     }
 
@@ -136,7 +136,7 @@ impl Sqlite {
             Some(written) => Some(written),
             None => self.write_batch(&mut held, &batch, true, end).await?,
         };
-        held.release();
+        held.release().await;
         written.ok_or_else(|| StoreError::Unavailable("rows changed while they were written".into()))
     }
 

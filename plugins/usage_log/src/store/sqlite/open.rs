@@ -29,7 +29,8 @@ pub(super) fn to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
     let _ = private_files::options().write(true).create_new(true).open(path);
     let options = file(path).create_if_missing(true);
     let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-    let options = options.page_size(PAGE).pragma("cache_size", CACHE);
+    // what a statement may have to take back is kept in memory: else each that adds to the sums makes a file and deletes it
+    let options = options.page_size(PAGE).pragma("cache_size", CACHE).pragma("temp_store", "MEMORY");
     open::pool(settings).connect_lazy_with(options)
 }
 
