@@ -133,6 +133,7 @@ async fn answer(ledgers: &Ledgers, view: View, request: &AdminRequest) -> Result
             Failure::NotFound(format!("there is no ledger {number}"))
         });
     };
+    ledgers.note_read(&from.database);
     let reader = ledgers.readers.get(from, &read_from)?;
     let answered = view(&reader, &mut parameters).await?;
     Ok(answered)

@@ -20,7 +20,7 @@ use crate::consumers::SinkConfig;
 use crate::dashboard::{self, ReadFrom, Readers};
 use crate::metrics::LedgerMetrics;
 use crate::shipper::ShipperConfig;
-use crate::{Config, Record, Sync, export, spending};
+use crate::{Config, Database, Record, Sync, export, spending};
 use shipping_thread::Pending;
 
 pub(crate) use ledger::Ledger;
@@ -196,6 +196,15 @@ impl Ledgers {
             }
         }
         all
+    }
+
+    /// A database is read for the dashboard: while that goes on, its rows are shipped sooner.
+    pub(crate) fn note_read(&self, database: &Database) {
+        for ledger in &*lock(&self.active) {
+            if ledger.shipping.borrow().read_from.database == *database {
+                ledger.last_read.note(Instant::now());
+            }
+        }
     }
 }
 

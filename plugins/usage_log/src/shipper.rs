@@ -5,11 +5,13 @@ mod backoff;
 mod config;
 mod connection;
 mod isolate;
+mod last_read;
 mod maintenance;
 mod outage;
 mod progress;
 mod quarantine;
 mod query_spending;
+mod waiting;
 mod write;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use plugin_api::{LogLimit, SpendingFeed};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::conversation::Conversations;
 use crate::ledger_journal::{Batch, Reader};
@@ -33,6 +35,7 @@ use write::written;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use config::ShipperConfig;
+pub(crate) use last_read::LastRead;
 pub(crate) use maintenance::{SYNC, is_sync_due, sync};
 pub(crate) use outage::Outage;
 pub(crate) use progress::Progress;
@@ -40,8 +43,6 @@ pub(crate) use progress::Progress;
 /// The most records of a batch, and about how many bytes of the journal.
 const ROWS: usize = 2000;
 const BYTES: usize = 8 << 20;
-/// How long a row may wait for others to come with it.
-const LINGER: Duration = Duration::from_millis(100);
 /// How long the database may take: to connect, beyond its own limit; to bring its schema up to date, which may rewrite tables, and
 /// would begin again if it were given up; to take a batch; to find turns. A frozen one never says that it does not answer.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -55,6 +56,9 @@ pub(crate) struct Shipper {
     metrics: Arc<LedgerMetrics>,
     shipping: watch::Receiver<ShipperConfig>,
     progress: Arc<Progress>,
+    last_read: Arc<LastRead>,
+    /// How many rows the last batch had; none after a pause.
+    last_rows: usize,
     conversations: Conversations,
     connected: Option<(Store, StoreSettings)>,
     /// A record that the database took, and how often in a row it has refused all of a batch since.
@@ -100,7 +104,7 @@ impl Shipper {
         metrics: Arc<LedgerMetrics>,
         shipping: watch::Receiver<ShipperConfig>,
         feed: SpendingFeed,
-        progress: Arc<Progress>,
+        (progress, last_read): (Arc<Progress>, Arc<LastRead>),
         places: Places,
     ) -> Self {
         let (conversations, backoff) = (Conversations::default(), Backoff::default());
@@ -109,6 +113,8 @@ impl Shipper {
             metrics,
             shipping,
             progress,
+            last_read,
+            last_rows: 0,
             conversations,
             connected: None,
             taken: None,
@@ -189,6 +195,7 @@ impl Shipper {
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;
+        self.last_rows = batch.records.len();
         let place = self.places.of(self.reader.stored_with(&batch));
         spending::report_stored(&self.feed, &batch.records, place);
         if let Err(error) = self.reader.done(&batch) {
@@ -250,39 +257,6 @@ impl Shipper {
             quarantine::put(&self.metrics, self.reader.journal().folder(), &records[at], &why);
         }
         Ok(())
-    }
-
-    /// Waits for something to ship, and a little for more.
-    async fn rest(&mut self) {
-        let journal = self.reader.journal().clone();
-        tokio::select! {
-            () = journal.appended(1) => {}
-            () = self.querying.due(&self.feed) => return,
-            _ = self.shipping.changed() => {}
-        }
-        self.progress.note();
-        self.linger().await;
-    }
-
-    async fn linger(&mut self) {
-        if self.is_ending() {
-            return;
-        }
-        let journal = self.reader.journal().clone();
-        tokio::select! {
-            () = sleep(LINGER) => {}
-            () = journal.appended(ROWS as u64) => {}
-            _ = self.shipping.changed() => {}
-        }
-    }
-
-    async fn back_off(&mut self) {
-        let pause = self.backoff.next();
-        // new shipping may name a database that answers
-        tokio::select! {
-            () = sleep(pause) => {}
-            _ = self.shipping.changed() => {}
-        }
     }
 
     fn failed(&mut self, ShipError(kind, why): &ShipError) {

@@ -74,8 +74,9 @@ impl Ledger {
         self.journal.take_in(|record, place| spending::report_adopted(&self.feed, record, place));
         let places = Places { before: self.journal.before(), moved: self.journal.get().appended_records() };
         self.shipping.send_modify(|shipping| shipping.end = None);
-        let (taken, metrics, progress) = (self.shipping.subscribe(), self.metrics.clone(), self.progress.clone());
-        let shipper = Shipper::new(reader, metrics, taken, self.feed.clone(), progress, places);
+        let (taken, metrics) = (self.shipping.subscribe(), self.metrics.clone());
+        let noted = (self.progress.clone(), self.last_read.clone());
+        let shipper = Shipper::new(reader, metrics, taken, self.feed.clone(), noted, places);
         let (pending, ended) = idle.waits_with(shipper, &self.journal, &self.feed);
         pending.begin();
         self.begin_consumers();

@@ -16,7 +16,7 @@ use super::shipping_thread::{IdleThread, Pending, ShippingThread};
 use crate::consumers::{ConsumerProgress, Consumers};
 use crate::ledger_journal::LedgerJournal;
 use crate::metrics::LedgerMetrics;
-use crate::shipper::{Places, Progress, Shipper, ShipperConfig};
+use crate::shipper::{LastRead, Places, Progress, Shipper, ShipperConfig};
 use crate::{Database, Record, StoreSettings};
 
 /// A ledger. One that no configuration names any more ships what it still holds, and then rests.
@@ -27,6 +27,7 @@ pub(crate) struct Ledger {
     pub(super) metrics: Arc<LedgerMetrics>,
     pub(super) shipping: watch::Sender<ShipperConfig>,
     pub(super) progress: Arc<Progress>,
+    pub(super) last_read: Arc<LastRead>,
     /// The shipper, before it ships.
     pub(super) pending: Mutex<Option<Pending>>,
     /// What else reads the journal.
@@ -49,12 +50,14 @@ impl Ledger {
         warn_of_open_files(&path, &shipping.settings);
         let (shipping, taken) = watch::channel(shipping);
         let (journal, progress) = (Arc::new(journal), Arc::new(Progress::new()));
-        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), progress.clone(), Places::default());
+        let last_read = Arc::new(LastRead::new());
+        let noted = (progress.clone(), last_read.clone());
+        let shipper = Shipper::new(reader, metrics.clone(), taken, feed.clone(), noted, Places::default());
         let (pending, ended) = IdleThread::start()?.waits_with(shipper, &journal, &feed);
         let thread = Mutex::new(ShippingThread { ended, draining: None });
         let consumers = Mutex::new(Consumers::new(metrics.clone()));
         let pending = Mutex::new(Some(pending));
-        Ok(Self { path, journal, metrics, shipping, progress, pending, consumers, feed, thread })
+        Ok(Self { path, journal, metrics, shipping, progress, last_read, pending, consumers, feed, thread })
     }
 
     pub(super) fn reconfigure(&self, new: &ShipperConfig, max_bytes: u64) {

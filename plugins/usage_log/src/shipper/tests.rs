@@ -145,7 +145,7 @@ async fn a_ledger_that_nobody_holds_any_more_ends() {
             metrics,
             taken,
             plugin_api::Spending::default().feed(),
-            Arc::new(Progress::new()),
+            (Arc::new(Progress::new()), Arc::new(LastRead::new())),
             Places::default(),
         );
         drop(shipping);
