@@ -2,7 +2,9 @@
 //! limits, budget and row, as if it had asked alone.
 
 mod answer;
+mod expiring;
 mod figures;
+mod group;
 mod groups;
 mod inputs;
 mod key;
@@ -12,6 +14,7 @@ mod settings;
 mod share;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,8 @@ use plugin_api::http::{HeaderMap, HeaderName, StatusCode};
 use plugin_api::{BODIES, Bytes, Common, LogLimit, SendError, SentTo, UpstreamRequest, run_blocking};
 
 use crate::answer::{Part, take_apart, total_tokens};
-use crate::groups::{Member, UnderWay, Window};
+use crate::group::Member;
+use crate::groups::{UnderWay, Window};
 use crate::inputs;
 use crate::key::{Key, make_common};
 use crate::merging::Merging;

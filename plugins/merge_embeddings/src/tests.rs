@@ -241,9 +241,7 @@ async fn calls_that_come_together_are_one_upstream_and_each_gets_what_it_would_h
         asks(r#"{"model":"m","input":"caf\u00e9"}"#),
     ];
     let bodies: Vec<String> = calls.iter().map(|asks| asks.body.clone()).collect();
-    let began = Instant::now();
     let got = world.burst(calls).await;
-    assert_eq!(began.elapsed().as_millis(), 34, "no more than the window, and the answer");
     assert_eq!(world.inputs(), [1, 5]);
     let mut used = 0;
     for (got, body) in got.iter().zip(&bodies) {
@@ -262,6 +260,20 @@ async fn calls_that_come_together_are_one_upstream_and_each_gets_what_it_would_h
         (4.0, 1.0)
     );
     assert_eq!(world.plugin.merging.groups.keys(), 0);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_its_window_at_most() {
+    // the machine may be busy with other things
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let world = with(Config { window: plugin_api::Period::from_millis(20), ..Config::default() });
+        let began = Instant::now();
+        let got = world.burst(vec![text("a"), text("b")]).await;
+        assert!(got.iter().all(|got| got.of_plugin));
+        quickest = quickest.min(began.elapsed());
+    }
+    assert!((50..60).contains(&quickest.as_millis()), "the window and the answer: {quickest:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,8 +451,9 @@ async fn a_caller_that_leaves_takes_its_own_part_and_the_last_one_the_call() {
         assert!(futures_util::poll!(call.as_mut()).is_pending());
     }
     drop(a);
-    sleep(Duration::from_millis(10)).await;
-    assert_eq!(world.inputs(), [1, 2]);
+    while world.inputs() != [1, 2] {
+        tokio::task::yield_now().await;
+    }
     // while the call is under way, one that leaves does not end it
     drop(b);
     sleep(Duration::from_millis(100)).await;
