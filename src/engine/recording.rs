@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::access_log::Entry;
 use crate::chain::Instances;
 use crate::exchange::ending::{Part, Piece, Relayed, Sent, Verdict};
+use crate::exchange::response_observer::add_discarded;
 
 use super::ctx::Exchange;
 use super::route::server_name;
@@ -170,6 +171,7 @@ impl Exchange {
         }
         self.record.total = verdict.took.unwrap_or_else(|| self.began.elapsed());
         self.observer.conclude(&mut self.record);
+        add_discarded(&mut self.record);
         self.apply(verdict);
         if let Some(failure) = self.websocket.as_ref().and_then(|socket| socket.closed_by()) {
             self.record.error = Some(failure.word());

@@ -106,6 +106,9 @@ impl ResponseObserver {
                 {
                     answer.usage = Some(Usage::default());
                 }
+                if record.answer.is_some() {
+                    add_discarded(record);
+                }
             }
             Self::Saved(reader) => record.saved = conclude(reader),
             Self::Nothing | Self::Batch(_) => {}
@@ -116,6 +119,16 @@ impl ResponseObserver {
 /// Whether less than the whole answer of a batch is read: all that it used is booked as that of a late result.
 fn is_cut_off(batched: &Batched, answer: &Answer) -> bool {
     batched.answer().is_some() && answer.state != AnswerState::Complete
+}
+
+/// Adds to the usage of the record what was paid for and discarded, once. A call without an answer has that usage alone.
+pub fn add_discarded(record: &mut Record) {
+    if let Some(discarded) = record.context.discarded_usage.take() {
+        match &mut record.answer.get_or_insert_default().usage {
+            Some(usage) => usage.add(&discarded),
+            none => *none = Some(*discarded),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +180,25 @@ mod tests {
             let answer = record.answer.unwrap();
             assert_eq!(answer.state, AnswerState::Partial);
             assert_eq!(answer.usage.unwrap().tokens.input, (!is_of_batch).then_some(7));
+        }
+    }
+
+    #[test]
+    fn usage_that_a_plugin_discarded_is_in_the_record_once() {
+        let answer = br#"{"object":"list","data":[],"model":"m","usage":{"prompt_tokens":7,"total_tokens":7}}"#;
+        let tokens = plugin_api::Tokens { input: Some(5), ..Default::default() };
+        let mut record = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+        record.context.discarded_usage = Some(Box::new(Usage { tokens, ..Usage::default() }));
+        let mut unanswered = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
+        unanswered.context = record.context.clone();
+        let reader = AnswerReader::new(Endpoint::EMBEDDINGS, StatusCode::OK, &HeaderMap::new());
+        let mut observer = ResponseObserver::Answer(Box::new(reader));
+        observer.observe(answer, true);
+        observer.finish(&mut record);
+        observer.conclude(&mut record);
+        for (mut record, wanted) in [(record, 12), (unanswered, 5)] {
+            add_discarded(&mut record);
+            assert_eq!(record.answer.unwrap().usage.unwrap().tokens.input, Some(wanted));
         }
     }
 }

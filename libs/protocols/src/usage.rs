@@ -28,6 +28,19 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Adds what another answer to the same call used. What either of them does not say of its charge is not known of the sum.
+    pub fn add(&mut self, other: &Self) {
+        if !self.iterations.is_empty() {
+            // they are what is billed
+            self.iterations.push(Iteration { kind: "discarded".to_owned(), model: None, tokens: other.tokens });
+        }
+        self.tokens.add(&other.tokens);
+        self.web_search_requests = sum(self.web_search_requests, other.web_search_requests);
+        self.web_fetch_requests = sum(self.web_fetch_requests, other.web_fetch_requests);
+        let charges = self.provider_cost_picos.zip(other.provider_cost_picos);
+        self.provider_cost_picos = charges.map(|(own, other)| own.saturating_add(other));
+    }
+
     /// Its texts, which strangers wrote, but for the provider's own object.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let own = [&mut self.service_tier, &mut self.inference_geo, &mut self.speed].into_iter().flatten();
@@ -51,6 +64,28 @@ pub struct Tokens {
     pub output: Option<u64>,
     /// What of `output` is reasoning.
     pub reasoning: Option<u64>,
+}
+
+impl Tokens {
+    /// Adds others, class by class.
+    pub fn add(&mut self, other: &Self) {
+        let Self { input, cache_read, cache_creation, cache_creation_1h, output, reasoning } = self;
+        for (own, other) in [
+            (input, other.input),
+            (cache_read, other.cache_read),
+            (cache_creation, other.cache_creation),
+            (cache_creation_1h, other.cache_creation_1h),
+            (output, other.output),
+            (reasoning, other.reasoning),
+        ] {
+            *own = sum(*own, other);
+        }
+    }
+}
+
+/// The sum of two figures; the one that is known where the other is not.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.zip(other).map(|(one, other)| one.saturating_add(other)).or(one).or(other)
 }
 
 /// One sampling within an answer.
@@ -82,5 +117,26 @@ impl BatchResult {
     /// Its texts, which strangers wrote, but for the provider's own usage object.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [&mut self.batch, &mut self.custom_id].into_iter().chain(&mut self.model).chain(self.usage.texts_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_has_each_class_and_no_charge_that_one_does_not_say() {
+        let tokens = |input, cache_read| Tokens { input: Some(input), cache_read, ..Tokens::default() };
+        let usage = |tokens, provider_cost_picos| Usage { tokens, provider_cost_picos, ..Usage::default() };
+        let mut all = usage(tokens(5, None), Some(7));
+        all.add(&usage(tokens(2, Some(3)), Some(1)));
+        assert_eq!((all.tokens, all.provider_cost_picos), (tokens(7, Some(3)), Some(8)));
+        all.add(&usage(tokens(1, Some(0)), None));
+        assert_eq!((all.tokens, all.provider_cost_picos), (tokens(8, Some(3)), None));
+        // what is billed apart gets its part
+        let one = Iteration { tokens: tokens(1, None), ..Iteration::default() };
+        let mut parts = Usage { iterations: vec![one], ..Usage::default() };
+        parts.add(&usage(tokens(4, None), None));
+        assert_eq!(parts.iterations[1].tokens, tokens(4, None));
     }
 }

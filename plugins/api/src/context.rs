@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{AssumedCost, Batched, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags, Trace};
+use crate::{AssumedCost, Batched, CallMeter, ConnectionInfo, KeyDigest, Principal, Tags, Trace, Usage};
 
 /// The context of one request. Every hook sees the same one, so a plugin needs no copy of it in its state.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ pub struct Context {
     pub assumed_cost: Option<AssumedCost>,
     /// Which batch answers the call, where one may.
     pub batched: Option<Arc<Batched>>,
+    /// What an upstream's answer used that a plugin had to discard, or the call's share of it. It is paid for, so the record adds it to
+    /// what the call's own answer used.
+    pub discarded_usage: Option<Box<Usage>>,
     connection: Option<Arc<ConnectionInfo>>,
     principal: Option<Box<Principal>>,
     /// The digest of the API key, once a plugin has asked for it.
@@ -49,6 +52,7 @@ impl Context {
             meter: None,
             assumed_cost: None,
             batched: None,
+            discarded_usage: None,
             connection: None,
             principal: None,
             api_key_digest: None,
