@@ -175,8 +175,10 @@ async fn each_caller_gets_the_bytes_of_a_server_behind_tls_as_if_it_had_asked_al
 
 #[tokio::test]
 async fn bodies_of_every_framing_and_encoding_come_through_and_large_ones_are_left_alone() {
-    let simulator = simulator("30ms");
-    let gateway = gateway().server(simulator).settings(&plugins(&[MERGE])).start().await;
+    // long enough for all connections, on a machine that is busy
+    let simulator = simulator("400ms");
+    let merge = "merge_embeddings: { window: 300ms }";
+    let gateway = gateway().server(simulator).settings(&plugins(&[merge])).start().await;
     let text = json!({ "model": "m", "input": "hello", "dimensions": 3 }).to_string();
     let large =
         json!({ "model": "m", "input": "hello", "dimensions": 3, "padding": "x".repeat(20_000_000) }).to_string();
@@ -280,6 +282,32 @@ async fn a_server_that_is_busy_or_gone_is_told_to_every_caller_in_its_row() {
     assert!(rows.starts_with("200|completed|-|origin|1|1\n429|completed|"), "{rows}");
     assert!(rows.contains("502|upstream_failed|") && rows.ends_with("|origin|1|3"), "{rows}");
     assert!(origin.count() <= 4, "one for all of them, each time");
+    gateway.idle().await;
+}
+
+#[tokio::test]
+async fn what_a_merged_call_cost_that_was_of_no_use_is_in_the_rows_of_its_callers() {
+    let (origin, book) = (origin().await, Book::Sqlite(Folder::new()));
+    let gateway = gateway().upstream(&origin).settings(&plugins(&[&usage_log(&book), MERGE])).start().await;
+    let (hold, first) = held(&gateway, &origin, "k").await;
+    let of = |answer: String| answer.replace("\"m-1\"", "\"text-embedding-3-small\"");
+    let json = |answer: String| self::answer(200).header("content-type", "application/json").body(of(answer));
+    // no index, as some servers answer, and then each call by itself
+    origin.answers_next(json(pretty(2, 9).replace("\"index\"", "\"place\"")));
+    origin.answers_next(json(pretty(1, 4)));
+    origin.answers_next(json(pretty(1, 4)));
+    let call = async |input: &str| embed(&mut http1(gateway.address()).await, input).await;
+    for answer in join_all([call("aaaa"), call("bbbb")]).await {
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, of(pretty(1, 4))));
+    }
+    hold.open();
+    first.await.unwrap();
+    book.has_rows(3).await;
+    // nine tokens are five and four beside the callers' own, and each is paid for
+    let columns = "input_tokens, usage_source, outcome, cost_usd > 0 AND input_tokens * 0.00000002 - cost_usd < 1e-12";
+    let rows = format!("SELECT {columns} FROM api_requests WHERE response_bytes > 0 AND input_tokens > 1 ORDER BY 1");
+    assert_eq!(book.sql(&rows), "8|reported|completed|1\n9|reported|completed|1");
+    assert_eq!(gateway.metrics().await.sum("tollgate_merge_discarded_tokens_total", &[]), 9.0);
     gateway.idle().await;
 }
 

@@ -53,7 +53,7 @@ impl Default for Figures {
             ),
             discarded: counter(
                 "tollgate_merge_discarded_tokens_total",
-                "Tokens of merged calls whose answers could not be taken apart; they are in no row",
+                "Tokens of merged calls whose answers could not be taken apart, and that their calls' rows have beside their own; estimated where an answer could not be read, and then in no row",
             ),
         }
     }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use plugin_api::UpstreamRequest;
 use tokio::sync::{Notify, oneshot};
 
-use crate::inputs::{Inputs, MOST_INPUTS, MOST_TOKENS};
+use crate::inputs::Inputs;
 use crate::merged::Outcome;
+use crate::settings::Limits;
 use crate::timer;
 
 /// Calls that wait to go together.
@@ -40,13 +41,13 @@ impl Group {
     ///
     /// # Errors
     /// The call, where the group has no room for it.
-    pub fn add(&self, member: Member) -> Result<usize, Member> {
+    pub fn add(&self, member: Member, limits: &Limits) -> Result<usize, Member> {
         let mut members = self.members();
         // those that have left take no room
         members.retain(|member| !member.outcome.is_closed());
         let inputs: usize = members.iter().map(|member| member.inputs.count).sum();
         let tokens: u64 = members.iter().map(|member| member.inputs.most_tokens).sum();
-        if inputs + member.inputs.count > MOST_INPUTS || tokens + member.inputs.most_tokens > MOST_TOKENS {
+        if inputs + member.inputs.count > limits.inputs || tokens + member.inputs.most_tokens > limits.tokens {
             return Err(member);
         }
         members.push(member);

@@ -12,6 +12,7 @@ use crate::group::{Group, Member};
 use crate::inputs::Inputs;
 use crate::key::Key;
 use crate::merged::Outcome;
+use crate::settings::Limits;
 
 #[cfg(test)]
 mod tests;
@@ -71,12 +72,12 @@ pub(crate) struct Window {
 }
 
 impl Groups {
-    /// A call comes that may go together with up to `max` in all, each with a request like this one.
+    /// A call comes that may go together with others within these limits, each with a request like this one.
     pub fn join(
         self: &Arc<Self>,
         key: Key,
         inputs: Inputs,
-        max: usize,
+        limits: &Limits,
         request: impl FnOnce() -> UpstreamRequest,
     ) -> Joined {
         let mut state = self.state();
@@ -89,7 +90,7 @@ impl Groups {
             .slots
             .entry(key)
             .or_insert_with(|| Slot { expected: expected.get(&key).unwrap_or(0), ..Slot::default() });
-        if slot.holders == 0 || slot.open.is_none() && slot.is_complete(1, max) {
+        if slot.holders == 0 || slot.open.is_none() && slot.is_complete(1, limits.calls) {
             slot.holders += 1;
             slot.under_way += 1;
             return Joined::Alone(Some(UnderWay { groups: self.clone(), key, calls: 1 }));
@@ -97,9 +98,9 @@ impl Groups {
         let (outcome, told) = oneshot::channel();
         let mut member = Member { inputs, came: Instant::now(), outcome };
         if let Some(open) = slot.open.take() {
-            match open.add(member) {
+            match open.add(member, limits) {
                 Ok(members) => {
-                    if members >= max || slot.is_complete(members, max) {
+                    if members >= limits.calls || slot.is_complete(members, limits.calls) {
                         open.go();
                     } else {
                         slot.open = Some(open);

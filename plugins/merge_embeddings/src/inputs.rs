@@ -5,10 +5,8 @@ use std::ops::Range;
 use json_tape::{Fault, Reader};
 use plugin_api::Bytes;
 
-/// The most inputs of a merged call: far below the 2,048 that providers take, so that the answer has a bound.
-pub(crate) const MOST_INPUTS: usize = 256;
-/// The most tokens of a merged call, which providers take. A token of text is at least one byte, so as many bytes never pass it.
-pub(crate) const MOST_TOKENS: u64 = 300_000;
+use crate::settings::Limits;
+
 /// The largest text that is looked at, in bytes: what is larger is no small call.
 pub(crate) const LARGEST_TEXT: usize = 512 << 10;
 
@@ -28,7 +26,7 @@ pub(crate) struct Inputs {
     pub count: usize,
     /// The tokens that they are expected to be.
     pub tokens: u64,
-    /// The most tokens that they can be.
+    /// The most tokens that they can be: a token of text is at least one byte.
     pub most_tokens: u64,
 }
 
@@ -48,8 +46,8 @@ struct Counts {
 }
 
 impl Inputs {
-    /// The inputs of the call with this text, if it can be merged with others.
-    pub fn of(text: &Bytes) -> Option<Self> {
+    /// The inputs of the call with this text, if it can be merged with others within these limits.
+    pub fn of(text: &Bytes, limits: &Limits) -> Option<Self> {
         if text.len() > LARGEST_TEXT {
             return None;
         }
@@ -57,7 +55,7 @@ impl Inputs {
         let value = input(read).ok()??;
         let (list, counts) = list(read, &value).ok()??;
         let Counts { kind, count, tokens, most_tokens } = counts;
-        let fits = count <= MOST_INPUTS && most_tokens <= MOST_TOKENS;
+        let fits = count <= limits.inputs && most_tokens <= limits.tokens;
         fits.then(|| Self { text: text.clone(), value, list, kind, count, tokens, most_tokens })
     }
 
@@ -184,9 +182,10 @@ fn bytes(written: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
 
     fn inputs(text: &str) -> Option<Inputs> {
-        Inputs::of(&Bytes::from(text.to_owned()))
+        Inputs::of(&Bytes::from(text.to_owned()), &Config::default().limits())
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_not_for_certain_a_call_with_inputs_is_not_merged() {
-        let many = format!(r#"{{"input":[{}"b"]}}"#, r#""a","#.repeat(MOST_INPUTS));
+        let many = format!(r#"{{"input":[{}"b"]}}"#, r#""a","#.repeat(256));
         let long = format!(r#"{{"input":"{}"}}"#, "a".repeat(300_001));
         let large = format!(r#"{{"input":"a","x":"{}"}}"#, "a".repeat(LARGEST_TEXT));
         for text in [
@@ -240,7 +239,7 @@ mod tests {
         ] {
             assert!(inputs(text).is_none(), "{}", &text[..text.len().min(80)]);
         }
-        assert!(Inputs::of(&Bytes::from_static(b"{\"input\":\"\xff\"}")).is_none());
+        assert!(Inputs::of(&Bytes::from_static(b"{\"input\":\"\xff\"}"), &Config::default().limits()).is_none());
     }
 
     #[test]

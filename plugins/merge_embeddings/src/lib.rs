@@ -2,6 +2,7 @@
 //! limits, budget and row, as if it had asked alone.
 
 mod answer;
+mod discarded;
 mod expiring;
 mod figures;
 mod group;
@@ -29,6 +30,7 @@ use groups::{Joined, UnderWay};
 use inputs::Inputs;
 use key::{Caller, Key};
 use merged::{Answered, Outcome};
+use settings::Limits;
 
 pub use merging::Merging;
 pub use settings::Config;
@@ -37,7 +39,7 @@ pub use settings::Config;
 #[derive(Debug)]
 pub struct MergeEmbeddings {
     window: Duration,
-    max: usize,
+    limits: Limits,
     merging: Arc<Merging>,
     common: Arc<Common>,
 }
@@ -66,7 +68,7 @@ impl Plugin for MergeEmbeddings {
     fn build(config: &Config, context: &BuildContext<'_, Merging>) -> Result<Self, ConfigProblem> {
         config.check()?;
         let (merging, common) = (context.shared.clone(), context.common.clone());
-        Ok(Self { window: config.window.get(), max: config.max.as_usize(), merging, common })
+        Ok(Self { window: config.window.get(), limits: config.limits(), merging, common })
     }
 
     fn try_on_request(&self, state: &mut State, request: &mut Request<'_>) -> Option<Flow> {
@@ -78,7 +80,7 @@ impl Plugin for MergeEmbeddings {
 
     async fn explain_call(&self, _: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {
         if call.body.endpoint() == Endpoint::EMBEDDINGS {
-            if Inputs::of(call.body.text()).is_some() {
+            if Inputs::of(call.body.text(), &self.limits).is_some() {
                 explanation.say("the call may go together with others like it");
                 explanation.depends_on("which calls come at the same time");
             } else {
@@ -102,7 +104,7 @@ impl Plugin for MergeEmbeddings {
             return Flow::Continue;
         };
         let request = || call.request(Bytes::new());
-        let (told, window) = match self.merging.groups.join(key, inputs, self.max, request) {
+        let (told, window) = match self.merging.groups.join(key, inputs, &self.limits, request) {
             Joined::Alone(under_way) => {
                 state.under_way = under_way;
                 figures.went(Went::Alone);
@@ -119,8 +121,12 @@ impl Plugin for MergeEmbeddings {
                 state.under_way = under_way;
                 (Went::Alone, Flow::Continue)
             }
+            Ok(Outcome::Again(discarded)) => {
+                call.context.discarded_usage = discarded;
+                (Went::Again, Flow::Continue)
+            }
             // whoever was to send it is gone
-            Ok(Outcome::Again) | Err(_) => (Went::Again, Flow::Continue),
+            Err(_) => (Went::Again, Flow::Continue),
             Ok(Outcome::Answered(answered)) => {
                 let Answered { status, headers, body, sent } = *answered;
                 (Went::Merged, Reply::from_upstream(status, headers, body, sent).into())
@@ -139,7 +145,7 @@ impl MergeEmbeddings {
     /// The inputs of a call that may be merged, and what it has to have in common with others.
     fn looked_at(&self, state: &State, call: &OutgoingCall<'_>) -> Option<(Key, Inputs)> {
         call.call.call()?;
-        let inputs = Inputs::of(call.call.text())?;
+        let inputs = Inputs::of(call.call.text(), &self.limits)?;
         Some((Key::of(call, &inputs, &state.caller)?, inputs))
     }
 }

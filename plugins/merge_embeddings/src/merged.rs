@@ -6,17 +6,20 @@ use std::time::Duration;
 use log::warn;
 use plugin_api::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG};
 use plugin_api::http::{HeaderMap, HeaderName, StatusCode};
-use plugin_api::{BODIES, Bytes, Common, LogLimit, SendError, SentTo, UpstreamRequest, run_blocking};
+use plugin_api::{BODIES, Bytes, Common, LogLimit, SendError, SentTo, UpstreamRequest, Usage, run_blocking};
 
-use crate::answer::{Part, take_apart, total_tokens};
+use crate::answer::{Part, take_apart};
+use crate::discarded;
 use crate::group::Member;
 use crate::groups::{UnderWay, Window};
 use crate::inputs;
 use crate::key::{Key, make_common};
 use crate::merging::Merging;
 
-/// The largest answer that is read, in bytes: 256 embeddings of 3,072 numbers, each with as much space around it as it takes.
-const LARGEST_ANSWER: usize = 48 << 20;
+/// The largest answer that is read, in bytes for each input: 3,072 numbers, each with as much space around it as it takes.
+const LARGEST_EMBEDDING: usize = 192 << 10;
+/// The same for the answer as a whole, where it has few.
+const LARGEST_OF_FEW: usize = 16 << 20;
 /// The largest answer that is no success.
 const LARGEST_ERROR: usize = 1 << 20;
 /// The largest answer that is taken apart on the thread that serves, which takes less than a millisecond.
@@ -42,8 +45,8 @@ const OF_THE_BODY: [HeaderName; 6] = [
 pub(crate) enum Outcome {
     /// No other has come. It goes alone, and holds this meanwhile.
     Alone(Option<UnderWay>),
-    /// It went together with others, which was of no use. It goes alone.
-    Again,
+    /// It went together with others, which was of no use. It goes alone. If the merged call is paid for, this is its share of that.
+    Again(Option<Box<Usage>>),
     /// An upstream answered.
     Answered(Box<Answered>),
     /// None did.
@@ -75,9 +78,10 @@ pub(crate) async fn run(window: Window, time: Duration, merging: Arc<Merging>, c
     }
     merging.figures.merged(members.len());
     let request = merged(request, &members);
+    let inputs = members.iter().map(|member| member.inputs.count).sum();
     let answered = tokio::select! {
         biased;
-        answered = ask(&common, request) => answered,
+        answered = ask(&common, request, inputs) => answered,
         // nobody waits any more: dropping it ends the call upstream
         () = all_left(&mut members) => return,
     };
@@ -96,11 +100,22 @@ fn merged(mut request: UpstreamRequest, members: &[Member]) -> UpstreamRequest {
     request
 }
 
-async fn ask(common: &Common, request: UpstreamRequest) -> Result<Answered, SendError> {
-    let response = common.upstreams.send(request).await?;
+/// Why there is no answer to a merged call.
+#[derive(Debug)]
+struct Unanswered {
+    error: SendError,
+    /// The upstream answered with success, so the call is paid for.
+    is_paid: bool,
+}
+
+async fn ask(common: &Common, request: UpstreamRequest, inputs: usize) -> Result<Answered, Unanswered> {
+    let sent = common.upstreams.send(request).await;
+    let response = sent.map_err(|error| Unanswered { error, is_paid: false })?;
     let (status, headers, sent) = (response.status, response.headers, response.sent);
-    let largest = if status.is_success() { LARGEST_ANSWER } else { LARGEST_ERROR };
-    Ok(Answered { status, headers, body: response.body.whole(largest).await?, sent })
+    let is_paid = status.is_success();
+    let largest = if is_paid { LARGEST_OF_FEW.max(inputs.saturating_mul(LARGEST_EMBEDDING)) } else { LARGEST_ERROR };
+    let body = response.body.whole(largest).await.map_err(|error| Unanswered { error, is_paid })?;
+    Ok(Answered { status, headers, body, sent })
 }
 
 /// Returns once the callers of all have left.
@@ -112,23 +127,27 @@ async fn all_left(members: &mut [Member]) {
 
 /// What the calls of a group are told, in their order.
 async fn outcomes(
-    answered: Result<Answered, SendError>,
+    answered: Result<Answered, Unanswered>,
     parts: Vec<Part>,
     merging: &Merging,
     key: Key,
 ) -> Vec<Outcome> {
     let count = parts.len();
-    let again = || (0..count).map(|_| Outcome::Again).collect();
+    let again = || (0..count).map(|_| Outcome::Again(None)).collect();
     let mut answered = match answered {
         Ok(answered) => answered,
         // as each of them would be answered alone
-        Err(error @ SendError::Failed(_)) => return (0..count).map(|_| Outcome::Failed(error.clone())).collect(),
-        Err(error) => {
-            if error == SendError::TooLarge {
-                // it was answered, so it is paid for; what it used is not known
+        Err(Unanswered { error: error @ SendError::Failed(_), .. }) => {
+            return (0..count).map(|_| Outcome::Failed(error.clone())).collect();
+        }
+        Err(Unanswered { error, is_paid }) => {
+            if is_paid {
+                // what it used is not known
                 merging.figures.discarded(parts.iter().map(|part| part.tokens).sum());
-                merging.groups.rest(key, UNFIT);
             }
+            // where there was no memory for all, the next group would not fare better
+            let rest = if error == SendError::TooLarge { UNFIT } else { REFUSED };
+            merging.groups.rest(key, rest);
             return again();
         }
     };
@@ -144,11 +163,11 @@ async fn outcomes(
         return (0..count).map(|_| each(answered.body.clone())).collect();
     }
     match apart(&answered, parts).await {
-        Some(bodies) => bodies.into_iter().map(each).collect(),
-        None => {
-            report(&answered, merging);
+        Apart::Bodies(bodies) => bodies.into_iter().map(each).collect(),
+        Apart::Unfit(usages) => {
+            report(&answered, &usages, merging);
             merging.groups.rest(key, UNFIT);
-            again()
+            usages.into_iter().map(|usage| Outcome::Again(usage.map(Box::new))).collect()
         }
     }
 }
@@ -158,30 +177,42 @@ fn may_be_of_one(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY)
 }
 
-/// The body for each caller. They take the memory that the whole is charged with now.
-async fn apart(answered: &Answered, parts: Vec<Part>) -> Option<Vec<Bytes>> {
-    if answered.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return None;
-    }
-    let body = answered.body.clone();
-    let bodies = if body.len() > APART_IN_LINE {
-        // on a blocking thread, so that other requests of this worker go on
-        run_blocking(move || take_apart(&body, &parts)).await.flatten()?
-    } else {
-        take_apart(&body, &parts)?
+/// What an answer comes to, taken apart.
+enum Apart {
+    /// The body for each caller.
+    Bodies(Vec<Bytes>),
+    /// It cannot be. What each caller has to pay for it, as far as it says.
+    Unfit(Vec<Option<Usage>>),
+}
+
+/// Takes the answer apart. The bodies take the memory that the whole is charged with now.
+async fn apart(answered: &Answered, parts: Vec<Part>) -> Apart {
+    let (status, headers, body) = (answered.status, answered.headers.clone(), answered.body.clone());
+    let (count, length) = (parts.len(), body.len());
+    let run = move || {
+        let is_plain = headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+        let bodies = is_plain.then(|| take_apart(&body, &parts)).flatten();
+        bodies.map_or_else(|| Apart::Unfit(discarded::usages(status, &headers, &body, &parts)), Apart::Bodies)
     };
+    let apart = if length > APART_IN_LINE {
+        // on a blocking thread, so that other requests of this worker go on
+        run_blocking(run).await.unwrap_or_else(|| Apart::Unfit(vec![None; count]))
+    } else {
+        run()
+    };
+    let Apart::Bodies(bodies) = apart else { return apart };
     let charged = bodies.into_iter().map(|body| {
         let mut charge = BODIES.charge();
         charge.settle(body.len());
         charge.on(body)
     });
-    Some(charged.collect())
+    Apart::Bodies(charged.collect())
 }
 
 /// Reports an answer that is no list of embeddings, one for each input in their order.
-fn report(answered: &Answered, merging: &Merging) {
+fn report(answered: &Answered, usages: &[Option<Usage>], merging: &Merging) {
     static UNFIT_ANSWERS: LogLimit<Arc<str>> = LogLimit::new();
-    let tokens = total_tokens(&answered.body);
+    let tokens = usages.iter().flatten().map(discarded::tokens).sum();
     merging.figures.discarded(tokens);
     if let Some(suppressed) = UNFIT_ANSWERS.pass(answered.sent.upstream.clone()) {
         let upstream = &*answered.sent.upstream;

@@ -24,6 +24,21 @@ pub struct Config {
     /// How many calls go together at most, from 2 to 256.
     #[serde(default = "max")]
     pub max: Count<2, 256>,
+    /// How many inputs a merged call has at most, from 2 to 2048, which most providers take. A call with more goes alone.
+    #[serde(default = "max_inputs")]
+    pub max_inputs: Count<2, 2048>,
+    /// How many tokens a merged call has at most, from 1 to 10000000. A text counts a token for each of its bytes, which are never fewer. A
+    /// call with more goes alone.
+    #[serde(default = "max_tokens")]
+    pub max_tokens: Count<1, 10_000_000>,
+}
+
+/// How much goes together at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub calls: usize,
+    pub inputs: usize,
+    pub tokens: u64,
 }
 
 fn window() -> Period {
@@ -34,13 +49,26 @@ fn max() -> Count<2, 256> {
     Count::clamped(64)
 }
 
+fn max_inputs() -> Count<2, 2048> {
+    Count::clamped(256)
+}
+
+fn max_tokens() -> Count<1, 10_000_000> {
+    Count::clamped(300_000)
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self { window: window(), max: max() }
+        Self { window: window(), max: max(), max_inputs: max_inputs(), max_tokens: max_tokens() }
     }
 }
 
 impl Config {
+    /// How much goes together at most.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { calls: self.max.as_usize(), inputs: self.max_inputs.as_usize(), tokens: self.max_tokens.get() }
+    }
+
     /// Whether the window makes sense.
     pub(crate) fn check(&self) -> Result<(), ConfigProblem> {
         let window = self.window.get();

@@ -5,8 +5,8 @@ use plugin_api::testing::{TestCall, context};
 use plugin_api::{Bytes, Endpoint, OutgoingCall, SendLimits};
 
 use super::*;
+use crate::Config;
 use crate::expiring::MOST_KEYS;
-use crate::inputs::MOST_INPUTS;
 use crate::key::caller;
 
 fn request() -> UpstreamRequest {
@@ -21,13 +21,17 @@ fn request() -> UpstreamRequest {
     }
 }
 
+fn limits(calls: usize) -> Limits {
+    Limits { calls, ..Config::default().limits() }
+}
+
 fn inputs(input: &str) -> Inputs {
-    Inputs::of(&Bytes::from(format!("{{\"input\":{input}}}"))).unwrap()
+    Inputs::of(&Bytes::from(format!("{{\"input\":{input}}}")), &limits(64)).unwrap()
 }
 
 fn key(model: &str) -> Key {
     let (mut context, call) = (context(), TestCall::new().model(model).with("input", "\"a\"").to(Endpoint::EMBEDDINGS));
-    let inputs = Inputs::of(call.text()).unwrap();
+    let inputs = Inputs::of(call.text(), &limits(64)).unwrap();
     let call = OutgoingCall {
         context: &mut context,
         call: &call,
@@ -42,7 +46,7 @@ fn key(model: &str) -> Key {
 }
 
 fn join(groups: &Arc<Groups>, input: &str, max: usize) -> Joined {
-    groups.join(key("m"), inputs(input), max, request)
+    groups.join(key("m"), inputs(input), &limits(max), request)
 }
 
 fn waits(joined: Joined) -> (oneshot::Receiver<Outcome>, Option<Window>) {
@@ -63,7 +67,7 @@ fn alone(joined: Joined) -> Option<UnderWay> {
 fn the_first_goes_alone_and_those_behind_it_wait_together() {
     let groups = Arc::new(Groups::default());
     let first = alone(join(&groups, "\"a\"", 64)).unwrap();
-    let other = alone(groups.join(key("other"), inputs("\"a\""), 64, request));
+    let other = alone(groups.join(key("other"), inputs("\"a\""), &limits(64), request));
     let (_b, window) = waits(join(&groups, "\"b\"", 64));
     let (_c, none) = waits(join(&groups, "\"c\"", 64));
     assert!(none.is_none());
@@ -83,7 +87,7 @@ fn the_first_goes_alone_and_those_behind_it_wait_together() {
 #[tokio::test]
 async fn a_group_goes_once_it_is_full_by_calls_inputs_or_tokens() {
     let long = format!("\"{}\"", "a".repeat(200_000));
-    let many = format!("[{}\"b\"]", "\"a\",".repeat(MOST_INPUTS - 1));
+    let many = format!("[{}\"b\"]", "\"a\",".repeat(255));
     for (second, third, in_first) in [("\"b\"", "\"c\"", 2), (&*long, &*long, 1), (&*many, &*many, 1)] {
         let groups = Arc::new(Groups::default());
         let _first = alone(join(&groups, "\"a\"", 2)).unwrap();
