@@ -1,6 +1,7 @@
 //! A call that waits for its batch: what is stored of it beside its body. Holds no credential.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plugin_api::{DeferredCost, Uuid};
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,29 @@ const OF_A_CALL: u64 = 1024;
 /// Milliseconds since 1970: what is stored must mean the same after a restart.
 pub(crate) type Millis = u64;
 
-/// The time now.
+/// The time now. It goes on evenly while the process runs: a wall clock that is set expires nothing.
 pub(crate) fn now() -> Millis {
+    static CLOCK: LazyLock<Clock> = LazyLock::new(|| Clock { wall: wall(), began: Instant::now() });
+    CLOCK.at(Instant::now())
+}
+
+/// The time by the wall clock, as others have it.
+pub(crate) fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A clock that begins as the wall clock stands.
+struct Clock {
+    wall: Millis,
+    began: Instant,
+}
+
+impl Clock {
+    fn at(&self, now: Instant) -> Millis {
+        let elapsed = now.saturating_duration_since(self.began).as_millis();
+        self.wall.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
 }
 
 /// A hash that tells callers or requests apart.
@@ -108,4 +128,21 @@ pub(crate) struct Booking {
     pub(crate) tenant: Option<String>,
     pub(crate) key_name: Option<String>,
     pub(crate) api_key_hash: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn time_goes_on_evenly_from_where_the_wall_clock_stood() {
+        let (began, wall) = (Instant::now(), 1_700_000_000_000);
+        // whatever the wall clock says by now
+        let clock = Clock { wall, began };
+        assert_eq!(clock.at(began), wall);
+        assert_eq!(clock.at(began + Duration::from_secs(90)), wall + 90_000);
+        assert!(wall.abs_diff(now()) > 0 && super::wall().abs_diff(now()) < 60_000);
+    }
 }

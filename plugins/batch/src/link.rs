@@ -12,8 +12,10 @@ use plugin_api::{Common, SendError, SendLimits, UpstreamRequest};
 
 use crate::provider::{Ask, Got, Link, Unsent};
 
-/// The largest answer that is read: results of as many calls as a batch may hold.
+/// The largest results that are read, of as many calls as a batch may hold.
 const LARGEST: usize = 512 << 20;
+/// The largest of other answers: pages of the list of batches.
+const LARGEST_PAGE: usize = 16 << 20;
 /// How long a batch may take to be taken, or its results to be downloaded.
 const TOTAL: Duration = Duration::from_secs(600);
 const FIRST_BYTE: Duration = Duration::from_secs(120);
@@ -23,13 +25,14 @@ pub(crate) struct Upstreams(pub(crate) Arc<Common>);
 
 impl Link for Upstreams {
     fn send(&self, ask: Ask) -> BoxFuture<'static, Result<Got, Unsent>> {
+        let largest = if ask.is_large { LARGEST } else { LARGEST_PAGE };
         let request = request(ask);
         let sending = request.map(|request| self.0.upstreams.send(request));
         async move {
             let response = sending?.await.map_err(unsent)?;
             let (status, upstream) = (response.status.as_u16(), response.sent.upstream.to_string());
             let retry_after = response.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            let body = response.body.whole(LARGEST).await.map_err(|error| Unsent::Unclear(error.to_string()))?;
+            let body = response.body.whole(largest).await.map_err(|error| Unsent::Unclear(error.to_string()))?;
             Ok(Got { status, retry_after: retry_after.map(Duration::from_secs), body, upstream })
         }
         .boxed()

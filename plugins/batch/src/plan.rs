@@ -95,19 +95,22 @@ pub(crate) fn due(
 /// first window is over.
 fn full_ones(state: &State, calls: Vec<Uuid>, now: Millis, later: &mut impl FnMut(Millis)) -> Vec<Vec<Uuid>> {
     let mut batches = Vec::new();
-    let (mut batch, mut bytes, mut close_at) = (Vec::new(), 0, Millis::MAX);
+    let (mut batch, mut bytes, mut close_at, mut most) = (Vec::new(), 0, Millis::MAX, usize::MAX);
     for id in calls {
         let Some(held) = state.calls.get(&id) else { continue };
-        if !batch.is_empty() && (batch.len() >= held.call.max_calls || bytes + held.body.len() > held.call.max_bytes) {
+        let with_it = most.min(held.call.max_calls).min(held.together);
+        if !batch.is_empty() && (batch.len() >= with_it || bytes + held.body.len() > held.call.max_bytes) {
             batches.push(std::mem::take(&mut batch));
-            (bytes, close_at) = (0, Millis::MAX);
+            (bytes, close_at, most) = (0, Millis::MAX, usize::MAX);
         }
         bytes += held.body.len();
-        close_at = close_at.min(held.call.close_at);
+        // what was refused with others waits for no more of them
+        close_at = if held.together == usize::MAX { close_at.min(held.call.close_at) } else { 0 };
+        most = most.min(held.call.max_calls).min(held.together);
         batch.push(id);
-        if batch.len() >= held.call.max_calls || bytes >= held.call.max_bytes {
+        if batch.len() >= most || bytes >= held.call.max_bytes {
             batches.push(std::mem::take(&mut batch));
-            (bytes, close_at) = (0, Millis::MAX);
+            (bytes, close_at, most) = (0, Millis::MAX, usize::MAX);
         }
     }
     if !batch.is_empty() && close_at <= now {

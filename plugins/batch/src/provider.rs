@@ -2,8 +2,10 @@
 
 mod anthropic;
 mod openai;
+mod results;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +15,11 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use plugin_api::Uuid;
 
-use crate::call::{Api, Group, Millis, now};
+use crate::call::{Api, Group, Millis, now, wall};
 use crate::entry::{Failure, Outcome};
+
+pub(crate) use results::{Files, Results, delete, results};
+pub(crate) use uploads::Uploads;
 
 /// When nothing more is expected of a batch, in milliseconds: three days.
 const GIVE_UP: Millis = 3 * 24 * 3_600_000;
@@ -33,6 +38,8 @@ pub(crate) struct Ask {
     pub(crate) content_type: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
+    /// Whether the answer may be as long as the results of a batch.
+    pub(crate) is_large: bool,
 }
 
 /// What came back.
@@ -63,6 +70,8 @@ pub(crate) enum Submitted {
     },
     /// The provider does not take it.
     Refused(String),
+    /// The provider does not take it for what it holds: others of its calls may be taken.
+    Invalid(String),
     /// The provider takes it later.
     Wait(Option<Duration>, String),
     /// Nothing has reached it.
@@ -88,8 +97,10 @@ pub(crate) enum Search {
 #[derive(Debug)]
 pub(crate) enum Progress {
     Running(Option<Duration>),
-    /// What came of each of its calls, in no order.
-    Ended(Vec<Line>),
+    /// It is over, and has left this.
+    Over(Files),
+    /// What came of its calls, in no order.
+    Ended(Results),
     /// The provider says that it failed as a whole.
     Failed(String),
     /// It does not know the batch.
@@ -122,6 +133,11 @@ impl Handed {
     pub(crate) fn is_given_up(&self) -> bool {
         self.at + GIVE_UP < now()
     }
+
+    /// When it was handed in at the latest, by the clock that providers have: what lies before that is another.
+    fn handed_in(&self) -> Millis {
+        self.at.min(wall().saturating_sub(now().saturating_sub(self.at)))
+    }
 }
 
 /// Whether calls that are sent to this path can be in a batch.
@@ -133,10 +149,10 @@ pub(crate) fn takes(api: Api, path: &str) -> bool {
 }
 
 /// Submits calls. Their bodies are what the endpoint itself would be sent.
-pub(crate) async fn submit(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>) -> Submitted {
+pub(crate) async fn submit(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>, uploads: &Uploads) -> Submitted {
     match handed.group.api {
         Api::Messages => anthropic::submit(link, handed, bodies).await,
-        Api::Chat | Api::Responses | Api::Embeddings => openai::submit(link, handed, bodies).await,
+        Api::Chat | Api::Responses | Api::Embeddings => openai::submit(link, handed, bodies, uploads).await,
     }
 }
 
@@ -148,7 +164,7 @@ pub(crate) async fn find(link: &dyn Link, handed: &Handed, known: &(dyn Fn(&str)
     }
 }
 
-/// Asks how far a batch is, and for its results once it is over.
+/// Asks how far a batch is.
 pub(crate) async fn poll(link: &dyn Link, group: &Group, upstream: &str, batch: &str) -> Progress {
     match group.api {
         Api::Messages => anthropic::poll(link, group, upstream, batch).await,
@@ -169,7 +185,7 @@ pub(crate) async fn cancel(link: &dyn Link, group: &Group, upstream: &str, batch
 impl Ask {
     fn new(group: &Group, upstream: &str, method: Method, target: String) -> Self {
         let (upstream, headers) = (upstream.to_owned(), group.headers.clone());
-        Self { upstream, method, target, content_type: None, headers, body: Bytes::new() }
+        Self { upstream, method, target, content_type: None, headers, body: Bytes::new(), is_large: false }
     }
 
     fn with(self, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
@@ -185,6 +201,7 @@ impl Got {
             429 => Some(Submitted::Wait(self.retry_after, self.words())),
             // a server that fails may have done it before
             408 | 409 | 500.. => Some(Submitted::Unclear(self.words())),
+            400 | 413 | 422 => Some(Submitted::Invalid(self.words())),
             _ => Some(Submitted::Refused(self.words())),
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Held {
     pub(crate) is_deferred: bool,
     /// Whether its usage is in the ledger.
     pub(crate) is_booked: bool,
+    /// With how many calls at most it is submitted, once a provider has refused it with more. Not in the log.
+    pub(crate) together: usize,
     /// Clients that wait for it now. Not in the log: no client survives the process.
     pub(crate) clients: u32,
     /// Whether the client that brought it left before there was an answer, so that limits have counted it. Not in the log.
@@ -77,6 +79,8 @@ pub(crate) struct Submission {
     pub(crate) pause: Millis,
     /// Since when the provider does not know it, though it had it. Not in the log.
     pub(crate) unknown_since: Option<Millis>,
+    /// Since when results of it cannot be read. Not in the log.
+    pub(crate) unreadable_since: Option<Millis>,
 }
 
 /// What is known of a submission.
@@ -161,6 +165,11 @@ impl State {
         self.bytes
     }
 
+    /// Whether it has answers, which make room once they are fetched or forgotten.
+    pub(crate) fn has_answers(&self) -> bool {
+        self.calls.values().any(|held| matches!(held.stage, Stage::Answered(_)))
+    }
+
     /// The call that this request of this owner joins.
     pub(crate) fn same(&self, owner: Key, digest: Key) -> Option<Uuid> {
         self.by_request.get(&(owner, digest)).copied()
@@ -239,6 +248,7 @@ impl State {
             stage: Stage::Collecting,
             is_deferred: false,
             is_booked: false,
+            together: usize::MAX,
             clients: 0,
             is_left: false,
             is_claimed: false,
@@ -264,6 +274,7 @@ impl State {
             next_at: 0,
             pause: 0,
             unknown_since: None,
+            unreadable_since: None,
         };
         self.submissions.insert(id, submission);
     }

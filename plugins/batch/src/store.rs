@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use plugin_api::{Common, HeldCost, LogLimit, Uuid, shortened};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Group, Key, Millis};
 use crate::entry::{Entry, Fact, Failure, Outcome};
 use crate::log_file::{LogFile, NewLog};
 use crate::plan::Times;
+use crate::provider::Uploads;
 use crate::state::{Answer, Stage, State};
 use crate::waiting::Waiting;
 
@@ -39,6 +40,9 @@ pub(crate) struct Store {
     pub(crate) wake: Notify,
     /// Whether the log is this process's, is still to be opened, or has gone to another process.
     ownership: watch::Sender<Ownership>,
+    /// Results are read by one at a time: they may be long.
+    pub(crate) reading: Semaphore,
+    pub(crate) uploads: Uploads,
     /// How many entries are on the disk for good, and whether the last attempt to bring them there succeeded.
     synced: watch::Sender<(u64, bool)>,
 }
@@ -69,6 +73,8 @@ pub(crate) struct Inner {
     next_client: u64,
     /// Groups whose provider asked for patience.
     pub(crate) paused: BTreeMap<Group, Millis>,
+    /// How many batches of a group were refused since one was taken.
+    pub(crate) refusals: HashMap<Group, u32>,
     pub(crate) terms: Terms,
     /// What budgets hold for calls that no client waits for.
     holds: HashMap<Uuid, Box<dyn HeldCost>>,
@@ -109,13 +115,15 @@ impl Store {
             clients: HashMap::new(),
             next_client: 0,
             paused: BTreeMap::new(),
+            refusals: HashMap::new(),
             terms,
             holds: HashMap::new(),
             common,
         };
         let (inner, wake) = (Mutex::new(inner), Notify::new());
         let (ownership, synced) = (watch::Sender::new(Ownership::Awaited), watch::Sender::new((0, true)));
-        Arc::new(Self { folder, inner, wake, ownership, synced })
+        let (reading, uploads) = (Semaphore::new(1), Uploads::default());
+        Arc::new(Self { folder, inner, wake, ownership, reading, uploads, synced })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -241,6 +249,15 @@ impl Store {
         let is_synced = synced.is_ok();
         self.synced.send_modify(|last| *last = (serial, is_synced));
         is_synced
+    }
+
+    /// Whether all that came of a submission is on the disk.
+    pub(crate) fn is_over(&self, submission: Uuid) -> bool {
+        let is_written = {
+            let mut inner = self.lock();
+            !inner.state.submissions.contains_key(&submission) && inner.save()
+        };
+        is_written && self.sync()
     }
 
     /// Writes the log anew where most of it is history. Nobody waits for that: what is appended meanwhile is added at the end.

@@ -9,7 +9,7 @@ use plugin_api::{LogLimit, Uuid};
 use crate::call::{Group, Millis, now};
 use crate::entry::{Entry, Fact, Failure};
 use crate::figures::Figures;
-use crate::provider::{self, Handed, Line, Link, Progress, Search, Submitted};
+use crate::provider::{self, Handed, Link, Progress, Results, Search, Submitted};
 use crate::state::{Phase, Stage};
 use crate::store::{Inner, Store, failed};
 
@@ -48,6 +48,9 @@ enum Ask {
     Cancel { batch: String, upstream: String },
 }
 
+/// So many batches of a group in a row are halved after a refusal; of a thousand calls with one that is wrong, ten are.
+const MOST_REFUSALS: u32 = 12;
+
 static LOG: LogLimit<&'static str> = LogLimit::new();
 
 impl Task {
@@ -81,20 +84,34 @@ impl Task {
         match self.ask {
             Ask::Submit(bodies) => {
                 let submitted = if is_on_disk {
-                    provider::submit(&*link, &handed, bodies).await
+                    provider::submit(&*link, &handed, bodies, &store.uploads).await
                 } else {
                     Submitted::NotSent("the disk does not take it".to_owned())
                 };
                 store.lock().submitted(&figures, &handed, submitted);
             }
             Ask::Find => {
+                // it may read results
+                let _turn = store.reading.acquire().await;
                 let known = |name: &str| store.lock().state.knows(name);
                 let search = provider::find(&*link, &handed, &known).await;
                 store.lock().searched(&figures, &handed, search);
             }
             Ask::Poll { batch, upstream } => {
-                let progress = provider::poll(&*link, &handed.group, &upstream, &batch).await;
-                store.lock().polled(&figures, &handed, &batch, progress);
+                let group = &handed.group;
+                match provider::poll(&*link, group, &upstream, &batch).await {
+                    Progress::Over(files) => {
+                        let turn = store.reading.acquire().await;
+                        let read = provider::results(&*link, group, &upstream, &files.results).await;
+                        let progress = read.map_or_else(|why| Progress::Unclear(None, why), Progress::Ended);
+                        store.lock().polled(&figures, &handed, &batch, progress);
+                        drop(turn);
+                        if store.is_over(handed.id) {
+                            provider::delete(&*link, group, &upstream, &files.waste).await;
+                        }
+                    }
+                    progress => store.lock().polled(&figures, &handed, &batch, progress),
+                }
             }
             Ask::Cancel { batch, upstream } => {
                 let is_taken = provider::cancel(&*link, &handed.group, &upstream, &batch).await;
@@ -127,11 +144,20 @@ impl Inner {
         match submitted {
             Submitted::Made { batch, upstream } => {
                 figures.submission("made");
+                self.refusals.remove(&handed.group);
                 log::info!(batch:% = batch, upstream:% = upstream, calls = handed.calls.len(); "a batch is submitted");
                 self.note(Fact::Made { submission: handed.id, batch, upstream });
                 self.again(handed.id, None);
             }
-            Submitted::Refused(why) => {
+            Submitted::Invalid(why) if self.is_halved(handed) => {
+                figures.submission("refused");
+                if let Some(suppressed) = LOG.pass("halved") {
+                    log::warn!(error:% = why, upstream:% = upstream, calls = handed.calls.len(), suppressed;
+                        "the provider takes no batch with one of these calls; halves of it are submitted");
+                }
+                self.note(Fact::Absent(handed.id));
+            }
+            Submitted::Refused(why) | Submitted::Invalid(why) => {
                 figures.submission("refused");
                 if let Some(suppressed) = LOG.pass("refused") {
                     log::warn!(error:% = why, upstream:% = upstream, calls = handed.calls.len(), suppressed;
@@ -217,10 +243,8 @@ impl Inner {
                     "a batch failed as a whole; its calls go by `otherwise`");
                 self.fail(handed, Failure::Rejected, &why, batch);
             }
-            Progress::Ended(lines) => {
-                figures.submission("ended");
-                self.ended(handed, batch, lines);
-            }
+            Progress::Over(_) => self.again(handed.id, None),
+            Progress::Ended(results) => self.ended(figures, handed, batch, results),
         }
     }
 
@@ -242,17 +266,51 @@ impl Inner {
         self.fail(handed, Failure::Missing, "the batch is not over after days", batch);
     }
 
-    /// Records what came of each call of a batch that is over.
-    fn ended(&mut self, handed: &Handed, batch: &str, lines: Vec<Line>) {
-        let at = now();
-        for line in lines {
-            let is_its = matches!(self.state.calls.get(&line.call), Some(held) if held.stage == Stage::In(handed.id));
-            if is_its {
-                let (batch, outcome) = (batch.to_owned(), line.outcome);
-                self.note(Entry { fact: Fact::Answer { call: line.call, batch, outcome, at }, body: line.body });
+    /// Records what came of each call of a batch that is over. What nobody waits for and has no room now, and what cannot be read, is
+    /// asked for again: the provider keeps it.
+    fn ended(&mut self, figures: &Figures, handed: &Handed, batch: &str, results: Results) {
+        let (at, mut left) = (now(), 0_usize);
+        for line in results.lines {
+            let Some(held) = self.state.calls.get(&line.call).filter(|held| held.stage == Stage::In(handed.id)) else {
+                continue;
+            };
+            let fits = self.state.bytes() + line.body.len() as u64 <= self.terms.max_stored;
+            if held.clients == 0 && !fits && self.state.has_answers() {
+                left += 1;
+                continue;
             }
+            let (batch, outcome) = (batch.to_owned(), line.outcome);
+            self.note(Entry { fact: Fact::Answer { call: line.call, batch, outcome, at }, body: line.body });
         }
-        self.fail(handed, Failure::Missing, "the results say nothing of it", batch);
+        if left > 0 || (results.unreadable > 0 && self.may_be_read(handed.id)) {
+            if let Some(suppressed) = LOG.pass("results") {
+                log::warn!(batch:%, upstream:% = handed.group.upstream, no_room = left, unreadable = results.unreadable, suppressed;
+                    "results of a batch cannot be read, or there is no room for them in `max_stored`; they are asked for again");
+            }
+            return self.again(handed.id, None);
+        }
+        figures.submission("ended");
+        self.fail(handed, Failure::Missing, "the results say nothing of it that can be read", batch);
+    }
+
+    /// Whether results that cannot be read may still be, the next time.
+    fn may_be_read(&mut self, submission: Uuid) -> bool {
+        let of = self.state.submissions.get_mut(&submission);
+        of.is_some_and(|of| *of.unreadable_since.get_or_insert_with(now) + UNKNOWN > now())
+    }
+
+    /// Whether a batch that the provider does not take for what it holds is submitted by halves, so that the calls beside a wrong one do
+    /// not fail with it. Where no batch of its group is taken, it is not the calls.
+    fn is_halved(&mut self, handed: &Handed) -> bool {
+        let refusals = self.refusals.entry(handed.group.clone()).or_default();
+        *refusals += 1;
+        if handed.calls.len() < 2 || *refusals > MOST_REFUSALS {
+            return false;
+        }
+        for call in &handed.calls {
+            self.state.change(*call, |held| held.together = handed.calls.len().div_ceil(2));
+        }
+        true
     }
 
     /// The calls of a submission that have no answer get none, and it is over.

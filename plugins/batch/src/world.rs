@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{Api, Booking, Call, Group, Key, now};
 use crate::driver;
-use crate::entry::{Failure, Outcome};
+use crate::entry::{Fact, Failure, Outcome};
 use crate::figures::Figures;
 use crate::ledger::Ledgers;
 use crate::log_file::read_other;
@@ -54,6 +54,12 @@ struct Inner {
     looks: u32,
     /// How many looks at a batch find that the provider does not know it.
     unknown: u32,
+    /// Calls for which no batch is taken.
+    wrong: HashSet<String>,
+    /// How many batches were not taken for that.
+    refused: usize,
+    /// Calls whose results cannot be read.
+    unreadable: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -137,7 +143,9 @@ impl Inner {
             (false, ["messages", "batches", name, "results"]) => {
                 let batch = self.batches.iter().find(|batch| batch.name == *name)?;
                 let line = |id: &String| {
-                    json!({ "custom_id": id, "result": { "type": "succeeded", "message": { "of": id } } }).to_string()
+                    let whole = json!({ "custom_id": id, "result": { "type": "succeeded", "message": { "of": id } } });
+                    let whole = whole.to_string();
+                    if self.unreadable.contains(id) { whole[..whole.len() - 2].to_owned() } else { whole }
                 };
                 Some((200, batch.calls.iter().map(line).collect::<Vec<_>>().join("\n")))
             }
@@ -154,6 +162,10 @@ impl Inner {
     }
 
     fn make(&mut self, calls: Vec<String>, metadata: Value) -> Option<(u16, String)> {
+        if calls.iter().any(|call| self.wrong.contains(call)) {
+            self.refused += 1;
+            return Some((400, "{}".into()));
+        }
         let luck = self.luck.pop().unwrap_or(Luck::Fine);
         let is_anthropic = metadata.is_null();
         match luck {
@@ -382,4 +394,107 @@ async fn a_batch_that_the_provider_does_not_know_for_a_moment_is_asked_for_again
             );
         }
     }
+}
+
+/// What came of these calls, by the log.
+fn outcomes(folder: &Folder, ids: &[Uuid]) -> Vec<Outcome> {
+    let state = State::replay(read_other(&folder.0).unwrap());
+    let of = |id: &Uuid| match &state.calls[id].stage {
+        Stage::Answered(answer) => answer.outcome,
+        other => panic!("{other:?}"),
+    };
+    ids.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn a_wrong_call_fails_alone_where_its_batch_is_refused_or_its_result_cannot_be_read() {
+    for api in [Api::Messages, Api::Chat] {
+        for is_refused in [true, false] {
+            if api == Api::Chat && !is_refused {
+                continue;
+            }
+            let folder = Folder(std::env::temp_dir().join(format!("batch-world-{}", Uuid::now_v7())));
+            // together in one batch
+            let calls = (0..4).map(|number| call(api, number));
+            let calls: Vec<_> =
+                calls.map(|(call, body)| (Call { close_at: call.accepted + 60_000, ..call }, body)).collect();
+            let ids: Vec<Uuid> = calls.iter().map(|(call, _)| call.id).collect();
+            let wrong = HashSet::from([ids[2].to_string()]);
+            let inner = if is_refused {
+                Inner { wrong, ..Inner::default() }
+            } else {
+                Inner { unreadable: wrong, ..Inner::default() }
+            };
+            let world = Arc::new(World(Mutex::new(inner)));
+            live(&folder, &world, calls, Until::Answered(&ids)).await;
+            let failure = if is_refused { Failure::Rejected } else { Failure::Missing };
+            let given = Outcome::Given(200);
+            assert_eq!(outcomes(&folder, &ids), [given, given, Outcome::Failed(failure), given]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_every_batch_is_not_asked_for_each_call() {
+    let folder = Folder(std::env::temp_dir().join(format!("batch-world-{}", Uuid::now_v7())));
+    let calls: Vec<_> = (0..40)
+        .map(|number| {
+            let (call, body) = call(Api::Messages, number);
+            (Call { max_calls: 40, close_at: call.accepted + 60_000, ..call }, body)
+        })
+        .collect();
+    let ids: Vec<Uuid> = calls.iter().map(|(call, _)| call.id).collect();
+    let world =
+        Arc::new(World(Mutex::new(Inner { wrong: ids.iter().map(Uuid::to_string).collect(), ..Inner::default() })));
+    live(&folder, &world, calls, Until::Answered(&ids)).await;
+    assert_eq!(outcomes(&folder, &ids), vec![Outcome::Failed(Failure::Rejected); 40]);
+    let asked = world.0.lock().unwrap().refused;
+    assert!((2..40).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_waits_for_stay_with_the_provider_until_there_is_room() {
+    let folder = Folder(std::env::temp_dir().join(format!("batch-world-{}", Uuid::now_v7())));
+    let world = Arc::new(World(Mutex::new(Inner { looks: 20, ..Inner::default() })));
+    let store = Store::new(folder.0.clone(), terms(), Arc::default());
+    let (_stop, stopped) = watch::channel(false);
+    let link: Arc<dyn Link> = Arc::new(world.clone());
+    let (ledgers, figures) = (Ledgers(Arc::new(Common::default())), Arc::new(Figures::new()));
+    let running = driver::run(&store, &link, &ledgers, &figures, None, stopped);
+    let answered = || {
+        let inner = store.lock();
+        let held = inner.state.calls.values().filter(|held| matches!(held.stage, Stage::Answered(_)));
+        held.map(|held| held.call.id).collect::<Vec<_>>()
+    };
+    let looks = || world.0.lock().unwrap().batches[0].looks;
+    let until = async |is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let scenario = async {
+        until(&|| store.lock().is_open()).await;
+        for number in 0..3 {
+            let (call, body) = call(Api::Messages, number);
+            let call = Call { max_calls: 3, close_at: call.accepted + 60_000, ..call };
+            drop(store.accept(call, body, patient()).await.unwrap());
+        }
+        store.set_terms(Terms { max_stored: 0, ..terms() });
+        // one answer is always taken
+        until(&|| !answered().is_empty()).await;
+        let before = looks();
+        until(&|| looks() > before + 2).await;
+        let first = answered();
+        assert_eq!(first.len(), 1);
+        // its client has it
+        store.lock().note(Fact::Gone(first[0]));
+        until(&|| !answered().is_empty()).await;
+        assert_eq!(answered().len(), 1);
+        store.set_terms(terms());
+        until(&|| answered().len() == 2).await;
+    };
+    let done = timeout(Duration::from_secs(10), async {
+        tokio::select! { () = running => {}, () = scenario => {} }
+    });
+    assert!(done.await.is_ok(), "{:?}", world.0.lock().unwrap());
 }

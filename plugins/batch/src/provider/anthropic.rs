@@ -6,7 +6,7 @@ use plugin_api::Uuid;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Ask, Handed, Line, Link, Progress, Search, Submitted, outcome_of};
+use super::{Ask, Files, Handed, Line, Link, Progress, Search, Submitted, outcome_of, results};
 use crate::call::{Group, Millis};
 use crate::entry::{Failure, Outcome};
 
@@ -128,7 +128,7 @@ pub(super) async fn find(link: &dyn Link, handed: &Handed, known: &(dyn Fn(&str)
         };
         for batch in &page.data {
             let created = created(batch);
-            if created.is_some_and(|created| created + CLOCKS < handed.at) {
+            if created.is_some_and(|created| created + CLOCKS < handed.handed_in()) {
                 // the list goes back in time
                 return if perhaps { Search::Perhaps } else { Search::Nothing };
             }
@@ -139,8 +139,8 @@ pub(super) async fn find(link: &dyn Link, handed: &Handed, known: &(dyn Fn(&str)
                 perhaps = true;
                 continue;
             }
-            match results(link, group, &got.upstream, &batch.id).await {
-                Ok(lines) if lines.iter().any(|line| handed.calls.contains(&line.call)) => {
+            match results(link, group, &got.upstream, &[results_of(group, &batch.id)]).await {
+                Ok(results) if results.lines.iter().any(|line| handed.calls.contains(&line.call)) => {
                     return Search::Found { batch: batch.id.clone(), upstream: got.upstream };
                 }
                 Ok(_) => {}
@@ -177,26 +177,15 @@ pub(super) async fn poll(link: &dyn Link, group: &Group, upstream: &str, name: &
     if !batch.has_ended() {
         return Progress::Running(got.retry_after);
     }
-    match results(link, group, upstream, name).await {
-        Ok(lines) => Progress::Ended(lines),
-        Err(why) => Progress::Unclear(None, why),
-    }
+    Progress::Over(Files { results: vec![results_of(group, name)], waste: Vec::new() })
 }
 
-async fn results(link: &dyn Link, group: &Group, upstream: &str, name: &str) -> Result<Vec<Line>, String> {
-    let target = path(group, &format!("/{name}/results"));
-    match link.send(Ask::new(group, upstream, Method::GET, target)).await {
-        Ok(got) if got.status == 200 => {
-            let text = std::str::from_utf8(&got.body).map_err(|error| error.to_string())?;
-            text.lines().filter(|line| !line.trim().is_empty()).filter_map(line_of).collect()
-        }
-        Ok(got) => Err(got.words()),
-        Err(unsent) => Err(unsent.words()),
-    }
+fn results_of(group: &Group, name: &str) -> String {
+    path(group, &format!("/{name}/results"))
 }
 
 /// What a line says of a call; `None` for a call of somebody else.
-fn line_of(line: &str) -> Option<Result<Line, String>> {
+pub(super) fn line_of(line: &str) -> Option<Result<Line, String>> {
     let parsed: ResultLine<'_> = match serde_json::from_str(line) {
         Ok(parsed) => parsed,
         Err(error) => return Some(Err(format!("a line of the results cannot be read: {error}"))),

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Ask, Handed, Line, Link, Progress, Search, Submitted, outcome_of};
+use super::uploads::{Upload, Uploads};
+use super::{Ask, Files, Handed, Line, Link, Progress, Search, Submitted, delete, outcome_of};
 use crate::call::{Api, Group};
 use crate::entry::{Failure, Outcome};
 use crate::request::one_line;
@@ -29,6 +30,7 @@ struct Batch {
     id: String,
     status: String,
     created_at: u64,
+    input_file_id: Option<String>,
     output_file_id: Option<String>,
     error_file_id: Option<String>,
     errors: Option<Errors>,
@@ -93,32 +95,60 @@ pub(super) fn path(group: &Group, below: &str) -> String {
     format!("{}{below}{}", base(group.api, &group.path).unwrap_or_default(), group.query)
 }
 
-pub(super) async fn submit(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>) -> Submitted {
+pub(super) async fn submit(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>, uploads: &Uploads) -> Submitted {
+    let group = &handed.group;
+    let (ready, stale) = uploads.take(&handed.calls);
+    let upload = match ready {
+        Some(upload) => Ok(upload),
+        None => upload(link, handed, bodies).await,
+    };
+    let (submitted, waste) = match upload {
+        Err(submitted) => (submitted, None),
+        Ok(upload) => match make(link, handed, &upload).await {
+            submitted @ (Submitted::Refused(_) | Submitted::Invalid(_)) => (submitted, Some(upload)),
+            submitted @ (Submitted::Wait(..) | Submitted::NotSent(_)) => {
+                uploads.keep(upload);
+                (submitted, None)
+            }
+            // a batch has it, or may have it
+            submitted @ (Submitted::Made { .. } | Submitted::Unclear(_)) => (submitted, None),
+        },
+    };
+    for upload in stale.into_iter().chain(waste) {
+        delete(link, group, &upload.upstream, &[path(group, &format!("/files/{}", upload.file))]).await;
+    }
+    submitted
+}
+
+/// Hands in a file of calls.
+async fn upload(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>) -> Result<Upload, Submitted> {
     let group = &handed.group;
     let ask = Ask::new(group, &group.upstream, Method::POST, path(group, "/files"));
-    let file = match link.send(upload(ask, handed, bodies)).await {
-        Ok(got) => match got.refusal() {
-            // a file costs nothing: one too many does no harm
-            Some(Submitted::Unclear(why)) => return Submitted::NotSent(why),
-            Some(refusal) => return refusal,
-            None => match serde_json::from_slice::<File>(&got.body) {
-                Ok(file) => (file.id, got.upstream),
-                Err(error) => return Submitted::Refused(format!("the answer is no file: {error}")),
-            },
-        },
-        Err(unsent) => return Submitted::NotSent(unsent.words()),
-    };
-    let (file, upstream) = file;
+    let got = link.send(form(ask, handed, bodies)).await.map_err(|unsent| Submitted::NotSent(unsent.words()))?;
+    match got.refusal() {
+        // a file costs nothing: one too many does no harm
+        Some(Submitted::Unclear(why)) => return Err(Submitted::NotSent(why)),
+        Some(refusal) => return Err(refusal),
+        None => {}
+    }
+    match serde_json::from_slice::<File>(&got.body) {
+        Ok(file) => Ok(Upload { calls: handed.calls.clone(), file: file.id, upstream: got.upstream }),
+        Err(error) => Err(Submitted::Refused(format!("the answer is no file: {error}"))),
+    }
+}
+
+/// Makes a batch of a file.
+async fn make(link: &dyn Link, handed: &Handed, upload: &Upload) -> Submitted {
+    let group = &handed.group;
     let body = json!({
-        "input_file_id": file,
+        "input_file_id": upload.file,
         "endpoint": format!("/v1{}", endpoint(group.api)),
         "completion_window": "24h",
         "metadata": { METADATA: handed.id.to_string() },
     });
     // where the file is
-    let ask =
-        Ask::new(group, &upstream, Method::POST, path(group, "/batches")).with("application/json", body.to_string());
-    let got = match link.send(ask).await {
+    let ask = Ask::new(group, &upload.upstream, Method::POST, path(group, "/batches"));
+    let got = match link.send(ask.with("application/json", body.to_string())).await {
         Ok(got) => got,
         Err(unsent) => return unsent.into(),
     };
@@ -132,7 +162,7 @@ pub(super) async fn submit(link: &dyn Link, handed: &Handed, bodies: Vec<Bytes>)
 }
 
 /// The form with a file of these calls.
-fn upload(ask: Ask, handed: &Handed, bodies: Vec<Bytes>) -> Ask {
+fn form(ask: Ask, handed: &Handed, bodies: Vec<Bytes>) -> Ask {
     let boundary = format!("tollgate-{}", handed.id.simple());
     let mut form = Vec::with_capacity(bodies.iter().map(|body| body.len() + 140).sum::<usize>() + 512);
     form.extend_from_slice(
@@ -173,7 +203,7 @@ pub(super) async fn find(link: &dyn Link, handed: &Handed) -> Search {
             if batch.is_of(handed.id) {
                 return Search::Found { batch: batch.id, upstream: got.upstream };
             }
-            if batch.created_at + CLOCKS < handed.at / 1000 {
+            if batch.created_at + CLOCKS < handed.handed_in() / 1000 {
                 return Search::Nothing;
             }
         }
@@ -214,30 +244,15 @@ pub(super) async fn poll(link: &dyn Link, group: &Group, upstream: &str, name: &
         }
         _ => return Progress::Running(got.retry_after),
     }
-    let mut lines = Vec::new();
-    for file in [batch.output_file_id, batch.error_file_id].into_iter().flatten() {
-        match content(link, group, upstream, &file).await {
-            Ok(some) => lines.extend(some),
-            Err(why) => return Progress::Unclear(None, why),
-        }
-    }
-    Progress::Ended(lines)
-}
-
-async fn content(link: &dyn Link, group: &Group, upstream: &str, file: &str) -> Result<Vec<Line>, String> {
-    let target = path(group, &format!("/files/{file}/content"));
-    match link.send(Ask::new(group, upstream, Method::GET, target)).await {
-        Ok(got) if got.status == 200 => {
-            let text = std::str::from_utf8(&got.body).map_err(|error| error.to_string())?;
-            text.lines().filter(|line| !line.trim().is_empty()).filter_map(line_of).collect()
-        }
-        Ok(got) => Err(got.words()),
-        Err(unsent) => Err(unsent.words()),
-    }
+    let results: Vec<String> = [batch.output_file_id, batch.error_file_id].into_iter().flatten().collect();
+    let of = |file: &String| path(group, &format!("/files/{file}"));
+    let waste = results.iter().chain(&batch.input_file_id).map(of).collect();
+    let results = results.iter().map(|file| path(group, &format!("/files/{file}/content"))).collect();
+    Progress::Over(Files { results, waste })
 }
 
 /// What a line says of a call; `None` for a call of somebody else.
-fn line_of(line: &str) -> Option<Result<Line, String>> {
+pub(super) fn line_of(line: &str) -> Option<Result<Line, String>> {
     let parsed: ResultLine<'_> = match serde_json::from_str(line) {
         Ok(parsed) => parsed,
         Err(error) => return Some(Err(format!("a line of the results cannot be read: {error}"))),

@@ -57,7 +57,7 @@ async fn anthropics_batch_has_each_body_as_it_is_under_its_calls_id() {
     let handed = handed(Api::Messages, "/a/v1/messages");
     let script = Script::of(&[(200, made("msgbatch_1", "in_progress"))]);
     let bodies = vec![Bytes::from_static(b"{\"n\":1.50e2}"), Bytes::from_static(b"{}")];
-    let submitted = submit(&script, &handed, bodies).await;
+    let submitted = submit(&script, &handed, bodies, &Uploads::default()).await;
     assert!(matches!(submitted, Submitted::Made { batch, upstream } if batch == "msgbatch_1" && upstream == "up"));
     let asked = script.asked.lock().unwrap();
     assert_eq!(asked[0].target, "/a/v1/messages/batches?beta=true");
@@ -74,7 +74,9 @@ async fn openais_calls_go_up_as_lines_of_a_file() {
     let batch = json!({ "id": "batch_1", "status": "validating", "created_at": 1, "errors": null, "metadata": null });
     let script = Script::of(&[(200, json!({ "id": "file-1" })), (200, batch)]);
     let bodies = vec![Bytes::from_static(b"{\n\"a\": 1\r\n}"), Bytes::from_static(b"{}")];
-    assert!(matches!(submit(&script, &handed, bodies).await, Submitted::Made { batch, .. } if batch == "batch_1"));
+    assert!(
+        matches!(submit(&script, &handed, bodies, &Uploads::default()).await, Submitted::Made { batch, .. } if batch == "batch_1")
+    );
     let asked = script.asked.lock().unwrap();
     let form = std::str::from_utf8(&asked[0].body).unwrap();
     let lines: Vec<Value> =
@@ -89,22 +91,27 @@ async fn openais_calls_go_up_as_lines_of_a_file() {
 #[tokio::test]
 async fn what_a_status_means_for_a_submission() {
     for (status, expected) in [
-        (400, "Refused"),
+        (400, "Invalid"),
         (401, "Refused"),
         (404, "Refused"),
-        (413, "Refused"),
+        (413, "Invalid"),
         (429, "Wait"),
         (500, "Unclear"),
         (529, "Unclear"),
     ] {
         let script = Script::of(&[(status, json!({ "error": { "message": "why" } }))]);
-        let submitted = submit(&script, &handed(Api::Messages, "/v1/messages"), vec![Bytes::new(); 2]).await;
+        let submitted =
+            submit(&script, &handed(Api::Messages, "/v1/messages"), vec![Bytes::new(); 2], &Uploads::default()).await;
         assert!(format!("{submitted:?}").starts_with(expected), "{status}: {submitted:?}");
     }
     // a file that is lost does no harm
-    let submitted =
-        submit(&Script::of(&[(500, json!({}))]), &handed(Api::Chat, "/v1/chat/completions"), vec![Bytes::new(); 2])
-            .await;
+    let submitted = submit(
+        &Script::of(&[(500, json!({}))]),
+        &handed(Api::Chat, "/v1/chat/completions"),
+        vec![Bytes::new(); 2],
+        &Uploads::default(),
+    )
+    .await;
     assert!(matches!(submitted, Submitted::NotSent(_)), "{submitted:?}");
 }
 
@@ -112,7 +119,7 @@ async fn what_a_status_means_for_a_submission() {
 async fn an_error_that_the_call_is_to_blame_for_is_its_answer() {
     let ids: Vec<Uuid> = (0..6).map(|_| Uuid::now_v7()).collect();
     let error = |kind: &str| json!({ "type": "errored", "error": { "type": "error", "error": { "type": kind, "message": "m" } } });
-    let results = [
+    let given = [
         json!({ "type": "succeeded", "message": { "id": "msg_1" } }),
         error("invalid_request_error"),
         error("overloaded_error"),
@@ -120,12 +127,13 @@ async fn an_error_that_the_call_is_to_blame_for_is_its_answer() {
         json!({ "type": "canceled" }),
     ];
     let mut lines: Vec<String> =
-        ids.iter().zip(results).map(|(id, result)| json!({ "custom_id": id, "result": result }).to_string()).collect();
+        ids.iter().zip(given).map(|(id, result)| json!({ "custom_id": id, "result": result }).to_string()).collect();
     lines.push(json!({ "custom_id": "of somebody else", "result": { "type": "expired" } }).to_string());
     let script = Script::of(&[(200, made("b", "ended")), (200, lines.join("\n").into())]);
     let group = handed(Api::Messages, "/v1/messages").group;
-    let Progress::Ended(lines) = poll(&script, &group, "up", "b").await else { panic!("not over") };
-    let outcomes: Vec<Outcome> = lines.iter().map(|line| line.outcome).collect();
+    let Progress::Over(files) = poll(&script, &group, "up", "b").await else { panic!("not over") };
+    let read = results(&script, &group, "up", &files.results).await.unwrap();
+    let outcomes: Vec<Outcome> = read.lines.iter().map(|line| line.outcome).collect();
     assert_eq!(
         outcomes,
         [
@@ -136,14 +144,65 @@ async fn an_error_that_the_call_is_to_blame_for_is_its_answer() {
             Outcome::Failed(Failure::Canceled),
         ]
     );
-    assert_eq!(lines[0].body, "{\"id\":\"msg_1\"}");
+    assert_eq!(read.lines[0].body, "{\"id\":\"msg_1\"}");
 }
 
 #[tokio::test]
-async fn results_that_cannot_be_read_are_asked_for_again() {
+async fn results_that_do_not_come_are_none_and_a_line_that_cannot_be_read_harms_no_other() {
     let group = handed(Api::Messages, "/v1/messages").group;
-    for results in [(200, "{\"custom_id\":".into()), (500, json!({}))] {
-        let script = Script::of(&[(200, made("b", "ended")), results]);
-        assert!(matches!(poll(&script, &group, "up", "b").await, Progress::Unclear(..)));
-    }
+    let targets = ["/results".to_owned()];
+    assert!(results(&Script::of(&[(500, json!({}))]), &group, "up", &targets).await.is_err());
+    let line = |id: Uuid| json!({ "custom_id": id, "result": { "type": "expired" } }).to_string();
+    let (first, last) = (Uuid::now_v7(), Uuid::now_v7());
+    let text = format!("{}\n{{\"custom_id\":\"01\u{0},\n\n{}\n", line(first), line(last));
+    let read = results(&Script::of(&[(200, text.into())]), &group, "up", &targets).await.unwrap();
+    let calls: Vec<Uuid> = read.lines.iter().map(|line| line.call).collect();
+    assert_eq!((calls, read.unreadable), (vec![first, last], 1));
+}
+
+#[tokio::test]
+async fn a_file_of_openais_is_uploaded_once_and_no_file_is_left() {
+    let handed = handed(Api::Chat, "/v1/chat/completions");
+    let (bodies, uploads) = (vec![Bytes::from_static(b"{}"); 2], Uploads::default());
+    let batch = |status: &str| {
+        json!({ "id": "batch_1", "status": status, "created_at": 1, "errors": null, "metadata": null,
+            "input_file_id": "file-1", "output_file_id": "out", "error_file_id": "err" })
+    };
+    let script = Script::of(&[
+        (200, json!({ "id": "file-1" })),
+        (429, json!({})),
+        (200, batch("validating")),
+        // other calls, and a file of their own
+        (200, json!({ "id": "file-2" })),
+        (400, json!({})),
+        (200, json!({})),
+        (200, batch("completed")),
+        (200, json!({})),
+        (404, json!({})),
+        (200, json!({})),
+    ]);
+    assert!(matches!(submit(&script, &handed, bodies.clone(), &uploads).await, Submitted::Wait(..)));
+    assert!(matches!(submit(&script, &handed, bodies.clone(), &uploads).await, Submitted::Made { .. }));
+    let others = Handed { calls: vec![Uuid::now_v7(), Uuid::now_v7()], ..handed.clone() };
+    assert!(matches!(submit(&script, &others, bodies, &uploads).await, Submitted::Invalid(_)));
+    let Progress::Over(files) = poll(&script, &handed.group, "up", "batch_1").await else { panic!("not over") };
+    assert_eq!(files.results, ["/v1/files/out/content?beta=true", "/v1/files/err/content?beta=true"]);
+    delete(&script, &handed.group, "up", &files.waste).await;
+    let asked = script.asked.lock().unwrap();
+    let asked: Vec<String> = asked.iter().map(|ask| format!("{} {}", ask.method, ask.target)).collect();
+    assert_eq!(
+        asked,
+        [
+            "POST /v1/files?beta=true",
+            "POST /v1/batches?beta=true",
+            "POST /v1/batches?beta=true",
+            "POST /v1/files?beta=true",
+            "POST /v1/batches?beta=true",
+            "DELETE /v1/files/file-2?beta=true",
+            "GET /v1/batches/batch_1?beta=true",
+            "DELETE /v1/files/out?beta=true",
+            "DELETE /v1/files/err?beta=true",
+            "DELETE /v1/files/file-1?beta=true",
+        ]
+    );
 }
