@@ -48,9 +48,9 @@ pub(crate) fn due(
     for (id, held) in &state.calls {
         match &held.stage {
             Stage::Collecting if held.is_unwanted => work.push(Work::Forget(*id)),
-            Stage::Collecting if held.call.wait_until <= now => work.push(Work::Late(*id)),
+            Stage::Collecting if held.wait_until <= now => work.push(Work::Late(*id)),
             Stage::Collecting => {
-                later(held.call.wait_until);
+                later(held.wait_until);
                 groups.entry(&held.call.group).or_default().push(*id);
             }
             Stage::In(_) => {}

@@ -31,6 +31,8 @@ pub(crate) struct Held {
     pub(crate) is_deferred: bool,
     /// Whether its usage is in the ledger.
     pub(crate) is_booked: bool,
+    /// When the last of its clients has waited as long as it wants. One that joins it is not in the log: no client survives the process.
+    pub(crate) wait_until: Millis,
     /// With how many calls at most it is submitted, once a provider has refused it with more. Not in the log.
     pub(crate) together: usize,
     /// Clients that wait for it now. Not in the log: no client survives the process.
@@ -248,6 +250,7 @@ impl State {
             stage: Stage::Collecting,
             is_deferred: false,
             is_booked: false,
+            wait_until: call.wait_until,
             together: usize::MAX,
             clients: 0,
             is_left: false,

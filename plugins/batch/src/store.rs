@@ -187,7 +187,10 @@ impl Store {
             }
             let same = inner.state.same(call.owner, call.digest);
             let id = match same {
-                Some(id) => id,
+                Some(id) => {
+                    inner.state.change(id, |held| held.wait_until = held.wait_until.max(call.wait_until));
+                    id
+                }
                 None => {
                     let room = inner.state.bytes() + call.room() + body.len() as u64 <= inner.terms.max_stored;
                     if !room || !inner.unsaved.is_empty() {
@@ -442,4 +445,15 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
     }
+}
+
+/// A store that is open, in a folder of its own.
+#[cfg(test)]
+pub(crate) fn opened(terms: Terms) -> (Arc<Store>, crate::world::Folder) {
+    let folder = crate::world::Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
+    let store = Store::new(folder.0.clone(), terms, Arc::default());
+    let lock = crate::log_file::Lock::take(&folder.0).unwrap();
+    let (log, entries) = LogFile::open(&folder.0, lock).unwrap();
+    store.opened(log, entries);
+    (store, folder)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use plugin_api::{BodyStream, Broken, Common, Protocol, Reply, UpstreamBody, UpstreamRequest, Uuid};
-use tokio::time::{Instant, timeout_at};
+use plugin_api::{BodyStream, Broken, Common, Protocol, Reply, Sending, UpstreamBody, UpstreamRequest, Uuid};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::entry::{Failure, Outcome};
 use crate::figures::{ANSWERED, Figures};
@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     deadline: Instant,
     /// The call as it goes upstream where no batch answers it; `None` where it does not.
     live: Option<UpstreamRequest>,
+    /// That, once it is sent and until its head comes.
+    sending: Option<Sending>,
     body: Option<UpstreamBody>,
     common: Arc<Common>,
     figures: Arc<Figures>,
@@ -46,8 +48,8 @@ impl Stream {
         protocol: &'static Protocol,
         id: Uuid,
     ) -> Self {
-        let (waiting, body, is_first) = (Some(waiting), None, true);
-        Self { giving, waiting, deadline, live, body, common, figures, protocol, id, is_first }
+        let (waiting, sending, body, is_first) = (Some(waiting), None, None, true);
+        Self { giving, waiting, deadline, live, sending, body, common, figures, protocol, id, is_first }
     }
 
     pub(crate) fn into_body(self) -> BodyStream {
@@ -66,6 +68,9 @@ impl Stream {
                     Some(Err(Broken))
                 }
             };
+        }
+        if self.sending.is_some() {
+            return self.head().await.map(Ok);
         }
         let waiting = self.waiting.as_mut()?;
         if std::mem::take(&mut self.is_first) {
@@ -100,17 +105,25 @@ impl Stream {
             self.giving.batched.set_outlives_request(false);
         }
         self.figures.failed(why);
-        Some(Ok(self.otherwise(why, &words).await))
+        self.otherwise(why, &words).await.map(Ok)
     }
 
     /// The beginning of what comes in the place of an answer.
-    async fn otherwise(&mut self, why: Failure, words: &[u8]) -> Bytes {
-        let api = self.giving.api;
+    async fn otherwise(&mut self, why: Failure, words: &[u8]) -> Option<Bytes> {
         let Some(request) = self.live.take() else {
             let error = reply::no_answer(self.protocol, why, words, &self.giving.upstream, self.id);
-            return events::error(api, error.body.whole().map_or(&[], |body| body));
+            return Some(events::error(self.giving.api, error.body.whole().map_or(&[], |body| body)));
         };
-        match self.common.upstreams.send(request).await {
+        self.sending = Some(self.common.upstreams.send(request));
+        self.head().await
+    }
+
+    /// A ping, while there is no head of the live answer and once there is, or its error.
+    async fn head(&mut self) -> Option<Bytes> {
+        let api = self.giving.api;
+        let Ok(response) = timeout(PING, self.sending.as_mut()?).await else { return Some(events::ping(api)) };
+        self.sending = None;
+        Some(match response {
             Ok(response) if response.status.is_success() => {
                 self.body = Some(response.body);
                 events::ping(api)
@@ -120,11 +133,76 @@ impl Stream {
                 Err(error) => self.failed(&error),
             },
             Err(error) => self.failed(&error),
-        }
+        })
     }
 
     fn failed(&self, error: &plugin_api::SendError) -> Bytes {
         let error = Reply::send_failed(self.protocol, error, &self.giving.upstream, self.id);
         events::error(self.giving.api, error.body.whole().map_or(&[], |body| body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use futures_util::StreamExt;
+    use http::{HeaderMap, Method};
+    use plugin_api::{Batched, Endpoint, SendError, SendLimits, UpstreamSender};
+
+    use super::*;
+    use crate::call::Api;
+    use crate::store::opened;
+    use crate::world::{call, terms};
+
+    /// An upstream that says nothing for 40 seconds, and then goes.
+    struct Silent;
+
+    impl UpstreamSender for Silent {
+        fn send(&self, _: UpstreamRequest) -> Sending {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(40)).await;
+                Err(SendError::Stopped)
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_kept_alive_while_the_live_answer_has_no_head() {
+        let (store, _folder) = opened(terms());
+        let (call, body) = call(Api::Messages, 1);
+        let common = Arc::<Common>::default();
+        common.upstreams.connect(Arc::new(Silent));
+        let live = UpstreamRequest {
+            upstream: "up".into(),
+            method: Method::POST,
+            target: "/v1/messages".into(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            limits: SendLimits::default(),
+            once: false,
+        };
+        let id = call.id;
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let (waiting, _) = tokio::join!(store.accept(call, body, deadline), async { store.sync() });
+        let giving = Giving {
+            api: Api::Messages,
+            stream: Some(true),
+            upstream: "up".into(),
+            batched: Arc::new(Batched::default()),
+            delivery: Arc::new(OnceLock::new()),
+            accepted: 0,
+        };
+        let (late, figures) = (Instant::now() + Duration::from_secs(1), Arc::new(Figures::new()));
+        let protocol = Endpoint::MESSAGES.protocol;
+        let stream = Stream::new(giving, waiting.unwrap(), late, Some(live), common, figures, protocol, id);
+        let (began, mut stream) = (Instant::now(), std::pin::pin!(stream.into_body()));
+        let mut at = Vec::new();
+        while let Some(piece) = stream.next().await {
+            let piece = String::from_utf8(piece.unwrap().to_vec()).unwrap();
+            at.push((began.elapsed().as_secs(), piece.starts_with("event: ping")));
+        }
+        // it is late after a second, and the upstream answers 40 seconds later
+        assert_eq!(at, [(0, true), (16, true), (31, true), (41, false)]);
     }
 }

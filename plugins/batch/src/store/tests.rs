@@ -13,11 +13,8 @@ use crate::world::{Folder, call, terms};
 
 #[tokio::test]
 async fn a_disk_that_hangs_holds_a_client_no_longer_than_it_waits_and_leaves_nothing_to_submit() {
-    let folder = Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
-    let store = Store::new(folder.0.clone(), terms(), Arc::default());
-    let (log, entries) = LogFile::open(&folder.0, Lock::take(&folder.0).unwrap()).unwrap();
     // nothing syncs it
-    store.opened(log, entries);
+    let (store, _folder) = opened(terms());
     let (call, body) = call(Api::Messages, 1);
     let (id, deadline) = (call.id, Instant::now() + Duration::from_millis(20));
     let accepted = timeout(Duration::from_secs(10), store.accept(call, body, deadline)).await;
@@ -120,4 +117,27 @@ async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_a
     assert_eq!(held(), 1);
     inner.note(Fact::Gone(ids[2]));
     assert_eq!(held(), 0);
+}
+
+async fn accept(store: &Arc<Store>, call: Call, body: Bytes) -> Waiting {
+    let accepting = store.accept(call, body, Instant::now() + Duration::from_secs(60));
+    let (waiting, _) = tokio::join!(accepting, async { store.sync() });
+    waiting.unwrap()
+}
+
+#[tokio::test]
+async fn a_call_is_late_when_the_last_of_its_clients_has_waited_long_enough() {
+    let (store, _folder) = opened(terms());
+    let (mut first, body) = call(Api::Messages, 1);
+    (first.wait_until, first.close_at) = (first.accepted + 1_000, first.accepted + 900_000);
+    let (id, accepted) = (first.id, first.accepted);
+    let second = Call { id: Uuid::now_v7(), wait_until: accepted + 500_000, ..first.clone() };
+    let _one = accept(&store, first, body.clone()).await;
+    let two = accept(&store, second, body).await;
+    assert_eq!((two.id(), two.is_first()), (id, false));
+    let inner = store.lock();
+    let at = |at: Millis| due(&inner.state, at, inner.terms.times, &inner.paused).0;
+    assert_eq!(at(accepted + 1_000), []);
+    assert_eq!(at(accepted + 500_000), [Work::Late(id)]);
+    drop(inner);
 }
