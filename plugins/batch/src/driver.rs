@@ -142,6 +142,7 @@ fn step(
     figures: &Arc<Figures>,
     tasks: &mut JoinSet<()>,
 ) -> (Millis, Duration) {
+    ledgers.book_unbooked(store);
     let (now, began) = (now(), Instant::now());
     let mut tasks_of: Vec<Task> = Vec::new();
     let next = {

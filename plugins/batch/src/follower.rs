@@ -1,4 +1,5 @@
-//! Tells the clients of a process that has given its store away what the other process finds out. Writes nothing.
+//! Tells the clients of a process that has given its store away what the other process finds out, and books what their rows were to
+//! have and have not. Writes no log.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::ledger::Ledgers;
 use crate::log_file::{self, LOG};
 use crate::state::{Stage, State};
 use crate::store::Store;
@@ -24,9 +26,9 @@ impl Follower {
     ///
     /// # Errors
     /// The system has no thread.
-    pub(crate) fn start(store: Arc<Store>) -> Result<Self, String> {
+    pub(crate) fn start(store: Arc<Store>, ledgers: Ledgers) -> Result<Self, String> {
         let (alive, ended) = channel();
-        let work = move || follow(&store, &ended);
+        let work = move || follow(&store, &ledgers, &ended);
         thread::Builder::new()
             .name("batch".to_owned())
             .spawn(work)
@@ -35,9 +37,10 @@ impl Follower {
     }
 }
 
-fn follow(store: &Store, ended: &Receiver<()>) {
+fn follow(store: &Store, ledgers: &Ledgers, ended: &Receiver<()>) {
     let mut last = None;
     while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        ledgers.book_unbooked(store);
         let awaited = store.lock().awaited();
         let now = fs::metadata(store.folder.join(LOG)).ok().map(|found| (found.len(), found.modified().ok()));
         if awaited.is_empty() || now == last {

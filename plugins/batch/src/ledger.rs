@@ -11,12 +11,20 @@ use protocols::AnswerReader;
 use crate::call::Api;
 use crate::entry::Outcome;
 use crate::state::{Stage, State};
+use crate::store::Store;
 
 /// The ledgers of the gateway.
 #[derive(Clone)]
 pub(crate) struct Ledgers(pub(crate) Arc<Common>);
 
 impl Ledgers {
+    /// Books what the log calls booked and no row has.
+    pub(crate) fn book_unbooked(&self, store: &Store) {
+        let mut inner = store.lock();
+        let unbooked = std::mem::take(&mut inner.unbooked);
+        inner.unbooked = unbooked.into_iter().filter(|id| !self.book(&inner.state, *id)).collect();
+    }
+
     /// Books the usage of a call's answer, unless its route has no ledger or it used nothing. `false` where the ledger is not there yet.
     pub(crate) fn book(&self, state: &State, id: Uuid) -> bool {
         let Some(held) = state.calls.get(&id) else { return true };

@@ -98,8 +98,13 @@ impl plugin_api::Shared for Shared {
 
     fn finish(&self, deadline: Instant) {
         for running in &*self.lock() {
-            if let Worker::Driver(driver) = &running.worker {
-                driver.end(deadline.saturating_duration_since(Instant::now()));
+            match (&running.worker, &running.common) {
+                (Worker::Driver(driver), _) => {
+                    driver.end(deadline.saturating_duration_since(Instant::now()));
+                }
+                // clients that left since its last look
+                (Worker::Follower(_), Some(common)) => Ledgers(common.clone()).book_unbooked(&running.store),
+                _ => {}
             }
         }
     }
@@ -108,12 +113,15 @@ impl plugin_api::Shared for Shared {
         for running in &mut *self.lock() {
             match (step, &running.worker) {
                 (Handover::Give, Worker::Driver(driver)) => {
+                    running.store.gives();
                     if !driver.end(GIVE) {
                         return Err(
                             "the thread of the calls that wait for batches does not end; the disk may hang".into()
                         );
                     }
-                    running.worker = Worker::Follower(Follower::start(running.store.clone())?);
+                    let Some(common) = &running.common else { continue };
+                    let ledgers = Ledgers(common.clone());
+                    running.worker = Worker::Follower(Follower::start(running.store.clone(), ledgers)?);
                 }
                 (Handover::TakeBack, Worker::Follower(_)) => match Lock::take(&running.store.folder) {
                     Ok(lock) => running.start(&self.figures, Some(lock)),

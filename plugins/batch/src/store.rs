@@ -76,6 +76,10 @@ pub(crate) struct Inner {
     /// How many batches of a group were refused since one was taken.
     pub(crate) refusals: HashMap<Group, u32>,
     pub(crate) terms: Terms,
+    /// Whether the log is about to go to another process.
+    gives: bool,
+    /// Answers that the log calls booked, and whose clients' rows do not have the usage after all.
+    pub(crate) unbooked: Vec<Uuid>,
     /// What budgets hold for calls that no client waits for.
     holds: HashMap<Uuid, Box<dyn HeldCost>>,
     common: Arc<Common>,
@@ -117,6 +121,8 @@ impl Store {
             paused: BTreeMap::new(),
             refusals: HashMap::new(),
             terms,
+            gives: false,
+            unbooked: Vec::new(),
             holds: HashMap::new(),
             common,
         };
@@ -157,9 +163,17 @@ impl Store {
         self.ownership.send_replace(Ownership::Awaited);
     }
 
+    /// The log goes to another process, and this one lives on: answers that are on their way to clients are this one's to book.
+    pub(crate) fn gives(&self) {
+        self.lock().gives = true;
+    }
+
     /// Lets go of the log.
     pub(crate) fn closed(&self) {
         let mut inner = self.lock();
+        if std::mem::take(&mut inner.gives) {
+            inner.promise();
+        }
         inner.log = None;
         self.ownership.send_replace(Ownership::Given);
         // who waits for the disk need not
@@ -395,7 +409,19 @@ impl Inner {
     /// A client that was to have the usage of an answer in its row has it not.
     pub(crate) fn unclaim(&mut self, id: Uuid) {
         self.state.change(id, |held| held.is_claimed = false);
+        if self.state.calls.get(&id).is_some_and(|held| held.is_booked) {
+            // the log went to another process with the promise that it would
+            self.unbooked.push(id);
+        }
         self.hold(id);
+    }
+
+    /// What is on its way to clients is booked, for the process that has the log next.
+    fn promise(&mut self) {
+        let claimed = self.state.calls.values().filter(|held| held.is_claimed && !held.is_booked);
+        for id in claimed.map(|held| held.call.id).collect::<Vec<_>>() {
+            self.note(Fact::Booked(id));
+        }
     }
 
     /// Has budgets hold what a call may cost that goes on without a client, whose request no longer does.

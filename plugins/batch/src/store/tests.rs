@@ -141,3 +141,30 @@ async fn a_call_is_late_when_the_last_of_its_clients_has_waited_long_enough() {
     assert_eq!(at(accepted + 500_000), [Work::Late(id)]);
     drop(inner);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_on_its_way_when_the_log_goes_to_another_process_is_booked_once() {
+    for is_kept in [true, false] {
+        let (store, folder) = opened(terms());
+        let (call, body) = call(Api::Messages, 1);
+        let id = call.id;
+        let waiting = accept(&store, call, body).await;
+        store.lock().note(Fact::Answer { call: id, batch: "b".into(), outcome: Outcome::Given(200), at: 1 });
+        let claim = waiting.claim().unwrap();
+        store.gives();
+        store.closed();
+        // the other process does not book it
+        let other = Store::new(folder.0.clone(), terms(), Arc::default());
+        let (log, entries) = LogFile::open(&folder.0, Lock::take(&folder.0).unwrap()).unwrap();
+        other.opened(log, entries);
+        let inner = other.lock();
+        assert_eq!(due(&inner.state, 2, inner.terms.times, &inner.paused).0, []);
+        drop(inner);
+        // it is in the row of the client, or this process books it
+        if is_kept {
+            claim.keep();
+        }
+        drop(claim);
+        assert_eq!(store.lock().unbooked, if is_kept { vec![] } else { vec![id] });
+    }
+}
