@@ -4,7 +4,7 @@
 //! readers. The first byte of a value says what it is. A string, number or word ends with a byte that UTF-8 never has.
 
 use crate::text::{Kind, Open, Text, Value};
-use crate::{Fault, Feed, Str, spell_normally};
+use crate::{Fault, Feed, Key, Str, spell_normally};
 
 /// The end of a string, number or word.
 const END: &[u8] = &[0xFF];
@@ -24,7 +24,7 @@ impl<'t> Text<'t, '_> {
                 out.push(b"{");
                 for at in members.clone() {
                     let key = open.take_key(at);
-                    out.push_string(&key);
+                    out.push_key(&key);
                     self.feed_exact(open.get(at).value, open, out)?;
                 }
                 out.push(b"}");
@@ -60,10 +60,13 @@ impl Str<'_> {
 }
 
 impl Feed {
-    /// The exact form of a string that says this.
-    pub fn push_string(&mut self, says: &[u8]) {
+    /// The exact form of a key, as of a string that says the same.
+    pub fn push_key(&mut self, key: &Key<'_>) {
         self.push(b"s");
-        spell_normally(says, |piece| self.push(piece));
+        match key.plain() {
+            Some(_) => self.push(key),
+            None => spell_normally(key, |piece| self.push(piece)),
+        }
         self.push(END);
     }
 

@@ -5,6 +5,7 @@
 mod block;
 mod exact;
 mod feed;
+mod key;
 mod reader;
 mod scan;
 mod string;
@@ -14,6 +15,7 @@ mod text;
 use std::fmt;
 
 pub use feed::Feed;
+pub use key::Key;
 pub use reader::Reader;
 pub use string::{Str, spell_normally};
 pub use tape::Tape;

@@ -73,13 +73,13 @@ impl<'t> Reader<'t> {
         if !self.goes_on(b'}')? {
             return Ok(None);
         }
-        let start = self.at + 1;
+        let start = self.at;
         if self.peek() != Some(b'"') {
             return Err(Fault::Broken);
         }
-        let (end, spelling) = string_end(self.text.as_bytes(), start)?;
+        let (end, spelling) = string_end(self.text.as_bytes(), start + 1)?;
         self.to(scan::colon(self.text.as_bytes(), end)?);
-        Ok(Some(Str::new(&self.text.as_bytes()[start..end - 1], spelling)))
+        Ok(Some(Str::new(&self.text.as_bytes()[start..end], spelling)))
     }
 
     /// Whether the list has another item, which is next. At its end, it is left.

@@ -20,19 +20,20 @@ pub(crate) enum Spelling {
 /// A string of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Str<'t> {
-    raw: &'t [u8],
+    /// With its quotes.
+    quoted: &'t [u8],
     spelling: Spelling,
 }
 
 impl<'t> Str<'t> {
-    pub(crate) fn new(raw: &'t [u8], spelling: Spelling) -> Self {
-        Self { raw, spelling }
+    pub(crate) fn new(quoted: &'t [u8], spelling: Spelling) -> Self {
+        Self { quoted, spelling }
     }
 
     /// Its bytes as they are written, without the quotes.
     #[must_use]
     pub fn raw(self) -> &'t [u8] {
-        self.raw
+        &self.quoted[1..self.quoted.len() - 1]
     }
 
     /// Whether it has escapes; without, its bytes are what it says.
@@ -45,7 +46,13 @@ impl<'t> Str<'t> {
     /// normal spelling, and no other string has it.
     #[must_use]
     pub fn normal(self) -> Option<&'t [u8]> {
-        (self.spelling != Spelling::Other).then_some(self.raw)
+        (self.spelling != Spelling::Other).then(|| self.raw())
+    }
+
+    /// The same, between its quotes.
+    #[must_use]
+    pub fn normal_quoted(self) -> Option<&'t [u8]> {
+        (self.spelling != Spelling::Other).then_some(self.quoted)
     }
 
     /// Hands on its normal spelling, piece by piece. In it, other control characters than those with escapes of one letter are
@@ -71,11 +78,11 @@ impl<'t> Str<'t> {
     /// That an escape is none.
     pub fn decode(self, mut piece: impl FnMut(&[u8])) -> Result<bool, Fault> {
         if !self.has_escapes() {
-            piece(self.raw);
+            piece(self.raw());
             return Ok(true);
         }
         let mut is_text = true;
-        let mut rest = self.raw;
+        let mut rest = self.raw();
         loop {
             let plain = memchr(b'\\', rest).unwrap_or(rest.len());
             if plain > 0 {
@@ -102,9 +109,9 @@ impl<'t> Str<'t> {
     /// That an escape is none.
     pub fn decoded(self) -> Result<Cow<'t, [u8]>, Fault> {
         if !self.has_escapes() {
-            return Ok(Cow::Borrowed(self.raw));
+            return Ok(Cow::Borrowed(self.raw()));
         }
-        let mut bytes = Vec::with_capacity(self.raw.len());
+        let mut bytes = Vec::with_capacity(self.raw().len());
         self.decode(|piece| bytes.extend_from_slice(piece))?;
         Ok(Cow::Owned(bytes))
     }

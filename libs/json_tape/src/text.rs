@@ -1,12 +1,11 @@
 //! A text that has been read: its values, and how to go from one to the next.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::scan::skip_space;
 use crate::string::Spelling;
 use crate::tape::Token;
-use crate::{Fault, Str};
+use crate::{Fault, Key, Str};
 
 /// A text that has been read.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +52,8 @@ pub enum Kind<'t> {
 /// A member of an object.
 #[derive(Debug)]
 pub struct Member<'t> {
-    /// Its key, with the escapes resolved.
-    pub key: Cow<'t, [u8]>,
+    /// Its key.
+    pub key: Key<'t>,
     /// Its value.
     pub value: Value,
 }
@@ -65,13 +64,6 @@ pub struct Open<'t> {
     members: Vec<Member<'t>>,
     /// The bytes of keys that are no part of the text.
     decoded: usize,
-}
-
-impl Member<'_> {
-    /// How many bytes of its key are no part of the text.
-    fn decoded(&self) -> usize {
-        if let Cow::Owned(key) = &self.key { key.len() } else { 0 }
-    }
 }
 
 impl<'t, 'p> Text<'t, 'p> {
@@ -138,7 +130,7 @@ impl<'t, 'p> Text<'t, 'p> {
             next = self.next(self.behind(value));
         }
         let added = &mut open.members[first..];
-        if !added.is_sorted_by(|one, next| one.key <= next.key) {
+        if !added.is_sorted_by(|one, next| *one.key <= *next.key) {
             added.sort_by(|one, other| one.key.cmp(&other.key));
         }
         Ok(first..open.members.len())
@@ -151,7 +143,7 @@ impl<'t, 'p> Text<'t, 'p> {
             1 => Spelling::Normal,
             _ => Spelling::Other,
         };
-        Str::new(&raw[1..raw.len() - 1], spelling)
+        Str::new(raw, spelling)
     }
 
     /// The value that begins at a place.
@@ -193,7 +185,7 @@ fn narrow(at: usize) -> u32 {
 }
 
 impl<'t> Open<'t> {
-    /// How many members the objects may have that are open at the same time. Each takes some 32 bytes.
+    /// How many members the objects may have that are open at the same time. Each takes 56 bytes.
     pub const MOST: usize = 1 << 16;
     /// How many bytes keys with escapes may take that are open at the same time.
     pub const MOST_DECODED: usize = 1 << 20;
@@ -207,20 +199,26 @@ impl<'t> Open<'t> {
     /// Whether two members of a sorted range have the same key.
     #[must_use]
     pub fn has_duplicates(&self, range: Range<usize>) -> bool {
-        self.members[range].windows(2).any(|pair| pair[0].key == pair[1].key)
+        self.members[range].windows(2).any(|pair| *pair[0].key == *pair[1].key)
     }
 
     /// Takes a key out of an open member, which is not looked at again.
-    pub fn take_key(&mut self, at: usize) -> Cow<'t, [u8]> {
+    pub fn take_key(&mut self, at: usize) -> Key<'t> {
         let member = &mut self.members[at];
-        self.decoded -= member.decoded();
+        self.decoded -= member.key.decoded();
         std::mem::take(&mut member.key)
+    }
+
+    /// No object is open any more.
+    pub fn clear(&mut self) {
+        self.members.clear();
+        self.decoded = 0;
     }
 
     /// The object with these members is done.
     pub fn close(&mut self, range: Range<usize>) {
         let gone = self.members.drain(range.start..);
-        self.decoded -= gone.map(|member| member.decoded()).sum::<usize>();
+        self.decoded -= gone.map(|member| member.key.decoded()).sum::<usize>();
     }
 
     fn push(&mut self, key: Str<'t>, value: Value) -> Result<(), Fault> {
@@ -228,9 +226,9 @@ impl<'t> Open<'t> {
         {
             return Err(Fault::TooMany);
         }
-        let member = Member { key: key.decoded()?, value };
-        self.decoded += member.decoded();
-        self.members.push(member);
+        let key = Key::of(key)?;
+        self.decoded += key.decoded();
+        self.members.push(Member { key, value });
         Ok(())
     }
 }

@@ -218,6 +218,8 @@ pub(crate) fn is_of_model(json: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of_message(json: &str) -> Option<[u8; 32]> {
@@ -260,6 +262,15 @@ mod tests {
             "7",
         ] {
             assert_eq!(of_message(json), None, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn white_space_is_what_unicode_has(text in prop_oneof!["[ -~\t\n\x0B\x0C\r\x1C\x1F]{0,40}", any::<String>()]) {
+            let mut words = Words::default();
+            words.text(&text);
+            prop_assert_eq!(words.text, text.split_whitespace().collect::<String>().into_bytes());
         }
     }
 

@@ -106,7 +106,7 @@ impl Writer<'_, '_> {
             let value = self.open.get(at).value;
             let inner = place.of(self.endpoint, &key);
             if !place.ignores(self.endpoint, &key) && !self.is_left_out(inner, value)? {
-                self.out.push_string(&key);
+                self.out.push_key(&key);
                 self.value(value, inner)?;
             }
             self.findings.member(self.endpoint, place, &key, self.text.raw(value));

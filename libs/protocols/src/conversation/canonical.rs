@@ -6,7 +6,7 @@ mod scalars;
 
 use std::ops::Range;
 
-use json_tape::{Fault, Feed, Kind, Open, Str, Text, Value};
+use json_tape::{Fault, Feed, Key, Kind, Open, Str, Text, Value};
 
 use super::form::Form;
 use reminders::Counts;
@@ -40,19 +40,22 @@ impl From<Fault> for Unread {
 ///
 /// # Errors
 /// Why it is not read. What was written until then are whole strings and words, and brackets.
-pub(super) fn write(
-    (text, message): (Text<'_, '_>, Value),
+pub(super) fn write<'t>(
+    (text, message): (Text<'t, '_>, Value),
+    open: &mut Open<'t>,
     out: &mut Feed,
     form: Option<&mut Form>,
 ) -> Result<(), Unread> {
-    let mut canonical = Canonical { text, open: Open::default(), out, form };
+    // the one before may have been left in its middle
+    open.clear();
+    let mut canonical = Canonical { text, open, out, form };
     canonical.value(message, Place::Message)
 }
 
 /// Writes the values of one message.
 struct Canonical<'t, 'o> {
     text: Text<'t, 'o>,
-    open: Open<'t>,
+    open: &'o mut Open<'t>,
     out: &'o mut Feed,
     form: Option<&'o mut Form>,
 }
@@ -133,11 +136,11 @@ impl<'t> Canonical<'t, '_> {
 
     /// An object; nothing of a block of text with nothing in it, and nothing of what a model thinks, which clients send back or not.
     fn object(&mut self, object: Value, place: Place) -> Result<(), Unread> {
-        let members = self.text.sorted(object, &mut self.open)?;
+        let members = self.text.sorted(object, self.open)?;
         if matches!(place, Place::Message | Place::Block) && self.is_thinking(members.clone()) {
             self.open.close(members);
             if let Some(form) = &mut self.form {
-                form.push_left_out(object, self.text, &mut self.open);
+                form.push_left_out(object, self.text, self.open);
             }
             return Ok(());
         }
@@ -153,16 +156,15 @@ impl<'t> Canonical<'t, '_> {
                 self.note_member(&key, value);
                 continue;
             }
-            let key = std::str::from_utf8(&key).map_err(|_| Unread::AsWritten)?;
-            let place = match (place, key) {
-                (Place::Message, "content") => Place::Content,
-                (Place::Block, "text") => Place::Text,
+            let place = match (place, &*key) {
+                (Place::Message, b"content") => Place::Content,
+                (Place::Block, b"text") => Place::Text,
                 _ => Place::Elsewhere,
             };
             if let (false, Place::Text, Kind::String(string)) = (has_begun, place, self.text.kind(value)) {
                 let counts = Counts::of(string)?;
                 if counts.is_blank {
-                    self.note_member(key.as_bytes(), value);
+                    self.note_member(&key, value);
                     for at in at + 1..members.end {
                         let key = self.open.take_key(at);
                         self.note_member(&key, self.open.get(at).value);
@@ -172,12 +174,12 @@ impl<'t> Canonical<'t, '_> {
                     return Ok(());
                 }
                 self.begin(&mut has_begun);
-                self.key(key);
+                self.key(&key)?;
                 self.block_text(string, &counts)?;
                 continue;
             }
             self.begin(&mut has_begun);
-            self.key(key);
+            self.key(&key)?;
             self.value(value, place)?;
         }
         self.begin(&mut has_begun);
@@ -204,9 +206,13 @@ impl<'t> Canonical<'t, '_> {
         }
     }
 
-    fn key(&mut self, key: &str) {
-        self.literal(key);
+    fn key(&mut self, key: &Key<'_>) -> Result<(), Unread> {
+        match key.plain() {
+            Some(quoted) => self.out.push(quoted),
+            None => self.literal(std::str::from_utf8(key).map_err(|_| Unread::AsWritten)?),
+        }
         self.note(Form::SAME);
+        Ok(())
     }
 
     /// A string that is no text for a model to read.
@@ -229,9 +235,9 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Notes a member that the hash leaves out.
-    fn note_member(&mut self, key: &[u8], value: Value) {
+    fn note_member(&mut self, key: &Key<'_>, value: Value) {
         if let Some(form) = &mut self.form {
-            form.push_member(key, value, self.text, &mut self.open);
+            form.push_member(key, value, self.text, self.open);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The form of messages: what the conversation hash ignores, with marks and notes of what it has.
 
-use json_tape::{Feed, Open, Tape, Text, Value};
+use json_tape::{Feed, Key, Open, Tape, Text, Value};
 
 /// What the conversation hash ignores: each message in its exact form, but for the strings that the conversation hash takes as
 /// they are. A mark stands for each of those, and they follow from the conversation hash in their order. So two lists with the
@@ -33,8 +33,8 @@ impl Form {
     }
 
     /// A member that the conversation hash leaves out.
-    pub(super) fn push_member<'t>(&mut self, key: &[u8], value: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
-        self.out.push_string(key);
+    pub(super) fn push_member<'t>(&mut self, key: &Key<'_>, value: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
+        self.out.push_key(key);
         self.is_lost |= text.feed_exact(value, open, &mut self.out).is_err();
     }
 

@@ -1,7 +1,7 @@
 //! The messages of a call as a stream of bytes under one hash, which takes many chunks of it at once. Where the hash of an earlier
 //! call ends, it is looked at on the way.
 
-use json_tape::{Feed, Text, Value};
+use json_tape::{Feed, Open, Text, Value};
 use log::debug;
 
 use super::Earlier;
@@ -14,6 +14,7 @@ pub(super) struct Stream<'h, 't> {
     hash: &'h mut Feed,
     form: Option<&'h mut Form>,
     messages: &'h [&'t [u8]],
+    open: Open<'t>,
     count: usize,
     turns: Turns,
     /// Of the call's own messages, where those are not all.
@@ -40,11 +41,20 @@ impl<'h, 't> Stream<'h, 't> {
 
     pub(super) fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
         hash.push(Self::FORMAT);
-        Self { hash, form, messages, count: 0, turns: Turns::of(messages), own: None, earlier: None }
+        Self {
+            hash,
+            form,
+            messages,
+            open: Open::default(),
+            count: 0,
+            turns: Turns::of(messages),
+            own: None,
+            earlier: None,
+        }
     }
 
     /// Hashes the next message. Whether it is within the bounds.
-    pub(super) fn push(&mut self, read: Result<(Text<'_, '_>, Value), Unread>) -> bool {
+    pub(super) fn push(&mut self, read: Result<(Text<'t, '_>, Value), Unread>) -> bool {
         if self.turns.own == self.count {
             self.own = Some(self.hash.peek());
         }
@@ -53,7 +63,7 @@ impl<'h, 't> Stream<'h, 't> {
         }
         let message = self.messages[self.count];
         self.count += 1;
-        let write = |read| canonical::write(read, self.hash, self.form.as_deref_mut());
+        let write = |read| canonical::write(read, &mut self.open, self.hash, self.form.as_deref_mut());
         match read.and_then(write) {
             Ok(()) => true,
             Err(Unread::AsWritten) => {

@@ -7,15 +7,15 @@ use super::{Canonical, Unread};
 impl Canonical<'_, '_> {
     /// A string in its normal spelling, which is how almost all are written anyway.
     pub(super) fn string(&mut self, string: Str<'_>) -> Result<(), Unread> {
-        let normal = string.normal();
-        if normal.is_none() && !string.decode(|_| {})? {
+        if let Some(quoted) = string.normal_quoted() {
+            self.out.push(quoted);
+            return Ok(());
+        }
+        if !string.decode(|_| {})? {
             return Err(Unread::AsWritten);
         }
         self.out.push(b"\"");
-        match normal {
-            Some(normal) => self.out.push(normal),
-            None => drop(string.spell_normally(|piece| self.out.push(piece))?),
-        }
+        string.spell_normally(|piece| self.out.push(piece))?;
         self.out.push(b"\"");
         Ok(())
     }
