@@ -36,12 +36,20 @@ pub type Members<S> = &'static [(&'static str, Pattern<S>)];
 
 /// The pattern under a key.
 pub(crate) fn find<S>(members: Members<S>, key: &[u8]) -> Option<&'static Pattern<S>> {
-    members.iter().find_map(|(name, pattern)| match pattern {
-        Pattern::Also(members) => find(members, key),
-        _ => matches(name.as_bytes(), key).then_some(pattern),
-    })
+    for (name, pattern) in members {
+        let found = match pattern {
+            Pattern::Also(members) => find(members, key),
+            _ => matches(name.as_bytes(), key).then_some(pattern),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
+/// Asked of each key for each name, nearly all of which have another length.
+#[inline]
 fn matches(name: &[u8], key: &[u8]) -> bool {
-    name == key || name.first() == Some(&b'*') && key.ends_with(&name[1..])
+    name.len() == key.len() && name == key || name.first() == Some(&b'*') && key.ends_with(&name[1..])
 }

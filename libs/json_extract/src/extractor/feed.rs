@@ -243,6 +243,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     }
 }
 
+#[inline]
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
