@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use http::header::{ACCEPT_ENCODING, ORIGIN};
 use http::{HeaderMap, HeaderName};
 use plugin_api::{
@@ -35,6 +37,8 @@ pub(crate) struct CacheRequest {
 const PARTS: usize = 512;
 /// The version of the key's form. A change makes every stored answer a miss.
 const CONTEXT: &str = "tollgate response_cache key 5";
+/// What BLAKE3 makes of it, which every key begins with.
+static CONTEXT_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(CONTEXT));
 
 impl CacheRequest {
     /// Reads the head of a call to this endpoint.
@@ -80,7 +84,7 @@ impl CacheRequest {
     /// The key of the call with this digest.
     pub(crate) fn key(&mut self, digest: Digest) -> Key {
         part(&mut self.parts, &digest);
-        Key(blake3::derive_key(CONTEXT, &self.parts))
+        Key(*blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(&self.parts).finalize().as_bytes())
     }
 }
 
@@ -181,8 +185,8 @@ fn is_of_api(name: &str) -> bool {
 
 /// Adds the headers that change the answer. The values of `anthropic-beta` are a set: their order does not count.
 fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Vec<u8>) {
-    const BETA: &str = "anthropic-beta";
-    let wanted = |name: &str| is_of_api(name) && name != BETA || vary.iter().any(|own| own.as_str() == name);
+    const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+    let wanted = |name: &str| is_of_api(name) && name != BETA.as_str() || vary.iter().any(|own| own.as_str() == name);
     all(&named(headers, wanted), parts);
     let lines = headers.get_all(BETA).iter();
     let betas = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -222,5 +226,16 @@ fn encodings(headers: &HeaderMap, parts: &mut Vec<u8>) {
     for (name, refused) in set {
         part(parts, name.as_bytes());
         part(parts, &[u8::from(refused)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_begins_with_its_context() {
+        let key = blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(b"parts").finalize();
+        assert_eq!(*key.as_bytes(), blake3::derive_key(CONTEXT, b"parts"));
     }
 }

@@ -5,7 +5,7 @@ mod follower;
 mod rope;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use plugin_api::Answer;
@@ -27,8 +27,8 @@ const SHORT_LAG: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Flight {
     state: Mutex<State>,
-    /// Notified of every change.
-    changed: watch::Sender<()>,
+    /// Notified of every change, once anybody waits for one. Most calls nobody follows.
+    changed: OnceLock<watch::Sender<()>>,
     max_entry: usize,
     held: Arc<HeldBytes>,
 }
@@ -78,7 +78,7 @@ pub(crate) enum Ended {
 impl Flight {
     pub(crate) fn new(max_entry: usize, held: Arc<HeldBytes>) -> Arc<Self> {
         let state = State { whole: true, ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), changed: watch::Sender::new(()), max_entry, held })
+        Arc::new(Self { state: Mutex::new(state), changed: OnceLock::new(), max_entry, held })
     }
 
     /// Adds a follower; `None` if the beginning of the answer is gone, or the flight has ended without a complete answer.
@@ -91,7 +91,7 @@ impl Flight {
         drop(state);
         // the leader may wait for its first follower
         self.notify();
-        Some(Follower::new(self.clone(), self.changed.subscribe()))
+        Some(Follower::new(self.clone(), self.subscribe()))
     }
 
     /// The answer begins.
@@ -162,7 +162,7 @@ impl Flight {
 
     /// Returns once there are no followers. From then on nobody can join.
     pub(crate) async fn unwanted(&self) {
-        let mut changed = self.changed.subscribe();
+        let mut changed = self.subscribe();
         loop {
             {
                 let mut state = self.state();
@@ -179,13 +179,13 @@ impl Flight {
 
     /// Returns once there is a follower.
     pub(crate) async fn followed(&self) {
-        let mut changed = self.changed.subscribe();
+        let mut changed = self.subscribe();
         while self.state().followers == 0 && changed.changed().await.is_ok() {}
     }
 
     /// Returns once the flight has ended.
     pub(crate) async fn ended(&self) {
-        let mut changed = self.changed.subscribe();
+        let mut changed = self.subscribe();
         while self.state().end.is_none() && changed.changed().await.is_ok() {}
     }
 
@@ -207,9 +207,13 @@ impl Flight {
 
     /// Wakes those that wait for a change, where there are any. Who subscribes later looks at the state behind that.
     fn notify(&self) {
-        if self.changed.receiver_count() > 0 {
-            self.changed.send_replace(());
+        if let Some(changed) = self.changed.get().filter(|changed| changed.receiver_count() > 0) {
+            changed.send_replace(());
         }
+    }
+
+    fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.get_or_init(|| watch::Sender::new(())).subscribe()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

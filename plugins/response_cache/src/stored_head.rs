@@ -14,7 +14,7 @@ pub(crate) struct StoredHead {
 }
 
 /// The headers that may hold the upstream's id; the first present one counts.
-const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
+const REQUEST_IDS: [HeaderName; 2] = [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
 
 /// Headers of one exchange or its time. They are not stored, and neither are those of its connection.
 const OF_THE_MOMENT: [&str; 16] = [
@@ -51,7 +51,7 @@ impl StoredHead {
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
         let copied = kept.filter_map(|(name, value)| Some((copied_name(name)?, copied_value(value)?)));
-        let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)).and_then(copied_value);
+        let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(name)).and_then(copied_value);
         Self { status, headers: copied.collect(), request_id }
     }
 
