@@ -28,15 +28,15 @@ pub fn begin(status: StatusCode, headers: &HeaderMap, ctx: &mut Exchange) {
     ctx.record.upstream_request_id =
         id.and_then(|id| id.to_str().ok()).map(|id| shortened(id, LONGEST_TEXT).into_owned());
     ctx.find_endpoint();
-    ctx.observer = match (ctx.record.endpoint, batch(ctx, status)) {
-        (Some(endpoint), _) => {
+    ctx.observer = match ctx.record.endpoint {
+        Some(endpoint) => {
             let reader = AnswerReader::new(endpoint, status, headers);
             ResponseObserver::Answer(Box::new(with_words(reader, ctx)))
         }
-        (None, Some((protocol, batch))) => {
-            ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, headers)))
-        }
-        (None, None) => ResponseObserver::Nothing,
+        None => match batch(ctx, status) {
+            Some((protocol, batch)) => ResponseObserver::Batch(Box::new(BatchReader::new(protocol, batch, headers))),
+            None => ResponseObserver::Nothing,
+        },
     };
 }
 

@@ -1,7 +1,7 @@
 //! Keeps room for an answer behind its thinking. The APIs want a thinking budget of at least 1024 tokens and below the
 //! call's own limit, so whoever changes that limit must see to the budget.
 
-use plugin_api::http::HeaderMap;
+use plugin_api::http::{HeaderMap, HeaderName};
 use plugin_api::{CallFacts, Edit, ThinkingBudget};
 
 use crate::refusal::Denial;
@@ -9,10 +9,12 @@ use crate::refusal::Denial;
 /// The smallest budget that the APIs take, in tokens.
 const SMALLEST: u64 = 1024;
 
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// Whether a client lets its model think between calls of tools: then a budget spans several answers and may be above the
 /// limit of each.
 pub(crate) fn interleaves(headers: &HeaderMap) -> bool {
-    let betas = headers.get_all("anthropic-beta").iter().filter_map(|line| line.to_str().ok());
+    let betas = headers.get_all(BETA).iter().filter_map(|line| line.to_str().ok());
     betas.flat_map(|line| line.split(',')).any(|beta| beta.trim().starts_with("interleaved-thinking"))
 }
 

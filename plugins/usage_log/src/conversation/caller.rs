@@ -1,19 +1,19 @@
 //! What the head and the body of a call say of its part in a session, beside the caller's name: the agent that calls, as Claude Code
 //! tells it, and whether the call is asked beside the conversation, such as a title for it.
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use memchr::memmem;
 use plugin_api::{CallFacts, LONGEST_TEXT, shortened};
 
 /// Claude Code's session.
-const SESSION: &str = "x-claude-code-session-id";
+const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
 /// The subagent that calls; no other call has it.
-const AGENT: &str = "x-claude-code-agent-id";
+const AGENT: HeaderName = HeaderName::from_static("x-claude-code-agent-id");
 /// The subagent that started it, where that is one.
-const PARENT_AGENT: &str = "x-claude-code-parent-agent-id";
+const PARENT_AGENT: HeaderName = HeaderName::from_static("x-claude-code-parent-agent-id");
 /// What the call is for, where a client tells gateways.
-const CLASS: &str = "x-claude-code-request-class";
+const CLASS: HeaderName = HeaderName::from_static("x-claude-code-request-class");
 /// The class of calls beside a conversation.
 const AUXILIARY: &[u8] = b"auxiliary";
 /// What tokens begin with that are renewed again and again: Anthropic's, and those of any provider that signs them.
