@@ -23,10 +23,10 @@ mod state;
 mod store;
 mod stream;
 mod task;
+#[cfg(test)]
+mod tests;
 mod wait_header;
 mod waiting;
-#[cfg(test)]
-mod world;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};

@@ -1,13 +1,19 @@
 //! All calls and submissions, and how each fact of the log changes them. Pure: it opens nothing, sends nothing, and has no clock.
 
+mod held;
+mod submission;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use plugin_api::Uuid;
 
-use crate::call::{Call, Group, Key, Millis, now};
+use crate::call::{Call, Key, Millis, now};
 use crate::entry::{Entry, Fact, Outcome};
+
+pub(crate) use held::{Answer, Held, Stage};
+pub(crate) use submission::{Phase, Submission};
 
 /// All that is known of calls and submissions.
 #[derive(Debug, Default)]
@@ -18,94 +24,6 @@ pub(crate) struct State {
     pub(crate) submissions: BTreeMap<Uuid, Submission>,
     /// Bytes of calls, bodies and answers.
     bytes: u64,
-}
-
-/// A call that is kept.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) call: Arc<Call>,
-    /// What is submitted; empty once the provider has it.
-    pub(crate) body: Bytes,
-    pub(crate) stage: Stage,
-    /// Whether its client was told to come back.
-    pub(crate) is_deferred: bool,
-    /// Whether its usage is in the ledger.
-    pub(crate) is_booked: bool,
-    /// When the last of its clients has waited as long as it wants. One that joins it is not in the log: no client survives the process.
-    pub(crate) wait_until: Millis,
-    /// With how many calls at most it is submitted, once a provider has refused it with more. Not in the log.
-    pub(crate) together: usize,
-    /// Clients that wait for it now. Not in the log: no client survives the process.
-    pub(crate) clients: u32,
-    /// Whether the client that brought it left before there was an answer, so that limits have counted it. Not in the log.
-    pub(crate) is_left: bool,
-    /// Whether a client has its answer, whose row has its usage unless the client leaves. Not in the log.
-    pub(crate) is_claimed: bool,
-    /// Whether nobody will come for it. Not in the log: after a restart anybody may come.
-    pub(crate) is_unwanted: bool,
-}
-
-/// How far a call is.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Stage {
-    Collecting,
-    /// In this submission.
-    In(Uuid),
-    Answered(Arc<Answer>),
-}
-
-/// What came of a call.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) outcome: Outcome,
-    /// The JSON of an answer that was given, or the provider's words for why it was not.
-    pub(crate) body: Bytes,
-    /// The provider's name for its batch; empty where it came to none.
-    pub(crate) batch: String,
-    pub(crate) at: Millis,
-}
-
-/// Calls that are submitted together.
-#[derive(Debug)]
-pub(crate) struct Submission {
-    pub(crate) id: Uuid,
-    pub(crate) group: Group,
-    pub(crate) calls: Vec<Uuid>,
-    pub(crate) at: Millis,
-    pub(crate) phase: Phase,
-    pub(crate) is_cancelled: bool,
-    /// Whether something is being asked of the provider for it. Not in the log.
-    pub(crate) is_busy: bool,
-    /// When the provider is asked next, and how long it was waited last. Not in the log.
-    pub(crate) next_at: Millis,
-    pub(crate) pause: Millis,
-    /// Since when the provider does not know it, though it had it. Not in the log.
-    pub(crate) unknown_since: Option<Millis>,
-    /// Since when results of it cannot be read. Not in the log.
-    pub(crate) unreadable_since: Option<Millis>,
-}
-
-/// What is known of a submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// It is being sent.
-    Sending,
-    /// Whether the provider has it is not known: the process died, or no answer came. Since when, which is not in the log.
-    Unclear { since: Millis },
-    /// The provider has it.
-    Made { batch: String, upstream: String },
-}
-
-impl Held {
-    /// Whether it will cost something that no row of a client has, if all goes as it is.
-    pub(crate) fn is_to_be_billed(&self) -> bool {
-        let may_cost = match &self.stage {
-            Stage::Collecting => !self.is_unwanted,
-            Stage::In(_) => true,
-            Stage::Answered(answer) => matches!(answer.outcome, Outcome::Given(_)) && !self.is_claimed,
-        };
-        may_cost && !self.is_booked && self.clients == 0
-    }
 }
 
 impl State {
@@ -244,20 +162,7 @@ impl State {
     fn add(&mut self, call: &Call, body: &Bytes) {
         self.bytes += call.room() + body.len() as u64;
         self.by_request.insert((call.owner, call.digest), call.id);
-        let held = Held {
-            call: Arc::new(call.clone()),
-            body: body.clone(),
-            stage: Stage::Collecting,
-            is_deferred: false,
-            is_booked: false,
-            wait_until: call.wait_until,
-            together: usize::MAX,
-            clients: 0,
-            is_left: false,
-            is_claimed: false,
-            is_unwanted: false,
-        };
-        self.calls.insert(call.id, held);
+        self.calls.insert(call.id, Held::new(call, body));
     }
 
     fn submit(&mut self, id: Uuid, calls: &[Uuid], at: Millis) {
@@ -266,20 +171,7 @@ impl State {
         for call in calls {
             self.change(*call, |held| held.stage = Stage::In(id));
         }
-        let submission = Submission {
-            id,
-            group,
-            calls: calls.to_vec(),
-            at,
-            phase: Phase::Sending,
-            is_cancelled: false,
-            is_busy: false,
-            next_at: 0,
-            pause: 0,
-            unknown_since: None,
-            unreadable_since: None,
-        };
-        self.submissions.insert(id, submission);
+        self.submissions.insert(id, Submission::new(id, group, calls, at));
     }
 
     fn answer(&mut self, id: Uuid, answer: Answer) {

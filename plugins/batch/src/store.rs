@@ -1,34 +1,35 @@
-//! The store of a folder: its state, its log, and the clients that wait. Every change goes through here, into the log first.
+//! The store of a folder: who has its log, and which calls it takes. Every change goes through here, into the log first.
 
+mod clients;
+mod inner;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use plugin_api::{Common, HeldCost, LogLimit, Uuid, shortened};
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use plugin_api::{Common, Uuid};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Call, Group, Key, Millis};
-use crate::entry::{Entry, Fact, Failure, Outcome};
+use crate::call::{Call, Key, Millis};
+use crate::entry::{Entry, Fact, Failure};
 use crate::log_file::{LogFile, NewLog};
 use crate::plan::Times;
 use crate::provider::Uploads;
 use crate::state::{Answer, Stage, State};
 use crate::waiting::Waiting;
 
+use inner::log_disk;
+pub(crate) use inner::{Inner, failed};
+
 /// A log is written anew where it is this many times as long as what it says, and not short.
 const SURPLUS: u64 = if cfg!(test) { 1 } else { 2 };
 const SHORT: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
-/// The most bytes of the words for why a call has no answer.
-const LONGEST_WORDS: usize = 1024;
 /// How long a call waits for the log to be opened.
 const OPEN: Duration = Duration::from_secs(5);
 
@@ -58,36 +59,6 @@ pub(crate) struct Terms {
     pub(crate) max_stored: u64,
 }
 
-/// What the lock of a store protects.
-pub(crate) struct Inner {
-    pub(crate) state: State,
-    /// None while another process has it, or it is not open yet.
-    log: Option<LogFile>,
-    /// Entries that were appended, by all logs of this store.
-    appended: u64,
-    /// What the disk did not take: it is in force, and goes to the log once the disk allows it.
-    unsaved: VecDeque<Entry>,
-    /// What was appended while the log is written anew.
-    since_snapshot: Option<Vec<Entry>>,
-    clients: HashMap<Uuid, Vec<Client>>,
-    next_client: u64,
-    /// Groups whose provider asked for patience.
-    pub(crate) paused: BTreeMap<Group, Millis>,
-    /// How many batches of a group were refused since one was taken.
-    pub(crate) refusals: HashMap<Group, u32>,
-    pub(crate) terms: Terms,
-    /// Whether the log is about to go to another process.
-    gives: bool,
-    /// Answers that the log calls booked, and whose clients' rows do not have the usage after all.
-    pub(crate) unbooked: Vec<Uuid>,
-    /// What budgets hold for calls that no client waits for.
-    holds: HashMap<Uuid, Box<dyn HeldCost>>,
-    common: Arc<Common>,
-}
-
-/// A client that waits, by its number.
-type Client = (u64, oneshot::Sender<Arc<Answer>>);
-
 /// Whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ownership {
@@ -106,26 +77,9 @@ pub(crate) enum Fetched {
     Answer(Arc<Answer>),
 }
 
-static DISK: LogLimit = LogLimit::new();
-
 impl Store {
     pub(crate) fn new(folder: PathBuf, terms: Terms, common: Arc<Common>) -> Arc<Self> {
-        let inner = Inner {
-            state: State::default(),
-            log: None,
-            appended: 0,
-            unsaved: VecDeque::new(),
-            since_snapshot: None,
-            clients: HashMap::new(),
-            next_client: 0,
-            paused: BTreeMap::new(),
-            refusals: HashMap::new(),
-            terms,
-            gives: false,
-            unbooked: Vec::new(),
-            holds: HashMap::new(),
-            common,
-        };
+        let inner = Inner::new(terms, common);
         let (inner, wake) = (Mutex::new(inner), Notify::new());
         let (ownership, synced) = (watch::Sender::new(Ownership::Awaited), watch::Sender::new((0, true)));
         let (reading, uploads) = (Semaphore::new(1), Uploads::default());
@@ -302,184 +256,8 @@ impl Store {
     }
 }
 
-impl Inner {
-    /// Records a fact. It is not in force where the disk does not take it.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub(crate) fn record(&mut self, entry: &Entry) -> io::Result<()> {
-        if !self.unsaved.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "earlier entries are not on the disk yet"));
-        }
-        let log = self.log.as_mut().ok_or_else(|| io::Error::other("the log is another process's"))?;
-        log.append(entry)?;
-        self.appended(entry);
-        self.apply(entry);
-        Ok(())
-    }
-
-    /// Records a fact that is one whatever the disk says. Without a log it is another process's to find out.
-    pub(crate) fn note(&mut self, entry: impl Into<Entry>) {
-        let entry = entry.into();
-        let Some(log) = &mut self.log else { return };
-        if self.unsaved.is_empty() {
-            match log.append(&entry) {
-                Ok(()) => self.appended(&entry),
-                Err(error) => {
-                    log_disk(log.folder(), &error);
-                    self.unsaved.push_back(entry.clone());
-                }
-            }
-        } else {
-            self.unsaved.push_back(entry.clone());
-        }
-        self.apply(&entry);
-    }
-
-    /// Writes what the disk did not take before. Whether all is written.
-    pub(crate) fn save(&mut self) -> bool {
-        while let (Some(log), Some(entry)) = (&mut self.log, self.unsaved.front()) {
-            if let Err(error) = log.append(entry) {
-                log_disk(log.folder(), &error);
-                return false;
-            }
-            let saved = self.unsaved.pop_front();
-            saved.iter().for_each(|entry| self.appended(entry));
-        }
-        true
-    }
-
-    fn appended(&mut self, entry: &Entry) {
-        self.appended += 1;
-        if let Some(since) = &mut self.since_snapshot {
-            since.push(entry.clone());
-        }
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.log.is_some()
-    }
-
-    /// The calls for which clients wait.
-    pub(crate) fn awaited(&self) -> Vec<Uuid> {
-        self.clients.keys().copied().collect()
-    }
-
-    /// Tells the clients of a call what another process found out.
-    pub(crate) fn tell_from(&mut self, id: Uuid, found: &Arc<Answer>) {
-        for (_, client) in self.clients.remove(&id).unwrap_or_default() {
-            let _gone = client.send(found.clone());
-        }
-    }
-
-    /// Nobody will know what becomes of a call: its clients wait no more.
-    pub(crate) fn forsake(&mut self, id: Uuid) {
-        self.clients.remove(&id);
-    }
-
-    fn wait_for(&mut self, store: &Arc<Store>, id: Uuid, is_first: bool) -> Waiting {
-        let (sender, answer) = oneshot::channel();
-        let number = self.next_client;
-        self.next_client += 1;
-        self.clients.entry(id).or_default().push((number, sender));
-        self.state.change(id, |held| {
-            held.clients += 1;
-            held.is_unwanted = false;
-        });
-        self.tell(id);
-        Waiting::new(store.clone(), id, number, answer, is_first)
-    }
-
-    /// A client has gone, or waits no more.
-    pub(crate) fn leave(&mut self, id: Uuid, client: u64, is_first: bool, wants_nothing: bool) {
-        if let Some(clients) = self.clients.get_mut(&id) {
-            clients.retain(|(number, _)| *number != client);
-            if clients.is_empty() {
-                self.clients.remove(&id);
-            }
-        }
-        self.state.change(id, |held| {
-            held.clients = held.clients.saturating_sub(1);
-            held.is_left |= is_first && !matches!(held.stage, Stage::Answered(_));
-            held.is_unwanted |= wants_nothing && held.clients == 0 && !held.is_deferred;
-        });
-        self.hold(id);
-    }
-
-    /// A client that was to have the usage of an answer in its row has it not.
-    pub(crate) fn unclaim(&mut self, id: Uuid) {
-        self.state.change(id, |held| held.is_claimed = false);
-        if self.state.calls.get(&id).is_some_and(|held| held.is_booked) {
-            // the log went to another process with the promise that it would
-            self.unbooked.push(id);
-        }
-        self.hold(id);
-    }
-
-    /// What is on its way to clients is booked, for the process that has the log next.
-    fn promise(&mut self) {
-        let claimed = self.state.calls.values().filter(|held| held.is_claimed && !held.is_booked);
-        for id in claimed.map(|held| held.call.id).collect::<Vec<_>>() {
-            self.note(Fact::Booked(id));
-        }
-    }
-
-    /// Has budgets hold what a call may cost that goes on without a client, whose request no longer does.
-    fn hold(&mut self, id: Uuid) {
-        let held = self.state.calls.get(&id).filter(|held| held.is_to_be_billed() && !self.holds.contains_key(&id));
-        let cost = held.and_then(|held| held.call.cost.as_ref());
-        if let Some(hold) = cost.and_then(|cost| self.common.budget_use.hold(cost)) {
-            self.holds.insert(id, hold);
-        }
-    }
-
-    fn apply(&mut self, entry: &Entry) {
-        self.state.apply(entry);
-        if let Fact::Answer { call, .. } = &entry.fact {
-            self.tell(*call);
-        }
-        if let Fact::Booked(call) | Fact::Gone(call) | Fact::Answer { call, outcome: Outcome::Failed(_), .. } =
-            &entry.fact
-        {
-            self.holds.remove(call);
-        }
-    }
-
-    /// Tells the clients of a call what came of it, where that is known.
-    fn tell(&mut self, id: Uuid) {
-        let Some(held) = self.state.calls.get(&id) else { return };
-        let Stage::Answered(answer) = &held.stage else { return };
-        let answer = answer.clone();
-        self.tell_from(id, &answer);
-    }
-}
-
-/// An answer that is none, made where no batch could be. Each call of a batch has the words, so they are cut.
-pub(crate) fn failed(call: Uuid, why: Failure, words: &str, batch: &str, at: Millis) -> Entry {
-    let fact = Fact::Answer { call, batch: batch.to_owned(), outcome: Outcome::Failed(why), at };
-    Entry { fact, body: Bytes::copy_from_slice(shortened(words, LONGEST_WORDS).as_bytes()) }
-}
-
-fn log_disk(folder: &std::path::Path, error: &io::Error) {
-    if let Some(suppressed) = DISK.pass(()) {
-        log::error!(error:%, folder:% = folder.display(), suppressed;
-            "the store of calls that wait for batches cannot be written; new ones go by `otherwise` until there is space again");
-    }
-}
-
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
     }
-}
-
-/// A store that is open, in a folder of its own.
-#[cfg(test)]
-pub(crate) fn opened(terms: Terms) -> (Arc<Store>, crate::world::Folder) {
-    let folder = crate::world::Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
-    let store = Store::new(folder.0.clone(), terms, Arc::default());
-    let lock = crate::log_file::Lock::take(&folder.0).unwrap();
-    let (log, entries) = LogFile::open(&folder.0, lock).unwrap();
-    store.opened(log, entries);
-    (store, folder)
 }

@@ -152,8 +152,7 @@ mod tests {
 
     use super::*;
     use crate::call::Api;
-    use crate::store::opened;
-    use crate::world::{call, terms};
+    use crate::tests::{call, opened, terms};
 
     /// An upstream that says nothing for 40 seconds, and then goes.
     struct Silent;

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use plugin_api::{BudgetReader, DeferredCost, Spender};
+use plugin_api::{BudgetReader, DeferredCost, HeldCost, Spender};
 use tokio::time::timeout;
 
 use super::*;
 use crate::call::Api;
+use crate::entry::Outcome;
 use crate::log_file::Lock;
 use crate::plan::{Work, due};
-use crate::world::{Folder, call, terms};
+use crate::tests::{Folder, call, opened, terms};
 
 #[tokio::test]
 async fn a_disk_that_hangs_holds_a_client_no_longer_than_it_waits_and_leaves_nothing_to_submit() {
@@ -73,7 +74,7 @@ impl Drop for Hold {
 
 #[tokio::test]
 async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_after_a_restart() {
-    let folder = Folder(std::env::temp_dir().join(format!("batch-store-{}", Uuid::now_v7())));
+    let folder = Folder::new();
     let budgets: Arc<Budgets> = Arc::default();
     let common = Arc::<Common>::default();
     common.budget_use.set(&(budgets.clone() as Arc<dyn BudgetReader>));
