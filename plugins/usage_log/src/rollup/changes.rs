@@ -1,6 +1,7 @@
 //! What a batch changes of the sums, group by group.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::time::SystemTime;
 
 use uuid::Uuid;
@@ -25,12 +26,40 @@ pub(crate) struct DayShard {
 /// What is to be added to the sums.
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
-    daily: HashMap<DailyKey<'a>, DailyFigures>,
-    minutes: HashMap<MinuteKey<'a>, MinuteFigures>,
+    daily: Sums<DailyKey<'a>, DailyFigures>,
+    minutes: Sums<MinuteKey<'a>, MinuteFigures>,
     /// Minutes before the first of these are not summed up any more, and those behind the last not yet: a row that claims one of them is
     /// wrong.
     minutes_from: Timestamp,
     minutes_to: Timestamp,
+}
+
+/// Figures by group.
+#[derive(Debug)]
+struct Sums<K, F> {
+    groups: Vec<(K, F)>,
+    places: HashMap<K, usize>,
+    /// Where the group of the last row is: the next one is often of the same, which is compared faster than it is found.
+    last: usize,
+}
+
+impl<K, F> Default for Sums<K, F> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), places: HashMap::new(), last: 0 }
+    }
+}
+
+impl<K: Clone + Eq + Hash, const FIGURES: usize> Sums<K, [i64; FIGURES]> {
+    /// The figures of a group, which are 0 at first.
+    fn of(&mut self, key: K) -> &mut [i64; FIGURES] {
+        if self.groups.get(self.last).is_none_or(|(last, _)| *last != key) {
+            self.last = *self.places.entry(key).or_insert_with_key(|key| {
+                self.groups.push((key.clone(), [0; FIGURES]));
+                self.groups.len() - 1
+            });
+        }
+        &mut self.groups[self.last].1
+    }
 }
 
 impl<'a> Changes<'a> {
@@ -54,36 +83,34 @@ impl<'a> Changes<'a> {
 
     fn count(&mut self, row: &'a Row, sign: i64) {
         let shard = shard(row.instance);
-        let sums = self.daily.entry(DailyKey::of_row(row, shard)).or_default();
-        add(sums, &daily::of_row(row), sign);
+        add(self.daily.of(DailyKey::of_row(row, shard)), &daily::of_row(row), sign);
         let key = MinuteKey::of_row(row, shard);
         if key.span >= self.minutes_from && key.span <= self.minutes_to {
-            add(self.minutes.entry(key).or_insert([0; _]), &minutes::of_row(row), sign);
+            add(self.minutes.of(key), &minutes::of_row(row), sign);
         }
     }
 
     /// A result of a batch that is new.
     pub(crate) fn add_result(&mut self, row: &'a BatchRow) {
-        let sums = self.daily.entry(DailyKey::of_batch(row, shard(row.request_id))).or_default();
-        add(sums, &daily::of_batch(row), 1);
+        add(self.daily.of(DailyKey::of_batch(row, shard(row.request_id))), &daily::of_batch(row), 1);
     }
 
     /// The days and shards that are changed.
     pub(crate) fn days(&self) -> BTreeSet<DayShard> {
-        self.daily.keys().map(|key| DayShard { day: key.span, shard: key.shard }).collect()
+        self.daily.groups.iter().map(|(key, _)| DayShard { day: key.span, shard: key.shard }).collect()
     }
 
     /// The statements that make the changes, no more groups than the bound allows. Empty where there are none.
     pub(crate) fn sql(self, bound: &mut Bound, dialect: &Dialect) -> String {
         let mut daily = BTreeMap::new();
-        for (key, figures) in self.daily {
+        for (key, figures) in self.daily.groups {
             let (others, id) = bound.daily(&key);
             let (day, shard) = (key.span, key.shard);
             let texts = || key.without(others).texts.into();
             merge(&mut daily, (Span::Day(day), id, shard), others, &figures, texts);
         }
         let mut minutes = BTreeMap::new();
-        for (key, figures) in self.minutes {
+        for (key, figures) in self.minutes.groups {
             let (others, id) = bound.minute(&key);
             let (minute, shard) = (key.span, key.shard);
             let texts = || if others == 0 { key.texts.into() } else { key.without_choices().texts.into() };
