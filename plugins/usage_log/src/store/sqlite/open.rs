@@ -16,6 +16,9 @@ const BUSY: Duration = Duration::from_secs(5);
 const CACHE: &str = "-4096";
 /// The pages of a new file, in bytes. A batch appends to most of what it changes: larger pages are fewer writes.
 const PAGE: u32 = 8192;
+/// So many pages are written beside the file before they are copied into it, which makes that 32 MiB long: an index changes the same pages
+/// again and again, and each is copied once.
+const CHECKPOINT: &str = "4000";
 
 /// Connections to a file that is only read.
 pub(crate) fn to_read(path: &Path, settings: &PoolSettings) -> SqlitePool {
@@ -31,6 +34,7 @@ pub(super) fn to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
     let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     // what a statement may have to take back is kept in memory: else each that adds to the sums makes a file and deletes it
     let options = options.page_size(PAGE).pragma("cache_size", CACHE).pragma("temp_store", "MEMORY");
+    let options = options.pragma("wal_autocheckpoint", CHECKPOINT);
     open::pool(settings).connect_lazy_with(options)
 }
 
