@@ -33,8 +33,10 @@ pub(super) struct Part {
     answered_to: Place,
     /// Of all requests of this run.
     pub(super) own: i64,
-    /// What the database had of this run before it was counted here, once that is known.
+    /// What the database had of this run before it was counted here, once that is known, and up to which place the answer went that
+    /// told it.
     own_before: Option<i64>,
+    own_before_to: Place,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,7 @@ impl Part {
             answered_to: none,
             own: 0,
             own_before: Some(0),
+            own_before_to: none,
         }
     }
 
@@ -72,6 +75,10 @@ impl Part {
         self.own = self.own.saturating_add(own);
         // a record of another thread may come after those behind it, and when it is stored already
         let is_lost = place == Place::Own(0);
+        if !is_lost && place <= self.own_before_to {
+            // the answer had it already, so it was taken for one of before
+            self.own_before = self.own_before.map(|before| before.saturating_sub(own));
+        }
         if is_lost || place <= self.stored_to {
             if is_lost || place > self.answered_to {
                 self.stored = self.stored.saturating_add(picos);
@@ -142,7 +149,11 @@ impl Part {
             return 0;
         }
         let off = stored.own.saturating_sub(counted);
-        off.saturating_sub(*self.own_before.get_or_insert(off))
+        let before = *self.own_before.get_or_insert_with(|| {
+            self.own_before_to = place;
+            off
+        });
+        off.saturating_sub(before)
     }
 }
 

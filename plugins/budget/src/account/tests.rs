@@ -150,6 +150,22 @@ fn what_was_counted_before_the_first_answer_is_no_drift() {
 }
 
 #[test]
+fn a_record_that_comes_after_the_first_answer_which_has_it_is_no_drift() {
+    let account = Account::new(0, Vec::new());
+    spend(&account, change(7, 10));
+    // another thread has written record 8 and not said so yet; 60 are of before
+    let first = Asked { is_first: true, ..asked(8) };
+    assert_eq!(account.answered(first, Stored { own: 80, rest: 0 }, &LIMIT, &[], now(20)).0, 0);
+    spend(&account, change(8, 10));
+    assert_eq!(used(&account), 80);
+    spend(&account, change(9, 10));
+    assert_eq!(answered(&account, 9, 90, 90), 0);
+    // and one that is missing still is
+    spend(&account, change(10, 10));
+    assert_eq!(answered(&account, 10, 90, 90), -10);
+}
+
+#[test]
 fn two_journals_of_one_database_count_what_is_not_theirs_once() {
     let (account, spending) = (Account::new(0, Vec::new()), Spending::default());
     let (before, after) = (spending.feed().ledger(), spending.feed().ledger());
