@@ -96,6 +96,8 @@ impl Engine for Sqlite {
             return Ok(());
         }
         let mut held = self.acquire().await?;
+        // a day's rows, or a month's, are sorted here, for which no memory is enough
+        self.run(&mut held, "PRAGMA temp_store = FILE").await?;
         rollup::forget_minutes(&mut held, &self.watch).await?;
         // rows are summed up before they go
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
@@ -203,4 +205,29 @@ async fn run(watch: &QueryTimer, connection: &mut SqliteConnection, statement: &
 async fn patiently(watch: &QueryTimer, connection: &mut SqliteConnection, statement: &str) -> Result<(), StoreError> {
     let work = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection);
     watch.patient(statement, async { work.await.map(drop) }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Clock;
+    use super::*;
+    use crate::tests::Folder;
+    use crate::{Config, StoreMetrics};
+
+    #[tokio::test]
+    async fn housekeeping_sorts_in_files_and_batches_in_memory() {
+        let (folder, config) = (Folder::new(), Config::default());
+        let settings = config.store_settings(&folder.0);
+        let watch = QueryTimer { slow: settings.slow_query, metrics: StoreMetrics::new().unwrap() };
+        let mut store = Sqlite::connect(&folder.0.join("ledger.db"), &settings, watch).await.unwrap();
+        let temp_store = async |store: &Sqlite| -> i64 {
+            let mut held = store.acquire().await.unwrap();
+            let kept = sqlx::query_scalar("PRAGMA temp_store").fetch_one(&mut *held).await.unwrap();
+            held.release().await;
+            kept
+        };
+        assert_eq!(temp_store(&store).await, 2);
+        store.maintain(&mut Housekeeper::new(Clock::start().read())).await.unwrap();
+        assert_eq!(temp_store(&store).await, 1);
+    }
 }

@@ -16,8 +16,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const CACHE: &str = "-4096";
 /// The pages of a new file, in bytes. A batch appends to most of what it changes: larger pages are fewer writes.
 const PAGE: u32 = 8192;
-/// So many pages are written beside the file before they are copied into it, which makes that 32 MiB long: an index changes the same pages
-/// again and again, and each is copied once.
+/// So many pages are written beside the file before they are copied into it, which makes that 32 MiB long, half of it where a file of an earlier
+/// release has smaller pages: an index changes the same pages again and again, and each is copied once.
 const CHECKPOINT: &str = "4000";
 
 /// Connections to a file that is only read.
