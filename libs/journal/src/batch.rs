@@ -13,6 +13,8 @@ use crate::seen::Seen;
 pub struct Batch<T> {
     /// The records.
     pub records: Vec<T>,
+    /// Whether it has as much as was asked for, so that more may wait.
+    pub is_full: bool,
     /// Records that no run counts.
     pub(crate) uncounted: u64,
     pub(crate) end: Position,

@@ -113,6 +113,7 @@ impl<T> Reader<T> {
             self.pass(batch)?;
             return Ok(None);
         }
+        batch.is_full = batch.records.len() >= most || size >= bytes;
         Ok(Some(batch))
     }
 
@@ -179,6 +180,7 @@ impl<T> Reader<T> {
     fn batch(&self, at: Position) -> Batch<T> {
         Batch {
             records: Vec::new(),
+            is_full: false,
             uncounted: 0,
             end: at,
             seen: self.seen.clone(),

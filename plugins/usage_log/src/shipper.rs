@@ -191,7 +191,7 @@ impl Shipper {
             // something may have come meanwhile
             return Ok(Round::Shipped { more: true });
         };
-        let more = batch.records.len() >= ROWS / 2;
+        let more = batch.is_full || batch.records.len() >= ROWS / 2;
         self.connect().await?;
         self.link(&mut batch).await?;
         self.write(&batch).await?;

@@ -67,7 +67,8 @@ fn segments_end_at_their_size_and_go_when_they_are_done_with() {
     let before = journal.bytes();
     assert_eq!(before, folder.segments().iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>());
     // memory is bounded by the size of a batch
-    assert_eq!(reader.next_batch(1000, 3 << 20).unwrap().unwrap().records.len(), 3);
+    let batch = reader.next_batch(1000, 3 << 20).unwrap().unwrap();
+    assert_eq!((batch.records.len(), batch.is_full), (3, true));
     assert_eq!(drain(&mut reader), (0..80).collect::<Vec<_>>());
     assert_eq!(folder.segments().len(), 1);
     assert!(journal.bytes() <= SEGMENT + (2 << 20));

@@ -34,7 +34,9 @@ impl Shipper {
             return;
         }
         let journal = self.reader.journal().clone();
-        let is_long = self.last_rows >= MANY && !self.last_read.is_recent(Instant::now());
+        // budgets that ask more often see rows sooner
+        let may_be_long = self.feed.interval().is_none_or(|every| every >= LONG_LINGER);
+        let is_long = self.last_rows >= MANY && may_be_long && !self.last_read.is_recent(Instant::now());
         tokio::select! {
             () = sleep(if is_long { LONG_LINGER } else { LINGER }) => {}
             () = journal.appended(ROWS as u64) => {}
