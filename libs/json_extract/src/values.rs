@@ -78,7 +78,8 @@ impl<const SLOTS: usize> Values<SLOTS> {
             value.end = place(end);
         } else {
             self.bytes.truncate(value.start as usize);
-            self.bytes.shrink_to_fit();
+            // not to the end: the next value would copy all of them to grow
+            self.bytes.shrink_to(2 * self.bytes.len());
             value.end = value.start;
             value.state = State::TooLong;
         }

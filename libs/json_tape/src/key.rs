@@ -15,8 +15,8 @@ pub struct Key<'t> {
 
 impl<'t> Key<'t> {
     pub(crate) fn of(string: Str<'t>) -> Result<Self, Fault> {
-        let quoted = if string.has_escapes() { None } else { string.normal_quoted() };
-        Ok(Self { says: string.decoded()?, quoted: quoted.unwrap_or_default() })
+        let quoted = if string.has_escapes() { &[] } else { string.quoted() };
+        Ok(Self { says: string.decoded()?, quoted })
     }
 
     /// How many of its bytes are no part of the text.

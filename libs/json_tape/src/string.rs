@@ -42,6 +42,11 @@ impl<'t> Str<'t> {
         self.spelling != Spelling::Plain
     }
 
+    /// Its bytes as they are written, with its quotes.
+    pub(crate) fn quoted(self) -> &'t [u8] {
+        self.quoted
+    }
+
     /// Its bytes, if they are its normal spelling: without escapes but of one letter, of what must have one. All strings that say the same have one
     /// normal spelling, and no other string has it.
     #[must_use]

@@ -17,7 +17,7 @@ pub(crate) struct LenientObject<'a>(Vec<(Cow<'a, [u8]>, &'a str)>);
 impl<'a> LenientObject<'a> {
     /// Those in this text; none if it is no object.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
-        let mut members = Vec::with_capacity(8);
+        let mut members = Vec::new();
         let mut reader = Reader::new(text, 0);
         let mut read = || -> Result<(), Fault> {
             reader.object()?;

@@ -43,24 +43,9 @@ fn bounded(all: impl Iterator<Item = Iteration>) -> Vec<Iteration> {
             // nobody knows the price of a model without a name
             one.model = Some(String::new());
         }
-        one.tokens = sum(one.tokens, iteration.tokens);
+        one.tokens.add(&iteration.tokens);
     }
     kept
-}
-
-fn sum(one: Tokens, other: Tokens) -> Tokens {
-    let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
-        (Some(one), Some(other)) => Some(one.saturating_add(other)),
-        (one, other) => one.or(other),
-    };
-    Tokens {
-        input: sum(one.input, other.input),
-        cache_read: sum(one.cache_read, other.cache_read),
-        cache_creation: sum(one.cache_creation, other.cache_creation),
-        cache_creation_1h: sum(one.cache_creation_1h, other.cache_creation_1h),
-        output: sum(one.output, other.output),
-        reasoning: sum(one.reasoning, other.reasoning),
-    }
 }
 
 fn tokens(of: &LenientObject<'_>) -> Tokens {

@@ -173,13 +173,11 @@ impl<'t> Canonical<'t, '_> {
                     self.open.close(members);
                     return Ok(());
                 }
-                self.begin(&mut has_begun);
-                self.key(&key)?;
+                self.key(&key, &mut has_begun)?;
                 self.block_text(string, &counts)?;
                 continue;
             }
-            self.begin(&mut has_begun);
-            self.key(&key)?;
+            self.key(&key, &mut has_begun)?;
             self.value(value, place)?;
         }
         self.begin(&mut has_begun);
@@ -206,10 +204,15 @@ impl<'t> Canonical<'t, '_> {
         }
     }
 
-    fn key(&mut self, key: &Key<'_>) -> Result<(), Unread> {
-        match key.plain() {
-            Some(quoted) => self.out.push(quoted),
-            None => self.literal(std::str::from_utf8(key).map_err(|_| Unread::AsWritten)?),
+    /// A key of an object, which begins with its first one. Nothing is written of a key that is no text.
+    fn key(&mut self, key: &Key<'_>, has_begun: &mut bool) -> Result<(), Unread> {
+        if let Some(quoted) = key.plain() {
+            self.begin(has_begun);
+            self.out.push(quoted);
+        } else {
+            let says = std::str::from_utf8(key).map_err(|_| Unread::AsWritten)?;
+            self.begin(has_begun);
+            self.literal(says);
         }
         self.note(Form::SAME);
         Ok(())

@@ -166,6 +166,16 @@ fn what_clients_change_between_calls_does_not_count() {
 }
 
 #[test]
+fn a_message_with_a_key_that_is_no_text_is_hashed_as_it_is_written() {
+    let message = r#"{"\ud800":1}"#;
+    let mut hash = json_tape::Feed::default();
+    hash.push(b"tollgate conversation 2\nw");
+    hash.push(&(message.len() as u64).to_le_bytes());
+    hash.push(message.as_bytes());
+    assert_eq!(conversation(&[message]).messages, hash.finish());
+}
+
+#[test]
 fn the_rows_that_are_kept_know_a_message_by_the_same_hash() {
     let hex = |message| conversation(&[message]).messages.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (message, hash) in [
