@@ -70,6 +70,7 @@ impl Exchange {
         }
         // all of the answer has been read, whether or not its end has been seen
         self.observer.finish(&mut self.record);
+        add_discarded(&mut self.record);
         if self.body.is_none() {
             self.record.request_bytes = session.body_bytes_read() as u64;
         }

@@ -80,7 +80,8 @@ impl CallMeter for CallCount {
                 Some(saved.map_or(demand.unreported, |usage| demand::count(&usage.tokens, weights)))
             }
             Outcome::Cached => None,
-            _ if record.outcome != Outcome::Completed && !was_sent => None,
+            // what was used is that of an answer that was discarded
+            _ if record.outcome != Outcome::Completed && !was_sent => reported,
             // nothing came of it; unless the provider says that it was used, it was not
             Outcome::Refused | Outcome::UpstreamFailed if !has_begun(record) => reported,
             Outcome::Refused | Outcome::UpstreamFailed | Outcome::ClientGone | Outcome::Aborted => {

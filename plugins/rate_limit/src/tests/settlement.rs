@@ -48,6 +48,7 @@ async fn what_nobody_used_is_given_back_and_what_was_used_is_not() {
         ..record(Outcome::Cached, None)
     };
     let unsent = |outcome| Record { attempts: 0, ..record(outcome, None) };
+    let discarded = Record { attempts: 0, ..record(Outcome::ClientGone, Some(reported)) };
     let bad = Record { status: Some(StatusCode::BAD_REQUEST), ..record(Outcome::Completed, None) };
     for (what, record, charge_hits, requests, tokens) in [
         ("an answer", record(Outcome::Completed, Some(reported)), false, 1, 50),
@@ -60,6 +61,7 @@ async fn what_nobody_used_is_given_back_and_what_was_used_is_not() {
         ("a failure", record(Outcome::UpstreamFailed, None), false, 0, 0),
         ("a failure in mid-stream", record(Outcome::UpstreamFailed, Some(reported)), false, 1, 50),
         ("a client that left early", unsent(Outcome::ClientGone), false, 0, 0),
+        ("a client that left behind a discarded answer", discarded, false, 1, 50),
         ("a client that left", record(Outcome::ClientGone, Some(reported)), false, 1, 50),
         ("a client that left before any figure", record(Outcome::ClientGone, None), false, 1, 18),
     ] {
