@@ -1,25 +1,27 @@
 //! What stays reserved for calls that go on without their requests, in batches. Each is given back once its cost is in the ledger.
 
-use plugin_api::{DeferredCost, HeldCost, Spender};
+use plugin_api::{DeferredCost, HeldCost, LONGEST_TEXT, Principal, Spender, stored_text};
 use quota::{Claim, Now, reserve_in_any_case};
 
 use crate::in_flight::Held;
 use crate::shared::Shared;
 
-/// What is reserved for a call now, so that it can be reserved again.
-pub(crate) fn cost(spender: &Spender<'_>, picos: u64, now: Now) -> DeferredCost {
-    let text = |text: Option<&str>| text.map(str::to_owned);
-    DeferredCost {
-        picos,
-        began: now.unix,
-        tenant: text(spender.tenant),
-        key: text(spender.key),
-        user: text(spender.user),
-        model: text(spender.model),
-    }
-}
-
 impl Shared {
+    /// What is reserved for a call now, so that it can be reserved again. Budgets of other routes may go by more of its caller's texts
+    /// than those of its own route.
+    pub(crate) fn deferred_cost(&self, caller: &Principal, model: Option<&str>, picos: u64, now: Now) -> DeferredCost {
+        // as its row has it
+        let text = |text: Option<&str>| text.map(|text| stored_text(text, LONGEST_TEXT).into_owned());
+        DeferredCost {
+            picos,
+            began: now.unix,
+            tenant: text(caller.tenant.as_deref()),
+            key: text(caller.key_name.as_deref()),
+            user: text(caller.user.as_deref()),
+            model: self.canonical_model(text(model).as_deref()),
+        }
+    }
+
     /// Reserves that of every budget in whose present span of time the call began: it counts for no other.
     pub(crate) fn hold_deferred(&self, cost: &DeferredCost) -> Held {
         let now = self.now();

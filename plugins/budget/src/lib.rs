@@ -207,15 +207,15 @@ impl BudgetPlugin {
         &self,
         state: &mut State,
         context: &mut Context,
-        model: Option<&str>,
+        asked: Option<&str>,
         demand: Demand,
         now: Now,
     ) -> Result<(), Refusal> {
-        let Some((picos, assumed)) = self.amount(demand, model)? else { return Ok(()) };
+        let Some((picos, assumed)) = self.amount(demand, asked)? else { return Ok(()) };
         let caller = context.principal();
         // as its row has it
         let stored = |part, text| self.stored(part, text);
-        let model = self.shared.canonical_model(stored(SpentBy::Model, model).as_deref());
+        let model = self.shared.canonical_model(stored(SpentBy::Model, asked).as_deref());
         let tenant = stored(SpentBy::Tenant, caller.tenant.as_deref());
         let key = stored(SpentBy::Key, caller.key_name.as_deref());
         let user = stored(SpentBy::User, caller.user.as_deref());
@@ -237,7 +237,7 @@ impl BudgetPlugin {
         match reserve(claims, now) {
             Ok(reservations) => {
                 if let Some(batched) = &context.batched {
-                    batched.reserved(deferred::cost(&spender, picos, now));
+                    batched.reserved(self.shared.deferred_cost(context.principal(), asked, picos, now));
                 }
                 self.shared.in_flight.keep(context.id, Held::new(accounts, reservations));
                 context.assumed_cost = assumed;

@@ -33,11 +33,31 @@ async fn another_process_holds_it_of_the_budgets_of_the_time_at_which_the_call_b
     let host = Host::new();
     let budgets = host.budgets(budget(10_000, &[]));
     let now = budgets.shared.now();
-    let cost = crate::deferred::cost(&of_key("alice"), 7 * MICRO as u64, now);
+    let cost = host.shared.deferred_cost(by_key("alice").principal(), Some("m"), 7 * MICRO as u64, now);
     let holds = host.shared.hold(&cost);
     assert_eq!(held(&budgets, "alice"), cost.picos);
     drop(holds);
     let earlier = DeferredCost { began: budgets.rules[0].budget.of.window(now).0 - 1, ..cost };
     let _holds = host.shared.hold(&earlier);
     assert_eq!(held(&budgets, "alice"), 0);
+}
+
+#[tokio::test]
+async fn it_is_held_of_the_budgets_of_other_routes_by_what_those_go_by() {
+    let host = Host::new();
+    let by_key_alone = host.budgets(budget(10_000, &[]));
+    let by_tenant = host.budgets(json!({ "limits": [{ "by": ["tenant", "model"], "usd": "0.01/month" }] }));
+    let mut context = by_key("alice");
+    context.principal_mut().tenant = Some("t".into());
+    let batched = Arc::new(Batched::default());
+    context.batched = Some(batched.clone());
+    let (state, _) = call(&by_key_alone, context, message(6_000)).await.unwrap();
+    let cost = batched.cost().unwrap().clone();
+    let _goes_on = host.common.budget_use.hold(&cost).unwrap();
+    drop(state);
+    let of = |tenant| {
+        let spender = Spender { tenant, model: Some("m"), ..Spender::default() };
+        by_tenant.rules[0].budget.account(&spender).meter.held()
+    };
+    assert_eq!((of(Some("t")), of(None)), (cost.picos, 0));
 }
