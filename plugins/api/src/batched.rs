@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use crate::{BatchResult, DeferredCost, Record};
+use crate::{Answer, AnswerState, BatchResult, DeferredCost, Record};
 
 /// A call that may be answered by a batch. The plugin that batches calls puts it into the [`Context`](crate::Context).
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub struct Batched {
     is_usage_elsewhere: AtomicBool,
     cost: OnceLock<DeferredCost>,
     outlives_request: AtomicBool,
+    counts_nothing: AtomicBool,
     is_counted: AtomicBool,
     when_recorded: OnceLock<Listener>,
 }
@@ -101,6 +102,26 @@ impl Batched {
     #[must_use]
     pub fn outlives_request(&self) -> bool {
         self.outlives_request.load(Ordering::Acquire)
+    }
+
+    /// Whether this request counts nothing for limits and budgets, as far as is known now: it waits for a call that another request
+    /// brought, or its batch has failed.
+    pub fn set_counts_nothing(&self, counts_nothing: bool) {
+        self.counts_nothing.store(counts_nothing, Ordering::Release);
+    }
+
+    /// Whether this request counts nothing: what its call used is counted with another request, or it used nothing.
+    #[must_use]
+    pub fn counts_nothing(&self) -> bool {
+        self.counts_nothing.load(Ordering::Acquire)
+    }
+
+    /// Whether what the call costs is told by another record or by a late result, where this much of its answer went to this request.
+    #[must_use]
+    pub fn is_billed_elsewhere(&self, answer: Option<&Answer>) -> bool {
+        let is_whole = answer.is_some_and(|answer| answer.state == AnswerState::Complete);
+        let is_late = self.answer.get().is_some() && !is_whole;
+        self.outlives_request() || self.counts_nothing() || self.is_usage_elsewhere() || is_late
     }
 
     /// Limits have counted the call with the request that it outlived.

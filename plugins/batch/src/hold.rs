@@ -38,18 +38,22 @@ impl Batch {
     ) -> Flow {
         let deadline = Instant::now() + wanted.wait;
         let Some((stored, body)) = self.stored(&wanted, call) else {
-            return self.otherwise(Failure::Unsuitable, &[], call);
+            return self.otherwise(Failure::Unsuitable, false, &[], call);
         };
         let facts = call.call.call();
         let stream = facts.filter(|facts| facts.stream).map(request::reports_usage);
         let (upstream, accepted) = (call.upstream.clone(), stored.accepted);
         let giving = Giving { api: wanted.api, stream, upstream, batched: wanted.batched, delivery, accepted };
-        let mut waiting = match self.store.accept(stored, body, deadline).await {
-            Ok(waiting) => waiting,
-            Err(why) => return self.otherwise(why, &[], call),
+        let cancels = self.config.on_clients_disconnected == OnClientsDisconnected::Cancel;
+        let taken = |waiting: &mut Waiting| {
+            giving.batched.set_outlives_request(waiting.is_first());
+            giving.batched.set_counts_nothing(!waiting.is_first());
+            waiting.leaves_nothing_behind(cancels);
         };
-        giving.batched.set_outlives_request(waiting.is_first());
-        waiting.leaves_nothing_behind(self.config.on_clients_disconnected == OnClientsDisconnected::Cancel);
+        let mut waiting = match self.store.accept(stored, body, deadline, taken).await {
+            Ok(waiting) => waiting,
+            Err(why) => return self.otherwise(why, false, &[], call),
+        };
         let hold = if stream.is_some() { PING } else { self.config.max_hold.get() };
         let until = deadline.min(Instant::now() + hold);
         match timeout_at(until, waiting.answer()).await {
@@ -58,12 +62,13 @@ impl Batch {
                     self.shared.figures.call(figures::ANSWERED);
                     giving.reply(status, &answer, &waiting).into()
                 }
-                Outcome::Failed(why) => self.otherwise(why, &answer.body, call),
+                Outcome::Failed(why) => self.otherwise(why, false, &answer.body, call),
             },
-            Ok(None) => self.otherwise(Failure::Missing, &[], call),
+            Ok(None) => self.otherwise(Failure::Missing, false, &[], call),
             Err(_) if until == deadline => {
                 waiting.leaves_nothing_behind(self.config.otherwise == Otherwise::Live);
-                self.otherwise(Failure::Late, &[], call)
+                // the call stays for who joined it, and may be in a batch
+                self.otherwise(Failure::Late, self.config.otherwise == Otherwise::Fail, &[], call)
             }
             Err(_) if giving.stream.is_some() => self.stream(giving, waiting, deadline, call).into(),
             Err(_) => {
@@ -116,12 +121,12 @@ impl Batch {
         Some((stored, body))
     }
 
-    /// There is no answer from a batch.
-    fn otherwise(&self, why: Failure, words: &[u8], call: &OutgoingCall<'_>) -> Flow {
+    /// There is no answer from a batch. `goes_on` is whether there may be one yet, without this request.
+    fn otherwise(&self, why: Failure, goes_on: bool, words: &[u8], call: &OutgoingCall<'_>) -> Flow {
         self.shared.figures.failed(why);
-        let goes_on = why == Failure::Late && self.config.otherwise == Otherwise::Fail;
         if let Some(batched) = call.context.batched.as_ref().filter(|_| !goes_on) {
             batched.set_outlives_request(false);
+            batched.set_counts_nothing(false);
         }
         match self.config.otherwise {
             Otherwise::Live => Flow::Continue,
@@ -162,6 +167,7 @@ impl Giving {
     pub(crate) fn claims(&self, answer: &Answer, waiting: &Waiting) -> bool {
         let waited = Duration::from_millis(answer.at.saturating_sub(self.accepted));
         self.batched.set_outlives_request(false);
+        self.batched.set_counts_nothing(false);
         if waiting.is_counted() {
             self.batched.set_counted();
         }

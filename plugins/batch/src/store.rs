@@ -134,7 +134,8 @@ impl Store {
         self.synced.send_modify(|synced| *synced = (inner.appended, true));
     }
 
-    /// Takes a call, or joins the one that is the same, and waits until that is certain.
+    /// Takes a call, or joins the one that is the same, and waits until that is certain. Its client may leave while this waits: `taken`
+    /// is called before, with the client that waits from then on.
     ///
     /// # Errors
     /// The store is full or has no log, or the disk does not take the call before the deadline.
@@ -143,6 +144,7 @@ impl Store {
         call: Call,
         body: Bytes,
         deadline: Instant,
+        taken: impl FnOnce(&mut Waiting),
     ) -> Result<Waiting, Failure> {
         // a process that begins has the log in a moment
         let mut ownership = self.ownership.subscribe();
@@ -177,6 +179,7 @@ impl Store {
             };
             (inner.wait_for(self, id, same.is_none()), inner.appended)
         };
+        taken(&mut waiting);
         self.wake.notify_one();
         let mut synced = self.synced.subscribe();
         let is_certain = match timeout_at(deadline, synced.wait_for(|(up_to, _)| *up_to >= serial)).await {

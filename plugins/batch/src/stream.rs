@@ -77,7 +77,7 @@ impl Stream {
             return Some(Ok(events::ping(self.giving.api)));
         }
         let until = self.deadline.min(Instant::now() + PING);
-        let (why, words) = match timeout_at(until, waiting.answer()).await {
+        let (why, words, goes_on) = match timeout_at(until, waiting.answer()).await {
             Ok(Some(answer)) => match answer.outcome {
                 Outcome::Given(status) => {
                     self.figures.call(ANSWERED);
@@ -91,18 +91,20 @@ impl Stream {
                     let events = events.filter(|_| (200..300).contains(&status));
                     return Some(Ok(events.unwrap_or_else(|| events::error(self.giving.api, &answer.body))));
                 }
-                Outcome::Failed(why) => (why, answer.body.clone()),
+                Outcome::Failed(why) => (why, answer.body.clone(), false),
             },
-            Ok(None) => (Failure::Missing, Bytes::new()),
+            Ok(None) => (Failure::Missing, Bytes::new(), false),
             Err(_) if until < self.deadline => return Some(Ok(events::ping(self.giving.api))),
             Err(_) => {
                 waiting.leaves_nothing_behind(self.live.is_some());
-                (Failure::Late, Bytes::new())
+                (Failure::Late, Bytes::new(), self.live.is_none())
             }
         };
         self.waiting = None;
-        if why != Failure::Late || self.live.is_some() {
+        if !goes_on {
             self.giving.batched.set_outlives_request(false);
+            // what is in the stream is an error that used nothing, or a live answer
+            self.giving.batched.set_counts_nothing(self.live.is_none());
         }
         self.figures.failed(why);
         self.otherwise(why, &words).await.map(Ok)
@@ -152,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::call::Api;
+    use crate::store::failed;
     use crate::tests::{call, opened, terms};
 
     /// An upstream that says nothing for 40 seconds, and then goes.
@@ -164,6 +167,35 @@ mod tests {
                 Err(SendError::Stopped)
             })
         }
+    }
+
+    fn giving() -> Giving {
+        Giving {
+            api: Api::Messages,
+            stream: Some(true),
+            upstream: "up".into(),
+            batched: Arc::new(Batched::default()),
+            delivery: Arc::new(OnceLock::new()),
+            accepted: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_batch_failed_counts_nothing() {
+        let (store, _folder) = opened(terms());
+        let (call, body) = call(Api::Messages, 1);
+        let (id, deadline) = (call.id, Instant::now() + Duration::from_secs(3600));
+        let (waiting, _) = tokio::join!(store.accept(call, body, deadline, |_| {}), async { store.sync() });
+        let (giving, protocol) = (giving(), Endpoint::MESSAGES.protocol);
+        let batched = giving.batched.clone();
+        batched.set_outlives_request(true);
+        let (common, figures) = (Arc::default(), Arc::new(Figures::new()));
+        let stream = Stream::new(giving, waiting.unwrap(), deadline, None, common, figures, protocol, id);
+        // the thread of the store finds that it is late
+        store.lock().note(failed(id, Failure::Late, "", "", 0));
+        let pieces: Vec<_> = stream.into_body().collect().await;
+        assert_eq!(pieces.len(), 2);
+        assert_eq!((batched.outlives_request(), batched.counts_nothing()), (false, true));
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,18 +215,10 @@ mod tests {
         };
         let id = call.id;
         let deadline = Instant::now() + Duration::from_secs(3600);
-        let (waiting, _) = tokio::join!(store.accept(call, body, deadline), async { store.sync() });
-        let giving = Giving {
-            api: Api::Messages,
-            stream: Some(true),
-            upstream: "up".into(),
-            batched: Arc::new(Batched::default()),
-            delivery: Arc::new(OnceLock::new()),
-            accepted: 0,
-        };
+        let (waiting, _) = tokio::join!(store.accept(call, body, deadline, |_| {}), async { store.sync() });
         let (late, figures) = (Instant::now() + Duration::from_secs(1), Arc::new(Figures::new()));
         let protocol = Endpoint::MESSAGES.protocol;
-        let stream = Stream::new(giving, waiting.unwrap(), late, Some(live), common, figures, protocol, id);
+        let stream = Stream::new(giving(), waiting.unwrap(), late, Some(live), common, figures, protocol, id);
         let (began, mut stream) = (Instant::now(), std::pin::pin!(stream.into_body()));
         let mut at = Vec::new();
         while let Some(piece) = stream.next().await {

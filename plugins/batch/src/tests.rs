@@ -86,7 +86,7 @@ async fn live(folder: &Folder, world: &Arc<World>, calls: Vec<(Call, Bytes)>, un
     let accepting = async {
         for (call, body) in calls {
             let id = loop {
-                match store.accept(call.clone(), body.clone(), patient()).await {
+                match store.accept(call.clone(), body.clone(), patient(), |_| {}).await {
                     Ok(waiting) => break waiting.id(),
                     // it is not open yet
                     Err(Failure::NotStored) => sleep(Duration::from_millis(1)).await,

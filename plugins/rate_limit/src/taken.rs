@@ -70,7 +70,7 @@ impl CallMeter for CallCount {
             if batched.outlives_request() {
                 return Some(demand.reserved);
             }
-            if batched.is_counted() {
+            if batched.is_counted() || batched.counts_nothing() {
                 return None;
             }
         }

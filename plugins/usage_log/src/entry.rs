@@ -144,7 +144,7 @@ impl Entry {
             used(&mut row, answer, record, prices, batch.is_some());
         }
         // what a batch bills is told by its result
-        let is_of_batch = record.context.batched.as_ref().is_some_and(|batched| batched.outlives_request());
+        let is_of_batch = record.context.batched.as_ref().is_some_and(|batched| batched.is_billed_elsewhere(answer));
         if let Some(assumed) = record.context.assumed_cost.as_ref().filter(|_| !is_of_batch) {
             let cost = |usage: &Usage| Bill::of(prices, usage, who_answered(answer, record)).cost;
             row.assumed_cost_usd = assumed.of(record, row.cost_usd, cost);

@@ -18,7 +18,7 @@ async fn a_disk_that_hangs_holds_a_client_no_longer_than_it_waits_and_leaves_not
     let (store, _folder) = opened(terms());
     let (call, body) = call(Api::Messages, 1);
     let (id, deadline) = (call.id, Instant::now() + Duration::from_millis(20));
-    let accepted = timeout(Duration::from_secs(10), store.accept(call, body, deadline)).await;
+    let accepted = timeout(Duration::from_secs(10), store.accept(call, body, deadline, |_| {})).await;
     assert!(matches!(accepted, Ok(Err(Failure::NotStored))), "{accepted:?}");
     let inner = store.lock();
     let (work, _) = due(&inner.state, Millis::MAX / 2, inner.terms.times, &inner.paused);
@@ -92,7 +92,7 @@ async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_a
         call.cost =
             Some(DeferredCost { picos: 7, began: 0, tenant: None, key: Some("k".into()), user: None, model: None });
         ids.push(call.id);
-        let accepting = store.accept(call.clone(), body.clone(), Instant::now() + Duration::from_secs(60));
+        let accepting = store.accept(call.clone(), body.clone(), Instant::now() + Duration::from_secs(60), |_| {});
         let (waiting, ()) = tokio::join!(accepting, async { assert!(store.sync()) });
         // its request holds what it may cost
         assert_eq!(held(), number as i64);
@@ -121,7 +121,7 @@ async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_a
 }
 
 async fn accept(store: &Arc<Store>, call: Call, body: Bytes) -> Waiting {
-    let accepting = store.accept(call, body, Instant::now() + Duration::from_secs(60));
+    let accepting = store.accept(call, body, Instant::now() + Duration::from_secs(60), |_| {});
     let (waiting, _) = tokio::join!(accepting, async { store.sync() });
     waiting.unwrap()
 }
@@ -168,4 +168,23 @@ async fn an_answer_that_is_on_its_way_when_the_log_goes_to_another_process_is_bo
         drop(claim);
         assert_eq!(store.lock().unbooked, if is_kept { vec![] } else { vec![id] });
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_call_is_on_the_way_to_the_disk_is_known_to_want_nothing() {
+    let (store, _folder) = opened(terms());
+    let (call, body) = call(Api::Messages, 1);
+    let id = call.id;
+    let mut is_first = None;
+    {
+        let taken = |waiting: &mut Waiting| {
+            is_first = Some(waiting.is_first());
+            waiting.leaves_nothing_behind(true);
+        };
+        let mut accepting = std::pin::pin!(store.accept(call, body, Instant::now() + Duration::from_secs(60), taken));
+        assert!(futures_util::poll!(&mut accepting).is_pending());
+    }
+    assert_eq!(is_first, Some(true));
+    let inner = store.lock();
+    assert_eq!(due(&inner.state, Millis::MAX / 2, inner.terms.times, &inner.paused).0, [Work::Forget(id)]);
 }

@@ -32,8 +32,8 @@ async fn the_same_request_joins_and_only_its_owner_gets_the_answer() {
     }
     let ((first, body), (second, _)) = (call(Api::Messages, 1), call(Api::Messages, 1));
     let (mut one, mut two) = tokio::join!(
-        store.accept(first.clone(), body.clone(), patient()).map(Result::unwrap),
-        store.accept(second, body.clone(), patient()).map(Result::unwrap)
+        store.accept(first.clone(), body.clone(), patient(), |_| {}).map(Result::unwrap),
+        store.accept(second, body.clone(), patient(), |_| {}).map(Result::unwrap)
     );
     assert_eq!((one.id(), two.id()), (first.id, first.id));
     let answers: [Arc<Answer>; 2] = [one.answer().await.unwrap(), two.answer().await.unwrap()];
@@ -149,7 +149,7 @@ async fn answers_that_nobody_waits_for_stay_with_the_provider_until_there_is_roo
         for number in 0..3 {
             let (call, body) = call(Api::Messages, number);
             let call = Call { max_calls: 3, close_at: call.accepted + 60_000, ..call };
-            drop(store.accept(call, body, patient()).await.unwrap());
+            drop(store.accept(call, body, patient(), |_| {}).await.unwrap());
         }
         store.set_terms(Terms { max_stored: 0, ..terms() });
         // one answer is always taken

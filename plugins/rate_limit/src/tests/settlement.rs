@@ -143,3 +143,19 @@ async fn a_call_that_goes_on_without_its_request_counts_what_was_reserved_once()
     again.ends(&limits, &with(Outcome::Completed));
     assert_eq!(standing(&limits, &by_key("alice")), (reserved, 0));
 }
+
+#[tokio::test]
+async fn a_request_that_waits_for_the_call_of_another_counts_nothing_however_often_it_leaves() {
+    let host = Host::default();
+    let limits =
+        host.limits(json!({ "limits": [{ "by": "key", "tokens": "1000000/month" }], "reserve": "max_tokens" }));
+    let batched = Arc::new(plugin_api::Batched::default());
+    // its stream had a ping
+    let mut gone = Record { answer: None, response_bytes: 30, ..record(Outcome::ClientGone, None) };
+    gone.context.batched = Some(batched.clone());
+    for (counts_nothing, is_counted) in [(true, false), (false, true)] {
+        batched.set_counts_nothing(counts_nothing);
+        call(&limits, by_key("alice"), message(500)).await.ok().unwrap().ends(&limits, &gone);
+        assert_eq!(standing(&limits, &by_key("alice")).0 > 0, is_counted);
+    }
+}

@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use plugin_api::http::StatusCode;
-use plugin_api::{Endpoint, Usage};
+use plugin_api::{AssumedCost, Batched, BatchedAnswer, Endpoint, Usage};
 use serde_json::value::RawValue;
 
 use super::*;
@@ -130,4 +131,25 @@ fn a_renamed_call_is_billed_by_the_name_that_its_upstream_was_asked_for() {
     let row = row(&record);
     assert_eq!((row.model.as_deref(), row.requested_model.as_deref()), (Some("fast"), Some("fast")));
     assert_eq!(row.cost_usd.unwrap().to_string(), "0.0075");
+}
+
+#[test]
+fn a_call_whose_cost_another_record_or_a_late_result_tells_is_assumed_to_have_cost_nothing() {
+    let assumed = |change: fn(&Batched)| {
+        let batched = Arc::new(Batched::default());
+        change(&batched);
+        let mut record = Record { outcome: Outcome::ClientGone, attempts: 1, ..record() };
+        record.context.batched = Some(batched);
+        record.context.assumed_cost = Some(AssumedCost { answered: Some(50), cut_off: 7, input: 7, most_output: 100 });
+        row(&record).assumed_cost_usd
+    };
+    fn answer() -> BatchedAnswer {
+        BatchedAnswer { batch: "b".into(), waited: Duration::ZERO }
+    }
+    assert_eq!(assumed(|_| ()), Some(Cost::from_picos(7)));
+    assert_eq!(assumed(|batched| batched.set_outlives_request(true)), None);
+    assert_eq!(assumed(|batched| batched.set_counts_nothing(true)), None);
+    assert_eq!(assumed(Batched::usage_is_elsewhere), None);
+    // its client left while the answer was on its way
+    assert_eq!(assumed(|batched| batched.answered(answer())), None);
 }
