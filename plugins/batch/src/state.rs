@@ -110,7 +110,10 @@ impl State {
     /// Entries that make the same state.
     pub(crate) fn snapshot(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for held in self.calls.values() {
+        // the same request joins the last of its calls
+        let mut calls: Vec<&Held> = self.calls.values().collect();
+        calls.sort_unstable_by_key(|held| (held.call.accepted, held.call.id));
+        for held in &calls {
             entries.push(Entry { fact: Fact::Call(Box::new((*held.call).clone())), body: held.body.clone() });
             let id = held.call.id;
             if held.is_deferred {
@@ -128,7 +131,7 @@ impl State {
                 entries.push(Fact::Cancelled(id).into());
             }
         }
-        for held in self.calls.values() {
+        for held in calls {
             let call = held.call.id;
             if let Stage::Answered(answer) = &held.stage {
                 let (batch, outcome, at) = (answer.batch.clone(), answer.outcome, answer.at);

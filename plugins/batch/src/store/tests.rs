@@ -188,3 +188,22 @@ async fn a_client_that_leaves_while_its_call_is_on_the_way_to_the_disk_is_known_
     let inner = store.lock();
     assert_eq!(due(&inner.state, Millis::MAX / 2, inner.terms.times, &inner.paused).0, [Work::Forget(id)]);
 }
+
+#[test]
+fn a_call_that_failed_is_not_joined_in_the_place_of_a_newer_one_once_the_log_is_written_anew() {
+    let mut state = State::default();
+    let mut newer = Vec::new();
+    for number in 0..16 {
+        let (older, body) = call(Api::Messages, number);
+        let late = failed(older.id, Failure::Late, "", "", 1);
+        let again = Call { id: Uuid::now_v7(), accepted: older.accepted + 1, ..older.clone() };
+        newer.push(again.clone());
+        let calls = [older, again].map(|call| Entry { fact: Fact::Call(Box::new(call)), body: body.clone() });
+        let [older, again] = calls;
+        [older, late, again].iter().for_each(|entry| state.apply(entry));
+    }
+    let state = State::replay(state.snapshot());
+    for call in newer {
+        assert_eq!(state.same(call.owner, call.digest), Some(call.id));
+    }
+}
