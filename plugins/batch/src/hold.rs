@@ -8,7 +8,7 @@ use http::StatusCode;
 use plugin_api::{Batched, BatchedAnswer, Body, Flow, OutgoingCall, Reply, SentTo};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Api, Booking, Call, Key, now};
+use crate::call::{Api, Booking, Call, Key, Millis, now};
 use crate::entry::{Failure, Outcome};
 use crate::settings::{OnClientsDisconnected, Otherwise, milliseconds};
 use crate::state::Answer;
@@ -25,7 +25,8 @@ pub(crate) struct Giving {
     pub(crate) upstream: Arc<str>,
     pub(crate) batched: Arc<Batched>,
     pub(crate) delivery: Arc<OnceLock<Delivery>>,
-    pub(crate) accepted: u64,
+    pub(crate) accepted: Millis,
+    pub(crate) wait_until: Millis,
 }
 
 impl Batch {
@@ -42,8 +43,15 @@ impl Batch {
         };
         let facts = call.call.call();
         let stream = facts.filter(|facts| facts.stream).map(request::reports_usage);
-        let (upstream, accepted) = (call.upstream.clone(), stored.accepted);
-        let giving = Giving { api: wanted.api, stream, upstream, batched: wanted.batched, delivery, accepted };
+        let giving = Giving {
+            api: wanted.api,
+            stream,
+            upstream: call.upstream.clone(),
+            batched: wanted.batched,
+            delivery,
+            accepted: stored.accepted,
+            wait_until: stored.wait_until,
+        };
         let cancels = self.config.on_clients_disconnected == OnClientsDisconnected::Cancel;
         let taken = |waiting: &mut Waiting| {
             giving.batched.set_outlives_request(waiting.is_first());
@@ -66,9 +74,9 @@ impl Batch {
             },
             Ok(None) => self.otherwise(Failure::Missing, false, &[], call),
             Err(_) if until == deadline => {
-                waiting.leaves_nothing_behind(self.config.otherwise == Otherwise::Live);
-                // the call stays for who joined it, and may be in a batch
-                self.otherwise(Failure::Late, self.config.otherwise == Otherwise::Fail, &[], call)
+                let goes_on = self.config.otherwise == Otherwise::Fail && waiting.goes_on(giving.wait_until);
+                waiting.leaves_nothing_behind(!goes_on);
+                self.otherwise(Failure::Late, goes_on, &[], call)
             }
             Err(_) if giving.stream.is_some() => self.stream(giving, waiting, deadline, call).into(),
             Err(_) => {

@@ -96,8 +96,9 @@ impl Stream {
             Ok(None) => (Failure::Missing, Bytes::new(), false),
             Err(_) if until < self.deadline => return Some(Ok(events::ping(self.giving.api))),
             Err(_) => {
-                waiting.leaves_nothing_behind(self.live.is_some());
-                (Failure::Late, Bytes::new(), self.live.is_none())
+                let goes_on = self.live.is_none() && waiting.goes_on(self.giving.wait_until);
+                waiting.leaves_nothing_behind(!goes_on);
+                (Failure::Late, Bytes::new(), goes_on)
             }
         };
         self.waiting = None;
@@ -177,6 +178,7 @@ mod tests {
             batched: Arc::new(Batched::default()),
             delivery: Arc::new(OnceLock::new()),
             accepted: 0,
+            wait_until: 0,
         }
     }
 

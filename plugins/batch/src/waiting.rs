@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use plugin_api::Uuid;
 use tokio::sync::oneshot;
 
+use crate::call::Millis;
 use crate::entry::Fact;
-use crate::state::Answer;
+use crate::state::{Answer, Stage};
 use crate::store::Store;
 
 /// A client that waits.
@@ -48,6 +49,13 @@ impl Waiting {
     /// The call, which may be that of an earlier request.
     pub(crate) fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Whether the call goes on though this client has waited as long as it wants, until then: a batch has it, or another waits longer.
+    pub(crate) fn goes_on(&self, until: Millis) -> bool {
+        let inner = self.store.lock();
+        let held = inner.state.calls.get(&self.id);
+        held.is_some_and(|held| held.stage != Stage::Collecting || held.wait_until > until)
     }
 
     /// What came of the call; `None` if nobody will ever know here.
