@@ -20,6 +20,7 @@ use crate::plan::{self, Work};
 use crate::provider::Link;
 use crate::store::{Store, failed};
 use crate::task::{Question, Task};
+use crate::turn::Turn;
 
 /// How long another process may have the store before it is tried again.
 const IN_USE: Duration = Duration::from_millis(200);
@@ -27,9 +28,8 @@ const IN_USE: Duration = Duration::from_millis(200);
 const DISK: Duration = Duration::from_secs(1);
 /// How long submissions that are on their way may take when the store goes to another process.
 const FINISH: Duration = Duration::from_secs(5);
-/// The thread has the store's lock for one part in this many of the time at most, and rests no longer than this for it.
-const SHARE: u32 = 4;
-const LONGEST_REST: Duration = Duration::from_millis(500);
+/// How long a log that could not be written anew is left as it is.
+const TIDY: Duration = Duration::from_secs(60);
 /// The longest sleep where nothing is due.
 const LONG: Millis = 3_600_000;
 
@@ -58,6 +58,8 @@ impl Driver {
         let runtime = runtime.map_err(|error| format!("no runtime for batches: {error}"))?;
         let work = move || {
             let _ended = end;
+            // one that was told to stop may hang in the disk
+            let _alone = store.alone();
             runtime.block_on(run(&store, &link, &ledgers, &figures, lock, stopped));
             store.closed();
         };
@@ -66,6 +68,11 @@ impl Driver {
             .spawn(work)
             .map_err(|error| format!("no thread for batches: {error}"))?;
         Ok(Self { stop, ended })
+    }
+
+    /// Whether the thread was told to end, which it may not have done yet.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Ends the thread, which lets go of the store; whether that happened in time.
@@ -91,17 +98,19 @@ pub(crate) async fn run(
     let (log, entries) = opened;
     store.opened(log, entries);
     let mut tasks = JoinSet::new();
-    let mut rested = Instant::now();
+    let (mut rested, mut tidied) = (Instant::now(), Instant::now());
     loop {
         // calls that were accepted wait for it
         store.sync();
         let mut pause = rested.saturating_duration_since(Instant::now());
         if pause.is_zero() {
-            let (next, held) = step(store, link, ledgers, figures, &mut tasks);
-            store.tidy();
+            let (next, rest) = step(store, link, ledgers, figures, &mut tasks);
+            if tidied <= Instant::now() && !store.tidy() {
+                tidied = Instant::now() + TIDY;
+            }
             pause = Duration::from_millis(next);
             // however many calls there are, they do not wait for this thread much of the time
-            rested = Instant::now() + (held * SHARE).min(LONGEST_REST);
+            rested = Instant::now() + rest;
         }
         tokio::select! {
             () = store.wake.notified() => {}
@@ -134,7 +143,7 @@ async fn open(store: &Store, mut lock: Option<Lock>) -> (LogFile, Vec<crate::ent
     }
 }
 
-/// Does what is due, and says in how many milliseconds more may be, and for how long it had the store's lock.
+/// Does what is due, or a part of that, and says in how many milliseconds more may be, and how long to leave the store's lock alone.
 fn step(
     store: &Arc<Store>,
     link: &Arc<dyn Link>,
@@ -143,16 +152,27 @@ fn step(
     tasks: &mut JoinSet<()>,
 ) -> (Millis, Duration) {
     ledgers.book_unbooked(store);
-    let (now, began) = (now(), Instant::now());
+    let now = now();
     let mut tasks_of: Vec<Task> = Vec::new();
-    let next = {
+    let (next, rest) = {
         let mut inner = store.lock();
+        let turn = Turn::begin();
         let saved = inner.save();
-        let (work, next) = plan::due(&inner.state, now, inner.terms.times, &inner.paused);
+        let (mut work, next) = plan::due(&inner.state, now, inner.terms.times, &inner.paused);
         let mut soon = if saved { LONG } else { DISK.as_millis() as Millis };
-        for work in work {
+        // what may be thousands comes last, and is put off where it takes long
+        work.sort_by_key(|work| matches!(work, Work::Late(_) | Work::Forget(_) | Work::Book(_)));
+        let of_calls = Turn::begin();
+        for (place, work) in work.into_iter().enumerate() {
+            if place > 0 && of_calls.is_over() {
+                soon = 1;
+                break;
+            }
             match work {
-                Work::Submit(calls) if saved => tasks_of.extend(Task::submit(&mut inner, calls, now)),
+                Work::Submit(calls) if saved => match Task::submit(&mut inner, calls, now) {
+                    Some(task) => tasks_of.push(task),
+                    None => soon = soon.min(DISK.as_millis() as Millis),
+                },
                 Work::Submit(_) => {}
                 Work::Late(call) => inner.note(failed(call, Failure::Late, "no batch took it in time", "", now)),
                 Work::Forget(call) => inner.note(Fact::Gone(call)),
@@ -170,13 +190,12 @@ fn step(
                 Work::Cancel(id) => tasks_of.extend(Task::about(&mut inner, id, Question::Cancel)),
             }
         }
-        next.map_or(soon, |next| next.saturating_sub(now).clamp(1, soon))
+        (next.map_or(soon, |next| next.saturating_sub(now).clamp(1, soon)), turn.rest())
     };
-    let held = began.elapsed();
     // a submission is on the disk before a byte of it leaves
     let is_synced = store.sync();
     for task in tasks_of {
         tasks.spawn(task.run(store.clone(), link.clone(), figures.clone(), is_synced));
     }
-    (next, held)
+    (next, rest)
 }

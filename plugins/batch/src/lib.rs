@@ -25,6 +25,7 @@ mod stream;
 mod task;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wait_header;
 mod waiting;
 

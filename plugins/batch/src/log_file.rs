@@ -111,6 +111,17 @@ impl LogFile {
         Ok(())
     }
 
+    /// The disk is full, until the file that this returns is put back.
+    #[cfg(test)]
+    pub(crate) fn fill_disk(&mut self) -> Arc<File> {
+        self.put_back(Arc::new(File::options().write(true).open("/dev/full").unwrap()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn put_back(&mut self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// The file, to be synced by who must not hold up the writers.
     pub(crate) fn file(&self) -> Arc<File> {
         self.file.clone()

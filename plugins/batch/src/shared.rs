@@ -119,6 +119,9 @@ impl plugin_api::Shared for Shared {
                             "the thread of the calls that wait for batches does not end; the disk may hang".into()
                         );
                     }
+                    if !running.store.is_saved() {
+                        return Err("the disk does not take what is known of calls that wait for batches".into());
+                    }
                     let Some(common) = &running.common else { continue };
                     let ledgers = Ledgers(common.clone());
                     running.worker = Worker::Follower(Follower::start(running.store.clone(), ledgers)?);
@@ -132,6 +135,11 @@ impl plugin_api::Shared for Shared {
                             "the store of calls that wait for batches cannot be had back; the next start answers them");
                     }
                 },
+                // it could not be given away; its thread may not have ended yet
+                (Handover::TakeBack, Worker::Driver(driver)) if driver.is_stopped() => {
+                    let lock = Lock::take(&running.store.folder).ok();
+                    running.start(&self.figures, lock);
+                }
                 _ => {}
             }
         }

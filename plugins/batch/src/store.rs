@@ -37,6 +37,8 @@ const OPEN: Duration = Duration::from_secs(5);
 pub(crate) struct Store {
     pub(crate) folder: PathBuf,
     inner: Mutex<Inner>,
+    /// The thread that works on it, of which there is one at a time.
+    alone: Mutex<()>,
     /// Something changed: there may be work.
     pub(crate) wake: Notify,
     /// Whether the log is this process's, is still to be opened, or has gone to another process.
@@ -80,14 +82,19 @@ pub(crate) enum Fetched {
 impl Store {
     pub(crate) fn new(folder: PathBuf, terms: Terms, common: Arc<Common>) -> Arc<Self> {
         let inner = Inner::new(terms, common);
-        let (inner, wake) = (Mutex::new(inner), Notify::new());
+        let (inner, alone, wake) = (Mutex::new(inner), Mutex::default(), Notify::new());
         let (ownership, synced) = (watch::Sender::new(Ownership::Awaited), watch::Sender::new((0, true)));
         let (reading, uploads) = (Semaphore::new(1), Uploads::default());
-        Arc::new(Self { folder, inner, wake, ownership, reading, uploads, synced })
+        Arc::new(Self { folder, inner, alone, wake, ownership, reading, uploads, synced })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other thread works on it.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_terms(&self, terms: Terms) {
@@ -100,6 +107,10 @@ impl Store {
         let mut inner = self.lock();
         inner.state = State::replay(entries);
         inner.log = Some(log);
+        // what the disk did not take when the log was this process's before
+        for entry in std::mem::take(&mut inner.unsaved) {
+            inner.note(entry);
+        }
         let waiting: Vec<(Uuid, usize)> = inner.clients.iter().map(|(id, clients)| (*id, clients.len())).collect();
         for (id, clients) in waiting {
             inner.state.change(id, |held| held.clients = u32::try_from(clients).unwrap_or(u32::MAX));
@@ -122,12 +133,18 @@ impl Store {
         self.lock().gives = true;
     }
 
+    /// Whether everything is in the log, so that another process finds it there.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.lock().unsaved.is_empty()
+    }
+
     /// Lets go of the log.
     pub(crate) fn closed(&self) {
         let mut inner = self.lock();
         if std::mem::take(&mut inner.gives) {
             inner.promise();
         }
+        inner.save();
         inner.log = None;
         self.ownership.send_replace(Ownership::Given);
         // who waits for the disk need not
@@ -170,10 +187,9 @@ impl Store {
                     }
                     let id = call.id;
                     let entry = Entry { fact: Fact::Call(Box::new(call)), body };
-                    inner.record(&entry).map_err(|error| {
-                        log_disk(&self.folder, &error);
-                        Failure::NotStored
-                    })?;
+                    if !inner.record(&entry) {
+                        return Err(Failure::NotStored);
+                    }
                     id
                 }
             };
@@ -234,13 +250,14 @@ impl Store {
         is_written && self.sync()
     }
 
-    /// Writes the log anew where most of it is history. Nobody waits for that: what is appended meanwhile is added at the end.
-    pub(crate) fn tidy(&self) {
+    /// Writes the log anew where most of it is history. Nobody waits for that: what is appended meanwhile is added at the end. Whether
+    /// the disk allows it.
+    pub(crate) fn tidy(&self) -> bool {
         let entries = {
             let mut inner = self.lock();
             let most = (inner.state.bytes() * SURPLUS).max(SHORT);
             if inner.log.as_ref().is_none_or(|log| log.len() <= most) || !inner.unsaved.is_empty() {
-                return;
+                return true;
             }
             inner.since_snapshot = Some(Vec::new());
             inner.state.snapshot()
@@ -249,13 +266,15 @@ impl Store {
         let replaced = {
             let mut inner = self.lock();
             let since = inner.since_snapshot.take().unwrap_or_default();
-            let Some(log) = &mut inner.log else { return };
+            let Some(log) = &mut inner.log else { return true };
             written.and_then(|new| log.replace(new, &since))
         };
         // `sync`, on this thread too, tells nobody of the entries since before that, and brings them to the disk
-        if let Err(error) = replaced.and_then(|()| File::open(&self.folder)?.sync_all()) {
-            log_disk(&self.folder, &error);
+        let in_place = replaced.and_then(|()| File::open(&self.folder)?.sync_all());
+        if let Err(error) = &in_place {
+            log_disk(&self.folder, error);
         }
+        in_place.is_ok()
     }
 }
 

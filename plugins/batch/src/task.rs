@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use plugin_api::Uuid;
+use tokio::time::sleep;
 
 use crate::call::Millis;
 use crate::entry::Fact;
 use crate::figures::Figures;
-use crate::provider::{self, Handed, Link, Progress, Submitted};
+use crate::provider::{self, Handed, Link, Progress, Results, Submitted};
 use crate::state::Phase;
 use crate::store::{Inner, Store};
+use crate::turn::Turn;
 
 /// What is asked about a submission that is on its way.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,9 @@ impl Task {
     pub(crate) fn submit(inner: &mut Inner, calls: Vec<Uuid>, now: Millis) -> Option<Self> {
         let submission = Uuid::now_v7();
         let bodies = calls.iter().filter_map(|call| Some(inner.state.calls.get(call)?.body.clone())).collect();
-        inner.record(&Fact::Submitting { submission, calls, at: now }.into()).ok()?;
+        if !inner.record(&Fact::Submitting { submission, calls, at: now }.into()) {
+            return None;
+        }
         Some(Self { handed: handed(inner, submission)?, ask: Ask::Submit(bodies) })
     }
 
@@ -68,6 +72,7 @@ impl Task {
     /// Asks, and records what came of it. What is not on the disk is not sent.
     pub(crate) async fn run(self, store: Arc<Store>, link: Arc<dyn Link>, figures: Arc<Figures>, is_on_disk: bool) {
         let handed = self.handed;
+        let _busy = Busy { store: store.clone(), submission: handed.id };
         match self.ask {
             Ask::Submit(bodies) => {
                 let submitted = if is_on_disk {
@@ -90,7 +95,10 @@ impl Task {
                     Progress::Over(files) => {
                         let turn = store.reading.acquire().await;
                         let read = provider::results(&*link, group, &upstream, &files.results).await;
-                        let progress = read.map_or_else(|why| Progress::Unclear(None, why), Progress::Ended);
+                        let progress = match read {
+                            Ok(results) => Progress::Ended(keep(&store, &handed, &batch, results).await),
+                            Err(why) => Progress::Unclear(None, why),
+                        };
                         store.lock().polled(&figures, &handed, &batch, progress);
                         drop(turn);
                         if store.is_over(handed.id) {
@@ -114,6 +122,35 @@ impl Task {
             }
         }
         store.wake.notify_one();
+    }
+}
+
+/// Records what came of the calls of a batch, a part at a time, since requests wait for the store's lock. Returns what has no room now.
+async fn keep(store: &Store, handed: &Handed, batch: &str, results: Results) -> Results {
+    let (mut lines, mut left) = (results.lines.into_iter(), Vec::new());
+    while !lines.as_slice().is_empty() {
+        let rest = {
+            let mut inner = store.lock();
+            let turn = Turn::begin();
+            left.extend(inner.answered(handed, batch, &mut lines, turn));
+            turn.rest()
+        };
+        if !lines.as_slice().is_empty() {
+            sleep(rest).await;
+        }
+    }
+    Results { lines: left, ..results }
+}
+
+/// A submission that is being asked about. Dropping it, where a task ends without having said what came of it, has it asked about again.
+struct Busy {
+    store: Arc<Store>,
+    submission: Uuid,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.store.lock().forsaken(self.submission);
     }
 }
 

@@ -68,19 +68,16 @@ impl Inner {
         }
     }
 
-    /// Records a fact. It is not in force where the disk does not take it.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub(crate) fn record(&mut self, entry: &Entry) -> io::Result<()> {
-        if !self.unsaved.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "earlier entries are not on the disk yet"));
+    /// Records a fact, and says whether the disk takes it. It is not in force where it does not, nor where earlier ones are not there yet.
+    pub(crate) fn record(&mut self, entry: &Entry) -> bool {
+        let Some(log) = self.log.as_mut().filter(|_| self.unsaved.is_empty()) else { return false };
+        if let Err(error) = log.append(entry) {
+            log_disk(log.folder(), &error);
+            return false;
         }
-        let log = self.log.as_mut().ok_or_else(|| io::Error::other("the log is another process's"))?;
-        log.append(entry)?;
         self.appended(entry);
         self.apply(entry);
-        Ok(())
+        true
     }
 
     /// Records a fact that is one whatever the disk says. Without a log it is another process's to find out.

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use plugin_api::{BudgetReader, DeferredCost, HeldCost, Spender};
-use tokio::time::timeout;
+use plugin_api::{BudgetReader, DeferredCost, Handover, HeldCost, Shared as _, Spender};
+use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::call::Api;
+use crate::call::{Api, now};
 use crate::entry::Outcome;
-use crate::log_file::Lock;
+use crate::log_file::{Lock, read_other};
 use crate::plan::{Work, due};
+use crate::shared::Shared;
 use crate::tests::{Folder, call, opened, terms};
 
 #[tokio::test]
@@ -206,4 +207,60 @@ fn a_call_that_failed_is_not_joined_in_the_place_of_a_newer_one_once_the_log_is_
     for call in newer {
         assert_eq!(state.same(call.owner, call.digest), Some(call.id));
     }
+}
+
+/// Waits until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), waiting).await.expect("it is not so");
+}
+
+#[tokio::test]
+async fn a_submission_that_the_disk_does_not_take_is_tried_again_though_nothing_happens() {
+    let (shared, folder, common) = (Shared::default(), Folder::new(), Arc::default());
+    let store = shared.store(folder.0.clone(), terms(), &common);
+    shared.drive(&store, &common);
+    until(|| store.lock().is_open()).await;
+    let (call, body) = call(Api::Messages, 1);
+    let (id, call) = (call.id, Call { close_at: call.accepted + 30, ..call });
+    let file = {
+        let mut inner = store.lock();
+        assert!(inner.record(&Entry { fact: Fact::Call(Box::new(call.clone())), body }));
+        inner.log.as_mut().unwrap().fill_disk()
+    };
+    store.wake.notify_one();
+    until(|| now() > call.close_at + 30).await;
+    assert_eq!(store.lock().state.calls[&id].stage, Stage::Collecting);
+    store.lock().log.as_mut().unwrap().put_back(file);
+    let is_submitted = |entry: &Entry| matches!(entry.fact, Fact::Submitting { .. });
+    until(|| read_other(&folder.0).unwrap().iter().any(is_submitted)).await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_given_away_is_had_back_with_what_the_disk_did_not_take() {
+    let (shared, folder, common) = (Shared::default(), Folder::new(), Arc::default());
+    let store = shared.store(folder.0.clone(), terms(), &common);
+    shared.drive(&store, &common);
+    until(|| store.lock().is_open()).await;
+    let (call, body) = call(Api::Messages, 1);
+    let (id, call) = (call.id, Call { close_at: call.wait_until, ..call });
+    {
+        let mut inner = store.lock();
+        assert!(inner.record(&Entry { fact: Fact::Call(Box::new(call)), body }));
+        inner.log.as_mut().unwrap().fill_disk();
+        inner.note(Fact::Deferred(id));
+    }
+    let given = shared.hand_over(Handover::Give);
+    assert!(given.as_ref().is_err_and(|why| why.contains("the disk does not take")), "{given:?}");
+    // there is room again
+    shared.hand_over(Handover::TakeBack).unwrap();
+    until(|| store.lock().is_open()).await;
+    assert!(store.lock().state.calls[&id].is_deferred);
+    assert!(shared.hand_over(Handover::Give).is_ok());
+    let state = State::replay(read_other(&folder.0).unwrap());
+    assert!(state.calls[&id].is_deferred);
 }

@@ -8,9 +8,10 @@ use plugin_api::{LogLimit, Uuid};
 use crate::call::{Group, Millis, now};
 use crate::entry::{Entry, Fact, Failure};
 use crate::figures::Figures;
-use crate::provider::{Handed, Progress, Results, Search, Submitted};
+use crate::provider::{Handed, Line, Progress, Results, Search, Submitted};
 use crate::state::{Phase, Stage, Submission};
 use crate::store::{Inner, failed};
+use crate::turn::Turn;
 
 /// The longest pause between two looks at a batch, in first pauses.
 const LONGEST_PAUSE: Millis = 24;
@@ -23,6 +24,9 @@ const UNKNOWN: Millis = if cfg!(test) { 200 } else { 10 * 60_000 };
 
 /// So many batches of a group in a row are halved after a refusal; of a thousand calls with one that is wrong, ten are.
 const MOST_REFUSALS: u32 = 12;
+
+/// Refusals of so many groups are counted; what callers say in headers makes groups.
+const MOST_GROUPS: usize = 1024;
 
 static LOG: LogLimit<&'static str> = LogLimit::new();
 
@@ -154,22 +158,37 @@ impl Inner {
         self.fail(handed, Failure::Missing, "the batch is not over after days", batch);
     }
 
-    /// Records what came of each call of a batch that is over. What nobody waits for and has no room now, and what cannot be read, is
-    /// asked for again: the provider keeps it.
-    fn ended(&mut self, figures: &Figures, handed: &Handed, batch: &str, results: Results) {
-        let (at, mut left) = (now(), 0_usize);
-        for line in results.lines {
-            let Some(held) = self.state.calls.get(&line.call).filter(|held| held.stage == Stage::In(handed.id)) else {
-                continue;
-            };
+    /// Records what came of calls of a batch that is over, for as long as the turn allows. Returns what nobody waits for and has no room
+    /// now.
+    pub(super) fn answered(
+        &mut self,
+        handed: &Handed,
+        batch: &str,
+        lines: &mut impl Iterator<Item = Line>,
+        turn: Turn,
+    ) -> Vec<Line> {
+        let (at, mut left) = (now(), Vec::new());
+        for line in lines {
+            let held = self.state.calls.get(&line.call).filter(|held| held.stage == Stage::In(handed.id));
             let fits = self.state.bytes() + line.body.len() as u64 <= self.terms.max_stored;
-            if held.clients == 0 && !fits && self.state.has_answers() {
-                left += 1;
-                continue;
+            match held {
+                Some(held) if held.clients == 0 && !fits && self.state.has_answers() => left.push(line),
+                Some(_) => {
+                    let fact = Fact::Answer { call: line.call, batch: batch.to_owned(), outcome: line.outcome, at };
+                    self.note(Entry { fact, body: line.body });
+                }
+                None => {}
             }
-            let (batch, outcome) = (batch.to_owned(), line.outcome);
-            self.note(Entry { fact: Fact::Answer { call: line.call, batch, outcome, at }, body: line.body });
+            if turn.is_over() {
+                break;
+            }
         }
+        left
+    }
+
+    /// A batch is over, and of its results these have no room. They, and what cannot be read, are asked for again: the provider keeps it.
+    fn ended(&mut self, figures: &Figures, handed: &Handed, batch: &str, results: Results) {
+        let left = results.lines.len();
         if left > 0 || (results.unreadable > 0 && self.may_be_read(handed.id)) {
             if let Some(suppressed) = LOG.pass("results") {
                 log::warn!(batch:%, upstream:% = handed.group.upstream, no_room = left, unreadable = results.unreadable, suppressed;
@@ -190,6 +209,9 @@ impl Inner {
     /// Whether a batch that the provider does not take for what it holds is submitted by halves, so that the calls beside a wrong one do
     /// not fail with it. Where no batch of its group is taken, it is not the calls.
     fn is_halved(&mut self, handed: &Handed) -> bool {
+        if self.refusals.len() >= MOST_GROUPS {
+            self.refusals.clear();
+        }
         let refusals = self.refusals.entry(handed.group.clone()).or_default();
         *refusals += 1;
         if handed.calls.len() < 2 || *refusals > MOST_REFUSALS {
@@ -234,6 +256,15 @@ impl Inner {
         self.again(submission, None);
     }
 
+    /// Nobody is asking about a submission any more. What came of the last question is not known, unless it was said.
+    pub(super) fn forsaken(&mut self, submission: Uuid) {
+        let Some(of) = self.state.submissions.get_mut(&submission).filter(|of| of.is_busy) else { return };
+        if of.phase == Phase::Sending {
+            of.phase = Phase::Unclear { since: now() };
+        }
+        self.rest(submission);
+    }
+
     fn now(&mut self, submission: Uuid) {
         self.free(submission, |of| of.next_at = 0);
     }
@@ -243,5 +274,24 @@ impl Inner {
             of.is_busy = false;
             change(of);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Api;
+    use crate::tests::{call, opened, terms};
+
+    #[test]
+    fn however_many_kinds_of_calls_are_refused_few_are_remembered() {
+        let (store, _folder) = opened(terms());
+        let (call, _) = call(Api::Messages, 1);
+        for number in 0..2 * MOST_GROUPS {
+            let group = Group { model: number.to_string(), ..call.group.clone() };
+            let handed = Handed { id: Uuid::now_v7(), group, calls: vec![call.id], at: 0, in_doubt_since: 0 };
+            store.lock().submitted(&Figures::new(), &handed, Submitted::Invalid("no".to_owned()));
+        }
+        assert!((1..=MOST_GROUPS).contains(&store.lock().refusals.len()));
     }
 }

@@ -170,3 +170,13 @@ async fn answers_that_nobody_waits_for_stay_with_the_provider_until_there_is_roo
     });
     assert!(done.await.is_ok(), "{:?}", world.0.lock().unwrap());
 }
+
+#[tokio::test]
+async fn a_task_that_dies_is_followed_by_another() {
+    let folder = Folder::new();
+    let world = Arc::new(World(Mutex::new(Inner { panics: 3, ..Inner::default() })));
+    let call = call(Api::Messages, 1);
+    let id = call.0.id;
+    live(&folder, &world, vec![call], Until::Answered(&[id])).await;
+    assert_eq!(world.0.lock().unwrap().batches.len(), 1);
+}

@@ -38,6 +38,8 @@ pub(super) struct Inner {
     pub(super) luck: Vec<Luck>,
     /// How often a batch is looked at before it is over.
     pub(super) looks: u32,
+    /// How many of the next requests kill the task that makes them.
+    pub(super) panics: u32,
     /// How many looks at a batch find that the provider does not know it.
     pub(super) unknown: u32,
     /// Calls for which no batch is taken.
@@ -62,6 +64,12 @@ impl Link for Arc<World> {
         async move {
             // a moment to die before, and one after
             sleep(Duration::from_micros(300)).await;
+            let panics = {
+                let mut inner = world.0.lock().unwrap();
+                let left = inner.panics.saturating_sub(1);
+                std::mem::replace(&mut inner.panics, left)
+            };
+            assert_eq!(panics, 0, "a task that dies");
             let answer = world.0.lock().unwrap().answer(&ask);
             sleep(Duration::from_micros(300)).await;
             let (status, body) = answer.ok_or_else(|| Unsent::Unclear("lost".into()))?;
