@@ -75,7 +75,11 @@ impl Batch {
             Ok(None) => self.otherwise(Failure::Missing, false, &[], call),
             Err(_) if until == deadline => {
                 let goes_on = self.config.otherwise == Otherwise::Fail && waiting.goes_on(giving.wait_until);
-                waiting.leaves_nothing_behind(!goes_on);
+                if goes_on {
+                    waiting.leaves_nothing_behind(false);
+                } else {
+                    waiting.gives_up();
+                }
                 self.otherwise(Failure::Late, goes_on, &[], call)
             }
             Err(_) if giving.stream.is_some() => self.stream(giving, waiting, deadline, call).into(),

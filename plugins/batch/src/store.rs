@@ -206,7 +206,7 @@ impl Store {
             return Ok(waiting);
         }
         // it goes elsewhere, and must not be submitted, too
-        waiting.leaves_nothing_behind(true);
+        waiting.gives_up();
         Err(Failure::NotStored)
     }
 

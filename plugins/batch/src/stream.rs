@@ -97,7 +97,11 @@ impl Stream {
             Err(_) if until < self.deadline => return Some(Ok(events::ping(self.giving.api))),
             Err(_) => {
                 let goes_on = self.live.is_none() && waiting.goes_on(self.giving.wait_until);
-                waiting.leaves_nothing_behind(!goes_on);
+                if goes_on {
+                    waiting.leaves_nothing_behind(false);
+                } else {
+                    waiting.gives_up();
+                }
                 (Failure::Late, Bytes::new(), goes_on)
             }
         };

@@ -18,7 +18,7 @@ pub(crate) struct Waiting {
     id: Uuid,
     number: u64,
     answer: oneshot::Receiver<Arc<Answer>>,
-    /// Whether its request is the one that brought the call.
+    /// Whether its request is the one that brought the call, and is counted for it if it leaves.
     is_first: bool,
     /// Whether nobody wants the answer once no client is left.
     wants_nothing: bool,
@@ -66,6 +66,11 @@ impl Waiting {
     /// Whether its client's leaving, from now on, means that the answer is unwanted.
     pub(crate) fn leaves_nothing_behind(&mut self, wants_nothing: bool) {
         self.wants_nothing = wants_nothing;
+    }
+
+    /// Its request goes on without the call, which no limit has counted with it.
+    pub(crate) fn gives_up(&mut self) {
+        (self.is_first, self.wants_nothing) = (false, true);
     }
 
     /// The client is told to come back: the call stays.

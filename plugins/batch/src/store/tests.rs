@@ -264,3 +264,19 @@ async fn a_store_that_cannot_be_given_away_is_had_back_with_what_the_disk_did_no
     let state = State::replay(read_other(&folder.0).unwrap());
     assert!(state.calls[&id].is_deferred);
 }
+
+#[tokio::test]
+async fn limits_count_an_answer_whose_call_was_brought_by_a_request_that_went_live() {
+    for goes_live in [true, false] {
+        let (store, _folder) = opened(terms());
+        let (first, body) = call(Api::Messages, 1);
+        let second = Call { id: Uuid::now_v7(), ..first.clone() };
+        let mut one = accept(&store, first, body.clone()).await;
+        let two = accept(&store, second, body).await;
+        if goes_live {
+            one.gives_up();
+        }
+        drop(one);
+        assert_eq!(two.is_counted(), !goes_live);
+    }
+}
