@@ -62,7 +62,7 @@ pub struct State {
     wanted: Option<Box<Wanted>>,
     /// The answer on its way to the client, once there is one.
     delivery: Option<Arc<OnceLock<Delivery>>>,
-    /// Whether a ledger keeps that row.
+    /// Whether a ledger keeps the row of the request.
     has_ledger: bool,
 }
 

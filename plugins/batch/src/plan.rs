@@ -27,7 +27,7 @@ pub(crate) enum Work {
     Forget(Uuid),
 }
 
-/// For how long things are kept and put off.
+/// For how long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
     /// How long answers wait for their clients.

@@ -48,7 +48,7 @@ pub(crate) struct Got {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
-    /// The upstream that answered, which may be a fallback.
+    /// The upstream that answered.
     pub(crate) upstream: String,
 }
 

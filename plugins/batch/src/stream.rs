@@ -26,8 +26,9 @@ pub(crate) struct Stream {
     deadline: Instant,
     /// The call as it goes upstream where no batch answers it; `None` where it does not.
     live: Option<UpstreamRequest>,
-    /// That, once it is sent and until its head comes.
+    /// The live call between its sending and the head of its response.
     sending: Option<Sending>,
+    /// The body of that response.
     body: Option<UpstreamBody>,
     common: Arc<Common>,
     figures: Arc<Figures>,

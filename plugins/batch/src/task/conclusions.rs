@@ -21,11 +21,9 @@ const MOST_PATIENCE: Duration = Duration::from_secs(300);
 const REST: Millis = 2;
 /// For how long a provider says that it does not know a batch before it is believed: one of its servers may not.
 const UNKNOWN: Millis = if cfg!(test) { 200 } else { 10 * 60_000 };
-
-/// So many batches of a group in a row are halved after a refusal; of a thousand calls with one that is wrong, ten are.
+/// The most batches of a group in a row that are halved after a refusal; of a thousand calls with one that is wrong, ten are.
 const MOST_REFUSALS: u32 = 12;
-
-/// Refusals of so many groups are counted; what callers say in headers makes groups.
+/// The most groups whose refusals are counted: callers make groups by their headers.
 const MOST_GROUPS: usize = 1024;
 
 static LOG: LogLimit<&'static str> = LogLimit::new();
