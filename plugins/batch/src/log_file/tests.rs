@@ -5,20 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::entry::Fact;
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("batch-log-{}", Uuid::now_v7())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::tests::Folder;
 
 fn open(folder: &Path) -> io::Result<(LogFile, Vec<Entry>)> {
     LogFile::open(folder, Lock::take(folder).unwrap())
