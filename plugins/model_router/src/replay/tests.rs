@@ -1,3 +1,5 @@
+//! What past calls are decided to, and what is not known of them, by rows without a ledger.
+
 use serde_json::json;
 
 use super::*;
