@@ -117,7 +117,7 @@ impl Task {
                     inner.note(Fact::Cancelled(handed.id));
                     inner.again(handed.id, None);
                 } else {
-                    inner.rest(handed.id);
+                    inner.again(handed.id, None);
                 }
             }
         }

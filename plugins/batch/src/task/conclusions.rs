@@ -105,13 +105,13 @@ impl Inner {
                 self.free(handed.id, |of| of.next_at = settled);
             }
             Search::Perhaps | Search::Failed(_) if handed.is_given_up() => self.give_up(handed, ""),
-            Search::Perhaps => self.rest(handed.id),
+            Search::Perhaps => self.again(handed.id, None),
             Search::Failed(why) => {
                 if let Some(suppressed) = LOG.pass("list") {
                     log::warn!(error:% = why, upstream:% = handed.group.upstream, suppressed;
                         "the provider's list of batches cannot be read; it is asked again");
                 }
-                self.rest(handed.id);
+                self.again(handed.id, None);
             }
         }
     }
@@ -250,17 +250,13 @@ impl Inner {
         });
     }
 
-    pub(super) fn rest(&mut self, submission: Uuid) {
-        self.again(submission, None);
-    }
-
     /// Nobody is asking about a submission any more. What came of the last question is not known, unless it was said.
     pub(super) fn forsaken(&mut self, submission: Uuid) {
         let Some(of) = self.state.submissions.get_mut(&submission).filter(|of| of.is_busy) else { return };
         if of.phase == Phase::Sending {
             of.phase = Phase::Unclear { since: now() };
         }
-        self.rest(submission);
+        self.again(submission, None);
     }
 
     fn now(&mut self, submission: Uuid) {
