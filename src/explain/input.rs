@@ -199,9 +199,8 @@ impl Head {
         let values = credentials.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
         let in_headers = values.flat_map(|value| [value.rsplit(' ').next().unwrap_or_default().to_owned(), value]);
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
-        let in_query = parameters.filter(|(name, _)| plugin_api::is_credential(&name.to_ascii_lowercase()));
-        in_headers.chain(in_query.map(|(_, value)| value.to_owned())).collect()
+        let in_query = plugin_api::query_secrets(query).map(str::to_owned);
+        in_headers.chain(in_query).collect()
     }
 }
 

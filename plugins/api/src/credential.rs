@@ -32,6 +32,20 @@ pub fn is_credential(name: &str) -> bool {
     said && !name.contains("idempotency") && !name.starts_with("sec-websocket")
 }
 
+/// The values of a query's parameters that may tell who calls, as they are written. Names may be written with escapes.
+///
+/// ```
+/// # use plugin_api::query_secrets;
+/// assert_eq!(query_secrets("a=1&api%5Fkey=sk-1&TOKEN").collect::<Vec<_>>(), ["sk-1", ""]);
+/// ```
+pub fn query_secrets(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter_map(|parameter| {
+        let (written, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let (name, _) = form_urlencoded::parse(written.as_bytes()).next()?;
+        is_credential(&name.to_ascii_lowercase()).then_some(value)
+    })
+}
+
 /// What of a request's head must not be seen elsewhere: the values of headers that may tell who calls, without their schemes,
 /// and of each cookie. There may be any number of them, and of any length.
 pub fn secrets(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {

@@ -66,7 +66,7 @@ pub use common::{Common, LimitRejections};
 pub use connection::{ClientCertificate, ConnectionInfo, TlsInfo};
 pub use connection_headers::{is_hop_by_hop, is_of_connection};
 pub use context::Context;
-pub use credential::{KeyDigest, api_key, fingerprint, is_credential, secrets, without_bearer};
+pub use credential::{KeyDigest, api_key, fingerprint, is_credential, query_secrets, secrets, without_bearer};
 pub use explanation::{Explanation, on_call, on_request};
 pub use glob::Glob;
 pub use grants::Grants;

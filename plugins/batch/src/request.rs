@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use plugin_api::{CallFacts, Endpoint, StreamOptions};
+use plugin_api::{CallFacts, Endpoint, StreamOptions, query_secrets};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -27,7 +27,9 @@ pub(crate) fn api_of(endpoint: Endpoint) -> Option<Api> {
 /// The group of a call that is sent to this target with these headers; `None` where it cannot be in a batch.
 pub(crate) fn group_of(api: Api, upstream: &str, target: &str, model: &str, headers: &HeaderMap) -> Option<Group> {
     let (path, query) = target.split_once('?').map_or((target, ""), |(path, _)| (path, &target[path.len()..]));
-    if !provider::takes(api, path) || has_credential(query) {
+    // who calls must not be stored
+    let tells_who_calls = query_secrets(query.trim_start_matches('?')).next().is_some();
+    if !provider::takes(api, path) || tells_who_calls {
         return None;
     }
     // those by which an answer may differ; none that tells who calls
@@ -39,13 +41,6 @@ pub(crate) fn group_of(api: Api, upstream: &str, target: &str, model: &str, head
     headers.sort();
     let (upstream, path, query, model) = (upstream.into(), path.into(), query.into(), model.into());
     Some(Group { upstream, api, path, query, model, headers })
-}
-
-/// Whether a query tells who calls, which must not be stored.
-fn has_credential(query: &str) -> bool {
-    let names =
-        query.trim_start_matches('?').split('&').map(|parameter| parameter.split('=').next().unwrap_or_default());
-    names.into_iter().any(|name| plugin_api::is_credential(&name.to_ascii_lowercase()))
 }
 
 /// The body of a call without `stream` and `stream_options`, every other byte as it is; `None` where it is no JSON object.
