@@ -52,7 +52,8 @@ async fn no_number_of_calls_that_go_on_without_their_clients_passes_a_budget_or_
 
 #[tokio::test]
 async fn what_is_held_of_a_budget_becomes_what_the_result_costs() {
-    let provider = Provider::start(settings(300));
+    // long enough that the call is held when the metrics are asked for
+    let provider = Provider::start(settings(3_000));
     let folder = Folder::new();
     let gateway =
         limited(&provider, folder.path(), "budget: { limits: [{ by: key, usd: 0.002/month }], reserve: max_tokens }")
