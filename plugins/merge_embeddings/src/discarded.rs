@@ -16,7 +16,7 @@ pub(crate) fn usages(status: StatusCode, headers: &HeaderMap, body: &[u8], parts
     usage.and_then(|usage| shares(&usage, parts)).unwrap_or_else(|| vec![None; parts.len()])
 }
 
-/// The tokens of a usage, in all that are billed.
+/// How many tokens of a usage are billed.
 pub(crate) fn tokens(usage: &Usage) -> u64 {
     let Tokens { input, cache_read, cache_creation, output, .. } = usage.tokens;
     [input, cache_read, cache_creation, output].into_iter().flatten().sum()

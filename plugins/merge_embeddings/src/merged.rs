@@ -132,7 +132,7 @@ async fn outcomes(
     merging: &Merging,
     key: Key,
 ) -> Vec<Outcome> {
-    let count = parts.len();
+    let (count, estimate) = (parts.len(), parts.iter().map(|part| part.tokens).sum());
     let again = || (0..count).map(|_| Outcome::Again(None)).collect();
     let mut answered = match answered {
         Ok(answered) => answered,
@@ -143,7 +143,7 @@ async fn outcomes(
         Err(Unanswered { error, is_paid }) => {
             if is_paid {
                 // what it used is not known
-                merging.figures.discarded(parts.iter().map(|part| part.tokens).sum());
+                merging.figures.discarded(estimate);
             }
             // where there was no memory for all, the next group would not fare better
             let rest = if error == SendError::TooLarge { UNFIT } else { REFUSED };
@@ -165,7 +165,7 @@ async fn outcomes(
     match apart(&answered, parts).await {
         Apart::Bodies(bodies) => bodies.into_iter().map(each).collect(),
         Apart::Unfit(usages) => {
-            report(&answered, &usages, merging);
+            report(&answered, &usages, estimate, merging);
             merging.groups.rest(key, UNFIT);
             usages.into_iter().map(|usage| Outcome::Again(usage.map(Box::new))).collect()
         }
@@ -209,10 +209,11 @@ async fn apart(answered: &Answered, parts: Vec<Part>) -> Apart {
     Apart::Bodies(charged.collect())
 }
 
-/// Reports an answer that is no list of embeddings, one for each input in their order.
-fn report(answered: &Answered, usages: &[Option<Usage>], merging: &Merging) {
+/// Reports an answer that is no list of embeddings, one for each input in their order. What it used is estimated where it does not say.
+fn report(answered: &Answered, usages: &[Option<Usage>], estimate: u64, merging: &Merging) {
     static UNFIT_ANSWERS: LogLimit<Arc<str>> = LogLimit::new();
-    let tokens = usages.iter().flatten().map(discarded::tokens).sum();
+    let says_nothing = usages.iter().all(Option::is_none);
+    let tokens = if says_nothing { estimate } else { usages.iter().flatten().map(discarded::tokens).sum() };
     merging.figures.discarded(tokens);
     if let Some(suppressed) = UNFIT_ANSWERS.pass(answered.sent.upstream.clone()) {
         let upstream = &*answered.sent.upstream;

@@ -76,6 +76,8 @@ async fn an_answer_that_cannot_be_taken_apart_is_given_to_nobody() {
         // what it used is shared out among its callers' rows
         let discarded = if answer.starts_with('{') { 7 } else { 0 };
         assert_eq!(*world.discarded.lock().unwrap(), discarded);
-        assert_eq!(world.figure("tollgate_merge_discarded_tokens_total", ""), discarded as f64);
+        // one that does not say what it used is estimated
+        let metric = world.figure("tollgate_merge_discarded_tokens_total", "");
+        assert!(if discarded > 0 { metric == discarded as f64 } else { metric > 0.0 }, "{answer}: {metric}");
     }
 }
