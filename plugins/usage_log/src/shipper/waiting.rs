@@ -34,11 +34,9 @@ impl Shipper {
             return;
         }
         let journal = self.reader.journal().clone();
-        // budgets that ask more often see rows sooner
-        let may_be_long = self.feed.interval().is_none_or(|every| every >= LONG_LINGER);
-        let is_long = self.last_rows >= MANY && may_be_long && !self.last_read.is_recent(Instant::now());
+        let time = linger_time(self.last_rows, self.feed.interval(), self.last_read.is_recent(Instant::now()));
         tokio::select! {
-            () = sleep(if is_long { LONG_LINGER } else { LINGER }) => {}
+            () = sleep(time) => {}
             () = journal.appended(ROWS as u64) => {}
             _ = self.shipping.changed() => {}
         }
@@ -51,6 +49,31 @@ impl Shipper {
         tokio::select! {
             () = sleep(pause) => {}
             _ = self.shipping.changed() => {}
+        }
+    }
+}
+
+/// How long rows wait for others behind a batch of so many, where budgets ask for sums so often, and the dashboard is read or not.
+fn linger_time(rows: usize, interval: Option<Duration>, is_read: bool) -> Duration {
+    let asks_sooner = is_read || interval.is_some_and(|every| every < LONG_LINGER);
+    if rows >= MANY && !asks_sooner { LONG_LINGER } else { LINGER }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_wait_long_where_they_are_many_and_nobody_asks_sooner() {
+        let milliseconds = Duration::from_millis;
+        for (rows, interval, is_read, time) in [
+            (MANY, None, false, LONG_LINGER),
+            (MANY, Some(milliseconds(500)), false, LONG_LINGER),
+            (MANY, Some(milliseconds(499)), false, LINGER),
+            (MANY, None, true, LINGER),
+            (MANY - 1, None, false, LINGER),
+        ] {
+            assert_eq!(linger_time(rows, interval, is_read), time, "{rows} {interval:?} {is_read}");
         }
     }
 }
