@@ -227,6 +227,8 @@ mod tests {
             kept
         };
         assert_eq!(temp_store(&store).await, 2);
+        store.migrate().await.unwrap();
+        assert_eq!(temp_store(&store).await, 2);
         store.maintain(&mut Housekeeper::new(Clock::start().read())).await.unwrap();
         assert_eq!(temp_store(&store).await, 1);
     }

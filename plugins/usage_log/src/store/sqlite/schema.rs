@@ -27,6 +27,8 @@ pub(super) async fn migrate(
         }
         Standing::Missing(_) => {}
     }
+    // an index of a large table is sorted here, for which no memory is enough
+    run(watch, connection, "PRAGMA temp_store = FILE").await?;
     run(watch, connection, "BEGIN IMMEDIATE").await?;
     // another process may have been quicker
     let standing = read(connection, watch).await?.standing(&SQLITE).map_err(StoreError::Unavailable)?;
@@ -34,6 +36,7 @@ pub(super) async fn migrate(
         take(connection, missing, watch).await?;
     }
     run(watch, connection, "COMMIT").await?;
+    run(watch, connection, "PRAGMA temp_store = MEMORY").await?;
     Ok(matches!(standing, Standing::Newer))
 }
 
