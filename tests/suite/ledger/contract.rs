@@ -236,7 +236,26 @@ async fn a_turn_is_found_by_its_hash() {
         store.write(&records(turns)).await.unwrap();
         let known = |id, parent| Some(Conversation { id, parent });
         let wanted = vec![known(agent, Some(first)), None, known(first, None), known(first, None)];
-        assert_eq!(store.conversations(&[[3; 32], [9; 32], [2; 32], [1; 32]]).await, Ok(wanted));
+        let asked = [[3; 32], [9; 32], [2; 32], [1; 32]];
+        assert_eq!(store.conversations(&asked).await, Ok(wanted.clone()));
+        // as after a restart
+        drop(store);
+        assert_eq!(book.store().await.conversations(&asked).await, Ok(wanted));
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_corrected_is_found_by_its_last_turn_after_a_restart() {
+    for book in Book::both().await {
+        let mut turns = rows(1);
+        turns[0].turn_hash = Some([1; 32]);
+        let mut corrected = turns[0].clone();
+        (corrected.revision, corrected.turn_hash) = (1, Some([2; 32]));
+        book.store().await.write(&records(turns)).await.unwrap();
+        let known = Conversation { id: corrected.id, parent: None };
+        book.store().await.write(&records(vec![corrected])).await.unwrap();
+        let found = book.store().await.conversations(&[[1; 32], [2; 32]]).await;
+        assert_eq!(found, Ok(vec![None, Some(known)]));
     }
 }
 

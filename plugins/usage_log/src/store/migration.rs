@@ -15,7 +15,7 @@ pub(super) struct Migration {
 
 /// The steps on Postgres.
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [Migration; 15] = [
+pub(super) const POSTGRES: [Migration; 16] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/postgres/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -87,11 +87,16 @@ pub(super) const POSTGRES: [Migration; 15] = [
         sql: include_str!("../../../../migrations/postgres/0015_batches.sql"),
         readable_from: Some(3),
     },
+    Migration {
+        version: 16,
+        sql: include_str!("../../../../migrations/postgres/0016_turns.sql"),
+        readable_from: Some(3),
+    },
 ];
 
 /// The steps on `SQLite`.
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [Migration; 15] = [
+pub(super) const SQLITE: [Migration; 16] = [
     Migration { version: 1, sql: include_str!("../../../../migrations/sqlite/0001_ledger.sql"), readable_from: None },
     Migration {
         version: 2,
@@ -157,6 +162,11 @@ pub(super) const SQLITE: [Migration; 15] = [
     Migration {
         version: 15,
         sql: include_str!("../../../../migrations/sqlite/0015_batches.sql"),
+        readable_from: Some(3),
+    },
+    Migration {
+        version: 16,
+        sql: include_str!("../../../../migrations/sqlite/0016_turns.sql"),
         readable_from: Some(3),
     },
 ];

@@ -4,15 +4,17 @@ pub(crate) mod open;
 mod retention;
 pub(crate) mod rollup;
 mod schema;
+mod turns;
 mod write;
 
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use plugin_api::LogLimit;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{AssertSqlSafe, Row as _};
-use uuid::Uuid;
+use turns::RecentTurns;
 use write::Inserts;
 
 use super::batch::Batch;
@@ -25,6 +27,8 @@ use crate::columns::{BATCHES, BODIES, CHUNKS, Chunk, REQUESTS};
 use crate::rollup::{Bound, Changes};
 use crate::{BatchRow, Conversation, Record, Row, StoreSettings};
 
+/// The end of a transaction that keeps what it wrote.
+const COMMIT: &str = "COMMIT";
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(35);
 
@@ -36,6 +40,7 @@ pub(super) struct Sqlite {
     settings: StoreSettings,
     inserts: AllInserts,
     bound: Bound,
+    recent: RecentTurns,
     /// Its schema is a later build's.
     is_newer: bool,
     _limit: Counted,
@@ -56,11 +61,21 @@ impl Engine for Sqlite {
         let mut held = self.acquire().await?;
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         held.release().await;
-        Ok(())
+        self.file_turns().await
     }
 
     async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
-        self.write_until(records, "COMMIT").await
+        let written = self.write_until(records, COMMIT).await?;
+        if self.recent.are_many()
+            && let Err(error) = self.file_turns().await
+        {
+            // the rows are committed, and their turns known here
+            static UNFILED: LogLimit = LogLimit::new();
+            if let Some(suppressed) = UNFILED.pass(()) {
+                log::warn!(error:%, suppressed; "the ledger cannot note the turns of its rows; it tries again");
+            }
+        }
+        Ok(written)
     }
 
     async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -68,21 +83,10 @@ impl Engine for Sqlite {
     }
 
     async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError> {
-        const QUERY: &str = "SELECT coalesce(conversation_id, id), parent_conversation_id FROM api_requests
-            WHERE turn_hash = ? ORDER BY created_at DESC LIMIT 1";
         let mut held = self.acquire().await?;
         let mut found = Vec::with_capacity(turns.len());
         for turn in turns {
-            let query = sqlx::query(QUERY).bind(turn.to_vec()).fetch_optional(&mut *held);
-            let read = async {
-                let ids = |row: sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
-                query.await?.map(ids).transpose()
-            };
-            let ids: Option<(String, Option<String>)> = self.watch.statement(QUERY, LIMIT, read).await?;
-            let id = |text: &str| Uuid::try_parse(text).ok();
-            found.push(ids.and_then(|(conversation, parent)| {
-                Some(Conversation { id: id(&conversation)?, parent: parent.as_deref().and_then(id) })
-            }));
+            found.push(self.recent.conversation(&mut held, *turn, &self.watch).await?);
         }
         held.release().await;
         Ok(found)
@@ -103,6 +107,9 @@ impl Engine for Sqlite {
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
         if fill::turn(&mut filling).await? {
             retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
+            // once more: where the last rows are gone, the next ones get their numbers
+            turns::file(&mut held, &self.watch).await?;
+            turns::forget(&mut held, &self.watch).await?;
         }
         held.release().await;
         Ok(())
@@ -122,9 +129,9 @@ impl Sqlite {
             bodies: Inserts::of(&BODIES),
             chunks: Inserts::of(&CHUNKS),
         };
-        let bound = Bound::default();
+        let (bound, recent) = (Bound::default(), RecentTurns::default());
         let _limit = watch.metrics.connections.pool(settings.pool.max.get());
-        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, is_newer: false, _limit };
+        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, recent, is_newer: false, _limit };
         store.acquire().await?.release().await;
         Ok(store)
     }
@@ -139,6 +146,9 @@ impl Sqlite {
             None => self.write_batch(&mut held, &batch, true, end).await?,
         };
         held.release().await;
+        if end == COMMIT && written.is_some() {
+            self.recent.note(&batch.requests);
+        }
         written.ok_or_else(|| StoreError::Unavailable("rows changed while they were written".into()))
     }
 
@@ -166,12 +176,15 @@ impl Sqlite {
         let pieces: Vec<_> = batch.chunks.iter().collect();
         chunks.run(watch, held, &pieces, false).await?;
         let mut changes = Changes::none();
-        let mut expected = 0;
+        let (mut expected, mut corrected_rows) = (0, Vec::new());
         for row in &batch.requests {
             let old = known.get(&(row.id, row.created_at));
             if old.is_none_or(|old| old.revision < row.revision) {
                 changes.add(row);
-                old.into_iter().for_each(|old| changes.take_out(old));
+                if let Some(old) = old {
+                    changes.take_out(old);
+                    corrected_rows.push(*row);
+                }
                 expected += 1;
             }
         }
@@ -181,8 +194,18 @@ impl Sqlite {
             return Ok(None);
         }
         rollup::write(held, changes, &mut self.bound, &self.watch).await?;
+        turns::file_corrected(held, &corrected_rows, &self.watch).await?;
         self.run(held, end).await?;
         Ok(Some(batch.written(expected + told)))
+    }
+
+    /// Puts the turns of all rows into the table of turns.
+    async fn file_turns(&mut self) -> Result<(), StoreError> {
+        let mut held = self.acquire().await?;
+        turns::file(&mut held, &self.watch).await?;
+        held.release().await;
+        self.recent.clear();
+        Ok(())
     }
 
     async fn run(&self, connection: &mut SqliteConnection, statement: &str) -> Result<u64, StoreError> {

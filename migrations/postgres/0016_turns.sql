@@ -1,0 +1,1 @@
+-- Nothing: SQLite alone keeps turns in a table of their own from this version on. Here the index of `turn_hash` is one of each partition.
