@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use ahash::RandomState;
+
 use crate::cache_key::Key;
 use crate::flight::{Ended, Flight, Follower, HeldBytes};
+
+type ByKey = HashMap<Key, Joinable, RandomState>;
 
 /// The calls in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    by_key: Mutex<HashMap<Key, Joinable>>,
+    by_key: Mutex<ByKey>,
     held: Arc<HeldBytes>,
 }
 
@@ -74,7 +78,7 @@ impl Flights {
         self.held.bytes()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Joinable>> {
+    fn lock(&self) -> MutexGuard<'_, ByKey> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

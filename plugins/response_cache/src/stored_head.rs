@@ -16,35 +16,21 @@ pub(crate) struct StoredHead {
 /// The headers that may hold the upstream's id; the first present one counts.
 const REQUEST_IDS: [HeaderName; 2] = [HeaderName::from_static("request-id"), HeaderName::from_static("x-request-id")];
 
-/// Headers of one exchange or its time. They are not stored, and neither are those of its connection.
-const OF_THE_MOMENT: [&str; 16] = [
-    "age",
-    "alt-svc",
-    "cache-control",
-    "cf-cache-status",
-    "cf-ray",
-    "date",
-    "expires",
-    "nel",
-    "openai-processing-ms",
-    "report-to",
-    "request-id",
-    "server-timing",
-    "set-cookie",
-    "strict-transport-security",
-    "x-cache",
-    "x-request-id",
-];
-const FAMILIES_OF_THE_MOMENT: [&str; 8] = [
-    "anthropic-fast-",
-    "anthropic-priority-",
-    "anthropic-ratelimit-",
-    "ratelimit",
-    "retry-after",
-    "x-envoy-",
-    "x-ratelimit-",
-    "x-should-retry",
-];
+/// Headers of one exchange or its time, by their first letter. They are not stored, and neither are those of its connection.
+const fn of_the_moment(first: u8) -> (&'static [&'static str], &'static [&'static str]) {
+    match first {
+        b'a' => (&["age", "alt-svc"], &["anthropic-fast-", "anthropic-priority-", "anthropic-ratelimit-"]),
+        b'c' => (&["cache-control", "cf-cache-status", "cf-ray"], &[]),
+        b'd' => (&["date"], &[]),
+        b'e' => (&["expires"], &[]),
+        b'n' => (&["nel"], &[]),
+        b'o' => (&["openai-processing-ms"], &[]),
+        b'r' => (&["report-to", "request-id"], &["ratelimit", "retry-after"]),
+        b's' => (&["server-timing", "set-cookie", "strict-transport-security"], &[]),
+        b'x' => (&["x-cache", "x-request-id"], &["x-envoy-", "x-ratelimit-", "x-should-retry"]),
+        _ => (&[], &[]),
+    }
+}
 
 impl StoredHead {
     /// Copies the part of a head that is stored.
@@ -74,9 +60,8 @@ fn is_of_the_moment(status: StatusCode, name: &str) -> bool {
     if advice && !status.is_success() {
         return false;
     }
-    OF_THE_MOMENT.binary_search(&name).is_ok()
-        || is_of_connection(name)
-        || FAMILIES_OF_THE_MOMENT.iter().any(|family| name.starts_with(family))
+    let (names, families) = of_the_moment(name.as_bytes().first().copied().unwrap_or_default());
+    names.contains(&name) || families.iter().any(|family| name.starts_with(family)) || is_of_connection(name)
 }
 
 fn copied_name(name: &HeaderName) -> Option<HeaderName> {
@@ -119,8 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_names_can_be_searched() {
-        assert!(OF_THE_MOMENT.is_sorted());
+    fn the_names_are_found_by_their_first_letter() {
+        for first in u8::MIN..=u8::MAX {
+            let (names, families) = of_the_moment(first);
+            assert!(names.iter().chain(families).all(|name| name.as_bytes()[0] == first));
+        }
     }
 
     #[test]
