@@ -16,14 +16,14 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"\",\"id\":\"");
     out.extend_from_slice(record.context.id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
     out.push(b'"');
-    text(out, b",\"method\":", Some(record.method.as_str()));
+    word(out, b",\"method\":", Some(record.method.as_str()));
     text(out, b",\"host\":", Some(&*record.host).filter(|host| !host.is_empty()));
     text(out, b",\"path\":", Some(&*record.path).filter(|path| !path.is_empty()));
-    text(out, b",\"protocol\":", Some(record.transport.as_str()));
+    word(out, b",\"protocol\":", Some(record.transport.as_str()));
     number(out, b",\"status\":", record.status.map(|status| status.as_u16().into()));
-    text(out, b",\"outcome\":", Some(record.outcome.as_str()));
-    text(out, b",\"error\":", record.error);
-    text(out, b",\"endpoint\":", record.endpoint.map(|endpoint| endpoint.as_str()));
+    word(out, b",\"outcome\":", Some(record.outcome.as_str()));
+    word(out, b",\"error\":", record.error);
+    word(out, b",\"endpoint\":", record.endpoint.map(|endpoint| endpoint.as_str()));
     text(out, b",\"model\":", record.model.as_deref());
     out.extend_from_slice(match record.streaming {
         Some(true) => b",\"streaming\":true",
@@ -45,7 +45,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     answer::json(out, record);
     out.extend_from_slice(b",\"client\":");
     match record.context.client {
-        Some(address) => field::displayed(out, address),
+        Some(address) => field::address(out, address),
         None => out.extend_from_slice(NULL),
     }
     out.extend_from_slice(b"}\n");
@@ -81,6 +81,19 @@ fn text(out: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
     out.extend_from_slice(key);
     match value {
         Some(value) => field::string(out, value),
+        None => out.extend_from_slice(NULL),
+    }
+}
+
+/// Appends a word that has nothing to escape: one of the gateway's own, or a method, which is a token (RFC 9110, section 5.6.2).
+fn word(out: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
+    out.extend_from_slice(key);
+    match value {
+        Some(value) => {
+            out.push(b'"');
+            out.extend_from_slice(value.as_bytes());
+            out.push(b'"');
+        }
         None => out.extend_from_slice(NULL),
     }
 }

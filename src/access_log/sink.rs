@@ -1,5 +1,6 @@
 //! A bounded buffer of lines and a thread that writes them to the output. Knows nothing of their contents.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -19,6 +20,14 @@ const MAX_BUFFERED: usize = 8 << 20;
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// How long one poll waits for a nonblocking output, in milliseconds, before a check whether the sink was closed.
 const WRITABLE_TIMEOUT: u8 = 100;
+
+/// How much memory a thread keeps for its next line, in bytes.
+const USUAL_LINE: usize = 4 << 10;
+
+thread_local! {
+    /// The line that this thread writes.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Takes lines without waiting for the output. Lines that the output does not take in time are lost and counted.
 #[derive(Debug)]
@@ -88,22 +97,25 @@ impl Sink {
         Ok(Self { shared })
     }
 
-    /// Takes a line, which `write` appends with its line break.
+    /// Takes a line, which `write` appends with its line break. No other thread waits for that.
     pub(super) fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            write(line);
+            self.append(line);
+            line.shrink_to(USUAL_LINE);
+        });
+    }
+
+    fn append(&self, line: &[u8]) {
         let mut waiting = self.shared.waiting();
         let before = waiting.lines.len();
-        if before + waiting.writing >= MAX_BUFFERED {
+        if before + line.len() + waiting.writing > MAX_BUFFERED {
             drop(waiting);
             self.shared.lose(1);
             return;
         }
-        write(&mut waiting.lines);
-        if waiting.lines.len() + waiting.writing > MAX_BUFFERED {
-            waiting.lines.truncate(before);
-            drop(waiting);
-            self.shared.lose(1);
-            return;
-        }
+        waiting.lines.extend_from_slice(line);
         let full = before < BATCH && waiting.lines.len() >= BATCH;
         let wake = std::mem::take(&mut waiting.asleep) || full;
         drop(waiting);

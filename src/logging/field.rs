@@ -1,7 +1,9 @@
 //! The pieces of a log line: JSON strings, numbers, points in time. Knows no line as a whole.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 /// Writes a JSON string, quotes included.
@@ -27,6 +29,17 @@ pub(crate) fn bounded(value: impl fmt::Display, piece: impl FnMut(&str)) {
     let _ = fmt::Write::write_fmt(&mut Bounded { piece, room: LONGEST }, format_args!("{value}"));
 }
 
+/// Writes an address as a JSON string, quotes included. IPv4 does without the formatting machinery, which costs ten times as much.
+pub(crate) fn address(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(v4) = address else { return displayed(out, address) };
+    let [a, b, c, d] = v4.octets();
+    out.push(b'"');
+    for (octet, behind) in [(a, b'.'), (b, b'.'), (c, b'.'), (d, b'"')] {
+        number(out, octet.into());
+        out.push(behind);
+    }
+}
+
 /// Writes a whole number.
 pub(crate) fn number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0_u8; 20]; // as many as the largest has
@@ -49,11 +62,22 @@ pub(crate) const TIME_LENGTH: usize = 24;
 /// or past 9999 is wrong anyhow; it shows the first moment of 1970.
 pub(crate) fn rfc3339(time: SystemTime) -> [u8; TIME_LENGTH] {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok().filter(|since| since.as_secs() < YEAR_10000);
-    let time = SystemTime::UNIX_EPOCH + since.unwrap_or_default();
-    let mut text = [0; TIME_LENGTH];
-    // fits by the length of each of its parts
-    let _ = write!(&mut text[..], "{}", humantime::format_rfc3339_millis(time));
+    let since = since.unwrap_or_default();
+    let (second, mut text) = SECOND.get();
+    if second != since.as_secs() {
+        // fits by the length of each of its parts
+        let _ = write!(&mut text[..], "{}", humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since));
+        SECOND.set((since.as_secs(), text));
+    }
+    for (at, unit) in [(20, 100), (21, 10), (22, 1)] {
+        text[at] = b'0' + (since.subsec_millis() / unit % 10) as u8;
+    }
     text
+}
+
+thread_local! {
+    /// The second that was written last, and a point in time within it.
+    static SECOND: Cell<(u64, [u8; TIME_LENGTH])> = const { Cell::new((u64::MAX, [0; TIME_LENGTH])) };
 }
 
 /// In seconds since 1970.
@@ -158,9 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_they_are_displayed() {
+        for text in ["0.0.0.0", "127.0.0.1", "255.10.9.100", "::1", "2001:db8::7", "::ffff:192.0.2.1"] {
+            let shown: IpAddr = text.parse().unwrap();
+            assert_eq!(written(|out| address(out, shown)), format!("\"{shown}\""));
+        }
+    }
+
+    #[test]
     fn a_point_in_time_is_written_in_utc_and_a_wrong_clock_does_no_harm() {
         let at = |offset: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(offset);
         assert_eq!(&rfc3339(at(1_700_000_000_007)), b"2023-11-14T22:13:20.007Z");
+        assert_eq!(&rfc3339(at(1_700_000_000_999)), b"2023-11-14T22:13:20.999Z");
+        assert_eq!(&rfc3339(at(1_700_000_001_000)), b"2023-11-14T22:13:21.000Z");
         assert_eq!(&rfc3339(at(0) - Duration::from_secs(1)), b"1970-01-01T00:00:00.000Z");
         assert_eq!(&rfc3339(at(300_000_000_000_000)), b"1970-01-01T00:00:00.000Z");
     }

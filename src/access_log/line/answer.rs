@@ -2,7 +2,7 @@
 
 use plugin_api::{Answer, AnswerState, Record};
 
-use super::{milliseconds, number, text};
+use super::{milliseconds, number, text, word};
 
 /// Appends the answer's members. All of them are there where the answer was read, and none where it was not.
 pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
@@ -11,7 +11,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     text(out, b",\"served_model\":", answer.model.as_deref());
     text(out, b",\"stop_reason\":", answer.stop_reason.as_deref());
     text(out, b",\"error_type\":", answer.error_type.as_deref());
-    text(out, b",\"usage_source\":", Some(source(answer)));
+    word(out, b",\"usage_source\":", Some(source(answer)));
     let tokens = answer.usage.as_ref().map(|usage| usage.tokens).unwrap_or_default();
     number(out, b",\"input_tokens\":", tokens.input);
     number(out, b",\"cache_read_input_tokens\":", tokens.cache_read);
