@@ -105,8 +105,8 @@ pub struct UpstreamTls {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keepalive {
-    /// How many idle connections each thread keeps, as each worker of nginx does. The upstreams of a thread share one pool
-    /// of the sum of them, at most 100000 each; its size is read at start only.
+    /// How many idle connections each thread keeps, as each worker of nginx does. The upstreams of a thread share two pools, one of plain
+    /// connections and one of TLS, each of the sum of them, at most 100000 each; their size is read at start only.
     pub connections: Count<0, 100_000>,
     /// How long one is kept. Providers close theirs after 15 s; shorter is safe.
     pub idle_timeout: Period,

@@ -45,7 +45,8 @@ fn may_be_named(ctx: &Exchange) -> bool {
 /// # Errors
 /// That the server's certificate is none that verifies.
 pub fn on_connected(ctx: &mut Exchange, peer: &HttpPeer, fd: RawFd, digest: Option<&Digest>) -> Result<()> {
-    ctx.connection = fd;
+    // Pingora knows no descriptor of a socket of ours
+    ctx.connection = ctx.connector.as_ref().map_or(fd, |connector| connector.descriptor());
     let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
         return Ok(());
     };
@@ -84,6 +85,7 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
         error.set_retry(true);
         return error;
     }
+    let reused = reused || ctx.connector.as_ref().is_some_and(|connector| connector.is_kept());
     let cause = attempt_error::of_attempt(&error, expired, ctx.body.is_some(), reused);
     debug!(error:%, reused, cause:?; "attempt failed");
     ctx.cause = None;

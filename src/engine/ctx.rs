@@ -43,6 +43,7 @@ use super::snapshot::Snapshot;
 use super::timer::Timer;
 use super::transform::TransformedResponse;
 use super::upstream::ConnectionUse;
+use super::upstream_socket::Connector;
 use super::view::path_of;
 use super::websocket::{RealtimeModel, Socket};
 
@@ -88,6 +89,8 @@ pub struct Exchange {
     pub sent_headers: HeaderMap,
     /// The connection of the present attempt.
     pub connection: RawFd,
+    /// Where its socket is from, if it is a plain one.
+    pub connector: Option<Arc<Connector>>,
     /// How the present attempt uses it.
     pub connection_use: ConnectionUse,
     /// Whether the certificate of the next connection is to be one that `tls.ca` names itself, where that of the last one was of the other
@@ -158,6 +161,7 @@ impl Exchange {
             attempts: None,
             sent_headers: HeaderMap::new(),
             connection: -1,
+            connector: None,
             connection_use: ConnectionUse::default(),
             named_certificate: None,
             adds_stream_usage: false,

@@ -15,7 +15,6 @@ use crate::exchange::header_names::HeaderNames;
 use crate::exchange::hop_by_hop;
 use crate::exchange::upstream::Upstream;
 
-use super::cork;
 use super::ctx::Exchange;
 use super::forwarding;
 use super::tracing;
@@ -87,8 +86,8 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
     }
-    if sends_body(head) {
-        cork::hold(ctx.connection);
+    if let Some(connector) = ctx.connector.as_ref().filter(|_| sends_body(head)) {
+        connector.hold();
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! the peer of the selected server.
 
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, Scheme};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::ctx::Exchange;
 use super::failover;
 use super::upstream::ConnectionUse;
+use super::upstream_socket::Connector;
 
 /// How to connect to the server of the next attempt.
 ///
@@ -64,7 +65,14 @@ fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant, wanted: Inst
     let timeouts = ctx.timeouts_of(upstream);
     let mut peer =
         ctx.snapshot.peers[upstream.index].peer(timeouts, lease, attempts.time_left(now), ctx.connection_use, named);
-    if attempts.wants_fresh_connection() {
+    let fresh = attempts.wants_fresh_connection();
+    ctx.connector = None;
+    if peer.scheme == Scheme::HTTP {
+        let idle_timeout = peer.options.idle_timeout.unwrap_or_default();
+        let connector = Connector::new(peer.group_key, idle_timeout, fresh);
+        peer.options.custom_l4 = Some(connector.clone());
+        ctx.connector = Some(connector);
+    } else if fresh {
         // a key of its own, so that no kept connection is taken
         peer.group_key = peer.group_key.wrapping_add(ctx.record.context.id.as_u64_pair().1);
     }

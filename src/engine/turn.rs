@@ -1,11 +1,11 @@
 //! The end of a turn of a worker's loop: when every task that was ready has run, before the thread looks for new events. What is put off
-//! until then is in `cork`.
+//! until then is in `upstream_socket`.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-use super::cork;
+use super::upstream_socket;
 
 thread_local! {
     /// Wakes the task that ends turns. It then runs behind the tasks that are ready now.
@@ -19,7 +19,7 @@ pub async fn end_turns() {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         });
-        cork::release_all();
+        upstream_socket::end_turn();
         Poll::<()>::Pending
     })
     .await;

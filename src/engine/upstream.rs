@@ -17,8 +17,6 @@ use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::tls::{NamedLeaf, named_leaves};
 
-use super::upstream_socket::UpstreamSocket;
-
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
@@ -204,19 +202,15 @@ fn template(
     peer.group_key = hash(&(upstream, &settings.tls.ca.as_deref(), !timeouts.allow_h2()));
     peer.options.ca = authorities;
     peer.options.idle_timeout = Some(settings.keepalive.idle_timeout.get());
-    if !address.tls {
-        peer.options.custom_l4 = Some(Arc::new(UpstreamSocket));
-    } else {
-        // one limit is all that Pingora has on HTTP/2, for the first byte and for every pause; if a pause may be longer,
-        // it takes HTTP/1.1, where the timer can end an attempt before its first byte
-        if timeouts.allow_h2() {
-            peer.options.set_http_version(2, 1);
-            peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
-            peer.options.read_timeout = Some(timeouts.first_byte);
-            // Pingora's own are 8 MiB both: one client that takes nothing would stop all others of its connection
-            peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
-            peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
-        }
+    // one limit is all that Pingora has on HTTP/2, for the first byte and for every pause; if a pause may be longer,
+    // it takes HTTP/1.1, where the timer can end an attempt before its first byte
+    if address.tls && timeouts.allow_h2() {
+        peer.options.set_http_version(2, 1);
+        peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
+        peer.options.read_timeout = Some(timeouts.first_byte);
+        // Pingora's own are 8 MiB both: one client that takes nothing would stop all others of its connection
+        peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
     }
     peer
 }

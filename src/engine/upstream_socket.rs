@@ -1,50 +1,237 @@
-//! How the socket of a plain connection to a server is opened: as Pingora opens it, with a descriptor of our own beside Pingora's.
+//! The socket of a plain connection to a server, below Pingora's stream. It sends the head of a request together with the body behind it, and
+//! once Pingora gives it back it is kept for the next request (`idle_sockets`).
 
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::ext::connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::upstreams::peer::{Tracer, Tracing};
-use pingora_error::{Error, ErrorType, Result};
+use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use pingora_error::{Error, ErrorType, OrErr, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::cork::Socket;
+use super::idle_sockets::{self, Server};
+use super::turn;
+use super::write_buffer::WriteBuffer;
 
-/// Opens the sockets of plain connections.
+thread_local! {
+    /// Requests whose heads wait for their bodies, and the tasks that wait for their responses.
+    static HELD: RefCell<Vec<(Arc<Connector>, Waker)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Opens the socket of one attempt, or takes one that was kept, and says what became of that.
 #[derive(Debug)]
-pub struct UpstreamSocket;
+pub struct Connector {
+    own: Weak<Self>,
+    upstream: u64,
+    idle_timeout: Duration,
+    /// Whether no kept socket is to be taken.
+    fresh: bool,
+    descriptor: AtomicI32,
+    kept: AtomicBool,
+    holds: AtomicBool,
+}
 
-#[async_trait]
-impl Connect for UpstreamSocket {
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let SocketAddr::Inet(address) = address else {
-            return Err(Error::explain(ErrorType::InternalError, "not an address of the internet"));
+impl Connector {
+    /// A connector to the servers of an upstream, which its number names. Its socket may wait for the next request for so long; with
+    /// `fresh`, it is a new one.
+    pub fn new(upstream: u64, idle_timeout: Duration, fresh: bool) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            upstream,
+            idle_timeout,
+            fresh,
+            descriptor: AtomicI32::new(-1),
+            kept: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
+        })
+    }
+
+    /// The descriptor of the socket; -1 before there is one.
+    pub fn descriptor(&self) -> RawFd {
+        self.descriptor.load(Relaxed)
+    }
+
+    /// Whether the socket was a kept one.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Relaxed)
+    }
+
+    /// Has what is written next, the head of a request, wait for what is written behind it. It leaves alone if nothing does before the turn
+    /// of the worker's loop ends.
+    pub fn hold(&self) {
+        self.holds.store(true, Relaxed);
+    }
+
+    fn holds(&self) -> bool {
+        self.holds.load(Relaxed)
+    }
+
+    /// Whether it held until now.
+    fn lets_go(&self) -> bool {
+        self.holds.swap(false, Relaxed)
+    }
+
+    fn stream(&self, server: Server, tcp: TcpStream, kept: bool) -> Result<Stream> {
+        let Some(connector) = self.own.upgrade() else {
+            return Err(Error::explain(ErrorType::InternalError, "an attempt without a connector"));
         };
-        let socket = connect(address, None).await?;
-        let connection = socket.as_raw_fd();
-        let descriptor = socket.as_fd().try_clone_to_owned();
-        let mut stream = Stream::from(socket);
-        // a process that has no more descriptors does without
-        if let Ok(descriptor) = descriptor {
-            stream.tracer = Some(Tracer(Box::new(Kept(Socket::new(connection, descriptor)))));
-        }
-        Ok(stream)
+        self.descriptor.store(tcp.as_raw_fd(), Relaxed);
+        self.kept.store(kept, Relaxed);
+        let socket = Socket { stream: Some(WriteBuffer::new(tcp)), server, connector };
+        Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
 
-/// Keeps a socket as long as Pingora keeps its stream.
-#[derive(Debug)]
-struct Kept(Arc<Socket>);
+impl Connect for Connector {
+    fn connect<'connector, 'address, 'connected>(
+        &'connector self,
+        address: &'address SocketAddr,
+    ) -> BoxFuture<'connected, Result<Stream>>
+    where
+        'connector: 'connected,
+        'address: 'connected,
+    {
+        let SocketAddr::Inet(address) = address else {
+            let error = Error::explain(ErrorType::InternalError, "not an address of the internet");
+            return Box::pin(std::future::ready(Err(error)));
+        };
+        let server = Server { upstream: self.upstream, address: *address };
+        if !self.fresh
+            && let Some(tcp) = idle_sockets::take(server)
+        {
+            return Box::pin(std::future::ready(self.stream(server, tcp, true)));
+        }
+        Box::pin(async move {
+            let tcp = connect(address, None).await?;
+            // Pingora asks a socket of its own for that at each use
+            tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "failed to set_nodelay")?;
+            self.stream(server, tcp, false)
+        })
+    }
+}
 
-impl Tracing for Kept {
-    fn on_connected(&self) {}
+/// A socket as long as an attempt has it.
+struct Socket {
+    /// None once Pingora has given it back.
+    stream: Option<WriteBuffer<TcpStream>>,
+    server: Server,
+    connector: Arc<Connector>,
+}
 
-    fn on_disconnected(&self) {}
+impl Socket {
+    /// Pingora asks whether the server has sent bytes behind its response, or has closed the connection. If neither, the socket is kept here:
+    /// Pingora is told that it has reached its end, and lets go of it.
+    fn poll_give_back(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let read = Pin::new(stream.get_mut()).poll_read(cx, buf);
+        if read.is_pending()
+            && let Some(stream) = self.stream.take().filter(|stream| stream.unsent() == 0)
+        {
+            idle_sockets::put(self.server, stream.into_inner(), self.connector.idle_timeout);
+        }
+        Poll::Ready(Ok(()))
+    }
 
-    fn boxed_clone(&self) -> Box<dyn Tracing> {
-        Box::new(Self(self.0.clone()))
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl VirtualSocket for Socket {
+    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
+        match option {
+            // it was set when the socket was opened
+            VirtualSockOpt::NoDelay => Ok(()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // heads and bodies are read into thousands of bytes; one is read only to learn whether the connection can be used again
+        if buf.capacity() == 1 {
+            return self.poll_give_back(cx, buf);
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        if stream.unsent() > 0 && !(self.connector.holds() && waits(&self.connector, cx)) {
+            // a server that takes no more may nevertheless answer
+            if let Poll::Ready(Err(error)) = self.poll_sent(cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream.get_mut()).poll_read(cx, buf),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+        if this.connector.holds() {
+            if stream.unsent() == 0 {
+                let written = Pin::new(&mut *stream).poll_write(cx, buf);
+                if stream.unsent() == 0 {
+                    // it is too long to wait
+                    this.connector.lets_go();
+                }
+                return written;
+            }
+            this.connector.lets_go();
+        }
+        stream.poll_write_through(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connector.holds() { Poll::Ready(Ok(())) } else { self.poll_sent(cx) }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Has this task go on when the turn ends, so that it sends the head that it holds. `false` on a thread that ends no turns.
+fn waits(connector: &Arc<Connector>, cx: &Context<'_>) -> bool {
+    let waits = turn::end_is_awaited();
+    if waits {
+        HELD.with_borrow_mut(|held| held.push((connector.clone(), cx.waker().clone())));
+    }
+    waits
+}
+
+/// Ends the turn of the loop: heads that still wait for their bodies leave.
+pub fn end_turn() {
+    for (connector, waker) in HELD.take() {
+        if connector.lets_go() {
+            waker.wake();
+        }
     }
 }

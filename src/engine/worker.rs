@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client_timeout::ClientTimeout;
 use super::connection::{Connection, Permits};
+use super::idle_sockets;
 use super::plugin_request::{self, Begun};
 use super::proxy_protocol;
 use super::refusal::{Bounds, Refusal};
@@ -166,6 +167,7 @@ impl Threads {
 /// Serves connections until the queue is closed. Those that are still open then are dropped with the runtime.
 async fn serve(mut queue: mpsc::UnboundedReceiver<(Work, Open)>, proxy: Arc<WorkerProxy>, shutdown: ShutdownWatch) {
     tokio::spawn(turn::end_turns());
+    tokio::spawn(idle_sockets::keep(proxy.kept_connections()));
     while let Some((work, open)) = queue.recv().await {
         let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
         match work {

@@ -30,15 +30,17 @@ pub struct WorkerProxy {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Ends the connections that wait for a request.
     idle_end: CancellationToken,
+    kept_connections: usize,
 }
 
 impl WorkerProxy {
     /// A proxy for the snapshots. Pingora's pool and options are fixed for good by this first configuration.
     #[must_use]
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, config: &Config) -> Self {
+        let kept_connections = kept_connections(config);
         let conf = ServerConf {
             threads: 1,
-            upstream_keepalive_pool_size: kept_connections(config),
+            upstream_keepalive_pool_size: kept_connections,
             max_retries: MAX_ATTEMPTS,
             ..ServerConf::default()
         };
@@ -50,7 +52,7 @@ impl WorkerProxy {
         let mut proxy = HttpProxy::new(Gateway::new(snapshot.clone()), Arc::new(conf));
         proxy.server_options = Some(options);
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), snapshot, idle_end: CancellationToken::new() }
+        Self { proxy: Arc::new(proxy), snapshot, idle_end: CancellationToken::new(), kept_connections }
     }
 
     /// The configuration that is in force now.
@@ -75,6 +77,12 @@ impl WorkerProxy {
     pub fn awaits_first_request(&self) {
         let limits = self.limits();
         Timer::current_awaits_request(limits.header_timeout, limits.header_timeout);
+    }
+
+    /// The idle connections that the worker keeps to all its upstreams.
+    #[must_use]
+    pub fn kept_connections(&self) -> usize {
+        self.kept_connections
     }
 
     /// The connection of the present task may send another request.

@@ -31,6 +31,11 @@ impl<S> WriteBuffer<S> {
         &self.stream
     }
 
+    /// The stream. Bytes that wait are lost.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// How many bytes wait.
     pub fn unsent(&self) -> usize {
         self.waiting.len() - self.sent
@@ -39,6 +44,23 @@ impl<S> WriteBuffer<S> {
     /// The stream, to read from. What is written to it overtakes the bytes that wait.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
+    }
+}
+
+impl<S: AsyncWrite + Unpin> WriteBuffer<S> {
+    /// Writes as many bytes as the stream accepts behind those that wait, and lets none wait.
+    pub fn poll_write_through(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        while !self.waiting.is_empty() {
+            let waiting = IoSlice::new(&self.waiting[self.sent..]);
+            let all: SmallVec<[IoSlice<'_>; 4]> = iter::once(waiting).chain(bufs.iter().copied()).collect();
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
+            drop(all);
+            let beyond = self.wrote(written)?;
+            if beyond > 0 {
+                return Poll::Ready(Ok(beyond));
+            }
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }
 
@@ -68,17 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBuffer<S> {
             bufs.iter().for_each(|buf| this.waiting.extend_from_slice(buf));
             return Poll::Ready(Ok(total));
         }
-        while !this.waiting.is_empty() {
-            let waiting = IoSlice::new(&this.waiting[this.sent..]);
-            let all: SmallVec<[IoSlice<'_>; 4]> = iter::once(waiting).chain(bufs.iter().copied()).collect();
-            let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, &all))?;
-            drop(all);
-            let beyond = this.wrote(written)?;
-            if beyond > 0 {
-                return Poll::Ready(Ok(beyond));
-            }
-        }
-        Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
+        this.poll_write_through(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

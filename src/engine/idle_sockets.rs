@@ -1,0 +1,220 @@
+//! The sockets of plain connections to servers that wait for a next request, those of one worker. Those that have waited too long are closed,
+//! and those that their servers have closed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ahash::RandomState;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+/// How often a worker looks for sockets to close: those that have waited too long, and at each tenth look those that their servers closed.
+const LOOKS: Duration = Duration::from_millis(100);
+const LOOKS_AT_SERVERS: u64 = 10;
+
+thread_local! {
+    static IDLE: RefCell<Idle> = RefCell::default();
+}
+
+/// A server of an upstream, which its number names. The requests of a worker to it share sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    pub upstream: u64,
+    pub address: SocketAddr,
+}
+
+/// A socket that waits.
+struct Waiting {
+    stream: TcpStream,
+    /// Its place in the order in which sockets were put here.
+    number: u64,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// The sockets of each server, the one that was used last at the end.
+    sockets: HashMap<Server, VecDeque<Waiting>, RandomState>,
+    /// The servers of all sockets, the one that was used last at the end.
+    order: BTreeMap<u64, Server>,
+    put: u64,
+    most: usize,
+    /// Wakes the task that closes sockets, while there are none.
+    filled: Option<Waker>,
+}
+
+/// Takes the socket to this server that was used last, if one waits that the server has not closed.
+pub fn take(server: Server) -> Option<TcpStream> {
+    IDLE.with_borrow_mut(|idle| {
+        let sockets = idle.sockets.get_mut(&server)?;
+        while let Some(Waiting { stream, number, .. }) = sockets.pop_back() {
+            idle.order.remove(&number);
+            if is_open(&stream) {
+                return Some(stream);
+            }
+        }
+        None
+    })
+}
+
+/// Keeps this socket for so long. Beyond the most sockets of the worker, the one that was used least recently is closed.
+pub fn put(server: Server, stream: TcpStream, idle_timeout: Duration) {
+    IDLE.with_borrow_mut(|idle| {
+        let number = idle.put;
+        idle.put += 1;
+        idle.order.insert(number, server);
+        let waiting = Waiting { stream, number, until: Instant::now() + idle_timeout };
+        idle.sockets.entry(server).or_default().push_back(waiting);
+        if idle.order.len() > idle.most
+            && let Some((_, server)) = idle.order.pop_first()
+        {
+            idle.sockets.get_mut(&server).and_then(VecDeque::pop_front);
+        }
+        if let Some(waker) = idle.filled.take() {
+            waker.wake();
+        }
+    });
+}
+
+/// Keeps up to so many sockets for the requests of this thread, and closes those that are of no use any more. A task of every worker.
+pub async fn keep(most: usize) {
+    IDLE.with_borrow_mut(|idle| idle.most = most);
+    for look in 1_u64.. {
+        poll_fn(|cx| IDLE.with_borrow_mut(|idle| idle.poll_filled(cx))).await;
+        sleep(LOOKS).await;
+        IDLE.with_borrow_mut(|idle| idle.close(look.is_multiple_of(LOOKS_AT_SERVERS)));
+    }
+}
+
+impl Idle {
+    fn poll_filled(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.order.is_empty() {
+            return Poll::Ready(());
+        }
+        self.filled = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Closes sockets that have waited too long, and if so told those that their servers have closed.
+    fn close(&mut self, those_of_servers: bool) {
+        let now = Instant::now();
+        let order = &mut self.order;
+        self.sockets.retain(|_, sockets| {
+            sockets.retain(|waiting| {
+                let stays = waiting.until > now && (!those_of_servers || is_open(&waiting.stream));
+                if !stays {
+                    order.remove(&waiting.number);
+                }
+                stays
+            });
+            !sockets.is_empty()
+        });
+    }
+}
+
+/// Whether the server has neither closed this socket nor sent bytes that no request asked for. It costs no system call while nothing has come.
+fn is_open(stream: &TcpStream) -> bool {
+    stream.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Servers {
+        listener: TcpListener,
+        server: Server,
+    }
+
+    impl Servers {
+        async fn new(most: usize) -> Self {
+            IDLE.set(Idle { most, ..Idle::default() });
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            Self { listener, server: Server { upstream: 1, address } }
+        }
+
+        /// A socket, and the server's side of it.
+        async fn socket(&self) -> (TcpStream, TcpStream) {
+            let stream = TcpStream::connect(self.server.address).await.unwrap();
+            (stream, self.listener.accept().await.unwrap().0)
+        }
+
+        async fn is_closed(mut of_server: TcpStream) -> bool {
+            tokio::io::AsyncReadExt::read(&mut of_server, &mut [0]).await.unwrap() == 0
+        }
+    }
+
+    #[tokio::test]
+    async fn the_socket_that_was_used_last_is_taken_first_and_only_for_its_server() {
+        let servers = Servers::new(10).await;
+        let mut kept = Vec::new();
+        let mut ports = Vec::new();
+        for _ in 0..3 {
+            let (stream, of_server) = servers.socket().await;
+            ports.push(stream.local_addr().unwrap());
+            put(servers.server, stream, LONG);
+            kept.push(of_server);
+        }
+        let other = Server { upstream: 2, ..servers.server };
+        assert!(take(other).is_none());
+        for port in ports.into_iter().rev() {
+            assert_eq!(take(servers.server).unwrap().local_addr().unwrap(), port);
+        }
+        assert!(take(servers.server).is_none());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_most_the_socket_used_least_recently_is_closed() {
+        let servers = Servers::new(2).await;
+        let (first, of_first) = servers.socket().await;
+        put(servers.server, first, LONG);
+        let mut kept = Vec::new();
+        for upstream in 2..4 {
+            let (stream, of_server) = servers.socket().await;
+            put(Server { upstream, ..servers.server }, stream, LONG);
+            kept.push(of_server);
+        }
+        assert!(Servers::is_closed(of_first).await);
+        assert!(take(servers.server).is_none());
+        assert!(take(Server { upstream: 2, ..servers.server }).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_its_server_closed_or_wrote_to_is_not_taken() {
+        let servers = Servers::new(10).await;
+        let (open, _of_open) = servers.socket().await;
+        let (closed, of_closed) = servers.socket().await;
+        let (written, mut of_written) = servers.socket().await;
+        drop(of_closed);
+        of_written.write_all(b"?").await.unwrap();
+        closed.readable().await.unwrap();
+        written.readable().await.unwrap();
+        let port = open.local_addr().unwrap();
+        for stream in [open, closed, written] {
+            put(servers.server, stream, LONG);
+        }
+        assert_eq!(take(servers.server).unwrap().local_addr().unwrap(), port);
+    }
+
+    #[tokio::test]
+    async fn what_waited_too_long_is_closed_and_nothing_is_left_of_it() {
+        let servers = Servers::new(10).await;
+        let keeps = tokio::spawn(keep(10));
+        let (stream, of_server) = servers.socket().await;
+        put(servers.server, stream, Duration::from_millis(1));
+        assert!(Servers::is_closed(of_server).await);
+        IDLE.with_borrow(|idle| assert!(idle.sockets.is_empty() && idle.order.is_empty()));
+        keeps.abort();
+    }
+}
