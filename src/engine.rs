@@ -7,6 +7,7 @@ mod attempts;
 mod body;
 mod call_body;
 mod client_timeout;
+mod clock;
 mod connection;
 mod ctx;
 mod cut;

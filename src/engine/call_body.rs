@@ -5,7 +5,7 @@ use http::HeaderMap;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use plugin_api::{BODIES, Call, Endpoint, Hashing, Transport, run_blocking};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::dialect;
 use crate::exchange::buffered_body::BufferedBody;
@@ -14,6 +14,7 @@ use crate::exchange::hash_key;
 
 use super::attempt_error;
 use super::body::{self, Read};
+use super::clock;
 use super::ctx::Exchange;
 use super::interruption::{Interruption, client_failed, client_left, ended_by_plugin, refuse, refuse_with};
 use super::model_route;
@@ -35,7 +36,7 @@ pub fn most_in_line(endpoint: Endpoint, hashing: Hashing) -> usize {
 /// Reads the whole body within the time that the client has for it.
 pub async fn receive_body(session: &mut Session, ctx: &mut Exchange) -> Result<Bytes, Interruption> {
     let max = ctx.max_read();
-    let until = Instant::now() + ctx.snapshot.limits.body_timeout;
+    let until = clock::recent() + ctx.snapshot.limits.body_timeout;
     let until = ctx.attempts.as_ref().map_or(until, |attempts| attempts.deadline().min(until));
     let bytes = match timeout_at(until, body::read(session, max)).await {
         Ok(Ok(Read::Whole(bytes))) => bytes,

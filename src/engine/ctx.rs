@@ -34,6 +34,7 @@ use crate::metrics::InFlight;
 use crate::routes::{InvalidPath, host_of, normalize};
 use crate::settings::AddressHeader;
 
+use super::clock;
 use super::connection::connection_facts;
 use super::plugin_request::PluginRequest;
 use super::route::Route;
@@ -139,11 +140,12 @@ impl Exchange {
     /// An exchange whose request has not been looked at yet.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> Box<Self> {
+        let began = clock::now();
         let timer = Timer::current().unwrap_or_else(|| Timer::new(Duration::ZERO, Duration::ZERO));
         timer.request_came();
         Box::new(Self {
             timer,
-            began: Instant::now(),
+            began,
             record: Record::begun(Uuid::now_v7(), SystemTime::now()),
             captured: None,
             domain: snapshot.router.other().clone(),

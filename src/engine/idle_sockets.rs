@@ -13,6 +13,8 @@ use ahash::RandomState;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::clock;
+
 /// How often a worker looks for sockets to close: those that have waited too long, and at each tenth look those that their servers closed.
 const LOOKS: Duration = Duration::from_millis(100);
 const LOOKS_AT_SERVERS: u64 = 10;
@@ -68,7 +70,7 @@ pub fn put(server: Server, stream: TcpStream, idle_timeout: Duration) {
         let number = idle.put;
         idle.put += 1;
         idle.order.insert(number, server);
-        let waiting = Waiting { stream, number, until: Instant::now() + idle_timeout };
+        let waiting = Waiting { stream, number, until: clock::recent() + idle_timeout };
         idle.sockets.entry(server).or_default().push_back(waiting);
         if idle.order.len() > idle.most
             && let Some((_, server)) = idle.order.pop_first()

@@ -10,11 +10,11 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use plugin_api::Transport;
-use tokio::time::Instant;
 
 use crate::exchange::attempts::{Action, Event};
 use crate::exchange::{hop_by_hop, response_framing};
 
+use super::clock;
 use super::ctx::Exchange;
 use super::recording::body_length;
 use super::snapshot::Snapshot;
@@ -27,7 +27,7 @@ pub fn on_head(
     ctx: &mut Exchange,
     in_force: &Arc<ArcSwap<Snapshot>>,
 ) -> Result<()> {
-    let (status, now) = (head.status, Instant::now());
+    let (status, now) = (head.status, clock::now());
     let replayable = ctx.replayable(session);
     let Some(timeouts) = ctx.timeouts() else { return Ok(()) };
     let Some(attempts) = &mut ctx.attempts else { return Ok(()) };

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::balance::SelectError;
 use crate::exchange::attempts::{Action, Attempts, Event};
 
+use super::clock;
 use super::connection::Connection;
 use super::ctx::Exchange;
 use super::failover;
@@ -24,7 +25,7 @@ pub async fn choose_server(session: &mut Session, ctx: &mut Exchange) -> Result<
     let mut event = Event::ServerWanted;
     let mut wanted = None;
     loop {
-        let now = Instant::now();
+        let now = clock::recent();
         let wanted = *wanted.get_or_insert(now);
         let Some(attempts) = &mut ctx.attempts else {
             return Error::e_explain(ErrorType::InternalError, "no upstream was chosen");

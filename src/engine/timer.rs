@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::exchange::deadlines::{Action, AttemptLimits, ClientBytes, Deadlines, Expired};
 
+use super::clock;
+
 tokio::task_local! {
     static TIMER: Arc<Timer>;
 }
@@ -26,13 +28,13 @@ impl Timer {
     /// `head`.
     #[must_use]
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Deadlines::new(limit, head, Instant::now()))))
+        Arc::new(Self(Mutex::new(Deadlines::new(limit, head, clock::recent()))))
     }
 
     /// A request is awaited on the connection of the present task: its first byte within `limit`, then its head within `head`.
     pub fn current_awaits_request(limit: Duration, head: Duration) {
         // a task without a timer serves no connection
-        let _ = TIMER.try_with(|timer| timer.deadlines().awaits_request(limit, head, Instant::now()));
+        let _ = TIMER.try_with(|timer| timer.deadlines().awaits_request(limit, head, clock::recent()));
     }
 
     /// The timer of the present task's exchange.
@@ -44,7 +46,7 @@ impl Timer {
     /// Bytes came from the client of the current task. If a request is awaited, they are its first. Returns the part that they belong to.
     pub fn client_sent() -> ClientBytes {
         // a task without a timer reads before the first request, as TLS does
-        TIMER.try_with(|timer| timer.deadlines().client_sent(Instant::now)).unwrap_or(ClientBytes::Other)
+        TIMER.try_with(|timer| timer.deadlines().client_sent(clock::recent)).unwrap_or(ClientBytes::Other)
     }
 
     /// Whether the present task has no exchange yet: the head of its request is to come, in part or as a whole.
@@ -60,12 +62,12 @@ impl Timer {
     /// The client of the current task has left. `true` if its answer is complete: then the exchange goes on for `LINGER`, so that the
     /// answer can end.
     pub fn client_left() -> bool {
-        TIMER.try_with(|timer| timer.deadlines().client_left(Instant::now)).unwrap_or(false)
+        TIMER.try_with(|timer| timer.deadlines().client_left(clock::recent)).unwrap_or(false)
     }
 
     /// The request's head is there.
     pub fn request_came(&self) {
-        self.deadlines().request(Instant::now());
+        self.deadlines().request(clock::recent());
     }
 
     /// The exchange must be over at this time.
@@ -75,14 +77,14 @@ impl Timer {
 
     /// An attempt goes upstream on a connection that no other request uses, so that it can be closed under the attempt.
     pub fn awaits_response(&self, limits: AttemptLimits, upstream: RawFd) {
-        self.deadlines().attempt(limits, upstream, Instant::now());
+        self.deadlines().attempt(limits, upstream, clock::recent());
     }
 
     /// A piece of the request's body goes upstream, the last one perhaps: the same bytes, by which the timer sees whether
     /// the connection to the server has taken them.
     #[must_use]
     pub fn sends(self: &Arc<Self>, bytes: Bytes, is_last: bool) -> Bytes {
-        match self.deadlines().piece(bytes.len(), is_last, Instant::now()) {
+        match self.deadlines().piece(bytes.len(), is_last, clock::recent()) {
             Some(attempt) => Bytes::from_owner(Piece { bytes, attempt, timer: self.clone() }),
             None => bytes,
         }
@@ -95,12 +97,12 @@ impl Timer {
 
     /// The answer has begun and may pause for so long.
     pub fn streams(&self, idle: Duration) {
-        self.deadlines().streams(idle, Instant::now());
+        self.deadlines().streams(idle, clock::recent());
     }
 
     /// The connection was upgraded: it lives as long as it is used, whatever the whole may take.
     pub fn upgraded(&self, limit: Duration) {
-        self.deadlines().upgraded(limit, Instant::now());
+        self.deadlines().upgraded(limit, clock::recent());
     }
 
     /// The answer on its way to the client is complete, although its end has not come.
@@ -110,7 +112,7 @@ impl Timer {
 
     /// Bytes passed.
     pub fn progress(&self) {
-        self.deadlines().progress(Instant::now());
+        self.deadlines().progress(clock::recent());
     }
 
     /// Sets how long the client may accept no bytes although there are some for it.
@@ -120,12 +122,12 @@ impl Timer {
 
     /// The client accepts no bytes any more. Returns how long that may last. No other deadline runs meanwhile.
     pub fn client_stalls(&self) -> Duration {
-        self.deadlines().client_stalls(Instant::now())
+        self.deadlines().client_stalls(clock::recent())
     }
 
     /// The client accepts bytes again. The time for the answer starts anew.
     pub fn client_takes(&self) {
-        self.deadlines().client_takes(Instant::now());
+        self.deadlines().client_takes(clock::recent());
     }
 
     /// The exchange is over.
@@ -159,7 +161,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.timer.deadlines().taken(self.attempt, Instant::now);
+        self.timer.deadlines().taken(self.attempt, clock::recent);
     }
 }
 
@@ -172,6 +174,7 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
     let mut armed = timer.deadlines().next().unwrap_or_else(|| Instant::now() + FAR);
     let mut sleep = pin!(tokio::time::sleep_until(armed));
     std::future::poll_fn(|cx| {
+        let _running = clock::Running::begin();
         if let Poll::Ready(result) = exchange.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
@@ -182,7 +185,7 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
             sleep.as_mut().reset(armed);
         }
         while sleep.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
+            let now = clock::now();
             let (action, next) = {
                 let mut deadlines = timer.deadlines();
                 (deadlines.on_tick(now), deadlines.next())
