@@ -1,5 +1,5 @@
-//! The socket of a plain connection to a server, below Pingora's stream. It sends the head of a request together with the body behind it, and
-//! once Pingora gives it back it is kept for the next request (`idle_sockets`).
+//! The socket of a plain connection to a server, below Pingora's stream. It sends the head of a request together with the body behind it, adds
+//! headers that Pingora need not know, and once Pingora gives it back it is kept for the next request (`idle_sockets`).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ use super::idle_sockets::{self, Server};
 use super::turn;
 use super::write_buffer::WriteBuffer;
 
+/// The end of a line; an empty one ends a head.
+const END: &[u8] = b"\r\n";
+
 thread_local! {
     /// Requests whose heads wait for their bodies, and the tasks that wait for their responses.
     static HELD: RefCell<Vec<(Arc<Connector>, Waker)>> = const { RefCell::new(Vec::new()) };
@@ -41,6 +44,8 @@ pub struct Connector {
     descriptor: AtomicI32,
     kept: AtomicBool,
     holds: AtomicBool,
+    /// Lines that are added to the head.
+    lines: OnceLock<Vec<u8>>,
 }
 
 impl Connector {
@@ -55,6 +60,7 @@ impl Connector {
             descriptor: AtomicI32::new(-1),
             kept: AtomicBool::new(false),
             holds: AtomicBool::new(false),
+            lines: OnceLock::new(),
         })
     }
 
@@ -68,10 +74,16 @@ impl Connector {
         self.kept.load(Relaxed)
     }
 
-    /// Has what is written next, the head of a request, wait for what is written behind it. It leaves alone if nothing does before the turn
-    /// of the worker's loop ends.
+    /// Has the head of the request wait for what is written behind it. It leaves alone if nothing does before the turn of the worker's loop
+    /// ends.
     pub fn hold(&self) {
         self.holds.store(true, Relaxed);
+    }
+
+    /// Adds headers to the head of the request before it is written, as lines with their ends.
+    pub fn add_to_head(&self, lines: Vec<u8>) {
+        // an attempt writes one head
+        let _ = self.lines.set(lines);
     }
 
     fn holds(&self) -> bool {
@@ -89,7 +101,7 @@ impl Connector {
         };
         self.descriptor.store(tcp.as_raw_fd(), Relaxed);
         self.kept.store(kept, Relaxed);
-        let socket = Socket { stream: Some(WriteBuffer::new(tcp)), server, connector };
+        let socket = Socket { stream: Some(WriteBuffer::new(tcp)), server, has_head: false, connector };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
@@ -127,6 +139,8 @@ struct Socket {
     /// None once Pingora has given it back.
     stream: Option<WriteBuffer<TcpStream>>,
     server: Server,
+    /// Whether the head of the request has been written.
+    has_head: bool,
     connector: Arc<Connector>,
 }
 
@@ -183,20 +197,19 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
+    /// Takes the head of the request, which is written as a whole before all else, and has it wait. What follows is sent at once.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let Some(stream) = &mut this.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-        if this.connector.holds() {
-            if stream.unsent() == 0 {
-                let written = Pin::new(&mut *stream).poll_write(cx, buf);
-                if stream.unsent() == 0 {
-                    // it is too long to wait
-                    this.connector.lets_go();
-                }
-                return written;
-            }
-            this.connector.lets_go();
+        if !this.has_head {
+            this.has_head = true;
+            let Some(head) = buf.strip_suffix(END).filter(|head| head.ends_with(END)) else {
+                return Poll::Ready(Err(io::Error::other("what is written first is no head of a request")));
+            };
+            stream.add(&[head, this.connector.lines.get().map_or(&[], Vec::as_slice), END]);
+            return Poll::Ready(Ok(buf.len()));
         }
+        this.connector.lets_go();
         stream.poll_write_through(cx, &[IoSlice::new(buf)])
     }
 
@@ -232,6 +245,92 @@ pub fn end_turn() {
     for (connector, waker) in HELD.take() {
         if connector.lets_go() {
             waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = SocketAddr::Inet(listener.local_addr().unwrap());
+        (listener, address)
+    }
+
+    /// What the server reads first.
+    async fn first(mut server: TcpStream) -> String {
+        let mut buf = [0; 1024];
+        let read = server.read(&mut buf).await.unwrap();
+        String::from_utf8(buf[..read].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_head_waits_for_its_body_and_leaves_without_one_when_the_turn_ends() {
+        tokio::spawn(turn::end_turns());
+        let (listener, address) = listener().await;
+        for body in [&b"body"[..], b""] {
+            let connector = Connector::new(1, LONG, true);
+            let mut stream = connector.connect(&address).await.unwrap();
+            connector.hold();
+            stream.write_all(HEAD).await.unwrap();
+            stream.flush().await.unwrap();
+            stream.write_all(body).await.unwrap();
+            // as Pingora waits for the response
+            let response = tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
+            let server = listener.accept().await.unwrap().0;
+            assert_eq!(first(server).await.as_bytes(), [HEAD, body].concat());
+            assert_eq!(response.await.unwrap().unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_are_added_to_the_head_alone() {
+        let (listener, address) = listener().await;
+        let connector = Connector::new(1, LONG, true);
+        let mut stream = connector.connect(&address).await.unwrap();
+        connector.add_to_head(b"x: y\r\n".to_vec());
+        stream.write_all(HEAD).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.write_all(b"\r\n\r\n").await.unwrap();
+        drop(stream);
+        let mut all = String::new();
+        listener.accept().await.unwrap().0.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "POST / HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_kept_when_pingora_gives_it_back_and_the_server_was_silent() {
+        tokio::spawn(idle_sockets::keep(10));
+        tokio::task::yield_now().await;
+        let (listener, address) = listener().await;
+        let (mut servers, mut given_back) = (Vec::new(), None);
+        let first = (false, false, false);
+        for (fresh, speaks, is_kept) in [first, (false, false, true), (true, true, false), (false, false, true)] {
+            let connector = Connector::new(2, LONG, fresh);
+            let mut stream = connector.connect(&address).await.unwrap();
+            assert_eq!(connector.is_kept(), is_kept);
+            if is_kept {
+                assert_eq!(given_back, Some(connector.descriptor()));
+            } else {
+                servers.push(listener.accept().await.unwrap().0);
+            }
+            stream.write_all(HEAD).await.unwrap();
+            stream.flush().await.unwrap();
+            if speaks {
+                servers.last_mut().unwrap().write_all(b"ok?").await.unwrap();
+                assert_eq!(stream.read(&mut [0; 2]).await.unwrap(), 2);
+            } else {
+                given_back = Some(connector.descriptor());
+            }
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), usize::from(speaks));
         }
     }
 }

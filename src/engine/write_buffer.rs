@@ -36,6 +36,12 @@ impl<S> WriteBuffer<S> {
         self.stream
     }
 
+    /// Has these bytes wait, however many there are.
+    pub fn add(&mut self, parts: &[&[u8]]) {
+        self.waiting.reserve_exact(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| self.waiting.extend_from_slice(part));
+    }
+
     /// How many bytes wait.
     pub fn unsent(&self) -> usize {
         self.waiting.len() - self.sent

@@ -26,6 +26,16 @@ pub enum HeaderEdit {
     Remove(HeaderName),
 }
 
+impl HeaderEdit {
+    /// The header that changes.
+    #[must_use]
+    pub fn name(&self) -> &HeaderName {
+        match self {
+            Self::Set(name, _) | Self::Append(name, _) | Self::Remove(name) => name,
+        }
+    }
+}
+
 impl HeaderEdits {
     /// Gives the header this one value.
     pub fn set(&mut self, name: HeaderName, value: HeaderValue) {

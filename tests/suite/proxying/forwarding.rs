@@ -39,6 +39,25 @@ async fn a_request_says_for_whom_it_is_forwarded() {
 }
 
 #[tokio::test]
+async fn what_settings_and_plugins_say_of_these_headers_counts_and_the_others_stay() {
+    let origin = origin().await;
+    let of_upstream = gateway().upstream(&origin).upstream_settings("headers: { x-real-ip: off, x-request-id: fixed }");
+    let of_plugin = gateway()
+        .upstream(&origin)
+        .settings("plugins: [{ headers: { request: { set: { X-Request-Id: fixed }, remove: [X-Real-IP] } } }]");
+    for gateway in [of_upstream.start().await, of_plugin.start().await] {
+        for claims in ["", CLAIMS] {
+            let seen = received(&gateway, &origin, &format!("host: api.test:81\r\n{claims}")).await;
+            assert_eq!(seen.all("x-real-ip"), [b""; 0]);
+            assert_eq!(seen.all("x-request-id"), [b"fixed"]);
+            assert_eq!(seen.all("x-forwarded-for"), [b"127.0.0.1"]);
+            assert_eq!(seen.all("x-forwarded-port"), [b"81"]);
+            assert_eq!(seen.header("forwarded"), Some("for=127.0.0.1;host=\"api.test:81\";proto=http"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_trusted_proxy_says_is_believed_and_gone_on_with() {
     let origin = origin().await;
     let gateway = gateway().upstream(&origin).settings("trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]").start().await;
