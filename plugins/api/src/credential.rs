@@ -116,13 +116,12 @@ impl KeyDigest {
     /// The beginning of it: see [`fingerprint`].
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut text = String::with_capacity(DIGITS);
-        for byte in &self.0[..DIGITS / 2] {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-            }
+        let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+        let mut digits = [0; DIGITS];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        text
+        String::from_utf8_lossy(&digits).into_owned()
     }
 }
 

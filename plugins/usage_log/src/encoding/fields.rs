@@ -98,7 +98,16 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-fn append_varint(mut number: u64, bytes: &mut Vec<u8>) {
+#[inline]
+fn append_varint(number: u64, bytes: &mut Vec<u8>) {
+    if number < 0x80 {
+        bytes.push(low_bits(number));
+    } else {
+        append_long_varint(number, bytes);
+    }
+}
+
+fn append_long_varint(mut number: u64, bytes: &mut Vec<u8>) {
     while number >= 0x80 {
         bytes.push(low_bits(number) | 0x80);
         number >>= 7;
