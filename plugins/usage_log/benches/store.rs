@@ -71,7 +71,7 @@ fn record(instance: Uuid, number: usize) -> Record {
         created_at: Timestamp::from(SystemTime::now()),
         instance,
         sequence: n + 1,
-        domain: format!("team-{}.example.com", number % 40),
+        domain: format!("team-{}.example.com", number % 40).into(),
         method: "POST".into(),
         path: "/v1/messages".into(),
         endpoint: Some("messages".into()),
@@ -81,7 +81,7 @@ fn record(instance: Uuid, number: usize) -> Record {
         conversation_id: Some(Uuid::from_u128((number / 12) as u128)),
         turn_hash: Some(hash(number)),
         previous_turn_hash: Some(hash(number.saturating_sub(1))),
-        api_key_hash: Some(format!("{:032x}", number % 300)),
+        api_key_hash: Some(format!("{:032x}", number % 300).into()),
         response_status: Some(200),
         response_time_ms: 2000 + n % 9000,
         first_byte_ms: Some(300),
@@ -99,8 +99,8 @@ fn record(instance: Uuid, number: usize) -> Record {
         request_bytes: 50_000,
         response_bytes: 8000,
         client_ip: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 3, 17))),
-        upstream_request_id: Some(format!("req_{number:024}")),
-        answer_id: Some(format!("msg_{number:024}")),
+        upstream_request_id: Some(format!("req_{number:024}").into()),
+        answer_id: Some(format!("msg_{number:024}").into()),
         ..Row::default()
     }))
 }

@@ -32,7 +32,7 @@ impl Bill {
             let own = iteration.model.as_deref().or(model);
             Billed {
                 kind: iteration.kind.replace('\0', "\u{FFFD}"),
-                model: own.map(|model| model.replace('\0', "\u{FFFD}")),
+                model: own.map(|model| model.replace('\0', "\u{FFFD}").into()),
                 tokens: iteration.tokens.into(),
                 cost_usd: cost(own, &iteration.tokens),
             }

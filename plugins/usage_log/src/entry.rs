@@ -1,6 +1,7 @@
 //! What is remembered of one exchange, and how that and its outcome become a row. Decides nothing about where the row goes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::{
@@ -13,11 +14,15 @@ use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
 use crate::conversation::{Caller, place};
 use crate::request_type;
-use crate::row::{BatchRow, Cost, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource};
+use crate::row::{BatchRow, Cost, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource, Word};
 use crate::spending::Reported;
 
 /// The longest usage object that is kept.
 const USAGE: usize = 64 << 10;
+/// The longest method that is kept.
+const LONGEST_METHOD: usize = 32;
+/// As long a text takes no memory besides the row's.
+const IN_PLACE: usize = 23;
 /// The host of requests that name none.
 const UNKNOWN: &str = "unknown";
 /// A row that was predicted is corrected only where its time is wrong by more.
@@ -29,7 +34,7 @@ pub struct Entry {
     /// What the call says of its part in a session.
     pub(crate) caller: Caller,
     /// The hash of the caller's API key.
-    pub(crate) api_key_hash: Option<String>,
+    pub(crate) api_key_hash: Option<Word>,
     /// The run that it is a row of, and its number there; 0 as long as it has none.
     pub(crate) instance: Uuid,
     pub(crate) sequence: i64,
@@ -78,41 +83,48 @@ impl Entry {
         let answer = record.answer.as_ref();
         let spoke = answer.or(record.saved.as_ref());
         let caller = record.context.principal();
+        let model = record.model.as_deref().map(short);
+        // mostly it is the same, and need not be kept twice
+        let served_model = spoke.and_then(|answer| answer.model.as_deref()).map(|served| match &model {
+            Some(asked) if asked == served => asked.clone(),
+            _ => short(served),
+        });
+        let requested_model = model.clone().filter(|_| record.upstream_model.is_some());
         let mut row = Row {
             id: record.context.id,
             created_at: Timestamp::from(record.started),
             revision: i16::from(self.predicted.is_some()),
             domain: domain(&record.host),
-            method: method(record.method.as_str()),
+            method: text(record.method.as_str(), LONGEST_METHOD),
             path: text(&record.path, LONGEST_PATH),
-            endpoint: record.endpoint.map(|endpoint| Cow::Borrowed(endpoint.as_str())),
-            model: record.model.as_deref().map(short),
-            request_type: Cow::Borrowed(request_type::of(record)),
-            served_model: spoke.and_then(|answer| answer.model.as_deref()).map(short),
+            endpoint: record.endpoint.map(|endpoint| Word::new_static(endpoint.as_str())),
+            model,
+            request_type: Word::new_static(request_type::of(record)),
+            served_model,
             api_key_hash: self.api_key_hash.clone(),
             response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
             response_time_ms: milliseconds(record.total),
             first_byte_ms: record.first_byte.map(milliseconds),
             first_token_ms: record.first_token.map(milliseconds),
             streaming: record.streaming,
-            cache_status: record.context.tags.get(tags::CACHE_STATUS).cloned(),
-            rule: record.context.tags.get(tags::RULE).cloned(),
-            upstream: record.upstream.as_deref().map(short),
-            server: record.server.as_deref().map(short),
+            cache_status: record.context.tags.get(tags::CACHE_STATUS).map(Word::new),
+            rule: record.context.tags.get(tags::RULE).map(Word::new),
+            upstream: record.upstream.as_ref().map(shared),
+            server: record.server.as_ref().map(shared),
             attempts: i32::try_from(record.attempts).unwrap_or(i32::MAX),
-            outcome: Cow::Borrowed(record.outcome.as_str()),
+            outcome: Word::new_static(record.outcome.as_str()),
             error_type: made_here(record)
-                .map(Cow::Borrowed)
-                .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(|error| short(error).into())),
-            plugin: record.plugin.map(Cow::Borrowed),
-            reason: record.reason.map(Cow::Borrowed),
-            route: record.context.route.as_deref().map(short),
-            tenant: caller.tenant.as_deref().map(short),
-            key_name: caller.key_name.as_deref().map(short),
-            session_id: caller.session.as_deref().map(short),
-            user_id: caller.user.as_deref().map(short),
-            requested_model: record.model.as_deref().filter(|_| record.upstream_model.is_some()).map(short),
-            protocol: Some(Cow::Borrowed(record.transport.as_str())),
+                .map(Word::new_static)
+                .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(short)),
+            plugin: record.plugin.map(Word::new_static),
+            reason: record.reason.map(Word::new_static),
+            route: record.context.route.as_ref().map(shared),
+            tenant: caller.tenant.as_ref().map(shared),
+            key_name: caller.key_name.as_ref().map(shared),
+            session_id: caller.session.as_ref().map(shared),
+            user_id: caller.user.as_ref().map(shared),
+            requested_model,
+            protocol: Some(Word::new_static(record.transport.as_str())),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),
@@ -126,7 +138,7 @@ impl Entry {
             ..Row::default()
         };
         if let Some(trace) = &record.context.trace {
-            row.trace_id = Some(trace.id.to_string());
+            row.trace_id = Some(trace.id.to_string().into());
             if trace.is_sampled || is_failed(record) {
                 row.spans = RowSpans::of(record);
             }
@@ -185,7 +197,7 @@ pub(crate) fn late_row(late: &LateResult, prices: &Prices) -> BatchRow {
         request_id: late.request,
         created_at: Timestamp::from(late.began),
         domain: domain(&late.domain),
-        api_key_hash: late.api_key_hash.clone(),
+        api_key_hash: late.api_key_hash.as_deref().map(Word::new),
         upstream: Some(short(&late.upstream)),
         tenant: late.tenant.as_deref().map(short),
         key_name: late.key_name.as_deref().map(short),
@@ -252,36 +264,39 @@ fn who_answered<'a>(answer: Option<&'a Answer>, record: &'a Record) -> Option<&'
     answer.and_then(|answer| answer.model.as_deref()).or_else(|| record.model_at_upstream())
 }
 
-fn domain(host: &str) -> String {
+fn domain(host: &str) -> Word {
     if host.is_empty() {
-        return UNKNOWN.to_owned();
+        return Word::new_static(UNKNOWN);
     }
-    let mut domain = text(host, LONGEST_HOST);
-    domain.make_ascii_lowercase();
-    domain
+    let domain = text(host, LONGEST_HOST);
+    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) { domain.to_ascii_lowercase().into() } else { domain }
 }
 
-/// The method, without a copy for the usual ones.
-fn method(method: &str) -> Cow<'static, str> {
-    match method {
-        "POST" => "POST".into(),
-        "GET" => "GET".into(),
-        other => text(other, 32).into(),
-    }
-}
-
-fn short(text_: &str) -> String {
+fn short(text_: &str) -> Word {
     text(text_, LONGEST_TEXT)
 }
 
 /// A text that every database takes: no NUL, and no longer than it may be.
-fn text(text: &str, longest: usize) -> String {
-    stored_text(text, longest).into_owned()
+fn text(text: &str, longest: usize) -> Word {
+    match stored_text(text, longest) {
+        Cow::Borrowed(text) => Word::new(text),
+        Cow::Owned(text) => text.into(),
+    }
+}
+
+/// The same of a text that others have, too: a long one is not copied.
+fn shared(text: &Arc<str>) -> Word {
+    match stored_text(text, LONGEST_TEXT) {
+        Cow::Borrowed(short) if short.len() <= IN_PLACE => Word::new(short),
+        Cow::Borrowed(_) => text.clone().into(),
+        Cow::Owned(text) => text.into(),
+    }
 }
 
 /// A usage object, unless it is out of all proportion.
 fn raw_usage(raw: &str) -> Option<String> {
-    (raw.len() <= USAGE).then(|| raw.replace('\0', " "))
+    let has_nul = || memchr::memchr(0, raw.as_bytes()).is_some();
+    (raw.len() <= USAGE).then(|| if has_nul() { raw.replace('\0', " ") } else { raw.to_owned() })
 }
 
 fn milliseconds(time: Duration) -> i64 {

@@ -43,8 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::{
-    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Flow,
-    KeyDigest, Needs, Plugin, Request, Response,
+    BatchResult, BuildContext, ByteSize, Call, CheckContext, Chunk, Command, ConfigProblem, Explanation, Flow, Needs,
+    Plugin, Request, Response,
 };
 
 use captured_bodies::{CapturedBodies, Secrets};
@@ -160,7 +160,7 @@ impl Plugin for UsageLog {
     }
 
     fn try_on_request(&self, entry: &mut Entry, request: &mut Request<'_>) -> Option<Flow> {
-        entry.api_key_hash = request.api_key_digest().as_ref().map(KeyDigest::fingerprint);
+        entry.api_key_hash = request.api_key_digest().map(|digest| digest.fingerprint().into());
         entry.caller = Caller::of_head(request.head.headers);
         if self.store.any() && request.endpoint.is_some() {
             entry.bodies = Some(Box::new(CapturedBodies::new(Secrets::of(request.head.headers, &self.secrets))));

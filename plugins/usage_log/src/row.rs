@@ -5,11 +5,11 @@ mod body;
 mod spans;
 mod time;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use plugin_api::WindowCount;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::Place;
@@ -20,8 +20,9 @@ pub use prices::Cost;
 pub use spans::RowSpans;
 pub use time::Timestamp;
 
-/// A word from a fixed vocabulary, or a text: never with a NUL in it, which no Postgres text can hold.
-pub type Word = Cow<'static, str>;
+/// A text: never with a NUL in it, which no Postgres text can hold. One of at most 23 bytes, and a word of the gateway's own, takes no memory
+/// besides.
+pub type Word = SmolStr;
 
 /// One thing to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,19 +66,19 @@ pub struct Row {
     /// `id` and `created_at` takes the place of the first if its revision is higher; else it is known already.
     pub revision: i16,
     /// The host asked for, in lower case, without the port; `unknown` where there was none.
-    pub domain: String,
+    pub domain: Word,
     /// The method.
     pub method: Word,
     /// The path, without the query.
-    pub path: String,
+    pub path: Word,
     /// The word for the endpoint (`messages`, `chat_completions`, …), where it was a call to a model.
     pub endpoint: Option<Word>,
     /// The model asked for.
-    pub model: Option<String>,
+    pub model: Option<Word>,
     /// `inference`, `query_evaluation` or `quota`; `other` for what is no call to a model.
     pub request_type: Word,
     /// The model that answered and is billed.
-    pub served_model: Option<String>,
+    pub served_model: Option<Word>,
     /// The conversation it is a turn of: that of the session, or else the `id` of the first request of it.
     pub conversation_id: Option<Uuid>,
     /// The hash of its caller, its messages and the words of its answer.
@@ -85,7 +86,7 @@ pub struct Row {
     /// `turn_hash` of the request that it goes on from.
     pub previous_turn_hash: Option<[u8; 32]>,
     /// The beginning of the SHA-256 of the caller's API key: 32 hexadecimal digits.
-    pub api_key_hash: Option<String>,
+    pub api_key_hash: Option<Word>,
     /// The status sent to the client.
     pub response_status: Option<i16>,
     /// From the head of the request to the end, in milliseconds.
@@ -113,9 +114,9 @@ pub struct Row {
     /// What they would have cost.
     pub saved_cost_usd: Option<Cost>,
     /// The upstream's name.
-    pub upstream: Option<String>,
+    pub upstream: Option<Word>,
     /// The server of the last attempt.
-    pub server: Option<String>,
+    pub server: Option<Word>,
     /// Attempts upstream; 0 where none was made.
     pub attempts: i32,
     /// `completed`, `refused`, `cached`, `upstream_failed`, `client_gone` or `aborted`.
@@ -124,7 +125,7 @@ pub struct Row {
     /// there was no such answer (`client_gone`), or the provider's own (`overloaded_error`).
     pub error_type: Option<Word>,
     /// Why the model stopped.
-    pub stop_reason: Option<String>,
+    pub stop_reason: Option<Word>,
     /// Bytes of the request's body.
     pub request_bytes: i64,
     /// Bytes of the answer's body passed to the client.
@@ -132,15 +133,15 @@ pub struct Row {
     /// The peer's address.
     pub client_ip: Option<IpAddr>,
     /// The provider's id of the exchange.
-    pub upstream_request_id: Option<String>,
+    pub upstream_request_id: Option<Word>,
     /// The provider's id of the answer (`msg_…`).
-    pub answer_id: Option<String>,
+    pub answer_id: Option<Word>,
     /// `standard`, `priority`, `batch`, …
-    pub service_tier: Option<String>,
+    pub service_tier: Option<Word>,
     /// Where it ran.
-    pub inference_geo: Option<String>,
+    pub inference_geo: Option<Word>,
     /// `standard` or `fast`.
-    pub speed: Option<String>,
+    pub speed: Option<Word>,
     /// Web searches that the provider ran.
     pub web_search_requests: Option<i64>,
     /// Web pages that it fetched.
@@ -163,17 +164,17 @@ pub struct Row {
     /// Why it was refused, in a word (`too_many_tokens`).
     pub reason: Option<Word>,
     /// The name of the route.
-    pub route: Option<String>,
+    pub route: Option<Word>,
     /// The caller's tenant, where a plugin knows it.
-    pub tenant: Option<String>,
+    pub tenant: Option<Word>,
     /// The name of the caller's API key, where a plugin knows it.
-    pub key_name: Option<String>,
+    pub key_name: Option<Word>,
     /// The session, where the client names one.
-    pub session_id: Option<String>,
+    pub session_id: Option<Word>,
     /// The user, where the client names one.
-    pub user_id: Option<String>,
+    pub user_id: Option<Word>,
     /// The model asked for, where the upstream was asked for another one in its place.
-    pub requested_model: Option<String>,
+    pub requested_model: Option<Word>,
     /// How the request came: `http/1.1`, `h2`, `websocket`.
     pub protocol: Option<Word>,
     /// The tokens that limits counted, by the weights of `rate_limit`; `None` where no limit counted the request.
@@ -183,7 +184,7 @@ pub struct Row {
     /// Which rule of `model_router` chose the model: `auto/2; pinned`.
     pub rule: Option<Word>,
     /// The id of the trace that it belongs to, in hexadecimal digits.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<Word>,
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]
     pub window_counts: Vec<WindowCount>,
@@ -199,7 +200,7 @@ pub struct Row {
     /// The conversation that started this one for a subagent.
     pub parent_conversation_id: Option<Uuid>,
     /// The provider's batch that answered the call, where one did.
-    pub batch_id: Option<String>,
+    pub batch_id: Option<Word>,
     /// From the moment at which the call was accepted to that answer, in milliseconds.
     pub batch_wait_ms: Option<i64>,
     /// What other calls find it by. The journal alone has it.
@@ -270,7 +271,7 @@ pub struct Billed {
     /// `message`, `compaction`, …
     pub kind: String,
     /// The model that it ran on.
-    pub model: Option<String>,
+    pub model: Option<Word>,
     /// What it took.
     pub tokens: Tokens,
     /// What that cost; `None` where a price is not known.
@@ -282,21 +283,21 @@ pub struct Billed {
 #[serde(default)]
 pub struct BatchRow {
     /// The batch's id.
-    pub batch: String,
+    pub batch: Word,
     /// The request's name in the batch.
-    pub custom_id: String,
+    pub custom_id: Word,
     /// The exchange in which it was downloaded.
     pub request_id: Uuid,
     /// When that exchange began.
     pub created_at: Timestamp,
     /// Its host.
-    pub domain: String,
+    pub domain: Word,
     /// Its key's hash.
-    pub api_key_hash: Option<String>,
+    pub api_key_hash: Option<Word>,
     /// Its upstream.
-    pub upstream: Option<String>,
+    pub upstream: Option<Word>,
     /// The model that answered.
-    pub served_model: Option<String>,
+    pub served_model: Option<Word>,
     /// The tokens it cost.
     pub tokens: Tokens,
     /// The provider's own object of usage, as JSON text.
@@ -308,9 +309,9 @@ pub struct BatchRow {
     /// Web searches that the provider ran.
     pub web_search_requests: Option<i64>,
     /// `batch`, where it says so.
-    pub service_tier: Option<String>,
+    pub service_tier: Option<Word>,
     /// The tenant of the download.
-    pub tenant: Option<String>,
+    pub tenant: Option<Word>,
     /// The name of its API key.
-    pub key_name: Option<String>,
+    pub key_name: Option<Word>,
 }

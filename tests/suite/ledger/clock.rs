@@ -22,7 +22,7 @@ fn aged(days: u32, count: usize) -> Vec<Record> {
     let mut all = records(whole);
     all.push(Record::Batch(Box::new(BatchRow {
         batch: "msgbatch_1".into(),
-        custom_id: format!("{days} days old"),
+        custom_id: format!("{days} days old").into(),
         created_at: made.into(),
         ..BatchRow::default()
     })));

@@ -174,8 +174,8 @@ async fn no_row_is_lost_for_what_is_in_it() {
         let mut store = book.store().await;
         let mut strange = rows(6);
         strange[0].model = Some("nul\0nul".into());
-        strange[1].domain = "long.".repeat(4000);
-        strange[2].path = "/".repeat(1 << 20);
+        strange[1].domain = "long.".repeat(4000).into();
+        strange[2].path = "/".repeat(1 << 20).into();
         strange[3].usage_data = Some("{".repeat(100_000));
         strange[4].request_body =
             Some(Body { bytes: (0..=255).collect(), encoding: Some("gzip".into()), truncated: true });

@@ -54,8 +54,8 @@ fn of_tenants(count: usize) -> Vec<Row> {
         let number = row.sequence - 1;
         Row {
             created_at: Timestamp::from_micros(ago + number * 1_000_000),
-            tenant: tenants[usize::try_from(number % 3).unwrap()].map(str::to_owned),
-            key_name: (number % 3 < 2).then(|| format!("key-{}", number % 6)),
+            tenant: tenants[usize::try_from(number % 3).unwrap()].map(Into::into),
+            key_name: (number % 3 < 2).then(|| format!("key-{}", number % 6).into()),
             user_id: (number % 2 == 0).then(|| "<script>'\"&\u{1f}ü".into()),
             served_model: Some(if number % 5 == 0 { "model-x" } else { "model-y" }.into()),
             endpoint: Some("messages".into()),
@@ -189,7 +189,7 @@ async fn conversations_are_listed_by_their_latest_request_and_shown_with_their_b
         let conversations: Vec<Uuid> = (0..10).map(|_| Uuid::now_v7()).collect();
         for (number, row) in all.iter_mut().enumerate() {
             row.conversation_id = (number % 11 < 10).then(|| conversations[number % 11]);
-            row.session_id = Some(format!("s-{}", number % 11));
+            row.session_id = Some(format!("s-{}", number % 11).into());
             // two are subagents of another
             row.parent_conversation_id = (number % 11 == 5 || number % 11 == 6).then(|| conversations[3]);
             row.turn_hash = Some([number as u8; 32]);
@@ -217,7 +217,7 @@ async fn conversations_are_listed_by_their_latest_request_and_shown_with_their_b
             (&one["conversations"][0], all.iter().find(|row| row.session_id.as_deref() == Some("s-4")).unwrap());
         assert_eq!(
             latest["model"],
-            all.iter().rfind(|row| row.session_id.as_deref() == Some("s-4")).unwrap().served_model.clone().unwrap()
+            all.iter().rfind(|row| row.session_id.as_deref() == Some("s-4")).unwrap().served_model.as_deref().unwrap()
         );
         let shown = latest["first_request_at"].as_str().and_then(usage_log::report::moment);
         assert_eq!(shown, Some(first.created_at));

@@ -33,7 +33,7 @@ impl Draws {
 
     /// A row as it may be foreseen, or corrected: whatever a correction may change is drawn anew.
     fn drawn(&mut self, row: &Row) -> Row {
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let text = |text: &str| (!text.is_empty()).then(|| text.into());
         let mut tokens = || Tokens {
             input: self.tokens(),
             output: self.tokens(),
@@ -51,13 +51,13 @@ impl Draws {
             model: text(self.one(&["", "m1"])),
             served_model: text(self.one(&["", "m1", "m2"])),
             domain: self.one(&["x.example.com", "y.example.com"]).into(),
-            endpoint: text(self.one(&["", "messages"])).map(Into::into),
+            endpoint: text(self.one(&["", "messages"])),
             response_status: self.one(&[None, Some(200), Some(404), Some(529)]),
             response_time_ms: self.below(100_000) as i64,
             outcome: self.one(&["completed", "cached", "refused", "client_gone", "upstream_failed"]).into(),
-            error_type: text(self.one(&["", "overloaded_error"])).map(Into::into),
-            reason: text(self.one(&["", "too_many_tokens"])).map(Into::into),
-            cache_status: text(self.one(&["", "hit", "miss", "coalesced"])).map(Into::into),
+            error_type: text(self.one(&["", "overloaded_error"])),
+            reason: text(self.one(&["", "too_many_tokens"])),
+            cache_status: text(self.one(&["", "hit", "miss", "coalesced"])),
             usage_source: self.one(&[UsageSource::None, UsageSource::Partial, UsageSource::Reported]),
             attempts: self.below(2) as i32,
             cost_usd: self.cost(),
@@ -95,7 +95,7 @@ impl Draws {
             let tokens = Tokens { input: self.tokens(), output: self.tokens(), ..Tokens::default() };
             Record::Batch(Box::new(BatchRow {
                 batch: "b".into(),
-                custom_id: format!("r{number}"),
+                custom_id: format!("r{number}").into(),
                 request_id: plugin_api::Uuid::now_v7(),
                 created_at: Timestamp::from(SystemTime::now()),
                 domain: "x.example.com".into(),
@@ -203,8 +203,8 @@ async fn users_and_models_that_clients_make_up_become_others_and_no_figure_is_lo
                 instance,
                 created_at: at("2026-03-01", row.sequence),
                 tenant: Some("a".into()),
-                user_id: Some(format!("user-{}", row.sequence)),
-                model: Some(format!("model-{}", row.sequence)),
+                user_id: Some(format!("user-{}", row.sequence).into()),
+                model: Some(format!("model-{}", row.sequence).into()),
                 ..row
             })
             .collect();

@@ -100,10 +100,9 @@ macro_rules! shows {
 shows!(Id is Uuid of uuid::Uuid: |id| Value::Uuid(*id));
 shows!(Time is Time of Timestamp: |time| Value::Time(*time));
 shows!(Text is Text of
-    String: |text| Value::text(text),
     Word: |text| Value::text(text),
     UsageSource: |source| Value::text(source.as_str()));
-shows!(Key is Text of String: |text| Value::key(text));
+shows!(Key is Text of Word: |text| Value::key(text));
 shows!(Json is Json of String: |text| Value::Json(Cow::Borrowed(text)));
 shows!(Bytes is Bytes of [u8; 32]: |hash| Value::Bytes(hash));
 shows!(Int4 is Int4 of

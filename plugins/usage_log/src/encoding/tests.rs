@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::conversation::caller::Aside;
 use crate::conversation::place::Place;
-use crate::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource};
+use crate::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource, Word};
 
 fn decoded(record: &Record) -> Option<Record> {
     let mut bytes = Vec::new();
@@ -36,7 +36,7 @@ prop_compose! {
 
 prop_compose! {
     fn billed()(kind in text(), model in some_text(), tokens in tokens(), picos in number()) -> Billed {
-        Billed { kind, model, tokens, cost_usd: Some(Cost::from_picos(picos.into())) }
+        Billed { kind, model: model.map(Into::into), tokens, cost_usd: Some(Cost::from_picos(picos.into())) }
     }
 }
 
@@ -63,18 +63,18 @@ prop_compose! {
     ) -> Row {
         let [id, conversation, instance] = ids.map(|id| Uuid::from_slice(&[&[7], &id[..]].concat()).unwrap());
         let mut texts = texts.into_iter();
-        let mut text = || texts.next().unwrap();
+        let mut text = || Word::from(texts.next().unwrap());
         let cost = |picos: i64| Some(Cost::from_picos(picos.into()));
         Row {
             id,
             created_at: Timestamp::from_micros(-numbers[0]),
             revision: i16::from(small[0]) + 1,
             domain: text(),
-            method: text().into(),
+            method: text(),
             path: text(),
-            endpoint: Some(text().into()),
+            endpoint: Some(text()),
             model: Some(text()),
-            request_type: text().into(),
+            request_type: text(),
             served_model: Some(text()),
             conversation_id: Some(conversation),
             turn_hash: Some(hashes[0]),
@@ -87,18 +87,18 @@ prop_compose! {
             streaming: Some(streaming),
             tokens,
             usage_source: UsageSource::Partial,
-            usage_data: Some(text()),
+            usage_data: Some(text().into()),
             billed,
             cost_usd: cost(numbers[3]),
-            cache_status: Some(text().into()),
-            rule: Some(text().into()),
+            cache_status: Some(text()),
+            rule: Some(text()),
             saved,
             saved_cost_usd: cost(numbers[4]),
             upstream: Some(text()),
             server: Some(text()),
             attempts: i32::from(small[2]) + 1,
-            outcome: text().into(),
-            error_type: Some(text().into()),
+            outcome: text(),
+            error_type: Some(text()),
             stop_reason: Some(text()),
             request_bytes: numbers[5],
             response_bytes: numbers[6],
@@ -116,15 +116,15 @@ prop_compose! {
             response_body: Some(bodies.1),
             chunks: pieces.into_iter().map(|(after_ms, bytes)| Piece { after_ms, bytes }).collect(),
             provider_cost_usd: cost(numbers[10]),
-            plugin: Some(text().into()),
-            reason: Some(text().into()),
-            route: Some(String::new()),
+            plugin: Some(text()),
+            reason: Some(text()),
+            route: Some(Word::default()),
             tenant: Some("team-a".into()),
-            key_name: Some(String::new()),
+            key_name: Some(Word::default()),
             session_id: None,
             user_id: Some("\u{1F600}".into()),
             requested_model: Some(text()),
-            protocol: Some(text().into()),
+            protocol: Some(text()),
             limit_tokens: Some(numbers[11]),
             assumed_cost_usd: cost(numbers[10]),
             window_counts: vec![plugin_api::WindowCount { limit: ids[0][..].try_into().unwrap_or([7; 16]), subject: [9; 16], until: numbers[0], amount: -numbers[1] }],
@@ -140,8 +140,8 @@ prop_compose! {
                 attempts: vec![crate::RowAttempt {
                     began_us: numbers[5],
                     ended_us: Some(numbers[6]),
-                    server: text(),
-                    error: Some(text().into()),
+                    server: text().into(),
+                    error: Some(text()),
                     status: Some(503),
                     ..crate::RowAttempt::default()
                 }],
@@ -158,8 +158,8 @@ prop_compose! {
                 aside: Aside::IfBegun,
             })),
             attempt_details: vec![
-                crate::RowAttempt { wanted_us: numbers[7], upstream: text(), ..crate::RowAttempt::default() },
-                crate::RowAttempt { address: text(), ..crate::RowAttempt::default() },
+                crate::RowAttempt { wanted_us: numbers[7], upstream: text().into(), ..crate::RowAttempt::default() },
+                crate::RowAttempt { address: text().into(), ..crate::RowAttempt::default() },
             ],
         }
     }
@@ -174,7 +174,7 @@ prop_compose! {
         billed in proptest::collection::vec(billed(), 1..3),
     ) -> BatchRow {
         let mut texts = texts.into_iter();
-        let mut text = || texts.next().unwrap();
+        let mut text = || Word::from(texts.next().unwrap());
         BatchRow {
             batch: text(),
             custom_id: text(),
@@ -185,7 +185,7 @@ prop_compose! {
             upstream: Some(text()),
             served_model: Some(text()),
             tokens,
-            usage_data: Some(text()),
+            usage_data: Some(text().into()),
             billed,
             cost_usd: Some(Cost::from_picos(numbers.1.into())),
             web_search_requests: Some(numbers.2),

@@ -38,7 +38,7 @@ impl From<&Attempt> for RowAttempt {
             upstream: stored_text(&attempt.upstream, LONGEST_TEXT).into_owned(),
             server: stored_text(&attempt.server, LONGEST_TEXT).into_owned(),
             address: attempt.address.to_string(),
-            error: attempt.error.map(Word::Borrowed),
+            error: attempt.error.map(Word::new_static),
             status: attempt.status.and_then(|status| status.as_u16().try_into().ok()),
         }
     }

@@ -80,7 +80,7 @@ pub(super) fn another(record: &Record) -> Record {
     let (id, instance) = (Uuid::now_v7(), Uuid::now_v7());
     match record {
         Record::Request(row) => Record::Request(Box::new(Row { id, instance, ..(**row).clone() })),
-        Record::Batch(row) => Record::Batch(Box::new(BatchRow { custom_id: id.to_string(), ..(**row).clone() })),
+        Record::Batch(row) => Record::Batch(Box::new(BatchRow { custom_id: id.to_string().into(), ..(**row).clone() })),
     }
 }
 

@@ -216,7 +216,7 @@ impl Gateway {
         let (headers, body) = (client.headers(), body.to_string());
         let (parsed, hashes) = parse(endpoint, &headers, body.as_bytes(), Hashing::Conversation);
         let mut entry = Entry { caller: Caller::of_head(&headers), ..Entry::default() };
-        entry.api_key_hash = Some(client.key.to_owned());
+        entry.api_key_hash = Some(client.key.into());
         let ParsedBody::Calls(calls) = &parsed else { unreachable!() };
         entry.caller.read_call(&calls[0], body.as_bytes());
         let mut reader = AnswerReader::new(endpoint, status, &HeaderMap::new()).with_words();

@@ -215,7 +215,7 @@ mod tests {
         ) {
             let rows: Vec<Row> = (1..).zip(&all).map(|(id, (tenant, tokens, hash))| Row {
                 id: Uuid::from_u128(id),
-                tenant: tenant.clone(),
+                tenant: tenant.clone().map(Into::into),
                 tokens: crate::Tokens { input: *tokens, ..crate::Tokens::default() },
                 turn_hash: hash.clone().map(|hash| hash.try_into().unwrap()),
                 ..Row::default()
