@@ -2,6 +2,9 @@
 
 mod usage;
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::answer::AnswerState;
@@ -9,7 +12,7 @@ use crate::batch_results::BatchResults;
 use crate::compatible::ERROR_MEMBERS;
 use crate::endpoint::{BatchMembers, EndpointSpec, PathRule, Sign};
 use crate::protocol::{ApiError, ErrorSchema, LimitHeaders, MemberPath, ResetFormat};
-use crate::reader::TextEvent;
+use crate::reader::{TextEvent, is_plain_rest};
 use crate::refused::Closing;
 use crate::response::{self, ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Members, Pattern, Slot};
@@ -184,9 +187,9 @@ static MESSAGE: ResponseSchema = ResponseSchema {
 };
 
 static TEXT_EVENT: TextEvent = TextEvent {
-    before: br#""delta":{"type":"text_delta","text":""#,
-    // spaces are put in against those who count bytes
-    says_nothing: |rest| rest.strip_prefix(b"}").is_some_and(|rest| rest.trim_ascii() == b"}"),
+    before: LazyLock::new(|| Finder::new(br#""delta":{"type":"text_delta","text":""#)),
+    // spaces are put in against those who count bytes, and servers add members of their own
+    says_nothing: |rest| rest.strip_prefix(b"}").is_some_and(|rest| is_plain_rest(rest, &[b"type", b"delta"])),
     is_one: |json| json.get(Slot::Type) == Some(br#""content_block_delta""#),
 };
 

@@ -14,8 +14,8 @@ use crate::answer::{Answer, AnswerState};
 use crate::compatible::{error_name, unnamed};
 use crate::response::{ResponseFacts, ResponseSchema};
 use crate::slot::{Extractor, Slot};
-pub(crate) use text_events::TextEvent;
 use text_events::TextEvents;
+pub(crate) use text_events::{TextEvent, is_plain_rest};
 
 /// One answer on its way.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use event_stream::{Events, Piece};
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -137,7 +138,8 @@ enum Change {
 }
 
 fn change(data: &[u8], from: usize) -> Change {
-    if memmem::find(data, b"\"usage\"").is_none() {
+    static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    if USAGE.find(data).is_none() {
         return Change::None;
     }
     let Ok(text) = std::str::from_utf8(data) else { return Change::None };

@@ -1,6 +1,8 @@
 //! Answers of `OpenAI`'s chat, completions and embeddings: one object, or chunks of which the last that has usage counts.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::answer::AnswerState;
 use crate::compatible::{self, CHOICE_MEMBERS, CHUNK_MEMBERS, ERROR_MEMBERS};
@@ -23,14 +25,17 @@ pub(super) static CHOICES: ResponseSchema = ResponseSchema {
     usage: compatible::usage,
 };
 
+static GOES_ON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""finish_reason":null}]"#));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
+
 static TEXT_EVENT: TextEvent = TextEvent {
-    before: br#""delta":{"content":""#,
+    before: LazyLock::new(|| Finder::new(br#""delta":{"content":""#)),
     // one choice that goes on, and neither usage nor an error, which are objects
     says_nothing: |rest| {
-        let goes_on = rest.starts_with(b"},") && memmem::find(rest, br#""finish_reason":null}]"#).is_some();
+        let goes_on = rest.starts_with(b"},") && GOES_ON.find(rest).is_some();
         // the event is whole
         let ends = || rest.trim_ascii_end().ends_with(b"}") && rest.iter().filter(|byte| **byte == b'}').count() == 3;
-        goes_on && memchr::memchr(b'{', rest).is_none() && ends() && memmem::find(rest, b"error").is_none()
+        goes_on && memchr::memchr(b'{', rest).is_none() && ends() && ERROR.find(rest).is_none()
     },
     is_one: |json| json.elements() == 1 && json.get(Slot::Choice) == Some(b"0"),
 };

@@ -138,6 +138,22 @@ fn answers_of_openais_say_what_their_clients_send_back() {
 }
 
 #[test]
+fn members_behind_the_text_change_no_word_and_hide_none() {
+    let behind = ["", r#","at":1"#, r#","at":22,"by":"x""#, r#","at":{"type":"y"}"#, r#","at":3"#, r#","at":4"#];
+    let delta = |(at, behind)| {
+        format!(r#"{{"type":"content_block_delta","delta":{{"type":"text_delta","text":" word{at}"}}{behind}}}"#)
+    };
+    let events: Vec<_> = behind.into_iter().enumerate().map(delta).collect();
+    let events: Vec<&str> = events.iter().map(|event| &**event).collect();
+    let words = r#"{"content":"word0 word1 word2 word3 word4 word5"}"#;
+    assert_eq!(said(Endpoint::MESSAGES, &anthropic(&events)).words, sent_back(&[words]));
+    // of two types the last one counts
+    let stop = r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"},"type":"error"}"#;
+    let events = [events[0], events[1], stop];
+    assert_eq!(said(Endpoint::MESSAGES, &anthropic(&events)).state, AnswerState::Failed);
+}
+
+#[test]
 fn a_long_answer_is_known_by_its_beginning_and_its_tools() {
     let delta =
         |text: &str| format!(r#"{{"type":"content_block_delta","delta":{{"type":"text_delta","text":"{text}"}}}}"#);
