@@ -43,6 +43,15 @@ impl HeldBytes {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// A flight holds so many bytes that held so many before.
+    fn change(&self, before: usize, after: usize) {
+        if after > before {
+            self.bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else if before > after {
+            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,8 +124,9 @@ impl Flight {
             state.whole = false;
         }
         if state.whole || state.followers > 0 {
+            let before = state.body.held();
             state.body.push(piece);
-            self.held.bytes.fetch_add(growth, Ordering::Relaxed);
+            self.held.change(before, state.body.held());
         }
         if !state.whole {
             let lag = if self.held.bytes() > budget { SHORT_LAG } else { LAG };
@@ -197,7 +207,7 @@ impl Flight {
     fn release(&self, state: &mut State, most: usize) {
         let before = state.body.held();
         state.body.shrink(most);
-        self.held.bytes.fetch_sub(before - state.body.held(), Ordering::Relaxed);
+        self.held.change(before, state.body.held());
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -224,7 +234,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let bytes = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).body.held();
-        self.held.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.change(bytes, 0);
     }
 }
 
