@@ -125,7 +125,7 @@ pub async fn read_body(session: &mut Session, ctx: &mut Exchange, is_call: bool)
     let edited = call.is_edited();
     let renames = ctx.attempts.as_ref().is_some_and(|attempts| attempts.upstream().renames_models);
     if renames && ctx.flags.content_encoding && !edited {
-        ctx.sent_headers = session.req_header().headers.clone();
+        ctx.sent_headers = Some(Box::new(session.req_header().headers.clone()));
     }
     let sends = needs.send && ctx.plugins.sends(&call).map_err(|exit| ended_by_plugin(ctx, exit))?;
     let (mut bytes, call) = if sends { (call.body().clone(), Some(call)) } else { (call.into_body(), None) };

@@ -43,7 +43,7 @@ async fn rename_model(ctx: &mut Exchange, settings: &Fallback) -> Result<()> {
         return Ok(());
     }
     let (Some(endpoint), Some(body)) = (Endpoint::of(ctx.path()), &ctx.body) else { return Ok(()) };
-    let headers = if body.edited { HeaderMap::new() } else { ctx.sent_headers.clone() };
+    let headers = ctx.sent_headers.as_deref().filter(|_| !body.edited).cloned().unwrap_or_default();
     let (bytes, max) = (body.bytes.clone(), ctx.snapshot.limits.max_body);
     let renamed = if bytes.len() > most_in_line(endpoint, Hashing::Nothing) || !headers.is_empty() {
         // on a blocking thread, so that other requests of this worker go on

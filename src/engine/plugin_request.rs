@@ -213,7 +213,7 @@ fn exchange(
     ctx.record.path = uri.path().to_owned();
     ctx.record.upstream = Some(upstream.name.clone());
     if ctx.flags.content_encoding && upstream.renames_models {
-        ctx.sent_headers = head.headers.clone();
+        ctx.sent_headers = Some(Box::new(head.headers.clone()));
     }
     ctx.body = Some(BufferedBody::new(charge.on(body), false));
     let now = Instant::now();

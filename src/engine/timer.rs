@@ -3,8 +3,9 @@
 
 use std::os::fd::RawFd;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,14 +22,24 @@ tokio::task_local! {
 
 /// Keeps the deadlines of one exchange.
 #[derive(Debug)]
-pub struct Timer(Mutex<Deadlines>);
+pub struct Timer {
+    deadlines: Mutex<Deadlines>,
+    /// Whether the next deadline may have come nearer since the timer was last set.
+    may_be_nearer: AtomicBool,
+    /// Whether the connection of its task has been refused.
+    is_refused: AtomicBool,
+}
 
 impl Timer {
     /// A timer for an exchange whose request is yet to come: its first byte within `limit`, then its head within
     /// `head`.
     #[must_use]
     pub fn new(limit: Duration, head: Duration) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Deadlines::new(limit, head, clock::recent()))))
+        Arc::new(Self {
+            deadlines: Mutex::new(Deadlines::new(limit, head, clock::recent())),
+            may_be_nearer: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
+        })
     }
 
     /// A request is awaited on the connection of the present task: its first byte within `limit`, then its head within `head`.
@@ -51,12 +62,22 @@ impl Timer {
 
     /// Whether the present task has no exchange yet: the head of its request is to come, in part or as a whole.
     pub fn awaits_head() -> bool {
-        TIMER.try_with(|timer| timer.deadlines().awaits_head()).unwrap_or(false)
+        TIMER.try_with(|timer| timer.unchanged().awaits_head()).unwrap_or(false)
     }
 
     /// Whether the rest of a head is awaited from the client of the present task.
     pub fn awaits_rest_of_head() -> bool {
-        TIMER.try_with(|timer| timer.deadlines().awaits_rest_of_head()).unwrap_or(false)
+        TIMER.try_with(|timer| timer.unchanged().awaits_rest_of_head()).unwrap_or(false)
+    }
+
+    /// The connection of the present task is refused.
+    pub fn current_is_refused() {
+        let _ = TIMER.try_with(|timer| timer.is_refused.store(true, Ordering::Relaxed));
+    }
+
+    /// Whether the connection of its task has been refused.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     /// The client of the current task has left. `true` if its answer is complete: then the exchange goes on for `LINGER`, so that the
@@ -110,9 +131,9 @@ impl Timer {
         self.deadlines().answer_is_complete();
     }
 
-    /// Bytes passed.
+    /// Bytes passed. No deadline comes nearer by that.
     pub fn progress(&self) {
-        self.deadlines().progress(clock::recent());
+        self.unchanged().progress(clock::recent());
     }
 
     /// Sets how long the client may accept no bytes although there are some for it.
@@ -138,11 +159,30 @@ impl Timer {
     /// The deadline that passed, if one did.
     #[must_use]
     pub fn expired(&self) -> Option<Expired> {
-        self.deadlines().expired()
+        self.unchanged().expired()
     }
 
+    /// The deadlines, to be changed.
     fn deadlines(&self) -> MutexGuard<'_, Deadlines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let deadlines = self.unchanged();
+        self.may_be_nearer.store(true, Ordering::Relaxed);
+        deadlines
+    }
+
+    /// The deadlines, of which none is to come nearer.
+    fn unchanged(&self) -> MutexGuard<'_, Deadlines> {
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next deadline, if it may have come nearer since this was asked last.
+    fn nearer(&self) -> Option<Instant> {
+        if !self.may_be_nearer.load(Ordering::Relaxed) {
+            return None;
+        }
+        // what changes while it is looked at sets this again: both are done under the lock
+        let deadlines = self.unchanged();
+        self.may_be_nearer.store(false, Ordering::Relaxed);
+        deadlines.next()
     }
 }
 
@@ -169,25 +209,33 @@ impl Drop for Piece {
 const FAR: Duration = Duration::from_secs(3600);
 
 /// Runs an exchange under a timer. `None` if the timer ended it: then it was dropped, and has given back all that it held.
+///
+/// The events of a stream wake it often. Such a turn reads one flag of the timer and whether its sleep is over, and no more.
 pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output = T>) -> Option<T> {
     let mut exchange = pin!(TIMER.scope(timer.clone(), exchange));
-    let mut armed = timer.deadlines().next().unwrap_or_else(|| Instant::now() + FAR);
+    let mut armed = timer.unchanged().next().unwrap_or_else(|| Instant::now() + FAR);
     let mut sleep = pin!(tokio::time::sleep_until(armed));
+    // whom the sleep wakes
+    let mut sleeper: Option<Waker> = None;
     std::future::poll_fn(|cx| {
         let _running = clock::Running::begin();
         if let Poll::Ready(result) = exchange.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
         // a timer that rings too early is set again then; only an earlier deadline is worth setting it now
-        let next = timer.deadlines().next();
-        if let Some(next) = next.filter(|next| *next < armed) {
+        if let Some(next) = timer.nearer().filter(|next| *next < armed) {
             armed = next;
             sleep.as_mut().reset(armed);
+            sleeper = None;
         }
+        if sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker())) && !sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        sleeper = None;
         while sleep.as_mut().poll(cx).is_ready() {
             let now = clock::now();
             let (action, next) = {
-                let mut deadlines = timer.deadlines();
+                let mut deadlines = timer.unchanged();
                 (deadlines.on_tick(now), deadlines.next())
             };
             match action {
@@ -201,6 +249,7 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
             armed = next.unwrap_or(now + FAR);
             sleep.as_mut().reset(armed);
         }
+        sleeper = Some(cx.waker().clone());
         Poll::Pending
     })
     .await

@@ -3,12 +3,15 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
@@ -198,10 +201,13 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
     }
     // boxed, since futures that pass one on have room for it twice
     let served = Box::pin(serve_requests(proxy, connection, shutdown));
+    let mut refused = refused;
+    // most turns bring an event of a stream, and none looks at what is refused before there is something
+    let refused = poll_fn(|cx| if timer.is_refused() { Pin::new(&mut refused).poll(cx) } else { Poll::Pending });
     // a connection that its timer ends is dropped here, with all that it holds
     let refusal = tokio::select! {
         biased;
-        _ = with_deadlines(timer, served) => return,
+        _ = with_deadlines(timer.clone(), served) => return,
         Ok(refusal) = refused => refusal,
     };
     let mut stopping = shutdown.clone();

@@ -32,7 +32,11 @@ impl AsyncRead for Connection {
             return this.poll_unwanted(cx).map(Ok);
         }
         loop {
-            let most = match this.incoming.before_read() {
+            let before_read = match this.reads_freely {
+                true => BeforeRead::Read(usize::MAX),
+                false => this.incoming.before_read(),
+            };
+            let most = match before_read {
                 BeforeRead::Give => {
                     let room = buf.remaining();
                     let before = buf.filled().len();
@@ -40,12 +44,16 @@ impl AsyncRead for Connection {
                     this.given += (buf.filled().len() - before) as u64;
                     return Poll::Ready(Ok(()));
                 }
-                BeforeRead::Read(most) => most,
+                BeforeRead::Read(most) => {
+                    this.reads_freely = most == usize::MAX;
+                    most
+                }
                 BeforeRead::Refuse => return this.refuse(Failure::HeadTooLarge.into()),
             };
             let before = buf.filled().len();
             let read = this.poll_bytes(cx, buf, most);
             if buf.filled().len() > before {
+                this.reads_freely = false;
                 match this.incoming.came(&buf.filled()[before..]) {
                     Ok(true) => {
                         this.given += (buf.filled().len() - before) as u64;

@@ -174,3 +174,12 @@ async fn a_client_that_drips_after_its_deadline_sets_no_timer_into_the_past() {
     };
     assert_eq!(with_deadlines(timer, exchange).await, Some(()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_wakes_the_task_that_looked_last() {
+    let timer = Timer::new(LIMIT, LIMIT);
+    let mut run = Box::pin(with_deadlines(timer, std::future::pending::<()>()));
+    let mut elsewhere = std::task::Context::from_waker(Waker::noop());
+    assert!(run.as_mut().poll(&mut elsewhere).is_pending());
+    assert_eq!(run.await, None);
+}
