@@ -2,15 +2,16 @@
 //! and the client's, the whole. One timer serves the exchanges of an HTTP/1.1 connection in turn; an HTTP/2 stream has its own.
 
 use std::os::fd::RawFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nix::sys::socket::{Shutdown, shutdown};
-use tokio::time::Instant;
+use tokio::task::coop;
+use tokio::time::{Instant, Sleep};
 
 use crate::exchange::deadlines::{Action, AttemptLimits, ClientBytes, Deadlines, Expired};
 
@@ -215,8 +216,8 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
     let mut exchange = pin!(TIMER.scope(timer.clone(), exchange));
     let mut armed = timer.unchanged().next().unwrap_or_else(|| Instant::now() + FAR);
     let mut sleep = pin!(tokio::time::sleep_until(armed));
-    // whom the sleep wakes
-    let mut sleeper: Option<Waker> = None;
+    // whom the sleep wakes, once it has been polled
+    let mut registered: Option<Waker> = None;
     std::future::poll_fn(|cx| {
         let _running = clock::Running::begin();
         if let Poll::Ready(result) = exchange.as_mut().poll(cx) {
@@ -226,13 +227,13 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
         if let Some(next) = timer.nearer().filter(|next| *next < armed) {
             armed = next;
             sleep.as_mut().reset(armed);
-            sleeper = None;
+            registered = None;
         }
-        if sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker())) && !sleep.is_elapsed() {
+        if registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !sleep.is_elapsed() {
             return Poll::Pending;
         }
-        sleeper = None;
-        while sleep.as_mut().poll(cx).is_ready() {
+        registered = None;
+        while poll_sleep(sleep.as_mut(), cx).is_ready() {
             let now = clock::now();
             let (action, next) = {
                 let mut deadlines = timer.unchanged();
@@ -249,10 +250,15 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
             armed = next.unwrap_or(now + FAR);
             sleep.as_mut().reset(armed);
         }
-        sleeper = Some(cx.waker().clone());
+        registered = Some(cx.waker().clone());
         Poll::Pending
     })
     .await
+}
+
+/// Polls a sleep also where the task has used up tokio's budget, which would leave it unset: nobody would be woken.
+fn poll_sleep(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    pin!(coop::unconstrained(sleep)).poll(cx)
 }
 
 #[cfg(test)]

@@ -183,3 +183,20 @@ async fn a_deadline_wakes_the_task_that_looked_last() {
     assert!(run.as_mut().poll(&mut elsewhere).is_pending());
     assert_eq!(run.await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_uses_up_the_budget_of_its_task_has_its_deadlines() {
+    let timer = Timer::new(LIMIT, LIMIT);
+    let exchange = async {
+        std::future::poll_fn(|cx| {
+            while let Poll::Ready(unit) = coop::poll_proceed(cx) {
+                unit.made_progress();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        std::future::pending::<()>().await;
+    };
+    assert_eq!(with_deadlines(timer.clone(), exchange).await, None);
+    assert_eq!(timer.expired(), Some(Expired::RequestHead));
+}
