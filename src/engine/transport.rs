@@ -93,6 +93,11 @@ impl Transport {
         }
     }
 
+    /// Whether it was refused.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken)
+    }
+
     /// Whether its client has left.
     pub fn is_left(&self) -> bool {
         matches!(self, Self::Left)

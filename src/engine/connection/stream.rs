@@ -31,6 +31,10 @@ impl AsyncRead for Connection {
         if this.stream.is_left() {
             return this.poll_unwanted(cx).map(Ok);
         }
+        if this.stream.is_taken() {
+            // bytes that are held may be those that it was refused for
+            return Poll::Pending;
+        }
         loop {
             let before_read = match this.reads_freely {
                 true => BeforeRead::Read(usize::MAX),

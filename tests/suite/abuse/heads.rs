@@ -38,6 +38,29 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_refused_while_it_is_held_is_answered_and_not_read_on() {
+    let long = format!("/smuggled{}", "/".repeat(5000));
+    for (settings, line, status) in [
+        ("server: { max_header: 1KiB }\n", format!("GET {long} HTTP/1.1"), 431),
+        ("", format!("GET {long} b HTTP/1.1"), 400),
+        ("", format!("POST {long} b HTTP/1.1\r\ncontent-length: 2"), 400),
+    ] {
+        let mut target = Target::with(settings).await;
+        for is_first in [true, false] {
+            let mut attacker = connect(target.gateway.address()).await;
+            if !is_first {
+                attacker.send("GET /here HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                assert_eq!(attacker.answer().await.status, 200);
+            }
+            let _ = attacker.try_send(format!("{line}\r\nhost: a\r\n\r\n{{}}")).await;
+            let told = String::from_utf8_lossy(&attacker.to_end().await).into_owned();
+            assert_eq!(statuses(&told), [status], "{line}, first: {is_first}: {told}");
+        }
+        target.is_unharmed().await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_say_whose_it_is_is_refused() {
     for mut target in Target::both().await {
         for (request, answers) in [
