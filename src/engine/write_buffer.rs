@@ -45,7 +45,7 @@ impl<S> WriteBuffer<S> {
 
     /// Has these bytes wait, however many there are.
     pub fn add(&mut self, parts: &[&[u8]]) {
-        self.waiting.reserve_exact(parts.iter().map(|part| part.len()).sum());
+        self.make_room(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| self.waiting.extend_from_slice(part));
     }
 
@@ -97,9 +97,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBuffer<S> {
         let this = self.get_mut();
         let total = bufs.iter().map(|buf| buf.len()).sum::<usize>();
         if this.waiting.len() + total <= SIZE {
-            if this.waiting.capacity() == 0 && total > 0 {
-                this.waiting = SPARE.take();
-                this.waiting.reserve_exact(SIZE);
+            if total > 0 {
+                this.make_room(total);
             }
             bufs.iter().for_each(|buf| this.waiting.extend_from_slice(buf));
             return Poll::Ready(Ok(total));
@@ -127,6 +126,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteBuffer<S> {
 }
 
 impl<S> WriteBuffer<S> {
+    /// Makes room for so many bytes more.
+    fn make_room(&mut self, bytes: usize) {
+        if self.waiting.capacity() == 0 {
+            self.waiting = SPARE.take();
+            self.waiting.reserve_exact(bytes.max(SIZE));
+        } else {
+            self.waiting.reserve_exact(bytes);
+        }
+    }
+
     /// So many bytes were written: those that wait first. Returns how many of them did not wait.
     fn wrote(&mut self, written: usize) -> io::Result<usize> {
         if written == 0 {
@@ -138,8 +147,11 @@ impl<S> WriteBuffer<S> {
             return Ok(0);
         }
         let mut spare = std::mem::take(&mut self.waiting);
-        spare.clear();
-        SPARE.set(spare);
+        // a larger one would be held by whatever stream waits next
+        if spare.capacity() == SIZE {
+            spare.clear();
+            SPARE.set(spare);
+        }
         self.sent = 0;
         Ok(written - left)
     }
@@ -218,6 +230,26 @@ mod tests {
         write_all(&mut buffer, b"head").await;
         write_all(&mut buffer, &[b'x'; SIZE]).await;
         assert_eq!(buffer.stream.writes.iter().map(Vec::len).collect::<Vec<_>>(), [4 + SIZE]);
+    }
+
+    #[tokio::test]
+    async fn buffers_in_turn_use_the_same_memory_and_a_large_one_is_given_up() {
+        let memory = async |bytes: &[u8]| {
+            let mut buffer = WriteBuffer::new(Narrow::default());
+            buffer.add(&[bytes]);
+            let memory = (buffer.waiting.as_ptr(), buffer.waiting.capacity());
+            buffer.flush().await.unwrap();
+            assert_eq!(buffer.stream.writes, [bytes]);
+            memory
+        };
+        let mut stalled = WriteBuffer::new(Narrow::default());
+        write_all(&mut stalled, b"waits").await;
+        let first = memory(b"head").await;
+        assert_eq!(memory(b"another").await, first);
+        assert_eq!(memory(&[b'x'; 2 * SIZE]).await.1, 2 * SIZE);
+        assert_eq!(memory(b"third").await.1, SIZE);
+        stalled.flush().await.unwrap();
+        assert_eq!(stalled.stream.writes, [b"waits"]);
     }
 
     #[tokio::test]
