@@ -10,8 +10,9 @@ use bytes::Bytes;
 /// of all before it, within these bounds. A reader reads a block from its beginning.
 const LEAST: usize = 512;
 const MOST: usize = 4 << 10;
-/// The overhead of a block, in bytes: its place in the list, and the allocator's rounding.
-const BESIDE: usize = 64;
+/// The overhead of a block, in bytes: its place in the list, which may have room for twice as many, and what the allocator adds to its two
+/// parts.
+const BESIDE: usize = 2 * size_of::<Block>() + 32;
 /// The most pieces of a block.
 const MOST_PIECES: usize = 64;
 /// How long a piece is that is compared with the one before it, in bytes. Another one is put behind that.
@@ -71,8 +72,9 @@ impl Rope {
     /// How much memory a piece of this length adds at most, in bytes.
     pub(super) fn growth(&self, length: usize) -> usize {
         let last = if COMPARED.contains(&length) { length.saturating_sub(self.last.capacity()) } else { 0 };
-        let block = || self.room_for(length) + FIRST_PIECES * size_of::<Piece>() + BESIDE;
-        last + self.open.growth() + if self.open.has_room(length) { 0 } else { block() }
+        let open = self.open.growth();
+        let block = || room_for(length, self.held + open) + FIRST_PIECES * size_of::<Piece>() + BESIDE;
+        last + open + if self.open.has_room(length) { 0 } else { block() }
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
@@ -91,7 +93,7 @@ impl Rope {
                 rest = &[];
             }
         } else {
-            let (here, behind) = piece.split_at(self.open.room().min(piece.len()));
+            let (here, behind) = piece.split_at(self.open.room_behind().min(piece.len()));
             self.open.append(here);
             rest = behind;
         }
@@ -116,13 +118,8 @@ impl Rope {
             self.held += full.held();
             self.full.push_back(full);
         }
-        self.open.bytes.reserve_exact(self.room_for(piece.len()));
+        self.open.bytes.reserve_exact(room_for(piece.len(), self.held));
         self.open.add(0, piece, 0);
-    }
-
-    /// The capacity of a new block that begins with so many bytes.
-    fn room_for(&self, length: usize) -> usize {
-        length.max(self.held.clamp(LEAST, MOST))
     }
 
     /// Drops the oldest bytes until its memory is at most this.
@@ -161,6 +158,11 @@ impl Rope {
     }
 }
 
+/// The capacity of a new block that begins with so many bytes, behind blocks with so much memory.
+fn room_for(length: usize, held: usize) -> usize {
+    length.max(held.clamp(LEAST, MOST))
+}
+
 /// How many pieces a block has room for at first.
 const FIRST_PIECES: usize = 8;
 
@@ -178,6 +180,12 @@ impl Block {
     /// The free capacity for bytes.
     fn room(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// How many bytes may be put behind the last piece, or be another one.
+    fn room_behind(&self) -> usize {
+        let is_open = matches!(self.pieces.last(), Some(Piece { start: 0, end: 0, .. }));
+        if is_open || self.pieces.len() < MOST_PIECES { self.room() } else { 0 }
     }
 
     /// Whether there is room for another piece, with so many bytes that are held.
@@ -253,7 +261,7 @@ mod tests {
             rope.push(b"x");
             assert_eq!(rope.length(), count);
             assert!(rope.held() <= most, "{count}: {} of {most}", rope.held());
-            assert!(rope.held() <= 2 * count + 1024, "{count}: {}", rope.held());
+            assert!(rope.held() <= 2 * count + 2048, "{count}: {}", rope.held());
         }
         assert!(rope.full.len() < 300);
     }
