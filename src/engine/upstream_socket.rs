@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
@@ -197,7 +197,8 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    /// Takes the head of the request, which is written as a whole before all else, and has it wait. What follows is sent at once.
+    /// Takes the head of the request, which is written as a whole before all else, and has it wait. Small pieces that follow wait until Pingora
+    /// flushes them or reads: it writes a chunk as three of them.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let Some(stream) = &mut this.stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
@@ -210,7 +211,7 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Ok(buf.len()));
         }
         this.connector.lets_go();
-        stream.poll_write_through(cx, &[IoSlice::new(buf)])
+        Pin::new(stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -62,7 +62,7 @@ impl<S> WriteBuffer<S> {
 
 impl<S: AsyncWrite + Unpin> WriteBuffer<S> {
     /// Writes as many bytes as the stream accepts behind those that wait, and lets none wait.
-    pub fn poll_write_through(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_through(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         while !self.waiting.is_empty() {
             let waiting = IoSlice::new(&self.waiting[self.sent..]);
             let all: SmallVec<[IoSlice<'_>; 4]> = iter::once(waiting).chain(bufs.iter().copied()).collect();

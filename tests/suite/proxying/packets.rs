@@ -53,6 +53,25 @@ async fn a_head_and_the_body_behind_it_arrive_in_one_packet() {
     }
 }
 
+fn has_its_last_chunk(request: &[u8]) -> bool {
+    request.ends_with(b"\r\n0\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_head_and_a_chunk_behind_it_arrive_in_one_packet() {
+    let (server, told) = server(has_its_last_chunk);
+    let gateway = gateway().server(server).start().await;
+    let mut client = connect(gateway.address()).await;
+    for length in [5, 1000].repeat(20) {
+        let body = format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+        client.send(format!("POST /other HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}")).await;
+        let first = String::from_utf8(told.recv().unwrap()).unwrap();
+        assert!(first.to_lowercase().ends_with(&format!("\r\n\r\n{body}")), "{first}");
+        client.send("0\r\n\r\n").await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_head_does_not_wait_for_a_body_that_is_still_to_come() {
     let (server, told) = server(ends_in_a_brace);
