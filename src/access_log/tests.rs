@@ -85,7 +85,8 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
 #[test]
 fn lines_of_many_threads_are_whole_and_all_there() {
     const THREADS: usize = 8;
-    const LINES: usize = 2000;
+    // all of them fit into the buffer, however long their writer waits for its turn
+    const LINES: usize = 1000;
     let file = Scratch::new("threads");
     // an old and a new configuration write to the same file for a while
     let all = AccessLogs::default();
