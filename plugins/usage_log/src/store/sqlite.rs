@@ -60,6 +60,7 @@ impl Engine for Sqlite {
     async fn migrate(&mut self) -> Result<(), StoreError> {
         let mut held = self.acquire().await?;
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
+        self.recent.look(&mut held, &self.watch).await?;
         held.release().await;
         self.file_turns().await
     }
@@ -106,10 +107,11 @@ impl Engine for Sqlite {
         // rows are summed up before they go
         let mut filling = rollup::Filling { connection: &mut held, watch: &self.watch };
         if fill::turn(&mut filling).await? {
-            retention::keep(&mut held, keeper, &self.settings, &self.watch).await?;
-            // once more: where the last rows are gone, the next ones get their numbers
-            turns::file(&mut held, &self.watch).await?;
-            turns::forget(&mut held, &self.watch).await?;
+            let has_turns = self.recent.has_table();
+            retention::keep(&mut held, keeper, &self.settings, has_turns, &self.watch).await?;
+            if has_turns {
+                turns::forget(&mut held, &self.watch).await?;
+            }
         }
         held.release().await;
         Ok(())
@@ -194,16 +196,20 @@ impl Sqlite {
             return Ok(None);
         }
         rollup::write(held, changes, &mut self.bound, &self.watch).await?;
-        turns::file_corrected(held, &corrected_rows, &self.watch).await?;
+        if self.recent.has_table() {
+            turns::file_corrected(held, &corrected_rows, &self.watch).await?;
+        }
         self.run(held, end).await?;
         Ok(Some(batch.written(expected + told)))
     }
 
-    /// Puts the turns of all rows into the table of turns.
+    /// Puts the turns of all rows into the table of turns, if there is one.
     async fn file_turns(&mut self) -> Result<(), StoreError> {
-        let mut held = self.acquire().await?;
-        turns::file(&mut held, &self.watch).await?;
-        held.release().await;
+        if self.recent.has_table() {
+            let mut held = self.acquire().await?;
+            turns::file(&mut held, &self.watch).await?;
+            held.release().await;
+        }
         self.recent.clear();
         Ok(())
     }
@@ -232,10 +238,12 @@ async fn patiently(watch: &QueryTimer, connection: &mut SqliteConnection, statem
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::super::Clock;
     use super::*;
     use crate::tests::Folder;
-    use crate::{Config, StoreMetrics};
+    use crate::{Config, Migrate, StoreMetrics};
 
     #[tokio::test]
     async fn housekeeping_sorts_in_files_and_batches_in_memory() {
@@ -254,5 +262,34 @@ mod tests {
         assert_eq!(temp_store(&store).await, 2);
         store.maintain(&mut Housekeeper::new(Clock::start().read())).await.unwrap();
         assert_eq!(temp_store(&store).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_not_to_be_migrated_takes_rows_without_a_table_of_turns() {
+        let (folder, config) = (Folder::new(), Config::default());
+        let path = folder.0.join("ledger.db");
+        let open = async || {
+            let settings = StoreSettings { migrate: Migrate::Off, ..config.store_settings(&folder.0) };
+            let watch = QueryTimer { slow: settings.slow_query, metrics: StoreMetrics::new().unwrap() };
+            Sqlite::connect(&path, &settings, watch).await.unwrap()
+        };
+        let store = open().await;
+        let mut held = store.acquire().await.unwrap();
+        for step in &migration::SQLITE[..15] {
+            store.run(&mut held, step.sql).await.unwrap();
+        }
+        held.release().await;
+        let row = |id, hash| Row { id: Uuid::from_u128(id), turn_hash: Some([hash; 32]), ..Row::default() };
+        for (id, hash) in [(1, 7), (2, 8)] {
+            let mut store = open().await;
+            store.migrate().await.unwrap();
+            store.write(&[Record::Request(Box::new(row(id, hash)))]).await.unwrap();
+            store.maintain(&mut Housekeeper::new(Clock::start().read())).await.unwrap();
+        }
+        let mut store = open().await;
+        store.migrate().await.unwrap();
+        let found = store.conversations(&[[7; 32], [8; 32], [9; 32]]).await.unwrap();
+        let ids: Vec<_> = found.into_iter().map(|found| found.map(|conversation| conversation.id.as_u128())).collect();
+        assert_eq!(ids, [Some(1), Some(2), None]);
     }
 }

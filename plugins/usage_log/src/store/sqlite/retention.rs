@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, TypeInfo, ValueRef};
 
-use super::{LIMIT, patiently, run, write};
+use super::{LIMIT, patiently, run, turns, write};
 use crate::store::archive::Archive;
 use crate::store::clock::Evidence;
 use crate::store::cutoffs::Cutoffs;
@@ -18,11 +18,12 @@ use crate::{Retention, StoreSettings, Timestamp};
 /// Rows deleted at a time, so that the writer gets its turn.
 const AT_A_TIME: u64 = 2000;
 
-/// Deletes what is older than the settings keep, as far as the housekeeper lets go of it.
+/// Deletes what is older than the settings keep, as far as the housekeeper lets go of it. The database may have a table of turns.
 pub(super) async fn keep(
     connection: &mut SqliteConnection,
     keeper: &mut Housekeeper,
     settings: &StoreSettings,
+    has_turns: bool,
     watch: &QueryTimer,
 ) -> Result<(), StoreError> {
     keeper.begin(settings);
@@ -47,7 +48,7 @@ pub(super) async fn keep(
         }
     }
     for partition in keeper.due(&old, cutoffs, settings.archive.is_some()) {
-        retire(connection, partition, settings, watch).await?;
+        retire(connection, partition, settings, has_turns, watch).await?;
     }
     Ok(())
 }
@@ -90,6 +91,7 @@ async fn retire(
     connection: &mut SqliteConnection,
     partition: Partition,
     settings: &StoreSettings,
+    has_turns: bool,
     watch: &QueryTimer,
 ) -> Result<(), StoreError> {
     let (table, start, end) =
@@ -121,7 +123,7 @@ async fn retire(
         );
         run(watch, connection, &numbers).await?;
     }
-    delete(connection, table, watch).await?;
+    delete(connection, table, has_turns && partition.parent == Parent::Requests, watch).await?;
     log::info!(rows = partition.name().as_str(); "the ledger dropped what is older than it keeps");
     Ok(())
 }
@@ -167,14 +169,27 @@ fn record(csv: &mut String, row: &SqliteRow) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Deletes what partitions, some at a time.
-async fn delete(connection: &mut SqliteConnection, table: &str, watch: &QueryTimer) -> Result<(), StoreError> {
+/// Deletes what partitions, some at a time. The table of turns may name its rows.
+async fn delete(
+    connection: &mut SqliteConnection,
+    table: &str,
+    has_turns: bool,
+    watch: &QueryTimer,
+) -> Result<(), StoreError> {
     let first = format!("(SELECT number FROM leaving ORDER BY number LIMIT {AT_A_TIME})");
     let delete = format!("DELETE FROM {table} WHERE rowid IN {first}");
     // the number of a row that is gone may be given to another
     let forget = format!("DELETE FROM leaving WHERE number IN {first}");
-    while run(watch, connection, &delete).await? > 0 {
+    loop {
+        run(watch, connection, "BEGIN IMMEDIATE").await?;
+        let deleted = run(watch, connection, &delete).await?;
+        if has_turns {
+            turns::release(connection, watch).await?;
+        }
+        run(watch, connection, "COMMIT").await?;
+        if deleted == 0 {
+            return Ok(());
+        }
         run(watch, connection, &forget).await?;
     }
-    Ok(())
 }

@@ -28,6 +28,8 @@ const DELETED_AT_A_TIME: i64 = 20_000;
 #[derive(Debug, Default)]
 pub(super) struct RecentTurns {
     conversations: HashMap<[u8; 16], Conversation>,
+    /// Whether the database has the table. One of an earlier release that is not to be migrated has an index in its place.
+    has_table: bool,
 }
 
 /// Where the next step goes.
@@ -50,6 +52,23 @@ impl RecentTurns {
         }
     }
 
+    /// Looks whether the database has the table.
+    pub(super) async fn look(
+        &mut self,
+        connection: &mut SqliteConnection,
+        watch: &QueryTimer,
+    ) -> Result<(), StoreError> {
+        const IS_THERE: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'turn_parts'";
+        let read = sqlx::query_scalar::<_, i64>(IS_THERE).fetch_one(connection);
+        self.has_table = watch.statement(IS_THERE, LIMIT, read).await? > 0;
+        Ok(())
+    }
+
+    /// Whether the database has the table.
+    pub(super) fn has_table(&self) -> bool {
+        self.has_table
+    }
+
     /// Whether they are as many as a step has.
     pub(super) fn are_many(&self) -> bool {
         self.conversations.len() >= usize::try_from(STEP).unwrap_or(usize::MAX)
@@ -60,26 +79,33 @@ impl RecentTurns {
         self.conversations.clear();
     }
 
-    /// The conversation of a turn, be it of a row of late or of one in a part. Of several, the latest.
+    /// The conversation of a turn, be it of a row that is in no part yet or of one that is. Of several of the latter, the latest.
     pub(super) async fn conversation(
         &self,
         connection: &mut SqliteConnection,
         turn: [u8; 32],
         watch: &QueryTimer,
     ) -> Result<Option<Conversation>, StoreError> {
-        const QUERY: &str = "SELECT coalesce(r.conversation_id, r.id), r.parent_conversation_id
+        const BY_INDEX: &str = "SELECT coalesce(conversation_id, id), parent_conversation_id FROM api_requests
+            WHERE turn_hash = ? ORDER BY created_at DESC LIMIT 1";
+        const BY_PART: &str = "SELECT coalesce(r.conversation_id, r.id), r.parent_conversation_id
             FROM turn_parts p CROSS JOIN turns t CROSS JOIN api_requests r
             WHERE t.part = p.part AND t.hash = ? AND r.rowid = t.request AND r.turn_hash = ?
             ORDER BY r.created_at DESC LIMIT 1";
         if let Some(known) = self.conversations.get(&half(turn)) {
             return Ok(Some(*known));
         }
-        let query = sqlx::query(QUERY).bind(half(turn).to_vec()).bind(turn.to_vec()).fetch_optional(connection);
+        let (statement, query) = if self.has_table {
+            (BY_PART, sqlx::query(BY_PART).bind(half(turn).to_vec()).bind(turn.to_vec()))
+        } else {
+            (BY_INDEX, sqlx::query(BY_INDEX).bind(turn.to_vec()))
+        };
+        let query = query.fetch_optional(connection);
         let read = async {
             let ids = |row: SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
             query.await?.map(ids).transpose()
         };
-        let ids: Option<(String, Option<String>)> = watch.statement(QUERY, LIMIT, read).await?;
+        let ids: Option<(String, Option<String>)> = watch.statement(statement, LIMIT, read).await?;
         let id = |text: &str| Uuid::try_parse(text).ok();
         Ok(ids.and_then(|(conversation, parent)| {
             Some(Conversation { id: id(&conversation)?, parent: parent.as_deref().and_then(id) })
@@ -132,24 +158,34 @@ pub(super) async fn file_corrected(
 /// The next step, within a transaction that writes; none where all rows are in parts.
 async fn next(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<Option<Next>, StoreError> {
     const LAST: &str = "SELECT part, turns, last_request FROM turn_parts ORDER BY part DESC LIMIT 1";
-    const NEWEST: &str = "SELECT coalesce(max(rowid), 0) FROM api_requests";
+    // one query for both would read all rows
+    const ENDS: &str =
+        "SELECT coalesce((SELECT min(rowid) FROM api_requests), 1), coalesce((SELECT max(rowid) FROM api_requests), 0)";
     let read = async {
         let last = sqlx::query(LAST).fetch_optional(&mut *connection).await?;
         let last: Option<(i64, i64, i64)> =
             last.map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).transpose()?;
-        let newest: i64 = sqlx::query(NEWEST).fetch_one(&mut *connection).await?.try_get(0)?;
-        Ok((last.unwrap_or_default(), newest))
+        let ends = sqlx::query(ENDS).fetch_one(&mut *connection).await?;
+        let ends: (i64, i64) = (ends.try_get(0)?, ends.try_get(1)?);
+        Ok((last.unwrap_or_default(), ends))
     };
-    let ((mut part, turns, mut after), newest) = watch.statement(LAST, LIMIT, read).await?;
+    let ((mut part, turns, mut after), (oldest, newest)) = watch.statement(LAST, LIMIT, read).await?;
     if newest < after {
-        // the last rows are gone, and others get their numbers: all again
-        run(watch, connection, "DELETE FROM turns; DELETE FROM turn_parts").await?;
-        (part, after) = (0, 0);
+        // somebody has deleted the last rows, and others may have got their numbers: all again, which adds what is not there
+        release(connection, watch).await?;
+        after = oldest - 1;
     } else if turns >= PART {
         part += 1;
     }
     let to = newest.min(after.saturating_add(STEP));
     Ok((to > after).then_some(Next { part, after, to }))
+}
+
+/// Notes within the transaction that has deleted the last rows that others may get their numbers.
+pub(super) async fn release(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
+    const NEWEST: &str = "(SELECT coalesce(max(rowid), 0) FROM api_requests)";
+    let release = format!("UPDATE turn_parts SET last_request = {NEWEST} WHERE last_request > {NEWEST}");
+    run(watch, connection, &release).await.map(drop)
 }
 
 /// Deletes the parts whose rows are all gone.
@@ -169,121 +205,4 @@ pub(super) async fn forget(connection: &mut SqliteConnection, watch: &QueryTimer
 }
 
 #[cfg(test)]
-mod tests {
-    use sqlx::{AssertSqlSafe, Connection};
-
-    use super::*;
-    use crate::store::StoreMetrics;
-    use crate::store::migration::SQLITE;
-
-    fn watch() -> QueryTimer {
-        QueryTimer { slow: LIMIT, metrics: StoreMetrics::new().unwrap() }
-    }
-
-    /// A database as it is after so many steps.
-    async fn database(steps: usize) -> SqliteConnection {
-        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        for step in &SQLITE[..steps] {
-            sql(&mut connection, step.sql).await;
-        }
-        connection
-    }
-
-    async fn sql(connection: &mut SqliteConnection, statements: &str) {
-        sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.unwrap();
-    }
-
-    async fn number(connection: &mut SqliteConnection, query: &str) -> i64 {
-        sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(connection).await.unwrap()
-    }
-
-    /// Rows with these numbers, each of another turn.
-    async fn insert(connection: &mut SqliteConnection, from: i64, to: i64) {
-        let rows = format!(
-            "WITH RECURSIVE n(n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM n WHERE n < {to})
-             INSERT INTO api_requests (id, created_at, revision, instance, sequence, domain, method, path, request_type, turn_hash,
-                response_time_ms, usage_source, attempts, outcome, request_bytes, response_bytes)
-             SELECT printf('00000000-0000-0000-0000-%012x', n), '2026-11-24 13:30:00.123456', 0, '', n, '', '', '', '',
-                unhex(printf('%064x', n * 7919 % 1000003)), 0, '', 0, '', 0, 0 FROM n"
-        );
-        sql(connection, &rows).await;
-    }
-
-    /// The row that a database knows by the turn of this number.
-    async fn found(connection: &mut SqliteConnection, number: u64) -> Option<u128> {
-        let mut turn = [0; 32];
-        turn[24..].copy_from_slice(&(number * 7919 % 1_000_003).to_be_bytes());
-        let conversation = RecentTurns::default().conversation(connection, turn, &watch()).await.unwrap();
-        conversation.map(|conversation| conversation.id.as_u128())
-    }
-
-    #[tokio::test]
-    async fn rows_of_many_steps_are_found_by_their_turns() {
-        let (mut connection, rows) = (database(SQLITE.len()).await, 2 * STEP + 5);
-        insert(&mut connection, 1, rows).await;
-        file(&mut connection, &watch()).await.unwrap();
-        file(&mut connection, &watch()).await.unwrap();
-        for number in [1, 2, STEP, STEP + 1, rows] {
-            let number = number.cast_unsigned();
-            assert_eq!(found(&mut connection, number).await, Some(number.into()));
-        }
-        assert_eq!(found(&mut connection, 900_000).await, None);
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM turns").await, rows);
-    }
-
-    #[tokio::test]
-    async fn a_part_that_is_full_is_followed_by_another_and_goes_with_its_rows() {
-        let mut connection = database(SQLITE.len()).await;
-        insert(&mut connection, 1, 10).await;
-        file(&mut connection, &watch()).await.unwrap();
-        sql(&mut connection, &format!("UPDATE turn_parts SET turns = {PART}")).await;
-        insert(&mut connection, 11, 20).await;
-        file(&mut connection, &watch()).await.unwrap();
-        assert_eq!((found(&mut connection, 10).await, found(&mut connection, 11).await), (Some(10), Some(11)));
-        forget(&mut connection, &watch()).await.unwrap();
-        assert_eq!(number(&mut connection, "SELECT count(DISTINCT part) FROM turns").await, 2);
-        sql(&mut connection, "DELETE FROM api_requests WHERE sequence <= 10").await;
-        forget(&mut connection, &watch()).await.unwrap();
-        assert_eq!((found(&mut connection, 10).await, found(&mut connection, 11).await), (None, Some(11)));
-        assert_eq!(number(&mut connection, "SELECT 100 * count(*) + max(part) FROM turns").await, 1001);
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM turn_parts").await, 1);
-    }
-
-    #[tokio::test]
-    async fn rows_that_get_the_numbers_of_others_are_found() {
-        let mut connection = database(SQLITE.len()).await;
-        insert(&mut connection, 1, 10).await;
-        file(&mut connection, &watch()).await.unwrap();
-        sql(&mut connection, "DELETE FROM api_requests").await;
-        insert(&mut connection, 11, 15).await;
-        file(&mut connection, &watch()).await.unwrap();
-        assert_eq!((found(&mut connection, 3).await, found(&mut connection, 13).await), (None, Some(13)));
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM turns").await, 5);
-    }
-
-    #[tokio::test]
-    async fn rows_of_an_earlier_schema_are_found() {
-        let mut connection = database(15).await;
-        insert(&mut connection, 1, 300).await;
-        sql(&mut connection, "DELETE FROM api_requests WHERE sequence = 7").await;
-        sql(&mut connection, SQLITE[15].sql).await;
-        insert(&mut connection, 301, 310).await;
-        file(&mut connection, &watch()).await.unwrap();
-        for (number, row) in [(1, Some(1)), (7, None), (300, Some(300)), (301, Some(301)), (310, Some(310))] {
-            assert_eq!(found(&mut connection, number).await, row);
-        }
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM turns").await, 309);
-    }
-
-    #[tokio::test]
-    async fn a_row_that_is_corrected_in_a_part_is_found_by_its_turn() {
-        let mut connection = database(SQLITE.len()).await;
-        insert(&mut connection, 1, 10).await;
-        file(&mut connection, &watch()).await.unwrap();
-        sql(&mut connection, &format!("UPDATE api_requests SET turn_hash = x'{:064x}' WHERE sequence = 4", 20 * 7919))
-            .await;
-        let row = Row { id: Uuid::from_u128(4), turn_hash: Some([0; 32]), ..Row::default() };
-        file_corrected(&mut connection, &[&row], &watch()).await.unwrap();
-        assert_eq!((found(&mut connection, 20).await, found(&mut connection, 4).await), (Some(4), None));
-    }
-}
+mod tests;
