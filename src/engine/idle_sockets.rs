@@ -67,6 +67,9 @@ pub fn take(server: Server) -> Option<TcpStream> {
 /// Keeps this socket for so long. Beyond the most sockets of the worker, the one that was used least recently is closed.
 pub fn put(server: Server, stream: TcpStream, idle_timeout: Duration) {
     IDLE.with_borrow_mut(|idle| {
+        if idle.most == 0 {
+            return;
+        }
         let number = idle.put;
         idle.put += 1;
         idle.order.insert(number, server);
