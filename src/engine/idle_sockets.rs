@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use super::clock;
 
-/// How often a worker looks for sockets to close: those that have waited too long, and at each tenth look those that their servers closed.
-const LOOKS: Duration = Duration::from_millis(100);
-const LOOKS_AT_SERVERS: u64 = 10;
+/// How often a worker looks for sockets that have waited too long.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// Each so many times it looks for those that their servers have closed, too.
+const PROBE_EVERY: u64 = 10;
 
 thread_local! {
     static IDLE: RefCell<Idle> = RefCell::default();
@@ -25,7 +26,7 @@ thread_local! {
 
 /// A server of an upstream, which its number names. The requests of a worker to it share sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Server {
+pub struct PoolKey {
     pub upstream: u64,
     pub address: SocketAddr,
 }
@@ -41,22 +42,22 @@ struct Waiting {
 #[derive(Default)]
 struct Idle {
     /// The sockets of each server, the one that was used last at the end.
-    sockets: HashMap<Server, VecDeque<Waiting>, RandomState>,
+    sockets: HashMap<PoolKey, VecDeque<Waiting>, RandomState>,
     /// The servers of all sockets, the one that was used last at the end.
-    order: BTreeMap<u64, Server>,
-    put: u64,
+    order: BTreeMap<u64, PoolKey>,
+    next_number: u64,
     most: usize,
     /// Wakes the task that closes sockets, while there are none.
-    filled: Option<Waker>,
+    waker: Option<Waker>,
 }
 
 /// Takes the socket to this server that was used last, if one waits that the server has not closed.
-pub fn take(server: Server) -> Option<TcpStream> {
+pub fn take(server: PoolKey) -> Option<TcpStream> {
     IDLE.with_borrow_mut(|idle| {
-        let sockets = idle.sockets.get_mut(&server)?;
-        while let Some(Waiting { stream, number, .. }) = sockets.pop_back() {
+        let (sockets, now) = (idle.sockets.get_mut(&server)?, clock::recent());
+        while let Some(Waiting { stream, number, until }) = sockets.pop_back() {
             idle.order.remove(&number);
-            if is_open(&stream) {
+            if until > now && is_open(&stream) {
                 return Some(stream);
             }
         }
@@ -65,13 +66,13 @@ pub fn take(server: Server) -> Option<TcpStream> {
 }
 
 /// Keeps this socket for so long. Beyond the most sockets of the worker, the one that was used least recently is closed.
-pub fn put(server: Server, stream: TcpStream, idle_timeout: Duration) {
+pub fn put(server: PoolKey, stream: TcpStream, idle_timeout: Duration) {
     IDLE.with_borrow_mut(|idle| {
         if idle.most == 0 {
             return;
         }
-        let number = idle.put;
-        idle.put += 1;
+        let number = idle.next_number;
+        idle.next_number += 1;
         idle.order.insert(number, server);
         let waiting = Waiting { stream, number, until: clock::recent() + idle_timeout };
         idle.sockets.entry(server).or_default().push_back(waiting);
@@ -80,19 +81,19 @@ pub fn put(server: Server, stream: TcpStream, idle_timeout: Duration) {
         {
             idle.sockets.get_mut(&server).and_then(VecDeque::pop_front);
         }
-        if let Some(waker) = idle.filled.take() {
+        if let Some(waker) = idle.waker.take() {
             waker.wake();
         }
     });
 }
 
 /// Keeps up to so many sockets for the requests of this thread, and closes those that are of no use any more. A task of every worker.
-pub async fn keep(most: usize) {
+pub async fn sweep(most: usize) {
     IDLE.with_borrow_mut(|idle| idle.most = most);
-    for look in 1_u64.. {
+    for sweep in 1_u64.. {
         poll_fn(|cx| IDLE.with_borrow_mut(|idle| idle.poll_filled(cx))).await;
-        sleep(LOOKS).await;
-        IDLE.with_borrow_mut(|idle| idle.close(look.is_multiple_of(LOOKS_AT_SERVERS)));
+        sleep(SWEEP_INTERVAL).await;
+        IDLE.with_borrow_mut(|idle| idle.close(sweep.is_multiple_of(PROBE_EVERY)));
     }
 }
 
@@ -101,17 +102,17 @@ impl Idle {
         if !self.order.is_empty() {
             return Poll::Ready(());
         }
-        self.filled = Some(cx.waker().clone());
+        self.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Closes sockets that have waited too long, and if so told those that their servers have closed.
-    fn close(&mut self, those_of_servers: bool) {
+    /// Closes sockets that have waited too long, and with `probes` those that their servers have closed.
+    fn close(&mut self, probes: bool) {
         let now = Instant::now();
         let order = &mut self.order;
         self.sockets.retain(|_, sockets| {
             sockets.retain(|waiting| {
-                let stays = waiting.until > now && (!those_of_servers || is_open(&waiting.stream));
+                let stays = waiting.until > now && (!probes || is_open(&waiting.stream));
                 if !stays {
                     order.remove(&waiting.number);
                 }
@@ -138,7 +139,7 @@ mod tests {
 
     struct Servers {
         listener: TcpListener,
-        server: Server,
+        server: PoolKey,
     }
 
     impl Servers {
@@ -146,7 +147,7 @@ mod tests {
             IDLE.set(Idle { most, ..Idle::default() });
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            Self { listener, server: Server { upstream: 1, address } }
+            Self { listener, server: PoolKey { upstream: 1, address } }
         }
 
         /// A socket, and the server's side of it.
@@ -171,7 +172,7 @@ mod tests {
             put(servers.server, stream, LONG);
             kept.push(of_server);
         }
-        let other = Server { upstream: 2, ..servers.server };
+        let other = PoolKey { upstream: 2, ..servers.server };
         assert!(take(other).is_none());
         for port in ports.into_iter().rev() {
             assert_eq!(take(servers.server).unwrap().local_addr().unwrap(), port);
@@ -187,12 +188,12 @@ mod tests {
         let mut kept = Vec::new();
         for upstream in 2..4 {
             let (stream, of_server) = servers.socket().await;
-            put(Server { upstream, ..servers.server }, stream, LONG);
+            put(PoolKey { upstream, ..servers.server }, stream, LONG);
             kept.push(of_server);
         }
         assert!(Servers::is_closed(of_first).await);
         assert!(take(servers.server).is_none());
-        assert!(take(Server { upstream: 2, ..servers.server }).is_some());
+        assert!(take(PoolKey { upstream: 2, ..servers.server }).is_some());
     }
 
     #[tokio::test]
@@ -215,11 +216,11 @@ mod tests {
     #[tokio::test]
     async fn what_waited_too_long_is_closed_and_nothing_is_left_of_it() {
         let servers = Servers::new(10).await;
-        let keeps = tokio::spawn(keep(10));
+        let sweeping = tokio::spawn(sweep(10));
         let (stream, of_server) = servers.socket().await;
         put(servers.server, stream, Duration::from_millis(1));
         assert!(Servers::is_closed(of_server).await);
         IDLE.with_borrow(|idle| assert!(idle.sockets.is_empty() && idle.order.is_empty()));
-        keeps.abort();
+        sweeping.abort();
     }
 }

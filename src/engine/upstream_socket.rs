@@ -21,7 +21,7 @@ use pingora_error::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::idle_sockets::{self, Server};
+use super::idle_sockets::{self, PoolKey};
 use super::turn;
 use super::write_buffer::WriteBuffer;
 
@@ -86,16 +86,16 @@ impl Connector {
         let _ = self.lines.set(lines);
     }
 
-    fn holds(&self) -> bool {
+    fn is_holding(&self) -> bool {
         self.holds.load(Relaxed)
     }
 
     /// Whether it held until now.
-    fn lets_go(&self) -> bool {
+    fn release(&self) -> bool {
         self.holds.swap(false, Relaxed)
     }
 
-    fn stream(&self, server: Server, tcp: TcpStream, kept: bool) -> Result<Stream> {
+    fn stream(&self, server: PoolKey, tcp: TcpStream, kept: bool) -> Result<Stream> {
         let Some(connector) = self.own.upgrade() else {
             return Err(Error::explain(ErrorType::InternalError, "an attempt without a connector"));
         };
@@ -119,7 +119,7 @@ impl Connect for Connector {
             let error = Error::explain(ErrorType::InternalError, "not an address of the internet");
             return Box::pin(std::future::ready(Err(error)));
         };
-        let server = Server { upstream: self.upstream, address: *address };
+        let server = PoolKey { upstream: self.upstream, address: *address };
         if !self.fresh
             && let Some(tcp) = idle_sockets::take(server)
         {
@@ -138,7 +138,7 @@ impl Connect for Connector {
 struct Socket {
     /// None once Pingora has given it back.
     stream: Option<WriteBuffer<TcpStream>>,
-    server: Server,
+    server: PoolKey,
     /// Whether the head of the request has been written.
     has_head: bool,
     connector: Arc<Connector>,
@@ -183,7 +183,7 @@ impl AsyncRead for Socket {
             return self.poll_give_back(cx, buf);
         }
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-        if stream.unsent() > 0 && !(self.connector.holds() && waits(&self.connector, cx)) {
+        if stream.unsent() > 0 && !(self.connector.is_holding() && waits(&self.connector, cx)) {
             // a server that takes no more may nevertheless answer
             if let Poll::Ready(Err(error)) = self.poll_sent(cx) {
                 return Poll::Ready(Err(error));
@@ -210,12 +210,12 @@ impl AsyncWrite for Socket {
             stream.add(&[head, this.connector.lines.get().map_or(&[], Vec::as_slice), END]);
             return Poll::Ready(Ok(buf.len()));
         }
-        this.connector.lets_go();
+        this.connector.release();
         Pin::new(stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.connector.holds() { Poll::Ready(Ok(())) } else { self.poll_sent(cx) }
+        if self.connector.is_holding() { Poll::Ready(Ok(())) } else { self.poll_sent(cx) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -244,94 +244,11 @@ fn waits(connector: &Arc<Connector>, cx: &Context<'_>) -> bool {
 /// Ends the turn of the loop: heads that still wait for their bodies leave.
 pub fn end_turn() {
     for (connector, waker) in HELD.take() {
-        if connector.lets_go() {
+        if connector.release() {
             waker.wake();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
-    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\n\r\n";
-
-    async fn listener() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = SocketAddr::Inet(listener.local_addr().unwrap());
-        (listener, address)
-    }
-
-    /// What the server reads first.
-    async fn first(mut server: TcpStream) -> String {
-        let mut buf = [0; 1024];
-        let read = server.read(&mut buf).await.unwrap();
-        String::from_utf8(buf[..read].to_vec()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_head_waits_for_its_body_and_leaves_without_one_when_the_turn_ends() {
-        tokio::spawn(turn::end_turns());
-        let (listener, address) = listener().await;
-        for body in [&b"body"[..], b""] {
-            let connector = Connector::new(1, LONG, true);
-            let mut stream = connector.connect(&address).await.unwrap();
-            connector.hold();
-            stream.write_all(HEAD).await.unwrap();
-            stream.flush().await.unwrap();
-            stream.write_all(body).await.unwrap();
-            // as Pingora waits for the response
-            let response = tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
-            let server = listener.accept().await.unwrap().0;
-            assert_eq!(first(server).await.as_bytes(), [HEAD, body].concat());
-            assert_eq!(response.await.unwrap().unwrap(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn lines_are_added_to_the_head_alone() {
-        let (listener, address) = listener().await;
-        let connector = Connector::new(1, LONG, true);
-        let mut stream = connector.connect(&address).await.unwrap();
-        connector.add_to_head(b"x: y\r\n".to_vec());
-        stream.write_all(HEAD).await.unwrap();
-        stream.flush().await.unwrap();
-        stream.write_all(b"\r\n\r\n").await.unwrap();
-        drop(stream);
-        let mut all = String::new();
-        listener.accept().await.unwrap().0.read_to_string(&mut all).await.unwrap();
-        assert_eq!(all, "POST / HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n\r\n\r\n");
-    }
-
-    #[tokio::test]
-    async fn a_socket_is_kept_when_pingora_gives_it_back_and_the_server_was_silent() {
-        tokio::spawn(idle_sockets::keep(10));
-        tokio::task::yield_now().await;
-        let (listener, address) = listener().await;
-        let (mut servers, mut given_back) = (Vec::new(), None);
-        let first = (false, false, false);
-        for (fresh, speaks, is_kept) in [first, (false, false, true), (true, true, false), (false, false, true)] {
-            let connector = Connector::new(2, LONG, fresh);
-            let mut stream = connector.connect(&address).await.unwrap();
-            assert_eq!(connector.is_kept(), is_kept);
-            if is_kept {
-                assert_eq!(given_back, Some(connector.descriptor()));
-            } else {
-                servers.push(listener.accept().await.unwrap().0);
-            }
-            stream.write_all(HEAD).await.unwrap();
-            stream.flush().await.unwrap();
-            if speaks {
-                servers.last_mut().unwrap().write_all(b"ok?").await.unwrap();
-                assert_eq!(stream.read(&mut [0; 2]).await.unwrap(), 2);
-            } else {
-                given_back = Some(connector.descriptor());
-            }
-            assert_eq!(stream.read(&mut [0]).await.unwrap(), usize::from(speaks));
-        }
-    }
-}
+mod tests;

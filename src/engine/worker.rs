@@ -170,7 +170,7 @@ impl Threads {
 /// Serves connections until the queue is closed. Those that are still open then are dropped with the runtime.
 async fn serve(mut queue: mpsc::UnboundedReceiver<(Work, Open)>, proxy: Arc<WorkerProxy>, shutdown: ShutdownWatch) {
     tokio::spawn(turn::end_turns());
-    tokio::spawn(idle_sockets::keep(proxy.kept_connections()));
+    tokio::spawn(idle_sockets::sweep(proxy.kept_connections()));
     while let Some((work, open)) = queue.recv().await {
         let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
         match work {

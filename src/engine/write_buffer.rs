@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes that wait. Head and first piece of an answer leave in one packet if they fit.
+/// The most bytes that writes leave waiting. Head and first piece of an answer leave in one packet if they fit.
 const SIZE: usize = 4 * 1024;
 
 thread_local! {
