@@ -1,6 +1,6 @@
--- Rows by their `turn_hash`: an index of that column, which is random, changes a page for each row. Here a step of many rows is inserted in the
--- order of their hashes, and a part takes no more rows once it has so many that its own pages are too many for that. Rows of late are in no
--- part yet; the gateway that wrote them knows them.
+-- Rows by their `turn_hash`. An index of that column, which is random, changes a page for each row. Here many rows are inserted at a time, in the
+-- order of their hashes. A part ends at a size at which such a step still changes a page for several rows. The newest rows are in no part yet:
+-- the gateway that wrote them knows them.
 CREATE TABLE turns (
     part                            integer     NOT NULL,
     hash                            blob        NOT NULL, -- the first half of `turn_hash`

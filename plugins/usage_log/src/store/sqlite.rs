@@ -62,17 +62,17 @@ impl Engine for Sqlite {
         self.is_newer = schema::migrate(&mut held, self.settings.migrate, &self.watch).await?;
         self.recent.look(&mut held, &self.watch).await?;
         held.release().await;
-        self.file_turns().await
+        self.put_turns().await
     }
 
     async fn write(&mut self, records: &[Record]) -> Result<Written, StoreError> {
         let written = self.write_until(records, COMMIT).await?;
         if self.recent.are_many()
-            && let Err(error) = self.file_turns().await
+            && let Err(error) = self.put_turns().await
         {
             // the rows are committed, and their turns known here
-            static UNFILED: LogLimit = LogLimit::new();
-            if let Some(suppressed) = UNFILED.pass(()) {
+            static UNKNOWN: LogLimit = LogLimit::new();
+            if let Some(suppressed) = UNKNOWN.pass(()) {
                 log::warn!(error:%, suppressed; "the ledger cannot note the turns of its rows; it tries again");
             }
         }
@@ -110,7 +110,7 @@ impl Engine for Sqlite {
             let has_turns = self.recent.has_table();
             retention::keep(&mut held, keeper, &self.settings, has_turns, &self.watch).await?;
             if has_turns {
-                turns::forget(&mut held, &self.watch).await?;
+                turns::drop_parts(&mut held, &self.watch).await?;
             }
         }
         held.release().await;
@@ -197,17 +197,17 @@ impl Sqlite {
         }
         rollup::write(held, changes, &mut self.bound, &self.watch).await?;
         if self.recent.has_table() {
-            turns::file_corrected(held, &corrected_rows, &self.watch).await?;
+            turns::put_corrected(held, &corrected_rows, &self.watch).await?;
         }
         self.run(held, end).await?;
         Ok(Some(batch.written(expected + told)))
     }
 
     /// Puts the turns of all rows into the table of turns, if there is one.
-    async fn file_turns(&mut self) -> Result<(), StoreError> {
+    async fn put_turns(&mut self) -> Result<(), StoreError> {
         if self.recent.has_table() {
             let mut held = self.acquire().await?;
-            turns::file(&mut held, &self.watch).await?;
+            turns::put_all(&mut held, &self.watch).await?;
             held.release().await;
         }
         self.recent.clear();

@@ -184,7 +184,7 @@ async fn delete(
         run(watch, connection, "BEGIN IMMEDIATE").await?;
         let deleted = run(watch, connection, &delete).await?;
         if has_turns {
-            turns::release(connection, watch).await?;
+            turns::release_numbers(connection, watch).await?;
         }
         run(watch, connection, "COMMIT").await?;
         if deleted == 0 {

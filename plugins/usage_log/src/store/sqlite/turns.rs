@@ -114,7 +114,7 @@ impl RecentTurns {
 }
 
 /// Puts all rows into parts that are in none, step by step, each in a transaction of its own.
-pub(super) async fn file(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
+pub(super) async fn put_all(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     loop {
         run(watch, connection, "BEGIN IMMEDIATE").await?;
         let Some(Next { part, after, to }) = next(connection, watch).await? else {
@@ -136,7 +136,7 @@ pub(super) async fn file(connection: &mut SqliteConnection, watch: &QueryTimer) 
 }
 
 /// Puts rows into the last part that have replaced others, whose turns may have been others.
-pub(super) async fn file_corrected(
+pub(super) async fn put_corrected(
     connection: &mut SqliteConnection,
     rows: &[&Row],
     watch: &QueryTimer,
@@ -172,7 +172,7 @@ async fn next(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<O
     let ((mut part, turns, mut after), (oldest, newest)) = watch.statement(LAST, LIMIT, read).await?;
     if newest < after {
         // somebody has deleted the last rows, and others may have got their numbers: all again, which adds what is not there
-        release(connection, watch).await?;
+        release_numbers(connection, watch).await?;
         after = oldest - 1;
     } else if turns >= PART {
         part += 1;
@@ -182,14 +182,14 @@ async fn next(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<O
 }
 
 /// Notes within the transaction that has deleted the last rows that others may get their numbers.
-pub(super) async fn release(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
+pub(super) async fn release_numbers(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     const NEWEST: &str = "(SELECT coalesce(max(rowid), 0) FROM api_requests)";
     let release = format!("UPDATE turn_parts SET last_request = {NEWEST} WHERE last_request > {NEWEST}");
     run(watch, connection, &release).await.map(drop)
 }
 
 /// Deletes the parts whose rows are all gone.
-pub(super) async fn forget(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
+pub(super) async fn drop_parts(connection: &mut SqliteConnection, watch: &QueryTimer) -> Result<(), StoreError> {
     const GONE: &str = "SELECT part FROM turn_parts
         WHERE part < (SELECT max(part) FROM turn_parts) AND last_request < (SELECT min(rowid) FROM api_requests)";
     let gone = watch.statement(GONE, LIMIT, sqlx::query_scalar::<_, i64>(GONE).fetch_all(&mut *connection)).await?;

@@ -53,8 +53,8 @@ async fn found(connection: &mut SqliteConnection, number: u64) -> Option<u128> {
 async fn rows_of_many_steps_are_found_by_their_turns() {
     let (mut connection, rows) = (database(SQLITE.len()).await, 2 * STEP + 5);
     insert(&mut connection, 1, rows).await;
-    file(&mut connection, &watch()).await.unwrap();
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     for number in [1, 2, STEP, STEP + 1, rows] {
         let number = number.cast_unsigned();
         assert_eq!(found(&mut connection, number).await, Some(number.into()));
@@ -67,15 +67,15 @@ async fn rows_of_many_steps_are_found_by_their_turns() {
 async fn a_part_that_is_full_is_followed_by_another_and_goes_with_its_rows() {
     let mut connection = database(SQLITE.len()).await;
     insert(&mut connection, 1, 10).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     sql(&mut connection, &format!("UPDATE turn_parts SET turns = {PART}")).await;
     insert(&mut connection, 11, 20).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     assert_eq!((found(&mut connection, 10).await, found(&mut connection, 11).await), (Some(10), Some(11)));
-    forget(&mut connection, &watch()).await.unwrap();
+    drop_parts(&mut connection, &watch()).await.unwrap();
     assert_eq!(number(&mut connection, "SELECT count(DISTINCT part) FROM turns").await, 2);
     sql(&mut connection, "DELETE FROM api_requests WHERE sequence <= 10").await;
-    forget(&mut connection, &watch()).await.unwrap();
+    drop_parts(&mut connection, &watch()).await.unwrap();
     assert_eq!((found(&mut connection, 10).await, found(&mut connection, 11).await), (None, Some(11)));
     assert_eq!(number(&mut connection, "SELECT 100 * count(*) + max(part) FROM turns").await, 1001);
     assert_eq!(number(&mut connection, "SELECT count(*) FROM turn_parts").await, 1);
@@ -85,10 +85,10 @@ async fn a_part_that_is_full_is_followed_by_another_and_goes_with_its_rows() {
 async fn rows_that_get_the_numbers_of_others_are_found() {
     let mut connection = database(SQLITE.len()).await;
     insert(&mut connection, 1, 10).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     sql(&mut connection, "DELETE FROM api_requests").await;
     insert(&mut connection, 11, 15).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     assert_eq!((found(&mut connection, 3).await, found(&mut connection, 13).await), (None, Some(13)));
 }
 
@@ -96,11 +96,11 @@ async fn rows_that_get_the_numbers_of_others_are_found() {
 async fn rows_that_get_the_numbers_of_retired_ones_are_found_though_more_have_come() {
     let mut connection = database(SQLITE.len()).await;
     insert(&mut connection, 1, 100).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     sql(&mut connection, "DELETE FROM api_requests WHERE sequence > 80").await;
-    release(&mut connection, &watch()).await.unwrap();
+    release_numbers(&mut connection, &watch()).await.unwrap();
     insert(&mut connection, 201, 230).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     for (number, row) in [(80, Some(80)), (81, None), (201, Some(201)), (220, Some(220)), (230, Some(230))] {
         assert_eq!(found(&mut connection, number).await, row);
     }
@@ -120,7 +120,7 @@ async fn rows_of_an_earlier_schema_are_found() {
     sql(&mut connection, "DELETE FROM api_requests WHERE sequence = 7").await;
     sql(&mut connection, SQLITE[15].sql).await;
     insert(&mut connection, 301, 310).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     for (number, row) in [(1, Some(1)), (7, None), (300, Some(300)), (301, Some(301)), (310, Some(310))] {
         assert_eq!(found(&mut connection, number).await, row);
     }
@@ -131,10 +131,10 @@ async fn rows_of_an_earlier_schema_are_found() {
 async fn a_row_that_is_corrected_in_a_part_is_found_by_its_turn() {
     let mut connection = database(SQLITE.len()).await;
     insert(&mut connection, 1, 10).await;
-    file(&mut connection, &watch()).await.unwrap();
+    put_all(&mut connection, &watch()).await.unwrap();
     sql(&mut connection, &format!("UPDATE api_requests SET turn_hash = x'{:064x}' WHERE sequence = 4", 20 * 7919))
         .await;
     let row = Row { id: Uuid::from_u128(4), turn_hash: Some([0; 32]), ..Row::default() };
-    file_corrected(&mut connection, &[&row], &watch()).await.unwrap();
+    put_corrected(&mut connection, &[&row], &watch()).await.unwrap();
     assert_eq!((found(&mut connection, 20).await, found(&mut connection, 4).await), (Some(4), None));
 }
