@@ -48,7 +48,7 @@ pub use outliving::Outliving;
 pub use permits::Permits;
 
 /// A connection from a client.
-// in this order, so that what each event of a stream looks at is side by side: of thousands of streams little is in the processor's cache
+// in this order, so that the fields which each event of a stream uses share cache lines: with thousands of streams most of them are cold
 #[repr(C)]
 pub struct Connection {
     stream: Transport,

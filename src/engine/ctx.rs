@@ -49,7 +49,7 @@ use super::view::path_of;
 use super::websocket::{RealtimeModel, Socket};
 
 /// One exchange. Whatever ends it, dropping it gives back what it took and records it exactly once.
-// in this order, so that what each event of a stream looks at is side by side: of thousands of streams little is in the processor's cache
+// in this order, so that the fields which each event of a stream uses share cache lines: with thousands of streams most of them are cold
 #[repr(C)]
 pub struct Exchange {
     /// Its deadlines.

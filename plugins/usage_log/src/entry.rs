@@ -21,7 +21,7 @@ use crate::spending::Reported;
 const USAGE: usize = 64 << 10;
 /// The longest method that is kept.
 const LONGEST_METHOD: usize = 32;
-/// As long a text takes no memory besides the row's.
+/// The longest text that is held in the row itself, in bytes.
 const IN_PLACE: usize = 23;
 /// The host of requests that name none.
 const UNKNOWN: &str = "unknown";

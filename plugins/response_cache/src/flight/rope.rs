@@ -1,5 +1,5 @@
 //! A byte queue: bytes are added at the back and dropped at the front. Pieces are joined in blocks. The events of a stream differ by a few
-//! bytes in their middle, so a piece is held as what it has not in common with the one before it.
+//! bytes in their middle, so a piece is held as its difference from the one before it.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ const MOST: usize = 4 << 10;
 const BESIDE: usize = 2 * size_of::<Block>() + 32;
 /// The most pieces of a block.
 const MOST_PIECES: usize = 64;
-/// How long a piece is that is compared with the one before it, in bytes. Another one is put behind that.
+/// The lengths of pieces that are compared with the one before them, in bytes. Others are held as they are.
 const COMPARED: RangeInclusive<usize> = 48..=1024;
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Rope {
 /// Pieces, one behind the other.
 #[derive(Debug, Default)]
 struct Block {
-    /// What the pieces have not in common with those before them.
+    /// Where the pieces differ from those before them.
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
     /// How many bytes they have in all.
