@@ -86,7 +86,7 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
         let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
     }
-    if let Some(connector) = ctx.connector.as_ref().filter(|_| sends_body(head, ctx)) {
+    if let Some(connector) = ctx.connector.as_ref().filter(|_| sends_body(head)) {
         connector.hold();
     }
     Ok(())
@@ -151,10 +151,9 @@ pub fn headers(head: &RequestHeader, ctx: &Exchange) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// Whether a body follows the head. Where it comes in chunks, Pingora says so only later.
-fn sends_body(head: &RequestHeader, ctx: &Exchange) -> bool {
-    let has_chunks = ctx.flags.transfer_encoding && ctx.body.is_none();
-    has_chunks || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
+/// Whether a body of a known length follows the head.
+fn sends_body(head: &RequestHeader) -> bool {
+    head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// Whether the present attempt is at the route's own upstream: none of its `models`, and no fallback.

@@ -182,12 +182,10 @@ impl AsyncRead for Socket {
         if buf.capacity() == 1 {
             return self.poll_give_back(cx, buf);
         }
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let Some(stream) = &self.stream else { return Poll::Ready(Ok(())) };
         if stream.unsent() > 0 && !(self.connector.is_holding() && waits(&self.connector, cx)) {
-            // a server that takes no more may nevertheless answer
-            if let Poll::Ready(Err(error)) = self.poll_sent(cx) {
-                return Poll::Ready(Err(error));
-            }
+            // a server that has closed the connection may have answered: what has come of it, or its end, is yet to be read
+            let _ = self.poll_sent(cx);
         }
         match &mut self.stream {
             Some(stream) => Pin::new(stream.get_mut()).poll_read(cx, buf),
