@@ -14,7 +14,7 @@ use crate::bill::Bill;
 use crate::captured_bodies::CapturedBodies;
 use crate::conversation::{Caller, place};
 use crate::request_type;
-use crate::row::{BatchRow, Cost, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource, Word};
+use crate::row::{BatchRow, Cost, Row, RowAttempt, RowSpans, RowText, Timestamp, Tokens, UsageSource};
 use crate::spending::Reported;
 
 /// The longest usage object that is kept.
@@ -34,7 +34,7 @@ pub struct Entry {
     /// What the call says of its part in a session.
     pub(crate) caller: Caller,
     /// The hash of the caller's API key.
-    pub(crate) api_key_hash: Option<Word>,
+    pub(crate) api_key_hash: Option<RowText>,
     /// The run that it is a row of, and its number there; 0 as long as it has none.
     pub(crate) instance: Uuid,
     pub(crate) sequence: i64,
@@ -97,9 +97,9 @@ impl Entry {
             domain: domain(&record.host),
             method: text(record.method.as_str(), LONGEST_METHOD),
             path: text(&record.path, LONGEST_PATH),
-            endpoint: record.endpoint.map(|endpoint| Word::new_static(endpoint.as_str())),
+            endpoint: record.endpoint.map(|endpoint| RowText::new_static(endpoint.as_str())),
             model,
-            request_type: Word::new_static(request_type::of(record)),
+            request_type: RowText::new_static(request_type::of(record)),
             served_model,
             api_key_hash: self.api_key_hash.clone(),
             response_status: record.status.and_then(|status| i16::try_from(status.as_u16()).ok()),
@@ -107,24 +107,24 @@ impl Entry {
             first_byte_ms: record.first_byte.map(milliseconds),
             first_token_ms: record.first_token.map(milliseconds),
             streaming: record.streaming,
-            cache_status: record.context.tags.get(tags::CACHE_STATUS).map(Word::new),
-            rule: record.context.tags.get(tags::RULE).map(Word::new),
+            cache_status: record.context.tags.get(tags::CACHE_STATUS).map(RowText::new),
+            rule: record.context.tags.get(tags::RULE).map(RowText::new),
             upstream: record.upstream.as_ref().map(shared),
             server: record.server.as_ref().map(shared),
             attempts: i32::try_from(record.attempts).unwrap_or(i32::MAX),
-            outcome: Word::new_static(record.outcome.as_str()),
+            outcome: RowText::new_static(record.outcome.as_str()),
             error_type: made_here(record)
-                .map(Word::new_static)
+                .map(RowText::new_static)
                 .or_else(|| spoke.and_then(|answer| answer.error_type.as_deref()).map(short)),
-            plugin: record.plugin.map(Word::new_static),
-            reason: record.reason.map(Word::new_static),
+            plugin: record.plugin.map(RowText::new_static),
+            reason: record.reason.map(RowText::new_static),
             route: record.context.route.as_ref().map(shared),
             tenant: caller.tenant.as_ref().map(shared),
             key_name: caller.key_name.as_ref().map(shared),
             session_id: caller.session.as_ref().map(shared),
             user_id: caller.user.as_ref().map(shared),
             requested_model,
-            protocol: Some(Word::new_static(record.transport.as_str())),
+            protocol: Some(RowText::new_static(record.transport.as_str())),
             stop_reason: spoke.and_then(|answer| answer.stop_reason.as_deref()).map(short),
             request_bytes: whole(record.request_bytes),
             response_bytes: whole(record.response_bytes),
@@ -197,7 +197,7 @@ pub(crate) fn late_row(late: &LateResult, prices: &Prices) -> BatchRow {
         request_id: late.request,
         created_at: Timestamp::from(late.began),
         domain: domain(&late.domain),
-        api_key_hash: late.api_key_hash.as_deref().map(Word::new),
+        api_key_hash: late.api_key_hash.as_deref().map(RowText::new),
         upstream: Some(short(&late.upstream)),
         tenant: late.tenant.as_deref().map(short),
         key_name: late.key_name.as_deref().map(short),
@@ -264,30 +264,30 @@ fn who_answered<'a>(answer: Option<&'a Answer>, record: &'a Record) -> Option<&'
     answer.and_then(|answer| answer.model.as_deref()).or_else(|| record.model_at_upstream())
 }
 
-fn domain(host: &str) -> Word {
+fn domain(host: &str) -> RowText {
     if host.is_empty() {
-        return Word::new_static(UNKNOWN);
+        return RowText::new_static(UNKNOWN);
     }
     let domain = text(host, LONGEST_HOST);
     if domain.bytes().any(|byte| byte.is_ascii_uppercase()) { domain.to_ascii_lowercase().into() } else { domain }
 }
 
-fn short(text_: &str) -> Word {
+fn short(text_: &str) -> RowText {
     text(text_, LONGEST_TEXT)
 }
 
 /// A text that every database takes: no NUL, and no longer than it may be.
-fn text(text: &str, longest: usize) -> Word {
+fn text(text: &str, longest: usize) -> RowText {
     match stored_text(text, longest) {
-        Cow::Borrowed(text) => Word::new(text),
+        Cow::Borrowed(text) => RowText::new(text),
         Cow::Owned(text) => text.into(),
     }
 }
 
 /// The same of a text that others have, too: a long one is not copied.
-fn shared(text: &Arc<str>) -> Word {
+fn shared(text: &Arc<str>) -> RowText {
     match stored_text(text, LONGEST_TEXT) {
-        Cow::Borrowed(short) if short.len() <= IN_PLACE => Word::new(short),
+        Cow::Borrowed(short) if short.len() <= IN_PLACE => RowText::new(short),
         Cow::Borrowed(_) => text.clone().into(),
         Cow::Owned(text) => text.into(),
     }

@@ -59,7 +59,7 @@ pub use columns::{DeclaredColumn, declared_columns};
 pub use ledgers::Ledgers;
 pub use prices::{Above, Amount, Price, Tier};
 pub use row::{
-    BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, Timestamp, Tokens, UsageSource, Word,
+    BatchRow, Billed, Body, Cost, Piece, Record, Row, RowAttempt, RowSpans, RowText, Timestamp, Tokens, UsageSource,
 };
 pub use settings::{
     CloudEventsSettings, Compression, Config, Database, ExportSettings, JournalSettings, Migrate, OpenAiStreamUsage,

@@ -22,7 +22,7 @@ pub use time::Timestamp;
 
 /// A text: never with a NUL in it, which no Postgres text can hold. One of at most 23 bytes, and a word of the gateway's own, takes no memory
 /// besides.
-pub type Word = SmolStr;
+pub type RowText = SmolStr;
 
 /// One thing to be kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,19 +66,19 @@ pub struct Row {
     /// `id` and `created_at` takes the place of the first if its revision is higher; else it is known already.
     pub revision: i16,
     /// The host asked for, in lower case, without the port; `unknown` where there was none.
-    pub domain: Word,
+    pub domain: RowText,
     /// The method.
-    pub method: Word,
+    pub method: RowText,
     /// The path, without the query.
-    pub path: Word,
+    pub path: RowText,
     /// The word for the endpoint (`messages`, `chat_completions`, …), where it was a call to a model.
-    pub endpoint: Option<Word>,
+    pub endpoint: Option<RowText>,
     /// The model asked for.
-    pub model: Option<Word>,
+    pub model: Option<RowText>,
     /// `inference`, `query_evaluation` or `quota`; `other` for what is no call to a model.
-    pub request_type: Word,
+    pub request_type: RowText,
     /// The model that answered and is billed.
-    pub served_model: Option<Word>,
+    pub served_model: Option<RowText>,
     /// The conversation it is a turn of: that of the session, or else the `id` of the first request of it.
     pub conversation_id: Option<Uuid>,
     /// The hash of its caller, its messages and the words of its answer.
@@ -86,7 +86,7 @@ pub struct Row {
     /// `turn_hash` of the request that it goes on from.
     pub previous_turn_hash: Option<[u8; 32]>,
     /// The beginning of the SHA-256 of the caller's API key: 32 hexadecimal digits.
-    pub api_key_hash: Option<Word>,
+    pub api_key_hash: Option<RowText>,
     /// The status sent to the client.
     pub response_status: Option<i16>,
     /// From the head of the request to the end, in milliseconds.
@@ -108,24 +108,24 @@ pub struct Row {
     /// What the tokens cost; `None` where a price is not known.
     pub cost_usd: Option<Cost>,
     /// `hit`, `miss`, `coalesced` or `bypass`, where there is a cache.
-    pub cache_status: Option<Word>,
+    pub cache_status: Option<RowText>,
     /// The tokens that an answer from a cache did not cost.
     pub saved: Tokens,
     /// What they would have cost.
     pub saved_cost_usd: Option<Cost>,
     /// The upstream's name.
-    pub upstream: Option<Word>,
+    pub upstream: Option<RowText>,
     /// The server of the last attempt.
-    pub server: Option<Word>,
+    pub server: Option<RowText>,
     /// Attempts upstream; 0 where none was made.
     pub attempts: i32,
     /// `completed`, `refused`, `cached`, `upstream_failed`, `client_gone` or `aborted`.
-    pub outcome: Word,
+    pub outcome: RowText,
     /// What went wrong: the type of the error object that the gateway answered with (`invalid_request_error`), its word where
     /// there was no such answer (`client_gone`), or the provider's own (`overloaded_error`).
-    pub error_type: Option<Word>,
+    pub error_type: Option<RowText>,
     /// Why the model stopped.
-    pub stop_reason: Option<Word>,
+    pub stop_reason: Option<RowText>,
     /// Bytes of the request's body.
     pub request_bytes: i64,
     /// Bytes of the answer's body passed to the client.
@@ -133,15 +133,15 @@ pub struct Row {
     /// The peer's address.
     pub client_ip: Option<IpAddr>,
     /// The provider's id of the exchange.
-    pub upstream_request_id: Option<Word>,
+    pub upstream_request_id: Option<RowText>,
     /// The provider's id of the answer (`msg_…`).
-    pub answer_id: Option<Word>,
+    pub answer_id: Option<RowText>,
     /// `standard`, `priority`, `batch`, …
-    pub service_tier: Option<Word>,
+    pub service_tier: Option<RowText>,
     /// Where it ran.
-    pub inference_geo: Option<Word>,
+    pub inference_geo: Option<RowText>,
     /// `standard` or `fast`.
-    pub speed: Option<Word>,
+    pub speed: Option<RowText>,
     /// Web searches that the provider ran.
     pub web_search_requests: Option<i64>,
     /// Web pages that it fetched.
@@ -160,31 +160,31 @@ pub struct Row {
     /// What the provider itself says that it charges for the answer.
     pub provider_cost_usd: Option<Cost>,
     /// The plugin that refused the request, where one did.
-    pub plugin: Option<Word>,
+    pub plugin: Option<RowText>,
     /// Why it was refused, in a word (`too_many_tokens`).
-    pub reason: Option<Word>,
+    pub reason: Option<RowText>,
     /// The name of the route.
-    pub route: Option<Word>,
+    pub route: Option<RowText>,
     /// The caller's tenant, where a plugin knows it.
-    pub tenant: Option<Word>,
+    pub tenant: Option<RowText>,
     /// The name of the caller's API key, where a plugin knows it.
-    pub key_name: Option<Word>,
+    pub key_name: Option<RowText>,
     /// The session, where the client names one.
-    pub session_id: Option<Word>,
+    pub session_id: Option<RowText>,
     /// The user, where the client names one.
-    pub user_id: Option<Word>,
+    pub user_id: Option<RowText>,
     /// The model asked for, where the upstream was asked for another one in its place.
-    pub requested_model: Option<Word>,
+    pub requested_model: Option<RowText>,
     /// How the request came: `http/1.1`, `h2`, `websocket`.
-    pub protocol: Option<Word>,
+    pub protocol: Option<RowText>,
     /// The tokens that limits counted, by the weights of `rate_limit`; `None` where no limit counted the request.
     pub limit_tokens: Option<i64>,
     /// What budgets count in the place of a cost that is not known, or not all of it.
     pub assumed_cost_usd: Option<Cost>,
     /// Which rule of `model_router` chose the model: `auto/2; pinned`.
-    pub rule: Option<Word>,
+    pub rule: Option<RowText>,
     /// The id of the trace that it belongs to, in hexadecimal digits.
-    pub trace_id: Option<Word>,
+    pub trace_id: Option<RowText>,
     /// What it adds to limits by day or month. The journal alone has it, and a rejected row has none: it was counted.
     #[serde(skip)]
     pub window_counts: Vec<WindowCount>,
@@ -200,7 +200,7 @@ pub struct Row {
     /// The conversation that started this one for a subagent.
     pub parent_conversation_id: Option<Uuid>,
     /// The provider's batch that answered the call, where one did.
-    pub batch_id: Option<Word>,
+    pub batch_id: Option<RowText>,
     /// From the moment at which the call was accepted to that answer, in milliseconds.
     pub batch_wait_ms: Option<i64>,
     /// What other calls find it by. The journal alone has it.
@@ -271,7 +271,7 @@ pub struct Billed {
     /// `message`, `compaction`, …
     pub kind: String,
     /// The model that it ran on.
-    pub model: Option<Word>,
+    pub model: Option<RowText>,
     /// What it took.
     pub tokens: Tokens,
     /// What that cost; `None` where a price is not known.
@@ -283,21 +283,21 @@ pub struct Billed {
 #[serde(default)]
 pub struct BatchRow {
     /// The batch's id.
-    pub batch: Word,
+    pub batch: RowText,
     /// The request's name in the batch.
-    pub custom_id: Word,
+    pub custom_id: RowText,
     /// The exchange in which it was downloaded.
     pub request_id: Uuid,
     /// When that exchange began.
     pub created_at: Timestamp,
     /// Its host.
-    pub domain: Word,
+    pub domain: RowText,
     /// Its key's hash.
-    pub api_key_hash: Option<Word>,
+    pub api_key_hash: Option<RowText>,
     /// Its upstream.
-    pub upstream: Option<Word>,
+    pub upstream: Option<RowText>,
     /// The model that answered.
-    pub served_model: Option<Word>,
+    pub served_model: Option<RowText>,
     /// The tokens it cost.
     pub tokens: Tokens,
     /// The provider's own object of usage, as JSON text.
@@ -309,9 +309,9 @@ pub struct BatchRow {
     /// Web searches that the provider ran.
     pub web_search_requests: Option<i64>,
     /// `batch`, where it says so.
-    pub service_tier: Option<Word>,
+    pub service_tier: Option<RowText>,
     /// The tenant of the download.
-    pub tenant: Option<Word>,
+    pub tenant: Option<RowText>,
     /// The name of its API key.
-    pub key_name: Option<Word>,
+    pub key_name: Option<RowText>,
 }

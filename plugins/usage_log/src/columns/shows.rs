@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use super::{Column, Value};
 use crate::row::RowAttempt;
-use crate::{Billed, Cost, Timestamp, UsageSource, Word};
+use crate::{Billed, Cost, RowText, Timestamp, UsageSource};
 
 /// What a column is, whatever the engine calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +100,9 @@ macro_rules! shows {
 shows!(Id is Uuid of uuid::Uuid: |id| Value::Uuid(*id));
 shows!(Time is Time of Timestamp: |time| Value::Time(*time));
 shows!(Text is Text of
-    Word: |text| Value::text(text),
+    RowText: |text| Value::text(text),
     UsageSource: |source| Value::text(source.as_str()));
-shows!(Key is Text of Word: |text| Value::key(text));
+shows!(Key is Text of RowText: |text| Value::key(text));
 shows!(Json is Json of String: |text| Value::Json(Cow::Borrowed(text)));
 shows!(Bytes is Bytes of [u8; 32]: |hash| Value::Bytes(hash));
 shows!(Int4 is Int4 of

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::{Cost, Record, Timestamp, Word};
+use crate::{Cost, Record, RowText, Timestamp};
 
 #[derive(Deserialize)]
 enum AnyRecord {
@@ -19,17 +19,17 @@ struct Row {
     id: Uuid,
     created_at: i64,
     revision: i16,
-    domain: Word,
-    method: Word,
-    path: Word,
-    endpoint: Option<Word>,
-    model: Option<Word>,
-    request_type: Word,
-    served_model: Option<Word>,
+    domain: RowText,
+    method: RowText,
+    path: RowText,
+    endpoint: Option<RowText>,
+    model: Option<RowText>,
+    request_type: RowText,
+    served_model: Option<RowText>,
     conversation_id: Option<Uuid>,
     turn_hash: Option<[u8; 32]>,
     previous_turn_hash: Option<[u8; 32]>,
-    api_key_hash: Option<Word>,
+    api_key_hash: Option<RowText>,
     response_status: Option<i16>,
     response_time_ms: i64,
     first_byte_ms: Option<i64>,
@@ -40,23 +40,23 @@ struct Row {
     usage_data: Option<String>,
     billed: Vec<Billed>,
     cost_usd: Option<i64>,
-    cache_status: Option<Word>,
+    cache_status: Option<RowText>,
     saved: Tokens,
     saved_cost_usd: Option<i64>,
-    upstream: Option<Word>,
-    server: Option<Word>,
+    upstream: Option<RowText>,
+    server: Option<RowText>,
     attempts: i32,
-    outcome: Word,
-    error_type: Option<Word>,
-    stop_reason: Option<Word>,
+    outcome: RowText,
+    error_type: Option<RowText>,
+    stop_reason: Option<RowText>,
     request_bytes: i64,
     response_bytes: i64,
     client_ip: Option<IpAddr>,
-    upstream_request_id: Option<Word>,
-    answer_id: Option<Word>,
-    service_tier: Option<Word>,
-    inference_geo: Option<Word>,
-    speed: Option<Word>,
+    upstream_request_id: Option<RowText>,
+    answer_id: Option<RowText>,
+    service_tier: Option<RowText>,
+    inference_geo: Option<RowText>,
+    speed: Option<RowText>,
     web_search_requests: Option<i64>,
     web_fetch_requests: Option<i64>,
     instance: Uuid,
@@ -70,20 +70,20 @@ struct Row {
 
 #[derive(Deserialize)]
 struct BatchRow {
-    batch: Word,
-    custom_id: Word,
+    batch: RowText,
+    custom_id: RowText,
     request_id: Uuid,
     created_at: i64,
-    domain: Word,
-    api_key_hash: Option<Word>,
-    upstream: Option<Word>,
-    served_model: Option<Word>,
+    domain: RowText,
+    api_key_hash: Option<RowText>,
+    upstream: Option<RowText>,
+    served_model: Option<RowText>,
     tokens: Tokens,
     usage_data: Option<String>,
     billed: Vec<Billed>,
     cost_usd: Option<i64>,
     web_search_requests: Option<i64>,
-    service_tier: Option<Word>,
+    service_tier: Option<RowText>,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +106,7 @@ enum UsageSource {
 #[derive(Deserialize)]
 struct Billed {
     kind: String,
-    model: Option<Word>,
+    model: Option<RowText>,
     tokens: Tokens,
     cost_usd: Option<i64>,
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::conversation::caller::Aside;
 use crate::conversation::place::Place;
-use crate::{BatchRow, Cost, Row, Timestamp, Tokens, UsageSource, Word};
+use crate::{BatchRow, Cost, Row, RowText, Timestamp, Tokens, UsageSource};
 
 fn decoded(record: &Record) -> Option<Record> {
     let mut bytes = Vec::new();
@@ -63,7 +63,7 @@ prop_compose! {
     ) -> Row {
         let [id, conversation, instance] = ids.map(|id| Uuid::from_slice(&[&[7], &id[..]].concat()).unwrap());
         let mut texts = texts.into_iter();
-        let mut text = || Word::from(texts.next().unwrap());
+        let mut text = || RowText::from(texts.next().unwrap());
         let cost = |picos: i64| Some(Cost::from_picos(picos.into()));
         Row {
             id,
@@ -118,9 +118,9 @@ prop_compose! {
             provider_cost_usd: cost(numbers[10]),
             plugin: Some(text()),
             reason: Some(text()),
-            route: Some(Word::default()),
+            route: Some(RowText::default()),
             tenant: Some("team-a".into()),
-            key_name: Some(Word::default()),
+            key_name: Some(RowText::default()),
             session_id: None,
             user_id: Some("\u{1F600}".into()),
             requested_model: Some(text()),
@@ -174,7 +174,7 @@ prop_compose! {
         billed in proptest::collection::vec(billed(), 1..3),
     ) -> BatchRow {
         let mut texts = texts.into_iter();
-        let mut text = || Word::from(texts.next().unwrap());
+        let mut text = || RowText::from(texts.next().unwrap());
         BatchRow {
             batch: text(),
             custom_id: text(),

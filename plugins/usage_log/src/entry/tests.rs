@@ -153,3 +153,12 @@ fn a_call_whose_cost_another_record_or_a_late_result_tells_is_assumed_to_have_co
     // its client left while the answer was on its way
     assert_eq!(assumed(|batched| batched.answered(answer())), None);
 }
+
+#[test]
+fn a_short_text_is_held_in_the_row_and_a_long_one_shared() {
+    let (longest, longer) = (Arc::<str>::from("x".repeat(IN_PLACE)), Arc::<str>::from("x".repeat(IN_PLACE + 1)));
+    assert!(!shared(&longest).is_heap_allocated() && Arc::strong_count(&longest) == 1);
+    assert!(shared(&longer).is_heap_allocated());
+    let text = shared(&longer);
+    assert_eq!((&*text, Arc::strong_count(&longer)), (&*longer, 2));
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plugin_api::{Attempt, LONGEST_TEXT, stored_text};
 use serde::{Deserialize, Serialize};
 
-use crate::Word;
+use crate::RowText;
 
 /// An attempt upstream. Times are in microseconds from the head of the request on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct RowAttempt {
     /// Its address and port.
     pub address: String,
     /// Why it failed, in a word.
-    pub error: Option<Word>,
+    pub error: Option<RowText>,
     /// The status of its response.
     pub status: Option<i16>,
 }
@@ -38,7 +38,7 @@ impl From<&Attempt> for RowAttempt {
             upstream: stored_text(&attempt.upstream, LONGEST_TEXT).into_owned(),
             server: stored_text(&attempt.server, LONGEST_TEXT).into_owned(),
             address: attempt.address.to_string(),
-            error: attempt.error.map(Word::new_static),
+            error: attempt.error.map(RowText::new_static),
             status: attempt.status.and_then(|status| status.as_u16().try_into().ok()),
         }
     }

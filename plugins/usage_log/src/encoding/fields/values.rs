@@ -80,8 +80,8 @@ macro_rules! as_bytes {
 }
 
 as_bytes!(String, |text| text.is_empty(), |text| text.as_bytes(), |value| String::from_utf8(value.into()).ok());
-as_bytes!(crate::Word, |text| text.is_empty(), |text| text.as_bytes(), |value| {
-    std::str::from_utf8(value).ok().map(crate::Word::new)
+as_bytes!(crate::RowText, |text| text.is_empty(), |text| text.as_bytes(), |value| {
+    std::str::from_utf8(value).ok().map(crate::RowText::new)
 });
 as_bytes!(Vec<u8>, Vec::is_empty, |bytes| bytes, |value| Some(value.to_vec()));
 as_bytes!([u8; 32], |_| false, |hash| hash, |value| value.try_into().ok());

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::columns::{BATCHES, REQUESTS, Table, Value};
 use crate::store::calendar;
-use crate::{Record, Timestamp, Word};
+use crate::{Record, RowText, Timestamp};
 
 /// A call, as it was known when its answer ended.
 const CALL: &str = "tollgate.usage.call.v1";
@@ -49,8 +49,8 @@ pub(super) fn json(record: &Record, source: &str) -> serde_json::Result<Vec<u8>>
 }
 
 /// Who is billed: the caller's tenant, or else its key.
-fn subject(names: [&Option<Word>; 3]) -> &str {
-    names.into_iter().flatten().map(Word::as_str).find(|name| !name.is_empty()).unwrap_or(ANONYMOUS)
+fn subject(names: [&Option<RowText>; 3]) -> &str {
+    names.into_iter().flatten().map(RowText::as_str).find(|name| !name.is_empty()).unwrap_or(ANONYMOUS)
 }
 
 struct Event<'a, R: 'static> {
