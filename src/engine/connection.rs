@@ -157,7 +157,7 @@ impl Connection {
             }
         };
         let is_received = self.refusal.take().is_some_and(|receiver| receiver.send(refusal).is_ok());
-        Timer::current_is_refused();
+        Timer::mark_refused();
         if is_received { Poll::Pending } else { taken() }
     }
 

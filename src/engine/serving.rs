@@ -42,7 +42,9 @@ async fn serve_http1(proxy: &Arc<WorkerProxy>, mut connection: Stream, shutdown:
     proxy.awaits_first_request();
     let begun = begun_request(&mut connection).await;
     let mut session = ServerSession::new_http1(connection);
-    begun.into_iter().for_each(|begun| session.set_pipelined_prefix(begun));
+    if let Some(begun) = begun {
+        session.set_pipelined_prefix(begun);
+    }
     session.set_keepalive((!*shutdown.borrow()).then_some(KEPT_ALIVE));
     while let Some(reused) = proxy.process_new_http(session, shutdown).await.or_else(kept::take) {
         let (mut connection, settings) = reused.consume();
@@ -60,7 +62,9 @@ async fn serve_http1(proxy: &Arc<WorkerProxy>, mut connection: Stream, shutdown:
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);
         }
-        begun.into_iter().for_each(|begun| session.set_pipelined_prefix(begun));
+        if let Some(begun) = begun {
+            session.set_pipelined_prefix(begun);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Timer {
     /// A request is awaited on the connection of the present task: its first byte within `limit`, then its head within `head`.
     pub fn current_awaits_request(limit: Duration, head: Duration) {
         // a task without a timer serves no connection
-        let _ = TIMER.try_with(|timer| timer.deadlines().awaits_request(limit, head, clock::recent()));
+        let _ = TIMER.try_with(|timer| timer.lock_and_mark().awaits_request(limit, head, clock::recent()));
     }
 
     /// The timer of the present task's exchange.
@@ -58,21 +58,21 @@ impl Timer {
     /// Bytes came from the client of the current task. If a request is awaited, they are its first. Returns the part that they belong to.
     pub fn client_sent() -> ClientBytes {
         // a task without a timer reads before the first request, as TLS does
-        TIMER.try_with(|timer| timer.deadlines().client_sent(clock::recent)).unwrap_or(ClientBytes::Other)
+        TIMER.try_with(|timer| timer.lock_and_mark().client_sent(clock::recent)).unwrap_or(ClientBytes::Other)
     }
 
     /// Whether the present task has no exchange yet: the head of its request is to come, in part or as a whole.
     pub fn awaits_head() -> bool {
-        TIMER.try_with(|timer| timer.unchanged().awaits_head()).unwrap_or(false)
+        TIMER.try_with(|timer| timer.lock().awaits_head()).unwrap_or(false)
     }
 
     /// Whether the rest of a head is awaited from the client of the present task.
     pub fn awaits_rest_of_head() -> bool {
-        TIMER.try_with(|timer| timer.unchanged().awaits_rest_of_head()).unwrap_or(false)
+        TIMER.try_with(|timer| timer.lock().awaits_rest_of_head()).unwrap_or(false)
     }
 
-    /// The connection of the present task is refused.
-    pub fn current_is_refused() {
+    /// Notes that the connection of the present task is refused.
+    pub fn mark_refused() {
         let _ = TIMER.try_with(|timer| timer.is_refused.store(true, Ordering::Relaxed));
     }
 
@@ -84,29 +84,29 @@ impl Timer {
     /// The client of the current task has left. `true` if its answer is complete: then the exchange goes on for `LINGER`, so that the
     /// answer can end.
     pub fn client_left() -> bool {
-        TIMER.try_with(|timer| timer.deadlines().client_left(clock::recent)).unwrap_or(false)
+        TIMER.try_with(|timer| timer.lock_and_mark().client_left(clock::recent)).unwrap_or(false)
     }
 
     /// The request's head is there.
     pub fn request_came(&self) {
-        self.deadlines().request(clock::recent());
+        self.lock_and_mark().request(clock::recent());
     }
 
     /// The exchange must be over at this time.
     pub fn ends_at(&self, end: Instant) {
-        self.deadlines().ends_at(end);
+        self.lock_and_mark().ends_at(end);
     }
 
     /// An attempt goes upstream on a connection that no other request uses, so that it can be closed under the attempt.
     pub fn awaits_response(&self, limits: AttemptLimits, upstream: RawFd) {
-        self.deadlines().attempt(limits, upstream, clock::recent());
+        self.lock_and_mark().attempt(limits, upstream, clock::recent());
     }
 
     /// A piece of the request's body goes upstream, the last one perhaps: the same bytes, by which the timer sees whether
     /// the connection to the server has taken them.
     #[must_use]
     pub fn sends(self: &Arc<Self>, bytes: Bytes, is_last: bool) -> Bytes {
-        match self.deadlines().piece(bytes.len(), is_last, clock::recent()) {
+        match self.lock_and_mark().piece(bytes.len(), is_last, clock::recent()) {
             Some(attempt) => Bytes::from_owner(Piece { bytes, attempt, timer: self.clone() }),
             None => bytes,
         }
@@ -119,59 +119,59 @@ impl Timer {
 
     /// The answer has begun and may pause for so long.
     pub fn streams(&self, idle: Duration) {
-        self.deadlines().streams(idle, clock::recent());
+        self.lock_and_mark().streams(idle, clock::recent());
     }
 
     /// The connection was upgraded: it lives as long as it is used, whatever the whole may take.
     pub fn upgraded(&self, limit: Duration) {
-        self.deadlines().upgraded(limit, clock::recent());
+        self.lock_and_mark().upgraded(limit, clock::recent());
     }
 
     /// The answer on its way to the client is complete, although its end has not come.
     pub fn answer_is_complete(&self) {
-        self.deadlines().answer_is_complete();
+        self.lock_and_mark().answer_is_complete();
     }
 
     /// Bytes passed. No deadline comes nearer by that.
     pub fn progress(&self) {
-        self.unchanged().progress(clock::recent());
+        self.lock().progress(clock::recent());
     }
 
     /// Sets how long the client may accept no bytes although there are some for it.
     pub fn client_may_stall(&self, stall_timeout: Duration) {
-        self.deadlines().client_may_stall(stall_timeout);
+        self.lock_and_mark().client_may_stall(stall_timeout);
     }
 
     /// The client accepts no bytes any more. Returns how long that may last. No other deadline runs meanwhile.
     pub fn client_stalls(&self) -> Duration {
-        self.deadlines().client_stalls(clock::recent())
+        self.lock_and_mark().client_stalls(clock::recent())
     }
 
     /// The client accepts bytes again. The time for the answer starts anew.
     pub fn client_takes(&self) {
-        self.deadlines().client_takes(clock::recent());
+        self.lock_and_mark().client_takes(clock::recent());
     }
 
     /// The exchange is over.
     pub fn over(&self) {
-        self.deadlines().over();
+        self.lock_and_mark().over();
     }
 
     /// The deadline that passed, if one did.
     #[must_use]
     pub fn expired(&self) -> Option<Expired> {
-        self.unchanged().expired()
+        self.lock().expired()
     }
 
-    /// The deadlines, to be changed.
-    fn deadlines(&self) -> MutexGuard<'_, Deadlines> {
-        let deadlines = self.unchanged();
+    /// The deadlines, of which one may come nearer.
+    fn lock_and_mark(&self) -> MutexGuard<'_, Deadlines> {
+        let deadlines = self.lock();
         self.may_be_nearer.store(true, Ordering::Relaxed);
         deadlines
     }
 
     /// The deadlines, of which none is to come nearer.
-    fn unchanged(&self) -> MutexGuard<'_, Deadlines> {
+    fn lock(&self) -> MutexGuard<'_, Deadlines> {
         self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,7 +181,7 @@ impl Timer {
             return None;
         }
         // what changes while it is looked at sets this again: both are done under the lock
-        let deadlines = self.unchanged();
+        let deadlines = self.lock();
         self.may_be_nearer.store(false, Ordering::Relaxed);
         deadlines.next()
     }
@@ -202,7 +202,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.timer.deadlines().taken(self.attempt, clock::recent);
+        self.timer.lock_and_mark().taken(self.attempt, clock::recent);
     }
 }
 
@@ -214,7 +214,7 @@ const FAR: Duration = Duration::from_secs(3600);
 /// The events of a stream wake it often. Such a turn reads one flag of the timer and whether its sleep is over, and no more.
 pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output = T>) -> Option<T> {
     let mut exchange = pin!(TIMER.scope(timer.clone(), exchange));
-    let mut armed = timer.unchanged().next().unwrap_or_else(|| Instant::now() + FAR);
+    let mut armed = timer.lock().next().unwrap_or_else(|| Instant::now() + FAR);
     let mut sleep = pin!(tokio::time::sleep_until(armed));
     // whom the sleep wakes, once it has been polled
     let mut registered: Option<Waker> = None;
@@ -236,7 +236,7 @@ pub async fn with_deadlines<T>(timer: Arc<Timer>, exchange: impl Future<Output =
         while poll_sleep(sleep.as_mut(), cx).is_ready() {
             let now = clock::now();
             let (action, next) = {
-                let mut deadlines = timer.unchanged();
+                let mut deadlines = timer.lock();
                 (deadlines.on_tick(now), deadlines.next())
             };
             match action {
