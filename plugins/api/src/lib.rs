@@ -56,7 +56,7 @@ pub use batched::{Batched, BatchedAnswer, LateBook, LateBooks, LateResult};
 pub use blocking::{run_blocking, set_blocking_slots};
 pub use body::{Body, BodyStream, Broken};
 pub use budget::{BODIES, Budget, Charge, Shortage};
-pub use budget_use::{BudgetReader, BudgetUse, DeferredCost, HeldCost};
+pub use budget_use::{BudgetReader, BudgetUse, DeferredCost, HeldCost, Restoring};
 pub use build::{BuildContext, CheckContext, ConfigProblem};
 pub use bytes::Bytes;
 pub use call::{Call, DetachUntil, Edit, ModelCall};

@@ -1,6 +1,7 @@
 //! The thread of a store: it opens the log, does what the plan says, and brings entries to the disk. One process drives a store at a
 //! time, the one that has its lock.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -18,7 +19,7 @@ use crate::ledger::Ledgers;
 use crate::log_file::{Lock, LogFile, OpenError};
 use crate::plan::{self, Work};
 use crate::provider::Link;
-use crate::store::{Store, failed};
+use crate::store::{OPEN, Store, failed};
 use crate::task::{Question, Task};
 use crate::turn::Turn;
 
@@ -52,6 +53,8 @@ impl Driver {
         figures: Arc<Figures>,
         lock: Option<Lock>,
     ) -> Result<Self, String> {
+        // before the first request
+        store.opens();
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -90,10 +93,21 @@ pub(crate) async fn run(
     lock: Option<Lock>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    store.opens();
+    let mut opening = pin!(open(store, lock));
     let opened = tokio::select! {
-        opened = open(store, lock) => opened,
+        opened = &mut opening => Some(opened),
+        () = sleep(OPEN) => None,
         _ = stopped.wait_for(|stopped| *stopped) => return,
+    };
+    let opened = match opened {
+        Some(opened) => opened,
+        None => {
+            store.is_late();
+            tokio::select! {
+                opened = opening => opened,
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+        }
     };
     let (log, entries) = opened;
     store.opened(log, entries);

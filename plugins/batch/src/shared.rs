@@ -86,7 +86,10 @@ impl Running {
         self.worker = Worker::None;
         match Driver::start(self.store.clone(), link, ledgers, figures.clone(), lock) {
             Ok(driver) => self.worker = Worker::Driver(driver),
-            Err(error) => log::error!(error; "calls that may wait go by `otherwise`"),
+            Err(error) => {
+                self.store.closed();
+                log::error!(error; "calls that may wait go by `otherwise`");
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use inner::{Inner, failed};
 const SURPLUS: u64 = if cfg!(test) { 1 } else { 2 };
 const SHORT: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
 /// How long a call waits for the log to be opened.
-const OPEN: Duration = Duration::from_secs(5);
+pub(crate) const OPEN: Duration = Duration::from_secs(5);
 
 /// The calls of one folder.
 pub(crate) struct Store {
@@ -120,12 +120,20 @@ impl Store {
         for id in inner.state.calls.keys().copied().collect::<Vec<_>>() {
             inner.hold(id);
         }
+        inner.restoring = None;
         self.ownership.send_replace(Ownership::Own);
     }
 
     /// The log is to be opened.
     pub(crate) fn opens(&self) {
+        let mut inner = self.lock();
+        inner.restoring = Some(inner.common.budget_use.restoring());
         self.ownership.send_replace(Ownership::Awaited);
+    }
+
+    /// The log is not open in time: budgets let calls wait no longer.
+    pub(crate) fn is_late(&self) {
+        self.lock().restoring = None;
     }
 
     /// The log goes to another process, and this one lives on: answers that are on their way to clients are this one's to book.
@@ -145,7 +153,7 @@ impl Store {
             inner.promise();
         }
         inner.save();
-        inner.log = None;
+        (inner.log, inner.restoring) = (None, None);
         self.ownership.send_replace(Ownership::Given);
         // who waits for the disk need not
         self.synced.send_modify(|synced| *synced = (inner.appended, true));

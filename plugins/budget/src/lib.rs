@@ -129,21 +129,30 @@ impl Plugin for BudgetPlugin {
         self.shared.activate();
     }
 
+    async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
+        self.common.budget_use.restored().await;
+        self.take(state, request.context, None, Demand::Unpriced, self.shared.now()).into()
+    }
+
     fn try_on_request(&self, state: &mut State, request: &mut Request<'_>) -> Option<Flow> {
-        Some(match request.endpoint {
+        match request.endpoint {
             // its body comes first
-            Some(endpoint) if endpoint.takes_json => Flow::Continue,
-            Some(_) => self.take(state, request.context, None, Demand::Unpriced, self.shared.now()).into(),
-            None => Flow::Continue,
-        })
+            Some(endpoint) if endpoint.takes_json => Some(Flow::Continue),
+            Some(_) if self.common.budget_use.is_restored() => {
+                Some(self.take(state, request.context, None, Demand::Unpriced, self.shared.now()).into())
+            }
+            Some(_) => None,
+            None => Some(Flow::Continue),
+        }
+    }
+
+    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+        self.common.budget_use.restored().await;
+        self.take_for(state, call)
     }
 
     fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
-        let now = self.shared.now();
-        let (demand, learn) = self.demand(call, now);
-        state.learn = learn;
-        let model = call.body.call().and_then(|call| call.model.as_deref());
-        Some(self.take(state, call.context, model, demand, now).into())
+        self.common.budget_use.is_restored().then(|| self.take_for(state, call))
     }
 
     async fn explain_request(&self, _: &mut State, request: &mut Request<'_>, explanation: &mut Explanation) -> Flow {
@@ -200,6 +209,15 @@ impl BudgetPlugin {
         };
         // nothing passes a budget that is used up, however cheap
         Ok(Some((picos.max(1), assumed)))
+    }
+
+    /// Reserves what this call may cost of every budget, or refuses it.
+    fn take_for(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+        let now = self.shared.now();
+        let (demand, learn) = self.demand(call, now);
+        state.learn = learn;
+        let model = call.body.call().and_then(|call| call.model.as_deref());
+        self.take(state, call.context, model, demand, now).into()
     }
 
     /// Reserves what a call may cost of every budget, or refuses it.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use plugin_api::{Common, HeldCost, LogLimit, Uuid, shortened};
+use plugin_api::{Common, HeldCost, LogLimit, Restoring, Uuid, shortened};
 use tokio::sync::oneshot;
 
 use super::Terms;
@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) unbooked: Vec<Uuid>,
     /// What budgets hold for calls that no client waits for.
     pub(super) holds: HashMap<Uuid, Box<dyn HeldCost>>,
+    /// Budgets let calls wait until the log is open, and what its calls may cost is held.
+    pub(super) restoring: Option<Restoring>,
     pub(super) common: Arc<Common>,
 }
 
@@ -64,6 +66,7 @@ impl Inner {
             gives: false,
             unbooked: Vec::new(),
             holds: HashMap::new(),
+            restoring: None,
             common,
         }
     }
