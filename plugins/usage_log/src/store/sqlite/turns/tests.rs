@@ -39,6 +39,12 @@ async fn insert(connection: &mut SqliteConnection, from: i64, to: i64) {
     sql(connection, &rows).await;
 }
 
+/// The same, put into parts.
+async fn insert_and_put(connection: &mut SqliteConnection, from: i64, to: i64) {
+    insert(connection, from, to).await;
+    put_all(connection, &watch()).await.unwrap();
+}
+
 /// The row that a database knows by the turn of this number.
 async fn found(connection: &mut SqliteConnection, number: u64) -> Option<u128> {
     let mut turn = [0; 32];
@@ -52,8 +58,7 @@ async fn found(connection: &mut SqliteConnection, number: u64) -> Option<u128> {
 #[tokio::test]
 async fn rows_of_many_steps_are_found_by_their_turns() {
     let (mut connection, rows) = (database(SQLITE.len()).await, 2 * STEP + 5);
-    insert(&mut connection, 1, rows).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 1, rows).await;
     put_all(&mut connection, &watch()).await.unwrap();
     for number in [1, 2, STEP, STEP + 1, rows] {
         let number = number.cast_unsigned();
@@ -66,11 +71,9 @@ async fn rows_of_many_steps_are_found_by_their_turns() {
 #[tokio::test]
 async fn a_part_that_is_full_is_followed_by_another_and_goes_with_its_rows() {
     let mut connection = database(SQLITE.len()).await;
-    insert(&mut connection, 1, 10).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 1, 10).await;
     sql(&mut connection, &format!("UPDATE turn_parts SET turns = {PART}")).await;
-    insert(&mut connection, 11, 20).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 11, 20).await;
     assert_eq!((found(&mut connection, 10).await, found(&mut connection, 11).await), (Some(10), Some(11)));
     drop_parts(&mut connection, &watch()).await.unwrap();
     assert_eq!(number(&mut connection, "SELECT count(DISTINCT part) FROM turns").await, 2);
@@ -84,23 +87,19 @@ async fn a_part_that_is_full_is_followed_by_another_and_goes_with_its_rows() {
 #[tokio::test]
 async fn rows_that_get_the_numbers_of_others_are_found() {
     let mut connection = database(SQLITE.len()).await;
-    insert(&mut connection, 1, 10).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 1, 10).await;
     sql(&mut connection, "DELETE FROM api_requests").await;
-    insert(&mut connection, 11, 15).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 11, 15).await;
     assert_eq!((found(&mut connection, 3).await, found(&mut connection, 13).await), (None, Some(13)));
 }
 
 #[tokio::test]
 async fn rows_that_get_the_numbers_of_retired_ones_are_found_though_more_have_come() {
     let mut connection = database(SQLITE.len()).await;
-    insert(&mut connection, 1, 100).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 1, 100).await;
     sql(&mut connection, "DELETE FROM api_requests WHERE sequence > 80").await;
     release_numbers(&mut connection, &watch()).await.unwrap();
-    insert(&mut connection, 201, 230).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 201, 230).await;
     for (number, row) in [(80, Some(80)), (81, None), (201, Some(201)), (220, Some(220)), (230, Some(230))] {
         assert_eq!(found(&mut connection, number).await, row);
     }
@@ -119,8 +118,7 @@ async fn rows_of_an_earlier_schema_are_found() {
     insert(&mut connection, 1, 300).await;
     sql(&mut connection, "DELETE FROM api_requests WHERE sequence = 7").await;
     sql(&mut connection, SQLITE[15].sql).await;
-    insert(&mut connection, 301, 310).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 301, 310).await;
     for (number, row) in [(1, Some(1)), (7, None), (300, Some(300)), (301, Some(301)), (310, Some(310))] {
         assert_eq!(found(&mut connection, number).await, row);
     }
@@ -130,8 +128,7 @@ async fn rows_of_an_earlier_schema_are_found() {
 #[tokio::test]
 async fn a_row_that_is_corrected_in_a_part_is_found_by_its_turn() {
     let mut connection = database(SQLITE.len()).await;
-    insert(&mut connection, 1, 10).await;
-    put_all(&mut connection, &watch()).await.unwrap();
+    insert_and_put(&mut connection, 1, 10).await;
     sql(&mut connection, &format!("UPDATE api_requests SET turn_hash = x'{:064x}' WHERE sequence = 4", 20 * 7919))
         .await;
     let row = Row { id: Uuid::from_u128(4), turn_hash: Some([0; 32]), ..Row::default() };
