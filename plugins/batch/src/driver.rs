@@ -102,7 +102,7 @@ pub(crate) async fn run(
     let opened = match opened {
         Some(opened) => opened,
         None => {
-            store.is_late();
+            store.end_restoring();
             tokio::select! {
                 opened = opening => opened,
                 _ = stopped.wait_for(|stopped| *stopped) => return,

@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// The log is not open in time: budgets let calls wait no longer.
-    pub(crate) fn is_late(&self) {
+    pub(crate) fn end_restoring(&self) {
         self.lock().restoring = None;
     }
 

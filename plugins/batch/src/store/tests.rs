@@ -82,8 +82,11 @@ async fn budgets_hold_a_call_without_clients_until_it_is_booked_or_failed_also_a
     let held = || budgets.0.load(Ordering::Relaxed);
     let open = || {
         let store = Store::new(folder.0.clone(), terms(), common.clone());
+        store.opens();
+        assert!(!common.budget_use.is_restored(), "calls wait for what the log holds");
         let (log, entries) = LogFile::open(&folder.0, Lock::take(&folder.0).unwrap()).unwrap();
         store.opened(log, entries);
+        assert!(common.budget_use.is_restored());
         store
     };
     let store = open();

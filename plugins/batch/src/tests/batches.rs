@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::provider::{Inner, World};
 use super::*;
 use crate::entry::{Fact, Outcome};
-use crate::store::Fetched;
+use crate::log_file::Lock;
+use crate::store::{Fetched, OPEN};
 
 #[tokio::test]
 async fn the_same_request_joins_and_only_its_owner_gets_the_answer() {
@@ -179,4 +180,23 @@ async fn a_task_that_dies_is_followed_by_another() {
     let id = call.0.id;
     live(&folder, &world, vec![call], Until::Answered(&[id])).await;
     assert_eq!(world.0.lock().unwrap().batches.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn budgets_do_not_wait_for_a_log_that_another_process_keeps() {
+    let (folder, common) = (Folder::new(), Arc::<Common>::default());
+    let other = Lock::take(&folder.0).unwrap();
+    let store = Store::new(folder.0.clone(), terms(), common.clone());
+    store.opens();
+    let (_stop, stopped) = watch::channel(false);
+    let link: Arc<dyn Link> = Arc::new(Arc::new(World::default()));
+    let (ledgers, figures) = (Ledgers(common.clone()), Arc::new(Figures::new()));
+    let begun = tokio::time::Instant::now();
+    tokio::select! {
+        () = driver::run(&store, &link, &ledgers, &figures, None, stopped) => panic!("it ended"),
+        () = common.budget_use.restored() => {}
+    }
+    assert_eq!(begun.elapsed(), OPEN);
+    assert!(!store.lock().is_open());
+    drop(other);
 }
