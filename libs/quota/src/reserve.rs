@@ -33,7 +33,7 @@ struct AtGrant {
 #[derive(Debug)]
 pub struct Reservation(Claim);
 
-/// Why nothing was reserved: the claim that has to wait longest.
+/// Why nothing was reserved: the claim that has to wait longest, the first of them in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Its place in the list of claims.
@@ -86,7 +86,7 @@ impl Claim {
 /// impossible.
 ///
 /// # Errors
-/// The claim that has to wait longest.
+/// The claim that has to wait longest, the first of them in the list.
 pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
     match take_all(&mut claims, false, now) {
         Some(refused) => Err(refused),
@@ -129,8 +129,9 @@ fn take(claims: &mut [Claim], refused: Option<Refused>, in_any_case: bool, now: 
     let mut state = claim.meter.lock();
     state.advance(limit, now);
     let wait_nanos = if in_any_case { 0 } else { state.wait(limit, amount, now) };
-    let longest = refused.map_or(0, |refused| refused.wait_nanos);
-    let refused = if wait_nanos > longest {
+    // meters are locked in an order that differs from start to start: which claim is named goes by the list alone
+    let is_told = refused.is_none_or(|other| (wait_nanos, other.claim) > (other.wait_nanos, claim.place));
+    let refused = if wait_nanos > 0 && is_told {
         Some(Refused { claim: claim.place, wait_nanos, standing: state.standing(limit, now) })
     } else {
         refused

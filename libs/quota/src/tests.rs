@@ -263,6 +263,21 @@ fn the_longest_wait_is_told_whichever_limit_stands_first() {
 }
 
 #[test]
+fn of_equal_waits_the_first_in_the_list_is_told_whichever_meter_is_older() {
+    // the last day of a month ends with the month
+    let last_day = Now { nanos: 0, unix: 30 * 86_400 };
+    let windows = [Unit::Month, Unit::Day].map(|unit| Limit::Window { amount: 1, unit, calendar: Calendar::UTC });
+    for limits in [[Limit::Concurrent { amount: 1 }; 2], windows] {
+        let meters = [Arc::<Meter>::default(), Arc::<Meter>::default()];
+        let claims = |order: [usize; 2]| order.map(|at| Claim::spend(meters[at].clone(), limits[at], 1)).to_vec();
+        let _ = reserve(claims([0, 1]), last_day);
+        for order in [[0, 1], [1, 0]] {
+            assert_eq!(reserve(claims(order), last_day).unwrap_err().claim, 0, "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn an_estimate_above_the_limit_passes_where_nothing_is_used_and_leaves_a_debt() {
     let limit = Limit::per_minute(1000);
     let meter = Arc::<Meter>::default();
