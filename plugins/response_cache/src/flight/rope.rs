@@ -6,17 +6,16 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-/// The smallest and the largest capacity of a block, in bytes; a larger piece gets a block of its own. Each block has the capacity
-/// of all before it, within these bounds. A reader reads a block from its beginning.
+/// The smallest and the largest capacity of a block, in bytes; a larger piece gets a block of its own. A block has room for a few more bytes
+/// than the one before it used, or for twice as many where that had no room for [`MOST_PIECES`]. A reader reads a block from its beginning.
 const LEAST: usize = 512;
 const MOST: usize = 4 << 10;
-/// The overhead of a block, in bytes: its place in the list, which may have room for twice as many, and what the allocator adds to its two
-/// parts.
-const BESIDE: usize = 2 * size_of::<Block>() + 32;
+/// The overhead of a block, in bytes: its place in the list, which may have room for twice as many, and what the allocator adds.
+const BESIDE: usize = 2 * size_of::<Block>() + 16;
 /// The most pieces of a block.
-const MOST_PIECES: usize = 64;
+const MOST_PIECES: u32 = 64;
 /// The lengths of pieces that are compared with the one before them, in bytes. Others are held as they are.
-const COMPARED: RangeInclusive<usize> = 48..=1024;
+const COMPARED: RangeInclusive<usize> = 48..=1023;
 
 #[derive(Debug, Default)]
 pub(super) struct Rope {
@@ -35,22 +34,24 @@ pub(super) struct Rope {
 /// Pieces, one behind the other.
 #[derive(Debug, Default)]
 struct Block {
-    /// Where the pieces differ from those before them.
+    /// Each piece as a [`Header`] and bytes of its own.
     bytes: Vec<u8>,
-    pieces: Vec<Piece>,
-    /// How many bytes they have in all.
+    /// Where the header of the last piece stands.
+    last: usize,
+    pieces: u32,
+    /// How many bytes the pieces have in all.
     length: usize,
 }
 
-/// A piece as it is held.
-#[derive(Clone, Copy, Debug, Default)]
-struct Piece {
+/// How a piece is held, in front of the bytes that it does not have from the piece before it.
+#[derive(Clone, Copy, Debug)]
+struct Header {
     /// How many bytes of the piece before it it begins with.
-    start: u16,
-    /// How many bytes of that it ends with.
-    end: u16,
-    /// How many bytes it has between them.
-    middle: u32,
+    start: usize,
+    /// How many bytes it has between its beginning and its end.
+    middle: usize,
+    /// How many bytes of the piece before it it ends with.
+    end: usize,
 }
 
 impl Rope {
@@ -72,9 +73,8 @@ impl Rope {
     /// How much memory a piece of this length adds at most, in bytes.
     pub(super) fn growth(&self, length: usize) -> usize {
         let last = if COMPARED.contains(&length) { length.saturating_sub(self.last.capacity()) } else { 0 };
-        let open = self.open.growth();
-        let block = || room_for(length, self.held + open) + FIRST_PIECES * size_of::<Piece>() + BESIDE;
-        last + open + if self.open.has_room(length) { 0 } else { block() }
+        let has_room = self.open.has_room(length);
+        last + if has_room { 0 } else { room_for(length, 2 * self.open.bytes.capacity()) + BESIDE }
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
@@ -89,7 +89,7 @@ impl Rope {
             let (start, end) = common(&self.last, piece);
             let middle = &piece[start..piece.len() - end];
             if self.open.has_room(middle.len()) {
-                self.open.add(start, middle, end);
+                self.open.add(Header { start, middle: middle.len(), end }, middle);
                 rest = &[];
             }
         } else {
@@ -112,14 +112,15 @@ impl Rope {
 
     /// Begins a block with a piece.
     fn begin_block(&mut self, piece: &[u8]) {
+        let room = self.open.room_of_next(piece.len());
         let mut full = std::mem::take(&mut self.open);
         if full.length > 0 {
-            full.bytes.shrink_to_fit();
+            full.give_back_room();
             self.held += full.held();
             self.full.push_back(full);
         }
-        self.open.bytes.reserve_exact(room_for(piece.len(), self.held));
-        self.open.add(0, piece, 0);
+        self.open.bytes.reserve_exact(room);
+        self.open.add(Header { start: 0, middle: piece.len(), end: 0 }, piece);
     }
 
     /// Drops the oldest bytes until its memory is at most this.
@@ -158,75 +159,117 @@ impl Rope {
     }
 }
 
-/// The capacity of a new block that begins with so many bytes, behind blocks with so much memory.
-fn room_for(length: usize, held: usize) -> usize {
-    length.max(held.clamp(LEAST, MOST))
+/// The capacity of a new block that begins with a piece of this length and is to have room for so many bytes.
+fn room_for(length: usize, wanted: usize) -> usize {
+    wanted.clamp(LEAST, MOST).max(length + Header::SIZE)
 }
 
-/// How many pieces a block has room for at first.
-const FIRST_PIECES: usize = 8;
+impl Header {
+    /// Its own length, in bytes.
+    const SIZE: usize = 4;
+    /// How many bits each number has where there is something of the piece before; else the length has all but the first bit, which says so.
+    const BITS: u32 = 10;
+    const ALONE: u32 = 1 << 31;
+
+    fn is_alone(self) -> bool {
+        self.start == 0 && self.end == 0
+    }
+
+    /// None of its numbers has more bits than there are: a piece that is compared is short, and no answer that may be stored has 2 GiB.
+    fn encode(self) -> [u8; Self::SIZE] {
+        let [start, middle, end] = [self.start, self.middle, self.end].map(|number| number as u32);
+        let bits =
+            if self.is_alone() { Self::ALONE | middle } else { (start << Self::BITS | middle) << Self::BITS | end };
+        bits.to_le_bytes()
+    }
+
+    fn decode(bytes: [u8; Self::SIZE]) -> Self {
+        let bits = u32::from_le_bytes(bytes);
+        let number = |at: u32| (bits >> at) as usize & ((1 << Self::BITS) - 1);
+        if bits & Self::ALONE != 0 {
+            return Self { start: 0, middle: (bits & !Self::ALONE) as usize, end: 0 };
+        }
+        Self { start: number(2 * Self::BITS), middle: number(Self::BITS), end: number(0) }
+    }
+}
 
 impl Block {
     /// Its memory, in bytes; none if it has no bytes.
     fn held(&self) -> usize {
-        if self.length == 0 { 0 } else { self.bytes.capacity() + self.pieces.capacity() * size_of::<Piece>() + BESIDE }
+        if self.length == 0 { 0 } else { self.bytes.capacity() + BESIDE }
     }
 
-    /// How much memory its next piece adds at most, if there is room for its bytes.
-    fn growth(&self) -> usize {
-        if self.pieces.len() < self.pieces.capacity() { 0 } else { self.pieces.len() * size_of::<Piece>() }
+    /// The capacity of the next block, which begins with a piece of this length.
+    fn room_of_next(&self, length: usize) -> usize {
+        let used = self.bytes.len();
+        room_for(length, if self.pieces < MOST_PIECES { 2 * used } else { used + used / 8 })
     }
 
-    /// The free capacity for bytes.
+    /// Gives back the capacity that is free, if that is most of it: for less the allocator does not move the bytes.
+    fn give_back_room(&mut self) {
+        if self.bytes.len() < self.bytes.capacity() / 2 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// The free capacity for another piece, in bytes of its own.
     fn room(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+        (self.bytes.capacity() - self.bytes.len()).saturating_sub(Header::SIZE)
     }
 
     /// How many bytes may be put behind the last piece, or be another one.
     fn room_behind(&self) -> usize {
-        let is_open = matches!(self.pieces.last(), Some(Piece { start: 0, end: 0, .. }));
-        if is_open || self.pieces.len() < MOST_PIECES { self.room() } else { 0 }
+        match self.last_header() {
+            Some(last) if last.is_alone() => self.bytes.capacity() - self.bytes.len(),
+            _ if self.pieces < MOST_PIECES => self.room(),
+            _ => 0,
+        }
     }
 
     /// Whether there is room for another piece, with so many bytes that are held.
     fn has_room(&self, length: usize) -> bool {
-        self.room() >= length && self.pieces.len() < MOST_PIECES
+        self.room() >= length && self.pieces < MOST_PIECES
     }
 
     /// Adds a piece: so many bytes of the one before it, some of its own, and so many from the end of that again. There must be room.
-    fn add(&mut self, start: usize, middle: &[u8], end: usize) {
-        if self.pieces.len() == self.pieces.capacity() {
-            self.pieces.reserve_exact(self.pieces.len().max(FIRST_PIECES));
-        }
+    fn add(&mut self, header: Header, middle: &[u8]) {
+        self.last = self.bytes.len();
+        self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(middle);
-        self.length += start + middle.len() + end;
-        // none is longer than an answer that may be stored
-        self.pieces.push(Piece { start: start as u16, end: end as u16, middle: middle.len() as u32 });
+        self.pieces += 1;
+        self.length += header.start + header.middle + header.end;
     }
 
     /// Adds bytes that are not compared: to the last piece, if it has nothing of the one before it. There must be room.
     fn append(&mut self, bytes: &[u8]) {
-        match self.pieces.last_mut() {
-            Some(Piece { start: 0, end: 0, middle }) => {
-                *middle += bytes.len() as u32;
+        match self.last_header() {
+            _ if bytes.is_empty() => {}
+            Some(last) if last.is_alone() => {
+                let header = Header { middle: last.middle + bytes.len(), ..last };
+                self.bytes[self.last..][..Header::SIZE].copy_from_slice(&header.encode());
                 self.bytes.extend_from_slice(bytes);
                 self.length += bytes.len();
             }
-            _ if bytes.is_empty() => {}
-            _ => self.add(0, bytes, 0),
+            _ => self.add(Header { start: 0, middle: bytes.len(), end: 0 }, bytes),
         }
+    }
+
+    /// The header of the last piece; `None` if there is no piece.
+    fn last_header(&self) -> Option<Header> {
+        self.bytes[self.last..].first_chunk().copied().map(Header::decode)
     }
 
     /// Shows its pieces one by one, as long as the reader wants more.
     fn read(&self, mut wants_more: impl FnMut(&[u8]) -> bool) {
         let (mut last, mut piece, mut rest) = (Vec::new(), Vec::new(), &*self.bytes);
-        for &Piece { start, end, middle } in &self.pieces {
-            let (here, behind) = rest.split_at(middle as usize);
+        while let Some((header, behind)) = rest.split_first_chunk() {
+            let Header { start, middle, end } = Header::decode(*header);
+            let (here, behind) = behind.split_at(middle);
             rest = behind;
             piece.clear();
-            piece.extend_from_slice(&last[..start.into()]);
+            piece.extend_from_slice(&last[..start]);
             piece.extend_from_slice(here);
-            piece.extend_from_slice(&last[last.len() - usize::from(end)..]);
+            piece.extend_from_slice(&last[last.len() - end..]);
             if !wants_more(&piece) {
                 return;
             }
@@ -278,7 +321,28 @@ mod tests {
             rope.push(event(at).as_bytes());
             all.extend_from_slice(event(at).as_bytes());
         }
-        assert!(rope.held() * 5 < all.len(), "{} of {}", rope.held(), all.len());
+        assert!(rope.held() * 7 < all.len(), "{} of {}", rope.held(), all.len());
+        assert_eq!(rope.copy(0, usize::MAX).unwrap(), all);
+    }
+
+    #[test]
+    fn headers_hold_the_longest_numbers() {
+        let most = *COMPARED.end();
+        for (start, middle, end) in [(most, 0, 0), (0, 0, most), (1, most - 2, 1), (0, 0, 0), (0, i32::MAX as usize, 0)]
+        {
+            let header = Header::decode(Header { start, middle, end }.encode());
+            assert_eq!((header.start, header.middle, header.end), (start, middle, end));
+        }
+    }
+
+    #[test]
+    fn pieces_of_the_longest_length_that_is_compared_and_of_one_more_come_back() {
+        let (mut rope, mut all) = (Rope::default(), Vec::new());
+        for length in [1023, 1023, 1024, 1023, 1024, 1024, 47, 48, 48, 47, 1] {
+            let piece = vec![b'x'; length];
+            rope.push(&piece);
+            all.extend_from_slice(&piece);
+        }
         assert_eq!(rope.copy(0, usize::MAX).unwrap(), all);
     }
 
