@@ -1,6 +1,7 @@
 //! Which calls go on from each other, and which messages are alike to a conversation.
 
 mod digest;
+mod kept;
 
 use json_tape::Open;
 

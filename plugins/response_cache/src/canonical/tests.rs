@@ -243,3 +243,20 @@ fn what_is_beyond_the_bounds_is_told_and_not_hashed() {
     let lists = "[],".repeat(Tape::MOST);
     assert_eq!(messages(&format!(r#"{{"a":[{lists}1]}}"#)), Err(Bypass::TooLarge));
 }
+
+#[test]
+fn the_answers_that_are_kept_have_the_same_digests() {
+    let text = r#"{"model":"m","max_tokens":10,"stream":true,"temperature":0.50,"system":[{"type":"text","text":"be\u0020\n"}],
+        "tools":[{"name":"f","input_schema":{"type":"object","b":[],"a":{}}}],"metadata":{"user_id":"u"},
+        "messages":[{"role":"user","content":"a<system-reminder>b</system-reminder>","cache_control":{"type":"ephemeral"}},
+        {"content":[{"text":"c","type":"text"}],"role":"assistant"},{"role":"user","content":[{"type":"image","n":1.0}]}]}"#;
+    let hex =
+        |digest: Result<Digest, Bypass>| digest.unwrap().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(
+        [hex(of_turns(text)), hex(messages(text))],
+        [
+            "578065631a3c89e0b96bea2ba10e29afa481abc10b2230ab8f5f16994e4bee7e",
+            "8ff96836f5d01f3479878162774f4fa7be0eb916a14d65332557666b0531aef5"
+        ]
+    );
+}

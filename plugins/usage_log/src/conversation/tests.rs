@@ -299,3 +299,34 @@ proptest! {
         prop_assert_eq!(conversations.iter().collect::<HashSet<_>>().len(), 4);
     }
 }
+
+#[test]
+fn the_rows_that_are_kept_have_the_same_hashes() {
+    let client =
+        Client { tenant: Some("t"), session: Some("s"), user: Some("u"), key_name: Some("n"), ..Client::of_key("k") };
+    let mut gateway = Gateway::default();
+    let mut talk = client.talk();
+    gateway.call(&mut talk, "hello", Said::text("Hi  there"));
+    gateway.call(&mut talk, "and?", Said::text("Well."));
+    let Some(Record::Request(row)) = &gateway.last else { panic!("no row") };
+    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let place = row.place.as_ref().unwrap();
+    assert_eq!(
+        [
+            hex(&row.turn_hash.unwrap()),
+            hex(&row.previous_turn_hash.unwrap()),
+            hex(&place.scope),
+            hex(&place.messages),
+            hex(&place.previous_without_words.unwrap()),
+            row.conversation_id.unwrap().to_string(),
+        ],
+        [
+            "7973eacf7afe99c79827f1a27142a10284b813841849be63b2a2191a266df99c",
+            "a72ae83fea1d1b88fe88a4e17239e8ec52299b62e861e161468dcb30bcfc59c6",
+            "3a3d6eee6f7bd552d1ce32e44ad4cccb",
+            "493c9da90c828028ee5889789c9539a1",
+            "9a5ad3ef9bce876c0535fa5a05e1aeb21ce2c8bc285f468f96a338a4e775df0a",
+            "a5d74f28-68fa-8e2c-a34b-d92f2134ad07"
+        ]
+    );
+}
