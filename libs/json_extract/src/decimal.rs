@@ -13,6 +13,10 @@
 /// ```
 #[must_use]
 pub fn whole(value: &str) -> Option<u64> {
+    // as nearly all are written; so many digits fit
+    if (1..20).contains(&value.len()) && value.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Some(value.bytes().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')));
+    }
     match value.as_bytes().first() {
         Some(b'0'..=b'9') => unsigned(value),
         // no negative number is whole here, but `-0` is 0
@@ -97,6 +101,8 @@ mod tests {
             ("50000e-1", 5000),
             ("0.00000000000000000000000000005e32", 5000),
             ("5000.000000000000000000000000000000e0", 5000),
+            ("9999999999999999999", 9_999_999_999_999_999_999),
+            ("10000000000000000000", 10_000_000_000_000_000_000),
             ("18446744073709551615", u64::MAX),
             ("18446744073709551616", u64::MAX),
             ("1e19", 10_000_000_000_000_000_000),

@@ -5,6 +5,7 @@ mod feed;
 
 use crate::pattern::{Members, Pattern, Slot};
 use crate::state::{Open, State};
+use crate::string::content;
 use crate::values::Values;
 
 /// One JSON text, as far as it has come, and the values found in it so far. There are `SLOTS` of them.
@@ -102,7 +103,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     /// The content of a value that is a string.
     #[must_use]
     pub fn string(&self, slot: S) -> Option<String> {
-        self.get(slot).filter(|value| value.starts_with(b"\"")).and_then(|value| serde_json::from_slice(value).ok())
+        self.get(slot).and_then(content)
     }
 
     /// Whether there was a value other than `null`, even one longer than its bound.

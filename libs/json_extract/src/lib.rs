@@ -43,6 +43,7 @@ mod values;
 pub use extractor::JsonExtractor;
 pub use path::at_path;
 pub use pattern::{Members, Pattern, Slot};
+pub use string::content;
 
 #[cfg(test)]
 mod tests;

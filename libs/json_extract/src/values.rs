@@ -41,6 +41,16 @@ impl<const SLOTS: usize> Values<SLOTS> {
         Self { bytes: Vec::new(), slots: [Value::ABSENT; SLOTS] }
     }
 
+    /// Makes room for what may be kept of a piece so long, if there is none yet.
+    #[inline]
+    pub(crate) fn make_room(&mut self, piece: usize) {
+        /// As much as the values of a short answer take.
+        const USUAL: usize = 512;
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(piece.min(USUAL));
+        }
+    }
+
     /// None is there any more. The buffer stays.
     pub(crate) fn forget(&mut self) {
         self.bytes.clear();

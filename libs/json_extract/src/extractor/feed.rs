@@ -13,6 +13,7 @@ const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
     /// The next piece of the text.
     pub fn feed(&mut self, mut piece: &[u8]) {
+        self.values.make_room(piece.len());
         while let Some(&byte) = piece.first() {
             let read = match self.state {
                 State::Complete if !is_space(byte) => {
@@ -21,22 +22,19 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
                 }
                 State::Skipped | State::Broken => return,
                 State::Key { escaped } => self.key(piece, escaped),
-                State::String { escaped } => self.string_value(piece, escaped),
+                State::String { escaped } => self.string_value(piece, 0, escaped),
                 State::Scalar => self.scalar(piece),
-                State::Nested { depth } => self.nested(piece, depth),
+                State::Nested { depth } => self.nested(piece, 0, depth),
                 State::NestedString { depth, escaped } => self.nested_string(piece, depth, escaped),
                 _ if is_space(byte) => piece.iter().take_while(|byte| is_space(**byte)).count(),
                 State::Start if MARK.contains(&byte) => 1,
                 State::Start if byte == b'{' => self.enter(Open::Object(self.members)),
-                State::BeforeKey if byte == b'"' => {
-                    self.key.clear();
-                    self.to(State::Key { escaped: false })
-                }
+                State::BeforeKey if byte == b'"' => self.begin_key(piece),
                 State::BeforeKey | State::BeforeElement if byte == b',' => 1,
                 State::BeforeKey if byte == b'}' => self.leave(),
                 State::BeforeElement if byte == b']' => self.leave(),
                 State::Colon if byte == b':' => self.to(State::BeforeValue),
-                State::BeforeValue | State::BeforeElement => self.value(byte),
+                State::BeforeValue | State::BeforeElement => self.value(piece, byte),
                 _ => {
                     self.state = State::Broken;
                     return;
@@ -81,6 +79,29 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         }
     }
 
+    /// A key begins with the first byte of a piece. Nearly always all of it is there, and it is not copied.
+    fn begin_key(&mut self, piece: &[u8]) -> usize {
+        self.key.clear();
+        let end = end_of_string(&piece[1..], false);
+        let (key, read) = (&piece[1..1 + end.read], 1 + end.read);
+        match end.state {
+            Some(escaped) => {
+                self.keep_key(key);
+                self.state = State::Key { escaped };
+            }
+            None => {
+                let key = &key[..key.len() - 1];
+                self.pattern = self.pattern_under(key);
+                if let Some(Pattern::Key(_)) = self.pattern {
+                    self.keep_key(key);
+                }
+                self.state = State::Colon;
+            }
+        }
+        read
+    }
+
+    /// The next piece of a key.
     fn key(&mut self, piece: &[u8], escaped: bool) -> usize {
         let end = end_of_string(piece, escaped);
         let read = end.read;
@@ -89,7 +110,7 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
             Some(escaped) => self.state = State::Key { escaped },
             None => {
                 self.key.pop();
-                self.pattern = self.pattern_here();
+                self.pattern = self.pattern_under(&self.key);
                 self.state = State::Colon;
             }
         }
@@ -103,24 +124,24 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         self.key.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
-    /// The pattern under the key that was just read.
-    fn pattern_here(&self) -> Option<&'static Pattern<S>> {
+    /// The pattern under a key, of the object that is open.
+    fn pattern_under(&self, key: &[u8]) -> Option<&'static Pattern<S>> {
         let Some(Open::Object(members)) = self.open.last() else { return None };
-        if self.key.len() > LONGEST_KEY {
+        if key.len() > LONGEST_KEY {
             return None;
         }
-        if !self.key.contains(&b'\\') {
-            return find(members, &self.key);
+        if !key.contains(&b'\\') {
+            return find(members, key);
         }
-        let mut quoted = Vec::with_capacity(self.key.len() + 2);
+        let mut quoted = Vec::with_capacity(key.len() + 2);
         quoted.push(b'"');
-        quoted.extend_from_slice(&self.key);
+        quoted.extend_from_slice(key);
         quoted.push(b'"');
         serde_json::from_slice::<String>(&quoted).ok().and_then(|key| find(members, key.as_bytes()))
     }
 
-    /// A value begins with this byte.
-    fn value(&mut self, byte: u8) -> usize {
+    /// A value begins with the first byte of a piece.
+    fn value(&mut self, piece: &[u8], byte: u8) -> usize {
         match (self.pattern, byte) {
             (Some(Pattern::Members(members)), b'{') => {
                 self.elements += usize::from(matches!(self.open.last(), Some(Open::List(_))));
@@ -136,20 +157,19 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
             }
             _ => {}
         }
+        // as much of it as there is, in one piece
         match byte {
-            b'"' => self.state = State::String { escaped: false },
-            b'{' | b'[' => self.state = State::Nested { depth: 1 },
+            b'"' => self.string_value(piece, 1, false),
+            b'{' | b'[' => self.nested(piece, 1, 1),
             b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.state = State::Scalar;
-                return 0;
+                self.scalar(piece)
             }
             _ => {
                 self.state = State::Broken;
-                return 0;
+                0
             }
         }
-        self.keep(&[byte]);
-        1
     }
 
     fn keep(&mut self, piece: &[u8]) {
@@ -181,14 +201,16 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         self.after_value();
     }
 
-    fn string_value(&mut self, piece: &[u8], escaped: bool) -> usize {
-        let end = end_of_string(piece, escaped);
-        self.keep(&piece[..end.read]);
+    /// The next piece of a string, of which so many bytes have been looked at.
+    fn string_value(&mut self, piece: &[u8], at: usize, escaped: bool) -> usize {
+        let end = end_of_string(&piece[at..], escaped);
+        let read = at + end.read;
+        self.keep(&piece[..read]);
         match end.state {
             Some(escaped) => self.state = State::String { escaped },
             None => self.end_value(),
         }
-        end.read
+        read
     }
 
     fn scalar(&mut self, piece: &[u8]) -> usize {
@@ -201,8 +223,8 @@ impl<S: Slot, const SLOTS: usize> JsonExtractor<S, SLOTS> {
         length.unwrap_or(piece.len())
     }
 
-    fn nested(&mut self, piece: &[u8], depth: usize) -> usize {
-        let (mut depth, mut at) = (depth, 0);
+    /// The next piece of a container, of which so many bytes have been looked at.
+    fn nested(&mut self, piece: &[u8], mut at: usize, mut depth: usize) -> usize {
         while let Some(byte) = piece.get(at) {
             at += 1;
             match byte {
