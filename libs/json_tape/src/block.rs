@@ -56,6 +56,16 @@ impl Masks {
     }
 }
 
+/// Which of 64 bytes are this one.
+#[inline]
+pub(crate) fn of_64(block: &[u8; 64], byte: u8) -> u64 {
+    let mut all = 0;
+    for (number, part) in block.as_chunks::<16>().0.iter().enumerate() {
+        all |= u64::from(u8x16::new(*part).simd_eq(u8x16::splat(byte)).to_bitmask()) << (16 * number);
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -77,6 +87,7 @@ mod tests {
                 prop_assert_eq!(bit(masks.quotes), *byte == b'"');
                 prop_assert_eq!(bit(masks.backslashes), *byte == b'\\');
                 prop_assert_eq!(bit(masks.controls), *byte < 0x20);
+                prop_assert_eq!(bit(of_64(block, b'a')), *byte == b'a');
                 prop_assert_eq!(bit(escaped), is_escaped);
                 is_escaped = *byte == b'\\' && !is_escaped;
             }

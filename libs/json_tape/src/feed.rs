@@ -5,19 +5,23 @@
 const ROOM: usize = 16 << 10;
 /// How many bytes there is room for at first, so that the hash of a short text costs little memory.
 const FIRST_ROOM: usize = 1 << 10;
+/// So short a text is hashed anew rather than by a hasher that is made for it.
+const SHORT: usize = 256;
 
 /// A BLAKE3 hash of the bytes that it is fed, however they are cut.
 #[derive(Debug)]
 pub struct Feed {
     /// Has taken all that is not gathered. It takes 2 KiB, and is made for longer texts alone.
     hasher: Option<Box<blake3::Hasher>>,
-    /// Fewer bytes than [`ROOM`].
+    /// Fewer bytes than `limit`.
     gathered: Vec<u8>,
+    /// How many bytes the hasher lacks to a whole multiple of [`ROOM`]; at least 1.
+    limit: usize,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { hasher: None, gathered: Vec::with_capacity(FIRST_ROOM) }
+        Self { hasher: None, gathered: Vec::with_capacity(FIRST_ROOM), limit: ROOM }
     }
 }
 
@@ -25,21 +29,43 @@ impl Feed {
     /// Takes more bytes.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        if bytes.len() < ROOM - self.gathered.len() {
+        if bytes.len() < self.limit - self.gathered.len() {
+            if bytes.len() > self.gathered.capacity() - self.gathered.len() {
+                self.grow(bytes.len());
+            }
             self.gathered.extend_from_slice(bytes);
         } else {
             self.push_over(bytes);
         }
     }
 
+    /// Takes a few bytes more, whose number is known where this is compiled.
+    #[inline]
+    pub fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if N < self.limit - self.gathered.len() && N <= self.gathered.capacity() - self.gathered.len() {
+            self.gathered.extend(*bytes);
+        } else {
+            self.push(bytes);
+        }
+    }
+
+    /// Makes room for so many bytes, which are fewer than the limit, and for more.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let length = self.gathered.len();
+        let wanted = (4 * self.gathered.capacity()).clamp(length + more, ROOM);
+        self.gathered.reserve_exact(wanted - length);
+    }
+
     /// Takes as many bytes as there is room for, or more.
     fn push_over(&mut self, mut bytes: &[u8]) {
         let hasher = self.hasher.get_or_insert_default();
-        if !self.gathered.is_empty() {
-            let (first, rest) = bytes.split_at(ROOM - self.gathered.len());
+        if !self.gathered.is_empty() || self.limit < ROOM {
+            let (first, rest) = bytes.split_at(self.limit - self.gathered.len());
             self.gathered.extend_from_slice(first);
             hasher.update(&self.gathered);
             self.gathered.clear();
+            self.limit = ROOM;
             bytes = rest;
         }
         let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % ROOM);
@@ -49,11 +75,16 @@ impl Feed {
 
     /// The hash of all bytes since the last [`finish`](Self::finish).
     #[must_use]
-    pub fn peek(&self) -> [u8; 32] {
-        match &self.hasher {
-            Some(hasher) => *(**hasher).clone().update(&self.gathered).finalize().as_bytes(),
-            None => *blake3::hash(&self.gathered).as_bytes(),
+    pub fn peek(&mut self) -> [u8; 32] {
+        if self.hasher.is_none() && self.gathered.len() <= SHORT {
+            return *blake3::hash(&self.gathered).as_bytes();
         }
+        // what the hasher has taken is not hashed again for the next hash
+        let hasher = self.hasher.get_or_insert_default();
+        self.limit -= self.gathered.len();
+        let hash = *hasher.update(&self.gathered).finalize().as_bytes();
+        self.gathered.clear();
+        hash
     }
 
     /// The hash of all bytes since the last one; it begins anew.
@@ -69,6 +100,7 @@ impl Feed {
     /// Forgets the bytes since the last hash.
     pub fn forget(&mut self) {
         self.gathered.clear();
+        self.limit = ROOM;
         if let Some(hasher) = &mut self.hasher {
             hasher.reset();
         }

@@ -1,7 +1,7 @@
 //! The grammar of JSON (RFC 8259), strictly: where a value ends. Whether the text is UTF-8 is for the caller to know.
 
 use crate::Fault;
-use crate::block::Masks;
+use crate::block::{self, Masks};
 use crate::string::Spelling;
 
 /// What is done with the strings and containers of a value that is read.
@@ -20,9 +20,14 @@ pub(crate) trait Visit {
     }
 }
 
-/// The kinds of the containers that are open. There may be any number: each takes a byte.
+/// The kinds of the containers that are open. There may be any number: each beyond the first 64 takes a byte.
 #[derive(Debug, Default)]
-pub(crate) struct Depth(Vec<bool>);
+pub(crate) struct Depth {
+    /// Whether they are objects, a bit for each of the first ones, that of the last of these lowest.
+    near: u64,
+    length: u32,
+    far: Vec<bool>,
+}
 
 impl Visit for Depth {
     fn string(&mut self, _: usize, _: Spelling) -> Result<(), Fault> {
@@ -30,16 +35,31 @@ impl Visit for Depth {
     }
 
     fn open(&mut self, is_object: bool) -> Result<(), Fault> {
-        self.0.push(is_object);
+        if self.length < u64::BITS {
+            self.near = self.near << 1 | u64::from(is_object);
+            self.length += 1;
+        } else {
+            self.far.push(is_object);
+        }
         Ok(())
     }
 
     fn close(&mut self, is_object: bool, _: usize) -> Result<(), Fault> {
-        if self.0.pop() == Some(is_object) { Ok(()) } else { Err(Fault::Broken) }
+        if self.is_in_object() != Some(is_object) {
+            return Err(Fault::Broken);
+        }
+        if self.far.pop().is_none() {
+            self.near >>= 1;
+            self.length -= 1;
+        }
+        Ok(())
     }
 
     fn is_in_object(&self) -> Option<bool> {
-        self.0.last().copied()
+        match self.far.last() {
+            Some(is_object) => Some(*is_object),
+            None => (self.length > 0).then_some(self.near & 1 == 1),
+        }
     }
 }
 
@@ -135,7 +155,7 @@ fn long_string_end(text: &[u8], mut at: usize) -> Result<(usize, Spelling), Faul
             Some(block) => block,
             None => {
                 // the zeros behind the text are control characters
-                tail.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
+                tail[..rest.len()].copy_from_slice(rest);
                 &tail
             }
         };
@@ -147,6 +167,12 @@ fn long_string_end(text: &[u8], mut at: usize) -> Result<(usize, Spelling), Faul
             return Err(Fault::Broken);
         }
         escaped &= before_end;
+        if escaped != 0 {
+            // of the letters that nearly all escapes have, all at once
+            let short = escaped & (masks.quotes | masks.backslashes | block::of_64(block, b'n'));
+            kinds |= if short == 0 { 0 } else { SHORT };
+            escaped &= !short;
+        }
         while escaped != 0 {
             let letter = escaped.trailing_zeros() as usize;
             let kind = ESCAPES[usize::from(block[letter])];

@@ -16,6 +16,12 @@ pub struct Tape {
     skipped: Range<usize>,
 }
 
+/// A text has a token for so many of its bytes, about.
+const BYTES_A_TOKEN: usize = 16;
+/// How many tokens, and how many open containers, there is room for at first: as many as most texts need.
+const FIRST_TOKENS: usize = 256;
+const FIRST_OPEN: usize = 8;
+
 /// A string or a container, in the order of their beginnings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
@@ -73,6 +79,10 @@ impl Tape {
     ) -> Result<usize, Fault> {
         self.tokens.clear();
         self.open.clear();
+        if self.tokens.capacity() == 0 {
+            self.tokens.reserve_exact((text.len() / BYTES_A_TOKEN).clamp(4, FIRST_TOKENS));
+            self.open.reserve_exact(FIRST_OPEN);
+        }
         // places are kept in 32 bits
         u32::try_from(text.len()).map_err(|_| Fault::TooMany)?;
         (self.deepest, self.skipped) = (deepest, skipped);

@@ -66,6 +66,9 @@ pub struct Open<'t> {
     decoded: usize,
 }
 
+/// So many members of an object are sorted as they come.
+const MOST_INSERTED: usize = 16;
+
 impl<'t, 'p> Text<'t, 'p> {
     pub(crate) fn new(bytes: &'t [u8], tokens: &'p [Token], root: usize, skipped: usize) -> Self {
         Self { bytes, tokens, root, skipped }
@@ -125,13 +128,11 @@ impl<'t, 'p> Text<'t, 'p> {
             let behind = self.behind(at);
             let colon = skip_space(self.bytes, behind.at);
             let value = self.value(Place { at: skip_space(self.bytes, colon + 1), ..behind });
-            let key = self.string(at);
-            open.push(key, value)?;
+            open.insert(first, self.string(at), value)?;
             next = self.next(self.behind(value));
         }
-        let added = &mut open.members[first..];
-        if !added.is_sorted_by(|one, next| *one.key <= *next.key) {
-            added.sort_by(|one, other| one.key.cmp(&other.key));
+        if open.members.len() - first > MOST_INSERTED {
+            open.members[first..].sort_by(|one, other| one.key.cmp(&other.key));
         }
         Ok(first..open.members.len())
     }
@@ -217,18 +218,30 @@ impl<'t> Open<'t> {
 
     /// The object with these members is done.
     pub fn close(&mut self, range: Range<usize>) {
+        if self.decoded == 0 {
+            return self.members.truncate(range.start);
+        }
         let gone = self.members.drain(range.start..);
         self.decoded -= gone.map(|member| member.key.decoded()).sum::<usize>();
     }
 
-    fn push(&mut self, key: Str<'t>, value: Value) -> Result<(), Fault> {
+    /// Adds a member of the object whose members begin at `first`: at its place, while they are few, and behind them once they are
+    /// many.
+    fn insert(&mut self, first: usize, key: Str<'t>, value: Value) -> Result<(), Fault> {
         if self.members.len() == Self::MOST || key.has_escapes() && self.decoded + key.raw().len() > Self::MOST_DECODED
         {
             return Err(Fault::TooMany);
         }
         let key = Key::of(key)?;
         self.decoded += key.decoded();
-        self.members.push(Member { key, value });
+        let mut at = self.members.len();
+        if at - first < MOST_INSERTED {
+            // behind those of the same key
+            while at > first && *key < *self.members[at - 1].key {
+                at -= 1;
+            }
+        }
+        self.members.insert(at, Member { key, value });
         Ok(())
     }
 }
