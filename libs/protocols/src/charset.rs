@@ -13,6 +13,8 @@ pub(crate) fn unreadable(headers: &HeaderMap) -> Option<String> {
     headers
         .get_all(CONTENT_TYPE)
         .iter()
+        // most values have no parameters
+        .filter(|value| memchr::memchr(b'=', value.as_bytes()).is_some())
         .flat_map(|value| value.as_bytes().split(|byte| matches!(byte, b';' | b',')))
         .filter_map(charset)
         .find(|name| !reads_as_utf8(name))

@@ -48,8 +48,9 @@ impl<'a> LenientObject<'a> {
     }
 
     fn at(&self, path: &str) -> Option<&'a str> {
-        match path.split_once('.') {
-            Some((key, rest)) => self.within(key)?.at(rest),
+        // paths are short
+        match path.bytes().position(|byte| byte == b'.') {
+            Some(dot) => self.within(&path[..dot])?.at(&path[dot + 1..]),
             None => self.get(path),
         }
     }

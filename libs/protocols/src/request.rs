@@ -232,10 +232,12 @@ fn call<'t>(
     call.duplicate_keys |= names.windows(2).any(|pair| pair[0] == pair[1]);
     call.system_blocks = system_blocks + system_messages;
     call.answers = answers.or(prompts).map(|_| answers.unwrap_or(1).saturating_mul(prompts.unwrap_or(1)));
-    // there may be many of them, and a list is made with room for four
-    call.token_limits.shrink_to_fit();
-    call.models_at.shrink_to_fit();
-    call.thinking_budgets.shrink_to_fit();
+    if endpoint.is_batch() {
+        // there may be many of them, and a list is made with room for four
+        call.token_limits.shrink_to_fit();
+        call.models_at.shrink_to_fit();
+        call.thinking_budgets.shrink_to_fit();
+    }
     Ok(call)
 }
 
@@ -273,7 +275,7 @@ fn name(value: &str) -> Option<String> {
     if !value.starts_with('"') || value.len() > longest * 6 + 2 {
         return None;
     }
-    serde_json::from_str::<String>(value).ok().filter(|name| name.len() <= longest)
+    json_extract::content(value.as_bytes()).filter(|name| name.len() <= longest)
 }
 
 /// Notes that a call has named so many.

@@ -157,7 +157,7 @@ impl Word {
         let Some(json) = json.filter(|json| json.starts_with(b"\"") && json.len() > 2 && **json != *self.json) else {
             return;
         };
-        if let Ok(text) = serde_json::from_slice(json) {
+        if let Some(text) = json_extract::content(json) {
             self.json.clear();
             self.json.extend_from_slice(json);
             self.text = Some(text);

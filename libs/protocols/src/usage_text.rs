@@ -110,8 +110,8 @@ impl Merged {
 
 /// Whether the objects and lists of a JSON text are nested at most so deep.
 fn is_flat(text: &[u8], deepest: usize) -> bool {
-    let brackets = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    brackets <= deepest || depth(text) <= deepest
+    let is_few = memchr::memchr2_iter(b'{', b'[', text).nth(deepest).is_none();
+    is_few || depth(text) <= deepest
 }
 
 /// How deep the objects and lists of a JSON text are nested.

@@ -1,54 +1,25 @@
 //! What a model says in an answer, as one hash: of its text without white space, and of the ids of its tool calls. Clients send an
 //! answer back with other blocks, other white space and without its thinking; the hash stays the same.
 
+mod text;
+
 use json_tape::{Fault, Feed, Reader};
 
-/// How many bytes of text count. Answers to the same messages that agree in so many are taken for the same.
-const MOST_TEXT: usize = 2 << 10;
-/// So many bytes of text are looked at together.
-const PIECE: usize = 64;
+use text::WordText;
+
 /// How many bytes of ids count.
 const MOST_IDS: usize = 4 << 10;
 
 /// The words of a model, as far as they have come.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
-    text: Vec<u8>,
+    text: WordText,
     ids: Vec<u8>,
     /// Whether some are not known: then none are.
     is_lost: bool,
 }
 
 impl Words {
-    /// More text.
-    pub(crate) fn text(&mut self, text: &str) {
-        self.text.reserve(text.len().min(MOST_TEXT - self.text.len()));
-        if text.is_ascii() {
-            text.as_bytes().chunks(PIECE).all(|piece| self.push_ascii(piece));
-        } else {
-            text.split_whitespace().all(|word| self.push(word.as_bytes()));
-        }
-    }
-
-    /// Pushes ASCII without its white space; whether there is room for more.
-    fn push_ascii(&mut self, piece: &[u8]) -> bool {
-        let (mut kept, mut length) = ([0; PIECE], 0);
-        for byte in piece {
-            // each byte takes the place of the one before if that was a space: no branch to be guessed wrong, and none for the bound
-            kept[length % PIECE] = *byte;
-            // as `char::is_whitespace`, which knows one more than `u8::is_ascii_whitespace`
-            length += usize::from(!matches!(byte, b' ' | 0x09..=0x0D));
-        }
-        self.push(&kept[..length])
-    }
-
-    /// Pushes what there is room for; whether there is room for more.
-    fn push(&mut self, word: &[u8]) -> bool {
-        let room = MOST_TEXT - self.text.len();
-        self.text.extend_from_slice(&word[..word.len().min(room)]);
-        word.len() < room
-    }
-
     /// More text, as a JSON string; any other value says nothing.
     pub(crate) fn string(&mut self, json: &[u8]) {
         if !self.has_room() {
@@ -56,11 +27,12 @@ impl Words {
         }
         match json {
             [b'"', text @ .., b'"'] if memchr::memchr(b'\\', text).is_none() => match std::str::from_utf8(text) {
-                Ok(text) => self.text(text),
+                Ok(text) => self.text.push(text),
                 Err(_) => self.is_lost = true,
             },
+            [b'"', text @ .., b'"'] if self.text.push_escaped(text) => {}
             [b'"', ..] => match serde_json::from_slice::<String>(json) {
-                Ok(text) => self.text(&text),
+                Ok(text) => self.text.push(&text),
                 Err(_) => self.is_lost = true,
             },
             _ => {}
@@ -83,53 +55,57 @@ impl Words {
 
     /// Whether more text would count.
     pub(crate) fn has_room(&self) -> bool {
-        self.text.len() < MOST_TEXT && !self.is_lost
+        self.text.has_room() && !self.is_lost
     }
 
     /// A message of a model's, or an item of its answer, as a JSON object.
     pub(crate) fn message(&mut self, json: &str) {
-        if self.read_message(json).is_err() {
-            self.is_lost = true;
+        if json.starts_with('{') {
+            let read = self.read_message(&mut Reader::new(json, 0));
+            self.is_lost |= read.is_err();
         }
     }
 
     /// The content of such a message: a text, or a list of blocks.
     pub(crate) fn content(&mut self, json: &str) {
-        if self.read_content(json).is_err() {
-            self.is_lost = true;
+        match json.as_bytes().first() {
+            Some(b'"') => self.string(json.as_bytes()),
+            Some(b'[') => {
+                let read = self.read_content(&mut Reader::new(json, 0));
+                self.is_lost |= read.is_err();
+            }
+            _ => {}
         }
     }
 
     /// A list of such messages.
     pub(crate) fn items(&mut self, json: &str) {
-        let read = each(json, |item| {
-            self.message(item);
-            Ok(())
-        });
-        if read.is_err() {
-            self.is_lost = true;
+        if json.starts_with('[') {
+            let read = each(&mut Reader::new(json, 0), |item| self.read_message(item));
+            self.is_lost |= read.is_err();
         }
     }
 
     /// Their hash; none of no words.
     pub(crate) fn hash(&self) -> Option<[u8; 32]> {
-        if self.is_lost || (self.text.is_empty() && self.ids.is_empty()) {
+        if self.is_lost || (self.text.bytes().is_empty() && self.ids.is_empty()) {
             return None;
         }
         let mut hash = Feed::default();
-        hash.push(b"words\n");
-        hash.push(&self.text);
+        hash.put(b"words\n");
+        hash.push(self.text.bytes());
         // no text has this byte
-        hash.push(&[0xFF]);
+        hash.put(&[0xFF]);
         hash.push(&self.ids);
         Some(hash.finish())
     }
 
-    fn read_message(&mut self, json: &str) -> Result<(), Fault> {
-        members(json, |key, value| match key {
-            b"content" => self.read_content(value),
-            b"tool_calls" => each(value, |call| {
-                members(call, |key, value| {
+    fn read_message(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+        members(reader, |key, reader| match key {
+            b"content" => self.read_content(reader),
+            b"tool_calls" => each(reader, |call| {
+                members(call, |key, reader| {
+                    let value = reader.value()?;
                     if key == b"id" {
                         self.id(value.as_bytes());
                     }
@@ -137,21 +113,22 @@ impl Words {
                 })
             }),
             b"call_id" => {
-                self.id(value.as_bytes());
+                self.id(reader.value()?.as_bytes());
                 Ok(())
             }
-            _ => Ok(()),
+            _ => reader.value().map(drop),
         })
     }
 
-    fn read_content(&mut self, json: &str) -> Result<(), Fault> {
-        if json.starts_with('"') {
-            self.string(json.as_bytes());
+    fn read_content(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+        if reader.peek() == Some(b'"') {
+            self.string(reader.value()?.as_bytes());
             return Ok(());
         }
-        each(json, |block| {
+        each(reader, |block| {
             let (mut is_tool, mut id) = (false, "");
-            members(block, |key, value| {
+            members(block, |key, reader| {
+                let value = reader.value()?;
                 match key {
                     b"text" => self.string(value.as_bytes()),
                     b"type" => is_tool = is_tool_use(value.as_bytes()),
@@ -173,28 +150,29 @@ pub(crate) fn is_tool_use(kind: &[u8]) -> bool {
     kind.ends_with(b"tool_use\"")
 }
 
-/// Shows the items of a list; none of any other value.
-fn each<'t>(json: &'t str, mut item: impl FnMut(&'t str) -> Result<(), Fault>) -> Result<(), Fault> {
-    if !json.starts_with('[') {
-        return Ok(());
+/// Reads the value that comes next, if it is a list item by item. Any other says nothing.
+fn each<'t>(reader: &mut Reader<'t>, mut item: impl FnMut(&mut Reader<'t>) -> Result<(), Fault>) -> Result<(), Fault> {
+    if reader.peek() != Some(b'[') {
+        return reader.value().map(drop);
     }
-    let mut reader = Reader::new(json, 0);
     reader.list()?;
     while reader.item()? {
-        item(reader.value()?)?;
+        item(reader)?;
     }
     Ok(())
 }
 
-/// Shows the members of an object; none of any other value.
-fn members<'t>(json: &'t str, mut member: impl FnMut(&[u8], &'t str) -> Result<(), Fault>) -> Result<(), Fault> {
-    if !json.starts_with('{') {
-        return Ok(());
+/// Reads the value that comes next, if it is an object member by member. Any other says nothing.
+fn members<'t>(
+    reader: &mut Reader<'t>,
+    mut member: impl FnMut(&[u8], &mut Reader<'t>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if reader.peek() != Some(b'{') {
+        return reader.value().map(drop);
     }
-    let mut reader = Reader::new(json, 0);
     reader.object()?;
     while let Some(key) = reader.key()? {
-        member(key.raw(), reader.value()?)?;
+        member(key.raw(), reader)?;
     }
     Ok(())
 }
@@ -240,7 +218,7 @@ mod tests {
 
     fn said(text: &str, ids: &[&str]) -> Option<[u8; 32]> {
         let mut words = Words::default();
-        text.split_inclusive(' ').for_each(|piece| words.text(piece));
+        text.split_inclusive(' ').for_each(|piece| words.text.push(piece));
         ids.iter().for_each(|id| words.id(format!("\"{id}\"").as_bytes()));
         words.hash()
     }
@@ -277,10 +255,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn white_space_is_what_unicode_has(text in prop_oneof!["[ -~\t\n\x0B\x0C\r\x1C\x1F]{0,40}", any::<String>()]) {
-            let mut words = Words::default();
-            words.text(&text);
-            prop_assert_eq!(words.text, text.split_whitespace().collect::<String>().into_bytes());
+        fn a_string_says_what_serde_makes_of_it(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    6 => "[ -~]{0,70}".prop_map(|text| text.replace(['"', '\\'], "")),
+                    4 => prop::sample::select(vec!["\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r", "\\t"]).prop_map(str::to_owned),
+                    1 => prop::sample::select(vec!["\\u0020", "\\u2003", "\\ud800", "\\x", "\\", "\n", "\u{1}", "\u{85}", "é", "\""]).prop_map(str::to_owned),
+                ],
+                0..40,
+            ),
+            repeats in 1..40_usize,
+        ) {
+            let json = format!("\"{}\"", parts.concat().repeat(repeats));
+            let (mut words, mut plain) = (Words::default(), Words::default());
+            words.string(json.as_bytes());
+            // without a backslash, control characters are taken as they are
+            match json[1..json.len() - 1].contains('\\') {
+                true => match serde_json::from_str::<String>(&json) {
+                    Ok(text) => plain.text.push(&text),
+                    Err(_) => plain.is_lost = true,
+                },
+                false => plain.text.push(&json[1..json.len() - 1]),
+            }
+            prop_assert_eq!(words.is_lost, plain.is_lost);
+            prop_assert_eq!(words.hash(), plain.hash());
         }
     }
 
@@ -292,8 +290,8 @@ mod tests {
         assert_ne!(said("a b", &[]), said("ab c", &[]));
         assert_eq!(said("\x0Ba\t \r\nb\x0C", &[]), said("\u{2003}a\u{85}b", &[]));
         let mut words = Words::default();
-        words.text(&long);
-        assert!(!words.has_room() && words.text.len() == MOST_TEXT);
+        words.text.push(&long);
+        assert!(!words.has_room());
     }
 
     #[test]

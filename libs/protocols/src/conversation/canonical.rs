@@ -92,19 +92,15 @@ impl<'t> Canonical<'t, '_> {
     /// A content that is a text, as the one block would be written that says the same.
     fn content(&mut self, string: Str<'t>) -> Result<(), Unread> {
         let counts = Counts::of(string)?;
-        self.out.push(b"[");
         if counts.is_blank {
+            self.out.put(b"[]");
             self.note_string(string);
         } else {
-            self.out.push(b"{");
-            self.literal("text");
+            self.out.put(br#"[{"text""#);
             self.text(string, &counts)?;
-            self.literal("type");
-            self.literal("text");
-            self.out.push(b"}");
+            self.out.put(br#""type""text"}]"#);
             self.note_text(string, &counts, Form::SAME_CONTENT, Form::CUT_CONTENT);
         }
-        self.out.push(b"]");
         Ok(())
     }
 
@@ -200,7 +196,7 @@ impl<'t> Canonical<'t, '_> {
 
     fn begin(&mut self, has_begun: &mut bool) {
         if !std::mem::replace(has_begun, true) {
-            self.out.push(b"{");
+            self.out.put(b"{");
         }
     }
 
@@ -225,15 +221,15 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Writes to both.
-    fn both(&mut self, bytes: &[u8]) {
-        self.out.push(bytes);
-        self.note(bytes);
+    fn both(&mut self, byte: &[u8; 1]) {
+        self.out.put(byte);
+        self.note(byte);
     }
 
     /// Writes to the form alone.
-    fn note(&mut self, bytes: &[u8]) {
+    fn note(&mut self, byte: &[u8; 1]) {
         if let Some(form) = &mut self.form {
-            form.out.push(bytes);
+            form.out.put(byte);
         }
     }
 
@@ -252,7 +248,7 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Notes whether the hash has a text as it is.
-    fn note_text(&mut self, string: Str<'_>, counts: &Counts, same: &[u8], cut: &[u8]) {
+    fn note_text(&mut self, string: Str<'_>, counts: &Counts, same: &[u8; 1], cut: &[u8; 1]) {
         if counts.part.is_none() {
             self.note(same);
         } else {

@@ -41,6 +41,11 @@ impl<'t> Key<'t> {
         if !(name.len()..=3 * name.len()).contains(&self.name.len()) {
             return None;
         }
+        // most keys are told by their first letter
+        let (first, wanted) = (self.name.first()?, name.as_bytes().first()?);
+        if first.is_ascii() && !first.eq_ignore_ascii_case(wanted) {
+            return None;
+        }
         let key = std::str::from_utf8(&self.name).ok()?;
         // two letters beyond ASCII fold into it: the long s and the sign for kelvin
         let folded = key.chars().map(|char| match char {

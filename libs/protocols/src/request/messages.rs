@@ -25,12 +25,10 @@ pub(super) struct MessageFacts {
 pub(super) fn read<'t>(reader: &mut Reader<'t>, turns: Option<&mut ConversationHasher>) -> Result<MessageFacts, Fault> {
     let mut held = MessageFacts::default();
     let mut last_of_user = None;
-    let mut role = Extractor::until(ROLE, Slot::Role);
+    let mut extractor = None;
     let each = |message: &'t [u8]| {
         held.count += 1;
-        role.begin();
-        role.feed(message);
-        match role.get(Slot::Role) {
+        match role(message, &mut extractor) {
             Some(br#""system""# | br#""developer""#) => held.system += 1,
             Some(br#""user""#) => last_of_user = Some(message),
             _ => {}
@@ -46,6 +44,23 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, turns: Option<&mut ConversationH
         content.get(Slot::Text).and_then(|text| std::str::from_utf8(text).ok()).is_some_and(is_quota)
     });
     Ok(held)
+}
+
+/// The role of a message, as JSON: the first that it names.
+fn role<'m>(message: &'m [u8], extractor: &'m mut Option<Extractor>) -> Option<&'m [u8]> {
+    const BEFORE: &[u8] = br#"{"role":"#;
+    // as nearly all clients write it
+    if let Some(rest) = message.strip_prefix(BEFORE)
+        && let [b'"', inner @ ..] = rest
+        && let Some(end) = memchr::memchr2(b'"', b'\\', inner)
+        && inner[end] == b'"'
+    {
+        return rest.get(..end + 2);
+    }
+    let extractor = extractor.get_or_insert_with(|| Extractor::until(ROLE, Slot::Role));
+    extractor.begin();
+    extractor.feed(message);
+    extractor.get(Slot::Role)
 }
 
 fn items<'t>(reader: &mut Reader<'t>, mut each: impl FnMut(&'t [u8])) -> Result<(), Fault> {

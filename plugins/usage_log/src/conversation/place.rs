@@ -119,9 +119,8 @@ impl Place {
     }
 }
 
-fn xor(mut one: [u8; 32], other: [u8; 32]) -> [u8; 32] {
-    one.iter_mut().zip(other).for_each(|(byte, other)| *byte ^= other);
-    one
+fn xor(one: [u8; 32], other: [u8; 32]) -> [u8; 32] {
+    std::array::from_fn(|at| one[at] ^ other[at])
 }
 
 /// As much of a hash as tells it apart in memory.
