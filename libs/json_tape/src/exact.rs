@@ -7,7 +7,7 @@ use crate::text::{Kind, Open, Text, Value};
 use crate::{Fault, Feed, Key, Str, spell_normally};
 
 /// The end of a string, number or word.
-const END: &[u8; 1] = &[0xFF];
+const END: u8 = 0xFF;
 
 impl<'t> Text<'t, '_> {
     /// Hashes the exact form of a value.
@@ -21,21 +21,21 @@ impl<'t> Text<'t, '_> {
                 if open.has_duplicates(members.clone()) {
                     return Err(Fault::Duplicate);
                 }
-                out.put(b"{");
+                out.push_byte(b'{');
                 for at in members.clone() {
                     let key = open.take_key(at);
                     out.push_key(&key);
                     self.feed_exact(open.get(at).value, open, out)?;
                 }
-                out.put(b"}");
+                out.push_byte(b'}');
                 open.close(members);
             }
             Kind::List => {
-                out.put(b"[");
+                out.push_byte(b'[');
                 for item in self.items(value) {
                     self.feed_exact(item, open, out)?;
                 }
-                out.put(b"]");
+                out.push_byte(b']');
             }
             Kind::String(string) => string.feed_exact(out)?,
             Kind::Word(word) => out.push_word(word),
@@ -52,9 +52,9 @@ impl Str<'_> {
     /// # Errors
     /// An escape is none.
     pub fn feed_exact(self, out: &mut Feed) -> Result<(), Fault> {
-        out.put(b"s");
+        out.push_byte(b's');
         self.spell_normally(|piece| out.push(piece))?;
-        out.put(END);
+        out.push_byte(END);
         Ok(())
     }
 }
@@ -62,18 +62,18 @@ impl Str<'_> {
 impl Feed {
     /// The exact form of a key, as of a string that says the same.
     pub fn push_key(&mut self, key: &Key<'_>) {
-        self.put(b"s");
+        self.push_byte(b's');
         match key.plain() {
             Some(_) => self.push(key),
             None => spell_normally(key, |piece| self.push(piece)),
         }
-        self.put(END);
+        self.push_byte(END);
     }
 
     /// The exact form of a number, `true`, `false` or `null`.
     pub fn push_word(&mut self, word: &[u8]) {
-        self.put(b"w");
+        self.push_byte(b'w');
         self.push(word);
-        self.put(END);
+        self.push_byte(END);
     }
 }

@@ -39,13 +39,13 @@ impl Feed {
         }
     }
 
-    /// Takes a few bytes more, whose number is known where this is compiled.
+    /// Takes one byte more.
     #[inline]
-    pub fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        if N < self.limit - self.gathered.len() && N <= self.gathered.capacity() - self.gathered.len() {
-            self.gathered.extend(*bytes);
+    pub fn push_byte(&mut self, byte: u8) {
+        if self.gathered.len() + 1 < self.limit && self.gathered.len() < self.gathered.capacity() {
+            self.gathered.push(byte);
         } else {
-            self.push(bytes);
+            self.push(&[byte]);
         }
     }
 

@@ -69,9 +69,12 @@ fn parse_with(
     if !may_be_an_object(body) {
         return ParsedBody::NotACall;
     }
-    match std::str::from_utf8(body) {
+    match simdutf8::basic::from_utf8(body) {
         Ok(text) => calls(endpoint, text, turns).map_or_else(ParsedBody::Unreadable, ParsedBody::Calls),
-        Err(error) => ParsedBody::Unreadable(format!("it is not UTF-8 at byte {}", error.valid_up_to())),
+        Err(_) => {
+            let valid = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+            ParsedBody::Unreadable(format!("it is not UTF-8 at byte {valid}"))
+        }
     }
 }
 
@@ -304,3 +307,6 @@ fn length(reader: &mut Reader<'_>) -> Result<usize, Fault> {
     }
     Ok(length)
 }
+
+#[cfg(test)]
+mod tests;

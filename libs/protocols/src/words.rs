@@ -92,10 +92,10 @@ impl Words {
             return None;
         }
         let mut hash = Feed::default();
-        hash.put(b"words\n");
+        hash.push(b"words\n");
         hash.push(self.text.bytes());
         // no text has this byte
-        hash.put(&[0xFF]);
+        hash.push_byte(0xFF);
         hash.push(&self.ids);
         Some(hash.finish())
     }

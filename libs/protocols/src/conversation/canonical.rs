@@ -93,12 +93,12 @@ impl<'t> Canonical<'t, '_> {
     fn content(&mut self, string: Str<'t>) -> Result<(), Unread> {
         let counts = Counts::of(string)?;
         if counts.is_blank {
-            self.out.put(b"[]");
+            self.out.push(b"[]");
             self.note_string(string);
         } else {
-            self.out.put(br#"[{"text""#);
+            self.out.push(br#"[{"text""#);
             self.text(string, &counts)?;
-            self.out.put(br#""type""text"}]"#);
+            self.out.push(br#""type""text"}]"#);
             self.note_text(string, &counts, Form::SAME_CONTENT, Form::CUT_CONTENT);
         }
         Ok(())
@@ -122,11 +122,11 @@ impl<'t> Canonical<'t, '_> {
     }
 
     fn list(&mut self, list: Value, place: Place) -> Result<(), Unread> {
-        self.both(b"[");
+        self.both(b'[');
         for item in self.text.items(list) {
             self.value(item, place)?;
         }
-        self.both(b"]");
+        self.both(b']');
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl<'t> Canonical<'t, '_> {
         if let Some(form) = &mut self.form {
             form.is_lost |= self.open.has_duplicates(members.clone());
         }
-        self.note(b"{");
+        self.note(b'{');
         let mut has_begun = false;
         for at in members.clone() {
             let key = self.open.take_key(at);
@@ -165,7 +165,7 @@ impl<'t> Canonical<'t, '_> {
                         let key = self.open.take_key(at);
                         self.note_member(&key, self.open.get(at).value);
                     }
-                    self.note(b"}");
+                    self.note(b'}');
                     self.open.close(members);
                     return Ok(());
                 }
@@ -177,7 +177,7 @@ impl<'t> Canonical<'t, '_> {
             self.value(value, place)?;
         }
         self.begin(&mut has_begun);
-        self.both(b"}");
+        self.both(b'}');
         self.open.close(members);
         Ok(())
     }
@@ -196,7 +196,7 @@ impl<'t> Canonical<'t, '_> {
 
     fn begin(&mut self, has_begun: &mut bool) {
         if !std::mem::replace(has_begun, true) {
-            self.out.put(b"{");
+            self.out.push_byte(b'{');
         }
     }
 
@@ -221,15 +221,15 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Writes to both.
-    fn both(&mut self, byte: &[u8; 1]) {
-        self.out.put(byte);
+    fn both(&mut self, byte: u8) {
+        self.out.push_byte(byte);
         self.note(byte);
     }
 
     /// Writes to the form alone.
-    fn note(&mut self, byte: &[u8; 1]) {
+    fn note(&mut self, byte: u8) {
         if let Some(form) = &mut self.form {
-            form.out.put(byte);
+            form.out.push_byte(byte);
         }
     }
 
@@ -248,7 +248,7 @@ impl<'t> Canonical<'t, '_> {
     }
 
     /// Notes whether the hash has a text as it is.
-    fn note_text(&mut self, string: Str<'_>, counts: &Counts, same: &[u8; 1], cut: &[u8; 1]) {
+    fn note_text(&mut self, string: Str<'_>, counts: &Counts, same: u8, cut: u8) {
         if counts.part.is_none() {
             self.note(same);
         } else {

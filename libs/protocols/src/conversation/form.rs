@@ -16,16 +16,16 @@ pub(super) struct Form {
 
 impl Form {
     /// The next string of the conversation hash.
-    pub(super) const SAME: &'static [u8; 1] = b"=";
+    pub(super) const SAME: u8 = b'=';
     /// A text of a block, other than the next string of the conversation hash. Its exact form follows.
-    pub(super) const CUT: &'static [u8; 1] = b"t";
+    pub(super) const CUT: u8 = b't';
     /// A content that is a text, as in the next block of the conversation hash.
-    pub(super) const SAME_CONTENT: &'static [u8; 1] = b"c";
+    pub(super) const SAME_CONTENT: u8 = b'c';
     /// The same, with other text than the block's. Its exact form follows.
-    pub(super) const CUT_CONTENT: &'static [u8; 1] = b"r";
+    pub(super) const CUT_CONTENT: u8 = b'r';
 
     /// An object that the conversation hash has nothing of. Its exact form follows.
-    const LEFT_OUT: &'static [u8; 1] = b"k";
+    const LEFT_OUT: u8 = b'k';
 
     pub(super) fn clear(&mut self) {
         self.out.forget();
@@ -40,7 +40,7 @@ impl Form {
 
     /// A block or an item that the conversation hash leaves out.
     pub(super) fn push_left_out<'t>(&mut self, object: Value, text: Text<'t, '_>, open: &mut Open<'t>) {
-        self.out.put(Self::LEFT_OUT);
+        self.out.push_byte(Self::LEFT_OUT);
         self.is_lost |= text.feed_exact(object, open, &mut self.out).is_err();
     }
 

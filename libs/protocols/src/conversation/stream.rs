@@ -35,12 +35,12 @@ pub(super) struct HashedList {
 
 impl<'h, 't> Stream<'h, 't> {
     /// What it begins with, so that other formats have other hashes.
-    const FORMAT: &'static [u8; 24] = b"tollgate conversation 2\n";
+    const FORMAT: &'static [u8] = b"tollgate conversation 2\n";
     /// Stands before a message that is hashed as it is written, and behind what was hashed of it before. No value begins with it.
-    const AS_WRITTEN: &'static [u8; 1] = b"w";
+    const AS_WRITTEN: u8 = b'w';
 
     pub(super) fn new(hash: &'h mut Feed, form: Option<&'h mut Form>, messages: &'h [&'t [u8]]) -> Self {
-        hash.put(Self::FORMAT);
+        hash.push(Self::FORMAT);
         Self {
             hash,
             form,
@@ -68,8 +68,8 @@ impl<'h, 't> Stream<'h, 't> {
             Ok(()) => true,
             Err(Unread::AsWritten) => {
                 // nothing that a model could read either, but a message like others
-                self.hash.put(Self::AS_WRITTEN);
-                self.hash.put(&(message.len() as u64).to_le_bytes());
+                self.hash.push_byte(Self::AS_WRITTEN);
+                self.hash.push(&(message.len() as u64).to_le_bytes());
                 self.hash.push(message);
                 if let Some(form) = &mut self.form {
                     form.is_lost = true;

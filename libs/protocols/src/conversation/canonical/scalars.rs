@@ -14,17 +14,17 @@ impl Canonical<'_, '_> {
         if !string.decode(|_| {})? {
             return Err(Unread::AsWritten);
         }
-        self.out.put(b"\"");
+        self.out.push_byte(b'"');
         string.spell_normally(|piece| self.out.push(piece))?;
-        self.out.put(b"\"");
+        self.out.push_byte(b'"');
         Ok(())
     }
 
     /// A string that says this.
     pub(super) fn literal(&mut self, text: &str) {
-        self.out.put(b"\"");
+        self.out.push_byte(b'"');
         spell_normally(text.as_bytes(), |piece| self.out.push(piece));
-        self.out.put(b"\"");
+        self.out.push_byte(b'"');
     }
 
     pub(super) fn word(&mut self, word: &[u8]) -> Result<(), Unread> {
@@ -32,14 +32,14 @@ impl Canonical<'_, '_> {
             form.out.push_word(word);
         }
         match word {
-            b"null" => self.out.put(b"n"),
-            b"true" => self.out.put(b"t"),
-            b"false" => self.out.put(b"f"),
+            b"null" => self.out.push_byte(b'n'),
+            b"true" => self.out.push_byte(b't'),
+            b"false" => self.out.push_byte(b'f'),
             number => {
                 let (kind, bits) = number_bits(number).ok_or(Unread::AsWritten)?;
                 let mut bytes = [kind; 9];
                 bytes[1..].copy_from_slice(&bits.to_le_bytes());
-                self.out.put(&bytes);
+                self.out.push(&bytes);
             }
         }
         Ok(())
