@@ -56,7 +56,8 @@ fn zeros(bytes: u64) -> u64 {
 pub fn content(value: &[u8]) -> Option<String> {
     let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""))?;
     // all bytes are looked at: that has no branch, and is done many at a time
-    let is_plain = inner.iter().fold(true, |is, byte| is & !matches!(byte, b'"' | b'\\' | 0..0x20));
+    let is_other = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let is_plain = inner.iter().fold(0, |found, byte| found | u8::from(is_other(byte))) == 0;
     if is_plain { str::from_utf8(inner).ok().map(str::to_owned) } else { serde_json::from_slice(value).ok() }
 }
 

@@ -282,3 +282,53 @@ fn an_exact_form_has_no_key_twice() {
     assert_ne!(exact(r#"{"a":1}"#), exact(r#"{"a":1.0}"#));
     assert_eq!(exact(r#"{"a":1,"\u0061":1}"#), Err(Fault::Duplicate));
 }
+
+#[test]
+fn brackets_fit_each_other_however_deep_they_are() {
+    for depth in [1, 2, 63, 64, 65, 66, 129, 300] {
+        let kinds: Vec<bool> = (0..depth).map(|at| at % 3 != 1).collect();
+        let begin: String = kinds.iter().map(|is_object| if *is_object { r#"{"a":"# } else { "[" }).collect();
+        let end: Vec<char> = kinds.iter().rev().map(|is_object| if *is_object { '}' } else { ']' }).collect();
+        let text = |end: &[char]| format!("{begin}1{}", end.iter().collect::<String>());
+        assert!(Reader::new(&text(&end), 0).value().is_ok_and(|value| value == text(&end)), "{depth}");
+        for at in 0..depth {
+            let mut end = end.clone();
+            end[at] = if end[at] == '}' { ']' } else { '}' };
+            assert_eq!(Reader::new(&text(&end), 0).value(), Err(Fault::Broken), "{depth} {at}");
+        }
+        assert_eq!(Reader::new(&text(&end[1..]), 0).value(), Err(Fault::Broken), "{depth}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn members_are_sorted_by_key_and_those_of_one_key_stay_in_order(
+        keys in prop::collection::vec("[a-c]{0,2}|\\\\u006[1-3]", 0..60),
+        before in prop::collection::vec("[a-c]", 0..3),
+    ) {
+        let list = |keys: &[String]| keys.iter().enumerate().map(|(at, key)| format!("\"{key}\":{at}")).collect::<Vec<_>>().join(",");
+        let text = format!("{{{}}}", list(&keys));
+        let outer = format!("{{{}}}", list(&before));
+        let (mut tape, mut outer_tape, mut open) = (Tape::default(), Tape::default(), Open::default());
+        let outer = outer_tape.read(outer.as_bytes(), 2).unwrap();
+        let outside = outer.sorted(outer.root(), &mut open).unwrap();
+        let read = tape.read(text.as_bytes(), 2).unwrap();
+        let range = read.sorted(read.root(), &mut open).unwrap();
+        prop_assert_eq!(range.start, outside.end);
+        let sorted: Vec<_> = range.clone().map(|at| (open.get(at).key.to_vec(), read.raw(open.get(at).value).to_vec())).collect();
+        let mut wanted: Vec<_> = keys
+            .iter()
+            .enumerate()
+            .map(|(at, key)| {
+                let says: String = serde_json::from_str(&format!("\"{key}\"")).unwrap();
+                (says.into_bytes(), at.to_string().into_bytes())
+            })
+            .collect();
+        wanted.sort_by(|one, other| one.0.cmp(&other.0));
+        prop_assert_eq!(&sorted, &wanted);
+        let is_twice = wanted.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        prop_assert_eq!(open.has_duplicates(range.clone()), is_twice);
+        open.close(range);
+        prop_assert_eq!(outside.map(|at| open.get(at).key.len()).sum::<usize>(), before.len());
+    }
+}

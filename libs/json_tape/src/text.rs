@@ -89,13 +89,12 @@ impl<'t, 'p> Text<'t, 'p> {
     /// What a value is.
     #[must_use]
     pub fn kind(&self, value: Value) -> Kind<'t> {
-        let raw = self.raw(value);
-        match raw[0] {
+        match self.bytes[value.at as usize] {
             b'{' | b'[' if value.at as usize == self.skipped => Kind::Skipped,
             b'{' => Kind::Object,
             b'[' => Kind::List,
             b'"' => Kind::String(self.string(value)),
-            _ => Kind::Word(raw),
+            _ => Kind::Word(self.raw(value)),
         }
     }
 

@@ -118,10 +118,11 @@ impl KeyDigest {
     pub fn fingerprint(&self) -> String {
         let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
         let mut digits = [0; DIGITS];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        String::from_utf8_lossy(&digits).into_owned()
+        // digits are text
+        std::str::from_utf8(&digits).unwrap_or_default().to_owned()
     }
 }
 

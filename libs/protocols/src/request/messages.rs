@@ -97,3 +97,33 @@ fn may_say_quota(json: &[u8]) -> bool {
         && memchr::memchr3_iter(b'q', b'Q', b'\\', json)
             .any(|at| json[at] == b'\\' || json[at..].get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"quota")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_the_first_that_a_message_names_wherever_it_stands() {
+        for (message, wanted) in [
+            (r#"{"role":"user","content":"a"}"#, Some(r#""user""#)),
+            (r#"{"role":"user"}"#, Some(r#""user""#)),
+            (r#"{"role":"","role":"user"}"#, Some(r#""""#)),
+            (r#"{"role":"user","role":"system"}"#, Some(r#""user""#)),
+            (r#"{"role":"us\u0065r"}"#, Some(r#""us\u0065r""#)),
+            (r#"{ "role" : "system" }"#, Some(r#""system""#)),
+            (r#"{"content":{"role":"user"},"role":"developer"}"#, Some(r#""developer""#)),
+            (r#"{"role":{"role":"user"}}"#, Some(r#"{"role":"user"}"#)),
+            (r#"{"role":null}"#, None),
+            (r#"{"rolE":"user"}"#, None),
+            (r#"["role","user"]"#, None),
+            (r#""{\"role\":\"user\"}""#, None),
+            ("7", None),
+        ] {
+            let mut extractor = None;
+            assert_eq!(role(message.as_bytes(), &mut extractor), wanted.map(str::as_bytes), "{message}");
+            let mut slow = Extractor::until(ROLE, Slot::Role);
+            slow.feed(message.as_bytes());
+            assert_eq!(slow.get(Slot::Role), wanted.map(str::as_bytes), "{message}");
+        }
+    }
+}
