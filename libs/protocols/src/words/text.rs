@@ -65,15 +65,19 @@ impl WordText {
     /// Pushes ASCII without its white space; whether there is room for more.
     fn push_ascii(&mut self, piece: &[u8]) -> bool {
         let (mut kept, mut length) = ([0; PIECE], 0);
-        let mut keep = |byte: &u8| {
-            // each byte takes the place of the one before if that was a space: no branch to be guessed wrong, and none for the bound
+        // each byte takes the place of the one before if that was a space: no branch to be guessed wrong, and none for the bound
+        let (blocks, rest) = piece.as_chunks::<8>();
+        for block in blocks {
+            // eight in a row without a loop
+            for byte in block {
+                kept[length % PIECE] = *byte;
+                length += usize::from(KINDS[usize::from(*byte)] & COUNTS);
+            }
+        }
+        for byte in rest {
             kept[length % PIECE] = *byte;
             length += usize::from(KINDS[usize::from(*byte)] & COUNTS);
-        };
-        // eight in a row without a loop
-        let (blocks, rest) = piece.as_chunks::<8>();
-        blocks.iter().for_each(|block| block.iter().for_each(&mut keep));
-        rest.iter().for_each(keep);
+        }
         self.push_piece(&kept[..length])
     }
 
