@@ -4,12 +4,16 @@
 //! A new column is a field of [`Row`], a line here with the next free number, and a migration for either engine. Tests compare
 //! the three. A number is never given to another field.
 
+mod column;
 mod shows;
 mod value;
 
 use crate::encoding::fields::fields;
 use crate::{BatchRow, Body, Piece, Row, Timestamp};
 
+use column::{FieldTests, plain};
+
+pub(crate) use column::Column;
 pub(crate) use shows::SqlType;
 pub(crate) use value::Value;
 
@@ -19,14 +23,6 @@ pub(crate) struct Table<R: 'static> {
     /// The columns of its key.
     key: &'static str,
     pub(crate) columns: &'static [Column<R>],
-}
-
-/// A column.
-pub(crate) struct Column<R: 'static> {
-    pub(crate) name: &'static str,
-    pub(crate) sql: SqlType,
-    pub(crate) is_nullable: bool,
-    pub(crate) value: for<'a> fn(&'a R) -> Value<'a>,
 }
 
 /// Declares a table, and the fields of its record in the journal: those of the columns, and others.
@@ -47,6 +43,10 @@ macro_rules! table {
                 $column,
                 |row| &row.$($part).+,
                 |row| shows::value::<_, shows::$shown>(&row.$($part).+),
+                FieldTests {
+                    is_null: |row| shows::is_null::<_, shows::$shown>(&row.$($part).+),
+                    is_same: |row, other| row.$($part).+ == other.$($part).+,
+                },
             ),)*],
         };
 
@@ -175,14 +175,9 @@ pub(crate) static BODIES: Table<Row> = Table {
     name: "api_request_bodies",
     key: "id, created_at",
     columns: &[
-        Column { name: "id", sql: SqlType::Uuid, is_nullable: false, value: |row| Value::Uuid(row.id) },
-        Column { name: "created_at", sql: SqlType::Time, is_nullable: false, value: |row| Value::Time(row.created_at) },
-        Column {
-            name: "revision",
-            sql: SqlType::Int4,
-            is_nullable: false,
-            value: |row| Value::Int4(row.revision.into()),
-        },
+        plain("id", SqlType::Uuid, |row| Value::Uuid(row.id)),
+        plain("created_at", SqlType::Time, |row| Value::Time(row.created_at)),
+        plain("revision", SqlType::Int4, |row| Value::Int4(row.revision.into())),
         body("request_body", SqlType::Bytes, |row| bytes(row.request_body.as_ref())),
         body("request_body_encoding", SqlType::Text, |row| encoding(row.request_body.as_ref())),
         body("request_body_truncated", SqlType::Bool, |row| truncated(row.request_body.as_ref())),
@@ -197,29 +192,14 @@ pub(crate) static CHUNKS: Table<Chunk> = Table {
     name: "streaming_chunks",
     key: "request_id, chunk_index",
     columns: &[
-        Column { name: "request_id", sql: SqlType::Uuid, is_nullable: false, value: |chunk| Value::Uuid(chunk.id) },
-        Column { name: "chunk_index", sql: SqlType::Int4, is_nullable: false, value: |chunk| Value::Int4(chunk.index) },
-        Column {
-            name: "created_at",
-            sql: SqlType::Time,
-            is_nullable: false,
-            value: |chunk| Value::Time(chunk.created_at),
-        },
-        Column {
-            name: "timestamp",
-            sql: SqlType::Time,
-            is_nullable: false,
-            value: |chunk| {
-                let after = chunk.piece.after_ms.saturating_mul(1000);
-                Value::Time(Timestamp::from_micros(chunk.created_at.micros().saturating_add(after)))
-            },
-        },
-        Column {
-            name: "data",
-            sql: SqlType::Bytes,
-            is_nullable: false,
-            value: |chunk| Value::Bytes(&chunk.piece.bytes),
-        },
+        plain("request_id", SqlType::Uuid, |chunk| Value::Uuid(chunk.id)),
+        plain("chunk_index", SqlType::Int4, |chunk| Value::Int4(chunk.index)),
+        plain("created_at", SqlType::Time, |chunk| Value::Time(chunk.created_at)),
+        plain("timestamp", SqlType::Time, |chunk| {
+            let after = chunk.piece.after_ms.saturating_mul(1000);
+            Value::Time(Timestamp::from_micros(chunk.created_at.micros().saturating_add(after)))
+        }),
+        plain("data", SqlType::Bytes, |chunk| Value::Bytes(&chunk.piece.bytes)),
     ],
 };
 
@@ -240,7 +220,7 @@ impl Chunk {
 }
 
 const fn body(name: &'static str, sql: SqlType, value: for<'a> fn(&'a Row) -> Value<'a>) -> Column<Row> {
-    Column { name, sql, is_nullable: true, value }
+    Column { is_nullable: true, ..plain(name, sql, value) }
 }
 
 fn bytes(body: Option<&Body>) -> Value<'_> {

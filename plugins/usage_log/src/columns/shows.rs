@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, json};
 
-use super::{Column, Value};
+use super::{Column, FieldTests, Value};
 use crate::row::RowAttempt;
 use crate::{Billed, Cost, RowText, Timestamp, UsageSource};
 
@@ -56,6 +56,11 @@ pub(super) trait Shows<T> {
     const IS_NULLABLE: bool = false;
 
     fn value(field: &T) -> Value<'_>;
+
+    /// Whether that is NULL.
+    fn is_null(_field: &T) -> bool {
+        false
+    }
 }
 
 /// A column that shows a field. `field` says of which type the field is.
@@ -63,13 +68,19 @@ pub(super) const fn column<R, T, S: Shows<T>>(
     name: &'static str,
     _field: fn(&R) -> &T,
     value: for<'a> fn(&'a R) -> Value<'a>,
+    tests: FieldTests<R>,
 ) -> Column<R> {
-    Column { name, sql: S::SQL, is_nullable: S::IS_NULLABLE, value }
+    Column { name, sql: S::SQL, is_nullable: S::IS_NULLABLE, value, field: Some(tests) }
 }
 
 /// The value of a column that shows a field.
 pub(super) fn value<T, S: Shows<T>>(field: &T) -> Value<'_> {
     S::value(field)
+}
+
+/// Whether that value is NULL.
+pub(super) fn is_null<T, S: Shows<T>>(field: &T) -> bool {
+    S::is_null(field)
 }
 
 impl<T, S: Shows<T>> Shows<Option<T>> for S {
@@ -78,6 +89,10 @@ impl<T, S: Shows<T>> Shows<Option<T>> for S {
 
     fn value(field: &Option<T>) -> Value<'_> {
         field.as_ref().map_or(Value::Null, <S as Shows<T>>::value)
+    }
+
+    fn is_null(field: &Option<T>) -> bool {
+        field.is_none()
     }
 }
 
@@ -119,7 +134,7 @@ impl Shows<Vec<Billed>> for Json {
 
     /// Each sampling as a JSON object, under the names of the columns; money as text, for no JSON number is exact.
     fn value(billed: &Vec<Billed>) -> Value<'_> {
-        if billed.is_empty() {
+        if <Self as Shows<Vec<Billed>>>::is_null(billed) {
             return Value::Null;
         }
         let object = |one: &Billed| {
@@ -138,6 +153,10 @@ impl Shows<Vec<Billed>> for Json {
         };
         Value::Json(Cow::Owned(json!(billed.iter().map(object).collect::<Vec<_>>()).to_string()))
     }
+
+    fn is_null(billed: &Vec<Billed>) -> bool {
+        billed.is_empty()
+    }
 }
 
 impl Shows<Vec<RowAttempt>> for Json {
@@ -146,7 +165,7 @@ impl Shows<Vec<RowAttempt>> for Json {
 
     /// Each attempt as a JSON object, with its times in milliseconds from the head of the request on.
     fn value(attempts: &Vec<RowAttempt>) -> Value<'_> {
-        if attempts.is_empty() {
+        if <Self as Shows<Vec<RowAttempt>>>::is_null(attempts) {
             return Value::Null;
         }
         let object = |one: &RowAttempt| {
@@ -162,5 +181,9 @@ impl Shows<Vec<RowAttempt>> for Json {
             })
         };
         Value::Json(Cow::Owned(json!(attempts.iter().map(object).collect::<Vec<_>>()).to_string()))
+    }
+
+    fn is_null(attempts: &Vec<RowAttempt>) -> bool {
+        attempts.is_empty()
     }
 }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::columns::{BATCHES, REQUESTS, Table, Value};
 use crate::conversation::caller::Aside;
 use crate::conversation::place::Place;
 use crate::{BatchRow, Cost, Row, RowText, Timestamp, Tokens, UsageSource};
@@ -196,6 +197,18 @@ prop_compose! {
     }
 }
 
+fn tells_of_values<R>(table: &Table<R>, rows: &[R]) {
+    for column in table.columns {
+        for row in rows {
+            let value = (column.value)(row);
+            assert_eq!(column.is_null(row), value == Value::Null, "{}", column.name);
+            for other in rows {
+                assert_eq!(column.is_same(row, other), value == (column.value)(other), "{}", column.name);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -204,6 +217,14 @@ proptest! {
         for record in [Record::Request(Box::new(row)), Record::Batch(Box::new(batch))] {
             prop_assert_eq!(decoded(&record), Some(record));
         }
+    }
+
+    #[test]
+    fn a_column_tells_of_its_values_without_making_them(one in row(), other in row(), results in [batch_row(), batch_row()]) {
+        let mixed = Row { tokens: one.tokens, tenant: None, billed: one.billed.clone(), ..other.clone() };
+        tells_of_values(&REQUESTS, &[one.clone(), one, other, mixed, Row::default()]);
+        let [one, other] = results;
+        tells_of_values(&BATCHES, &[one.clone(), one, other, BatchRow::default()]);
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) fn rows<'a, R: 'a>(table: &Table<R>, rows: impl ExactSizeIterator<Ite
     for row in rows {
         bytes.extend_from_slice(&columns.to_be_bytes());
         for column in table.columns {
-            field(&mut bytes, &(column.value)(row));
+            let value = if column.is_null(row) { Value::Null } else { (column.value)(row) };
+            field(&mut bytes, &value);
         }
     }
     bytes.extend_from_slice(&TRAILER);

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::LIMIT;
-use crate::columns::{Table, Value, sqlite_name};
+use crate::columns::{Column, Table, Value, sqlite_name};
 use crate::store::query_timer::QueryTimer;
 use crate::store::{StoreError, calendar};
 
@@ -60,11 +60,8 @@ impl<R: Sync> Inserts<R> {
         for (place, size) in SIZES.into_iter().enumerate() {
             while let Some((these, others)) = rows.split_at_checked(size) {
                 rows = others;
-                let values =
-                    these.iter().map(|row| self.table.columns.iter().map(|column| (column.value)(row)).collect());
-                let values: Vec<Vec<Value<'_>>> = values.collect();
-                self.adapt(&values);
-                let arguments = self.arguments(&values).map_err(|error| StoreError::Rejected(error.to_string()))?;
+                self.adapt(these);
+                let arguments = self.arguments(these).map_err(|error| StoreError::Rejected(error.to_string()))?;
                 let insert = sqlx::query_with(AssertSqlSafe(self.statement(place, may_replace)), arguments);
                 let insert = insert.execute(&mut *connection);
                 new += watch.statement(&self.what, LIMIT, async { Ok(insert.await?.rows_affected()) }).await?;
@@ -74,19 +71,23 @@ impl<R: Sync> Inserts<R> {
     }
 
     /// Makes the statements fit these rows.
-    fn adapt(&mut self, rows: &[Vec<Value<'_>>]) {
+    fn adapt(&mut self, rows: &[&R]) {
+        let Some(first) = rows.first() else { return };
         let mut changed = false;
-        for (at, was) in self.uses.iter_mut().enumerate() {
-            let values = || rows.iter().map(|row| &row[at]);
-            let first = values().next();
-            let now = match *was {
-                Use::Empty if values().all(|value| *value == Value::Null) => Use::Empty,
-                Use::Empty | Use::Shared if at > 0 && values().all(|value| Some(value) == first) => Use::Shared,
-                // the first is the key
-                _ => Use::Own,
-            };
-            changed |= now != *was;
-            *was = now;
+        // row by row: a row is in the processor's cache while its columns are looked at
+        for row in rows {
+            for (at, (column, used)) in self.table.columns.iter().zip(&mut self.uses).enumerate() {
+                let fits = match used {
+                    Use::Empty => column.is_null(row),
+                    Use::Shared => column.is_same(row, first),
+                    Use::Own => true,
+                };
+                if !fits {
+                    // the first is the key
+                    let is_shared = at > 0 && rows.iter().all(|row| column.is_same(row, first));
+                    (*used, changed) = (if is_shared { Use::Shared } else { Use::Own }, true);
+                }
+            }
         }
         if changed {
             self.statements = Default::default();
@@ -128,25 +129,26 @@ impl<R: Sync> Inserts<R> {
     }
 
     /// The values, in the order of the statement: those of each row, and then those that all share.
-    fn arguments(&self, rows: &[Vec<Value<'_>>]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
+    fn arguments(&self, rows: &[&R]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
         let mut arguments = SqliteArguments::default();
-        let own: Vec<usize> = self.used(Use::Own).collect();
+        let Some(first) = rows.first() else { return Ok(arguments) };
+        let columns = |of| self.used(of).map(|at| &self.table.columns[at]);
+        let own: Vec<&Column<R>> = columns(Use::Own).collect();
         arguments.reserve(own.len() * rows.len() + self.uses.len() - own.len(), 0);
         // neighbors often have the same text
         let mut texts: Vec<Option<Arc<str>>> = vec![None; own.len()];
         for row in rows {
-            for (at, last) in own.iter().zip(&mut texts) {
-                match &row[*at] {
+            for (column, last) in own.iter().zip(&mut texts) {
+                match (column.value)(row) {
                     Value::Text(text) | Value::Json(text) => {
-                        let text = last.take().filter(|last| **last == **text).unwrap_or_else(|| text.as_ref().into());
+                        let text = last.take().filter(|last| **last == *text).unwrap_or_else(|| text.as_ref().into());
                         arguments.add(last.insert(text).clone())?;
                     }
-                    value => add(&mut arguments, value)?,
+                    value => add(&mut arguments, &value)?,
                 }
             }
         }
-        let Some(first) = rows.first() else { return Ok(arguments) };
-        self.used(Use::Shared).try_for_each(|at| add(&mut arguments, &first[at]))?;
+        columns(Use::Shared).try_for_each(|column| add(&mut arguments, &(column.value)(first)))?;
         Ok(arguments)
     }
 }
