@@ -2,9 +2,9 @@
 //!
 //! `SQLite` pays for each value that is bound, and most columns of most rows are empty, or the same in all of them. So a statement leaves
 //! out the columns that are empty in all its rows, and takes the values that all share once:
-//! `INSERT INTO … SELECT … FROM (VALUES (…), (…), …) CROSS JOIN (VALUES (…))`.
+//! `INSERT INTO … SELECT ?, ?, …, * FROM (VALUES (…), (…), …)`.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -112,29 +112,28 @@ impl<R: Sync> Inserts<R> {
     fn write(&self, rows: usize, may_replace: bool) -> String {
         let (own, shared) = (self.used(Use::Own).count(), self.used(Use::Shared).count());
         let names = |at: usize| name(self.table.columns[at].name);
-        let columns: Vec<String> = self.used(Use::Own).chain(self.used(Use::Shared)).map(names).collect();
-        let values = |count: usize| format!("({})", vec!["?"; count].join(","));
-        let (columns, own_values) = (columns.join(", "), vec![values(own); rows].join(","));
+        let columns: Vec<String> = self.used(Use::Shared).chain(self.used(Use::Own)).map(names).collect();
+        let own_values = format!("({})", vec!["?"; own].join(","));
+        let (columns, own_values) = (columns.join(", "), vec![own_values; rows].join(","));
         // a row that replaces none needs no second journal, in case that others of its statement are taken back
         let insert = if may_replace { "INSERT" } else { "INSERT OR ROLLBACK" };
+        // not joined: each row would read the values that all share from a table
+        let shared_values = "?, ".repeat(shared);
         let mut statement =
-            format!("{insert} INTO {} ({columns}) SELECT * FROM (VALUES {own_values})", self.table.name);
-        if shared > 0 {
-            // a String takes all
-            let _ = write!(statement, " CROSS JOIN (VALUES {})", values(shared));
-        }
+            format!("{insert} INTO {} ({columns}) SELECT {shared_values}* FROM (VALUES {own_values})", self.table.name);
         statement.push_str(" WHERE true ");
         statement.push_str(&if may_replace { self.table.on_conflict(name) } else { self.table.on_conflict_keep() });
         statement
     }
 
-    /// The values, in the order of the statement: those of each row, and then those that all share.
+    /// The values, in the order of the statement: those that all rows share, and then those of each.
     fn arguments(&self, rows: &[&R]) -> Result<SqliteArguments, sqlx::error::BoxDynError> {
         let mut arguments = SqliteArguments::default();
         let Some(first) = rows.first() else { return Ok(arguments) };
         let columns = |of| self.used(of).map(|at| &self.table.columns[at]);
         let own: Vec<&Column<R>> = columns(Use::Own).collect();
         arguments.reserve(own.len() * rows.len() + self.uses.len() - own.len(), 0);
+        columns(Use::Shared).try_for_each(|column| add(&mut arguments, &(column.value)(first)))?;
         // neighbors often have the same text
         let mut texts: Vec<Option<Arc<str>>> = vec![None; own.len()];
         for row in rows {
@@ -148,7 +147,6 @@ impl<R: Sync> Inserts<R> {
                 }
             }
         }
-        columns(Use::Shared).try_for_each(|column| add(&mut arguments, &(column.value)(first)))?;
         Ok(arguments)
     }
 }
