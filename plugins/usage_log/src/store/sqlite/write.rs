@@ -166,7 +166,7 @@ fn add(arguments: &mut SqliteArguments, value: &Value<'_>) -> Result<(), sqlx::e
         Value::Int8(number) => arguments.add(*number),
         Value::Bool(value) => arguments.add(i64::from(*value)),
         Value::Uuid(id) => arguments.add(Arc::<str>::from(&*id.as_hyphenated().encode_lower(&mut [0; 36]))),
-        Value::Time(time) => arguments.add(calendar::text(*time)),
+        Value::Time(time) => arguments.add(calendar::text_as::<Arc<str>>(*time)),
         Value::Money(cost) => arguments.add(cost.picos()),
         Value::Address(address) => arguments.add(address.to_string()),
     }
