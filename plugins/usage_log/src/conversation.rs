@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+use ahash::RandomState;
 use uuid::Uuid;
 
 use crate::{Record, Row};
@@ -80,7 +81,7 @@ impl Default for Conversations {
 impl Conversations {
     /// The earlier turns that these records go on from, as far as they are not known.
     pub(crate) fn unknown(&self, records: &[Record]) -> Vec<[u8; 32]> {
-        let mut known = HashSet::new();
+        let mut known: HashSet<Key, RandomState> = HashSet::default();
         let mut turns = Vec::new();
         for row in rows(records) {
             let is_known = |hash: [u8; 32]| self.turns.get(half(hash)).is_some() || known.contains(&half(hash));

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
+
 /// A part of a hash.
 pub(super) type Key = [u8; 16];
 
@@ -9,13 +11,13 @@ pub(super) type Key = [u8; 16];
 #[derive(Debug)]
 pub(super) struct Recent<V> {
     most: usize,
-    young: HashMap<Key, V>,
-    old: HashMap<Key, V>,
+    young: HashMap<Key, V, RandomState>,
+    old: HashMap<Key, V, RandomState>,
 }
 
 impl<V: Copy> Recent<V> {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, young: HashMap::new(), old: HashMap::new() }
+        Self { most, young: HashMap::default(), old: HashMap::default() }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<V> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::SystemTime;
 
+use ahash::RandomState;
 use uuid::Uuid;
 
 use super::daily::{self, DAILY, DailyFigures, DailyKey};
@@ -38,14 +39,14 @@ pub(crate) struct Changes<'a> {
 #[derive(Debug)]
 struct Sums<K, F> {
     groups: Vec<(K, F)>,
-    places: HashMap<K, usize>,
+    places: HashMap<K, usize, RandomState>,
     /// Where the group of the last row is: the next one is often of the same, which is compared faster than it is found.
     last: usize,
 }
 
 impl<K, F> Default for Sums<K, F> {
     fn default() -> Self {
-        Self { groups: Vec::new(), places: HashMap::new(), last: 0 }
+        Self { groups: Vec::new(), places: HashMap::default(), last: 0 }
     }
 }
 

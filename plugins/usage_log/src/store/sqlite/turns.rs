@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ const DELETED_AT_A_TIME: i64 = 20_000;
 /// The rows that are in no part yet, by their turns.
 #[derive(Debug, Default)]
 pub(super) struct RecentTurns {
-    conversations: HashMap<[u8; 16], Conversation>,
+    conversations: HashMap<[u8; 16], Conversation, RandomState>,
     /// Whether the database has the table. One of an earlier release that is not to be migrated has an index in its place.
     has_table: bool,
 }
