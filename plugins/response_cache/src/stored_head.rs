@@ -1,5 +1,6 @@
 //! The head of a stored answer: which headers are stored, and whether they allow it.
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, StatusCode};
 use plugin_api::is_of_connection;
@@ -35,10 +36,20 @@ const fn of_the_moment(first: u8) -> (&'static [&'static str], &'static [&'stati
 impl StoredHead {
     /// Copies the part of a head that is stored.
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
-        let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
-        let copied = kept.filter_map(|(name, value)| Some((copied_name(name)?, copied_value(value)?)));
-        let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(name)).and_then(copied_value);
-        Self { status, headers: copied.collect(), request_id }
+        let mut kept = Vec::with_capacity(headers.len());
+        kept.extend(headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str())));
+        let request_id = REQUEST_IDS.iter().find_map(|name| headers.get(name));
+        // one copy for all values
+        let values = || kept.iter().map(|(_, value)| *value).chain(request_id);
+        let mut copy = Vec::with_capacity(values().map(HeaderValue::len).sum());
+        values().for_each(|value| copy.extend_from_slice(value.as_bytes()));
+        let mut copies = Bytes::from(copy);
+        let mut copied = |value: &HeaderValue| HeaderValue::from_maybe_shared(copies.split_to(value.len())).ok();
+        // a name has its own bytes, wherever it was read from
+        let named = |(name, value): &(&HeaderName, &HeaderValue)| Some(((*name).clone(), copied(value)?));
+        let mut headers = Vec::with_capacity(kept.len());
+        headers.extend(kept.iter().filter_map(named));
+        Self { status, headers, request_id: request_id.and_then(copied) }
     }
 
     /// Whether the body is compressed.
@@ -64,14 +75,6 @@ fn is_of_the_moment(status: StatusCode, name: &str) -> bool {
     names.contains(&name) || families.iter().any(|family| name.starts_with(family)) || is_of_connection(name)
 }
 
-fn copied_name(name: &HeaderName) -> Option<HeaderName> {
-    HeaderName::from_bytes(name.as_str().as_bytes()).ok()
-}
-
-fn copied_value(value: &HeaderValue) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(value.as_bytes()).ok()
-}
-
 /// Whether the upstream allows an answer to be stored.
 ///
 /// `no-cache` and `private` do not forbid it: every event stream has the first, and the second is about caches that tenants share.
@@ -93,6 +96,8 @@ fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -131,6 +136,30 @@ mod tests {
         assert_eq!(names, expected);
         assert_eq!(StoredHead::of(StatusCode::OK, &headers(&list)).request_id.unwrap(), "req_1");
         assert!(kept(StatusCode::TOO_MANY_REQUESTS, &list).contains(&"retry-after".to_owned()));
+    }
+
+    proptest! {
+        /// Against a copy of each header by itself.
+        #[test]
+        fn values_are_copied_as_they_are(
+            list in prop::collection::vec((0_usize..8, "[ -~\u{e9}]{0,20}"), 0..20),
+            status in prop::sample::select(vec![200_u16, 429]),
+        ) {
+            const NAMES: [&str; 8] =
+                ["content-type", "x-own", "request-id", "x-request-id", "retry-after", "date", "vary", "x-other"];
+            let status = StatusCode::from_u16(status).unwrap();
+            let mut headers = HeaderMap::new();
+            for (name, value) in list {
+                headers.append(HeaderName::from_static(NAMES[name]), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            let head = StoredHead::of(status, &headers);
+            let kept = headers.iter().filter(|(name, _)| !is_of_the_moment(status, name.as_str()));
+            let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+            prop_assert_eq!(&head.headers, &kept);
+            prop_assert_eq!(head.headers.capacity(), kept.len());
+            let id = headers.get("request-id").or_else(|| headers.get("x-request-id"));
+            prop_assert_eq!(head.request_id.as_ref(), id);
+        }
     }
 
     #[test]
