@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use http::header::{ACCEPT_ENCODING, ORIGIN};
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderName};
 use plugin_api::{
     AnswerModel, Endpoint, LONGEST_TEXT, ModelRule, Principal, Request, api_key, fingerprint, is_credential, shortened,
 };
+use smol_str::SmolStr;
 
 use crate::bypass::Bypass;
 use crate::canonical::Digest;
@@ -17,20 +19,30 @@ use crate::control::Control;
 use crate::settings::Scope;
 
 /// The key of an answer: a 256-bit hash of everything that the answer depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) [u8; 32]);
+
+impl Hash for Key {
+    /// By half of it, which is as random as the whole.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (words, _) = self.0.as_chunks();
+        words.iter().take(2).for_each(|word| state.write_u64(u64::from_le_bytes(*word)));
+    }
+}
 
 /// A call whose head has been read, with the key so far.
 pub(crate) struct CacheRequest {
     /// The client's cache directives.
     pub(crate) control: Control,
     /// The tenant, as a purge names it: the name or the header value of the scope, or the API key's hash as in the ledger.
-    pub(crate) tenant: Box<str>,
+    pub(crate) tenant: Arc<str>,
     pub(crate) endpoint: Endpoint,
     /// The name of the upstream that the call goes to.
-    pub(crate) upstream: Box<str>,
+    pub(crate) upstream: SmolStr,
     /// What makes the key, part by part.
     parts: Vec<u8>,
+    /// The key, once the body has been read.
+    pub(crate) key: Option<Key>,
 }
 
 /// How many bytes the parts of a key usually take.
@@ -58,14 +70,15 @@ impl CacheRequest {
         }
         let mut parts = Vec::with_capacity(PARTS);
         let tenant = tenant(head.headers, context.principal(), scope, &mut parts).ok_or(Bypass::NoTenant)?;
-        part(&mut parts, head.host.to_ascii_lowercase().as_bytes());
+        count(&mut parts, head.host.len());
+        parts.extend(head.host.bytes().map(|byte| byte.to_ascii_lowercase()));
         part(&mut parts, request.upstream.as_bytes());
         let target = request.uri.path_and_query().map_or("", |target| target.as_str());
         part(&mut parts, target.as_bytes());
         part(&mut parts, endpoint.as_str().as_bytes());
         encodings(head.headers, &mut parts);
         headers(head.headers, vary, &mut parts);
-        Ok(Self { control, tenant, endpoint, upstream: request.upstream.into(), parts })
+        Ok(Self { control, tenant, endpoint, upstream: request.upstream.into(), parts, key: None })
     }
 
     /// The call goes where this rule of the route's `models` says. Another rule for the same model is another key.
@@ -77,14 +90,15 @@ impl CacheRequest {
         }
         part(&mut self.parts, &[u8::from(*answer_model == AnswerModel::Asked)]);
         if let Some(upstream) = upstream {
-            self.upstream = (**upstream).into();
+            self.upstream = SmolStr::new(upstream);
         }
     }
 
     /// The key of the call with this digest.
     pub(crate) fn key(&mut self, digest: Digest) -> Key {
         part(&mut self.parts, &digest);
-        Key(*blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(&self.parts).finalize().as_bytes())
+        let hash = blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(&self.parts).finalize();
+        *self.key.insert(Key(*hash.as_bytes()))
     }
 }
 
@@ -125,22 +139,25 @@ fn count(parts: &mut Vec<u8>, count: usize) {
 }
 
 /// Adds the tenant to the key, and returns the name that a purge uses. `None` if the tenant is unknown.
-fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, parts: &mut Vec<u8>) -> Option<Box<str>> {
-    let mut known = |scope: &[u8], name: &str| {
+fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, parts: &mut Vec<u8>) -> Option<Arc<str>> {
+    let mut known = |scope: &[u8], name: &Arc<str>| {
         part(parts, scope);
         part(parts, name.as_bytes());
-        Some(tenant_name(name).into())
+        Some(match tenant_name(name) {
+            Cow::Borrowed(_) => name.clone(),
+            Cow::Owned(short) => short.into(),
+        })
     };
     match scope {
-        Scope::Tenant => known(b"tenant", principal.tenant.as_deref()?),
+        Scope::Tenant => known(b"tenant", principal.tenant.as_ref()?),
         Scope::Key => {
-            let key = known(b"key", principal.key_name.as_deref()?);
+            let key = known(b"key", principal.key_name.as_ref()?);
             // keys of one name may be of several lists, and of several tenants
             part(parts, &[u8::from(principal.tenant.is_some())]);
             part(parts, principal.tenant.as_deref().unwrap_or_default().as_bytes());
             key
         }
-        Scope::Name(name) => known(b"name", name),
+        Scope::Name(name) => known(b"name", &name.as_str().into()),
         Scope::Credential => {
             part(parts, b"credential");
             let named = named(headers, is_credential);
@@ -187,7 +204,11 @@ fn all(named: &Named<'_>, parts: &mut Vec<u8>) {
 }
 
 fn is_of_api(name: &str) -> bool {
-    name.starts_with("anthropic-") || name.starts_with("openai-") || name == ORIGIN.as_str()
+    match name.as_bytes().first() {
+        Some(b'a') => name.starts_with("anthropic-"),
+        Some(b'o') => name.starts_with("openai-") || name == ORIGIN.as_str(),
+        _ => false,
+    }
 }
 
 /// Adds the headers that change the answer. The values of `anthropic-beta` are a set: their order does not count.
@@ -211,18 +232,17 @@ fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Vec<u8>) {
 fn encodings(headers: &HeaderMap, parts: &mut Vec<u8>) {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let mut set: Vec<(String, bool)> = items
-        .filter_map(|item| {
-            let item = String::from_utf8_lossy(item).to_ascii_lowercase();
-            let (name, weight) = item.split_once(';').unwrap_or((&item, ""));
-            let weight = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
-            let name = name.trim();
-            (!name.is_empty()).then(|| (name.to_owned(), weight == Some(0.0)))
+    let mut set: Vec<(Cow<'_, str>, bool)> = items
+        .filter_map(|item| match std::str::from_utf8(item) {
+            Ok(item) => encoding(item),
+            Err(_) => {
+                encoding(&String::from_utf8_lossy(item)).map(|(name, refused)| (name.into_owned().into(), refused))
+            }
         })
         .collect();
     // `identity` is accepted by default, every other encoding is not
     let takes_others = set.iter().any(|(name, refused)| name == "*" && !refused);
-    set.retain(|(name, refused)| match name.as_str() {
+    set.retain(|(name, refused)| match &**name {
         "identity" => *refused,
         "*" => true,
         _ => !refused || takes_others,
@@ -236,13 +256,16 @@ fn encodings(headers: &HeaderMap, parts: &mut Vec<u8>) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_begins_with_its_context() {
-        let key = blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(b"parts").finalize();
-        assert_eq!(*key.as_bytes(), blake3::derive_key(CONTEXT, b"parts"));
-    }
+/// The name of an encoding in lower case, and whether it is refused. Most clients write it so, which takes no memory.
+fn encoding(item: &str) -> Option<(Cow<'_, str>, bool)> {
+    let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+    let weight = weight.trim().strip_prefix(['q', 'Q']).and_then(|weight| weight.strip_prefix('='));
+    let is_refused = weight.and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0);
+    let name = name.trim();
+    let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let lower = || if is_lower { name.into() } else { name.to_ascii_lowercase().into() };
+    (!name.is_empty()).then(|| (lower(), is_refused))
 }
+
+#[cfg(test)]
+mod tests;

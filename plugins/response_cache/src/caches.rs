@@ -1,7 +1,7 @@
 //! The state of all routes' caches that outlives a configuration: answers, calls in flight, purges, and links to Redis. A reload
 //! that does not change them finds them as they are.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use plugin_api::AdminRoute;
@@ -28,6 +28,8 @@ pub struct Caches {
     /// The purges that have not reached each Redis yet, whether or not it is still configured.
     pending_purges: Mutex<Vec<(RedisConfig, Arc<PendingPurges>)>>,
     purges: Mutex<Purges>,
+    /// The number of the last of them, which every call looks at. Stored before a purge removes anything.
+    last_purge: AtomicU64,
     used: AtomicBool,
 }
 
@@ -50,6 +52,7 @@ impl Default for Caches {
             redis: Mutex::default(),
             pending_purges: Mutex::default(),
             purges: Mutex::default(),
+            last_purge: AtomicU64::new(0),
             used: AtomicBool::new(false),
         }
     }
@@ -93,24 +96,28 @@ impl Caches {
 
     /// Removes answers from this gateway's memory and returns how many. Nobody joins the matching calls in flight any more.
     pub(crate) fn purge_memory(&self, purge: &Purge) -> u64 {
-        {
-            let mut purges = lock(&self.purges);
-            let number = purges.last() + 1;
-            purges.add(number, purge.clone());
-        }
+        self.record_purge(purge.clone());
         self.figures.purges.inc();
         self.flights.forget(|tenant, model| purge.takes(tenant, model));
         self.memories().iter().map(|memory| memory.purge(|entry| purge.takes(&entry.tenant, &entry.model))).sum()
     }
 
+    /// From now on, older answers that match are purged.
+    fn record_purge(&self, purge: Purge) {
+        let mut purges = lock(&self.purges);
+        let number = purges.last() + 1;
+        purges.add(number, purge);
+        self.last_purge.store(number, Ordering::Release);
+    }
+
     /// The number of the last purge.
     pub(crate) fn epoch(&self) -> u64 {
-        lock(&self.purges).last()
+        self.last_purge.load(Ordering::Acquire)
     }
 
     /// Whether an answer was purged since its call began.
     pub(crate) fn purged(&self, entry: &Entry) -> bool {
-        lock(&self.purges).takes(entry, entry.epoch.local)
+        entry.epoch.local < self.epoch() && lock(&self.purges).takes(entry, entry.epoch.local)
     }
 
     pub(crate) fn is_used(&self) -> bool {
@@ -199,7 +206,7 @@ mod tests {
         let (first, other) = (Bounds::from(&config), Bounds::from(&MemoryConfig { max_entries: 9, ..config }));
         let before = caches.memory(first);
         before.insert(Key([1; 32]), Arc::new(Entry::of_body("")));
-        lock(&caches.purges).add(1, Purge::default());
+        caches.record_purge(Purge::default());
         assert_eq!((before.count(), caches.memory(other).count()), (1, 0));
     }
 }

@@ -26,9 +26,9 @@ pub(crate) struct Entry {
     pub(crate) answer: Option<Box<Answer>>,
     /// When it was complete, by the monotonic clock; for one from Redis, computed from its age.
     pub(crate) at: Instant,
-    pub(crate) tenant: Box<str>,
+    pub(crate) tenant: Arc<str>,
     /// The requested model.
-    pub(crate) model: Box<str>,
+    pub(crate) model: Arc<str>,
     /// The purges that were known here when its call began.
     pub(crate) epoch: Epoch,
     /// Whether Redis has it or a write is queued. Reset when a write fails, so that the next hit tries again.

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use plugin_api::{Answer, Bytes, Chunk, DetachUntil, Outcome, Record, Response};
+use smol_str::SmolStr;
 
 use crate::ResponseCache;
 use crate::cache_key::{CacheRequest, Key, tells_apart};
@@ -22,29 +23,31 @@ const LARGEST_ERROR: usize = 64 << 10;
 pub(crate) struct Fill {
     lead: Lead,
     key: Key,
-    tenant: Box<str>,
-    model: Box<str>,
-    upstream: Box<str>,
+    tenant: Arc<str>,
+    model: Arc<str>,
+    upstream: SmolStr,
     epoch: Epoch,
     /// The head of the answer, once it has arrived. `None` if the answer may not be shared.
     head: Option<Arc<StoredHead>>,
     may_be_kept: bool,
+    /// Whether the followers have the head.
+    has_begun: bool,
     /// The body of an error, held back until it is known whether the upstream or the gateway made it.
     error: Vec<u8>,
     /// Whether the last byte has arrived.
     whole: bool,
     /// Whether the facts of the answer have been reported.
     is_reported: bool,
-    /// These facts, until they are stored with the answer. `None` for the answer of a fallback.
+    /// These facts, until they are stored with the answer. `None` if it may not be stored.
     answer: Option<Box<Answer>>,
     /// The bytes that may complete the answer, until its facts are reported.
     held_back: Bytes,
 }
 
 impl Fill {
-    pub(crate) fn new(lead: Lead, key: Key, cache_request: &CacheRequest, model: &str, epoch: Epoch) -> Self {
-        let (tenant, upstream, model) = (cache_request.tenant.clone(), cache_request.upstream.clone(), model.into());
-        let (error, may_be_kept, whole, is_reported) = (Vec::new(), false, false, false);
+    pub(crate) fn new(lead: Lead, key: Key, cache_request: &CacheRequest, model: Arc<str>, epoch: Epoch) -> Self {
+        let (tenant, upstream) = (cache_request.tenant.clone(), cache_request.upstream.clone());
+        let (error, may_be_kept, has_begun, whole, is_reported) = (Vec::new(), false, false, false, false);
         let (head, answer, held_back) = (None, None, Bytes::new());
         Self {
             lead,
@@ -55,6 +58,7 @@ impl Fill {
             epoch,
             head,
             may_be_kept,
+            has_begun,
             error,
             whole,
             is_reported,
@@ -93,6 +97,7 @@ impl Fill {
         self.may_be_kept = may_be_kept(head.headers);
         if head.status.is_success() {
             self.lead.flight.begin(copy.clone());
+            self.has_begun = true;
         }
         self.head = Some(copy);
     }
@@ -104,8 +109,7 @@ impl Fill {
             // the answer is for the leader's client alone
             return;
         }
-        let flight = &self.lead.flight;
-        if flight.has_begun() {
+        if self.has_begun {
             if (chunk.last || chunk.complete) && !self.is_reported {
                 // followers may see the end in these bytes, and need the facts of the answer then
                 self.held_back = chunk.bytes.clone();
@@ -118,7 +122,7 @@ impl Fill {
         } else if self.error.len() + chunk.bytes.len() <= LARGEST_ERROR {
             self.error.extend_from_slice(chunk.bytes);
         } else {
-            flight.end(Ended::Failed);
+            self.lead.flight.end(Ended::Failed);
             self.lead.close();
         }
     }
@@ -127,17 +131,20 @@ impl Fill {
     /// repeat the call at once.
     pub(crate) fn before_last_byte(&mut self, record: &Record, cache: &ResponseCache) {
         self.is_reported = true;
-        let flight = &self.lead.flight;
-        if flight.has_begun() {
-            if let Some(answer) = &record.answer {
-                flight.report(answer);
-            }
-            let held_back = std::mem::take(&mut self.held_back);
-            self.push(&held_back, cache);
+        let (held_back, answer) = (std::mem::take(&mut self.held_back), record.answer.as_ref());
+        if self.has_begun {
             self.answer = self.own(record);
+            if self.whole {
+                self.lead.flight.complete(&held_back, answer, self.may_be_stored(record), cache.budget);
+                self.keep(cache);
+            } else {
+                answer.into_iter().for_each(|answer| self.lead.flight.report(answer));
+                self.push(&held_back, cache);
+            }
         }
         if self.whole {
-            self.end_whole(cache);
+            // the next call finds it stored or goes upstream
+            self.lead.close();
         }
     }
 
@@ -149,8 +156,7 @@ impl Fill {
         if self.answer.is_none() && self.head.is_some() {
             self.answer = self.own(record);
         }
-        let flight = &self.lead.flight;
-        if flight.has_begun() {
+        if self.has_begun {
             // a stream may be complete before its last byte; a compressed body has an end of its own
             self.whole |=
                 record.outcome == Outcome::Completed && !self.head.as_ref().is_some_and(|head| head.is_encoded());
@@ -162,6 +168,7 @@ impl Fill {
         // An error. Followers share one of the upstream; after one of the gateway, each makes its own call.
         let left = record.outcome == Outcome::ClientGone;
         let answered = matches!(record.outcome, Outcome::Completed | Outcome::Refused) || left;
+        let flight = &self.lead.flight;
         match self.head.take() {
             Some(head) if self.whole && answered => {
                 flight.begin(head);
@@ -181,15 +188,21 @@ impl Fill {
         }
     }
 
-    /// The facts of the answer. `None` if a fallback made it, perhaps with another model.
+    /// The facts of an answer that may be stored.
     fn own(&self, record: &Record) -> Option<Box<Answer>> {
-        let own = record.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream);
-        record.answer.clone().filter(|_| own).map(Box::new)
+        let (head, answer) = (self.head.as_ref()?, record.answer.as_ref()?);
+        let may_be_kept = self.may_be_stored(record) && entry::may_be_kept(head.status, answer);
+        may_be_kept.then(|| Box::new(answer.clone()))
+    }
+
+    /// Whether its answer may be stored, whatever its facts are: the upstream allows it, and no fallback made it, perhaps with another model.
+    fn may_be_stored(&self, record: &Record) -> bool {
+        self.may_be_kept && record.upstream.as_deref().is_none_or(|upstream| *upstream == *self.upstream)
     }
 
     /// The answer is complete: followers end, it is stored if that is allowed, and nobody joins any more.
     fn end_whole(&mut self, cache: &ResponseCache) {
-        if self.lead.flight.has_begun() {
+        if self.has_begun {
             self.lead.flight.end(Ended::Whole);
             self.keep(cache);
         }
@@ -200,17 +213,14 @@ impl Fill {
     /// Stores the answer, if its facts are known and allow it.
     fn keep(&mut self, cache: &ResponseCache) {
         let Some(answer) = self.answer.take() else { return };
-        let may_be_kept =
-            self.may_be_kept && self.head.as_ref().is_some_and(|head| entry::may_be_kept(head.status, &answer));
-        let Some(head) = self.head.take_if(|_| may_be_kept) else { return };
-        let Some(body) = self.lead.flight.body() else { return };
+        let (Some(head), Some(body)) = (self.head.take(), self.lead.flight.body()) else { return };
         let entry = Arc::new(Entry {
             head,
             body,
             answer: Some(answer),
             at: Instant::now(),
-            tenant: std::mem::take(&mut self.tenant),
-            model: std::mem::take(&mut self.model),
+            tenant: self.tenant.clone(),
+            model: self.model.clone(),
             epoch: self.epoch,
             in_redis: AtomicBool::new(false),
         });

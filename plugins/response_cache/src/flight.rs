@@ -59,6 +59,8 @@ struct State {
     head: Option<Arc<StoredHead>>,
     /// The bytes that are buffered.
     body: Rope,
+    /// All bytes of an answer that was complete with its first piece; `body` has none then.
+    single: Bytes,
     /// Whether these are all bytes since the beginning.
     whole: bool,
     end: Option<Ended>,
@@ -84,6 +86,22 @@ pub(crate) enum Ended {
     Found(Arc<Entry>),
 }
 
+impl State {
+    /// Whether the answer can be had from its beginning, and is or may become complete.
+    fn can_be_followed(&self) -> bool {
+        self.whole && !self.given_up && self.end.as_ref().is_none_or(|end| matches!(end, Ended::Whole))
+    }
+
+    /// At most so many bytes from this offset on; `None` if they are not buffered any more.
+    fn copy(&self, from: usize, most: usize) -> Option<Bytes> {
+        if self.single.is_empty() {
+            return self.body.copy(from, most);
+        }
+        let behind = self.single.len().min(from.saturating_add(most));
+        (from <= behind).then(|| self.single.slice(from..behind))
+    }
+}
+
 impl Flight {
     pub(crate) fn new(max_entry: usize, held: Arc<HeldBytes>) -> Arc<Self> {
         let state = State { whole: true, ..State::default() };
@@ -93,7 +111,7 @@ impl Flight {
     /// Adds a follower; `None` if the beginning of the answer is gone, or the flight has ended without a complete answer.
     pub(crate) fn follow(self: &Arc<Self>) -> Option<Follower> {
         let mut state = self.state();
-        if !state.whole || state.given_up || state.end.as_ref().is_some_and(|end| !matches!(end, Ended::Whole)) {
+        if !state.can_be_followed() {
             return None;
         }
         state.followers += 1;
@@ -101,6 +119,11 @@ impl Flight {
         // the leader may wait for its first follower
         self.notify();
         Some(Follower::new(self.clone(), self.subscribe()))
+    }
+
+    /// Whether [`follow`](Self::follow) would add a follower.
+    pub(crate) fn can_be_followed(&self) -> bool {
+        self.state().can_be_followed()
     }
 
     /// The answer begins.
@@ -112,12 +135,45 @@ impl Flight {
     /// far is buffered as a whole.
     pub(crate) fn push(&self, piece: &[u8], budget: usize) -> bool {
         let mut state = self.state();
+        self.add(&mut state, piece, budget);
+        let (whole, followed) = (state.whole, state.followers > 0);
+        drop(state);
+        if followed {
+            self.notify();
+        }
+        whole
+    }
+
+    /// The answer is complete with these last bytes, and these are its facts. Unless it is to be stored, its bytes are for followers alone.
+    /// Returns whether it is buffered as a whole.
+    pub(crate) fn complete(&self, last: &[u8], answer: Option<&Answer>, is_stored: bool, budget: usize) -> bool {
+        let mut state = self.state();
+        if state.followers > 0 {
+            state.answer = answer.cloned().map(Box::new);
+        }
+        if !is_stored && state.followers == 0 {
+            state.whole = false;
+        }
+        let is_single = state.whole && state.body.is_new() && !last.is_empty();
+        if is_single && last.len() <= self.max_entry && self.held.bytes() + last.len() <= budget {
+            state.single = Bytes::copy_from_slice(last);
+            self.held.change(0, last.len());
+        } else {
+            self.add(&mut state, last, budget);
+        }
+        state.end.get_or_insert(Ended::Whole);
+        let whole = state.whole;
+        drop(state);
+        self.notify();
+        whole
+    }
+
+    fn add(&self, state: &mut State, piece: &[u8], budget: usize) {
         if !state.whole && state.followers == 0 {
-            self.release(&mut state, 0);
-            return false;
+            return self.release(state, 0);
         }
         if piece.is_empty() {
-            return state.whole;
+            return;
         }
         let growth = state.body.growth(piece.len());
         if state.body.length() + piece.len() > self.max_entry || self.held.bytes() + growth > budget {
@@ -131,17 +187,11 @@ impl Flight {
         if !state.whole {
             let lag = if self.held.bytes() > budget { SHORT_LAG } else { LAG };
             let most = if state.followers == 0 { 0 } else { lag.max(growth) };
-            self.release(&mut state, most);
+            self.release(state, most);
         }
-        let (whole, followed) = (state.whole, state.followers > 0);
-        drop(state);
-        if followed {
-            self.notify();
-        }
-        whole
     }
 
-    /// Sets the facts of the complete answer. Its bytes may lack some: usage that the client did not request is taken out.
+    /// Sets the facts of the answer, before its last bytes are pushed. Its bytes may lack some: usage that the client did not request is taken out.
     pub(crate) fn report(&self, answer: &Answer) {
         let mut state = self.state();
         if state.followers > 0 {
@@ -167,7 +217,7 @@ impl Flight {
         if !state.whole || !matches!(state.end, Some(Ended::Whole)) {
             return None;
         }
-        state.body.copy(0, usize::MAX)
+        state.copy(0, usize::MAX)
     }
 
     /// Returns once there are no followers. From then on nobody can join.
@@ -199,8 +249,12 @@ impl Flight {
         while self.state().end.is_none() && changed.changed().await.is_ok() {}
     }
 
-    pub(crate) fn has_begun(&self) -> bool {
-        self.state().head.is_some()
+    /// The leader leaves. If the flight has not ended, nothing more comes of it.
+    pub(crate) fn leave(&self) {
+        self.change(|state| {
+            let end = if state.head.is_some() { Ended::Broken } else { Ended::Left };
+            state.end.get_or_insert(end);
+        });
     }
 
     /// Drops the oldest bytes until at most this much memory is held.
@@ -233,8 +287,8 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let bytes = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).body.held();
-        self.held.change(bytes, 0);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.held.change(state.body.held() + state.single.len(), 0);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The calls in flight by their keys: the first call of a key leads, later ones follow.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ahash::RandomState;
 
 use crate::cache_key::Key;
-use crate::flight::{Ended, Flight, Follower, HeldBytes};
+use crate::flight::{Flight, Follower, HeldBytes};
 
 type ByKey = HashMap<Key, Joinable, RandomState>;
 
@@ -22,8 +23,8 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 struct Joinable {
     began: Instant,
-    tenant: Box<str>,
-    model: Box<str>,
+    tenant: Arc<str>,
+    model: Arc<str>,
     flight: Arc<Flight>,
 }
 
@@ -40,22 +41,53 @@ impl Flights {
     pub(crate) fn join(
         self: &Arc<Self>,
         key: Key,
-        (tenant, model): (&str, &str),
+        whose: (&Arc<str>, &Arc<str>),
         max_entry: usize,
         max_age: Option<u64>,
     ) -> Joined {
+        match self.begin(key, whose, max_entry, max_age, |there| there.follow()) {
+            Ok(lead) => Joined::Lead(lead),
+            Err(follower) => Joined::Follow(follower),
+        }
+    }
+
+    /// Begins the call with this key for this tenant and model, unless there is one to [`join`](Self::join).
+    pub(crate) fn lead(
+        self: &Arc<Self>,
+        key: Key,
+        whose: (&Arc<str>, &Arc<str>),
+        max_entry: usize,
+        max_age: Option<u64>,
+    ) -> Option<Lead> {
+        self.begin(key, whose, max_entry, max_age, |there| there.can_be_followed().then_some(())).ok()
+    }
+
+    /// Begins the call with this key, unless there is one from which `taken` takes something.
+    ///
+    /// # Errors
+    /// What it has taken.
+    fn begin<T>(
+        self: &Arc<Self>,
+        key: Key,
+        (tenant, model): (&Arc<str>, &Arc<str>),
+        max_entry: usize,
+        max_age: Option<u64>,
+        taken: impl FnOnce(&Arc<Flight>) -> Option<T>,
+    ) -> Result<Lead, T> {
         let mut flights = self.lock();
         let fresh = |began: Instant| max_age.is_none_or(|most| began.elapsed().as_secs() < most);
-        if let Some(there) = flights.get(&key)
-            && fresh(there.began)
-            && let Some(follower) = there.flight.follow()
+        let place = flights.entry(key);
+        if let Entry::Occupied(there) = &place
+            && fresh(there.get().began)
+            && let Some(taken) = taken(&there.get().flight)
         {
-            return Joined::Follow(follower);
+            return Err(taken);
         }
         let flight = Flight::new(max_entry, self.held.clone());
-        let (tenant, model) = (tenant.into(), model.into());
-        flights.insert(key, Joinable { began: Instant::now(), tenant, model, flight: flight.clone() });
-        Joined::Lead(Lead { flight, place: Some((self.clone(), key)) })
+        let (tenant, model) = (tenant.clone(), model.clone());
+        place.insert_entry(Joinable { began: Instant::now(), tenant, model, flight: flight.clone() });
+        drop(flights);
+        Ok(Lead { flight, place: Some((self.clone(), key)) })
     }
 
     /// Closes the calls whose tenant and model match: nobody joins them any more. Their followers stay.
@@ -94,16 +126,18 @@ impl Lead {
     /// Lets nobody join any more.
     pub(crate) fn close(&mut self) {
         let Some((flights, key)) = self.place.take() else { return };
-        let mut flights = flights.lock();
-        if flights.get(&key).is_some_and(|there| Arc::ptr_eq(&there.flight, &self.flight)) {
-            flights.remove(&key);
-        }
+        let removed = match flights.lock().entry(key) {
+            Entry::Occupied(there) if Arc::ptr_eq(&there.get().flight, &self.flight) => Some(there.remove()),
+            _ => None,
+        };
+        // it is dropped without the lock
+        drop(removed);
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
         self.close();
-        self.flight.end(if self.flight.has_begun() { Ended::Broken } else { Ended::Left });
+        self.flight.leave();
     }
 }

@@ -30,9 +30,10 @@ use std::time::Duration;
 use http::HeaderName;
 use plugin_api::{
     Body, BuildContext, Call, Chunk, ConfigProblem, Endpoint, Explanation, Flow, MessagesDigest, Needs, Outcome,
-    Plugin, Record, Reply, Request, Response, tags,
+    Plugin, Protocol, Record, Reply, Request, Response, tags,
 };
 
+use bypass::Bypass;
 use cache_key::CacheRequest;
 use entry::{X_CACHE, mark};
 use fill::Fill;
@@ -109,6 +110,42 @@ impl ResponseCache {
             on_clients_disconnected: config.on_clients_disconnected,
         })
     }
+
+    /// What becomes of a call that was looked up.
+    fn looked_up(
+        &self,
+        looked_up: Result<Lookup, Bypass>,
+        state: &mut State,
+        call: &mut Call<'_>,
+        protocol: &'static Protocol,
+    ) -> Flow {
+        let id = call.context.id;
+        let (status, role, flow) = match looked_up {
+            Ok(Lookup::Hit(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(protocol, id).into()),
+            Ok(Lookup::Coalesced(head, follower)) => {
+                let headers = entry::headers(&head, protocol, id, CacheStatus::Coalesced);
+                let body = Body::Stream(self.followed(follower));
+                let outcome = Outcome::Cached;
+                let reply =
+                    Reply { status: head.status, headers, body, outcome, sent: None, saved: None, error_type: None };
+                (CacheStatus::Coalesced, Role::Answered, reply.into())
+            }
+            Ok(Lookup::Miss(fill)) => {
+                call.body.detach_until = fill.detach_until(self);
+                (CacheStatus::Miss, Role::Leading(fill), Flow::Continue)
+            }
+            Err(why) => {
+                call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
+                self.caches.figures.bypassed(why);
+                state.0 = Role::Bypassed;
+                return Flow::Continue;
+            }
+        };
+        call.context.tags.set(tags::CACHE_STATUS, status.as_str());
+        self.caches.figures.served(status);
+        state.0 = role;
+        flow
+    }
 }
 
 impl Plugin for ResponseCache {
@@ -140,9 +177,9 @@ impl Plugin for ResponseCache {
         Ok(context.shared.install(&Config { redis: None, ..config.clone() })?)
     }
 
-    async fn on_request(&self, state: &mut State, request: &mut Request<'_>) -> Flow {
+    fn try_on_request(&self, state: &mut State, request: &mut Request<'_>) -> Option<Flow> {
         let Some(endpoint) = request.endpoint.filter(|endpoint| self.endpoints.contains(endpoint)) else {
-            return Flow::Continue;
+            return Some(Flow::Continue);
         };
         let role = match CacheRequest::of(request, endpoint, &self.scope, &self.vary) {
             Ok(cache_request) => Role::Requested(Box::new(cache_request)),
@@ -152,44 +189,29 @@ impl Plugin for ResponseCache {
             }
         };
         state.0 = role;
-        Flow::Continue
+        Some(Flow::Continue)
     }
 
-    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+    /// Redis, a large body and an equal call in flight alone are waited for.
+    fn try_on_call(&self, state: &mut State, call: &mut Call<'_>) -> Option<Flow> {
         let cache_request = match &mut state.0 {
             Role::Requested(cache_request) => cache_request,
             Role::Bypassed => {
                 call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
-                return Flow::Continue;
+                return Some(Flow::Continue);
             }
-            Role::Out | Role::Answered | Role::Leading(_) => return Flow::Continue,
+            Role::Out | Role::Answered | Role::Leading(_) => return Some(Flow::Continue),
         };
-        let (protocol, id) = (cache_request.endpoint.protocol, call.context.id);
-        let (status, role, flow) = match self.lookup(cache_request, call.body).await {
-            Ok(Lookup::Hit(entry)) => (CacheStatus::Hit, Role::Answered, entry.reply(protocol, id).into()),
-            Ok(Lookup::Coalesced(head, follower)) => {
-                let headers = entry::headers(&head, protocol, id, CacheStatus::Coalesced);
-                let body = Body::Stream(self.followed(follower));
-                let outcome = Outcome::Cached;
-                let reply =
-                    Reply { status: head.status, headers, body, outcome, sent: None, saved: None, error_type: None };
-                (CacheStatus::Coalesced, Role::Answered, reply.into())
-            }
-            Ok(Lookup::Miss(fill)) => {
-                call.body.detach_until = fill.detach_until(self);
-                (CacheStatus::Miss, Role::Leading(fill), Flow::Continue)
-            }
-            Err(why) => {
-                call.context.tags.set(tags::CACHE_STATUS, CacheStatus::Bypass.as_str());
-                self.caches.figures.bypassed(why);
-                state.0 = Role::Bypassed;
-                return Flow::Continue;
-            }
-        };
-        call.context.tags.set(tags::CACHE_STATUS, status.as_str());
-        self.caches.figures.served(status);
-        state.0 = role;
-        flow
+        let protocol = cache_request.endpoint.protocol;
+        let looked_up = self.try_lookup(cache_request, call.body)?;
+        Some(self.looked_up(looked_up, state, call, protocol))
+    }
+
+    async fn on_call(&self, state: &mut State, call: &mut Call<'_>) -> Flow {
+        let Role::Requested(cache_request) = &mut state.0 else { return Flow::Continue };
+        let protocol = cache_request.endpoint.protocol;
+        let looked_up = self.lookup(cache_request, call.body).await;
+        self.looked_up(looked_up, state, call, protocol)
     }
 
     async fn explain_request(
@@ -199,7 +221,7 @@ impl Plugin for ResponseCache {
         explanation: &mut Explanation,
     ) -> Flow {
         self.explain_head(request, explanation);
-        self.on_request(state, request).await
+        plugin_api::on_request(self, state, request).await
     }
 
     async fn explain_call(&self, state: &mut State, call: &mut Call<'_>, explanation: &mut Explanation) -> Flow {

@@ -8,7 +8,7 @@ use plugin_api::{BodyStream, Broken, Bytes, ModelCall, TokenLimitValue as Tokens
 use crate::ResponseCache;
 use crate::bypass::Bypass;
 use crate::cache_key::{CacheRequest, Key};
-use crate::canonical::{self, Digest};
+use crate::canonical;
 use crate::entry::{Entry, Epoch};
 use crate::fill::Fill;
 use crate::flight::{Cut, Ended, First, Follower};
@@ -37,30 +37,78 @@ impl ResponseCache {
     /// Why the call bypasses the cache.
     pub(crate) async fn lookup(&self, cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Lookup, Bypass> {
         let key = key_of(cache_request, call).await?;
-        if let Some(entry) = self.remembered(&key, cache_request) {
+        let found = self.remembered(&key, cache_request);
+        self.caches.figures.looked_in_memory(found.is_some());
+        if let Some(entry) = found {
             return Ok(Lookup::Hit(entry));
         }
-        let model = call.call().and_then(|call| call.model.as_deref()).unwrap_or_default();
-        let lead = match self.join(key, cache_request, model).await {
+        let model = model_of(call);
+        let lead = match self.join(key, cache_request, &model).await {
             Ok(lead) => lead,
             Err(shared) => return Ok(shared),
         };
-        // an earlier leader may have stored it since
-        let since =
-            self.memory.get(&key).filter(|entry| entry.age() < self.ttl && cache_request.control.max_age.is_none());
+        let since = self.stored_since(&key, cache_request);
         let found = if since.is_some() { since } else { self.fetched(key, cache_request).await };
+        Ok(self.led(lead, key, cache_request, model, found))
+    }
+
+    /// [`lookup`](Self::lookup) as far as it need not wait: without Redis, a large body to hash, and a call in flight to join. `None` leaves
+    /// the call to that, and nothing has changed then but for the key, which is known.
+    pub(crate) fn try_lookup(
+        &self,
+        cache_request: &mut CacheRequest,
+        call: &ModelCall,
+    ) -> Option<Result<Lookup, Bypass>> {
+        if self.redis.is_some() {
+            return None;
+        }
+        let key = match try_key_of(cache_request, call)? {
+            Ok(key) => key,
+            Err(why) => return Some(Err(why)),
+        };
+        if let Some(entry) = self.remembered(&key, cache_request) {
+            self.caches.figures.looked_in_memory(true);
+            return Some(Ok(Lookup::Hit(entry)));
+        }
+        let model = model_of(call);
+        let flights = &self.caches.flights;
+        let lead = if self.coalesce {
+            let max_age = cache_request.control.max_age;
+            flights.lead(key, (&cache_request.tenant, &model), self.max_entry, max_age)?
+        } else {
+            flights.alone(self.max_entry)
+        };
+        self.caches.figures.looked_in_memory(false);
+        let found = self.stored_since(&key, cache_request);
+        Some(Ok(self.led(lead, key, cache_request, model, found)))
+    }
+
+    /// The leader of a call has found its answer, or nothing.
+    fn led(
+        &self,
+        lead: Lead,
+        key: Key,
+        cache_request: &CacheRequest,
+        model: Arc<str>,
+        found: Option<Arc<Entry>>,
+    ) -> Lookup {
         if let Some(entry) = found {
             lead.flight.end(Ended::Found(entry.clone()));
-            return Ok(Lookup::Hit(entry));
+            return Lookup::Hit(entry);
         }
         let shared = self.redis.as_ref().map_or(0, |redis| redis.epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
-        Ok(Lookup::Miss(Box::new(Fill::new(lead, key, cache_request, model, epoch))))
+        Lookup::Miss(Box::new(Fill::new(lead, key, cache_request, model, epoch)))
+    }
+
+    /// The answer that an earlier leader has stored since the memory was looked at.
+    fn stored_since(&self, key: &Key, cache_request: &CacheRequest) -> Option<Arc<Entry>> {
+        self.memory.get(key).filter(|entry| entry.age() < self.ttl && cache_request.control.max_age.is_none())
     }
 
     /// Becomes the leader of a call, or follows the leader that there is.
-    async fn join(&self, key: Key, cache_request: &CacheRequest, model: &str) -> Result<Lead, Lookup> {
-        let whose = (&*cache_request.tenant, model);
+    async fn join(&self, key: Key, cache_request: &CacheRequest, model: &Arc<str>) -> Result<Lead, Lookup> {
+        let whose = (&cache_request.tenant, model);
         let turns = if self.coalesce { TURNS } else { 0 };
         for _ in 0..turns {
             let mut follower = match self.caches.flights.join(key, whose, self.max_entry, cache_request.control.max_age)
@@ -94,7 +142,6 @@ impl ResponseCache {
             // the first write to Redis may have failed or been skipped
             redis.refill(*key, entry, self.ttl);
         }
-        self.caches.figures.looked_in_memory(found.is_some());
         found
     }
 
@@ -156,12 +203,35 @@ impl ResponseCache {
 /// # Errors
 /// Why it bypasses the cache.
 pub(crate) async fn key_of(cache_request: &mut CacheRequest, call: &ModelCall) -> Result<Key, Bypass> {
-    cache_request.follow(call.model_rule().map_err(|_| Bypass::Unreadable)?);
-    Ok(cache_request.key(digest(call).await?))
+    if let Some(key) = try_key_of(cache_request, call) {
+        return key;
+    }
+    prepare(cache_request, call)?;
+    let (endpoint, text, messages) = (call.endpoint(), call.text().clone(), call.messages_digest().cloned());
+    let digest = run_blocking(move || canonical::digest(endpoint, &text, messages.as_ref()));
+    Ok(cache_request.key(digest.await.unwrap_or(Err(Bypass::Unreadable))?))
 }
 
-/// The digest of a call's body, which all its spellings share.
-async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
+/// The key of a call, unless it takes long to hash, which would hold up the other requests of this thread.
+fn try_key_of(cache_request: &mut CacheRequest, call: &ModelCall) -> Option<Result<Key, Bypass>> {
+    if let Some(key) = cache_request.key {
+        return Some(Ok(key));
+    }
+    let (text, messages) = (call.text(), call.messages_digest());
+    let known = messages.map_or(0, |messages| messages.at.len());
+    if text.len() - known > READ_IN_LINE {
+        return None;
+    }
+    let digest = prepare(cache_request, call).and_then(|()| canonical::digest(call.endpoint(), text, messages));
+    Some(digest.map(|digest| cache_request.key(digest)))
+}
+
+/// Adds to the key where the call goes, before its body is hashed.
+///
+/// # Errors
+/// Why it bypasses the cache, as far as that is known without its body.
+fn prepare(cache_request: &mut CacheRequest, call: &ModelCall) -> Result<(), Bypass> {
+    cache_request.follow(call.model_rule().map_err(|_| Bypass::Unreadable)?);
     let facts = call.call().ok_or(Bypass::Unreadable)?;
     if facts.duplicate_keys || !facts.other_models.is_empty() {
         return Err(Bypass::Unreadable);
@@ -169,13 +239,10 @@ async fn digest(call: &ModelCall) -> Result<Digest, Bypass> {
     if facts.token_limits.iter().any(|limit| limit.asked == Tokens::Tokens(0)) {
         return Err(Bypass::NoOutput);
     }
-    let (endpoint, text, messages) = (call.endpoint(), call.text(), call.messages_digest());
-    let known = messages.map_or(0, |messages| messages.at.len());
-    if text.len() - known <= READ_IN_LINE {
-        return canonical::digest(endpoint, text, messages);
-    }
-    // it would hold up the other requests of this thread
-    let (text, messages) = (text.clone(), messages.cloned());
-    let digest = run_blocking(move || canonical::digest(endpoint, &text, messages.as_ref()));
-    digest.await.unwrap_or(Err(Bypass::Unreadable))
+    Ok(())
+}
+
+/// The model that a call asks for, by which a purge finds its answer.
+fn model_of(call: &ModelCall) -> Arc<str> {
+    call.call().and_then(|call| call.model.as_deref()).unwrap_or_default().into()
 }

@@ -48,14 +48,17 @@ impl Memory {
             // all others would go for it, and then it too; an older answer is not the latest any more
             return self.remove(&key);
         }
-        let (replaced, evicted) = {
+        let (replaced, evicted, more) = {
             let mut entries = self.entries();
             let replaced = entries.insert(key, entry, weight);
-            (replaced, iter::from_fn(|| entries.evict()).collect::<Vec<_>>())
+            // mostly none, or one of a full memory, which takes no list
+            let evicted = entries.evict();
+            let more = evicted.as_ref().map(|_| iter::from_fn(|| entries.evict()).collect::<Vec<_>>());
+            (replaced, evicted, more)
         };
-        // both are dropped without the lock
+        // all are dropped without the lock
         drop(replaced);
-        for entry in evicted {
+        for entry in evicted.into_iter().chain(more.into_iter().flatten()) {
             drop(entry);
             (self.evicted)();
         }

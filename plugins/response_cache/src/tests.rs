@@ -52,8 +52,9 @@ struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     async fn begin(cache: &'a ResponseCache, request: &TestRequest, mut call: ModelCall) -> (Self, Option<Reply>) {
         let (mut state, mut context) = (State::default(), context());
-        assert!(matches!(cache.on_request(&mut state, &mut request.request(&mut context)).await, Flow::Continue));
-        let flow = cache.on_call(&mut state, &mut Call { context: &mut context, body: &mut call }).await;
+        let flow = plugin_api::on_request(cache, &mut state, &mut request.request(&mut context)).await;
+        assert!(matches!(flow, Flow::Continue));
+        let flow = plugin_api::on_call(cache, &mut state, &mut Call { context: &mut context, body: &mut call }).await;
         let reply = if let Flow::Answer(reply) = flow { Some(*reply) } else { None };
         (Self { cache, state, context, call, says: None }, reply)
     }

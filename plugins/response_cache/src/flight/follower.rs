@@ -10,7 +10,7 @@ use crate::entry::Entry;
 use crate::stored_head::StoredHead;
 
 /// The largest piece that a follower gets at once, in bytes.
-const AT_ONCE: usize = 64 << 10;
+pub(super) const AT_ONCE: usize = 64 << 10;
 
 /// A reader of a flight's answer. Dropping it leaves the flight.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Follower {
     fn look(&mut self) -> More {
         let state = self.flight.state();
         // all buffered bytes go out at once
-        let Some(bytes) = state.body.copy(self.next, AT_ONCE) else { return More::NotYet };
+        let Some(bytes) = state.copy(self.next, AT_ONCE) else { return More::NotYet };
         if bytes.is_empty() {
             return match &state.end {
                 None => More::NotYet,

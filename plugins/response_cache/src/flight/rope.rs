@@ -60,6 +60,11 @@ impl Rope {
         self.length
     }
 
+    /// Whether nothing was ever pushed.
+    pub(super) fn is_new(&self) -> bool {
+        self.length == 0 && self.gone == 0
+    }
+
     /// How many bytes were dropped.
     pub(super) fn gone(&self) -> usize {
         self.gone

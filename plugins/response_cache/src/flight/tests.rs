@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
+use proptest::prelude::*;
 
+use super::follower::AT_ONCE;
 use super::*;
 
 const BUDGET: usize = 64 << 20;
@@ -146,4 +148,92 @@ async fn fifty_followers_on_threads_get_the_same_bytes() {
         assert!(follower.await.unwrap() == (sent.clone(), None));
     }
     runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn an_answer_of_one_piece_is_the_same_to_followers_of_before_and_behind_it() {
+    let held = Arc::<HeldBytes>::default();
+    let large = vec![b'x'; AT_ONCE + 5];
+    for body in [&b"{}"[..], b"", &large] {
+        let flight = Flight::new(1 << 20, held.clone());
+        let mut early = flight.follow().unwrap();
+        flight.begin(head());
+        let facts = Answer { id: Some("msg".into()), ..Answer::default() };
+        assert!(flight.complete(body, Some(&facts), true, BUDGET));
+        assert_eq!(flight.body().unwrap(), body);
+        assert_eq!(held.bytes(), body.len());
+        let mut late = flight.follow().unwrap();
+        assert_eq!(rest(&mut early).await, (body.to_vec(), None));
+        assert_eq!(rest(&mut late).await, (body.to_vec(), None));
+        assert_eq!(flight.reported().unwrap().id.as_deref(), Some("msg"));
+        drop((early, late, flight));
+        assert_eq!(held.bytes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_one_piece_beyond_a_bound_is_for_the_followers_that_there_are() {
+    let held = Arc::<HeldBytes>::default();
+    for (max_entry, budget) in [(9, BUDGET), (1 << 20, 9)] {
+        let flight = Flight::new(max_entry, held.clone());
+        let mut follower = flight.follow().unwrap();
+        flight.begin(head());
+        assert!(!flight.complete(b"0123456789", None, true, budget));
+        assert!(flight.body().is_none() && flight.follow().is_none());
+        assert_eq!(rest(&mut follower).await, (b"0123456789".to_vec(), None));
+        let alone = Flight::new(max_entry, held.clone());
+        assert!(!alone.complete(b"0123456789", None, true, budget) && alone.body().is_none());
+        drop((follower, flight, alone));
+        assert_eq!(held.bytes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_stored_is_held_for_followers_alone() {
+    let held = Arc::<HeldBytes>::default();
+    for pieces in [&[][..], &[&b"12"[..], b"34"]] {
+        let alone = Flight::new(1 << 20, held.clone());
+        alone.begin(head());
+        assert!(pieces.iter().all(|piece| alone.push(piece, BUDGET)));
+        assert!(!alone.complete(b"56", None, false, BUDGET));
+        assert!(alone.follow().is_none() && !alone.can_be_followed());
+        assert_eq!(held.bytes(), 0);
+        let followed = Flight::new(1 << 20, held.clone());
+        let mut follower = followed.follow().unwrap();
+        followed.begin(head());
+        assert!(pieces.iter().all(|piece| followed.push(piece, BUDGET)));
+        followed.complete(b"56", None, false, BUDGET);
+        assert_eq!(rest(&mut follower).await, ([&pieces.concat()[..], b"56"].concat(), None));
+    }
+}
+
+proptest! {
+    /// An answer in pieces, completed by the last one, is what they make together, wherever a follower joins and whatever the bounds are.
+    #[test]
+    fn an_answer_is_whole_or_not_had(
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..12),
+        last in prop::collection::vec(any::<u8>(), 0..300),
+        max_entry in 0_usize..2000,
+        joins in prop::option::of(0_usize..12),
+    ) {
+        let held = Arc::<HeldBytes>::default();
+        let flight = Flight::new(max_entry, held.clone());
+        flight.begin(head());
+        let mut follower = None;
+        for (number, piece) in pieces.iter().enumerate() {
+            if joins == Some(number) {
+                follower = flight.follow();
+            }
+            flight.push(piece, BUDGET);
+        }
+        let all = [pieces.concat(), last.clone()].concat();
+        let is_whole = flight.complete(&last, None, true, BUDGET);
+        prop_assert_eq!(is_whole, all.len() <= max_entry);
+        prop_assert_eq!(flight.body().map(|body| body.to_vec()), is_whole.then(|| all.clone()));
+        if let Some(mut follower) = follower {
+            prop_assert_eq!(rest(&mut follower).now_or_never(), Some((all, None)));
+        }
+        drop(flight);
+        prop_assert_eq!(held.bytes(), 0);
+    }
 }

@@ -128,3 +128,40 @@ async fn without_coalescing_each_call_is_its_own() {
     first.answer(JSON).await;
     assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");
 }
+
+#[tokio::test]
+async fn a_call_waits_for_an_equal_one_alone_and_each_is_looked_up_once() {
+    let (caches, cache) = cache(|_| {});
+    let counted = |name: &str| {
+        let families = caches.figures.all().into_iter().flat_map(prometheus::core::Collector::collect);
+        let metrics = families.filter(|family| family.name() == name).flat_map(|mut family| family.take_metric());
+        metrics.map(|metric| metric.get_counter().get_value()).sum::<f64>()
+    };
+    let tried = |state: &mut State, call: &mut ModelCall| {
+        let mut context = context();
+        let request = request();
+        assert!(cache.try_on_request(state, &mut request.request(&mut context)).is_some());
+        cache.try_on_call(state, &mut Call { context: &mut context, body: call })
+    };
+    let (mut first, mut first_call) = (State::default(), call());
+    assert!(matches!(tried(&mut first, &mut first_call), Some(Flow::Continue)));
+    assert!(matches!(first.0, Role::Leading(_)));
+    // nothing has happened to one that has to wait, however often it is tried
+    let (mut second, mut second_call) = (State::default(), call());
+    assert!(tried(&mut second, &mut second_call).is_none() && tried(&mut second, &mut second_call).is_none());
+    assert!(matches!(second.0, Role::Requested(_)));
+    assert_eq!((counted("tollgate_cache_misses_total"), counted("tollgate_cache_requests_total")), (1.0, 1.0));
+    let mut context = context();
+    let mut on_call = Call { context: &mut context, body: &mut second_call };
+    let mut waiting = Box::pin(cache.on_call(&mut second, &mut on_call));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    // the first leaves before it was sent, so the second leads
+    drop(first);
+    assert!(matches!(waiting.await, Flow::Continue));
+    assert!(matches!(second.0, Role::Leading(_)));
+    assert_eq!((counted("tollgate_cache_misses_total"), counted("tollgate_cache_requests_total")), (2.0, 2.0));
+    // a call that may not be cached is known for such without a wait
+    let mut no_output = TestCall::new().model("m").max_tokens(0).to(Endpoint::MESSAGES);
+    assert!(matches!(tried(&mut State::default(), &mut no_output), Some(Flow::Continue)));
+    assert_eq!(counted("tollgate_cache_bypassed_total"), 1.0);
+}
