@@ -58,6 +58,30 @@ impl Place {
     }
 }
 
+/// By which most members of a call are known to be none that this file names, at one look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedMembers(u128);
+
+impl NamedMembers {
+    pub(crate) fn of(endpoint: Endpoint) -> Self {
+        let signs = endpoint.state_members.iter().chain(endpoint.server_tool_members).map(|sign| sign.member);
+        let without_effect = endpoint.protocol.members_without_effect().map(|path| path.member);
+        let names = ["thinking", "tools", "store"].into_iter().chain(signs).chain(without_effect);
+        Self(names.fold(0, |all, name| all | Self::bit(name.as_bytes())))
+    }
+
+    /// Whether the key may be one of them, in any letter case. A few others may be taken for such.
+    pub(crate) fn may_name(self, key: &[u8]) -> bool {
+        self.0 & Self::bit(key) != 0
+    }
+
+    /// Of the length of a key and its first letter in lower case.
+    fn bit(key: &[u8]) -> u128 {
+        let first = key.first().map_or(0, |first| usize::from(first | 0x20));
+        1 << ((key.len() * 29 + first) % 128)
+    }
+}
+
 /// What was found in a call that affects whether it may be cached.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -124,4 +148,52 @@ fn is_client_tool(value: &[u8]) -> bool {
         return value == b"null";
     };
     CLIENT_TOOLS.contains(&kind) || CLIENT_TOOL_FAMILIES.iter().any(|family| kind.starts_with(family))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is said of a member of a call by all that this file knows.
+    fn says_something(endpoint: Endpoint, key: &[u8]) -> bool {
+        let mut findings = Findings::default();
+        findings.member(endpoint, Place::Call, key, b"true");
+        let nothing = format!("{:?}", Findings::default());
+        let place = Place::Call;
+        place.ignores(endpoint, key)
+            || place.of(endpoint, key) != Place::Elsewhere
+            || format!("{findings:?}") != nothing
+    }
+
+    proptest! {
+        #[test]
+        fn no_member_that_is_named_is_passed_over(
+            endpoint in prop::sample::select(vec![Endpoint::MESSAGES, Endpoint::CHAT_COMPLETIONS, Endpoint::RESPONSES, Endpoint::COMPLETIONS]),
+            name in any::<prop::sample::Index>(),
+            upper in any::<u64>(),
+            other in "[a-z_@`]{0,24}",
+        ) {
+            let signs = endpoint.state_members.iter().chain(endpoint.server_tool_members).map(|sign| sign.member);
+            let without_effect = endpoint.protocol.members_without_effect().map(|path| path.member);
+            let names: Vec<&str> = signs.chain(without_effect).chain(["thinking", "tools", "store", "model", &other]).collect();
+            let mut key = names[name.index(names.len())].as_bytes().to_vec();
+            for (at, byte) in key.iter_mut().enumerate() {
+                if upper >> (at % 64) & 1 == 1 {
+                    byte.make_ascii_uppercase();
+                }
+            }
+            let named = NamedMembers::of(endpoint);
+            prop_assert!(named.may_name(&key) || !says_something(endpoint, &key), "{:?}", key);
+        }
+    }
+
+    #[test]
+    fn what_nearly_every_call_has_is_not_looked_at_closely() {
+        let named = NamedMembers::of(Endpoint::MESSAGES);
+        let usual = ["model", "max_tokens", "messages", "system", "stream", "temperature", "top_p", "stop_sequences"];
+        let looked_at: Vec<_> = usual.iter().filter(|key| named.may_name(key.as_bytes())).collect();
+        assert!(looked_at.len() <= 2, "{looked_at:?}");
+    }
 }

@@ -8,7 +8,7 @@ use json_tape::{Fault, Feed, Kind, Open, Tape, Text, Value};
 use plugin_api::{Endpoint, MessagesDigest};
 
 use crate::bypass::Bypass;
-use crate::cacheability::{Findings, Place};
+use crate::cacheability::{Findings, NamedMembers, Place};
 
 /// How deep values may be nested. A message may be as deep as where it is hashed as a turn, plus its list and the call.
 const DEEPEST: usize = 2 + 127;
@@ -39,7 +39,8 @@ pub(crate) fn digest(endpoint: Endpoint, text: &[u8], messages: Option<&Messages
         }
     };
     let (open, out, findings) = Default::default();
-    let mut writer = Writer { endpoint, text, messages, open, out, findings };
+    let named = NamedMembers::of(endpoint);
+    let mut writer = Writer { endpoint, named, text, messages, open, out, findings };
     match text.kind(text.root()) {
         Kind::Object => writer.object(text.root(), Place::Call)?,
         Kind::List | Kind::String(_) | Kind::Word(_) | Kind::Skipped => return Err(Bypass::Unreadable),
@@ -63,6 +64,7 @@ impl From<Fault> for Bypass {
 
 struct Writer<'t, 'p> {
     endpoint: Endpoint,
+    named: NamedMembers,
     text: Text<'t, 'p>,
     messages: Option<&'p MessagesDigest>,
     open: Open<'t>,
@@ -104,6 +106,11 @@ impl Writer<'_, '_> {
         for at in members.clone() {
             let key = self.open.take_key(at);
             let value = self.open.get(at).value;
+            if place == Place::Call && !self.named.may_name(&key) {
+                self.out.push_key(&key);
+                self.value(value, Place::Elsewhere)?;
+                continue;
+            }
             let inner = place.of(self.endpoint, &key);
             if !place.ignores(self.endpoint, &key) && !self.is_left_out(inner, value)? {
                 self.out.push_key(&key);
