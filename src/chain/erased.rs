@@ -160,7 +160,10 @@ impl<P: Plugin> Instance for Typed<P> {
     }
 
     fn on_response<'a>(&'a mut self, response: &'a mut Response<'_>) -> Step<'a, ()> {
-        Step::of(self.plugin.on_response(&mut self.state, response))
+        match self.plugin.try_on_response(&mut self.state, response) {
+            Some(()) => Step::Done(()),
+            None => Step::of(self.plugin.on_response(&mut self.state, response)),
+        }
     }
 
     fn transforms(&mut self, response: &Response<'_>) -> bool {

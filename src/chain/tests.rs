@@ -17,7 +17,7 @@ struct Witness {
     name: &'static str,
     at: &'static str,
     does: Does,
-    /// Whether its request hooks need not wait.
+    /// Whether its hooks need not wait.
     is_prompt: bool,
     seen: Seen,
 }
@@ -83,7 +83,12 @@ impl Plugin for Witness {
         self.saw("call")
     }
 
+    fn try_on_response(&self, (): &mut (), _: &mut Response<'_>) -> Option<()> {
+        self.is_prompt.then(|| drop(self.saw("response")))
+    }
+
     async fn on_response(&self, (): &mut (), _: &mut Response<'_>) {
+        assert!(!self.is_prompt, "it has been seen");
         let _ = self.saw("response");
     }
 

@@ -2,6 +2,7 @@
 //! makes a copy of them.
 
 use http::header::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 /// Changes to headers, made in this order.
 ///
@@ -13,7 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 /// assert_eq!(edits.iter().count(), 2);
 /// ```
 #[derive(Debug, Default)]
-pub struct HeaderEdits(Vec<HeaderEdit>);
+pub struct HeaderEdits(SmallVec<[HeaderEdit; 1]>);
 
 /// One change.
 #[derive(Debug)]

@@ -25,8 +25,8 @@ use crate::{
 /// A hook returns no error: a plugin owns its failures. A cache that cannot read returns [`Flow::Continue`]; a limit that cannot
 /// decide refuses. A hook that panics fails its own request, with a 500 while nothing has been sent, and no other.
 ///
-/// Hooks that a plugin leaves out cost a call each, and no allocation. A request hook that never waits has its place in
-/// [`try_on_request`](Plugin::try_on_request) or [`try_on_call`](Plugin::try_on_call).
+/// Hooks that a plugin leaves out cost a call each, and no allocation. A hook that never waits has its place in
+/// [`try_on_request`](Plugin::try_on_request), [`try_on_call`](Plugin::try_on_call) or [`try_on_response`](Plugin::try_on_response).
 pub trait Plugin: Send + Sync + Sized + 'static {
     /// Its key in the YAML, and its name in logs and metrics.
     const NAME: &'static str;
@@ -243,6 +243,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// The head of the response has arrived, from an upstream or from a plugin below this one.
     fn on_response(&self, _: &mut Self::State, _: &mut Response<'_>) -> impl Future<Output = ()> + Send {
         Pass::new()
+    }
+
+    /// [`on_response`](Plugin::on_response) as far as it need not wait: see [`try_on_request`](Plugin::try_on_request).
+    fn try_on_response(&self, _: &mut Self::State, _: &mut Response<'_>) -> Option<()> {
+        None
     }
 
     /// A part of a response that it wanted to change, in the place of [`on_chunk`](Plugin::on_chunk). In line with the stream: be
