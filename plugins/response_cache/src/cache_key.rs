@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName};
 use plugin_api::{
     AnswerModel, Endpoint, LONGEST_TEXT, ModelRule, Principal, Request, api_key, fingerprint, is_credential, shortened,
 };
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::bypass::Bypass;
@@ -40,13 +41,13 @@ pub(crate) struct CacheRequest {
     /// The name of the upstream that the call goes to.
     pub(crate) upstream: SmolStr,
     /// What makes the key, part by part.
-    parts: Vec<u8>,
+    parts: Parts,
     /// The key, once the body has been read.
     pub(crate) key: Option<Key>,
 }
 
-/// How many bytes the parts of a key usually take.
-const PARTS: usize = 512;
+/// The parts of a key, with room for what they usually take.
+type Parts = SmallVec<[u8; 256]>;
 /// The version of the key's form. A change makes every stored answer a miss.
 const CONTEXT: &str = "tollgate response_cache key 6";
 /// What BLAKE3 makes of it, which every key begins with.
@@ -68,7 +69,7 @@ impl CacheRequest {
         if control.forbidden {
             return Err(Bypass::Client);
         }
-        let mut parts = Vec::with_capacity(PARTS);
+        let mut parts = Parts::new();
         let tenant = tenant(head.headers, context.principal(), scope, &mut parts).ok_or(Bypass::NoTenant)?;
         count(&mut parts, head.host.len());
         parts.extend(head.host.bytes().map(|byte| byte.to_ascii_lowercase()));
@@ -122,13 +123,13 @@ pub(crate) fn tells_apart(name: &str, scope: &Scope, vary: &[HeaderName]) -> boo
 }
 
 /// Adds one part with its length before it, so that different parts never make the same bytes.
-fn part(parts: &mut Vec<u8>, bytes: &[u8]) {
+fn part(parts: &mut Parts, bytes: &[u8]) {
     count(parts, bytes.len());
     parts.extend_from_slice(bytes);
 }
 
 /// Adds a number, in one byte if it is small, since the hash takes time for each 64 bytes. No number begins as another one does.
-fn count(parts: &mut Vec<u8>, count: usize) {
+fn count(parts: &mut Parts, count: usize) {
     match u8::try_from(count) {
         Ok(count) if count < u8::MAX => parts.push(count),
         _ => {
@@ -139,7 +140,7 @@ fn count(parts: &mut Vec<u8>, count: usize) {
 }
 
 /// Adds the tenant to the key, and returns the name that a purge uses. `None` if the tenant is unknown.
-fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, parts: &mut Vec<u8>) -> Option<Arc<str>> {
+fn tenant(headers: &HeaderMap, principal: &Principal, scope: &Scope, parts: &mut Parts) -> Option<Arc<str>> {
     let mut known = |scope: &[u8], name: &Arc<str>| {
         part(parts, scope);
         part(parts, name.as_bytes());
@@ -185,7 +186,7 @@ pub(crate) fn tenant_name(name: &str) -> Cow<'_, str> {
 }
 
 /// Headers and their values, sorted by name.
-type Named<'a> = Vec<(&'a str, &'a [u8])>;
+type Named<'a> = SmallVec<[(&'a str, &'a [u8]); 8]>;
 
 fn named(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Named<'_> {
     let all = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -195,7 +196,7 @@ fn named(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Named<'_> {
     named
 }
 
-fn all(named: &Named<'_>, parts: &mut Vec<u8>) {
+fn all(named: &Named<'_>, parts: &mut Parts) {
     count(parts, named.len());
     for (name, value) in named {
         part(parts, name.as_bytes());
@@ -212,7 +213,7 @@ fn is_of_api(name: &str) -> bool {
 }
 
 /// Adds the headers that change the answer. The values of `anthropic-beta` are a set: their order does not count.
-fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Vec<u8>) {
+fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Parts) {
     const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
     let wanted = |name: &str| is_of_api(name) && name != BETA.as_str() || vary.iter().any(|own| own.as_str() == name);
     all(&named(headers, wanted), parts);
@@ -229,7 +230,7 @@ fn headers(headers: &HeaderMap, vary: &[HeaderName], parts: &mut Vec<u8>) {
 
 /// Adds the encodings that a client accepts or refuses, as a set. Only clients with the same set share answers, so a client never
 /// gets an encoding that it cannot read.
-fn encodings(headers: &HeaderMap, parts: &mut Vec<u8>) {
+fn encodings(headers: &HeaderMap, parts: &mut Parts) {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let mut set: Vec<(Cow<'_, str>, bool)> = items

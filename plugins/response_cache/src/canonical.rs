@@ -4,6 +4,8 @@
 //! Each value is hashed in its exact form ([`json_tape`]), without the members that do not affect the answer. For messages that
 //! were hashed before, as the turns of a conversation, their digest stands in place of the list; the list is not read again.
 
+use std::cell::RefCell;
+
 use json_tape::{Fault, Feed, Kind, Open, Tape, Text, Value};
 use plugin_api::{Endpoint, MessagesDigest};
 
@@ -16,17 +18,46 @@ const DEEPEST: usize = 2 + 127;
 /// The digest of a call. All spellings of a call share it, and no other call has it.
 pub(crate) type Digest = [u8; 32];
 
+/// The longest text outside of its messages, in bytes, that is read in memory which a thread keeps from one call to the next.
+const SHORT: usize = 16 << 10;
+
+/// What reading a call takes.
+#[derive(Default)]
+struct Scratch {
+    tape: Tape,
+    out: Feed,
+}
+
+thread_local! {
+    /// For short texts: at most 150 KiB.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// Computes the digest of a call. With the digest of its messages, the messages are not read again.
 ///
 /// # Errors
 /// Why the call bypasses the cache.
 pub(crate) fn digest(endpoint: Endpoint, text: &[u8], messages: Option<&MessagesDigest>) -> Result<Digest, Bypass> {
+    let known = messages.map_or(0, |messages| messages.at.len());
+    if text.len() > known + SHORT {
+        return digest_in(&mut Scratch::default(), endpoint, text, messages);
+    }
+    SCRATCH.with_borrow_mut(|scratch| digest_in(scratch, endpoint, text, messages))
+}
+
+fn digest_in(
+    Scratch { tape, out }: &mut Scratch,
+    endpoint: Endpoint,
+    text: &[u8],
+    messages: Option<&MessagesDigest>,
+) -> Result<Digest, Bypass> {
+    // a text before may have been given up
+    out.forget();
     let json = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
     let mark = text.len() - json.len();
     let skipped = messages.and_then(|messages| {
         Some(messages.at.start.checked_sub(mark)?..messages.at.end.checked_sub(mark).filter(|end| *end <= json.len())?)
     });
-    let mut tape = Tape::default();
     let text = match &skipped {
         Some(skipped) => {
             is_text(json.get(..skipped.start).unwrap_or_default())?;
@@ -38,7 +69,7 @@ pub(crate) fn digest(endpoint: Endpoint, text: &[u8], messages: Option<&Messages
             tape.read(json, DEEPEST)?
         }
     };
-    let (open, out, findings) = Default::default();
+    let (open, findings) = Default::default();
     let named = NamedMembers::of(endpoint);
     let mut writer = Writer { endpoint, named, text, messages, open, out, findings };
     match text.kind(text.root()) {
@@ -62,17 +93,17 @@ impl From<Fault> for Bypass {
     }
 }
 
-struct Writer<'t, 'p> {
+struct Writer<'t, 'p, 'o> {
     endpoint: Endpoint,
     named: NamedMembers,
     text: Text<'t, 'p>,
     messages: Option<&'p MessagesDigest>,
     open: Open<'t>,
-    out: Feed,
+    out: &'o mut Feed,
     findings: Findings,
 }
 
-impl Writer<'_, '_> {
+impl Writer<'_, '_, '_> {
     fn value(&mut self, value: Value, place: Place) -> Result<(), Bypass> {
         match self.text.kind(value) {
             Kind::Skipped => {
@@ -81,7 +112,7 @@ impl Writer<'_, '_> {
                 self.out.push(&messages.turn);
                 self.out.push(&messages.form);
             }
-            _ if place == Place::Elsewhere => self.text.feed_exact(value, &mut self.open, &mut self.out)?,
+            _ if place == Place::Elsewhere => self.text.feed_exact(value, &mut self.open, self.out)?,
             Kind::Object => self.object(value, place)?,
             Kind::List => {
                 self.out.push(b"[");
@@ -90,7 +121,7 @@ impl Writer<'_, '_> {
                 }
                 self.out.push(b"]");
             }
-            Kind::String(string) => string.feed_exact(&mut self.out)?,
+            Kind::String(string) => string.feed_exact(self.out)?,
             Kind::Word(word) => self.out.push_word(word),
         }
         Ok(())

@@ -80,13 +80,13 @@ enum Role {
     #[default]
     Out,
     /// The head has been read, and nothing in it bypasses the cache.
-    Requested(Box<CacheRequest>),
+    Requested(CacheRequest),
     /// The call bypasses the cache.
     Bypassed,
     /// The cache has answered.
     Answered,
     /// The call goes upstream. Its answer is shared and may be stored.
-    Leading(Box<Fill>),
+    Leading(Fill),
 }
 
 impl ResponseCache {
@@ -182,7 +182,7 @@ impl Plugin for ResponseCache {
             return Some(Flow::Continue);
         };
         let role = match CacheRequest::of(request, endpoint, &self.scope, &self.vary) {
-            Ok(cache_request) => Role::Requested(Box::new(cache_request)),
+            Ok(cache_request) => Role::Requested(cache_request),
             Err(why) => {
                 self.caches.figures.bypassed(why);
                 Role::Bypassed
@@ -231,7 +231,7 @@ impl Plugin for ResponseCache {
         Flow::Continue
     }
 
-    async fn on_response(&self, state: &mut State, response: &mut Response<'_>) {
+    fn try_on_response(&self, state: &mut State, response: &mut Response<'_>) -> Option<()> {
         match &mut state.0 {
             Role::Out | Role::Answered => {}
             // refused by another plugin between the hooks, or bypassed
@@ -241,6 +241,7 @@ impl Plugin for ResponseCache {
                 fill.head(response, self);
             }
         }
+        Some(())
     }
 
     fn on_chunk(&self, state: &mut State, chunk: &mut Chunk<'_>) {

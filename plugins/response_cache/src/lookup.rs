@@ -27,7 +27,7 @@ pub(crate) enum Lookup {
     /// The answer to an identical call in flight.
     Coalesced(Arc<StoredHead>, Follower),
     /// There is none; the call goes upstream.
-    Miss(Box<Fill>),
+    Miss(Fill),
 }
 
 impl ResponseCache {
@@ -98,7 +98,7 @@ impl ResponseCache {
         }
         let shared = self.redis.as_ref().map_or(0, |redis| redis.epoch());
         let epoch = Epoch { local: self.caches.epoch(), shared };
-        Lookup::Miss(Box::new(Fill::new(lead, key, cache_request, model, epoch)))
+        Lookup::Miss(Fill::new(lead, key, cache_request, model, epoch))
     }
 
     /// The answer that an earlier leader has stored since the memory was looked at.

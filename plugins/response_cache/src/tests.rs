@@ -65,11 +65,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// The answer's head comes from upstream; the value of `x-cache`.
-    async fn head(&mut self, status: u16, headers: &HeaderMap) -> Option<String> {
+    fn head(&mut self, status: u16, headers: &HeaderMap) -> Option<String> {
         let status = StatusCode::from_u16(status).unwrap();
         let request = TestRequest::to(Endpoint::MESSAGES);
         let mut response = request.response(&mut self.context, status, headers);
-        self.cache.on_response(&mut self.state, &mut response).await;
+        assert!(self.cache.try_on_response(&mut self.state, &mut response).is_some());
         response.edits.iter().find_map(|edit| match edit {
             HeaderEdit::Set(name, value) if name == X_CACHE => Some(value.to_str().unwrap().to_owned()),
             _ => None,
@@ -97,8 +97,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// A whole answer comes from upstream.
-    async fn answer(mut self, body: &str) {
-        assert_eq!(self.head(200, &json_headers()).await.as_deref(), Some("MISS"));
+    fn answer(mut self, body: &str) {
+        assert_eq!(self.head(200, &json_headers()).as_deref(), Some("MISS"));
         self.chunk(body, true);
         self.log(Some(complete()));
     }
@@ -121,7 +121,7 @@ async fn ask(cache: &ResponseCache, request: &TestRequest, call: ModelCall, fres
             (mark, text(reply).await)
         }
         (mut exchange, None) => {
-            let mark = exchange.head(200, &json_headers()).await.unwrap_or_default();
+            let mark = exchange.head(200, &json_headers()).unwrap_or_default();
             exchange.chunk(fresh, true);
             exchange.log(Some(complete()));
             (mark, fresh.to_owned())
@@ -144,7 +144,7 @@ async fn an_answer_is_given_again_with_fresh_ids_and_nothing_of_the_moment() {
     assert!(reply.is_none());
     assert_eq!(exchange.cache_status(), Some("miss"));
     assert!(exchange.call.detach_until.is_some());
-    exchange.answer(JSON).await;
+    exchange.answer(JSON);
     let (exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     let reply = reply.unwrap();
     assert_eq!(exchange.cache_status(), Some("hit"));
@@ -232,7 +232,7 @@ async fn a_call_that_a_client_or_a_rule_keeps_out_is_marked_and_neither_given_no
         assert!(reply.is_none());
         assert_eq!(exchange.cache_status(), Some("bypass"));
         assert!(exchange.call.detach_until.is_none());
-        assert_eq!(exchange.head(200, &json_headers()).await.as_deref(), Some("BYPASS"));
+        assert_eq!(exchange.head(200, &json_headers()).as_deref(), Some("BYPASS"));
         exchange.chunk(JSON, true);
         exchange.log(Some(complete()));
     }
@@ -244,7 +244,7 @@ async fn paths_that_are_not_named_are_left_alone() {
     let (_, cache) = cache(|config| config.paths = vec!["/v1/embeddings".into()]);
     let (mut exchange, reply) = Exchange::begin(&cache, &request(), call()).await;
     assert!(reply.is_none() && exchange.cache_status().is_none());
-    assert_eq!(exchange.head(200, &json_headers()).await, None);
+    assert_eq!(exchange.head(200, &json_headers()), None);
 }
 
 #[tokio::test]

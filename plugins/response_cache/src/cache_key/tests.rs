@@ -25,7 +25,7 @@ proptest! {
     fn a_host_and_encodings_count_in_any_case(list in "[a-zA-Z*;,q=0. ]{0,20}") {
         let parts = |list: &str| {
             let value = HeaderValue::from_str(list).unwrap();
-            let mut parts = Vec::new();
+            let mut parts = Parts::new();
             encodings(&HeaderMap::from_iter([(ACCEPT_ENCODING, value)]), &mut parts);
             parts
         };
@@ -36,7 +36,7 @@ proptest! {
 #[test]
 fn encodings_that_are_no_text_count_too() {
     let parts = |list: &[u8]| {
-        let mut parts = Vec::new();
+        let mut parts = Parts::new();
         let value = HeaderValue::from_bytes(list).unwrap();
         encodings(&HeaderMap::from_iter([(ACCEPT_ENCODING, value)]), &mut parts);
         parts

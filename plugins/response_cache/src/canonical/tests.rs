@@ -260,3 +260,29 @@ fn the_answers_that_are_kept_have_the_same_digests() {
         ]
     );
 }
+
+#[test]
+fn what_a_thread_keeps_changes_no_digest() {
+    let long = format!(r#"{{"model":"{}","messages":[]}}"#, "m".repeat(SHORT));
+    let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    let texts = [
+        r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#,
+        // given up behind the first member, and at a second one of its key
+        r#"{"a":"given up","b":"\x"}"#,
+        r#"{"a":"given up","b":{"c":1,"c":1}}"#,
+        &long,
+        &deep,
+        "",
+        r#"{"a":"#,
+        r#"{"model":"m","store":true,"container":"c"}"#,
+        r#"{"\u0061":{"\u0062":1}}"#,
+    ];
+    for one in texts {
+        for other in texts {
+            for text in [one, other] {
+                let fresh = digest_in(&mut Scratch::default(), Endpoint::MESSAGES, text.as_bytes(), None);
+                assert_eq!(messages(text), fresh, "{one} {other}");
+            }
+        }
+    }
+}

@@ -32,7 +32,7 @@ async fn only_whole_answers_without_a_fault_are_kept() {
         for (name, value) in headers {
             all.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        exchange.head(status, &all).await;
+        exchange.head(status, &all);
         exchange.chunk(body, last);
         if last {
             exchange.log(answer);
@@ -49,7 +49,7 @@ async fn the_answer_of_a_fallback_is_not_kept() {
     let (_, cache) = cache(|_| {});
     for (upstream, kept) in [("fallback", false), ("test", true)] {
         let (mut exchange, _) = Exchange::begin(&cache, &request(), call()).await;
-        exchange.head(200, &json_headers()).await;
+        exchange.head(200, &json_headers());
         exchange.chunk(JSON, true);
         let record = Record::begun(Uuid::nil(), SystemTime::now());
         let record = Record { answer: Some(complete()), upstream: Some(upstream.into()), ..record };
@@ -102,7 +102,7 @@ async fn a_purge_takes_what_matches_and_what_is_under_way() {
             let mark = ask(&cache, &request, call, "2").await.0;
             assert_eq!(mark == "HIT", kept, "{purge:?} {key} {model}");
         }
-        under_way.answer("old").await;
+        under_way.answer("old");
         let (request, call) = asked("a", "under way");
         let fresh = purge.model.is_some();
         assert_eq!(ask(&cache, &request, call, "new").await.0 == "HIT", fresh, "{purge:?}");

@@ -13,7 +13,7 @@ async fn same_calls_under_way_are_one_and_all_get_every_piece_as_it_comes() {
         assert!(follower.now_or_never().is_none());
     }
     assert_eq!(caches.flights.count(), 1);
-    leader.head(200, &head).await;
+    leader.head(200, &head);
     let mut bodies = Vec::new();
     for follower in followers {
         let (exchange, reply) = follower.await;
@@ -51,7 +51,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
     let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
     assert!((&mut follower).now_or_never().is_none());
-    leader.head(529, &json_headers()).await;
+    leader.head(529, &json_headers());
     leader.chunk("overloaded", true);
     leader.log(None);
     let reply = follower.await.1.unwrap();
@@ -61,7 +61,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
     let mut follower = Box::pin(Exchange::begin(&cache, &request, call()));
     assert!((&mut follower).now_or_never().is_none());
-    leader.head(502, &json_headers()).await;
+    leader.head(502, &json_headers());
     leader.chunk("bad gateway", true);
     leader.fail(Outcome::UpstreamFailed);
     let (exchange, reply) = follower.await;
@@ -69,7 +69,7 @@ async fn followers_fail_as_the_leader_does_or_try_for_themselves_where_there_was
     assert_eq!(exchange.cache_status(), Some("miss"));
     // what breaks off breaks for all
     let (mut leader, _) = Exchange::begin(&cache, &request, call()).await;
-    leader.head(200, &json_headers()).await;
+    leader.head(200, &json_headers());
     let (_, reply) = Exchange::begin(&cache, &request, call()).await;
     leader.chunk("half", false);
     leader.fail(Outcome::UpstreamFailed);
@@ -107,7 +107,7 @@ async fn a_call_is_wanted_as_long_as_anybody_follows_or_to_its_end_where_it_fill
         let (mut leader, _) = Exchange::begin(&cache, &request(), call()).await;
         let (mut wanted, mut shared) = leader.call.detach_until.take().unwrap().into_futures();
         assert!((&mut shared).now_or_never().is_none());
-        leader.head(200, &json_headers()).await;
+        leader.head(200, &json_headers());
         let (follower, reply) = Exchange::begin(&cache, &request(), call()).await;
         assert!((&mut wanted).now_or_never().is_none() && shared.now_or_never().is_some());
         drop((follower, reply));
@@ -125,7 +125,7 @@ async fn without_coalescing_each_call_is_its_own() {
     let (first, none) = Exchange::begin(&cache, &request(), call()).await;
     assert!(none.is_none() && first.call.detach_until.is_none());
     assert!(Exchange::begin(&cache, &request(), call()).await.1.is_none());
-    first.answer(JSON).await;
+    first.answer(JSON);
     assert_eq!(ask(&cache, &request(), call(), "x").await.0, "HIT");
 }
 
