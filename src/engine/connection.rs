@@ -68,7 +68,7 @@ pub struct Connection {
     ssl: Option<Arc<SslDigest>>,
     digests: Digests,
     client_timeout: ClientTimeout,
-    refusal: Option<oneshot::Sender<Refusal>>,
+    refusal: Option<oneshot::Sender<Box<Refusal>>>,
     permits: Arc<Permits>,
 }
 
@@ -156,7 +156,7 @@ impl Connection {
                 Refusal::Connection(RefusedConnection { transport, last_stream, why: refused.why, code: refused.code })
             }
         };
-        let is_received = self.refusal.take().is_some_and(|receiver| receiver.send(refusal).is_ok());
+        let is_received = self.refusal.take().is_some_and(|receiver| receiver.send(Box::new(refusal)).is_ok());
         Timer::mark_refused();
         if is_received { Poll::Pending } else { taken() }
     }

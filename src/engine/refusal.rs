@@ -40,7 +40,7 @@ pub struct Bounds {
     /// The largest head, in bytes.
     pub max_header: usize,
     /// Receives the connection if it is refused.
-    pub refusal: oneshot::Sender<Refusal>,
+    pub refusal: oneshot::Sender<Box<Refusal>>,
     /// The permits that it holds while it is open.
     pub permits: Arc<Permits>,
 }

@@ -41,12 +41,9 @@ pub async fn serve(proxy: &Arc<WorkerProxy>, mut connection: Box<Connection>, sh
 async fn serve_http1(proxy: &Arc<WorkerProxy>, mut connection: Stream, shutdown: &ShutdownWatch) {
     proxy.awaits_first_request();
     let begun = begun_request(&mut connection).await;
-    let mut session = ServerSession::new_http1(connection);
-    if let Some(begun) = begun {
-        session.set_pipelined_prefix(begun);
-    }
-    session.set_keepalive((!*shutdown.borrow()).then_some(KEPT_ALIVE));
-    while let Some(reused) = proxy.process_new_http(session, shutdown).await.or_else(kept::take) {
+    let begins = |session: &mut ServerSession| session.set_keepalive((!*shutdown.borrow()).then_some(KEPT_ALIVE));
+    let mut served = proxy.process_new_http(session(connection, begins, begun), shutdown);
+    while let Some(reused) = served.await.or_else(kept::take) {
         let (mut connection, settings) = reused.consume();
         proxy.awaits_next_request();
         let mut begun = None;
@@ -58,14 +55,24 @@ async fn serve_http1(proxy: &Arc<WorkerProxy>, mut connection: Stream, shutdown:
             }
             begun = begun_request(&mut connection).await;
         }
-        session = ServerSession::new_http1(connection);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
-        }
-        if let Some(begun) = begun {
-            session.set_pipelined_prefix(begun);
-        }
+        let goes_on = |session: &mut ServerSession| {
+            if let Some(settings) = settings {
+                settings.apply_to_session(session);
+            }
+        };
+        served = proxy.process_new_http(session(connection, goes_on, begun), shutdown);
     }
+}
+
+/// The session of a request of which so much has come.
+// made by itself, since an async function that has one in a variable holds room for it as long as the request is served
+fn session(connection: Stream, prepare: impl FnOnce(&mut ServerSession), begun: Option<BytesMut>) -> ServerSession {
+    let mut session = ServerSession::new_http1(connection);
+    prepare(&mut session);
+    if let Some(begun) = begun {
+        session.set_pipelined_prefix(begun);
+    }
+    session
 }
 
 /// What has come of a request; see [`read_begun`].
@@ -87,4 +94,19 @@ fn read_begun(connection: &mut Stream, cx: &mut Context<'_>) -> Option<BytesMut>
     let mut begun = BytesMut::with_capacity(if has_head { bytes.len() } else { 2 * FIRST_READ });
     begun.extend_from_slice(bytes);
     Some(begun).filter(|begun| !begun.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that this makes, in bytes.
+    fn size<'a, F>(_: impl FnOnce(&'a Arc<WorkerProxy>, Box<Connection>, &'a ShutdownWatch) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_a_stream_holds_as_long_as_it_is_open_fits_into_blocks_of_the_allocator() {
+        assert!(size(serve) <= 640, "{}", size(serve));
+    }
 }

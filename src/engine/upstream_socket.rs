@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub struct Connector {
     kept: AtomicBool,
     holds: AtomicBool,
     /// Lines that are added to the head.
-    lines: OnceLock<Vec<u8>>,
+    lines: Mutex<Vec<u8>>,
 }
 
 impl Connector {
@@ -60,7 +60,7 @@ impl Connector {
             descriptor: AtomicI32::new(-1),
             kept: AtomicBool::new(false),
             holds: AtomicBool::new(false),
-            lines: OnceLock::new(),
+            lines: Mutex::default(),
         })
     }
 
@@ -82,8 +82,11 @@ impl Connector {
 
     /// Adds headers to the head of the request before it is written, as lines with their ends.
     pub fn add_to_head(&self, lines: Vec<u8>) {
-        // an attempt writes one head
-        let _ = self.lines.set(lines);
+        *self.lock_lines() = lines;
+    }
+
+    fn lock_lines(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_holding(&self) -> bool {
@@ -205,7 +208,9 @@ impl AsyncWrite for Socket {
             let Some(head) = buf.strip_suffix(END).filter(|head| head.ends_with(END)) else {
                 return Poll::Ready(Err(io::Error::other("what is written first is no head of a request")));
             };
-            stream.add(&[head, this.connector.lines.get().map_or(&[], Vec::as_slice), END]);
+            // an attempt writes one head, and its stream may be open for long
+            let lines = std::mem::take(&mut *this.connector.lock_lines());
+            stream.add(&[head, &lines, END]);
             return Poll::Ready(Ok(buf.len()));
         }
         this.connector.release();

@@ -174,10 +174,15 @@ async fn serve(mut queue: mpsc::UnboundedReceiver<(Work, Open)>, proxy: Arc<Work
     while let Some((work, open)) = queue.recv().await {
         let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
         match work {
-            Work::Connection(connection) => drop(tokio::spawn(async move {
-                let _open = open;
-                serve_one(connection, &proxy, &shutdown).await;
-            })),
+            Work::Connection(connection) => {
+                let peer = connection.peer;
+                // boxed: a handshake takes more memory than all that an open connection needs
+                let opening = Box::pin(handshake(connection, proxy.clone(), shutdown.clone()));
+                drop(tokio::spawn(async move {
+                    let _open = open;
+                    serve_one(opening, peer, &proxy, &shutdown).await;
+                }));
+            }
             Work::Request(sent) => drop(tokio::spawn(async move {
                 let _open = open;
                 let (request, begins) = *sent;
@@ -187,12 +192,13 @@ async fn serve(mut queue: mpsc::UnboundedReceiver<(Work, Open)>, proxy: Arc<Work
     }
 }
 
-async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) {
-    let peer = accepted.peer;
-    // boxed: a handshake takes more memory than all that an open connection needs
-    let Some(Opened { connection, refused, held: _held }) = Box::pin(open(accepted, proxy, shutdown)).await else {
-        return;
-    };
+async fn serve_one(
+    opening: impl Future<Output = Option<Opened>>,
+    peer: SocketAddr,
+    proxy: &Arc<WorkerProxy>,
+    shutdown: &ShutdownWatch,
+) {
+    let Some(Opened { connection, refused, held: _held }) = opening.await else { return };
     let limits = proxy.limits();
     let timer = Timer::new(limits.header_timeout, limits.header_timeout);
     timer.client_may_stall(limits.longest_idle);
@@ -222,13 +228,13 @@ async fn serve_one(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &Shut
 struct Opened {
     connection: Box<Connection>,
     /// What Pingora must not answer.
-    refused: oneshot::Receiver<Refusal>,
+    refused: oneshot::Receiver<Box<Refusal>>,
     /// The permits that it holds while it is open.
     held: Arc<Permits>,
 }
 
 /// Does the handshakes of a connection. `None` if the client is gone, or has failed one.
-async fn open(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownWatch) -> Option<Opened> {
+async fn handshake(accepted: Accepted, proxy: Arc<WorkerProxy>, shutdown: ShutdownWatch) -> Option<Opened> {
     let Accepted { stream, peer, local, listener, proxy_protocol, tls, held } = accepted;
     // small events must leave at once
     let stream = stream.set_nodelay(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
@@ -243,7 +249,7 @@ async fn open(accepted: Accepted, proxy: &Arc<WorkerProxy>, shutdown: &ShutdownW
         tls: None,
     };
     let limits = proxy.limits();
-    let mut client_timeout = ClientTimeout { limit: limits.header_timeout, stopping: shutdown.clone() };
+    let mut client_timeout = ClientTimeout { limit: limits.header_timeout, stopping: shutdown };
     if proxy_protocol {
         match client_timeout.with(proxy_protocol::read(&mut stream)).await {
             Ok(named) => info.proxied = named.filter(|_| proxy.trusts(peer.ip())),

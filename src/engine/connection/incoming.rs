@@ -31,7 +31,7 @@ pub struct Http1 {
     /// The first line of that.
     line: IncomingLine,
     /// What the line said that Pingora was not told. Nearly no line says such a thing, so most requests find no lock here.
-    as_sent: Option<Mutex<Option<AsSent>>>,
+    as_sent: Option<Box<Mutex<Option<AsSent>>>>,
 }
 
 /// Why what came is refused: for the gateway, for a client of HTTP/1.1, and for one of HTTP/2.
@@ -132,7 +132,7 @@ impl Incoming {
         let taken =
             line.came(bytes).map_err(|fault| Refused { message: Some(fault), ..Failure::InvalidHead.into() })?;
         if let Some(said) = line.take_as_sent() {
-            *as_sent = Some(Mutex::new(Some(said)));
+            *as_sent = Some(Box::new(Mutex::new(Some(said))));
         }
         Ok(taken == Taken::Pass)
     }
