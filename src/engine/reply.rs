@@ -68,7 +68,7 @@ pub async fn send(session: &mut Session, ctx: &mut Exchange, reply: Reply) -> Re
         let refused = reply.outcome == Outcome::Refused && !reply.status.is_success();
         refused.then(|| ctx.protocol().error_type(reply.status))
     });
-    ctx.record.saved = reply.saved.map(|answer| *answer);
+    ctx.record.saved = reply.saved;
     ctx.record.status = Some(reply.status);
     let has_no_body = session.req_header().method == Method::HEAD
         || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -98,6 +98,7 @@ fn read_begun(connection: &mut Stream, cx: &mut Context<'_>) -> Option<BytesMut>
 
 #[cfg(test)]
 mod tests {
+    use super::super::ctx::Exchange;
     use super::*;
 
     /// The size of the future that this makes, in bytes.
@@ -108,5 +109,6 @@ mod tests {
     #[test]
     fn what_a_stream_holds_as_long_as_it_is_open_fits_into_blocks_of_the_allocator() {
         assert!(size(serve) <= 640, "{}", size(serve));
+        assert!(size_of::<Exchange>() <= 1792, "{}", size_of::<Exchange>());
     }
 }

@@ -75,7 +75,7 @@ impl ResponseObserver {
     pub fn replace_saved(&mut self, answer: Answer, record: &mut Record) {
         if let Self::Saved(_) = self {
             *self = Self::Nothing;
-            record.saved = Some(answer);
+            record.saved = Some(answer.into());
         }
     }
 
@@ -96,8 +96,9 @@ impl ResponseObserver {
 
     /// Puts the facts read so far into the record.
     pub fn conclude(&mut self, record: &mut Record) {
-        let conclude =
-            |reader: Box<AnswerReader>| catch_unwind(AssertUnwindSafe(|| shortened_answer(reader.into_answer()))).ok();
+        let conclude = |reader: Box<AnswerReader>| {
+            catch_unwind(AssertUnwindSafe(|| shortened_answer(reader.into_answer()).into())).ok()
+        };
         match std::mem::take(self) {
             Self::Answer(reader) => {
                 record.answer = conclude(reader);

@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(assumed.of(&record, None, tokens), picos.map(cost), "{what}");
         }
-        let answer = Some(Answer { usage: Some(Usage::default()), ..Answer::default() });
+        let answer = Some(Answer { usage: Some(Usage::default()), ..Answer::default() }.into());
         let unpriced = Record { answer, ..record(ClientGone, 200, 10) };
         assert_eq!(assumed.of(&unpriced, None, tokens), Some(cost(50)), "figures without a price");
         assert_eq!(AssumedCost { answered: None, ..assumed }.of(&unpriced, None, tokens), None);
@@ -155,7 +155,7 @@ mod tests {
             status: Some(StatusCode::OK),
             streaming: Some(true),
             response_bytes: bytes,
-            answer: Some(Answer { state, usage, ..Answer::default() }),
+            answer: Some(Answer { state, usage, ..Answer::default() }.into()),
             ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
         };
         use AnswerState::{Complete, Partial};

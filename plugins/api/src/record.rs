@@ -79,9 +79,9 @@ pub struct Record {
     pub first_token: Option<Duration>,
     /// What was read of the upstream's answer: its state, its model, its usage by class of tokens. Only where a plugin
     /// [needs answers](crate::Needs::answer).
-    pub answer: Option<Answer>,
+    pub answer: Option<Box<Answer>>,
     /// What was read of an answer that a plugin gave in the upstream's place, such as a cached one. Its usage is not billed again.
-    pub saved: Option<Answer>,
+    pub saved: Option<Box<Answer>>,
     /// The upstream's own id of the exchange (`request-id`, `x-request-id`).
     pub upstream_request_id: Option<String>,
     /// From the head of the request to the end.

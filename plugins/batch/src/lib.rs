@@ -233,7 +233,7 @@ impl Plugin for Batch {
 fn keep(delivery: &OnceLock<Delivery>, record: &Record) {
     let is_whole = |answer: &plugin_api::Answer| answer.state == AnswerState::Complete && answer.usage.is_some();
     if let Some(claim) = delivery.get().and_then(|delivery| delivery.claim.as_ref())
-        && record.answer.as_ref().is_some_and(is_whole)
+        && record.answer.as_deref().is_some_and(is_whole)
     {
         claim.keep();
     }

@@ -244,7 +244,7 @@ async fn what_is_expected_is_learned_from_the_answers_to_the_caller() {
     };
     let tokens = Tokens { input: Some(10), output: Some(100), ..Tokens::default() };
     let usage = Some(Usage { tokens, ..Usage::default() });
-    let answer = Some(Answer { state: AnswerState::Complete, usage, ..Answer::default() });
+    let answer = Some(Answer { state: AnswerState::Complete, usage, ..Answer::default() }.into());
     let record = Record { outcome: Outcome::Completed, answer, ..Record::begun(ID, SystemTime::now()) };
     for _ in 0..20 {
         let (mut state, _) = call(&budgets, by_key("alice"), message(128_000)).await.unwrap();

@@ -114,7 +114,7 @@ fn record(outcome: Outcome, tokens: Option<Tokens>) -> Record {
         attempts: 1,
         status: Some(StatusCode::OK),
         endpoint: Some(Endpoint::MESSAGES),
-        answer: Some(answer),
+        answer: Some(answer.into()),
         ..Record::begun(ID, SystemTime::UNIX_EPOCH)
     }
 }

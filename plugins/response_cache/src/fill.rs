@@ -131,7 +131,7 @@ impl Fill {
     /// repeat the call at once.
     pub(crate) fn before_last_byte(&mut self, record: &Record, cache: &ResponseCache) {
         self.is_reported = true;
-        let (held_back, answer) = (std::mem::take(&mut self.held_back), record.answer.as_ref());
+        let (held_back, answer) = (std::mem::take(&mut self.held_back), record.answer.as_deref());
         if self.has_begun {
             self.answer = self.own(record);
             if self.whole {
@@ -192,7 +192,7 @@ impl Fill {
     fn own(&self, record: &Record) -> Option<Box<Answer>> {
         let (head, answer) = (self.head.as_ref()?, record.answer.as_ref()?);
         let may_be_kept = self.may_be_stored(record) && entry::may_be_kept(head.status, answer);
-        may_be_kept.then(|| Box::new(answer.clone()))
+        may_be_kept.then(|| answer.clone())
     }
 
     /// Whether its answer may be stored, whatever its facts are: the upstream allows it, and no fallback made it, perhaps with another model.

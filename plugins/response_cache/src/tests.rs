@@ -81,12 +81,14 @@ impl<'a> Exchange<'a> {
         let mut chunk = Chunk { context: &self.context, bytes: &bytes, last, complete: false };
         self.cache.on_chunk(&mut self.state, &mut chunk);
         if last {
-            let record = Record { answer: self.says.clone(), ..Record::begun(Uuid::nil(), SystemTime::now()) };
+            let record =
+                Record { answer: self.says.clone().map(Box::new), ..Record::begun(Uuid::nil(), SystemTime::now()) };
             self.cache.before_last_byte(&mut self.state, &record);
         }
     }
 
     fn log(mut self, answer: Option<Answer>) {
+        let answer = answer.map(Box::new);
         let record = Record { answer, outcome: Outcome::Completed, ..Record::begun(Uuid::nil(), SystemTime::now()) };
         self.cache.on_complete(&mut self.state, &record);
     }

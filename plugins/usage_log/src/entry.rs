@@ -80,8 +80,8 @@ impl PredictedOutcome {
 impl Entry {
     /// The row of an exchange, without bodies.
     pub(crate) fn row(&self, record: &Record, prices: &Prices) -> Row {
-        let answer = record.answer.as_ref();
-        let spoke = answer.or(record.saved.as_ref());
+        let answer = record.answer.as_deref();
+        let spoke = answer.or(record.saved.as_deref());
         let caller = record.context.principal();
         let model = record.model.as_deref().map(short);
         // mostly it is the same, and need not be kept twice

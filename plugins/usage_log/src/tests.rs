@@ -76,11 +76,10 @@ fn completed(total: u64) -> plugin_api::Record {
     (record.outcome, record.status) = (Outcome::Completed, Some(StatusCode::OK));
     record.total = Duration::from_millis(total);
     let tokens = plugin_api::Tokens { input: Some(1), ..plugin_api::Tokens::default() };
-    record.answer = Some(Answer {
-        state: AnswerState::Complete,
-        usage: Some(Usage { tokens, ..Usage::default() }),
-        ..Answer::default()
-    });
+    record.answer = Some(
+        Answer { state: AnswerState::Complete, usage: Some(Usage { tokens, ..Usage::default() }), ..Answer::default() }
+            .into(),
+    );
     record
 }
 

@@ -47,7 +47,7 @@ mod tests {
             ..Answer::default()
         };
         let mut record = Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH);
-        record.answer = Some(answer);
+        record.answer = Some(answer.into());
         record.first_token = Some(Duration::from_micros(1_500));
         let mut out = Vec::new();
         json(&mut out, &record);

@@ -222,7 +222,7 @@ impl MessageCall {
         // of a call that was refused nothing has come
         let said =
             |answer: &Answer| answer.state != AnswerState::Partial || answer.usage.is_some() || answer.id.is_some();
-        self.record.answer = answer.filter(said).or(self.record.answer.take());
+        self.record.answer = answer.filter(said).map(Box::new).or(self.record.answer.take());
     }
 
     /// Takes over the events of its answer that came before the call was admitted.

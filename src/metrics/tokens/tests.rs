@@ -10,7 +10,11 @@ use crate::metrics::Metrics;
 fn record(endpoint: Endpoint, model: &str, tokens: Option<Counts>) -> Record {
     let usage = tokens.map(|tokens| Usage { tokens, ..Usage::default() });
     let answer = Answer { model: Some(model.to_owned()), usage, ..Answer::default() };
-    Record { endpoint: Some(endpoint), answer: Some(answer), ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH) }
+    Record {
+        endpoint: Some(endpoint),
+        answer: Some(answer.into()),
+        ..Record::begun(Uuid::nil(), SystemTime::UNIX_EPOCH)
+    }
 }
 
 fn counts(input: u64, output: u64) -> Option<Counts> {

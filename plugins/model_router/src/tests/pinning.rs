@@ -94,7 +94,7 @@ fn ended(status: u16, stop_reason: Option<&str>) -> Record {
     record.status = Some(StatusCode::from_u16(status).unwrap());
     record.outcome = Outcome::Completed;
     let stop_reason = stop_reason.map(str::to_owned);
-    record.answer = Some(Answer { state: AnswerState::Complete, stop_reason, ..Answer::default() });
+    record.answer = Some(Answer { state: AnswerState::Complete, stop_reason, ..Answer::default() }.into());
     record
 }
 

@@ -57,7 +57,7 @@ fn end(router: &ModelRouter, state: &mut State, stop_reason: &str) {
     let mut record = Record::begun(testing::ID, SystemTime::now());
     (record.status, record.outcome) = (Some(StatusCode::OK), Outcome::Completed);
     let stop_reason = Some(stop_reason.to_owned());
-    record.answer = Some(Answer { state: AnswerState::Complete, stop_reason, ..Answer::default() });
+    record.answer = Some(Answer { state: AnswerState::Complete, stop_reason, ..Answer::default() }.into());
     router.before_last_byte(state, &record);
     router.on_complete(state, &record);
 }

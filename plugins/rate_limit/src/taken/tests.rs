@@ -31,7 +31,7 @@ fn record(outcome: Outcome, status: u16, response_bytes: u64, usage: Option<(u64
         status: StatusCode::from_u16(status).ok(),
         streaming: Some(true),
         response_bytes,
-        answer: Some(Answer { usage, ..Answer::default() }),
+        answer: Some(Answer { usage, ..Answer::default() }.into()),
         ..Record::begun(ID, SystemTime::UNIX_EPOCH)
     }
 }

@@ -43,7 +43,7 @@ async fn what_is_reserved_is_settled_by_the_figures_of_the_answer_by_class() {
 async fn what_nobody_used_is_given_back_and_what_was_used_is_not() {
     let reported = Tokens { input: Some(30), output: Some(20), ..Tokens::default() };
     let hit = || Record {
-        saved: Some(Answer { usage: Some(Usage { tokens: reported, ..Usage::default() }), ..Answer::default() }),
+        saved: Some(Answer { usage: Some(Usage { tokens: reported, ..Usage::default() }), ..Answer::default() }.into()),
         answer: None,
         ..record(Outcome::Cached, None)
     };

@@ -52,7 +52,7 @@ async fn the_answer_of_a_fallback_is_not_kept() {
         exchange.head(200, &json_headers());
         exchange.chunk(JSON, true);
         let record = Record::begun(Uuid::nil(), SystemTime::now());
-        let record = Record { answer: Some(complete()), upstream: Some(upstream.into()), ..record };
+        let record = Record { answer: Some(complete().into()), upstream: Some(upstream.into()), ..record };
         cache.on_complete(&mut exchange.state, &record);
         assert_eq!(Exchange::begin(&cache, &request(), call()).await.1.is_some(), kept, "{upstream}");
     }

@@ -35,14 +35,17 @@ pub fn end(plugin: &UsageLog, number: u64) {
     record.total = Duration::from_millis(2_000 + number % 9_000);
     record.upstream_request_id = Some(format!("req_{number:024}"));
     let tokens = Tokens { input: Some(25), cache_read: Some(20_000), output: Some(number % 900), ..Tokens::default() };
-    record.answer = Some(Answer {
-        state: AnswerState::Complete,
-        id: Some(format!("msg_{number:024}")),
-        model: Some("claude-sonnet-4-5-20250929".into()),
-        stop_reason: Some("end_turn".into()),
-        usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
-        ..Answer::default()
-    });
+    record.answer = Some(
+        Answer {
+            state: AnswerState::Complete,
+            id: Some(format!("msg_{number:024}")),
+            model: Some("claude-sonnet-4-5-20250929".into()),
+            stop_reason: Some("end_turn".into()),
+            usage: Some(Usage { tokens, raw: serde_json::from_str(usage).ok(), ..Usage::default() }),
+            ..Answer::default()
+        }
+        .into(),
+    );
     plugin.before_last_byte(&mut entry, &record);
     plugin.on_complete(&mut entry, &record);
 }

@@ -40,7 +40,7 @@ fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
     (record.body_read, record.system_blocks, record.asks_quota) = (true, Some(2), true);
     record.status = Some(StatusCode::OK);
     record.outcome = Outcome::Completed;
-    record.answer = Some(answer(AnswerState::Complete));
+    record.answer = Some(answer(AnswerState::Complete).into());
     let found = row(&record);
     assert_eq!((found.domain.as_str(), &*found.request_type), ("api.example.com", "quota"));
     assert_eq!((found.model.as_deref(), found.served_model.as_deref()), (Some("fast"), Some("claude-opus-5")));
@@ -49,7 +49,7 @@ fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
     assert_eq!(found.cost_usd.map(|cost| cost.to_string()).as_deref(), Some("0.025"));
     assert_eq!(found.usage_data.as_deref(), Some(r#"{"input_tokens":1000,"new":1}"#));
     for (end, state) in [(Outcome::ClientGone, AnswerState::Partial), (Outcome::Completed, AnswerState::Failed)] {
-        (record.outcome, record.answer) = (end, Some(answer(state)));
+        (record.outcome, record.answer) = (end, Some(answer(state).into()));
         assert_eq!(row(&record).usage_source, UsageSource::Partial);
     }
 }
@@ -57,7 +57,7 @@ fn an_answer_costs_what_it_reports_and_who_answers_is_billed() {
 #[test]
 fn an_answer_from_a_cache_costs_nothing_and_says_what_it_saved() {
     let mut record = record();
-    (record.outcome, record.saved) = (Outcome::Cached, Some(answer(AnswerState::Complete)));
+    (record.outcome, record.saved) = (Outcome::Cached, Some(answer(AnswerState::Complete).into()));
     record.context.tags.set(tags::CACHE_STATUS, "hit");
     let row = row(&record);
     assert_eq!((&*row.outcome, row.cache_status.as_deref()), ("cached", Some("hit")));
@@ -75,7 +75,7 @@ fn no_text_of_a_stranger_keeps_a_row_out_of_the_database() {
     huge.model = Some("m\0".repeat(10_000));
     huge.usage.as_mut().unwrap().raw = Some(RawValue::from_string(format!("\"{}\"", "x".repeat(100_000))).unwrap());
     huge.usage.as_mut().unwrap().tokens.input = Some(u64::MAX);
-    record.answer = Some(huge);
+    record.answer = Some(huge.into());
     let row = row(&record);
     assert!(row.domain.len() <= LONGEST_HOST && row.path.len() <= LONGEST_PATH && row.path.contains('…'));
     assert_eq!(row.model.as_deref(), Some("a\u{FFFD}b"));
@@ -127,7 +127,7 @@ fn a_renamed_call_is_billed_by_the_name_that_its_upstream_was_asked_for() {
     (record.model, record.upstream_model) = (Some("fast".into()), Some("claude-opus-5".into()));
     let tokens = plugin_api::Tokens { input: Some(1000), output: Some(100), ..Default::default() };
     let usage = plugin_api::Usage { tokens, ..Default::default() };
-    record.answer = Some(Answer { model: None, usage: Some(usage), ..Answer::default() });
+    record.answer = Some(Answer { model: None, usage: Some(usage), ..Answer::default() }.into());
     let row = row(&record);
     assert_eq!((row.model.as_deref(), row.requested_model.as_deref()), (Some("fast"), Some("fast")));
     assert_eq!(row.cost_usd.unwrap().to_string(), "0.0075");

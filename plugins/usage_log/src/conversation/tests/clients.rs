@@ -226,7 +226,7 @@ impl Gateway {
         exchange.host = client.domain.into();
         exchange.endpoint = Some(endpoint);
         exchange.conversation = hashes.conversation;
-        exchange.answer = Some(reader.into_answer());
+        exchange.answer = Some(reader.into_answer().into());
         (exchange.status, exchange.outcome) = (Some(status), outcome);
         let principal = exchange.context.principal_mut();
         let text = |text: Option<&str>| text.map(Arc::<str>::from);
