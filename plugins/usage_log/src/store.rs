@@ -53,21 +53,6 @@ pub struct Written {
     pub known: u64,
 }
 
-/// Up to which commit of others the database is seen. One that differs says that there may be more, or fewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OthersCommits {
-    /// The connection that sees it, by a number that no other of this process has: each counts on its own.
-    connection: u64,
-    version: i64,
-}
-
-#[cfg(test)]
-impl OthersCommits {
-    pub(crate) fn new(connection: u64, version: i64) -> Self {
-        Self { connection, version }
-    }
-}
-
 impl Store {
     /// Connects, within `pool.connect_timeout`. Its work is counted in `metrics`.
     ///
@@ -127,14 +112,6 @@ impl Store {
     /// That it cannot tell now.
     pub async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError> {
         self.0.conversations(turns).await
-    }
-
-    /// Up to which commit of other connections the database is seen at this moment, where its engine tells that at no cost.
-    ///
-    /// # Errors
-    /// That it cannot tell now.
-    pub(crate) async fn commits_of_others(&mut self) -> Result<Option<OthersCommits>, StoreError> {
-        self.0.commits_of_others().await
     }
 
     /// Does what falls due with time: partitions ahead, retention, archive. Called about every minute, on a connection of its own

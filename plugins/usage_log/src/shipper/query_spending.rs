@@ -11,16 +11,11 @@ use super::config::within;
 use super::{ShipError, Shipper};
 use crate::Database;
 use crate::report::Report;
-use crate::store::OthersCommits;
 
 /// How long an answer may take. Rows wait in the journal meanwhile.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The database is asked for no more than a twentieth of the time.
 const PAUSE: u32 = 20;
-/// And for a hundredth where nobody else has written to it since: what it would say is known here already. It is asked all the same, since
-/// an answer shows whether rows were counted wrong.
-const PAUSE_ALONE: u32 = 100;
-const LONGEST_PAUSE_ALONE: Duration = Duration::from_secs(120);
 /// How often to look whether there are new queries.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -29,8 +24,6 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Querying {
     known: Vec<TrackedQuery>,
     next: Option<Instant>,
-    /// When to ask at the latest, and what others had committed before the last answer; none where that is not known.
-    latest: Option<(Instant, OthersCommits)>,
     report: Option<(Database, Report)>,
 }
 
@@ -50,20 +43,6 @@ impl Querying {
                 self.known.push(TrackedQuery { query, since: appended, is_asked: false });
             }
         }
-    }
-
-    /// Whether an answer would say nothing new, and the last one is not long ago.
-    fn is_settled(&self, now: Instant, commits: Option<OthersCommits>) -> bool {
-        self.latest.is_some_and(|(latest, seen)| now < latest && commits == Some(seen))
-    }
-
-    /// The database was asked at one moment and has answered at another, with all that others had committed before.
-    fn asked(&mut self, began: Instant, ended: Instant, interval: Duration, commits: Option<OthersCommits>) {
-        let took = ended.saturating_duration_since(began);
-        let pause = interval.max(took * PAUSE);
-        let longest = pause.max((took * PAUSE_ALONE).min(LONGEST_PAUSE_ALONE));
-        self.next = Some(ended + pause);
-        self.latest = commits.map(|commits| (ended + longest, commits));
     }
 
     /// Waits until it may be time to ask.
@@ -95,13 +74,6 @@ impl Shipper {
         if queries.is_empty() || (!is_new && self.querying.next.is_some_and(|next| began < next)) {
             return;
         }
-        let interval = self.feed.interval().unwrap_or(LIMIT);
-        let commits = self.commits_of_others().await;
-        if !is_new && self.querying.is_settled(began, commits) {
-            self.querying.next = Some(began + interval);
-            return;
-        }
-        let mut is_answered = true;
         // those that fail are asked again when it is time
         self.querying.known.iter_mut().filter(|known| known.since <= place).for_each(|known| known.is_asked = true);
         for query in queries {
@@ -111,17 +83,12 @@ impl Shipper {
                 if let Some(suppressed) = FAILED.pass(()) {
                     warn!(why:%, suppressed; "the ledger's database does not say what was spent; budgets go by what is known");
                 }
-                (self.querying.report, is_answered) = (None, false);
+                self.querying.report = None;
                 break;
             }
         }
-        self.querying.asked(began, Instant::now(), interval, commits.filter(|_| is_answered));
-    }
-
-    /// What others have committed; none where the database does not tell.
-    async fn commits_of_others(&mut self) -> Option<OthersCommits> {
-        let (store, _) = self.connected.as_mut()?;
-        within(&mut self.shipping, LIMIT, store.commits_of_others()).await.ok().flatten()
+        let pause = self.feed.interval().unwrap_or(LIMIT).max(began.elapsed() * PAUSE);
+        self.querying.next = Some(Instant::now() + pause);
     }
 
     async fn answer(&mut self, query: &SpendingQuery, place: u64) -> Result<(), ShipError> {
@@ -138,39 +105,5 @@ impl Shipper {
         let sums = within(&mut self.shipping, LIMIT, report.spent(query, &own, &all)).await?;
         self.feed.answered(database, query, &sums, place);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_that_nobody_else_writes_to_is_asked_for_a_hundredth_of_the_time() {
-        let (began, second) = (Instant::now(), Duration::from_secs(1));
-        let ended = began + second;
-        let commits = |version| Some(OthersCommits::new(1, version));
-        let mut querying = Querying::default();
-        assert!(!querying.is_settled(began, commits(1)) && !querying.is_settled(began, None));
-        querying.asked(began, ended, 5 * second, commits(1));
-        assert_eq!(querying.next, Some(ended + 20 * second));
-        assert!(querying.is_settled(ended + 20 * second, commits(1)));
-        assert!(querying.is_settled(ended + 99 * second, commits(1)));
-        assert!(!querying.is_settled(ended + 100 * second, commits(1)));
-        // somebody has written, or another connection looks, or none can tell
-        for other in [commits(2), Some(OthersCommits::new(2, 1)), None] {
-            assert!(!querying.is_settled(ended + 20 * second, other));
-        }
-        // not for ever
-        querying.asked(began, began + 4 * second, second, commits(1));
-        assert_eq!(querying.next, Some(began + 84 * second));
-        assert!(querying.is_settled(began + 123 * second, commits(1)));
-        assert!(!querying.is_settled(began + 124 * second, commits(1)));
-        // the pause that always is
-        querying.asked(began, began, 200 * second, commits(1));
-        assert!(querying.is_settled(began + 199 * second, commits(1)));
-        // the answer failed, or the engine does not tell
-        querying.asked(began, ended, second, None);
-        assert!(!querying.is_settled(ended, commits(1)) && !querying.is_settled(ended, None));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::query_timer::QueryTimer;
-use super::{Housekeeper, OthersCommits, StoreError, Written};
+use super::{Housekeeper, StoreError, Written};
 use crate::{Conversation, Record, StoreSettings};
 
 /// A connected database. [`Store`](super::Store) says what its methods promise.
@@ -16,10 +16,6 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     /// Writes records in a transaction that is rolled back.
     async fn try_out(&mut self, records: &[Record]) -> Result<(), StoreError>;
     async fn conversations(&mut self, turns: &[[u8; 32]]) -> Result<Vec<Option<Conversation>>, StoreError>;
-    /// What [`Store::commits_of_others`](super::Store::commits_of_others) says.
-    async fn commits_of_others(&mut self) -> Result<Option<OthersCommits>, StoreError> {
-        Ok(None)
-    }
     async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError>;
     async fn close(self: Box<Self>);
 }

@@ -8,8 +8,6 @@ mod turns;
 mod write;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +22,7 @@ use super::connections::Counted;
 use super::engine::Engine;
 use super::pooled::PooledConnection;
 use super::query_timer::QueryTimer;
-use super::{Housekeeper, OthersCommits, StoreError, Written, fill, migration};
+use super::{Housekeeper, StoreError, Written, fill, migration};
 use crate::columns::{BATCHES, BODIES, CHUNKS, Chunk, REQUESTS};
 use crate::rollup::{Bound, Changes};
 use crate::{BatchRow, Conversation, Record, Row, StoreSettings};
@@ -43,8 +41,6 @@ pub(super) struct Sqlite {
     inserts: AllInserts,
     bound: Bound,
     recent: RecentTurns,
-    /// The number of the connection that was opened last.
-    connection: Arc<AtomicU64>,
     /// Its schema is a later build's.
     is_newer: bool,
     _limit: Counted,
@@ -97,16 +93,6 @@ impl Engine for Sqlite {
         Ok(found)
     }
 
-    async fn commits_of_others(&mut self) -> Result<Option<OthersCommits>, StoreError> {
-        // of the connection that writes: its own commits do not change it
-        const VERSION: &str = "PRAGMA data_version";
-        let mut held = self.acquire().await?;
-        let version = sqlx::query_scalar::<_, i64>(VERSION).fetch_one(&mut *held);
-        let version = self.watch.statement(VERSION, LIMIT, version).await?;
-        held.release().await;
-        Ok(Some(OthersCommits { connection: self.connection.load(Ordering::Relaxed), version }))
-    }
-
     async fn maintain(&mut self, keeper: &mut Housekeeper) -> Result<(), StoreError> {
         self.migrate().await?;
         if self.is_newer {
@@ -138,8 +124,7 @@ impl Engine for Sqlite {
 
 impl Sqlite {
     pub(super) async fn connect(path: &Path, settings: &StoreSettings, watch: QueryTimer) -> Result<Self, StoreError> {
-        let connection = Arc::<AtomicU64>::default();
-        let pool = open::to_write(path, &settings.pool, connection.clone());
+        let pool = open::to_write(path, &settings.pool);
         let inserts = AllInserts {
             requests: Inserts::of(&REQUESTS),
             batches: Inserts::of(&BATCHES),
@@ -148,8 +133,7 @@ impl Sqlite {
         };
         let (bound, recent) = (Bound::default(), RecentTurns::default());
         let _limit = watch.metrics.connections.pool(settings.pool.max.get());
-        let (settings, is_newer) = (settings.clone(), false);
-        let store = Self { pool, watch, settings, inserts, bound, recent, connection, is_newer, _limit };
+        let store = Self { pool, watch, settings: settings.clone(), inserts, bound, recent, is_newer: false, _limit };
         store.acquire().await?.release().await;
         Ok(store)
     }
@@ -278,35 +262,6 @@ mod tests {
         assert_eq!(temp_store(&store).await, 2);
         store.maintain(&mut Housekeeper::new(Clock::start().read())).await.unwrap();
         assert_eq!(temp_store(&store).await, 1);
-    }
-
-    #[tokio::test]
-    async fn commits_of_others_show_and_own_ones_do_not() {
-        let (folder, config) = (Folder::new(), Config::default());
-        let (path, settings) = (folder.0.join("ledger.db"), config.store_settings(&folder.0));
-        let open = async || {
-            let watch = QueryTimer { slow: settings.slow_query, metrics: StoreMetrics::new().unwrap() };
-            Sqlite::connect(&path, &settings, watch).await.unwrap()
-        };
-        let (mut own, mut other) = (open().await, open().await);
-        own.migrate().await.unwrap();
-        other.migrate().await.unwrap();
-        let row = |id| [Record::Request(Box::new(Row { id: Uuid::from_u128(id), ..Row::default() }))];
-        let before = own.commits_of_others().await.unwrap();
-        assert!(before.is_some());
-        own.write(&row(1)).await.unwrap();
-        own.try_out(&row(2)).await.unwrap();
-        assert_eq!(own.commits_of_others().await.unwrap(), before);
-        other.write(&row(3)).await.unwrap();
-        let after = own.commits_of_others().await.unwrap();
-        assert_ne!(after, before);
-        // a connection that is closed in the midst of something is followed by another, which counts anew
-        drop(own.acquire().await.unwrap());
-        let of_another = own.commits_of_others().await.unwrap();
-        assert_ne!(of_another, after);
-        let mut third = open().await;
-        let of_third = third.commits_of_others().await.unwrap();
-        assert!(of_third != of_another && of_third != before && of_third != after);
     }
 
     #[tokio::test]

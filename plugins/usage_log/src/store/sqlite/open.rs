@@ -1,8 +1,6 @@
 //! Connections to a file of `SQLite`'s as the settings want them. None is made here.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -28,9 +26,7 @@ pub(crate) fn to_read(path: &Path, settings: &PoolSettings) -> SqlitePool {
 }
 
 /// Connections to a file that is made where there is none. What is committed is on the disk, since the journal forgets it.
-/// `last` becomes the number of the last one that was opened: of all such connections of this process, no two have the same.
-pub(super) fn to_write(path: &Path, settings: &PoolSettings, last: Arc<AtomicU64>) -> SqlitePool {
-    static OPENED: AtomicU64 = AtomicU64::new(0);
+pub(super) fn to_write(path: &Path, settings: &PoolSettings) -> SqlitePool {
     // the engine would make it readable by all, and gives its own files beside it the mode of this one; what keeps it from being
     // created is told by the engine
     let _ = private_files::options().write(true).create_new(true).open(path);
@@ -39,11 +35,7 @@ pub(super) fn to_write(path: &Path, settings: &PoolSettings, last: Arc<AtomicU64
     // what a statement may have to take back is kept in memory: else each that adds to the sums makes a file and deletes it
     let options = options.page_size(PAGE).pragma("cache_size", CACHE).pragma("temp_store", "MEMORY");
     let options = options.pragma("wal_autocheckpoint", CHECKPOINT);
-    let pool = open::pool(settings).after_connect(move |_, _| {
-        last.store(OPENED.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Box::pin(std::future::ready(Ok(())))
-    });
-    pool.connect_lazy_with(options)
+    open::pool(settings).connect_lazy_with(options)
 }
 
 fn file(path: &Path) -> SqliteConnectOptions {
