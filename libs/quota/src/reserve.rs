@@ -33,7 +33,7 @@ struct AtGrant {
 #[derive(Debug)]
 pub struct Reservation(Claim);
 
-/// Why nothing was reserved: the claim that has to wait longest, the first of them in the list.
+/// Why nothing was reserved: the claim that has to wait longest; of equal waits, the first in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Its place in the list of claims.
@@ -86,7 +86,7 @@ impl Claim {
 /// impossible.
 ///
 /// # Errors
-/// The claim that has to wait longest, the first of them in the list.
+/// The claim that has to wait longest; of equal waits, the first in the list.
 pub fn reserve(mut claims: Vec<Claim>, now: Now) -> Result<Vec<Reservation>, Refused> {
     match take_all(&mut claims, false, now) {
         Some(refused) => Err(refused),

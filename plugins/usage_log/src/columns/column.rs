@@ -8,11 +8,11 @@ pub(crate) struct Column<R: 'static> {
     pub(crate) sql: SqlType,
     pub(crate) is_nullable: bool,
     pub(crate) value: for<'a> fn(&'a R) -> Value<'a>,
-    /// What the field tells without its value being made; none of a column that shows no field.
+    /// Tests of the field, for which no value is made. `None` for a column that shows no field.
     pub(super) field: Option<FieldTests<R>>,
 }
 
-/// What is asked of a field.
+/// Tests of a field.
 pub(super) struct FieldTests<R> {
     pub(super) is_null: fn(&R) -> bool,
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite's statements share values"))]

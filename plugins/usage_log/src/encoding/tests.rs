@@ -202,8 +202,10 @@ fn tells_of_values<R>(table: &Table<R>, rows: &[R]) {
         for row in rows {
             let value = (column.value)(row);
             assert_eq!(column.is_null(row), value == Value::Null, "{}", column.name);
+            assert!(column.is_same(row, row), "{}", column.name);
             for other in rows {
-                assert_eq!(column.is_same(row, other), value == (column.value)(other), "{}", column.name);
+                // fields that differ may have the same value
+                assert!(!column.is_same(row, other) || value == (column.value)(other), "{}", column.name);
             }
         }
     }

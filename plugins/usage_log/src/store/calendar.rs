@@ -88,7 +88,7 @@ pub fn text(time: Timestamp) -> String {
     text_as(time)
 }
 
-/// The same as another text.
+/// [`text`], as any type that is made from a text.
 pub(crate) fn text_as<T: for<'a> From<&'a str> + From<String>>(time: Timestamp) -> T {
     let moment = moment(time);
     // several times as fast, for every row of the ledger
