@@ -217,23 +217,23 @@ impl Block {
         }
     }
 
-    /// The free capacity for another piece, in bytes of its own.
+    /// The free capacity, in bytes.
     fn room(&self) -> usize {
-        (self.bytes.capacity() - self.bytes.len()).saturating_sub(Header::SIZE)
+        self.bytes.capacity() - self.bytes.len()
     }
 
     /// How many bytes may be put behind the last piece, or be another one.
     fn room_behind(&self) -> usize {
         match self.last_header() {
-            Some(last) if last.is_alone() => self.bytes.capacity() - self.bytes.len(),
-            _ if self.pieces < MOST_PIECES => self.room(),
+            Some(last) if last.is_alone() => self.room(),
+            _ if self.pieces < MOST_PIECES => self.room().saturating_sub(Header::SIZE),
             _ => 0,
         }
     }
 
     /// Whether there is room for another piece, with so many bytes that are held.
     fn has_room(&self, length: usize) -> bool {
-        self.room() >= length && self.pieces < MOST_PIECES
+        self.room() >= Header::SIZE + length && self.pieces < MOST_PIECES
     }
 
     /// Adds a piece: so many bytes of the one before it, some of its own, and so many from the end of that again. There must be room.
@@ -374,6 +374,21 @@ mod tests {
             };
             pieces.into_iter().map(|(change, shrinks)| (piece(change), shrinks)).collect()
         })
+    }
+
+    #[test]
+    fn a_piece_that_adds_nothing_of_its_own_takes_no_room_that_is_not_there() {
+        for length in 48..400 {
+            let (mut rope, mut all) = (Rope::default(), Vec::new());
+            for at in 0..400 {
+                // each second one is the one before it
+                let piece: Vec<u8> = (0..length).map(|byte| (byte * 31 + at / 2 * 7) as u8).collect();
+                rope.push(&piece);
+                all.extend_from_slice(&piece);
+                assert!(rope.open.bytes.capacity() <= MOST, "{length}");
+            }
+            assert_eq!(rope.copy(0, usize::MAX).unwrap(), all);
+        }
     }
 
     proptest! {
