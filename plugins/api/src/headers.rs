@@ -2,7 +2,6 @@
 //! makes a copy of them.
 
 use http::header::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 /// Changes to headers, made in this order.
 ///
@@ -14,7 +13,7 @@ use smallvec::SmallVec;
 /// assert_eq!(edits.iter().count(), 2);
 /// ```
 #[derive(Debug, Default)]
-pub struct HeaderEdits(SmallVec<[HeaderEdit; 1]>);
+pub struct HeaderEdits(Vec<HeaderEdit>);
 
 /// One change.
 #[derive(Debug)]
