@@ -70,12 +70,12 @@ impl Plugin for Cors {
         })
     }
 
-    async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {
-        if is_preflight(response.request.method, response.request.headers) {
-            return;
+    fn try_on_response(&self, (): &mut (), response: &mut Response<'_>) -> Option<()> {
+        if !is_preflight(response.request.method, response.request.headers) {
+            let origin = self.allowed(response.request.headers);
+            self.headers.edit(origin, response.headers, &mut response.edits);
         }
-        let origin = self.allowed(response.request.headers);
-        self.headers.edit(origin, response.headers, &mut response.edits);
+        Some(())
     }
 }
 

@@ -69,12 +69,13 @@ impl Plugin for Headers {
         Flow::Continue
     }
 
-    async fn on_response(&self, (): &mut (), response: &mut Response<'_>) {
+    fn try_on_response(&self, (): &mut (), response: &mut Response<'_>) -> Option<()> {
         if !self.response.is_empty() {
             let mut edits = std::mem::take(&mut response.edits);
             self.response.apply(&mut edits, &response.variables());
             response.edits = edits;
         }
+        Some(())
     }
 }
 

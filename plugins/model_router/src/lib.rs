@@ -180,8 +180,8 @@ impl Plugin for ModelRouter {
         Flow::Continue
     }
 
-    async fn on_response(&self, state: &mut State, response: &mut Response<'_>) {
-        let Some(chosen) = &mut state.chosen else { return };
+    fn try_on_response(&self, state: &mut State, response: &mut Response<'_>) -> Option<()> {
+        let Some(chosen) = &mut state.chosen else { return Some(()) };
         if let Ok(value) = HeaderValue::from_str(&chosen.rule) {
             response.edits.set(X_TOLLGATE_RULE, value);
         }
@@ -189,6 +189,7 @@ impl Plugin for ModelRouter {
         if is_plain && ErrorBody::is_wanted(response.status) && !self.routes[chosen.route].router.escalate.is_empty() {
             chosen.error = Some(ErrorBody::default());
         }
+        Some(())
     }
 
     fn on_chunk(&self, state: &mut State, chunk: &mut Chunk<'_>) {

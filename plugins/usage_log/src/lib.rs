@@ -196,10 +196,11 @@ impl Plugin for UsageLog {
         plugin_api::on_call(self, entry, call).await
     }
 
-    async fn on_response(&self, entry: &mut Entry, response: &mut Response<'_>) {
+    fn try_on_response(&self, entry: &mut Entry, response: &mut Response<'_>) -> Option<()> {
         if let Some(bodies) = &mut entry.bodies {
             bodies.response_head(response.headers);
         }
+        Some(())
     }
 
     fn on_chunk(&self, entry: &mut Entry, chunk: &mut Chunk<'_>) {

@@ -121,7 +121,7 @@ async fn a_conversation_moves_only_where_a_rule_says_so() {
         let headers = HeaderMap::new();
         let status = record.status.unwrap();
         let mut response = caller.request.response(&mut context, status, &headers);
-        router.on_response(&mut state, &mut response).await;
+        assert!(router.try_on_response(&mut state, &mut response).is_some());
         assert!(response.edits.iter().count() == 1, "{text}");
         let bytes = Bytes::from_static(body.as_bytes());
         router.on_chunk(&mut state, &mut Chunk { context: &context, bytes: &bytes, last: true, complete: false });
