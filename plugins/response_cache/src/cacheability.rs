@@ -58,7 +58,8 @@ impl Place {
     }
 }
 
-/// By which most members of a call are known to be none that this file names, at one look.
+/// A filter in front of the comparisons of a call's members with all names that this file knows. Nearly all members have none of those names,
+/// and one look tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedMembers(u128);
 
