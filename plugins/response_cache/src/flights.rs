@@ -28,52 +28,42 @@ struct Joinable {
     flight: Arc<Flight>,
 }
 
-/// The result of joining.
-#[derive(Debug)]
-pub(crate) enum Joined {
-    Lead(Lead),
-    Follow(Follower),
+/// A call that looks for an identical one in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) key: Key,
+    pub(crate) tenant: &'a Arc<str>,
+    pub(crate) model: &'a Arc<str>,
+    /// The largest answer that is buffered as a whole, in bytes.
+    pub(crate) max_entry: usize,
+    /// A call that began so many seconds ago or earlier is not joined; `None`: each is.
+    pub(crate) max_age: Option<u64>,
 }
 
 impl Flights {
-    /// Joins the call with this key, or begins one for this tenant and model. A call that began `max_age` seconds ago or earlier
-    /// is not joined.
-    pub(crate) fn join(
-        self: &Arc<Self>,
-        key: Key,
-        whose: (&Arc<str>, &Arc<str>),
-        max_entry: usize,
-        max_age: Option<u64>,
-    ) -> Joined {
-        match self.begin(key, whose, max_entry, max_age, |there| there.follow()) {
-            Ok(lead) => Joined::Lead(lead),
-            Err(follower) => Joined::Follow(follower),
-        }
+    /// Begins a call, unless there is one to follow.
+    ///
+    /// # Errors
+    /// The follower that it became.
+    pub(crate) fn join(self: &Arc<Self>, arrival: Arrival<'_>) -> Result<Lead, Follower> {
+        self.begin(arrival, Flight::follow)
     }
 
-    /// Begins the call with this key for this tenant and model, unless there is one to [`join`](Self::join).
-    pub(crate) fn lead(
-        self: &Arc<Self>,
-        key: Key,
-        whose: (&Arc<str>, &Arc<str>),
-        max_entry: usize,
-        max_age: Option<u64>,
-    ) -> Option<Lead> {
-        self.begin(key, whose, max_entry, max_age, |there| there.can_be_followed().then_some(())).ok()
+    /// Begins a call, unless there is one to [`join`](Self::join); `None` then.
+    pub(crate) fn lead(self: &Arc<Self>, arrival: Arrival<'_>) -> Option<Lead> {
+        self.begin(arrival, |there| there.can_be_followed().then_some(())).ok()
     }
 
-    /// Begins the call with this key, unless there is one from which `taken` takes something.
+    /// Begins a call, unless there is one from which `taken` takes something.
     ///
     /// # Errors
     /// What it has taken.
     fn begin<T>(
         self: &Arc<Self>,
-        key: Key,
-        (tenant, model): (&Arc<str>, &Arc<str>),
-        max_entry: usize,
-        max_age: Option<u64>,
+        arrival: Arrival<'_>,
         taken: impl FnOnce(&Arc<Flight>) -> Option<T>,
     ) -> Result<Lead, T> {
+        let Arrival { key, tenant, model, max_entry, max_age } = arrival;
         let mut flights = self.lock();
         let fresh = |began: Instant| max_age.is_none_or(|most| began.elapsed().as_secs() < most);
         let place = flights.entry(key);

@@ -12,7 +12,7 @@ use crate::canonical;
 use crate::entry::{Entry, Epoch};
 use crate::fill::Fill;
 use crate::flight::{Cut, Ended, First, Follower};
-use crate::flights::{Joined, Lead};
+use crate::flights::{Arrival, Lead};
 use crate::stored_head::StoredHead;
 
 /// The largest body that a serving thread hashes itself, in bytes. A larger one is hashed on a blocking thread.
@@ -73,8 +73,7 @@ impl ResponseCache {
         let model = model_of(call);
         let flights = &self.caches.flights;
         let lead = if self.coalesce {
-            let max_age = cache_request.control.max_age;
-            flights.lead(key, (&cache_request.tenant, &model), self.max_entry, max_age)?
+            flights.lead(self.arrival(key, cache_request, &model))?
         } else {
             flights.alone(self.max_entry)
         };
@@ -108,13 +107,11 @@ impl ResponseCache {
 
     /// Becomes the leader of a call, or follows the leader that there is.
     async fn join(&self, key: Key, cache_request: &CacheRequest, model: &Arc<str>) -> Result<Lead, Lookup> {
-        let whose = (&cache_request.tenant, model);
         let turns = if self.coalesce { TURNS } else { 0 };
         for _ in 0..turns {
-            let mut follower = match self.caches.flights.join(key, whose, self.max_entry, cache_request.control.max_age)
-            {
-                Joined::Lead(lead) => return Ok(lead),
-                Joined::Follow(follower) => follower,
+            let mut follower = match self.caches.flights.join(self.arrival(key, cache_request, model)) {
+                Ok(lead) => return Ok(lead),
+                Err(follower) => follower,
             };
             match follower.first().await {
                 First::Head(head) => return Err(Lookup::Coalesced(head, follower)),
@@ -126,6 +123,11 @@ impl ResponseCache {
             }
         }
         Ok(self.caches.flights.alone(self.max_entry))
+    }
+
+    fn arrival<'a>(&self, key: Key, cache_request: &'a CacheRequest, model: &'a Arc<str>) -> Arrival<'a> {
+        let (tenant, max_age) = (&cache_request.tenant, cache_request.control.max_age);
+        Arrival { key, tenant, model, max_entry: self.max_entry, max_age }
     }
 
     /// The answer in memory, if it is fresh enough.
