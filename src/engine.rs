@@ -45,7 +45,9 @@ mod sent_target;
 mod serving;
 mod snapshot;
 mod stall;
+mod tcp_ack;
 mod timer;
+mod tls_socket;
 mod tracing;
 mod transform;
 mod transport;
@@ -125,13 +127,13 @@ impl ProxyHttp for Gateway {
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        _reused: bool,
+        reused: bool,
         peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Box<Exchange>,
     ) -> Result<()> {
-        attempts::on_connected(ctx, peer, fd, digest)
+        attempts::on_connected(ctx, peer, fd, reused, digest)
     }
 
     async fn upstream_request_filter(
@@ -188,9 +190,9 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         e: Box<Error>,
         ctx: &mut Box<Exchange>,
-        reused: bool,
+        _reused: bool,
     ) -> Box<Error> {
-        attempts::on_attempt(ctx, session, e, reused)
+        attempts::on_attempt(ctx, session, e)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Box<Exchange>) -> FailToProxy {

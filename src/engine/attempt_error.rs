@@ -1,13 +1,15 @@
 //! Translates the errors of Pingora and h2 into the events of an exchange's attempts. Decides nothing.
 
+use std::io;
+
 use pingora_error::{Error, ErrorSource, ErrorType};
 use plugin_api::shortened;
 
-use crate::exchange::attempts::{BreakCause, ConnectFailure};
+use crate::exchange::attempts::{BreakCause, ConnectFailure, Unprocessed};
 use crate::exchange::deadlines::Expired;
 use crate::exchange::failure::Failure;
 
-use super::unprocessed::{is_ended_by_server, unprocessed};
+use super::unprocessed::unprocessed;
 
 /// The error of a hook in which a plugin panicked.
 pub const PLUGIN_PANIC: &str = "PluginPanic";
@@ -70,9 +72,10 @@ pub fn cause(error: &Error) -> String {
 }
 
 /// The cause by which a connected attempt broke. `expired` is the deadline that passed, if one did; `whole` says that the server cannot act on the
-/// request without all of its body, which is sent with its length; `reused` that the connection was a kept one.
+/// request without all of its body, which is sent with its length; `closed_unread` that the server closed the connection before any of the
+/// request came.
 #[must_use]
-pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: bool) -> BreakCause {
+pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, closed_unread: bool) -> BreakCause {
     match (error.etype(), error.esource(), expired) {
         (_, _, Some(deadline)) => BreakCause::Deadline(deadline),
         (ErrorType::ReadTimedout, ErrorSource::Downstream, _) => BreakCause::Deadline(Expired::RequestBody),
@@ -82,10 +85,18 @@ pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: 
         (ErrorType::CustomCode(TRANSFORM, _), _, _) => BreakCause::Transform,
         (_, ErrorSource::Internal, _) => BreakCause::Internal,
         (ErrorType::InvalidHTTPHeader, _, _) => BreakCause::NotHttp,
-        _ => match unprocessed(error, whole) {
-            Some(why) => BreakCause::NotProcessed(why),
-            None => BreakCause::Closed { may_be_stale: reused && !is_ended_by_server(error) },
-        },
+        _ if closed_unread => BreakCause::NotProcessed(Unprocessed::Unread),
+        _ => unprocessed(error, whole).map_or(BreakCause::Closed, BreakCause::NotProcessed),
+    }
+}
+
+/// Whether the connection was closed in order, by FIN, which the first use of it met. A connection that is reset may have been read before.
+#[must_use]
+pub fn is_orderly_end(error: &Error) -> bool {
+    match error.root_cause().downcast_ref::<io::Error>() {
+        // TLS takes an end without its own for an error; a write meets the second segment that comes to a closed socket
+        Some(error) => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe),
+        None => *error.etype() == ErrorType::ConnectionClosed,
     }
 }
 
@@ -93,7 +104,6 @@ pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, reused: 
 mod tests {
     use super::*;
     use crate::engine::unprocessed::CLOSED_WHILE_SENDING;
-    use crate::exchange::attempts::Unprocessed;
 
     fn error(kind: ErrorType, source: ErrorSource) -> Box<Error> {
         let mut error = Error::new(kind);
@@ -106,8 +116,8 @@ mod tests {
         let broken = error(ErrorType::ConnectionClosed, ErrorSource::Upstream);
         let deadline = of_attempt(&broken, Some(Expired::FirstByte), true, true);
         assert_eq!(deadline, BreakCause::Deadline(Expired::FirstByte));
-        assert_eq!(of_attempt(&broken, None, true, true), BreakCause::Closed { may_be_stale: true });
-        assert_eq!(of_attempt(&broken, None, true, false), BreakCause::Closed { may_be_stale: false });
+        assert_eq!(of_attempt(&broken, None, true, true), BreakCause::NotProcessed(Unprocessed::Unread));
+        assert_eq!(of_attempt(&broken, None, true, false), BreakCause::Closed);
     }
 
     #[test]
@@ -131,6 +141,6 @@ mod tests {
         let mut closed = error(ErrorType::H2Error, ErrorSource::Upstream);
         closed.context = Some(CLOSED_WHILE_SENDING.into());
         assert_eq!(of_attempt(&closed, None, true, false), BreakCause::NotProcessed(Unprocessed::Unsent));
-        assert_eq!(of_attempt(&closed, None, false, false), BreakCause::Closed { may_be_stale: false });
+        assert_eq!(of_attempt(&closed, None, false, false), BreakCause::Closed);
     }
 }

@@ -13,7 +13,7 @@ use crate::exchange::attempts::{Action, ConnectFailure, Event};
 
 use super::attempt_error;
 use super::ctx::Exchange;
-use super::{retry, transform};
+use super::{retry, tls_socket, transform};
 
 /// Why an attempt is followed by another on a fresh connection, which is no failure.
 const STALE: &str = "stale_connection";
@@ -44,7 +44,14 @@ fn may_be_named(ctx: &Exchange) -> bool {
 ///
 /// # Errors
 /// That the server's certificate is none that verifies.
-pub fn on_connected(ctx: &mut Exchange, peer: &HttpPeer, fd: RawFd, digest: Option<&Digest>) -> Result<()> {
+pub fn on_connected(
+    ctx: &mut Exchange,
+    peer: &HttpPeer,
+    fd: RawFd,
+    reused: bool,
+    digest: Option<&Digest>,
+) -> Result<()> {
+    ctx.is_pooled = reused;
     // Pingora knows no descriptor of a socket of ours
     ctx.connection = ctx.connector.as_ref().map_or(fd, |connector| connector.descriptor());
     let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
@@ -60,7 +67,7 @@ pub fn on_connected(ctx: &mut Exchange, peer: &HttpPeer, fd: RawFd, digest: Opti
 }
 
 /// An attempt failed after it was connected.
-pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Error>, reused: bool) -> Box<Error> {
+pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Error>) -> Box<Error> {
     if transform::is_cut(ctx) {
         // the client has the rest of its response coming: see `cut`
         error.set_retry(false);
@@ -85,14 +92,24 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
         error.set_retry(true);
         return error;
     }
-    let reused = reused || ctx.connector.as_ref().is_some_and(|connector| connector.is_kept());
-    let cause = attempt_error::of_attempt(&error, expired, ctx.body.is_some(), reused);
-    debug!(error:%, reused, cause:?; "attempt failed");
+    let cause = attempt_error::of_attempt(&error, expired, ctx.body.is_some(), is_closed_unread(ctx, &error));
+    debug!(error:%, cause:?; "attempt failed");
     ctx.cause = None;
     let event = Event::Broke { cause, replayable: ctx.replayable(session) };
     let retry = goes_on(ctx, event);
     error.set_retry(retry);
     error
+}
+
+/// Whether a kept connection turned out to be closed before any of the request had come to its server.
+fn is_closed_unread(ctx: &Exchange, error: &Error) -> bool {
+    match &ctx.connector {
+        Some(connector) => connector.is_closed_unread(),
+        None => {
+            let acknowledged = ctx.acknowledged.zip(tls_socket::acknowledged_at_close(ctx.connection));
+            acknowledged.is_some_and(|(before, now)| before == now) && attempt_error::is_orderly_end(error)
+        }
+    }
 }
 
 /// Whether there will be another attempt after this event.

@@ -108,6 +108,10 @@ pub struct Exchange {
     pub connection: RawFd,
     /// Where its socket is from, if it is a plain one.
     pub connector: Option<Arc<Connector>>,
+    /// Whether it is a kept one of Pingora's pool, which has those over TLS.
+    pub is_pooled: bool,
+    /// What its server had acknowledged on it before the attempt, if that is one in HTTP/1.1.
+    pub acknowledged: Option<u64>,
     /// How the present attempt uses it.
     pub connection_use: ConnectionUse,
     /// Whether the certificate of the next connection is to be one that `tls.ca` names itself, where that of the last one was of the other
@@ -166,6 +170,8 @@ impl Exchange {
             sent_headers: None,
             connection: -1,
             connector: None,
+            is_pooled: false,
+            acknowledged: None,
             connection_use: ConnectionUse::default(),
             named_certificate: None,
             adds_stream_usage: false,

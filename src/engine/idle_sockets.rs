@@ -31,9 +31,16 @@ pub struct PoolKey {
     pub address: SocketAddr,
 }
 
+/// A socket that has carried requests.
+pub struct KeptSocket {
+    pub tcp: TcpStream,
+    /// The bytes that they have written to it.
+    pub written: u64,
+}
+
 /// A socket that waits.
 struct Waiting {
-    stream: TcpStream,
+    socket: KeptSocket,
     /// Its place in the order in which sockets were put here.
     number: u64,
     until: Instant,
@@ -52,13 +59,13 @@ struct Idle {
 }
 
 /// Takes the socket to this server that was used last, if one waits that the server has not closed.
-pub fn take(server: PoolKey) -> Option<TcpStream> {
+pub fn take(server: PoolKey) -> Option<KeptSocket> {
     IDLE.with_borrow_mut(|idle| {
         let (sockets, now) = (idle.sockets.get_mut(&server)?, clock::recent());
-        while let Some(Waiting { stream, number, until }) = sockets.pop_back() {
+        while let Some(Waiting { socket, number, until }) = sockets.pop_back() {
             idle.order.remove(&number);
-            if until > now && is_open(&stream) {
-                return Some(stream);
+            if until > now && is_open(&socket.tcp) {
+                return Some(socket);
             }
         }
         None
@@ -66,7 +73,7 @@ pub fn take(server: PoolKey) -> Option<TcpStream> {
 }
 
 /// Keeps this socket for so long. Beyond the most sockets of the worker, the one that was used least recently is closed.
-pub fn put(server: PoolKey, stream: TcpStream, idle_timeout: Duration) {
+pub fn put(server: PoolKey, socket: KeptSocket, idle_timeout: Duration) {
     IDLE.with_borrow_mut(|idle| {
         if idle.most == 0 {
             return;
@@ -74,7 +81,7 @@ pub fn put(server: PoolKey, stream: TcpStream, idle_timeout: Duration) {
         let number = idle.next_number;
         idle.next_number += 1;
         idle.order.insert(number, server);
-        let waiting = Waiting { stream, number, until: clock::recent() + idle_timeout };
+        let waiting = Waiting { socket, number, until: clock::recent() + idle_timeout };
         idle.sockets.entry(server).or_default().push_back(waiting);
         if idle.order.len() > idle.most
             && let Some((_, server)) = idle.order.pop_first()
@@ -112,7 +119,7 @@ impl Idle {
         let order = &mut self.order;
         self.sockets.retain(|_, sockets| {
             sockets.retain(|waiting| {
-                let stays = waiting.until > now && (!probes || is_open(&waiting.stream));
+                let stays = waiting.until > now && (!probes || is_open(&waiting.socket.tcp));
                 if !stays {
                     order.remove(&waiting.number);
                 }
@@ -151,9 +158,13 @@ mod tests {
         }
 
         /// A socket, and the server's side of it.
-        async fn socket(&self) -> (TcpStream, TcpStream) {
-            let stream = TcpStream::connect(self.server.address).await.unwrap();
-            (stream, self.listener.accept().await.unwrap().0)
+        async fn socket(&self) -> (KeptSocket, TcpStream) {
+            let tcp = TcpStream::connect(self.server.address).await.unwrap();
+            (KeptSocket { tcp, written: 0 }, self.listener.accept().await.unwrap().0)
+        }
+
+        fn port(socket: &KeptSocket) -> u16 {
+            socket.tcp.local_addr().unwrap().port()
         }
 
         async fn is_closed(mut of_server: TcpStream) -> bool {
@@ -167,15 +178,15 @@ mod tests {
         let mut kept = Vec::new();
         let mut ports = Vec::new();
         for _ in 0..3 {
-            let (stream, of_server) = servers.socket().await;
-            ports.push(stream.local_addr().unwrap());
-            put(servers.server, stream, LONG);
+            let (socket, of_server) = servers.socket().await;
+            ports.push(Servers::port(&socket));
+            put(servers.server, socket, LONG);
             kept.push(of_server);
         }
         let other = PoolKey { upstream: 2, ..servers.server };
         assert!(take(other).is_none());
         for port in ports.into_iter().rev() {
-            assert_eq!(take(servers.server).unwrap().local_addr().unwrap(), port);
+            assert_eq!(Servers::port(&take(servers.server).unwrap()), port);
         }
         assert!(take(servers.server).is_none());
     }
@@ -187,8 +198,8 @@ mod tests {
         put(servers.server, first, LONG);
         let mut kept = Vec::new();
         for upstream in 2..4 {
-            let (stream, of_server) = servers.socket().await;
-            put(PoolKey { upstream, ..servers.server }, stream, LONG);
+            let (socket, of_server) = servers.socket().await;
+            put(PoolKey { upstream, ..servers.server }, socket, LONG);
             kept.push(of_server);
         }
         assert!(Servers::is_closed(of_first).await);
@@ -204,21 +215,21 @@ mod tests {
         let (written, mut of_written) = servers.socket().await;
         drop(of_closed);
         of_written.write_all(b"?").await.unwrap();
-        closed.readable().await.unwrap();
-        written.readable().await.unwrap();
-        let port = open.local_addr().unwrap();
-        for stream in [open, closed, written] {
-            put(servers.server, stream, LONG);
+        closed.tcp.readable().await.unwrap();
+        written.tcp.readable().await.unwrap();
+        let port = Servers::port(&open);
+        for socket in [open, closed, written] {
+            put(servers.server, socket, LONG);
         }
-        assert_eq!(take(servers.server).unwrap().local_addr().unwrap(), port);
+        assert_eq!(Servers::port(&take(servers.server).unwrap()), port);
     }
 
     #[tokio::test]
     async fn what_waited_too_long_is_closed_and_nothing_is_left_of_it() {
         let servers = Servers::new(10).await;
         let sweeping = tokio::spawn(sweep(10));
-        let (stream, of_server) = servers.socket().await;
-        put(servers.server, stream, Duration::from_millis(1));
+        let (socket, of_server) = servers.socket().await;
+        put(servers.server, socket, Duration::from_millis(1));
         assert!(Servers::is_closed(of_server).await);
         IDLE.with_borrow(|idle| assert!(idle.sockets.is_empty() && idle.order.is_empty()));
         sweeping.abort();

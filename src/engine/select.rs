@@ -68,6 +68,7 @@ fn connect(session: &mut Session, ctx: &mut Exchange, now: Instant, wanted: Inst
         ctx.snapshot.peers[upstream.index].peer(timeouts, lease, attempts.time_left(now), ctx.connection_use, named);
     let fresh = attempts.wants_fresh_connection();
     ctx.connector = None;
+    ctx.acknowledged = None;
     if peer.scheme == Scheme::HTTP {
         let idle_timeout = peer.options.idle_timeout.unwrap_or_default();
         let connector = Connector::new(peer.group_key, idle_timeout, fresh);

@@ -29,12 +29,6 @@ pub fn unprocessed(error: &Error, whole: bool) -> Option<Unprocessed> {
     }
 }
 
-/// Whether the server itself ended the stream or the connection, so that it was no stale connection.
-#[must_use]
-pub fn is_ended_by_server(error: &Error) -> bool {
-    h2_error(error).is_some_and(|h2| h2.is_reset() || h2.is_go_away())
-}
-
 fn h2_error(error: &Error) -> Option<&h2::Error> {
     error.root_cause().downcast_ref()
 }

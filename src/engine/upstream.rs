@@ -17,6 +17,8 @@ use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::tls::{NamedLeaf, named_leaves};
 
+use super::tls_socket::TlsConnector;
+
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
 
@@ -211,6 +213,9 @@ fn template(
         // Pingora's own are 8 MiB both: one client that takes nothing would stop all others of its connection
         peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
         peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+    }
+    if address.tls {
+        peer.options.custom_l4 = Some(Arc::new(TlsConnector));
     }
     peer
 }

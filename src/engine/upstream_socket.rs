@@ -21,7 +21,8 @@ use pingora_error::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::idle_sockets::{self, PoolKey};
+use super::idle_sockets::{self, KeptSocket, PoolKey};
+use super::tcp_ack;
 use super::turn;
 use super::write_buffer::WriteBuffer;
 
@@ -42,7 +43,7 @@ pub struct Connector {
     /// Whether no kept socket is to be taken.
     fresh: bool,
     descriptor: AtomicI32,
-    kept: AtomicBool,
+    closed_unread: AtomicBool,
     holds: AtomicBool,
     /// Lines that are added to the head.
     lines: Mutex<Vec<u8>>,
@@ -58,7 +59,7 @@ impl Connector {
             idle_timeout,
             fresh,
             descriptor: AtomicI32::new(-1),
-            kept: AtomicBool::new(false),
+            closed_unread: AtomicBool::new(false),
             holds: AtomicBool::new(false),
             lines: Mutex::default(),
         })
@@ -69,9 +70,9 @@ impl Connector {
         self.descriptor.load(Relaxed)
     }
 
-    /// Whether the socket was a kept one.
-    pub fn is_kept(&self) -> bool {
-        self.kept.load(Relaxed)
+    /// Whether the socket was a kept one, and its server closed it before any of the request came to it.
+    pub fn is_closed_unread(&self) -> bool {
+        self.closed_unread.load(Relaxed)
     }
 
     /// Has the head of the request wait for what is written behind it. It leaves alone if nothing does before the turn of the worker's loop
@@ -98,13 +99,14 @@ impl Connector {
         self.holds.swap(false, Relaxed)
     }
 
-    fn stream(&self, server: PoolKey, tcp: TcpStream, kept: bool) -> Result<Stream> {
+    /// The stream of a new socket, or of a kept one, to which earlier requests have written so many bytes.
+    fn stream(&self, server: PoolKey, tcp: TcpStream, earlier: Option<u64>) -> Result<Stream> {
         let Some(connector) = self.own.upgrade() else {
             return Err(Error::explain(ErrorType::InternalError, "an attempt without a connector"));
         };
         self.descriptor.store(tcp.as_raw_fd(), Relaxed);
-        self.kept.store(kept, Relaxed);
-        let socket = Socket { stream: Some(WriteBuffer::new(tcp)), server, has_head: false, connector };
+        let stream = Some(WriteBuffer::new(tcp));
+        let socket = Socket { stream, server, has_head: false, earlier, written: 0, has_failed: false, connector };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
@@ -124,15 +126,15 @@ impl Connect for Connector {
         };
         let server = PoolKey { upstream: self.upstream, address: *address };
         if !self.fresh
-            && let Some(tcp) = idle_sockets::take(server)
+            && let Some(KeptSocket { tcp, written }) = idle_sockets::take(server)
         {
-            return Box::pin(std::future::ready(self.stream(server, tcp, true)));
+            return Box::pin(std::future::ready(self.stream(server, tcp, Some(written))));
         }
         Box::pin(async move {
             let tcp = connect(address, None).await?;
             // Pingora asks a socket of its own for that at each use
             tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "failed to set_nodelay")?;
-            self.stream(server, tcp, false)
+            self.stream(server, tcp, None)
         })
     }
 }
@@ -144,6 +146,12 @@ struct Socket {
     server: PoolKey,
     /// Whether the head of the request has been written.
     has_head: bool,
+    /// The bytes that earlier requests have written, if there were any.
+    earlier: Option<u64>,
+    /// The bytes of this request that were written or wait.
+    written: u64,
+    /// Whether it has failed otherwise than by its server's closing it in order.
+    has_failed: bool,
     connector: Arc<Connector>,
 }
 
@@ -156,15 +164,36 @@ impl Socket {
         if read.is_pending()
             && let Some(stream) = self.stream.take().filter(|stream| stream.unsent() == 0)
         {
-            idle_sockets::put(self.server, stream.into_inner(), self.connector.idle_timeout);
+            let written = self.earlier.unwrap_or(0) + self.written;
+            let socket = KeptSocket { tcp: stream.into_inner(), written };
+            idle_sockets::put(self.server, socket, self.connector.idle_timeout);
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Some(stream) => Pin::new(stream).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let sent = Pin::new(stream).poll_flush(cx);
+        if let Poll::Ready(Err(error)) = &sent {
+            self.on_error(error);
+        }
+        sent
+    }
+
+    /// A write or a read has failed. `EPIPE` is what a write meets after the server has closed the socket and had bytes of this request then.
+    fn on_error(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.on_end();
+        } else {
+            self.has_failed = true;
+        }
+    }
+
+    /// The server has closed the socket.
+    fn on_end(&mut self) {
+        if let Some(earlier) = self.earlier.filter(|_| !self.has_failed) {
+            let is_unread = tcp_ack::nothing_behind(earlier, self.connector.descriptor());
+            self.connector.closed_unread.store(is_unread, Relaxed);
         }
     }
 }
@@ -190,10 +219,15 @@ impl AsyncRead for Socket {
             // a server that has closed the connection may have answered: what has come of it, or its end, is yet to be read
             let _ = self.poll_sent(cx);
         }
-        match &mut self.stream {
-            Some(stream) => Pin::new(stream.get_mut()).poll_read(cx, buf),
-            None => Poll::Ready(Ok(())),
+        let before = buf.filled().len();
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let read = Pin::new(stream.get_mut()).poll_read(cx, buf);
+        match &read {
+            Poll::Ready(Err(error)) => self.on_error(error),
+            Poll::Ready(Ok(())) if buf.filled().len() == before => self.on_end(),
+            _ => {}
         }
+        read
     }
 }
 
@@ -211,10 +245,17 @@ impl AsyncWrite for Socket {
             // an attempt writes one head, and its stream may be open for long
             let lines = std::mem::take(&mut *this.connector.lock_lines());
             stream.add(&[head, &lines, END]);
+            this.written += (buf.len() + lines.len()) as u64;
             return Poll::Ready(Ok(buf.len()));
         }
         this.connector.release();
-        Pin::new(stream).poll_write(cx, buf)
+        let written = Pin::new(stream).poll_write(cx, buf);
+        match &written {
+            Poll::Ready(Ok(count)) => this.written += *count as u64,
+            Poll::Ready(Err(error)) => this.on_error(error),
+            Poll::Pending => {}
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -25,9 +25,6 @@ pub use event::{Action, BreakCause, ConnectFailure, Event, Unprocessed};
 use error_answer::DiscardedResponse;
 use next::NextAttempt;
 
-/// How soon a kept connection that the server has closed shows it. A connection that breaks later may have carried the call.
-const STALE_SHOWS: Duration = Duration::from_secs(1);
-
 /// The properties of a request that matter for the selection of its servers.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
@@ -260,7 +257,7 @@ impl Attempts {
         let replayable = replayable && self.phase == Phase::Attempting && !self.is_out_of_time(now);
         match cause {
             // the server closed a kept connection just as it was used again, which is no failed attempt
-            BreakCause::Closed { may_be_stale: true } if replayable && !self.demand.once && self.is_stale(now) => {
+            BreakCause::NotProcessed(Unprocessed::Unread) if replayable && !self.was_stale => {
                 self.was_stale = true;
                 self.reconnect(failure)
             }
@@ -336,10 +333,6 @@ impl Attempts {
         if let Some(class) = failure.class() {
             self.blame(class.into(), now);
         }
-    }
-
-    fn is_stale(&self, now: Instant) -> bool {
-        !self.was_stale && now.saturating_duration_since(self.began) < STALE_SHOWS
     }
 
     fn is_out_of_time(&self, now: Instant) -> bool {

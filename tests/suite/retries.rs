@@ -1,5 +1,6 @@
 //! Other attempts on other servers: when there is one, when there must be none, and how requests are spread.
 
+mod kept;
 mod spread;
 mod unprocessed;
 

@@ -65,7 +65,6 @@ async fn a_socket_is_kept_when_pingora_gives_it_back_and_the_server_was_silent()
     for (fresh, speaks, is_kept) in [first, (false, false, true), (true, true, false), (false, false, true)] {
         let connector = Connector::new(2, LONG, fresh);
         let mut stream = connector.connect(&address).await.unwrap();
-        assert_eq!(connector.is_kept(), is_kept);
         if is_kept {
             assert_eq!(given_back, Some(connector.descriptor()));
         } else {
@@ -80,5 +79,56 @@ async fn a_socket_is_kept_when_pingora_gives_it_back_and_the_server_was_silent()
             given_back = Some(connector.descriptor());
         }
         assert_eq!(stream.read(&mut [0]).await.unwrap(), usize::from(speaks));
+    }
+}
+
+/// How a server ends a kept connection on which a request has been sent, or will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Before,
+    BehindIt,
+    BehindAPart,
+    ByReset,
+}
+
+#[tokio::test]
+async fn a_kept_socket_is_closed_unread_where_its_end_came_before_the_request() {
+    tokio::spawn(idle_sockets::sweep(10));
+    tokio::task::yield_now().await;
+    let (listener, address) = listener().await;
+    for end in [End::Before, End::BehindIt, End::BehindAPart, End::ByReset] {
+        for body in [0, 100, 3 << 20] {
+            let first = Connector::new(3, LONG, false);
+            let mut stream = first.connect(&address).await.unwrap();
+            let mut server = listener.accept().await.unwrap().0;
+            stream.write_all(HEAD).await.unwrap();
+            stream.flush().await.unwrap();
+            server.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is given back");
+
+            let again = Connector::new(3, LONG, false);
+            let mut stream = again.connect(&address).await.unwrap();
+            assert_eq!(again.descriptor(), first.descriptor());
+            let server = tokio::spawn(async move {
+                match end {
+                    End::Before => return,
+                    End::BehindIt => drop(server.read_exact(&mut vec![0; HEAD.len() + body]).await),
+                    End::BehindAPart => drop(server.read_exact(&mut [0; 5]).await),
+                    End::ByReset => server.read_exact(&mut [0; HEAD.len()]).await.map(drop).unwrap(),
+                }
+                if end == End::ByReset {
+                    socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+                }
+            });
+            if end == End::Before {
+                server.await.unwrap();
+            }
+            let _ = stream.write_all(HEAD).await;
+            let _ = stream.write_all(&vec![0; body]).await;
+            let _ = stream.flush().await;
+            let ended = stream.read(&mut [0; 1024]).await;
+            assert!(ended.as_ref().is_ok_and(|read| *read == 0) || ended.is_err(), "{ended:?}");
+            assert_eq!(again.is_closed_unread(), end == End::Before, "{end:?} {body}");
+        }
     }
 }

@@ -78,10 +78,7 @@ pub enum BreakCause {
     /// The server, which certainly has not processed the request.
     NotProcessed(Unprocessed),
     /// The connection was closed, or the stream.
-    Closed {
-        /// Whether the connection was a kept one, which the server may have closed before it was used again.
-        may_be_stale: bool,
-    },
+    Closed,
 }
 
 impl BreakCause {
@@ -106,7 +103,7 @@ impl BreakCause {
             _ if passing => Failure::BrokenAnswer,
             Self::NotHttp => Failure::InvalidHeader,
             Self::NotProcessed(_) => Failure::NotProcessed,
-            Self::Closed { .. } | Self::Internal => Failure::NoAnswer,
+            Self::Closed | Self::Internal => Failure::NoAnswer,
         }
     }
 }
@@ -122,7 +119,7 @@ impl ConnectFailure {
     }
 }
 
-/// Why a request was certainly not processed (RFC 9113 §8.7).
+/// Why a request was certainly not processed (for HTTP/2: RFC 9113 §8.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprocessed {
     /// The server closes the connection in an orderly way, and the request came too late for it (`GOAWAY` without an error).
@@ -135,6 +132,8 @@ pub enum Unprocessed {
     WantsHttp1,
     /// It closed the stream before all of the request had been sent. Why is not known any more by then.
     Unsent,
+    /// It had closed a kept connection before any of the request came.
+    Unread,
 }
 
 /// What is to be done.
@@ -161,12 +160,12 @@ mod tests {
 
     #[test]
     fn a_connection_that_breaks_under_a_response_is_a_broken_answer() {
-        for cause in [BreakCause::NotHttp, BreakCause::Internal, BreakCause::Closed { may_be_stale: true }] {
+        for cause in [BreakCause::NotHttp, BreakCause::Internal, BreakCause::Closed] {
             assert_eq!(cause.failure(true, false), Failure::BrokenAnswer, "{cause:?}");
         }
         assert_eq!(BreakCause::NotHttp.failure(false, false), Failure::InvalidHeader);
         assert_eq!(BreakCause::Internal.failure(false, false), Failure::Internal);
-        assert_eq!(BreakCause::Closed { may_be_stale: true }.failure(false, false), Failure::NoAnswer);
+        assert_eq!(BreakCause::Closed.failure(false, false), Failure::NoAnswer);
     }
 
     #[test]

@@ -99,8 +99,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         BreakCause::NotProcessed(Unprocessed::Refused),
         BreakCause::NotProcessed(Unprocessed::WantsHttp1),
         BreakCause::NotProcessed(Unprocessed::Unsent),
-        BreakCause::Closed { may_be_stale: true },
-        BreakCause::Closed { may_be_stale: false },
+        BreakCause::NotProcessed(Unprocessed::Unread),
+        BreakCause::Closed,
     ]);
     let status = (select(vec![200_u16, 404, 429, 503, 529]), select(vec![None, None, Some("true"), Some("false")]));
     prop_oneof![
