@@ -73,7 +73,7 @@ pub fn cause(error: &Error) -> String {
 
 /// The cause by which a connected attempt broke. `expired` is the deadline that passed, if one did; `whole` says that the server cannot act on the
 /// request without all of its body, which is sent with its length; `closed_unread` that the server closed the connection before any of the
-/// request came.
+/// request arrived.
 #[must_use]
 pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, closed_unread: bool) -> BreakCause {
     match (error.etype(), error.esource(), expired) {
@@ -90,11 +90,11 @@ pub fn of_attempt(error: &Error, expired: Option<Expired>, whole: bool, closed_u
     }
 }
 
-/// Whether the connection was closed in order, by FIN, which the first use of it met. A connection that is reset may have been read before.
+/// Whether a TLS connection ended in order. The server may have read a request before a reset.
 #[must_use]
 pub fn is_orderly_end(error: &Error) -> bool {
     match error.root_cause().downcast_ref::<io::Error>() {
-        // TLS takes an end without its own for an error; a write meets the second segment that comes to a closed socket
+        // UnexpectedEof: TCP ended without close_notify. BrokenPipe: RST after FIN
         Some(error) => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe),
         None => *error.etype() == ErrorType::ConnectionClosed,
     }
@@ -133,6 +133,24 @@ mod tests {
             (ErrorType::InternalError, ErrorSource::Internal, BreakCause::Internal),
         ] {
             assert_eq!(of_attempt(&error(kind, source), None, false, false), cause);
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_a_connection_is_orderly_and_no_reset() {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, TimedOut, UnexpectedEof};
+        for (kind, is_orderly) in [
+            (BrokenPipe, true),
+            (UnexpectedEof, true),
+            (ConnectionReset, false),
+            (InvalidData, false),
+            (TimedOut, false),
+        ] {
+            let broken = Error::because(ErrorType::ReadError, "while reading", io::Error::from(kind));
+            assert_eq!(is_orderly_end(&broken), is_orderly, "{kind:?}");
+        }
+        for (kind, is_orderly) in [(ErrorType::ConnectionClosed, true), (ErrorType::ReadError, false)] {
+            assert_eq!(is_orderly_end(&error(kind.clone(), ErrorSource::Upstream)), is_orderly, "{kind:?}");
         }
     }
 

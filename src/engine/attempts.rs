@@ -51,7 +51,7 @@ pub fn on_connected(
     reused: bool,
     digest: Option<&Digest>,
 ) -> Result<()> {
-    ctx.is_pooled = reused;
+    ctx.is_reused = reused;
     // Pingora knows no descriptor of a socket of ours
     ctx.connection = ctx.connector.as_ref().map_or(fd, |connector| connector.descriptor());
     let Some((upstream, lease)) = ctx.attempts.as_ref().and_then(|a| Some((a.upstream(), a.lease()?))) else {
@@ -101,7 +101,7 @@ pub fn on_attempt(ctx: &mut Exchange, session: &mut Session, mut error: Box<Erro
     error
 }
 
-/// Whether a kept connection turned out to be closed before any of the request had come to its server.
+/// Whether a kept connection turned out to be closed by its server before any of the request arrived.
 fn is_closed_unread(ctx: &Exchange, error: &Error) -> bool {
     match &ctx.connector {
         Some(connector) => connector.is_closed_unread(),

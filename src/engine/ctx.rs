@@ -108,9 +108,9 @@ pub struct Exchange {
     pub connection: RawFd,
     /// Where its socket is from, if it is a plain one.
     pub connector: Option<Arc<Connector>>,
-    /// Whether it is a kept one of Pingora's pool, which has those over TLS.
-    pub is_pooled: bool,
-    /// What its server had acknowledged on it before the attempt, if that is one in HTTP/1.1.
+    /// Whether Pingora took it from its pool. Only TLS connections are in that.
+    pub is_reused: bool,
+    /// The bytes that its server had acknowledged before the attempt, if it is a reused one in HTTP/1.1.
     pub acknowledged: Option<u64>,
     /// How the present attempt uses it.
     pub connection_use: ConnectionUse,
@@ -170,7 +170,7 @@ impl Exchange {
             sent_headers: None,
             connection: -1,
             connector: None,
-            is_pooled: false,
+            is_reused: false,
             acknowledged: None,
             connection_use: ConnectionUse::default(),
             named_certificate: None,

@@ -17,7 +17,7 @@ use crate::exchange::upstream::Upstream;
 
 use super::ctx::Exchange;
 use super::forwarding;
-use super::tcp_ack;
+use super::tls_socket;
 use super::tracing;
 use super::transform;
 use super::upstream::ConnectionUse;
@@ -86,8 +86,8 @@ pub fn write_head(head: &mut RequestHeader, ctx: &mut Exchange) -> Result<()> {
     if head.version == Version::HTTP_11 || ctx.connection_use == ConnectionUse::Exclusive {
         let limits = ctx.timeouts_of(attempts.upstream()).of_attempt(ctx.snapshot.limits.body_timeout);
         ctx.timer.awaits_response(limits, ctx.connection);
-        if ctx.is_pooled && ctx.connector.is_none() {
-            ctx.acknowledged = tcp_ack::acknowledged(ctx.connection);
+        if ctx.is_reused && head.version == Version::HTTP_11 {
+            ctx.acknowledged = tls_socket::acknowledged(ctx.connection);
         }
     }
     if let Some(connector) = ctx.connector.as_ref().filter(|_| sends_body(head)) {

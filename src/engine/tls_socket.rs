@@ -1,9 +1,11 @@
-//! The socket of a connection over TLS to a server, which Pingora pools. It notes what the server had acknowledged as it is closed, since an
-//! attempt that broke is looked at after that.
+//! The TCP socket below a TLS connection to a server. Pingora pools these connections, and closes a broken one before it reports the error. So
+//! this file reads what the server has acknowledged at the moment of closing.
 
-use std::cell::Cell;
-use std::os::fd::{AsRawFd, RawFd};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use ahash::RandomState;
 use futures_util::future::BoxFuture;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::ext::connect;
@@ -15,26 +17,29 @@ use pingora_error::{Error, ErrorType, Result};
 use super::tcp_ack;
 
 thread_local! {
-    /// The socket of this thread that was closed last.
-    static CLOSED: Cell<Option<Closed>> = const { Cell::new(None) };
+    /// The open sockets of this thread by their descriptors. Each is a duplicate: Pingora gives away no more than the number of its own, and a
+    /// number alone cannot be used safely.
+    static OPEN: RefCell<HashMap<RawFd, OwnedFd, RandomState>> = RefCell::default();
+    /// The socket of this thread that was closed last, and what its server had acknowledged.
+    static CLOSED: Cell<Option<(RawFd, u64)>> = const { Cell::new(None) };
 }
 
-#[derive(Clone, Copy)]
-struct Closed {
-    descriptor: RawFd,
-    acknowledged: Option<u64>,
+/// What the server has acknowledged on an open socket.
+pub fn acknowledged(descriptor: RawFd) -> Option<u64> {
+    OPEN.with_borrow(|open| tcp_ack::acknowledged(open.get(&descriptor)?))
 }
 
-/// What the server had acknowledged on this socket, if that is the one that this thread closed last.
+/// What the server had acknowledged when the socket was closed, if this thread has closed no other since. The answer is given once.
 pub fn acknowledged_at_close(descriptor: RawFd) -> Option<u64> {
-    CLOSED.get().filter(|closed| closed.descriptor == descriptor)?.acknowledged
+    let (closed, acknowledged) = CLOSED.take()?;
+    (closed == descriptor).then_some(acknowledged)
 }
 
-/// Opens sockets as Pingora does.
+/// Opens sockets as Pingora does, and traces when they are closed.
 #[derive(Debug)]
-pub struct TlsConnector;
+pub struct TracedConnector;
 
-impl Connect for TlsConnector {
+impl Connect for TracedConnector {
     fn connect<'connector, 'address, 'connected>(
         &'connector self,
         address: &'address SocketAddr,
@@ -48,27 +53,33 @@ impl Connect for TlsConnector {
                 return Error::e_explain(ErrorType::InternalError, "not an address of the internet");
             };
             let tcp = connect(address, None).await?;
+            // without a descriptor to spare, the connection serves as well
+            let duplicate = tcp.as_fd().try_clone_to_owned();
             let descriptor = tcp.as_raw_fd();
             let mut stream = Stream::from(tcp);
-            stream.tracer = Some(Tracer(Box::new(AtClose { descriptor })));
+            if let Ok(duplicate) = duplicate {
+                OPEN.with_borrow_mut(|open| open.insert(descriptor, duplicate));
+                stream.tracer = Some(Tracer(Box::new(CloseTracer { descriptor })));
+            }
             Ok(stream)
         })
     }
 }
 
-/// Is told by Pingora when it closes a socket, just before.
+/// Pingora calls it just before it closes the socket.
 #[derive(Clone, Debug)]
-struct AtClose {
+struct CloseTracer {
     descriptor: RawFd,
 }
 
-impl Tracing for AtClose {
+impl Tracing for CloseTracer {
     fn on_connected(&self) {}
 
     fn on_disconnected(&self) {
-        let acknowledged = tcp_ack::acknowledged(self.descriptor);
-        // the thread may be ending
-        let _ = CLOSED.try_with(|last| last.set(Some(Closed { descriptor: self.descriptor, acknowledged })));
+        // both are gone when the thread ends
+        let socket = OPEN.try_with(|open| open.borrow_mut().remove(&self.descriptor)).ok().flatten();
+        let acknowledged = socket.and_then(|socket| tcp_ack::acknowledged(&socket));
+        let _ = CLOSED.try_with(|closed| closed.set(acknowledged.map(|bytes| (self.descriptor, bytes))));
     }
 
     fn boxed_clone(&self) -> Box<dyn Tracing> {
@@ -87,25 +98,45 @@ mod tests {
     async fn what_was_acknowledged_is_known_of_the_socket_that_was_closed_last() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = SocketAddr::Inet(listener.local_addr().unwrap());
-        for comes in [true, false] {
-            let mut stream = TlsConnector.connect(&address).await.unwrap();
+        for arrives in [true, false] {
+            let mut stream = TracedConnector.connect(&address).await.unwrap();
             let mut server = listener.accept().await.unwrap().0;
             let descriptor = stream.as_raw_fd();
-            let before = tcp_ack::acknowledged(descriptor).unwrap();
-            if comes {
+            stream.write_all(b"earlier").await.unwrap();
+            stream.flush().await.unwrap();
+            server.read_exact(&mut [0; 7]).await.unwrap();
+            if arrives {
                 stream.write_all(b"request").await.unwrap();
                 stream.flush().await.unwrap();
                 server.read_exact(&mut [0; 7]).await.unwrap();
             }
             drop(server);
             assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
-            if !comes {
+            if !arrives {
                 stream.write_all(b"request").await.unwrap();
                 stream.flush().await.unwrap();
             }
+            let known = Some(if arrives { 15 } else { 8 });
+            assert_eq!(acknowledged(descriptor), known);
             drop(stream);
-            assert_eq!(acknowledged_at_close(descriptor), Some(before + if comes { 7 } else { 0 }));
-            assert_eq!(acknowledged_at_close(-1), None);
+            assert_eq!(acknowledged(descriptor), None, "it is closed");
+            assert_eq!(acknowledged_at_close(descriptor), known);
+            assert_eq!(acknowledged_at_close(descriptor), None, "it was told");
         }
+    }
+
+    #[tokio::test]
+    async fn another_socket_is_not_taken_for_it_and_no_duplicate_keeps_a_connection_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = SocketAddr::Inet(listener.local_addr().unwrap());
+        let mut stream = TracedConnector.connect(&address).await.unwrap();
+        let mut server = listener.accept().await.unwrap().0;
+        stream.write_all(b"request").await.unwrap();
+        stream.flush().await.unwrap();
+        server.read_exact(&mut [0; 7]).await.unwrap();
+        drop(stream);
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(acknowledged_at_close(-1), None);
+        OPEN.with_borrow(|open| assert!(open.is_empty()));
     }
 }

@@ -17,7 +17,7 @@ use crate::exchange::redirects::OwnAddresses;
 use crate::exchange::upstream::{Timeouts, Upstream};
 use crate::tls::{NamedLeaf, named_leaves};
 
-use super::tls_socket::TlsConnector;
+use super::tls_socket::TracedConnector;
 
 /// Requests that share one HTTP/2 connection. Providers allow 100 and more.
 const STREAMS_PER_CONNECTION: usize = 100;
@@ -215,7 +215,7 @@ fn template(
         peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
     }
     if address.tls {
-        peer.options.custom_l4 = Some(Arc::new(TlsConnector));
+        peer.options.custom_l4 = Some(Arc::new(TracedConnector));
     }
     peer
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -70,7 +70,7 @@ impl Connector {
         self.descriptor.load(Relaxed)
     }
 
-    /// Whether the socket was a kept one, and its server closed it before any of the request came to it.
+    /// Whether the socket was a kept one that its server closed before any of the request arrived.
     pub fn is_closed_unread(&self) -> bool {
         self.closed_unread.load(Relaxed)
     }
@@ -180,7 +180,7 @@ impl Socket {
         sent
     }
 
-    /// A write or a read has failed. `EPIPE` is what a write meets after the server has closed the socket and had bytes of this request then.
+    /// A write or a read has failed. Linux reports a RST that follows a FIN as `EPIPE`, and any other as `ECONNRESET`.
     fn on_error(&mut self, error: &io::Error) {
         if error.kind() == io::ErrorKind::BrokenPipe {
             self.on_end();
@@ -189,10 +189,10 @@ impl Socket {
         }
     }
 
-    /// The server has closed the socket.
+    /// The server has closed the socket; or the timer has, and then the deadline that passed is what counts.
     fn on_end(&mut self) {
-        if let Some(earlier) = self.earlier.filter(|_| !self.has_failed) {
-            let is_unread = tcp_ack::nothing_behind(earlier, self.connector.descriptor());
+        if let (Some(earlier), Some(stream), false) = (self.earlier, &self.stream, self.has_failed) {
+            let is_unread = tcp_ack::acknowledged(stream.get_ref()) == Some(earlier + 1);
             self.connector.closed_unread.store(is_unread, Relaxed);
         }
     }
@@ -263,6 +263,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent(cx))?;
         match &mut self.stream {
             Some(stream) => Pin::new(stream).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),

@@ -76,7 +76,7 @@ pub enum Failure {
     UpgradedTimeout,
     /// The server closed the connection before the head of its response.
     NoAnswer,
-    /// The server said that it has not processed the request, and will not.
+    /// The server has not processed the request, and will not: it said so, or had closed the connection before.
     NotProcessed,
     /// The server's bytes were not HTTP.
     InvalidHeader,

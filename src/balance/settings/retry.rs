@@ -18,10 +18,11 @@ pub struct Retry {
     pub budget: Share,
     /// Whether a request that was sent in full and met with silence or a broken connection, and so may have been carried
     /// out, is tried again although its method is not idempotent (RFC 9110 §9.2.2): POST, PATCH and all but GET, HEAD,
-    /// OPTIONS, TRACE, PUT and DELETE. In any case, one whose connection was kept from an earlier request, and closed by
-    /// the server before any of it came there, as TCP's acknowledgements say, is sent to the same server on a new
-    /// connection: servers close idle connections when they like. What an HTTP/2 server says that it has not processed
-    /// (`REFUSED_STREAM`, or `GOAWAY` with an earlier stream; RFC 9113 §8.7) is sent again too, within `attempts` and `budget`.
+    /// OPTIONS, TRACE, PUT and DELETE. In any case, a request on a kept HTTP/1.1 connection is sent again, to the same
+    /// server on a new connection, if the server had closed the kept one before any of the request arrived. Linux tells
+    /// that by TCP's acknowledgements; a connection that is reset does not count. A request that an HTTP/2 server says
+    /// that it has not processed (`REFUSED_STREAM`, or `GOAWAY` with an earlier stream; RFC 9113 §8.7) is sent again too,
+    /// within `attempts` and `budget`.
     pub non_idempotent: bool,
 }
 

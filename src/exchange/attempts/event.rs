@@ -132,7 +132,7 @@ pub enum Unprocessed {
     WantsHttp1,
     /// It closed the stream before all of the request had been sent. Why is not known any more by then.
     Unsent,
-    /// It had closed a kept connection before any of the request came.
+    /// It had closed a kept connection before any of the request arrived.
     Unread,
 }
 

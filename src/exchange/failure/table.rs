@@ -262,7 +262,7 @@ impl Failure {
                 "not_processed",
                 BadGateway,
                 "The upstream did not take the request",
-                "upstream closed the stream before it processed the request; check whether it restarts, or allows too few streams",
+                "upstream closed the stream or the kept connection before it processed the request; check whether it restarts, allows too few streams, or closes idle connections before keepalive.idle_timeout",
             ),
             Self::Status(_) => Row::upstream(
                 "status",

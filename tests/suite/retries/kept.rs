@@ -1,5 +1,4 @@
-//! Connections that are kept for the next request, and that their servers close: a request that a server has read is not sent again, and one
-//! that it cannot have read costs nothing.
+//! Kept connections that their servers close: a request that a server has read is not sent again, and one that it cannot have read is.
 
 use std::collections::HashMap;
 use std::fs;
@@ -53,7 +52,8 @@ async fn nor_is_one_on_http_2_whose_server_closes_without_a_word() {
     assert_eq!(server.came().len(), 2);
 }
 
-/// A server that closes a connection at about the moment at which its next request comes.
+/// A server that closes a connection at about the moment at which its next request arrives. Some requests that arrive before it reads, and closes
+/// without an answer.
 #[derive(Clone)]
 struct Hasty {
     address: SocketAddr,
@@ -73,12 +73,20 @@ impl Hasty {
         let server = Self { address, read: Arc::default(), patience, is_tls: tls.is_some() };
         let serving = server.clone();
         thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
                 let (socket, serving, tls) = (stream.unwrap(), serving.clone(), tls.clone());
                 let stream = socket.try_clone().unwrap();
                 thread::spawn(move || match tls {
-                    Some(tls) => serving.serve(&socket, StreamOwned::new(ServerConnection::new(tls).unwrap(), stream)),
-                    None => serving.serve(&socket, stream),
+                    Some(tls) => {
+                        let mut stream = StreamOwned::new(ServerConnection::new(tls).unwrap(), stream);
+                        serving.serve(&socket, &mut stream);
+                        // some servers say that they close, and some do not
+                        if number % 2 == 0 {
+                            stream.conn.send_close_notify();
+                            let _ = stream.flush();
+                        }
+                    }
+                    None => drop(serving.serve(&socket, stream)),
                 });
             }
         });
@@ -87,9 +95,16 @@ impl Hasty {
 
     fn serve(&self, socket: &TcpStream, stream: impl Read + Write) -> Option<()> {
         let mut reader = BufReader::new(stream);
-        loop {
+        for number in 0.. {
             let path = read(&mut reader)?;
-            *self.read.lock().unwrap().entry(path).or_default() += 1;
+            let paths = {
+                let mut read = self.read.lock().unwrap();
+                *read.entry(path).or_default() += 1;
+                read.len()
+            };
+            if number > 0 && paths.is_multiple_of(4) {
+                return None;
+            }
             reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").ok()?;
             let (answered, patience) = (Instant::now(), self.patience.load(Relaxed));
             while answered.elapsed() < Duration::from_nanos(patience) {
@@ -103,6 +118,7 @@ impl Hasty {
             self.patience.store(patience.saturating_sub(1000), Relaxed);
             socket.set_nonblocking(false).ok()?;
         }
+        None
     }
 }
 
@@ -145,9 +161,12 @@ async fn a_request_that_meets_the_end_of_a_kept_connection_is_read_once_at_most(
         let gateway = gateway().server(address).upstream_settings("tls: { ca: ca.pem }").settings(settings);
         let gateway = gateway.file("ca.pem", authority.pem()).start().await;
         let mut client = http1(gateway.address()).await;
-        let (began, mut sent) = (Instant::now(), 0);
-        while sent_again(&gateway) < 5 {
-            assert!(began.elapsed() < 3 * DEADLINE, "no race among {sent} requests");
+        let (began, mut sent, mut unanswered) = (Instant::now(), 0, 0);
+        while sent_again(&gateway) < 5 || unanswered == 0 {
+            assert!(
+                began.elapsed() < 3 * DEADLINE,
+                "no race among {sent} requests, of which {unanswered} were read in vain"
+            );
             for _ in 0..500 {
                 sent += 1;
                 let path = format!("/{sent}");
@@ -155,8 +174,11 @@ async fn a_request_that_meets_the_end_of_a_kept_connection_is_read_once_at_most(
                 let times = server.read.lock().unwrap().get(&path).copied().unwrap_or(0);
                 match status {
                     200 => assert_eq!(times, 1, "{path}"),
-                    // it had come when the server closed the connection, which may have read it
-                    502 => assert!(times <= 1, "{path}"),
+                    // the server closed the connection when it had arrived, and may have read it
+                    502 => {
+                        assert!(times <= 1, "{path}");
+                        unanswered += times;
+                    }
                     _ => panic!("{path}: {status}"),
                 }
             }
