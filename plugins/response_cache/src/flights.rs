@@ -36,15 +36,12 @@ pub(crate) struct Arrival<'a> {
     pub(crate) model: &'a Arc<str>,
     /// The largest answer that is buffered as a whole, in bytes.
     pub(crate) max_entry: usize,
-    /// A call that began so many seconds ago or earlier is not joined; `None`: each is.
+    /// A call that began so many seconds ago or earlier is not joined. `None`: any call may be joined.
     pub(crate) max_age: Option<u64>,
 }
 
 impl Flights {
-    /// Begins a call, unless there is one to follow.
-    ///
-    /// # Errors
-    /// The follower that it became.
+    /// Begins a call, unless there is one to follow. `Err` holds the follower, and is no failure.
     pub(crate) fn join(self: &Arc<Self>, arrival: Arrival<'_>) -> Result<Lead, Follower> {
         self.begin(arrival, Flight::follow)
     }
@@ -54,10 +51,7 @@ impl Flights {
         self.begin(arrival, |there| there.can_be_followed().then_some(())).ok()
     }
 
-    /// Begins a call, unless there is one from which `taken` takes something.
-    ///
-    /// # Errors
-    /// What it has taken.
+    /// Begins a call, unless there is one from which `taken` takes something, which `Err` holds then.
     fn begin<T>(
         self: &Arc<Self>,
         arrival: Arrival<'_>,
