@@ -1,11 +1,10 @@
 //! Connections that are kept for the next request, and servers that close them.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::SOON;
-use crate::harness::{Alpn, Authority, Closed, Script, answer, eventually, gateway, http1, origin, tls_origin};
-use crate::payloads::{call, difference, noise};
+use crate::harness::{Closed, answer, eventually, gateway, http1, origin};
+use crate::payloads::noise;
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_request_and_closed_when_it_was_idle_too_long() {
@@ -39,47 +38,8 @@ async fn a_server_that_closes_after_each_answer_without_a_word_costs_no_request(
             _ => client.get("/v1/models").await,
         };
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "ok"), "request {number}");
+        // a request that arrives just before the end may have been read: see `retries::kept`
+        origin.all_closed().await;
     }
     assert_eq!(origin.count(), 100);
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_the_server_closes_as_it_is_used_again_costs_no_request() {
-    let origin = origin().await;
-    let used = Mutex::new(Vec::new());
-    // each connection answers once, and closes when its second request has come
-    origin.answers_with(move |request| {
-        let mut used = used.lock().unwrap();
-        if used.contains(&request.connection) {
-            return Script::default().close();
-        }
-        used.push(request.connection);
-        answer(200).body("ok")
-    });
-    for settings in ["", "plugins: [{ max_tokens: { limit: 4000 } }]"] {
-        let gateway = gateway().upstream(&origin).settings(settings).start().await;
-        let mut client = http1(gateway.address()).await;
-        for number in 0..20 {
-            let before = origin.count();
-            let answer = client.post("/v1/messages", call(1000, number)).await;
-            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "ok"), "request {number}");
-            assert_eq!(difference(&call(1000, number), &origin.request(origin.count() - 1).await.body), None);
-            assert!(origin.count() - before <= 2);
-        }
-    }
-}
-
-#[tokio::test]
-async fn kept_http2_connections_that_the_server_closes_cost_no_request() {
-    let authority = Authority::new();
-    let origin = tls_origin(&authority, &["localhost"], Alpn::H2).await;
-    let gateway = gateway().upstream(&origin).start().await;
-    // one client, since every client's worker keeps connections of its own
-    let mut client = http1(gateway.address()).await;
-    for number in 0..10 {
-        assert_eq!(client.post("/v1/messages", call(1000, 1)).await.status, 200, "request {number}");
-        // the next finds the connection closed as it is used
-        origin.answers_next(Script::closing());
-        assert_eq!(client.post("/v1/messages", call(1000, 1)).await.status, 200, "request {number}");
-    }
 }
