@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
 use futures_util::future::BoxFuture;
@@ -17,16 +18,15 @@ use pingora_error::{Error, ErrorType, Result};
 use super::tcp_ack;
 
 thread_local! {
-    /// The open sockets of this thread by their descriptors. Each is a duplicate: Pingora gives away no more than the number of its own, and a
-    /// number alone cannot be used safely.
-    static OPEN: RefCell<HashMap<RawFd, OwnedFd, RandomState>> = RefCell::default();
+    /// The open sockets of this thread by their descriptors.
+    static OPEN: RefCell<HashMap<RawFd, Weak<OwnedFd>, RandomState>> = RefCell::default();
     /// The socket of this thread that was closed last, and what its server had acknowledged.
     static CLOSED: Cell<Option<(RawFd, u64)>> = const { Cell::new(None) };
 }
 
 /// What the server has acknowledged on an open socket.
 pub fn acknowledged(descriptor: RawFd) -> Option<u64> {
-    OPEN.with_borrow(|open| tcp_ack::acknowledged(open.get(&descriptor)?))
+    OPEN.with_borrow(|open| tcp_ack::acknowledged(&open.get(&descriptor)?.upgrade()?))
 }
 
 /// What the server had acknowledged when the socket was closed, if this thread has closed no other since. The answer is given once.
@@ -57,29 +57,31 @@ impl Connect for TracedConnector {
             let duplicate = tcp.as_fd().try_clone_to_owned();
             let descriptor = tcp.as_raw_fd();
             let mut stream = Stream::from(tcp);
-            if let Ok(duplicate) = duplicate {
-                OPEN.with_borrow_mut(|open| open.insert(descriptor, duplicate));
-                stream.tracer = Some(Tracer(Box::new(CloseTracer { descriptor })));
+            if let Ok(duplicate) = duplicate.map(Arc::new) {
+                OPEN.with_borrow_mut(|open| open.insert(descriptor, Arc::downgrade(&duplicate)));
+                stream.tracer = Some(Tracer(Box::new(CloseTracer { descriptor, duplicate })));
             }
             Ok(stream)
         })
     }
 }
 
-/// Pingora calls it just before it closes the socket.
+/// Pingora calls it just before it closes the socket, and drops it then.
 #[derive(Clone, Debug)]
 struct CloseTracer {
+    /// The number of Pingora's own descriptor, which alone cannot be used safely.
     descriptor: RawFd,
+    duplicate: Arc<OwnedFd>,
 }
 
 impl Tracing for CloseTracer {
     fn on_connected(&self) {}
 
     fn on_disconnected(&self) {
+        let acknowledged = tcp_ack::acknowledged(&self.duplicate).map(|bytes| (self.descriptor, bytes));
         // both are gone when the thread ends
-        let socket = OPEN.try_with(|open| open.borrow_mut().remove(&self.descriptor)).ok().flatten();
-        let acknowledged = socket.and_then(|socket| tcp_ack::acknowledged(&socket));
-        let _ = CLOSED.try_with(|closed| closed.set(acknowledged.map(|bytes| (self.descriptor, bytes))));
+        let _ = OPEN.try_with(|open| open.borrow_mut().remove(&self.descriptor));
+        let _ = CLOSED.try_with(|closed| closed.set(acknowledged));
     }
 
     fn boxed_clone(&self) -> Box<dyn Tracing> {
