@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::ext::connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
@@ -39,30 +39,22 @@ pub fn acknowledged_at_close(descriptor: RawFd) -> Option<u64> {
 #[derive(Debug)]
 pub struct TracedConnector;
 
+#[async_trait]
 impl Connect for TracedConnector {
-    fn connect<'connector, 'address, 'connected>(
-        &'connector self,
-        address: &'address SocketAddr,
-    ) -> BoxFuture<'connected, Result<Stream>>
-    where
-        'connector: 'connected,
-        'address: 'connected,
-    {
-        Box::pin(async move {
-            let SocketAddr::Inet(address) = address else {
-                return Error::e_explain(ErrorType::InternalError, "not an address of the internet");
-            };
-            let tcp = connect(address, None).await?;
-            // without a descriptor to spare, the connection serves as well
-            let duplicate = tcp.as_fd().try_clone_to_owned();
-            let descriptor = tcp.as_raw_fd();
-            let mut stream = Stream::from(tcp);
-            if let Ok(duplicate) = duplicate.map(Arc::new) {
-                OPEN.with_borrow_mut(|open| open.insert(descriptor, Arc::downgrade(&duplicate)));
-                stream.tracer = Some(Tracer(Box::new(CloseTracer { descriptor, duplicate })));
-            }
-            Ok(stream)
-        })
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let SocketAddr::Inet(address) = address else {
+            return Error::e_explain(ErrorType::InternalError, "not an address of the internet");
+        };
+        let tcp = connect(address, None).await?;
+        // without a descriptor to spare, the connection serves as well
+        let duplicate = tcp.as_fd().try_clone_to_owned();
+        let descriptor = tcp.as_raw_fd();
+        let mut stream = Stream::from(tcp);
+        if let Ok(duplicate) = duplicate.map(Arc::new) {
+            OPEN.with_borrow_mut(|open| open.insert(descriptor, Arc::downgrade(&duplicate)));
+            stream.tracer = Some(Tracer(Box::new(CloseTracer { descriptor, duplicate })));
+        }
+        Ok(stream)
     }
 }
 
